@@ -1,0 +1,1 @@
+//! PostgreSQL base backups, WAL archiving and point-in-time recovery to object storage.
