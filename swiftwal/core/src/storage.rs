@@ -1,0 +1,101 @@
+//! The plug-in point: how a kind of storage is opened, and what the flows may ask of it.
+//!
+//! A backend is a crate with one `impl Backend`. A [`Registry`] is a value that holds the backends a
+//! program knows; there is no global one and nothing runs before `main`.
+
+mod options;
+mod registry;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use object_store::ObjectStore;
+use url::Url;
+
+pub use self::{
+    options::Options,
+    registry::{OpenError, Registry},
+};
+
+/// Opens the repositories of one kind of storage.
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// The URL schemes this backend answers to, in lower case, the preferred one first.
+    fn schemes(&self) -> &'static [&'static str];
+
+    /// Opens the storage at `location`, whose scheme is one of [`schemes`](Self::schemes).
+    ///
+    /// It may look at local things (a directory, a file of settings) but makes no network request: those
+    /// belong to the first use. Only with [`Options::create`] may what is missing be made.
+    fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError>;
+}
+
+/// Finds and removes what uploads that died have left where no listing shows it.
+#[async_trait]
+pub trait Sweep: fmt::Debug + Send + Sync {
+    /// Names the leftovers that nobody has touched since `before`, for a person to read and for
+    /// [`remove`](Self::remove). An upload in progress is never among them.
+    async fn leftovers(&self, before: Timestamp) -> object_store::Result<Vec<String>>;
+
+    /// Removes leftovers by the names that [`leftovers`](Self::leftovers) gave; one that is already gone
+    /// is no error.
+    async fn remove(&self, leftovers: &[String]) -> object_store::Result<()>;
+}
+
+/// One opened place of storage: an [`ObjectStore`] and what that trait can't say.
+///
+/// What the store acknowledges must be durable, a name it lists must be whole, and it may answer
+/// `NotFound` only if the object is proven absent: a missing container or directory is another error.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    store: Arc<dyn ObjectStore>,
+    sweep: Option<Arc<dyn Sweep>>,
+    part_bytes: usize,
+}
+
+impl Storage {
+    /// How much of a large object goes into one part unless the backend says otherwise.
+    pub const DEFAULT_PART_BYTES: usize = 8 << 20;
+
+    /// Storage that leaves nothing behind which its listing doesn't show.
+    #[must_use]
+    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, sweep: None, part_bytes: Self::DEFAULT_PART_BYTES }
+    }
+
+    /// Says how the leftovers of died uploads are found.
+    #[must_use]
+    pub fn with_sweep(self, sweep: Arc<dyn Sweep>) -> Self {
+        Self { sweep: Some(sweep), ..self }
+    }
+
+    /// Says how much of a large object goes into one part. A few parts are in memory at a time.
+    #[must_use]
+    pub fn with_part_bytes(self, part_bytes: usize) -> Self {
+        Self { part_bytes, ..self }
+    }
+
+    /// The same storage behind another store, as a wrapper that counts or fails calls needs it.
+    #[must_use]
+    pub fn map_store(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        Self { store: wrap(self.store), ..self }
+    }
+
+    /// The objects.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The bytes of one part of a large object.
+    #[must_use]
+    pub fn part_bytes(&self) -> usize {
+        self.part_bytes
+    }
+
+    /// How leftovers are found, where there can be any.
+    #[must_use]
+    pub fn sweeper(&self) -> Option<&Arc<dyn Sweep>> {
+        self.sweep.as_ref()
+    }
+}

@@ -1,0 +1,29 @@
+use std::{collections::BTreeMap, fmt};
+
+/// How a repository is to be opened: settings of the backend, resolved by the program from flags,
+/// environment and configuration file.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Whether what is missing (a directory, a container) may be made. Reading commands never set it.
+    pub create: bool,
+    /// The backend's own settings under the names their documentation uses, such as `OS_AUTH_URL`.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Options {
+    /// The setting `name`, if it is there and not empty.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+/// Shows the settings' names only: their values may be secrets.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("create", &self.create)
+            .field("settings", &self.settings.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}

@@ -1,0 +1,105 @@
+use std::{error::Error, sync::Arc};
+
+use thiserror::Error;
+use url::Url;
+
+use super::{Backend, Options, Storage};
+
+/// Why a repository's storage could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// No backend answers to the URL's scheme.
+    #[error("no storage is known under the scheme '{scheme}://'; known are {known}")]
+    UnknownScheme {
+        /// The scheme asked for.
+        scheme: String,
+        /// The schemes there are, ready to print.
+        known: String,
+    },
+    /// The URL isn't one that this backend can understand.
+    #[error("'{location}' doesn't name a repository: {reason}")]
+    InvalidLocation {
+        /// The URL asked for.
+        location: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// The backend's settings are missing or contradict each other.
+    #[error("the settings for '{location}' don't fit: {reason}")]
+    Settings {
+        /// The URL asked for.
+        location: String,
+        /// What is missing, and where it could come from. Never a secret.
+        reason: String,
+    },
+    /// The place isn't there, or can't be used.
+    #[error("can't use the repository at '{location}': {reason}")]
+    Unavailable {
+        /// The URL asked for.
+        location: String,
+        /// What was tried, and a hint of the way out.
+        reason: String,
+        /// What the system said.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+}
+
+/// The kinds of storage that a program knows, by URL scheme.
+///
+/// ```
+/// use swiftwal_core::{OpenError, Options, Registry};
+///
+/// let nothing = Registry::new();
+/// let error = nothing.open(&"swift://pgprod".parse()?, &Options::default()).unwrap_err();
+/// assert!(matches!(error, OpenError::UnknownScheme { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    backends: Vec<Arc<dyn Backend>>,
+}
+
+impl Registry {
+    /// A registry that knows no storage yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a backend. Where two answer to one scheme, the one added last wins.
+    #[must_use]
+    pub fn with(mut self, backend: impl Backend + 'static) -> Self {
+        self.backends.insert(0, Arc::new(backend));
+        self
+    }
+
+    /// The known schemes, in alphabetical order.
+    #[must_use]
+    pub fn schemes(&self) -> Vec<&'static str> {
+        let mut schemes: Vec<_> =
+            self.backends.iter().flat_map(|backend| backend.schemes()).copied().collect();
+        schemes.sort_unstable();
+        schemes.dedup();
+        schemes
+    }
+
+    /// Opens the storage at `location` by the backend of its scheme.
+    ///
+    /// # Errors
+    /// [`OpenError::UnknownScheme`] names the schemes there are; the rest is the backend's to say.
+    pub fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
+        self.backends
+            .iter()
+            .find(|backend| backend.schemes().contains(&location.scheme()))
+            .ok_or_else(|| self.unknown(location.scheme()))?
+            .open(location, options)
+    }
+
+    fn unknown(&self, scheme: &str) -> OpenError {
+        let known: Vec<_> = self.schemes().iter().map(|scheme| format!("{scheme}://")).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        OpenError::UnknownScheme { scheme: scheme.to_owned(), known }
+    }
+}
