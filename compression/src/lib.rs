@@ -1,1 +1,25 @@
-//! Codecs and framed streams.
+//! Codecs and framed streams: how bytes are made small, and made whole again.
+//!
+//! A stored file is a run of *frames* (zstd frames, gzip members, lz4 frames), each of which can be
+//! read by itself. Frames may be compressed apart and simply follow one another: the standard
+//! tools read the whole as one file, and so does [`decoder`].
+//!
+//! - One frame at a time, in memory: [`compress_frame`], [`decompress_frames`].
+//! - One file that isn't in memory at once: [`Encoder`], [`decoder`].
+//!
+//! Data that was cut or damaged is an error ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) or
+//! [`InvalidData`](std::io::ErrorKind::InvalidData)), never a short success. Everything written here
+//! carries a checksum, except with [`Format::None`], which adds nothing to the bytes: there neither
+//! a cut nor damage can be seen.
+
+mod codec;
+mod decoder;
+mod encoder;
+mod format;
+mod frames;
+
+pub use codec::{Codec, ParseCodecError};
+pub use decoder::decoder;
+pub use encoder::Encoder;
+pub use format::{Format, ParseFormatError};
+pub use frames::{compress_frame, decompress_frames};

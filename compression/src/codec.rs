@@ -1,0 +1,127 @@
+//! A format with the effort to spend on it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use crate::Format;
+
+/// How to compress: a format and, for zstd and gzip, a level.
+///
+/// As text (the value of `SWIFTWAL_COMPRESSION`): `zstd:1`, `gzip:6`, `lz4`, `none`. Without a level,
+/// `zstd` is `zstd:1` and `gzip` is `gzip:6`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Codec {
+    format: Format,
+    level: Option<u8>,
+}
+
+impl Codec {
+    /// What the compressed bytes will be.
+    #[must_use]
+    pub const fn format(self) -> Format {
+        self.format
+    }
+
+    /// The level, 0 for a format without levels.
+    pub(crate) fn level(self) -> u8 {
+        self.level.unwrap_or_default()
+    }
+}
+
+/// `zstd:1`: the ratio of gzip 6 at several times its speed.
+impl Default for Codec {
+    fn default() -> Self {
+        Format::Zstd.into()
+    }
+}
+
+/// The format at its default level.
+impl From<Format> for Codec {
+    fn from(format: Format) -> Self {
+        Self { format, level: levels(format).map(|levels| levels.default) }
+    }
+}
+
+/// The levels of a format that has any.
+struct Levels {
+    allowed: RangeInclusive<u8>,
+    default: u8,
+}
+
+/// Those that the standard tools take without being pressed: beyond 19, zstd asks for `--ultra`, and
+/// for hundreds of megabytes.
+fn levels(format: Format) -> Option<Levels> {
+    match format {
+        Format::Zstd => Some(Levels { allowed: 1..=19, default: 1 }),
+        Format::Gzip => Some(Levels { allowed: 1..=9, default: 6 }),
+        Format::Lz4 | Format::None => None,
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.format)?;
+        self.level.map_or(Ok(()), |level| write!(f, ":{level}"))
+    }
+}
+
+impl FromStr for Codec {
+    type Err = ParseCodecError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text).ok_or_else(|| ParseCodecError(text.to_owned()))
+    }
+}
+
+fn parse(text: &str) -> Option<Codec> {
+    let Some((name, level)) = text.split_once(':') else {
+        return Some(text.parse::<Format>().ok()?.into());
+    };
+    let format = name.parse().ok()?;
+    let level = level.parse().ok()?;
+    levels(format)?.allowed.contains(&level).then_some(Codec { format, level: Some(level) })
+}
+
+/// The text names no codec.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "unknown compression {0:?}: use zstd (or zstd:LEVEL, 1 to 19), gzip (or gzip:LEVEL, 1 to 9), lz4, or none"
+)]
+pub struct ParseCodecError(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_read_and_shown_with_its_level() {
+        for (text, format, shown) in [
+            ("zstd", Format::Zstd, "zstd:1"),
+            ("zstd:19", Format::Zstd, "zstd:19"),
+            ("gzip", Format::Gzip, "gzip:6"),
+            ("gzip:9", Format::Gzip, "gzip:9"),
+            ("lz4", Format::Lz4, "lz4"),
+            ("none", Format::None, "none"),
+        ] {
+            let codec: Codec = text.parse().unwrap();
+            assert_eq!((codec.format(), codec.to_string().as_str()), (format, shown));
+            assert_eq!(shown.parse(), Ok(codec));
+        }
+    }
+
+    #[test]
+    fn the_default_is_zstd_at_level_1() {
+        assert_eq!(Codec::default().to_string(), "zstd:1");
+    }
+
+    #[test]
+    fn a_wrong_form_is_answered_with_the_right_ones() {
+        for text in ["", "zip", "ZSTD", "zstd:", "zstd:0", "zstd:20", "zstd:-1", "gzip:10", "lz4:1", "none:1"]
+        {
+            let error = text.parse::<Codec>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("unknown compression {text:?}")), "{error}");
+            assert!(error.contains("zstd:LEVEL, 1 to 19") && error.contains("gzip:LEVEL, 1 to 9"), "{error}");
+        }
+    }
+}

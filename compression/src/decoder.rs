@@ -1,0 +1,130 @@
+//! Decompression of a stream, strict about its end.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use async_compression::tokio::bufread::{GzipDecoder, Lz4Decoder, ZstdDecoder};
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+
+use crate::Format;
+
+/// Decompresses any file that the format's standard tool wrote.
+///
+/// That is one frame or several in a row, with or without checksums and content sizes, zstd's skippable
+/// frames included, and windows up to 128 MiB (`--long=27`). Anything else is an error: a cut stream
+/// and an empty one ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)), a damaged one and bytes after
+/// the last frame, be they zeros ([`InvalidData`](io::ErrorKind::InvalidData), or `UnexpectedEof` if
+/// they could be a frame's beginning). A stream that was cut between two frames can't be told from a
+/// whole one. [`Format::None`] passes the bytes on.
+///
+/// Bytes that were read before an error must not be used. An error of `reader` itself is passed on
+/// as it is.
+///
+/// The work is done by the thread that polls.
+pub fn decoder<'a>(
+    format: Format,
+    reader: impl AsyncBufRead + Send + Unpin + 'a,
+) -> Box<dyn AsyncRead + Send + Unpin + 'a> {
+    let reader = Marked(reader);
+    match format {
+        Format::Zstd => {
+            let mut frames = ZstdDecoder::new(reader);
+            frames.multiple_members(true);
+            Box::new(Strict::new(format, frames))
+        }
+        Format::Gzip => {
+            let mut members = GzipDecoder::new(reader);
+            members.multiple_members(true);
+            Box::new(Strict::new(format, members))
+        }
+        Format::Lz4 => {
+            let mut frames = Lz4Decoder::new(reader);
+            frames.multiple_members(true);
+            Box::new(Strict::new(format, frames))
+        }
+        Format::None => Box::new(reader.0),
+    }
+}
+
+/// What was found wrong with compressed data.
+#[derive(Debug, thiserror::Error)]
+#[error("decompressing {format}: the data is {}", if *cut { "cut short" } else { "damaged" })]
+struct Broken {
+    format: Format,
+    cut: bool,
+    source: io::Error,
+}
+
+/// Turns whatever a codec says into an error that names the format and tells cut from damaged.
+pub(crate) fn broken(format: Format, source: io::Error) -> io::Error {
+    let cut = source.kind() == io::ErrorKind::UnexpectedEof;
+    let kind = if cut { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::InvalidData };
+    io::Error::new(kind, Broken { format, cut, source })
+}
+
+/// A decoder that names the format in its errors, and doesn't seem to be at its end after one.
+struct Strict<D> {
+    format: Format,
+    inner: D,
+    broken: bool,
+}
+
+impl<D> Strict<D> {
+    fn new(format: Format, inner: D) -> Self {
+        Self { format, inner, broken: false }
+    }
+}
+
+impl<D: AsyncRead + Unpin> AsyncRead for Strict<D> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.broken {
+            let again = io::Error::new(io::ErrorKind::InvalidData, "read again after an error");
+            return Poll::Ready(Err(broken(self.format, again)));
+        }
+        let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+        Poll::Ready(result.map_err(|error| match error.downcast::<ReaderError>() {
+            Ok(ReaderError(error)) => error,
+            Err(error) => {
+                self.broken = true;
+                broken(self.format, error)
+            }
+        }))
+    }
+}
+
+/// A reader whose errors can be told from the decoder's.
+struct Marked<R>(R);
+
+/// An error of the reader beneath a decoder, on its way through it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct ReaderError(io::Error);
+
+fn mark(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), ReaderError(error))
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Marked<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf).map_err(mark)
+    }
+}
+
+impl<R: AsyncBufRead + Unpin> AsyncBufRead for Marked<R> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        Pin::new(&mut self.get_mut().0).poll_fill_buf(cx).map_err(mark)
+    }
+
+    fn consume(mut self: Pin<&mut Self>, amount: usize) {
+        Pin::new(&mut self.0).consume(amount);
+    }
+}

@@ -1,0 +1,157 @@
+//! Compression of a stream into memory.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use flate2::write::GzEncoder;
+
+use crate::{Codec, Format};
+
+/// The most bytes in one chunk of [`Encoder::finish`]'s result.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Compresses a stream into memory, as one frame with a checksum.
+///
+/// It needs little more memory than the compressed bytes: they are kept in chunks that never move.
+/// Writes of 128 KiB to 1 MiB are best. The work is done by the caller's thread: not one for a thread
+/// that drives the network.
+pub struct Encoder {
+    frame: FrameWriter<Chunks>,
+    pledged_bytes: Option<u64>,
+    written_bytes: u64,
+}
+
+impl Encoder {
+    /// Begins a frame. Where the caller knows how many bytes will come, `pledged_bytes` makes the frame
+    /// say so, and any other number of bytes an error.
+    pub fn new(codec: Codec, pledged_bytes: Option<u64>) -> io::Result<Self> {
+        let frame = FrameWriter::new(codec, pledged_bytes, Chunks::default())?;
+        Ok(Self { frame, pledged_bytes, written_bytes: 0 })
+    }
+
+    /// Adds bytes to the frame. After an error the encoder is of no more use.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.written_bytes += bytes.len() as u64;
+        if self.pledged_bytes.is_some_and(|pledged| self.written_bytes > pledged) {
+            return Err(self.broken_pledge());
+        }
+        self.frame.write_all(bytes)
+    }
+
+    /// Ends the frame and returns the compressed bytes, in chunks of at most 256 KiB, none of them empty.
+    ///
+    /// It is an error if there were fewer bytes than pledged.
+    pub fn finish(self) -> io::Result<Vec<Bytes>> {
+        if self.pledged_bytes.is_some_and(|pledged| self.written_bytes != pledged) {
+            return Err(self.broken_pledge());
+        }
+        Ok(self.frame.finish()?.into_bytes())
+    }
+
+    fn broken_pledge(&self) -> io::Error {
+        let (pledged, written) = (self.pledged_bytes.unwrap_or_default(), self.written_bytes);
+        let message =
+            format!("compressing {pledged} bytes, got {written}: the file changed while it was read");
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder")
+            .field("pledged_bytes", &self.pledged_bytes)
+            .field("written_bytes", &self.written_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Writes one frame of any format into `W`.
+pub(crate) enum FrameWriter<W: Write> {
+    Zstd(zstd::Encoder<'static, W>),
+    Gzip(GzEncoder<W>),
+    Lz4(lz4::Encoder<W>),
+    None(W),
+}
+
+impl<W: Write> FrameWriter<W> {
+    /// Begins a frame of exactly `content_bytes`, where that is known.
+    pub(crate) fn new(codec: Codec, content_bytes: Option<u64>, sink: W) -> io::Result<Self> {
+        Ok(match codec.format() {
+            Format::Zstd => {
+                let mut encoder = zstd::Encoder::new(sink, codec.level().into())?;
+                encoder.include_checksum(true)?;
+                encoder.set_pledged_src_size(content_bytes)?;
+                Self::Zstd(encoder)
+            }
+            Format::Gzip => Self::Gzip(GzEncoder::new(sink, flate2::Compression::new(codec.level().into()))),
+            Format::Lz4 => Self::Lz4(
+                lz4::EncoderBuilder::new()
+                    .block_size(lz4::BlockSize::Max256KB)
+                    .block_checksum(lz4::liblz4::BlockChecksum::NoBlockChecksum)
+                    .checksum(lz4::ContentChecksum::ChecksumEnabled)
+                    .content_size(content_bytes.unwrap_or_default())
+                    .build(sink)?,
+            ),
+            Format::None => Self::None(sink),
+        })
+    }
+
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Zstd(encoder) => encoder.write_all(bytes),
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+            Self::Lz4(encoder) => encoder.write_all(bytes),
+            Self::None(sink) => sink.write_all(bytes),
+        }
+    }
+
+    /// Ends the frame and gives the sink back.
+    pub(crate) fn finish(self) -> io::Result<W> {
+        match self {
+            Self::Zstd(encoder) => encoder.finish(),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Lz4(encoder) => {
+                let (sink, result) = encoder.finish();
+                result.map(|()| sink)
+            }
+            Self::None(sink) => Ok(sink),
+        }
+    }
+}
+
+/// Bytes in memory that grow without being copied: all chunks but the last are full.
+#[derive(Default)]
+struct Chunks(Vec<Vec<u8>>);
+
+impl Chunks {
+    fn into_bytes(mut self) -> Vec<Bytes> {
+        if let Some(last) = self.0.last_mut() {
+            last.shrink_to_fit();
+        }
+        self.0.into_iter().map(Bytes::from).collect()
+    }
+}
+
+impl Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        match self.0.last_mut() {
+            Some(last) if last.len() < CHUNK_BYTES => {
+                let taken = bytes.len().min(CHUNK_BYTES - last.len());
+                last.extend_from_slice(&bytes[..taken]);
+                Ok(taken)
+            }
+            _ => {
+                self.0.push(Vec::with_capacity(CHUNK_BYTES));
+                self.write(bytes)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
