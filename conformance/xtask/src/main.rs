@@ -1,2 +1,36 @@
-//! Developer tasks.
-fn main() {}
+//! `cargo xtask`: the developer's tasks that need more than Rust. Each sets up what it needs by itself.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod build;
+mod demo;
+mod test;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Shows, tests and measures swiftwal on a real PostgreSQL")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// The main job, step by step: archive, back up, restore to a point in time, compare the rows, prune
+    Demo,
+    /// All tests, those that need a server included
+    Test,
+    /// Wall time, CPU and memory, each beside its limit and the tool that people use
+    Bench(bench::Options),
+}
+
+fn main() -> Result<ExitCode> {
+    match Arguments::parse().task {
+        Task::Demo => demo::demo(),
+        Task::Test => test::test(),
+        Task::Bench(options) => bench::bench(&options),
+    }
+}

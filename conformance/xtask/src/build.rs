@@ -1,0 +1,31 @@
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// `cargo` in the root of the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    cargo
+}
+
+/// Builds the program in this profile (`dev`, `release`); where it is.
+pub(crate) fn swiftwal(profile: &str) -> Result<PathBuf> {
+    let mut build = cargo();
+    build.args(["build", "--package", "swiftwal", "--profile", profile]);
+    build.args(["--message-format", "json-render-diagnostics"]);
+    let output = build.stderr(Stdio::inherit()).output().context("starting cargo")?;
+    if !output.status.success() {
+        bail!("building swiftwal failed");
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    messages.lines().find_map(executable).context("cargo built no program swiftwal")
+}
+
+fn executable(message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let named = message["target"]["name"] == "swiftwal";
+    Some(message["executable"].as_str().filter(|_| named)?.into())
+}

@@ -1,0 +1,91 @@
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail, ensure};
+use xtask::{Installation, Postgres, Site, until};
+
+use crate::build;
+
+/// The main job on a scratch PostgreSQL and the file backend; an error unless the restored rows are equal.
+pub(crate) fn demo() -> Result<ExitCode> {
+    Installation::ensure()?;
+    step("Building the program");
+    let site = Site::start(&build::swiftwal("dev")?)?;
+
+    step("A PostgreSQL cluster that archives its WAL with swiftwal, in postgresql.conf:");
+    println!("archive_mode = on\narchive_command = '{}'", site.swiftwal.archive_command());
+    let connection = site.postgres.environment().map(|(name, value)| format!("{name}={value}"));
+    println!("$ export {}", connection.join(" "));
+    site.postgres.pgbench_init(5)?;
+
+    back_up_under_load(&site)?;
+    let (time, rows) = rows_before_the_mistake(&site)?;
+    restore_to(&site, &time, &rows)?;
+    prune(&site)?;
+
+    println!(
+        "\nThe {} rows restored to {time} were compared with those that stood there then: they are equal.",
+        rows.0
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn back_up_under_load(site: &Site) -> Result<()> {
+    step("A base backup, while pgbench writes");
+    let mut load = site.postgres.pgbench(60)?;
+    until("pgbench writes", || Ok(site.postgres.rows()?.0 > 500_055))?;
+    show(&mut site.command(&["-v", "backup", "-c", "fast"]))?;
+    ensure!(load.is_running()?, "pgbench ended before the backup did");
+    load.end(&site.postgres)?;
+    show(&mut site.command(&["list-backups"]))
+}
+
+/// Writes more after the backup, notes time and rows, and then deletes what somebody will miss.
+fn rows_before_the_mistake(site: &Site) -> Result<(String, (u64, String))> {
+    let server = &site.postgres;
+    server.sql("update pgbench_accounts set abalance = abalance + 1 where aid % 10 = 0")?;
+    let rows = server.rows()?;
+    let time = server.sql("select to_char(clock_timestamp(), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")?;
+    step(&format!("At {time} there are {} rows; then somebody forgets a WHERE", rows.0));
+    server.sql("delete from pgbench_history; update pgbench_accounts set abalance = 0")?;
+    ensure!(server.rows()? != rows, "the mistake changed nothing");
+    server.archive_all()?;
+    Ok((time, rows))
+}
+
+fn restore_to(site: &Site, time: &str, rows: &(u64, String)) -> Result<()> {
+    step("Restoring to the moment before, beside the running server");
+    let restored = Postgres::open(&site.scratch, &site.scratch.path().join("restored"));
+    let directory = restored.data().to_string_lossy();
+    let target = ["--target-time", time, "--target-action", "promote"];
+    show(&mut site.swiftwal.command(&[&["restore", "latest", &directory], &target[..]].concat()))?;
+    restored.configure(&["archive_mode = off"])?;
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    let found = restored.rows()?;
+    println!("rows then:     {} with checksum {}", rows.0, rows.1);
+    println!("rows restored: {} with checksum {}", found.0, found.1);
+    if found != *rows {
+        bail!("the restored rows differ");
+    }
+    Ok(())
+}
+
+fn prune(site: &Site) -> Result<()> {
+    step("A second backup; then the first and the WAL that only it needs may go");
+    show(&mut site.command(&["backup", "-c", "fast"]))?;
+    show(&mut site.swiftwal.command(&["prune", "--keep-backups", "1", "--keep-wals", "0"]))?;
+    show(&mut site.swiftwal.command(&["-v", "list-backups"]))?;
+    show(&mut site.swiftwal.command(&["-v", "list-wal"]))
+}
+
+fn step(what: &str) {
+    println!("\n== {what}");
+}
+
+/// Prints the command as a user would type it, then what it prints.
+fn show(command: &mut Command) -> Result<()> {
+    println!("$ {}", xtask::line(command));
+    let status = command.status()?;
+    ensure!(status.success(), "it ended with {status}");
+    Ok(())
+}

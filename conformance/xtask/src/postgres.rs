@@ -1,0 +1,269 @@
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{Process, Scratch, descendants, run, until};
+
+/// How each cluster is set up: small, quick, and archiving as soon as there is an `archive_command`.
+const SETTINGS: [&str; 6] = [
+    "archive_mode = on",
+    "fsync = off",
+    "listen_addresses = ''",
+    "max_wal_size = 4GB",
+    "shared_buffers = 64MB",
+    "wal_level = replica",
+];
+
+/// A PostgreSQL cluster in a scratch directory, stopped when dropped.
+///
+/// It listens on a socket in the scratch directory and nowhere else; its superuser is `postgres`, without a
+/// password.
+#[derive(Debug)]
+pub struct Postgres {
+    scratch: Arc<Scratch>,
+    data: PathBuf,
+    port: u16,
+}
+
+impl Postgres {
+    /// A new cluster in the directory `name`, not started, with these lines in `postgresql.conf`.
+    pub fn create(scratch: &Arc<Scratch>, name: &str, settings: &[&str]) -> Result<Self> {
+        let cluster = Self::open(scratch, &scratch.path().join(name));
+        let mut initdb = scratch.command("initdb");
+        initdb.args(["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--username=postgres"]);
+        run::stdout(initdb.arg("--pgdata").arg(&cluster.data))?;
+        cluster.configure(&SETTINGS)?;
+        cluster.configure(settings)?;
+        Ok(cluster)
+    }
+
+    /// The cluster that somebody else made, or will make, in `data`: a restored one. Not started.
+    #[must_use]
+    pub fn open(scratch: &Arc<Scratch>, data: &Path) -> Self {
+        Self { scratch: Arc::clone(scratch), data: data.to_owned(), port: scratch.next_port() }
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Adds lines to `postgresql.conf`; later ones win. They count from the next start or [`Self::reload`].
+    pub fn configure(&self, settings: &[&str]) -> Result<()> {
+        let path = self.data.join("postgresql.conf");
+        let mut file = OpenOptions::new().append(true).open(&path)?;
+        for setting in settings {
+            writeln!(file, "{setting}").with_context(|| format!("adding to {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Starts the server; returns once it takes connections. An error, with the end of its log, if it doesn't.
+    pub fn start(&self) -> Result<()> {
+        let socket = format!("-p {} -k {}", self.port, self.scratch.path().display());
+        let log = self.log_file();
+        let mut start = self.pg_ctl("start");
+        start.arg("--log").arg(&log).arg("--options").arg(socket);
+        if !run::output(&mut start)?.status.success() {
+            bail!("{} didn't start:\n{}", self.data.display(), last_lines(&self.log()?, 30));
+        }
+        Ok(())
+    }
+
+    /// Rereads the configuration.
+    pub fn reload(&self) -> Result<()> {
+        run::stdout(&mut self.pg_ctl("reload")).map(drop)
+    }
+
+    /// Stops the server after a checkpoint; open transactions are rolled back.
+    pub fn stop(&self) -> Result<()> {
+        run::stdout(self.pg_ctl("stop").args(["--mode", "fast"])).map(drop)
+    }
+
+    /// Stops the server without a checkpoint, as a crash would, and everything that it runs.
+    pub fn crash(&self) -> Result<()> {
+        let postmaster = self.pid()?;
+        let children = descendants(postmaster)?;
+        run::stdout(self.pg_ctl("stop").args(["--mode", "immediate"]))?;
+        children.iter().for_each(Process::kill);
+        children.iter().try_for_each(Process::wait_for_end)
+    }
+
+    /// Ends recovery; returns once the server takes writes.
+    pub fn promote(&self) -> Result<()> {
+        run::stdout(&mut self.pg_ctl("promote")).map(drop)
+    }
+
+    /// The process id of the running server.
+    pub fn pid(&self) -> Result<i32> {
+        let path = self.data.join("postmaster.pid");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(text.lines().next().unwrap_or_default().parse()?)
+    }
+
+    /// What the server logged, over all its starts.
+    pub fn log(&self) -> Result<String> {
+        let path = self.log_file();
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    }
+
+    /// What libpq programs need to reach it.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("PGHOST", self.scratch.path().display().to_string()),
+            ("PGPORT", self.port.to_string()),
+            ("PGUSER", "postgres".to_owned()),
+            ("PGDATABASE", "postgres".to_owned()),
+        ]
+    }
+
+    /// A client program of the PostgreSQL user that connects to this server.
+    pub fn client(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = self.scratch.command(program);
+        command.envs(self.environment());
+        command
+    }
+
+    /// The statement's rows, columns divided by `|`, without a newline at the end.
+    pub fn sql(&self, statement: &str) -> Result<String> {
+        let mut psql = self.client("psql");
+        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement]);
+        Ok(run::stdout(&mut psql)?.trim_end().to_owned())
+    }
+
+    /// Makes pgbench's tables: 100,000 accounts, about 15 MB, for each unit of `scale`.
+    pub fn pgbench_init(&self, scale: u32) -> Result<()> {
+        run::stdout(self.client("pgbench").args(["-i", "-q", "-s", &scale.to_string()])).map(drop)
+    }
+
+    /// Starts pgbench's transactions in the background: four clients, for at most `seconds`.
+    pub fn pgbench(&self, seconds: u32) -> Result<Load> {
+        let mut pgbench = self.client("pgbench");
+        pgbench.args(["-n", "-c", "4", "-T", &seconds.to_string()]);
+        let pgbench = pgbench.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Ok(Load { pgbench: pgbench.context("starting pgbench")? })
+    }
+
+    /// The number of rows in pgbench's tables, and a checksum over all of them in any order.
+    pub fn rows(&self) -> Result<(u64, String)> {
+        let tables = ["accounts", "branches", "history", "tellers"];
+        let parts = tables.map(|table| {
+            format!("select count(*) n, sum(hashtextextended(t::text, 0)) h from pgbench_{table} t")
+        });
+        let rows = self.sql(&format!(
+            "select sum(n) || '|' || md5(string_agg(n || ':' || coalesce(h, 0), ',' order by n, h)) from ({}) t",
+            parts.join(" union all ")
+        ))?;
+        let (count, checksum) = rows.split_once('|').context("two columns")?;
+        Ok((count.parse()?, checksum.to_owned()))
+    }
+
+    /// Ends the current WAL segment; returns once the archiver has stored it and all before it.
+    pub fn archive_all(&self) -> Result<()> {
+        self.sql("select pg_switch_wal()")?;
+        until("all WAL is archived", || Ok(self.waiting_for_archive()?.is_empty()))
+    }
+
+    /// The names of the WAL files that are complete and not archived yet, oldest first.
+    pub fn waiting_for_archive(&self) -> Result<Vec<String>> {
+        let names = self.sql(
+            "select regexp_replace(name, '.ready$', '') from pg_ls_archive_statusdir() \
+             where name ~ '.ready$' order by name",
+        )?;
+        Ok(names.lines().map(str::to_owned).collect())
+    }
+
+    /// Returns once the server has left recovery by itself.
+    pub fn wait_for_promotion(&self) -> Result<()> {
+        until("recovery has ended", || Ok(self.sql("select pg_is_in_recovery()")? == "f"))
+    }
+
+    fn pg_ctl(&self, action: &str) -> Command {
+        let mut command = self.scratch.command("pg_ctl");
+        command.args([action, "--silent", "--wait", "--timeout", "90", "--pgdata"]).arg(&self.data);
+        command
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.data.with_extension("log")
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self.data.join("postmaster.pid").exists() {
+            let _ = run::output(self.pg_ctl("stop").args(["--mode", "immediate"]));
+        }
+    }
+}
+
+/// A pgbench that runs in the background; dropped, it is killed.
+#[derive(Debug)]
+pub struct Load {
+    pgbench: Child,
+}
+
+impl Load {
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.pgbench.try_wait()?.is_none())
+    }
+
+    /// Ends it now; returns once the server has finished or rolled back its last transactions.
+    pub fn end(self, server: &Postgres) -> Result<()> {
+        drop(self);
+        let sessions = "select count(*) from pg_stat_activity where application_name = 'pgbench'";
+        until("pgbench's sessions have ended", || Ok(server.sql(sessions)? == "0"))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.pgbench.kill();
+        let _ = self.pgbench.wait();
+    }
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Installation;
+
+    #[test]
+    #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+    fn a_crashed_server_starts_again_with_its_committed_rows_and_a_dropped_one_is_gone() {
+        let scratch = Scratch::new(Installation::ensure().unwrap()).unwrap();
+        let server = Postgres::create(&scratch, "data", &[]).unwrap();
+        server.start().unwrap();
+        server.pgbench_init(1).unwrap();
+        let rows = server.rows().unwrap();
+        assert_eq!(rows.0, 100_011);
+        server.crash().unwrap();
+        server.start().unwrap();
+        assert_eq!(server.rows().unwrap(), rows);
+        server.sql("delete from pgbench_tellers where tid = 1").unwrap();
+        assert_ne!(server.rows().unwrap(), rows);
+        let pidfile = server.data().join("postmaster.pid");
+        drop(server);
+        assert!(!pidfile.exists());
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+    fn a_server_that_does_not_start_says_why() {
+        let scratch = Scratch::new(Installation::ensure().unwrap()).unwrap();
+        let server = Postgres::create(&scratch, "data", &["shared_buffers = lots"]).unwrap();
+        assert!(server.start().unwrap_err().to_string().contains("shared_buffers"));
+    }
+}

@@ -1,0 +1,83 @@
+//! Other processes, for faults: who descends from whom, and `kill -9`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::until;
+
+/// A process of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// The name of its program, cut to 15 bytes by the kernel.
+    pub name: String,
+    parent: i32,
+}
+
+impl Process {
+    /// Sends SIGKILL; fine if it has just ended by itself.
+    pub fn kill(&self) {
+        if let Some(pid) = Pid::from_raw(self.pid) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    /// Returns once it is gone.
+    pub fn wait_for_end(&self) -> Result<()> {
+        until(&format!("{} has ended", self.name), || Ok(read(&self.directory()).is_none()))
+    }
+
+    fn directory(&self) -> PathBuf {
+        format!("/proc/{}", self.pid).into()
+    }
+}
+
+/// The children of `pid`, their children, and so on.
+pub fn descendants(pid: i32) -> Result<Vec<Process>> {
+    let all: Vec<Process> =
+        fs::read_dir("/proc")?.flatten().filter_map(|entry| read(&entry.path())).collect();
+    let mut family = vec![pid];
+    let mut found = Vec::new();
+    while let Some(parent) = family.pop() {
+        for child in all.iter().filter(|process| process.parent == parent) {
+            family.push(child.pid);
+            found.push(child.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Reads `/proc/PID/stat`, which begins `PID (NAME) STATE PPID`; zombies don't count.
+fn read(directory: &Path) -> Option<Process> {
+    let stat = fs::read_to_string(directory.join("stat")).ok()?;
+    let (pid, rest) = stat.split_once(" (")?;
+    let (name, rest) = rest.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let alive = fields.next()? != "Z";
+    let parent = fields.next()?.parse().ok()?;
+    alive.then_some(Process { pid: pid.parse().ok()?, name: name.to_owned(), parent })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_killed_descendant_is_found_first_and_gone_afterwards() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let mut shell = Command::new("sh").args(["-c", "sleep 600 & wait"]).spawn().unwrap();
+        let named = |name| -> Result<Option<Process>> {
+            Ok(descendants(me)?.into_iter().find(|process| process.name == name))
+        };
+        until("the grandchild runs", || Ok(named("sleep")?.is_some())).unwrap();
+        named("sleep").unwrap().unwrap().kill();
+        assert!(shell.wait().unwrap().success());
+        assert_eq!(named("sleep").unwrap(), None);
+    }
+}

@@ -1,0 +1,61 @@
+//! Commands: as a user would type them, and with their failure told in full.
+
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, bail};
+
+/// The command as a user would type it: the program's bare name, arguments quoted where a shell needs it.
+#[must_use]
+pub fn line(command: &Command) -> String {
+    let program = command.get_program().to_string_lossy();
+    let name = program.rsplit('/').next().unwrap_or_default().to_owned();
+    let words = command.get_args().map(|word| quoted(&word.to_string_lossy()));
+    std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// What the command wrote and how it ended, whatever its exit code.
+pub fn output(command: &mut Command) -> Result<Output> {
+    command.output().with_context(|| format!("starting {:?}", command.get_program()))
+}
+
+/// What the command wrote to standard output; an exit code other than 0 is an error that shows all it said.
+pub fn stdout(command: &mut Command) -> Result<String> {
+    let output = output(command)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("{} ended with {}\n{text}{complaint}", line(command), output.status);
+    }
+    Ok(text)
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_command_can_be_pasted_into_a_shell() {
+        let mut command = Command::new("/usr/bin/printf");
+        command.args(["%s|", "plain", "", "two words", "it's", "$HOME"]);
+        let pasted = stdout(Command::new("sh").args(["-c", &line(&command)])).unwrap();
+        assert_eq!(pasted, "plain||two words|it's|$HOME|");
+    }
+
+    #[test]
+    fn a_failed_command_tells_its_line_its_code_and_its_words() {
+        let error = stdout(Command::new("sh").args(["-c", "echo out; echo oops >&2; exit 3"])).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("exit status: 3") && text.contains("out\n") && text.contains("oops\n"),
+            "{text}"
+        );
+    }
+}

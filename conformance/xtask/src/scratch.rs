@@ -1,0 +1,120 @@
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use anyhow::{Context, Result, bail};
+
+use crate::Installation;
+
+/// A directory of the PostgreSQL user for one run of real servers.
+///
+/// Nothing outlives it: a guardian process reads a pipe that ends when this is dropped or our process dies,
+/// even by `kill -9`; then it stops every process that works below the directory and removes it.
+#[derive(Debug)]
+pub struct Scratch {
+    installation: Installation,
+    path: PathBuf,
+    guardian: Child,
+    next_port: AtomicU16,
+}
+
+impl Scratch {
+    /// A new directory below the system's directory for temporary files, mode 755.
+    pub fn new(installation: Installation) -> Result<Arc<Self>> {
+        let (uid, gid) = installation.owner();
+        let mut guardian = Command::new("sh")
+            .args(["-c", include_str!("guardian.sh"), "guardian", &format!("{uid}:{gid}")])
+            // A group of its own: what ends our group (Ctrl-C, a job's kill) must not end the guardian.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting the guardian of the scratch directory")?;
+        let mut path = String::new();
+        if let Some(stdout) = guardian.stdout.take() {
+            BufReader::new(stdout).read_line(&mut path)?;
+        }
+        if path.is_empty() {
+            bail!("making a scratch directory failed: {}", guardian.wait()?);
+        }
+        let path = PathBuf::from(path.trim_end());
+        Ok(Arc::new(Self { installation, path, guardian, next_port: AtomicU16::new(5432) }))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The PostgreSQL it serves.
+    #[must_use]
+    pub fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// A command of the PostgreSQL user that works in this directory; see [`Installation::command`].
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        self.installation.command(program, &self.path)
+    }
+
+    /// Makes a directory of the PostgreSQL user here, mode 700.
+    pub fn directory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        let made = || {
+            fs::create_dir(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+            let (uid, gid) = self.installation.owner();
+            chown(&path, Some(uid), Some(gid))
+        };
+        made().with_context(|| format!("making {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Copies a program here, where the PostgreSQL user can run it: the directory it was built in may be closed
+    /// to that user.
+    pub fn program(&self, built: &Path) -> Result<PathBuf> {
+        let name = built.file_name().context("a program has a name")?;
+        let path = self.path.join(name);
+        fs::copy(built, &path)
+            .with_context(|| format!("copying {} to {}", built.display(), path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+
+    /// A port that no other server of this directory has. Servers listen on a socket in this directory only, so
+    /// that it merely names the socket.
+    pub(crate) fn next_port(&self) -> u16 {
+        self.next_port.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Closes the guardian's standard input first.
+        let _ = self.guardian.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{run, until};
+
+    #[test]
+    #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+    fn a_dropped_scratch_directory_leaves_neither_files_nor_processes() {
+        let scratch = Scratch::new(Installation::ensure().unwrap()).unwrap();
+        let path = scratch.path().to_owned();
+        let mut sleeper = scratch.command("sleep").arg("600").spawn().unwrap();
+        run::stdout(scratch.command("sh").args(["-c", "mkdir -m 0 closed; touch file"])).unwrap();
+        drop(scratch);
+        assert!(!path.exists());
+        until("the sleeping process is gone", || Ok(sleeper.try_wait()?.is_some())).unwrap();
+    }
+}

@@ -1,0 +1,152 @@
+//! Finds the programs that the tests need, and installs them on Debian when we are root.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run;
+
+const OLDEST_VERSION: u32 = 13;
+const PACKAGES: [&str; 4] = ["postgresql", "postgresql-client", "zstd", "time"];
+const DEBIAN_ROOT: &str = "/usr/lib/postgresql";
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Read by Debian's `pg_createcluster`: no cluster of the system's own is made while we install.
+const NO_MAIN_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/swiftwal.conf";
+
+/// The programs of one PostgreSQL version, and the user and group who run them.
+///
+/// PostgreSQL refuses to run as root: as root, everything runs as the user `postgres`.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    bin: PathBuf,
+    version: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl Installation {
+    /// What [`Self::find`] finds; where something is missing, installs it with `apt-get` when we are root, and
+    /// otherwise says what to install.
+    pub fn ensure() -> Result<Self> {
+        let missing = match Self::find() {
+            Ok(found) => return Ok(found),
+            Err(missing) => missing,
+        };
+        let command = format!("apt-get install {}", PACKAGES.join(" "));
+        if !rustix::process::getuid().is_root() || !Path::new("/usr/bin/apt-get").exists() {
+            return Err(missing.context(format!(
+                "a program is missing that only root can install on Debian: run `{command}`, or this as root"
+            )));
+        }
+        install()?;
+        Self::find()
+    }
+
+    /// The newest PostgreSQL under `/usr/lib/postgresql`, else the one in `PATH`; an error unless it is version
+    /// 13 or later and `zstd` and GNU `time` are there too.
+    pub fn find() -> Result<Self> {
+        for tool in ["zstd", "time"] {
+            run::stdout(Command::new(tool).arg("--version"))?;
+        }
+        let bin = newest_on_debian().or_else(in_path).context("no PostgreSQL server programs found")?;
+        let version = run::stdout(Command::new(bin.join("postgres")).arg("--version"))?;
+        let version = major(&version).with_context(|| format!("no version in {version:?}"))?;
+        if version < OLDEST_VERSION {
+            bail!("PostgreSQL {version} in {} is older than {OLDEST_VERSION}", bin.display());
+        }
+        let (uid, gid) = server_user()?;
+        Ok(Self { bin, version, uid, gid })
+    }
+
+    /// The major version, as 15.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The ids of the user and the group that run the servers.
+    #[must_use]
+    pub fn owner(&self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+
+    /// A command of that user, in `directory`, which is its home too, with nothing of our own environment;
+    /// `PATH` begins with PostgreSQL's programs.
+    pub fn command(&self, program: impl AsRef<Path>, directory: &Path) -> Command {
+        // Rust looks a bare name up in our PATH, not in the one the child gets.
+        let known = self.bin.join(&program);
+        let mut command = Command::new(if known.exists() { known.as_path() } else { program.as_ref() });
+        command.current_dir(directory).env_clear();
+        command.env("PATH", format!("{}:{SYSTEM_PATH}", self.bin.display()));
+        command.envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC")]).env("HOME", directory);
+        if rustix::process::getuid().is_root() {
+            command.uid(self.uid).gid(self.gid);
+        }
+        command
+    }
+}
+
+fn newest_on_debian() -> Option<PathBuf> {
+    let versions = fs::read_dir(DEBIAN_ROOT).ok()?.flatten().filter_map(|entry| {
+        let version: u32 = entry.file_name().to_str()?.parse().ok()?;
+        Some((version, entry.path().join("bin")))
+    });
+    let complete = versions.filter(|(_, bin)| bin.join("initdb").exists() && bin.join("psql").exists());
+    complete.max().map(|(_, bin)| bin)
+}
+
+fn in_path() -> Option<PathBuf> {
+    let initdb = run::stdout(Command::new("sh").args(["-c", "command -v initdb"])).ok()?;
+    Some(fs::canonicalize(initdb.trim()).ok()?.parent()?.to_owned())
+}
+
+/// The 15 of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, also of `… 18beta1`.
+fn major(version: &str) -> Option<u32> {
+    let number = version.split_whitespace().nth(2)?;
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn server_user() -> Result<(u32, u32)> {
+    if !rustix::process::getuid().is_root() {
+        return Ok((rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw()));
+    }
+    let id = |which| -> Result<u32> {
+        let id = run::stdout(Command::new("id").args([which, "postgres"]));
+        Ok(id.context("PostgreSQL can't run as root: make a user `postgres`")?.trim().parse()?)
+    };
+    Ok((id("-u")?, id("-g")?))
+}
+
+fn install() -> Result<()> {
+    eprintln!("xtask: installing {}", PACKAGES.join(", "));
+    let drop_in = Path::new(NO_MAIN_CLUSTER);
+    let directory = drop_in.parent().context("a file has a directory")?;
+    fs::create_dir_all(directory)?;
+    fs::write(drop_in, "create_main_cluster = false\n")?;
+    let installed = apt_get(&["update"])
+        .and_then(|()| apt_get(&[&["install", "-y", "--no-install-recommends"], &PACKAGES[..]].concat()));
+    fs::remove_file(drop_in)?;
+    // Ours only if nobody else has put anything there.
+    let _ = fs::remove_dir(directory);
+    installed
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    run::stdout(command.arg("-qq").args(arguments).env("DEBIAN_FRONTEND", "noninteractive")).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_read_from_releases_and_betas() {
+        assert_eq!(major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
+        assert_eq!(major("postgres (PostgreSQL) 18beta1\n"), Some(18));
+        assert_eq!(major("postgres"), None);
+    }
+}
