@@ -1,1 +1,37 @@
 //! What PostgreSQL says and how it names things: LSNs, WAL file names, timelines, labels, headers, base backups.
+//!
+//! Nothing here knows where backups are stored. All types read what PostgreSQL writes, refuse the rest with an error that
+//! names it, and print it as PostgreSQL does.
+
+mod backup_label;
+pub mod base_backup;
+mod control_file;
+mod lsn;
+mod machine_order;
+pub mod pg_basebackup;
+mod segment_header;
+mod segment_name;
+mod segment_size;
+mod source_error;
+#[cfg(test)]
+mod test_values;
+mod text;
+mod timeline;
+mod timeline_history;
+mod wal_name;
+
+pub use backup_label::{BackupLabel, LabelError};
+pub use base_backup::{
+    BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, CHUNK_BYTES, Checkpoint,
+    ParseCheckpointError, Tablespace,
+};
+pub use control_file::{ControlFile, ControlFileError};
+pub use lsn::{Lsn, ParseLsnError};
+pub use pg_basebackup::{ConnectOptions, PgBasebackup};
+pub use segment_header::{HeaderError, SegmentHeader};
+pub use segment_name::{SegmentName, segments_between};
+pub use segment_size::{SegmentSize, SegmentSizeError};
+pub use source_error::{SourceError, SourceErrorKind};
+pub use timeline::{ParseTimelineError, Timeline};
+pub use timeline_history::{Ancestor, HistoryError, TimelineHistory};
+pub use wal_name::{ParseWalNameError, WalName};

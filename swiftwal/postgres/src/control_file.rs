@@ -1,0 +1,158 @@
+//! What `global/pg_control` says about a cluster.
+
+use crate::SegmentSize;
+use crate::machine_order::Numbers;
+
+/// The lasting part of a cluster's control file: who the cluster is and how it was set up.
+///
+/// Source: `ControlFileData` in PostgreSQL's `src/include/catalog/pg_control.h`. The first three fields never move. The
+/// place of the segment size depends on the version, but in every version since 8.3 these follow one another:
+/// `floatFormat` (the double 1234567.0), `blcksz`, `relseg_size`, `xlog_blcksz`, `xlog_seg_size` (four bytes each). So the
+/// double is looked for, and what follows it is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ControlFile {
+    /// The number that `initdb` gave to the cluster, and that its WAL carries.
+    pub system_identifier: u64,
+    /// The version of the control file's own format, such as 1300.
+    pub control_version: u32,
+    /// The version of the system catalogs, such as 202209061.
+    pub catalog_version: u32,
+    /// The size of the cluster's WAL segments.
+    pub segment_size: SegmentSize,
+}
+
+/// The part of the file that has content never exceeds one disk sector, so that it is written at once.
+const CONTENT_BYTES: usize = 512;
+
+const FLOAT_FORMAT: f64 = 1_234_567.0;
+
+impl ControlFile {
+    /// Reads the file, of which at least the first 512 bytes are given.
+    ///
+    /// It is read in this machine's byte order; a file from a machine with the other one is an error that says so. The
+    /// file's checksum isn't looked at: its place, too, depends on the version.
+    pub fn parse(file: &[u8]) -> Result<Self, ControlFileError> {
+        let content = file.get(..CONTENT_BYTES).ok_or(ControlFileError::TooShort { bytes: file.len() })?;
+        Self::read(Numbers::native(content)).ok_or_else(|| match Self::read(Numbers::swapped(content)) {
+            Some(_) => ControlFileError::ForeignByteOrder,
+            None => ControlFileError::NotControlFile,
+        })
+    }
+
+    fn read(numbers: Numbers<'_>) -> Option<Self> {
+        Some(Self {
+            system_identifier: numbers.u64(0)?,
+            control_version: numbers.u32(8)?,
+            catalog_version: numbers.u32(12)?,
+            segment_size: (16..CONTENT_BYTES)
+                .step_by(8)
+                .find_map(|offset| segment_size_after(numbers, offset))?,
+        })
+    }
+}
+
+/// The segment size, if the fields that lead to it begin at `offset`.
+fn segment_size_after(numbers: Numbers<'_>, offset: usize) -> Option<SegmentSize> {
+    let is_page_size = |bytes: u32| bytes.is_power_of_two() && (1 << 10..=64 << 10).contains(&bytes);
+    let is_float_format = numbers.u64(offset)? == FLOAT_FORMAT.to_bits();
+    let (blcksz, xlog_blcksz) = (numbers.u32(offset + 8)?, numbers.u32(offset + 16)?);
+    if !(is_float_format && is_page_size(blcksz) && is_page_size(xlog_blcksz)) {
+        return None;
+    }
+    SegmentSize::new(numbers.u32(offset + 20)?.into()).ok()
+}
+
+/// The file isn't a control file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlFileError {
+    /// It has fewer bytes than a control file's content.
+    #[error("a pg_control file has at least 512 bytes, but there are only {bytes}; the file was cut short")]
+    TooShort {
+        /// How many there are.
+        bytes: usize,
+    },
+    /// It comes from a machine with the opposite byte order.
+    #[error(
+        "the pg_control file was written on a machine with the opposite byte order; \
+         handle it on a machine with the same order as the database server's"
+    )]
+    ForeignByteOrder,
+    /// The fields that every control file has aren't there.
+    #[error(
+        "the file is no pg_control file of a known form, or is damaged; check the cluster with pg_controldata"
+    )]
+    NotControlFile,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENTS_OF_16_MIB: &[u8] = include_bytes!("../tests/data/pg_control");
+    const SEGMENTS_OF_64_MIB: &[u8] = include_bytes!("../tests/data/64MiB-pg_control");
+
+    #[test]
+    fn a_control_file_written_by_postgresql_15_is_read() {
+        let control = ControlFile::parse(SEGMENTS_OF_16_MIB).unwrap();
+        assert_eq!(control.control_version, 1300);
+        assert_eq!(control.catalog_version, 202_209_061);
+        assert_eq!(control.segment_size, SegmentSize::default());
+    }
+
+    #[test]
+    fn the_control_file_names_the_cluster_that_the_wal_names() {
+        for (control, page) in [
+            (SEGMENTS_OF_16_MIB, &include_bytes!("../tests/data/000000010000000000000002.first-page")[..]),
+            (SEGMENTS_OF_64_MIB, include_bytes!("../tests/data/64MiB-000000010000000000000001.first-page")),
+        ] {
+            let control = ControlFile::parse(control).unwrap();
+            let header = crate::SegmentHeader::parse(page).unwrap();
+            assert_eq!(control.system_identifier, header.system_identifier);
+            assert_eq!(control.segment_size, header.segment_size);
+        }
+    }
+
+    #[test]
+    fn a_segment_size_of_64_mib_is_found() {
+        assert_eq!(ControlFile::parse(SEGMENTS_OF_64_MIB).unwrap().segment_size.bytes(), 64 << 20);
+    }
+
+    #[test]
+    fn the_segment_size_is_found_wherever_a_version_puts_it() {
+        let mut other_version = SEGMENTS_OF_64_MIB.to_vec();
+        other_version.splice(16..16, [0; 24]);
+        assert_eq!(ControlFile::parse(&other_version).unwrap().segment_size.bytes(), 64 << 20);
+    }
+
+    #[test]
+    fn a_control_file_that_is_cut_short_is_refused() {
+        assert_eq!(
+            ControlFile::parse(&SEGMENTS_OF_16_MIB[..511]),
+            Err(ControlFileError::TooShort { bytes: 511 })
+        );
+        assert!(ControlFile::parse(&SEGMENTS_OF_16_MIB[..512]).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_control_file_is_refused() {
+        let float = FLOAT_FORMAT.to_ne_bytes();
+        let at = SEGMENTS_OF_16_MIB.windows(8).position(|bytes| bytes == float).unwrap();
+        let mut no_segment_size = SEGMENTS_OF_16_MIB.to_vec();
+        no_segment_size[at + 20..at + 24].fill(0);
+        for bytes in [&no_segment_size[..], &[0; 8192], &b"PostgreSQL".repeat(60)] {
+            assert_eq!(ControlFile::parse(bytes), Err(ControlFileError::NotControlFile));
+        }
+    }
+
+    #[test]
+    fn a_control_file_of_the_opposite_byte_order_is_told_so() {
+        let float = FLOAT_FORMAT.to_ne_bytes();
+        let at = SEGMENTS_OF_16_MIB.windows(8).position(|bytes| bytes == float).unwrap();
+        let mut bytes = SEGMENTS_OF_16_MIB.to_vec();
+        for field in [0..8, 8..12, 12..16, at..at + 8, at + 8..at + 12, at + 16..at + 20, at + 20..at + 24] {
+            bytes[field].reverse();
+        }
+        assert_eq!(ControlFile::parse(&bytes), Err(ControlFileError::ForeignByteOrder));
+    }
+}

@@ -1,0 +1,56 @@
+//! Base backups made by the program `pg_basebackup`.
+//!
+//! The way for authentication that only libpq has: it reads the child's environment, password file and service file as
+//! `psql` does. Its limits are the program's: a cluster with tablespaces can't be written to one stream, and while WAL
+//! isn't included, the server waits for its archive_command without a limit before it declares the backup complete.
+
+mod archive;
+mod command;
+mod failure;
+mod messages;
+mod stream;
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use crate::{BaseBackupRequest, BaseBackupSource, BaseBackupStream, SourceError};
+use stream::PgBasebackupStream;
+
+/// Where the server is and as whom to connect; what is `None` is left to libpq and its `PG*` environment variables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// A host name, an address, or the directory of a Unix socket.
+    pub host: Option<String>,
+    /// The port, which also names the socket.
+    pub port: Option<u16>,
+    /// The role; it needs the `REPLICATION` attribute and a `replication` line in pg_hba.conf.
+    pub user: Option<String>,
+}
+
+/// Makes base backups by running `pg_basebackup`, 10 or later, of the server's version or a later one.
+///
+/// It is never asked for a password. Its environment is this process's, with the locale set to C.
+#[derive(Debug, Clone)]
+pub struct PgBasebackup {
+    connect: ConnectOptions,
+    program: Option<PathBuf>,
+}
+
+impl PgBasebackup {
+    /// A source for the server that `connect` describes.
+    ///
+    /// `program` is the program's path; without one, it is looked for in `PATH`, then where the packages of the
+    /// distributions put it, newest version first.
+    pub fn new(connect: ConnectOptions, program: Option<PathBuf>) -> Self {
+        Self { connect, program }
+    }
+}
+
+#[async_trait]
+impl BaseBackupSource for PgBasebackup {
+    async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
+        let child = command::spawn(self.program.as_deref(), &command::arguments(&self.connect, request))?;
+        Ok(Box::new(PgBasebackupStream::new(child)?))
+    }
+}

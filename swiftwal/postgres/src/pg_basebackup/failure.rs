@@ -1,0 +1,178 @@
+//! What a failed run of `pg_basebackup` means.
+
+use std::process::ExitStatus;
+
+use super::messages::Messages;
+use crate::{SourceError, SourceErrorKind};
+
+/// The error for a run that ended with that status, which isn't success.
+pub(super) fn failed(status: ExitStatus, messages: &Messages) -> SourceError {
+    error(&format!("({status})"), messages)
+}
+
+/// The error for a run that ended well, but whose archive says otherwise.
+pub(super) fn incomplete(problem: &str, messages: &Messages) -> SourceError {
+    let message = report(
+        &format!("pg_basebackup ended without an error, but {problem}"),
+        messages,
+        "take the backup again, with a pg_basebackup of the server's version",
+    );
+    SourceError::new(SourceErrorKind::Failed, message)
+}
+
+fn error(status: &str, messages: &Messages) -> SourceError {
+    let kind = kind(messages);
+    let (what, hint) = match kind {
+        SourceErrorKind::Unavailable => (
+            "could not connect to the server",
+            "check host and port, that the server runs, and that max_wal_senders and max_connections leave room",
+        ),
+        SourceErrorKind::Refused => (
+            "was refused by the server",
+            "check the role's password and REPLICATION attribute, and the replication lines of pg_hba.conf",
+        ),
+        SourceErrorKind::Tablespaces => (
+            "can't stream a cluster with tablespaces",
+            "this method needs a cluster whose data is all in its data directory",
+        ),
+        _ => ("failed", "see its last messages above and the server's log, then take the backup again"),
+    };
+    SourceError::new(kind, report(&format!("pg_basebackup {what} {status}"), messages, hint))
+}
+
+/// What happened, the program's own words, and the way out, each on lines of its own.
+fn report(what: &str, messages: &Messages, hint: &str) -> String {
+    let said: String = messages.last.iter().map(|line| format!("\n    {line}")).collect();
+    match said.as_str() {
+        "" => format!("{what}; {hint}"),
+        said => format!("{what}, and said:{said}\n{hint}"),
+    }
+}
+
+/// What the messages of a failed run are about.
+///
+/// There is no code to go by, only text. That of `pg_basebackup` and libpq is in English; the server's comes in the
+/// server's language, so what else breaks a connection that is being made counts as a refusal.
+fn kind(messages: &Messages) -> SourceErrorKind {
+    let says = |texts: &[&str]| messages.last.iter().any(|line| texts.iter().any(|text| line.contains(text)));
+    if says(&["can only write single tablespace to stdout"]) {
+        SourceErrorKind::Tablespaces
+    } else if !says(&CONNECTING) || says(&BEGUN) {
+        SourceErrorKind::Failed
+    } else if says(&UNREACHABLE) || says(&BUSY) {
+        SourceErrorKind::Unavailable
+    } else {
+        SourceErrorKind::Refused
+    }
+}
+
+/// How libpq 14 and later, and older ones, report a connection that couldn't be made.
+const CONNECTING: [&str; 5] = [
+    "error: connection to server ",
+    "error: could not translate host name",
+    "could not connect to server: ",
+    "error: FATAL: ",
+    "error: fe_sendauth: ",
+];
+
+/// What `pg_basebackup` says once it is connected.
+const BEGUN: [&str; 1] = ["initiating base backup"];
+
+/// Where no server answers: libpq's words, and the system's.
+const UNREACHABLE: [&str; 8] = [
+    "Connection refused",
+    "Connection timed out",
+    "No such file or directory",
+    "No route to host",
+    "Network is unreachable",
+    "could not translate host name",
+    "server closed the connection unexpectedly",
+    "timeout expired",
+];
+
+/// Where a server answers that another time would be better.
+const BUSY: [&str; 6] = [
+    "the database system is ",
+    "too many clients",
+    "too many connections",
+    "remaining connection slots are reserved",
+    "exceeds max_wal_senders",
+    "exceed max_wal_senders",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    fn messages(lines: &[&str]) -> Messages {
+        Messages { last: lines.iter().map(|line| (*line).to_owned()).collect(), end: None }
+    }
+
+    #[test]
+    fn each_message_of_a_failed_run_has_its_kind() {
+        use SourceErrorKind::{Failed, Refused, Tablespaces, Unavailable};
+        let connection = "pg_basebackup: error: connection to server at \"127.0.0.1\", port 5432 failed:";
+        for (line, expected) in [
+            (format!("{connection} Connection refused"), Unavailable),
+            (format!("{connection} FATAL:  the database system is starting up"), Unavailable),
+            (format!("{connection} FATAL:  sorry, too many clients already"), Unavailable),
+            (
+                format!(
+                    "{connection} FATAL:  number of requested standby connections exceeds max_wal_senders (1)"
+                ),
+                Unavailable,
+            ),
+            (
+                "pg_basebackup: error: could not translate host name \"db1\" to address".to_owned(),
+                Unavailable,
+            ),
+            ("pg_basebackup: error: could not connect to server: Connection refused".to_owned(), Unavailable),
+            (format!("{connection} FATAL:  password authentication failed for user \"backup\""), Refused),
+            (format!("{connection} FATAL:  no pg_hba.conf entry for replication connection"), Refused),
+            (format!("{connection} FATAL:  Passwort-Authentifizierung fehlgeschlagen"), Refused),
+            (format!("{connection} fe_sendauth: no password supplied"), Refused),
+            ("pg_basebackup: error: FATAL:  must be superuser or replication role".to_owned(), Refused),
+            (
+                "pg_basebackup: error: can only write single tablespace to stdout, database has 2".to_owned(),
+                Tablespaces,
+            ),
+            (
+                "pg_basebackup: error: could not read COPY data: server closed the connection".to_owned(),
+                Failed,
+            ),
+            (String::new(), Failed),
+        ] {
+            assert_eq!(kind(&messages(&[&line])), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_a_backup_in_progress_is_no_refusal() {
+        let messages = messages(&[
+            "pg_basebackup: initiating base backup, waiting for checkpoint to complete",
+            "pg_basebackup: error: could not get write-ahead log end position from server: ERROR:  backup failed",
+            "pg_basebackup: error: FATAL:  terminating connection due to administrator command",
+        ]);
+        assert_eq!(kind(&messages), SourceErrorKind::Failed);
+    }
+
+    #[test]
+    fn an_error_tells_status_messages_and_a_way_out() {
+        let error =
+            failed(ExitStatus::from_raw(1 << 8), &messages(&["pg_basebackup: error: could not x", "more"]));
+        assert_eq!(
+            error.to_string(),
+            "pg_basebackup failed (exit status: 1), and said:\n    pg_basebackup: error: could not x\n    more\n\
+             see its last messages above and the server's log, then take the backup again"
+        );
+    }
+
+    #[test]
+    fn an_error_without_messages_is_one_line() {
+        let error = failed(ExitStatus::from_raw(9), &messages(&[]));
+        assert!(error.to_string().starts_with("pg_basebackup failed (signal: 9 (SIGKILL)); "), "{error}");
+        assert!(!error.to_string().contains('\n'));
+    }
+}

@@ -1,0 +1,167 @@
+//! A run of `pg_basebackup` as a stream of events.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStdout};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::archive::{StartError, Tail, backup_label};
+use super::failure;
+use super::messages::Messages;
+use crate::{
+    BackupLabel, BaseBackupEvent, BaseBackupStream, CHUNK_BYTES, SourceError, SourceErrorKind, Timeline,
+};
+
+/// After so long without new bytes, those that are there are handed out: at the end of a backup the server may wait for
+/// its archiver for as long as it likes, and the last data need not wait with it.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The most that Linux lets an ordinary user have, unless it was told otherwise.
+const PIPE_BYTES: usize = 1 << 20;
+
+/// A child that writes a tar archive to its standard output. Dropping it kills the child.
+pub(super) struct PgBasebackupStream {
+    child: Child,
+    stdout: ChildStdout,
+    /// The one task that reads the standard error, so that the child never blocks on it.
+    messages: JoinSet<Messages>,
+    /// Read, but not yet handed out: at most `CHUNK_BYTES`.
+    buffer: BytesMut,
+    tail: Tail,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    BeforeStart,
+    BeforeArchive { timeline: Timeline },
+    InArchive { timeline: Timeline },
+    Finished,
+}
+
+impl PgBasebackupStream {
+    /// Takes over a child with both outputs piped.
+    pub(super) fn new(mut child: Child) -> Result<Self, SourceError> {
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(unreadable(io::ErrorKind::BrokenPipe.into()));
+        };
+        // Fewer switches between the two processes. Where it is refused, the pipe is just smaller.
+        let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES);
+        let mut messages = JoinSet::new();
+        messages.spawn(Messages::read(stderr));
+        let (buffer, tail) = (BytesMut::new(), Tail::default());
+        Ok(Self { child, stdout, messages, buffer, tail, state: State::BeforeStart })
+    }
+
+    /// Reads on until the archive's first member is there.
+    async fn read_label(&mut self) -> Result<BackupLabel, SourceError> {
+        loop {
+            match backup_label(&self.buffer) {
+                Some(Ok(label)) => return Ok(label),
+                Some(Err(error)) => return Err(no_label(error)),
+                None => {}
+            }
+            if self.read().await? == 0 {
+                let messages = self.ended().await?;
+                return Err(failure::incomplete("its archive has no backup label", &messages));
+            }
+        }
+    }
+
+    /// The next bytes of the archive; `None` at its end.
+    async fn read_chunk(&mut self) -> Result<Option<Bytes>, SourceError> {
+        while self.buffer.len() < CHUNK_BYTES {
+            let bytes = match self.buffer.is_empty() {
+                true => self.read().await?,
+                false => match timeout(SILENCE, self.read()).await {
+                    Ok(bytes) => bytes?,
+                    Err(_silent) => break,
+                },
+            };
+            if bytes == 0 {
+                break;
+            }
+        }
+        self.tail.push(&self.buffer);
+        Ok(Some(self.buffer.split().freeze()).filter(|chunk| !chunk.is_empty()))
+    }
+
+    /// Appends what the child wrote to the buffer, which isn't full; 0 at the end.
+    async fn read(&mut self) -> Result<usize, SourceError> {
+        if self.buffer.is_empty() {
+            self.buffer.reserve(CHUNK_BYTES);
+        }
+        let room = CHUNK_BYTES - self.buffer.len();
+        self.stdout.read_buf(&mut (&mut self.buffer).limit(room)).await.map_err(unreadable)
+    }
+
+    /// Waits until the child has ended well and returns what it said; otherwise that is the error.
+    async fn ended(&mut self) -> Result<Messages, SourceError> {
+        let status = self.child.wait().await.map_err(unreadable)?;
+        // The task is there until it is joined here, once, and it doesn't panic.
+        let messages = self.messages.join_next().await.and_then(Result::ok).unwrap_or_default();
+        if status.success() { Ok(messages) } else { Err(failure::failed(status, &messages)) }
+    }
+
+    /// Waits for the child to say that the backup is complete.
+    async fn finish(&mut self, start_timeline: Timeline) -> Result<BaseBackupEvent, SourceError> {
+        let messages = self.ended().await?;
+        let said = messages.end.map(|lsn| (lsn, start_timeline));
+        match self.tail.backup_end().or(said) {
+            Some((lsn, timeline)) => Ok(BaseBackupEvent::Finished { lsn, timeline }),
+            None => Err(failure::incomplete(
+                "nothing says where the backup's WAL ends: servers older than 13 tell it only with the WAL included",
+                &messages,
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl BaseBackupStream for PgBasebackupStream {
+    async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
+        let (event, state) = match self.state {
+            State::BeforeStart => {
+                let label = self.read_label().await?;
+                let (lsn, timeline) = (label.start_lsn(), label.start_timeline());
+                (BaseBackupEvent::Started { lsn, timeline }, State::BeforeArchive { timeline })
+            }
+            State::BeforeArchive { timeline } => {
+                (BaseBackupEvent::Archive { tablespace: None }, State::InArchive { timeline })
+            }
+            State::InArchive { timeline } => match self.read_chunk().await? {
+                Some(data) => (BaseBackupEvent::Data(data), self.state),
+                None => (self.finish(timeline).await?, State::Finished),
+            },
+            State::Finished => return Ok(None),
+        };
+        self.state = state;
+        Ok(Some(event))
+    }
+}
+
+impl fmt::Debug for PgBasebackupStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgBasebackupStream")
+            .field("child", &self.child)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+fn unreadable(error: io::Error) -> SourceError {
+    let message = "cannot read what pg_basebackup writes; take the backup again";
+    SourceError::new(SourceErrorKind::Failed, message).caused_by(error)
+}
+
+fn no_label(error: StartError) -> SourceError {
+    let message = "the archive that pg_basebackup writes doesn't begin with a backup label; \
+                   use the pg_basebackup of the server's version";
+    SourceError::new(SourceErrorKind::Failed, message).caused_by(error)
+}

@@ -1,0 +1,220 @@
+//! The names of WAL segments.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::text::{hex_u32, serde_as_text};
+use crate::{Lsn, ParseWalNameError, SegmentSize, Timeline};
+
+/// The name of a WAL segment: 24 hexadecimal digits, eight each for timeline, log and segment.
+///
+/// Ordered as its text is: by timeline first. Which LSNs it holds depends on the cluster's segment size.
+/// Stored by serde as the name.
+///
+/// Source: `XLogFileName` in PostgreSQL's `src/include/access/xlog_internal.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentName {
+    // The order of the fields is the order of the names.
+    timeline: Timeline,
+    log: u32,
+    seg: u32,
+}
+
+impl SegmentName {
+    /// The segment of `timeline` that holds the byte at `lsn`.
+    pub fn containing(timeline: Timeline, lsn: Lsn, size: SegmentSize) -> Self {
+        Self::numbered(timeline, lsn.0 / size.bytes(), size)
+    }
+
+    /// The segment that is the `number`th of all, counted from 0; `number` lies within the 64 bits of an LSN.
+    fn numbered(timeline: Timeline, number: u64, size: SegmentSize) -> Self {
+        let per_log = size.segments_per_log();
+        Self { timeline, log: (number / per_log) as u32, seg: (number % per_log) as u32 }
+    }
+
+    /// The timeline.
+    pub fn timeline(self) -> Timeline {
+        self.timeline
+    }
+
+    /// The log and the segment: what orders segments when timelines don't count.
+    pub fn position(self) -> (u32, u32) {
+        (self.log, self.seg)
+    }
+
+    /// Where the segment begins; `None` if a cluster with segments of this size never has a segment so named.
+    pub fn start(self, size: SegmentSize) -> Option<Lsn> {
+        if u64::from(self.seg) >= size.segments_per_log() {
+            return None;
+        }
+        Some(Lsn((u64::from(self.log) << 32) | (u64::from(self.seg) * size.bytes())))
+    }
+
+    /// The segment that follows on the same timeline; `None` at the end of all WAL, and where [`start`](Self::start)
+    /// is `None`.
+    ///
+    /// PostgreSQL 9.2 and older skip the last segment of each log, which this doesn't.
+    pub fn next(self, size: SegmentSize) -> Option<Self> {
+        let next = self.start(size)?.0.checked_add(size.bytes())?;
+        Some(Self::containing(self.timeline, Lsn(next), size))
+    }
+
+    /// The segment at the same position of another timeline.
+    pub fn on_timeline(self, timeline: Timeline) -> Self {
+        Self { timeline, ..self }
+    }
+}
+
+/// The segments of `timeline` that hold the WAL from `start` up to, not including, the byte at `stop`, in order.
+///
+/// So a `stop` on a boundary needs only the segment before it. The segment of `start` is always among them.
+///
+/// ```
+/// use swiftwal_postgres::{SegmentSize, Timeline, segments_between};
+///
+/// let needed = segments_between(Timeline::FIRST, "0/2000028".parse()?, "0/4000000".parse()?, SegmentSize::default());
+/// assert_eq!(
+///     needed.map(|name| name.to_string()).collect::<Vec<_>>(),
+///     ["000000010000000000000002", "000000010000000000000003"],
+/// );
+/// # Ok::<(), swiftwal_postgres::ParseLsnError>(())
+/// ```
+pub fn segments_between(
+    timeline: Timeline,
+    start: Lsn,
+    stop: Lsn,
+    size: SegmentSize,
+) -> impl Iterator<Item = SegmentName> {
+    let first = start.0 / size.bytes();
+    let last = stop.0.saturating_sub(1) / size.bytes();
+    (first..=last.max(first)).map(move |number| SegmentName::numbered(timeline, number, size))
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08X}{:08X}{:08X}", self.timeline.get(), self.log, self.seg)
+    }
+}
+
+impl FromStr for SegmentName {
+    type Err = ParseWalNameError;
+
+    /// Reads 24 hexadecimal digits, upper case only, as PostgreSQL does; timeline 0 doesn't exist.
+    fn from_str(text: &str) -> Result<Self, ParseWalNameError> {
+        parse(text).ok_or_else(|| ParseWalNameError::new(text))
+    }
+}
+
+fn parse(text: &str) -> Option<SegmentName> {
+    if text.len() != 24 || !text.is_ascii() {
+        return None;
+    }
+    let field = |n: usize| hex_u32(&text[8 * n..8 * n + 8], false);
+    Some(SegmentName { timeline: Timeline::new(field(0)?)?, log: field(1)?, seg: field(2)? })
+}
+
+serde_as_text!(SegmentName);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::test_values::{segment_names, segment_sizes};
+
+    const SIZE_16_MIB: u64 = 16 << 20;
+
+    fn name(text: &str) -> SegmentName {
+        text.parse().unwrap()
+    }
+
+    fn size(bytes: u64) -> SegmentSize {
+        SegmentSize::new(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_segment_is_named_after_the_lsn_it_holds() {
+        let timeline = Timeline::new(0x1A).unwrap();
+        let named = |lsn, bytes| SegmentName::containing(timeline, Lsn(lsn), size(bytes)).to_string();
+        assert_eq!(named(0x5C00_0020, SIZE_16_MIB), "0000001A000000000000005C");
+        assert_eq!(named(0x7_FFFF_FFFF, SIZE_16_MIB), "0000001A00000007000000FF");
+        assert_eq!(named(0x7_FFFF_FFFF, 1 << 30), "0000001A0000000700000003");
+        assert_eq!(named(0x7_FFFF_FFFF, 1 << 20), "0000001A0000000700000FFF");
+    }
+
+    #[test]
+    fn a_segment_number_that_the_size_does_not_have_has_no_start() {
+        assert_eq!(name("0000000100000007000000FF").start(size(SIZE_16_MIB)), Some(Lsn(0x7_FF00_0000)));
+        assert_eq!(name("000000010000000700000100").start(size(SIZE_16_MIB)), None);
+        assert_eq!(name("000000010000000700000100").next(size(SIZE_16_MIB)), None);
+        assert_eq!(name("000000010000000700000004").start(size(1 << 30)), None);
+    }
+
+    #[test]
+    fn the_next_segment_carries_into_the_next_log() {
+        assert_eq!(
+            name("0000000100000007000000FF").next(size(SIZE_16_MIB)),
+            Some(name("000000010000000800000000"))
+        );
+        assert_eq!(name("00000001FFFFFFFF000000FF").next(size(SIZE_16_MIB)), None);
+    }
+
+    #[test]
+    fn a_stop_on_a_boundary_needs_only_the_segment_before_it() {
+        let names = |start, stop| {
+            segments_between(Timeline::FIRST, Lsn(start), Lsn(stop), size(SIZE_16_MIB))
+                .map(SegmentName::position)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(0x200_0028, 0x300_0000), [(0, 2)]);
+        assert_eq!(names(0x200_0028, 0x300_0001), [(0, 2), (0, 3)]);
+        assert_eq!(names(0xFE00_0028, 0x1_0100_0000), [(0, 0xFE), (0, 0xFF), (1, 0)]);
+    }
+
+    #[test]
+    fn the_segment_of_the_start_is_needed_even_when_nothing_follows() {
+        let names = |start, stop| {
+            segments_between(Timeline::FIRST, Lsn(start), Lsn(stop), size(SIZE_16_MIB))
+                .map(SegmentName::position)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(0x200_0028, 0x200_0028), [(0, 2)]);
+        assert_eq!(names(0x200_0000, 0x200_0000), [(0, 2)]);
+        assert_eq!(names(0, 0), [(0, 0)]);
+    }
+
+    #[test]
+    fn what_is_no_segment_name_is_refused() {
+        for text in [
+            "",
+            "00000001000000000000005",
+            "00000001000000000000005C0",
+            "00000001000000000000005c",
+            "00000000000000000000005C",
+            "+0000001000000000000005C",
+            "0000000100000000000000é",
+            "00000001000000000000005C.partial",
+        ] {
+            assert!(text.parse::<SegmentName>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_survives_printing_and_reading(name in segment_names()) {
+            prop_assert_eq!(name.to_string().parse(), Ok(name));
+        }
+
+        #[test]
+        fn names_order_as_their_text(a in segment_names(), b in segment_names()) {
+            prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
+        }
+
+        #[test]
+        fn a_segment_begins_at_or_before_the_lsn_it_holds_and_the_next_begins_after(lsn: u64, size in segment_sizes()) {
+            let name = SegmentName::containing(Timeline::FIRST, Lsn(lsn), size);
+            prop_assert!(name.start(size).unwrap() <= Lsn(lsn));
+            prop_assert!(name.next(size).is_none_or(|next| Lsn(lsn) < next.start(size).unwrap()));
+        }
+    }
+}

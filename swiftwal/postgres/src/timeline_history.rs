@@ -1,0 +1,175 @@
+//! Where a timeline comes from.
+
+use crate::{Lsn, SegmentName, SegmentSize, Timeline};
+
+/// A timeline and those it branched off from, as its history file tells.
+///
+/// Source: `readTimeLineHistory` in PostgreSQL's `src/backend/access/transam/timeline.c`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineHistory {
+    timeline: Timeline,
+    ancestors: Vec<Ancestor>,
+}
+
+/// A timeline that another one descends from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ancestor {
+    /// The ancestor.
+    pub timeline: Timeline,
+    /// Where it was left: the first LSN that is no longer part of the descendant's past.
+    pub switchpoint: Lsn,
+}
+
+impl TimelineHistory {
+    /// Reads the text of the history file of `timeline`; an empty text is a timeline without ancestors, such as the first.
+    ///
+    /// Each line is the ancestor's number, the switchpoint and a reason, with white space between; lines may be empty or
+    /// begin with `#`. PostgreSQL 9.2 and older give, instead of the switchpoint, the segment that holds it: then the end
+    /// of that segment stands for it, at their default segment size.
+    pub fn parse(timeline: Timeline, text: &str) -> Result<Self, HistoryError> {
+        let mut ancestors: Vec<Ancestor> = Vec::new();
+        for (line, number) in text.lines().zip(1..) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let error = |problem| HistoryError { timeline, number, line: line.to_owned(), problem };
+            let ancestor = parse_line(line).map_err(error)?;
+            if ancestors.last().is_some_and(|last| last.timeline >= ancestor.timeline) {
+                return Err(error("its timeline isn't above that of the line before"));
+            }
+            if ancestor.timeline >= timeline {
+                return Err(error("its timeline isn't below the one that descends from it"));
+            }
+            ancestors.push(ancestor);
+        }
+        Ok(Self { timeline, ancestors })
+    }
+
+    /// The timeline whose past this is.
+    pub fn timeline(&self) -> Timeline {
+        self.timeline
+    }
+
+    /// The timelines that it descends from, oldest first.
+    pub fn ancestors(&self) -> &[Ancestor] {
+        &self.ancestors
+    }
+
+    /// Whether the byte at `lsn`, written on `timeline`, is part of this timeline's past.
+    ///
+    /// For the end of something, which is exclusive, ask about the byte before it.
+    pub fn contains(&self, timeline: Timeline, lsn: Lsn) -> bool {
+        let mut begin = Lsn(0);
+        for ancestor in &self.ancestors {
+            if ancestor.timeline == timeline {
+                return begin <= lsn && lsn < ancestor.switchpoint;
+            }
+            begin = ancestor.switchpoint;
+        }
+        self.timeline == timeline && begin <= lsn
+    }
+}
+
+fn parse_line(line: &str) -> Result<Ancestor, &'static str> {
+    let mut fields = line.split_whitespace();
+    let timeline =
+        fields.next().and_then(|field| field.parse().ok()).ok_or("it doesn't begin with a timeline")?;
+    let switchpoint = fields.next().and_then(parse_switchpoint).ok_or("its second field isn't an LSN")?;
+    Ok(Ancestor { timeline, switchpoint })
+}
+
+fn parse_switchpoint(field: &str) -> Option<Lsn> {
+    if let Ok(segment) = field.parse::<SegmentName>() {
+        let size = SegmentSize::default();
+        return segment.next(size)?.start(size);
+    }
+    field.parse().ok()
+}
+
+/// The text isn't the history of that timeline.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "line {number} of the history of timeline {timeline} is not readable: {problem}: {line:?}; \
+     fetch {:08X}.history again from where the server keeps or archives its WAL",
+    timeline.get()
+)]
+pub struct HistoryError {
+    timeline: Timeline,
+    number: u32,
+    line: String,
+    problem: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THIRD: &str = include_str!("../tests/data/00000003.history");
+
+    fn timeline(number: u32) -> Timeline {
+        Timeline::new(number).unwrap()
+    }
+
+    #[test]
+    fn a_history_written_by_postgresql_names_its_ancestors_oldest_first() {
+        let history = TimelineHistory::parse(timeline(3), THIRD).unwrap();
+        assert_eq!(history.timeline(), timeline(3));
+        let ancestors: Vec<_> =
+            history.ancestors().iter().map(|a| (a.timeline.get(), a.switchpoint)).collect();
+        assert_eq!(ancestors.len(), 2);
+        assert_eq!(ancestors[0].0, 1);
+        assert_eq!(ancestors[1].0, 2);
+        assert!(ancestors[0].1 < ancestors[1].1);
+    }
+
+    #[test]
+    fn the_past_changes_timeline_at_each_switchpoint() {
+        let text = "1\t0/5000000\tbefore 2000-01-01\n\n# a comment\n\n3\t0/7000028\n";
+        let history = TimelineHistory::parse(timeline(4), text).unwrap();
+        let contains = |number, lsn| history.contains(timeline(number), Lsn(lsn));
+        assert!(contains(1, 0) && contains(1, 0x4FF_FFFF) && !contains(1, 0x500_0000));
+        assert!(!contains(3, 0x4FF_FFFF) && contains(3, 0x500_0000) && contains(3, 0x700_0027));
+        assert!(!contains(3, 0x700_0028) && !contains(4, 0x700_0027) && contains(4, 0x700_0028));
+        assert!(contains(4, u64::MAX));
+    }
+
+    #[test]
+    fn a_timeline_that_is_no_ancestor_is_not_in_the_past() {
+        let history = TimelineHistory::parse(timeline(4), "1\t0/5000000\n3\t0/7000028\n").unwrap();
+        for number in [2, 5] {
+            assert!(!history.contains(timeline(number), Lsn(0x600_0000)));
+        }
+    }
+
+    #[test]
+    fn an_empty_history_is_a_timeline_without_ancestors() {
+        let history = TimelineHistory::parse(Timeline::FIRST, "").unwrap();
+        assert!(history.ancestors().is_empty());
+        assert!(history.contains(Timeline::FIRST, Lsn(0)));
+    }
+
+    #[test]
+    fn a_history_of_postgresql_9_2_switches_at_the_end_of_the_segment_it_names() {
+        let text = "1\t000000010000000000000005\tbefore 2012-08-28 18:10:42.123+02\n";
+        let history = TimelineHistory::parse(timeline(2), text).unwrap();
+        assert_eq!(history.ancestors()[0].switchpoint, Lsn(0x600_0000));
+    }
+
+    #[test]
+    fn a_line_that_is_not_readable_is_named() {
+        for (text, number) in [
+            ("x\t0/5000000\n", 1),
+            ("0\t0/5000000\n", 1),
+            ("1\n", 1),
+            ("\n1\t5000000\tno reason\n", 2),
+            ("2\t0/5000000\n1\t0/6000000\n", 2),
+            ("1\t0/5000000\n1\t0/6000000\n", 2),
+            ("1\t0/5000000\n4\t0/6000000\n", 2),
+            ("<html>", 1),
+        ] {
+            let message = TimelineHistory::parse(timeline(4), text).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("line {number} of the history of timeline 4")), "{message}");
+        }
+    }
+}
