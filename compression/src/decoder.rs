@@ -18,10 +18,10 @@ use crate::Format;
 /// they could be a frame's beginning). A stream that was cut between two frames can't be told from a
 /// whole one. [`Format::None`] passes the bytes on.
 ///
-/// Bytes that were read before an error must not be used. An error of `reader` itself is passed on
-/// as it is.
+/// Bytes that were read before an error must not be used, and every read after one fails. An error of
+/// `reader` itself is passed on as it is.
 ///
-/// The work is done by the thread that polls.
+/// The work is done by the thread that polls, once per read: read into 64 KiB or more, but not megabytes.
 pub fn decoder<'a>(
     format: Format,
     reader: impl AsyncBufRead + Send + Unpin + 'a,
@@ -63,16 +63,17 @@ pub(crate) fn broken(format: Format, source: io::Error) -> io::Error {
     io::Error::new(kind, Broken { format, cut, source })
 }
 
-/// A decoder that names the format in its errors, and doesn't seem to be at its end after one.
+/// A decoder that names the format in its errors, and can't be read on after one: there would be a hole in
+/// the bytes, or a seeming end.
 struct Strict<D> {
     format: Format,
     inner: D,
-    broken: bool,
+    failed: bool,
 }
 
 impl<D> Strict<D> {
     fn new(format: Format, inner: D) -> Self {
-        Self { format, inner, broken: false }
+        Self { format, inner, failed: false }
     }
 }
 
@@ -82,17 +83,21 @@ impl<D: AsyncRead + Unpin> AsyncRead for Strict<D> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.broken {
-            let again = io::Error::new(io::ErrorKind::InvalidData, "read again after an error");
-            return Poll::Ready(Err(broken(self.format, again)));
+        if self.failed {
+            let message = format!("decompressing {}: read on after an error", self.format);
+            return Poll::Ready(Err(io::Error::other(message)));
         }
-        let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-        Poll::Ready(result.map_err(|error| match error.downcast::<ReaderError>() {
+        let filled = buf.filled().len();
+        let Err(error) = ready!(Pin::new(&mut self.inner).poll_read(cx, buf)) else {
+            return Poll::Ready(Ok(()));
+        };
+        self.failed = true;
+        // The reader may fail when some bytes are in the buffer already. Readers must not return bytes together
+        // with an error: tokio's `read_to_end` panics.
+        buf.set_filled(filled);
+        Poll::Ready(Err(match error.downcast::<ReaderError>() {
             Ok(ReaderError(error)) => error,
-            Err(error) => {
-                self.broken = true;
-                broken(self.format, error)
-            }
+            Err(error) => broken(self.format, error),
         }))
     }
 }
