@@ -1,0 +1,144 @@
+//! archive-wal: check the file → compress → put if absent → identical? fine : refuse.
+
+mod wal_file;
+
+use std::path::Path;
+
+use object_store::{PutMode, PutPayload};
+use swiftwal_compression::{Codec, Encoder, Format, decoder};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use self::wal_file::WalFile;
+use crate::{Error, ObjectName, Repository, Result, blocking::blocking, repository::Put};
+
+/// How a WAL file is to be archived.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ArchiveOptions {
+    /// How it is compressed.
+    pub codec: Codec,
+    /// Whether another content under the same name is replaced.
+    pub force: bool,
+}
+
+/// What archiving a WAL file came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Archived {
+    /// It is stored now.
+    Stored {
+        /// Its size as stored.
+        stored_bytes: u64,
+    },
+    /// The same content was stored before.
+    AlreadyThere,
+}
+
+/// Stores the WAL file at `path` under its own name. When it returns, this content is durable under this name.
+///
+/// It needs no listing, so it works where listings lag behind or fail.
+///
+/// # Errors
+/// [`Error::Refused`] for a name that is no WAL file's, a segment of another cluster, and (unless forced) where
+/// another content has the name; [`Error::Damaged`] for a segment of wrong size or with a wrong first page.
+/// Nothing was overwritten then.
+pub async fn archive_wal(repository: &Repository, path: &Path, options: &ArchiveOptions) -> Result<Archived> {
+    let file = WalFile::open(path)?;
+    let format = options.codec.format();
+    let formats = repository.claim(file.identity().as_ref(), Some(format)).await?;
+    let others = formats.into_iter().filter(|other| *other != format);
+    let others: Vec<_> = others.map(|format| ObjectName::Wal { name: file.name, format }).collect();
+    if !options.force {
+        for other in &others {
+            if repository.size(other).await?.is_some() {
+                return already_there(repository, &file, other).await;
+            }
+        }
+    }
+    let object = ObjectName::Wal { name: file.name, format };
+    let payload = compress(&file, options.codec).await?;
+    let stored_bytes = payload.content_length() as u64;
+    let mode = if options.force { PutMode::Overwrite } else { PutMode::Create };
+    if repository.put(&object, payload, mode).await? == Put::NameTaken {
+        return already_there(repository, &file, &object).await;
+    }
+    if options.force {
+        // restore-wal might find the replaced content under another compression.
+        repository.delete_all(others.into_iter()).await?;
+    }
+    Ok(Archived::Stored { stored_bytes })
+}
+
+async fn compress(file: &WalFile, codec: Codec) -> Result<PutPayload> {
+    let (mut input, bytes, path) = (file.reopen()?, file.bytes, file.path.clone());
+    blocking(move || {
+        let mut compress = || {
+            let mut encoder = Encoder::new(codec, Some(bytes))?;
+            let mut buffer = vec![0; 256 << 10];
+            loop {
+                match std::io::Read::read(&mut input, &mut buffer)? {
+                    0 => return encoder.finish(),
+                    read => encoder.write(&buffer[..read])?,
+                }
+            }
+        };
+        compress().map(PutPayload::from_iter).map_err(Error::local("read and compress", path))
+    })
+    .await
+}
+
+/// Fine if `object` holds the very content of `file`; otherwise somebody has to look.
+async fn already_there(repository: &Repository, file: &WalFile, object: &ObjectName) -> Result<Archived> {
+    let Some(stored) = repository.read(object).await? else {
+        return Err(Error::Refused(format!("{object} was there and is gone: it is being deleted; try again")));
+    };
+    let ObjectName::Wal { format, .. } = object else { return Ok(Archived::AlreadyThere) };
+    if is_same(file, *format, &stored).await? {
+        return Ok(Archived::AlreadyThere);
+    }
+    Err(Error::Refused(format!(
+        "{object} is already in {} with another content than {}; most likely two clusters archive into one \
+         repository. It was not overwritten: only if you are sure that the file here is the right one, use --force",
+        repository.location(),
+        file.path.display(),
+    )))
+}
+
+async fn is_same(file: &WalFile, format: Format, stored: &[u8]) -> Result<bool> {
+    let local = tokio::fs::File::from_std(file.reopen()?);
+    let stored = decoder(format, stored);
+    let object = ObjectName::Wal { name: file.name, format };
+    let (mut local, mut stored) = (Chunks::new(local), Chunks::new(stored));
+    loop {
+        let ours = local.next().await.map_err(Error::local("read", &file.path))?;
+        let theirs = stored.next().await.map_err(|error| {
+            let hint = "if the file here is right, --force replaces what is stored";
+            Error::damaged(&object, format!("{error}; {hint}"))
+        })?;
+        if ours != theirs {
+            return Ok(false);
+        }
+        if ours.is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+/// Reads in pieces of one size, so that two readers can be compared piece by piece.
+struct Chunks<R> {
+    reader: R,
+    buffer: Vec<u8>,
+}
+
+impl<R: AsyncRead + Unpin> Chunks<R> {
+    const BYTES: u64 = 128 << 10;
+
+    fn new(reader: R) -> Self {
+        Self { reader, buffer: Vec::new() }
+    }
+
+    /// The next piece; only the last can be short, and after it come empty ones.
+    async fn next(&mut self) -> std::io::Result<&[u8]> {
+        self.buffer.clear();
+        (&mut self.reader).take(Self::BYTES).read_to_end(&mut self.buffer).await?;
+        Ok(&self.buffer)
+    }
+}

@@ -1,0 +1,70 @@
+//! A WAL file of this machine, checked before anything else happens.
+
+use std::{
+    fs::File,
+    io::{Read, Seek},
+    path::{Path, PathBuf},
+};
+
+use swiftwal_postgres::{SegmentHeader, WalName};
+
+use crate::{ClusterIdentity, Error, Result, segment_check::check_segment};
+
+/// A file with a WAL file's name, and, if it is a segment, with that segment's first page and size.
+#[derive(Debug)]
+pub(super) struct WalFile {
+    pub(super) name: WalName,
+    pub(super) path: PathBuf,
+    pub(super) bytes: u64,
+    file: File,
+    header: Option<SegmentHeader>,
+}
+
+impl WalFile {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let name = name_of(path)?;
+        let file = File::open(path).map_err(Error::local("read", path))?;
+        let metadata = file.metadata().map_err(Error::local("read", path))?;
+        if !metadata.is_file() {
+            return Err(Error::Refused(format!("{} is not a file", path.display())));
+        }
+        let mut opened = Self { name, path: path.to_owned(), bytes: metadata.len(), file, header: None };
+        if let WalName::Segment(segment) = name {
+            let start = opened.start()?;
+            opened.header = Some(check_segment(segment, &start, opened.bytes, path.display())?);
+        }
+        Ok(opened)
+    }
+
+    /// Whose WAL it is, where the file tells.
+    pub(super) fn identity(&self) -> Option<ClusterIdentity> {
+        let header = self.header.as_ref()?;
+        Some(ClusterIdentity {
+            system_identifier: header.system_identifier,
+            postgres_version: header.major_version().map(|version| version.to_string()),
+            wal_segment_bytes: header.segment_size,
+        })
+    }
+
+    /// The file again, from its beginning.
+    pub(super) fn reopen(&self) -> Result<File> {
+        let again = || {
+            let mut file = self.file.try_clone()?;
+            file.rewind()?;
+            Ok(file)
+        };
+        again().map_err(Error::local("read", &self.path))
+    }
+
+    fn start(&self) -> Result<Vec<u8>> {
+        let mut start = Vec::new();
+        let read = self.reopen()?.take(SegmentHeader::BYTES as u64).read_to_end(&mut start);
+        read.map_err(Error::local("read", &self.path))?;
+        Ok(start)
+    }
+}
+
+fn name_of(path: &Path) -> Result<WalName> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.parse().map_err(|error| Error::Refused(format!("{} can't be archived: {error}", path.display())))
+}

@@ -1,0 +1,63 @@
+//! Cuts a tar into the pieces that become frames.
+
+use bytes::{Bytes, BytesMut};
+use swiftwal_postgres::CHUNK_BYTES;
+
+/// The most tar in one frame: large enough to compress as well as the whole, small enough to be held by the
+/// dozen. The format allows up to 16 MiB.
+pub(super) const FRAME_BYTES: usize = CHUNK_BYTES;
+
+/// Collects chunks into frames of [`FRAME_BYTES`]. A chunk that is a frame already isn't copied.
+#[derive(Debug, Default)]
+pub(super) struct Framer {
+    partial: BytesMut,
+}
+
+impl Framer {
+    /// Takes some of `chunk` and gives a frame back once it is full.
+    pub(super) fn take(&mut self, chunk: &mut Bytes) -> Option<Bytes> {
+        if self.partial.is_empty() && chunk.len() == FRAME_BYTES {
+            return Some(std::mem::take(chunk));
+        }
+        if self.partial.is_empty() {
+            self.partial.reserve(FRAME_BYTES);
+        }
+        let taken = chunk.split_to(chunk.len().min(FRAME_BYTES - self.partial.len()));
+        self.partial.extend_from_slice(&taken);
+        (self.partial.len() == FRAME_BYTES).then(|| self.rest())
+    }
+
+    /// What hasn't filled a frame.
+    pub(super) fn rest(&mut self) -> Bytes {
+        std::mem::take(&mut self.partial).freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_full_but_for_the_last_and_lose_nothing() {
+        let tar: Vec<u8> = (0..FRAME_BYTES * 2 + 1000).map(|n| (n % 251) as u8).collect();
+        let mut framer = Framer::default();
+        let mut frames = Vec::new();
+        for chunk in tar.chunks(100_003) {
+            let mut chunk = Bytes::copy_from_slice(chunk);
+            while !chunk.is_empty() {
+                frames.extend(framer.take(&mut chunk));
+            }
+        }
+        assert!(frames.iter().all(|frame| frame.len() == FRAME_BYTES));
+        frames.push(framer.rest());
+        assert_eq!(frames.concat(), tar);
+    }
+
+    #[test]
+    fn a_full_chunk_becomes_a_frame_without_being_copied() {
+        let mut chunk = Bytes::from(vec![1; FRAME_BYTES]);
+        let place = chunk.as_ptr();
+        assert_eq!(Framer::default().take(&mut chunk).unwrap().as_ptr(), place);
+        assert!(chunk.is_empty());
+    }
+}

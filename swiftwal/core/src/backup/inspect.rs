@@ -1,0 +1,111 @@
+//! Looks into the tar as it passes: for what the record needs, and for where each file lies.
+
+use bytes::Bytes;
+use swiftwal_compression::Encoder;
+
+use crate::{
+    Error, Result,
+    layout::SIDE_FORMAT,
+    index::IndexedMember,
+    tar_stream::{Member, MemberKind, TarError, TarVisitor},
+};
+
+/// None of the files that are kept whole comes near this.
+const SMALL_FILE_BYTES: u64 = 1 << 20;
+
+/// What is taken from the tar of the data directory.
+#[derive(Debug, Default)]
+pub(super) struct Inspector {
+    pub(super) label: Option<Vec<u8>>,
+    pub(super) version: Option<Vec<u8>>,
+    /// `global/pg_control`, once it is whole. PostgreSQL sends it last.
+    pub(super) control: Option<Vec<u8>>,
+    manifest: Option<Encoder>,
+    /// The members whose headers came since they were last taken.
+    pub(super) members: Vec<IndexedMember>,
+    current: Kept,
+}
+
+#[derive(Debug, Default)]
+enum Kept {
+    #[default]
+    Nothing,
+    Small(SmallFile, Vec<u8>),
+    Manifest,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum SmallFile {
+    Label,
+    Version,
+    Control,
+}
+
+impl Inspector {
+    /// PostgreSQL's manifest, compressed, where the tar held one.
+    pub(super) fn take_manifest(&mut self) -> Result<Option<Vec<Bytes>>> {
+        let finished = self.manifest.take().map(Encoder::finish).transpose();
+        finished.map_err(|error| Error::damaged("backup_manifest", error))
+    }
+}
+
+impl TarVisitor for Inspector {
+    type Error = Error;
+
+    fn member(&mut self, member: Member) -> Result<()> {
+        self.current = match member.name.as_str() {
+            "backup_label" => small(SmallFile::Label, &member)?,
+            "PG_VERSION" => small(SmallFile::Version, &member)?,
+            "global/pg_control" => small(SmallFile::Control, &member)?,
+            "backup_manifest" => {
+                let encoder = Encoder::new(SIDE_FORMAT.into(), None);
+                self.manifest = Some(encoder.map_err(|error| Error::damaged(&member.name, error))?);
+                Kept::Manifest
+            }
+            _ => Kept::Nothing,
+        };
+        if member.kind == MemberKind::File {
+            self.members.push(IndexedMember { name: member.name, offset: member.offset, bytes: member.bytes });
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, data: &[u8]) -> Result<()> {
+        match &mut self.current {
+            Kept::Nothing => Ok(()),
+            Kept::Small(_, content) => {
+                content.extend_from_slice(data);
+                Ok(())
+            }
+            Kept::Manifest => {
+                let Some(encoder) = &mut self.manifest else { return Ok(()) };
+                encoder.write(data).map_err(|error| Error::damaged("backup_manifest", error))
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if let Kept::Small(file, content) = std::mem::take(&mut self.current) {
+            let place = match file {
+                SmallFile::Label => &mut self.label,
+                SmallFile::Version => &mut self.version,
+                SmallFile::Control => &mut self.control,
+            };
+            *place = Some(content);
+        }
+        Ok(())
+    }
+}
+
+fn small(file: SmallFile, member: &Member) -> Result<Kept> {
+    if member.bytes > SMALL_FILE_BYTES {
+        return Err(Error::damaged(&member.name, format!("it has {} bytes", member.bytes)));
+    }
+    Ok(Kept::Small(file, Vec::new()))
+}
+
+impl From<TarError> for Error {
+    fn from(error: TarError) -> Self {
+        Self::damaged("the base backup", error)
+    }
+}

@@ -1,0 +1,189 @@
+//! The reading half: PostgreSQL → tar → frames. It waits for nobody without a limit.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use swiftwal_compression::compress_frame;
+use swiftwal_postgres::{BackupLabel, BaseBackupEvent, BaseBackupStream, Lsn, Tablespace, Timeline};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{BackupOptions, Observe, framer::Framer, inspect::Inspector, wal_wait};
+use crate::{Error, Repository, Result, index::IndexedMember, tar_stream::TarStream};
+
+/// How long the server may take until the first byte: a spread checkpoint lasts about `checkpoint_timeout`, which
+/// people set to an hour and seldom to more.
+const CHECKPOINT_LIMIT: Duration = Duration::from_secs(4 * 3600);
+/// How long the server may be silent in the middle of the data.
+const SILENCE_LIMIT: Duration = Duration::from_secs(600);
+
+/// What goes from the reading to the storing half, in order.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A tar begins.
+    Archive(Option<Tablespace>),
+    /// The data directory's tar showed its label.
+    Label(BackupLabel),
+    /// More of the current tar.
+    Frame(PendingFrame),
+    /// Every tar is whole. Without it, what came must not be used.
+    End,
+}
+
+/// A frame that is being compressed.
+#[derive(Debug)]
+pub(super) struct PendingFrame {
+    pub(super) compressed: JoinHandle<std::io::Result<Vec<u8>>>,
+    pub(super) tar_bytes: u64,
+    pub(super) members: Vec<IndexedMember>,
+}
+
+/// What the tar of the data directory told.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) label: BackupLabel,
+    /// The content of `PG_VERSION`.
+    pub(super) version: String,
+    pub(super) control: Vec<u8>,
+    pub(super) start: (Timeline, Lsn),
+    pub(super) stop: (Timeline, Lsn),
+    pub(super) manifest: Option<Vec<Bytes>>,
+}
+
+/// Reads the whole backup and sends it on, frame by frame.
+pub(super) async fn read(
+    repository: &Repository,
+    stream: Box<dyn BaseBackupStream>,
+    options: &BackupOptions,
+    observe: Observe<'_>,
+    items: mpsc::Sender<Item>,
+) -> Result<Received> {
+    let mut reader = Reader {
+        stream,
+        options,
+        items,
+        tar: None,
+        framer: Framer::default(),
+        inspector: Inspector::default(),
+        label: None,
+        start: None,
+    };
+    loop {
+        let limit = reader.limit();
+        let Ok(event) = tokio::time::timeout(limit, reader.stream.next()).await else {
+            return Err(reader.fell_silent(repository, limit, observe).await);
+        };
+        let Some(event) = event? else {
+            return Err(Error::damaged("the base backup", "it ended without saying that it is complete"));
+        };
+        if let BaseBackupEvent::Finished { lsn, timeline } = event {
+            return reader.finish((timeline, lsn)).await;
+        }
+        reader.take(event).await?;
+    }
+}
+
+struct Reader<'a> {
+    stream: Box<dyn BaseBackupStream>,
+    options: &'a BackupOptions,
+    items: mpsc::Sender<Item>,
+    tar: Option<TarStream>,
+    framer: Framer,
+    inspector: Inspector,
+    label: Option<BackupLabel>,
+    start: Option<(Timeline, Lsn)>,
+}
+
+impl Reader<'_> {
+    async fn take(&mut self, event: BaseBackupEvent) -> Result<()> {
+        match event {
+            BaseBackupEvent::Started { lsn, timeline } => self.start = Some((timeline, lsn)),
+            BaseBackupEvent::Archive { tablespace } => {
+                self.end_tar().await?;
+                self.tar = Some(TarStream::default());
+                self.send(Item::Archive(tablespace)).await?;
+            }
+            BaseBackupEvent::Data(chunk) => self.data(chunk).await?,
+            // Finished ends the loop before it gets here, and new kinds of event come with their handling.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn data(&mut self, mut chunk: Bytes) -> Result<()> {
+        let Some(tar) = &mut self.tar else {
+            return Err(Error::damaged("the base backup", "it sent data before saying of what"));
+        };
+        tar.push(&chunk, &mut self.inspector)?;
+        if let Some(text) = self.inspector.label.take() {
+            self.take_label(&text).await?;
+        }
+        while !chunk.is_empty() {
+            if let Some(frame) = self.framer.take(&mut chunk) {
+                self.send_frame(frame).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_label(&mut self, text: &[u8]) -> Result<()> {
+        let text = String::from_utf8_lossy(text);
+        let label = BackupLabel::parse(&text).map_err(|error| Error::damaged("backup_label", error))?;
+        self.label = Some(label.clone());
+        self.send(Item::Label(label)).await
+    }
+
+    /// Ends the tar that is being read, if one is.
+    async fn end_tar(&mut self) -> Result<()> {
+        let Some(tar) = self.tar.take() else { return Ok(()) };
+        tar.finish()?;
+        let rest = self.framer.rest();
+        if rest.is_empty() { Ok(()) } else { self.send_frame(rest).await }
+    }
+
+    async fn send_frame(&mut self, frame: Bytes) -> Result<()> {
+        let codec = self.options.codec;
+        let tar_bytes = frame.len() as u64;
+        let members = std::mem::take(&mut self.inspector.members);
+        let compressed = tokio::task::spawn_blocking(move || compress_frame(codec, &frame));
+        self.send(Item::Frame(PendingFrame { compressed, tar_bytes, members })).await
+    }
+
+    async fn send(&self, item: Item) -> Result<()> {
+        let refused = "the storing half has given up; its own error says why";
+        self.items.send(item).await.map_err(|_| Error::damaged("the base backup", refused))
+    }
+
+    async fn finish(mut self, stop: (Timeline, Lsn)) -> Result<Received> {
+        self.end_tar().await?;
+        let lacks = |what| move || Error::damaged("the base backup", format!("it has no {what}"));
+        let version = self.inspector.version.take().ok_or_else(lacks("PG_VERSION"))?;
+        let received = Received {
+            version: String::from_utf8_lossy(&version).trim().to_owned(),
+            label: self.label.take().ok_or_else(lacks("backup_label"))?,
+            control: self.inspector.control.take().ok_or_else(lacks("global/pg_control"))?,
+            start: self.start.ok_or_else(lacks("start position"))?,
+            stop,
+            manifest: self.inspector.take_manifest()?,
+        };
+        self.send(Item::End).await?;
+        Ok(received)
+    }
+
+    /// How long the server may be silent now. PostgreSQL sends pg_control when all else was sent, and then waits
+    /// for its archiver, for ever if need be.
+    fn limit(&self) -> Duration {
+        match (&self.label, &self.inspector.control) {
+            (None, _) => CHECKPOINT_LIMIT,
+            (Some(_), None) => SILENCE_LIMIT,
+            (Some(_), Some(_)) => self.options.archive_timeout,
+        }
+    }
+
+    async fn fell_silent(&self, repository: &Repository, limit: Duration, observe: Observe<'_>) -> Error {
+        if let (Some(label), Some(control)) = (&self.label, &self.inspector.control) {
+            return wal_wait::server_waits(repository, label, control, limit, observe).await;
+        }
+        let limit = limit.as_secs();
+        Error::TimedOut(format!("PostgreSQL sent nothing for {limit} s in the middle of the base backup; see its log"))
+    }
+}

@@ -1,0 +1,59 @@
+//! `cluster.json`: whose repository this is.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use swiftwal_compression::Format;
+use swiftwal_postgres::SegmentSize;
+
+use crate::{Error, Result};
+
+/// The one PostgreSQL cluster a repository belongs to. The first archive-wal or backup writes it; every later
+/// one is checked against it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterInfo {
+    /// The version of the repository's format.
+    pub format: u32,
+    /// Which cluster it is.
+    #[serde(flatten)]
+    pub identity: ClusterIdentity,
+    /// Every compression that a WAL file here may have.
+    pub wal_formats: BTreeSet<Format>,
+}
+
+/// What tells one PostgreSQL cluster from another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterIdentity {
+    /// The cluster's system identifier.
+    #[serde(with = "crate::decimal")]
+    pub system_identifier: u64,
+    /// PostgreSQL's version when the repository was made, where it was known: `15`, `9.6`. For people only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_version: Option<String>,
+    /// The size of a WAL segment.
+    pub wal_segment_bytes: SegmentSize,
+}
+
+impl ClusterInfo {
+    /// The newest format version that this program reads, and the one it writes.
+    pub const FORMAT: u32 = 1;
+
+    /// Nothing, if the cluster `other` may use this repository.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where the system identifier or the segment size differs.
+    pub(crate) fn check(&self, other: &ClusterIdentity, location: &str) -> Result<()> {
+        let ours = &self.identity;
+        let (what, expected, found) = if ours.system_identifier != other.system_identifier {
+            ("system identifier", ours.system_identifier, other.system_identifier)
+        } else if ours.wal_segment_bytes != other.wal_segment_bytes {
+            ("WAL segment size", ours.wal_segment_bytes.bytes(), other.wal_segment_bytes.bytes())
+        } else {
+            return Ok(());
+        };
+        Err(Error::Refused(format!(
+            "{location} belongs to the PostgreSQL cluster with {what} {expected}, and this is one with {found}; \
+             give each cluster a repository of its own"
+        )))
+    }
+}

@@ -1,0 +1,133 @@
+use std::{io, path::PathBuf};
+
+use swiftwal_postgres::{SourceError, WalName};
+use thiserror::Error;
+
+use crate::OpenError;
+
+/// The result of what this crate does.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a flow failed. Nothing was acknowledged, and nothing that was stored before is lost.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The storage failed, or gave no clear answer.
+    #[error("can't {action} {object} in {location}")]
+    Storage {
+        /// What was being done, as a verb.
+        action: &'static str,
+        /// To which object.
+        object: String,
+        /// In which repository.
+        location: String,
+        /// What the storage said.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The repository could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The storage proved that this WAL file isn't there.
+    #[error("{name} is not in {location}")]
+    WalAbsent {
+        /// PostgreSQL's name of the file.
+        name: WalName,
+        /// In which repository it was looked for.
+        location: String,
+    },
+    /// The place exists but holds nothing of ours: most likely another place was meant.
+    #[error("{location} holds no repository; check the name, and whether the storage is the right one")]
+    NoRepository {
+        /// The place.
+        location: String,
+    },
+    /// There is no such backup.
+    #[error("there is no backup {wanted} in {location}; {hint}")]
+    UnknownBackup {
+        /// What was asked for.
+        wanted: String,
+        /// In which repository.
+        location: String,
+        /// Which backups there are.
+        hint: String,
+    },
+    /// An object can't be what was stored.
+    #[error("{object} is damaged: {reason}")]
+    Damaged {
+        /// The object or file.
+        object: String,
+        /// What doesn't fit.
+        reason: String,
+    },
+    /// An object was written by a newer version of this program.
+    #[error("{object} has format version {found}, and this program knows versions up to {known}; use a newer swiftwal")]
+    NewerFormat {
+        /// The object.
+        object: String,
+        /// Its version.
+        found: u32,
+        /// The newest version known here.
+        known: u32,
+    },
+    /// What was asked would do harm, or can't be done as asked; the text says what, and the way out.
+    #[error("{0}")]
+    Refused(String),
+    /// A file or directory of this machine.
+    #[error("can't {action} {}", path.display())]
+    Local {
+        /// What was being done, as a verb.
+        action: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The source of the base backup failed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Something took longer than its limit; the text says what, and what to look at.
+    #[error("{0}")]
+    TimedOut(String),
+}
+
+/// What a caller may branch on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Proven not to be in the repository.
+    Absent,
+    /// Bad input, or a state in which it would do harm.
+    Refused,
+    /// Stored or local content that can't be right.
+    Damaged,
+    /// The storage, this machine or PostgreSQL failed: trying again may help.
+    Failed,
+    /// A limit was reached.
+    TimedOut,
+}
+
+impl Error {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::WalAbsent { .. } | Self::UnknownBackup { .. } => ErrorKind::Absent,
+            Self::Open(_) | Self::NoRepository { .. } | Self::NewerFormat { .. } | Self::Refused(_) => ErrorKind::Refused,
+            Self::Damaged { .. } => ErrorKind::Damaged,
+            Self::Storage { .. } | Self::Local { .. } | Self::Source(_) => ErrorKind::Failed,
+            Self::TimedOut(_) => ErrorKind::TimedOut,
+        }
+    }
+
+    /// For `map_err`: what was being done to which file of this machine.
+    pub(crate) fn local(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Local { action, path, source }
+    }
+
+    pub(crate) fn damaged(object: impl ToString, reason: impl ToString) -> Self {
+        Self::Damaged { object: object.to_string(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,209 @@
+//! Which name each stored thing has. The names are those of SwiftWAL 0.2.2, so that its containers are read
+//! as they are; `docs/format.md` is the normative page.
+
+use std::fmt;
+
+use swiftwal_compression::Format;
+use swiftwal_postgres::WalName;
+
+use crate::BackupKey;
+
+const BACKUP: &str = "pg_basebackup_";
+const LABEL: &str = "backup_label_";
+const MANIFEST: &str = "backup_manifest_";
+const WAL: &str = "wal_";
+
+/// What begins with this is hidden from every listing.
+const HIDDEN: &str = "...";
+/// How the index and the manifest are compressed, whatever the tars are: their names say so.
+pub(crate) const SIDE_FORMAT: Format = Format::Zstd;
+/// The directory of the markers of backups in progress.
+pub(crate) const UPLOADING: &str = "...uploading";
+
+/// What an object of a repository is, by its name. `Display` gives the name back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectName {
+    /// `cluster.json`: whose repository this is.
+    Cluster,
+    /// `wal_<NAME><suffix>`: a WAL file.
+    Wal {
+        /// PostgreSQL's name of it.
+        name: WalName,
+        /// How it is compressed.
+        format: Format,
+    },
+    /// An object of a backup.
+    Backup {
+        /// The backup it belongs to.
+        key: BackupKey,
+        /// Which of its objects it is.
+        part: BackupPart,
+    },
+    /// `...uploading/<claim>/<id>`: somebody is, or was, writing what `claim` names: a key, or in a container
+    /// of SwiftWAL 0.2.2 an object's name.
+    Marker {
+        /// What is claimed.
+        claim: String,
+        /// Who claims it.
+        id: String,
+    },
+    /// Anything else that begins with `...`.
+    Hidden(String),
+    /// A name that this program never writes.
+    Foreign(String),
+}
+
+/// The objects that make up a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BackupPart {
+    /// The data directory, or a tablespace, as a tar in independent frames.
+    Tar {
+        /// The tablespace's oid; none for the data directory.
+        tablespace: Option<u32>,
+        /// How the frames are compressed.
+        format: Format,
+    },
+    /// `.tgz`: a whole backup as SwiftWAL 0.2.2 wrote it.
+    Legacy,
+    /// The backup label, as text.
+    Label,
+    /// PostgreSQL's own manifest.
+    Manifest,
+    /// Where each file lies in the tar.
+    Index,
+    /// The commit record: a backup without one doesn't exist.
+    Record,
+}
+
+impl ObjectName {
+    /// What `name` is. Every text has an answer.
+    #[must_use]
+    pub fn parse(name: &str) -> Self {
+        Self::known(name).filter(|known| known.to_string() == name).unwrap_or_else(|| {
+            let kind = if name.starts_with(HIDDEN) { Self::Hidden } else { Self::Foreign };
+            kind(name.to_owned())
+        })
+    }
+
+    fn known(name: &str) -> Option<Self> {
+        if name == "cluster.json" {
+            return Some(Self::Cluster);
+        }
+        if let Some(rest) = name.strip_prefix(WAL) {
+            let (name, format) = split_format(rest);
+            return Some(Self::Wal { name: name.parse().ok()?, format });
+        }
+        if let Some(rest) = name.strip_prefix(UPLOADING).and_then(|rest| rest.strip_prefix('/')) {
+            let (claim, id) = rest.split_once('/')?;
+            return Some(Self::Marker { claim: claim.to_owned(), id: id.to_owned() });
+        }
+        let (key, part) = backup_part(name)?;
+        Some(Self::Backup { key: key.parse().ok()?, part })
+    }
+}
+
+fn backup_part(name: &str) -> Option<(&str, BackupPart)> {
+    if let Some(rest) = name.strip_prefix(LABEL) {
+        return Some((rest.strip_suffix(".txt")?, BackupPart::Label));
+    }
+    if let Some(rest) = name.strip_prefix(MANIFEST) {
+        return Some((rest.strip_suffix(".zst")?, BackupPart::Manifest));
+    }
+    let (key, rest) = name.strip_prefix(BACKUP)?.split_once('.')?;
+    let part = match rest {
+        "json" => BackupPart::Record,
+        "tgz" => BackupPart::Legacy,
+        "index.zst" => BackupPart::Index,
+        tar => {
+            let (tar, format) = split_format(tar);
+            let tablespace = match tar.strip_suffix("tar")? {
+                "" => None,
+                oid => Some(oid.strip_suffix('.')?.parse().ok()?),
+            };
+            BackupPart::Tar { tablespace, format }
+        }
+    };
+    Some((key, part))
+}
+
+/// `name` without the suffix of its compression, and that compression.
+fn split_format(name: &str) -> (&str, Format) {
+    [Format::Zstd, Format::Gzip, Format::Lz4]
+        .into_iter()
+        .find_map(|format| name.strip_suffix(format.suffix()).map(|stem| (stem, format)))
+        .unwrap_or((name, Format::None))
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("cluster.json"),
+            Self::Wal { name, format } => write!(f, "{WAL}{name}{}", format.suffix()),
+            Self::Marker { claim, id } => write!(f, "{UPLOADING}/{claim}/{id}"),
+            Self::Hidden(name) | Self::Foreign(name) => f.write_str(name),
+            Self::Backup { key, part } => match part {
+                BackupPart::Tar { tablespace: None, format } => write!(f, "{BACKUP}{key}.tar{}", format.suffix()),
+                BackupPart::Tar { tablespace: Some(oid), format } => {
+                    write!(f, "{BACKUP}{key}.{oid}.tar{}", format.suffix())
+                }
+                BackupPart::Legacy => write!(f, "{BACKUP}{key}.tgz"),
+                BackupPart::Label => write!(f, "{LABEL}{key}.txt"),
+                BackupPart::Manifest => write!(f, "{MANIFEST}{key}.zst"),
+                BackupPart::Index => write!(f, "{BACKUP}{key}.index.zst"),
+                BackupPart::Record => write!(f, "{BACKUP}{key}.json"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_the_format_is_known_and_given_back() {
+        for name in [
+            "cluster.json",
+            "wal_00000001000000000000005C.zst",
+            "wal_00000001000000000000005C.gz",
+            "wal_00000001000000000000005C.lz4",
+            "wal_00000001000000000000005C",
+            "wal_00000002.history.zst",
+            "wal_00000001000000000000005C.partial.zst",
+            "wal_00000001000000000000005C.00000020.backup.zst",
+            "pg_basebackup_20130828T1810Z.tar.zst",
+            "pg_basebackup_20130828T181042Z.tar",
+            "pg_basebackup_20130828T1810Z.16384.tar.lz4",
+            "pg_basebackup_20130828T1810Z.tgz",
+            "backup_label_20130828T1810Z.txt",
+            "backup_manifest_20130828T1810Z.zst",
+            "pg_basebackup_20130828T1810Z.index.zst",
+            "pg_basebackup_20130828T1810Z.json",
+            "...uploading/20130828T1810Z/7b9c",
+        ] {
+            let parsed = ObjectName::parse(name);
+            assert!(!matches!(parsed, ObjectName::Foreign(_) | ObjectName::Hidden(_)), "{name}");
+            assert_eq!(parsed.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn what_the_program_never_writes_is_foreign() {
+        for name in [
+            "notes.txt",
+            "wal_",
+            "wal_00000001000000000000005C.bz2",
+            "pg_basebackup_20130828t1810z.json",
+            "pg_basebackup_20130828T1810.json",
+            "pg_basebackup_20130828T1810Z.tar.zst.old",
+            "pg_basebackup_20130828T1810Z.016384.tar",
+        ] {
+            assert_eq!(ObjectName::parse(name), ObjectName::Foreign(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_begins_with_three_dots_is_hidden() {
+        assert_eq!(ObjectName::parse("...to_delete/x"), ObjectName::Hidden("...to_delete/x".to_owned()));
+    }
+}

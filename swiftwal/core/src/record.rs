@@ -1,0 +1,140 @@
+//! The commit record: what makes a backup exist.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline};
+
+use crate::{BackupKey, BackupPart, Error, ObjectName, Result};
+
+/// What is known of a committed backup. Its object is written last: a backup without one doesn't exist.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BackupRecord {
+    /// The backup's name.
+    pub key: BackupKey,
+    /// Whether it stands alone.
+    pub kind: BackupKind,
+    /// The backup an incremental one builds on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<BackupKey>,
+    /// The label its maker gave it.
+    pub label: String,
+    /// When it was started, by the clock of the machine that made it.
+    pub started: Timestamp,
+    /// When its last byte had arrived, by the same clock: no earlier point can be recovered to.
+    pub finished: Timestamp,
+    /// The cluster's system identifier.
+    #[serde(with = "crate::decimal")]
+    pub system_identifier: u64,
+    /// `PG_VERSION` of the data directory: `15`, `9.6`.
+    pub postgres_version: String,
+    /// The size of a WAL segment.
+    pub wal_segment_bytes: SegmentSize,
+    /// The timeline it was taken on.
+    pub timeline: Timeline,
+    /// Where recovery begins.
+    pub start_lsn: Lsn,
+    /// Where the backup becomes consistent.
+    pub stop_lsn: Lsn,
+    /// The first WAL segment that recovery needs.
+    pub first_wal: SegmentName,
+    /// The last WAL segment without which it can't become consistent.
+    pub last_wal: SegmentName,
+    /// Whether that WAL is inside the backup too.
+    pub includes_wal: bool,
+    /// Every object of the backup but this one.
+    pub objects: Vec<RecordedObject>,
+    /// The program that wrote it.
+    pub written_by: String,
+}
+
+/// Whether a backup stands alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum BackupKind {
+    /// It holds every file whole.
+    Full,
+    /// It needs its parent.
+    Incremental,
+}
+
+/// An object of a backup, as it was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedObject {
+    /// The object's name.
+    pub name: String,
+    /// Its size as stored.
+    pub bytes: u64,
+    /// The BLAKE3 hash of its stored bytes, in hex.
+    pub blake3: String,
+    /// For a tar, its size before compression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tar_bytes: Option<u64>,
+    /// For a tablespace's tar, where the tablespace lay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tablespace_location: Option<String>,
+}
+
+impl RecordedObject {
+    /// Which part of the backup it is.
+    #[must_use]
+    pub fn part(&self) -> Option<BackupPart> {
+        match ObjectName::parse(&self.name) {
+            ObjectName::Backup { part, .. } => Some(part),
+            _ => None,
+        }
+    }
+}
+
+/// The record as stored: the version first, then a hash over the very bytes of the record.
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    format: u32,
+    blake3: String,
+    #[serde(borrow)]
+    backup: &'a RawValue,
+}
+
+/// All that a reader may rely on in every version to come.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+impl BackupRecord {
+    /// The newest format version that this program reads, and the one it writes.
+    pub const FORMAT: u32 = 1;
+
+    /// The name of the record's object.
+    #[must_use]
+    pub fn object_name(key: BackupKey) -> ObjectName {
+        ObjectName::Backup { key, part: BackupPart::Record }
+    }
+
+    /// The bytes to store.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let backup = serde_json::value::to_raw_value(self)?;
+        let blake3 = blake3::hash(backup.get().as_bytes()).to_hex().to_string();
+        serde_json::to_vec(&Envelope { format: Self::FORMAT, blake3, backup: &backup })
+    }
+
+    /// The record in `bytes`, which were read from the object `name`.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`], or [`Error::Damaged`] where a single bit isn't as it was written.
+    pub(crate) fn from_bytes(name: &ObjectName, bytes: &[u8]) -> Result<Self> {
+        let damaged = |reason: String| Error::damaged(name, reason);
+        let version: Version = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
+        if version.format > Self::FORMAT {
+            return Err(Error::NewerFormat { object: name.to_string(), found: version.format, known: Self::FORMAT });
+        }
+        let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
+        let content = envelope.backup.get();
+        if blake3::hash(content.as_bytes()).to_hex().as_str() != envelope.blake3 {
+            return Err(damaged("its content doesn't fit its checksum".to_owned()));
+        }
+        serde_json::from_str(content).map_err(|e| damaged(e.to_string()))
+    }
+}

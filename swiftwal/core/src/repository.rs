@@ -1,0 +1,247 @@
+//! A repository: the objects of one PostgreSQL cluster, read and written by name.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::{Attributes, GetResult, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
+use swiftwal_compression::Format;
+
+use crate::{BackupKey, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName, Result, Storage};
+
+/// The stored base backups and WAL of one PostgreSQL cluster.
+///
+/// Cheap to clone: clones share the storage.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    storage: Storage,
+    location: Arc<str>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What became of a conditional put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    Stored,
+    NameTaken,
+}
+
+impl Repository {
+    /// The repository in `storage`. `location` is how messages call it, and must hold no secret.
+    pub fn new(storage: Storage, location: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
+        Self { storage, location: location.into().into(), clock }
+    }
+
+    /// How messages call it.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// The storage beneath.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Whose repository this is; none as long as nothing of a cluster was stored.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`] and [`Error::Damaged`], apart from the storage's own.
+    pub async fn cluster(&self) -> Result<Option<ClusterInfo>> {
+        let name = ObjectName::Cluster;
+        let Some(bytes) = self.read(&name).await? else { return Ok(None) };
+        let info: ClusterInfo = serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&name, error))?;
+        if info.format > ClusterInfo::FORMAT {
+            let (object, known) = (name.to_string(), ClusterInfo::FORMAT);
+            return Err(Error::NewerFormat { object, found: info.format, known });
+        }
+        Ok(Some(info))
+    }
+
+    /// Checks that the repository belongs to the cluster `identity`, makes it so where it was nobody's yet, and
+    /// sees to it that `cluster.json` names `format`. Returns every compression that a WAL file here may have.
+    ///
+    /// A file that doesn't tell whose it is comes without identity: it is taken on trust.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where the repository belongs to another cluster.
+    pub(crate) async fn claim(
+        &self,
+        identity: Option<&ClusterIdentity>,
+        format: Option<Format>,
+    ) -> Result<BTreeSet<Format>> {
+        let known = match (self.cluster().await?, identity) {
+            (Some(known), _) => known,
+            (None, None) => return Ok(Format::ALL.into()),
+            (None, Some(identity)) => self.found(identity, format).await?,
+        };
+        if let Some(identity) = identity {
+            known.check(identity, &self.location)?;
+        }
+        let wal_formats: BTreeSet<_> = known.wal_formats.iter().copied().chain(format).collect();
+        if wal_formats != known.wal_formats {
+            let known = ClusterInfo { wal_formats: wal_formats.clone(), ..known };
+            self.write_cluster(&known, PutMode::Overwrite).await?;
+        }
+        Ok(wal_formats)
+    }
+
+    /// Writes the first `cluster.json`; where somebody else was faster, theirs stands.
+    async fn found(&self, identity: &ClusterIdentity, format: Option<Format>) -> Result<ClusterInfo> {
+        // SwiftWAL 0.2.2 left no cluster.json, so there may be WAL of other compressions already.
+        let stored = self.inventory().await?.wal;
+        let wal_formats = stored.iter().map(|wal| wal.format).chain(format).collect();
+        let new = ClusterInfo { format: ClusterInfo::FORMAT, identity: identity.clone(), wal_formats };
+        match self.write_cluster(&new, PutMode::Create).await? {
+            Put::Stored => Ok(new),
+            Put::NameTaken => {
+                let theirs = self.cluster().await?;
+                theirs.ok_or_else(|| Error::damaged(ObjectName::Cluster, "it exists, and yet can't be read"))
+            }
+        }
+    }
+
+    async fn write_cluster(&self, info: &ClusterInfo, mode: PutMode) -> Result<Put> {
+        let name = ObjectName::Cluster;
+        let mut bytes = serde_json::to_vec_pretty(info).map_err(|error| Error::damaged(&name, error))?;
+        bytes.push(b'\n');
+        self.put(&name, bytes.into(), mode).await
+    }
+
+    /// The commit record of a backup.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBackup`] where it has none, [`Error::Damaged`], [`Error::NewerFormat`].
+    pub async fn record(&self, key: BackupKey) -> Result<BackupRecord> {
+        let name = BackupRecord::object_name(key);
+        let Some(bytes) = self.read(&name).await? else { return Err(self.unknown_backup(key).await) };
+        BackupRecord::from_bytes(&name, &bytes)
+    }
+
+    pub(crate) async fn unknown_backup(&self, wanted: impl ToString) -> Error {
+        let keys = match self.inventory().await {
+            Ok(inventory) => inventory.backups.iter().map(|backup| backup.key.to_string()).collect(),
+            Err(error) => return error,
+        };
+        Error::UnknownBackup {
+            wanted: wanted.to_string(),
+            location: self.location.to_string(),
+            hint: known_backups(keys),
+        }
+    }
+
+    /// Everything that is stored, by one listing.
+    ///
+    /// A listing may lag behind on some storage: nothing is absent because it isn't in here.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn inventory(&self) -> Result<Inventory> {
+        let mut objects = self.storage.store().list(None);
+        let mut builder = Inventory::builder();
+        while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
+            builder.add(object.location.as_ref(), object.size, object.last_modified.timestamp());
+        }
+        Ok(builder.finish())
+    }
+
+    /// Whether anything at all is stored here.
+    pub(crate) async fn is_empty(&self) -> Result<bool> {
+        let first = self.storage.store().list(None).try_next().await;
+        Ok(first.map_err(self.failed("list", "objects"))?.is_none())
+    }
+
+    /// The whole of an object; none if it is proven absent.
+    pub(crate) async fn read(&self, name: &ObjectName) -> Result<Option<Bytes>> {
+        let Some(object) = self.open(name).await? else { return Ok(None) };
+        let expected = object.meta.size;
+        let bytes = object.bytes().await.map_err(self.failed("read", name))?;
+        if bytes.len() as u64 != expected {
+            return Err(Error::damaged(name, format!("{} of its {expected} bytes came", bytes.len())));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// An object, to be read as a stream; none if it is proven absent.
+    pub(crate) async fn open(&self, name: &ObjectName) -> Result<Option<GetResult>> {
+        absent_is_none(self.storage.store().get(&path(name)).await).map_err(self.failed("read", name))
+    }
+
+    /// The size of an object; none if it is proven absent.
+    pub(crate) async fn size(&self, name: &ObjectName) -> Result<Option<u64>> {
+        let head = absent_is_none(self.storage.store().head(&path(name)).await);
+        Ok(head.map_err(self.failed("look at", name))?.map(|meta| meta.size))
+    }
+
+    /// Stores an object whole and durably, or not at all.
+    pub(crate) async fn put(&self, name: &ObjectName, payload: PutPayload, mode: PutMode) -> Result<Put> {
+        let options = PutOptions { mode, attributes: Attributes::new(), ..PutOptions::default() };
+        match self.storage.store().put_opts(&path(name), payload, options).await {
+            Ok(_) => Ok(Put::Stored),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::NameTaken),
+            Err(source) => Err(self.failed("write", name)(source)),
+        }
+    }
+
+    /// Deletes an object; one that is already gone is no error.
+    pub(crate) async fn delete(&self, name: &ObjectName) -> Result<()> {
+        let deleted = absent_is_none(self.storage.store().delete(&path(name)).await);
+        deleted.map(drop).map_err(self.failed("delete", name))
+    }
+
+    /// Deletes many objects, as few requests as the storage can; those already gone are no error.
+    ///
+    /// They go in no particular order, and all that can go are gone when an error is returned.
+    pub(crate) async fn delete_all(&self, names: impl Iterator<Item = ObjectName> + Send + 'static) -> Result<()> {
+        let paths = futures::stream::iter(names.map(|name| Ok(path(&name))));
+        let mut deleted = self.storage.store().delete_stream(Box::pin(paths));
+        let mut outcome = Ok(());
+        loop {
+            match absent_is_none(deleted.try_next().await) {
+                Ok(Some(None)) => return outcome,
+                Ok(_) => {}
+                Err(source) => outcome = Err(self.failed("delete", "objects")(source)),
+            }
+        }
+    }
+
+    /// For `map_err`: what was being done to which object.
+    pub(crate) fn failed<'a>(
+        &'a self,
+        action: &'static str,
+        object: impl ToString + 'a,
+    ) -> impl FnOnce(object_store::Error) -> Error + 'a {
+        move |source| Error::Storage {
+            action,
+            object: object.to_string(),
+            location: self.location.to_string(),
+            source,
+        }
+    }
+}
+
+/// Where an object lies in the store.
+pub(crate) fn path(name: &ObjectName) -> Path {
+    Path::from(name.to_string())
+}
+
+fn absent_is_none<T>(answer: object_store::Result<T>) -> object_store::Result<Option<T>> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn known_backups(keys: Vec<String>) -> String {
+    match keys.as_slice() {
+        [] => "there is none at all".to_owned(),
+        [only] => format!("there is {only}"),
+        [oldest, .., newest] => format!("there are {}, from {oldest} to {newest}; see list-backups", keys.len()),
+    }
+}

@@ -1,0 +1,72 @@
+//! restore-wal: get → decompress → check → rename into place.
+
+use std::{io::Write, path::Path};
+
+use bytes::Bytes;
+use swiftwal_compression::{Format, decoder};
+use swiftwal_postgres::{SegmentHeader, WalName};
+use tokio::io::AsyncReadExt;
+
+use crate::{Error, ObjectName, Repository, Result, local::StagedFile, segment_check::check_segment};
+
+/// The format that is asked for first: nearly every file has it.
+const LIKELIEST: Format = Format::Zstd;
+
+/// Writes the WAL file `name` to `path`, or into `path` where that is a directory. When it returns, the file
+/// there is whole and checked; no other file stays beside it.
+///
+/// It isn't safe from a power failure: PostgreSQL itself takes care of that, or asks again.
+///
+/// # Errors
+/// [`Error::WalAbsent`] only if the storage proved that it isn't there; a place that holds no repository at all
+/// is [`Error::NoRepository`]. [`Error::Damaged`] where what is stored can't be what was archived.
+pub async fn restore_wal(repository: &Repository, name: WalName, path: &Path) -> Result<()> {
+    let (object, stored) = find(repository, name).await?;
+    let target = if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() };
+    write(name, &object, &stored, &target).await
+}
+
+/// The object that holds `name`, and its content.
+pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(ObjectName, Bytes)> {
+    let likeliest = ObjectName::Wal { name, format: LIKELIEST };
+    if let Some(stored) = repository.read(&likeliest).await? {
+        return Ok((likeliest, stored));
+    }
+    let cluster = repository.cluster().await?;
+    // SwiftWAL 0.2.2 left no cluster.json, so without one every compression is possible.
+    let formats = cluster.as_ref().map_or(Format::ALL.into(), |cluster| cluster.wal_formats.clone());
+    for format in formats.into_iter().filter(|format| *format != LIKELIEST) {
+        let object = ObjectName::Wal { name, format };
+        if let Some(stored) = repository.read(&object).await? {
+            return Ok((object, stored));
+        }
+    }
+    let location = repository.location().to_owned();
+    if cluster.is_none() && repository.is_empty().await? {
+        return Err(Error::NoRepository { location });
+    }
+    Err(Error::WalAbsent { name, location })
+}
+
+async fn write(name: WalName, object: &ObjectName, stored: &[u8], target: &Path) -> Result<()> {
+    let ObjectName::Wal { format, .. } = object else { return Ok(()) };
+    let mut staged = StagedFile::for_target(target).map_err(Error::local("write", target))?;
+    let mut content = decoder(*format, stored);
+    let mut buffer = vec![0; 256 << 10];
+    let mut start = Vec::with_capacity(SegmentHeader::BYTES);
+    let mut bytes = 0;
+    loop {
+        let read = content.read(&mut buffer).await.map_err(|error| Error::damaged(object, error))?;
+        if read == 0 {
+            break;
+        }
+        let piece = &buffer[..read];
+        start.extend(piece.iter().take(SegmentHeader::BYTES - start.len()));
+        staged.write_all(piece).map_err(Error::local("write", target))?;
+        bytes += read as u64;
+    }
+    if let WalName::Segment(segment) = name {
+        check_segment(segment, &start, bytes, object)?;
+    }
+    staged.publish().map_err(Error::local("write", target))
+}

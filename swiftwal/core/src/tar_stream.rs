@@ -1,0 +1,267 @@
+//! A tar as it comes, piece by piece, as PostgreSQL sends it: plain ustar members.
+
+use tar::EntryType;
+use thiserror::Error;
+
+const BLOCK: usize = 512;
+
+/// What a tar stream is shown to, in order.
+pub(crate) trait TarVisitor {
+    /// What it may fail with.
+    type Error: From<TarError>;
+
+    /// A member begins; its `bytes` follow through [`data`](Self::data).
+    fn member(&mut self, member: Member) -> Result<(), Self::Error>;
+
+    /// More of the current member.
+    fn data(&mut self, data: &[u8]) -> Result<(), Self::Error>;
+
+    /// The current member is whole.
+    fn end(&mut self) -> Result<(), Self::Error>;
+}
+
+/// A member's header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Its name, relative, without a slash at the end.
+    pub(crate) name: String,
+    pub(crate) kind: MemberKind,
+    pub(crate) mode: u32,
+    /// The size of its content.
+    pub(crate) bytes: u64,
+    /// Where its content begins in the tar.
+    pub(crate) offset: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MemberKind {
+    File,
+    Directory,
+    Link { target: String },
+}
+
+/// A tar that PostgreSQL never wrote.
+#[derive(Debug, Error)]
+pub(crate) enum TarError {
+    #[error("the tar has a damaged header at byte {offset}: {reason}")]
+    Header { offset: u64, reason: String },
+    #[error("the tar ends in the middle, after {bytes} bytes")]
+    Cut { bytes: u64 },
+}
+
+/// Takes a tar piece by piece and shows it to a visitor.
+#[derive(Debug, Default)]
+pub(crate) struct TarStream {
+    header: Vec<u8>,
+    position: u64,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Header,
+    Content {
+        left: u64,
+        padding: u64,
+    },
+    Padding {
+        left: u64,
+    },
+    /// Behind the end marker: whatever pads the tar to its record size.
+    Ended,
+}
+
+impl TarStream {
+    /// How many bytes came.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Shows the next piece to `visitor`. After an error the stream is of no more use.
+    pub(crate) fn push<V: TarVisitor>(&mut self, mut piece: &[u8], visitor: &mut V) -> Result<(), V::Error> {
+        while !piece.is_empty() {
+            let taken = match self.state {
+                State::Header => self.take_header(piece, visitor)?,
+                State::Content { left, padding } => {
+                    let taken = at_most(piece, left);
+                    visitor.data(&piece[..taken])?;
+                    self.content_taken(left - taken as u64, padding, visitor)?;
+                    taken
+                }
+                State::Padding { left } => {
+                    let taken = at_most(piece, left);
+                    self.pad(left - taken as u64);
+                    taken
+                }
+                State::Ended => piece.len(),
+            };
+            self.position += taken as u64;
+            piece = &piece[taken..];
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more comes.
+    ///
+    /// # Errors
+    /// [`TarError::Cut`] if the end marker is missing.
+    pub(crate) fn finish(self) -> Result<(), TarError> {
+        match self.state {
+            State::Ended => Ok(()),
+            _ => Err(TarError::Cut { bytes: self.position }),
+        }
+    }
+
+    fn take_header<V: TarVisitor>(&mut self, piece: &[u8], visitor: &mut V) -> Result<usize, V::Error> {
+        let taken = piece.len().min(BLOCK - self.header.len());
+        self.header.extend_from_slice(&piece[..taken]);
+        if self.header.len() < BLOCK {
+            return Ok(taken);
+        }
+        if self.header.iter().all(|byte| *byte == 0) {
+            self.state = State::Ended;
+            return Ok(taken);
+        }
+        let offset = self.position + taken as u64;
+        let member = parse(&self.header, offset)
+            .map_err(|reason| TarError::Header { offset: offset - BLOCK as u64, reason })?;
+        self.header.clear();
+        let bytes = member.bytes;
+        visitor.member(member)?;
+        self.content_taken(bytes, bytes.next_multiple_of(BLOCK as u64) - bytes, visitor)?;
+        Ok(taken)
+    }
+
+    fn content_taken<V: TarVisitor>(&mut self, left: u64, padding: u64, visitor: &mut V) -> Result<(), V::Error> {
+        if left > 0 {
+            self.state = State::Content { left, padding };
+            return Ok(());
+        }
+        self.pad(padding);
+        visitor.end()
+    }
+
+    fn pad(&mut self, left: u64) {
+        self.state = if left == 0 { State::Header } else { State::Padding { left } };
+    }
+}
+
+fn at_most(piece: &[u8], left: u64) -> usize {
+    usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()))
+}
+
+fn parse(block: &[u8], offset: u64) -> Result<Member, String> {
+    let mut header = tar::Header::new_old();
+    header.as_mut_bytes().copy_from_slice(block);
+    let text = |error: std::io::Error| error.to_string();
+    let sum = block[..148].iter().chain(&block[156..]).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * 32;
+    if header.cksum().map_err(text)? != sum {
+        return Err("its checksum is wrong".to_owned());
+    }
+    let name = utf8(&header.path_bytes())?.trim_end_matches('/').to_owned();
+    let kind = match header.entry_type() {
+        EntryType::Regular | EntryType::Continuous => MemberKind::File,
+        EntryType::Directory => MemberKind::Directory,
+        EntryType::Symlink => {
+            let target = header.link_name_bytes().unwrap_or_default();
+            MemberKind::Link { target: utf8(&target)? }
+        }
+        other => return Err(format!("'{name}' is of type {other:?}, which PostgreSQL never sends")),
+    };
+    let bytes = if kind == MemberKind::File { header.entry_size().map_err(text)? } else { 0 };
+    Ok(Member { name, kind, mode: header.mode().map_err(text)?, bytes, offset })
+}
+
+fn utf8(bytes: &[u8]) -> Result<String, String> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| format!("'{}' is not UTF-8", bytes.escape_ascii()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen(Vec<(String, Vec<u8>)>);
+
+    impl TarVisitor for Seen {
+        type Error = TarError;
+
+        fn member(&mut self, member: Member) -> Result<(), TarError> {
+            self.0.push((member.name, Vec::new()));
+            Ok(())
+        }
+
+        fn data(&mut self, data: &[u8]) -> Result<(), TarError> {
+            self.0.last_mut().unwrap().1.extend_from_slice(data);
+            Ok(())
+        }
+
+        fn end(&mut self) -> Result<(), TarError> {
+            self.0.last_mut().unwrap().1.push(b'$');
+            Ok(())
+        }
+    }
+
+    fn header(name: &str, bytes: u64, kind: EntryType) -> tar::Header {
+        let mut header = tar::Header::new_ustar();
+        header.set_path(name).unwrap();
+        header.set_size(bytes);
+        header.set_mode(0o600);
+        header.set_entry_type(kind);
+        header.set_cksum();
+        header
+    }
+
+    fn example() -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append(&header("base/", 0, EntryType::Directory), &[][..]).unwrap();
+        builder.append(&header("empty", 0, EntryType::Regular), &[][..]).unwrap();
+        builder.append(&header("base/1", 513, EntryType::Regular), &[7; 513][..]).unwrap();
+        builder.append(&header("last", 512, EntryType::Regular), &[8; 512][..]).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    fn read(tar: &[u8], piece: usize) -> Result<Vec<(String, Vec<u8>)>, TarError> {
+        let mut seen = Seen::default();
+        let mut stream = TarStream::default();
+        for piece in tar.chunks(piece) {
+            stream.push(piece, &mut seen)?;
+        }
+        stream.finish()?;
+        Ok(seen.0)
+    }
+
+    #[test]
+    fn pieces_of_any_size_show_the_same_members() {
+        let whole = read(&example(), usize::MAX).unwrap();
+        assert_eq!(whole.iter().map(|member| member.0.as_str()).collect::<Vec<_>>(), ["base", "empty", "base/1", "last"]);
+        assert_eq!(whole[2].1.len(), 514);
+        for piece in [1, 7, 511, 512, 513, 1000] {
+            assert_eq!(read(&example(), piece).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn a_tar_cut_anywhere_before_its_end_marker_is_an_error() {
+        let tar = example();
+        let end = tar.len() - 2 * BLOCK;
+        for cut in (0..=end).step_by(97) {
+            assert!(matches!(read(&tar[..cut], 512), Err(TarError::Cut { .. })), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_header_is_an_error() {
+        let mut tar = example();
+        tar[3] ^= 1;
+        assert!(matches!(read(&tar, 512), Err(TarError::Header { offset: 0, .. })));
+    }
+
+    #[test]
+    fn kinds_that_postgresql_never_sends_are_an_error_and_not_skipped() {
+        let mut tar = header("dev", 0, EntryType::Char).as_bytes().to_vec();
+        tar.extend([0; 2 * BLOCK]);
+        assert!(matches!(read(&tar, 512), Err(TarError::Header { .. })));
+    }
+}
