@@ -106,7 +106,8 @@ pub trait BaseBackupSource: fmt::Debug + Send + Sync {
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError>;
 }
 
-/// A base backup in progress. Dropping it ends the backup on the server.
+/// A base backup in progress. Dropping it ends the connection, and so the backup: at the latest when the server next
+/// writes to it.
 #[async_trait]
 pub trait BaseBackupStream: fmt::Debug + Send {
     /// Waits for the next event; `None` after `Finished`, and never before.

@@ -9,6 +9,8 @@ mod command;
 mod failure;
 mod messages;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

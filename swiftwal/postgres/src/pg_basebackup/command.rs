@@ -1,6 +1,6 @@
 //! Which program to run, and with which arguments.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -81,7 +81,7 @@ fn installed_programs() -> Vec<PathBuf> {
 }
 
 /// The version in a directory's name: `16` is (16, 0), and `9.6` is (9, 6).
-fn version_of(directory: &OsString, before: &str) -> Option<(u32, u32)> {
+fn version_of(directory: &OsStr, before: &str) -> Option<(u32, u32)> {
     let version = directory.to_str()?.strip_prefix(before)?;
     let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
     Some((major.parse().ok()?, minor.parse().ok()?))
@@ -130,11 +130,11 @@ mod tests {
 
     #[test]
     fn the_version_is_read_from_the_directory() {
-        assert_eq!(version_of(&"16".into(), ""), Some((16, 0)));
-        assert_eq!(version_of(&"9.6".into(), ""), Some((9, 6)));
-        assert_eq!(version_of(&"pgsql-17".into(), "pgsql-"), Some((17, 0)));
+        assert_eq!(version_of(OsStr::new("16"), ""), Some((16, 0)));
+        assert_eq!(version_of(OsStr::new("9.6"), ""), Some((9, 6)));
+        assert_eq!(version_of(OsStr::new("pgsql-17"), "pgsql-"), Some((17, 0)));
         for other in ["", "lib", "16.devel", "pgsql"] {
-            assert_eq!(version_of(&other.into(), ""), None, "{other}");
+            assert_eq!(version_of(OsStr::new(other), ""), None, "{other}");
         }
     }
 
