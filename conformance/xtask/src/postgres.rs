@@ -9,13 +9,14 @@ use anyhow::{Context, Result, bail};
 use crate::{Process, Scratch, descendants, run, until};
 
 /// How each cluster is set up: small, quick, and archiving as soon as there is an `archive_command`.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 7] = [
     "archive_mode = on",
     "fsync = off",
     "listen_addresses = ''",
     "max_wal_size = 4GB",
     "shared_buffers = 64MB",
     "wal_level = replica",
+    "wal_retrieve_retry_interval = 200ms",
 ];
 
 /// A PostgreSQL cluster in a scratch directory, stopped when dropped.
