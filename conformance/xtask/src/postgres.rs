@@ -101,7 +101,7 @@ impl Postgres {
     }
 
     /// The process id of the running server.
-    pub fn pid(&self) -> Result<i32> {
+    fn pid(&self) -> Result<i32> {
         let path = self.data.join("postmaster.pid");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(text.lines().next().unwrap_or_default().parse()?)

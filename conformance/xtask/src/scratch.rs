@@ -52,12 +52,6 @@ impl Scratch {
         &self.path
     }
 
-    /// The PostgreSQL it serves.
-    #[must_use]
-    pub fn installation(&self) -> &Installation {
-        &self.installation
-    }
-
     /// A command of the PostgreSQL user that works in this directory; see [`Installation::command`].
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         self.installation.command(program, &self.path)

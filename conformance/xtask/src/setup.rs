@@ -28,8 +28,8 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// What [`Self::find`] finds; where something is missing, installs it with `apt-get` when we are root, and
-    /// otherwise says what to install.
+    /// The newest PostgreSQL, 13 or later, with the tools that the tests use beside it. What is missing is
+    /// installed with `apt-get` when we are root; otherwise the error says what to install.
     pub fn ensure() -> Result<Self> {
         let missing = match Self::find() {
             Ok(found) => return Ok(found),
@@ -47,7 +47,7 @@ impl Installation {
 
     /// The newest PostgreSQL under `/usr/lib/postgresql`, else the one in `PATH`; an error unless it is version
     /// 13 or later and `zstd` and GNU `time` are there too.
-    pub fn find() -> Result<Self> {
+    fn find() -> Result<Self> {
         for tool in ["zstd", "time"] {
             run::stdout(Command::new(tool).arg("--version"))?;
         }
