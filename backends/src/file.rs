@@ -1,0 +1,126 @@
+mod delete;
+mod durable;
+mod error;
+mod listing;
+mod root;
+mod store;
+mod sweep;
+mod walk;
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use object_store::local::LocalFileSystem;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use swiftwal_core::{Backend, OpenError, Options, Storage};
+use url::Url;
+
+use self::{root::Root, store::FileStore, sweep::FileSweep};
+
+/// Storage in a directory, `file:///dir`: one file per object.
+///
+/// What it acknowledges survives a loss of power: files and the directories that name them are
+/// flushed first. What a killed process leaves is a file whose name ends in `#` and digits, which no
+/// listing shows; the sweep finds it. Directories are made with mode 0700; a file's mode is 0666 less the
+/// process's umask, so a program that stores databases sets the umask to 077 before it starts threads.
+///
+/// The file system must be able to flush directories and, for a put that must not overwrite, to make
+/// hard links.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalFile;
+
+impl LocalFile {
+    /// A part is written as soon as it is there, so a large one would only cost memory.
+    const PART_BYTES: usize = 2 << 20;
+}
+
+impl Backend for LocalFile {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["file"]
+    }
+
+    /// Opens the directory, which must be there and readable.
+    ///
+    /// With [`Options::create`] it must be writable too, and is made if only its last component is
+    /// missing. Its parent never is: that would hide that a disk isn't mounted.
+    fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
+        let dir = directory(location)?;
+        let unavailable = |(reason, source): (String, io::Error)| OpenError::Unavailable {
+            location: location.to_string(),
+            reason,
+            source: Some(source.into()),
+        };
+        if options.create {
+            make(&dir).map_err(unavailable)?;
+        }
+        let root = usable(&dir, options.create).map_err(unavailable)?;
+        let files = LocalFileSystem::new_with_prefix(root.path()).map_err(|source| {
+            let reason = "the directory's real path can't be found".to_owned();
+            OpenError::Unavailable { location: location.to_string(), reason, source: Some(source.into()) }
+        })?;
+        let root = Arc::new(root);
+        let store = FileStore::new(files.with_fsync(true), Arc::clone(&root));
+        let sweep = FileSweep::new(root);
+        Ok(Storage::new(Arc::new(store)).with_sweep(Arc::new(sweep)).with_part_bytes(Self::PART_BYTES))
+    }
+}
+
+fn directory(location: &Url) -> Result<PathBuf, OpenError> {
+    let invalid = |reason: &str| OpenError::InvalidLocation {
+        location: location.to_string(),
+        reason: reason.to_owned(),
+    };
+    if location.host_str().is_some() {
+        return Err(invalid("a directory's URL has three slashes and a whole path, as in file:///dir"));
+    }
+    if location.query().is_some() || location.fragment().is_some() {
+        return Err(invalid("write '?' in a directory's name as %3F and '#' as %23"));
+    }
+    location.to_file_path().map_err(|()| invalid("it isn't the path of a directory, as in file:///dir"))
+}
+
+/// Makes `dir` if it isn't there, and makes that durable.
+fn make(dir: &Path) -> Result<(), (String, io::Error)> {
+    let parent = dir.parent().unwrap_or(dir);
+    let made = match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => durable::sync(parent),
+    };
+    made.map_err(|source| {
+        let hint = match source.kind() {
+            io::ErrorKind::NotFound => "mount its disk, or make it: only the last directory is made here",
+            io::ErrorKind::PermissionDenied => {
+                "make the directory yourself and give it to the user that this program runs as"
+            }
+            _ => "make the directory yourself, or name another",
+        };
+        (format!("the directory can't be made in {}; {hint}", parent.display()), source)
+    })
+}
+
+/// Holds `dir` if it is a directory that may be read, and written where that is asked for.
+fn usable(dir: &Path, writable: bool) -> Result<Root, (String, io::Error)> {
+    let root = Root::open(dir).map_err(|source| {
+        let reason = match source.kind() {
+            io::ErrorKind::NotFound => {
+                "the directory doesn't exist; is its disk mounted? Commands that store something make it"
+            }
+            io::ErrorKind::NotADirectory => "it isn't a directory; name one",
+            _ => "the directory can't be opened; give it to the user that this program runs as",
+        };
+        (reason.to_owned(), source)
+    })?;
+    let access = Access::READ_OK | Access::EXEC_OK;
+    let access = if writable { access | Access::WRITE_OK } else { access };
+    accessat(CWD, root.path(), access, AtFlags::EACCESS).map_err(|errno| {
+        let verb = if writable { "written" } else { "read" };
+        let reason = format!("the directory can't be {verb}; give it to the user that this program runs as");
+        (reason, errno.into())
+    })?;
+    Ok(root)
+}

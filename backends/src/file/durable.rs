@@ -1,0 +1,77 @@
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+};
+
+use super::{error::Error, root::Root};
+
+/// Flushes a file, or the names in a directory, to disk.
+pub(super) fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Makes the object at `path`, which another process may have stored and not flushed, durable.
+pub(super) fn sync_object(root: &Root, path: &Path) -> Result<(), Error> {
+    let parent = path.parent().unwrap_or_else(|| root.path());
+    for path in [path, parent] {
+        sync(path).map_err(|source| Error::Flush { path: path.to_owned(), source })?;
+    }
+    Ok(())
+}
+
+/// The directories that an object is about to be stored in: while this lives, nobody removes them.
+///
+/// Holds a shared lock on the root, which they who remove directories must have alone. A file system
+/// without locks keeps its empty directories.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Parents {
+    _lock: Option<File>,
+}
+
+impl Parents {
+    /// Makes the directories between `root` and `path`, and makes them durable: those too that were there,
+    /// since another process may have made them and not flushed them yet. `root` itself is never made.
+    pub(super) fn make(root: &Root, path: &Path) -> Result<Self, Error> {
+        root.check()?;
+        let mut dirs: Vec<_> = root.between(path).collect();
+        if dirs.is_empty() {
+            return Ok(Self { _lock: None });
+        }
+        let lock = File::open(root.path()).ok().filter(|root| root.lock_shared().is_ok());
+        dirs.reverse();
+        let mut parent = root.path();
+        for dir in dirs {
+            make_dir(dir).map_err(|source| Error::MakeDirectory { dir: dir.to_owned(), source })?;
+            sync(parent).map_err(|source| Error::Flush { path: parent.to_owned(), source })?;
+            parent = dir;
+        }
+        Ok(Self { _lock: lock })
+    }
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
+}
+
+/// Removes those of `dirs` that are empty, and those above them that are empty then, unless somebody is
+/// about to store something in a directory.
+pub(super) fn remove_empty<'a>(root: &Root, dirs: impl IntoIterator<Item = &'a Path>) {
+    let mut dirs = dirs.into_iter().filter(|dir| *dir != root.path()).peekable();
+    let Some(_) = dirs.peek() else { return };
+    let Ok(lock) = File::open(root.path()) else { return };
+    if lock.try_lock().is_err() {
+        return;
+    }
+    for mut dir in dirs {
+        while dir != root.path() && fs::remove_dir(dir).is_ok() {
+            let Some(parent) = dir.parent() else { break };
+            dir = parent;
+        }
+    }
+}

@@ -1,0 +1,34 @@
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+/// What can go wrong with a directory beyond what the store beneath reports.
+#[derive(Debug, Error)]
+pub(super) enum Error {
+    #[error("the repository's directory {} has vanished or been replaced; is its disk mounted?", .dir.display())]
+    Vanished {
+        dir: PathBuf,
+        #[source]
+        source: Option<io::Error>,
+    },
+    #[error("{} is a link that leads nowhere, which doesn't prove that the object is absent", .path.display())]
+    DanglingLink { path: PathBuf },
+    #[error("'{name}' can't name an object: '#' and digits end the names of unfinished uploads")]
+    ReservedName { name: String },
+    #[error("'{name}' isn't what an upload left behind")]
+    NotALeftover { name: String },
+    #[error("can't make the directory {}", .dir.display())]
+    MakeDirectory { dir: PathBuf, source: io::Error },
+    #[error("can't flush {} to disk", .path.display())]
+    Flush { path: PathBuf, source: io::Error },
+    #[error("can't delete {}", .path.display())]
+    Delete { path: PathBuf, source: io::Error },
+    #[error("can't list {}", .path.display())]
+    List { path: PathBuf, source: io::Error },
+}
+
+impl From<Error> for object_store::Error {
+    fn from(source: Error) -> Self {
+        Self::Generic { store: "file", source: Box::new(source) }
+    }
+}

@@ -1,0 +1,81 @@
+use std::{
+    fs::Metadata,
+    os::unix::fs::MetadataExt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use object_store::{ObjectMeta, Result, path::Path};
+use tokio::task::spawn_blocking;
+
+use super::{
+    error::Error,
+    root::Root,
+    walk::{Found, Walk},
+};
+
+/// How many names are taken from a directory before their files are looked at.
+const BATCH: usize = 512;
+
+/// How many threads look at files. A second one nearly halves the time of a large directory.
+const THREADS: usize = 2;
+
+/// The objects below `prefix` whose names come after `offset`, in no order and in bounded memory.
+///
+/// Objects that come or go meanwhile may be in it or not; all others are in it once.
+pub(super) fn list(
+    root: &Arc<Root>,
+    prefix: Option<&Path>,
+    offset: Option<&Path>,
+) -> BoxStream<'static, Result<ObjectMeta>> {
+    let offset = offset.cloned();
+    stream::try_unfold(Walk::new(root, prefix), next_names)
+        .map_ok(move |names| {
+            let offset = offset.clone();
+            look_at(move || objects(names, offset.as_ref()))
+        })
+        .try_buffered(THREADS)
+        .map_ok(|objects| stream::iter(objects).map(Ok))
+        .try_flatten()
+        .boxed()
+}
+
+async fn look_at<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T> {
+    Ok(spawn_blocking(work).await??)
+}
+
+/// The next names, and the walk that goes on from there.
+async fn next_names(mut walk: Walk) -> Result<Option<(Vec<Found>, Walk)>> {
+    look_at(move || {
+        let names = walk.by_ref().take(BATCH).collect::<Result<Vec<_>, _>>()?;
+        Ok((!names.is_empty()).then_some((names, walk)))
+    })
+    .await
+}
+
+fn objects(names: Vec<Found>, offset: Option<&Path>) -> Result<Vec<ObjectMeta>, Error> {
+    let wanted = |found: &Found| !found.is_staged() && offset.is_none_or(|offset| found.location > *offset);
+    names.into_iter().filter(wanted).filter_map(|found| object(found).transpose()).collect()
+}
+
+fn object(found: Found) -> Result<Option<ObjectMeta>, Error> {
+    let Some(metadata) = found.metadata()? else { return Ok(None) };
+    let modified = found.modified(&metadata)?;
+    Ok(Some(ObjectMeta {
+        e_tag: Some(e_tag(&metadata, modified)),
+        last_modified: modified.into(),
+        location: found.location,
+        size: metadata.len(),
+        version: None,
+    }))
+}
+
+/// The tag that `LocalFileSystem` gives an object that is asked for by name.
+fn e_tag(metadata: &Metadata, modified: SystemTime) -> String {
+    let micros = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    format!("\"{:x}-{micros:x}-{:x}\"", metadata.ino(), metadata.len())
+}

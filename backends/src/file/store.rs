@@ -1,0 +1,195 @@
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, local::LocalFileSystem,
+    path::Path,
+};
+use tokio::task::spawn_blocking;
+
+use super::{
+    delete,
+    durable::{Parents, sync_object},
+    error::Error,
+    listing::list,
+    root::Root,
+    walk::is_staged,
+};
+
+/// How many deletions share one flush of their directory.
+const DELETE_BATCH: usize = 1000;
+
+/// A directory of objects: `LocalFileSystem` with fsync, and what it leaves open.
+///
+/// An object that a put finds there is made durable before the answer, since a crash may have come between
+/// its publication and its flush. Deletions are durable. `NotFound` is answered only while the directory is
+/// the one that was opened, and nothing is written where it isn't. A listing looks at each file once.
+#[derive(Clone, Debug)]
+pub(super) struct FileStore {
+    files: LocalFileSystem,
+    root: Arc<Root>,
+}
+
+impl FileStore {
+    /// The objects in `root`, through `files`, which must flush what it writes.
+    pub(super) fn new(files: LocalFileSystem, root: Arc<Root>) -> Self {
+        Self { files, root }
+    }
+
+    /// The file of an object.
+    fn file(&self, location: &Path) -> Result<PathBuf> {
+        addressable(location)?;
+        self.files.path_to_filesystem(location)
+    }
+
+    /// Does what waits for the disk to the file of `location`, where waiting holds up nobody.
+    async fn blocking<T, F>(&self, location: &Path, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Root, &FilePath) -> Result<T, Error> + Send + 'static,
+    {
+        let file = self.file(location)?;
+        let root = Arc::clone(&self.root);
+        Ok(spawn_blocking(move || work(&root, &file)).await??)
+    }
+
+    /// Passes `outcome` on, once it is certain that what was found at `to` stays there.
+    async fn kept<T>(&self, to: &Path, outcome: Result<T>) -> Result<T> {
+        if let Err(object_store::Error::AlreadyExists { .. }) = outcome {
+            self.blocking(to, sync_object).await?;
+        }
+        outcome
+    }
+
+    /// Passes `outcome` on, once it is certain that what was not found at `from` is absent.
+    async fn proven<T>(&self, from: &Path, outcome: Result<T>) -> Result<T> {
+        if let Err(object_store::Error::NotFound { .. }) = outcome {
+            self.blocking(from, Root::check_absent).await?;
+        }
+        outcome
+    }
+
+    /// The outcomes are in the order of `locations`; all successes are durable, or none is one.
+    fn delete_batch(&self, locations: Vec<Result<Path>>) -> Vec<Result<Path>> {
+        let removed: Vec<_> = locations.into_iter().map(|location| self.remove(location?)).collect();
+        let files = removed.iter().flatten().map(|(_, file)| file);
+        let Err(error) = delete::flush(&self.root, files) else {
+            return removed.into_iter().map(|outcome| Ok(outcome?.0)).collect();
+        };
+        let error = Arc::new(error);
+        let unflushed = |_| object_store::Error::Generic { store: "file", source: Arc::clone(&error).into() };
+        removed.into_iter().map(|outcome| outcome.and_then(|gone| Err(unflushed(gone)))).collect()
+    }
+
+    fn remove(&self, location: Path) -> Result<(Path, PathBuf)> {
+        let file = self.file(&location)?;
+        if delete::remove(&self.root, &file)? {
+            return Ok((location, file));
+        }
+        let source = "there is no such file".into();
+        Err(object_store::Error::NotFound { path: location.into(), source })
+    }
+}
+
+/// Refuses the names that the store beneath gives to uploads in progress: it knows only some of them, since
+/// it takes `a#b#1`, which is also the upload of `a#b`, for a name like any other.
+fn addressable(location: &Path) -> Result<(), Error> {
+    let reserved = location.filename().is_some_and(is_staged);
+    if reserved { Err(Error::ReservedName { name: location.to_string() }) } else { Ok(()) }
+}
+
+impl fmt::Display for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "file://{}", self.root.path().display())
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for FileStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let _parents = self.blocking(location, Parents::make).await?;
+        let outcome = self.files.put_opts(location, payload, opts).await;
+        self.kept(location, outcome).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let _parents = self.blocking(location, Parents::make).await?;
+        self.files.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        addressable(location)?;
+        let outcome = self.files.get_opts(location, options).await;
+        self.proven(location, outcome).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        addressable(location)?;
+        let outcome = self.files.get_ranges(location, ranges).await;
+        self.proven(location, outcome).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let store = self.clone();
+        locations
+            .ready_chunks(DELETE_BATCH)
+            .then(move |batch| {
+                let store = store.clone();
+                spawn_blocking(move || store.delete_batch(batch))
+            })
+            .flat_map(|batch| stream::iter(batch.unwrap_or_else(|panic| vec![Err(panic.into())])))
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        list(&self.root, prefix, None)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        list(&self.root, prefix, Some(offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let mut listed = self.files.list_with_delimiter(prefix).await?;
+        listed.objects.retain(|object| !object.location.filename().is_some_and(is_staged));
+        let root = Arc::clone(&self.root);
+        spawn_blocking(move || root.check()).await??;
+        Ok(listed)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        addressable(from)?;
+        let _parents = self.blocking(to, Parents::make).await?;
+        let outcome = self.files.copy_opts(from, to, options).await;
+        let outcome = self.proven(from, outcome).await;
+        self.kept(to, outcome).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        addressable(from)?;
+        let _parents = self.blocking(to, Parents::make).await?;
+        let outcome = self.files.rename_opts(from, to, options).await;
+        let outcome = self.proven(from, outcome).await;
+        self.kept(to, outcome).await
+    }
+}

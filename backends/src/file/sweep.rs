@@ -1,0 +1,72 @@
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use object_store::{Result, path::Path};
+use swiftwal_core::Sweep;
+use tokio::task::spawn_blocking;
+
+use super::{
+    delete,
+    error::Error,
+    root::Root,
+    walk::{Walk, is_staged},
+};
+
+/// Finds the staged files of uploads that died.
+///
+/// An upload writes to its file all the time, so one that was last written long ago has nobody left.
+#[derive(Debug)]
+pub(super) struct FileSweep {
+    root: Arc<Root>,
+}
+
+impl FileSweep {
+    pub(super) fn new(root: Arc<Root>) -> Self {
+        Self { root }
+    }
+}
+
+#[async_trait]
+impl Sweep for FileSweep {
+    async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
+        let root = Arc::clone(&self.root);
+        Ok(spawn_blocking(move || leftovers(&root, before.into())).await??)
+    }
+
+    async fn remove(&self, leftovers: &[String]) -> Result<()> {
+        let (root, names) = (Arc::clone(&self.root), leftovers.to_vec());
+        Ok(spawn_blocking(move || remove(&root, &names)).await??)
+    }
+}
+
+fn leftovers(root: &Arc<Root>, before: SystemTime) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for found in Walk::new(root, None) {
+        let found = found?;
+        if !found.is_staged() {
+            continue;
+        }
+        let Some(metadata) = found.metadata()? else { continue };
+        if found.modified(&metadata)? < before {
+            names.push(found.location.into());
+        }
+    }
+    Ok(names)
+}
+
+fn remove(root: &Root, names: &[String]) -> Result<(), Error> {
+    // All names are looked at before any file goes.
+    let files = names.iter().map(|name| leftover(root, name)).collect::<Result<Vec<_>, _>>()?;
+    for file in &files {
+        delete::remove(root, file)?;
+    }
+    delete::flush(root, files.iter())
+}
+
+fn leftover(root: &Root, name: &str) -> Result<PathBuf, Error> {
+    match Path::parse(name) {
+        Ok(location) if location.filename().is_some_and(is_staged) => Ok(root.path().join(location.as_ref())),
+        _ => Err(Error::NotALeftover { name: name.to_owned() }),
+    }
+}

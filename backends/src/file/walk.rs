@@ -1,0 +1,130 @@
+use std::{
+    fs::{self, DirEntry, Metadata, ReadDir},
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use object_store::path::Path;
+
+use super::{error::Error, root::Root};
+
+/// Whether a file's name is that of an upload in progress, or of what a killed one left.
+pub(super) fn is_staged(name: &str) -> bool {
+    name.rsplit_once('#').is_some_and(|(_, id)| !id.is_empty() && id.bytes().all(|c| c.is_ascii_digit()))
+}
+
+/// A file that was seen in a directory, staged or not.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Its path from the root.
+    pub(super) location: Path,
+    entry: DirEntry,
+}
+
+impl Found {
+    pub(super) fn is_staged(&self) -> bool {
+        self.location.filename().is_some_and(is_staged)
+    }
+
+    /// Looks at the file, or at what a link leads to. `None` if it's gone or is no plain file.
+    pub(super) fn metadata(&self) -> Result<Option<Metadata>, Error> {
+        let looked = match self.entry.file_type() {
+            Ok(kind) if kind.is_symlink() => fs::metadata(self.entry.path()),
+            _ => self.entry.metadata(),
+        };
+        match looked {
+            Ok(metadata) => Ok(metadata.is_file().then_some(metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.unlisted(source)),
+        }
+    }
+
+    /// When the file was last written to.
+    pub(super) fn modified(&self, metadata: &Metadata) -> Result<SystemTime, Error> {
+        metadata.modified().map_err(|source| self.unlisted(source))
+    }
+
+    fn unlisted(&self, source: io::Error) -> Error {
+        Error::List { path: self.entry.path(), source }
+    }
+}
+
+/// All that lies below a directory and isn't one, in no order.
+///
+/// Names that no object can have are left out. Links to directories are not followed.
+#[derive(Debug)]
+pub(super) struct Walk {
+    root: Arc<Root>,
+    waiting: Vec<(PathBuf, Path)>,
+    reading: Option<(ReadDir, Path)>,
+}
+
+impl Walk {
+    /// Below the directory `prefix` of `root`; one that is absent is empty.
+    pub(super) fn new(root: &Arc<Root>, prefix: Option<&Path>) -> Self {
+        let prefix = prefix.cloned().unwrap_or_default();
+        let dir = root.path().join(prefix.as_ref());
+        Self { root: Arc::clone(root), waiting: vec![(dir, prefix)], reading: None }
+    }
+
+    /// Begins to read the next directory. `None` after the last one.
+    fn descend(&mut self) -> Option<Result<(), Error>> {
+        let (path, location) = self.waiting.pop()?;
+        let entries = fs::read_dir(&path);
+        // Checked afterwards: an empty directory proves something only if it belongs to the repository.
+        if let Err(vanished) = self.root.check() {
+            return Some(Err(vanished));
+        }
+        Some(match entries {
+            Ok(entries) => {
+                self.reading = Some((entries, location));
+                Ok(())
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(())
+            }
+            Err(source) => Err(Error::List { path, source }),
+        })
+    }
+
+    /// Takes note of a directory; anything else is what is looked for.
+    fn see(&mut self, entry: DirEntry, parent: &Path) -> Result<Option<Found>, Error> {
+        let Ok(name) = entry.file_name().into_string() else { return Ok(None) };
+        let location = if parent.is_root() { name } else { format!("{parent}/{name}") };
+        let Ok(location) = Path::parse(location) else { return Ok(None) };
+        let kind = entry.file_type().map_err(|source| Error::List { path: entry.path(), source })?;
+        if kind.is_dir() {
+            self.waiting.push((entry.path(), location));
+            return Ok(None);
+        }
+        Ok(Some(Found { location, entry }))
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Result<Found, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some((mut entries, parent)) = self.reading.take() else {
+                match self.descend()? {
+                    Ok(()) => continue,
+                    Err(error) => return Some(Err(error)),
+                }
+            };
+            let Some(entry) = entries.next() else { continue };
+            let seen = match entry {
+                Ok(entry) => self.see(entry, &parent).transpose(),
+                Err(source) => {
+                    Some(Err(Error::List { path: self.root.path().join(parent.as_ref()), source }))
+                }
+            };
+            self.reading = Some((entries, parent));
+            if seen.is_some() {
+                return seen;
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use object_store::memory::InMemory;
+use swiftwal_core::{Backend, OpenError, Options, Storage};
+use url::Url;
+
+/// Every repository in memory, by name: two openings of one name see the same objects.
+static STORES: Mutex<BTreeMap<String, Arc<InMemory>>> = Mutex::new(BTreeMap::new());
+
+/// Storage in the memory of this process, `memory://name`, for tests and for trying things out.
+///
+/// What is opened twice under one name is the same storage, and it is there without
+/// [`Options::create`]. Nothing outlives the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory;
+
+impl Backend for Memory {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["memory"]
+    }
+
+    fn open(&self, location: &Url, _options: &Options) -> Result<Storage, OpenError> {
+        let name = format!("{}{}", location.host_str().unwrap_or_default(), location.path());
+        let name = name.trim_matches('/');
+        if name.is_empty() || location.query().is_some() || location.fragment().is_some() {
+            return Err(OpenError::InvalidLocation {
+                location: location.to_string(),
+                reason: "give it a name and nothing else, as in memory://name".to_owned(),
+            });
+        }
+        Ok(Storage::new(store(name)))
+    }
+}
+
+fn store(name: &str) -> Arc<InMemory> {
+    // A map of handles can't be left half changed, so a panic elsewhere is no reason to fail here.
+    let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(stores.entry(name.to_owned()).or_default())
+}
