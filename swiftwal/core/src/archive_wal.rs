@@ -88,7 +88,9 @@ async fn compress(file: &WalFile, codec: Codec) -> Result<PutPayload> {
 /// Fine if `object` holds the very content of `file`; otherwise somebody has to look.
 async fn already_there(repository: &Repository, file: &WalFile, object: &ObjectName) -> Result<Archived> {
     let Some(stored) = repository.read(object).await? else {
-        return Err(Error::Refused(format!("{object} was there and is gone: it is being deleted; try again")));
+        return Err(Error::Refused(format!(
+            "{object} was there and is gone: it is being deleted; try again"
+        )));
     };
     let ObjectName::Wal { format, .. } = object else { return Ok(Archived::AlreadyThere) };
     if is_same(file, *format, &stored).await? {

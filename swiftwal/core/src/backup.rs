@@ -15,16 +15,17 @@ use bytes::Bytes;
 use object_store::{PutMode, PutPayload};
 use swiftwal_compression::Codec;
 use swiftwal_postgres::{
-    BackupLabel, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, ControlFile, Lsn, SegmentName,
-    Timeline, segments_between,
+    BackupLabel, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, ControlFile, Lsn,
+    SegmentName, Timeline, segments_between,
 };
 use tokio::sync::mpsc;
 
 pub use self::claim::abandon;
+pub(crate) use self::claim::{MarkerContent, markers};
 use self::{claim::Claim, read::Received, store::Uploads, upload::recorded};
 use crate::{
-    BackupKey, BackupKind, BackupPart, BackupRecord, ClusterIdentity, Error, ObjectName, RecordedObject, Repository,
-    Result, repository::Put,
+    BackupKey, BackupKind, BackupPart, BackupRecord, ClusterIdentity, Error, ObjectName, RecordedObject,
+    Repository, Result, repository::Put,
 };
 
 /// How a backup is to be made.
@@ -79,6 +80,11 @@ pub async fn backup(
     options: &BackupOptions,
     observe: Observe<'_>,
 ) -> Result<BackupRecord> {
+    if options.label.contains(char::is_control) {
+        return Err(Error::Refused(
+            "the backup's label has a control character in it; give a plain line".to_owned(),
+        ));
+    }
     let mut claim = Claim::take(repository).await?;
     observe(BackupEvent::Claimed(claim.key));
     match make(repository, source, options, observe, &mut claim).await {
@@ -107,7 +113,8 @@ async fn make(
     };
     let stream = source.start(&request).await?;
     let (received, mut objects) = transfer(repository, stream, options, observe, claim).await?;
-    let control = ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
+    let control =
+        ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
     let draft = draft(repository, options, claim, received, &control)?;
     repository.claim(Some(&identity(&draft.record)), None).await?;
     if !options.include_wal {
@@ -224,7 +231,9 @@ async fn store_part(
 ) -> Result<RecordedObject> {
     let name = ObjectName::Backup { key, part };
     let mut hasher = blake3::Hasher::new();
-    content.iter().for_each(|piece| drop(hasher.update(piece)));
+    for piece in &content {
+        hasher.update(piece);
+    }
     let payload = PutPayload::from_iter(content);
     let recorded = recorded(&name, payload.content_length() as u64, &hasher);
     repository.put(&name, payload, PutMode::Overwrite).await?;
@@ -238,7 +247,8 @@ async fn commit(repository: &Repository, record: &BackupRecord) -> Result<()> {
         let stored = repository.size(&name).await?;
         if stored != Some(object.bytes) {
             let found = stored.map_or("is gone".to_owned(), |bytes| format!("has {bytes} bytes"));
-            let reason = format!("{} bytes were stored, and now it {found}: somebody else writes here", object.bytes);
+            let reason =
+                format!("{} bytes were stored, and now it {found}: somebody else writes here", object.bytes);
             return Err(Error::damaged(name, reason));
         }
     }

@@ -23,7 +23,7 @@ pub enum Error {
         location: String,
         /// What the storage said.
         #[source]
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// The repository could not be opened.
     #[error(transparent)]
@@ -61,7 +61,9 @@ pub enum Error {
         reason: String,
     },
     /// An object was written by a newer version of this program.
-    #[error("{object} has format version {found}, and this program knows versions up to {known}; use a newer swiftwal")]
+    #[error(
+        "{object} has format version {found}, and this program knows versions up to {known}; use a newer swiftwal"
+    )]
     NewerFormat {
         /// The object.
         object: String,
@@ -114,7 +116,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::WalAbsent { .. } | Self::UnknownBackup { .. } => ErrorKind::Absent,
-            Self::Open(_) | Self::NoRepository { .. } | Self::NewerFormat { .. } | Self::Refused(_) => ErrorKind::Refused,
+            Self::Open(_) | Self::NoRepository { .. } | Self::NewerFormat { .. } | Self::Refused(_) => {
+                ErrorKind::Refused
+            }
             Self::Damaged { .. } => ErrorKind::Damaged,
             Self::Storage { .. } | Self::Local { .. } | Self::Source(_) => ErrorKind::Failed,
             Self::TimedOut(_) => ErrorKind::TimedOut,

@@ -63,6 +63,14 @@ pub(crate) struct Marker {
 }
 
 impl Marker {
+    /// The backup that is, or was, being written.
+    pub(crate) fn key(&self) -> Option<BackupKey> {
+        self.claim.parse().ok().or_else(|| match ObjectName::parse(&self.claim) {
+            ObjectName::Backup { key, .. } => Some(key),
+            _ => None,
+        })
+    }
+
     pub(crate) fn object_name(&self) -> ObjectName {
         ObjectName::Marker { claim: self.claim.clone(), id: self.id.clone() }
     }
@@ -130,7 +138,8 @@ impl InventoryBuilder {
         for (key, mut objects) in self.by_key {
             objects.sort_by(|a, b| a.name.cmp(&b.name));
             let committed = has_part(&objects, BackupPart::Record);
-            let legacy = !committed && has_part(&objects, BackupPart::Legacy) && !inventory.is_being_written(&objects);
+            let legacy =
+                !committed && has_part(&objects, BackupPart::Legacy) && !inventory.is_being_written(&objects);
             if committed || legacy {
                 inventory.backups.push(StoredBackup { key, legacy, objects });
             } else {
@@ -177,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_backup_without_its_commit_record_does_not_exist() {
-        let inventory = inventory(&["pg_basebackup_20130828T1810Z.tar.zst", "backup_label_20130828T1810Z.txt"]);
+        let inventory =
+            inventory(&["pg_basebackup_20130828T1810Z.tar.zst", "backup_label_20130828T1810Z.txt"]);
         assert!(inventory.backups.is_empty());
         assert_eq!(inventory.uncommitted.len(), 1);
     }

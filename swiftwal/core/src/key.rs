@@ -122,7 +122,15 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_no_key() {
-        for text in ["", "latest", "20130828", "20131328T1810Z", "20130828T2510Z", "20130828T18101Z", "２0130828T1810Z"] {
+        for text in [
+            "",
+            "latest",
+            "20130828",
+            "20131328T1810Z",
+            "20130828T2510Z",
+            "20130828T18101Z",
+            "２0130828T1810Z",
+        ] {
             assert!(text.parse::<BackupKey>().is_err(), "{text}");
         }
     }

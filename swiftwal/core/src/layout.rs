@@ -142,7 +142,9 @@ impl fmt::Display for ObjectName {
             Self::Marker { claim, id } => write!(f, "{UPLOADING}/{claim}/{id}"),
             Self::Hidden(name) | Self::Foreign(name) => f.write_str(name),
             Self::Backup { key, part } => match part {
-                BackupPart::Tar { tablespace: None, format } => write!(f, "{BACKUP}{key}.tar{}", format.suffix()),
+                BackupPart::Tar { tablespace: None, format } => {
+                    write!(f, "{BACKUP}{key}.tar{}", format.suffix())
+                }
                 BackupPart::Tar { tablespace: Some(oid), format } => {
                     write!(f, "{BACKUP}{key}.{oid}.tar{}", format.suffix())
                 }

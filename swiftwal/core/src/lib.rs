@@ -3,6 +3,7 @@
 //!
 //! This crate knows no storage plug-in and no command line. A program opens a [`Storage`] by a [`Registry`].
 
+mod archive_cleanup;
 mod archive_wal;
 mod backup;
 mod blocking;
@@ -10,18 +11,24 @@ mod clock;
 mod cluster;
 mod decimal;
 mod error;
+mod history;
 mod index;
 mod inventory;
 mod key;
+mod label;
 mod layout;
 mod local;
+mod needs;
+mod prune;
 mod record;
 mod repository;
+mod restore;
 mod restore_wal;
 mod segment_check;
 mod storage;
 mod tar_stream;
 
+pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 pub use archive_wal::{ArchiveOptions, Archived, archive_wal};
 pub use backup::{BackupEvent, BackupOptions, abandon, backup};
 pub use clock::{Clock, SystemClock};
@@ -29,8 +36,14 @@ pub use cluster::{ClusterIdentity, ClusterInfo};
 pub use error::{Error, ErrorKind, Result};
 pub use inventory::{Inventory, StoredBackup, StoredObject, StoredWal};
 pub use key::{BackupKey, ParseKeyError};
+pub use label::label;
 pub use layout::{BackupPart, ObjectName};
+pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};
 pub use record::{BackupKind, BackupRecord, RecordedObject};
 pub use repository::Repository;
+pub use restore::{
+    BackupChoice, ChosenBackup, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats, TargetAction,
+    TargetTimeline, parse_target_time, restore,
+};
 pub use restore_wal::restore_wal;
 pub use storage::{Backend, OpenError, Options, Registry, Storage, Sweep};

@@ -128,7 +128,11 @@ impl BackupRecord {
         let damaged = |reason: String| Error::damaged(name, reason);
         let version: Version = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
         if version.format > Self::FORMAT {
-            return Err(Error::NewerFormat { object: name.to_string(), found: version.format, known: Self::FORMAT });
+            return Err(Error::NewerFormat {
+                object: name.to_string(),
+                found: version.format,
+                known: Self::FORMAT,
+            });
         }
         let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
         let content = envelope.backup.get();

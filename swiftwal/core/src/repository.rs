@@ -7,7 +7,10 @@ use futures::TryStreamExt;
 use object_store::{Attributes, GetResult, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
 use swiftwal_compression::Format;
 
-use crate::{BackupKey, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName, Result, Storage};
+use crate::{
+    BackupKey, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName, Result,
+    Storage,
+};
 
 /// The stored base backups and WAL of one PostgreSQL cluster.
 ///
@@ -55,7 +58,8 @@ impl Repository {
     pub async fn cluster(&self) -> Result<Option<ClusterInfo>> {
         let name = ObjectName::Cluster;
         let Some(bytes) = self.read(&name).await? else { return Ok(None) };
-        let info: ClusterInfo = serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&name, error))?;
+        let info: ClusterInfo =
+            serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&name, error))?;
         if info.format > ClusterInfo::FORMAT {
             let (object, known) = (name.to_string(), ClusterInfo::FORMAT);
             return Err(Error::NewerFormat { object, found: info.format, known });
@@ -197,7 +201,10 @@ impl Repository {
     /// Deletes many objects, as few requests as the storage can; those already gone are no error.
     ///
     /// They go in no particular order, and all that can go are gone when an error is returned.
-    pub(crate) async fn delete_all(&self, names: impl Iterator<Item = ObjectName> + Send + 'static) -> Result<()> {
+    pub(crate) async fn delete_all(
+        &self,
+        names: impl Iterator<Item = ObjectName> + Send + 'static,
+    ) -> Result<()> {
         let paths = futures::stream::iter(names.map(|name| Ok(path(&name))));
         let mut deleted = self.storage.store().delete_stream(Box::pin(paths));
         let mut outcome = Ok(());
@@ -220,7 +227,7 @@ impl Repository {
             action,
             object: object.to_string(),
             location: self.location.to_string(),
-            source,
+            source: Box::new(source),
         }
     }
 }
@@ -242,6 +249,8 @@ fn known_backups(keys: Vec<String>) -> String {
     match keys.as_slice() {
         [] => "there is none at all".to_owned(),
         [only] => format!("there is {only}"),
-        [oldest, .., newest] => format!("there are {}, from {oldest} to {newest}; see list-backups", keys.len()),
+        [oldest, .., newest] => {
+            format!("there are {}, from {oldest} to {newest}; see list-backups", keys.len())
+        }
     }
 }

@@ -73,11 +73,6 @@ enum State {
 }
 
 impl TarStream {
-    /// How many bytes came.
-    pub(crate) fn position(&self) -> u64 {
-        self.position
-    }
-
     /// Shows the next piece to `visitor`. After an error the stream is of no more use.
     pub(crate) fn push<V: TarVisitor>(&mut self, mut piece: &[u8], visitor: &mut V) -> Result<(), V::Error> {
         while !piece.is_empty() {
@@ -133,7 +128,12 @@ impl TarStream {
         Ok(taken)
     }
 
-    fn content_taken<V: TarVisitor>(&mut self, left: u64, padding: u64, visitor: &mut V) -> Result<(), V::Error> {
+    fn content_taken<V: TarVisitor>(
+        &mut self,
+        left: u64,
+        padding: u64,
+        visitor: &mut V,
+    ) -> Result<(), V::Error> {
         if left > 0 {
             self.state = State::Content { left, padding };
             return Ok(());
@@ -235,7 +235,10 @@ mod tests {
     #[test]
     fn pieces_of_any_size_show_the_same_members() {
         let whole = read(&example(), usize::MAX).unwrap();
-        assert_eq!(whole.iter().map(|member| member.0.as_str()).collect::<Vec<_>>(), ["base", "empty", "base/1", "last"]);
+        assert_eq!(
+            whole.iter().map(|member| member.0.as_str()).collect::<Vec<_>>(),
+            ["base", "empty", "base/1", "last"]
+        );
         assert_eq!(whole[2].1.len(), 514);
         for piece in [1, 7, 511, 512, 513, 1000] {
             assert_eq!(read(&example(), piece).unwrap(), whole);

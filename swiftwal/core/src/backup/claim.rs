@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
-use object_store::PutMode;
+use object_store::{ObjectMeta, PutMode};
 use serde::{Deserialize, Serialize};
-use swiftwal_postgres::SegmentName;
+use swiftwal_postgres::{BackupLabel, Lsn, SegmentName};
 use uuid::Uuid;
 
 use crate::{
@@ -30,6 +30,9 @@ pub(crate) struct MarkerContent {
     /// The first WAL segment the backup will need, as soon as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_wal: Option<SegmentName>,
+    /// Where it begins, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) start_lsn: Option<Lsn>,
 }
 
 /// The right to write one backup.
@@ -48,7 +51,8 @@ impl<'a> Claim<'a> {
     pub(crate) async fn take(repository: &'a Repository) -> Result<Self> {
         let started = repository.clock().now();
         let seconds = (0..TRIES).map(|later| started + Duration::from_secs(later.into()));
-        let keys = std::iter::once(BackupKey::to_the_minute(started)).chain(seconds.map(BackupKey::to_the_second));
+        let keys =
+            std::iter::once(BackupKey::to_the_minute(started)).chain(seconds.map(BackupKey::to_the_second));
         for key in keys {
             let claim = Self::new(repository, key, started);
             claim.write().await?;
@@ -66,7 +70,7 @@ impl<'a> Claim<'a> {
 
     fn new(repository: &'a Repository, key: BackupKey, started: Timestamp) -> Self {
         let (host, pid) = me();
-        let content = MarkerContent { host, pid, started, first_wal: None };
+        let content = MarkerContent { host, pid, started, first_wal: None, start_lsn: None };
         Self { repository, key, started, id: Uuid::new_v4(), content, touched: started }
     }
 
@@ -95,8 +99,9 @@ impl<'a> Claim<'a> {
     }
 
     /// Tells prune which WAL this backup is going to need.
-    pub(crate) async fn begin_at(&mut self, first_wal: SegmentName) -> Result<()> {
-        self.content.first_wal = Some(first_wal);
+    pub(crate) async fn begin_at(&mut self, label: &BackupLabel) -> Result<()> {
+        self.content.first_wal = Some(label.start_segment());
+        self.content.start_lsn = Some(label.start_lsn());
         self.touch().await
     }
 
@@ -126,7 +131,10 @@ impl Claim<'_> {
     /// Removes what was stored under the key, then the marker. What can't be removed now is swept later.
     pub(crate) async fn abandon(self) {
         if let Err(error) = remove(self.repository, self.key, self.name()).await {
-            tracing::warn!("what the failed backup {} left is to be swept by a later prune: {error}", self.key);
+            tracing::warn!(
+                "what the failed backup {} left is to be swept by a later prune: {error}",
+                self.key
+            );
         }
     }
 }
@@ -137,7 +145,7 @@ impl Claim<'_> {
 /// Those of the storage; a later prune sweeps what stays.
 pub async fn abandon(repository: &Repository, key: BackupKey) -> Result<()> {
     let (host, pid) = me();
-    for marker in markers(repository, key).await? {
+    for (marker, _) in markers(repository, key).await? {
         let Some(bytes) = repository.read(&marker).await? else { continue };
         let ours = serde_json::from_slice(&bytes)
             .is_ok_and(|content: MarkerContent| content.host == host && content.pid == pid);
@@ -158,12 +166,16 @@ async fn remove(repository: &Repository, key: BackupKey, marker: ObjectName) -> 
     repository.delete(&marker).await
 }
 
-/// The markers that claim `key`.
-async fn markers(repository: &Repository, key: BackupKey) -> Result<Vec<ObjectName>> {
+/// The markers that claim `key`, and when each was last written.
+pub(crate) async fn markers(repository: &Repository, key: BackupKey) -> Result<Vec<(ObjectName, Timestamp)>> {
     let directory = object_store::path::Path::from_iter([UPLOADING.to_owned(), key.to_string()]);
     let listed: Result<Vec<_>, _> = repository.storage().store().list(Some(&directory)).try_collect().await;
     let listed = listed.map_err(repository.failed("list", "the markers of backups in progress"))?;
-    Ok(listed.iter().map(|object| ObjectName::parse(object.location.as_ref())).collect())
+    let marker = |object: &ObjectMeta| {
+        let touched = Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MIN);
+        (ObjectName::parse(object.location.as_ref()), touched)
+    };
+    Ok(listed.iter().map(marker).collect())
 }
 
 fn me() -> (String, u32) {

@@ -5,8 +5,8 @@ use swiftwal_compression::Encoder;
 
 use crate::{
     Error, Result,
-    layout::SIDE_FORMAT,
     index::IndexedMember,
+    layout::SIDE_FORMAT,
     tar_stream::{Member, MemberKind, TarError, TarVisitor},
 };
 
@@ -65,7 +65,11 @@ impl TarVisitor for Inspector {
             _ => Kept::Nothing,
         };
         if member.kind == MemberKind::File {
-            self.members.push(IndexedMember { name: member.name, offset: member.offset, bytes: member.bytes });
+            self.members.push(IndexedMember {
+                name: member.name,
+                offset: member.offset,
+                bytes: member.bytes,
+            });
         }
         Ok(())
     }

@@ -148,7 +148,7 @@ impl Reader<'_> {
         self.send(Item::Frame(PendingFrame { compressed, tar_bytes, members })).await
     }
 
-    async fn send(&self, item: Item) -> Result<()> {
+    async fn send(&mut self, item: Item) -> Result<()> {
         let refused = "the storing half has given up; its own error says why";
         self.items.send(item).await.map_err(|_| Error::damaged("the base backup", refused))
     }
@@ -179,11 +179,13 @@ impl Reader<'_> {
         }
     }
 
-    async fn fell_silent(&self, repository: &Repository, limit: Duration, observe: Observe<'_>) -> Error {
+    async fn fell_silent(&mut self, repository: &Repository, limit: Duration, observe: Observe<'_>) -> Error {
         if let (Some(label), Some(control)) = (&self.label, &self.inspector.control) {
             return wal_wait::server_waits(repository, label, control, limit, observe).await;
         }
         let limit = limit.as_secs();
-        Error::TimedOut(format!("PostgreSQL sent nothing for {limit} s in the middle of the base backup; see its log"))
+        Error::TimedOut(format!(
+            "PostgreSQL sent nothing for {limit} s in the middle of the base backup; see its log"
+        ))
     }
 }

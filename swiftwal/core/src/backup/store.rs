@@ -54,7 +54,7 @@ impl<'a> Uploads<'a> {
             match item {
                 Item::Archive(tablespace) => self.begin(tablespace).await?,
                 Item::Label(label) => {
-                    claim.begin_at(label.start_segment()).await?;
+                    claim.begin_at(&label).await?;
                     observe(BackupEvent::Label(&label));
                 }
                 Item::Frame(frame) => {
@@ -71,7 +71,8 @@ impl<'a> Uploads<'a> {
 
     async fn begin(&mut self, tablespace: Option<Tablespace>) -> Result<()> {
         self.end_tar().await?;
-        let part = BackupPart::Tar { tablespace: tablespace.as_ref().map(|space| space.oid), format: self.format };
+        let part =
+            BackupPart::Tar { tablespace: tablespace.as_ref().map(|space| space.oid), format: self.format };
         let name = ObjectName::Backup { key: self.key, part };
         self.index.write(&Line::Object { object: name.to_string() })?;
         self.current = Some(Tar { upload: Upload::new(self.repository, name), tablespace, tar_bytes: 0 });

@@ -24,7 +24,9 @@ pub(super) async fn until_archived(
     observe: Observe<'_>,
 ) -> Result<()> {
     let deadline = Instant::now() + limit;
-    for segment in segments_between(record.timeline, record.start_lsn, record.stop_lsn, record.wal_segment_bytes) {
+    for segment in
+        segments_between(record.timeline, record.start_lsn, record.stop_lsn, record.wal_segment_bytes)
+    {
         let mut pause = SHORTEST_PAUSE;
         while !is_archived(repository, segment).await? {
             observe(BackupEvent::WaitingForWal(segment));

@@ -1,0 +1,56 @@
+//! archive-cleanup: what pg_archivecleanup does to a directory, without harm to the stored backups.
+
+use serde::Serialize;
+use swiftwal_postgres::WalName;
+
+use crate::{ChosenBackup, Error, Repository, Result, StoredWal, needs::Needs};
+
+/// What archive-cleanup removes.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct CleanupPlan {
+    /// The segments and `.partial` files to be removed, as their names order.
+    pub remove: Vec<StoredWal>,
+    /// How many more would go if no backup needed them.
+    pub kept_for_backups: usize,
+}
+
+/// Says which segments and `.partial` files come before `oldest_kept`, whatever their timeline; those that a stored
+/// backup needs aren't among them, unless `ignore_backups`. It reads only.
+///
+/// # Errors
+/// [`Error::Refused`] for the name of a history, which has no place in the order.
+pub async fn plan_archive_cleanup(
+    repository: &Repository,
+    oldest_kept: WalName,
+    ignore_backups: bool,
+) -> Result<CleanupPlan> {
+    let Some(oldest) = oldest_kept.segment() else {
+        return Err(Error::Refused(format!(
+            "{oldest_kept} names no segment; give the oldest WAL file to be kept, such as 000000010000000000000012"
+        )));
+    };
+    let inventory = repository.inventory().await?;
+    let mut backups = Vec::new();
+    if !ignore_backups {
+        for backup in &inventory.backups {
+            backups.push(ChosenBackup::listed(repository, &inventory, backup.key).await?);
+        }
+    }
+    let needs = Needs::of(repository, &inventory, backups.iter()).await?;
+    let older = inventory.wal.into_iter().filter(|wal| match wal.name {
+        WalName::Segment(segment) | WalName::Partial(segment) => segment.position() < oldest.position(),
+        _ => false,
+    });
+    let (kept, remove): (Vec<_>, Vec<_>) = older.partition(|wal| !ignore_backups && needs.includes(wal.name));
+    Ok(CleanupPlan { remove, kept_for_backups: kept.len() })
+}
+
+/// Does what the plan says.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn archive_cleanup(repository: &Repository, plan: &CleanupPlan) -> Result<()> {
+    let names: Vec<_> = plan.remove.iter().map(StoredWal::object_name).collect();
+    repository.delete_all(names.into_iter()).await
+}

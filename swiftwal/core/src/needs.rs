@@ -1,0 +1,92 @@
+//! Which WAL the stored backups need: the one answer for prune and archive-cleanup.
+
+use std::collections::BTreeMap;
+
+use swiftwal_postgres::{Lsn, SegmentName, Timeline, TimelineHistory, WalName};
+
+use crate::{
+    ChosenBackup, Inventory, Repository, Result, backup::MarkerContent, history::histories, label::label_of,
+    prune::GRACE,
+};
+
+/// The WAL that recovery from some backups can need.
+#[derive(Clone, Debug)]
+pub(crate) struct Needs {
+    starts: Vec<Start>,
+    histories: BTreeMap<Timeline, TimelineHistory>,
+    /// Some backup is just beginning, and nobody knows yet which WAL it needs.
+    everything: bool,
+}
+
+/// Where recovery from a backup begins.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    segment: SegmentName,
+    lsn: Lsn,
+}
+
+impl Needs {
+    /// What `backups` need, and those in progress.
+    pub(crate) async fn of(
+        repository: &Repository,
+        inventory: &Inventory,
+        backups: impl Iterator<Item = &ChosenBackup> + Send,
+    ) -> Result<Self> {
+        let mut starts = Vec::new();
+        for backup in backups {
+            starts.push(match &backup.record {
+                Some(record) => Start { segment: record.first_wal, lsn: record.start_lsn },
+                None => {
+                    let label = label_of(repository, backup).await?;
+                    Start { segment: label.start_segment(), lsn: label.start_lsn() }
+                }
+            });
+        }
+        let in_progress = in_progress(repository, inventory).await?;
+        let everything = in_progress.contains(&None);
+        starts.extend(in_progress.into_iter().flatten().map(|(segment, lsn)| Start { segment, lsn }));
+        Ok(Self { starts, histories: histories(repository, inventory).await?, everything })
+    }
+
+    /// Whether `name` may be needed. Histories always are.
+    pub(crate) fn includes(&self, name: WalName) -> bool {
+        let Some(segment) = name.segment() else { return true };
+        self.everything || self.starts.iter().any(|start| self.leads_to(*start, segment))
+    }
+
+    /// Whether recovery from `start` may come to read `segment`: it lies behind it, on the same timeline or one that
+    /// branched off later. Where a history is missing, a higher timeline is taken for such a one.
+    fn leads_to(&self, start: Start, segment: SegmentName) -> bool {
+        let descends = || match self.histories.get(&segment.timeline()) {
+            Some(history) => history.contains(start.segment.timeline(), start.lsn),
+            None => segment.timeline() > start.segment.timeline(),
+        };
+        segment.position() >= start.segment.position()
+            && (segment.timeline() == start.segment.timeline() || descends())
+    }
+
+    /// What the administrator should know.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let notice = "a backup is just being started, and nobody knows yet which WAL it needs: all WAL stays this time";
+        self.everything.then(|| notice.to_owned()).into_iter().collect()
+    }
+}
+
+/// The first WAL of each backup in progress; none for one that doesn't know it yet.
+async fn in_progress(
+    repository: &Repository,
+    inventory: &Inventory,
+) -> Result<Vec<Option<(SegmentName, Lsn)>>> {
+    let before = repository.clock().now() - GRACE;
+    let mut starts = Vec::new();
+    for marker in inventory.markers.iter().filter(|marker| marker.touched > before) {
+        // SwiftWAL 0.2.2 wrote markers too, but none that say more than their name.
+        if marker.claim.parse::<crate::BackupKey>().is_err() {
+            continue;
+        }
+        let Some(bytes) = repository.read(&marker.object_name()).await? else { continue };
+        let content: Option<MarkerContent> = serde_json::from_slice(&bytes).ok();
+        starts.push(content.and_then(|content| content.first_wal.zip(content.start_lsn)));
+    }
+    Ok(starts)
+}

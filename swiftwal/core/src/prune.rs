@@ -1,0 +1,140 @@
+//! prune: inventory → plan (pure: no clock, no I/O) → delete, commit record first.
+
+mod plan;
+
+use std::num::NonZeroU32;
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use self::plan::PrunePlan;
+use self::plan::{DeadUpload, Facts};
+use crate::{
+    BackupKey, BackupPart, BackupRecord, ChosenBackup, Error, Inventory, ObjectName, Repository, Result,
+    StoredBackup, backup::markers, needs::Needs,
+};
+
+/// How long what an upload left behind is let alone, since it might still go on. A live one shows itself far more
+/// often.
+pub(crate) const GRACE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What shall be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrunePolicy {
+    /// So many of the newest backups.
+    pub keep_backups: NonZeroU32,
+    /// At least so many of the newest segments, whether a backup needs them or not.
+    pub keep_wals: u32,
+}
+
+/// Says what pruning would remove and keep. It reads only.
+///
+/// Kept are the newest backups, those they build on, every WAL file that recovery from one of them can need, on
+/// whatever timeline, the newest segments, every history, and whatever belongs to a backup in progress.
+///
+/// # Errors
+/// [`Error::Refused`] where there is no backup at all, or a backup that would be kept isn't whole: then nothing may
+/// be removed. [`Error::Damaged`] names a commit record that can't be read.
+pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
+    let inventory = repository.inventory().await?;
+    if inventory.backups.is_empty() {
+        return Err(Error::Refused(format!(
+            "there is no backup in {}, so nothing is pruned: take a backup first",
+            repository.location()
+        )));
+    }
+    let kept = kept_backups(repository, &inventory, policy.keep_backups).await?;
+    let needs = Needs::of(repository, &inventory, kept.iter()).await?;
+    let before = repository.clock().now() - GRACE;
+    let swept = match repository.storage().sweeper() {
+        Some(sweeper) => {
+            sweeper.leftovers(before).await.map_err(repository.failed("look for", "leftovers"))?
+        }
+        None => Vec::new(),
+    };
+    let keep_backups = kept.iter().map(|backup| backup.key).collect();
+    Ok(PrunePlan::new(inventory, Facts { keep_backups, needs, keep_wals: policy.keep_wals, before, swept }))
+}
+
+/// The backups that stay, oldest first, each proven to be whole.
+async fn kept_backups(
+    repository: &Repository,
+    inventory: &Inventory,
+    keep_backups: NonZeroU32,
+) -> Result<Vec<ChosenBackup>> {
+    let newest =
+        inventory.backups.iter().rev().take(usize::try_from(keep_backups.get()).unwrap_or(usize::MAX));
+    let mut wanted: Vec<BackupKey> = newest.map(|backup| backup.key).collect();
+    let mut kept: Vec<ChosenBackup> = Vec::new();
+    while let Some(key) = wanted.pop() {
+        if kept.iter().any(|backup| backup.key == key) {
+            continue;
+        }
+        let backup = ChosenBackup::listed(repository, inventory, key).await?;
+        if let Some(record) = &backup.record {
+            refuse_incomplete(record, inventory)?;
+            wanted.extend(record.parent);
+        }
+        kept.push(backup);
+    }
+    kept.sort_by_key(|backup| backup.key);
+    Ok(kept)
+}
+
+/// What is to be kept must be there, before anything else goes.
+fn refuse_incomplete(record: &BackupRecord, inventory: &Inventory) -> Result<()> {
+    let stored = inventory.backups.iter().find(|backup| backup.key == record.key);
+    let stored = stored.map_or(&[][..], |backup: &StoredBackup| &backup.objects);
+    let missing = record.objects.iter().find(|object| {
+        !stored.iter().any(|stored| stored.bytes == object.bytes && stored.name.to_string() == object.name)
+    });
+    match missing {
+        None => Ok(()),
+        Some(object) => Err(Error::Refused(format!(
+            "backup {}, which would be kept, is not whole: {} isn't there with its {} bytes. Nothing was pruned: \
+             take a new backup, and look at what happened to this one",
+            record.key, object.name, object.bytes
+        ))),
+    }
+}
+
+/// Does what the plan says. Interrupted, it leaves a backup either whole or not listed; the next prune goes on.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
+    for backup in &plan.doomed {
+        delete_backup(repository, backup).await?;
+    }
+    for upload in &plan.dead_uploads {
+        delete_upload(repository, upload, plan.before).await?;
+    }
+    if let Some(sweeper) = repository.storage().sweeper() {
+        sweeper.remove(&plan.swept).await.map_err(repository.failed("remove", "leftovers"))?;
+    }
+    let wal: Vec<_> = plan.remove_wal.iter().map(crate::StoredWal::object_name).collect();
+    repository.delete_all(wal.into_iter()).await
+}
+
+/// Deletes a backup: first what makes it exist, then the rest.
+async fn delete_backup(repository: &Repository, backup: &StoredBackup) -> Result<()> {
+    let crown = if backup.legacy { BackupPart::Legacy } else { BackupPart::Record };
+    let crown = ObjectName::Backup { key: backup.key, part: crown };
+    repository.delete(&crown).await?;
+    let rest: Vec<_> =
+        backup.objects.iter().map(|object| object.name.clone()).filter(|name| *name != crown).collect();
+    let stale = markers(repository, backup.key).await?.into_iter().map(|(name, _)| name);
+    repository.delete_all(rest.into_iter().chain(stale)).await
+}
+
+/// Deletes what a died upload or an interrupted deletion left, unless it has come to life since the plan was made.
+async fn delete_upload(repository: &Repository, upload: &DeadUpload, before: Timestamp) -> Result<()> {
+    let record = ObjectName::Backup { key: upload.key, part: BackupPart::Record };
+    let markers = markers(repository, upload.key).await?;
+    let alive = markers.iter().any(|(_, touched)| *touched > before);
+    if alive || repository.size(&record).await?.is_some() {
+        return Ok(());
+    }
+    repository.delete_all(upload.objects.clone().into_iter()).await?;
+    // The markers last: as long as one is there, somebody comes back to finish this.
+    repository.delete_all(upload.markers.clone().into_iter()).await
+}

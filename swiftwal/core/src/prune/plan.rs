@@ -1,0 +1,114 @@
+//! What goes and what stays: decided here, done elsewhere.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use swiftwal_postgres::WalName;
+
+use crate::{BackupKey, Inventory, ObjectName, StoredBackup, StoredWal, needs::Needs};
+
+/// What pruning removes and keeps.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct PrunePlan {
+    /// The backups to be removed, oldest first.
+    pub remove_backups: Vec<BackupKey>,
+    /// The backups that stay, oldest first.
+    pub keep_backups: Vec<BackupKey>,
+    /// The WAL files to be removed, as their names order.
+    pub remove_wal: Vec<StoredWal>,
+    /// The WAL files that stay, as their names order.
+    pub keep_wal: Vec<StoredWal>,
+    /// What died uploads and interrupted deletions left, to be removed.
+    pub leftovers: Vec<String>,
+    /// What the administrator should know.
+    pub notices: Vec<String>,
+    #[serde(skip)]
+    pub(super) doomed: Vec<StoredBackup>,
+    #[serde(skip)]
+    pub(super) dead_uploads: Vec<DeadUpload>,
+    /// The leftovers that only the backend can see.
+    #[serde(skip)]
+    pub(super) swept: Vec<String>,
+    /// What was touched later than this is alive.
+    #[serde(skip)]
+    pub(super) before: Timestamp,
+}
+
+/// What is left of a backup that was never committed, or whose deletion was interrupted.
+#[derive(Clone, Debug)]
+pub(super) struct DeadUpload {
+    pub(super) key: BackupKey,
+    pub(super) objects: Vec<ObjectName>,
+    pub(super) markers: Vec<ObjectName>,
+}
+
+/// What a plan is made of, apart from the inventory.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) keep_backups: Vec<BackupKey>,
+    pub(super) needs: Needs,
+    pub(super) keep_wals: u32,
+    pub(super) before: Timestamp,
+    pub(super) swept: Vec<String>,
+}
+
+impl PrunePlan {
+    pub(super) fn new(inventory: Inventory, facts: Facts) -> Self {
+        let Facts { keep_backups, needs, keep_wals, before, swept } = facts;
+        let dead_uploads = dead_uploads(&inventory, before);
+        let objects = dead_uploads.iter().flat_map(|dead| dead.objects.iter().chain(&dead.markers));
+        let leftovers = objects.map(ToString::to_string).chain(swept.iter().cloned()).collect();
+        let oldest_of_newest = oldest_of_newest(&inventory.wal, keep_wals);
+        let (keep_wal, remove_wal) = inventory.wal.into_iter().partition(|wal| {
+            needs.includes(wal.name) || oldest_of_newest.is_some_and(|oldest| wal.name >= oldest)
+        });
+        let doomed: Vec<_> =
+            inventory.backups.into_iter().filter(|backup| !keep_backups.contains(&backup.key)).collect();
+        Self {
+            remove_backups: doomed.iter().map(|backup| backup.key).collect(),
+            keep_backups,
+            remove_wal,
+            keep_wal,
+            leftovers,
+            notices: needs.notices(),
+            doomed,
+            dead_uploads,
+            swept,
+            before,
+        }
+    }
+}
+
+/// The oldest of the `count` newest segments; what belongs to a segment that stays, stays.
+fn oldest_of_newest(wal: &[StoredWal], count: u32) -> Option<WalName> {
+    let mut segments: Vec<_> =
+        wal.iter().map(|wal| wal.name).filter(|name| matches!(name, WalName::Segment(_))).collect();
+    segments.dedup();
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(segments.len());
+    segments.get(segments.len() - count).copied()
+}
+
+/// What belongs to no backup, and to nobody who is alive.
+fn dead_uploads(inventory: &Inventory, before: Timestamp) -> Vec<DeadUpload> {
+    let keys = inventory
+        .uncommitted
+        .keys()
+        .copied()
+        .chain(inventory.markers.iter().filter_map(|marker| marker.key()));
+    let mut keys: Vec<_> = keys.collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let dead = keys.into_iter().filter_map(|key| {
+        let markers: Vec<_> = inventory.markers.iter().filter(|marker| marker.key() == Some(key)).collect();
+        if markers.iter().any(|marker| marker.touched > before) {
+            return None;
+        }
+        let objects = inventory.uncommitted.get(&key).into_iter().flatten().map(|object| object.name.clone());
+        Some(DeadUpload {
+            key,
+            objects: objects.collect(),
+            markers: markers.into_iter().map(crate::inventory::Marker::object_name).collect(),
+        })
+    });
+    dead.collect()
+}

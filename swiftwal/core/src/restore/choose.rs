@@ -1,0 +1,206 @@
+//! Which backup is restored, and whether it can reach the target.
+
+use std::{fmt, str::FromStr};
+
+use swiftwal_postgres::{Lsn, Timeline, TimelineHistory, WalName};
+
+use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline};
+use crate::{
+    BackupKey, BackupPart, BackupRecord, Error, Inventory, ObjectName, ParseKeyError, Repository, Result,
+    history::history,
+};
+
+/// Which backup somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupChoice {
+    /// The newest; with a target, the newest that can reach it.
+    Latest,
+    /// This one.
+    Key(BackupKey),
+}
+
+impl FromStr for BackupChoice {
+    type Err = ParseKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ParseKeyError> {
+        if text.eq_ignore_ascii_case("latest") { Ok(Self::Latest) } else { text.parse().map(Self::Key) }
+    }
+}
+
+impl fmt::Display for BackupChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("latest"),
+            Self::Key(key) => key.fmt(f),
+        }
+    }
+}
+
+/// A backup that exists.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ChosenBackup {
+    /// Its name.
+    pub key: BackupKey,
+    /// Its commit record; none for a backup of SwiftWAL 0.2.2.
+    pub record: Option<BackupRecord>,
+}
+
+impl ChosenBackup {
+    /// The backup that was chosen, without regard to any target.
+    pub(crate) async fn find(repository: &Repository, choice: BackupChoice) -> Result<Self> {
+        match choice {
+            BackupChoice::Key(key) => Self::by_key(repository, key).await,
+            BackupChoice::Latest => {
+                let inventory = repository.inventory().await?;
+                match inventory.backups.last() {
+                    Some(newest) => Self::listed(repository, &inventory, newest.key).await,
+                    None => Err(repository.unknown_backup("latest").await),
+                }
+            }
+        }
+    }
+
+    /// A backup that `inventory` shows.
+    pub(crate) async fn listed(
+        repository: &Repository,
+        inventory: &Inventory,
+        key: BackupKey,
+    ) -> Result<Self> {
+        let legacy = inventory.backups.iter().any(|backup| backup.key == key && backup.legacy);
+        let record = if legacy { None } else { Some(repository.record(key).await?) };
+        Ok(Self { key, record })
+    }
+
+    async fn by_key(repository: &Repository, key: BackupKey) -> Result<Self> {
+        match repository.record(key).await {
+            Ok(record) => Ok(Self { key, record: Some(record) }),
+            Err(absent @ Error::UnknownBackup { .. }) => {
+                let inventory = repository.inventory().await?;
+                let is_legacy = inventory.backups.iter().any(|backup| backup.key == key && backup.legacy);
+                if is_legacy { Ok(Self { key, record: None }) } else { Err(absent) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The object that holds the whole of a backup of SwiftWAL 0.2.2.
+    pub(crate) fn legacy_object(&self) -> ObjectName {
+        ObjectName::Backup { key: self.key, part: BackupPart::Legacy }
+    }
+}
+
+/// The backup to restore.
+///
+/// # Errors
+/// [`Error::Refused`] where it can't reach the target: better now than after the copying.
+pub(super) async fn choose(
+    repository: &Repository,
+    choice: BackupChoice,
+    options: &RestoreOptions,
+    observe: Observe<'_>,
+) -> Result<ChosenBackup> {
+    let inventory = repository.inventory().await?;
+    let goal = Goal::new(repository, &inventory, options).await?;
+    let BackupChoice::Key(_) = choice else {
+        let chosen = newest_that_reaches(repository, &inventory, &goal).await?;
+        if let Some(RecoveryTarget::Name(_) | RecoveryTarget::Xid(_)) = options.target {
+            observe(RestoreEvent::Notice(
+                "nobody but PostgreSQL can tell whether this backup ended before the target; if recovery says that \
+                 it ended before the target was reached, restore an earlier backup",
+            ));
+        }
+        return Ok(chosen);
+    };
+    let chosen = ChosenBackup::find(repository, choice).await?;
+    match goal.obstacle(&chosen) {
+        None => Ok(chosen),
+        Some(obstacle) => Err(Error::Refused(format!("backup {} can't be used: {obstacle}", chosen.key))),
+    }
+}
+
+async fn newest_that_reaches(
+    repository: &Repository,
+    inventory: &Inventory,
+    goal: &Goal<'_>,
+) -> Result<ChosenBackup> {
+    let mut obstacle = None;
+    for backup in inventory.backups.iter().rev() {
+        let candidate = ChosenBackup::listed(repository, inventory, backup.key).await?;
+        match goal.obstacle(&candidate) {
+            None => return Ok(candidate),
+            Some(reason) => obstacle = Some((candidate.key, reason)),
+        }
+    }
+    match obstacle {
+        None => Err(repository.unknown_backup("latest").await),
+        Some((oldest, reason)) => Err(Error::Refused(format!(
+            "no backup in {} can reach that; of the oldest, {oldest}: {reason}",
+            repository.location()
+        ))),
+    }
+}
+
+/// Where recovery is to go.
+struct Goal<'a> {
+    target: Option<&'a RecoveryTarget>,
+    /// The past of the timeline to be followed; none for that of the backup itself.
+    history: Option<TimelineHistory>,
+}
+
+impl<'a> Goal<'a> {
+    async fn new(
+        repository: &Repository,
+        inventory: &Inventory,
+        options: &'a RestoreOptions,
+    ) -> Result<Self> {
+        let timeline = match options.target_timeline {
+            Some(TargetTimeline::Current) => None,
+            Some(TargetTimeline::Id(timeline)) => Some(timeline),
+            Some(TargetTimeline::Latest) | None => latest_timeline(inventory),
+        };
+        let history = match timeline {
+            Some(timeline) => Some(history(repository, timeline).await?),
+            None => None,
+        };
+        Ok(Self { target: options.target.as_ref(), history })
+    }
+
+    /// Why recovery from `chosen` can't get there; none if it can, as far as anybody can know.
+    fn obstacle(&self, chosen: &ChosenBackup) -> Option<String> {
+        let Some(record) = &chosen.record else { return None };
+        match self.target {
+            Some(RecoveryTarget::Time(time)) if *time < record.finished => {
+                return Some(format!(
+                    "it ended at {}, and the target is {time}; an earlier one is needed",
+                    record.finished
+                ));
+            }
+            Some(RecoveryTarget::Lsn(lsn)) if *lsn < record.stop_lsn => {
+                return Some(format!(
+                    "it ended at {}, and the target is {lsn}; an earlier one is needed",
+                    record.stop_lsn
+                ));
+            }
+            _ => {}
+        }
+        let history = self.history.as_ref()?;
+        let last = Lsn(record.stop_lsn.0.saturating_sub(1));
+        (!history.contains(record.timeline, last)).then(|| {
+            format!(
+                "it was taken on timeline {} after timeline {} branched off; --target-timeline current stays on its own",
+                record.timeline,
+                history.timeline()
+            )
+        })
+    }
+}
+
+/// The newest timeline whose history is stored; none while there is but the first.
+fn latest_timeline(inventory: &Inventory) -> Option<Timeline> {
+    let histories = inventory.wal.iter().filter_map(|wal| match wal.name {
+        WalName::History(timeline) => Some(timeline),
+        _ => None,
+    });
+    histories.max()
+}

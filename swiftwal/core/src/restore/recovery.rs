@@ -1,0 +1,233 @@
+//! The recovery settings, as each version of PostgreSQL wants them.
+
+use std::{fmt::Write, str::FromStr};
+
+use jiff::Timestamp;
+use swiftwal_postgres::{Lsn, Timeline};
+
+use super::RestoreOptions;
+use crate::{BackupKey, Error, Result};
+
+/// Where recovery ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecoveryTarget {
+    /// The last transaction committed before or at this time.
+    Time(Timestamp),
+    /// This transaction.
+    Xid(u64),
+    /// This position of the WAL.
+    Lsn(Lsn),
+    /// A point that `pg_create_restore_point` named.
+    Name(String),
+    /// As soon as the backup is consistent.
+    Immediate,
+}
+
+/// Which timeline recovery follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetTimeline {
+    /// That of the backup.
+    Current,
+    /// The newest there is.
+    Latest,
+    /// This one.
+    Id(Timeline),
+}
+
+/// What PostgreSQL does at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetAction {
+    /// It pauses, so that one can look.
+    Pause,
+    /// It ends recovery and takes connections.
+    Promote,
+    /// It shuts down.
+    Shutdown,
+}
+
+impl FromStr for TargetTimeline {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "current" => Ok(Self::Current),
+            "latest" => Ok(Self::Latest),
+            number => number.parse().map(Self::Id).map_err(|_| {
+                format!("'{number}' is not a timeline: give current, latest or a number such as 2")
+            }),
+        }
+    }
+}
+
+impl FromStr for TargetAction {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "pause" => Ok(Self::Pause),
+            "promote" => Ok(Self::Promote),
+            "shutdown" => Ok(Self::Shutdown),
+            other => Err(format!("'{other}' is not an action: give pause, promote or shutdown")),
+        }
+    }
+}
+
+/// A file to be written, or added to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RecoveryFile {
+    pub(super) name: &'static str,
+    pub(super) content: String,
+}
+
+/// The files that make a server of `version` (the content of `PG_VERSION`) recover as asked.
+pub(super) fn files(version: &str, key: BackupKey, options: &RestoreOptions) -> Result<Vec<RecoveryFile>> {
+    let major = major(version)?;
+    let mut text = format!("\n# By swiftwal restore of backup {key}\n");
+    for (name, value) in settings(major, options) {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{name} = '{}'", escaped(&value));
+    }
+    if major < 12 {
+        return Ok(vec![RecoveryFile { name: "recovery.conf", content: text }]);
+    }
+    let signal = if options.standby { "standby.signal" } else { "recovery.signal" };
+    Ok(vec![
+        RecoveryFile { name: "postgresql.auto.conf", content: text },
+        RecoveryFile { name: signal, content: String::new() },
+    ])
+}
+
+pub(super) fn major(version: &str) -> Result<u32> {
+    let digits = version.trim().split('.').next().unwrap_or_default();
+    digits.parse().map_err(|_| Error::damaged("PG_VERSION", format!("'{}' is no version", version.trim())))
+}
+
+fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)> {
+    let mut settings = vec![("restore_command", options.restore_command.clone())];
+    if options.standby && major < 12 {
+        settings.push(("standby_mode", "on".to_owned()));
+    }
+    settings.extend(targets(major, options.target.as_ref()));
+    if let Some(timeline) = options.target_timeline {
+        let value = match timeline {
+            // Up to 11 this was the default and had no name.
+            TargetTimeline::Current if major < 12 => None,
+            TargetTimeline::Current => Some("current".to_owned()),
+            TargetTimeline::Latest => Some("latest".to_owned()),
+            TargetTimeline::Id(timeline) => Some(timeline.to_string()),
+        };
+        settings.extend(value.map(|value| ("recovery_target_timeline", value)));
+    }
+    if let Some(action) = options.target_action {
+        let value = match action {
+            TargetAction::Pause => "pause",
+            TargetAction::Promote => "promote",
+            TargetAction::Shutdown => "shutdown",
+        };
+        settings.push(("recovery_target_action", value.to_owned()));
+    }
+    settings
+}
+
+/// The target, and, where the settings of the original server are still read, no other: PostgreSQL refuses two.
+fn targets(major: u32, target: Option<&RecoveryTarget>) -> Vec<(&'static str, String)> {
+    let ours = target.map(|target| match target {
+        RecoveryTarget::Time(time) => ("recovery_target_time", postgres_time(*time)),
+        RecoveryTarget::Xid(xid) => ("recovery_target_xid", xid.to_string()),
+        RecoveryTarget::Lsn(lsn) => ("recovery_target_lsn", lsn.to_string()),
+        RecoveryTarget::Name(name) => ("recovery_target_name", name.clone()),
+        RecoveryTarget::Immediate => ("recovery_target", "immediate".to_owned()),
+    });
+    let all = [
+        "recovery_target",
+        "recovery_target_lsn",
+        "recovery_target_name",
+        "recovery_target_time",
+        "recovery_target_xid",
+    ];
+    let others =
+        all.into_iter().filter(|name| major >= 12 && ours.as_ref().is_none_or(|ours| ours.0 != *name));
+    let mut targets: Vec<_> = others.map(|name| (name, String::new())).collect();
+    targets.extend(ours);
+    targets
+}
+
+fn postgres_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S%.f+00").to_string()
+}
+
+/// As a configuration file's single-quoted string wants it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('\'', "''")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> BackupKey {
+        "20130828T1810Z".parse().unwrap()
+    }
+
+    fn options() -> RestoreOptions {
+        RestoreOptions {
+            restore_command: "swiftwal restore-wal %f '%p'".to_owned(),
+            ..RestoreOptions::default()
+        }
+    }
+
+    #[test]
+    fn from_12_on_settings_are_added_to_the_auto_conf_beside_a_signal_file() {
+        let files = files("15\n", key(), &options()).unwrap();
+        assert_eq!(
+            files.iter().map(|file| file.name).collect::<Vec<_>>(),
+            ["postgresql.auto.conf", "recovery.signal"]
+        );
+        assert!(files[0].content.contains("restore_command = 'swiftwal restore-wal %f ''%p'''\n"));
+        assert!(
+            files[0].content.contains("recovery_target_xid = ''\n"),
+            "the original's target is taken back"
+        );
+    }
+
+    #[test]
+    fn up_to_11_there_is_a_recovery_conf() {
+        let options = RestoreOptions { standby: true, target: Some(RecoveryTarget::Immediate), ..options() };
+        for version in ["9.6", "11"] {
+            let files = files(version, key(), &options).unwrap();
+            assert_eq!(files.len(), 1);
+            assert_eq!(files[0].name, "recovery.conf");
+            assert!(files[0].content.contains("standby_mode = 'on'\nrecovery_target = 'immediate'\n"));
+        }
+    }
+
+    #[test]
+    fn a_standby_gets_the_standby_signal() {
+        let options = RestoreOptions { standby: true, ..options() };
+        assert_eq!(files("12", key(), &options).unwrap()[1].name, "standby.signal");
+    }
+
+    #[test]
+    fn exactly_one_target_is_set_and_in_utc() {
+        let time = "2026-11-23T10:00:00.25+02:00".parse().unwrap();
+        let options = RestoreOptions {
+            target: Some(RecoveryTarget::Time(time)),
+            target_timeline: Some(TargetTimeline::Id(Timeline::new(2).unwrap())),
+            target_action: Some(TargetAction::Promote),
+            ..options()
+        };
+        let text = &files("17", key(), &options).unwrap()[0].content;
+        assert!(text.contains("recovery_target_time = '2026-11-23 08:00:00.25+00'\n"), "{text}");
+        assert!(
+            text.contains("recovery_target_timeline = '2'\nrecovery_target_action = 'promote'\n"),
+            "{text}"
+        );
+        let set = text.lines().filter(|line| line.starts_with("recovery_target") && !line.ends_with("''"));
+        assert_eq!(set.count(), 3);
+    }
+
+    #[test]
+    fn quotes_and_backslashes_in_values_survive() {
+        assert_eq!(escaped(r"it's a \ here"), r"it''s a \\ here");
+    }
+}
