@@ -1,16 +1,32 @@
-//! The built-in storage plug-ins: memory and file, and S3, GCS and Azure behind features.
+//! The built-in storage plug-ins: memory and file, and S3, GCS and Azure behind the features `s3`, `gcs` and
+//! `azure`.
 //!
 //! A program takes [`registry`] as it is, or adds a backend of its own to it.
 
+#[cfg(feature = "cloud")]
+mod cloud;
 mod file;
 mod memory;
 
 use swiftwal_core::Registry;
 
+#[cfg(feature = "azure")]
+pub use self::cloud::Azure;
+#[cfg(feature = "gcs")]
+pub use self::cloud::Gcs;
+#[cfg(feature = "s3")]
+pub use self::cloud::S3;
 pub use self::{file::LocalFile, memory::Memory};
 
 /// The registry of every backend that was compiled in.
 #[must_use]
 pub fn registry() -> Registry {
-    Registry::new().with(Memory).with(LocalFile)
+    let registry = Registry::new().with(Memory).with(LocalFile);
+    #[cfg(feature = "s3")]
+    let registry = registry.with(S3);
+    #[cfg(feature = "gcs")]
+    let registry = registry.with(Gcs);
+    #[cfg(feature = "azure")]
+    let registry = registry.with(Azure);
+    registry
 }

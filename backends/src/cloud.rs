@@ -1,0 +1,117 @@
+mod bucket;
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+#[cfg(feature = "s3")]
+use object_store::aws::AmazonS3Builder;
+#[cfg(feature = "azure")]
+use object_store::azure::MicrosoftAzureBuilder;
+#[cfg(feature = "gcs")]
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::{ClientOptions, ObjectStore, path::Path, prefix::PrefixStore};
+use swiftwal_core::{Backend, OpenError, Options, Storage};
+use url::Url;
+
+use self::bucket::Bucket;
+
+/// 10,000 parts are the most that S3 takes, so this is a limit of 640 GB for one object.
+const PART_BYTES: usize = 64 << 20;
+
+/// How long a connection may say nothing. A limit on the whole request would cut off large parts.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Storage in Amazon S3 or what speaks its protocol, `s3://bucket/prefix`, with settings named as in the
+/// environment of the AWS tools (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …).
+///
+/// Parts of uploads that died stay until a lifecycle rule of the bucket removes them.
+#[cfg(feature = "s3")]
+#[derive(Clone, Copy, Debug)]
+pub struct S3;
+
+#[cfg(feature = "s3")]
+impl Backend for S3 {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["s3"]
+    }
+
+    fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
+        let builder = AmazonS3Builder::new().with_url(location.as_str()).with_client_options(client());
+        let settings = settings(options, "aws_");
+        let builder = settings.fold(builder, |builder, (key, value)| builder.with_config(key, value));
+        storage(location, builder.build())
+    }
+}
+
+/// Storage in Google Cloud Storage, `gs://bucket/prefix`, with settings such as
+/// `GOOGLE_APPLICATION_CREDENTIALS`.
+#[cfg(feature = "gcs")]
+#[derive(Clone, Copy, Debug)]
+pub struct Gcs;
+
+#[cfg(feature = "gcs")]
+impl Backend for Gcs {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["gs"]
+    }
+
+    fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
+        let builder =
+            GoogleCloudStorageBuilder::new().with_url(location.as_str()).with_client_options(client());
+        let settings = settings(options, "google_");
+        let builder = settings.fold(builder, |builder, (key, value)| builder.with_config(key, value));
+        storage(location, builder.build())
+    }
+}
+
+/// Storage in Azure Blob Storage, `az://container/prefix`, with settings such as
+/// `AZURE_STORAGE_ACCOUNT_NAME`.
+#[cfg(feature = "azure")]
+#[derive(Clone, Copy, Debug)]
+pub struct Azure;
+
+#[cfg(feature = "azure")]
+impl Backend for Azure {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["az"]
+    }
+
+    fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
+        let builder = MicrosoftAzureBuilder::new().with_url(location.as_str()).with_client_options(client());
+        let settings = settings(options, "azure_");
+        let builder = settings.fold(builder, |builder, (key, value)| builder.with_config(key, value));
+        storage(location, builder.build())
+    }
+}
+
+fn client() -> ClientOptions {
+    // The client takes the process's provider of TLS. Where there is one already, that one is meant.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    ClientOptions::new().with_timeout_disabled().with_read_timeout(SILENCE)
+}
+
+/// The settings whose names begin with `family`, as far as the store knows them: an environment holds others
+/// for other programs.
+fn settings<'a, K: FromStr>(
+    options: &'a Options,
+    family: &'static str,
+) -> impl Iterator<Item = (K, &'a str)> {
+    options.settings.keys().filter_map(move |name| {
+        let value = options.setting(name)?;
+        let name = name.to_ascii_lowercase();
+        let key = name.starts_with(family).then(|| name.parse().ok())??;
+        Some((key, value))
+    })
+}
+
+/// The objects under the path of `location`, if `built` came to something.
+fn storage(location: &Url, built: object_store::Result<impl ObjectStore>) -> Result<Storage, OpenError> {
+    let invalid = |reason: String| OpenError::InvalidLocation { location: location.to_string(), reason };
+    if location.query().is_some() || location.fragment().is_some() {
+        return Err(invalid("it goes on after the path; write '?' as %3F and '#' as %23".to_owned()));
+    }
+    let prefix = Path::from_url_path(location.path()).map_err(|error| invalid(error.to_string()))?;
+    let store = built
+        .map_err(|error| OpenError::Settings { location: location.to_string(), reason: error.to_string() })?;
+    let store = Bucket::new(PrefixStore::new(store, prefix));
+    Ok(Storage::new(Arc::new(store)).with_part_bytes(PART_BYTES))
+}
