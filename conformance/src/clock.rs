@@ -1,0 +1,46 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use swiftwal_core::{Clock, SystemClock};
+
+/// A clock that stands still until it is told to go on. Clones are the same clock.
+///
+/// It begins at the machine's time: a store dates what it stores by its own clock, and the flows compare the two.
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    start: Timestamp,
+    advanced_seconds: Arc<AtomicI64>,
+}
+
+impl ManualClock {
+    /// A clock that shows the machine's time of now for ever.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { start: SystemClock.now(), advanced_seconds: Arc::default() }
+    }
+
+    /// Lets it jump on.
+    pub fn advance(&self, by: SignedDuration) {
+        self.advanced_seconds.fetch_add(by.as_secs(), Ordering::SeqCst);
+    }
+
+    /// Sets it back to where it began.
+    pub fn rewind(&self) {
+        self.advanced_seconds.store(0, Ordering::SeqCst);
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        self.start + SignedDuration::from_secs(self.advanced_seconds.load(Ordering::SeqCst))
+    }
+}

@@ -1,0 +1,40 @@
+//! `global/pg_control`.
+
+use super::SyntheticCluster;
+
+const FILE_BYTES: usize = 8192;
+
+/// The file's bytes, in this machine's order: who the cluster is and how it was set up, each field where PostgreSQL 12 and
+/// later have it. The rest, the checksum among it, is for a server that starts, and none does.
+///
+/// Source: `ControlFileData` in PostgreSQL's `src/include/catalog/pg_control.h`.
+pub(super) fn control_file(cluster: &SyntheticCluster) -> Vec<u8> {
+    let mut file = vec![0; FILE_BYTES];
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &cluster.system_identifier().to_ne_bytes());
+    put(8, &1300_u32.to_ne_bytes()); // pg_control_version
+    put(12, &202_209_061_u32.to_ne_bytes()); // catalog_version_no
+    put(48, &cluster.timeline().get().to_ne_bytes()); // checkPointCopy.ThisTimeLineID
+    put(244, &8_u32.to_ne_bytes()); // maxAlign
+    put(248, &1_234_567.0_f64.to_ne_bytes()); // floatFormat
+    put(256, &8192_u32.to_ne_bytes()); // blcksz
+    put(260, &131_072_u32.to_ne_bytes()); // relseg_size
+    put(264, &8192_u32.to_ne_bytes()); // xlog_blcksz
+    put(268, &(cluster.segment_size().bytes() as u32).to_ne_bytes()); // xlog_seg_size
+    file
+}
+
+#[cfg(test)]
+mod tests {
+    use swiftwal_postgres::ControlFile;
+
+    use super::*;
+
+    #[test]
+    fn the_control_file_is_read_as_one() {
+        let cluster = SyntheticCluster::new(1);
+        let control = ControlFile::parse(&control_file(&cluster)).unwrap();
+        assert_eq!(control.system_identifier, cluster.system_identifier());
+        assert_eq!(control.segment_size, cluster.segment_size());
+    }
+}

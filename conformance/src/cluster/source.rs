@@ -1,0 +1,284 @@
+//! Base backups of the synthetic cluster.
+
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use swiftwal_postgres::{
+    BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Lsn, SegmentName, SourceError,
+    SourceErrorKind, Tablespace, Timeline,
+};
+
+use super::{SyntheticCluster, Tree, archive::tar};
+use crate::random::Random;
+
+/// A base backup that the synthetic cluster will give, as often as it is asked for it.
+#[derive(Clone, Debug)]
+pub struct SyntheticSource {
+    cluster: SyntheticCluster,
+    start: u64,
+    stop: u64,
+    fault: Option<SourceFault>,
+}
+
+/// How a base backup goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceFault {
+    /// The server reports an error after that many bytes of tar.
+    FailsAfter(usize),
+    /// Nothing more comes after that many bytes of tar, and no error either.
+    StallsAfter(usize),
+    /// The last archive ends after that many bytes of all tar, and the server says that all is well.
+    TruncatedAfter(usize),
+    /// Everything comes but the word that the backup is complete.
+    NeverFinishes,
+}
+
+impl SyntheticCluster {
+    /// A base backup that begins in the segment `start` and is consistent within the segment `stop`.
+    #[must_use]
+    pub fn backup(&self, start: u64, stop: u64) -> SyntheticSource {
+        SyntheticSource { cluster: self.clone(), start, stop, fault: None }
+    }
+}
+
+impl SyntheticSource {
+    /// The same backup, gone wrong.
+    #[must_use]
+    pub fn with_fault(self, fault: SourceFault) -> Self {
+        Self { fault: Some(fault), ..self }
+    }
+
+    /// The cluster it is of.
+    #[must_use]
+    pub fn cluster(&self) -> &SyntheticCluster {
+        &self.cluster
+    }
+
+    /// Where recovery from it begins.
+    #[must_use]
+    pub fn start_lsn(&self) -> Lsn {
+        self.cluster.lsn(self.start, 0x28)
+    }
+
+    /// Where it is consistent: exclusive.
+    #[must_use]
+    pub fn stop_lsn(&self) -> Lsn {
+        self.cluster.lsn(self.stop, 0x100)
+    }
+
+    /// The segments that recovery can't do without.
+    pub fn needed_wal(&self) -> impl Iterator<Item = SegmentName> {
+        (self.start..=self.stop).map(|number| self.cluster.segment_name(number))
+    }
+
+    /// The backup label.
+    #[must_use]
+    pub fn label(&self, request: &BaseBackupRequest) -> String {
+        let (start, timeline) = (self.start_lsn(), self.cluster.timeline);
+        format!(
+            "START WAL LOCATION: {start} (file {})\n\
+             CHECKPOINT LOCATION: {}\n\
+             BACKUP METHOD: streamed\n\
+             BACKUP FROM: primary\n\
+             START TIME: 2013-08-28 18:10:42 UTC\n\
+             LABEL: {}\n\
+             START TIMELINE: {timeline}\n",
+            self.cluster.segment_name(self.start),
+            self.cluster.lsn(self.start, 0x60),
+            request.label,
+        )
+    }
+
+    /// The data directory that the backup holds.
+    #[must_use]
+    pub fn data_directory(&self, request: &BaseBackupRequest) -> Tree {
+        let mut tree = self.cluster.data_directory(self.start, &self.label(request));
+        if request.include_wal {
+            for number in self.start..=self.stop {
+                tree.add_wal(self.cluster.segment_name(number), self.cluster.segment(number));
+            }
+        }
+        tree
+    }
+
+    /// The content of the tablespaces' directories.
+    pub fn tablespaces(&self) -> impl Iterator<Item = (&Tablespace, Tree)> {
+        let of = |tablespace| (tablespace, self.cluster.tablespace_directory(tablespace, self.start));
+        self.cluster.tablespaces.iter().map(of)
+    }
+
+    /// The archives in PostgreSQL's order: the data directory's last.
+    fn archives(&self, request: &BaseBackupRequest) -> std::io::Result<Vec<(Option<Tablespace>, Vec<u8>)>> {
+        let mut archives = Vec::new();
+        for (tablespace, tree) in self.tablespaces() {
+            archives.push((Some(tablespace.clone()), tar(&tree)?));
+        }
+        archives.push((None, tar(&self.data_directory(request))?));
+        Ok(archives)
+    }
+
+    fn steps(&self, archives: Vec<(Option<Tablespace>, Vec<u8>)>) -> VecDeque<Step> {
+        let timeline = self.cluster.timeline;
+        let mut script = Script::new(self.fault);
+        script.event(BaseBackupEvent::Started { lsn: self.start_lsn(), timeline });
+        let mut cuts = Random::new(self.start, 0);
+        for (tablespace, tar) in archives {
+            script.event(BaseBackupEvent::Archive { tablespace });
+            let mut rest = Bytes::from(tar);
+            while !rest.is_empty() {
+                let chunk = rest.split_to(cuts.up_to(256 << 10).min(rest.len()));
+                script.data(chunk);
+            }
+        }
+        script.finish(self.stop_lsn(), timeline)
+    }
+}
+
+/// What a stream will do, one `next` after the other.
+#[derive(Debug)]
+enum Step {
+    Event(BaseBackupEvent),
+    Fail,
+    Stall,
+}
+
+/// Writes the steps, up to where the fault strikes.
+struct Script {
+    steps: VecDeque<Step>,
+    fault: Option<SourceFault>,
+    bytes_left: usize,
+    struck: bool,
+}
+
+impl Script {
+    fn new(fault: Option<SourceFault>) -> Self {
+        let bytes_left = match fault {
+            Some(
+                SourceFault::FailsAfter(bytes)
+                | SourceFault::StallsAfter(bytes)
+                | SourceFault::TruncatedAfter(bytes),
+            ) => bytes,
+            Some(SourceFault::NeverFinishes) | None => usize::MAX,
+        };
+        Self { steps: VecDeque::new(), fault, bytes_left, struck: false }
+    }
+
+    fn event(&mut self, event: BaseBackupEvent) {
+        if !self.struck {
+            self.steps.push_back(Step::Event(event));
+        }
+    }
+
+    fn data(&mut self, mut chunk: Bytes) {
+        if self.struck {
+            return;
+        }
+        self.struck = chunk.len() >= self.bytes_left;
+        chunk.truncate(self.bytes_left);
+        self.bytes_left -= chunk.len();
+        if !chunk.is_empty() {
+            self.steps.push_back(Step::Event(BaseBackupEvent::Data(chunk)));
+        }
+    }
+
+    fn finish(mut self, lsn: Lsn, timeline: Timeline) -> VecDeque<Step> {
+        let finished = Step::Event(BaseBackupEvent::Finished { lsn, timeline });
+        match self.fault {
+            Some(SourceFault::FailsAfter(_)) => self.steps.push_back(Step::Fail),
+            Some(SourceFault::StallsAfter(_)) => self.steps.push_back(Step::Stall),
+            Some(SourceFault::NeverFinishes) => {}
+            Some(SourceFault::TruncatedAfter(_)) | None => self.steps.push_back(finished),
+        }
+        self.steps
+    }
+}
+
+#[derive(Debug)]
+struct SyntheticStream(VecDeque<Step>);
+
+#[async_trait]
+impl BaseBackupSource for SyntheticSource {
+    async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
+        let archives = self.archives(request).map_err(|error| {
+            SourceError::new(SourceErrorKind::Failed, "writing the synthetic cluster's tar failed")
+                .caused_by(error)
+        })?;
+        Ok(Box::new(SyntheticStream(self.steps(archives))))
+    }
+}
+
+#[async_trait]
+impl BaseBackupStream for SyntheticStream {
+    async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
+        match self.0.pop_front() {
+            Some(Step::Event(event)) => Ok(Some(event)),
+            Some(Step::Fail) => {
+                Err(SourceError::new(SourceErrorKind::Failed, "the server went away, as it was told to"))
+            }
+            Some(Step::Stall) => std::future::pending().await,
+            None => Ok(None),
+        }
+    }
+}
+
+/// What a flow asks of a source.
+#[cfg(test)]
+pub(super) fn request(label: &str, include_wal: bool) -> BaseBackupRequest {
+    BaseBackupRequest {
+        label: label.to_owned(),
+        checkpoint: swiftwal_postgres::Checkpoint::Fast,
+        include_wal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn events(source: &SyntheticSource) -> Vec<BaseBackupEvent> {
+        let mut stream = source.start(&request("x", false)).await.unwrap();
+        let mut events = Vec::new();
+        while let Ok(Some(event)) = stream.next().await {
+            events.push(event);
+        }
+        events
+    }
+
+    fn data_bytes(events: &[BaseBackupEvent]) -> usize {
+        let bytes = |event: &BaseBackupEvent| match event {
+            BaseBackupEvent::Data(data) => data.len(),
+            _ => 0,
+        };
+        events.iter().map(bytes).sum()
+    }
+
+    #[tokio::test]
+    async fn tablespaces_come_first_and_the_end_is_said() {
+        let events = events(&SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast").backup(3, 4)).await;
+        let archives: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                BaseBackupEvent::Archive { tablespace } => Some(tablespace.as_ref().map(|t| t.oid)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(archives, [Some(16400), None]);
+        assert!(matches!(events.first(), Some(BaseBackupEvent::Started { .. })));
+        assert!(matches!(events.last(), Some(BaseBackupEvent::Finished { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_fault_strikes_after_as_many_bytes_as_it_says() {
+        let source = SyntheticCluster::new(1).backup(3, 4);
+        for bytes in [0, 1, 700, 200_000] {
+            let failed = events(&source.clone().with_fault(SourceFault::FailsAfter(bytes))).await;
+            assert_eq!(data_bytes(&failed), bytes);
+            assert!(!matches!(failed.last(), Some(BaseBackupEvent::Finished { .. })));
+            let truncated = events(&source.clone().with_fault(SourceFault::TruncatedAfter(bytes))).await;
+            assert_eq!(data_bytes(&truncated), bytes);
+            assert!(matches!(truncated.last(), Some(BaseBackupEvent::Finished { .. })));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! A store that goes wrong when it is told to, and remembers what it was asked to do.
+
+mod dates;
+mod faults;
+mod store;
+mod sweep;
+mod upload;
+
+use std::sync::Arc;
+
+use swiftwal_core::Storage;
+
+pub(crate) use self::dates::Dates;
+pub use self::faults::{Call, Faults, ReadFault, WriteFault};
+use self::{store::FaultyStore, sweep::FaultySweep};
+
+/// `storage` behind [`Faults`]. What is written through it has the age that `dates` give it.
+pub(crate) fn faulty(storage: Storage, faults: &Faults, dates: &Dates) -> Storage {
+    let sweeper = storage.sweeper().map(|sweep| FaultySweep::new(Arc::clone(sweep), faults.clone()));
+    let storage = storage.map_store(|store| Arc::new(FaultyStore::new(store, faults.clone(), dates.clone())));
+    match sweeper {
+        Some(sweeper) => storage.with_sweep(Arc::new(sweeper)),
+        None => storage,
+    }
+}

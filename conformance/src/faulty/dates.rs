@@ -1,0 +1,38 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use object_store::{ObjectMeta, path::Path};
+use swiftwal_core::Clock;
+
+use crate::ManualClock;
+
+/// When each object was written, by the manual clock. Clones are the same.
+///
+/// A store dates what it stores by its own clock, and this makes the two go together.
+#[derive(Clone, Debug)]
+pub(crate) struct Dates {
+    clock: ManualClock,
+    written: Arc<Mutex<HashMap<Path, SystemTime>>>,
+}
+
+impl Dates {
+    pub(crate) fn new(clock: ManualClock) -> Self {
+        Self { clock, written: Arc::default() }
+    }
+
+    pub(super) fn written(&self, object: &Path) {
+        let now = self.clock.now().into();
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(object.clone(), now);
+    }
+
+    /// The same object, as old as the manual clock makes it.
+    pub(super) fn dated(&self, object: ObjectMeta) -> ObjectMeta {
+        match self.written.lock().unwrap_or_else(PoisonError::into_inner).get(&object.location) {
+            Some(written) => ObjectMeta { last_modified: (*written).into(), ..object },
+            None => object,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What a store shall do wrong, and what it was asked to do so far. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    writes: Vec<Call>,
+    reads: usize,
+    write_fault: Option<(usize, WriteFault)>,
+    read_fault: Option<(usize, ReadFault)>,
+    dead: bool,
+}
+
+/// A call that changes what is stored: every one that makes, completes, gives up or deletes something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What was to be done: `put`, `put_part`, `complete`, `delete`, …
+    pub action: &'static str,
+    /// To which object.
+    pub object: String,
+}
+
+/// How a writing call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteFault {
+    /// It does nothing and reports an error; the next ones work.
+    FailsOnce,
+    /// It does nothing, and neither does any call after it, reading ones included: as if the process had been killed,
+    /// for nothing can be cleaned up either.
+    Dies,
+    /// It does what it should and reports an error: the acknowledgement was lost.
+    LosesReply,
+}
+
+impl WriteFault {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::FailsOnce, Self::Dies, Self::LosesReply];
+}
+
+/// How a reading call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFault {
+    /// It reports an error.
+    Fails,
+    /// The body ends early, without an error.
+    Cut,
+    /// One bit of the body is wrong.
+    FlipsBit,
+}
+
+impl ReadFault {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Fails, Self::Cut, Self::FlipsBit];
+}
+
+/// What a writing call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Perform,
+    Refuse,
+    PerformAndFail,
+}
+
+impl Verdict {
+    /// An error if nothing may be done.
+    pub(super) fn begin(self) -> object_store::Result<()> {
+        if self == Self::Refuse { Err(injected()) } else { Ok(()) }
+    }
+
+    /// What the caller gets to hear once it was done.
+    pub(super) fn reply<T>(self, result: T) -> object_store::Result<T> {
+        if self == Self::PerformAndFail { Err(injected()) } else { Ok(result) }
+    }
+}
+
+impl Faults {
+    /// No fault: the calls are only remembered.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The `n`th writing call from now, counted from 1, goes wrong.
+    #[must_use]
+    pub fn at_write(n: usize, fault: WriteFault) -> Self {
+        let faults = Self::default();
+        faults.state().write_fault = Some((n, fault));
+        faults
+    }
+
+    /// The `n`th reading call from now, counted from 1, goes wrong.
+    #[must_use]
+    pub fn at_read(n: usize, fault: ReadFault) -> Self {
+        let faults = Self::default();
+        faults.state().read_fault = Some((n, fault));
+        faults
+    }
+
+    /// The writing calls so far, those that went wrong included.
+    #[must_use]
+    pub fn writes(&self) -> Vec<Call> {
+        self.state().writes.clone()
+    }
+
+    /// How many reading calls there were so far: of whole objects, ranges, sizes, and lists.
+    #[must_use]
+    pub fn reads(&self) -> usize {
+        self.state().reads
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    pub(super) fn write(&self, action: &'static str, object: impl ToString) -> Verdict {
+        let mut state = self.state();
+        state.writes.push(Call { action, object: object.to_string() });
+        let n = state.writes.len();
+        match state.write_fault {
+            _ if state.dead => Verdict::Refuse,
+            Some((at, WriteFault::FailsOnce)) if at == n => Verdict::Refuse,
+            Some((at, WriteFault::LosesReply)) if at == n => Verdict::PerformAndFail,
+            Some((at, WriteFault::Dies)) if at == n => {
+                state.dead = true;
+                Verdict::Refuse
+            }
+            _ => Verdict::Perform,
+        }
+    }
+
+    /// What is wrong with the reading call that begins.
+    pub(super) fn read(&self) -> Option<ReadFault> {
+        let mut state = self.state();
+        state.reads += 1;
+        let n = state.reads;
+        match state.read_fault {
+            _ if state.dead => Some(ReadFault::Fails),
+            Some((at, fault)) if at == n => Some(fault),
+            _ => None,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The error of a call that was made to go wrong.
+pub(super) fn injected() -> object_store::Error {
+    object_store::Error::Generic { store: "faulty", source: "it was told to go wrong here".into() }
+}

@@ -1,0 +1,39 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use object_store::Result;
+use swiftwal_core::Sweep;
+
+use super::faults::{Faults, injected};
+
+/// A sweep that counts and fails as the store does.
+#[derive(Debug)]
+pub(super) struct FaultySweep {
+    inner: Arc<dyn Sweep>,
+    faults: Faults,
+}
+
+impl FaultySweep {
+    pub(super) fn new(inner: Arc<dyn Sweep>, faults: Faults) -> Self {
+        Self { inner, faults }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Sweep for FaultySweep {
+    async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
+        match self.faults.read() {
+            Some(_) => Err(injected()),
+            None => self.inner.leftovers(before).await,
+        }
+    }
+
+    async fn remove(&self, leftovers: &[String]) -> Result<()> {
+        let verdict = self.faults.write("sweep", leftovers.join(" "));
+        verdict.begin()?;
+        self.inner.remove(leftovers).await?;
+        verdict.reply(())
+    }
+}

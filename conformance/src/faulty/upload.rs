@@ -1,0 +1,61 @@
+use async_trait::async_trait;
+use object_store::{Error, MultipartUpload, PutPayload, PutResult, Result, UploadPart, path::Path};
+
+use super::{dates::Dates, faults::Faults};
+
+/// An upload in parts that counts and fails as its store does.
+#[derive(Debug)]
+pub(super) struct FaultyUpload {
+    inner: Option<Box<dyn MultipartUpload>>,
+    object: Path,
+    faults: Faults,
+    dates: Dates,
+}
+
+impl FaultyUpload {
+    pub(super) fn new(inner: Box<dyn MultipartUpload>, object: Path, faults: Faults, dates: Dates) -> Self {
+        Self { inner: Some(inner), object, faults, dates }
+    }
+
+    fn inner(&mut self) -> Result<&mut Box<dyn MultipartUpload>> {
+        let gone = || Error::Generic { store: "faulty", source: "the upload is gone".into() };
+        self.inner.as_mut().ok_or_else(gone)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl MultipartUpload for FaultyUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let verdict = self.faults.write("put_part", &self.object);
+        let part = verdict.begin().and_then(|()| Ok(self.inner()?.put_part(data)));
+        Box::pin(async move {
+            part?.await?;
+            verdict.reply(())
+        })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let verdict = self.faults.write("complete", &self.object);
+        verdict.begin()?;
+        let result = self.inner()?.complete().await?;
+        self.dates.written(&self.object);
+        verdict.reply(result)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let verdict = self.faults.write("abort", &self.object);
+        verdict.begin()?;
+        self.inner()?.abort().await?;
+        verdict.reply(())
+    }
+}
+
+/// A killed process runs no destructor, so what the upload has written must stay.
+impl Drop for FaultyUpload {
+    fn drop(&mut self) {
+        if self.faults.is_dead() {
+            std::mem::forget(self.inner.take());
+        }
+    }
+}

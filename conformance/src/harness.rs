@@ -1,0 +1,85 @@
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use swiftwal_core::{OpenError, Options, Registry, Storage};
+use url::Url;
+
+/// What the suite has to know of the backend that it runs against.
+#[derive(Clone)]
+pub struct Harness {
+    registry: Registry,
+    fresh: Arc<dyn Fn() -> Url + Send + Sync>,
+    options: Options,
+    part_bytes: usize,
+    contract: StoreContract,
+}
+
+/// What the store beneath can do beyond what the flows need; `object_store`'s own tests want to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreContract {
+    /// It replaces an object only if it is still the one that was read, where that is asked for.
+    pub conditional_update: bool,
+    /// It copies an object only to a name that isn't taken, where that is asked for.
+    pub conditional_copy: bool,
+}
+
+impl Harness {
+    /// The backend that `registry` has for the URLs of `fresh`.
+    ///
+    /// Each call of `fresh` gives the URL of another repository, one that doesn't exist yet and that the backend makes
+    /// when it is opened with [`Options::create`].
+    #[must_use]
+    pub fn new(registry: Registry, fresh: impl Fn() -> Url + Send + Sync + 'static) -> Self {
+        Self {
+            registry,
+            fresh: Arc::new(fresh),
+            options: Options::default(),
+            part_bytes: 64 << 10,
+            contract: StoreContract::default(),
+        }
+    }
+
+    /// Gives the backend its settings.
+    #[must_use]
+    pub fn with_settings(mut self, settings: BTreeMap<String, String>) -> Self {
+        self.options.settings = settings;
+        self
+    }
+
+    /// Says how large the parts of an upload must be at least, the last one excepted; otherwise 64 KiB will do. The
+    /// suite uses the smallest: its uploads shall have several parts, and yet be quick.
+    #[must_use]
+    pub fn with_smallest_part_bytes(self, part_bytes: usize) -> Self {
+        Self { part_bytes, ..self }
+    }
+
+    /// Says what the store can do beyond what the flows need; otherwise nothing.
+    #[must_use]
+    pub fn with_contract(self, contract: StoreContract) -> Self {
+        Self { contract, ..self }
+    }
+
+    pub(crate) fn fresh(&self) -> Url {
+        (self.fresh)()
+    }
+
+    pub(crate) fn contract(&self) -> StoreContract {
+        self.contract
+    }
+
+    /// Opens the storage as a program does, once more each time.
+    pub(crate) fn open(&self, location: &Url, create: bool) -> Result<Storage, OpenError> {
+        let storage = self.registry.open(location, &Options { create, ..self.options.clone() })?;
+        Ok(storage.with_part_bytes(self.part_bytes))
+    }
+}
+
+impl fmt::Debug for Harness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Harness")
+            .field("registry", &self.registry)
+            .field("options", &self.options)
+            .field("part_bytes", &self.part_bytes)
+            .field("contract", &self.contract)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,290 @@
+//! backup.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use swiftwal_core::{
+    Archived, BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Clock, ErrorKind, abandon,
+    backup, label,
+};
+use swiftwal_postgres::{SegmentSize, SourceErrorKind};
+use tokio::sync::mpsc;
+
+use super::site::{Site, options, refused, request, take};
+use crate::{Call, Faults, SourceFault, Subject, SyntheticCluster};
+
+pub(crate) async fn the_record_tells_what_was_backed_up(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 4);
+    site.archive(3..=4).await?;
+    let record = site.take(&source).await?;
+    assert_eq!(record.key, BackupKey::to_the_minute(site.subject.clock().now()));
+    assert_eq!(record.label, options().label);
+    assert_eq!(record.system_identifier, site.cluster.system_identifier());
+    assert_eq!(record.postgres_version, "15");
+    assert_eq!(record.wal_segment_bytes, site.cluster.segment_size());
+    assert_eq!(record.timeline, site.cluster.timeline());
+    assert_eq!((record.start_lsn, record.stop_lsn), (source.start_lsn(), source.stop_lsn()));
+    let needed: Vec<_> = source.needed_wal().collect();
+    assert_eq!([record.first_wal, record.last_wal], needed[..]);
+    assert!(!record.includes_wal);
+    assert_eq!(site.repository.record(record.key).await?, record);
+    let objects = site.subject.objects().await?;
+    for object in &record.objects {
+        assert!(objects.contains(&object.name), "{object:?}");
+        assert_eq!(site.subject.get(&object.name).await?.len() as u64, object.bytes, "{object:?}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn the_marker_comes_first_and_the_commit_record_last(subject: Subject) -> Result<()> {
+    let site = Site::of(subject, large_cluster())?;
+    site.archive(3..=4).await?;
+    let calls = Faults::none();
+    let record = take(&site.subject.repository_with(&calls)?, &site.cluster.backup(3, 4), &options()).await?;
+    let calls = calls.writes();
+    assert!(calls.iter().filter(|call| call.action == "put_part").count() > 1, "one part proves little");
+    let is_marker = |call: &Call| call.object.starts_with(&format!("...uploading/{}/", record.key));
+    assert!(is_marker(&calls[0]), "{:?}", calls[0]);
+    let commit = Call { action: "put", object: format!("pg_basebackup_{}.json", record.key) };
+    let committed = calls.iter().position(|call| *call == commit).context("nothing was committed")?;
+    let after: Vec<_> = calls[committed + 1..].iter().collect();
+    assert!(after.len() == 1 && after[0].action == "delete" && is_marker(after[0]), "{after:?}");
+    Ok(())
+}
+
+pub(crate) async fn a_backup_is_not_listed_while_it_is_made(subject: Subject) -> Result<()> {
+    let site = Site::of(subject, large_cluster())?;
+    let source = site.cluster.backup(3, 4).with_fault(SourceFault::StallsAfter(5 << 20));
+    let (sender, mut progress) = mpsc::unbounded_channel();
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::Progress { .. } = event {
+            let _ = sender.send(());
+        }
+    };
+    let options = options();
+    let making = backup(&site.repository, &source, &options, &observe);
+    tokio::select! {
+        outcome = making => panic!("a stalled backup came to {outcome:?}"),
+        stored = progress.recv() => assert!(stored.is_some()),
+    }
+    assert!(site.listed().await?.is_empty());
+    assert!(site.subject.objects().await?.iter().any(|name| name.starts_with("...uploading/")));
+    Ok(())
+}
+
+/// As when somebody presses Ctrl-C.
+pub(crate) async fn a_dropped_backup_is_abandoned_without_a_trace(subject: Subject) -> Result<()> {
+    let site = Site::of(subject, large_cluster())?;
+    site.archive(1..=1).await?;
+    let before = site.subject.objects().await?;
+    for stalls_after in [0, 5 << 20, usize::MAX] {
+        let source = site.cluster.backup(3, 4).with_fault(SourceFault::StallsAfter(stalls_after));
+        let (sender, mut claimed) = mpsc::unbounded_channel();
+        let observe = |event: BackupEvent<'_>| {
+            let key = if let BackupEvent::Claimed(key) = event { Some(key) } else { None };
+            let progressed = matches!(event, BackupEvent::Progress { .. });
+            let _ = sender.send((key, progressed));
+        };
+        let (options, mut ours) = (options(), None);
+        let making = backup(&site.repository, &source, &options, &observe);
+        let far_enough = async {
+            while let Some((key, progressed)) = claimed.recv().await {
+                ours = ours.or(key);
+                if progressed || stalls_after == 0 {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            outcome = making => panic!("a stalled backup came to {outcome:?}"),
+            () = far_enough => {}
+        }
+        abandon(&site.repository, ours.context("it claimed no key")?).await?;
+        assert_eq!(site.subject.objects().await?, before, "after {stalls_after} bytes");
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_failed_source_leaves_nothing(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=4).await?;
+    let before = site.subject.objects().await?;
+    for fault in [
+        SourceFault::FailsAfter(0),
+        SourceFault::FailsAfter(700),
+        SourceFault::FailsAfter(200_000),
+        SourceFault::FailsAfter(usize::MAX),
+        SourceFault::TruncatedAfter(0),
+        SourceFault::TruncatedAfter(512),
+        SourceFault::TruncatedAfter(200_000),
+        SourceFault::NeverFinishes,
+    ] {
+        let error = refused(site.take(&site.cluster.backup(3, 4).with_fault(fault)).await);
+        assert!(matches!(error.kind(), ErrorKind::Failed | ErrorKind::Damaged), "{fault:?}: {error}");
+        assert_eq!(site.subject.objects().await?, before, "{fault:?}");
+        if let (swiftwal_core::Error::Source(error), SourceFault::FailsAfter(_)) = (&error, fault) {
+            assert_eq!(error.kind(), SourceErrorKind::Failed);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn without_its_wal_a_backup_is_given_up_naming_the_segment(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=3).await?;
+    let before = site.subject.objects().await?;
+    let hurried = BackupOptions { archive_timeout: Duration::from_millis(200), ..options() };
+    for (source, missing) in [
+        (site.cluster.backup(3, 5), "000000010000000000000004"),
+        (site.cluster.backup(2, 3), "000000010000000000000002"),
+    ] {
+        let error = refused(take(&site.repository, &source, &hurried).await);
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        assert!(error.to_string().contains(missing), "{error}");
+        assert_eq!(site.subject.objects().await?, before);
+    }
+    Ok(())
+}
+
+/// PostgreSQL has sent everything and waits for a failing archive_command, for ever.
+pub(crate) async fn a_server_that_waits_for_its_archiver_is_not_waited_for(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=3).await?;
+    let before = site.subject.objects().await?;
+    let source = site.cluster.backup(3, 4).with_fault(SourceFault::StallsAfter(usize::MAX));
+    let hurried = BackupOptions { archive_timeout: Duration::from_millis(200), ..options() };
+    let error = refused(take(&site.repository, &source, &hurried).await);
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    assert!(error.to_string().contains("000000010000000000000004"), "{error}");
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+pub(crate) async fn wal_that_is_archived_meanwhile_lets_the_backup_through(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 5);
+    let (sender, mut waited_for) = mpsc::unbounded_channel();
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::WaitingForWal(segment) = event {
+            let _ = sender.send(segment);
+        }
+    };
+    let archiver = async {
+        let mut archived = BTreeSet::new();
+        while let Some(segment) = waited_for.recv().await {
+            if archived.insert(segment) {
+                let number = u64::from(segment.position().1);
+                let stored = site.archive_as(segment, &site.cluster.segment(number)).await?;
+                assert!(matches!(stored, Archived::Stored { .. }), "it waited for what was there: {segment}");
+            }
+        }
+        anyhow::Ok(())
+    };
+    let options = options();
+    let record = tokio::select! {
+        record = backup(&site.repository, &source, &options, &observe) => record?,
+        archived = archiver => panic!("the archiver came to {archived:?}"),
+    };
+    assert_eq!(
+        site.listed_wal().await?,
+        source.needed_wal().map(|name| name.to_string()).collect::<Vec<_>>()
+    );
+    site.assert_restorable(&record, &source).await
+}
+
+pub(crate) async fn with_its_wal_inside_a_backup_waits_for_nothing(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 5);
+    let record = site.take_with_wal(&source).await?;
+    assert!(record.includes_wal);
+    assert!(site.listed_wal().await?.is_empty());
+    site.assert_restorable(&record, &source).await
+}
+
+pub(crate) async fn backups_in_the_same_minute_get_keys_of_their_own(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let mut records = Vec::new();
+    for start in [3, 4, 5] {
+        records.push(site.take_with_wal(&site.cluster.backup(start, start)).await?);
+    }
+    assert_eq!(site.listed().await?, keys(&records), "and in the order of their making");
+    for (record, start) in records.iter().zip(3..) {
+        site.assert_restorable(record, &site.cluster.backup(start, start)).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn backups_at_the_same_time_get_keys_of_their_own(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let sources: Vec<_> = (3..6).map(|start| site.cluster.backup(start, start)).collect();
+    let records = try_join_all(sources.iter().map(|source| site.take_with_wal(source))).await?;
+    let distinct: BTreeSet<_> = keys(&records).into_iter().collect();
+    assert_eq!(distinct.len(), sources.len(), "{distinct:?}");
+    assert_eq!(site.listed().await?, Vec::from_iter(distinct));
+    for (record, source) in records.iter().zip(&sources) {
+        site.assert_restorable(record, source).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn another_cluster_is_refused_and_nothing_of_it_stays(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=4).await?;
+    let before = site.subject.objects().await?;
+    let stranger = SyntheticCluster::new(2);
+    let rebuilt = site.cluster.clone().with_segment_size(SegmentSize::default());
+    for other in [stranger, rebuilt] {
+        let error = refused(site.take_with_wal(&other.backup(3, 3)).await);
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert_eq!(site.subject.objects().await?, before);
+    }
+    Ok(())
+}
+
+pub(crate) async fn the_label_is_shown_and_kept(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 3);
+    let shown = Mutex::new(None);
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::Label(label) = event {
+            shown.lock().unwrap_or_else(PoisonError::into_inner).replace(label.to_string());
+        }
+    };
+    let options = BackupOptions { include_wal: true, ..options() };
+    let record = backup(&site.repository, &source, &options, &observe).await?;
+    let expected = source.label(&request(true));
+    assert_eq!(shown.into_inner().unwrap_or_else(PoisonError::into_inner), Some(expected.clone()));
+    assert_eq!(label(&site.repository, BackupChoice::Key(record.key)).await?.to_string(), expected);
+    assert_eq!(label(&site.repository, BackupChoice::Latest).await?.to_string(), expected);
+    let stored = site.subject.get(&format!("backup_label_{}.txt", record.key)).await?;
+    assert_eq!(stored, expected, "as text, for people");
+    Ok(())
+}
+
+pub(crate) async fn each_tablespace_has_an_archive_of_its_own(subject: Subject) -> Result<()> {
+    let cluster =
+        SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast").with_tablespace(16401, "/srv/slow");
+    let site = Site::of(subject, cluster)?;
+    let record = site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let tars: Vec<_> = record.objects.iter().filter(|object| object.tar_bytes.is_some()).collect();
+    let locations: BTreeSet<_> = tars.iter().map(|tar| tar.tablespace_location.as_deref()).collect();
+    assert_eq!(locations, BTreeSet::from([None, Some("/srv/fast"), Some("/srv/slow")]));
+    let of_16400 = format!("pg_basebackup_{}.16400.tar.zst", record.key);
+    assert!(tars.iter().any(|tar| tar.name == of_16400), "{tars:?}");
+    Ok(())
+}
+
+fn keys(records: &[BackupRecord]) -> Vec<BackupKey> {
+    records.iter().map(|record| record.key).collect()
+}
+
+/// One whose backups come in several frames, and so in several parts.
+fn large_cluster() -> SyntheticCluster {
+    SyntheticCluster::new(1).with_table_bytes(9 << 20)
+}

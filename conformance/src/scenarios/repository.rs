@@ -1,0 +1,95 @@
+//! The repository as such: whose it is, and which versions of it are understood.
+
+use anyhow::Result;
+use swiftwal_core::{
+    ArchiveOptions, Error, ErrorKind, PrunePolicy, archive_wal, plan_archive_cleanup, plan_prune,
+};
+
+use super::site::{Site, refused};
+use crate::Subject;
+
+pub(crate) async fn the_first_archived_segment_says_whose_it_is(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    assert_eq!(site.repository.cluster().await?, None);
+    site.archive(3..=3).await?;
+    assert_belongs_to_the_cluster(&site).await
+}
+
+pub(crate) async fn the_first_backup_says_whose_it_is(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    assert_belongs_to_the_cluster(&site).await
+}
+
+async fn assert_belongs_to_the_cluster(site: &Site) -> Result<()> {
+    let Some(info) = site.repository.cluster().await? else { panic!("it is still nobody's") };
+    assert_eq!(info.identity.system_identifier, site.cluster.system_identifier());
+    assert_eq!(info.identity.wal_segment_bytes, site.cluster.segment_size());
+    assert_eq!(info.identity.postgres_version.as_deref(), Some(site.cluster.version().number()));
+    Ok(())
+}
+
+pub(crate) async fn a_reading_command_makes_nothing(subject: Subject) -> Result<()> {
+    if let Ok(repository) = subject.existing_repository() {
+        assert!(repository.inventory().await.is_ok_and(|inventory| inventory.wal.is_empty()));
+        assert_eq!(repository.cluster().await?, None);
+    }
+    assert!(subject.objects().await?.is_empty());
+    Ok(())
+}
+
+pub(crate) async fn what_a_newer_version_wrote_is_let_alone(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.back_up(3, 4).await?;
+    let newer = String::from_utf8(site.subject.get("cluster.json").await?.to_vec())?;
+    let newer = newer.replace("\"format\": 1", "\"format\": 2");
+    site.subject.put("cluster.json", newer).await?;
+    let before = site.subject.objects().await?;
+
+    let path = site.wal_file(&site.cluster.wal_name(5).to_string(), &site.cluster.segment(5))?;
+    assert_newer(refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await));
+    assert_newer(refused(site.take_with_wal(&site.cluster.backup(5, 5)).await));
+    let policy = PrunePolicy { keep_backups: std::num::NonZeroU32::MIN, keep_wals: 0 };
+    assert_newer(refused(plan_prune(&site.repository, &policy).await));
+    assert_newer(refused(plan_archive_cleanup(&site.repository, site.cluster.wal_name(4), true).await));
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+fn assert_newer(error: Error) {
+    assert!(matches!(error, Error::NewerFormat { found: 2, .. }), "{error}");
+}
+
+pub(crate) async fn a_damaged_cluster_json_stops_what_would_write(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=3).await?;
+    for damage in ["", "{", "{\"format\": 1}", "<html>503</html>"] {
+        site.subject.put("cluster.json", damage).await?;
+        let before = site.subject.objects().await?;
+        let path = site.wal_file(&site.cluster.wal_name(4).to_string(), &site.cluster.segment(4))?;
+        let error = refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await);
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{damage}: {error}");
+        assert!(error.to_string().contains("cluster.json"), "{error}");
+        let error = refused(site.take_with_wal(&site.cluster.backup(3, 3)).await);
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{damage}: {error}");
+        assert_eq!(site.subject.objects().await?, before);
+        assert_eq!(
+            site.restored_wal(site.cluster.wal_name(3)).await?,
+            site.cluster.segment(3),
+            "reading goes on"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) async fn keys_are_read_in_lower_case_and_without_the_z(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let record = site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let text = record.key.to_string();
+    for form in
+        [text.to_lowercase(), text.trim_end_matches('Z').to_owned(), text.to_lowercase().replace('z', "")]
+    {
+        assert_eq!(site.repository.record(form.parse()?).await?.key, record.key, "{form}");
+    }
+    Ok(())
+}

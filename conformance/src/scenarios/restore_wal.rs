@@ -1,0 +1,142 @@
+//! restore-wal.
+
+use std::fs;
+
+use anyhow::Result;
+use swiftwal_compression::Format;
+use swiftwal_core::{ArchiveOptions, Error, ErrorKind, restore_wal};
+use swiftwal_postgres::WalName;
+
+use super::site::{Site, file_names, refused};
+use crate::{Faults, ReadFault, Subject};
+
+pub(crate) async fn every_compression_gives_the_bytes_back(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    for (format, number) in Format::ALL.into_iter().zip(3..) {
+        let options = ArchiveOptions { codec: format.into(), force: false };
+        let (name, bytes) = (site.cluster.wal_name(number), site.cluster.segment(number));
+        site.archive_with(name, &bytes, &options).await?;
+        assert_eq!(site.restored_wal(name).await?, bytes, "{format}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn nothing_stays_beside_the_file(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=3).await?;
+    let directory = site.subject.path("pgdata");
+    fs::create_dir(&directory)?;
+    let target = directory.join("RECOVERYXLOG");
+    for content in [None, Some("what was there before")] {
+        content.map(|content| fs::write(&target, content)).transpose()?;
+        restore_wal(&site.repository, site.cluster.wal_name(3), &target).await?;
+        assert_eq!(fs::read(&target)?, site.cluster.segment(3));
+        assert_eq!(file_names(&directory)?, ["RECOVERYXLOG"]);
+    }
+    Ok(())
+}
+
+pub(crate) async fn the_path_may_be_a_directory(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=3).await?;
+    let directory = site.subject.path("pg_wal_to_be");
+    fs::create_dir(&directory)?;
+    restore_wal(&site.repository, site.cluster.wal_name(3), &directory).await?;
+    assert_eq!(fs::read(directory.join("000000010000000000000003"))?, site.cluster.segment(3));
+    assert_eq!(file_names(&directory)?.len(), 1);
+    Ok(())
+}
+
+pub(crate) async fn what_is_not_there_is_absent_and_nothing_is_written(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=3).await?;
+    let (history, _) = site.cluster.promoted().history(&[]);
+    for name in [site.cluster.wal_name(4), history, WalName::Partial(site.cluster.segment_name(3))] {
+        let error = refused(site.restored_wal(name).await);
+        assert!(matches!(error, Error::WalAbsent { .. }), "{error}");
+        assert!(!site.subject.path("RECOVERYXLOG").exists());
+    }
+    Ok(())
+}
+
+/// A mistyped name must not look like the end of the WAL: PostgreSQL would promote.
+pub(crate) async fn where_no_repository_is_nothing_is_proven_absent(subject: Subject) -> Result<()> {
+    let name = crate::SyntheticCluster::new(1).wal_name(3);
+    let path = subject.path("RECOVERYXLOG");
+    if let Ok(repository) = subject.existing_repository() {
+        let error = refused(restore_wal(&repository, name, &path).await);
+        assert!(!matches!(error.kind(), ErrorKind::Absent), "{error}");
+    }
+    let error = refused(restore_wal(&subject.repository()?, name, &path).await);
+    assert!(matches!(error, Error::NoRepository { .. }), "{error}");
+    assert!(!path.exists());
+    Ok(())
+}
+
+/// The matrix of reading call × fault: the whole file, or an error that doesn't say that it is absent.
+pub(crate) async fn a_failing_storage_never_makes_wal_look_absent(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let gzip = ArchiveOptions { codec: Format::Gzip.into(), force: false };
+    site.archive(3..=3).await?;
+    site.archive_with(site.cluster.wal_name(4), &site.cluster.segment(4), &gzip).await?;
+    for number in [3, 4] {
+        for fault in ReadFault::ALL {
+            for n in 1.. {
+                let faults = Faults::at_read(n, fault);
+                let repository = site.subject.repository_with(&faults)?;
+                let path = site.subject.path("RECOVERYXLOG");
+                match restore_wal(&repository, site.cluster.wal_name(number), &path).await {
+                    Ok(()) => {
+                        assert_eq!(fs::read(&path)?, site.cluster.segment(number), "{fault:?} at {n}");
+                        fs::remove_file(&path)?;
+                    }
+                    Err(error) => {
+                        assert_ne!(error.kind(), ErrorKind::Absent, "{fault:?} at {n}: {error}");
+                        assert!(!path.exists(), "{fault:?} at {n}");
+                    }
+                }
+                if faults.reads() < n {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn damaged_wal_is_refused_and_nothing_written(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=4).await?;
+    let whole = site.subject.get("wal_000000010000000000000003.zst").await?;
+    let other = site.subject.get("wal_000000010000000000000004.zst").await?;
+    let mut flipped = whole.to_vec();
+    flipped[whole.len() / 2] ^= 1;
+    for (damage, bytes) in [
+        ("a flipped bit", flipped.into()),
+        ("cut in the middle", whole.slice(..whole.len() / 2)),
+        ("the last byte missing", whole.slice(..whole.len() - 1)),
+        ("empty", whole.slice(..0)),
+        ("another segment", other),
+        ("no zstd at all", "<html>503</html>".into()),
+    ] {
+        site.subject.put("wal_000000010000000000000003.zst", bytes).await?;
+        let error = refused(site.restored_wal(site.cluster.wal_name(3)).await);
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{damage}: {error}");
+        assert!(error.to_string().contains("wal_000000010000000000000003"), "{error}");
+        assert!(!site.subject.path("RECOVERYXLOG").exists(), "{damage}");
+    }
+    Ok(())
+}
+
+/// Two that archive with different compressions for the first time each write what they know of `cluster.json`, and one
+/// of them may be lost.
+pub(crate) async fn a_compression_that_cluster_json_forgot_is_found(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=3).await?;
+    let before = site.subject.get("cluster.json").await?;
+    let gzip = ArchiveOptions { codec: Format::Gzip.into(), force: false };
+    site.archive_with(site.cluster.wal_name(4), &site.cluster.segment(4), &gzip).await?;
+    site.subject.put("cluster.json", before).await?;
+    assert_eq!(site.restored_wal(site.cluster.wal_name(4)).await?, site.cluster.segment(4));
+    Ok(())
+}

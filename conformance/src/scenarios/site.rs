@@ -1,0 +1,220 @@
+//! What scenarios do over and over: a cluster that archives, backs up and restores.
+
+use std::{
+    fs,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Result;
+use jiff::SignedDuration;
+use swiftwal_compression::Codec;
+use swiftwal_core::{
+    ArchiveOptions, Archived, BackupChoice, BackupKey, BackupOptions, BackupRecord, Error, Repository,
+    RestoreOptions, archive_wal, backup, restore, restore_wal,
+};
+use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, Checkpoint, WalName};
+
+use crate::{Entry, Subject, SyntheticCluster, SyntheticSource, Tree};
+
+/// A repository under test, and the cluster that uses it.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) subject: Subject,
+    pub(super) repository: Repository,
+    pub(super) cluster: SyntheticCluster,
+}
+
+impl Site {
+    pub(super) fn new(subject: Subject) -> Result<Self> {
+        Self::of(subject, SyntheticCluster::new(1))
+    }
+
+    pub(super) fn of(subject: Subject, cluster: SyntheticCluster) -> Result<Self> {
+        let repository = subject.repository()?;
+        Ok(Self { subject, repository, cluster })
+    }
+
+    /// Lets time pass.
+    pub(super) fn wait_hours(&self, hours: i64) {
+        self.subject.clock().advance(SignedDuration::from_hours(hours));
+    }
+
+    /// A WAL file as the server would hand it to its archive_command.
+    pub(super) fn wal_file(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+        let directory = self.subject.path("pg_wal");
+        fs::create_dir_all(&directory)?;
+        let path = directory.join(name);
+        fs::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    /// Archives `bytes` under `name`.
+    pub(super) async fn archive_as(&self, name: impl ToString, bytes: &[u8]) -> Result<Archived> {
+        self.archive_with(name, bytes, &ArchiveOptions::default()).await
+    }
+
+    pub(super) async fn archive_with(
+        &self,
+        name: impl ToString,
+        bytes: &[u8],
+        options: &ArchiveOptions,
+    ) -> Result<Archived> {
+        Ok(archive_wal(&self.repository, &self.wal_file(&name.to_string(), bytes)?, options).await?)
+    }
+
+    /// Archives segments of the cluster.
+    pub(super) async fn archive(&self, numbers: RangeInclusive<u64>) -> Result<()> {
+        self.archive_of(&self.cluster, numbers).await
+    }
+
+    pub(super) async fn archive_of(
+        &self,
+        cluster: &SyntheticCluster,
+        numbers: RangeInclusive<u64>,
+    ) -> Result<()> {
+        for number in numbers {
+            self.archive_as(cluster.wal_name(number), &cluster.segment(number)).await?;
+        }
+        Ok(())
+    }
+
+    /// The bytes that restore-wal gives for `name`.
+    pub(super) async fn restored_wal(&self, name: WalName) -> Result<Vec<u8>, Error> {
+        let path = self.subject.path("RECOVERYXLOG");
+        restore_wal(&self.repository, name, &path).await?;
+        let bytes = fs::read(&path).and_then(|bytes| fs::remove_file(&path).map(|()| bytes));
+        bytes.map_err(|source| Error::Local { action: "take", path, source })
+    }
+
+    /// Takes a backup that needs the segments `start` to `stop`, which are archived first. An hour passes.
+    pub(super) async fn back_up(&self, start: u64, stop: u64) -> Result<BackupRecord> {
+        self.back_up_of(&self.cluster, start, stop).await
+    }
+
+    pub(super) async fn back_up_of(
+        &self,
+        cluster: &SyntheticCluster,
+        start: u64,
+        stop: u64,
+    ) -> Result<BackupRecord> {
+        self.archive_of(cluster, start..=stop).await?;
+        let record = self.take(&cluster.backup(start, stop)).await?;
+        self.wait_hours(1);
+        Ok(record)
+    }
+
+    /// Takes a backup without WAL.
+    pub(super) async fn take(&self, source: &dyn BaseBackupSource) -> Result<BackupRecord, Error> {
+        take(&self.repository, source, &options()).await
+    }
+
+    /// Takes a backup with the WAL it needs inside.
+    pub(super) async fn take_with_wal(&self, source: &dyn BaseBackupSource) -> Result<BackupRecord, Error> {
+        take(&self.repository, source, &BackupOptions { include_wal: true, ..options() }).await
+    }
+
+    /// The keys of the backups that are listed, oldest first.
+    pub(super) async fn listed(&self) -> Result<Vec<BackupKey>> {
+        Ok(self.repository.inventory().await?.backups.iter().map(|backup| backup.key).collect())
+    }
+
+    /// The names of the WAL files that are listed, in order.
+    pub(super) async fn listed_wal(&self) -> Result<Vec<String>> {
+        Ok(self.repository.inventory().await?.wal.iter().map(|wal| wal.name.to_string()).collect())
+    }
+
+    /// Restores a backup into a directory that wasn't there.
+    pub(super) async fn restore(&self, choice: BackupChoice) -> Result<PathBuf, Error> {
+        let directory = self.subject.new_path("pgdata");
+        self.restore_into(choice, &directory, &restore_options()).await?;
+        Ok(directory)
+    }
+
+    pub(super) async fn restore_into(
+        &self,
+        choice: BackupChoice,
+        directory: &Path,
+        options: &RestoreOptions,
+    ) -> Result<(), Error> {
+        restore(&self.repository, choice, directory, options, &|_| {}).await.map(drop)
+    }
+
+    /// Restores a backup and compares it with what `source` gave.
+    pub(super) async fn assert_restorable(
+        &self,
+        record: &BackupRecord,
+        source: &SyntheticSource,
+    ) -> Result<()> {
+        let directory = self.restore(BackupChoice::Key(record.key)).await?;
+        assert_restored(&directory, &source.data_directory(&request(record.includes_wal)))?;
+        Ok(fs::remove_dir_all(directory)?)
+    }
+}
+
+/// What the backups of the scenarios are asked for, unless one says otherwise.
+pub(super) fn options() -> BackupOptions {
+    BackupOptions {
+        label: "conformance".to_owned(),
+        checkpoint: Checkpoint::Fast,
+        include_wal: false,
+        codec: Codec::default(),
+        archive_timeout: Duration::from_secs(60),
+    }
+}
+
+/// How backups are restored, unless a scenario says otherwise: to the end of the WAL.
+pub(super) fn restore_options() -> RestoreOptions {
+    RestoreOptions { restore_command: "swiftwal restore-wal %f %p".to_owned(), ..RestoreOptions::default() }
+}
+
+/// Compares a restored data directory with the original: nothing but the recovery settings may have come to it.
+pub(super) fn assert_restored(directory: &Path, original: &Tree) -> Result<()> {
+    let (mut original, mut found) = (original.clone(), Tree::read(directory)?);
+    for settings in ["recovery.signal", "standby.signal", "recovery.conf"] {
+        found.remove(settings);
+    }
+    let auto_conf = "postgresql.auto.conf";
+    match (original.remove(auto_conf), found.remove(auto_conf)) {
+        (Some(Entry::File { bytes: before, .. }), Some(Entry::File { bytes: after, .. })) => {
+            assert!(after.starts_with(&before), "{auto_conf} lost what it held");
+        }
+        (before, after) => assert_eq!(before, after, "{auto_conf}"),
+    }
+    let differences = original.differences(&found);
+    assert!(differences.is_empty(), "what was restored differs: {differences:#?}");
+    Ok(())
+}
+
+pub(super) async fn take(
+    repository: &Repository,
+    source: &dyn BaseBackupSource,
+    options: &BackupOptions,
+) -> Result<BackupRecord, Error> {
+    backup(repository, source, options, &|_| {}).await
+}
+
+/// What a backup made with [`options`] asks of its source.
+pub(super) fn request(include_wal: bool) -> BaseBackupRequest {
+    let BackupOptions { label, checkpoint, .. } = options();
+    BaseBackupRequest { label, checkpoint, include_wal }
+}
+
+/// The files in a directory, by name.
+pub(super) fn file_names(directory: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The error of what should have failed; an `Ok` is none.
+pub(super) fn refused<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Error {
+    match outcome {
+        Err(error) => error,
+        Ok(done) => panic!("it should have been refused, and came to {done:?}"),
+    }
+}

@@ -1,0 +1,114 @@
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::{ObjectStoreExt, path::Path};
+use swiftwal_core::{OpenError, Repository, Storage};
+use tempfile::TempDir;
+use url::Url;
+
+use crate::{
+    Faults, Harness, ManualClock,
+    faulty::{Dates, faulty},
+};
+
+/// What one scenario works on: a repository of its own, which doesn't exist yet, a clock, and a directory on this machine.
+#[derive(Debug)]
+pub struct Subject {
+    harness: Harness,
+    location: Url,
+    clock: ManualClock,
+    dates: Dates,
+    scratch: TempDir,
+    new_paths: AtomicU32,
+}
+
+impl Subject {
+    pub(crate) fn new(harness: &Harness) -> Result<Self> {
+        let clock = ManualClock::new();
+        Ok(Self {
+            location: harness.fresh(),
+            harness: harness.clone(),
+            dates: Dates::new(clock.clone()),
+            clock,
+            scratch: tempfile::tempdir().context("can't make a directory to work in")?,
+            new_paths: AtomicU32::new(0),
+        })
+    }
+
+    pub(crate) fn harness(&self) -> &Harness {
+        &self.harness
+    }
+
+    pub(crate) fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// A path on this machine where nothing is yet.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// A path on this machine where nothing ever was.
+    pub(crate) fn new_path(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}-{}", self.new_paths.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// The storage beneath, as another program sees it.
+    pub(crate) fn storage(&self) -> Result<Storage> {
+        Ok(self.harness.open(&self.location, true)?)
+    }
+
+    /// The repository as a command that stores something opens it.
+    pub(crate) fn repository(&self) -> Result<Repository> {
+        self.repository_with(&Faults::none())
+    }
+
+    /// The same, with a storage that will go wrong.
+    pub(crate) fn repository_with(&self, faults: &Faults) -> Result<Repository> {
+        Ok(self.of_storage(self.storage()?, faults))
+    }
+
+    /// The repository as a command that only reads opens it.
+    pub(crate) fn existing_repository(&self) -> Result<Repository, OpenError> {
+        Ok(self.of_storage(self.harness.open(&self.location, false)?, &Faults::none()))
+    }
+
+    fn of_storage(&self, storage: Storage, faults: &Faults) -> Repository {
+        let storage = faulty(storage, faults, &self.dates);
+        Repository::new(storage, self.location.as_str(), Arc::new(self.clock.clone()))
+    }
+
+    /// The names of all objects, those that listings hide included.
+    pub(crate) async fn objects(&self) -> Result<BTreeSet<String>> {
+        let listed = self.storage()?.store().list(None);
+        Ok(listed.map_ok(|object| object.location.to_string()).try_collect().await?)
+    }
+
+    /// An object's bytes.
+    pub(crate) async fn get(&self, object: &str) -> Result<Bytes> {
+        let found =
+            self.storage()?.store().get(&Path::from(object)).await.with_context(|| object.to_owned())?;
+        Ok(found.bytes().await?)
+    }
+
+    /// Puts an object behind the repository's back.
+    pub(crate) async fn put(&self, object: &str, bytes: impl Into<Bytes> + Send) -> Result<()> {
+        let bytes: Bytes = bytes.into();
+        self.storage()?.store().put(&Path::from(object), bytes.into()).await?;
+        Ok(())
+    }
+
+    /// Deletes an object behind the repository's back.
+    pub(crate) async fn delete(&self, object: &str) -> Result<()> {
+        Ok(self.storage()?.store().delete(&Path::from(object)).await?)
+    }
+}

@@ -1,0 +1,161 @@
+//! Every scenario by its name, and how they are run.
+
+use std::{fmt, time::Duration};
+
+use anyhow::{Result, anyhow, bail};
+use futures::future::BoxFuture;
+
+use crate::{Harness, Subject, scenarios::*};
+
+/// How long a scenario may take, on the slowest backend and machine: nothing may hang.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// A fact about a backend with the flows upon it, and how to find out whether it is one.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// The fact, as `concept::sentence`.
+    pub name: &'static str,
+    run: fn(Subject) -> BoxFuture<'static, Result<()>>,
+}
+
+impl fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scenario").field(&self.name).finish()
+    }
+}
+
+/// Runs one scenario on a repository of its own, from a thread that runs nothing else.
+///
+/// # Errors
+/// What stood in the way. A fact that isn't one panics, and so says where.
+pub fn run(harness: &Harness, scenario: &str) -> Result<()> {
+    let found = scenarios().into_iter().find(|known| known.name == scenario);
+    let scenario = found.ok_or_else(|| anyhow!("there is no scenario {scenario}"))?;
+    let subject = Subject::new(harness)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        match tokio::time::timeout(LIMIT, (scenario.run)(subject)).await {
+            Ok(outcome) => outcome,
+            Err(_) => bail!("{} took more than {LIMIT:?}", scenario.name),
+        }
+    })
+}
+
+/// Takes the one list of scenarios. `$d` is a dollar sign, which a macro can't write otherwise.
+macro_rules! suite {
+    ($d:tt $($concept:ident { $($scenario:ident,)* })*) => {
+        /// Every scenario there is.
+        #[must_use]
+        pub fn scenarios() -> Vec<Scenario> {
+            vec![$($(Scenario {
+                name: concat!(stringify!($concept), "::", stringify!($scenario)),
+                run: |subject| Box::pin($concept::$scenario(subject)),
+            },)*)*]
+        }
+
+        /// Runs the whole suite: each scenario becomes a test of its own, `concept::sentence`.
+        ///
+        /// It takes an expression that makes a [`Harness`], and is called in a test file of its own. An example is on
+        /// the first page of this crate's documentation.
+        #[macro_export]
+        macro_rules! conformance_suite {
+            ($d harness:expr) => {
+                fn conformance_harness() -> $d crate::Harness {
+                    $d harness
+                }
+
+                $(mod $concept {
+                    $(#[test]
+                    fn $scenario() -> $d crate::Outcome {
+                        let name = concat!(stringify!($concept), "::", stringify!($scenario));
+                        $d crate::run(&super::conformance_harness(), name)
+                    })*
+                })*
+            };
+        }
+    };
+}
+
+suite! { $
+    store_contract {
+        objects_are_put_got_listed_and_deleted,
+        ranges_and_conditions_of_a_get_are_kept,
+        a_put_can_refuse_to_overwrite,
+        attributes_are_kept_or_refused,
+        directories_are_listed_as_such,
+        a_listing_stops_at_a_delimiter,
+        a_listing_begins_behind_its_offset,
+        objects_are_copied_and_renamed,
+        a_copy_can_refuse_to_overwrite,
+        an_upload_in_parts_is_read_back_as_a_stream,
+        parts_may_arrive_in_any_order,
+        what_was_opened_again_is_the_same_storage,
+        names_that_begin_with_dots_are_kept_as_they_are,
+        of_writers_at_the_same_time_one_wins_whole,
+        an_upload_has_no_name_before_it_is_complete,
+        an_upload_that_was_given_up_leaves_nothing,
+        what_a_killed_upload_leaves_can_be_swept,
+        deleting_what_is_absent_changes_nothing,
+    }
+
+    repository {
+        the_first_archived_segment_says_whose_it_is,
+        the_first_backup_says_whose_it_is,
+        a_reading_command_makes_nothing,
+        what_a_newer_version_wrote_is_let_alone,
+        a_damaged_cluster_json_stops_what_would_write,
+        keys_are_read_in_lower_case_and_without_the_z,
+    }
+
+    archive {
+        a_segment_is_stored_under_its_name_and_comes_back,
+        a_segment_of_16_mib_comes_back,
+        the_identical_file_again_is_fine,
+        identical_content_is_known_under_another_compression,
+        another_content_is_refused_and_the_stored_one_unchanged,
+        force_replaces_the_content_whatever_its_compression,
+        the_small_files_of_wal_go_through,
+        the_first_segment_of_a_timeline_may_carry_the_old_one,
+        what_is_not_the_segment_of_its_name_is_refused,
+        a_name_that_is_no_wal_files_is_refused,
+        a_missing_file_stores_nothing,
+        the_same_segment_from_many_at_once_is_fine,
+        a_failure_at_any_call_is_mended_by_trying_again,
+    }
+
+    restore_wal {
+        every_compression_gives_the_bytes_back,
+        nothing_stays_beside_the_file,
+        the_path_may_be_a_directory,
+        what_is_not_there_is_absent_and_nothing_is_written,
+        where_no_repository_is_nothing_is_proven_absent,
+        a_failing_storage_never_makes_wal_look_absent,
+        damaged_wal_is_refused_and_nothing_written,
+        a_compression_that_cluster_json_forgot_is_found,
+    }
+
+    backup {
+        the_record_tells_what_was_backed_up,
+        the_marker_comes_first_and_the_commit_record_last,
+        a_backup_is_not_listed_while_it_is_made,
+        a_dropped_backup_is_abandoned_without_a_trace,
+        a_failed_source_leaves_nothing,
+        without_its_wal_a_backup_is_given_up_naming_the_segment,
+        a_server_that_waits_for_its_archiver_is_not_waited_for,
+        wal_that_is_archived_meanwhile_lets_the_backup_through,
+        with_its_wal_inside_a_backup_waits_for_nothing,
+        backups_in_the_same_minute_get_keys_of_their_own,
+        backups_at_the_same_time_get_keys_of_their_own,
+        another_cluster_is_refused_and_nothing_of_it_stays,
+        the_label_is_shown_and_kept,
+        each_tablespace_has_an_archive_of_its_own,
+    }
+
+    list {
+        twelve_thousand_wal_files_are_listed_each_once_and_in_order,
+        an_empty_place_lists_nothing,
+        wal_files_are_listed_as_their_names_order_with_size_and_compression,
+        a_backup_is_listed_with_its_objects_and_sizes,
+        foreign_objects_and_hidden_ones_are_not_listed,
+    }
+}
