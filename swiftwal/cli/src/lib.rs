@@ -1,1 +1,78 @@
 //! PostgreSQL base backups, WAL archiving and point-in-time recovery to object storage.
+//!
+//! The whole program `swiftwal` is [`run`]; what differs from one build to another is the kinds of storage in
+//! the registry that it is given. A program with a backend of its own is
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     swiftwal::run(swiftwal_backends::registry()) // .with(MyBackend)
+//! }
+//! ```
+//!
+//! What its exit codes mean is told at [`Exit`].
+
+mod args;
+mod command;
+mod config;
+mod exit;
+mod failure;
+mod log;
+mod output;
+mod panic;
+mod progress;
+mod session;
+mod signal;
+mod standby;
+
+use std::{env, ffi::OsString, process::ExitCode};
+
+use clap::Parser;
+use rustix::{fs::Mode, process::umask};
+use swiftwal_core::Registry;
+
+use self::{args::Cli, config::Config, exit::Caller, failure::Failure, output::Output, session::Session};
+
+pub use self::exit::Exit;
+
+/// Runs the program with this process's arguments, environment and streams, and says how it is to exit.
+///
+/// It takes the process for its own: it sets the umask to 077, since a repository holds a whole database, and a
+/// panic anywhere aborts the process, since PostgreSQL would take the usual code 101 for "not in the archive".
+#[must_use]
+pub fn run(registry: Registry) -> ExitCode {
+    umask(Mode::RWXG | Mode::RWXO);
+    panic::abort_on_panic();
+    let arguments: Vec<OsString> = env::args_os().collect();
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => run_command(cli, &registry),
+        Err(error) => refuse(&error, Caller::by_arguments(&arguments)),
+    }
+    .into()
+}
+
+fn run_command(cli: Cli, registry: &Registry) -> Exit {
+    let caller = cli.command.caller();
+    log::to_stderr(cli.global.verbose);
+    let output = Output { json: cli.global.json, verbose: cli.global.verbose > 0 };
+    let outcome = Config::resolve(cli.flags(), config::environment())
+        .map_err(Failure::from)
+        .and_then(|config| cli.command.run(&Session { registry, config, output, caller }));
+    match outcome {
+        Ok(()) => Exit::Success,
+        Err(failure) => {
+            failure.report();
+            Exit::of(&failure, caller)
+        }
+    }
+}
+
+/// Prints the help that was asked for, or what is wrong with the arguments.
+fn refuse(error: &clap::Error, caller: Caller) -> Exit {
+    // Where the message can't be printed there is nowhere to say so, and the exit code tells.
+    let printed = error.print();
+    match (error.use_stderr(), printed) {
+        (true, _) => Exit::of(&Failure::Usage, caller),
+        (false, Ok(())) => Exit::Success,
+        (false, Err(error)) => Exit::of(&error.into(), caller),
+    }
+}

@@ -1,2 +1,5 @@
-//! Program entry.
-fn main() {}
+//! The program `swiftwal` with the built-in backends.
+
+fn main() -> std::process::ExitCode {
+    swiftwal::run(swiftwal_backends::registry())
+}

@@ -1,0 +1,60 @@
+//! The subcommands, one file each.
+
+pub(crate) mod archive_cleanup;
+pub(crate) mod archive_wal;
+pub(crate) mod backup;
+pub(crate) mod label;
+pub(crate) mod list_backups;
+pub(crate) mod list_wal;
+pub(crate) mod prune;
+pub(crate) mod restore;
+pub(crate) mod restore_wal;
+
+use std::{io, time::Duration};
+
+use tokio::runtime::{self, Runtime};
+
+use crate::{args::Command, exit::Caller, failure::Failure, session::Session};
+
+/// How long the process waits at its end for what still runs on blocking threads.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
+impl Command {
+    /// Who acts on the exit code.
+    pub(crate) fn caller(&self) -> Caller {
+        match self {
+            Self::ArchiveWal(_) => Caller::ArchiveCommand,
+            Self::RestoreWal(_) => Caller::RestoreCommand,
+            _ => Caller::Anyone,
+        }
+    }
+
+    /// Does it.
+    pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let runtime = self.runtime().map_err(Failure::Runtime)?;
+        let outcome = runtime.block_on(async {
+            match self {
+                Self::Backup(args) => backup::run(args, session).await,
+                Self::Restore(args) => restore::run(args, session).await,
+                Self::ListBackups(_) => list_backups::run(session).await,
+                Self::ListWal(_) => list_wal::run(session).await,
+                Self::Label(args) => label::run(args, session).await,
+                Self::ArchiveWal(args) => archive_wal::run(args, session).await,
+                Self::RestoreWal(args) => restore_wal::run(args, session).await,
+                Self::Prune(args) => prune::run(args, session).await,
+                Self::ArchiveCleanup(args) => archive_cleanup::run(args, session).await,
+            }
+        });
+        runtime.shutdown_timeout(LAST_WRITES);
+        outcome
+    }
+
+    /// Every core for what moves a whole cluster; one thread for the rest, which PostgreSQL starts for every WAL file.
+    fn runtime(&self) -> io::Result<Runtime> {
+        let mut builder = match self {
+            Self::Backup(_) | Self::Restore(_) => runtime::Builder::new_multi_thread(),
+            _ => runtime::Builder::new_current_thread(),
+        };
+        builder.enable_all().build()
+    }
+}

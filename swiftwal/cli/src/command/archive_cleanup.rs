@@ -1,0 +1,45 @@
+use swiftwal_core::{archive_cleanup, plan_archive_cleanup};
+use swiftwal_postgres::WalName;
+
+use crate::{
+    failure::Failure,
+    output::{Planned, Range},
+    session::Session,
+    signal::interruptible,
+};
+
+/// Remove the WAL before FILE: PostgreSQL's archive_cleanup_command.
+///
+/// The rules are pg_archivecleanup's: segments and .partial files go, of whatever timeline; histories stay.
+/// Other than there, WAL that a stored backup needs stays.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example, in a standby's postgresql.conf:\n  \
+                        archive_cleanup_command = 'swiftwal -C pgprod archive-cleanup %r'")]
+pub(crate) struct Args {
+    /// Print what would be removed, and remove nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Remove WAL that stored backups need too
+    #[arg(long)]
+    ignore_backups: bool,
+    /// The oldest WAL file to keep; the name of a .partial or .backup file will do
+    #[arg(value_name = "FILE")]
+    oldest_kept: WalName,
+}
+
+pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
+    let repository = session.open()?;
+    let plan = plan_archive_cleanup(&repository, args.oldest_kept, args.ignore_backups).await?;
+    if session.output.json {
+        session.output.json(&Planned { dry_run: args.dry_run, plan: &plan })?;
+    } else {
+        session.output.text(|out| {
+            writeln!(out, "{}", Range::of("Removing", "WAL files", plan.remove.iter().map(|wal| wal.name)))?;
+            writeln!(out, "Keeping {} WAL files that backups need", plan.kept_for_backups)
+        })?;
+    }
+    if args.dry_run {
+        return Ok(());
+    }
+    interruptible(session.caller, async { Ok(archive_cleanup(&repository, &plan).await?) }).await
+}

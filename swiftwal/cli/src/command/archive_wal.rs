@@ -1,0 +1,46 @@
+use std::path::PathBuf;
+
+use serde_json::json;
+use swiftwal_core::{ArchiveOptions, Archived};
+
+use crate::{failure::Failure, session::Session, signal::interruptible};
+
+/// Store a WAL file: PostgreSQL's archive_command.
+///
+/// Exit code 0: this content is stored durably under this name, now or before. Otherwise nothing was
+/// overwritten, and PostgreSQL will try again.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example, in postgresql.conf:\n  archive_command = 'swiftwal -C pgprod archive-wal %p'"
+)]
+pub(crate) struct Args {
+    /// Replace what is stored under the name with another content
+    #[arg(short, long)]
+    force: bool,
+    /// The WAL file: a segment, or a .history, .partial or .backup file
+    path: PathBuf,
+}
+
+pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
+    let repository = session.open_to_store()?;
+    let options = ArchiveOptions { codec: session.config.codec, force: args.force };
+    let archive = async { Ok(swiftwal_core::archive_wal(&repository, &args.path, &options).await?) };
+    let archived = interruptible(session.caller, archive).await?;
+    tracing::info!("{}: {}", args.path.display(), told(archived));
+    if session.output.json {
+        let stored_bytes = match archived {
+            Archived::Stored { stored_bytes } => Some(stored_bytes),
+            Archived::AlreadyThere => None,
+        };
+        // The file is stored: PostgreSQL must not be told otherwise because nobody reads this.
+        drop(session.output.json(&json!({ "path": args.path, "stored_bytes": stored_bytes })));
+    }
+    Ok(())
+}
+
+fn told(archived: Archived) -> String {
+    match archived {
+        Archived::Stored { stored_bytes } => format!("stored in {}", crate::output::Size(stored_bytes)),
+        Archived::AlreadyThere => "was stored before, the same".to_owned(),
+    }
+}

@@ -1,0 +1,92 @@
+mod reporter;
+
+use swiftwal_core::BackupOptions;
+use swiftwal_postgres::{Checkpoint, ConnectOptions, PgBasebackup};
+
+use self::reporter::Reporter;
+use crate::{
+    failure::{Failure, chain},
+    log,
+    session::Session,
+    signal::interruptible,
+};
+
+/// What the label says unless another is asked for.
+const LABEL: &str = "swiftwal base backup";
+
+/// Take a base backup of a running server.
+///
+/// The backup is listed only when it can be restored: with --xlog the WAL that makes it consistent is inside;
+/// without it, that WAL has been seen in the repository, where archive_command puts it.
+///
+/// The server is found as psql finds it: by PGHOST, PGPORT, PGUSER and the like, and a password in ~/.pgpass.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  swiftwal -C pgprod -v backup -c fast -H db1")]
+pub(crate) struct Args {
+    /// Put the WAL that makes the backup consistent into it
+    #[arg(short, long)]
+    xlog: bool,
+    /// How the server begins: at once (fast), or sparing it (spread) [default: spread]
+    #[arg(short, long, value_name = "fast|spread")]
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// Show how far it has come
+    #[arg(short = 'P', long)]
+    progress: bool,
+    /// What the backup label says
+    #[arg(short, long)]
+    label: Option<String>,
+    /// The role to connect as; it needs the attribute REPLICATION
+    #[arg(short = 'U', long, value_name = "NAME")]
+    username: Option<String>,
+    /// The server's name, address, or directory of its socket
+    #[arg(short = 'H', long)]
+    host: Option<String>,
+    /// The server's port
+    #[arg(short, long)]
+    port: Option<u16>,
+    /// How long to wait for WAL to be archived [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) archive_timeout: Option<u64>,
+    /// Read the configuration from FILE: TOML, or lines KEY=VALUE
+    // The global option without its short form, which is --checkpoint's here.
+    #[arg(long, value_name = "FILE", help_heading = "Global options")]
+    config: Option<std::path::PathBuf>,
+}
+
+impl Args {
+    /// Which server the flags name.
+    pub(crate) fn connect(&self) -> ConnectOptions {
+        ConnectOptions { host: self.host.clone(), port: self.port, user: self.username.clone() }
+    }
+}
+
+pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
+    let repository = session.open_to_store()?;
+    let source = PgBasebackup::new(session.config.connect.clone(), None);
+    let options = BackupOptions {
+        label: args.label.unwrap_or_else(|| LABEL.to_owned()),
+        checkpoint: args.checkpoint.unwrap_or_default(),
+        include_wal: args.xlog,
+        codec: session.config.codec,
+        archive_timeout: session.config.archive_timeout,
+    };
+    let (reporter, unheard) = Reporter::new(session.output, repository.location(), args.progress);
+    let observe = |event: swiftwal_core::BackupEvent<'_>| reporter.report(event);
+    let backup = async {
+        tokio::select! {
+            Ok(failure) = unheard => Err(failure),
+            done = swiftwal_core::backup(&repository, &source, &options, &observe) => Ok(done?),
+        }
+    };
+    let outcome = interruptible(session.caller, backup).await;
+    if let (Err(Failure::Stopped(_) | Failure::ClosedStdout | Failure::Output(_)), Some(key)) =
+        (&outcome, reporter.key())
+    {
+        // It was dropped where it stood.
+        if let Err(error) = swiftwal_core::abandon(&repository, key).await {
+            log::say(format_args!("what was stored of {key} is left for prune to remove: {}", chain(&error)));
+        }
+    }
+    let record = outcome?;
+    if session.output.json { session.output.json(&record) } else { Ok(()) }
+}

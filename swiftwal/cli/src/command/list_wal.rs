@@ -1,0 +1,26 @@
+use crate::{
+    failure::Failure,
+    output::{Size, Table},
+    session::Session,
+};
+
+/// List the WAL files.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  swiftwal -C pgprod list-wal | tail -1")]
+pub(crate) struct Args {}
+
+pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
+    let wal = session.open()?.inventory().await?.wal;
+    if session.output.json {
+        return session.output.json(&wal);
+    }
+    session.output.text(|out| {
+        if !session.output.verbose {
+            return wal.iter().try_for_each(|wal| writeln!(out, "{}", wal.name));
+        }
+        let rows =
+            wal.iter().map(|wal| [Size(wal.bytes).to_string(), wal.object_name().to_string()]).collect();
+        Table::new(["Size", "Swift Object Name"], rows).write(out)?;
+        writeln!(out, "\nTotal Size: {}", Size(wal.iter().map(|wal| wal.bytes).sum()))
+    })
+}

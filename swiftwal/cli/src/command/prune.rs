@@ -1,0 +1,71 @@
+use std::{
+    io::{self, Write},
+    num::NonZeroU32,
+};
+
+use swiftwal_core::{BackupKey, PrunePlan, PrunePolicy, StoredWal, plan_prune};
+
+use crate::{
+    failure::Failure,
+    log,
+    output::{Planned, Range},
+    session::Session,
+    signal::interruptible,
+};
+
+/// Remove old base backups and the WAL that nothing needs any more.
+///
+/// Stays: the newest backups, every WAL file that point-in-time recovery from one of them can need, the newest
+/// segments overall, and the histories of timelines.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  swiftwal -C pgprod prune --keep-backups 7 --dry-run")]
+pub(crate) struct Args {
+    /// How many of the newest base backups stay
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    keep_backups: NonZeroU32,
+    /// How many of the newest WAL segments stay, whether a backup needs them or not [default: 0]
+    #[arg(long, value_name = "N", visible_alias = "keep-wal")]
+    keep_wals: Option<u32>,
+    /// Print what would be removed, and remove nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroU32, String> {
+    let number: u32 = text.parse().map_err(|error| format!("{error}"))?;
+    NonZeroU32::new(number).ok_or_else(|| {
+        "that would remove every backup there is; to give a repository up, delete its directory or container".to_owned()
+    })
+}
+
+pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
+    let repository = session.open()?;
+    let policy = PrunePolicy { keep_backups: args.keep_backups, keep_wals: args.keep_wals.unwrap_or(0) };
+    let plan = plan_prune(&repository, &policy).await?;
+    for notice in &plan.notices {
+        log::say(format_args!("{notice}"));
+    }
+    if session.output.json {
+        session.output.json(&Planned { dry_run: args.dry_run, plan: &plan })?;
+    } else {
+        session.output.text(|out| print(out, &plan))?;
+    }
+    if args.dry_run {
+        return Ok(());
+    }
+    interruptible(session.caller, async { Ok(swiftwal_core::prune(&repository, &plan).await?) }).await
+}
+
+/// What goes and what stays, in the four lines of the original.
+fn print(out: &mut dyn Write, plan: &PrunePlan) -> io::Result<()> {
+    let backups = |what, keys: &[BackupKey]| Range::of(what, "backups", keys.iter().copied());
+    let wal = |what, wal: &[StoredWal]| Range::of(what, "WAL files", wal.iter().map(|wal| wal.name));
+    writeln!(out, "{}", backups("Removing", &plan.remove_backups))?;
+    writeln!(out, "{}\n", backups("Keeping", &plan.keep_backups))?;
+    writeln!(out, "{}", wal("Removing", &plan.remove_wal))?;
+    writeln!(out, "{}", wal("Keeping", &plan.keep_wal))?;
+    if plan.leftovers.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nRemoving {} leftovers of interrupted commands", plan.leftovers.len())
+}

@@ -1,0 +1,132 @@
+mod restore_command;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use swiftwal_core::{
+    BackupChoice, RecoveryTarget, RestoreEvent, RestoreOptions, TargetAction, TargetTimeline,
+    parse_target_time,
+};
+use swiftwal_postgres::Lsn;
+
+use crate::{
+    failure::Failure,
+    log,
+    output::Size,
+    progress::{Done, Progress},
+    session::Session,
+    signal::interruptible,
+};
+
+/// Unpack a base backup and set up the recovery that follows.
+///
+/// The server recovers when it is started; it fetches the WAL with restore-wal from the same repository.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  swiftwal -C pgprod restore latest /var/lib/postgresql/15/main\n  \
+                        swiftwal -C pgprod restore latest ./ --target-time '2013-08-28 19:40:00 UTC' --target-action promote")]
+pub(crate) struct Args {
+    /// Which backup: its key, or the newest (which can reach the target)
+    #[arg(value_name = "KEY|latest")]
+    backup: BackupChoice,
+    /// The data directory: empty, or absent
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Which timeline to follow: latest, current, or its number [default: PostgreSQL's, latest since 12]
+    #[arg(long, value_name = "TIMELINE", help_heading = "Recovery")]
+    target_timeline: Option<TargetTimeline>,
+    /// What the server does at the target: pause, promote or shutdown [default: PostgreSQL's, pause]
+    #[arg(long, value_name = "ACTION", help_heading = "Recovery", requires = "target")]
+    target_action: Option<TargetAction>,
+    /// Set the server up as a standby, which goes on asking for WAL
+    #[arg(long, help_heading = "Recovery")]
+    standby: bool,
+    /// Put the tablespace that was in OLD into NEW; may be given again
+    #[arg(long, value_name = "OLD=NEW", value_parser = mapping)]
+    tablespace_mapping: Vec<(PathBuf, PathBuf)>,
+    /// Show how far it has come
+    #[arg(short = 'P', long)]
+    progress: bool,
+}
+
+/// Where recovery ends, if not at the end of the WAL.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Recovery")]
+#[group(id = "target", multiple = false)]
+struct TargetArgs {
+    /// Recover up to this time; it names its zone, as '2013-08-28 19:40:00+02'
+    #[arg(long, value_name = "TIME", value_parser = parse_target_time)]
+    target_time: Option<jiff::Timestamp>,
+    /// Recover up to this transaction
+    #[arg(long, value_name = "XID")]
+    target_xid: Option<u64>,
+    /// Recover up to this place in the WAL, as 0/5C000020
+    #[arg(long, value_name = "LSN")]
+    target_lsn: Option<Lsn>,
+    /// Recover up to the restore point that pg_create_restore_point() made
+    #[arg(long, value_name = "NAME")]
+    target_name: Option<String>,
+    /// Recover until the backup is consistent, and no further
+    #[arg(long)]
+    target_immediate: bool,
+}
+
+impl TargetArgs {
+    fn chosen(self) -> Option<RecoveryTarget> {
+        let immediate = self.target_immediate.then_some(RecoveryTarget::Immediate);
+        self.target_time
+            .map(RecoveryTarget::Time)
+            .or(self.target_xid.map(RecoveryTarget::Xid))
+            .or(self.target_lsn.map(RecoveryTarget::Lsn))
+            .or(self.target_name.map(RecoveryTarget::Name))
+            .or(immediate)
+    }
+}
+
+fn mapping(text: &str) -> Result<(PathBuf, PathBuf), &'static str> {
+    let (old, new) = text.split_once('=').ok_or("it has no '='")?;
+    let (old, new) = (Path::new(old), Path::new(new));
+    if old.is_absolute() && new.is_absolute() {
+        Ok((old.to_owned(), new.to_owned()))
+    } else {
+        Err("both directories must be whole paths, beginning with '/'")
+    }
+}
+
+pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
+    let repository = session.open()?;
+    let options = RestoreOptions {
+        target: args.target.chosen(),
+        target_timeline: args.target_timeline,
+        target_action: args.target_action,
+        tablespace_mapping: args.tablespace_mapping,
+        standby: args.standby,
+        restore_command: restore_command::for_session(&session.config).map_err(Failure::Runtime)?,
+    };
+    let progress = Progress::new(args.progress);
+    let observe = |event: RestoreEvent<'_>| match event {
+        RestoreEvent::Chosen(chosen) => progress.suspend(|| tracing::info!("restoring {}", chosen.key)),
+        RestoreEvent::Notice(notice) => progress.suspend(|| log::say(format_args!("{notice}"))),
+        RestoreEvent::Progress { tar_bytes, total_tar_bytes } => {
+            progress.show(Done { bytes: tar_bytes, of: total_tar_bytes, stored: None });
+        }
+        _ => {}
+    };
+    let restore = async {
+        Ok(swiftwal_core::restore(&repository, args.backup, &args.directory, &options, &observe).await?)
+    };
+    let stats = interruptible(session.caller, restore).await?;
+    drop(progress);
+    if let Some(notice) = restore_command::unwritten(&session.config) {
+        log::say(format_args!("{notice}"));
+    }
+    if session.output.json {
+        let document = json!({ "key": stats.key, "files": stats.files, "bytes": stats.bytes });
+        return session.output.json(&document);
+    }
+    session.output.text(|out| {
+        let (directory, size) = (args.directory.display(), Size(stats.bytes));
+        writeln!(out, "Restored {} into {directory}: {} files, {size}", stats.key, stats.files)
+    })
+}

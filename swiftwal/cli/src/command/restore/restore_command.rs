@@ -1,0 +1,71 @@
+//! The restore_command that a restored server is given.
+
+use std::{env, io, path::Path};
+
+use crate::config::Config;
+
+/// The command that fetches WAL from the same repository with the same configuration file. No secret is in it.
+pub(super) fn for_session(config: &Config) -> io::Result<String> {
+    let program = env::current_exe()?;
+    command(&program, config.repository.url().as_str(), config.file.as_deref())
+}
+
+fn command(program: &Path, repository: &str, config: Option<&Path>) -> io::Result<String> {
+    let mut words = vec![text(program)?, "--repository", repository];
+    if let Some(config) = config {
+        words.extend(["--config", text(config)?]);
+    }
+    let words: Vec<_> = words.into_iter().map(quoted).collect();
+    // PostgreSQL replaces %f and %p before the shell sees the command, and %% by %.
+    Ok(format!("{} restore-wal %f \"%p\"", words.join(" ").replace('%', "%%")))
+}
+
+fn text(path: &Path) -> io::Result<&str> {
+    path.to_str().ok_or_else(|| {
+        let reason = format!("{} can't be written into restore_command: it isn't UTF-8", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, reason)
+    })
+}
+
+/// `word` as a POSIX shell reads it back.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:@%+=,".contains(&byte);
+    if word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// What the administrator has to know about settings that the command doesn't carry.
+pub(super) fn unwritten(config: &Config) -> Option<String> {
+    let needs_none = config.repository.url().scheme() == "file";
+    if needs_none || config.unwritten_settings.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "{} came from the environment and aren't written into restore_command; the server needs them in its \
+         environment, or restore again with them in a file given by --config",
+        config.unwritten_settings.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_names_program_repository_and_configuration() {
+        let command =
+            command(Path::new("/usr/bin/swiftwal"), "swift://pgprod", Some(Path::new("/etc/swiftwal.toml")));
+        assert_eq!(
+            command.unwrap(),
+            "/usr/bin/swiftwal --repository swift://pgprod --config /etc/swiftwal.toml restore-wal %f \"%p\""
+        );
+    }
+
+    #[test]
+    fn what_the_shell_or_postgresql_would_read_otherwise_is_quoted() {
+        let command = command(Path::new("/opt/it's mine/swiftwal"), "file:///a%20b", None);
+        assert_eq!(
+            command.unwrap(),
+            r#"'/opt/it'\''s mine/swiftwal' --repository file:///a%%20b restore-wal %f "%p""#
+        );
+    }
+}

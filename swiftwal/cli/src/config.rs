@@ -1,0 +1,232 @@
+//! The configuration: flags before environment before configuration file before defaults.
+//!
+//! Two steps: each source is read raw, as text by key ([`Layer`]); then the merged texts are resolved into a
+//! [`Config`], which is all that the rest of the program sees. Nothing else reads the environment.
+
+mod environment;
+mod error;
+mod file;
+mod layer;
+mod location;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use figment::Figment;
+use serde::Deserialize;
+use swiftwal_compression::Codec;
+use swiftwal_postgres::ConnectOptions;
+
+use self::{environment::Environment, layer::Layer};
+
+pub(crate) use self::{environment::environment, error::ConfigError, location::Location};
+
+/// How long a backup waits for the last WAL that it needs to be archived.
+const DEFAULT_ARCHIVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the flags say about the configuration; `None` where there was no flag.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) repository: Option<String>,
+    pub(crate) container: Option<String>,
+    pub(crate) compression: Option<String>,
+    pub(crate) archive_timeout: Option<u64>,
+    pub(crate) connect: ConnectOptions,
+}
+
+/// The resolved configuration. It isn't `Debug`, since settings may be secrets.
+pub(crate) struct Config {
+    /// Where the repository is.
+    pub(crate) repository: Location,
+    /// The settings of its backend, by the names that the backend documents.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// Which of them stand in no file, so that nobody but this process has them.
+    pub(crate) unwritten_settings: Vec<String>,
+    /// How new objects are compressed.
+    pub(crate) codec: Codec,
+    /// How long a backup waits for WAL.
+    pub(crate) archive_timeout: Duration,
+    /// The server to back up.
+    pub(crate) connect: ConnectOptions,
+    /// The whole path of the configuration file, if there is one.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// The merged sources: texts by key.
+#[derive(Deserialize)]
+struct Raw {
+    repository: Option<String>,
+    compression: Option<String>,
+    archive_timeout: Option<String>,
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
+}
+
+impl Config {
+    pub(crate) fn resolve(flags: Flags, environment: Environment) -> Result<Self, ConfigError> {
+        let environment = environment::read(environment)?;
+        let path = flags.config.as_ref().or(environment.config.as_ref());
+        let file = path.map(|path| file::read(path)).transpose()?;
+        let connect = connect(&flags.connect, &environment, file.as_ref())?;
+        let unwritten_settings = environment.layer.setting_names();
+        let path = file.as_ref().map(|file| file.path.clone());
+        let merged = Figment::new()
+            .merge(file.map(|file| file.layer).unwrap_or_default())
+            .merge(environment.layer)
+            .merge(flags.layer()?);
+        let raw: Raw = merged.extract().map_err(|error| ConfigError::Merge(Box::new(error)))?;
+        // The source that a key's text came from.
+        let from = |key| merged.find_metadata(key).map_or_else(String::new, |source| source.name.to_string());
+        Ok(Self {
+            repository: raw.repository.ok_or(ConfigError::NoRepository)?.parse()?,
+            settings: raw.settings,
+            unwritten_settings,
+            codec: raw.compression.map_or(Ok(Codec::default()), |text| {
+                text.parse().map_err(|source| ConfigError::Compression { from: from("compression"), source })
+            })?,
+            archive_timeout: raw.archive_timeout.map_or(Ok(DEFAULT_ARCHIVE_TIMEOUT), |text| {
+                let seconds = text.parse().map(Duration::from_secs);
+                seconds.map_err(|_| ConfigError::ArchiveTimeout { from: from("archive_timeout"), text })
+            })?,
+            connect,
+            file: path,
+        })
+    }
+}
+
+impl Flags {
+    fn layer(&self) -> Result<Layer, ConfigError> {
+        let mut layer = Layer::new("the command line");
+        layer.set_place(self.repository.clone(), self.container.clone())?;
+        layer.set("compression", self.compression.clone());
+        layer.set("archive_timeout", self.archive_timeout.map(|seconds| seconds.to_string()));
+        Ok(layer)
+    }
+}
+
+/// Flags, then what libpq itself finds in the environment (nothing is passed on then), then the file.
+fn connect(
+    flags: &ConnectOptions,
+    environment: &environment::Read,
+    file: Option<&file::Read>,
+) -> Result<ConnectOptions, ConfigError> {
+    let in_file = |name: &str| {
+        let inherited = environment.postgres.contains(name);
+        file.filter(|_| !inherited).and_then(|file| file.postgres.get(name).cloned())
+    };
+    let port = |text: String| text.parse().map_err(|_| ConfigError::Port { text });
+    Ok(ConnectOptions {
+        host: flags.host.clone().or_else(|| in_file("PGHOST")),
+        port: flags.port.map(Ok).or_else(|| in_file("PGPORT").map(port)).transpose()?,
+        user: flags.user.clone().or_else(|| in_file("PGUSER")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write};
+
+    use tempfile::NamedTempFile;
+
+    use super::*;
+
+    fn file(text: &str) -> NamedTempFile {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    fn with_file(file: &NamedTempFile) -> Flags {
+        Flags { config: Some(file.path().to_owned()), ..Flags::default() }
+    }
+
+    fn error(flags: Flags, variables: &[(&str, &str)]) -> String {
+        crate::failure::chain(&Config::resolve(flags, environment(variables)).err().unwrap())
+    }
+
+    #[test]
+    fn flags_beat_the_environment_which_beats_the_file_which_beats_the_defaults() {
+        let file = file(
+            "repository = 'file:///file'\ncompression = 'lz4'\narchive-timeout = 1\n[settings]\nOS_A = 'file'\nOS_B = 'file'",
+        );
+        let variables =
+            [("SWIFTWAL_REPOSITORY", "file:///env"), ("SWIFTWAL_COMPRESSION", "none"), ("OS_B", "env")];
+        let config = Config::resolve(with_file(&file), environment(&[])).ok().unwrap();
+        assert_eq!(config.repository.to_string(), "file:///file");
+        assert_eq!(config.codec, "lz4".parse().unwrap());
+        assert_eq!(config.archive_timeout, Duration::from_secs(1));
+        let config = Config::resolve(with_file(&file), environment(&variables)).ok().unwrap();
+        assert_eq!(config.repository.to_string(), "file:///env");
+        assert_eq!(config.codec, "none".parse().unwrap());
+        assert_eq!((config.settings["OS_A"].as_str(), config.settings["OS_B"].as_str()), ("file", "env"));
+        assert_eq!(config.unwritten_settings, ["OS_B"]);
+        let flags =
+            Flags { container: Some("flag".to_owned()), archive_timeout: Some(2), ..with_file(&file) };
+        let config = Config::resolve(flags, environment(&variables)).ok().unwrap();
+        assert_eq!(config.repository.to_string(), "container flag");
+        assert_eq!(config.archive_timeout, Duration::from_secs(2));
+        let config = Config::resolve(Flags::default(), environment(&variables[..1])).ok().unwrap();
+        assert_eq!((config.codec, config.archive_timeout), (Codec::default(), Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_none() {
+        let variables =
+            [("SWIFTWAL_CONTAINER", "pgprod"), ("SWIFTWAL_REPOSITORY", ""), ("SWIFTWAL_CONFIG", "")];
+        let config = Config::resolve(Flags::default(), environment(&variables)).ok().unwrap();
+        assert_eq!(config.repository.to_string(), "container pgprod");
+    }
+
+    #[test]
+    fn without_a_repository_the_ways_to_name_one_are_told() {
+        let message = error(Flags::default(), &[]);
+        for way in ["--repository", "--container", "SWIFTWAL_REPOSITORY", "--config"] {
+            assert!(message.contains(way), "{message}");
+        }
+    }
+
+    #[test]
+    fn one_source_may_name_one_place_only() {
+        let message =
+            error(Flags::default(), &[("SWIFTWAL_REPOSITORY", "file:///a"), ("SWIFTWAL_CONTAINER", "b")]);
+        assert!(message.starts_with("the environment names both a repository and a container"), "{message}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_the_source_it_came_from() {
+        let flags = || Flags { container: Some("c".to_owned()), ..Flags::default() };
+        let message = error(flags(), &[("SWIFTWAL_COMPRESSION", "rar")]);
+        assert!(message.starts_with("can't use the compression that the environment names: "), "{message}");
+        let message = error(flags(), &[("SWIFTWAL_ARCHIVE_TIMEOUT", "soon")]);
+        assert!(message.contains("'soon', from the environment, is no number of seconds"), "{message}");
+    }
+
+    #[test]
+    fn the_servers_address_comes_from_flags_then_from_libpqs_environment_then_from_the_file() {
+        let file = file("CONTAINER=c\nPGHOST=db1\nPGPORT=5433\nPGUSER=backup\n");
+        let flags = Flags {
+            connect: ConnectOptions { user: Some("flag".to_owned()), ..ConnectOptions::default() },
+            ..with_file(&file)
+        };
+        let connect = Config::resolve(flags, environment(&[("PGHOST", "db2")])).ok().unwrap().connect;
+        assert_eq!(connect, ConnectOptions { host: None, port: Some(5433), user: Some("flag".to_owned()) });
+    }
+
+    #[test]
+    fn the_file_is_named_by_a_variable_too_and_must_be_there() {
+        let file = file("CONTAINER=c\n");
+        let path = file.path().to_str().unwrap().to_owned();
+        let config =
+            Config::resolve(Flags::default(), environment(&[("SWIFTWAL_CONFIG", &path)])).ok().unwrap();
+        assert_eq!(config.file.unwrap(), fs::canonicalize(&path).unwrap());
+        drop(file);
+        assert!(
+            error(Flags::default(), &[("SWIFTWAL_CONFIG", &path)])
+                .starts_with("can't read the configuration file")
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! What the environment says.
+
+use std::{
+    collections::BTreeSet,
+    env,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
+
+use super::{
+    ConfigError, Layer,
+    file::{POSTGRES, is_setting},
+};
+
+/// Variables as the system gives them.
+pub(crate) type Environment = Vec<(OsString, OsString)>;
+
+/// The environment of this process.
+pub(crate) fn environment() -> Environment {
+    env::vars_os().collect()
+}
+
+/// The environment as far as it matters here.
+pub(super) struct Read {
+    pub(super) layer: Layer,
+    pub(super) config: Option<PathBuf>,
+    /// Which of the variables are set that libpq reads by itself.
+    pub(super) postgres: BTreeSet<String>,
+}
+
+/// Sorts the variables; one that is empty is as one that isn't set.
+pub(super) fn read(environment: Environment) -> Result<Read, ConfigError> {
+    let mut read = Read { layer: Layer::new("the environment"), config: None, postgres: BTreeSet::new() };
+    let (mut repository, mut container) = (None, None);
+    for (name, value) in environment.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let Some(name) = name.to_str() else { continue };
+        match name {
+            "SWIFTWAL_CONFIG" => read.config = Some(value.into()),
+            "SWIFTWAL_REPOSITORY" => repository = Some(text(name, &value)?),
+            "SWIFTWAL_CONTAINER" => container = Some(text(name, &value)?),
+            "SWIFTWAL_COMPRESSION" => read.layer.set("compression", Some(text(name, &value)?)),
+            "SWIFTWAL_ARCHIVE_TIMEOUT" => read.layer.set("archive_timeout", Some(text(name, &value)?)),
+            _ if POSTGRES.contains(&name) => drop(read.postgres.insert(name.to_owned())),
+            _ if is_setting(name) => read.layer.set_setting(name, text(name, &value)?),
+            _ => {}
+        }
+    }
+    read.layer.set_place(repository, container)?;
+    Ok(read)
+}
+
+fn text(name: &str, value: &OsStr) -> Result<String, ConfigError> {
+    value.to_str().map(str::to_owned).ok_or_else(|| ConfigError::NotText { name: name.to_owned() })
+}

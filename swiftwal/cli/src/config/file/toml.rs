@@ -1,0 +1,71 @@
+//! The TOML form.
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{Entry, Key, Problem};
+
+const KNOWN: &str = "repository, container, compression, archive-timeout, and in [settings] PGHOST, PGPORT, \
+                     PGUSER and what begins with OS_, ST_, AWS_, GOOGLE_ or AZURE_";
+
+pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Problem> {
+    let file = File { text };
+    let table = DeTable::parse(text).map_err(|error| Problem {
+        line: file.line(error.span().map_or(0, |span| span.start)),
+        problem: format!("{}; the file was read as TOML", error.message()),
+    })?;
+    let mut entries = Vec::new();
+    for (name, value) in table.get_ref() {
+        match (name.get_ref().as_ref(), value.get_ref()) {
+            ("settings", DeValue::Table(settings)) => {
+                for (name, value) in settings {
+                    let name = name.get_ref();
+                    entries.push(file.entry(name, Key::variable(name), value)?);
+                }
+            }
+            (name, _) => entries.push(file.entry(name, top_level(name), value)?),
+        }
+    }
+    Ok(entries)
+}
+
+fn top_level(name: &str) -> Option<Key> {
+    Some(match name {
+        "repository" => Key::Repository,
+        "container" => Key::Container,
+        "compression" => Key::Compression,
+        "archive-timeout" => Key::ArchiveTimeout,
+        _ => return None,
+    })
+}
+
+struct File<'a> {
+    text: &'a str,
+}
+
+impl File<'_> {
+    fn entry(&self, name: &str, key: Option<Key>, value: &Spanned<DeValue<'_>>) -> Result<Entry, Problem> {
+        let line = self.line(value.span().start);
+        let key =
+            key.ok_or_else(|| Problem { line, problem: format!("unknown key '{name}'; known are {KNOWN}") })?;
+        let value = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) => number.to_string(),
+            _ => {
+                return Err(Problem {
+                    line,
+                    problem: format!("the value of '{name}' must be a text or a number"),
+                });
+            }
+        };
+        Ok(Entry { key, value })
+    }
+
+    /// The number of the line in which `offset` lies.
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().iter().take(offset);
+        before.filter(|byte| **byte == b'\n').count() + 1
+    }
+}

@@ -1,0 +1,64 @@
+//! One source's part of the configuration.
+
+use figment::{
+    Metadata, Profile, Provider,
+    value::{Dict, Map, Value},
+};
+
+use super::{ConfigError, Location};
+
+/// What one source says: texts by key, and under `settings` texts by the backend's own names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layer {
+    source: String,
+    values: Dict,
+    settings: Dict,
+}
+
+impl Layer {
+    /// Nothing yet. `source` is what messages call the source.
+    pub(super) fn new(source: impl Into<String>) -> Self {
+        Self { source: source.into(), ..Self::default() }
+    }
+
+    pub(super) fn set(&mut self, key: &str, value: Option<String>) {
+        if let Some(value) = value {
+            self.values.insert(key.to_owned(), value.into());
+        }
+    }
+
+    pub(super) fn set_setting(&mut self, name: &str, value: String) {
+        self.settings.insert(name.to_owned(), value.into());
+    }
+
+    /// Sets where the repository is. That is one key, whichever of the two a source uses, so that a container
+    /// named by a flag beats a repository named in the environment.
+    pub(super) fn set_place(
+        &mut self,
+        repository: Option<String>,
+        container: Option<String>,
+    ) -> Result<(), ConfigError> {
+        if repository.is_some() && container.is_some() {
+            return Err(ConfigError::TwoPlaces { from: self.source.clone() });
+        }
+        let container = container.map(|name| Location::of_container(&name)).transpose()?;
+        self.set("repository", repository.or(container));
+        Ok(())
+    }
+
+    pub(super) fn setting_names(&self) -> Vec<String> {
+        self.settings.keys().cloned().collect()
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.source.clone())
+    }
+
+    fn data(&self) -> figment::error::Result<Map<Profile, Dict>> {
+        let mut values = self.values.clone();
+        values.insert("settings".to_owned(), Value::from(self.settings.clone()));
+        Ok(Map::from([(Profile::Default, values)]))
+    }
+}

@@ -1,0 +1,99 @@
+//! Why a command ended without success.
+
+use std::{error::Error, io, iter};
+
+use thiserror::Error;
+
+use crate::{config::ConfigError, log, signal::Signal};
+
+/// Why a command ended without success.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// The arguments are wrong; clap has said in which way.
+    #[error("the arguments are wrong")]
+    Usage,
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Flow(#[from] swiftwal_core::Error),
+    #[error("can't get from the system what a program needs to run")]
+    Runtime(#[source] io::Error),
+    #[error("can't write to standard output")]
+    Output(#[source] io::Error),
+    /// Whoever read standard output has gone, as in `swiftwal list-wal | head`.
+    #[error("standard output was closed")]
+    ClosedStdout,
+    #[error("stopped by {0}")]
+    Stopped(Signal),
+}
+
+/// From writing to standard output.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ClosedStdout,
+            _ => Self::Output(error),
+        }
+    }
+}
+
+impl Failure {
+    /// Tells people on stderr, unless they know.
+    pub(crate) fn report(&self) {
+        if !matches!(self, Self::Usage | Self::ClosedStdout) {
+            log::say(format_args!("{}", chain(self)));
+        }
+    }
+}
+
+/// `error` and what caused it on one line, `what: cause: cause; hint`.
+///
+/// A message ends with its hint, after a semicolon; where a cause follows, the hint is moved behind it.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut messages =
+        iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).peekable();
+    let (mut line, mut hints) = (String::new(), String::new());
+    while let Some(message) = messages.next() {
+        // Some libraries' messages end with their cause's.
+        if line.ends_with(&message) {
+            continue;
+        }
+        let (message, hint) = match message.split_once("; ") {
+            Some((message, hint)) if messages.peek().is_some() => (message, hint),
+            _ => (message.as_str(), ""),
+        };
+        for (text, separator, part) in [(&mut line, ": ", message), (&mut hints, "; ", hint)] {
+            if !text.is_empty() && !part.is_empty() {
+                text.push_str(separator);
+            }
+            text.push_str(part);
+        }
+    }
+    if hints.is_empty() { line } else { format!("{line}; {hints}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error("{0}")]
+    struct Told(&'static str, #[source] Option<Box<Self>>);
+
+    fn told(messages: &[&'static str]) -> Told {
+        let cause = messages.get(1).map(|_| Box::new(told(&messages[1..])));
+        Told(messages[0], cause)
+    }
+
+    #[test]
+    fn the_causes_follow_each_other_and_the_hint_comes_last() {
+        let error = told(&["can't use /backups; give it to postgres", "can't open it", "no access"]);
+        assert_eq!(chain(&error), "can't use /backups: can't open it: no access; give it to postgres");
+        assert_eq!(chain(&told(&["no such key; there are 2"])), "no such key; there are 2");
+    }
+
+    #[test]
+    fn a_cause_that_was_told_already_is_not_told_again() {
+        assert_eq!(chain(&told(&["can't read: no access", "no access"])), "can't read: no access");
+    }
+}

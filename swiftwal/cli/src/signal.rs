@@ -1,0 +1,74 @@
+//! SIGINT and SIGTERM in the middle of a command.
+
+use std::{fmt, process};
+
+use tokio::{
+    signal::unix::{self, SignalKind},
+    sync::oneshot,
+};
+
+use crate::{
+    exit::{Caller, Exit},
+    failure::Failure,
+};
+
+/// A signal that asks the program to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        })
+    }
+}
+
+/// Does `work` until it is done or a signal asks to stop; then `work` is dropped, which undoes it, and the
+/// caller may still await what is left to clean up. A second signal ends the process at once.
+pub(crate) async fn interruptible<T>(
+    caller: Caller,
+    work: impl Future<Output = Result<T, Failure>> + Send,
+) -> Result<T, Failure> {
+    let mut signals = Signals::listen().map_err(Failure::Runtime)?;
+    let (tell, signalled) = oneshot::channel();
+    tokio::spawn(async move {
+        // The receiver is gone if the work is done, and the command is about to end anyway.
+        let _ = tell.send(signals.next().await);
+        let again = Failure::Stopped(signals.next().await);
+        process::exit(Exit::of(&again, caller) as i32);
+    });
+    tokio::select! {
+        // First, so that the failure of a child which the same Ctrl-C has killed isn't taken for the reason.
+        biased;
+        Ok(signal) = signalled => Err(Failure::Stopped(signal)),
+        done = work => done,
+    }
+}
+
+struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+        }
+    }
+}

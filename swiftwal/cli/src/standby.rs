@@ -1,0 +1,56 @@
+//! Whether a data directory is a standby's.
+
+use std::{fs, path::Path};
+
+/// Whether `data_directory` is that of a server which asks its archive again and again: it holds
+/// `standby.signal` (PostgreSQL 12 and later) or a `recovery.conf` with `standby_mode` on (up to 11).
+///
+/// What can't be read doesn't count: a server that stops is safer than one that promotes.
+pub(crate) fn is_standby(data_directory: &Path) -> bool {
+    data_directory.join("standby.signal").exists()
+        || fs::read_to_string(data_directory.join("recovery.conf")).is_ok_and(|text| standby_mode(&text))
+}
+
+/// The last setting of `standby_mode` in a recovery.conf, read as PostgreSQL reads a boolean.
+fn standby_mode(recovery_conf: &str) -> bool {
+    let settings = recovery_conf.lines().filter_map(setting);
+    let mut modes = settings.filter(|(name, _)| name.eq_ignore_ascii_case("standby_mode"));
+    modes.next_back().is_some_and(|(_, value)| {
+        let value = value.to_ascii_lowercase();
+        let begins = |word: &str| !value.is_empty() && word.starts_with(&value);
+        value == "on" || value == "1" || begins("true") || begins("yes")
+    })
+}
+
+/// The name and the unquoted value of a line like `name = 'value'  # comment`; the `=` may be left out.
+fn setting(line: &str) -> Option<(&str, &str)> {
+    let line = line.split('#').next()?.trim();
+    let (name, value) = line.split_once(|separator: char| separator == '=' || separator.is_whitespace())?;
+    Some((name, value.trim_start_matches(|c: char| c == '=' || c.is_whitespace()).trim_matches('\'')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standby_mode_is_read_as_postgresql_reads_it() {
+        for on in [
+            "standby_mode = on",
+            "standby_mode='on'",
+            "Standby_Mode 'TRUE' # warm",
+            "standby_mode=off\nstandby_mode=1",
+        ] {
+            assert!(standby_mode(on), "{on}");
+        }
+        for off in [
+            "",
+            "# standby_mode = on",
+            "standby_mode = off",
+            "standby_mode=on\nstandby_mode=off",
+            "standby_mode = ''",
+        ] {
+            assert!(!standby_mode(off), "{off}");
+        }
+    }
+}
