@@ -30,6 +30,8 @@ pub async fn plan_archive_cleanup(
             "{oldest_kept} names no segment; give the oldest WAL file to be kept, such as 000000010000000000000012"
         )));
     };
+    // What a newer version stored may need more than this program knows of.
+    repository.cluster().await?;
     let inventory = repository.inventory().await?;
     let mut backups = Vec::new();
     if !ignore_backups {

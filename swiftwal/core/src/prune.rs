@@ -33,8 +33,10 @@ pub struct PrunePolicy {
 ///
 /// # Errors
 /// [`Error::Refused`] where there is no backup at all, or a backup that would be kept isn't whole: then nothing may
-/// be removed. [`Error::Damaged`] names a commit record that can't be read.
+/// be removed. [`Error::Damaged`] names a commit record that can't be read; [`Error::NewerFormat`].
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
+    // What a newer version stored may need more than this program knows of.
+    repository.cluster().await?;
     let inventory = repository.inventory().await?;
     if inventory.backups.is_empty() {
         return Err(Error::Refused(format!(

@@ -87,12 +87,19 @@ impl Repository {
         if let Some(identity) = identity {
             known.check(identity, &self.location)?;
         }
-        let wal_formats: BTreeSet<_> = known.wal_formats.iter().copied().chain(format).collect();
-        if wal_formats != known.wal_formats {
-            let known = ClusterInfo { wal_formats: wal_formats.clone(), ..known };
-            self.write_cluster(&known, PutMode::Overwrite).await?;
+        match format {
+            Some(format) if !known.wal_formats.contains(&format) => self.add_format(known, format).await,
+            _ => Ok(known.wal_formats),
         }
-        Ok(wal_formats)
+    }
+
+    /// Adds a compression to `cluster.json`. Who does so at the same time may overwrite it: so it looks again.
+    async fn add_format(&self, mut known: ClusterInfo, format: Format) -> Result<BTreeSet<Format>> {
+        while known.wal_formats.insert(format) {
+            self.write_cluster(&known, PutMode::Overwrite).await?;
+            known = self.cluster().await?.unwrap_or(known);
+        }
+        Ok(known.wal_formats)
     }
 
     /// Writes the first `cluster.json`; where somebody else was faster, theirs stands.

@@ -9,9 +9,6 @@ use tokio::io::AsyncReadExt;
 
 use crate::{Error, ObjectName, Repository, Result, local::StagedFile, segment_check::check_segment};
 
-/// The format that is asked for first: nearly every file has it.
-const LIKELIEST: Format = Format::Zstd;
-
 /// Writes the WAL file `name` to `path`, or into `path` where that is a directory. When it returns, the file
 /// there is whole and checked; no other file stays beside it.
 ///
@@ -27,22 +24,19 @@ pub async fn restore_wal(repository: &Repository, name: WalName, path: &Path) ->
 }
 
 /// The object that holds `name`, and its content.
+///
+/// It asks for every compression there is, the likeliest first, and relies on no list of those in use: such a list
+/// may be old, and a wrong "absent" makes PostgreSQL promote.
 pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(ObjectName, Bytes)> {
-    let likeliest = ObjectName::Wal { name, format: LIKELIEST };
-    if let Some(stored) = repository.read(&likeliest).await? {
-        return Ok((likeliest, stored));
-    }
-    let cluster = repository.cluster().await?;
-    // SwiftWAL 0.2.2 left no cluster.json, so without one every compression is possible.
-    let formats = cluster.as_ref().map_or(Format::ALL.into(), |cluster| cluster.wal_formats.clone());
-    for format in formats.into_iter().filter(|format| *format != LIKELIEST) {
+    for format in Format::ALL {
         let object = ObjectName::Wal { name, format };
         if let Some(stored) = repository.read(&object).await? {
             return Ok((object, stored));
         }
     }
     let location = repository.location().to_owned();
-    if cluster.is_none() && repository.is_empty().await? {
+    // SwiftWAL 0.2.2 left no cluster.json; but a place with nothing at all is no archive.
+    if repository.cluster().await?.is_none() && repository.is_empty().await? {
         return Err(Error::NoRepository { location });
     }
     Err(Error::WalAbsent { name, location })

@@ -100,6 +100,7 @@ pub(super) async fn choose(
     options: &RestoreOptions,
     observe: Observe<'_>,
 ) -> Result<ChosenBackup> {
+    repository.cluster().await?;
     let inventory = repository.inventory().await?;
     let goal = Goal::new(repository, &inventory, options).await?;
     let BackupChoice::Key(_) = choice else {
