@@ -1,9 +1,15 @@
 //! The facts, one file per concept.
 
 pub(crate) mod archive;
+pub(crate) mod archive_cleanup;
 pub(crate) mod backup;
+pub(crate) mod faults;
+pub(crate) mod legacy;
 pub(crate) mod list;
+pub(crate) mod prune;
+pub(crate) mod recovery;
 pub(crate) mod repository;
+pub(crate) mod restore;
 pub(crate) mod restore_wal;
 pub(crate) mod store_contract;
 

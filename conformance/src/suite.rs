@@ -151,11 +151,79 @@ suite! { $
         each_tablespace_has_an_archive_of_its_own,
     }
 
+    restore {
+        every_file_comes_back_as_it_was,
+        every_compression_gives_the_backup_back,
+        the_stored_tar_is_what_a_standard_tool_reads,
+        latest_is_the_newest,
+        an_unknown_key_is_answered_with_the_known_ones,
+        an_empty_directory_is_filled_and_one_with_content_is_let_alone,
+        pg_control_comes_last,
+        a_dropped_restore_leaves_nothing,
+        a_damaged_object_is_named_and_nothing_is_restored,
+        a_damaged_commit_record_is_named_and_nothing_is_restored,
+        a_failing_storage_never_makes_a_restore_short,
+        tablespaces_go_where_they_lay,
+        tablespaces_go_where_they_are_mapped_to,
+        a_tablespace_that_can_not_go_there_stops_everything,
+    }
+
+    recovery {
+        without_a_target_recovery_goes_to_the_end_of_the_wal,
+        a_standby_gets_its_signal,
+        each_kind_of_target_is_the_only_one_that_is_set,
+        a_time_target_is_the_same_instant_in_the_settings,
+        timeline_and_action_are_set_as_asked,
+        up_to_version_11_the_settings_are_in_recovery_conf,
+        latest_takes_the_newest_backup_that_reaches_the_target,
+        a_target_that_no_backup_reaches_is_refused_before_anything_is_copied,
+        a_backup_of_an_abandoned_branch_is_not_taken_for_the_newest,
+        a_timeline_that_nobody_archived_is_refused,
+    }
+
     list {
         twelve_thousand_wal_files_are_listed_each_once_and_in_order,
         an_empty_place_lists_nothing,
         wal_files_are_listed_as_their_names_order_with_size_and_compression,
         a_backup_is_listed_with_its_objects_and_sizes,
         foreign_objects_and_hidden_ones_are_not_listed,
+    }
+
+    prune {
+        the_newest_backups_stay_with_the_wal_from_their_start_on,
+        a_plan_alone_changes_nothing,
+        to_keep_more_backups_than_there_are_removes_none,
+        where_there_is_no_backup_nothing_is_pruned,
+        the_newest_segments_stay_as_many_as_asked,
+        histories_stay_and_the_rest_follows_its_segment,
+        along_the_timelines_everything_stays_that_recovery_can_come_to,
+        every_compression_of_a_segment_goes,
+        a_kept_backup_that_is_not_whole_stops_everything,
+        a_commit_record_goes_before_what_it_names,
+        what_a_died_backup_left_is_swept_after_a_day_and_not_before,
+        a_backup_in_progress_is_let_alone_however_long_it_takes,
+        while_a_backup_begins_all_wal_stays,
+    }
+
+    archive_cleanup {
+        segments_before_the_named_one_go_whatever_their_timeline,
+        partial_and_backup_names_stand_for_their_segment,
+        wal_that_a_backup_needs_stays_unless_told_otherwise,
+    }
+
+    legacy {
+        old_backups_are_listed_and_restored,
+        an_old_backup_without_its_label_object_has_one_in_its_tar,
+        an_old_upload_in_progress_is_hidden,
+        old_wal_is_restored_and_known_when_archived_again,
+        old_and_new_backups_are_kept_and_pruned_alike,
+        what_an_old_upload_left_is_swept_after_a_day,
+        old_and_new_compressions_live_side_by_side,
+    }
+
+    faults {
+        an_interrupted_backup_is_whole_or_not_listed_and_leaves_nothing_for_long,
+        an_interrupted_prune_harms_no_backup_and_the_next_one_finishes,
+        an_interrupted_archive_cleanup_is_finished_by_the_next_one,
     }
 }

@@ -1,6 +1,6 @@
 //! Base backups of the synthetic cluster.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -109,13 +109,21 @@ impl SyntheticSource {
         self.cluster.tablespaces.iter().map(of)
     }
 
+    /// The tar of the data directory.
+    ///
+    /// # Errors
+    /// A name that a tar can't hold.
+    pub fn tar(&self, request: &BaseBackupRequest) -> io::Result<Vec<u8>> {
+        tar(&self.data_directory(request))
+    }
+
     /// The archives in PostgreSQL's order: the data directory's last.
-    fn archives(&self, request: &BaseBackupRequest) -> std::io::Result<Vec<(Option<Tablespace>, Vec<u8>)>> {
+    fn archives(&self, request: &BaseBackupRequest) -> io::Result<Vec<(Option<Tablespace>, Vec<u8>)>> {
         let mut archives = Vec::new();
         for (tablespace, tree) in self.tablespaces() {
             archives.push((Some(tablespace.clone()), tar(&tree)?));
         }
-        archives.push((None, tar(&self.data_directory(request))?));
+        archives.push((None, self.tar(request)?));
         Ok(archives)
     }
 

@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use swiftwal_compression::Codec;
 use swiftwal_core::{
     ArchiveOptions, Archived, BackupChoice, BackupKey, BackupOptions, BackupRecord, Error, Repository,
-    RestoreOptions, archive_wal, backup, restore, restore_wal,
+    RestoreOptions, RestoreStats, archive_wal, backup, restore, restore_wal,
 };
 use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, Checkpoint, WalName};
 
@@ -137,8 +137,8 @@ impl Site {
         choice: BackupChoice,
         directory: &Path,
         options: &RestoreOptions,
-    ) -> Result<(), Error> {
-        restore(&self.repository, choice, directory, options, &|_| {}).await.map(drop)
+    ) -> Result<RestoreStats, Error> {
+        restore(&self.repository, choice, directory, options, &|_| {}).await
     }
 
     /// Restores a backup and compares it with what `source` gave.

@@ -1,0 +1,171 @@
+//! Every call at which a command that writes can be interrupted, in every way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use jiff::SignedDuration;
+use swiftwal_core::{BackupRecord, Clock, archive_cleanup, plan_archive_cleanup, prune};
+
+use super::{
+    prune::{objects_of, plan, prune_to},
+    site::{Site, options, take},
+};
+use crate::{Faults, Subject, SyntheticCluster, SyntheticSource, WriteFault};
+
+/// More than there are of anything.
+const ALL: u32 = 1000;
+
+/// The matrix of writing call × fault: the backup is listed only if it is whole, and nothing of it stays for long.
+pub(crate) async fn an_interrupted_backup_is_whole_or_not_listed_and_leaves_nothing_for_long(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(5 << 20))?;
+    site.archive(3..=6).await?;
+    site.take(&site.cluster.backup(3, 4)).await?;
+    let source = site.cluster.backup(5, 6);
+    for fault in WriteFault::ALL {
+        for n in 1.. {
+            let struck = interrupt_backup(&site, &source, n, fault)
+                .await
+                .with_context(|| format!("{fault:?} at writing call {n}"))?;
+            if !struck {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether there were so many calls; everything is then as it was before.
+async fn interrupt_backup(
+    site: &Site,
+    source: &SyntheticSource,
+    n: usize,
+    fault: WriteFault,
+) -> Result<bool> {
+    site.subject.clock().rewind();
+    site.wait_hours(1);
+    let before = site.subject.objects().await?;
+    let faults = Faults::at_write(n, fault);
+    let outcome = take(&site.subject.repository_with(&faults)?, source, &options()).await;
+    let struck = faults.writes().len() >= n;
+    assert!(struck || outcome.is_ok(), "{outcome:?}");
+
+    let committed = newest_other_than(site, &before).await?;
+    assert!(committed.is_some() || outcome.is_err(), "it was acknowledged, and isn't listed");
+    let mut expected = before.clone();
+    if let Some(record) = &committed {
+        site.assert_restorable(record, source).await?;
+        expected.extend(objects_of(record));
+    } else if fault != WriteFault::Dies {
+        assert_eq!(site.subject.objects().await?, before, "it could have tidied up");
+    }
+
+    let early = plan(site, ALL, ALL).await?;
+    assert!(early.leftovers.is_empty(), "it might still be alive: {:?}", early.leftovers);
+    site.wait_hours(25);
+    prune_to(site, ALL, ALL).await?;
+    assert_eq!(site.subject.objects().await?, expected);
+    assert_nothing_to_sweep(site).await?;
+    for object in committed.iter().flat_map(objects_of) {
+        site.subject.delete(&object).await?;
+    }
+    Ok(struck)
+}
+
+/// The record of the backup that was committed since `before`, if one was.
+async fn newest_other_than(site: &Site, before: &BTreeSet<String>) -> Result<Option<BackupRecord>> {
+    let listed = site.listed().await?;
+    let is_new = |key: &&swiftwal_core::BackupKey| !before.contains(&format!("pg_basebackup_{key}.json"));
+    match listed.iter().find(is_new) {
+        Some(key) => Ok(Some(site.repository.record(*key).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn assert_nothing_to_sweep(site: &Site) -> Result<()> {
+    if let Some(sweeper) = site.repository.storage().sweeper() {
+        let tomorrow = site.subject.clock().now() + SignedDuration::from_hours(24);
+        assert!(sweeper.leftovers(tomorrow).await?.is_empty());
+    }
+    Ok(())
+}
+
+/// The matrix of writing call × fault: each backup is whole or not listed, what was to stay stays, and the next prune
+/// brings it to its end.
+pub(crate) async fn an_interrupted_prune_harms_no_backup_and_the_next_one_finishes(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let mut backups = Vec::new();
+    for start in [2, 5, 8] {
+        backups.push((site.back_up(start, start + 1).await?, site.cluster.backup(start, start + 1)));
+    }
+    let full = snapshot(&site).await?;
+    prune_to(&site, 1, 0).await?;
+    let pruned = site.subject.objects().await?;
+    for fault in WriteFault::ALL {
+        for n in 1.. {
+            put_back(&site, &full).await?;
+            let faults = Faults::at_write(n, fault);
+            let outcome = prune(&site.subject.repository_with(&faults)?, &plan(&site, 1, 0).await?).await;
+            let struck = faults.writes().len() >= n;
+            assert_eq!(outcome.is_err(), struck, "{fault:?} at {n}: {outcome:?}");
+
+            let listed = site.listed().await?;
+            assert_eq!(listed.last(), backups.last().map(|(record, _)| &record.key), "{fault:?} at {n}");
+            for (record, source) in backups.iter().filter(|(record, _)| listed.contains(&record.key)) {
+                site.assert_restorable(record, source).await.with_context(|| format!("{fault:?} at {n}"))?;
+            }
+            prune_to(&site, 1, 0).await?;
+            assert_eq!(site.subject.objects().await?, pruned, "{fault:?} at {n}");
+            if !struck {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn an_interrupted_archive_cleanup_is_finished_by_the_next_one(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=6).await?;
+    let full = snapshot(&site).await?;
+    for fault in WriteFault::ALL {
+        for n in 1..=3 {
+            put_back(&site, &full).await?;
+            let faults = Faults::at_write(n, fault);
+            let plan = plan_archive_cleanup(&site.repository, site.cluster.wal_name(4), false).await?;
+            let outcome = archive_cleanup(&site.subject.repository_with(&faults)?, &plan).await;
+            assert!(outcome.is_err(), "{fault:?} at {n}");
+            let plan = plan_archive_cleanup(&site.repository, site.cluster.wal_name(4), false).await?;
+            archive_cleanup(&site.repository, &plan).await?;
+            assert_eq!(
+                site.listed_wal().await?,
+                super::prune::names(&site.cluster, 4..=6),
+                "{fault:?} at {n}"
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn snapshot(site: &Site) -> Result<BTreeMap<String, bytes::Bytes>> {
+    let mut objects = BTreeMap::new();
+    for object in site.subject.objects().await? {
+        let bytes = site.subject.get(&object).await?;
+        objects.insert(object, bytes);
+    }
+    Ok(objects)
+}
+
+/// Puts back what of the snapshot is gone.
+async fn put_back(site: &Site, snapshot: &BTreeMap<String, bytes::Bytes>) -> Result<()> {
+    let present = site.subject.objects().await?;
+    for (object, bytes) in snapshot.iter().filter(|(object, _)| !present.contains(*object)) {
+        site.subject.put(object, bytes.clone()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,317 @@
+//! prune.
+
+use std::num::NonZeroU32;
+
+use anyhow::{Context, Result};
+use swiftwal_compression::Format;
+use swiftwal_core::{
+    ArchiveOptions, BackupEvent, BackupRecord, Error, ErrorKind, PrunePlan, PrunePolicy, backup, plan_prune,
+    prune,
+};
+use swiftwal_postgres::WalName;
+use tokio::sync::mpsc;
+
+use super::site::{Site, options, refused, take};
+use crate::{Call, Faults, SourceFault, Subject, SyntheticCluster, WriteFault};
+
+pub(super) async fn plan(site: &Site, keep_backups: u32, keep_wals: u32) -> Result<PrunePlan, Error> {
+    let keep_backups = NonZeroU32::new(keep_backups).unwrap_or(NonZeroU32::MIN);
+    plan_prune(&site.repository, &PrunePolicy { keep_backups, keep_wals }).await
+}
+
+/// Plans, acts, and sees to it that what was planned is what is.
+pub(super) async fn prune_to(site: &Site, keep_backups: u32, keep_wals: u32) -> Result<PrunePlan> {
+    let plan = plan(site, keep_backups, keep_wals).await?;
+    prune(&site.repository, &plan).await?;
+    assert_eq!(site.listed().await?, plan.keep_backups);
+    let kept: Vec<_> = plan.keep_wal.iter().map(|wal| wal.name.to_string()).collect();
+    assert_eq!(site.listed_wal().await?, kept);
+    Ok(plan)
+}
+
+pub(crate) async fn the_newest_backups_stay_with_the_wal_from_their_start_on(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=10).await?;
+    let mut records = Vec::new();
+    for start in [2, 5, 8] {
+        records.push(site.back_up(start, start + 1).await?);
+    }
+    let plan = prune_to(&site, 2, 0).await?;
+    assert_eq!(plan.remove_backups, [records[0].key]);
+    assert_eq!(site.listed_wal().await?, names(&site.cluster, 5..=10));
+    let gone = records[0].key.to_string();
+    assert!(!site.subject.objects().await?.iter().any(|object| object.contains(&gone)));
+    site.assert_restorable(&records[1], &site.cluster.backup(5, 6)).await?;
+    site.assert_restorable(&records[2], &site.cluster.backup(8, 9)).await
+}
+
+pub(crate) async fn a_plan_alone_changes_nothing(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=10).await?;
+    site.back_up(2, 3).await?;
+    site.back_up(8, 9).await?;
+    let before = site.subject.objects().await?;
+    let plan = plan(&site, 1, 0).await?;
+    assert_eq!((plan.remove_backups.len(), plan.remove_wal.len()), (1, 7));
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+pub(crate) async fn to_keep_more_backups_than_there_are_removes_none(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.back_up(2, 3).await?;
+    site.back_up(8, 9).await?;
+    let before = site.subject.objects().await?;
+    prune_to(&site, 5, 0).await?;
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+pub(crate) async fn where_there_is_no_backup_nothing_is_pruned(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=5).await?;
+    site.subject.put("pg_basebackup_20130828T1810Z.tar.zst", "of a backup that was never committed").await?;
+    let before = site.subject.objects().await?;
+    let error = refused(plan(&site, 1, 0).await);
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+pub(crate) async fn the_newest_segments_stay_as_many_as_asked(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=10).await?;
+    site.back_up(8, 9).await?;
+    for (keep_wals, first_kept) in [(100, 1), (10, 1), (6, 5), (3, 8), (1, 8), (0, 8)] {
+        prune_to(&site, 1, keep_wals).await?;
+        assert_eq!(site.listed_wal().await?, names(&site.cluster, first_kept..=10), "{keep_wals}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn histories_stay_and_the_rest_follows_its_segment(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let second = site.cluster.promoted();
+    let (history, text) = second.history(&[(site.cluster.timeline(), 2)]);
+    site.archive_as(history, text.as_bytes()).await?;
+    for number in [3, 8] {
+        let (backup, label) = second.backup_history(number);
+        site.archive_as(backup, label.as_bytes()).await?;
+        site.archive_as(WalName::Partial(second.segment_name(number)), &second.segment(number)).await?;
+    }
+    site.archive_of(&second, 3..=9).await?;
+    site.back_up_of(&second, 8, 8).await?;
+    prune_to(&site, 1, 0).await?;
+    assert_eq!(
+        site.listed_wal().await?,
+        [
+            "00000002.history",
+            "000000020000000000000008",
+            "000000020000000000000008.00000028.backup",
+            "000000020000000000000008.partial",
+            "000000020000000000000009",
+        ]
+    );
+    Ok(())
+}
+
+/// A fork in mid-history: timeline 2 left timeline 1 at segment 5, timeline 3 left timeline 1 at segment 7.
+pub(crate) async fn along_the_timelines_everything_stays_that_recovery_can_come_to(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let first = site.cluster.clone();
+    let (second, third) = (first.promoted(), first.promoted().promoted());
+    for (cluster, fork) in [(&second, 5), (&third, 7)] {
+        let (history, text) = cluster.history(&[(first.timeline(), fork)]);
+        site.archive_as(history, text.as_bytes()).await?;
+    }
+    site.archive(1..=9).await?;
+    site.archive_of(&second, 5..=9).await?;
+    site.archive_of(&third, 7..=12).await?;
+    let on_first = site.back_up(3, 4).await?;
+    let on_third = site.back_up_of(&third, 10, 10).await?;
+    let histories = ["00000002.history", "00000003.history"].map(str::to_owned);
+
+    prune_to(&site, 2, 0).await?;
+    let all =
+        [names(&first, 3..=9), names(&second, 5..=9), names(&third, 7..=12), histories.to_vec()].concat();
+    assert_eq!(
+        sorted(site.listed_wal().await?),
+        sorted(all),
+        "from the old backup every branch can be reached"
+    );
+
+    prune_to(&site, 1, 0).await?;
+    let one_branch = [histories.to_vec(), names(&third, 10..=12)].concat();
+    assert_eq!(sorted(site.listed_wal().await?), sorted(one_branch));
+    assert_eq!(site.listed().await?, [on_third.key]);
+    assert!(on_first.key < on_third.key);
+    Ok(())
+}
+
+pub(crate) async fn every_compression_of_a_segment_goes(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    for (format, number) in Format::ALL.into_iter().zip(1..) {
+        let options = ArchiveOptions { codec: format.into(), force: false };
+        site.archive_with(site.cluster.wal_name(number), &site.cluster.segment(number), &options).await?;
+    }
+    let twice = site.subject.get("wal_000000010000000000000001.zst").await?;
+    site.subject.put("wal_000000010000000000000001.gz", twice).await?;
+    site.back_up(8, 8).await?;
+    let plan = prune_to(&site, 1, 0).await?;
+    assert_eq!(plan.remove_wal.len(), 5);
+    assert_eq!(site.listed_wal().await?, names(&site.cluster, 8..=8));
+    Ok(())
+}
+
+pub(crate) async fn a_kept_backup_that_is_not_whole_stops_everything(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.back_up(2, 3).await?;
+    let kept = site.back_up(8, 9).await?;
+    let record = format!("pg_basebackup_{}.json", kept.key);
+    let tar = format!("pg_basebackup_{}.tar.zst", kept.key);
+    let (whole_record, whole_tar) = (site.subject.get(&record).await?, site.subject.get(&tar).await?);
+    let newer = String::from_utf8(whole_record.to_vec())?.replacen("\"format\":1", "\"format\":2", 1);
+    let flipped = String::from_utf8(whole_record.to_vec())?.replacen("conformance", "conformanse", 1);
+    for (object, damage) in [
+        (&record, newer.into_bytes()),
+        (&record, flipped.into_bytes()),
+        (&record, Vec::new()),
+        (&record, whole_record[..whole_record.len() / 2].to_vec()),
+        (&tar, whole_tar[..whole_tar.len() / 2].to_vec()),
+    ] {
+        site.subject.put(object, damage).await?;
+        assert_refused_naming(&site, object).await?;
+        site.subject.put(&record, whole_record.clone()).await?;
+        site.subject.put(&tar, whole_tar.clone()).await?;
+    }
+    site.subject.delete(&tar).await?;
+    assert_refused_naming(&site, &tar).await
+}
+
+async fn assert_refused_naming(site: &Site, object: &str) -> Result<()> {
+    let before = site.subject.objects().await?;
+    let error = refused(plan(site, 1, 0).await);
+    assert!(matches!(error.kind(), ErrorKind::Refused | ErrorKind::Damaged), "{error}");
+    assert!(error.to_string().contains(object), "{object} isn't named: {error}");
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+pub(crate) async fn a_commit_record_goes_before_what_it_names(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let doomed = [site.back_up(2, 3).await?, site.back_up(5, 6).await?];
+    site.back_up(8, 9).await?;
+    let calls = Faults::none();
+    prune(&site.subject.repository_with(&calls)?, &plan(&site, 1, 0).await?).await?;
+    let calls = calls.writes();
+    for record in doomed {
+        let of_this = |call: &&Call| call.object.contains(&record.key.to_string());
+        let first = calls.iter().find(of_this).context("it wasn't deleted")?;
+        let commit = Call { action: "delete", object: format!("pg_basebackup_{}.json", record.key) };
+        assert_eq!(*first, commit);
+        assert!(calls.iter().filter(of_this).count() > record.objects.len());
+    }
+    Ok(())
+}
+
+pub(crate) async fn what_a_died_backup_left_is_swept_after_a_day_and_not_before(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(5 << 20))?;
+    site.back_up(3, 4).await?;
+    let before = site.subject.objects().await?;
+    let died = Faults::at_write(5, WriteFault::Dies);
+    refused(take(&site.subject.repository_with(&died)?, &site.cluster.backup(3, 4), &options()).await);
+    let left = site.subject.objects().await?;
+    assert!(left.len() > before.len());
+
+    site.wait_hours(23);
+    let early = prune_to(&site, 1, 0).await?;
+    assert!(early.leftovers.is_empty(), "{:?}", early.leftovers);
+    assert_eq!(site.subject.objects().await?, left);
+
+    site.wait_hours(2);
+    let swept = prune_to(&site, 1, 0).await?;
+    assert!(swept.leftovers.iter().any(|name| name.starts_with("...uploading/")), "{:?}", swept.leftovers);
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+pub(crate) async fn a_backup_in_progress_is_let_alone_however_long_it_takes(subject: Subject) -> Result<()> {
+    let site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(14 << 20))?;
+    site.archive(1..=10).await?;
+    site.back_up(8, 9).await?;
+    let source = site.cluster.backup(5, 6).with_fault(SourceFault::StallsAfter(13 << 20));
+    let (sender, mut progress) = mpsc::unbounded_channel();
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::Progress { .. } = event {
+            // As if each frame took days to arrive.
+            site.wait_hours(48);
+            let _ = sender.send(());
+        }
+    };
+    let options = options();
+    let three_frames = async {
+        for _ in 0..3 {
+            progress.recv().await;
+        }
+    };
+    let making = backup(&site.repository, &source, &options, &observe);
+    tokio::pin!(making);
+    tokio::select! {
+        outcome = &mut making => panic!("a stalled backup came to {outcome:?}"),
+        () = three_frames => {}
+    }
+    // The last frame's days belong to the next frame, which would have shown that the backup lives.
+    site.wait_hours(-48);
+    let uploading = site.subject.objects().await?;
+    let plan = prune_to(&site, 1, 0).await?;
+    assert!(plan.leftovers.is_empty(), "{:?}", plan.leftovers);
+    assert_eq!(site.listed_wal().await?, names(&site.cluster, 5..=10), "the WAL it is going to need stays");
+    let markers = |names: &std::collections::BTreeSet<String>| {
+        names.iter().filter(|name| name.starts_with("...")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(markers(&site.subject.objects().await?), markers(&uploading));
+    Ok(())
+}
+
+pub(crate) async fn while_a_backup_begins_all_wal_stays(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=10).await?;
+    site.back_up(8, 9).await?;
+    let source = site.cluster.backup(5, 6).with_fault(SourceFault::StallsAfter(0));
+    let (sender, mut claimed) = mpsc::unbounded_channel();
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::Claimed(_) = event {
+            let _ = sender.send(());
+        }
+    };
+    let options = options();
+    let making = backup(&site.repository, &source, &options, &observe);
+    tokio::pin!(making);
+    tokio::select! {
+        outcome = &mut making => panic!("a stalled backup came to {outcome:?}"),
+        begun = claimed.recv() => assert!(begun.is_some()),
+    }
+    let plan = prune_to(&site, 1, 0).await?;
+    assert!(plan.remove_wal.is_empty());
+    assert_eq!(plan.notices.len(), 1, "and says so: {:?}", plan.notices);
+    Ok(())
+}
+
+pub(super) fn names(cluster: &SyntheticCluster, numbers: std::ops::RangeInclusive<u64>) -> Vec<String> {
+    numbers.map(|number| cluster.segment_name(number).to_string()).collect()
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
+}
+
+/// The names of everything that belongs to a backup.
+pub(super) fn objects_of(record: &BackupRecord) -> Vec<String> {
+    let commit = format!("pg_basebackup_{}.json", record.key);
+    record.objects.iter().map(|object| object.name.clone()).chain([commit]).collect()
+}
