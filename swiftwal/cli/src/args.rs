@@ -19,16 +19,19 @@ and from time to time:
   swiftwal --repository file:///srv/backups/main backup -P
   swiftwal --repository file:///srv/backups/main prune --keep-backups 7
 On the day of need:
-  swiftwal --repository file:///srv/backups/main restore latest /var/lib/postgresql/15/main
+  swiftwal --repository file:///srv/backups/main restore latest DIR
 
 Environment:
-  SWIFTWAL_REPOSITORY, SWIFTWAL_CONTAINER, SWIFTWAL_CONFIG, SWIFTWAL_COMPRESSION, SWIFTWAL_ARCHIVE_TIMEOUT
-  stand for the options of the same name. What begins with OS_, ST_, AWS_, GOOGLE_ or AZURE_ goes to the storage.
+  SWIFTWAL_REPOSITORY, SWIFTWAL_CONTAINER, SWIFTWAL_CONFIG,
+  SWIFTWAL_COMPRESSION and SWIFTWAL_ARCHIVE_TIMEOUT stand for the options.
+  What begins with OS_, ST_, AWS_, GOOGLE_ or AZURE_ goes to the storage.
 
 Exit codes:
-  0 done, 1 failed, 2 wrong arguments or configuration, 130 and 143 stopped by SIGINT and SIGTERM, 141 standard
-  output was closed. archive-wal fails with 1 or 2 only. restore-wal fails with 1 only if the file is proven not
-  to be in the repository (on a standby: always), else with 128.";
+  0 done; 1 failed; 2 wrong arguments or configuration; 130 and 143 stopped
+  by SIGINT and SIGTERM; 141 standard output was closed.
+  archive-wal fails with 1 or 2 only. restore-wal fails with 1 only if the
+  file is proven not to be in the repository (on a standby: always), else
+  with 128.";
 
 /// PostgreSQL base backups, WAL archiving and point-in-time recovery to object storage.
 #[derive(Debug, Parser)]

@@ -1,8 +1,9 @@
 //! SIGINT and SIGTERM in the middle of a command.
 
-use std::{fmt, process};
+use std::{fmt, io, process, thread};
 
 use tokio::{
+    runtime,
     signal::unix::{self, SignalKind},
     sync::oneshot,
 };
@@ -36,14 +37,7 @@ pub(crate) async fn interruptible<T>(
     caller: Caller,
     work: impl Future<Output = Result<T, Failure>> + Send,
 ) -> Result<T, Failure> {
-    let mut signals = Signals::listen().map_err(Failure::Runtime)?;
-    let (tell, signalled) = oneshot::channel();
-    tokio::spawn(async move {
-        // The receiver is gone if the work is done, and the command is about to end anyway.
-        let _ = tell.send(signals.next().await);
-        let again = Failure::Stopped(signals.next().await);
-        process::exit(Exit::of(&again, caller) as i32);
-    });
+    let signalled = watch(caller).map_err(Failure::Runtime)?;
     tokio::select! {
         // First, so that the failure of a child which the same Ctrl-C has killed isn't taken for the reason.
         biased;
@@ -52,13 +46,31 @@ pub(crate) async fn interruptible<T>(
     }
 }
 
+/// Waits for signals on a thread of their own, so that the second one is heard whatever the others do.
+fn watch(caller: Caller) -> io::Result<oneshot::Receiver<Signal>> {
+    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    let (tell, signalled) = oneshot::channel();
+    let mut signals = {
+        let _inside = runtime.enter();
+        Signals::listen()?
+    };
+    let wait = async move {
+        // The receiver is gone if the work is done, and the command is about to end anyway.
+        let _ = tell.send(signals.next().await);
+        let again = Failure::Stopped(signals.next().await);
+        process::exit(Exit::of(&again, caller) as i32);
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(wait))?;
+    Ok(signalled)
+}
+
 struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,

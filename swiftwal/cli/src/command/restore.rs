@@ -22,8 +22,9 @@ use crate::{
 ///
 /// The server recovers when it is started; it fetches the WAL with restore-wal from the same repository.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  swiftwal -C pgprod restore latest /var/lib/postgresql/15/main\n  \
-                        swiftwal -C pgprod restore latest ./ --target-time '2013-08-28 19:40:00 UTC' --target-action promote")]
+#[command(after_help = "Examples:
+  swiftwal -C pgprod restore latest /var/lib/postgresql/15/main
+  swiftwal -C pgprod restore latest ./ --target-time '2013-08-28 19:40:00+00'")]
 pub(crate) struct Args {
     /// Which backup: its key, or the newest (which can reach the target)
     #[arg(value_name = "KEY|latest")]
@@ -31,6 +32,12 @@ pub(crate) struct Args {
     /// The data directory: empty, or absent
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+    /// Put the tablespace that was in OLD into NEW; may be given again
+    #[arg(long, value_name = "OLD=NEW", value_parser = mapping)]
+    tablespace_mapping: Vec<(PathBuf, PathBuf)>,
+    /// Show how far it has come
+    #[arg(short = 'P', long)]
+    progress: bool,
     #[command(flatten)]
     target: TargetArgs,
     /// Which timeline to follow: latest, current, or its number [default: PostgreSQL's, latest since 12]
@@ -42,12 +49,6 @@ pub(crate) struct Args {
     /// Set the server up as a standby, which goes on asking for WAL
     #[arg(long, help_heading = "Recovery")]
     standby: bool,
-    /// Put the tablespace that was in OLD into NEW; may be given again
-    #[arg(long, value_name = "OLD=NEW", value_parser = mapping)]
-    tablespace_mapping: Vec<(PathBuf, PathBuf)>,
-    /// Show how far it has come
-    #[arg(short = 'P', long)]
-    progress: bool,
 }
 
 /// Where recovery ends, if not at the end of the WAL.

@@ -1,0 +1,133 @@
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use crate::site::{Site, run};
+
+const SECRET: &str = "hunter2";
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file() {
+    let site = Site::new();
+    for place in ["flag", "environment", "file"] {
+        site.write(&format!("{place}/wal_00000002.history"), place.repeat(400));
+    }
+    let url = |place: &str| format!("file://{}", site.path(place).display());
+    site.write("swiftwal.toml", format!("repository = '{}'\n", url("file")));
+    let listed = |with_environment: bool, flags: &[&str]| {
+        let mut command = site.bare_command(flags);
+        if with_environment {
+            command.env("SWIFTWAL_REPOSITORY", url("environment"));
+        }
+        let ran = run(command.args(["-c", "swiftwal.toml", "-v", "list-wal"]));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    assert!(listed(false, &[]).contains("1.56 KiB"));
+    assert!(listed(true, &[]).contains("4.30 KiB"));
+    assert!(listed(true, &["--repository", &url("flag")]).contains("1.56 KiB"));
+}
+
+#[test]
+fn both_forms_of_the_file_are_understood() {
+    let site = Site::new();
+    site.archive([1]);
+    for content in [
+        format!(
+            "repository = '{}'\narchive-timeout = 5\n[settings]\nOS_AUTH_URL = 'x'\n",
+            site.repository_url()
+        ),
+        format!("# original\nexport OS_AUTH_URL='x'\nREPOSITORY=\"{}\"\n", site.repository_url()),
+    ] {
+        site.write("file", &content);
+        let ran = run(&mut site.bare_command(&["-c", "file", "list-wal"]));
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{content}: {ran:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_the_file_is_told_with_file_and_line_and_without_the_value() {
+    let site = Site::new();
+    for (content, line, told) in [
+        (
+            format!("container = 'c'\npasswort = '{SECRET}'\n"),
+            2,
+            "unknown key 'passwort'; known are repository, ",
+        ),
+        (
+            format!("container = 'c'\n[settings]\nPASSWORD = '{SECRET}'\n"),
+            3,
+            "unknown key 'PASSWORD'; known are",
+        ),
+        (format!("container = 'c'\n[settings]\nOS_PASSWORD = {SECRET}\n"), 3, "read as TOML"),
+        (format!("container = ['{SECRET}']\n"), 1, "must be a text or a number"),
+        (format!("CONTAINER=c\nPASSWORD={SECRET}\n"), 2, "unknown key 'PASSWORD'; known are REPOSITORY, "),
+        (
+            format!("CONTAINER=c\n\nOS_PASSWORD='{SECRET}\n"),
+            3,
+            "the value of OS_PASSWORD has no closing quote",
+        ),
+        (format!("CONTAINER=c\n{SECRET}\n"), 2, "not of the form KEY=VALUE"),
+    ] {
+        site.write("conf", &content);
+        let ran = site.run(&["-vv", "-c", "conf", "list-wal"]);
+        assert_eq!(ran.code, 2, "{content}: {ran:?}");
+        assert!(ran.stderr.starts_with(&format!("swiftwal: conf, line {line}: ")), "{content}: {ran:?}");
+        assert!(ran.stderr.contains(told) && !ran.stderr.contains(SECRET), "{content}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
+    let site = Site::new();
+    fs::create_dir(site.path("directory")).unwrap();
+    site.write("latin1", [0x63, 0xE9]);
+    for file in ["absent.toml", "directory", "latin1"] {
+        let ran = site.run(&["-c", file, "list-wal"]);
+        assert_eq!(ran.code, 2, "{file}: {ran:?}");
+        assert!(
+            ran.stderr.starts_with(&format!("swiftwal: can't read the configuration file {file}: ")),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn secrets_never_show() {
+    let site = Site::new();
+    site.write("conf", format!("OS_PASSWORD={SECRET}\nST_KEY={SECRET}\n"));
+    let url = format!("swift://me:{SECRET}@pgprod");
+    for arguments in [
+        &["-vv", "-c", "conf", "list-wal"][..],
+        &["-vv", "-c", "conf", "-C", "pgprod", "list-wal"],
+        &["-vv", "--repository", &url, "list-wal"],
+        &["-vv", "--repository", &url, "restore", "latest", "data"],
+    ] {
+        let ran = run(site.command(arguments).env("AWS_SECRET_ACCESS_KEY", SECRET));
+        assert!(!ran.stdout.contains(SECRET) && !ran.stderr.contains(SECRET), "{arguments:?}: {ran:?}");
+    }
+    let refused = run(&mut site.bare_command(&["--repository", &url, "list-wal"]));
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("holds a password"), "{refused:?}");
+}
+
+#[test]
+fn a_secret_that_every_user_can_read_is_warned_of() {
+    let site = Site::new();
+    site.archive([1]);
+    let file = site.write("conf", format!("OS_PASSWORD={SECRET}\n"));
+    for (mode, warned) in [(0o644, true), (0o640, false), (0o600, false)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = site.run(&["-c", "conf", "list-wal"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let expected = "swiftwal: warning: conf holds OS_PASSWORD, and every user can read it";
+        assert_eq!(ran.stderr.starts_with(expected), warned, "{mode:o}: {ran:?}");
+    }
+}
+
+#[test]
+fn the_second_c_is_the_checkpoint() {
+    let site = Site::new();
+    // The first -c is read as a file, and the second isn't.
+    let ran = site.run(&["-c", "absent.toml", "backup", "-c", "fast"]);
+    assert!(ran.stderr.contains("absent.toml") && !ran.stderr.contains("fast"), "{ran:?}");
+    assert_eq!(ran.code, 2);
+}

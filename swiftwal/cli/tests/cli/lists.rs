@@ -1,0 +1,99 @@
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::site::{Site, legacy_label, segment_name};
+
+#[test]
+fn wal_is_listed_one_name_a_line() {
+    let site = Site::new();
+    site.archive([2, 1]);
+    site.write("pg_wal/00000002.history", "1\t0/3000000\tno recovery target specified\n");
+    site.succeed(&["--compression", "none", "archive-wal", "pg_wal/00000002.history"]);
+    let expected = format!("{}\n{}\n00000002.history\n", segment_name(1), segment_name(2));
+    assert_eq!(site.succeed(&["list-wal"]), expected);
+}
+
+#[test]
+fn verbosely_wal_is_a_table_with_sizes_and_their_total() {
+    let site = Site::new();
+    site.write("pg_wal/00000002.history", "x".repeat(600));
+    site.write("pg_wal/00000003.history", "x".repeat(600));
+    site.succeed(&["--compression", "none", "archive-wal", "pg_wal/00000002.history"]);
+    site.succeed(&["--compression", "none", "archive-wal", "pg_wal/00000003.history"]);
+    assert_eq!(
+        site.succeed(&["list-wal", "-v"]),
+        "Size       Swift Object Name\n\
+         ========== ====================\n\
+         600 bytes  wal_00000002.history\n\
+         600 bytes  wal_00000003.history\n\
+         \n\
+         Total Size: 1.17 KiB\n"
+    );
+    assert_eq!(
+        serde_json::from_str::<Value>(&site.succeed(&["list-wal", "--json"])).unwrap(),
+        json!([
+            { "name": "00000002.history", "format": "none", "bytes": 600 },
+            { "name": "00000003.history", "format": "none", "bytes": 600 },
+        ])
+    );
+}
+
+#[test]
+fn backups_are_listed_oldest_first() {
+    let site = Site::new();
+    site.store_legacy_backup("20130828T1904Z", 3);
+    site.store_legacy_backup("20130828T1810Z", 1);
+    assert_eq!(site.succeed(&["list-backups"]), "20130828T1810Z\n20130828T1904Z\n");
+}
+
+#[test]
+fn verbosely_backups_are_the_table_that_the_original_printed() {
+    let site = Site::new();
+    site.store_legacy_backup("20130828T1810Z", 1);
+    let tgz = fs::File::options().write(true).open(site.object("pg_basebackup_20130828T1810Z.tgz")).unwrap();
+    let label_bytes = fs::metadata(site.object("backup_label_20130828T1810Z.txt")).unwrap().len();
+    tgz.set_len((3 << 20) - label_bytes).unwrap();
+    assert_eq!(
+        site.succeed(&["--verbose", "list-backups"]),
+        "Size      Timestamp       Swift Object Name\n\
+         ========= =============== ================================\n\
+         3.00 MiB  20130828T1810Z  pg_basebackup_20130828T1810Z.tgz\n\
+         \n\
+         Total Size: 3.00 MiB\n"
+    );
+}
+
+#[test]
+fn as_json_a_damaged_record_is_told_with_the_rest_and_fails() {
+    let site = Site::new();
+    site.store_legacy_backup("20130828T1810Z", 1);
+    let legacy: Value = serde_json::from_str(&site.succeed(&["--json", "list-backups"])).unwrap();
+    assert_eq!(legacy[0]["key"], "20130828T1810Z");
+    assert_eq!(legacy[0]["legacy"], true);
+    let tgz = json!({ "name": "pg_basebackup_20130828T1810Z.tgz", "bytes": 2000 });
+    assert!(legacy[0]["objects"].as_array().unwrap().contains(&tgz), "{legacy}");
+    site.write("repository/pg_basebackup_20130828T1904Z.json", "{\"format\":1}");
+    let ran = site.run(&["--json", "list-backups"]);
+    let both: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, &both[0]), (1, &legacy[0]));
+    assert!(
+        both[1]["error"].as_str().unwrap().contains("pg_basebackup_20130828T1904Z.json is damaged"),
+        "{both}"
+    );
+}
+
+#[test]
+fn a_label_is_printed_as_it_was_stored_under_its_key_in_any_spelling() {
+    let site = Site::new();
+    site.store_legacy_backup("20130828T1810Z", 1);
+    for key in ["20130828T1810Z", "20130828t1810", "latest"] {
+        assert_eq!(site.succeed(&["label", key]), legacy_label(1), "{key}");
+    }
+    let ran = site.run(&["label", "20130828T1811Z"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr.contains("20130828T1811Z") && ran.stderr.contains("there is 20130828T1810Z"),
+        "{ran:?}"
+    );
+}

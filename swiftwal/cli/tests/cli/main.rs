@@ -1,0 +1,13 @@
+//! The built program on directories as repositories, without any server.
+
+#![expect(clippy::unwrap_used, reason = "the tests' helpers fail as tests do")]
+
+mod archive_wal;
+mod configuration;
+mod lists;
+mod prune;
+mod restore;
+mod restore_wal;
+mod site;
+mod stopping;
+mod usage;

@@ -1,0 +1,105 @@
+use serde_json::Value;
+
+use crate::site::{Site, segment_name};
+
+/// Four backups and segments from before the first to after the last.
+fn site() -> Site {
+    let site = Site::new();
+    site.archive(1..=9);
+    for (key, segment) in
+        [("20130828T1524Z", 3), ("20130828T1528Z", 5), ("20130828T1530Z", 6), ("20130828T1904Z", 8)]
+    {
+        site.store_legacy_backup(key, segment);
+    }
+    site
+}
+
+const PLAN: &str = "\
+Removing 1 backups, 20130828T1524Z -> 20130828T1524Z
+Keeping 3 backups, 20130828T1528Z -> 20130828T1904Z
+
+Removing 4 WAL files, 000000010000000000000001 -> 000000010000000000000004
+Keeping 5 WAL files, 000000010000000000000005 -> 000000010000000000000009
+";
+
+#[test]
+fn prune_prints_the_lines_of_the_original_and_does_what_they_say() {
+    let site = site();
+    assert_eq!(site.succeed(&["prune", "--keep-backups", "3", "--keep-wal", "0"]), PLAN);
+    assert_eq!(site.succeed(&["list-backups"]), "20130828T1528Z\n20130828T1530Z\n20130828T1904Z\n");
+    let kept: String = (5..=9).map(|number| segment_name(number) + "\n").collect();
+    assert_eq!(site.succeed(&["list-wal"]), kept);
+    let again = site.succeed(&["cleanup", "--keep-backups=3"]);
+    assert!(again.starts_with("Removing 0 backups\nKeeping 3 backups, "), "{again}");
+    assert!(again.contains("\n\nRemoving 0 WAL files\nKeeping 5 WAL files, "), "{again}");
+}
+
+#[test]
+fn a_dry_run_prints_the_same_and_removes_nothing() {
+    let site = site();
+    let before = site.stored();
+    assert_eq!(site.succeed(&["prune", "--keep-backups", "3", "-n"]), PLAN);
+    let plan: Value =
+        serde_json::from_str(&site.succeed(&["--json", "prune", "--keep-backups", "3", "-n"])).unwrap();
+    assert_eq!(plan["dry_run"], true);
+    assert_eq!(plan["remove_backups"], serde_json::json!(["20130828T1524Z"]));
+    assert_eq!(site.stored(), before);
+}
+
+#[test]
+fn the_newest_segments_stay_if_that_is_asked_for() {
+    let told = site().succeed(&["prune", "--keep-backups=1", "--keep-wals=7"]);
+    assert!(
+        told.contains("Removing 2 WAL files, 000000010000000000000001 -> 000000010000000000000002\n"),
+        "{told}"
+    );
+}
+
+#[test]
+fn to_keep_no_backup_is_refused_and_nothing_is_removed() {
+    let site = site();
+    let before = site.stored();
+    for (arguments, hint) in [
+        (&["prune", "--keep-backups", "0"][..], "would remove every backup"),
+        (&["prune"], "--keep-backups"),
+        (&["prune", "--keep-wals", "3"], "--keep-backups"),
+        (&["prune", "--keep-backups", "-1"], "-1"),
+    ] {
+        let ran = site.run(arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.contains(hint), "{arguments:?}: {ran:?}");
+    }
+    assert_eq!(site.stored(), before);
+}
+
+#[test]
+fn without_any_backup_wal_is_not_pruned() {
+    let site = Site::new();
+    site.archive([1]);
+    let ran = site.run(&["prune", "--keep-backups", "1"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("there is no backup"), "{ran:?}");
+    assert_eq!(site.succeed(&["list-wal"]), segment_name(1) + "\n");
+}
+
+#[test]
+fn archive_cleanup_keeps_what_backups_need_unless_told_otherwise() {
+    let site = site();
+    let oldest = segment_name(7);
+    let before = site.stored();
+    assert_eq!(
+        site.succeed(&["archive-cleanup", "-n", &oldest]),
+        "Removing 2 WAL files, 000000010000000000000001 -> 000000010000000000000002\n\
+         Keeping 4 WAL files that backups need\n"
+    );
+    assert_eq!(site.stored(), before);
+    site.succeed(&["archive-cleanup", &oldest]);
+    assert!(site.succeed(&["list-wal"]).starts_with(&segment_name(3)));
+    let partial = format!("{oldest}.partial");
+    assert_eq!(
+        site.succeed(&["archive-cleanup", "--ignore-backups", &partial]),
+        "Removing 4 WAL files, 000000010000000000000003 -> 000000010000000000000006\n\
+         Keeping 0 WAL files that backups need\n"
+    );
+    assert!(site.succeed(&["list-wal"]).starts_with(&oldest));
+}

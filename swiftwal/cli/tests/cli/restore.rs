@@ -1,0 +1,59 @@
+use std::fs;
+
+use crate::site::Site;
+
+fn site() -> Site {
+    let site = Site::new();
+    site.store_legacy_backup("20130828T1810Z", 1);
+    site
+}
+
+#[test]
+fn a_directory_with_content_is_refused_and_left_alone() {
+    let site = site();
+    site.write("data/precious", "x");
+    let ran = site.run(&["restore", "20130828T1810Z", "data"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("data") && ran.stderr.contains("empty"), "{ran:?}");
+    assert_eq!(fs::read_dir(site.path("data")).unwrap().count(), 1);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_what_there_is() {
+    let site = site();
+    let ran = site.run(&["restore", "20130828T1811Z", "data"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("there is 20130828T1810Z"), "{ran:?}");
+    assert!(!site.path("data").exists());
+}
+
+#[test]
+fn a_backup_that_is_no_tar_leaves_nothing_behind() {
+    let site = site();
+    let ran = site.run(&["restore", "latest", "data"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("pg_basebackup_20130828T1810Z.tgz"), "{ran:?}");
+    assert!(!site.path("data").exists());
+}
+
+#[test]
+fn targets_that_make_no_sense_are_refused_before_anything_is_read() {
+    let site = Site::new();
+    for (flags, told) in [
+        (&["--target-time", "2013-08-28 19:40:00"][..], "time zone"),
+        (&["--target-time", "yesterday"], "yesterday"),
+        (&["--target-lsn", "5C000020"], "5C000020"),
+        (&["--target-xid", "x"], "--target-xid"),
+        (&["--target-immediate", "--target-name", "x"], "cannot be used with"),
+        (&["--target-action", "promote"], "required"),
+        (&["--target-action", "explode", "--target-immediate"], "explode"),
+        (&["--target-timeline", "newest"], "newest"),
+        (&["--tablespace-mapping", "/old"], "no '='"),
+        (&["--tablespace-mapping", "old=/new"], "whole paths"),
+    ] {
+        let ran = site.run(&[&["restore", "latest", "data"], flags].concat());
+        assert_eq!(ran.code, 2, "{flags:?}: {ran:?}");
+        assert!(ran.stderr.contains(told), "{flags:?}: {ran:?}");
+    }
+    assert!(!site.path("data").exists());
+}

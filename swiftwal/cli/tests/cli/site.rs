@@ -1,0 +1,163 @@
+//! A scratch directory with a repository, and the program run in it.
+
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// The size of a WAL segment here: the smallest that PostgreSQL knows.
+pub(crate) const SEGMENT_BYTES: usize = 1 << 20;
+
+/// A scratch directory that holds a repository, `repository`, and is the program's working directory.
+pub(crate) struct Site {
+    scratch: TempDir,
+}
+
+/// What a run of the program came to.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        Self { scratch: TempDir::new().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// The path of an object of the repository.
+    pub(crate) fn object(&self, name: &str) -> PathBuf {
+        self.path("repository").join(name)
+    }
+
+    pub(crate) fn repository_url(&self) -> String {
+        format!("file://{}", self.path("repository").display())
+    }
+
+    /// The program with an environment that names the repository and nothing else.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare_command(arguments);
+        command.env("SWIFTWAL_REPOSITORY", self.repository_url());
+        command
+    }
+
+    /// The program with an empty environment.
+    pub(crate) fn bare_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swiftwal"));
+        command.args(arguments).current_dir(self.scratch.path()).env_clear().stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.command(arguments))
+    }
+
+    /// Runs what must succeed; its standard output.
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
+        ran.stdout
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Writes the segment `number` of timeline 1 where a server would, and gives its path below the scratch directory.
+    pub(crate) fn write_segment(&self, number: u32, fill: u8) -> String {
+        let path = format!("pg_wal/{}", segment_name(number));
+        self.write(&path, segment(number, fill));
+        path
+    }
+
+    /// Archives the segments of timeline 1 with these numbers.
+    pub(crate) fn archive(&self, numbers: impl IntoIterator<Item = u32>) {
+        for number in numbers {
+            let path = self.write_segment(number, 0);
+            self.succeed(&["archive-wal", &path]);
+        }
+    }
+
+    /// Stores a backup as SwiftWAL 0.2.2 left one, that begins in the segment `number`; its tar is no tar.
+    pub(crate) fn store_legacy_backup(&self, key: &str, number: u32) {
+        self.write(&format!("repository/pg_basebackup_{key}.tgz"), [0; 2000]);
+        self.write(&format!("repository/backup_label_{key}.txt"), legacy_label(number));
+    }
+
+    /// Every file below the repository, with its content.
+    pub(crate) fn stored(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        collect(&self.path("repository"), &mut files);
+        files.sort();
+        files
+    }
+}
+
+fn collect(directory: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in fs::read_dir(directory).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            let content = fs::read(&path).unwrap();
+            files.push((path, content));
+        }
+    }
+}
+
+pub(crate) fn run(command: &mut Command) -> Ran {
+    ran(command.output().unwrap())
+}
+
+/// What became of a process that wasn't killed.
+pub(crate) fn ran(output: Output) -> Ran {
+    assert_eq!(output.status.signal(), None, "{output:?}");
+    Ran {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub(crate) fn segment_name(number: u32) -> String {
+    format!("00000001{:08X}{:08X}", number / 4096, number % 4096)
+}
+
+/// A segment with the first page's header of PostgreSQL 15 and otherwise the byte `fill`.
+pub(crate) fn segment(number: u32, fill: u8) -> Vec<u8> {
+    let mut segment = vec![fill; SEGMENT_BYTES];
+    let header = [
+        &0xD110_u16.to_ne_bytes()[..],
+        &2_u16.to_ne_bytes(),
+        &1_u32.to_ne_bytes(),
+        &(u64::from(number) * SEGMENT_BYTES as u64).to_ne_bytes(),
+        &[0; 8],
+        &7_u64.to_ne_bytes(),
+        &(SEGMENT_BYTES as u32).to_ne_bytes(),
+        &8192_u32.to_ne_bytes(),
+    ]
+    .concat();
+    segment[..header.len()].copy_from_slice(&header);
+    segment
+}
+
+pub(crate) fn legacy_label(number: u32) -> String {
+    let start = format!("{:X}/{:X}", number / 4096, number % 4096 * SEGMENT_BYTES as u32 + 0x28);
+    format!(
+        "START WAL LOCATION: {start} (file {})\nCHECKPOINT LOCATION: {start}\nBACKUP METHOD: streamed\n\
+         START TIME: 2013-08-28 18:10:42 UTC\nLABEL: pg_basebackup base backup\n",
+        segment_name(number)
+    )
+}

@@ -1,0 +1,139 @@
+//! Signals, and a standard output that nobody reads.
+
+use std::{
+    fs::{self, Permissions},
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    process::{Child, ChildStdout, Command, Stdio},
+    thread,
+};
+
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::{Pid, Signal, kill_process},
+};
+
+use crate::site::{Ran, Site, ran, segment_name};
+
+/// Starts a backup from a server that never answers, and returns when its key is claimed.
+fn start_backup(site: &Site) -> (Child, BufReader<ChildStdout>) {
+    let mut child = backup_command(site).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.starts_with("Creating backup ") && line.contains(&site.repository_url()), "{line}");
+    (child, stdout)
+}
+
+fn backup_command(site: &Site) -> Command {
+    let program = site.write("bin/pg_basebackup", "#!/bin/sh\nexec sleep 1000\n");
+    fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+    let mut command = site.command(&["backup"]);
+    let path = format!("{}:/usr/bin:/bin", site.path("bin").display());
+    command.env("PATH", path).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+fn wait(child: Child) -> Ran {
+    ran(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_backup_that_is_stopped_leaves_nothing_and_says_by_which_signal() {
+    for (signal, code, name) in [(Signal::TERM, 143, "SIGTERM"), (Signal::INT, 130, "SIGINT")] {
+        let site = Site::new();
+        let (child, _stdout) = start_backup(&site);
+        assert!(!site.stored().is_empty(), "its marker is there");
+        send(&child, signal);
+        let ran = wait(child);
+        assert_eq!((ran.code, ran.stderr), (code, format!("swiftwal: stopped by {name}\n")));
+        assert!(site.stored().is_empty(), "{:?}", site.stored());
+    }
+}
+
+#[test]
+fn a_backup_whose_standard_output_is_closed_is_given_up_quietly() {
+    let site = Site::new();
+    let mut child = backup_command(&site).spawn().unwrap();
+    drop(child.stdout.take());
+    let ran = wait(child);
+    assert_eq!((ran.code, ran.stderr.as_str()), (141, ""));
+    assert!(site.stored().is_empty(), "{:?}", site.stored());
+}
+
+#[test]
+fn a_list_whose_standard_output_is_closed_ends_quietly() {
+    let site = Site::new();
+    site.archive([1]);
+    for arguments in [&["list-wal"][..], &["--json", "list-wal"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = site.command(arguments).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let ran = wait(child);
+        assert_eq!((ran.code, ran.stderr.as_str()), (141, ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_stored_segment_is_stored_even_if_nobody_reads_the_json() {
+    let site = Site::new();
+    let path = site.write_segment(1, 0);
+    for arguments in
+        [&["--json", "archive-wal", &path][..], &["--json", "restore-wal", &segment_name(1), "back"]]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = site.command(arguments).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        assert_eq!(wait(child).code, 0, "{arguments:?}");
+    }
+}
+
+/// Starts the program on a repository where reading `object` waits for ever, and returns when it heeds signals.
+fn start_waiting(site: &Site, object: &str, arguments: &[&str]) -> Child {
+    // Opening a pipe that nobody writes to never returns.
+    mknodat(CWD, site.object(object), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let child = site.command(arguments).stderr(Stdio::piped()).spawn().unwrap();
+    while !heeds_sigterm(&child) {
+        thread::yield_now();
+    }
+    child
+}
+
+/// Whether the process has a handler for SIGTERM, signal 15.
+fn heeds_sigterm(child: &Child) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+    u64::from_str_radix(caught, 16).unwrap() & (1 << 14) != 0
+}
+
+#[test]
+fn a_stopped_archive_wal_does_not_restart_the_archiver() {
+    let site = Site::new();
+    fs::create_dir(site.path("repository")).unwrap();
+    let path = site.write_segment(1, 0);
+    let child = start_waiting(&site, "cluster.json", &["archive-wal", &path]);
+    send(&child, Signal::TERM);
+    let ran = wait(child);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, "swiftwal: stopped by SIGTERM\n"));
+}
+
+#[test]
+fn a_stopped_restore_wal_does_not_end_recovery_not_even_a_standbys() {
+    for standby in [false, true] {
+        let site = Site::new();
+        site.archive([1]);
+        if standby {
+            site.write("standby.signal", "");
+        }
+        let object = format!("wal_{}.zst", segment_name(2));
+        let child = start_waiting(&site, &object, &["restore-wal", &segment_name(2), "back"]);
+        send(&child, Signal::TERM);
+        let ran = wait(child);
+        assert_eq!((ran.code, ran.stderr.as_str()), (143, "swiftwal: stopped by SIGTERM\n"));
+        assert!(!site.path("back").exists());
+    }
+}

@@ -1,0 +1,78 @@
+//! Help, version, and arguments that make no sense.
+
+use crate::site::{Site, run};
+
+#[test]
+fn the_version_and_the_help_are_results() {
+    let site = Site::new();
+    assert_eq!(site.succeed(&["--version"]), format!("swiftwal {}\n", env!("CARGO_PKG_VERSION")));
+    let help = site.succeed(&["--help"]);
+    for told in ["archive_command = ", "restore latest", "Exit codes:", "SWIFTWAL_REPOSITORY"] {
+        assert!(help.contains(told), "{told}: {help}");
+    }
+    assert!(site.succeed(&["restore-wal", "--help"]).contains("restore_command = "));
+}
+
+#[test]
+fn arguments_that_make_no_sense_end_with_2_and_do_nothing() {
+    let site = Site::new();
+    for arguments in [
+        &[][..],
+        &["frobnicate"],
+        &["--bogus", "list-wal"],
+        &["list-wal", "extra"],
+        &["label", "yesterday"],
+        &["backup", "-c", "slow"],
+        &["backup", "-p", "70000"],
+        &["archive-wal"],
+        &["prune"],
+        &["archive-cleanup", "notes.txt"],
+        &["-C", "a", "--repository", "file:///b", "list-wal"],
+    ] {
+        let ran = site.run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {ran:?}");
+        assert!(!ran.stderr.is_empty(), "{arguments:?}");
+    }
+    assert!(site.stored().is_empty());
+}
+
+#[test]
+fn an_unknown_scheme_is_refused_with_the_known_ones() {
+    let ran = run(Site::new().bare_command(&[]).args(["--repository", "ftp://x/y", "list-wal"]));
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("'ftp://'") && ran.stderr.contains("file://"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_path_instead_of_a_url_is_refused_with_the_right_url() {
+    let ran = run(Site::new().bare_command(&[]).args(["--repository", "/srv/backups", "list-wal"]));
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (2, "swiftwal: '/srv/backups' is no URL; for a directory use file:///srv/backups\n")
+    );
+}
+
+#[test]
+fn a_missing_directory_is_a_failure_for_who_reads_and_made_for_who_stores() {
+    let site = Site::new();
+    for command in ["list-wal", "list-backups"] {
+        let ran = site.run(&[command]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.stderr.contains("the directory doesn't exist"), "{ran:?}");
+    }
+    assert!(!site.path("repository").exists());
+    site.archive([1]);
+}
+
+#[test]
+fn a_backup_without_a_server_fails_and_lists_nothing() {
+    let site = Site::new();
+    site.archive([1]);
+    let before = site.stored();
+    // Nothing listens on port 1; and where no pg_basebackup is installed, that is the failure.
+    let ran = site.run(&["backup", "-H", "127.0.0.1", "-p", "1"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("pg_basebackup"), "{ran:?}");
+    assert_eq!(site.stored(), before);
+    assert_eq!(site.succeed(&["list-backups"]), "");
+}
