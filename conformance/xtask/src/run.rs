@@ -1,8 +1,15 @@
 //! Commands: as a user would type them, and with their failure told in full.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A command that takes longer hangs: it is killed.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// The command as a user would type it: the program's bare name, arguments quoted where a shell needs it.
 #[must_use]
@@ -13,9 +20,21 @@ pub fn line(command: &Command) -> String {
     std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// What the command wrote and how it ended, whatever its exit code.
+/// What the command wrote and how it ended, whatever its exit code; SIGKILL after five minutes.
 pub fn output(command: &mut Command) -> Result<Output> {
-    command.output().with_context(|| format!("starting {:?}", command.get_program()))
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
+    let pid = Pid::from_child(&child);
+    let (ended, waiting) = channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if waiting.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    let output = child.wait_with_output();
+    drop(ended);
+    let _ = watchdog.join();
+    Ok(output?)
 }
 
 /// What the command wrote to standard output; an exit code other than 0 is an error that shows all it said.

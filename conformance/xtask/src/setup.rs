@@ -1,11 +1,13 @@
 //! Finds the programs that the tests need, and installs them on Debian when we are root.
 
 use std::fs;
+use std::io::stderr;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::run;
 
@@ -136,7 +138,11 @@ fn install() -> Result<()> {
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
-    run::stdout(command.arg("-qq").args(arguments).env("DEBIAN_FRONTEND", "noninteractive")).map(drop)
+    command.arg("-qq").args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    // Results go to standard output, and this is none.
+    let status = command.stdin(Stdio::null()).stdout(stderr().as_fd().try_clone_to_owned()?).status()?;
+    ensure!(status.success(), "{} ended with {status}", run::line(&command));
+    Ok(())
 }
 
 #[cfg(test)]

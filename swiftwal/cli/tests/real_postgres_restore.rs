@@ -1,0 +1,90 @@
+//! `restore` to a moment: the rows are those that stood there then.
+
+use std::path::Path;
+
+use anyhow::Result;
+use xtask::{Postgres, Site, output};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
+
+/// The number of rows and their checksum.
+type Rows = (u64, String);
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn each_kind_of_target_restores_the_rows_of_its_moment() -> Result<()> {
+    let site = Site::start(Path::new(PROGRAM))?;
+    let server = &site.postgres;
+    server.pgbench_init(1)?;
+    let mut moments: Vec<(Vec<String>, Rows)> = Vec::new();
+    let mut note = |option: &str, value: &str| -> Result<()> {
+        let target = format!("{option}={value}").trim_end_matches('=').to_owned();
+        moments.push((vec![target], server.rows()?));
+        change(server)
+    };
+    site.run(&["backup", "-c", "fast"])?;
+    note("--target-immediate", "")?;
+    note("--target-time", &now(server)?)?;
+    server.sql("select pg_create_restore_point('before the upgrade')")?;
+    note("--target-name", "before the upgrade")?;
+    note("--target-xid", &change_with_xid(server)?)?;
+    note("--target-lsn", &server.sql("select pg_current_wal_lsn()")?)?;
+    server.archive_all()?;
+
+    for (number, (target, rows)) in moments.iter().enumerate() {
+        let mut options: Vec<&str> = target.iter().map(String::as_str).collect();
+        options.extend(["--target-action", "promote"]);
+        let restored = site.restore(&format!("restored{number}"), "latest", &options)?;
+        restored.start()?;
+        restored.wait_for_promotion()?;
+        assert_eq!(restored.rows()?, *rows, "{target:?}");
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn after_a_prune_the_kept_backup_restores_and_an_earlier_moment_is_refused() -> Result<()> {
+    let site = Site::start(Path::new(PROGRAM))?;
+    let server = &site.postgres;
+    server.pgbench_init(1)?;
+    site.run(&["backup", "-c", "fast"])?;
+    let early = now(server)?;
+    change(server)?;
+    site.run(&["backup", "-c", "fast"])?;
+    change(server)?;
+    let (late, rows) = (now(server)?, server.rows()?);
+    change(server)?;
+    server.archive_all()?;
+
+    let wal_before = site.run(&["list-wal"])?.lines().count();
+    site.run(&["prune", "--keep-backups", "1", "--keep-wals", "0"])?;
+    assert!(site.run(&["list-wal"])?.lines().count() < wal_before);
+
+    let restored = site.restore("late", "latest", &["--target-time", &late, "--target-action", "promote"])?;
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    assert_eq!(restored.rows()?, rows);
+
+    let directory = site.scratch.path().join("early");
+    let target = ["restore", "latest", &directory.to_string_lossy(), "--target-time", &early];
+    let output = output(&mut site.command(&target))?;
+    assert!(!output.status.success() && !directory.exists(), "{output:?}");
+    Ok(())
+}
+
+fn change(server: &Postgres) -> Result<()> {
+    change_with_xid(server).map(drop)
+}
+
+/// Changes rows in a transaction of its own; its id.
+fn change_with_xid(server: &Postgres) -> Result<String> {
+    server.sql(
+        "with changed as (update pgbench_accounts set abalance = abalance + 1 where aid % 1000 = 0 returning aid)
+         select distinct txid_current() from changed",
+    )
+}
+
+fn now(server: &Postgres) -> Result<String> {
+    server.sql("select clock_timestamp()")
+}
