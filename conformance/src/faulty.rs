@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use swiftwal_core::Storage;
 
-pub(crate) use self::dates::Dates;
-pub use self::faults::{Call, Faults, ReadFault, WriteFault};
+pub(crate) use self::{
+    dates::Dates,
+    faults::{Call, Faults, ReadFault, WriteFault},
+};
 use self::{store::FaultyStore, sweep::FaultySweep};
 
 /// `storage` behind [`Faults`]. What is written through it has the age that `dates` give it.

@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use anyhow::{Context, Result};
 use swiftwal_core::{OpenError, Options, Registry, Storage};
 use url::Url;
 
@@ -7,7 +8,7 @@ use url::Url;
 #[derive(Clone)]
 pub struct Harness {
     registry: Registry,
-    fresh: Arc<dyn Fn() -> Url + Send + Sync>,
+    fresh: Arc<dyn Fn() -> String + Send + Sync>,
     options: Options,
     part_bytes: usize,
     contract: StoreContract,
@@ -28,7 +29,7 @@ impl Harness {
     /// Each call of `fresh` gives the URL of another repository, one that doesn't exist yet and that the backend makes
     /// when it is opened with [`Options::create`].
     #[must_use]
-    pub fn new(registry: Registry, fresh: impl Fn() -> Url + Send + Sync + 'static) -> Self {
+    pub fn new(registry: Registry, fresh: impl Fn() -> String + Send + Sync + 'static) -> Self {
         Self {
             registry,
             fresh: Arc::new(fresh),
@@ -58,8 +59,9 @@ impl Harness {
         Self { contract, ..self }
     }
 
-    pub(crate) fn fresh(&self) -> Url {
-        (self.fresh)()
+    pub(crate) fn fresh(&self) -> Result<Url> {
+        let url = (self.fresh)();
+        url.parse().with_context(|| format!("the harness gave {url:?} for a URL"))
     }
 
     pub(crate) fn contract(&self) -> StoreContract {

@@ -16,13 +16,13 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::{
-    Faults, Harness, ManualClock,
-    faulty::{Dates, faulty},
+    Harness, ManualClock,
+    faulty::{Dates, Faults, faulty},
 };
 
 /// What one scenario works on: a repository of its own, which doesn't exist yet, a clock, and a directory on this machine.
 #[derive(Debug)]
-pub struct Subject {
+pub(crate) struct Subject {
     harness: Harness,
     location: Url,
     clock: ManualClock,
@@ -35,7 +35,7 @@ impl Subject {
     pub(crate) fn new(harness: &Harness) -> Result<Self> {
         let clock = ManualClock::new();
         Ok(Self {
-            location: harness.fresh(),
+            location: harness.fresh()?,
             harness: harness.clone(),
             dates: Dates::new(clock.clone()),
             clock,

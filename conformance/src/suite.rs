@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use anyhow::{Result, anyhow, bail};
 use futures::future::BoxFuture;
 
-use crate::{Harness, Subject, scenarios::*};
+use crate::{Harness, scenarios::*, subject::Subject};
 
 /// How long a scenario may take, on the slowest backend and machine: nothing may hang.
 const LIMIT: Duration = Duration::from_secs(300);

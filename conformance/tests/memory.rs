@@ -3,14 +3,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use swiftwal_conformance::{Harness, StoreContract, conformance_suite};
-use url::Url;
 
 fn memory() -> Harness {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let fresh = || {
-        let name = format!("memory://suite-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        Url::parse(&name).unwrap()
-    };
+    let fresh = || format!("memory://suite-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     Harness::new(swiftwal_backends::registry(), fresh)
         .with_contract(StoreContract { conditional_update: true, conditional_copy: true })
 }

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a store shall do wrong, and what it was asked to do so far. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<State>>);
+pub(crate) struct Faults(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -15,16 +15,16 @@ struct State {
 
 /// A call that changes what is stored: every one that makes, completes, gives up or deletes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub(crate) struct Call {
     /// What was to be done: `put`, `put_part`, `complete`, `delete`, …
-    pub action: &'static str,
+    pub(crate) action: &'static str,
     /// To which object.
-    pub object: String,
+    pub(crate) object: String,
 }
 
 /// How a writing call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteFault {
+pub(crate) enum WriteFault {
     /// It does nothing and reports an error; the next ones work.
     FailsOnce,
     /// It does nothing, and neither does any call after it, reading ones included: as if the process had been killed,
@@ -36,12 +36,12 @@ pub enum WriteFault {
 
 impl WriteFault {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::FailsOnce, Self::Dies, Self::LosesReply];
+    pub(crate) const ALL: [Self; 3] = [Self::FailsOnce, Self::Dies, Self::LosesReply];
 }
 
 /// How a reading call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadFault {
+pub(crate) enum ReadFault {
     /// It reports an error.
     Fails,
     /// The body ends early, without an error.
@@ -52,7 +52,7 @@ pub enum ReadFault {
 
 impl ReadFault {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::Fails, Self::Cut, Self::FlipsBit];
+    pub(crate) const ALL: [Self; 3] = [Self::Fails, Self::Cut, Self::FlipsBit];
 }
 
 /// What a writing call does.
@@ -77,36 +77,31 @@ impl Verdict {
 
 impl Faults {
     /// No fault: the calls are only remembered.
-    #[must_use]
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self::default()
     }
 
     /// The `n`th writing call from now, counted from 1, goes wrong.
-    #[must_use]
-    pub fn at_write(n: usize, fault: WriteFault) -> Self {
+    pub(crate) fn at_write(n: usize, fault: WriteFault) -> Self {
         let faults = Self::default();
         faults.state().write_fault = Some((n, fault));
         faults
     }
 
     /// The `n`th reading call from now, counted from 1, goes wrong.
-    #[must_use]
-    pub fn at_read(n: usize, fault: ReadFault) -> Self {
+    pub(crate) fn at_read(n: usize, fault: ReadFault) -> Self {
         let faults = Self::default();
         faults.state().read_fault = Some((n, fault));
         faults
     }
 
     /// The writing calls so far, those that went wrong included.
-    #[must_use]
-    pub fn writes(&self) -> Vec<Call> {
+    pub(crate) fn writes(&self) -> Vec<Call> {
         self.state().writes.clone()
     }
 
     /// How many reading calls there were so far: of whole objects, ranges, sizes, and lists.
-    #[must_use]
-    pub fn reads(&self) -> usize {
+    pub(crate) fn reads(&self) -> usize {
         self.state().reads
     }
 

@@ -89,9 +89,10 @@ impl ObjectStore for FaultyStore {
             return Err(injected());
         }
         let bodies = self.inner.get_ranges(location, ranges).await?;
-        let spoiled =
-            |body| fault.map_or_else(|| Bytes::clone(&body), |fault| spoil(Bytes::clone(&body), fault));
-        Ok(bodies.into_iter().map(spoiled).collect())
+        Ok(match fault {
+            Some(fault) => bodies.into_iter().map(|body| spoil(body, fault)).collect(),
+            None => bodies,
+        })
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -167,7 +168,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::{ManualClock, WriteFault};
+    use crate::{ManualClock, faulty::WriteFault};
 
     fn store(faults: &Faults) -> FaultyStore {
         FaultyStore::new(Arc::new(InMemory::new()), faults.clone(), Dates::new(ManualClock::new()))

@@ -6,7 +6,11 @@ use swiftwal_core::{ArchiveOptions, Archived, Error, ErrorKind, archive_wal};
 use swiftwal_postgres::{SegmentSize, WalName};
 
 use super::site::{Site, refused};
-use crate::{Faults, Subject, SyntheticCluster, WriteFault};
+use crate::{
+    SyntheticCluster,
+    faulty::{Faults, WriteFault},
+    subject::Subject,
+};
 
 pub(crate) async fn a_segment_is_stored_under_its_name_and_comes_back(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;

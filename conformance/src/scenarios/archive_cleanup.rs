@@ -8,7 +8,7 @@ use super::{
     prune::names,
     site::{Site, refused},
 };
-use crate::Subject;
+use crate::subject::Subject;
 
 /// Cleans up, and says how many files were kept for backups.
 async fn clean_up(site: &Site, oldest_kept: WalName, ignore_backups: bool) -> Result<usize> {

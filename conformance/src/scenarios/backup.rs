@@ -16,7 +16,11 @@ use swiftwal_postgres::{SegmentSize, SourceErrorKind};
 use tokio::sync::mpsc;
 
 use super::site::{Site, options, refused, request, take};
-use crate::{Call, Faults, SourceFault, Subject, SyntheticCluster};
+use crate::{
+    SourceFault, SyntheticCluster,
+    faulty::{Call, Faults},
+    subject::Subject,
+};
 
 pub(crate) async fn the_record_tells_what_was_backed_up(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;

@@ -10,7 +10,11 @@ use super::{
     prune::{objects_of, plan, prune_to},
     site::{Site, options, take},
 };
-use crate::{Faults, Subject, SyntheticCluster, SyntheticSource, WriteFault};
+use crate::{
+    SyntheticCluster, SyntheticSource,
+    faulty::{Faults, WriteFault},
+    subject::Subject,
+};
 
 /// More than there are of anything.
 const ALL: u32 = 1000;

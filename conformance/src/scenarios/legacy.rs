@@ -8,7 +8,7 @@ use super::{
     prune::{names, plan, prune_to},
     site::{Site, assert_restored, refused, request},
 };
-use crate::Subject;
+use crate::subject::Subject;
 
 const KEYS: [&str; 3] = ["20130828T1810Z", "20130829T1125Z", "20130830T0200Z"];
 

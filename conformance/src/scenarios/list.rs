@@ -10,7 +10,7 @@ use swiftwal_core::ArchiveOptions;
 use swiftwal_postgres::WalName;
 
 use super::site::Site;
-use crate::{Subject, SyntheticCluster};
+use crate::{SyntheticCluster, subject::Subject};
 
 /// More than one page of any storage's listing.
 const MANY: u64 = 12_000;

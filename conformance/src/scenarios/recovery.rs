@@ -10,7 +10,7 @@ use swiftwal_core::{
 };
 
 use super::site::{Site, file_names, refused, restore_options};
-use crate::{Subject, SyntheticCluster, Version};
+use crate::{SyntheticCluster, Version, subject::Subject};
 
 pub(crate) async fn without_a_target_recovery_goes_to_the_end_of_the_wal(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;

@@ -6,7 +6,7 @@ use swiftwal_core::{
 };
 
 use super::site::{Site, refused};
-use crate::Subject;
+use crate::subject::Subject;
 
 pub(crate) async fn the_first_archived_segment_says_whose_it_is(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;

@@ -10,7 +10,11 @@ use swiftwal_core::{
 use tokio::{io::AsyncReadExt, sync::mpsc};
 
 use super::site::{Site, assert_restored, options, refused, request, restore_options, take};
-use crate::{Entry, Faults, ReadFault, Subject, SyntheticCluster, SyntheticSource, Tree};
+use crate::{
+    Entry, SyntheticCluster, SyntheticSource, Tree,
+    faulty::{Faults, ReadFault},
+    subject::Subject,
+};
 
 pub(crate) async fn every_file_comes_back_as_it_was(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;

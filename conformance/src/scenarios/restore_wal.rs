@@ -8,7 +8,10 @@ use swiftwal_core::{ArchiveOptions, Error, ErrorKind, restore_wal};
 use swiftwal_postgres::WalName;
 
 use super::site::{Site, file_names, refused};
-use crate::{Faults, ReadFault, Subject};
+use crate::{
+    faulty::{Faults, ReadFault},
+    subject::Subject,
+};
 
 pub(crate) async fn every_compression_gives_the_bytes_back(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;

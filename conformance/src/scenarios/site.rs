@@ -16,7 +16,7 @@ use swiftwal_core::{
 };
 use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, Checkpoint, WalName};
 
-use crate::{Entry, Subject, SyntheticCluster, SyntheticSource, Tree};
+use crate::{Entry, SyntheticCluster, SyntheticSource, Tree, subject::Subject};
 
 /// A repository under test, and the cluster that uses it.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use object_store::{DynObjectStore, Error, ObjectStoreExt, PutMode, integration, path::Path};
 use swiftwal_core::Clock;
 
-use crate::Subject;
+use crate::subject::Subject;
 
 fn store(subject: &Subject) -> Result<Arc<DynObjectStore>> {
     Ok(Arc::clone(subject.storage()?.store()))
