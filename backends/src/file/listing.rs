@@ -76,6 +76,8 @@ fn object(found: Found) -> Result<Option<ObjectMeta>, Error> {
 
 /// The tag that `LocalFileSystem` gives an object that is asked for by name.
 fn e_tag(metadata: &Metadata, modified: SystemTime) -> String {
-    let micros = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let since_1970 = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    // In 64 bits, as the same digits come several times as fast; they last for 580,000 years.
+    let micros = since_1970.as_secs() * 1_000_000 + u64::from(since_1970.subsec_micros());
     format!("\"{:x}-{micros:x}-{:x}\"", metadata.ino(), metadata.len())
 }

@@ -79,7 +79,7 @@ impl ObjectName {
     /// What `name` is. Every text has an answer.
     #[must_use]
     pub fn parse(name: &str) -> Self {
-        Self::known(name).filter(|known| known.to_string() == name).unwrap_or_else(|| {
+        Self::known(name).unwrap_or_else(|| {
             let kind = if name.starts_with(HIDDEN) { Self::Hidden } else { Self::Foreign };
             kind(name.to_owned())
         })
@@ -98,7 +98,9 @@ impl ObjectName {
             return Some(Self::Marker { claim: claim.to_owned(), id: id.to_owned() });
         }
         let (key, part) = backup_part(name)?;
-        Some(Self::Backup { key: key.parse().ok()?, part })
+        let backup = Self::Backup { key: key.parse().ok()?, part };
+        // People may write keys otherwise, objects may not.
+        (backup.to_string() == name).then_some(backup)
     }
 }
 

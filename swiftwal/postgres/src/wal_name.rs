@@ -48,22 +48,19 @@ impl WalName {
         }
     }
 
-    /// What, compared field by field, orders as the text: `.` sorts before every digit, and digits before `partial`.
-    fn order(&self) -> (Timeline, Option<(SegmentName, Suffix)>) {
-        let suffix = match *self {
-            Self::Segment(_) | Self::History(_) => Suffix::Nothing,
-            Self::Backup { offset, .. } => Suffix::Backup(offset),
-            Self::Partial(_) => Suffix::Partial,
+    /// Numbers that order as the text does: `.` sorts before every digit, and digits before `partial`.
+    fn order(&self) -> [u64; 3] {
+        let (has_segment, position) = match self.segment().map(SegmentName::position) {
+            Some((log, seg)) => (1, u64::from(log) << 32 | u64::from(seg)),
+            None => (0, 0),
         };
-        (self.timeline(), self.segment().map(|segment| (segment, suffix)))
+        let suffix = match *self {
+            Self::Segment(_) | Self::History(_) => 0,
+            Self::Backup { offset, .. } => 1 << 32 | u64::from(offset),
+            Self::Partial(_) => 2 << 32,
+        };
+        [u64::from(self.timeline().get()) << 1 | has_segment, position, suffix]
     }
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Suffix {
-    Nothing,
-    Backup(u32),
-    Partial,
 }
 
 impl Ord for WalName {
@@ -81,7 +78,7 @@ impl PartialOrd for WalName {
 impl fmt::Display for WalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Segment(segment) => write!(f, "{segment}"),
+            Self::Segment(segment) => segment.fmt(f),
             Self::Partial(segment) => write!(f, "{segment}.partial"),
             Self::Backup { segment, offset } => write!(f, "{segment}.{offset:08X}.backup"),
             Self::History(timeline) => write!(f, "{:08X}.history", timeline.get()),
