@@ -89,7 +89,10 @@ fn placed(page: &str, scratch: &Path) -> String {
 
 /// The code blocks of a language.
 fn blocks<'a>(page: &'a str, language: &'a str) -> impl Iterator<Item = &'a str> {
-    page.split("\n```").skip(1).step_by(2).filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
+    page.split("\n```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
 }
 
 fn is_for_ci(line: &str) -> bool {
