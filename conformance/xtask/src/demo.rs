@@ -31,8 +31,9 @@ pub(crate) fn demo() -> Result<ExitCode> {
 
 fn back_up_under_load(site: &Site) -> Result<()> {
     step("A base backup, while pgbench writes");
+    let (rows, _) = site.postgres.rows()?;
     let mut load = site.postgres.pgbench(60)?;
-    until("pgbench writes", || Ok(site.postgres.rows()?.0 > 500_055))?;
+    until("pgbench writes", || Ok(site.postgres.rows()?.0 > rows))?;
     show(&mut site.command(&["-v", "backup", "-c", "fast"]))?;
     ensure!(load.is_running()?, "pgbench ended before the backup did");
     load.end(&site.postgres)?;
