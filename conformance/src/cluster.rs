@@ -4,6 +4,7 @@
 mod archive;
 mod control;
 mod directory;
+mod script;
 mod source;
 mod tree;
 mod wal;

@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod archive_cleanup;
 pub(crate) mod backup;
+pub(crate) mod damage;
 pub(crate) mod faults;
 pub(crate) mod legacy;
 pub(crate) mod list;
@@ -12,5 +13,7 @@ pub(crate) mod repository;
 pub(crate) mod restore;
 pub(crate) mod restore_wal;
 pub(crate) mod store_contract;
+pub(crate) mod tablespaces;
+pub(crate) mod uploads;
 
 mod site;

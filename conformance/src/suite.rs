@@ -119,6 +119,8 @@ suite! { $
         what_is_not_the_segment_of_its_name_is_refused,
         a_name_that_is_no_wal_files_is_refused,
         a_missing_file_stores_nothing,
+        no_listing_is_needed_to_archive_and_restore,
+        what_is_stored_damaged_is_not_taken_for_the_same_and_force_replaces_it,
         the_same_segment_from_many_at_once_is_fine,
         a_failure_at_any_call_is_mended_by_trying_again,
     }
@@ -148,7 +150,13 @@ suite! { $
         backups_at_the_same_time_get_keys_of_their_own,
         another_cluster_is_refused_and_nothing_of_it_stays,
         the_label_is_shown_and_kept,
+    }
+
+    tablespaces {
         each_tablespace_has_an_archive_of_its_own,
+        tablespaces_go_where_they_lay,
+        tablespaces_go_where_they_are_mapped_to,
+        a_tablespace_that_can_not_go_there_stops_everything,
     }
 
     restore {
@@ -160,12 +168,6 @@ suite! { $
         an_empty_directory_is_filled_and_one_with_content_is_let_alone,
         pg_control_comes_last,
         a_dropped_restore_leaves_nothing,
-        a_damaged_object_is_named_and_nothing_is_restored,
-        a_damaged_commit_record_is_named_and_nothing_is_restored,
-        a_failing_storage_never_makes_a_restore_short,
-        tablespaces_go_where_they_lay,
-        tablespaces_go_where_they_are_mapped_to,
-        a_tablespace_that_can_not_go_there_stops_everything,
     }
 
     recovery {
@@ -179,6 +181,14 @@ suite! { $
         a_target_that_no_backup_reaches_is_refused_before_anything_is_copied,
         a_backup_of_an_abandoned_branch_is_not_taken_for_the_newest,
         a_timeline_that_nobody_archived_is_refused,
+    }
+
+    damage {
+        a_damaged_object_is_named_and_nothing_is_restored,
+        a_damaged_commit_record_is_named_and_nothing_is_restored,
+        a_damaged_old_backup_is_restored_whole_or_not_at_all,
+        a_tar_that_leads_out_of_the_directory_is_refused,
+        a_failing_storage_never_makes_a_restore_short,
     }
 
     list {
@@ -200,6 +210,9 @@ suite! { $
         every_compression_of_a_segment_goes,
         a_kept_backup_that_is_not_whole_stops_everything,
         a_commit_record_goes_before_what_it_names,
+    }
+
+    uploads {
         what_a_died_backup_left_is_swept_after_a_day_and_not_before,
         a_backup_in_progress_is_let_alone_however_long_it_takes,
         while_a_backup_begins_all_wal_stays,

@@ -6,10 +6,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use swiftwal_postgres::{
     BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Lsn, SegmentName, SourceError,
-    SourceErrorKind, Tablespace, Timeline,
+    SourceErrorKind, Tablespace,
 };
 
-use super::{SyntheticCluster, Tree, archive::tar};
+use super::{
+    SyntheticCluster, Tree,
+    archive::tar,
+    script::{Script, Step},
+};
 use crate::random::Random;
 
 /// A base backup that the synthetic cluster will give, as often as it is asked for it.
@@ -141,65 +145,6 @@ impl SyntheticSource {
             }
         }
         script.finish(self.stop_lsn(), timeline)
-    }
-}
-
-/// What a stream will do, one `next` after the other.
-#[derive(Debug)]
-enum Step {
-    Event(BaseBackupEvent),
-    Fail,
-    Stall,
-}
-
-/// Writes the steps, up to where the fault strikes.
-struct Script {
-    steps: VecDeque<Step>,
-    fault: Option<SourceFault>,
-    bytes_left: usize,
-    struck: bool,
-}
-
-impl Script {
-    fn new(fault: Option<SourceFault>) -> Self {
-        let bytes_left = match fault {
-            Some(
-                SourceFault::FailsAfter(bytes)
-                | SourceFault::StallsAfter(bytes)
-                | SourceFault::TruncatedAfter(bytes),
-            ) => bytes,
-            Some(SourceFault::NeverFinishes) | None => usize::MAX,
-        };
-        Self { steps: VecDeque::new(), fault, bytes_left, struck: false }
-    }
-
-    fn event(&mut self, event: BaseBackupEvent) {
-        if !self.struck {
-            self.steps.push_back(Step::Event(event));
-        }
-    }
-
-    fn data(&mut self, mut chunk: Bytes) {
-        if self.struck {
-            return;
-        }
-        self.struck = chunk.len() >= self.bytes_left;
-        chunk.truncate(self.bytes_left);
-        self.bytes_left -= chunk.len();
-        if !chunk.is_empty() {
-            self.steps.push_back(Step::Event(BaseBackupEvent::Data(chunk)));
-        }
-    }
-
-    fn finish(mut self, lsn: Lsn, timeline: Timeline) -> VecDeque<Step> {
-        let finished = Step::Event(BaseBackupEvent::Finished { lsn, timeline });
-        match self.fault {
-            Some(SourceFault::FailsAfter(_)) => self.steps.push_back(Step::Fail),
-            Some(SourceFault::StallsAfter(_)) => self.steps.push_back(Step::Stall),
-            Some(SourceFault::NeverFinishes) => {}
-            Some(SourceFault::TruncatedAfter(_)) | None => self.steps.push_back(finished),
-        }
-        self.steps
     }
 }
 

@@ -10,6 +10,7 @@ struct State {
     reads: usize,
     write_fault: Option<(usize, WriteFault)>,
     read_fault: Option<(usize, ReadFault)>,
+    unlisted: bool,
     dead: bool,
 }
 
@@ -95,6 +96,13 @@ impl Faults {
         faults
     }
 
+    /// Everything works but listings, as when Swift's container servers are down.
+    pub(crate) fn at_every_listing() -> Self {
+        let faults = Self::default();
+        faults.state().unlisted = true;
+        faults
+    }
+
     /// The writing calls so far, those that went wrong included.
     pub(crate) fn writes(&self) -> Vec<Call> {
         self.state().writes.clone()
@@ -135,6 +143,11 @@ impl Faults {
             Some((at, fault)) if at == n => Some(fault),
             _ => None,
         }
+    }
+
+    /// Whether the listing that begins fails.
+    pub(super) fn list(&self) -> bool {
+        self.read().is_some() || self.state().unlisted
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -32,7 +32,7 @@ impl FaultyStore {
         &self,
         list: impl FnOnce(&dyn ObjectStore) -> BoxStream<'static, Result<ObjectMeta>>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        if self.faults.read().is_some() {
+        if self.faults.list() {
             return futures::stream::once(async { Err(injected()) }).boxed();
         }
         let dates = self.dates.clone();
@@ -123,7 +123,7 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        if self.faults.read().is_some() {
+        if self.faults.list() {
             return Err(injected());
         }
         let mut result = self.inner.list_with_delimiter(prefix).await?;

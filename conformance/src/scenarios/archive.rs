@@ -169,6 +169,38 @@ pub(crate) async fn a_missing_file_stores_nothing(subject: Subject) -> Result<()
     Ok(())
 }
 
+pub(crate) async fn no_listing_is_needed_to_archive_and_restore(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=3).await?;
+    let unlisted = Site { repository: site.subject.repository_with(&Faults::at_every_listing())?, ..site };
+    unlisted.archive(3..=4).await?;
+    assert_eq!(unlisted.restored_wal(unlisted.cluster.wal_name(4)).await?, unlisted.cluster.segment(4));
+    let error = refused(unlisted.restored_wal(unlisted.cluster.wal_name(5)).await);
+    assert!(matches!(error, Error::WalAbsent { .. }), "{error}");
+    Ok(())
+}
+
+pub(crate) async fn what_is_stored_damaged_is_not_taken_for_the_same_and_force_replaces_it(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let (name, bytes) = (site.cluster.wal_name(3), site.cluster.segment(3));
+    site.archive(3..=3).await?;
+    let object = format!("wal_{name}.zst");
+    let whole = site.subject.get(&object).await?;
+    for damaged in [whole.slice(..whole.len() / 2), whole.slice(..0), "<html>503</html>".into()] {
+        site.subject.put(&object, damaged).await?;
+        let path = site.wal_file(&name.to_string(), &bytes)?;
+        let error = refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await);
+        assert!(matches!(error.kind(), ErrorKind::Refused | ErrorKind::Damaged), "{error}");
+        assert!(error.to_string().contains(&object) && error.to_string().contains("--force"), "{error}");
+        let force = ArchiveOptions { force: true, ..ArchiveOptions::default() };
+        archive_wal(&site.repository, &path, &force).await?;
+        assert_eq!(site.restored_wal(name).await?, bytes);
+    }
+    Ok(())
+}
+
 /// As when two servers archive at once, or one archives again after a timeout.
 pub(crate) async fn the_same_segment_from_many_at_once_is_fine(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;

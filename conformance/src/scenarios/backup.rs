@@ -271,19 +271,6 @@ pub(crate) async fn the_label_is_shown_and_kept(subject: Subject) -> Result<()> 
     Ok(())
 }
 
-pub(crate) async fn each_tablespace_has_an_archive_of_its_own(subject: Subject) -> Result<()> {
-    let cluster =
-        SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast").with_tablespace(16401, "/srv/slow");
-    let site = Site::of(subject, cluster)?;
-    let record = site.take_with_wal(&site.cluster.backup(3, 3)).await?;
-    let tars: Vec<_> = record.objects.iter().filter(|object| object.tar_bytes.is_some()).collect();
-    let locations: BTreeSet<_> = tars.iter().map(|tar| tar.tablespace_location.as_deref()).collect();
-    assert_eq!(locations, BTreeSet::from([None, Some("/srv/fast"), Some("/srv/slow")]));
-    let of_16400 = format!("pg_basebackup_{}.16400.tar.zst", record.key);
-    assert!(tars.iter().any(|tar| tar.name == of_16400), "{tars:?}");
-    Ok(())
-}
-
 fn keys(records: &[BackupRecord]) -> Vec<BackupKey> {
     records.iter().map(|record| record.key).collect()
 }

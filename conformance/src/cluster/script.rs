@@ -1,0 +1,67 @@
+//! What a base backup will send, and where it goes wrong.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use swiftwal_postgres::{BaseBackupEvent, Lsn, Timeline};
+
+use super::SourceFault;
+
+/// What a stream will do, one `next` after the other.
+#[derive(Debug)]
+pub(super) enum Step {
+    Event(BaseBackupEvent),
+    Fail,
+    Stall,
+}
+
+/// Writes the steps, up to where the fault strikes.
+pub(super) struct Script {
+    steps: VecDeque<Step>,
+    fault: Option<SourceFault>,
+    bytes_left: usize,
+    struck: bool,
+}
+
+impl Script {
+    pub(super) fn new(fault: Option<SourceFault>) -> Self {
+        let bytes_left = match fault {
+            Some(
+                SourceFault::FailsAfter(bytes)
+                | SourceFault::StallsAfter(bytes)
+                | SourceFault::TruncatedAfter(bytes),
+            ) => bytes,
+            Some(SourceFault::NeverFinishes) | None => usize::MAX,
+        };
+        Self { steps: VecDeque::new(), fault, bytes_left, struck: false }
+    }
+
+    pub(super) fn event(&mut self, event: BaseBackupEvent) {
+        if !self.struck {
+            self.steps.push_back(Step::Event(event));
+        }
+    }
+
+    pub(super) fn data(&mut self, mut chunk: Bytes) {
+        if self.struck {
+            return;
+        }
+        self.struck = chunk.len() >= self.bytes_left;
+        chunk.truncate(self.bytes_left);
+        self.bytes_left -= chunk.len();
+        if !chunk.is_empty() {
+            self.steps.push_back(Step::Event(BaseBackupEvent::Data(chunk)));
+        }
+    }
+
+    pub(super) fn finish(mut self, lsn: Lsn, timeline: Timeline) -> VecDeque<Step> {
+        let finished = Step::Event(BaseBackupEvent::Finished { lsn, timeline });
+        match self.fault {
+            Some(SourceFault::FailsAfter(_)) => self.steps.push_back(Step::Fail),
+            Some(SourceFault::StallsAfter(_)) => self.steps.push_back(Step::Stall),
+            Some(SourceFault::NeverFinishes) => {}
+            Some(SourceFault::TruncatedAfter(_)) | None => self.steps.push_back(finished),
+        }
+        self.steps
+    }
+}

@@ -1,0 +1,86 @@
+//! Tablespaces: backed up apart, restored where they belong.
+
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path};
+
+use anyhow::Result;
+use swiftwal_core::{BackupChoice, ErrorKind, RestoreOptions};
+
+use super::site::{Site, assert_restored, refused, request, restore_options};
+use crate::{Entry, SyntheticCluster, SyntheticSource, Tree, subject::Subject};
+
+pub(crate) async fn each_tablespace_has_an_archive_of_its_own(subject: Subject) -> Result<()> {
+    let cluster =
+        SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast").with_tablespace(16401, "/srv/slow");
+    let site = Site::of(subject, cluster)?;
+    let record = site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let tars: Vec<_> = record.objects.iter().filter(|object| object.tar_bytes.is_some()).collect();
+    let locations: BTreeSet<_> = tars.iter().map(|tar| tar.tablespace_location.as_deref()).collect();
+    assert_eq!(locations, BTreeSet::from([None, Some("/srv/fast"), Some("/srv/slow")]));
+    let of_16400 = format!("pg_basebackup_{}.16400.tar.zst", record.key);
+    assert!(tars.iter().any(|tar| tar.name == of_16400), "{tars:?}");
+    Ok(())
+}
+
+pub(crate) async fn tablespaces_go_where_they_lay(subject: Subject) -> Result<()> {
+    let place = subject.path("tablespace").display().to_string();
+    let site = Site::of(subject, SyntheticCluster::new(1).with_tablespace(16400, &place))?;
+    let source = site.cluster.backup(3, 3);
+    site.take_with_wal(&source).await?;
+    let directory = site.restore(BackupChoice::Latest).await?;
+    assert_restored(&directory, &source.data_directory(&request(true)))?;
+    assert_tablespaces(&source, &[Path::new(&place)])
+}
+
+pub(crate) async fn tablespaces_go_where_they_are_mapped_to(subject: Subject) -> Result<()> {
+    let cluster =
+        SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast").with_tablespace(16401, "/srv/slow");
+    let site = Site::of(subject, cluster)?;
+    let source = site.cluster.backup(3, 3);
+    site.take_with_wal(&source).await?;
+    let (fast, slow) = (site.subject.path("fast"), site.subject.path("slow"));
+    fs::create_dir(&slow)?;
+    let mapping = vec![("/srv/fast".into(), fast.clone()), ("/srv/slow".into(), slow.clone())];
+    let options = RestoreOptions { tablespace_mapping: mapping, ..restore_options() };
+    let directory = site.subject.path("pgdata");
+    site.restore_into(BackupChoice::Latest, &directory, &options).await?;
+    let mut original = source.data_directory(&request(true));
+    for (oid, place) in [(16400, &fast), (16401, &slow)] {
+        original.insert(format!("pg_tblspc/{oid}"), Entry::Link { target: place.display().to_string() });
+    }
+    assert_restored(&directory, &original)?;
+    assert_tablespaces(&source, &[&fast, &slow])
+}
+
+fn assert_tablespaces(source: &SyntheticSource, places: &[&Path]) -> Result<()> {
+    for ((tablespace, original), place) in source.tablespaces().zip(places) {
+        let differences = original.differences(&Tree::read(place)?);
+        assert!(differences.is_empty(), "{tablespace:?}: {differences:#?}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_tablespace_that_can_not_go_there_stops_everything(subject: Subject) -> Result<()> {
+    let cluster = SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast");
+    let site = Site::of(subject, cluster)?;
+    site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let (taken, linked, free) =
+        (site.subject.path("taken"), site.subject.path("linked"), site.subject.path("free"));
+    fs::create_dir(&taken)?;
+    fs::write(taken.join("content"), "stays")?;
+    symlink(&taken, &linked)?;
+    let directory = site.subject.path("pgdata");
+    for (old, new) in [
+        ("/srv/fast", &taken),
+        ("/srv/fast", &linked),
+        ("/srv/fsat", &free),
+        ("/srv/fast", &"relative".into()),
+    ] {
+        let options =
+            RestoreOptions { tablespace_mapping: vec![(old.into(), new.clone())], ..restore_options() };
+        let error = refused(site.restore_into(BackupChoice::Latest, &directory, &options).await);
+        assert_eq!(error.kind(), ErrorKind::Refused, "{old}={}: {error}", new.display());
+        assert!(!directory.exists() && !free.exists());
+        assert_eq!(fs::read(taken.join("content"))?, b"stays");
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! prune, while a backup is made or after one has died.
+
+use anyhow::Result;
+use swiftwal_core::{BackupEvent, PrunePlan, backup};
+use tokio::sync::mpsc;
+
+use super::{
+    prune::{names, plan, prune_to},
+    site::{Site, options, refused, take},
+};
+use crate::{
+    SourceFault, SyntheticCluster,
+    faulty::{Faults, WriteFault},
+    subject::Subject,
+};
+
+pub(crate) async fn what_a_died_backup_left_is_swept_after_a_day_and_not_before(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(5 << 20))?;
+    site.back_up(3, 4).await?;
+    let before = site.subject.objects().await?;
+    let died = Faults::at_write(5, WriteFault::Dies);
+    refused(take(&site.subject.repository_with(&died)?, &site.cluster.backup(3, 4), &options()).await);
+    let left = site.subject.objects().await?;
+    assert!(left.len() > before.len());
+
+    site.wait_hours(23);
+    let early = prune_to(&site, 1, 0).await?;
+    assert!(early.leftovers.is_empty(), "{:?}", early.leftovers);
+    assert_eq!(site.subject.objects().await?, left);
+
+    site.wait_hours(2);
+    let swept = prune_to(&site, 1, 0).await?;
+    assert!(swept.leftovers.iter().any(|name| name.starts_with("...uploading/")), "{:?}", swept.leftovers);
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+pub(crate) async fn a_backup_in_progress_is_let_alone_however_long_it_takes(subject: Subject) -> Result<()> {
+    let site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(14 << 20))?;
+    site.archive(1..=10).await?;
+    site.back_up(8, 9).await?;
+    let source = site.cluster.backup(5, 6).with_fault(SourceFault::StallsAfter(13 << 20));
+    let (sender, mut progress) = mpsc::unbounded_channel();
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::Progress { .. } = event {
+            // As if each frame took days to arrive.
+            site.wait_hours(48);
+            let _ = sender.send(());
+        }
+    };
+    let options = options();
+    let three_frames = async {
+        for _ in 0..3 {
+            progress.recv().await;
+        }
+    };
+    let making = backup(&site.repository, &source, &options, &observe);
+    tokio::pin!(making);
+    tokio::select! {
+        outcome = &mut making => panic!("a stalled backup came to {outcome:?}"),
+        () = three_frames => {}
+    }
+    // The last frame's days belong to the next one, which would have shown that the backup lives.
+    site.wait_hours(-48);
+    let alive = plan(&site, 1, 0).await?;
+    assert!(listed_leftovers(&site, &alive).await?.is_empty());
+    let kept: Vec<_> = alive.keep_wal.iter().map(|wal| wal.name.to_string()).collect();
+    assert_eq!(kept, names(&site.cluster, 5..=10), "the WAL it is going to need stays");
+
+    site.wait_hours(48);
+    let dead = plan(&site, 1, 0).await?;
+    assert_eq!(listed_leftovers(&site, &dead).await?.len(), 1, "its marker: it wasn't heard of for days");
+    Ok(())
+}
+
+/// The leftovers that a listing shows. A store dates the others by the machine's clock, for which no time has passed.
+async fn listed_leftovers(site: &Site, plan: &PrunePlan) -> Result<Vec<String>> {
+    let objects = site.subject.objects().await?;
+    Ok(plan.leftovers.iter().filter(|name| objects.contains(*name)).cloned().collect())
+}
+
+pub(crate) async fn while_a_backup_begins_all_wal_stays(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=10).await?;
+    site.back_up(8, 9).await?;
+    let source = site.cluster.backup(5, 6).with_fault(SourceFault::StallsAfter(0));
+    let (sender, mut claimed) = mpsc::unbounded_channel();
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::Claimed(_) = event {
+            let _ = sender.send(());
+        }
+    };
+    let options = options();
+    let making = backup(&site.repository, &source, &options, &observe);
+    tokio::pin!(making);
+    tokio::select! {
+        outcome = &mut making => panic!("a stalled backup came to {outcome:?}"),
+        begun = claimed.recv() => assert!(begun.is_some()),
+    }
+    let plan = prune_to(&site, 1, 0).await?;
+    assert!(plan.remove_wal.is_empty());
+    assert_eq!(plan.notices.len(), 1, "and says so: {:?}", plan.notices);
+    Ok(())
+}
