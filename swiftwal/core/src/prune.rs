@@ -130,13 +130,14 @@ async fn delete_backup(repository: &Repository, backup: &StoredBackup) -> Result
 
 /// Deletes what a died upload or an interrupted deletion left, unless it has come to life since the plan was made.
 async fn delete_upload(repository: &Repository, upload: &DeadUpload, before: Timestamp) -> Result<()> {
-    let record = ObjectName::Backup { key: upload.key, part: BackupPart::Record };
     let markers = markers(repository, upload.key).await?;
-    let alive = markers.iter().any(|(_, touched)| *touched > before);
-    if alive || repository.size(&record).await?.is_some() {
+    if markers.iter().any(|(_, touched)| *touched > before) {
         return Ok(());
     }
-    repository.delete_all(upload.objects.clone().into_iter()).await?;
+    // With a record, it died between its commit and the end: the backup stands.
+    if repository.size(&BackupRecord::object_name(upload.key)).await?.is_none() {
+        repository.delete_all(upload.objects.clone().into_iter()).await?;
+    }
     // The markers last: as long as one is there, somebody comes back to finish this.
     repository.delete_all(upload.markers.clone().into_iter()).await
 }

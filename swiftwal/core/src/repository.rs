@@ -22,6 +22,9 @@ pub struct Repository {
     clock: Arc<dyn Clock>,
 }
 
+/// How often a compression is added to `cluster.json` while others overwrite it.
+const FORMAT_TRIES: u32 = 5;
+
 /// What became of a conditional put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Put {
@@ -93,9 +96,13 @@ impl Repository {
         }
     }
 
-    /// Adds a compression to `cluster.json`. Who does so at the same time may overwrite it: so it looks again.
+    /// Adds a compression to `cluster.json`. Who does so at the same time may overwrite it: so it looks again, a few
+    /// times. A format that is lost all the same costs an archive-wal its look for the same file in that format.
     async fn add_format(&self, mut known: ClusterInfo, format: Format) -> Result<BTreeSet<Format>> {
-        while known.wal_formats.insert(format) {
+        for _ in 0..FORMAT_TRIES {
+            if !known.wal_formats.insert(format) {
+                break;
+            }
             self.write_cluster(&known, PutMode::Overwrite).await?;
             known = self.cluster().await?.unwrap_or(known);
         }

@@ -138,8 +138,9 @@ async fn write_tar(
     let (sender, receiver) = mpsc::channel(fetch::PIECES_WAITING);
     let writing = blocking(move || extractor.extract(receiver, &written));
     let fetching = fetch::fetch(repository, tar, sender, progress);
-    let ((), extracted) = tokio::try_join!(fetching, writing)?;
-    Ok(extracted)
+    // Both to their ends, whichever fails: a writer still at work would come after whoever cleans up.
+    let (fetched, extracted) = tokio::join!(fetching, writing);
+    fetched.and(extracted)
 }
 
 /// Writes what makes the files a cluster that can be started, in the order that makes a kill harmless.

@@ -55,11 +55,16 @@ impl<'a> Claim<'a> {
             std::iter::once(BackupKey::to_the_minute(started)).chain(seconds.map(BackupKey::to_the_second));
         for key in keys {
             let claim = Self::new(repository, key, started);
-            claim.write().await?;
-            if claim.is_alone().await? {
+            let alone = match claim.write().await {
+                Ok(()) => claim.is_alone().await,
+                Err(error) => Err(error),
+            };
+            if let Ok(true) = alone {
                 return Ok(claim);
             }
-            repository.delete(&claim.name()).await?;
+            // Even if it couldn't be written: the storage may have done it, and only the answer been lost.
+            let deleted = repository.delete(&claim.name()).await;
+            alone.and(deleted)?;
         }
         Err(Error::Refused(format!(
             "every key from {} on is taken; other backups into {} are being started at the same time",

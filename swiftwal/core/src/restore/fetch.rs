@@ -150,7 +150,10 @@ async fn fetch_frames(
 async fn fetch_frame(repository: &Repository, tar: &StoredTar, frame: Frame) -> Result<(Bytes, Bytes)> {
     let range = frame.offset..frame.offset + frame.stored_bytes;
     let stored = repository.storage().store().get_range(&path(&tar.name), range).await;
-    let stored = stored.map_err(repository.failed("read", &tar.name))?;
+    let stored = stored.map_err(|error| match error {
+        object_store::Error::NotFound { .. } => Error::damaged(&tar.name, "it is gone"),
+        error => repository.failed("read", &tar.name)(error),
+    })?;
     let (name, format, compressed) = (tar.name.clone(), tar.format, stored.clone());
     let tar_bytes = usize::try_from(frame.tar_bytes).map_err(|error| Error::damaged(&name, error))?;
     let piece = blocking(move || {
