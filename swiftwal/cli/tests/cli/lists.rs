@@ -65,6 +65,22 @@ fn verbosely_backups_are_the_table_that_the_original_printed() {
 }
 
 #[test]
+fn as_json_a_backup_comes_with_its_commit_record() {
+    let site = Site::new();
+    let key = site.store_backup();
+    let backups: Value = serde_json::from_str(&site.succeed(&["--json", "list-backups"])).unwrap();
+    assert_eq!(backups[0]["record"]["key"], key.as_str());
+    assert_eq!(backups[0]["record"]["includes_wal"], true);
+    let stored: u64 = site
+        .stored()
+        .iter()
+        .filter(|(path, _)| !path.ends_with("cluster.json"))
+        .map(|(_, content)| content.len() as u64)
+        .sum();
+    assert_eq!(backups[0]["bytes"], stored);
+}
+
+#[test]
 fn as_json_a_damaged_record_is_told_with_the_rest_and_fails() {
     let site = Site::new();
     site.store_legacy_backup("20130828T1810Z", 1);

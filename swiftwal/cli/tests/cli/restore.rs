@@ -1,6 +1,34 @@
 use std::fs;
 
-use crate::site::Site;
+use crate::site::{Site, run};
+
+#[test]
+fn the_server_is_told_to_fetch_wal_by_this_program_from_the_same_place_with_the_same_configuration() {
+    let site = Site::new();
+    let key = site.store_backup();
+    site.write("conf.toml", "compression = 'lz4'\n");
+    let told = site.succeed(&["-c", "conf.toml", "restore", "latest", "data"]);
+    assert!(told.starts_with(&format!("Restored {key} into data: ")), "{told}");
+    let settings = fs::read_to_string(site.path("data/postgresql.auto.conf")).unwrap();
+    let conf = site.path("conf.toml");
+    let options = format!("--repository {} --config {}", site.repository_url(), conf.display());
+    let command = format!("{} {options} restore-wal %f \"%p\"", env!("CARGO_BIN_EXE_swiftwal"));
+    assert!(settings.contains(&format!("restore_command = '{command}'")), "{settings}");
+    assert!(site.path("data/recovery.signal").exists());
+}
+
+#[test]
+fn a_backup_may_be_restored_into_the_working_directory_and_told_of_as_json() {
+    let site = Site::new();
+    let key = site.store_backup();
+    let data = site.path("data");
+    fs::create_dir(&data).unwrap();
+    let ran = run(site.command(&["--json", "restore", &key, "./"]).current_dir(&data));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let told: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(told["key"], key.as_str());
+    assert!(data.join("global/pg_control").exists());
+}
 
 fn site() -> Site {
     let site = Site::new();

@@ -5,8 +5,14 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::Arc,
+    time::Duration,
 };
 
+use swiftwal_compression::Codec;
+use swiftwal_conformance::SyntheticCluster;
+use swiftwal_core::{BackupOptions, Options, Repository, SystemClock};
+use swiftwal_postgres::Checkpoint;
 use tempfile::TempDir;
 
 /// The size of a WAL segment here: the smallest that PostgreSQL knows.
@@ -94,6 +100,25 @@ impl Site {
     pub(crate) fn store_legacy_backup(&self, key: &str, number: u32) {
         self.write(&format!("repository/pg_basebackup_{key}.tgz"), [0; 2000]);
         self.write(&format!("repository/backup_label_{key}.txt"), legacy_label(number));
+    }
+
+    /// Stores a backup of a made-up cluster, with the WAL it needs inside; its key.
+    pub(crate) fn store_backup(&self) -> String {
+        let url = self.repository_url().parse().unwrap();
+        let create = Options { create: true, ..Options::default() };
+        let storage = swiftwal_backends::registry().open(&url, &create).unwrap();
+        let repository = Repository::new(storage, url, Arc::new(SystemClock));
+        let options = BackupOptions {
+            label: "made up".to_owned(),
+            checkpoint: Checkpoint::Fast,
+            include_wal: true,
+            codec: Codec::default(),
+            archive_timeout: Duration::ZERO,
+        };
+        let source = SyntheticCluster::new(1).backup(3, 4);
+        let backup = swiftwal_core::backup(&repository, &source, &options, &|_| {});
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(backup).unwrap().key.to_string()
     }
 
     /// Every file below the repository, with its content.

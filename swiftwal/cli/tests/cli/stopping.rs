@@ -97,10 +97,14 @@ fn start_waiting(site: &Site, object: &str, arguments: &[&str]) -> Child {
     // Opening a pipe that nobody writes to never returns.
     mknodat(CWD, site.object(object), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let child = site.command(arguments).stderr(Stdio::piped()).spawn().unwrap();
-    while !heeds_sigterm(&child) {
+    until(|| heeds_sigterm(&child));
+    child
+}
+
+fn until(happened: impl Fn() -> bool) {
+    while !happened() {
         thread::yield_now();
     }
-    child
 }
 
 /// Whether the process has a handler for SIGTERM, signal 15.
@@ -136,4 +140,18 @@ fn a_stopped_restore_wal_does_not_end_recovery_not_even_a_standbys() {
         assert_eq!((ran.code, ran.stderr.as_str()), (143, "swiftwal: stopped by SIGTERM\n"));
         assert!(!site.path("back").exists());
     }
+}
+
+#[test]
+fn a_stopped_restore_leaves_nothing() {
+    let site = Site::new();
+    let key = site.store_backup();
+    let tar = format!("pg_basebackup_{key}.tar.zst");
+    fs::remove_file(site.object(&tar)).unwrap();
+    let child = start_waiting(&site, &tar, &["restore", &key, "data"]);
+    until(|| site.path("data").exists());
+    send(&child, Signal::INT);
+    let ran = wait(child);
+    assert_eq!((ran.code, ran.stderr.as_str()), (130, "swiftwal: stopped by SIGINT\n"));
+    assert!(!site.path("data").exists());
 }

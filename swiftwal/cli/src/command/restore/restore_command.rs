@@ -49,6 +49,28 @@ pub(super) fn unwritten(config: &Config) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Flags;
+
+    fn config(repository: &str) -> Config {
+        let flags = Flags { repository: Some(repository.to_owned()), ..Flags::default() };
+        let variables = [("OS_USERNAME", "me"), ("OS_PASSWORD", "hunter2")];
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        Config::resolve(flags, variables.into()).ok().unwrap()
+    }
+
+    #[test]
+    fn credentials_that_came_by_the_environment_are_not_written_and_that_is_said() {
+        let config = config("swift://pgprod");
+        assert!(!for_session(&config).unwrap().contains("hunter2"));
+        let notice = unwritten(&config).unwrap();
+        assert!(notice.starts_with("OS_PASSWORD, OS_USERNAME came from the environment"), "{notice}");
+        assert!(!notice.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_directory_needs_no_credentials() {
+        assert_eq!(unwritten(&config("file:///srv/backups")), None);
+    }
 
     #[test]
     fn the_command_names_program_repository_and_configuration() {
