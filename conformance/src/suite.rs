@@ -142,6 +142,7 @@ suite! { $
         a_backup_is_not_listed_while_it_is_made,
         a_dropped_backup_is_abandoned_without_a_trace,
         a_failed_source_leaves_nothing,
+        a_tar_cut_behind_pg_control_is_noticed,
         without_its_wal_a_backup_is_given_up_naming_the_segment,
         a_server_that_waits_for_its_archiver_is_not_waited_for,
         wal_that_is_archived_meanwhile_lets_the_backup_through,

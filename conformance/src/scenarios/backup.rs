@@ -109,7 +109,8 @@ pub(crate) async fn a_dropped_backup_is_abandoned_without_a_trace(subject: Subje
             outcome = making => panic!("a stalled backup came to {outcome:?}"),
             () = far_enough => {}
         }
-        abandon(&site.repository, ours.context("it claimed no key")?).await?;
+        ours.context("it claimed no key")?;
+        abandon(&site.repository).await?;
         assert_eq!(site.subject.objects().await?, before, "after {stalls_after} bytes");
     }
     Ok(())
@@ -135,6 +136,20 @@ pub(crate) async fn a_failed_source_leaves_nothing(subject: Subject) -> Result<(
         if let (swiftwal_core::Error::Source(error), SourceFault::FailsAfter(_)) = (&error, fault) {
             assert_eq!(error.kind(), SourceErrorKind::Failed);
         }
+    }
+    Ok(())
+}
+
+/// With the WAL behind it, the tar can be cut where everything else has come.
+pub(crate) async fn a_tar_cut_behind_pg_control_is_noticed(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 3);
+    let whole = source.tar(&request(true))?.len();
+    for missing in [1024, 1025, 1024 + 500_000, 1024 + (1 << 20)] {
+        let cut = source.clone().with_fault(SourceFault::TruncatedAfter(whole - missing));
+        let error = refused(site.take_with_wal(&cut).await);
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{missing} bytes missing: {error}");
+        assert!(site.subject.objects().await?.is_empty());
     }
     Ok(())
 }
