@@ -208,6 +208,7 @@ suite! { $
         the_newest_segments_stay_as_many_as_asked,
         histories_stay_and_the_rest_follows_its_segment,
         along_the_timelines_everything_stays_that_recovery_can_come_to,
+        a_backup_that_leads_to_the_newest_timeline_stays,
         every_compression_of_a_segment_goes,
         a_kept_backup_that_is_not_whole_stops_everything,
         a_commit_record_goes_before_what_it_names,
@@ -215,7 +216,7 @@ suite! { $
 
     uploads {
         what_a_died_backup_left_is_swept_after_a_day_and_not_before,
-        a_backup_in_progress_is_let_alone_however_long_it_takes,
+        a_backup_in_progress_is_let_alone_until_it_was_not_heard_of_for_a_day,
         while_a_backup_begins_all_wal_stays,
     }
 

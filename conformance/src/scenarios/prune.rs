@@ -152,6 +152,25 @@ pub(crate) async fn along_the_timelines_everything_stays_that_recovery_can_come_
     Ok(())
 }
 
+/// After a recovery to a point before every newer backup, an old one is all that leads to the timeline that is lived on.
+pub(crate) async fn a_backup_that_leads_to_the_newest_timeline_stays(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let second = site.cluster.promoted();
+    let shared = site.back_up(2, 3).await?;
+    let abandoned = [site.back_up(7, 8).await?, site.back_up(9, 10).await?];
+    let (history, text) = second.history(&[(site.cluster.timeline(), 5)]);
+    site.archive_as(history, text.as_bytes()).await?;
+    site.archive_of(&second, 5..=6).await?;
+    let plan = prune_to(&site, 1, 0).await?;
+    assert_eq!(plan.keep_backups, [shared.key, abandoned[1].key]);
+    assert!(plan.notices.iter().any(|notice| notice.contains(&shared.key.to_string())), "{:?}", plan.notices);
+    assert!(site.listed_wal().await?.contains(&second.segment_name(5).to_string()));
+
+    site.back_up_of(&second, 7, 7).await?;
+    assert_eq!(prune_to(&site, 1, 0).await?.keep_backups.len(), 1);
+    Ok(())
+}
+
 pub(crate) async fn every_compression_of_a_segment_goes(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     for (format, number) in Format::ALL.into_iter().zip(1..) {
@@ -209,7 +228,7 @@ pub(crate) async fn a_commit_record_goes_before_what_it_names(subject: Subject) 
     prune(&site.subject.repository_with(&calls)?, &plan(&site, 1, 0).await?).await?;
     let calls = calls.writes();
     for record in doomed {
-        let of_this = |call: &&Call| call.object.contains(&record.key.to_string());
+        let of_this = |call: &&Call| call.action == "delete" && call.object.contains(&record.key.to_string());
         let first = calls.iter().find(of_this).context("it wasn't deleted")?;
         let commit = Call { action: "delete", object: format!("pg_basebackup_{}.json", record.key) };
         assert_eq!(*first, commit);

@@ -58,7 +58,7 @@ pub(crate) struct GlobalArgs {
     /// After the name of the subcommand backup only --config is this option: there -c is --checkpoint.
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// How to compress what is stored: zstd[:1-19], gzip[:1-9], lz4 or none [default: zstd:1]
+    /// How to compress what is stored: zstd[:1-9], gzip[:1-9], lz4 or none [default: zstd:1]
     #[arg(long, value_name = "CODEC", global = true)]
     compression: Option<String>,
     /// Print more; -vv for all that is done

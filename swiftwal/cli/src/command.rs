@@ -16,7 +16,7 @@ use tokio::runtime::{self, Runtime};
 
 use crate::{args::Command, exit::Caller, failure::Failure, session::Session};
 
-/// How long the process waits at its end for what still runs on blocking threads.
+/// How long a command that PostgreSQL waits for stays at its end for what still runs on blocking threads.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
 impl Command {
@@ -32,6 +32,7 @@ impl Command {
     /// Does it.
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let runtime = self.runtime().map_err(Failure::Runtime)?;
+        let caller = self.caller();
         let outcome = runtime.block_on(async {
             match self {
                 Self::Backup(args) => backup::run(args, session).await,
@@ -45,7 +46,11 @@ impl Command {
                 Self::ArchiveCleanup(args) => archive_cleanup::run(args, session).await,
             }
         });
-        runtime.shutdown_timeout(LAST_WRITES);
+        match caller {
+            // A restore that failed still removes what it wrote: that must not stop half-way.
+            Caller::Anyone => drop(runtime),
+            Caller::ArchiveCommand | Caller::RestoreCommand => runtime.shutdown_timeout(LAST_WRITES),
+        }
         outcome
     }
 

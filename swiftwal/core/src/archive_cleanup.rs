@@ -3,7 +3,7 @@
 use serde::Serialize;
 use swiftwal_postgres::WalName;
 
-use crate::{ChosenBackup, Error, Repository, Result, StoredWal, needs::Needs};
+use crate::{Error, Repository, Result, StoredWal, needs::Needs};
 
 /// What archive-cleanup removes.
 #[derive(Clone, Debug, Serialize)]
@@ -33,18 +33,13 @@ pub async fn plan_archive_cleanup(
     // What a newer version stored may need more than this program knows of.
     repository.cluster().await?;
     let inventory = repository.inventory().await?;
-    let mut backups = Vec::new();
-    if !ignore_backups {
-        for backup in &inventory.backups {
-            backups.push(ChosenBackup::listed(repository, &inventory, backup.key).await?);
-        }
-    }
-    let needs = Needs::of(repository, &inventory, backups.iter()).await?;
+    let needs = if ignore_backups { None } else { Some(Needs::of_all(repository, &inventory).await?) };
     let older = inventory.wal.into_iter().filter(|wal| match wal.name {
         WalName::Segment(segment) | WalName::Partial(segment) => segment.position() < oldest.position(),
         _ => false,
     });
-    let (kept, remove): (Vec<_>, Vec<_>) = older.partition(|wal| !ignore_backups && needs.includes(wal.name));
+    let is_needed = |wal: &StoredWal| needs.as_ref().is_some_and(|needs| needs.includes(wal.name));
+    let (kept, remove): (Vec<_>, Vec<_>) = older.partition(is_needed);
     Ok(CleanupPlan { remove, kept_for_backups: kept.len() })
 }
 

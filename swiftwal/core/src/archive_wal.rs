@@ -9,7 +9,7 @@ use swiftwal_compression::{Codec, Encoder, Format, decoder};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use self::wal_file::WalFile;
-use crate::{Error, ObjectName, Repository, Result, blocking::blocking, repository::Put};
+use crate::{Error, Repository, Result, blocking::blocking, repository::Put};
 
 /// How a WAL file is to be archived.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,26 +44,46 @@ pub async fn archive_wal(repository: &Repository, path: &Path, options: &Archive
     let file = WalFile::open(path)?;
     let format = options.codec.format();
     let formats = repository.claim(file.identity().as_ref(), Some(format)).await?;
-    let others = formats.into_iter().filter(|other| *other != format);
-    let others: Vec<_> = others.map(|format| ObjectName::Wal { name: file.name, format }).collect();
-    if !options.force {
-        for other in &others {
-            if repository.size(other).await?.is_some() {
-                return already_there(repository, &file, other).await;
-            }
+    let mut stored = Vec::new();
+    for other in formats.into_iter().filter(|other| *other != format) {
+        if repository.size(&file.object(other)).await?.is_some() {
+            stored.push(other);
         }
     }
-    let object = ObjectName::Wal { name: file.name, format };
-    let payload = compress(&file, options.codec).await?;
-    let stored_bytes = payload.content_length() as u64;
-    let mode = if options.force { PutMode::Overwrite } else { PutMode::Create };
-    if repository.put(&object, payload, mode).await? == Put::NameTaken {
-        return already_there(repository, &file, &object).await;
-    }
     if options.force {
-        // restore-wal might find the replaced content under another compression.
-        repository.delete_all(others.into_iter()).await?;
+        replace(repository, &file, options.codec, stored).await
+    } else {
+        add(repository, &file, options.codec, stored).await
     }
+}
+
+/// Stores the file where nothing has its name, in any of the `stored` compressions or the one asked for.
+async fn add(repository: &Repository, file: &WalFile, codec: Codec, stored: Vec<Format>) -> Result<Archived> {
+    if let Some(format) = stored.first() {
+        return already_there(repository, file, *format).await;
+    }
+    let payload = compress(file, codec).await?;
+    let stored_bytes = payload.content_length() as u64;
+    match repository.put(&file.object(codec.format()), payload, PutMode::Create).await? {
+        Put::Stored => Ok(Archived::Stored { stored_bytes }),
+        Put::NameTaken => already_there(repository, file, codec.format()).await,
+    }
+}
+
+/// Stores the file in place of what has its name. It keeps the compression that is there: at no moment may
+/// restore-wal find the file in none.
+async fn replace(
+    repository: &Repository,
+    file: &WalFile,
+    codec: Codec,
+    stored: Vec<Format>,
+) -> Result<Archived> {
+    let codec = stored.first().map_or(codec, |format| Codec::from(*format));
+    let payload = compress(file, codec).await?;
+    let stored_bytes = payload.content_length() as u64;
+    repository.put(&file.object(codec.format()), payload, PutMode::Overwrite).await?;
+    let stale: Vec<_> = stored.iter().skip(1).map(|format| file.object(*format)).collect();
+    repository.delete_all(stale.into_iter()).await?;
     Ok(Archived::Stored { stored_bytes })
 }
 
@@ -85,15 +105,17 @@ async fn compress(file: &WalFile, codec: Codec) -> Result<PutPayload> {
     .await
 }
 
-/// Fine if `object` holds the very content of `file`; otherwise somebody has to look.
-async fn already_there(repository: &Repository, file: &WalFile, object: &ObjectName) -> Result<Archived> {
-    let Some(stored) = repository.read(object).await? else {
+/// Fine if what is stored in this compression is the very content of `file`; otherwise somebody has to look.
+async fn already_there(repository: &Repository, file: &WalFile, format: Format) -> Result<Archived> {
+    let object = file.object(format);
+    let Some(stored) = repository.read(&object).await? else {
         return Err(Error::Refused(format!(
             "{object} was there and is gone: it is being deleted; try again"
         )));
     };
-    let ObjectName::Wal { format, .. } = object else { return Ok(Archived::AlreadyThere) };
-    if is_same(file, *format, &stored).await? {
+    if is_same(file, format, &stored).await? {
+        // Who stored it may have died before it was durable, and a put sees to that.
+        repository.put(&object, stored.into(), PutMode::Create).await?;
         return Ok(Archived::AlreadyThere);
     }
     Err(Error::Refused(format!(
@@ -106,8 +128,8 @@ async fn already_there(repository: &Repository, file: &WalFile, object: &ObjectN
 
 async fn is_same(file: &WalFile, format: Format, stored: &[u8]) -> Result<bool> {
     let local = tokio::fs::File::from_std(file.reopen()?);
+    let object = file.object(format);
     let stored = decoder(format, stored);
-    let object = ObjectName::Wal { name: file.name, format };
     let (mut local, mut stored) = (Chunks::new(local), Chunks::new(stored));
     loop {
         let ours = local.next().await.map_err(Error::local("read", &file.path))?;

@@ -85,9 +85,15 @@ pub async fn backup(
             "the backup's label has a control character in it; give a plain line".to_owned(),
         ));
     }
-    let mut claim = Claim::take(repository).await?;
+    // Rather now than after hours of copying.
+    repository.cluster().await?;
+    let claim = Claim::take(repository).await?;
     observe(BackupEvent::Claimed(claim.key));
-    match make(repository, source, options, observe, &mut claim).await {
+    let made = tokio::select! {
+        made = make(repository, source, options, observe, &claim) => made,
+        never = claim.keep_alive() => match never {},
+    };
+    match made {
         Ok(record) => {
             claim.release().await;
             Ok(record)
@@ -104,7 +110,7 @@ async fn make(
     source: &dyn BaseBackupSource,
     options: &BackupOptions,
     observe: Observe<'_>,
-    claim: &mut Claim<'_>,
+    claim: &Claim<'_>,
 ) -> Result<BackupRecord> {
     let request = BaseBackupRequest {
         label: options.label.clone(),
@@ -122,7 +128,7 @@ async fn make(
     }
     objects.extend(store_small_objects(repository, &draft).await?);
     let record = BackupRecord { objects, ..draft.record };
-    commit(repository, &record).await?;
+    commit(repository, &record, claim).await?;
     Ok(record)
 }
 
@@ -132,7 +138,7 @@ async fn transfer(
     stream: Box<dyn BaseBackupStream>,
     options: &BackupOptions,
     observe: Observe<'_>,
-    claim: &mut Claim<'_>,
+    claim: &Claim<'_>,
 ) -> Result<(Received, Vec<RecordedObject>)> {
     let key = claim.key;
     let (sender, receiver) = mpsc::channel(frames_in_flight());
@@ -241,7 +247,7 @@ async fn store_part(
 }
 
 /// Makes the backup exist, once every one of its objects is proven to be there.
-async fn commit(repository: &Repository, record: &BackupRecord) -> Result<()> {
+async fn commit(repository: &Repository, record: &BackupRecord, claim: &Claim<'_>) -> Result<()> {
     for object in &record.objects {
         let name = ObjectName::parse(&object.name);
         let stored = repository.size(&name).await?;
@@ -252,12 +258,18 @@ async fn commit(repository: &Repository, record: &BackupRecord) -> Result<()> {
             return Err(Error::damaged(name, reason));
         }
     }
+    claim.ensure_alone().await?;
     let name = BackupRecord::object_name(record.key);
     let bytes = record.to_bytes().map_err(|error| Error::damaged(&name, error))?;
-    match repository.put(&name, bytes.into(), PutMode::Create).await? {
-        Put::Stored => Ok(()),
-        Put::NameTaken => Err(Error::Refused(format!(
-            "{name} was written by somebody else meanwhile; this backup was given up, theirs stands"
-        ))),
+    claim.begin_commit().await?;
+    let written = match repository.put(&name, bytes.into(), PutMode::Create).await {
+        Ok(Put::Stored) => return Ok(()),
+        Ok(Put::NameTaken) => Error::Refused(format!("{name} was written by somebody else; theirs stands")),
+        Err(error) => error,
+    };
+    // It may have been stored all the same, and only the answer been lost.
+    match repository.record(record.key).await {
+        Ok(stands) if stands == *record => Ok(()),
+        _ => Err(written),
     }
 }

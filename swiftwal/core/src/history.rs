@@ -20,17 +20,16 @@ pub(crate) async fn history(repository: &Repository, timeline: Timeline) -> Resu
         return TimelineHistory::parse(timeline, "")
             .map_err(|error| Error::damaged("an empty history", error));
     }
-    let (object, stored) = find(repository, WalName::History(timeline)).await?;
-    let ObjectName::Wal { format, .. } = object else {
-        return Err(Error::damaged(object, "it is no WAL file"));
-    };
+    let name = WalName::History(timeline);
+    let (format, stored) = find(repository, name).await?;
+    let object = ObjectName::Wal { name, format };
     let mut text = String::new();
     let read = decoder(format, &*stored).take(HISTORY_BYTES).read_to_string(&mut text).await;
     read.map_err(|error| Error::damaged(&object, error))?;
     TimelineHistory::parse(timeline, &text).map_err(|error| Error::damaged(&object, error))
 }
 
-/// Every history that a listing shows, by timeline.
+/// Every history that a listing shows, by timeline. One without ancestors tells nothing, and counts as missing.
 pub(crate) async fn histories(
     repository: &Repository,
     inventory: &Inventory,
@@ -39,7 +38,10 @@ pub(crate) async fn histories(
     for wal in &inventory.wal {
         let WalName::History(timeline) = wal.name else { continue };
         if let Entry::Vacant(vacant) = histories.entry(timeline) {
-            vacant.insert(history(repository, timeline).await?);
+            let history = history(repository, timeline).await?;
+            if !history.ancestors().is_empty() {
+                vacant.insert(history);
+            }
         }
     }
     Ok(histories)

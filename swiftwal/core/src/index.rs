@@ -2,11 +2,14 @@
 //!
 //! JSON, a line for each frame, so that it is written and read in bounded memory: in a line of its own before the
 //! frames of each tar, `{"object": NAME}`; then `{"frame": [offset, stored bytes, tar bytes], "members": [[name,
-//! offset in the tar, bytes], …]}` with the files that begin in that frame.
+//! offset in the tar, bytes], …]}` with the files whose header lies in that frame.
+
+use std::{collections::HashMap, io};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use swiftwal_compression::Encoder;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 use crate::{Error, Result, layout::SIDE_FORMAT};
 
@@ -68,18 +71,26 @@ fn broken(error: impl ToString) -> Error {
     Error::damaged("the backup's index", error)
 }
 
-/// The frames of `object`, in order, by an index's text.
-pub(crate) fn frames_of(object: &str, index: &str) -> Result<Vec<Frame>, serde_json::Error> {
+/// The frames of each tar, in order, by its object's name.
+pub(crate) type Index = HashMap<String, Vec<Frame>>;
+
+/// Reads the text of an index, as it comes.
+pub(crate) async fn read(text: impl AsyncBufRead + Send + Unpin) -> io::Result<Index> {
+    let mut lines = text.lines();
+    let mut index = Index::new();
     let mut frames = Vec::new();
-    let mut ours = false;
-    for line in index.lines() {
-        match serde_json::from_str(line)? {
-            Line::Object { object: name } => ours = name == object,
-            Line::Frame { frame, .. } if ours => frames.push(frame),
-            Line::Frame { .. } => {}
+    let mut object = None;
+    while let Some(line) = lines.next_line().await? {
+        match serde_json::from_str(&line)? {
+            Line::Frame { frame, .. } => frames.push(frame),
+            Line::Object { object: next } => {
+                let done = std::mem::take(&mut frames);
+                index.extend(object.replace(next).map(|object| (object, done)));
+            }
         }
     }
-    Ok(frames)
+    index.extend(object.map(|object| (object, frames)));
+    Ok(index)
 }
 
 impl From<(String, u64, u64)> for IndexedMember {

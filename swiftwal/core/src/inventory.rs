@@ -17,7 +17,9 @@ pub struct Inventory {
     /// The WAL files, as their names order; one name may be there under several compressions.
     pub wal: Vec<StoredWal>,
     /// What belongs to no backup that exists: of uploads in progress or died, and of interrupted deletions.
-    pub(crate) uncommitted: BTreeMap<BackupKey, Vec<StoredObject>>,
+    pub(crate) uncommitted: BTreeMap<BackupKey, Uncommitted>,
+    /// The backups whose deletion has begun.
+    pub(crate) deleting: Vec<BackupKey>,
     /// Who is, or was, writing.
     pub(crate) markers: Vec<Marker>,
 }
@@ -52,6 +54,14 @@ pub struct StoredWal {
     pub format: Format,
     /// Its size as stored.
     pub bytes: u64,
+}
+
+/// The objects of a backup that doesn't exist.
+#[derive(Clone, Debug)]
+pub(crate) struct Uncommitted {
+    pub(crate) objects: Vec<StoredObject>,
+    /// When the last of them was written.
+    pub(crate) touched: Timestamp,
 }
 
 /// The sign that somebody is writing, or died writing.
@@ -110,7 +120,8 @@ impl Inventory {
 /// Takes a listing object by object.
 #[derive(Debug, Default)]
 pub(crate) struct InventoryBuilder {
-    by_key: BTreeMap<BackupKey, Vec<StoredObject>>,
+    by_key: BTreeMap<BackupKey, Uncommitted>,
+    deleting: Vec<BackupKey>,
     wal: Vec<StoredWal>,
     markers: Vec<Marker>,
 }
@@ -121,33 +132,44 @@ impl InventoryBuilder {
         match ObjectName::parse(name) {
             ObjectName::Wal { name, format } => self.wal.push(StoredWal { name, format, bytes }),
             ObjectName::Backup { key, part } => {
-                let name = ObjectName::Backup { key, part };
-                self.by_key.entry(key).or_default().push(StoredObject { name, bytes });
+                let object = StoredObject { name: ObjectName::Backup { key, part }, bytes };
+                let touched = seconds(touched);
+                let new = || Uncommitted { objects: Vec::new(), touched };
+                let backup = self.by_key.entry(key).or_insert_with(new);
+                backup.objects.push(object);
+                backup.touched = backup.touched.max(touched);
             }
             ObjectName::Marker { claim, id } => {
-                let touched = Timestamp::from_second(touched).unwrap_or(Timestamp::MIN);
-                self.markers.push(Marker { claim, id, touched });
+                self.markers.push(Marker { claim, id, touched: seconds(touched) });
             }
+            ObjectName::Deleting(key) => self.deleting.push(key),
             ObjectName::Cluster | ObjectName::Hidden(_) | ObjectName::Foreign(_) => {}
         }
     }
 
     pub(crate) fn finish(mut self) -> Inventory {
         self.wal.sort_unstable();
-        let mut inventory = Inventory { wal: self.wal, markers: self.markers, ..Inventory::default() };
-        for (key, mut objects) in self.by_key {
+        let Self { by_key, deleting, wal, markers } = self;
+        let mut inventory = Inventory { wal, markers, deleting, ..Inventory::default() };
+        for (key, mut found) in by_key {
+            let objects = &mut found.objects;
             objects.sort_by(|a, b| a.name.cmp(&b.name));
-            let committed = has_part(&objects, BackupPart::Record);
+            let committed = has_part(objects, BackupPart::Record);
             let legacy =
-                !committed && has_part(&objects, BackupPart::Legacy) && !inventory.is_being_written(&objects);
+                !committed && has_part(objects, BackupPart::Legacy) && !inventory.is_being_written(objects);
             if committed || legacy {
-                inventory.backups.push(StoredBackup { key, legacy, objects });
+                inventory.backups.push(StoredBackup { key, legacy, objects: found.objects });
             } else {
-                inventory.uncommitted.insert(key, objects);
+                inventory.uncommitted.insert(key, found);
             }
         }
         inventory
     }
+}
+
+/// A time in seconds after 1970.
+fn seconds(since_1970: i64) -> Timestamp {
+    Timestamp::from_second(since_1970).unwrap_or(Timestamp::MIN)
 }
 
 impl Inventory {

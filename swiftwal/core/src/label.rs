@@ -1,11 +1,10 @@
 //! label: the backup label of a backup.
 
+use futures::TryStreamExt;
 use swiftwal_compression::{Format, decoder};
 use swiftwal_postgres::BackupLabel;
 use tokio::io::AsyncReadExt;
 use tokio_util::io::StreamReader;
-
-use futures::TryStreamExt;
 
 use crate::{
     BackupChoice, BackupPart, ChosenBackup, Error, ObjectName, Repository, Result,
@@ -43,7 +42,7 @@ async fn from_tar(repository: &Repository, backup: &ChosenBackup) -> Result<Vec<
     let mut stream = TarStream::default();
     let mut buffer = vec![0; 64 << 10];
     loop {
-        let read = tar.read(&mut buffer).await.map_err(|error| Error::damaged(&name, error))?;
+        let read = tar.read(&mut buffer).await.map_err(|error| repository.unreadable(&name, error))?;
         stream.push(&buffer[..read], &mut finder)?;
         match finder {
             LabelFinder::Found(text) => return Ok(text),

@@ -17,6 +17,8 @@ const WAL: &str = "wal_";
 const HIDDEN: &str = "...";
 /// How the index and the manifest are compressed, whatever the tars are: their names say so.
 pub(crate) const SIDE_FORMAT: Format = Format::Zstd;
+/// The directory of the signs that a deletion has begun.
+const DELETING: &str = "...deleting";
 /// The directory of the markers of backups in progress.
 pub(crate) const UPLOADING: &str = "...uploading";
 
@@ -47,6 +49,8 @@ pub enum ObjectName {
         /// Who claims it.
         id: String,
     },
+    /// `...deleting/<key>`: the deletion of a backup has begun, and is to be finished.
+    Deleting(BackupKey),
     /// Anything else that begins with `...`.
     Hidden(String),
     /// A name that this program never writes.
@@ -97,10 +101,15 @@ impl ObjectName {
             let (claim, id) = rest.split_once('/')?;
             return Some(Self::Marker { claim: claim.to_owned(), id: id.to_owned() });
         }
-        let (key, part) = backup_part(name)?;
-        let backup = Self::Backup { key: key.parse().ok()?, part };
+        let with_key = match name.strip_prefix(DELETING).and_then(|rest| rest.strip_prefix('/')) {
+            Some(key) => Self::Deleting(key.parse().ok()?),
+            None => {
+                let (key, part) = backup_part(name)?;
+                Self::Backup { key: key.parse().ok()?, part }
+            }
+        };
         // People may write keys otherwise, objects may not.
-        (backup.to_string() == name).then_some(backup)
+        (with_key.to_string() == name).then_some(with_key)
     }
 }
 
@@ -142,6 +151,7 @@ impl fmt::Display for ObjectName {
             Self::Cluster => f.write_str("cluster.json"),
             Self::Wal { name, format } => write!(f, "{WAL}{name}{}", format.suffix()),
             Self::Marker { claim, id } => write!(f, "{UPLOADING}/{claim}/{id}"),
+            Self::Deleting(key) => write!(f, "{DELETING}/{key}"),
             Self::Hidden(name) | Self::Foreign(name) => f.write_str(name),
             Self::Backup { key, part } => match part {
                 BackupPart::Tar { tablespace: None, format } => {
@@ -184,6 +194,7 @@ mod tests {
             "pg_basebackup_20130828T1810Z.index.zst",
             "pg_basebackup_20130828T1810Z.json",
             "...uploading/20130828T1810Z/7b9c",
+            "...deleting/20130828T1810Z",
         ] {
             let parsed = ObjectName::parse(name);
             assert!(!matches!(parsed, ObjectName::Foreign(_) | ObjectName::Hidden(_)), "{name}");

@@ -68,13 +68,6 @@ impl Write for StagedFile {
     }
 }
 
-/// Gives a file, whose content is durable, another name in the same directory: durably.
-#[expect(clippy::disallowed_methods, reason = "this is the rename's one home")]
-pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::rename(from, to)?;
-    File::open(parent(to))?.sync_all()
-}
-
 /// The directory a file lies in; the working directory for a bare name.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))

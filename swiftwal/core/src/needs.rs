@@ -30,6 +30,7 @@ impl Needs {
     pub(crate) async fn of(
         repository: &Repository,
         inventory: &Inventory,
+        histories: BTreeMap<Timeline, TimelineHistory>,
         backups: impl Iterator<Item = &ChosenBackup> + Send,
     ) -> Result<Self> {
         let mut starts = Vec::new();
@@ -45,7 +46,17 @@ impl Needs {
         let in_progress = in_progress(repository, inventory).await?;
         let everything = in_progress.contains(&None);
         starts.extend(in_progress.into_iter().flatten().map(|(segment, lsn)| Start { segment, lsn }));
-        Ok(Self { starts, histories: histories(repository, inventory).await?, everything })
+        Ok(Self { starts, histories, everything })
+    }
+
+    /// What every backup of the inventory needs, and those in progress.
+    pub(crate) async fn of_all(repository: &Repository, inventory: &Inventory) -> Result<Self> {
+        let mut backups = Vec::new();
+        for backup in &inventory.backups {
+            backups.push(ChosenBackup::listed(repository, inventory, backup.key).await?);
+        }
+        let histories = histories(repository, inventory).await?;
+        Self::of(repository, inventory, histories, backups.iter()).await
     }
 
     /// Whether `name` may be needed. Histories always are.
@@ -67,7 +78,8 @@ impl Needs {
 
     /// What the administrator should know.
     pub(crate) fn notices(&self) -> Vec<String> {
-        let notice = "a backup is just being started, and nobody knows yet which WAL it needs: all WAL stays this time";
+        let notice = "a backup is being started, or died while it was, and nobody knows which WAL it needs: all WAL \
+                      stays this time (see the markers in ...uploading/; a dead one is swept after 24 hours)";
         self.everything.then(|| notice.to_owned()).into_iter().collect()
     }
 }
@@ -84,8 +96,9 @@ async fn in_progress(
         if marker.claim.parse::<crate::BackupKey>().is_err() {
             continue;
         }
-        let Some(bytes) = repository.read(&marker.object_name()).await? else { continue };
-        let content: Option<MarkerContent> = serde_json::from_slice(&bytes).ok();
+        // One that has gone meanwhile may belong to a backup that was committed after the inventory was taken.
+        let content = repository.read(&marker.object_name()).await?;
+        let content: Option<MarkerContent> = content.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         starts.push(content.and_then(|content| content.first_wal.zip(content.start_lsn)));
     }
     Ok(starts)

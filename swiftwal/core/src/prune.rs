@@ -5,12 +5,14 @@ mod plan;
 use std::num::NonZeroU32;
 
 use jiff::{SignedDuration, Timestamp};
+use object_store::{PutMode, PutPayload};
+use swiftwal_postgres::TimelineHistory;
 
 pub use self::plan::PrunePlan;
 use self::plan::{DeadUpload, Facts};
 use crate::{
     BackupKey, BackupPart, BackupRecord, ChosenBackup, Error, Inventory, ObjectName, Repository, Result,
-    StoredBackup, backup::markers, needs::Needs,
+    StoredBackup, backup::markers, history::histories, needs::Needs,
 };
 
 /// How long what an upload left behind is let alone, since it might still go on. A live one shows itself far more
@@ -44,8 +46,13 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
             repository.location()
         )));
     }
-    let kept = kept_backups(repository, &inventory, policy.keep_backups).await?;
-    let needs = Needs::of(repository, &inventory, kept.iter()).await?;
+    let mut kept = kept_backups(repository, &inventory, policy.keep_backups).await?;
+    let histories = histories(repository, &inventory).await?;
+    let mut notices = Vec::new();
+    if let Some(newest) = histories.values().next_back() {
+        notices.extend(keep_one_that_leads_to(newest, repository, &inventory, &mut kept).await?);
+    }
+    let needs = Needs::of(repository, &inventory, histories, kept.iter()).await?;
     let before = repository.clock().now() - GRACE;
     let swept = match repository.storage().sweeper() {
         Some(sweeper) => {
@@ -54,7 +61,10 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
         None => Vec::new(),
     };
     let keep_backups = kept.iter().map(|backup| backup.key).collect();
-    Ok(PrunePlan::new(inventory, Facts { keep_backups, needs, keep_wals: policy.keep_wals, before, swept }))
+    Ok(PrunePlan::new(
+        inventory,
+        Facts { keep_backups, needs, keep_wals: policy.keep_wals, before, swept, notices },
+    ))
 }
 
 /// The backups that stay, oldest first, each proven to be whole.
@@ -80,6 +90,33 @@ async fn kept_backups(
     }
     kept.sort_by_key(|backup| backup.key);
     Ok(kept)
+}
+
+/// Sees to it that some backup leads to the newest timeline, which is most likely the one that is lived on: after a
+/// recovery to a point before every newer backup, it may be an old one. Says what it did.
+async fn keep_one_that_leads_to(
+    newest: &TimelineHistory,
+    repository: &Repository,
+    inventory: &Inventory,
+    kept: &mut Vec<ChosenBackup>,
+) -> Result<Option<String>> {
+    let timeline = newest.timeline();
+    if kept.iter().any(|backup| backup.leads_to(newest)) {
+        return Ok(None);
+    }
+    for backup in inventory.backups.iter().rev() {
+        let candidate = ChosenBackup::listed(repository, inventory, backup.key).await?;
+        if candidate.leads_to(newest) {
+            let key = candidate.key;
+            kept.push(candidate);
+            kept.sort_by_key(|backup| backup.key);
+            return Ok(Some(format!(
+                "backup {key} is kept too: none of the newer ones leads to timeline {timeline}, the newest. Take a \
+                 backup on that timeline"
+            )));
+        }
+    }
+    Ok(Some(format!("no backup leads to timeline {timeline}, the newest; take one on that timeline")))
 }
 
 /// What is to be kept must be there, before anything else goes.
@@ -119,13 +156,16 @@ pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
 
 /// Deletes a backup: first what makes it exist, then the rest.
 async fn delete_backup(repository: &Repository, backup: &StoredBackup) -> Result<()> {
+    let sign = ObjectName::Deleting(backup.key);
+    repository.put(&sign, PutPayload::new(), PutMode::Overwrite).await?;
     let crown = if backup.legacy { BackupPart::Legacy } else { BackupPart::Record };
     let crown = ObjectName::Backup { key: backup.key, part: crown };
     repository.delete(&crown).await?;
     let rest: Vec<_> =
         backup.objects.iter().map(|object| object.name.clone()).filter(|name| *name != crown).collect();
     let stale = markers(repository, backup.key).await?.into_iter().map(|(name, _)| name);
-    repository.delete_all(rest.into_iter().chain(stale)).await
+    repository.delete_all(rest.into_iter().chain(stale)).await?;
+    repository.delete(&sign).await
 }
 
 /// Deletes what a died upload or an interrupted deletion left, unless it has come to life since the plan was made.

@@ -103,6 +103,15 @@ struct Version {
     format: u32,
 }
 
+/// Refuses what a newer version of this program wrote, before anything else of it is looked at.
+pub(crate) fn refuse_newer(name: &ObjectName, bytes: &[u8], known: u32) -> Result<()> {
+    let version: Version = serde_json::from_slice(bytes).map_err(|error| Error::damaged(name, error))?;
+    if version.format > known {
+        return Err(Error::NewerFormat { object: name.to_string(), found: version.format, known });
+    }
+    Ok(())
+}
+
 impl BackupRecord {
     /// The newest format version that this program reads, and the one it writes.
     pub const FORMAT: u32 = 1;
@@ -126,14 +135,7 @@ impl BackupRecord {
     /// [`Error::NewerFormat`], or [`Error::Damaged`] where a single bit isn't as it was written.
     pub(crate) fn from_bytes(name: &ObjectName, bytes: &[u8]) -> Result<Self> {
         let damaged = |reason: String| Error::damaged(name, reason);
-        let version: Version = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
-        if version.format > Self::FORMAT {
-            return Err(Error::NewerFormat {
-                object: name.to_string(),
-                found: version.format,
-                known: Self::FORMAT,
-            });
-        }
+        refuse_newer(name, bytes, Self::FORMAT)?;
         let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
         let content = envelope.backup.get();
         if blake3::hash(content.as_bytes()).to_hex().as_str() != envelope.blake3 {

@@ -1,6 +1,6 @@
 //! A repository: the objects of one PostgreSQL cluster, read and written by name.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -9,7 +9,7 @@ use swiftwal_compression::Format;
 
 use crate::{
     BackupKey, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName, Result,
-    Storage,
+    Storage, record::refuse_newer,
 };
 
 /// The stored base backups and WAL of one PostgreSQL cluster.
@@ -61,13 +61,8 @@ impl Repository {
     pub async fn cluster(&self) -> Result<Option<ClusterInfo>> {
         let name = ObjectName::Cluster;
         let Some(bytes) = self.read(&name).await? else { return Ok(None) };
-        let info: ClusterInfo =
-            serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&name, error))?;
-        if info.format > ClusterInfo::FORMAT {
-            let (object, known) = (name.to_string(), ClusterInfo::FORMAT);
-            return Err(Error::NewerFormat { object, found: info.format, known });
-        }
-        Ok(Some(info))
+        refuse_newer(&name, &bytes, ClusterInfo::FORMAT)?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| Error::damaged(&name, error))
     }
 
     /// Checks that the repository belongs to the cluster `identity`, makes it so where it was nobody's yet, and
@@ -115,13 +110,10 @@ impl Repository {
         let stored = self.inventory().await?.wal;
         let wal_formats = stored.iter().map(|wal| wal.format).chain(format).collect();
         let new = ClusterInfo { format: ClusterInfo::FORMAT, identity: identity.clone(), wal_formats };
-        match self.write_cluster(&new, PutMode::Create).await? {
-            Put::Stored => Ok(new),
-            Put::NameTaken => {
-                let theirs = self.cluster().await?;
-                theirs.ok_or_else(|| Error::damaged(ObjectName::Cluster, "it exists, and yet can't be read"))
-            }
-        }
+        self.write_cluster(&new, PutMode::Create).await?;
+        // Read back, whatever the answer: on some storage two may be told that theirs was stored.
+        let stands = self.cluster().await?;
+        stands.ok_or_else(|| Error::damaged(ObjectName::Cluster, "it was written, and can't be read"))
     }
 
     async fn write_cluster(&self, info: &ClusterInfo, mode: PutMode) -> Result<Put> {
@@ -242,6 +234,16 @@ impl Repository {
             object: object.to_string(),
             location: self.location.to_string(),
             source: Box::new(source),
+        }
+    }
+}
+
+impl Repository {
+    /// What an error while reading `object` as a stream means: the storage's own trouble, or damage.
+    pub(crate) fn unreadable(&self, object: &ObjectName, error: io::Error) -> Error {
+        match error.downcast::<object_store::Error>() {
+            Ok(source) => self.failed("read", object)(source),
+            Err(error) => Error::damaged(object, error),
         }
     }
 }

@@ -5,6 +5,7 @@ mod destination;
 mod extract;
 mod fetch;
 mod recovery;
+mod root;
 mod tablespaces;
 mod target;
 
@@ -82,7 +83,8 @@ pub struct RestoreStats {
 ///
 /// When it returns, everything is durable, and PostgreSQL can be started there: it will recover to the target. The
 /// recovery settings are written before `global/pg_control`, and that comes last, so an interrupted restore can't be
-/// started by mistake. When it fails or is dropped, what it wrote is removed.
+/// started by mistake. When it fails or is dropped, what it wrote is removed; dropped in the very last step, it may
+/// complete instead. The removal happens on a blocking thread: a program must not exit before its runtime has ended.
 ///
 /// Run as root, everything belongs to the owner of `directory`, or of its parent if it wasn't there.
 ///
@@ -123,14 +125,14 @@ async fn write_tars(
             let tar_bytes = written.load(Ordering::Relaxed);
             observe(RestoreEvent::Progress { tar_bytes, total_tar_bytes });
         };
-        extracted.add(write_tar(repository, &tar, extractor, Arc::clone(&written), &progress).await?);
+        extracted.add(write_tar(repository, tar, extractor, Arc::clone(&written), &progress).await?);
     }
     Ok(extracted)
 }
 
 async fn write_tar(
     repository: &Repository,
-    tar: &StoredTar,
+    tar: StoredTar,
     extractor: Extractor,
     written: Arc<AtomicU64>,
     progress: &(dyn Fn() + Send + Sync),
@@ -158,7 +160,10 @@ fn finish(
         destination.write("tablespace_map", tablespaces.map_text(&map).as_bytes())?;
     }
     for file in recovery::files(&version, key, options)? {
-        destination.append(file.name, file.content.as_bytes())?;
+        match file.mode {
+            recovery::Mode::Whole => destination.write(file.name, file.content.as_bytes())?,
+            recovery::Mode::Added => destination.append(file.name, file.content.as_bytes())?,
+        }
     }
     destination.sync()?;
     destination.publish_control(&control)?;

@@ -18,20 +18,19 @@ use crate::{Error, ObjectName, Repository, Result, local::StagedFile, segment_ch
 /// [`Error::WalAbsent`] only if the storage proved that it isn't there; a place that holds no repository at all
 /// is [`Error::NoRepository`]. [`Error::Damaged`] where what is stored can't be what was archived.
 pub async fn restore_wal(repository: &Repository, name: WalName, path: &Path) -> Result<()> {
-    let (object, stored) = find(repository, name).await?;
+    let (format, stored) = find(repository, name).await?;
     let target = if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() };
-    write(name, &object, &stored, &target).await
+    write(name, format, &stored, &target).await
 }
 
-/// The object that holds `name`, and its content.
+/// The content of the object that holds `name`, and how it is compressed.
 ///
 /// It asks for every compression there is, the likeliest first, and relies on no list of those in use: such a list
 /// may be old, and a wrong "absent" makes PostgreSQL promote.
-pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(ObjectName, Bytes)> {
+pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(Format, Bytes)> {
     for format in Format::ALL {
-        let object = ObjectName::Wal { name, format };
-        if let Some(stored) = repository.read(&object).await? {
-            return Ok((object, stored));
+        if let Some(stored) = repository.read(&ObjectName::Wal { name, format }).await? {
+            return Ok((format, stored));
         }
     }
     let location = repository.location().to_owned();
@@ -42,15 +41,15 @@ pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(Obje
     Err(Error::WalAbsent { name, location })
 }
 
-async fn write(name: WalName, object: &ObjectName, stored: &[u8], target: &Path) -> Result<()> {
-    let ObjectName::Wal { format, .. } = object else { return Ok(()) };
+async fn write(name: WalName, format: Format, stored: &[u8], target: &Path) -> Result<()> {
+    let object = ObjectName::Wal { name, format };
     let mut staged = StagedFile::for_target(target).map_err(Error::local("write", target))?;
-    let mut content = decoder(*format, stored);
+    let mut content = decoder(format, stored);
     let mut buffer = vec![0; 256 << 10];
     let mut start = Vec::with_capacity(SegmentHeader::BYTES);
     let mut bytes = 0;
     loop {
-        let read = content.read(&mut buffer).await.map_err(|error| Error::damaged(object, error))?;
+        let read = content.read(&mut buffer).await.map_err(|error| Error::damaged(&object, error))?;
         if read == 0 {
             break;
         }
@@ -60,7 +59,7 @@ async fn write(name: WalName, object: &ObjectName, stored: &[u8], target: &Path)
         bytes += read as u64;
     }
     if let WalName::Segment(segment) = name {
-        check_segment(segment, &start, bytes, object)?;
+        check_segment(segment, &start, bytes, &object)?;
     }
     staged.publish().map_err(Error::local("write", target))
 }

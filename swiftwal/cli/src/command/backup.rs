@@ -79,12 +79,10 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         }
     };
     let outcome = interruptible(session.caller, backup).await;
-    if let (Err(Failure::Stopped(_) | Failure::ClosedStdout | Failure::Output(_)), Some(key)) =
-        (&outcome, reporter.key())
-    {
+    if let Err(Failure::Stopped(_) | Failure::ClosedStdout | Failure::Output(_)) = &outcome {
         // It was dropped where it stood.
-        if let Err(error) = swiftwal_core::abandon(&repository, key).await {
-            log::say(format_args!("what was stored of {key} is left for prune to remove: {}", chain(&error)));
+        if let Err(error) = swiftwal_core::abandon(&repository).await {
+            log::say(format_args!("what was stored is left for prune to remove: {}", chain(&error)));
         }
     }
     let record = outcome?;

@@ -6,9 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use swiftwal_compression::Format;
 use swiftwal_postgres::{SegmentHeader, WalName};
 
-use crate::{ClusterIdentity, Error, Result, segment_check::check_segment};
+use crate::{ClusterIdentity, Error, ObjectName, Result, segment_check::check_segment};
 
 /// A file with a WAL file's name, and, if it is a segment, with that segment's first page and size.
 #[derive(Debug)]
@@ -36,6 +37,11 @@ impl WalFile {
         Ok(opened)
     }
 
+    /// The object that holds it in this compression.
+    pub(super) fn object(&self, format: Format) -> ObjectName {
+        ObjectName::Wal { name: self.name, format }
+    }
+
     /// Whose WAL it is, where the file tells.
     pub(super) fn identity(&self) -> Option<ClusterIdentity> {
         let header = self.header.as_ref()?;
@@ -46,7 +52,7 @@ impl WalFile {
         })
     }
 
-    /// The file again, from its beginning.
+    /// The file again, from its beginning. All readers share one position: one at a time.
     pub(super) fn reopen(&self) -> Result<File> {
         let again = || {
             let mut file = self.file.try_clone()?;

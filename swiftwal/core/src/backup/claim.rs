@@ -1,20 +1,22 @@
 //! The marker of a backup in progress: it claims the key, keeps prune and sweep off, and shows who died where.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use futures::TryStreamExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use object_store::{ObjectMeta, PutMode};
 use serde::{Deserialize, Serialize};
 use swiftwal_postgres::{BackupLabel, Lsn, SegmentName};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    BackupKey, BackupPart, Error, ObjectName, Repository, Result, inventory::StoredObject, layout::UPLOADING,
+    BackupKey, BackupPart, BackupRecord, Error, ObjectName, Repository, Result, inventory::StoredObject,
+    layout::UPLOADING,
 };
 
 /// How often a live marker is written anew, so that its age tells the living from the dead.
-const HEARTBEAT: SignedDuration = SignedDuration::from_mins(10);
+const HEARTBEAT: Duration = Duration::from_secs(600);
 /// How many keys are tried before somebody must be going wrong.
 const TRIES: u32 = 60;
 
@@ -22,17 +24,27 @@ const TRIES: u32 = 60;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct MarkerContent {
     /// The machine.
-    pub(crate) host: String,
+    host: String,
     /// The process on it.
-    pub(crate) pid: u32,
+    pid: u32,
     /// When it began.
-    pub(crate) started: Timestamp,
+    started: Timestamp,
     /// The first WAL segment the backup will need, as soon as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_wal: Option<SegmentName>,
     /// Where it begins, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) start_lsn: Option<Lsn>,
+    /// Set when the commit record is about to be written. From then on it may come to exist at any moment, even
+    /// after whoever wrote it has given up, so nothing of the backup may be removed before the marker is old.
+    #[serde(default)]
+    committing: bool,
+}
+
+impl MarkerContent {
+    fn is_ours(&self) -> bool {
+        (self.host.as_str(), self.pid) == (host().as_str(), std::process::id())
+    }
 }
 
 /// The right to write one backup.
@@ -42,8 +54,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) key: BackupKey,
     pub(crate) started: Timestamp,
     id: Uuid,
-    content: MarkerContent,
-    touched: Timestamp,
+    /// Held while it is written, so that an older content never comes last.
+    content: Mutex<MarkerContent>,
 }
 
 impl<'a> Claim<'a> {
@@ -55,7 +67,7 @@ impl<'a> Claim<'a> {
             std::iter::once(BackupKey::to_the_minute(started)).chain(seconds.map(BackupKey::to_the_second));
         for key in keys {
             let claim = Self::new(repository, key, started);
-            let alone = match claim.write().await {
+            let alone = match claim.write(|_| {}).await {
                 Ok(()) => claim.is_alone().await,
                 Err(error) => Err(error),
             };
@@ -74,25 +86,37 @@ impl<'a> Claim<'a> {
     }
 
     fn new(repository: &'a Repository, key: BackupKey, started: Timestamp) -> Self {
-        let (host, pid) = me();
-        let content = MarkerContent { host, pid, started, first_wal: None, start_lsn: None };
-        Self { repository, key, started, id: Uuid::new_v4(), content, touched: started }
+        let content = MarkerContent {
+            host: host(),
+            pid: std::process::id(),
+            started,
+            first_wal: None,
+            start_lsn: None,
+            committing: false,
+        };
+        Self { repository, key, started, id: Uuid::new_v4(), content: Mutex::new(content) }
     }
 
     fn name(&self) -> ObjectName {
         ObjectName::Marker { claim: self.key.to_string(), id: self.id.to_string() }
     }
 
-    async fn write(&self) -> Result<()> {
+    /// Writes the marker with what `change` does to it. What couldn't be written hasn't changed.
+    async fn write(&self, change: impl FnOnce(&mut MarkerContent) + Send) -> Result<()> {
         let name = self.name();
-        let bytes = serde_json::to_vec(&self.content).map_err(|error| Error::damaged(&name, error))?;
-        self.repository.put(&name, bytes.into(), PutMode::Overwrite).await.map(drop)
+        let mut content = self.content.lock().await;
+        let mut changed = content.clone();
+        change(&mut changed);
+        let bytes = serde_json::to_vec(&changed).map_err(|error| Error::damaged(&name, error))?;
+        self.repository.put(&name, bytes.into(), PutMode::Overwrite).await?;
+        *content = changed;
+        Ok(())
     }
 
     /// Whether nobody else claims the key, and no backup has it. Two that claim it at once both find each other,
     /// since each writes its marker before it looks.
     async fn is_alone(&self) -> Result<bool> {
-        if markers(self.repository, self.key).await?.len() > 1 {
+        if markers(self.repository, self.key).await?.iter().any(|(name, _)| *name != self.name()) {
             return Ok(false);
         }
         for part in [BackupPart::Record, BackupPart::Legacy] {
@@ -103,29 +127,43 @@ impl<'a> Claim<'a> {
         Ok(true)
     }
 
-    /// Tells prune which WAL this backup is going to need.
-    pub(crate) async fn begin_at(&mut self, label: &BackupLabel) -> Result<()> {
-        self.content.first_wal = Some(label.start_segment());
-        self.content.start_lsn = Some(label.start_lsn());
-        self.touch().await
-    }
-
-    /// Shows, every now and then, that this backup is alive.
-    pub(crate) async fn keep_alive(&mut self) -> Result<()> {
-        if self.repository.clock().now().duration_since(self.touched) < HEARTBEAT {
+    /// Nothing, if the key is still ours alone. Asked before anything gets its name: where a listing lagged behind
+    /// at the start, two may have taken the same key.
+    pub(crate) async fn ensure_alone(&self) -> Result<()> {
+        if self.is_alone().await? {
             return Ok(());
         }
-        self.touch().await
+        let (key, location) = (self.key, self.repository.location());
+        Err(Error::Refused(format!(
+            "somebody else makes a backup {key} in {location} too; this one was given up"
+        )))
     }
 
-    async fn touch(&mut self) -> Result<()> {
-        self.write().await?;
-        self.touched = self.repository.clock().now();
-        Ok(())
+    /// Tells prune which WAL this backup is going to need.
+    pub(crate) async fn begin_at(&self, label: &BackupLabel) -> Result<()> {
+        let change = |content: &mut MarkerContent| {
+            content.first_wal = Some(label.start_segment());
+            content.start_lsn = Some(label.start_lsn());
+        };
+        self.write(change).await
     }
-}
 
-impl Claim<'_> {
+    /// Says that the commit record is about to be written.
+    pub(crate) async fn begin_commit(&self) -> Result<()> {
+        self.write(|content| content.committing = true).await
+    }
+
+    /// Shows, as long as it is polled, that this backup is alive. A failure is no reason to give up: the next one
+    /// comes long before anybody takes the marker for dead.
+    pub(crate) async fn keep_alive(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            if let Err(error) = self.write(|_| {}).await {
+                tracing::warn!("the marker of the backup couldn't be renewed, which is tried again: {error}");
+            }
+        }
+    }
+
     /// Gives the key back after the commit. A marker that stays is swept later: the backup stands in any case.
     pub(crate) async fn release(self) {
         if let Err(error) = self.repository.delete(&self.name()).await {
@@ -135,7 +173,8 @@ impl Claim<'_> {
 
     /// Removes what was stored under the key, then the marker. What can't be removed now is swept later.
     pub(crate) async fn abandon(self) {
-        if let Err(error) = remove(self.repository, self.key, self.name()).await {
+        let content = self.content.lock().await;
+        if let Err(error) = remove(self.repository, self.key, self.name(), &content).await {
             tracing::warn!(
                 "what the failed backup {} left is to be swept by a later prune: {error}",
                 self.key
@@ -144,29 +183,38 @@ impl Claim<'_> {
     }
 }
 
-/// Removes what a backup of this process left under `key` when its future was dropped before the commit.
+/// Removes what backups of this process left when their futures were dropped before the commit.
 ///
 /// # Errors
 /// Those of the storage; a later prune sweeps what stays.
-pub async fn abandon(repository: &Repository, key: BackupKey) -> Result<()> {
-    let (host, pid) = me();
-    for (marker, _) in markers(repository, key).await? {
-        let Some(bytes) = repository.read(&marker).await? else { continue };
-        let ours = serde_json::from_slice(&bytes)
-            .is_ok_and(|content: MarkerContent| content.host == host && content.pid == pid);
-        if ours {
-            remove(repository, key, marker).await?;
+pub async fn abandon(repository: &Repository) -> Result<()> {
+    for marker in repository.inventory().await?.markers {
+        let (Some(key), name) = (marker.key(), marker.object_name()) else { continue };
+        let Some(bytes) = repository.read(&name).await? else { continue };
+        if let Ok(content) = serde_json::from_slice::<MarkerContent>(&bytes)
+            && content.is_ours()
+        {
+            remove(repository, key, name, &content).await?;
         }
     }
     Ok(())
 }
 
 /// Removes the objects of a backup that was never committed, its marker last.
-async fn remove(repository: &Repository, key: BackupKey, marker: ObjectName) -> Result<()> {
-    let record = ObjectName::Backup { key, part: BackupPart::Record };
-    if repository.size(&record).await?.is_none() {
-        let objects = repository.inventory().await?.uncommitted.remove(&key).unwrap_or_default();
-        repository.delete_all(objects.into_iter().map(|StoredObject { name, .. }| name)).await?;
+async fn remove(
+    repository: &Repository,
+    key: BackupKey,
+    marker: ObjectName,
+    content: &MarkerContent,
+) -> Result<()> {
+    if content.committing {
+        tracing::warn!("the backup {key} may or may not have been committed; list-backups tells");
+        return Ok(());
+    }
+    if repository.size(&BackupRecord::object_name(key)).await?.is_none() {
+        let objects = repository.inventory().await?.uncommitted.remove(&key).map(|found| found.objects);
+        let names = objects.into_iter().flatten().map(|StoredObject { name, .. }| name);
+        repository.delete_all(names).await?;
     }
     repository.delete(&marker).await
 }
@@ -183,7 +231,70 @@ pub(crate) async fn markers(repository: &Repository, key: BackupKey) -> Result<V
     Ok(listed.iter().map(marker).collect())
 }
 
-fn me() -> (String, u32) {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    (host, std::process::id())
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::{Storage, SystemClock};
+
+    fn repository() -> Repository {
+        Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_live_claim_writes_its_marker_anew_every_ten_minutes() {
+        let repository = repository();
+        let claim = Claim::take(&repository).await.unwrap();
+        for _ in 0..3 {
+            repository.delete(&claim.name()).await.unwrap();
+            let ten_minutes = tokio::time::sleep(HEARTBEAT + Duration::from_secs(1));
+            tokio::select! {
+                never = claim.keep_alive() => match never {},
+                () = ten_minutes => {}
+            }
+            assert!(repository.size(&claim.name()).await.unwrap().is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_being_committed_is_not_removed_by_who_gave_up() {
+        let repository = repository();
+        let claim = Claim::take(&repository).await.unwrap();
+        let label = ObjectName::Backup { key: claim.key, part: BackupPart::Label };
+        repository.put(&label, "label".into(), PutMode::Create).await.unwrap();
+        claim.begin_commit().await.unwrap();
+        let marker = claim.name();
+        claim.abandon().await;
+        abandon(&repository).await.unwrap();
+        for object in [&label, &marker] {
+            assert!(repository.size(object).await.unwrap().is_some(), "{object}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_being_committed_is_removed_with_its_marker() {
+        let repository = repository();
+        let claim = Claim::take(&repository).await.unwrap();
+        let label = ObjectName::Backup { key: claim.key, part: BackupPart::Label };
+        repository.put(&label, "label".into(), PutMode::Create).await.unwrap();
+        abandon(&repository).await.unwrap();
+        assert!(repository.is_empty().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_key_that_somebody_else_claims_later_is_ours_alone_no_more() {
+        let repository = repository();
+        let claim = Claim::take(&repository).await.unwrap();
+        claim.ensure_alone().await.unwrap();
+        let other = ObjectName::Marker { claim: claim.key.to_string(), id: "other".to_owned() };
+        repository.put(&other, "{}".into(), PutMode::Create).await.unwrap();
+        assert!(claim.ensure_alone().await.is_err());
+    }
 }

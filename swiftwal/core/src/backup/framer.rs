@@ -14,16 +14,20 @@ pub(super) struct Framer {
 }
 
 impl Framer {
-    /// Takes some of `chunk` and gives a frame back once it is full.
-    pub(super) fn take(&mut self, chunk: &mut Bytes) -> Option<Bytes> {
-        if self.partial.is_empty() && chunk.len() == FRAME_BYTES {
-            return Some(std::mem::take(chunk));
+    /// Splits off what still goes into the current frame.
+    pub(super) fn cut(&self, chunk: &mut Bytes) -> Bytes {
+        chunk.split_to(chunk.len().min(FRAME_BYTES - self.partial.len()))
+    }
+
+    /// Takes a piece that was [`cut`](Self::cut) to fit, and gives the frame back once it is full.
+    pub(super) fn add(&mut self, piece: Bytes) -> Option<Bytes> {
+        if piece.len() == FRAME_BYTES {
+            return Some(piece);
         }
         if self.partial.is_empty() {
             self.partial.reserve(FRAME_BYTES);
         }
-        let taken = chunk.split_to(chunk.len().min(FRAME_BYTES - self.partial.len()));
-        self.partial.extend_from_slice(&taken);
+        self.partial.extend_from_slice(&piece);
         (self.partial.len() == FRAME_BYTES).then(|| self.rest())
     }
 
@@ -45,7 +49,8 @@ mod tests {
         for chunk in tar.chunks(100_003) {
             let mut chunk = Bytes::copy_from_slice(chunk);
             while !chunk.is_empty() {
-                frames.extend(framer.take(&mut chunk));
+                let piece = framer.cut(&mut chunk);
+                frames.extend(framer.add(piece));
             }
         }
         assert!(frames.iter().all(|frame| frame.len() == FRAME_BYTES));
@@ -56,8 +61,9 @@ mod tests {
     #[test]
     fn a_full_chunk_becomes_a_frame_without_being_copied() {
         let mut chunk = Bytes::from(vec![1; FRAME_BYTES]);
-        let place = chunk.as_ptr();
-        assert_eq!(Framer::default().take(&mut chunk).unwrap().as_ptr(), place);
+        let (place, mut framer) = (chunk.as_ptr(), Framer::default());
+        let piece = framer.cut(&mut chunk);
+        assert_eq!(framer.add(piece).unwrap().as_ptr(), place);
         assert!(chunk.is_empty());
     }
 }

@@ -18,7 +18,7 @@ const SMALL_FILE_BYTES: u64 = 1 << 20;
 pub(super) struct Inspector {
     pub(super) label: Option<Vec<u8>>,
     pub(super) version: Option<Vec<u8>>,
-    /// `global/pg_control`, once it is whole. PostgreSQL sends it last.
+    /// `global/pg_control`, once it is whole.
     pub(super) control: Option<Vec<u8>>,
     manifest: Option<Encoder>,
     /// The members whose headers came since they were last taken.
@@ -42,6 +42,15 @@ enum SmallFile {
 }
 
 impl Inspector {
+    /// What came of `global/pg_control`, once it has begun. PostgreSQL sends it last, and `pg_basebackup` holds the end
+    /// of it back while the server waits for its archiver.
+    pub(super) fn control_so_far(&self) -> Option<&[u8]> {
+        match &self.current {
+            Kept::Small(SmallFile::Control, content) => Some(content),
+            _ => self.control.as_deref(),
+        }
+    }
+
     /// PostgreSQL's manifest, compressed, where the tar held one.
     pub(super) fn take_manifest(&mut self) -> Result<Option<Vec<Bytes>>> {
         let finished = self.manifest.take().map(Encoder::finish).transpose();

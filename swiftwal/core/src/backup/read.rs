@@ -109,16 +109,18 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Takes more of the tar, frame by frame, so that what is seen in a frame goes with that frame.
     async fn data(&mut self, mut chunk: Bytes) -> Result<()> {
-        let Some(tar) = &mut self.tar else {
-            return Err(Error::damaged("the base backup", "it sent data before saying of what"));
-        };
-        tar.push(&chunk, &mut self.inspector)?;
-        if let Some(text) = self.inspector.label.take() {
-            self.take_label(&text).await?;
-        }
         while !chunk.is_empty() {
-            if let Some(frame) = self.framer.take(&mut chunk) {
+            let piece = self.framer.cut(&mut chunk);
+            let Some(tar) = &mut self.tar else {
+                return Err(Error::damaged("the base backup", "it sent data before saying of what"));
+            };
+            tar.push(&piece, &mut self.inspector)?;
+            if let Some(text) = self.inspector.label.take() {
+                self.take_label(&text).await?;
+            }
+            if let Some(frame) = self.framer.add(piece) {
                 self.send_frame(frame).await?;
             }
         }
@@ -169,23 +171,38 @@ impl Reader<'_> {
         Ok(received)
     }
 
-    /// How long the server may be silent now. PostgreSQL sends pg_control when all else was sent, and then waits
-    /// for its archiver, for ever if need be.
+    /// How long the server may be silent now.
     fn limit(&self) -> Duration {
-        match (&self.label, &self.inspector.control) {
-            (None, _) => CHECKPOINT_LIMIT,
-            (Some(_), None) => SILENCE_LIMIT,
-            (Some(_), Some(_)) => self.options.archive_timeout,
+        match self.label {
+            None => CHECKPOINT_LIMIT,
+            Some(_) if self.waits_for_archiver() => self.options.archive_timeout,
+            Some(_) => SILENCE_LIMIT,
         }
     }
 
+    /// PostgreSQL sends pg_control when all else was sent, but for the WAL that was asked for, and then waits for its
+    /// archiver, for ever if need be.
+    fn waits_for_archiver(&self) -> bool {
+        self.inspector.control_so_far().is_some() && !self.options.include_wal
+    }
+
     async fn fell_silent(&mut self, repository: &Repository, limit: Duration, observe: Observe<'_>) -> Error {
-        if let (Some(label), Some(control)) = (&self.label, &self.inspector.control) {
-            return wal_wait::server_waits(repository, label, control, limit, observe).await;
+        let seconds = limit.as_secs();
+        match (&self.label, self.inspector.control_so_far()) {
+            (Some(label), Some(control)) if self.waits_for_archiver() => {
+                wal_wait::server_waits(repository, label, control, limit, observe).await
+            }
+            (None, _) => Error::TimedOut(format!(
+                "PostgreSQL sent nothing for {seconds} s after the base backup was asked for; a spread checkpoint \
+                 takes its time, and -c fast makes it quick"
+            )),
+            (Some(_), Some(_)) => Error::TimedOut(format!(
+                "PostgreSQL sent nothing for {seconds} s after the data directory; perhaps it waits for its \
+                 archiver: see its log and pg_stat_archiver"
+            )),
+            (Some(_), None) => Error::TimedOut(format!(
+                "PostgreSQL sent nothing for {seconds} s in the middle of the base backup; see its log"
+            )),
         }
-        let limit = limit.as_secs();
-        Error::TimedOut(format!(
-            "PostgreSQL sent nothing for {limit} s in the middle of the base backup; see its log"
-        ))
     }
 }

@@ -47,30 +47,31 @@ impl<'a> Uploads<'a> {
     pub(super) async fn store(
         &mut self,
         mut items: mpsc::Receiver<Item>,
-        claim: &mut Claim<'_>,
+        claim: &Claim<'_>,
         observe: Observe<'_>,
     ) -> Result<()> {
         while let Some(item) = items.recv().await {
             match item {
-                Item::Archive(tablespace) => self.begin(tablespace).await?,
+                Item::Archive(tablespace) => {
+                    self.end_tar(claim).await?;
+                    self.begin(tablespace)?;
+                }
                 Item::Label(label) => {
                     claim.begin_at(&label).await?;
                     observe(BackupEvent::Label(&label));
                 }
                 Item::Frame(frame) => {
                     self.frame(frame).await?;
-                    claim.keep_alive().await?;
                     let (tar_bytes, stored_bytes) = (self.tar_bytes, self.stored_bytes);
                     observe(BackupEvent::Progress { tar_bytes, stored_bytes });
                 }
-                Item::End => return self.end_tar().await,
+                Item::End => return self.end_tar(claim).await,
             }
         }
         Err(Error::damaged("the base backup", "it broke off"))
     }
 
-    async fn begin(&mut self, tablespace: Option<Tablespace>) -> Result<()> {
-        self.end_tar().await?;
+    fn begin(&mut self, tablespace: Option<Tablespace>) -> Result<()> {
         let part =
             BackupPart::Tar { tablespace: tablespace.as_ref().map(|space| space.oid), format: self.format };
         let name = ObjectName::Backup { key: self.key, part };
@@ -83,7 +84,9 @@ impl<'a> Uploads<'a> {
         let PendingFrame { compressed, tar_bytes, members } = frame;
         let broken = |error: &dyn std::fmt::Display| Error::damaged("a frame of the base backup", error);
         let compressed = compressed.await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
-        let Some(tar) = &mut self.current else { return Ok(()) };
+        let Some(tar) = &mut self.current else {
+            return Err(Error::damaged("the base backup", "a frame came before its tar began"));
+        };
         let stored_bytes = compressed.len() as u64;
         let frame = Frame { offset: tar.upload.bytes(), stored_bytes, tar_bytes };
         self.index.write(&Line::Frame { frame, members })?;
@@ -94,8 +97,10 @@ impl<'a> Uploads<'a> {
         Ok(())
     }
 
-    async fn end_tar(&mut self) -> Result<()> {
+    /// Gives the current tar its name, if there is one.
+    async fn end_tar(&mut self, claim: &Claim<'_>) -> Result<()> {
         let Some(tar) = &mut self.current else { return Ok(()) };
+        claim.ensure_alone().await?;
         let recorded = tar.upload.finish().await?;
         self.stored.push(RecordedObject {
             tar_bytes: Some(tar.tar_bytes),

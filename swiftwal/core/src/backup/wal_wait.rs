@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use swiftwal_compression::Format;
 use swiftwal_postgres::{BackupLabel, ControlFile, SegmentName, WalName, segments_between};
 use tokio::time::{Instant, sleep};
@@ -13,25 +17,29 @@ use crate::{BackupRecord, Error, ObjectName, Repository, Result};
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How many segments are looked for at a time.
+const LOOKS: usize = 16;
+
 /// Returns once every segment that `record` needs was seen in the repository.
 ///
 /// # Errors
-/// [`Error::TimedOut`] names the first segment that wasn't there within `limit`.
+/// [`Error::TimedOut`] names the first segment that wasn't there within `limit` after all were looked for.
 pub(super) async fn until_archived(
     repository: &Repository,
     record: &BackupRecord,
     limit: Duration,
     observe: Observe<'_>,
 ) -> Result<()> {
+    let BackupRecord { timeline, start_lsn, stop_lsn, wal_segment_bytes, .. } = *record;
+    let segments = segments_between(timeline, start_lsn, stop_lsn, wal_segment_bytes);
+    let missing: Vec<_> = missing_of(repository, segments).try_collect().await?;
     let deadline = Instant::now() + limit;
-    for segment in
-        segments_between(record.timeline, record.start_lsn, record.stop_lsn, record.wal_segment_bytes)
-    {
+    for segment in missing {
         let mut pause = SHORTEST_PAUSE;
         while !is_archived(repository, segment).await? {
             observe(BackupEvent::WaitingForWal(segment));
             if Instant::now() >= deadline {
-                return Err(missing(repository, segment, limit));
+                return Err(missing_after(repository, segment, limit));
             }
             sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -52,18 +60,27 @@ pub(super) async fn server_waits(
         Ok(control) => control.segment_size,
         Err(error) => return Error::damaged("global/pg_control", error),
     };
-    let mut next = Some(label.start_segment());
-    while let Some(segment) = next {
-        match is_archived(repository, segment).await {
-            Ok(true) => next = segment.next(size),
-            Ok(false) => {
-                observe(BackupEvent::WaitingForWal(segment));
-                return missing(repository, segment, limit);
-            }
-            Err(error) => return error,
+    let segments = std::iter::successors(Some(label.start_segment()), move |segment| segment.next(size));
+    match missing_of(repository, segments).try_next().await {
+        Ok(Some(segment)) => {
+            observe(BackupEvent::WaitingForWal(segment));
+            missing_after(repository, segment, limit)
         }
+        Ok(None) => Error::TimedOut("PostgreSQL has no more WAL positions to give".to_owned()),
+        Err(error) => error,
     }
-    Error::TimedOut("PostgreSQL has no more WAL positions to give; it can't be backed up".to_owned())
+}
+
+/// Those of `segments` that weren't there when they were looked for, in order.
+fn missing_of<'a>(
+    repository: &'a Repository,
+    segments: impl Iterator<Item = SegmentName> + Send + 'a,
+) -> BoxStream<'a, Result<SegmentName>> {
+    let looks = segments.map(move |segment| async move {
+        let archived = is_archived(repository, segment).await?;
+        Ok((!archived).then_some(segment))
+    });
+    stream::iter(looks).buffered(LOOKS).try_filter_map(|missing| async move { Ok(missing) }).boxed()
 }
 
 async fn is_archived(repository: &Repository, segment: SegmentName) -> Result<bool> {
@@ -76,9 +93,10 @@ async fn is_archived(repository: &Repository, segment: SegmentName) -> Result<bo
     Ok(false)
 }
 
-fn missing(repository: &Repository, segment: SegmentName, limit: Duration) -> Error {
+fn missing_after(repository: &Repository, segment: SegmentName, limit: Duration) -> Error {
     Error::TimedOut(format!(
-        "the backup needs WAL segment {segment}, which didn't arrive in {} within {} s; the backup was given up. \
+        "the backup needs WAL segment {segment}, which didn't arrive in {} within {} s; the backup was \
+         given up. \
          Is archive_command set to archive there, and does the server's log show it failing? \
          --xlog puts the WAL into the backup, --archive-timeout waits longer",
         repository.location(),

@@ -1,10 +1,12 @@
 //! What goes and what stays: decided here, done elsewhere.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use swiftwal_postgres::WalName;
 
-use crate::{BackupKey, Inventory, ObjectName, StoredBackup, StoredWal, needs::Needs};
+use crate::{BackupKey, Inventory, ObjectName, StoredBackup, StoredWal, inventory::Marker, needs::Needs};
 
 /// What pruning removes and keeps.
 #[derive(Clone, Debug, Serialize)]
@@ -50,11 +52,13 @@ pub(super) struct Facts {
     pub(super) keep_wals: u32,
     pub(super) before: Timestamp,
     pub(super) swept: Vec<String>,
+    pub(super) notices: Vec<String>,
 }
 
 impl PrunePlan {
     pub(super) fn new(inventory: Inventory, facts: Facts) -> Self {
-        let Facts { keep_backups, needs, keep_wals, before, swept } = facts;
+        let Facts { keep_backups, needs, keep_wals, before, swept, mut notices } = facts;
+        notices.extend(needs.notices());
         let dead_uploads = dead_uploads(&inventory, before);
         let objects = dead_uploads.iter().flat_map(|dead| dead.objects.iter().chain(&dead.markers));
         let leftovers = objects.map(ToString::to_string).chain(swept.iter().cloned()).collect();
@@ -70,7 +74,7 @@ impl PrunePlan {
             remove_wal,
             keep_wal,
             leftovers,
-            notices: needs.notices(),
+            notices,
             doomed,
             dead_uploads,
             swept,
@@ -90,25 +94,26 @@ fn oldest_of_newest(wal: &[StoredWal], count: u32) -> Option<WalName> {
 
 /// What belongs to no backup, and to nobody who is alive.
 fn dead_uploads(inventory: &Inventory, before: Timestamp) -> Vec<DeadUpload> {
-    let keys = inventory
-        .uncommitted
-        .keys()
-        .copied()
-        .chain(inventory.markers.iter().filter_map(|marker| marker.key()));
-    let mut keys: Vec<_> = keys.collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let dead = keys.into_iter().filter_map(|key| {
-        let markers: Vec<_> = inventory.markers.iter().filter(|marker| marker.key() == Some(key)).collect();
-        if markers.iter().any(|marker| marker.touched > before) {
-            return None;
-        }
-        let objects = inventory.uncommitted.get(&key).into_iter().flatten().map(|object| object.name.clone());
-        Some(DeadUpload {
-            key,
-            objects: objects.collect(),
-            markers: markers.into_iter().map(crate::inventory::Marker::object_name).collect(),
-        })
-    });
-    dead.collect()
+    let marked = inventory.markers.iter().filter_map(Marker::key);
+    let uncommitted = inventory.uncommitted.keys().copied();
+    let keys: BTreeSet<_> = uncommitted.chain(marked).chain(inventory.deleting.iter().copied()).collect();
+    keys.into_iter().filter_map(|key| dead_upload(inventory, key, before)).collect()
+}
+
+/// What is left of `key`, if nobody works at it: its deletion was begun, or all of it is old.
+fn dead_upload(inventory: &Inventory, key: BackupKey, before: Timestamp) -> Option<DeadUpload> {
+    let markers = || inventory.markers.iter().filter(|marker| marker.key() == Some(key));
+    let uncommitted = inventory.uncommitted.get(&key);
+    let is_young = uncommitted.is_some_and(|found| found.touched > before);
+    let deleting = inventory.deleting.contains(&key);
+    if markers().any(|marker| marker.touched > before) || (is_young && !deleting) {
+        return None;
+    }
+    let objects = uncommitted.into_iter().flat_map(|found| &found.objects).map(|object| object.name.clone());
+    let sign = deleting.then_some(ObjectName::Deleting(key));
+    Some(DeadUpload {
+        key,
+        objects: objects.collect(),
+        markers: markers().map(Marker::object_name).chain(sign).collect(),
+    })
 }

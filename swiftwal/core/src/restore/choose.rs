@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use swiftwal_postgres::{Lsn, Timeline, TimelineHistory, WalName};
 
-use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline};
+use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline, recovery};
 use crate::{
     BackupKey, BackupPart, BackupRecord, Error, Inventory, ObjectName, ParseKeyError, Repository, Result,
     history::history,
@@ -84,6 +84,14 @@ impl ChosenBackup {
         }
     }
 
+    /// Whether recovery from it can follow `history`, as far as the record tells.
+    pub(crate) fn leads_to(&self, history: &TimelineHistory) -> bool {
+        self.record.as_ref().is_none_or(|record| {
+            // The end is exclusive: its last byte must lie on the way.
+            history.contains(record.timeline, Lsn(record.stop_lsn.0.saturating_sub(1)))
+        })
+    }
+
     /// The object that holds the whole of a backup of SwiftWAL 0.2.2.
     pub(crate) fn legacy_object(&self) -> ObjectName {
         ObjectName::Backup { key: self.key, part: BackupPart::Legacy }
@@ -104,7 +112,7 @@ pub(super) async fn choose(
     let inventory = repository.inventory().await?;
     let goal = Goal::new(repository, &inventory, options).await?;
     let BackupChoice::Key(_) = choice else {
-        let chosen = newest_that_reaches(repository, &inventory, &goal).await?;
+        let chosen = newest_that_reaches(repository, &inventory, &goal, observe).await?;
         if let Some(RecoveryTarget::Name(_) | RecoveryTarget::Xid(_)) = options.target {
             observe(RestoreEvent::Notice(
                 "nobody but PostgreSQL can tell whether this backup ended before the target; if recovery says that \
@@ -116,7 +124,9 @@ pub(super) async fn choose(
     let chosen = ChosenBackup::find(repository, choice).await?;
     match goal.obstacle(&chosen) {
         None => Ok(chosen),
-        Some(obstacle) => Err(Error::Refused(format!("backup {} can't be used: {obstacle}", chosen.key))),
+        Some(Obstacle { text, .. }) => {
+            Err(Error::Refused(format!("backup {} can't be used: {text}", chosen.key)))
+        }
     }
 }
 
@@ -124,13 +134,28 @@ async fn newest_that_reaches(
     repository: &Repository,
     inventory: &Inventory,
     goal: &Goal<'_>,
+    observe: Observe<'_>,
 ) -> Result<ChosenBackup> {
     let mut obstacle = None;
     for backup in inventory.backups.iter().rev() {
-        let candidate = ChosenBackup::listed(repository, inventory, backup.key).await?;
+        let candidate = match ChosenBackup::listed(repository, inventory, backup.key).await {
+            Ok(candidate) => candidate,
+            // With a target, an older backup does as well: it only takes longer.
+            Err(error @ Error::Damaged { .. }) if goal.target.is_some() => {
+                observe(RestoreEvent::Notice(&format!("passing over backup {}: {error}", backup.key)));
+                obstacle = Some((backup.key, error.to_string()));
+                continue;
+            }
+            Err(error) => return Err(naming_an_older(error, inventory, backup.key)),
+        };
         match goal.obstacle(&candidate) {
             None => return Ok(candidate),
-            Some(reason) => obstacle = Some((candidate.key, reason)),
+            Some(Obstacle { text, is_timeline }) => {
+                if is_timeline {
+                    observe(RestoreEvent::Notice(&format!("passing over backup {}: {text}", candidate.key)));
+                }
+                obstacle = Some((candidate.key, text));
+            }
         }
     }
     match obstacle {
@@ -142,11 +167,30 @@ async fn newest_that_reaches(
     }
 }
 
+/// The same error, with the way out that there is.
+fn naming_an_older(error: Error, inventory: &Inventory, key: BackupKey) -> Error {
+    let older = inventory.backups.iter().rev().find(|backup| backup.key < key);
+    match (error, older) {
+        (Error::Damaged { object, reason }, Some(older)) => {
+            Error::damaged(object, format!("{reason}; the one before it can be restored as {}", older.key))
+        }
+        (error, _) => error,
+    }
+}
+
 /// Where recovery is to go.
 struct Goal<'a> {
     target: Option<&'a RecoveryTarget>,
     /// The past of the timeline to be followed; none for that of the backup itself.
     history: Option<TimelineHistory>,
+    /// Whether nobody chose that timeline, but PostgreSQL 12 and later would.
+    is_default: bool,
+}
+
+/// Why a backup doesn't lead to the goal.
+struct Obstacle {
+    text: String,
+    is_timeline: bool,
 }
 
 impl<'a> Goal<'a> {
@@ -164,36 +208,36 @@ impl<'a> Goal<'a> {
             Some(timeline) => Some(history(repository, timeline).await?),
             None => None,
         };
-        Ok(Self { target: options.target.as_ref(), history })
+        Ok(Self { target: options.target.as_ref(), history, is_default: options.target_timeline.is_none() })
     }
 
     /// Why recovery from `chosen` can't get there; none if it can, as far as anybody can know.
-    fn obstacle(&self, chosen: &ChosenBackup) -> Option<String> {
-        let Some(record) = &chosen.record else { return None };
+    fn obstacle(&self, chosen: &ChosenBackup) -> Option<Obstacle> {
+        let record = chosen.record.as_ref()?;
+        let early = |end: &dyn fmt::Display, target: &dyn fmt::Display| {
+            let text = format!("it ended at {end}, and the target is {target}; an earlier one is needed");
+            Some(Obstacle { text, is_timeline: false })
+        };
         match self.target {
             Some(RecoveryTarget::Time(time)) if *time < record.finished => {
-                return Some(format!(
-                    "it ended at {}, and the target is {time}; an earlier one is needed",
-                    record.finished
-                ));
+                return early(&record.finished, time);
             }
-            Some(RecoveryTarget::Lsn(lsn)) if *lsn < record.stop_lsn => {
-                return Some(format!(
-                    "it ended at {}, and the target is {lsn}; an earlier one is needed",
-                    record.stop_lsn
-                ));
-            }
+            Some(RecoveryTarget::Lsn(lsn)) if *lsn < record.stop_lsn => return early(&record.stop_lsn, lsn),
             _ => {}
         }
         let history = self.history.as_ref()?;
-        let last = Lsn(record.stop_lsn.0.saturating_sub(1));
-        (!history.contains(record.timeline, last)).then(|| {
-            format!(
-                "it was taken on timeline {} after timeline {} branched off; --target-timeline current stays on its own",
-                record.timeline,
-                history.timeline()
-            )
-        })
+        // Up to 11, PostgreSQL stays on the backup's own timeline unless told otherwise.
+        let stays =
+            self.is_default && recovery::major(&record.postgres_version).is_ok_and(|major| major < 12);
+        if stays || chosen.leads_to(history) {
+            return None;
+        }
+        let text = format!(
+            "it was taken on timeline {} after timeline {} branched off; --target-timeline current stays on its own",
+            record.timeline,
+            history.timeline()
+        );
+        Some(Obstacle { text, is_timeline: true })
     }
 }
 

@@ -1,9 +1,9 @@
 //! The directories that a restore fills: empty at first, and empty again if it fails.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, fchown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -11,11 +11,13 @@ use std::{
     },
 };
 
-use super::tablespaces::Tablespaces;
-use crate::{Error, Result};
+use rustix::fs::OFlags;
 
-/// The user and group that everything shall belong to.
-pub(super) type Owner = (u32, u32);
+use super::{
+    root::{Owner, Root},
+    tablespaces::Tablespaces,
+};
+use crate::{Error, Result};
 
 /// The data directory and the tablespaces' directories. Dropped before [`keep`](Self::keep), it removes what was
 /// written into them, and those it made itself.
@@ -27,81 +29,76 @@ pub(super) struct Destination {
 
 #[derive(Debug)]
 struct Directory {
-    path: PathBuf,
+    root: Root,
+    /// None for the data directory.
+    tablespace: Option<u32>,
     was_absent: bool,
-    /// Set where this program runs as root.
-    owner: Option<Owner>,
 }
 
 impl Destination {
     /// Takes the directories, which must be empty or absent.
-    pub(super) fn prepare(root: &Path, tablespaces: &Tablespaces) -> Result<Arc<Self>> {
-        let places =
-            || std::iter::once(root).chain(tablespaces.iter().map(|space| space.directory.as_path()));
-        for place in places() {
+    ///
+    /// Run by root, all of them go to the owner of the data directory, or of its parent if it is absent.
+    pub(super) fn prepare(data: &Path, tablespaces: &Tablespaces) -> Result<Arc<Self>> {
+        let spaces = tablespaces.iter().map(|space| (space.directory.as_path(), Some(space.oid)));
+        let places: Vec<_> = std::iter::once((data, None)).chain(spaces).collect();
+        refuse_overlap(&places)?;
+        for (place, _) in &places {
             refuse_content(place)?;
         }
+        let owner = owner(data).map_err(Error::local("restore into", data))?;
         let mut destination = Self { directories: Vec::new(), kept: AtomicBool::new(false) };
-        for place in places() {
-            destination.directories.push(Directory::take(place)?);
+        for (place, tablespace) in places {
+            let taken =
+                Directory::take(place, tablespace, owner).map_err(Error::local("restore into", place))?;
+            destination.directories.push(taken);
         }
         Ok(Arc::new(destination))
     }
 
-    pub(super) fn root(&self) -> &Path {
-        self.directories.first().map_or(Path::new("."), |root| &root.path)
-    }
-
-    /// Who shall own what is written.
-    pub(super) fn owner(&self) -> Option<Owner> {
-        self.directories.first().and_then(|root| root.owner)
+    /// The directory of a tablespace, or the data directory.
+    pub(super) fn root(&self, tablespace: Option<u32>) -> Result<Root> {
+        let directory = self.directories.iter().find(|directory| directory.tablespace == tablespace);
+        let root = directory.map(|directory| directory.root.clone());
+        root.ok_or_else(|| Error::damaged("the commit record", "it has a tablespace without a place"))
     }
 
     /// Writes a file of the data directory.
     pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<()> {
-        self.put(name, content, OpenOptions::new().create(true).write(true).truncate(true))
+        self.put(name, content, OFlags::TRUNC)
     }
 
     /// Adds to a file of the data directory, which may be absent.
     pub(super) fn append(&self, name: &str, content: &[u8]) -> Result<()> {
-        self.put(name, content, OpenOptions::new().create(true).append(true))
+        self.put(name, content, OFlags::APPEND)
     }
 
-    fn put(&self, name: &str, content: &[u8], options: &mut OpenOptions) -> Result<()> {
-        let path = self.root().join(name);
-        let mut put = || {
-            let mut file = options.mode(0o600).open(&path)?;
-            give(&file, self.owner())?;
-            file.write_all(content)
-        };
-        put().map_err(Error::local("write", &path))
+    fn put(&self, name: &str, content: &[u8], how: OFlags) -> Result<()> {
+        let mut root = self.root(None)?;
+        let mut file = root.file(name, OFlags::CREATE | OFlags::WRONLY | how, 0o600)?;
+        file.write_all(content).map_err(Error::local("write", root.path().join(name)))
     }
 
     /// Makes everything that was written durable: once for each file system instead of once for each file.
     pub(super) fn sync(&self) -> Result<()> {
-        for directory in &self.directories {
+        for Directory { root, .. } in &self.directories {
             let sync = || {
-                let opened = File::open(&directory.path)?;
-                rustix::fs::syncfs(&opened)?;
-                sync_parent(&directory.path)
+                rustix::fs::syncfs(root.opened())?;
+                File::open(parent(root.path())?)?.sync_all()
             };
-            sync().map_err(Error::local("make durable", &directory.path))?;
+            sync().map_err(Error::local("make durable", root.path()))?;
         }
         Ok(())
     }
 
     /// Writes the file without which PostgreSQL starts nothing, whole and durable.
     pub(super) fn publish_control(&self, content: &[u8]) -> Result<()> {
-        let path = self.root().join("global/pg_control");
-        let staged = self.root().join("global/pg_control.swiftwal");
-        let publish = || {
-            let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&staged)?;
-            give(&file, self.owner())?;
-            file.write_all(content)?;
-            file.sync_all()?;
-            crate::local::rename_durably(&staged, &path)
-        };
-        publish().map_err(Error::local("write", &path))
+        const STAGED: &str = "global/pg_control.swiftwal";
+        let mut root = self.root(None)?;
+        let mut file = root.file(STAGED, OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY, 0o600)?;
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        written.map_err(Error::local("write", root.path().join(STAGED)))?;
+        root.rename(STAGED, CONTROL)
     }
 
     /// Everything is there: nothing is removed any more.
@@ -110,6 +107,9 @@ impl Destination {
     }
 }
 
+/// The file without which PostgreSQL starts nothing.
+pub(super) const CONTROL: &str = "global/pg_control";
+
 impl Drop for Destination {
     fn drop(&mut self) {
         if self.kept.load(Ordering::Relaxed) {
@@ -117,38 +117,37 @@ impl Drop for Destination {
         }
         for directory in &self.directories {
             if let Err(error) = directory.give_back() {
-                tracing::warn!("can't remove what was restored into {}: {error}", directory.path.display());
+                let path = directory.root.path().display();
+                tracing::warn!(
+                    "can't remove what was restored into {path}: {error}; remove it before you try again"
+                );
             }
         }
     }
 }
 
 impl Directory {
-    fn take(path: &Path) -> Result<Self> {
-        let is_root = rustix::process::geteuid().is_root();
-        let take = || {
-            let was_absent = !path.try_exists()?;
-            let parent = parent(path)?;
-            let model = fs::metadata(if was_absent { &parent } else { path })?;
-            let owner = is_root.then_some((model.uid(), model.gid()));
-            if was_absent {
-                DirBuilder::new().mode(0o700).create(path)?;
-                if let Some((user, group)) = owner {
-                    chown(path, Some(user), Some(group))?;
-                }
-            }
-            Ok(Self { path: path.to_owned(), was_absent, owner })
-        };
-        take().map_err(Error::local("restore into", path))
+    fn take(path: &Path, tablespace: Option<u32>, owner: Option<Owner>) -> io::Result<Self> {
+        let was_absent = !path.try_exists()?;
+        if was_absent {
+            DirBuilder::new().mode(0o700).create(path)?;
+        }
+        let root = Root::open(path, owner)?;
+        // PostgreSQL starts in no data directory that others can read.
+        if tablespace.is_none() && fs::metadata(path)?.permissions().mode() & 0o027 != 0 {
+            rustix::fs::fchmod(root.opened(), rustix::fs::Mode::RWXU)?;
+        }
+        Ok(Self { root, tablespace, was_absent })
     }
 
     fn give_back(&self) -> io::Result<()> {
+        let path = self.root.path();
         // pg_control first, so that even a kill in the middle leaves nothing that could be started.
-        let _ = fs::remove_file(self.path.join("global/pg_control"));
+        let _ = fs::remove_file(path.join(CONTROL));
         if self.was_absent {
-            return fs::remove_dir_all(&self.path);
+            return fs::remove_dir_all(path);
         }
-        for entry in fs::read_dir(&self.path)? {
+        for entry in fs::read_dir(path)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 fs::remove_dir_all(entry.path())?;
@@ -160,9 +159,33 @@ impl Directory {
     }
 }
 
-/// Gives a file to whom it shall belong.
-pub(super) fn give(file: &File, owner: Option<Owner>) -> io::Result<()> {
-    owner.map_or(Ok(()), |(user, group)| fchown(file, Some(user), Some(group)))
+/// Who shall own everything, where this program runs as root.
+fn owner(data: &Path) -> io::Result<Option<Owner>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let model = if data.try_exists()? { data.to_owned() } else { parent(data)? };
+    let model = fs::metadata(model)?;
+    Ok(Some((model.uid(), model.gid())))
+}
+
+/// No directory may be, or lie in, another one.
+fn refuse_overlap(places: &[(&Path, Option<u32>)]) -> Result<()> {
+    for (number, (place, _)) in places.iter().enumerate() {
+        let others = places.iter().enumerate().filter(|(other, _)| *other != number);
+        for (_, (other, _)) in others {
+            let inside = std::path::absolute(place)
+                .and_then(|place| Ok(place.starts_with(std::path::absolute(other)?)));
+            if inside.map_err(Error::local("restore into", *place))? {
+                return Err(Error::Refused(format!(
+                    "{} lies in {}, and both would be restored into: use --tablespace-mapping to keep them apart",
+                    place.display(),
+                    other.display()
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn refuse_content(path: &Path) -> Result<()> {
@@ -183,8 +206,4 @@ fn refuse_content(path: &Path) -> Result<()> {
 fn parent(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     Ok(absolute.parent().unwrap_or(&absolute).to_owned())
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    File::open(parent(path)?)?.sync_all()
 }

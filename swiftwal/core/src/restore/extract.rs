@@ -1,9 +1,8 @@
 //! Writes a tar's members as files, nowhere but below one directory.
 
 use std::{
-    fs::{File, Permissions},
-    io::{self, Write},
-    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    fs::File,
+    io::Write,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -12,11 +11,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::OFlags;
 use tokio::sync::mpsc;
 
 use super::{
-    destination::{Destination, give},
+    destination::{CONTROL, Destination},
+    root::Root,
     tablespaces::Tablespaces,
 };
 use crate::{
@@ -52,27 +52,48 @@ impl Extracted {
 #[derive(Debug)]
 pub(super) struct Extractor {
     /// Held so that nothing is removed while this still writes.
-    destination: Arc<Destination>,
+    _destination: Arc<Destination>,
     tablespaces: Tablespaces,
-    path: PathBuf,
-    root: OwnedFd,
-    /// The directory that was written into last: a tar goes through them one by one.
-    directory: Option<(PathBuf, Arc<OwnedFd>)>,
+    root: Root,
     current: Current,
     extracted: Extracted,
 }
 
 #[derive(Debug, Default)]
 enum Current {
+    /// Nothing, or a file that isn't wanted.
     #[default]
     Nothing,
     File(File),
-    /// A file that is kept in memory, and whether it is written too.
+    /// A file that is kept in memory, and perhaps written too.
     Kept {
         name: String,
         content: Vec<u8>,
         file: Option<File>,
     },
+}
+
+/// What becomes of a file.
+enum Fate {
+    Written,
+    /// Written, and its content is wanted, too.
+    WrittenAndKept,
+    /// It is written later: pg_control must come last of all, and tablespace_map may have to be changed.
+    Kept,
+    /// How the original server recovered, if it ever did, must not decide how this one does. A backup that was
+    /// taken from a standby holds its `standby.signal`.
+    LeftOut,
+}
+
+impl Fate {
+    fn of(name: &str) -> Self {
+        match name {
+            CONTROL | "tablespace_map" => Self::Kept,
+            "PG_VERSION" => Self::WrittenAndKept,
+            "standby.signal" | "recovery.signal" | "recovery.conf" => Self::LeftOut,
+            _ => Self::Written,
+        }
+    }
 }
 
 impl Extractor {
@@ -82,22 +103,11 @@ impl Extractor {
         tablespace: Option<u32>,
         tablespaces: &Tablespaces,
     ) -> Result<Self> {
-        let path = match tablespace {
-            None => Some(destination.root()),
-            Some(oid) => tablespaces.directory(oid),
-        };
-        let Some(path) = path.map(Path::to_owned) else {
-            return Err(Error::damaged("the commit record", "it has a tablespace without a place"));
-        };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::openat(CWD, &path, flags, Mode::empty());
-        let root = root.map_err(io::Error::from).map_err(Error::local("restore into", &path))?;
+        let root = destination.root(tablespace)?;
         Ok(Self {
-            destination,
+            _destination: destination,
             tablespaces: tablespaces.clone(),
-            path,
             root,
-            directory: None,
             current: Current::Nothing,
             extracted: Extracted::default(),
         })
@@ -118,85 +128,32 @@ impl Extractor {
         Ok(self.extracted)
     }
 
-    /// Where `name` belongs: its directory, opened, and its last component.
-    ///
-    /// The kernel sees to it that no name and no link leads out of the root.
-    fn place<'a>(&mut self, name: &'a str) -> Result<(Arc<OwnedFd>, &'a str)> {
-        let (directory, file) = name.rsplit_once('/').unwrap_or((".", name));
-        if file.is_empty() || file == ".." {
-            return Err(Error::damaged("the base backup", format!("it names a file '{name}'")));
-        }
-        if let Some((path, opened)) = &self.directory
-            && path.as_os_str() == directory
-        {
-            return Ok((Arc::clone(opened), file));
-        }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let opened = rustix::fs::openat2(&self.root, directory, flags, Mode::empty(), resolve);
-        let opened = Arc::new(opened.map_err(|error| self.failed(directory)(error))?);
-        self.directory = Some((directory.into(), Arc::clone(&opened)));
-        Ok((opened, file))
-    }
-
-    fn make_directory(&mut self, member: &Member) -> Result<()> {
-        let (parent, name) = self.place(&member.name)?;
-        let make = || {
-            match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
-                Err(rustix::io::Errno::EXIST) | Ok(()) => {}
-                Err(error) => return Err(error),
-            }
-            rustix::fs::chmodat(&parent, name, Mode::from_raw_mode(member.mode & 0o777), AtFlags::empty())?;
-            self.give_at(&parent, name)
-        };
-        make().map_err(self.failed(&member.name))
-    }
-
-    fn make_link(&mut self, member: &Member, target: &str) -> Result<()> {
-        let oid = member.name.strip_prefix("pg_tblspc/").and_then(|oid| oid.parse().ok());
-        let Some(oid) = oid else {
-            let reason = format!("it has a link '{}', and only tablespaces may be links", member.name);
+    fn make_link(&mut self, name: &str, target: &str) -> Result<()> {
+        let Some(oid) = name.strip_prefix("pg_tblspc/").and_then(|oid| oid.parse().ok()) else {
+            let reason = format!("it has a link '{name}', and only tablespaces may be links");
             return Err(Error::damaged("the base backup", reason));
         };
         let target = self.tablespaces.directory(oid).map_or_else(|| PathBuf::from(target), Path::to_owned);
-        let (parent, name) = self.place(&member.name)?;
-        let make = || {
-            rustix::fs::symlinkat(&target, &parent, name)?;
-            self.give_at(&parent, name)
-        };
-        make().map_err(self.failed(&member.name))
+        self.root.make_link(name, &target)
     }
 
-    fn give_at(&self, parent: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-        let Some((user, group)) = self.destination.owner() else { return Ok(()) };
-        let (user, group) = (rustix::process::Uid::from_raw(user), rustix::process::Gid::from_raw(group));
-        rustix::fs::chownat(parent, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
-    }
-
-    fn make_file(&mut self, member: &Member) -> Result<File> {
-        let (parent, name) = self.place(&member.name)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = member.mode & 0o777;
-        let opened = rustix::fs::openat(&parent, name, flags, Mode::RUSR | Mode::WUSR);
-        let make = |opened: OwnedFd| {
-            let file = File::from(opened);
-            if mode != 0o600 {
-                file.set_permissions(Permissions::from_mode(mode))?;
+    fn begin_file(&mut self, member: Member) -> Result<Current> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
+        let kept = |name, file| Current::Kept { name, content: Vec::new(), file };
+        let fate = Fate::of(&member.name);
+        if !matches!(fate, Fate::LeftOut) {
+            self.extracted.files += 1;
+            self.extracted.bytes += member.bytes;
+        }
+        Ok(match fate {
+            Fate::Written => Current::File(self.root.file(&member.name, flags, member.mode)?),
+            Fate::WrittenAndKept => {
+                let file = self.root.file(&member.name, flags, member.mode)?;
+                kept(member.name, Some(file))
             }
-            give(&file, self.destination.owner())?;
-            Ok(file)
-        };
-        opened.map_err(io::Error::from).and_then(make).map_err(self.failed(&member.name))
-    }
-
-    fn failed<E: Into<io::Error>>(&self, name: &str) -> impl FnOnce(E) -> Error {
-        let path = self.path.join(name);
-        move |error| Error::local("write", path)(error.into())
-    }
-
-    /// `pg_control` must come last of all, and `tablespace_map` may have to be changed.
-    fn is_held_back(name: &str) -> bool {
-        matches!(name, "global/pg_control" | "tablespace_map")
+            Fate::Kept => kept(member.name, None),
+            Fate::LeftOut => Current::Nothing,
+        })
     }
 }
 
@@ -207,18 +164,9 @@ impl TarVisitor for Extractor {
         match &member.kind {
             // The root itself is there already.
             MemberKind::Directory if matches!(member.name.as_str(), "" | ".") => {}
-            MemberKind::Directory => self.make_directory(&member)?,
-            MemberKind::Link { target } => self.make_link(&member, target)?,
-            MemberKind::File => {
-                self.extracted.files += 1;
-                self.extracted.bytes += member.bytes;
-                let held_back = Self::is_held_back(&member.name);
-                let file = if held_back { None } else { Some(self.make_file(&member)?) };
-                self.current = match file {
-                    Some(file) if member.name != "PG_VERSION" => Current::File(file),
-                    file => Current::Kept { name: member.name, content: Vec::new(), file },
-                };
-            }
+            MemberKind::Directory => self.root.make_directory(&member.name, member.mode)?,
+            MemberKind::Link { target } => self.make_link(&member.name, target)?,
+            MemberKind::File => self.current = self.begin_file(member)?,
         }
         Ok(())
     }
@@ -233,7 +181,7 @@ impl TarVisitor for Extractor {
             }
         };
         let Some(file) = file else { return Ok(()) };
-        file.write_all(data).map_err(Error::local("write into", &self.path))
+        file.write_all(data).map_err(Error::local("write into", self.root.path()))
     }
 
     fn end(&mut self) -> Result<()> {

@@ -1,19 +1,23 @@
 //! Brings a backup's tars back: frames in parallel where there is an index, else from front to back.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{
+    Stream, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use object_store::ObjectStoreExt;
 use swiftwal_compression::{Format, decoder, decompress_frames};
-use tokio::{io::AsyncReadExt, sync::mpsc};
+use tokio::{
+    io::{AsyncReadExt, BufReader},
+    sync::mpsc,
+};
 use tokio_util::io::StreamReader;
 
 use super::{ChosenBackup, Observe, RestoreEvent};
 use crate::{
     BackupPart, Error, ObjectName, RecordedObject, Repository, Result,
     blocking::blocking,
-    index::{self, Frame},
+    index::{self, Frame, Index},
     layout::SIDE_FORMAT,
     repository::path,
 };
@@ -34,7 +38,7 @@ pub(super) struct StoredTar {
     /// What is known of it from the commit record.
     recorded: Option<RecordedObject>,
     pub(super) tar_bytes: Option<u64>,
-    frames: Option<VecDeque<Frame>>,
+    frames: Option<Vec<Frame>>,
 }
 
 /// The tars of a backup: that of the data directory first.
@@ -55,7 +59,7 @@ pub(super) async fn tars(
         };
         return Ok(vec![legacy]);
     };
-    let index = match read_index(repository, &record.objects).await {
+    let mut index = match read_index(repository, &record.objects).await {
         Ok(index) => Some(index),
         Err(error) => {
             observe(RestoreEvent::Notice(&format!(
@@ -65,14 +69,14 @@ pub(super) async fn tars(
         }
     };
     let mut tars: Vec<_> =
-        record.objects.iter().filter_map(|object| stored_tar(object, index.as_deref())).collect();
+        record.objects.iter().filter_map(|object| stored_tar(object, index.as_mut())).collect();
     tars.sort_by_key(|tar| tar.tablespace);
     Ok(tars)
 }
 
-fn stored_tar(object: &RecordedObject, index: Option<&str>) -> Option<StoredTar> {
+fn stored_tar(object: &RecordedObject, index: Option<&mut Index>) -> Option<StoredTar> {
     let BackupPart::Tar { tablespace, format } = object.part()? else { return None };
-    let frames = index.and_then(|index| frames(object, index));
+    let frames = index.and_then(|index| index.remove(&object.name)).filter(|frames| covers(frames, object));
     Some(StoredTar {
         name: ObjectName::parse(&object.name),
         format,
@@ -83,67 +87,58 @@ fn stored_tar(object: &RecordedObject, index: Option<&str>) -> Option<StoredTar>
     })
 }
 
-/// The frames of `object`, if the index knows each byte of it.
-fn frames(object: &RecordedObject, index: &str) -> Option<VecDeque<Frame>> {
-    let frames = index::frames_of(&object.name, index).ok()?;
-    let mut end = 0;
-    for frame in &frames {
-        if frame.offset != end {
-            return None;
-        }
-        end += frame.stored_bytes;
-    }
-    (end == object.bytes).then(|| frames.into())
+/// Whether the frames are each byte of `object`.
+fn covers(frames: &[Frame], object: &RecordedObject) -> bool {
+    let end = frames.iter().try_fold(0, |end, frame| (frame.offset == end).then(|| end + frame.stored_bytes));
+    end == Some(object.bytes)
 }
 
-/// The index's text, if it is what was stored.
-async fn read_index(repository: &Repository, objects: &[RecordedObject]) -> Result<String> {
-    let index = objects.iter().find(|object| object.part() == Some(BackupPart::Index));
-    let Some(index) = index else { return Err(Error::damaged("the backup", "it has no index")) };
-    let name = ObjectName::parse(&index.name);
-    let Some(stored) = repository.read(&name).await? else { return Err(Error::damaged(name, "it is gone")) };
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&stored);
-    check(index, stored.len() as u64, &hasher)?;
-    let mut text = String::new();
-    let read = decoder(SIDE_FORMAT, &*stored).read_to_string(&mut text).await;
-    read.map(|_| text).map_err(|error| Error::damaged(name, error))
+/// The frames of each tar, if the index is what was stored.
+async fn read_index(repository: &Repository, objects: &[RecordedObject]) -> Result<Index> {
+    let recorded = objects.iter().find(|object| object.part() == Some(BackupPart::Index));
+    let Some(recorded) = recorded else { return Err(Error::damaged("the backup", "it has no index")) };
+    let name = ObjectName::parse(&recorded.name);
+    let Some(object) = repository.open(&name).await? else { return Err(Error::damaged(name, "it is gone")) };
+    let mut hashed = Hashed::default();
+    let stored = hashed.pass(object.into_stream());
+    let lines = BufReader::new(decoder(SIDE_FORMAT, StreamReader::new(stored)));
+    let index = index::read(lines).await.map_err(|error| repository.unreadable(&name, error))?;
+    hashed.check(recorded)?;
+    Ok(index)
 }
 
 /// Sends the tar, in order, to `pieces`. When it returns, either every byte of the object was proven to be what was
 /// stored, or the receiver had given up.
 pub(super) async fn fetch(
     repository: &Repository,
-    tar: &StoredTar,
+    mut tar: StoredTar,
     pieces: mpsc::Sender<Bytes>,
     progress: &(dyn Fn() + Send + Sync),
 ) -> Result<()> {
-    match &tar.frames {
-        Some(frames) => fetch_frames(repository, tar, frames.clone(), pieces, progress).await,
-        None => fetch_stream(repository, tar, pieces, progress).await,
+    match tar.frames.take() {
+        Some(frames) => fetch_frames(repository, &tar, frames, pieces, progress).await,
+        None => fetch_stream(repository, &tar, pieces, progress).await,
     }
 }
 
 async fn fetch_frames(
     repository: &Repository,
     tar: &StoredTar,
-    frames: VecDeque<Frame>,
+    frames: Vec<Frame>,
     pieces: mpsc::Sender<Bytes>,
     progress: &(dyn Fn() + Send + Sync),
 ) -> Result<()> {
-    let mut hasher = blake3::Hasher::new();
-    let mut bytes = 0;
+    let mut hashed = Hashed::default();
     let fetches = frames.into_iter().map(|frame| fetch_frame(repository, tar, frame));
     let mut fetched = stream::iter(fetches).buffered(FRAMES_IN_FLIGHT);
     while let Some((stored, piece)) = fetched.try_next().await? {
-        hasher.update(&stored);
-        bytes += stored.len() as u64;
+        hashed.add(&stored);
         if pieces.send(piece).await.is_err() {
             return Ok(());
         }
         progress();
     }
-    tar.recorded.as_ref().map_or(Ok(()), |recorded| check(recorded, bytes, &hasher))
+    tar.recorded.as_ref().map_or(Ok(()), |recorded| hashed.check(recorded))
 }
 
 /// A frame as stored, and what is in it.
@@ -173,17 +168,13 @@ async fn fetch_stream(
         return Err(Error::damaged(&tar.name, "it is gone"));
     };
     let expected = object.meta.size;
-    let mut hasher = blake3::Hasher::new();
-    let mut bytes = 0;
-    let hashed = object.into_stream().inspect_ok(|piece| {
-        hasher.update(piece);
-        bytes += piece.len() as u64;
-    });
-    let mut reader = decoder(tar.format, StreamReader::new(hashed.map_err(std::io::Error::from)));
+    let mut hashed = Hashed::default();
+    let stored = hashed.pass(object.into_stream());
+    let mut reader = decoder(tar.format, StreamReader::new(stored));
     loop {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         let read = (&mut reader).take(PIECE_BYTES as u64).read_to_end(&mut piece).await;
-        if read.map_err(|error| Error::damaged(&tar.name, error))? == 0 {
+        if read.map_err(|error| repository.unreadable(&tar.name, error))? == 0 {
             break;
         }
         if pieces.send(piece.into()).await.is_err() {
@@ -193,19 +184,41 @@ async fn fetch_stream(
     }
     drop(reader);
     match &tar.recorded {
-        Some(recorded) => check(recorded, bytes, &hasher),
-        None if bytes == expected => Ok(()),
-        None => Err(Error::damaged(&tar.name, format!("{bytes} of its {expected} bytes came"))),
+        Some(recorded) => hashed.check(recorded),
+        None if hashed.bytes == expected => Ok(()),
+        None => Err(Error::damaged(&tar.name, format!("{} of its {expected} bytes came", hashed.bytes))),
     }
 }
 
-fn check(recorded: &RecordedObject, bytes: u64, hasher: &blake3::Hasher) -> Result<()> {
-    if bytes != recorded.bytes {
-        let reason = format!("{} bytes were stored, and {bytes} came back", recorded.bytes);
-        return Err(Error::damaged(&recorded.name, reason));
+/// What came of an object so far, to be held against the commit record.
+#[derive(Debug, Default)]
+struct Hashed {
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl Hashed {
+    fn add(&mut self, piece: &[u8]) {
+        self.hasher.update(piece);
+        self.bytes += piece.len() as u64;
     }
-    if hasher.finalize().to_hex().as_str() != recorded.blake3 {
-        return Err(Error::damaged(&recorded.name, "its content doesn't fit its checksum"));
+
+    /// Adds each piece of `stream` as it passes.
+    fn pass<'a>(
+        &'a mut self,
+        stream: impl Stream<Item = object_store::Result<Bytes>> + Send + 'a,
+    ) -> BoxStream<'a, std::io::Result<Bytes>> {
+        stream.inspect_ok(|piece| self.add(piece)).map_err(std::io::Error::from).boxed()
     }
-    Ok(())
+
+    fn check(&self, recorded: &RecordedObject) -> Result<()> {
+        if self.bytes != recorded.bytes {
+            let reason = format!("{} bytes were stored, and {} came back", recorded.bytes, self.bytes);
+            return Err(Error::damaged(&recorded.name, reason));
+        }
+        if self.hasher.finalize().to_hex().as_str() != recorded.blake3 {
+            return Err(Error::damaged(&recorded.name, "its content doesn't fit its checksum"));
+        }
+        Ok(())
+    }
 }

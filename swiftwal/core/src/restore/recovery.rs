@@ -72,11 +72,21 @@ impl FromStr for TargetAction {
     }
 }
 
-/// A file to be written, or added to.
+/// A file of the data directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RecoveryFile {
     pub(super) name: &'static str,
     pub(super) content: String,
+    pub(super) mode: Mode,
+}
+
+/// What becomes of what the file held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Nothing of it stays.
+    Whole,
+    /// The content comes after it.
+    Added,
 }
 
 /// The files that make a server of `version` (the content of `PG_VERSION`) recover as asked.
@@ -88,12 +98,12 @@ pub(super) fn files(version: &str, key: BackupKey, options: &RestoreOptions) -> 
         let _ = writeln!(text, "{name} = '{}'", escaped(&value));
     }
     if major < 12 {
-        return Ok(vec![RecoveryFile { name: "recovery.conf", content: text }]);
+        return Ok(vec![RecoveryFile { name: "recovery.conf", content: text, mode: Mode::Whole }]);
     }
     let signal = if options.standby { "standby.signal" } else { "recovery.signal" };
     Ok(vec![
-        RecoveryFile { name: "postgresql.auto.conf", content: text },
-        RecoveryFile { name: signal, content: String::new() },
+        RecoveryFile { name: "postgresql.auto.conf", content: text, mode: Mode::Added },
+        RecoveryFile { name: signal, content: String::new(), mode: Mode::Whole },
     ])
 }
 
@@ -102,54 +112,65 @@ pub(super) fn major(version: &str) -> Result<u32> {
     digits.parse().map_err(|_| Error::damaged("PG_VERSION", format!("'{}' is no version", version.trim())))
 }
 
+/// From 12 on, the settings of the original server are still read, and those of an earlier restore may be among them.
+/// So every setting that decides where recovery goes is given, be it with its default.
 fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)> {
     let mut settings = vec![("restore_command", options.restore_command.clone())];
     if options.standby && major < 12 {
         settings.push(("standby_mode", "on".to_owned()));
     }
-    settings.extend(targets(major, options.target.as_ref()));
-    if let Some(timeline) = options.target_timeline {
-        let value = match timeline {
-            // Up to 11 this was the default and had no name.
-            TargetTimeline::Current if major < 12 => None,
-            TargetTimeline::Current => Some("current".to_owned()),
-            TargetTimeline::Latest => Some("latest".to_owned()),
-            TargetTimeline::Id(timeline) => Some(timeline.to_string()),
-        };
-        settings.extend(value.map(|value| ("recovery_target_timeline", value)));
+    if major >= 12 {
+        settings.extend(defaults().map(|(name, value)| (name, value.to_owned())));
     }
-    if let Some(action) = options.target_action {
-        let value = match action {
-            TargetAction::Pause => "pause",
-            TargetAction::Promote => "promote",
-            TargetAction::Shutdown => "shutdown",
-        };
-        settings.push(("recovery_target_action", value.to_owned()));
+    let timeline = options.target_timeline.and_then(|timeline| match timeline {
+        // Up to 11 this was the default and had no name.
+        TargetTimeline::Current if major < 12 => None,
+        TargetTimeline::Current => Some("current".to_owned()),
+        TargetTimeline::Latest => Some("latest".to_owned()),
+        TargetTimeline::Id(timeline) => Some(timeline.to_string()),
+    });
+    let action = options.target_action.map(|action| match action {
+        TargetAction::Pause => "pause",
+        TargetAction::Promote => "promote",
+        TargetAction::Shutdown => "shutdown",
+    });
+    let chosen = [
+        options.target.as_ref().map(target),
+        timeline.map(|timeline| ("recovery_target_timeline", timeline)),
+        action.map(|action| ("recovery_target_action", action.to_owned())),
+    ];
+    for (name, value) in chosen.into_iter().flatten() {
+        settings.retain(|(other, _)| *other != name);
+        settings.push((name, value));
     }
     settings
 }
 
-/// The target, and, where the settings of the original server are still read, no other: PostgreSQL refuses two.
-fn targets(major: u32, target: Option<&RecoveryTarget>) -> Vec<(&'static str, String)> {
-    let ours = target.map(|target| match target {
+/// What PostgreSQL 12 and later do where nobody says otherwise. Two targets at once are refused by PostgreSQL.
+fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
+    [
+        ("archive_cleanup_command", ""),
+        ("recovery_end_command", ""),
+        ("recovery_target", ""),
+        ("recovery_target_action", "pause"),
+        ("recovery_target_inclusive", "true"),
+        ("recovery_target_lsn", ""),
+        ("recovery_target_name", ""),
+        ("recovery_target_time", ""),
+        ("recovery_target_timeline", "latest"),
+        ("recovery_target_xid", ""),
+    ]
+    .into_iter()
+}
+
+fn target(target: &RecoveryTarget) -> (&'static str, String) {
+    match target {
         RecoveryTarget::Time(time) => ("recovery_target_time", postgres_time(*time)),
         RecoveryTarget::Xid(xid) => ("recovery_target_xid", xid.to_string()),
         RecoveryTarget::Lsn(lsn) => ("recovery_target_lsn", lsn.to_string()),
         RecoveryTarget::Name(name) => ("recovery_target_name", name.clone()),
         RecoveryTarget::Immediate => ("recovery_target", "immediate".to_owned()),
-    });
-    let all = [
-        "recovery_target",
-        "recovery_target_lsn",
-        "recovery_target_name",
-        "recovery_target_time",
-        "recovery_target_xid",
-    ];
-    let others =
-        all.into_iter().filter(|name| major >= 12 && ours.as_ref().is_none_or(|ours| ours.0 != *name));
-    let mut targets: Vec<_> = others.map(|name| (name, String::new())).collect();
-    targets.extend(ours);
-    targets
+    }
 }
 
 fn postgres_time(time: Timestamp) -> String {
@@ -222,8 +243,17 @@ mod tests {
             text.contains("recovery_target_timeline = '2'\nrecovery_target_action = 'promote'\n"),
             "{text}"
         );
-        let set = text.lines().filter(|line| line.starts_with("recovery_target") && !line.ends_with("''"));
-        assert_eq!(set.count(), 3);
+        let set = |name: &str| text.lines().filter(|line| line.split(' ').next() == Some(name)).count();
+        let others = ["", "_lsn", "_name", "_xid"].map(|kind| format!("recovery_target{kind} = ''\n"));
+        assert!(others.iter().all(|other| text.contains(other)), "{text}");
+        assert!(defaults().all(|(name, _)| set(name) == 1), "{text}");
+    }
+
+    #[test]
+    fn settings_of_an_earlier_restore_are_taken_back() {
+        let text = &files("15", key(), &options()).unwrap()[0].content;
+        assert!(text.contains("recovery_target_timeline = 'latest'\n"), "{text}");
+        assert!(text.contains("recovery_target_action = 'pause'\n"), "{text}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 use std::{
     io::Write,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use swiftwal_core::{BackupEvent, BackupKey};
+use swiftwal_core::BackupEvent;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -17,7 +17,6 @@ pub(super) struct Reporter<'a> {
     output: Output,
     location: &'a str,
     progress: Progress,
-    key: OnceLock<BackupKey>,
     unheard: Mutex<Option<oneshot::Sender<Failure>>>,
 }
 
@@ -31,18 +30,12 @@ impl<'a> Reporter<'a> {
         let (unheard, receiver) = oneshot::channel();
         let progress = Progress::new(progress);
         let unheard = Mutex::new(Some(unheard));
-        (Self { output, location, progress, key: OnceLock::new(), unheard }, receiver)
-    }
-
-    /// The backup's key, once it has one.
-    pub(super) fn key(&self) -> Option<BackupKey> {
-        self.key.get().copied()
+        (Self { output, location, progress, unheard }, receiver)
     }
 
     pub(super) fn report(&self, event: BackupEvent<'_>) {
         match event {
             BackupEvent::Claimed(key) => {
-                self.key.get_or_init(|| key);
                 self.print(|out| writeln!(out, "Creating backup {key} in {}", self.location));
             }
             BackupEvent::Label(label) if self.output.verbose => {
