@@ -14,8 +14,8 @@ use url::Url;
 
 use self::bucket::Bucket;
 
-/// 10,000 parts are the most that S3 takes, so this is a limit of 640 GB for one object.
-const PART_BYTES: usize = 64 << 20;
+/// 10,000 parts are the most that S3 takes, so this is a limit of 320 GB for one object.
+const PART_BYTES: usize = 32 << 20;
 
 /// How long a connection may say nothing. A limit on the whole request would cut off large parts.
 const SILENCE: Duration = Duration::from_secs(60);

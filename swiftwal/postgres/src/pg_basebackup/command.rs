@@ -45,8 +45,14 @@ pub(super) fn spawn(program: Option<&Path>, arguments: &[String]) -> Result<Chil
     Err(cannot_run(in_path, io::ErrorKind::NotFound.into()))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a setting of libpq's own, for the child that inherits it")]
 fn spawn_at(program: &Path, arguments: &[String]) -> io::Result<Child> {
-    Command::new(program)
+    let mut command = Command::new(program);
+    if std::env::var_os("PGCONNECT_TIMEOUT").is_none() {
+        // libpq's own default is to wait for ever.
+        command.env("PGCONNECT_TIMEOUT", "30");
+    }
+    command
         .args(arguments)
         // Its messages are parsed: they must be neither translated nor colored.
         .env("LC_ALL", "C")
