@@ -159,7 +159,9 @@ fn parse(block: &[u8], offset: u64) -> Result<Member, String> {
     if header.cksum().map_err(text)? != sum {
         return Err("its checksum is wrong".to_owned());
     }
-    let name = utf8(&header.path_bytes())?.trim_end_matches('/').to_owned();
+    // PostgreSQL sends `./pg_wal/archive_status`, and other names without the dot.
+    let name = utf8(&header.path_bytes())?;
+    let name = name.strip_prefix("./").unwrap_or(&name).trim_end_matches('/').to_owned();
     let kind = match header.entry_type() {
         EntryType::Regular | EntryType::Continuous => MemberKind::File,
         EntryType::Directory => MemberKind::Directory,
@@ -215,7 +217,10 @@ mod tests {
 
     fn example() -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
-        builder.append(&header("base/", 0, EntryType::Directory), &[][..]).unwrap();
+        let mut dotted = header("base/", 0, EntryType::Directory);
+        dotted.as_old_mut().name[..7].copy_from_slice(b"./base/");
+        dotted.set_cksum();
+        builder.append(&dotted, &[][..]).unwrap();
         builder.append(&header("empty", 0, EntryType::Regular), &[][..]).unwrap();
         builder.append(&header("base/1", 513, EntryType::Regular), &[7; 513][..]).unwrap();
         builder.append(&header("last", 512, EntryType::Regular), &[8; 512][..]).unwrap();
