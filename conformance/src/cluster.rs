@@ -26,6 +26,7 @@ pub struct SyntheticCluster {
     version: Version,
     table_bytes: usize,
     tablespaces: Vec<Tablespace>,
+    files: Vec<(String, String)>,
 }
 
 /// The version of PostgreSQL that a cluster pretends to be of.
@@ -49,6 +50,7 @@ impl SyntheticCluster {
             version: Version::V15,
             table_bytes: 300_000,
             tablespaces: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -81,6 +83,13 @@ impl SyntheticCluster {
     #[must_use]
     pub fn with_tablespace(mut self, oid: u32, location: &str) -> Self {
         self.tablespaces.push(Tablespace { oid, location: location.to_owned() });
+        self
+    }
+
+    /// A cluster with this file in its data directory, in place of one that was there.
+    #[must_use]
+    pub fn with_file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
         self
     }
 

@@ -157,6 +157,7 @@ suite! { $
         each_tablespace_has_an_archive_of_its_own,
         tablespaces_go_where_they_lay,
         tablespaces_go_where_they_are_mapped_to,
+        no_directory_is_restored_into_twice,
         a_tablespace_that_can_not_go_there_stops_everything,
     }
 
@@ -174,6 +175,9 @@ suite! { $
     recovery {
         without_a_target_recovery_goes_to_the_end_of_the_wal,
         a_standby_gets_its_signal,
+        a_backup_of_a_standby_does_not_come_up_as_one,
+        up_to_version_11_an_old_recovery_conf_counts_for_nothing,
+        what_an_earlier_restore_left_in_the_settings_is_taken_back,
         each_kind_of_target_is_the_only_one_that_is_set,
         a_time_target_is_the_same_instant_in_the_settings,
         timeline_and_action_are_set_as_asked,
@@ -218,6 +222,7 @@ suite! { $
         what_a_died_backup_left_is_swept_after_a_day_and_not_before,
         a_backup_in_progress_is_let_alone_until_it_was_not_heard_of_for_a_day,
         while_a_backup_begins_all_wal_stays,
+        what_nobody_claims_is_let_alone_for_a_day_as_its_marker_may_be_on_its_way,
     }
 
     archive_cleanup {

@@ -35,6 +35,9 @@ impl SyntheticCluster {
             let link = Entry::Link { target: tablespace.location.clone() };
             tree.insert(format!("pg_tblspc/{}", tablespace.oid), link);
         }
+        for (name, text) in &self.files {
+            tree.insert(name, Entry::file(text.as_str()));
+        }
         tree
     }
 

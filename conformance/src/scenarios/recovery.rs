@@ -34,6 +34,36 @@ pub(crate) async fn a_standby_gets_its_signal(subject: Subject) -> Result<()> {
     Ok(())
 }
 
+pub(crate) async fn a_backup_of_a_standby_does_not_come_up_as_one(subject: Subject) -> Result<()> {
+    let cluster = SyntheticCluster::new(1).with_file("standby.signal", "").with_file("recovery.signal", "");
+    let site = Site::of(subject, cluster)?;
+    let restored = Restored::with(&site, restore_options()).await?;
+    assert_eq!(restored.signals, ["recovery.signal"]);
+    Ok(())
+}
+
+pub(crate) async fn up_to_version_11_an_old_recovery_conf_counts_for_nothing(subject: Subject) -> Result<()> {
+    let old = "standby_mode = 'on'\nrecovery_target_xid = '7'\n";
+    let cluster = SyntheticCluster::new(1).with_version(Version::V11).with_file("recovery.conf", old);
+    let site = Site::of(subject, cluster)?;
+    let restored = Restored::with(&site, restore_options()).await?;
+    assert_eq!(restored.set(), BTreeMap::from([("restore_command", "swiftwal restore-wal %f %p")]));
+    Ok(())
+}
+
+pub(crate) async fn what_an_earlier_restore_left_in_the_settings_is_taken_back(
+    subject: Subject,
+) -> Result<()> {
+    let old =
+        "recovery_target_timeline = '2'\nrecovery_target_action = 'shutdown'\nrecovery_target_lsn = '0/1'\n";
+    let site = Site::of(subject, SyntheticCluster::new(1).with_file("postgresql.auto.conf", old))?;
+    let restored = Restored::with(&site, restore_options()).await?;
+    let set = restored.set();
+    assert_eq!([set["recovery_target_timeline"], set["recovery_target_action"]], ["latest", "pause"]);
+    assert!(!set.contains_key("recovery_target_lsn"));
+    Ok(())
+}
+
 pub(crate) async fn each_kind_of_target_is_the_only_one_that_is_set(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     site.take_with_wal(&site.cluster.backup(3, 3)).await?;

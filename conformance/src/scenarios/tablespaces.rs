@@ -51,6 +51,26 @@ pub(crate) async fn tablespaces_go_where_they_are_mapped_to(subject: Subject) ->
     assert_tablespaces(&source, &[&fast, &slow])
 }
 
+pub(crate) async fn no_directory_is_restored_into_twice(subject: Subject) -> Result<()> {
+    let cluster =
+        SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast").with_tablespace(16401, "/srv/slow");
+    let site = Site::of(subject, cluster)?;
+    site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let (directory, place) = (site.subject.path("pgdata"), site.subject.path("place"));
+    for (fast, slow) in [
+        (place.clone(), place.clone()),
+        (place.clone(), place.join("below")),
+        (place.clone(), directory.join("below")),
+    ] {
+        let mapping = vec![("/srv/fast".into(), fast), ("/srv/slow".into(), slow)];
+        let options = RestoreOptions { tablespace_mapping: mapping, ..restore_options() };
+        let error = refused(site.restore_into(BackupChoice::Latest, &directory, &options).await);
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(!directory.exists() && !place.exists());
+    }
+    Ok(())
+}
+
 fn assert_tablespaces(source: &SyntheticSource, places: &[&Path]) -> Result<()> {
     for ((tablespace, original), place) in source.tablespaces().zip(places) {
         let differences = original.differences(&Tree::read(place)?);

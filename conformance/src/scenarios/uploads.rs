@@ -74,6 +74,22 @@ pub(crate) async fn a_backup_in_progress_is_let_alone_until_it_was_not_heard_of_
     Ok(())
 }
 
+pub(crate) async fn what_nobody_claims_is_let_alone_for_a_day_as_its_marker_may_be_on_its_way(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.take_with_wal(&site.cluster.backup(8, 9)).await?;
+    let orphan = "pg_basebackup_20330828T1810Z.tar.zst";
+    site.subject.put(orphan, "of a repository that is being copied").await?;
+    site.wait_hours(23);
+    prune_to(&site, 1, 0).await?;
+    assert!(site.subject.objects().await?.contains(orphan));
+    site.wait_hours(2);
+    prune_to(&site, 1, 0).await?;
+    assert!(!site.subject.objects().await?.contains(orphan));
+    Ok(())
+}
+
 /// The leftovers that a listing shows. A store dates the others by the machine's clock, for which no time has passed.
 async fn listed_leftovers(site: &Site, plan: &PrunePlan) -> Result<Vec<String>> {
     let objects = site.subject.objects().await?;

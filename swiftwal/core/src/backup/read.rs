@@ -206,3 +206,79 @@ impl Reader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives what it has, and then says nothing more.
+    #[derive(Debug)]
+    struct Pieces(std::vec::IntoIter<BaseBackupEvent>);
+
+    #[async_trait::async_trait]
+    impl BaseBackupStream for Pieces {
+        async fn next(&mut self) -> Result<Option<BaseBackupEvent>, swiftwal_postgres::SourceError> {
+            Ok(self.0.next())
+        }
+    }
+
+    fn tar_of_large_files() -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        let label = "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n\
+                     CHECKPOINT LOCATION: 0/2000060\n";
+        let large = vec![7; 3 << 20];
+        let contents: [(&str, &[u8]); 6] = [
+            ("backup_label", label.as_bytes()),
+            ("PG_VERSION", b"15\n"),
+            ("base/1", &large),
+            ("base/2", &large),
+            ("base/3", &large),
+            ("global/pg_control", b"control"),
+        ];
+        for (name, content) in contents {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o600);
+            tar.append_data(&mut header, name, content).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_file_is_indexed_in_the_frame_that_holds_its_header_however_the_tar_was_cut() {
+        let tar = Bytes::from(tar_of_large_files());
+        let (lsn, timeline) = ("0/2000028".parse().unwrap(), Timeline::FIRST);
+        let mut events =
+            vec![BaseBackupEvent::Started { lsn, timeline }, BaseBackupEvent::Archive { tablespace: None }];
+        // As after a silence: nothing is aligned to frames.
+        let cuts = tar.chunks(1_000_003).map(|piece| BaseBackupEvent::Data(tar.slice_ref(piece)));
+        events.extend(cuts);
+        events.push(BaseBackupEvent::Finished { lsn, timeline });
+        let store = std::sync::Arc::new(object_store::memory::InMemory::new());
+        let clock = std::sync::Arc::new(crate::SystemClock);
+        let repository = Repository::new(crate::Storage::new(store), "a test", clock);
+        let options = BackupOptions {
+            label: String::new(),
+            checkpoint: swiftwal_postgres::Checkpoint::Fast,
+            include_wal: true,
+            codec: swiftwal_compression::Codec::default(),
+            archive_timeout: Duration::from_secs(1),
+        };
+        let (sender, mut items) = mpsc::channel(100);
+        read(&repository, Box::new(Pieces(events.into_iter())), &options, &|_| {}, sender).await.unwrap();
+        let mut end = 0;
+        let mut names = Vec::new();
+        while let Some(item) = items.recv().await {
+            let Item::Frame(frame) = item else { continue };
+            let start = end;
+            end += frame.tar_bytes;
+            for member in frame.members {
+                let header = member.offset - 512;
+                assert!((start..end).contains(&header), "{} is not in {start}..{end}", member.name);
+                names.push(member.name);
+            }
+        }
+        assert_eq!(end, tar.len() as u64);
+        assert_eq!(names, ["backup_label", "PG_VERSION", "base/1", "base/2", "base/3", "global/pg_control"]);
+    }
+}
