@@ -1,0 +1,58 @@
+use bytes::{Bytes, BytesMut};
+use futures::{TryStreamExt, stream::BoxStream};
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::{Error, Kind};
+
+/// An answer whose head is here and whose body is still to come.
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) request: Origin,
+    pub(crate) body: BoxStream<'static, Result<Bytes, Error>>,
+}
+
+/// Which request an answer is to.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) tries: u32,
+    pub(crate) trans_id: Option<String>,
+}
+
+impl Origin {
+    pub(crate) fn error(&self, kind: Kind) -> Error {
+        Error::new(self.method.clone(), &self.target, self.tries, kind).with_trans_id(self.trans_id.clone())
+    }
+}
+
+impl Response {
+    /// Swift's own name of this request.
+    pub(crate) fn trans_id(&self) -> Option<&str> {
+        self.request.trans_id.as_deref()
+    }
+
+    /// This answer as an error, when it isn't what the caller can use; `detail` says why, if the status doesn't.
+    pub(crate) fn error(&self, detail: impl Into<String>) -> Error {
+        self.request.error(Kind::Answer { status: self.status, detail: detail.into() })
+    }
+
+    /// The whole body, which must not be longer than `limit` bytes.
+    pub(crate) async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
+        let Self { request, mut body, .. } = self;
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = body.try_next().await? {
+            if whole.len() + chunk.len() > limit {
+                return Err(request.error(Kind::TooLong { limit }));
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The body as it comes. A body cut short, or silent for too long, ends in an error.
+    pub(crate) fn into_stream(self) -> BoxStream<'static, Result<Bytes, Error>> {
+        self.body
+    }
+}

@@ -1,0 +1,141 @@
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use http::{Method, StatusCode};
+use thiserror::Error;
+
+/// A request to Swift that failed, with all that an operator of the cluster needs to find it in the logs.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    method: Method,
+    target: String,
+    trans_id: Option<String>,
+    tries: u32,
+    kind: Kind,
+}
+
+/// Why a request failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Swift answered, with a status that isn't success or a body that says otherwise.
+    #[error("answered {status}{}", said(.detail))]
+    Answer {
+        /// The status, of the answer or of the report in its body.
+        status: StatusCode,
+        /// What the body said, shortened, or what is wrong with it; may be empty.
+        detail: String,
+    },
+    /// No whole answer came: not connected, reset, cut off, or not HTTP.
+    #[error("no whole answer")]
+    Connection(#[source] Box<dyn StdError + Send + Sync>),
+    /// Nothing was sent or received for so long.
+    #[error("nothing sent or received for {} s", .0.as_secs())]
+    Stalled(Duration),
+    /// The answer is longer than anything that could be meant.
+    #[error("the answer is longer than {limit} bytes")]
+    TooLong {
+        /// Most that was to be read.
+        limit: usize,
+    },
+    /// No token could be had.
+    #[error("no token for it")]
+    Auth(#[source] crate::auth::AuthError),
+}
+
+/// A detail as it stands behind a status.
+fn said(detail: &str) -> String {
+    if detail.is_empty() { String::new() } else { format!(": {detail}") }
+}
+
+impl Error {
+    pub(crate) fn new(method: Method, target: impl Into<String>, tries: u32, kind: Kind) -> Self {
+        Self(Box::new(Inner { method, target: target.into(), trans_id: None, tries, kind }))
+    }
+
+    #[must_use]
+    pub(crate) fn with_trans_id(mut self, trans_id: Option<String>) -> Self {
+        self.0.trans_id = trans_id;
+        self
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn kind(&self) -> &Kind {
+        &self.0.kind
+    }
+
+    /// The status that Swift answered, if it answered.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self.0.kind {
+            Kind::Answer { status, .. } => Some(status),
+            _ => None,
+        }
+    }
+
+    /// The request's method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.0.method
+    }
+
+    /// What the request was about: `container/object`, `container`, or the account's URL.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.0.target
+    }
+
+    /// Swift's own name of the last try, `X-Trans-Id`, under which its logs have it.
+    #[must_use]
+    pub fn trans_id(&self) -> Option<&str> {
+        self.0.trans_id.as_deref()
+    }
+
+    /// How often it was tried.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        self.0.tries
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { method, target, trans_id, tries, kind } = &*self.0;
+        write!(f, "{method} {target}: {kind}")?;
+        match (trans_id, tries) {
+            (Some(id), 0 | 1) => write!(f, " (X-Trans-Id {id})"),
+            (Some(id), tries) => write!(f, " (tried {tries} times, X-Trans-Id {id})"),
+            (None, 0 | 1) => Ok(()),
+            (None, tries) => write!(f, " (tried {tries} times)"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.kind.source()
+    }
+}
+
+/// The nearest variant by status alone: 404, 304, 401, 403 and 412 have one of their own.
+impl From<Error> for object_store::Error {
+    fn from(error: Error) -> Self {
+        let path = error.target().to_owned();
+        let status = match error.kind() {
+            Kind::Auth(auth) if auth.is_refusal() => Some(StatusCode::UNAUTHORIZED),
+            _ => error.status(),
+        };
+        let source = Box::new(error);
+        match status {
+            Some(StatusCode::NOT_FOUND) => Self::NotFound { path, source },
+            Some(StatusCode::NOT_MODIFIED) => Self::NotModified { path, source },
+            Some(StatusCode::UNAUTHORIZED) => Self::Unauthenticated { path, source },
+            Some(StatusCode::FORBIDDEN) => Self::PermissionDenied { path, source },
+            Some(StatusCode::PRECONDITION_FAILED) => Self::Precondition { path, source },
+            _ => Self::Generic { store: "Swift", source },
+        }
+    }
+}
