@@ -1,28 +1,171 @@
+mod http;
 mod info;
 mod request;
 mod response;
+mod upload;
 
-pub(crate) use self::{info::Info, request::Request, response::Response};
-use crate::{Config, ConfigError, Error};
+use std::{sync::Arc, time::Duration};
+
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode, header::RETRY_AFTER};
+use futures::{StreamExt, TryStreamExt};
+use tokio::sync::OnceCell;
+
+pub(crate) use self::{
+    http::{Answer, Broken, Http, Outgoing},
+    info::Info,
+    request::Request,
+    response::{Origin, Response},
+};
+use crate::{
+    Config, ConfigError, Error, Kind,
+    auth::{Authenticator, Session},
+    retry::{Outcome, Token, Tries, Verdict, classify},
+};
+
+const TOKEN: &str = "x-auth-token";
+const TRANS_ID: &str = "x-trans-id";
+
+/// `/info` of a cluster with everything switched on has some ten KiB.
+const MOST_INFO_BYTES: usize = 1 << 20;
+
+/// A copy inside the cluster is silent until it is done: 5 GiB take their time.
+const COPY_PATIENCE: u32 = 10;
 
 /// One account of Swift: endpoint, token, retries. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {}
+pub(crate) struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    http: Http,
+    auth: Authenticator,
+    info: OnceCell<Info>,
+}
 
 impl Client {
     /// Makes the client; nothing is sent yet.
-    pub(crate) fn new(_config: Config) -> Result<Self, ConfigError> {
-        todo!()
+    pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+        let http = Http::new(&config)?;
+        let auth = Authenticator::new(config, http.clone())?;
+        Ok(Self(Arc::new(Inner { http, auth, info: OnceCell::new() })))
     }
 
     /// Sends it, with token and retries. Any status below 500 other than 401, 408, 429 and 498 comes back as a
     /// response, for the caller to judge.
-    pub(crate) async fn send(&self, _request: Request) -> Result<Response, Error> {
-        todo!()
+    ///
+    /// The request is sent again whatever became of it, so it must be one that may be: what it leaves behind when
+    /// it is done twice is what it leaves behind when it is done once.
+    pub(crate) async fn send(&self, request: Request) -> Result<Response, Error> {
+        let Inner { http, auth, .. } = &*self.0;
+        let mut origin = Origin::new(&request);
+        let mut tries = Tries::new(http.timeouts().retry);
+        let mut token = if auth.is_renewable() { Token::Renewable } else { Token::Fixed };
+        let mut session = auth.session().await.map_err(|error| origin.error(Kind::Auth(error)))?;
+        loop {
+            let outgoing = outgoing(&request, &session).map_err(|kind| origin.error(kind))?;
+            origin.tries += 1;
+            let sent = http.send(outgoing, self.patience(&request)).await;
+            let (verdict, asked, kind) = match sent {
+                Ok(answer) => {
+                    origin.trans_id = text(&answer.headers, TRANS_ID).map(str::to_owned);
+                    match classify(Outcome::Answered(answer.status), token) {
+                        Verdict::Answer => return Ok(Response::new(origin, answer)),
+                        verdict => (verdict, retry_after(&answer.headers), Kind::answer(answer.status)),
+                    }
+                }
+                Err(broken) => {
+                    origin.trans_id = None;
+                    (classify(broken.outcome(), token), None, broken.into())
+                }
+            };
+            let error = origin.error(kind);
+            if verdict == Verdict::Renew {
+                tracing::debug!(%error, "the token is refused, asking for another");
+                session = auth.renew(&session).await.map_err(|error| origin.error(Kind::Auth(error)))?;
+                token = Token::Renewed;
+                continue;
+            }
+            if verdict != Verdict::Retry || !tries.again(asked).await {
+                return Err(error);
+            }
+            tracing::warn!(%error, "trying again");
+            session = auth.session().await.map_err(|error| origin.error(Kind::Auth(error)))?;
+        }
     }
 
-    /// What `/info` says of the cluster's limits; asked once, then remembered.
+    /// What `/info` says of the cluster's limits; asked once, then remembered. A cluster that doesn't tell (some
+    /// operators switch it off) is taken to have Swift's defaults.
     pub(crate) async fn info(&self) -> Result<Info, Error> {
-        todo!()
+        self.0.info.get_or_try_init(|| self.ask_info()).await.cloned()
     }
+
+    async fn ask_info(&self) -> Result<Info, Error> {
+        let Inner { http, auth, .. } = &*self.0;
+        let mut origin = Origin { method: Method::GET, target: "/info".to_owned(), tries: 0, trans_id: None };
+        let session = auth.session().await.map_err(|error| origin.error(Kind::Auth(error)))?;
+        let url = Info::url(&session.storage_url);
+        let mut tries = Tries::new(http.timeouts().retry);
+        loop {
+            let outgoing = Outgoing {
+                method: Method::GET,
+                url: url.clone(),
+                headers: HeaderMap::new(),
+                body: object_store::PutPayload::new(),
+            };
+            origin.tries += 1;
+            let (verdict, kind) = match http.send(outgoing, http.timeouts().silence).await {
+                Ok(answer) if answer.status == StatusCode::OK => match answer.bytes(MOST_INFO_BYTES).await {
+                    Ok(body) => return Ok(Info::parse(&body).unwrap_or_default()),
+                    Err(broken) => (classify(broken.outcome(), Token::Fixed), broken.into()),
+                },
+                Ok(answer) => match classify(Outcome::Answered(answer.status), Token::Fixed) {
+                    Verdict::Retry => (Verdict::Retry, Kind::answer(answer.status)),
+                    _ => return Ok(Info::default()),
+                },
+                Err(broken) => (classify(broken.outcome(), Token::Fixed), broken.into()),
+            };
+            if verdict != Verdict::Retry || !tries.again(None).await {
+                return Err(origin.error(kind));
+            }
+        }
+    }
+
+    fn patience(&self, request: &Request) -> Duration {
+        let silence = self.0.http.timeouts().silence;
+        let copies = request.method.as_str() == "COPY" || request.headers.contains_key("x-copy-from");
+        if copies { silence * COPY_PATIENCE } else { silence }
+    }
+}
+
+/// The request as it goes out under this session.
+fn outgoing(request: &Request, session: &Session) -> Result<Outgoing, Kind> {
+    let mut headers = request.headers.clone();
+    let token = HeaderValue::from_bytes(session.token.expose().as_bytes());
+    let mut token = token.map_err(|_| Kind::Unspeakable { what: "the token" })?;
+    token.set_sensitive(true);
+    headers.insert(TOKEN, token);
+    Ok(Outgoing {
+        method: request.method.clone(),
+        url: request.url(&session.storage_url).ok_or(Kind::Unspeakable { what: "the name" })?,
+        headers,
+        body: request.body.clone(),
+    })
+}
+
+impl Response {
+    fn new(origin: Origin, answer: Answer) -> Self {
+        let Answer { status, headers, body } = answer;
+        let of_body = origin.clone();
+        let body = body.map_err(move |broken| of_body.error(broken.into())).boxed();
+        Self { status, headers, request: origin, body }
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// In seconds; the form with a date is not used by what stands before Swift.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    text(headers, RETRY_AFTER.as_str())?.parse().ok().map(Duration::from_secs)
 }

@@ -40,9 +40,22 @@ pub enum Kind {
         /// Most that was to be read.
         limit: usize,
     },
+    /// A name or token that HTTP can't carry, so that nothing was sent.
+    #[error("HTTP can't carry {what}")]
+    Unspeakable {
+        /// Which part of the request.
+        what: &'static str,
+    },
     /// No token could be had.
     #[error("no token for it")]
     Auth(#[source] crate::auth::AuthError),
+}
+
+impl Kind {
+    /// An answer whose status says all.
+    pub(crate) fn answer(status: StatusCode) -> Self {
+        Self::Answer { status, detail: String::new() }
+    }
 }
 
 /// A detail as it stands behind a status.

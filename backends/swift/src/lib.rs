@@ -2,6 +2,7 @@
 
 mod auth;
 mod client;
+mod clock;
 mod config;
 mod error;
 mod retry;
@@ -9,7 +10,7 @@ mod secret;
 
 pub use self::{
     auth::AuthError,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Missing, Timeouts},
     error::{Error, Kind},
     secret::Secret,
 };

@@ -1,1 +1,175 @@
+use std::time::Duration;
 
+use http::StatusCode;
+use tokio::time::{Instant, sleep};
+
+/// What became of one try.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outcome {
+    Answered(StatusCode),
+    /// No whole answer; the next try may have one.
+    Broken,
+    /// No answer, and none to be had: a certificate that isn't trusted.
+    Hopeless,
+}
+
+/// What is known of the token that was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Token {
+    /// Not renewed for this request yet.
+    Renewable,
+    /// Renewed for this request.
+    Renewed,
+    /// Given by the user, who alone can renew it; or none was sent.
+    Fixed,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// It is an answer, good or bad: the caller judges it.
+    Answer,
+    /// Get another token, then send it again at once.
+    Renew,
+    /// Send it again after a pause, as long as there is time.
+    Retry,
+    /// It is an error and will stay one.
+    Fail,
+}
+
+/// Judges a try of a request that may be sent again whatever came of it.
+///
+/// A 401 right after a renewal is an outage: Swift answers so while it can't reach the identity service to
+/// check a token. 498 is Swift's rate limit.
+pub(crate) fn classify(outcome: Outcome, token: Token) -> Verdict {
+    let status = match outcome {
+        Outcome::Answered(status) => status,
+        Outcome::Broken => return Verdict::Retry,
+        Outcome::Hopeless => return Verdict::Fail,
+    };
+    match (status.as_u16(), token) {
+        (401, Token::Renewable) => Verdict::Renew,
+        (401, Token::Renewed) => Verdict::Retry,
+        (401, Token::Fixed) => Verdict::Fail,
+        // Asking again for what isn't implemented (501) or not understood (505) changes nothing.
+        (501 | 505, _) => Verdict::Fail,
+        (408 | 429 | 498 | 500.., _) => Verdict::Retry,
+        _ => Verdict::Answer,
+    }
+}
+
+/// The pause before the first retry, at most; each later one is twice as long, up to [`LONGEST`].
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// How long to wait after so many failures, `spent` after the first of them. None: `budget` doesn't reach for it.
+///
+/// `random`, between 0 and 1, spreads the pauses over the upper half of the exponential step, so that clients which
+/// failed together don't come back together. `asked` is the server's `Retry-After`.
+pub(crate) fn pause(
+    failures: u32,
+    spent: Duration,
+    budget: Duration,
+    asked: Option<Duration>,
+    random: f64,
+) -> Option<Duration> {
+    let doublings = failures.saturating_sub(1).min(16);
+    let step = (FIRST * 2_u32.pow(doublings)).min(LONGEST);
+    let pause = step.mul_f64(0.5 + random / 2.0).max(asked.unwrap_or_default());
+    (spent.checked_add(pause)? <= budget).then_some(pause)
+}
+
+/// The tries of one request.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    budget: Duration,
+    failures: u32,
+    first_failure: Option<Instant>,
+}
+
+impl Tries {
+    pub(crate) fn new(budget: Duration) -> Self {
+        Self { budget, failures: 0, first_failure: None }
+    }
+
+    /// Counts a failure and sleeps until the next try; false, at once, when there is to be none.
+    pub(crate) async fn again(&mut self, asked: Option<Duration>) -> bool {
+        self.failures += 1;
+        let spent = self.first_failure.get_or_insert_with(Instant::now).elapsed();
+        let pause = pause(self.failures, spent, self.budget, asked, fastrand::f64());
+        if let Some(pause) = pause {
+            sleep(pause).await;
+        }
+        pause.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGET: Duration = Duration::from_secs(120);
+
+    fn verdict(status: u16, token: Token) -> Verdict {
+        classify(Outcome::Answered(StatusCode::from_u16(status).unwrap()), token)
+    }
+
+    #[test]
+    fn answers_are_left_to_the_caller() {
+        for status in [200, 201, 202, 204, 206, 304, 400, 403, 404, 409, 412, 413, 416, 422] {
+            assert_eq!(verdict(status, Token::Renewable), Verdict::Answer, "{status}");
+        }
+    }
+
+    #[test]
+    fn outages_and_limits_of_rate_are_tried_again() {
+        for status in [408, 429, 498, 500, 502, 503, 504, 507] {
+            assert_eq!(verdict(status, Token::Renewable), Verdict::Retry, "{status}");
+        }
+        assert_eq!(classify(Outcome::Broken, Token::Fixed), Verdict::Retry);
+    }
+
+    #[test]
+    fn what_cannot_get_better_is_not_tried_again() {
+        assert_eq!(verdict(501, Token::Renewable), Verdict::Fail);
+        assert_eq!(classify(Outcome::Hopeless, Token::Renewable), Verdict::Fail);
+    }
+
+    #[test]
+    fn a_refused_token_is_renewed_once_and_then_taken_for_an_outage() {
+        assert_eq!(verdict(401, Token::Renewable), Verdict::Renew);
+        assert_eq!(verdict(401, Token::Renewed), Verdict::Retry);
+        assert_eq!(verdict(401, Token::Fixed), Verdict::Fail);
+    }
+
+    #[test]
+    fn pauses_double_up_to_ten_seconds() {
+        let at = |failures| pause(failures, Duration::ZERO, BUDGET, None, 1.0).unwrap();
+        assert_eq!(at(1), Duration::from_millis(100));
+        assert_eq!(at(2), Duration::from_millis(200));
+        assert_eq!(at(7), Duration::from_millis(6400));
+        assert_eq!(at(8), LONGEST);
+        assert_eq!(at(u32::MAX), LONGEST);
+    }
+
+    #[test]
+    fn pauses_are_spread_over_the_upper_half_of_their_step() {
+        let at = |random| pause(2, Duration::ZERO, BUDGET, None, random).unwrap();
+        assert_eq!(at(0.0), Duration::from_millis(100));
+        assert_eq!(at(0.5), Duration::from_millis(150));
+    }
+
+    #[test]
+    fn a_server_that_asks_for_a_longer_pause_gets_it() {
+        let asked = Some(Duration::from_secs(30));
+        assert_eq!(pause(1, Duration::ZERO, BUDGET, asked, 0.0), asked);
+    }
+
+    #[test]
+    fn no_pause_reaches_beyond_the_budget() {
+        assert_eq!(pause(1, BUDGET, BUDGET, None, 0.0), None);
+        assert_eq!(pause(1, Duration::ZERO, BUDGET, Some(BUDGET * 2), 0.0), None);
+        assert_eq!(pause(1, Duration::ZERO, BUDGET, Some(Duration::MAX), 0.0), None);
+        assert!(pause(1, BUDGET - FIRST, BUDGET, None, 1.0).is_some());
+    }
+}

@@ -1,4 +1,10 @@
+use bytes::Bytes;
+use serde::Deserialize;
+use url::Url;
+
 /// The limits of a cluster. What `/info` doesn't say has Swift's default.
+///
+/// Source: <https://docs.openstack.org/swift/latest/api/discoverability.html>
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Info {
     /// Most bytes of one object that isn't a large one.
@@ -12,7 +18,8 @@ pub(crate) struct Info {
 }
 
 /// Limits of static large objects.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(default)]
 pub(crate) struct SloLimits {
     pub(crate) max_manifest_segments: usize,
     /// Bytes.
@@ -22,7 +29,97 @@ pub(crate) struct SloLimits {
 }
 
 /// Limits of bulk deletion.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(default)]
 pub(crate) struct BulkDeleteLimits {
     pub(crate) max_deletes_per_request: usize,
+}
+
+#[derive(Default, Deserialize)]
+struct Body {
+    #[serde(default)]
+    swift: Core,
+    slo: Option<SloLimits>,
+    bulk_delete: Option<BulkDeleteLimits>,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct Core {
+    max_file_size: u64,
+    container_listing_limit: usize,
+}
+
+impl Default for Core {
+    fn default() -> Self {
+        Self { max_file_size: (5 << 30) + 2, container_listing_limit: 10_000 }
+    }
+}
+
+impl Default for SloLimits {
+    fn default() -> Self {
+        Self { max_manifest_segments: 1000, max_manifest_size: 8 << 20, min_segment_size: 1 }
+    }
+}
+
+impl Default for BulkDeleteLimits {
+    fn default() -> Self {
+        Self { max_deletes_per_request: 10_000 }
+    }
+}
+
+/// A cluster that says nothing of itself. Static large objects are nearly always there; bulk deletion has a
+/// substitute, so it isn't risked.
+impl Default for Info {
+    fn default() -> Self {
+        let Core { max_file_size, container_listing_limit } = Core::default();
+        Self { max_file_size, container_listing_limit, slo: Some(SloLimits::default()), bulk_delete: None }
+    }
+}
+
+impl Info {
+    /// None if it isn't JSON of the known form.
+    pub(super) fn parse(body: &Bytes) -> Option<Self> {
+        let Body { swift: Core { max_file_size, container_listing_limit }, slo, bulk_delete } =
+            serde_json::from_slice(body).ok()?;
+        Some(Self { max_file_size, container_listing_limit, slo, bulk_delete })
+    }
+
+    /// Where a cluster tells: next to the `v1` of its accounts' URLs (Ceph has them under `/swift`).
+    pub(super) fn url(account: &Url) -> Url {
+        let base = account.path().split_once("/v1").map_or("", |(base, _)| base);
+        let mut url = account.clone();
+        url.set_path(&format!("{base}/info"));
+        url
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_and_what_is_not_told_has_its_default() {
+        let body = r#"{"swift": {"max_file_size": 67108864, "version": "2.38.3"},
+                       "slo": {"max_manifest_segments": 7}, "bulk_delete": {"max_deletes_per_request": 5}}"#;
+        let info = Info::parse(&Bytes::from(body)).unwrap();
+        assert_eq!((info.max_file_size, info.container_listing_limit), (67_108_864, 10_000));
+        assert_eq!(info.slo, Some(SloLimits { max_manifest_segments: 7, ..SloLimits::default() }));
+        assert_eq!(info.bulk_delete, Some(BulkDeleteLimits { max_deletes_per_request: 5 }));
+    }
+
+    #[test]
+    fn what_is_not_offered_is_none() {
+        let info = Info::parse(&Bytes::from("{}")).unwrap();
+        assert_eq!((info.slo, info.bulk_delete), (None, None));
+        assert_eq!(Info::parse(&Bytes::from("<html>")), None);
+    }
+
+    #[test]
+    fn the_address_is_beside_the_accounts() {
+        let at = |account: &str| Info::url(&account.parse().unwrap()).to_string();
+        assert_eq!(at("http://swift:8080/v1/AUTH_a"), "http://swift:8080/info");
+        assert_eq!(at("https://ceph/swift/v1/AUTH_a"), "https://ceph/swift/info");
+        assert_eq!(at("https://ceph/swift/v1"), "https://ceph/swift/info");
+    }
 }

@@ -1,5 +1,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use object_store::PutPayload;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
 
 /// One request, whole, so that it can be sent again.
 #[derive(Clone, Debug)]
@@ -61,5 +63,78 @@ impl Request {
             None if self.container.is_empty() => "the account".to_owned(),
             None => self.container.clone(),
         }
+    }
+}
+
+/// All but RFC 3986's unreserved characters.
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// The same within an object's name, where a slash means nothing to Swift but reads better.
+const PATH: &AsciiSet = &NAME.remove(b'/');
+
+impl Request {
+    /// Where it goes within an account. None if a URL can't say so: a name with a segment `.` or `..`, which
+    /// everyone on the way may resolve.
+    pub(crate) fn url(&self, account: &Url) -> Option<Url> {
+        let mut path = account.path().to_owned();
+        if !self.container.is_empty() {
+            path += "/";
+            path.extend(utf8_percent_encode(&self.container, NAME));
+        }
+        if let Some(object) = &self.object {
+            path += "/";
+            path.extend(utf8_percent_encode(object, PATH));
+        }
+        let mut url = account.clone();
+        url.set_path(&path);
+        url.set_query(self.query_string().as_deref());
+        (url.path() == path).then_some(url)
+    }
+
+    fn query_string(&self) -> Option<String> {
+        let part = |(name, value): &(&str, String)| match value.as_str() {
+            "" => (*name).to_owned(),
+            value => format!("{name}={}", utf8_percent_encode(value, NAME)),
+        };
+        let parts = self.query.iter().map(part).collect::<Vec<_>>();
+        (!parts.is_empty()).then(|| parts.join("&"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(container: &str, object: &str) -> Option<String> {
+        let account = Url::parse("http://swift:8080/v1/AUTH_a").unwrap();
+        Request::object(Method::GET, container, object).url(&account).map(Into::into)
+    }
+
+    #[test]
+    fn names_are_encoded_whatever_is_in_them() {
+        let expected = "http://swift:8080/v1/AUTH_a/c%20%2Fd/a/%C3%A4%3F%23%25%3A%26%2B~%00b";
+        assert_eq!(url("c /d", "a/ä?#%:&+~\0b").as_deref(), Some(expected));
+        assert_eq!(url("c", "a//b/").as_deref(), Some("http://swift:8080/v1/AUTH_a/c/a//b/"));
+        assert_eq!(
+            url("c", "...uploading/x").as_deref(),
+            Some("http://swift:8080/v1/AUTH_a/c/...uploading/x")
+        );
+    }
+
+    #[test]
+    fn a_name_that_would_lead_elsewhere_has_no_url() {
+        for name in ["..", "../other/object", "a/./b", "a/.."] {
+            assert_eq!(url("c", name), None, "{name}");
+        }
+        assert_eq!(url("..", "a"), None);
+        assert!(url("c", "%2E%2E/a").is_some());
+    }
+
+    #[test]
+    fn queries_have_values_and_flags() {
+        let account = Url::parse("http://swift/v1/AUTH_a").unwrap();
+        let request = Request::new(Method::GET, "c").query("format", "json").query("marker", "a&b c");
+        assert_eq!(request.url(&account).unwrap().query(), Some("format=json&marker=a%26b%20c"));
+        let request = Request::new(Method::POST, "").query("bulk-delete", "");
+        assert_eq!(request.url(&account).unwrap().as_str(), "http://swift/v1/AUTH_a?bulk-delete");
     }
 }

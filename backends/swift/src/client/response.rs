@@ -2,6 +2,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{TryStreamExt, stream::BoxStream};
 use http::{HeaderMap, Method, StatusCode};
 
+use super::Request;
 use crate::{Error, Kind};
 
 /// An answer whose head is here and whose body is still to come.
@@ -22,6 +23,11 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// A request that wasn't sent yet.
+    pub(super) fn new(request: &Request) -> Self {
+        Self { method: request.method.clone(), target: request.target(), tries: 0, trans_id: None }
+    }
+
     pub(crate) fn error(&self, kind: Kind) -> Error {
         Error::new(self.method.clone(), &self.target, self.tries, kind).with_trans_id(self.trans_id.clone())
     }

@@ -1,0 +1,272 @@
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, de::DeserializeOwned};
+use url::Url;
+
+use super::{
+    AuthError, Session,
+    catalog::{Offer, ServiceV2, ServiceV3, offers_v2, offers_v3, pick},
+};
+use crate::{
+    Secret,
+    client::{Answer, Broken},
+    config::{Credentials, Endpoint, Identity},
+};
+
+/// A catalog of a large cloud has some hundred KiB.
+const MOST_BYTES: usize = 8 << 20;
+
+/// The identity service's answer, whole.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// What each protocol's answer comes down to.
+struct Grant {
+    token: Secret,
+    life: Option<SignedDuration>,
+    place: Place,
+}
+
+enum Place {
+    Account(Url),
+    Catalog(Vec<Offer>),
+}
+
+#[derive(Deserialize)]
+struct BodyV3 {
+    token: TokenV3,
+}
+
+#[derive(Deserialize)]
+struct TokenV3 {
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+    #[serde(default)]
+    catalog: Vec<ServiceV3>,
+}
+
+#[derive(Deserialize)]
+struct BodyV2 {
+    access: AccessV2,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AccessV2 {
+    token: TokenV2,
+    #[serde(default)]
+    service_catalog: Vec<ServiceV2>,
+}
+
+#[derive(Deserialize)]
+struct TokenV2 {
+    id: Secret,
+    expires: Timestamp,
+}
+
+impl Reply {
+    pub(super) async fn read(url: &Url, answer: Answer) -> Result<Self, Broken> {
+        let (status, headers) = (answer.status, answer.headers.clone());
+        Ok(Self { status, url: url.clone(), headers, body: answer.bytes(MOST_BYTES).await? })
+    }
+
+    /// The session that this answer opens.
+    pub(super) fn session(
+        &self,
+        credentials: &Credentials,
+        endpoint: &Endpoint,
+        now: Timestamp,
+    ) -> Result<Session, AuthError> {
+        self.accepted(credentials)?;
+        let Grant { token, life, place } = match credentials {
+            Credentials::V1 { .. } => self.v1()?,
+            Credentials::V2 { .. } => self.v2(now)?,
+            Credentials::V3 { .. } | Credentials::Token(_) => self.v3()?,
+        };
+        let storage_url = match (&endpoint.storage_url, place) {
+            (Some(url), _) => url.clone(),
+            (None, Place::Account(url)) => url,
+            (None, Place::Catalog(offers)) => pick(&offers, endpoint)?,
+        };
+        Ok(Session::new(token, storage_url, now, life))
+    }
+
+    fn accepted(&self, credentials: &Credentials) -> Result<(), AuthError> {
+        let (url, status) = (self.url.clone(), self.status);
+        match status.as_u16() {
+            200..300 => Ok(()),
+            401 | 403 => Err(AuthError::Refused { url, status }),
+            // Keystone's answer to an application credential that it doesn't have.
+            404 if has_application_credential(credentials) && self.is_worded() => {
+                Err(AuthError::Refused { url, status })
+            }
+            _ => Err(AuthError::NotThere { url, status }),
+        }
+    }
+
+    /// Whether the error is one of Keystone's, rather than one of a web server that knows no such path.
+    fn is_worded(&self) -> bool {
+        let body = serde_json::from_slice::<serde_json::Value>(&self.body).unwrap_or_default();
+        body["error"]["message"].is_string()
+    }
+
+    fn v1(&self) -> Result<Grant, AuthError> {
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let token = header("x-auth-token").or_else(|| header("x-storage-token"));
+        let url = header("x-storage-url").and_then(|url| Url::parse(url).ok());
+        let seconds = header("x-auth-token-expires").and_then(|seconds| seconds.parse().ok());
+        Ok(Grant {
+            token: Secret::new(token.ok_or_else(|| self.unreadable("it has no X-Auth-Token"))?),
+            life: seconds.map(SignedDuration::from_secs),
+            place: Place::Account(url.ok_or_else(|| self.unreadable("it has no X-Storage-Url"))?),
+        })
+    }
+
+    /// The time of issue has no zone in v2.0, so the life is counted from now.
+    fn v2(&self, now: Timestamp) -> Result<Grant, AuthError> {
+        let BodyV2 { access } = self.json()?;
+        Ok(Grant {
+            token: access.token.id,
+            life: Some(access.token.expires.duration_since(now)),
+            place: Place::Catalog(offers_v2(access.service_catalog)),
+        })
+    }
+
+    fn v3(&self) -> Result<Grant, AuthError> {
+        let token = self.headers.get("x-subject-token").and_then(|value| value.to_str().ok());
+        let token = Secret::new(token.ok_or_else(|| self.unreadable("it has no X-Subject-Token"))?);
+        let body = self.json::<BodyV3>()?.token;
+        Ok(Grant {
+            token,
+            life: Some(body.expires_at.duration_since(body.issued_at)),
+            place: Place::Catalog(offers_v3(body.catalog)),
+        })
+    }
+
+    /// The parser's message may quote the body, and the body may have a token: only the place is told.
+    fn json<T: DeserializeOwned>(&self) -> Result<T, AuthError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            self.unreadable(&format!("it isn't the expected JSON, line {line}, column {column}"))
+        })
+    }
+
+    fn unreadable(&self, problem: &str) -> AuthError {
+        AuthError::Unreadable { url: self.url.clone(), problem: problem.to_owned() }
+    }
+}
+
+fn has_application_credential(credentials: &Credentials) -> bool {
+    matches!(credentials, Credentials::V3 { identity: Identity::ApplicationCredential { .. }, .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::Config;
+
+    const V2: &str = r#"{"access": {
+        "token": {"id": "t2", "issued_at": "2013-08-28T18:10:00.000001", "expires": "1970-01-01T01:00:00Z",
+                  "tenant": {"id": "x", "name": "ops"}},
+        "serviceCatalog": [{"type": "image", "name": "glance", "endpoints": []},
+            {"type": "object-store", "name": "swift", "endpoints": [
+                {"region": "north", "publicURL": "http://north/v1/AUTH_x", "internalURL": "http://in/v1/AUTH_x"},
+                {"region": "south", "publicURL": "http://south/v1/AUTH_x"}]}]}}"#;
+
+    fn v3(catalog: &str) -> String {
+        format!(
+            r#"{{"token": {{"issued_at": "2030-01-01T00:00:00.000000Z", "expires_at": "2030-01-01T01:00:00.000000Z",
+                "methods": ["password"], "catalog": [{{"type": "object-store", "endpoints": [{catalog}]}}]}}}}"#
+        )
+    }
+
+    const PUBLIC: &str = r#"{"id": "1", "interface": "public", "region": "north", "region_id": "north", "url": "http://n/v1/AUTH_p"}"#;
+
+    fn config(auth_url: &str, more: &[(&str, &str)]) -> Config {
+        let settings = [
+            ("OS_AUTH_URL", auth_url),
+            ("OS_USERNAME", "u"),
+            ("OS_PASSWORD", "p"),
+            ("OS_TENANT_NAME", "ops"),
+        ];
+        let settings = settings.iter().chain(more).map(|(name, value)| ((*name).into(), (*value).into()));
+        Config::from_settings(&settings.collect::<HashMap<String, String>>()).unwrap()
+    }
+
+    fn read(
+        config: &Config,
+        status: u16,
+        headers: &[(&'static str, &str)],
+        body: &str,
+    ) -> Result<Session, AuthError> {
+        let headers =
+            headers.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
+        let reply = Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            url: "http://k/v3/auth/tokens".parse().unwrap(),
+            headers: headers.collect(),
+            body: Bytes::from(body.to_owned()),
+        };
+        reply.session(&config.credentials, &config.endpoint, Timestamp::UNIX_EPOCH)
+    }
+
+    fn read_v3(more: &[(&str, &str)], body: &str) -> Result<Session, AuthError> {
+        read(&config("http://k/v3", more), 201, &[("x-subject-token", "t3")], body)
+    }
+
+    #[test]
+    fn version_2_has_token_and_catalog_in_its_body() {
+        let session = read(&config("http://k/v2.0", &[("OS_REGION_NAME", "south")]), 200, &[], V2).unwrap();
+        assert_eq!(session.token.expose(), "t2");
+        assert_eq!(session.storage_url.as_str(), "http://south/v1/AUTH_x");
+        assert_eq!(session.renew_at, Timestamp::from_second(3300).unwrap());
+    }
+
+    #[test]
+    fn the_interface_is_picked_as_asked() {
+        let config = config("http://k/v2.0", &[("OS_ENDPOINT_TYPE", "internalURL")]);
+        assert_eq!(read(&config, 200, &[], V2).unwrap().storage_url.as_str(), "http://in/v1/AUTH_x");
+    }
+
+    #[test]
+    fn a_servers_clock_that_is_years_off_does_not_matter() {
+        let session = read_v3(&[], &v3(PUBLIC)).unwrap();
+        assert_eq!(session.token.expose(), "t3");
+        assert_eq!(session.renew_at, Timestamp::from_second(3300).unwrap());
+    }
+
+    #[test]
+    fn a_storage_url_of_ones_own_needs_no_catalog() {
+        let own = [("OS_STORAGE_URL", "http://own/v1/AUTH_o/")];
+        assert_eq!(read_v3(&own, &v3("")).unwrap().storage_url.as_str(), "http://own/v1/AUTH_o");
+    }
+
+    #[test]
+    fn a_region_that_is_not_there_is_answered_with_those_that_are() {
+        let error = read_v3(&[("OS_REGION_NAME", "west")], &v3(PUBLIC)).unwrap_err().to_string();
+        assert!(error.contains("region west") && error.contains("public in north"), "{error}");
+    }
+
+    #[test]
+    fn a_page_that_is_no_keystone_is_not_taken_for_a_refusal() {
+        let error = read(&config("http://k/v3", &[]), 404, &[], "<html>").unwrap_err();
+        assert!(matches!(error, AuthError::NotThere { .. }), "{error}");
+        assert!(read(&config("http://k/v3", &[]), 401, &[], "").unwrap_err().is_refusal());
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_says_nothing_of_the_token_in_it() {
+        let config = config("http://k/v2.0", &[]);
+        let error = read(&config, 200, &[], &V2.replace("\"expires\": \"", "\"expires\": \"t2"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("line 2") && !error.contains("t2"), "{error}");
+    }
+}

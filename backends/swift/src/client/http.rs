@@ -1,0 +1,223 @@
+use std::{
+    error::Error as StdError,
+    fs, io,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use http::{HeaderMap, Method, StatusCode};
+use object_store::PutPayload;
+use reqwest::Body;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use rustls_platform_verifier::BuilderVerifierExt;
+use thiserror::Error;
+use tokio::time::timeout;
+use url::Url;
+
+use super::upload::{Activity, Upload};
+use crate::{Config, ConfigError, Kind, config::Timeouts, retry::Outcome};
+
+/// Servers and balancers close idle connections after a minute or less; a request on one that is being closed fails.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// One HTTP/1.1 client with keep-alive. Certificates that the system trusts are only read for https.
+#[derive(Clone, Debug)]
+pub(crate) struct Http(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    timeouts: Timeouts,
+    roots: Option<RootCertStore>,
+    plain: OnceLock<reqwest::Client>,
+    tls: OnceLock<reqwest::Client>,
+}
+
+/// One request as it goes out.
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: PutPayload,
+}
+
+/// An answer whose body is still to come.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: BoxStream<'static, Result<Bytes, Broken>>,
+}
+
+/// Why there is no whole answer. Says nothing of the URL, which the caller knows.
+#[derive(Debug, Error)]
+pub(crate) enum Broken {
+    #[error("the connection failed")]
+    Connection(#[source] reqwest::Error),
+    #[error("nothing was sent or received for {} s", .0.as_secs())]
+    Stalled(Duration),
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("TLS can't be set up; give the authority's certificate with OS_CACERT")]
+    Tls(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl Http {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
+        let roots = config.ca_file.as_deref().map(read_roots).transpose()?;
+        let timeouts = config.timeouts;
+        Ok(Self(Arc::new(Inner { timeouts, roots, plain: OnceLock::new(), tls: OnceLock::new() })))
+    }
+
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        self.0.timeouts
+    }
+
+    /// One try. Its answer begins, and its body goes on, within `silence` of the last byte sent or received.
+    pub(crate) async fn send(&self, outgoing: Outgoing, silence: Duration) -> Result<Answer, Broken> {
+        let Outgoing { method, url, headers, body } = outgoing;
+        let activity = Activity::default();
+        let client = self.client(&url)?;
+        let mut request = reqwest::Request::new(method, url);
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(Body::wrap(Upload::new(body, activity.clone())));
+        let response = tokio::select! {
+            response = client.execute(request) => response.map_err(Broken::connection)?,
+            () = activity.ceases_for(silence) => return Err(Broken::Stalled(silence)),
+        };
+        Ok(Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body: watched(response.bytes_stream().boxed(), silence),
+        })
+    }
+
+    fn client(&self, url: &Url) -> Result<&reqwest::Client, Broken> {
+        let https = url.scheme() == "https";
+        let cell = if https { &self.0.tls } else { &self.0.plain };
+        if let Some(client) = cell.get() {
+            return Ok(client);
+        }
+        let client = self.0.build(https)?;
+        Ok(cell.get_or_init(|| client))
+    }
+}
+
+impl Answer {
+    /// The whole body, which must not be longer than `limit` bytes.
+    pub(crate) async fn bytes(mut self, limit: usize) -> Result<Bytes, Broken> {
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = self.body.try_next().await? {
+            if whole.len() + chunk.len() > limit {
+                return Err(Broken::TooLong(limit));
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
+}
+
+impl Inner {
+    fn build(&self, https: bool) -> Result<reqwest::Client, Broken> {
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls(https).map_err(|error| Broken::Tls(error.into()))?)
+            .http1_only()
+            .connect_timeout(self.timeouts.connect)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true)
+            // A redirect would carry the token to wherever it leads.
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(Broken::connection)
+    }
+
+    fn tls(&self, https: bool) -> Result<ClientConfig, rustls::Error> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?;
+        let builder = match &self.roots {
+            Some(roots) => builder.with_root_certificates(roots.clone()),
+            None if https => builder.with_platform_verifier()?,
+            None => builder.with_root_certificates(RootCertStore::empty()),
+        };
+        Ok(builder.with_no_client_auth())
+    }
+}
+
+impl Broken {
+    fn connection(error: reqwest::Error) -> Self {
+        Self::Connection(error.without_url())
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Connection(error) if is_untrusted(error) => Outcome::Hopeless,
+            Self::Tls(_) | Self::TooLong(_) => Outcome::Hopeless,
+            Self::Connection(_) | Self::Stalled(_) => Outcome::Broken,
+        }
+    }
+}
+
+impl From<Broken> for Kind {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Stalled(silence) => Self::Stalled(silence),
+            Broken::TooLong(limit) => Self::TooLong { limit },
+            Broken::Connection(error) => Self::Connection(error.into()),
+            tls @ Broken::Tls(_) => Self::Connection(tls.into()),
+        }
+    }
+}
+
+/// Whether the server's certificate is the reason.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut next = error.source();
+    while let Some(error) = next {
+        // The source of an I/O error is the source of what it wraps: what it wraps has to be asked for.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = wrapped.and_then(|error| error.downcast_ref()).or_else(|| error.downcast_ref());
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        next = wrapped.map(|error| error as &(dyn StdError + 'static)).or_else(|| error.source());
+    }
+    false
+}
+
+/// The body, ending in an error where it is cut or silent for too long.
+fn watched(
+    body: BoxStream<'static, reqwest::Result<Bytes>>,
+    silence: Duration,
+) -> BoxStream<'static, Result<Bytes, Broken>> {
+    let chunks = stream::unfold(Some(body), move |body| async move {
+        let mut body = body?;
+        match timeout(silence, body.next()).await {
+            Ok(None) => None,
+            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(body))),
+            Ok(Some(Err(error))) => Some((Err(Broken::connection(error)), None)),
+            Err(_) => Some((Err(Broken::Stalled(silence)), None)),
+        }
+    });
+    chunks.boxed()
+}
+
+/// The certificates that `OS_CACERT` names; then no others are trusted.
+fn read_roots(path: &Path) -> Result<RootCertStore, ConfigError> {
+    let pem = fs::read(path).map_err(|error| ConfigError::file(path, error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let added = certificate.map_err(|error| error.to_string());
+        let added = added.and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
+        added.map_err(|problem| ConfigError::file(path, problem))?;
+    }
+    if roots.is_empty() {
+        return Err(ConfigError::file(path, "there is no certificate in PEM form in it"));
+    }
+    Ok(roots)
+}

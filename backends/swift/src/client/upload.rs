@@ -1,0 +1,93 @@
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use object_store::PutPayload;
+use tokio::time::{Instant, sleep_until};
+
+/// A payload goes out in pieces of this size, so that it shows whether it moves.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// When a body last moved; shared between the body and who watches it.
+#[derive(Clone, Debug)]
+pub(super) struct Activity(Arc<Mutex<Instant>>);
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Activity {
+    fn record(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns once nothing moved for so long.
+    pub(super) async fn ceases_for(&self, silence: Duration) {
+        loop {
+            let last = self.last();
+            sleep_until(last + silence).await;
+            if self.last() == last {
+                return;
+            }
+        }
+    }
+}
+
+/// A payload on its way out, of known length.
+#[derive(Debug)]
+pub(super) struct Upload {
+    chunks: std::vec::IntoIter<Bytes>,
+    current: Bytes,
+    left: u64,
+    activity: Activity,
+}
+
+impl Upload {
+    pub(super) fn new(payload: PutPayload, activity: Activity) -> Self {
+        let left = payload.content_length() as u64;
+        let chunks = payload.into_iter().collect::<Vec<_>>().into_iter();
+        Self { chunks, current: Bytes::new(), left, activity }
+    }
+
+    fn piece(&mut self) -> Option<Bytes> {
+        while self.current.is_empty() {
+            self.current = self.chunks.next()?;
+        }
+        let piece = self.current.split_to(PIECE_BYTES.min(self.current.len()));
+        self.left -= piece.len() as u64;
+        Some(piece)
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.activity.record();
+        Poll::Ready(self.piece().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

@@ -1,0 +1,7 @@
+use jiff::Timestamp;
+
+/// The time of day, asked here alone.
+#[expect(clippy::disallowed_methods, reason = "its one home in this crate")]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}

@@ -1,0 +1,227 @@
+use url::Url;
+
+use super::{ConfigError, settings::Settings};
+use crate::Secret;
+
+const AUTH_URL: &[&str] = &["OS_AUTH_URL", "ST_AUTH"];
+const USER: &[&str] = &["OS_USERNAME", "OS_USER_ID"];
+const PROJECT_NAME: &[&str] = &["OS_PROJECT_NAME", "OS_TENANT_NAME"];
+const PROJECT_ID: &[&str] = &["OS_PROJECT_ID", "OS_TENANT_ID"];
+const TOKEN: &[&str] = &["OS_TOKEN", "OS_AUTH_TOKEN"];
+
+/// Who asks, and whom.
+#[derive(Clone, Debug)]
+pub(crate) enum Credentials {
+    /// Swift's own: the answer to one GET has token and account.
+    V1 { url: Url, user: String, key: Secret },
+    /// Keystone before 2018. The URL ends in `/v2.0`.
+    V2 { url: Url, user: String, password: Secret, tenant: Tenant },
+    /// Keystone. The URL ends in `/v3`.
+    V3 { url: Url, identity: Identity, scope: Scope },
+    /// A token that can't be renewed, for the storage URL given.
+    Token(Secret),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    Password { user: Named, password: Secret },
+    ApplicationCredential { credential: AppCredential, secret: Secret },
+    Token(Secret),
+}
+
+/// An application credential, which is named uniquely only within its user.
+#[derive(Clone, Debug)]
+pub(crate) enum AppCredential {
+    Id(String),
+    Name { name: String, user: Named },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Scope {
+    Project(Named),
+    Trust(String),
+    /// An application credential has one of its own and refuses any other.
+    Own,
+}
+
+/// A user or project. A name is unique only within its domain.
+#[derive(Clone, Debug)]
+pub(crate) enum Named {
+    Id(String),
+    Name { name: String, domain: Domain },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Domain {
+    Id(String),
+    Name(String),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Tenant {
+    Id(String),
+    Name(String),
+}
+
+impl Credentials {
+    pub(super) fn from_settings(
+        settings: &mut Settings<'_>,
+        has_storage_url: bool,
+    ) -> Result<Self, ConfigError> {
+        if has_storage_url && settings.has(TOKEN) && !settings.has(AUTH_URL) {
+            return Ok(Self::Token(settings.need_secret(TOKEN)));
+        }
+        match Version::of(settings)? {
+            Version::V1 => v1(settings),
+            Version::V2 => v2(settings),
+            Version::V3 => v3(settings),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Version {
+    V1,
+    V2,
+    V3,
+}
+
+impl Version {
+    fn of(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        let names = ["OS_IDENTITY_API_VERSION", "OS_AUTH_VERSION", "ST_AUTH_VERSION"];
+        if let Some(given) = settings.get(&names) {
+            return Self::parse(given)
+                .ok_or_else(|| ConfigError::invalid(names[0], "is none of 1, 2.0 and 3"));
+        }
+        let url = settings.get(AUTH_URL).unwrap_or_default();
+        let last = url.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let fallback =
+            if settings.has(&["ST_AUTH"]) && !settings.has(&["OS_AUTH_URL"]) { Self::V1 } else { Self::V3 };
+        Ok(last.strip_prefix('v').and_then(Self::parse).unwrap_or(fallback))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.trim_start_matches('v') {
+            "1" | "1.0" => Some(Self::V1),
+            "2" | "2.0" => Some(Self::V2),
+            "3" | "3.0" => Some(Self::V3),
+            _ => None,
+        }
+    }
+}
+
+fn v1(settings: &mut Settings<'_>) -> Result<Credentials, ConfigError> {
+    settings.for_method("Swift's v1 authentication");
+    Ok(Credentials::V1 {
+        url: settings.need_url(&["ST_AUTH", "OS_AUTH_URL"])?,
+        user: settings.need(&["ST_USER", "OS_USERNAME"]),
+        key: settings.need_secret(&["ST_KEY", "OS_PASSWORD"]),
+    })
+}
+
+fn v2(settings: &mut Settings<'_>) -> Result<Credentials, ConfigError> {
+    settings.for_method("Keystone v2.0");
+    Ok(Credentials::V2 {
+        url: versioned(settings, "v2.0")?,
+        user: settings.need(&["OS_USERNAME", "ST_USER"]),
+        password: settings.need_secret(&["OS_PASSWORD", "ST_KEY"]),
+        tenant: match settings.get(PROJECT_ID) {
+            Some(id) => Tenant::Id(id.to_owned()),
+            None => Tenant::Name(settings.need(&["OS_TENANT_NAME", "OS_PROJECT_NAME", "OS_TENANT_ID"])),
+        },
+    })
+}
+
+fn v3(settings: &mut Settings<'_>) -> Result<Credentials, ConfigError> {
+    let identity = match Way::of(settings)? {
+        Way::ApplicationCredential => {
+            settings.for_method("an application credential");
+            let credential = app_credential(settings);
+            let secret = settings.need_secret(&["OS_APPLICATION_CREDENTIAL_SECRET"]);
+            let identity = Identity::ApplicationCredential { credential, secret };
+            return Ok(Credentials::V3 { url: versioned(settings, "v3")?, identity, scope: Scope::Own });
+        }
+        Way::Token => {
+            settings.for_method("a token");
+            Identity::Token(settings.need_secret(TOKEN))
+        }
+        Way::Password => {
+            settings.for_method("a password");
+            Identity::Password {
+                user: user(settings),
+                password: settings.need_secret(&["OS_PASSWORD", "ST_KEY"]),
+            }
+        }
+    };
+    Ok(Credentials::V3 { url: versioned(settings, "v3")?, identity, scope: scope(settings) })
+}
+
+enum Way {
+    ApplicationCredential,
+    Token,
+    Password,
+}
+
+impl Way {
+    fn of(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        match settings.get(&["OS_AUTH_TYPE"]) {
+            Some("v3applicationcredential") => Ok(Self::ApplicationCredential),
+            Some("token" | "v3token") => Ok(Self::Token),
+            Some("password" | "v3password") => Ok(Self::Password),
+            Some(_) => Err(ConfigError::invalid(
+                "OS_AUTH_TYPE",
+                "is none of v3password, v3token and v3applicationcredential",
+            )),
+            None if settings.has(&["OS_APPLICATION_CREDENTIAL_SECRET"]) => Ok(Self::ApplicationCredential),
+            None if settings.has(TOKEN) => Ok(Self::Token),
+            None => Ok(Self::Password),
+        }
+    }
+}
+
+fn app_credential(settings: &mut Settings<'_>) -> AppCredential {
+    const ID: &str = "OS_APPLICATION_CREDENTIAL_ID";
+    const NAME: &str = "OS_APPLICATION_CREDENTIAL_NAME";
+    match (settings.get(&[ID]), settings.get(&[NAME])) {
+        (None, Some(name)) => AppCredential::Name { name: name.to_owned(), user: user(settings) },
+        _ => AppCredential::Id(settings.need(&[ID, NAME])),
+    }
+}
+
+fn user(settings: &mut Settings<'_>) -> Named {
+    match settings.get(&["OS_USER_ID"]) {
+        Some(id) => Named::Id(id.to_owned()),
+        None if settings.has(&["ST_USER"]) && !settings.has(USER) => named(settings, &["ST_USER"], "USER"),
+        None => named(settings, USER, "USER"),
+    }
+}
+
+fn scope(settings: &mut Settings<'_>) -> Scope {
+    if let Some(trust) = settings.get(&["OS_TRUST_ID"]) {
+        return Scope::Trust(trust.to_owned());
+    }
+    if let Some(id) = settings.get(PROJECT_ID) {
+        return Scope::Project(Named::Id(id.to_owned()));
+    }
+    Scope::Project(named(settings, &[PROJECT_NAME, PROJECT_ID].concat(), "PROJECT"))
+}
+
+/// A name with its domain: `OS_USER_DOMAIN_NAME` or `_ID`, else `OS_DEFAULT_DOMAIN`, else the domain `default`.
+fn named(settings: &mut Settings<'_>, names: &[&'static str], what: &str) -> Named {
+    let name = settings.need(names);
+    let setting = |suffix| settings.get(&[format!("OS_{what}_DOMAIN_{suffix}").as_str()]).map(str::to_owned);
+    let domain = setting("ID").map(Domain::Id).or_else(|| setting("NAME").map(Domain::Name));
+    let domain = domain
+        .unwrap_or_else(|| Domain::Id(settings.get(&["OS_DEFAULT_DOMAIN"]).unwrap_or("default").into()));
+    Named::Name { name, domain }
+}
+
+/// The identity service's URL with this version at its end, whichever it was given with.
+fn versioned(settings: &mut Settings<'_>, version: &str) -> Result<Url, ConfigError> {
+    let mut url = settings.need_url(AUTH_URL)?;
+    let path = url.path().trim_end_matches('/');
+    let base = path.strip_suffix("/v3").or_else(|| path.strip_suffix("/v2.0")).unwrap_or(path);
+    let path = format!("{base}/{version}");
+    url.set_path(&path);
+    Ok(url)
+}

@@ -1,0 +1,83 @@
+use std::collections::HashMap;
+
+use url::Url;
+
+use super::{ConfigError, Missing};
+use crate::Secret;
+
+/// The given settings over a cloud's; remembers which needed ones were nowhere.
+pub(super) struct Settings<'a> {
+    given: &'a HashMap<String, String>,
+    cloud: &'a HashMap<String, String>,
+    method: &'static str,
+    missing: Vec<Missing>,
+}
+
+impl<'a> Settings<'a> {
+    pub(super) fn new(given: &'a HashMap<String, String>, cloud: &'a HashMap<String, String>) -> Self {
+        Self { given, cloud, method: "OpenStack", missing: Vec::new() }
+    }
+
+    /// The first of these names that has a value.
+    pub(super) fn get(&self, names: &[&str]) -> Option<&'a str> {
+        let sources = [self.given, self.cloud];
+        let mut values = sources.iter().flat_map(|source| names.iter().filter_map(|name| source.get(*name)));
+        values.find(|value| !value.is_empty()).map(String::as_str)
+    }
+
+    pub(super) fn has(&self, names: &[&str]) -> bool {
+        self.get(names).is_some()
+    }
+
+    /// The same, for what can't be done without. If it is nowhere, the value is empty and
+    /// [`complete`](Self::complete) fails.
+    pub(super) fn need(&mut self, names: &[&'static str]) -> String {
+        let value = self.get(names);
+        if value.is_none() {
+            self.missing.push(Missing { names: names.to_vec() });
+        }
+        value.unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn need_secret(&mut self, names: &[&'static str]) -> Secret {
+        Secret::new(self.need(names))
+    }
+
+    pub(super) fn url(&self, names: &[&'static str]) -> Result<Option<Url>, ConfigError> {
+        self.get(names).map(|value| parse(names[0], value)).transpose()
+    }
+
+    /// The URL under the first of these names. If it is nowhere, any URL, and [`complete`](Self::complete) fails.
+    pub(super) fn need_url(&mut self, names: &[&'static str]) -> Result<Url, ConfigError> {
+        match self.need(names).as_str() {
+            "" => parse(names[0], "http://missing"),
+            value => parse(names[0], value),
+        }
+    }
+
+    /// For errors: what the settings are needed for.
+    pub(super) fn for_method(&mut self, method: &'static str) {
+        self.method = method;
+    }
+
+    /// Fails if anything needed was nowhere.
+    pub(super) fn complete(self) -> Result<(), ConfigError> {
+        let Self { method, missing, .. } = self;
+        if missing.is_empty() { Ok(()) } else { Err(ConfigError::Missing { method, missing }) }
+    }
+}
+
+/// A URL that can be asked: http or https, with a host, without a user in it (which would end up in logs).
+fn parse(name: &str, value: &str) -> Result<Url, ConfigError> {
+    let url = Url::parse(value).map_err(|error| ConfigError::invalid(name, format!("is no URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(ConfigError::invalid(name, "is no http or https URL"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(ConfigError::invalid(
+            name,
+            "has a user in it; give user and password by their own settings",
+        ));
+    }
+    Ok(url)
+}
