@@ -1,5 +1,7 @@
 mod http;
 mod info;
+#[cfg(test)]
+mod live;
 mod request;
 mod response;
 mod upload;
@@ -128,6 +130,11 @@ impl Client {
                 return Err(origin.error(kind));
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn session(&self) -> Result<Arc<Session>, crate::AuthError> {
+        self.0.auth.session().await
     }
 
     fn patience(&self, request: &Request) -> Duration {

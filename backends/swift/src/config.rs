@@ -2,6 +2,8 @@ mod clouds;
 mod credentials;
 mod error;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,

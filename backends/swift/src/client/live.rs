@@ -1,0 +1,92 @@
+//! Tests of the client on a real Swift and Keystone, with faults between.
+//!
+//! Where the servers are comes from the environment: each setting that [`Config::from_settings`](crate::Config)
+//! knows, with `SWIFT_TEST_` before its name, for a user with a password (`SWIFT_TEST_OS_AUTH_URL`,
+//! `_OS_USERNAME`, `_OS_PASSWORD`, `_OS_PROJECT_NAME`), an application credential of the same user
+//! (`_OS_APPLICATION_CREDENTIAL_ID`, `_NAME`, `_SECRET`) and one of v1 (`_ST_AUTH`, `_ST_USER`, `_ST_KEY`).
+
+mod auth;
+mod faults;
+mod relay;
+mod token;
+
+use std::{collections::HashMap, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use object_store::PutPayload;
+
+use self::relay::Relay;
+use crate::{
+    Config, Error, Timeouts,
+    client::{Client, Request, Response},
+};
+
+const PASSWORD: &[&str] = &["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
+const V1: &[&str] = &["ST_AUTH", "ST_USER", "ST_KEY"];
+
+/// Long enough for the real servers on a busy machine, short enough to wait for.
+const PATIENCE: Timeouts = Timeouts {
+    connect: Duration::from_secs(5),
+    silence: Duration::from_secs(5),
+    retry: Duration::from_secs(20),
+};
+
+type Settings = HashMap<String, String>;
+
+/// These settings of the test servers.
+#[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
+fn settings(names: &[&str]) -> Settings {
+    let value =
+        |name: &str| std::env::var(format!("SWIFT_TEST_{name}")).unwrap_or_else(|_| panic!("{name}?"));
+    names.iter().map(|name| ((*name).to_owned(), value(name))).collect()
+}
+
+fn config(settings: &Settings) -> Config {
+    Config::from_settings(settings).unwrap().with_timeouts(PATIENCE)
+}
+
+fn client(settings: &Settings) -> Client {
+    Client::new(config(settings)).unwrap()
+}
+
+/// The same settings, with a relay before the identity service.
+async fn relayed(settings: &Settings, name: &str) -> (Settings, Relay) {
+    let relay = Relay::to(&settings[name]).await;
+    let mut settings = settings.clone();
+    settings.insert(name.to_owned(), relay.url());
+    (settings, relay)
+}
+
+/// Settings of the v1 account with a relay before Swift, and the relay.
+async fn before_swift() -> (Settings, Relay) {
+    let mut settings = settings(V1);
+    let session = client(&settings).session().await.unwrap();
+    let relay = Relay::to(session.storage_url.as_str()).await;
+    settings.insert("OS_STORAGE_URL".to_owned(), relay.url());
+    (settings, relay)
+}
+
+/// The smallest request that needs a token.
+async fn head_account(client: &Client) -> Result<Response, Error> {
+    let answer = client.send(Request::new(Method::HEAD, "")).await?;
+    assert!(answer.status.is_success(), "{}", answer.status);
+    Ok(answer)
+}
+
+/// Makes a container with an object of so many bytes in it, and checks that it was stored.
+async fn put(client: &Client, container: &str, bytes: usize) -> Result<Bytes, Error> {
+    let made = client.send(Request::new(Method::PUT, container)).await?;
+    assert!(made.status.is_success(), "{}", made.status);
+    let body = Bytes::from_iter((0..bytes).map(|n| (n % 251) as u8));
+    let request = Request::object(Method::PUT, container, "object").body(PutPayload::from(body.clone()));
+    let stored = client.send(request).await?;
+    assert_eq!(stored.status, StatusCode::CREATED);
+    Ok(body)
+}
+
+async fn get(client: &Client, container: &str) -> Result<Bytes, Error> {
+    let response = client.send(Request::object(Method::GET, container, "object")).await?;
+    assert_eq!(response.status, StatusCode::OK);
+    response.bytes(usize::MAX).await
+}

@@ -1,0 +1,141 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    task::{AbortHandle, JoinSet},
+};
+use url::Url;
+
+/// A TCP connection between client and server that counts, cuts and stalls.
+pub(super) struct Relay {
+    url: Url,
+    state: Arc<State>,
+    accepting: AbortHandle,
+}
+
+#[derive(Default)]
+struct State {
+    /// How often a request line or anything else that is looked for went up.
+    requests: AtomicUsize,
+    /// Connections still to be cut, each after `cut_bytes` in either direction.
+    cuts: AtomicUsize,
+    cut_bytes: AtomicI64,
+    /// Connections still to be stalled at the same point.
+    stalls: AtomicUsize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Pass,
+    Cut,
+    Stall,
+}
+
+impl Relay {
+    /// Between here and the server of this URL.
+    pub(super) async fn to(url: &str) -> Self {
+        let mut url = Url::parse(url).unwrap();
+        let server = (url.host_str().unwrap().to_owned(), url.port_or_known_default().unwrap());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+        let state = Arc::new(State::default());
+        let accepting = tokio::spawn(accept(listener, server, Arc::clone(&state))).abort_handle();
+        Self { url, state, accepting }
+    }
+
+    pub(super) fn url(&self) -> String {
+        self.url.to_string()
+    }
+
+    /// How many requests went through.
+    pub(super) fn requests(&self) -> usize {
+        self.state.requests.load(SeqCst)
+    }
+
+    /// Cuts so many of the connections to come after so many bytes in one direction.
+    pub(super) fn cut(&self, connections: usize, after_bytes: i64) {
+        self.state.cut_bytes.store(after_bytes, SeqCst);
+        self.state.cuts.store(connections, SeqCst);
+    }
+
+    /// How many connections are still to be cut.
+    pub(super) fn cuts_left(&self) -> usize {
+        self.state.cuts.load(SeqCst)
+    }
+
+    /// Passes nothing more on after so many bytes in one direction, on so many of the connections to come.
+    pub(super) fn stall(&self, connections: usize, after_bytes: i64) {
+        self.state.cut_bytes.store(after_bytes, SeqCst);
+        self.state.stalls.store(connections, SeqCst);
+    }
+
+    /// Refuses connections, and ends those that are.
+    pub(super) fn close(&self) {
+        self.accepting.abort();
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl State {
+    fn fate(&self) -> Fate {
+        let take =
+            |count: &AtomicUsize| count.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+        if take(&self.cuts) {
+            Fate::Cut
+        } else if take(&self.stalls) {
+            Fate::Stall
+        } else {
+            Fate::Pass
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, server: (String, u16), state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        let Ok(server) = TcpStream::connect((server.0.as_str(), server.1)).await else { continue };
+        let state = Arc::clone(&state);
+        let fate = state.fate();
+        connections.spawn(async move {
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
+            // The first direction that ends takes the other with it.
+            tokio::select! {
+                () = pass(from_client, to_server, fate, &state, true) => {}
+                () = pass(from_server, to_client, fate, &state, false) => {}
+            }
+        });
+    }
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fate: Fate, state: &State, up: bool) {
+    let mut left = if fate == Fate::Pass { i64::MAX } else { state.cut_bytes.load(SeqCst) };
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
+        // Heads come in one piece here, and no body begins like one.
+        if up && [&b"HEAD /"[..], b"GET /", b"PUT /", b"POST /"].iter().any(|head| buffer.starts_with(head)) {
+            state.requests.fetch_add(1, SeqCst);
+        }
+        left -= i64::try_from(count).unwrap();
+        if left < 0 && fate == Fate::Stall {
+            return std::future::pending().await;
+        }
+        if left < 0 || to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}

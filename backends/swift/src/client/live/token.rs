@@ -1,0 +1,64 @@
+use std::fs;
+
+use futures::future::join_all;
+use http::{Method, StatusCode};
+use object_store::PutPayload;
+use tempfile::TempDir;
+
+use super::{PASSWORD, Settings, client, config, get, head_account, put, relayed, settings};
+use crate::client::{Client, Request};
+
+/// A client that finds a token in its cache which looks good and which Swift refuses.
+async fn with_refused_token(settings: &Settings) -> (Client, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens");
+    let client = || Client::new(config(settings).with_token_cache(&tokens)).unwrap();
+    let session = client().session().await.unwrap();
+    let file = fs::read_dir(&tokens).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&file).unwrap().replace(session.token.expose(), "expired");
+    fs::write(&file, text).unwrap();
+    (client(), directory)
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_refused_token_is_renewed_once_for_all_who_have_it() {
+    let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
+    let (client, directory) = with_refused_token(&settings).await;
+    let before = keystone.requests();
+    for answer in join_all((0..20).map(|_| head_account(&client))).await {
+        answer.unwrap();
+    }
+    assert_eq!(keystone.requests() - before, 1);
+
+    let next = Client::new(config(&settings).with_token_cache(directory.path().join("tokens"))).unwrap();
+    head_account(&next).await.unwrap();
+    assert_eq!(keystone.requests() - before, 1, "the renewed token is in the cache");
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_large_upload_whose_token_is_refused_is_sent_again() {
+    let settings = settings(PASSWORD);
+    let (refused, _directory) = with_refused_token(&settings).await;
+    let container = "live-token-upload";
+    let body = put(&client(&settings), container, 1).await.unwrap();
+    assert_eq!(get(&refused, container).await.unwrap(), body);
+
+    let (refused, _directory) = with_refused_token(&settings).await;
+    let large = PutPayload::from(vec![7; 48 << 20]);
+    let stored = refused.send(Request::object(Method::PUT, container, "object").body(large)).await.unwrap();
+    assert_eq!(stored.status, StatusCode::CREATED);
+    assert_eq!(get(&refused, container).await.unwrap().len(), 48 << 20);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_given_token_that_is_refused_is_an_error_at_once() {
+    let session = client(&settings(PASSWORD)).session().await.unwrap();
+    let token = ("OS_TOKEN".to_owned(), "expired".to_owned());
+    let url = ("OS_STORAGE_URL".to_owned(), session.storage_url.to_string());
+    let error = head_account(&client(&[token, url].into())).await.err().unwrap();
+    assert_eq!((error.status(), error.tries()), (Some(StatusCode::UNAUTHORIZED), 1));
+    assert!(error.trans_id().is_some());
+}
