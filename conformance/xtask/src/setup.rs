@@ -38,7 +38,7 @@ impl Installation {
             Err(missing) => missing,
         };
         let command = format!("apt-get install {}", PACKAGES.join(" "));
-        if !rustix::process::getuid().is_root() || !Path::new("/usr/bin/apt-get").exists() {
+        if !may_apt_get() {
             return Err(missing.context(format!(
                 "a program is missing that only root can install on Debian: run `{command}`, or this as root"
             )));
@@ -136,7 +136,12 @@ fn install() -> Result<()> {
     installed
 }
 
-fn apt_get(arguments: &[&str]) -> Result<()> {
+/// Whether packages can be installed here: Debian, and we are root.
+pub(crate) fn may_apt_get() -> bool {
+    rustix::process::getuid().is_root() && Path::new("/usr/bin/apt-get").exists()
+}
+
+pub(crate) fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
     command.arg("-qq").args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
     // Results go to standard output, and this is none.

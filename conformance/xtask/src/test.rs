@@ -1,13 +1,14 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use xtask::Installation;
+use xtask::{Installation, SwiftInstallation};
 
 use crate::build::cargo;
 
 /// Installs what is missing and runs every test there is; ends with the exit code of the first run that fails.
 pub(crate) fn test() -> Result<ExitCode> {
     let postgres = Installation::ensure()?;
+    SwiftInstallation::ensure()?;
     eprintln!("xtask: testing with PostgreSQL {}", postgres.version());
     let runs: [&[&str]; 3] = [
         &["--workspace", "--all-targets", "--", "--include-ignored"],

@@ -1,0 +1,21 @@
+//! The least of HTTP/1.0: enough to ask a server on loopback whether it is there.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The status of `GET path` on 127.0.0.1, whose body is read and thrown away.
+pub(crate) fn get(port: u16, path: &str) -> Result<u16> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let head = String::from_utf8_lossy(&answer);
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.with_context(|| format!("port {port} answered {path} with no HTTP status"))
+}

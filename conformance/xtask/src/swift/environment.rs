@@ -1,0 +1,182 @@
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Service, Swift};
+
+/// Settings by name, as OpenStack's tools read them from the environment: `ST_AUTH`, `OS_USERNAME`, ….
+///
+/// An iterator of pairs for [`std::process::Command::envs`] or a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    settings: Vec<(&'static str, String)>,
+    straight: u16,
+    wired: u16,
+}
+
+impl Environment {
+    /// The same, so that all requests to the proxy pass through [`Swift::wire`]. Keystone is still asked
+    /// straight.
+    #[must_use]
+    pub fn wired(mut self) -> Self {
+        let (from, to) = (format!(":{}/", self.straight), format!(":{}/", self.wired));
+        for (name, value) in &mut self.settings {
+            match *name {
+                // TempAuth answers with a storage URL on the port it was asked at.
+                "ST_AUTH" => *value = value.replace(&from, &to),
+                "OS_REGION_NAME" => "Wired".clone_into(value),
+                _ => {}
+            }
+        }
+        self
+    }
+
+    /// The same with one setting more, or another value for one.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.settings.retain(|(known, _)| *known != name);
+        self.settings.push((name, value.to_owned()));
+        self
+    }
+
+    /// The value of a setting.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl IntoIterator for Environment {
+    type Item = (&'static str, String);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.settings.into_iter()
+    }
+}
+
+/// What Keystone chose itself while it was set up.
+#[derive(Debug)]
+pub(super) struct Seed {
+    project: String,
+    user: String,
+    credential: String,
+    secret: String,
+}
+
+impl Seed {
+    /// From the file that `identity.py` leaves in Keystone's directory.
+    pub(super) fn read(directory: &Path) -> Result<Self> {
+        let path = directory.join("seed.json");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let seed: Value = serde_json::from_str(&text)?;
+        let field = |name: &str| {
+            let value = seed[name].as_str().with_context(|| format!("no {name} in {}", path.display()))?;
+            anyhow::Ok(value.to_owned())
+        };
+        Ok(Self {
+            project: field("project")?,
+            user: field("user")?,
+            credential: field("credential")?,
+            secret: field("secret")?,
+        })
+    }
+}
+
+impl Swift {
+    /// Version 1 as the owner of the account [`Self::account_v1`].
+    #[must_use]
+    pub fn environment_v1(&self) -> Environment {
+        self.v1("test:tester", "testing")
+    }
+
+    /// Version 1 as a user of the same account who may do nothing there until a container's ACL says so: 403.
+    #[must_use]
+    pub fn environment_v1_reader(&self) -> Environment {
+        self.v1("test:reader", "reading")
+    }
+
+    /// Version 3 with a password, as a member of the project `backups`, whose account is
+    /// [`Self::account_v3`]. An error without Keystone, as in all of version 3.
+    pub fn environment_v3_password(&self) -> Result<Environment> {
+        self.v3_password("archiver", "archiver-secret")
+    }
+
+    /// Version 3 with a password, as one who only reads in that project: everything there is 403.
+    pub fn environment_v3_reader(&self) -> Result<Environment> {
+        self.v3_password("reader", "reader-secret")
+    }
+
+    /// Version 3 with an application credential of the member, by its id.
+    pub fn environment_v3_application_credential(&self) -> Result<Environment> {
+        let seed = self.seed()?;
+        Ok(self.v3(&[
+            ("OS_AUTH_TYPE", "v3applicationcredential"),
+            ("OS_APPLICATION_CREDENTIAL_ID", &seed.credential),
+            ("OS_APPLICATION_CREDENTIAL_SECRET", &seed.secret),
+        ]))
+    }
+
+    /// The id of the project `backups`.
+    pub fn project_id(&self) -> Result<&str> {
+        Ok(&self.seed()?.project)
+    }
+
+    /// The id of the user `archiver`, who is the project's member and has the application credential `backup`.
+    pub fn user_id(&self) -> Result<&str> {
+        Ok(&self.seed()?.user)
+    }
+
+    /// The account that version 1 leads to, as in the storage URL.
+    #[must_use]
+    pub fn account_v1(&self) -> String {
+        format!("{}_test", self.prefix_v1())
+    }
+
+    /// The account that version 3 leads to, as in the storage URL.
+    pub fn account_v3(&self) -> Result<String> {
+        Ok(format!("AUTH_{}", self.project_id()?))
+    }
+
+    /// Keystone's accounts have the usual prefix where both ways to authenticate are there.
+    pub(super) fn prefix_v1(&self) -> &'static str {
+        if self.options.keystone { "TEMPAUTH" } else { "AUTH" }
+    }
+
+    fn v1(&self, user: &str, key: &str) -> Environment {
+        let url = format!("http://127.0.0.1:{}/auth/v1.0", self.port(Service::Proxy));
+        self.environment(&[("ST_AUTH", &url), ("ST_USER", user), ("ST_KEY", key)])
+    }
+
+    fn v3_password(&self, user: &str, password: &str) -> Result<Environment> {
+        self.seed()?;
+        Ok(self.v3(&[
+            ("OS_USERNAME", user),
+            ("OS_PASSWORD", password),
+            ("OS_PROJECT_NAME", "backups"),
+            ("OS_USER_DOMAIN_NAME", "Default"),
+            ("OS_PROJECT_DOMAIN_NAME", "Default"),
+        ]))
+    }
+
+    fn v3(&self, settings: &[(&'static str, &str)]) -> Environment {
+        let url = format!("http://127.0.0.1:{}/v3", self.port(Service::Keystone));
+        let common =
+            [("OS_AUTH_URL", &*url), ("OS_IDENTITY_API_VERSION", "3"), ("OS_REGION_NAME", "RegionOne")];
+        self.environment(&[&common, settings].concat())
+    }
+
+    fn environment(&self, settings: &[(&'static str, &str)]) -> Environment {
+        Environment {
+            settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            straight: self.port(Service::Proxy),
+            wired: self.wire.port(),
+        }
+    }
+
+    fn seed(&self) -> Result<&Seed> {
+        self.seed.as_ref().context("this Swift was started without Keystone: set SwiftOptions::keystone")
+    }
+}

@@ -1,0 +1,42 @@
+use std::time::Duration;
+
+/// What kind of Swift is wanted. The default is the smallest: one node, no Keystone.
+#[derive(Debug, Clone)]
+pub struct SwiftOptions {
+    /// How many nodes, each with a disk and its object, container and account server.
+    pub nodes: usize,
+    /// How many copies of everything, at most one a node.
+    pub replicas: usize,
+    /// Whether Keystone runs beside it. Version 1 authentication works either way.
+    pub keystone: bool,
+    /// How long a token is good, in whole seconds, at least one.
+    pub token_life: Duration,
+    /// How many writes to objects of one container are taken in a second; what goes beyond is answered 498.
+    pub writes_per_second: Option<u32>,
+}
+
+impl Default for SwiftOptions {
+    fn default() -> Self {
+        Self {
+            nodes: 1,
+            replicas: 1,
+            keystone: false,
+            token_life: Duration::from_secs(3600),
+            writes_per_second: None,
+        }
+    }
+}
+
+impl SwiftOptions {
+    /// One node with Keystone.
+    #[must_use]
+    pub fn with_keystone() -> Self {
+        Self { keystone: true, ..Self::default() }
+    }
+
+    /// Three nodes, and a copy on each.
+    #[must_use]
+    pub fn three_replicas() -> Self {
+        Self { nodes: 3, replicas: 3, ..Self::default() }
+    }
+}

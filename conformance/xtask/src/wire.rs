@@ -1,0 +1,267 @@
+use std::collections::{HashSet, VecDeque};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::net::sockopt::set_socket_linger;
+
+use crate::ports;
+
+const BUFFER: usize = 64 << 10;
+
+/// Which bytes are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Requests.
+    ToServer,
+    /// Answers.
+    ToClient,
+}
+
+/// What happens to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// Both sides see the orderly end of the stream.
+    Cut,
+    /// Both sides get a reset.
+    Reset,
+    /// Nothing passes any more, in either direction, and nobody is told, until [`Wire::heal`].
+    Stall,
+}
+
+/// A break that waits for its moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Which bytes are counted.
+    pub direction: Direction,
+    /// How many of them pass first, from the moment the fault is armed or the one before it has happened, over
+    /// all connections. The connection on which the next byte comes is the one that breaks: with
+    /// [`Direction::ToClient`] and 0 the server has done what it was asked, and its answer is lost.
+    pub after: u64,
+    /// What happens then.
+    pub kind: Break,
+}
+
+/// A TCP proxy between a client and a server on loopback, which breaks connections at a chosen byte.
+///
+/// Without an armed fault it passes everything on. Gone when dropped, with its connections.
+#[derive(Debug)]
+pub struct Wire {
+    port: u16,
+    shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl Wire {
+    /// One to this port of 127.0.0.1, where the server may also be absent: then connections are dropped.
+    pub fn to(server: u16) -> Result<Self> {
+        let listener = ports::listen()?;
+        let port = listener.local_addr()?.port();
+        let shared = Arc::new(Shared::default());
+        let accepting = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || accept(&listener, server, &shared)
+        });
+        Ok(Self { port, shared, accepting: Some(accepting) })
+    }
+
+    /// Its own port of 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Lets a fault happen once, after those that were armed before it.
+    pub fn arm(&self, fault: Fault) {
+        self.shared.state().armed.push_back(fault);
+    }
+
+    /// How many faults have not happened yet.
+    #[must_use]
+    pub fn armed(&self) -> usize {
+        self.shared.state().armed.len()
+    }
+
+    /// Forgets the armed faults; stalled connections go on where they were.
+    pub fn heal(&self) {
+        let mut state = self.shared.state();
+        state.armed.clear();
+        state.passed = 0;
+        state.stalled.clear();
+        self.shared.changed.notify_all();
+    }
+
+    /// Breaks every open connection now; new ones pass. [`Break::Stall`] stalls them.
+    pub fn break_all(&self, kind: Break) {
+        let mut state = self.shared.state();
+        for connection in state.open_connections() {
+            match kind {
+                Break::Stall => drop(state.stalled.insert(connection.number)),
+                _ => connection.close(kind),
+            }
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.shared.state().closed = true;
+        self.shared.changed.notify_all();
+        self.break_all(Break::Cut);
+        // Wakes the listener.
+        let _ = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, self.port).into(), Duration::from_secs(1));
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.join();
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    armed: VecDeque<Fault>,
+    /// Bytes in the direction of the first armed fault since it is the first.
+    passed: u64,
+    stalled: HashSet<u64>,
+    connections: Vec<Weak<Connection>>,
+    next: u64,
+    closed: bool,
+}
+
+impl State {
+    fn open_connections(&mut self) -> Vec<Arc<Connection>> {
+        self.connections.retain(|connection| connection.strong_count() > 0);
+        self.connections.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many of these bytes pass now, and what then happens to their connection. Waits while it is stalled.
+    fn pass(&self, connection: u64, direction: Direction, bytes: usize) -> (usize, Option<Break>) {
+        let stalled = |state: &mut State| !state.closed && state.stalled.contains(&connection);
+        let mut state =
+            self.changed.wait_while(self.state(), stalled).unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return (0, Some(Break::Cut));
+        }
+        let Some(fault) = state.armed.front().copied().filter(|fault| fault.direction == direction) else {
+            return (bytes, None);
+        };
+        let left = usize::try_from(fault.after - state.passed).unwrap_or(usize::MAX);
+        if bytes <= left {
+            state.passed += bytes as u64;
+            return (bytes, None);
+        }
+        state.armed.pop_front();
+        state.passed = 0;
+        if fault.kind == Break::Stall {
+            state.stalled.insert(connection);
+        }
+        (left, Some(fault.kind))
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    number: u64,
+    client: TcpStream,
+    server: TcpStream,
+    broken: Mutex<bool>,
+}
+
+impl Connection {
+    fn is_broken(&self) -> bool {
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends it in both directions; both pumps notice.
+    fn close(&self, kind: Break) {
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        for side in [&self.client, &self.server] {
+            if kind == Break::Reset {
+                // The reset goes out when the pumps have let go of the socket. Until then only its reading end is
+                // shut, which wakes them and sends nothing.
+                let _ = set_socket_linger(side, Some(Duration::ZERO));
+                let _ = side.shutdown(Shutdown::Read);
+            } else {
+                let _ = side.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, server: u16, shared: &Arc<Shared>) {
+    for client in listener.incoming() {
+        if shared.state().closed {
+            return;
+        }
+        // A failure on either side drops the client's connection, as the server's absence would.
+        if let Ok(client) = client {
+            let _ = connect(client, server, shared);
+        }
+    }
+}
+
+fn connect(client: TcpStream, server: u16, shared: &Arc<Shared>) -> io::Result<()> {
+    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server))?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let connection = {
+        let mut state = shared.state();
+        state.next += 1;
+        let connection = Connection { number: state.next, client, server, broken: Mutex::new(false) };
+        let connection = Arc::new(connection);
+        state.open_connections();
+        state.connections.push(Arc::downgrade(&connection));
+        connection
+    };
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        let (connection, shared) = (Arc::clone(&connection), Arc::clone(shared));
+        thread::spawn(move || {
+            if pump(&connection, direction, &shared).is_err() {
+                connection.close(Break::Cut);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Passes on what comes in one direction until it ends; an error is a broken connection.
+fn pump(connection: &Connection, direction: Direction, shared: &Shared) -> io::Result<()> {
+    let (mut from, mut to) = match direction {
+        Direction::ToServer => (&connection.client, &connection.server),
+        Direction::ToClient => (&connection.server, &connection.client),
+    };
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = from.read(&mut buffer)?;
+        if connection.is_broken() {
+            return Ok(());
+        }
+        if read == 0 {
+            return to.shutdown(Shutdown::Write);
+        }
+        let mut rest = &buffer[..read];
+        while !rest.is_empty() {
+            let (now, fault) = shared.pass(connection.number, direction, rest.len());
+            to.write_all(&rest[..now])?;
+            rest = &rest[now..];
+            if let Some(kind @ (Break::Cut | Break::Reset)) = fault {
+                connection.close(kind);
+                return Ok(());
+            }
+        }
+    }
+}

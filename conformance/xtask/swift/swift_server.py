@@ -1,0 +1,66 @@
+"""One piece of Swift, with its configuration in DIRECTORY instead of /etc/swift.
+
+swift_server.py DIRECTORY rings REPLICAS OBJECT,CONTAINER,ACCOUNT...  makes the rings: one triple of ports a node
+swift_server.py DIRECTORY serve proxy|object-1|container-1|...        serves, logging to standard error
+swift_server.py DIRECTORY once object-updater|container-updater NODE  runs a daemon's work once
+swift_server.py DIRECTORY hash ACCOUNT CONTAINER OBJECT               prints the object's directory name on disk
+"""
+
+import os
+import sys
+import warnings
+
+warnings.filterwarnings("ignore")
+
+from swift.common import constraints, storage_policy, utils
+
+KINDS = ("object", "container", "account")
+
+
+def rings(directory, replicas, *nodes):
+    from swift.common.ring import RingBuilder
+
+    ports = [node.split(",") for node in nodes]
+    for kind in KINDS:
+        builder = RingBuilder(part_power=4, replicas=int(replicas), min_part_hours=0)
+        for number, node in enumerate(ports, start=1):
+            place = {"ip": "127.0.0.1", "port": int(node[KINDS.index(kind)])}
+            place.update({f"replication_{name}": value for name, value in list(place.items())})
+            builder.add_dev({"region": 1, "zone": number, "device": f"d{number}", "weight": 1.0, "meta": "", **place})
+        builder.rebalance()
+        builder.get_ring().save(os.path.join(directory, f"{kind}.ring.gz"))
+
+
+def serve(directory, service):
+    from swift.common.wsgi import run_wsgi
+
+    kind = service.split("-")[0]
+    options = {}
+    if kind == "object":
+        from swift.obj.server import global_conf_callback
+
+        options["global_conf_callback"] = global_conf_callback
+    return run_wsgi(os.path.join(directory, f"{service}.conf"), f"{kind}-server", verbose=True, **options)
+
+
+def once(directory, daemon, node):
+    from swift.common.daemon import run_daemon
+    from swift.container.updater import ContainerUpdater
+    from swift.obj.updater import ObjectUpdater
+
+    work = {"object-updater": ObjectUpdater, "container-updater": ContainerUpdater}[daemon]
+    conf = os.path.join(directory, f"{daemon.split('-')[0]}-{node}.conf")
+    run_daemon(work, conf, section_name=daemon, once=True, verbose=True)
+
+
+def main():
+    directory, task, *arguments = sys.argv[1:]
+    utils.set_swift_dir(directory)
+    constraints.reload_constraints()
+    storage_policy.reload_storage_policies()
+    if task == "hash":
+        return print(utils.hash_path(*arguments))
+    return {"rings": rings, "serve": serve, "once": once}[task](directory, *arguments)
+
+
+sys.exit(main())
