@@ -7,8 +7,9 @@
 
 mod auth;
 mod faults;
-mod relay;
+pub(crate) mod relay;
 mod token;
+mod trust;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -23,7 +24,7 @@ use crate::{
 };
 
 const PASSWORD: &[&str] = &["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
-const V1: &[&str] = &["ST_AUTH", "ST_USER", "ST_KEY"];
+pub(crate) const V1: &[&str] = &["ST_AUTH", "ST_USER", "ST_KEY"];
 
 /// Long enough for the real servers on a busy machine, short enough to wait for.
 const PATIENCE: Timeouts = Timeouts {
@@ -32,11 +33,11 @@ const PATIENCE: Timeouts = Timeouts {
     retry: Duration::from_secs(20),
 };
 
-type Settings = HashMap<String, String>;
+pub(crate) type Settings = HashMap<String, String>;
 
 /// These settings of the test servers.
 #[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
-fn settings(names: &[&str]) -> Settings {
+pub(crate) fn settings(names: &[&str]) -> Settings {
     let value =
         |name: &str| std::env::var(format!("SWIFT_TEST_{name}")).unwrap_or_else(|_| panic!("{name}?"));
     names.iter().map(|name| ((*name).to_owned(), value(name))).collect()
@@ -59,7 +60,7 @@ async fn relayed(settings: &Settings, name: &str) -> (Settings, Relay) {
 }
 
 /// Settings of the v1 account with a relay before Swift, and the relay.
-async fn before_swift() -> (Settings, Relay) {
+pub(crate) async fn before_swift() -> (Settings, Relay) {
     let mut settings = settings(V1);
     let session = client(&settings).session().await.unwrap();
     let relay = Relay::to(session.storage_url.as_str()).await;
