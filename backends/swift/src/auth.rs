@@ -5,7 +5,13 @@ mod error;
 mod reply;
 mod session;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+};
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -30,7 +36,16 @@ pub(crate) struct Authenticator {
     /// None for a token that was given.
     ask: Option<Ask>,
     cache: Option<TokenCache>,
-    current: Mutex<Option<Arc<Session>>>,
+    /// How often the identity service gave none.
+    failures: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    session: Option<Arc<Session>>,
+    /// The last one.
+    failure: Option<Arc<AuthError>>,
 }
 
 impl Authenticator {
@@ -39,37 +54,56 @@ impl Authenticator {
         let ask = Ask::new(&credentials)?;
         let key = ask.as_ref().map(|ask| ask.key(&endpoint));
         let cache = token_cache.zip(key).map(|(directory, key)| TokenCache::new(directory, &key));
-        Ok(Self { http, credentials, endpoint, ask, cache, current: Mutex::new(None) })
+        Ok(Self {
+            http,
+            credentials,
+            endpoint,
+            ask,
+            cache,
+            failures: AtomicU64::new(0),
+            state: Mutex::default(),
+        })
     }
 
     /// A session that is good for some time yet.
-    pub(crate) async fn session(&self) -> Result<Arc<Session>, AuthError> {
-        let mut current = self.current.lock().await;
-        if let Some(session) = current.as_ref().filter(|session| session.is_fresh(clock::now())) {
-            return Ok(Arc::clone(session));
-        }
-        let stored = self.cache.as_ref().and_then(TokenCache::load);
-        let session = match stored.filter(|session| session.is_fresh(clock::now())) {
-            Some(session) => session,
-            None => self.authenticate().await?,
-        };
-        Ok(Arc::clone(current.insert(Arc::new(session))))
+    pub(crate) async fn session(&self) -> Result<Arc<Session>, Arc<AuthError>> {
+        self.obtain(None).await
     }
 
     /// A session other than the one that Swift refused. Of all who come with the same, one asks for it.
-    pub(crate) async fn renew(&self, refused: &Arc<Session>) -> Result<Arc<Session>, AuthError> {
-        let mut current = self.current.lock().await;
-        if let Some(session) = current.as_ref().filter(|session| !Arc::ptr_eq(session, refused)) {
-            return Ok(Arc::clone(session));
+    pub(crate) async fn renew(&self, refused: &Arc<Session>) -> Result<Arc<Session>, Arc<AuthError>> {
+        self.obtain(Some(refused)).await
+    }
+
+    /// What is at hand, else what the identity service gives to the first who asks. Who waited meanwhile shares
+    /// its failure: if they asked in turn, each with retries of its own, the last of many would wait for hours.
+    async fn obtain(&self, refused: Option<&Arc<Session>>) -> Result<Arc<Session>, Arc<AuthError>> {
+        let seen = self.failures.load(SeqCst);
+        let mut state = self.state.lock().await;
+        if let Some(session) = self.at_hand(&state, refused) {
+            return Ok(Arc::clone(state.session.insert(session)));
         }
-        // Another process may have been here first.
-        let stored = self.cache.as_ref().and_then(TokenCache::load);
-        let others = stored.filter(|stored| stored.token != refused.token && stored.is_fresh(clock::now()));
-        let session = match others {
-            Some(session) => session,
-            None => self.authenticate().await?,
-        };
-        Ok(Arc::clone(current.insert(Arc::new(session))))
+        if let Some(failure) = state.failure.as_ref().filter(|_| self.failures.load(SeqCst) != seen) {
+            return Err(Arc::clone(failure));
+        }
+        match self.authenticate().await {
+            Ok(session) => Ok(Arc::clone(state.session.insert(Arc::new(session)))),
+            Err(error) => {
+                self.failures.fetch_add(1, SeqCst);
+                Err(Arc::clone(state.failure.insert(Arc::new(error))))
+            }
+        }
+    }
+
+    /// A good session in memory or on disk, where another process may have left one.
+    fn at_hand(&self, state: &State, refused: Option<&Arc<Session>>) -> Option<Arc<Session>> {
+        let now = clock::now();
+        let current = state.session.clone().filter(|session| session.is_fresh(now));
+        let current = current.filter(|session| refused.is_none_or(|refused| !Arc::ptr_eq(session, refused)));
+        current.or_else(|| {
+            let stored = self.cache.as_ref()?.load().filter(|stored| stored.is_fresh(now))?;
+            refused.is_none_or(|refused| stored.token != refused.token).then(|| Arc::new(stored))
+        })
     }
 
     /// Whether another token can be had for these credentials.

@@ -1,7 +1,7 @@
 mod http;
 mod info;
 #[cfg(test)]
-mod live;
+pub(crate) mod live;
 mod request;
 mod response;
 mod upload;
@@ -133,7 +133,7 @@ impl Client {
     }
 
     #[cfg(test)]
-    pub(crate) async fn session(&self) -> Result<Arc<Session>, crate::AuthError> {
+    pub(crate) async fn session(&self) -> Result<Arc<Session>, Arc<crate::AuthError>> {
         self.0.auth.session().await
     }
 

@@ -1,4 +1,4 @@
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use thiserror::Error;
@@ -48,7 +48,7 @@ pub enum Kind {
     },
     /// No token could be had.
     #[error("no token for it")]
-    Auth(#[source] crate::auth::AuthError),
+    Auth(#[source] Arc<crate::AuthError>),
 }
 
 impl Kind {

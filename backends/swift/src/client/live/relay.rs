@@ -14,7 +14,7 @@ use tokio::{
 use url::Url;
 
 /// A TCP connection between client and server that counts, cuts and stalls.
-pub(super) struct Relay {
+pub(crate) struct Relay {
     url: Url,
     state: Arc<State>,
     accepting: AbortHandle,
@@ -40,7 +40,7 @@ enum Fate {
 
 impl Relay {
     /// Between here and the server of this URL.
-    pub(super) async fn to(url: &str) -> Self {
+    pub(crate) async fn to(url: &str) -> Self {
         let mut url = Url::parse(url).unwrap();
         let server = (url.host_str().unwrap().to_owned(), url.port_or_known_default().unwrap());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -50,34 +50,34 @@ impl Relay {
         Self { url, state, accepting }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url.to_string()
     }
 
     /// How many requests went through.
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.state.requests.load(SeqCst)
     }
 
     /// Cuts so many of the connections to come after so many bytes in one direction.
-    pub(super) fn cut(&self, connections: usize, after_bytes: i64) {
+    pub(crate) fn cut(&self, connections: usize, after_bytes: i64) {
         self.state.cut_bytes.store(after_bytes, SeqCst);
         self.state.cuts.store(connections, SeqCst);
     }
 
     /// How many connections are still to be cut.
-    pub(super) fn cuts_left(&self) -> usize {
+    pub(crate) fn cuts_left(&self) -> usize {
         self.state.cuts.load(SeqCst)
     }
 
     /// Passes nothing more on after so many bytes in one direction, on so many of the connections to come.
-    pub(super) fn stall(&self, connections: usize, after_bytes: i64) {
+    pub(crate) fn stall(&self, connections: usize, after_bytes: i64) {
         self.state.cut_bytes.store(after_bytes, SeqCst);
         self.state.stalls.store(connections, SeqCst);
     }
 
     /// Refuses connections, and ends those that are.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.accepting.abort();
     }
 }

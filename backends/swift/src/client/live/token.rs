@@ -38,6 +38,18 @@ async fn a_refused_token_is_renewed_once_for_all_who_have_it() {
 
 #[tokio::test]
 #[ignore = "needs Swift: run by cargo xtask test"]
+async fn of_many_who_need_a_token_one_asks_and_all_share_the_refusal() {
+    let (mut settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
+    settings.insert("OS_PASSWORD".to_owned(), "wrong".to_owned());
+    let client = client(&settings);
+    for answer in join_all((0..20).map(|_| head_account(&client))).await {
+        assert!(answer.is_err());
+    }
+    assert_eq!(keystone.requests(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_large_upload_whose_token_is_refused_is_sent_again() {
     let settings = settings(PASSWORD);
     let (refused, _directory) = with_refused_token(&settings).await;
