@@ -8,10 +8,11 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod demo;
+mod services;
 mod test;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Shows, tests and measures swiftwal on a real PostgreSQL")]
+#[command(name = "cargo xtask", about = "Shows, tests and measures swiftwal on real servers")]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -23,6 +24,9 @@ enum Task {
     Demo,
     /// All tests, those that need a server included
     Test,
+    /// PostgreSQL, Swift and Keystone in the background, to try things on
+    #[command(subcommand)]
+    Services(services::Action),
     /// Wall time, CPU and memory, each beside its limit and the tool that people use
     Bench(bench::Options),
 }
@@ -31,6 +35,7 @@ fn main() -> Result<ExitCode> {
     match Arguments::parse().task {
         Task::Demo => demo::demo(),
         Task::Test => test::test(),
+        Task::Services(action) => services::services(&action),
         Task::Bench(options) => bench::bench(&options),
     }
 }

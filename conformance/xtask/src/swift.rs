@@ -55,8 +55,7 @@ impl Swift {
         let wire = Wire::to(ports.of(Service::Proxy))?;
         let scratch = Arc::clone(scratch);
         let servers = Mutex::default();
-        let mut swift =
-            Self { scratch, installation, directory, options, ports, wire, servers, seed: None };
+        let mut swift = Self { scratch, installation, directory, options, ports, wire, servers, seed: None };
         swift.configure()?;
         swift.start_all()?;
         if swift.options.keystone {

@@ -265,3 +265,110 @@ fn pump(connection: &Connection, direction: Direction, shared: &Shared) -> io::R
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    /// A wire to a server that answers every byte with the same byte.
+    fn echo() -> Wire {
+        let listener = ports::listen().unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || io::copy(&mut &stream, &mut &stream));
+            }
+        });
+        Wire::to(port).unwrap()
+    }
+
+    fn connected(wire: &Wire) -> TcpStream {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, wire.port())).unwrap()
+    }
+
+    /// Sends this much, and reads what comes back until the end.
+    fn exchange(stream: &TcpStream, bytes: usize) -> (usize, io::Result<()>) {
+        let mut sender = stream.try_clone().unwrap();
+        let sending = thread::spawn(move || {
+            sender.write_all(&vec![7; bytes]).and_then(|()| sender.shutdown(Shutdown::Write))
+        });
+        let mut back = Vec::new();
+        let ended = (&mut &*stream).read_to_end(&mut back).map(drop);
+        let _ = sending.join();
+        (back.len(), ended)
+    }
+
+    #[test]
+    fn without_a_fault_all_bytes_and_the_end_pass_in_both_directions() {
+        let wire = echo();
+        let (bytes, ended) = exchange(&connected(&wire), 1_000_000);
+        assert_eq!((bytes, ended.is_ok()), (1_000_000, true));
+    }
+
+    #[test]
+    fn a_cut_lets_exactly_its_bytes_pass_and_happens_once() {
+        let wire = echo();
+        wire.arm(Fault { direction: Direction::ToClient, after: 100_001, kind: Break::Cut });
+        let (bytes, _) = exchange(&connected(&wire), 200_000);
+        assert_eq!((bytes, wire.armed()), (100_001, 0));
+        assert_eq!(exchange(&connected(&wire), 200_000).0, 200_000);
+    }
+
+    #[test]
+    fn bytes_are_counted_over_connections_and_faults_happen_one_after_the_other() {
+        let wire = echo();
+        for kind in [Break::Cut, Break::Reset] {
+            wire.arm(Fault { direction: Direction::ToServer, after: 1500, kind });
+        }
+        assert_eq!(exchange(&connected(&wire), 1000).0, 1000);
+        assert!(exchange(&connected(&wire), 1000).0 <= 500);
+        assert_eq!(wire.armed(), 1);
+        assert_eq!(exchange(&connected(&wire), 1000).0, 1000);
+        assert!(exchange(&connected(&wire), 1000).0 <= 500);
+        assert_eq!(wire.armed(), 0);
+    }
+
+    #[test]
+    fn a_reset_is_no_orderly_end() {
+        let wire = echo();
+        wire.arm(Fault { direction: Direction::ToClient, after: 0, kind: Break::Reset });
+        let (bytes, ended) = exchange(&connected(&wire), 1);
+        assert_eq!((bytes, ended.unwrap_err().kind()), (0, ErrorKind::ConnectionReset));
+    }
+
+    #[test]
+    fn a_stalled_connection_gives_nothing_until_it_is_healed_and_then_everything() {
+        let wire = echo();
+        wire.arm(Fault { direction: Direction::ToClient, after: 10, kind: Break::Stall });
+        let mut stream = connected(&wire);
+        stream.write_all(&[7; 30]).unwrap();
+        stream.read_exact(&mut [0; 10]).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(exchange(&connected(&wire), 5).0, 5, "others pass");
+        wire.heal();
+        stream.set_read_timeout(None).unwrap();
+        stream.read_exact(&mut [0; 20]).unwrap();
+    }
+
+    #[test]
+    fn open_connections_break_on_command_and_with_the_wire() {
+        let wire = echo();
+        let mut ends = Vec::new();
+        for _ in 0..2 {
+            let mut stream = connected(&wire);
+            stream.write_all(&[7]).unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+            ends.push(stream);
+        }
+        wire.break_all(Break::Cut);
+        assert!(ends.iter_mut().all(|stream| matches!(stream.read(&mut [0]), Ok(0))));
+        let mut last = connected(&wire);
+        last.write_all(&[7]).unwrap();
+        last.read_exact(&mut [0]).unwrap();
+        drop(wire);
+        assert!(matches!(last.read(&mut [0]), Ok(0)));
+    }
+}

@@ -18,6 +18,7 @@ CONFIGURATION = os.environ["OS_KEYSTONE_CONFIG_FILES"] = os.path.join(DIRECTORY,
 from cryptography.fernet import Fernet
 from keystone.cmd.bootstrap import Bootstrapper
 from keystone.common.sql import upgrades
+from keystone.conf import CONF
 from keystone.server import configure
 from keystone.server.wsgi import initialize_public_application
 from werkzeug.serving import make_server
@@ -113,7 +114,10 @@ def main():
         make_database()
     application = initialize_public_application()
     if new:
+        # However short the life of tokens is to be, those used here live long enough.
+        CONF.set_override("expiration", 3600, "token")
         facts = seed(application)
+        CONF.clear_override("expiration", "token")
         with open(SEED, "w") as file:
             json.dump(facts, file)
     make_server("127.0.0.1", PORT, application, threaded=True).serve_forever()

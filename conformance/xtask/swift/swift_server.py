@@ -32,15 +32,17 @@ def rings(directory, replicas, *nodes):
 
 
 def serve(directory, service):
-    from swift.common.wsgi import run_wsgi
+    from swift.common import wsgi
 
+    # It would leave the working directory, by which the scratch directory's guardian knows what to end.
+    wsgi.clean_up_daemon_hygiene = lambda: None
     kind = service.split("-")[0]
     options = {}
     if kind == "object":
         from swift.obj.server import global_conf_callback
 
         options["global_conf_callback"] = global_conf_callback
-    return run_wsgi(os.path.join(directory, f"{service}.conf"), f"{kind}-server", verbose=True, **options)
+    return wsgi.run_wsgi(os.path.join(directory, f"{service}.conf"), f"{kind}-server", verbose=True, **options)
 
 
 def once(directory, daemon, node):

@@ -58,7 +58,10 @@ impl Swift {
     /// Writes every file that a server reads, and makes the nodes' directories.
     pub(super) fn configure(&self) -> Result<()> {
         let options = &self.options;
-        ensure!((1..=options.nodes).contains(&options.replicas), "at most one replica a node, and at least one");
+        ensure!(
+            (1..=options.nodes).contains(&options.replicas),
+            "at most one replica a node, and at least one"
+        );
         ensure!(options.token_life.as_secs() > 0, "a token lives for a second at least");
         for (name, text) in SCRIPTS {
             self.write(name, text, &[])?;

@@ -24,9 +24,9 @@ impl Swift {
     pub fn damage(&self, account: &str, container: &str, object: &str) -> Result<()> {
         let files = self.object_files(account, container, object)?;
         ensure!(!files.is_empty(), "no node has {account}/{container}/{object}");
-        files.iter().try_for_each(|path| {
-            flip_a_byte(path).with_context(|| format!("damaging {}", path.display()))
-        })
+        files
+            .iter()
+            .try_for_each(|path| flip_a_byte(path).with_context(|| format!("damaging {}", path.display())))
     }
 }
 
