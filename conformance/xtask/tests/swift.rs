@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use xtask::{
     Break, Daemon, Direction, Environment, Fault, Installation, Scratch, Service, Swift, SwiftOptions,
-    output, stdout, until,
+    descendants, output, stdout, until,
 };
 
 fn start(options: SwiftOptions) -> Result<Swift> {
