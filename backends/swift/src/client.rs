@@ -4,6 +4,8 @@ mod info;
 pub(crate) mod live;
 mod request;
 mod response;
+#[cfg(test)]
+mod tls;
 mod upload;
 
 use std::{sync::Arc, time::Duration};

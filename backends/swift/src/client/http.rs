@@ -59,6 +59,8 @@ pub(crate) struct Answer {
 pub(crate) enum Broken {
     #[error("the connection failed")]
     Connection(#[source] reqwest::Error),
+    #[error("the server's certificate isn't trusted; give the authority's certificate with OS_CACERT")]
+    Untrusted(#[source] reqwest::Error),
     #[error("nothing was sent or received for {} s", .0.as_secs())]
     Stalled(Duration),
     #[error("the answer is longer than {0} bytes")]
@@ -152,13 +154,13 @@ impl Inner {
 
 impl Broken {
     fn connection(error: reqwest::Error) -> Self {
-        Self::Connection(error.without_url())
+        let error = error.without_url();
+        if is_untrusted(&error) { Self::Untrusted(error) } else { Self::Connection(error) }
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Self::Connection(error) if is_untrusted(error) => Outcome::Hopeless,
-            Self::Tls(_) | Self::TooLong(_) => Outcome::Hopeless,
+            Self::Untrusted(_) | Self::Tls(_) | Self::TooLong(_) => Outcome::Hopeless,
             Self::Connection(_) | Self::Stalled(_) => Outcome::Broken,
         }
     }
@@ -170,7 +172,7 @@ impl From<Broken> for Kind {
             Broken::Stalled(silence) => Self::Stalled(silence),
             Broken::TooLong(limit) => Self::TooLong { limit },
             Broken::Connection(error) => Self::Connection(error.into()),
-            tls @ Broken::Tls(_) => Self::Connection(tls.into()),
+            tls @ (Broken::Untrusted(_) | Broken::Tls(_)) => Self::Connection(tls.into()),
         }
     }
 }
