@@ -206,3 +206,14 @@ fn every_server_works_where_the_guardian_of_the_scratch_directory_finds_it() -> 
     assert_eq!(servers, 5);
     Ok(())
 }
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn the_limits_are_those_that_were_asked_for() -> Result<()> {
+    let swift = start(SwiftOptions { manifest_segments: 3, ..SwiftOptions::default() })?;
+    let info = stdout(&mut client(&swift, swift.environment_v1(), &["info", "--json"]))?;
+    for limit in ["\"max_manifest_segments\": 3,", "\"max_file_size\": 67108864,", "\"bulk_delete\": {"] {
+        assert!(info.contains(limit), "{limit}: {info}");
+    }
+    Ok(())
+}

@@ -95,6 +95,7 @@ impl Swift {
             ("TEMPAUTH_PREFIX", self.prefix_v1()),
             ("TOKEN_LIFE", &life),
             ("RATELIMIT", limit.as_deref().unwrap_or_default()),
+            ("MANIFEST_SEGMENTS", &self.options.manifest_segments.to_string()),
             ("KEYSTONE_PORT", &self.port(Service::Keystone).to_string()),
         ];
         self.write_server(Service::Proxy, PROXY, &values)

@@ -13,6 +13,9 @@ pub struct SwiftOptions {
     pub token_life: Duration,
     /// How many writes to objects of one container are taken in a second; what goes beyond is answered 498.
     pub writes_per_second: Option<u32>,
+    /// How many segments the manifest of a large object may name. Lowered, few segments make an object whose
+    /// manifest names other manifests.
+    pub manifest_segments: u32,
 }
 
 impl Default for SwiftOptions {
@@ -23,6 +26,7 @@ impl Default for SwiftOptions {
             keystone: false,
             token_life: Duration::from_secs(3600),
             writes_per_second: None,
+            manifest_segments: 1000,
         }
     }
 }
