@@ -34,16 +34,6 @@ impl Origin {
 }
 
 impl Response {
-    /// Swift's own name of this request.
-    pub(crate) fn trans_id(&self) -> Option<&str> {
-        self.request.trans_id.as_deref()
-    }
-
-    /// This answer as an error, when it isn't what the caller can use; `detail` says why, if the status doesn't.
-    pub(crate) fn error(&self, detail: impl Into<String>) -> Error {
-        self.request.error(Kind::Answer { status: self.status, detail: detail.into() })
-    }
-
     /// The whole body, which must not be longer than `limit` bytes.
     pub(crate) async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
         let Self { request, mut body, .. } = self;

@@ -3,7 +3,7 @@ use crate::{Kind, client::Client};
 
 async fn reaches_the_account(settings: &Settings) {
     let answer = head_account(&client(settings)).await.unwrap();
-    assert!(answer.trans_id().is_some());
+    assert!(answer.request.trans_id.is_some());
 }
 
 #[tokio::test]
