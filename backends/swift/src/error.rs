@@ -3,6 +3,8 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use http::{Method, StatusCode};
 use thiserror::Error;
 
+use crate::AuthError;
+
 /// A request to Swift that failed, with all that an operator of the cluster needs to find it in the logs.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
@@ -48,7 +50,7 @@ pub enum Kind {
     },
     /// No token could be had.
     #[error("no token for it")]
-    Auth(#[source] Arc<crate::AuthError>),
+    Auth(#[source] Arc<AuthError>),
 }
 
 impl Kind {
@@ -150,5 +152,41 @@ impl From<Error> for object_store::Error {
             Some(StatusCode::PRECONDITION_FAILED) => Self::Precondition { path, source },
             _ => Self::Generic { store: "Swift", source },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16) -> Error {
+        let kind = Kind::answer(StatusCode::from_u16(status).unwrap());
+        Error::new(Method::PUT, "backups/a", 4, kind).with_trans_id(Some("tx1".to_owned()))
+    }
+
+    #[test]
+    fn an_error_says_what_was_tried_on_what_how_often_and_where_to_look() {
+        let expected = "PUT backups/a: answered 503 Service Unavailable (tried 4 times, X-Trans-Id tx1)";
+        assert_eq!(answered(503).to_string(), expected);
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_its_source() {
+        let url = "http://keystone/v3".parse().unwrap();
+        let refused = AuthError::Refused { url, status: StatusCode::UNAUTHORIZED };
+        let error = Error::new(Method::GET, "backups/a", 0, Kind::Auth(Arc::new(refused)));
+        assert_eq!(error.to_string(), "GET backups/a: no token for it");
+        assert!(error.source().unwrap().to_string().contains("keystone"));
+    }
+
+    #[test]
+    fn statuses_with_a_meaning_of_their_own_keep_it() {
+        use object_store::Error as Store;
+        assert!(matches!(answered(404).into(), Store::NotFound { path, .. } if path == "backups/a"));
+        assert!(matches!(answered(304).into(), Store::NotModified { .. }));
+        assert!(matches!(answered(401).into(), Store::Unauthenticated { .. }));
+        assert!(matches!(answered(403).into(), Store::PermissionDenied { .. }));
+        assert!(matches!(answered(412).into(), Store::Precondition { .. }));
+        assert!(matches!(answered(503).into(), Store::Generic { .. }));
     }
 }
