@@ -131,11 +131,19 @@ impl Files {
 
 /// Lines for a shell: PostgreSQL, Keystone with a password, and as comments what else there is.
 fn exports_of(postgres: &Postgres, swift: &Swift) -> Result<String> {
-    let line = |(name, value)| format!("export {name}={value}\n");
-    let settings: String =
-        postgres.environment().into_iter().chain(swift.environment_v3_password()?).map(line).collect();
+    let line = |name: &str, value: &str| format!("export {name}={value}\n");
+    let settings: String = postgres
+        .environment()
+        .into_iter()
+        .chain(swift.environment_v3_password()?)
+        .map(|(name, value)| line(name, &value))
+        .collect();
+    let tests: String = swift.test_settings()?.iter().map(|(name, value)| line(name, value)).collect();
     let v1: String =
-        swift.environment_v1().into_iter().map(|setting| format!("# {}", line(setting))).collect();
+        swift.environment_v1().into_iter().map(|(name, value)| format!("# {}", line(name, &value))).collect();
     let client = swift.client().get_program().display().to_string();
-    Ok(format!("{settings}# Instead of Keystone:\n{v1}# A client: {client}\n"))
+    Ok(format!(
+        "{settings}# Instead of Keystone:\n{v1}# A client: {client}\n\
+         # For cargo test --package object_store_swift -- --include-ignored:\n{tests}"
+    ))
 }

@@ -15,8 +15,8 @@ use crate::setup::{apt_get, may_apt_get};
 
 /// Every package with its version.
 const REQUIREMENTS: &str = include_str!("../swift/requirements.txt");
-/// What Python must have to make an environment.
-const NEEDED: [&str; 2] = ["-c", "import ensurepip, venv"];
+/// Fails in a Python that is too old or can't make environments.
+const NEEDED: [&str; 2] = ["-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"];
 /// Written last, with the requirements in it: an environment without it is a failed installation.
 const MARKER: &str = "installed";
 
@@ -95,7 +95,7 @@ pub fn cache_directory() -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// A Python that can make environments.
+/// A Python that can make environments, 3.11 or later.
 fn ensure_python() -> Result<&'static str> {
     let found = || ["python3", "/usr/bin/python3"].into_iter().find(|python| can_make_environments(python));
     if let Some(python) = found() {
@@ -103,7 +103,7 @@ fn ensure_python() -> Result<&'static str> {
     }
     ensure!(
         may_apt_get(),
-        "Swift needs Python 3.10 or later with its venv module: \
+        "Swift needs Python 3.11 or later with its venv module: \
          run `apt-get install python3-venv` as root, or this as root"
     );
     eprintln!("xtask: installing python3-venv");

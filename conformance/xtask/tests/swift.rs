@@ -62,7 +62,7 @@ fn every_way_to_authenticate_stores_and_reads_straight_and_through_the_wire() ->
         upload(&swift, way.clone(), "object", 10)?;
         assert_eq!(download(&swift, way, "object")?, "x".repeat(10));
     }
-    // Not the application credential: with it this client heeds no region.
+    // Not the application credential: with one this client asks for no interface.
     for way in [v1.wired(), password.wired()] {
         assert_eq!(download(&swift, way.clone(), "object")?, "x".repeat(10));
         swift.wire().arm(Fault { direction: Direction::ToClient, after: 0, kind: Break::Cut });

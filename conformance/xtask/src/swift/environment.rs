@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -20,17 +21,13 @@ impl Environment {
     /// The same, so that all requests to the proxy pass through [`Swift::wire`]. Keystone is still asked
     /// straight.
     #[must_use]
-    pub fn wired(mut self) -> Self {
+    pub fn wired(self) -> Self {
         let (from, to) = (format!(":{}/", self.straight), format!(":{}/", self.wired));
-        for (name, value) in &mut self.settings {
-            match *name {
-                // TempAuth answers with a storage URL on the port it was asked at.
-                "ST_AUTH" => *value = value.replace(&from, &to),
-                "OS_REGION_NAME" => "Wired".clone_into(value),
-                _ => {}
-            }
+        // TempAuth answers with a storage URL on the port it was asked at.
+        if let Some(url) = self.get("ST_AUTH").map(|url| url.replace(&from, &to)) {
+            return self.with("ST_AUTH", &url);
         }
-        self
+        self.with("OS_INTERFACE", "internal").with("OS_ENDPOINT_TYPE", "internalURL")
     }
 
     /// The same with one setting more, or another value for one.
@@ -117,6 +114,18 @@ impl Swift {
             ("OS_APPLICATION_CREDENTIAL_ID", &seed.credential),
             ("OS_APPLICATION_CREDENTIAL_SECRET", &seed.secret),
         ]))
+    }
+
+    /// What the tests of `object_store_swift`, which know nothing of this type, read: all of the settings above,
+    /// each with `SWIFT_TEST_` before its name. An error without Keystone.
+    pub fn test_settings(&self) -> Result<BTreeMap<String, String>> {
+        let all = self
+            .environment_v1()
+            .into_iter()
+            .chain(self.environment_v3_password()?)
+            .chain(self.environment_v3_application_credential()?)
+            .chain([("OS_APPLICATION_CREDENTIAL_NAME", "backup".to_owned())]);
+        Ok(all.map(|(name, value)| (format!("SWIFT_TEST_{name}"), value)).collect())
     }
 
     /// The id of the project `backups`.
