@@ -1,16 +1,23 @@
 //! OpenStack Swift as an [`object_store::ObjectStore`].
 
 mod auth;
+mod bulk;
 mod client;
 mod clock;
 mod config;
 mod error;
+mod large;
+mod listing;
+mod object;
 mod retry;
 mod secret;
+mod store;
+mod sweep;
 
 pub use self::{
     auth::AuthError,
     config::{Config, ConfigError, Missing, Timeouts},
     error::{Error, Kind},
     secret::Secret,
+    store::{BuildError, StoreError, Swift, SwiftBuilder},
 };

@@ -1,0 +1,212 @@
+use std::{
+    collections::HashMap,
+    fmt::{self, Write},
+};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{self, Buffered},
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use object_store::Result;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Deserialize;
+
+use crate::{
+    client::Request,
+    store::{Store, rejected},
+};
+
+/// As in a URL's path: the slash divides.
+pub(crate) const ENCODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Requests in flight where each object takes one of its own.
+pub(crate) const AT_ONCE: usize = 8;
+
+/// No report is longer.
+const REPORT_LIMIT: usize = 16 << 20;
+
+/// The results of these, in their order, of which a few are on their way at a time.
+pub(crate) fn at_once<'a, T>(
+    futures: impl Iterator<Item = BoxFuture<'a, T>>,
+) -> Buffered<stream::Iter<std::vec::IntoIter<BoxFuture<'a, T>>>> {
+    stream::iter(futures.collect::<Vec<_>>()).buffered(AT_ONCE)
+}
+
+/// One object, plainly: a manifest is deleted without its segments.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) container: String,
+    pub(crate) name: String,
+}
+
+impl Target {
+    pub(crate) fn new(container: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { container: container.into(), name: name.into() }
+    }
+
+    /// As manifests name it.
+    pub(crate) fn path(&self) -> String {
+        format!("/{self}")
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.container, self.name)
+    }
+}
+
+/// What Swift says of a deletion of many objects. HTTP's own status says nothing of it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Report {
+    #[serde(rename = "Response Status", default)]
+    status: String,
+    #[serde(rename = "Response Body", default)]
+    body: String,
+    /// Path, encoded, and status.
+    #[serde(rename = "Errors", default)]
+    errors: Vec<(String, String)>,
+}
+
+impl Report {
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    /// Nothing if all went; otherwise what didn't, for a person.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        if self.status.starts_with('2') && self.errors.is_empty() {
+            return None;
+        }
+        let first = self.errors.first().map(|(path, status)| format!("; {path}: {status}"));
+        Some(format!("{} {}{}", self.status, self.body, first.unwrap_or_default()).trim().to_owned())
+    }
+
+    /// Whether that object is gone, as far as this report goes.
+    fn deleted(&self, failed: &HashMap<String, &str>, target: &Target) -> bool {
+        // A report that fails as a whole and blames nobody is believed about nobody.
+        let trusted = self.status.starts_with('2') || !self.errors.is_empty();
+        trusted && !failed.contains_key(&target.to_string())
+    }
+
+    fn failed(&self) -> HashMap<String, &str> {
+        let decode =
+            |path: &str| percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned();
+        self.errors.iter().map(|(path, status)| (decode(path), status.as_str())).collect()
+    }
+}
+
+impl Store {
+    /// Deletes objects, and says of each, in their order, whether it is gone. One that was absent is.
+    ///
+    /// Many go by bulk deletion where the cluster offers it; what that fails to delete is tried once more by
+    /// itself, which also gives a failure its reason.
+    pub(crate) async fn delete_all(&self, targets: &[Target]) -> Vec<Result<()>> {
+        let mut done = vec![false; targets.len()];
+        if targets.len() > 1
+            && let Ok(info) = self.client.info().await
+            && let Some(limits) = info.bulk_delete
+        {
+            let most = limits.max_deletes_per_request.max(1);
+            for (targets, done) in targets.chunks(most).zip(done.chunks_mut(most)) {
+                self.bulk_delete(targets, done).await;
+            }
+        }
+        let singly = targets.iter().zip(done).map(|(target, done)| {
+            async move { if done { Ok(()) } else { self.delete_one(target).await } }.boxed()
+        });
+        at_once(singly).collect().await
+    }
+
+    /// Marks what one request deleted. A request that fails has deleted nothing that is known of.
+    async fn bulk_delete(&self, targets: &[Target], done: &mut [bool]) {
+        let request = Request::new(Method::POST, "")
+            .query("bulk-delete", "")
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+            .body(lines(targets).into());
+        let Ok(response) = self.client.send(request).await else { return };
+        if response.status != StatusCode::OK {
+            return;
+        }
+        let Ok(body) = response.bytes(REPORT_LIMIT).await else { return };
+        let Some(report) = Report::parse(&body) else { return };
+        let failed = report.failed();
+        for (target, done) in targets.iter().zip(done) {
+            *done = report.deleted(&failed, target);
+        }
+    }
+
+    async fn delete_one(&self, target: &Target) -> Result<()> {
+        let request = Request::object(Method::DELETE, &target.container, &target.name);
+        let response = self.client.send(request).await?;
+        if response.status.is_success() || response.status == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        Err(rejected(response).await.into())
+    }
+
+    /// Deletes what nothing names any more. What can't be deleted now is left for a sweep, so that is no error
+    /// of the operation that is over.
+    pub(crate) async fn remove_quietly(&self, targets: Vec<Target>) {
+        let results = self.delete_all(&targets).await;
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        if let Some(Err(error)) = results.iter().find(|result| result.is_err()) {
+            tracing::warn!(failed, of = targets.len(), %error, "segments are left behind, for a sweep to remove");
+        }
+    }
+}
+
+/// The body of the request: a path a line.
+fn lines(targets: &[Target]) -> String {
+    targets.iter().fold(String::new(), |mut lines, target| {
+        let path = |text| utf8_percent_encode(text, ENCODED);
+        // Writing to a string can't fail.
+        let _ = writeln!(lines, "/{}/{}", path(&target.container), path(&target.name));
+        lines
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deleted(report: &str, name: &str) -> bool {
+        let report = Report::parse(report.as_bytes()).unwrap();
+        report.deleted(&report.failed(), &Target::new("c", name))
+    }
+
+    #[test]
+    fn a_path_a_line_is_sent_encoded() {
+        let targets = [Target::new("c", "I'm a < & weird\npath"), Target::new("c", "a/😀")];
+        assert_eq!(lines(&targets), "/c/I%27m%20a%20%3C%20%26%20weird%0Apath\n/c/a/%F0%9F%98%80\n");
+    }
+
+    #[test]
+    fn an_object_is_gone_unless_the_report_names_it() {
+        let report = r#"{"Response Status": "400 Bad Request", "Errors": [["/c/a%20b", "409 Conflict"]]}"#;
+        assert!(!deleted(report, "a b"));
+        assert!(deleted(report, "a"));
+    }
+
+    #[test]
+    fn a_report_that_fails_as_a_whole_is_believed_about_nothing() {
+        let report = r#"{"Response Status": "502 Bad Gateway", "Response Body": "", "Errors": []}"#;
+        assert!(!deleted(report, "a"));
+        assert!(!deleted("{}", "a"));
+    }
+
+    #[test]
+    fn a_good_report_has_no_complaint_and_a_bad_one_says_what_is_wrong() {
+        assert_eq!(
+            Report::parse(br#"{"Response Status": "200 OK", "Errors": []}"#).unwrap().complaint(),
+            None
+        );
+        let bad =
+            Report::parse(br#"{"Response Status": "400 Bad Request", "Response Body": "No", "Errors": []}"#);
+        assert_eq!(bad.unwrap().complaint().as_deref(), Some("400 Bad Request No"));
+    }
+}

@@ -1,0 +1,15 @@
+//! Large objects: the segments they are made of, the manifests that name these, and how both come and go.
+
+mod dynamic;
+mod manifest;
+mod place;
+#[cfg(test)]
+mod real;
+mod replace;
+mod upload;
+mod write;
+
+pub(crate) use self::{
+    manifest::Segment,
+    place::{Place, upload_of},
+};

@@ -1,0 +1,144 @@
+use futures::{FutureExt, future::BoxFuture};
+use http::{Method, StatusCode};
+use object_store::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    StoreError,
+    bulk::Target,
+    client::Request,
+    object::{Shape, unquoted},
+    store::{Store, rejected},
+};
+
+/// No manifest that is read is longer, whatever a cluster allows.
+const MANIFEST_LIMIT: usize = 64 << 20;
+
+/// A part of a large object: an object, or a range of one, or another large object.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+pub(crate) struct Segment {
+    /// `/container/object`
+    pub(crate) name: String,
+    /// MD5 of the segment; of a nested manifest, that of its segments' tags.
+    #[serde(rename = "hash")]
+    pub(crate) e_tag: String,
+    /// Of the object named, not of the range.
+    pub(crate) bytes: u64,
+    /// `2-4`, as in HTTP.
+    #[serde(default)]
+    pub(crate) range: Option<String>,
+    /// Whether it is a static large object itself.
+    #[serde(default, rename = "sub_slo")]
+    pub(crate) nested: bool,
+}
+
+impl Segment {
+    pub(crate) fn target(&self) -> Option<Target> {
+        let (container, name) = self.name.trim_start_matches('/').split_once('/')?;
+        Some(Target::new(container, name))
+    }
+}
+
+/// A segment as Swift wants to be told of it.
+#[derive(Serialize)]
+struct Entry<'a> {
+    path: &'a str,
+    etag: &'a str,
+    size_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range: Option<&'a str>,
+}
+
+/// The body of the PUT of a manifest.
+pub(super) fn encode(segments: &[Segment]) -> Result<Vec<u8>, serde_json::Error> {
+    let entries = segments.iter().map(|segment| Entry {
+        path: &segment.name,
+        etag: &segment.e_tag,
+        size_bytes: segment.bytes,
+        range: segment.range.as_deref(),
+    });
+    serde_json::to_vec(&entries.collect::<Vec<_>>())
+}
+
+/// How many segments one manifest surely holds, where it may have so many segments and bytes, if the longest of
+/// their names has so many bytes.
+pub(super) fn capacity(most_segments: usize, most_bytes: usize, longest_name: usize) -> usize {
+    // What JSON may make of a name, and all that stands around it.
+    let longest_entry = 6 * longest_name + 128;
+    most_segments.min(most_bytes / longest_entry).max(2)
+}
+
+impl Store {
+    /// The segments a static large object names, its nested manifests unopened. None: there is no such object,
+    /// or it is no static large one.
+    pub(crate) async fn manifest(&self, target: &Target) -> Result<Option<Vec<Segment>>> {
+        let request =
+            Request::object(Method::GET, &target.container, &target.name).query("multipart-manifest", "get");
+        let response = self.client.send(request).await?;
+        match response.status {
+            StatusCode::OK if Shape::of(&response.headers) == Shape::Static => {}
+            StatusCode::OK | StatusCode::NOT_FOUND => return Ok(None),
+            _ => return Err(rejected(response).await.into()),
+        }
+        let body = response.bytes(MANIFEST_LIMIT).await?;
+        let mut segments: Vec<Segment> =
+            serde_json::from_slice(&body).map_err(|error| StoreError::Large {
+                target: target.to_string(),
+                reason: format!("its manifest can't be read: {error}"),
+            })?;
+        for segment in &mut segments {
+            segment.e_tag = unquoted(&segment.e_tag).to_owned();
+        }
+        Ok(Some(segments))
+    }
+
+    /// All that a manifest names, in order, what nested manifests name behind each. A nested manifest that is
+    /// gone names nothing.
+    pub(crate) fn unfold(&self, segments: Vec<Segment>) -> BoxFuture<'_, Result<Vec<Segment>>> {
+        async move {
+            let mut all = Vec::with_capacity(segments.len());
+            for segment in segments {
+                let nested = segment.target().filter(|_| segment.nested);
+                all.push(segment);
+                if let Some(target) = nested
+                    && let Some(inner) = self.manifest(&target).await?
+                {
+                    all.extend(self.unfold(inner).await?);
+                }
+            }
+            Ok(all)
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn a_manifest_holds_what_its_limits_of_number_and_of_bytes_allow() {
+        assert_eq!(capacity(1000, 8 << 20, 100), 1000);
+        assert_eq!(capacity(100_000, 8 << 20, 100), (8 << 20) / 728);
+    }
+
+    #[test]
+    fn nesting_always_makes_progress() {
+        assert_eq!(capacity(1, 100, 1000), 2);
+    }
+
+    #[test]
+    fn what_swift_lists_is_what_swift_is_told() {
+        let listed = r#"[{"name": "/c_segments/a/1", "bytes": 3, "hash": "aa", "content_type": "x/y",
+                          "last_modified": "2023-11-14T22:13:20.500000", "range": "0-1"},
+                         {"name": "/c_segments/a/2", "bytes": 4, "hash": "bb", "sub_slo": true}]"#;
+        let segments: Vec<Segment> = serde_json::from_str(listed).unwrap();
+        assert!(segments[1].nested);
+        assert_eq!(segments[1].target(), Some(Target::new("c_segments", "a/2")));
+        let told = String::from_utf8(encode(&segments).unwrap()).unwrap();
+        assert_eq!(
+            told,
+            r#"[{"path":"/c_segments/a/1","etag":"aa","size_bytes":3,"range":"0-1"},"#.to_owned()
+                + r#"{"path":"/c_segments/a/2","etag":"bb","size_bytes":4}]"#
+        );
+    }
+}

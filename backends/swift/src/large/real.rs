@@ -1,0 +1,122 @@
+//! On a real Swift, what the interface alone can't bring about: dynamic large objects, which this store never
+//! writes, short pages, and connections that break.
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+
+use crate::{
+    Swift, SwiftBuilder,
+    client::{
+        Request,
+        live::{Settings, V1, before_swift, settings},
+    },
+};
+
+const MANIFEST: HeaderName = HeaderName::from_static("x-object-manifest");
+
+fn fixture(name: &str) -> Swift {
+    open(name, settings(V1))
+}
+
+fn open(name: &str, settings: Settings) -> Swift {
+    let name = format!("test-{name}-{}", uuid::Uuid::new_v4().simple());
+    SwiftBuilder::new(name).with_settings(settings).with_create(true).build().unwrap()
+}
+
+/// A manifest whose segments lie in the same container.
+async fn put_dynamic(swift: &Swift, name: &str, prefix: &str) {
+    let manifest = HeaderValue::try_from(format!("{}/{prefix}", swift.container())).unwrap();
+    let request = Request::object(Method::PUT, swift.container(), name)
+        .header(MANIFEST, manifest)
+        .header(http::header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    assert_eq!(swift.0.send(request).await.unwrap().status, StatusCode::CREATED);
+}
+
+async fn names(swift: &Swift) -> Vec<String> {
+    swift.list(None).map_ok(|meta| meta.location.to_string()).try_collect().await.unwrap()
+}
+
+async fn content(swift: &Swift, name: &str) -> Bytes {
+    swift.get(&Path::from(name)).await.unwrap().bytes().await.unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_dynamic_large_object_is_listed_read_copied_and_deleted_whole() {
+    let swift = fixture("dynamic");
+    for (name, part) in [("...seg/a b/1/1", "one"), ("...seg/a b/1/2", "two"), ("...seg/a b/2/1", "other")] {
+        swift.put(&Path::from(name), part.into()).await.unwrap();
+    }
+    swift.put(&Path::from("empty"), "".into()).await.unwrap();
+    put_dynamic(&swift, "a b", "...seg/a%20b/1/").await;
+
+    let listed: Vec<_> = swift.list(None).try_collect().await.unwrap();
+    let size = |name: &str| listed.iter().find(|meta| meta.location.as_ref() == name).unwrap().size;
+    assert_eq!((size("a b"), size("empty")), (6, 0));
+    assert_eq!(swift.head(&Path::from("a b")).await.unwrap().size, 6);
+    assert_eq!(content(&swift, "a b").await, "onetwo");
+
+    swift.copy(&Path::from("a b"), &Path::from("copy")).await.unwrap();
+    swift.delete(&Path::from("a b")).await.unwrap();
+    assert_eq!(names(&swift).await, ["...seg/a b/2/1", "copy", "empty"]);
+    assert_eq!(content(&swift, "copy").await, "onetwo");
+    swift.delete(&Path::from("copy")).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn what_may_not_be_a_segment_is_not_deleted_with_the_object() {
+    let swift = fixture("boundary");
+    for name in ["backup/1", "backup.tar"] {
+        swift.put(&Path::from(name), "x".into()).await.unwrap();
+    }
+    put_dynamic(&swift, "backup", "backup").await;
+    let error = swift.delete(&Path::from("backup")).await.unwrap_err();
+    assert!(error.to_string().contains("backup.tar"), "{error}");
+    assert_eq!(names(&swift).await, ["backup", "backup.tar", "backup/1"]);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn pages_are_put_together_whatever_their_length() {
+    let swift = fixture("pages");
+    for name in ["a/1", "a/2", "b", "c/1", "d"] {
+        swift.put(&Path::from(name), "x".into()).await.unwrap();
+    }
+    for limit in 1..=6 {
+        assert_eq!(crate::listing::in_pages_of(&swift.0, limit).await, ["a/1", "a/2", "b", "c/1", "d"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_body_that_breaks_off_is_continued_where_it_broke() {
+    let (settings, relay) = before_swift().await;
+    let (whole, location) = (Bytes::from_iter((0..3_u32 << 20).map(|n| (n >> 12) as u8)), Path::from("a"));
+    let swift = open("broken", settings.clone());
+    swift.put(&location, whole.clone().into()).await.unwrap();
+
+    // A client of its own, whose connections are all still to come.
+    let reader = SwiftBuilder::new(swift.container()).with_settings(settings).build().unwrap();
+    relay.cut(2, 1 << 20);
+    let read = reader.get(&location).await.unwrap().bytes().await.unwrap();
+    assert_eq!(read, whole);
+    assert_eq!(relay.cuts_left(), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn an_object_replaced_while_it_is_read_is_an_error_and_no_mixture() {
+    let (settings, relay) = before_swift().await;
+    let (location, long) = (Path::from("a"), |byte: u8| Bytes::from(vec![byte; 3 << 20]));
+    let swift = open("replaced", settings.clone());
+    swift.put(&location, long(1).into()).await.unwrap();
+    let reader = SwiftBuilder::new(swift.container()).with_settings(settings).build().unwrap();
+    relay.cut(1, 1 << 20);
+    let got = reader.get(&location).await.unwrap();
+    swift.put(&location, long(2).into()).await.unwrap();
+    let error = got.bytes().await.unwrap_err();
+    assert!(matches!(error, object_store::Error::Precondition { .. }), "{error:?}");
+}

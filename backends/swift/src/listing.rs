@@ -1,0 +1,220 @@
+mod page;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use futures::{
+    FutureExt, StreamExt, TryStreamExt,
+    stream::{BoxStream, try_unfold},
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use object_store::{ListResult, ObjectMeta, Result, path::Path};
+
+pub(crate) use self::page::Entry;
+use self::page::Row;
+use crate::{
+    StoreError,
+    bulk::{AT_ONCE, at_once},
+    client::Request,
+    store::{Store, rejected},
+};
+
+/// Most names of one page: Swift's default, and hardly anyone's is lower.
+const PAGE: usize = 10_000;
+
+/// 10,000 names of 1024 bytes, each escaped sixfold, with what stands beside them.
+const PAGE_BYTES: usize = 128 << 20;
+
+/// What is to be listed, and how far that has come.
+#[derive(Clone, Debug)]
+struct Cursor {
+    container: String,
+    prefix: String,
+    /// The listing goes on behind this name.
+    marker: String,
+    delimiter: bool,
+    limit: usize,
+    done: bool,
+}
+
+impl Cursor {
+    fn new(container: &str, prefix: impl Into<String>) -> Self {
+        Self {
+            container: container.to_owned(),
+            prefix: prefix.into(),
+            marker: String::new(),
+            delimiter: false,
+            limit: PAGE,
+            done: false,
+        }
+    }
+
+    fn request(&self) -> Request {
+        let mut request = Request::new(Method::GET, &self.container)
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+            .query("format", "json")
+            .query("limit", self.limit.to_string());
+        for (name, value) in [("prefix", &self.prefix), ("marker", &self.marker)] {
+            if !value.is_empty() {
+                request = request.query(name, value);
+            }
+        }
+        if self.delimiter { request.query("delimiter", "/") } else { request }
+    }
+
+    /// Moves on behind a page. A page that isn't full is the last.
+    fn advance(&mut self, rows: &[Row]) {
+        self.done = rows.len() < self.limit;
+        if let Some(last) = rows.last() {
+            self.marker = last.name().to_owned();
+        }
+    }
+}
+
+impl Store {
+    /// The objects below a prefix, behind an offset, in the order of their names' bytes.
+    pub(crate) fn list(
+        self: &Arc<Self>,
+        prefix: Option<&Path>,
+        offset: Option<&Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let mut cursor = Cursor::new(&self.container, below(prefix));
+        cursor.marker = offset.map(|offset| offset.as_ref().to_owned()).unwrap_or_default();
+        let store = Arc::clone(self);
+        self.entries(cursor)
+            .try_filter_map(|entry| async move { Ok(entry.location().map(|location| (location, entry))) })
+            .map_ok(move |(location, entry)| {
+                let store = Arc::clone(&store);
+                async move { store.listed(location, &entry).await }.boxed()
+            })
+            .try_buffered(AT_ONCE)
+            .boxed()
+    }
+
+    /// The objects directly below a prefix, and the prefixes below it.
+    pub(crate) async fn list_with_delimiter(self: &Arc<Self>, prefix: Option<&Path>) -> Result<ListResult> {
+        let mut cursor = Cursor { delimiter: true, ..Cursor::new(&self.container, below(prefix)) };
+        let (mut common_prefixes, mut entries) = (Vec::new(), Vec::new());
+        while !cursor.done {
+            for row in self.page(&mut cursor).await? {
+                match row {
+                    Row::Subdir { subdir } => common_prefixes.extend(page::directory(&subdir)),
+                    Row::Object(entry) => entries.extend(entry.location().map(|location| (location, entry))),
+                }
+            }
+        }
+        // A page may begin with the prefix that ended the one before it.
+        common_prefixes.dedup();
+        let metas = entries.into_iter().map(|(location, entry)| {
+            let store = Arc::clone(self);
+            async move { store.listed(location, &entry).await }.boxed()
+        });
+        let objects = at_once(metas).try_collect().await?;
+        Ok(ListResult { common_prefixes, objects, extensions: http::Extensions::new() })
+    }
+
+    /// Every object of any container whose name begins with `prefix`, which needn't end at a slash.
+    pub(crate) async fn names_under(&self, container: &str, prefix: &str) -> Result<Vec<Entry>> {
+        let mut cursor = Cursor::new(container, prefix);
+        let mut entries = Vec::new();
+        while !cursor.done {
+            entries.extend(self.page(&mut cursor).await?.into_iter().filter_map(Row::object));
+        }
+        Ok(entries)
+    }
+
+    fn entries(self: &Arc<Self>, cursor: Cursor) -> BoxStream<'static, Result<Entry>> {
+        let state = (Arc::clone(self), cursor, VecDeque::new());
+        try_unfold(state, |(store, mut cursor, mut rows)| async move {
+            loop {
+                if let Some(entry) = rows.pop_front() {
+                    return Ok(Some((entry, (store, cursor, rows))));
+                }
+                if cursor.done {
+                    return Ok(None);
+                }
+                rows.extend(store.page(&mut cursor).await?.into_iter().filter_map(Row::object));
+            }
+        })
+        .boxed()
+    }
+
+    /// The next page.
+    async fn page(&self, cursor: &mut Cursor) -> Result<Vec<Row>> {
+        let mut response = self.send(cursor.request()).await?;
+        if response.status == StatusCode::PRECONDITION_FAILED {
+            // This cluster's pages are shorter.
+            cursor.limit = self.client.info().await?.container_listing_limit.clamp(1, PAGE);
+            response = self.send(cursor.request()).await?;
+        }
+        let target = response.request.target.clone();
+        let rows = match response.status {
+            StatusCode::NO_CONTENT => Vec::new(),
+            StatusCode::OK => serde_json::from_slice(&response.bytes(PAGE_BYTES).await?)
+                .map_err(|error| StoreError::Protocol { target, reason: error.to_string() })?,
+            _ => return Err(rejected(response).await.into()),
+        };
+        cursor.advance(&rows);
+        Ok(rows)
+    }
+
+    /// What a listing says of an object, and where it can't say it, what the object says.
+    async fn listed(&self, location: Path, entry: &Entry) -> Result<ObjectMeta> {
+        let mut meta = entry.meta(location)?;
+        if entry.may_be_dynamic() {
+            let request = Request::object(Method::HEAD, &self.container, &entry.name);
+            let response = self.client.send(request).await?;
+            if response.status.is_success() {
+                meta.size = self.size(&entry.name, &response.headers).await?;
+                meta.e_tag = page::e_tag(&response.headers).or(meta.e_tag);
+            } else if response.status != StatusCode::NOT_FOUND {
+                return Err(rejected(response).await.into());
+            }
+        }
+        Ok(meta)
+    }
+}
+
+/// Prefixes end where a part of a path ends: `a` has `a/b` below it and not `ab`, nor itself.
+fn below(prefix: Option<&Path>) -> String {
+    prefix.filter(|prefix| !prefix.as_ref().is_empty()).map(|prefix| format!("{prefix}/")).unwrap_or_default()
+}
+
+/// All names, asked for in pages of so many.
+#[cfg(test)]
+pub(crate) async fn in_pages_of(store: &Arc<Store>, limit: usize) -> Vec<String> {
+    let cursor = Cursor { limit, ..Cursor::new(&store.container, "") };
+    store.entries(cursor).map_ok(|entry| entry.name).try_collect().await.unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(names: &[&str]) -> Vec<Row> {
+        names.iter().map(|name| Row::Subdir { subdir: (*name).to_owned() }).collect()
+    }
+
+    #[test]
+    fn a_full_page_is_followed_by_another_and_a_short_one_is_the_last() {
+        let mut cursor = Cursor { limit: 2, ..Cursor::new("c", "") };
+        cursor.advance(&rows(&["a", "b"]));
+        assert!(!cursor.done);
+        assert!(cursor.request().query.contains(&("marker", "b".to_owned())));
+        cursor.advance(&rows(&["c"]));
+        assert!(cursor.done);
+    }
+
+    #[test]
+    fn an_empty_page_is_the_last() {
+        let mut cursor = Cursor::new("c", "");
+        cursor.advance(&[]);
+        assert!(cursor.done);
+    }
+
+    #[test]
+    fn a_prefix_ends_where_a_part_of_a_path_ends() {
+        assert_eq!(below(Some(&Path::from("a/b"))), "a/b/");
+        assert_eq!(below(Some(&Path::from("/"))), "");
+        assert_eq!(below(None), "");
+    }
+}

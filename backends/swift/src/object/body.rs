@@ -1,0 +1,151 @@
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{
+    StreamExt,
+    stream::{BoxStream, try_unfold},
+};
+use http::{HeaderValue, Method, StatusCode, header as http_header};
+use object_store::{Result, path::Path};
+
+use super::{Md5Sum, Shape, get::content_range, header, unquoted};
+use crate::{
+    Error, StoreError,
+    client::{Request, Response},
+    store::{Store, rejected},
+};
+
+/// How often a body may break off without a byte in between before that is an error.
+const MOST_BREAKS: u32 = 5;
+
+/// The bytes of an object, as they come: continued where they break off, counted, and summed.
+pub(super) struct Body {
+    store: Arc<Store>,
+    location: Path,
+    /// Of the whole object, as Swift wrote it. Without one a body that broke off can't be continued.
+    e_tag: Option<HeaderValue>,
+    /// What is still to come.
+    left: Range<u64>,
+    stream: BoxStream<'static, Result<Bytes, Error>>,
+    check: Option<Check>,
+    /// Breaks since the last byte.
+    breaks: u32,
+}
+
+/// The sum of a whole plain object, and what it should become.
+struct Check {
+    sum: Md5Sum,
+    expected: String,
+}
+
+impl Body {
+    pub(super) fn new(store: Arc<Store>, location: &Path, range: Range<u64>, response: Response) -> Self {
+        let e_tag = response.headers.get(http_header::ETAG).cloned();
+        Self {
+            store,
+            location: location.clone(),
+            check: Check::of(&response),
+            e_tag,
+            left: range,
+            stream: response.into_stream(),
+            breaks: 0,
+        }
+    }
+
+    pub(super) fn into_stream(self) -> BoxStream<'static, Result<Bytes>> {
+        try_unfold(self, Self::next).boxed()
+    }
+
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(chunk)) if chunk.is_empty() => {}
+                Some(Ok(chunk)) => {
+                    self.take(&chunk)?;
+                    return Ok(Some((chunk, self)));
+                }
+                // The end is polled for even when all has come: that gives the connection back.
+                _ if self.left.is_empty() => return self.finish(),
+                Some(Err(error)) => self.resume(Some(error)).await?,
+                None => self.resume(None).await?,
+            }
+        }
+    }
+
+    fn take(&mut self, chunk: &Bytes) -> Result<()> {
+        let position = self.left.start + chunk.len() as u64;
+        if position > self.left.end {
+            return Err(self.length(position).into());
+        }
+        self.left.start = position;
+        self.breaks = 0;
+        if let Some(check) = &mut self.check {
+            check.sum.update(chunk);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Option<(Bytes, Self)>> {
+        let target = self.target();
+        match self.check {
+            Some(Check { sum, expected }) => {
+                let found = sum.finish();
+                if found != expected {
+                    return Err(StoreError::Damaged { target, expected, found }.into());
+                }
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Asks for what is still to come, of the same content and no other. `error` is why the body broke off, if
+    /// it didn't just end.
+    async fn resume(&mut self, error: Option<Error>) -> Result<()> {
+        self.breaks += 1;
+        let (Some(e_tag), true) = (&self.e_tag, self.breaks <= MOST_BREAKS) else {
+            let short = || self.length(self.left.start).into();
+            return Err(error.map_or_else(short, Into::into));
+        };
+        tokio::time::sleep(Duration::from_millis(50) * (1 << self.breaks)).await;
+        let range = range_header(&self.left).map_err(|_| self.length(self.left.start))?;
+        let request = Request::object(Method::GET, &self.store.container, self.location.as_ref())
+            .header(http_header::RANGE, range)
+            .header(http_header::IF_MATCH, e_tag.clone());
+        let response = self.store.send(request).await?;
+        if response.status != StatusCode::PARTIAL_CONTENT {
+            return Err(rejected(response).await.into());
+        }
+        let range = header(&response.headers, "content-range").and_then(content_range);
+        if range.map(|(range, _)| range) != Some(self.left.clone()) {
+            let reason = format!("bytes {:?} were asked for, and others came", self.left);
+            return Err(StoreError::Protocol { target: self.target(), reason }.into());
+        }
+        self.stream = response.into_stream();
+        Ok(())
+    }
+
+    fn length(&self, position: u64) -> StoreError {
+        StoreError::Length { target: self.target(), end: self.left.end, position }
+    }
+
+    fn target(&self) -> String {
+        format!("{}/{}", self.store.container, self.location)
+    }
+}
+
+impl Check {
+    /// Only the tag of a plain object, and only if all of it comes, is the MD5 of what comes.
+    fn of(response: &Response) -> Option<Self> {
+        if response.status != StatusCode::OK || Shape::of(&response.headers) != Shape::Plain {
+            return None;
+        }
+        let expected = unquoted(header(&response.headers, "etag")?);
+        let is_md5 = expected.len() == 32 && expected.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_md5.then(|| Self { sum: Md5Sum::default(), expected: expected.to_ascii_lowercase() })
+    }
+}
+
+fn range_header(range: &Range<u64>) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+    HeaderValue::from_str(&format!("bytes={}-{}", range.start, range.end - 1))
+}

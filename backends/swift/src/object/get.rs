@@ -1,0 +1,207 @@
+use std::{ops::Range, sync::Arc, time::SystemTime};
+
+use futures::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header as http_header};
+use jiff::{SignedDuration, Timestamp};
+use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, Result, path::Path};
+
+use super::{Shape, attributes, body::Body, header, meta::meta, put::not_implemented, unquoted};
+use crate::{
+    StoreError,
+    client::{Request, Response},
+    store::{Store, rejected},
+};
+
+impl Store {
+    /// Reads an object, or a range of it, or only what is known of it, under the conditions given.
+    pub(crate) async fn get(self: &Arc<Self>, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if options.version.is_some() {
+            return Err(not_implemented("reading a certain version"));
+        }
+        let method = if options.head { Method::HEAD } else { Method::GET };
+        let mut request = Request::object(method, &self.container, location.as_ref());
+        request.headers = conditions(&options, &request)?;
+        let response = self.send(request).await?;
+        if options.head {
+            return self.head_result(location, &options, response).await;
+        }
+        match response.status {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => self.get_result(location, &options, response),
+            _ => Err(rejected(response).await.into()),
+        }
+    }
+
+    async fn head_result(
+        &self,
+        location: &Path,
+        options: &GetOptions,
+        response: Response,
+    ) -> Result<GetResult> {
+        if response.status != StatusCode::OK {
+            return Err(rejected(response).await.into());
+        }
+        let size = self.size(&response.request.target, &response.headers).await?;
+        let range = match &options.range {
+            Some(range) => range.as_range(size).map_err(generic)?,
+            None => 0..size,
+        };
+        Ok(GetResult {
+            payload: GetResultPayload::Stream(futures::stream::empty().boxed()),
+            meta: meta(location, &response.headers, size)?,
+            range,
+            attributes: attributes::from_headers(&response.headers),
+            extensions: http::Extensions::new(),
+        })
+    }
+
+    fn get_result(
+        self: &Arc<Self>,
+        location: &Path,
+        options: &GetOptions,
+        response: Response,
+    ) -> Result<GetResult> {
+        let (range, size) = extent(&response)?;
+        let asked = options.range.as_ref().map_or(Ok(0..size), |range| range.as_range(size));
+        if asked.map_err(generic)? != range {
+            let reason = format!("bytes {range:?} of {size} came, and others were asked for");
+            return Err(StoreError::Protocol { target: response.request.target, reason }.into());
+        }
+        let meta = meta(location, &response.headers, size)?;
+        let attributes = attributes::from_headers(&response.headers);
+        let body = Body::new(Arc::clone(self), location, range.clone(), response);
+        Ok(GetResult {
+            payload: GetResultPayload::Stream(body.into_stream()),
+            meta,
+            range,
+            attributes,
+            extensions: http::Extensions::new(),
+        })
+    }
+
+    /// The size of an object from the answer to its HEAD. Swift doesn't say that of a dynamic large object whose
+    /// segments fill more than one listing: they are added up then.
+    pub(crate) async fn size(&self, target: &str, headers: &HeaderMap) -> Result<u64> {
+        let length = header(headers, "content-length").and_then(|length| length.parse().ok());
+        match (length, Shape::of(headers)) {
+            (Some(length), _) => Ok(length),
+            (None, Shape::Dynamic { container, prefix }) => {
+                let segments = self.names_under(&container, &prefix).await?;
+                Ok(segments.iter().map(|segment| segment.bytes).sum())
+            }
+            (None, _) => Err(no_length(target).into()),
+        }
+    }
+}
+
+/// Which bytes an answer has, and how many the object has in all.
+fn extent(response: &Response) -> Result<(Range<u64>, u64), StoreError> {
+    if response.status == StatusCode::PARTIAL_CONTENT {
+        let range = header(&response.headers, "content-range").and_then(content_range);
+        return range.ok_or_else(|| no_length(&response.request.target));
+    }
+    let length = header(&response.headers, "content-length").and_then(|length| length.parse().ok());
+    let length = length.ok_or_else(|| no_length(&response.request.target))?;
+    Ok((0..length, length))
+}
+
+fn no_length(target: &str) -> StoreError {
+    StoreError::Protocol { target: target.to_owned(), reason: "it doesn't say how long it is".to_owned() }
+}
+
+/// `bytes 2-4/14`
+pub(super) fn content_range(value: &str) -> Option<(Range<u64>, u64)> {
+    let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first..last + 1, size.parse().ok()?))
+}
+
+/// The headers that ask for the range under the conditions.
+fn conditions(options: &GetOptions, request: &Request) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let mut set = |name: HeaderName, value: String| {
+        let value = HeaderValue::from_str(&value).map_err(|_| StoreError::Protocol {
+            target: request.target(),
+            reason: format!("{value:?} can't be sent as {name}"),
+        })?;
+        headers.insert(name, value);
+        Ok::<_, StoreError>(())
+    };
+    if let Some(tags) = &options.if_match {
+        set(http_header::IF_MATCH, quoted(tags))?;
+    }
+    if let Some(tags) = &options.if_none_match {
+        set(http_header::IF_NONE_MATCH, quoted(tags))?;
+    }
+    if let Some(time) = options.if_modified_since {
+        set(http_header::IF_MODIFIED_SINCE, date(time.into())?)?;
+    }
+    if let Some(time) = options.if_unmodified_since {
+        set(http_header::IF_UNMODIFIED_SINCE, date(time.into())?)?;
+    }
+    if let Some(range) = options.range.as_ref().filter(|_| !options.head) {
+        set(http_header::RANGE, checked(range)?.to_string())?;
+    }
+    Ok(headers)
+}
+
+/// A range that isn't empty or turned round: such can't be said in HTTP.
+fn checked(range: &GetRange) -> Result<&GetRange> {
+    range.as_range(u64::MAX).map_err(generic)?;
+    Ok(range)
+}
+
+/// Entity tags as HTTP wants them, quoted, however they were given.
+fn quoted(tags: &str) -> String {
+    let quote = |tag: &str| match unquoted(tag) {
+        "*" => "*".to_owned(),
+        tag => format!("\"{tag}\""),
+    };
+    tags.split(',').map(quote).collect::<Vec<_>>().join(", ")
+}
+
+/// A date of HTTP, rounded up to a second as Swift rounds the time it compares it with.
+fn date(time: SystemTime) -> Result<String> {
+    let time = Timestamp::try_from(time).map_err(generic)?;
+    let up = SignedDuration::new(0, 999_999_999);
+    let time = time.checked_add(up).map_err(generic)?;
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).map_err(generic)
+}
+
+fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
+    object_store::Error::Generic { store: "Swift", source: Box::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_content_range_gives_the_bytes_and_the_size() {
+        assert_eq!(content_range("bytes 2-4/14"), Some((2..5, 14)));
+        assert_eq!(content_range("bytes 5-4/14"), None);
+        assert_eq!(content_range("bytes */14"), None);
+    }
+
+    #[test]
+    fn tags_are_quoted_however_they_were_given() {
+        assert_eq!(quoted("a"), "\"a\"");
+        assert_eq!(quoted("\"a\", b"), "\"a\", \"b\"");
+        assert_eq!(quoted("*"), "*");
+    }
+
+    #[test]
+    fn dates_are_rounded_up() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        assert_eq!(date(time).unwrap(), "Tue, 14 Nov 2023 22:13:20 GMT");
+        assert_eq!(date(time + Duration::from_nanos(1)).unwrap(), "Tue, 14 Nov 2023 22:13:21 GMT");
+    }
+
+    #[test]
+    fn a_range_that_has_no_bytes_is_refused() {
+        assert!(checked(&GetRange::Bounded(0..0)).is_err());
+        assert!(checked(&GetRange::Bounded(3..7)).is_ok());
+    }
+}

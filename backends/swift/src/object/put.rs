@@ -1,0 +1,110 @@
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header as http_header};
+use object_store::{PutMode, PutOptions, PutPayload, PutResult, Result, path::Path};
+
+use super::{header, md5_hex, to_headers, unquoted};
+use crate::{
+    StoreError,
+    bulk::Target,
+    client::{Request, Response},
+    store::{Store, rejected},
+};
+
+/// Payloads up to here fit into one object wherever Swift runs, so that `/info` needn't be asked for them.
+/// Swift's own default is 5 GiB.
+pub(crate) const SURELY_FITS: usize = 32 << 20;
+
+impl Store {
+    /// Stores a payload under a name, its attributes with it.
+    ///
+    /// What was there is replaced in one step; the segments it had, if it was a large object, go afterwards.
+    pub(crate) async fn put(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let mut headers = to_headers(&options.attributes)?;
+        let replaced = match options.mode {
+            PutMode::Overwrite => {
+                self.segments_to_replace(&Target::new(&self.container, location.as_ref())).await?
+            }
+            PutMode::Create => {
+                headers.insert(http_header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+                Vec::new()
+            }
+            PutMode::Update(_) => return Err(not_implemented("replacing a certain version")),
+        };
+        let e_tag = if self.fits(payload.content_length()).await? {
+            self.put_plain(&self.container, location.as_ref(), payload, headers).await?
+        } else {
+            self.put_long(location, payload, headers).await?
+        };
+        self.remove_quietly(replaced).await;
+        Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
+    }
+
+    async fn fits(&self, length: usize) -> Result<bool> {
+        Ok(length <= SURELY_FITS || length as u64 <= self.client.info().await?.max_file_size)
+    }
+
+    /// Stores one object in one piece, and gives its MD5, which Swift has checked.
+    pub(crate) async fn put_plain(
+        &self,
+        container: &str,
+        name: &str,
+        payload: PutPayload,
+        headers: HeaderMap,
+    ) -> Result<String> {
+        let md5 = md5_hex(&payload).await?;
+        let length = payload.content_length();
+        let mut request = Request::object(Method::PUT, container, name).body(payload);
+        request.headers = headers;
+        if length == 0 {
+            // Swift insists on a length, and HTTP clients leave that of nothing out.
+            request.headers.insert(http_header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        request.headers.insert(http_header::ETAG, tag(&md5, &request)?);
+        stored(self.send(request).await?, &md5).await?;
+        Ok(md5)
+    }
+}
+
+/// An entity tag as a header's value.
+fn tag(tag: &str, request: &Request) -> Result<HeaderValue, StoreError> {
+    HeaderValue::from_str(tag)
+        .map_err(|_| StoreError::Protocol { target: request.target(), reason: "no such tag".to_owned() })
+}
+
+/// Makes sure that the answer to a PUT says that `e_tag` was stored.
+pub(crate) async fn stored(response: Response, e_tag: &str) -> Result<()> {
+    let target = response.request.target.clone();
+    match response.status {
+        StatusCode::CREATED => {}
+        StatusCode::ACCEPTED => return Err(StoreError::NotStored { target }.into()),
+        StatusCode::PRECONDITION_FAILED => {
+            return Err(object_store::Error::AlreadyExists {
+                path: target,
+                source: rejected(response).await.into(),
+            });
+        }
+        // A 404 is no absent object here: the container went away meanwhile.
+        StatusCode::NOT_FOUND => {
+            return Err(object_store::Error::Generic {
+                store: "Swift",
+                source: rejected(response).await.into(),
+            });
+        }
+        _ => return Err(rejected(response).await.into()),
+    }
+    match header(&response.headers, "etag").map(unquoted) {
+        Some(found) if found != e_tag => {
+            Err(StoreError::Damaged { target, expected: e_tag.to_owned(), found: found.to_owned() }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the interface has and this store hasn't.
+pub(super) fn not_implemented(operation: &str) -> object_store::Error {
+    object_store::Error::NotImplemented { operation: operation.to_owned(), implementer: "Swift".to_owned() }
+}

@@ -1,0 +1,146 @@
+mod builder;
+mod container;
+mod error;
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{
+    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT,
+    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    RenameOptions, RenameTargetMode, Result, coalesce_ranges, path::Path,
+};
+
+pub(crate) use self::container::rejected;
+pub use self::{
+    builder::{BuildError, SwiftBuilder},
+    error::StoreError,
+};
+use crate::client::Client;
+
+/// One container of OpenStack Swift. Cheap to clone.
+///
+/// What Swift does differently from other stores:
+///
+/// - [`PutMode::Create`](object_store::PutMode::Create) is a check, not a lock. A name that was there before is
+///   refused, but of several writers who create one name at the same moment more than one may be told that
+///   theirs was stored; exactly one content survives. A writer whose first try was stored and whose answer was
+///   lost is told `AlreadyExists`. Compare the contents, or use unique names.
+/// - [`PutMode::Update`](object_store::PutMode::Update), versions and storage classes aren't offered:
+///   `NotImplemented`.
+/// - A listing may lag behind: it may lack an object that was stored, and show one that was deleted. Ask for the
+///   object itself, which doesn't.
+/// - `NotFound` means that the container is there and the object is not. A container that is missing is a
+///   [`StoreError::MissingContainer`], unless the store was built [to create it](SwiftBuilder::with_create).
+/// - Deleting what isn't there is no error.
+/// - Objects whose names aren't a [`Path`] (`a//b`, `a/`) can't be reached, and no listing has them.
+///
+/// Multipart uploads, and payloads too long for one object, become static large objects. Their segments lie in
+/// a container of their own under `<object>/upload-<unique>/`, and go when the object is deleted or replaced
+/// through this store, or when the upload is aborted. A crash may leave some behind, for
+/// [`leftovers`](Self::leftovers) to find. A reader of an object that is replaced or deleted meanwhile gets an
+/// error, never a mixture.
+///
+/// Every byte sent is checked by Swift with its MD5, and so is every whole object that is read, if it isn't a
+/// large one: of those Swift checks the segments, and the length is checked here. A body that breaks off is
+/// continued from where it broke.
+#[derive(Clone, Debug)]
+pub struct Swift(pub(crate) Arc<Store>);
+
+/// What all clones of a [`Swift`] share.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) client: Client,
+    pub(crate) container: String,
+    /// The container of the segments.
+    pub(crate) segments: String,
+    /// The storage policy of containers made here; none: the cluster's default, and for segments that of the
+    /// container.
+    policy: Option<String>,
+    /// Whether a missing container is made.
+    create: bool,
+}
+
+impl Swift {
+    /// The name of the container.
+    #[must_use]
+    pub fn container(&self) -> &str {
+        &self.0.container
+    }
+
+    /// The name of the container that has the segments of large objects.
+    #[must_use]
+    pub fn segments_container(&self) -> &str {
+        &self.0.segments
+    }
+}
+
+impl fmt::Display for Swift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Swift({})", self.0.container)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for Swift {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.0.put(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Ok(Box::new(Store::upload(&self.0, location, &opts.attributes)?))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        Store::get(&self.0, location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        coalesce_ranges(ranges, |range| self.get_range(location, range), OBJECT_STORE_COALESCE_DEFAULT).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        Store::delete_stream(&self.0, locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        Store::list(&self.0, prefix, None)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        Store::list(&self.0, prefix, Some(offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.0.copy(from, to, options.mode).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let mode = match options.target_mode {
+            RenameTargetMode::Overwrite => CopyMode::Overwrite,
+            RenameTargetMode::Create => CopyMode::Create,
+        };
+        self.0.copy(from, to, mode).await?;
+        if from == to {
+            return Ok(());
+        }
+        let from = from.clone();
+        let source = futures::stream::once(async { Ok(from) }).boxed();
+        self.delete_stream(source).try_for_each(|_| async { Ok(()) }).await
+    }
+}

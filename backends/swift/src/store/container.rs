@@ -1,0 +1,102 @@
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use object_store::Result;
+
+use super::Store;
+use crate::{
+    Kind, StoreError,
+    client::{Request, Response},
+};
+
+const STORAGE_POLICY: HeaderName = HeaderName::from_static("x-storage-policy");
+
+impl Store {
+    /// Sends a request about an object or a listing, and makes sure that a 404 is not the container's.
+    ///
+    /// A missing container is made and the request sent again, if this store may make it: the container itself
+    /// when it was built so, that of the segments whenever something is written there. Otherwise a missing
+    /// container is [`StoreError::MissingContainer`].
+    pub(crate) async fn send(&self, request: Request) -> Result<Response> {
+        let response = self.client.send(request.clone()).await?;
+        if response.status != StatusCode::NOT_FOUND {
+            return Ok(response);
+        }
+        let writing = request.method == Method::PUT;
+        let made = self.make_if_missing(&request.container, writing).await?;
+        // Who writes is refused so only for want of a container, which another may have made meanwhile.
+        if made || writing { Ok(self.client.send(request).await?) } else { Ok(response) }
+    }
+
+    /// Whether a container was missing and has been made now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::MissingContainer`] if it is missing and not to be made.
+    pub(crate) async fn make_if_missing(&self, container: &str, writing: bool) -> Result<bool> {
+        if self.container_head(container).await?.is_some() {
+            return Ok(false);
+        }
+        let may_create =
+            if container == self.container { self.create } else { container == self.segments && writing };
+        if !may_create {
+            return Err(missing(container));
+        }
+        self.create_container(container).await?;
+        Ok(true)
+    }
+
+    /// The answer about a container that exists.
+    async fn container_head(&self, container: &str) -> Result<Option<Response>> {
+        let response = self.client.send(Request::new(Method::HEAD, container)).await?;
+        match response.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(response)),
+            _ => Err(rejected(response).await.into()),
+        }
+    }
+
+    async fn create_container(&self, container: &str) -> Result<()> {
+        let mut request = Request::new(Method::PUT, container);
+        if let Some(policy) = self.policy_for(container).await? {
+            request = request.header(STORAGE_POLICY, policy);
+        }
+        let response = self.client.send(request).await?;
+        // 409: someone else made it a moment ago, with another policy. It is there.
+        if response.status.is_success() || response.status == StatusCode::CONFLICT {
+            return Ok(());
+        }
+        Err(rejected(response).await.into())
+    }
+
+    async fn policy_for(&self, container: &str) -> Result<Option<HeaderValue>> {
+        if let Some(policy) = &self.policy {
+            let invalid = |_| StoreError::Protocol {
+                target: container.to_owned(),
+                reason: format!("{policy:?} can't be the name of a storage policy"),
+            };
+            return Ok(Some(HeaderValue::from_str(policy).map_err(invalid)?));
+        }
+        if container == self.container {
+            return Ok(None);
+        }
+        match self.container_head(&self.container).await? {
+            Some(head) => Ok(head.headers.get(STORAGE_POLICY).cloned()),
+            None if self.create => Ok(None),
+            None => Err(missing(&self.container)),
+        }
+    }
+}
+
+fn missing(container: &str) -> object_store::Error {
+    StoreError::MissingContainer { container: container.to_owned() }.into()
+}
+
+/// An answer that isn't what was asked for, as an error, with what its body says if that is for people.
+pub(crate) async fn rejected(response: Response) -> crate::Error {
+    const MOST_WORTH_READING: usize = 16 << 10;
+    let (status, request) = (response.status, response.request.clone());
+    let body = response.bytes(MOST_WORTH_READING).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&body);
+    // Swift's pages of HTML say no more than the status.
+    let detail = if text.starts_with('<') { "" } else { text.trim() };
+    request.error(Kind::Answer { status, detail: detail.chars().take(300).collect() })
+}

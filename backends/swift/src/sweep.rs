@@ -1,0 +1,99 @@
+mod inventory;
+
+use std::{collections::HashSet, time::SystemTime};
+
+use futures::{FutureExt, TryStreamExt};
+use object_store::Result;
+
+use self::inventory::Inventory;
+use crate::{
+    StoreError,
+    bulk::{Target, at_once},
+    large::{Segment, upload_of},
+    listing::Entry,
+    store::{Store, Swift},
+};
+
+impl Swift {
+    /// Names the uploads that have left segments behind: no manifest of this container names them, and nothing
+    /// was added to them since `before`. Each is named by where its segments lie, `<object>/upload-<unique>`.
+    ///
+    /// An upload in progress is never among them as long as it stores a segment now and then, and completes soon
+    /// after the last: choose a time a day ago. Only what this store has uploaded is looked at; what other
+    /// programs keep in the same container is not.
+    ///
+    /// It costs two listings, as long as these show that every upload belongs to its object. Otherwise the
+    /// manifests are read. That a manifest is absent is decided by asking for it, never by a listing.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from being certain. A missing container of segments has nothing in it.
+    pub async fn leftovers(&self, before: SystemTime) -> Result<Vec<String>> {
+        let store = &self.0;
+        let Some(segments) = store.segments_listed().await? else { return Ok(Vec::new()) };
+        let objects: Vec<_> =
+            store.names_under(&store.container, "").await?.into_iter().filter(Entry::is_static).collect();
+        let candidates = Inventory::new(segments)?.unsettled(&objects, before);
+        if candidates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let named = store.named_uploads(&objects).await?;
+        let unnamed = candidates.into_iter().filter(|upload| !named.contains(upload));
+        let checks = unnamed.map(|upload| {
+            async move { Ok::<_, object_store::Error>((store.is_left_over(&upload).await?).then_some(upload)) }.boxed()
+        });
+        at_once(checks).try_filter_map(|upload| async { Ok(upload) }).try_collect().await
+    }
+
+    /// Removes the segments of uploads that [`leftovers`](Self::leftovers) named. One that is gone, or that its
+    /// object's manifest names by now, is left alone.
+    ///
+    /// # Errors
+    ///
+    /// The first segment that couldn't be removed; the others are gone.
+    pub async fn remove_leftovers(&self, leftovers: &[String]) -> Result<()> {
+        let store = &self.0;
+        for upload in leftovers {
+            if store.is_left_over(upload).await? {
+                let segments = store.names_under(&store.segments, &format!("{upload}/")).await?;
+                let targets: Vec<_> =
+                    segments.into_iter().map(|entry| Target::new(&store.segments, entry.name)).collect();
+                store.delete_all(&targets).await.into_iter().collect::<Result<()>>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// None: there is no container of segments.
+    async fn segments_listed(&self) -> Result<Option<Vec<Entry>>> {
+        match self.names_under(&self.segments, "").await {
+            Ok(entries) => Ok(Some(entries)),
+            Err(error) if StoreError::is_missing_container(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The uploads that the manifests of these objects name.
+    async fn named_uploads(&self, objects: &[Entry]) -> Result<HashSet<String>> {
+        let targets: Vec<_> = objects.iter().map(|entry| Target::new(&self.container, &entry.name)).collect();
+        let manifests = targets.iter().map(|target| self.manifest(target).boxed());
+        let manifests: Vec<_> = at_once(manifests).try_collect().await?;
+        Ok(manifests.iter().flatten().flatten().filter_map(|segment| self.upload_named(segment)).collect())
+    }
+
+    /// Which upload of this store a manifest names by one of its segments.
+    fn upload_named(&self, segment: &Segment) -> Option<String> {
+        let target = segment.target().filter(|target| target.container == self.segments)?;
+        upload_of(&target.name).map(|(upload, _)| upload.to_owned())
+    }
+
+    /// Whether the object that an upload was for does without it, by the object's own word.
+    async fn is_left_over(&self, upload: &str) -> Result<bool> {
+        let below = format!("{upload}/");
+        let Some((_, object)) = upload_of(&below) else { return Ok(false) };
+        let manifest = self.static_manifest(&Target::new(&self.container, object)).await?.unwrap_or_default();
+        Ok(!manifest.iter().any(|segment| self.upload_named(segment).as_deref() == Some(upload)))
+    }
+}

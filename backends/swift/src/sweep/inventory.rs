@@ -1,0 +1,141 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::SystemTime,
+};
+
+use crate::{
+    StoreError,
+    large::upload_of,
+    listing::Entry,
+    object::{Md5Sum, unquoted},
+};
+
+/// What lies in the segments' container, by upload.
+#[derive(Debug, Default)]
+pub(super) struct Inventory(BTreeMap<String, Found>);
+
+/// What there is of one upload.
+#[derive(Debug)]
+struct Found {
+    object: String,
+    newest: SystemTime,
+    /// By name: the tags of the segments, and of the nested manifests.
+    segments: BTreeMap<String, String>,
+    manifests: BTreeMap<String, String>,
+}
+
+impl Inventory {
+    pub(super) fn new(entries: Vec<Entry>) -> Result<Self, StoreError> {
+        let mut uploads = BTreeMap::new();
+        for entry in entries {
+            let Some((upload, object)) = upload_of(&entry.name) else { continue };
+            let modified = entry.modified()?;
+            let found = uploads.entry(upload.to_owned()).or_insert_with(|| Found {
+                object: object.to_owned(),
+                newest: modified,
+                segments: BTreeMap::new(),
+                manifests: BTreeMap::new(),
+            });
+            found.newest = found.newest.max(modified);
+            match &entry.slo_etag {
+                Some(tag) => found.manifests.insert(entry.name.clone(), unquoted(tag).to_owned()),
+                None => found.segments.insert(entry.name.clone(), entry.hash.clone()),
+            };
+        }
+        Ok(Self(uploads))
+    }
+
+    /// The uploads without anything new since `before` of which these objects, as listed, don't show that they
+    /// are what they consist of.
+    pub(super) fn unsettled(&self, objects: &[Entry], before: SystemTime) -> Vec<String> {
+        let tags: HashMap<_, _> = objects
+            .iter()
+            .filter_map(|entry| Some((entry.name.as_str(), unquoted(entry.slo_etag.as_deref()?))))
+            .collect();
+        let is_settled = |found: &Found| {
+            let tag = tags.get(found.object.as_str());
+            // Two uploads of the same content can't be told apart by it.
+            let same = self.0.values().filter(|other| other.object == found.object);
+            tag.is_some_and(|tag| found.is(tag) && same.filter(|other| other.is(tag)).count() == 1)
+        };
+        let old = self.0.iter().filter(|(_, found)| found.newest < before && !is_settled(found));
+        old.map(|(upload, _)| upload.clone()).collect()
+    }
+}
+
+impl Found {
+    /// Whether an object with this tag consists of this upload and of all of it. Manifests of manifests of
+    /// manifests aren't looked through: they are left to be asked for.
+    fn is(&self, tag: &str) -> bool {
+        let parts = if self.manifests.is_empty() { &self.segments } else { &self.manifests };
+        let mut sum = Md5Sum::default();
+        parts.values().for_each(|part| sum.update(part.as_bytes()));
+        sum.finish() == tag
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const UPLOAD: &str = "a/upload-00000000000000000000000000000000";
+    const OTHER: &str = "a/upload-11111111111111111111111111111111";
+    /// md5("ab" + "cd")
+    const TAG: &str = "e2fc714c4727ee9395f324cd2e7f331f";
+
+    fn entry(name: &str, hash: &str, slo_etag: Option<&str>) -> Entry {
+        let slo = slo_etag.map(|tag| format!(r#", "slo_etag": "\"{tag}\"""#)).unwrap_or_default();
+        let json = format!(
+            r#"{{"name": "{name}", "bytes": 1, "hash": "{hash}", "last_modified": "2023-11-14T22:13:20.000000"{slo}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn segments(upload: &str) -> [Entry; 2] {
+        [("0", "ab"), ("1", "cd")].map(|(number, tag)| entry(&format!("{upload}/{number}"), tag, None))
+    }
+
+    /// As it stands so many seconds after all was stored.
+    fn unsettled(segments: Vec<Entry>, objects: &[Entry], seconds: u64) -> Vec<String> {
+        let before = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds);
+        Inventory::new(segments).unwrap().unsettled(objects, before)
+    }
+
+    #[test]
+    fn an_upload_that_its_object_consists_of_is_settled() {
+        assert!(unsettled(segments(UPLOAD).into(), &[entry("a", "x", Some(TAG))], 1).is_empty());
+    }
+
+    #[test]
+    fn an_upload_without_an_object_or_with_another_content_isnt() {
+        assert_eq!(unsettled(segments(UPLOAD).into(), &[], 1), [UPLOAD]);
+        assert_eq!(unsettled(segments(UPLOAD).into(), &[entry("a", "x", Some("ee"))], 1), [UPLOAD]);
+        assert_eq!(unsettled(segments(UPLOAD).into(), &[entry("b", "x", Some(TAG))], 1), [UPLOAD]);
+    }
+
+    #[test]
+    fn two_uploads_of_one_content_are_both_unsettled() {
+        let both = segments(UPLOAD).into_iter().chain(segments(OTHER)).collect();
+        assert_eq!(unsettled(both, &[entry("a", "x", Some(TAG))], 1), [UPLOAD, OTHER]);
+    }
+
+    #[test]
+    fn an_upload_with_anything_new_is_left_alone() {
+        assert!(unsettled(segments(UPLOAD).into(), &[], 0).is_empty());
+    }
+
+    #[test]
+    fn what_other_programs_keep_there_isnt_looked_at() {
+        assert!(unsettled(vec![entry("a/1700000000.0/9/3/00000000", "ab", None)], &[], 1).is_empty());
+    }
+
+    #[test]
+    fn nested_manifests_stand_for_their_segments() {
+        let mut all = segments(UPLOAD).to_vec();
+        all.push(entry(&format!("{UPLOAD}/manifest-1-00000000"), "x", Some("ab")));
+        all.push(entry(&format!("{UPLOAD}/manifest-1-00000001"), "x", Some("cd")));
+        assert!(unsettled(all, &[entry("a", "x", Some(TAG))], 1).is_empty());
+    }
+}

@@ -1,0 +1,48 @@
+//! Containers to test on.
+//!
+//! Where the servers are comes from the environment: each setting of the account, with `SWIFT_TEST_` before its
+//! name.
+
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStore;
+use object_store_swift::{Swift, SwiftBuilder};
+
+/// Settings of an account.
+pub(crate) const V1: &[&str] = &["ST_AUTH", "ST_USER", "ST_KEY"];
+/// Settings of an account in Keystone.
+pub(crate) const KEYSTONE: &[&str] = &["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
+
+/// A container that no other test has, and that of its segments.
+#[derive(Debug)]
+pub(crate) struct Fixture {
+    pub(crate) swift: Swift,
+    /// The segments, as a store of their own.
+    pub(crate) segments: Swift,
+}
+
+impl Fixture {
+    pub(crate) async fn new(account: &[&str], name: &str) -> Self {
+        let name = format!("test-{name}-{}", uuid::Uuid::new_v4().simple());
+        let swift = container(account, &name).with_create(true).build().unwrap();
+        // The first use makes it.
+        assert_eq!(swift.list(None).count().await, 0);
+        let segments = container(account, swift.segments_container()).with_create(true).build().unwrap();
+        Self { swift, segments }
+    }
+
+    /// Empties both containers.
+    pub(crate) async fn remove(self) {
+        for store in [self.swift, self.segments] {
+            let names = store.list(None).map_ok(|meta| meta.location).boxed();
+            store.delete_stream(names).try_for_each(|_| async { Ok(()) }).await.unwrap();
+        }
+    }
+}
+
+/// A container of that account.
+#[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
+pub(crate) fn container(account: &[&str], name: &str) -> SwiftBuilder {
+    let value =
+        |name: &str| std::env::var(format!("SWIFT_TEST_{name}")).unwrap_or_else(|_| panic!("{name}?"));
+    SwiftBuilder::new(name).with_settings(account.iter().map(|name| (*name, value(name))))
+}
