@@ -14,10 +14,10 @@ mod secret;
 mod store;
 mod sweep;
 
+use self::secret::Secret;
 pub use self::{
     auth::AuthError,
     config::{Config, ConfigError, Missing, Timeouts},
     error::{Error, Kind},
-    secret::Secret,
     store::{BuildError, StoreError, Swift, SwiftBuilder},
 };

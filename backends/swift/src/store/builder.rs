@@ -1,4 +1,4 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use thiserror::Error;
 
@@ -6,7 +6,7 @@ use super::{Store, Swift};
 use crate::{Config, ConfigError, client::Client};
 
 /// Says which container to open, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SwiftBuilder {
     container: String,
     segments: Option<String>,
@@ -113,5 +113,27 @@ impl SwiftBuilder {
         let client = Client::new(config)?;
         let (container, policy, create) = (self.container, self.policy, self.create);
         Ok(Swift(Arc::new(Store { client, container, segments, policy, create })))
+    }
+}
+
+/// Names the settings without their values, which may be secret.
+impl fmt::Debug for SwiftBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SwiftBuilder")
+            .field("container", &self.container)
+            .field("settings", &self.settings.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown_by_debug() {
+        let builder = SwiftBuilder::new("container").with_settings([("OS_PASSWORD", "hunter2")]);
+        let shown = format!("{builder:?}");
+        assert!(shown.contains("OS_PASSWORD") && !shown.contains("hunter2"), "{shown}");
     }
 }
