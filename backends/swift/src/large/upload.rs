@@ -67,7 +67,7 @@ impl Store {
         let stored = stored.await;
         if stored.is_err() {
             let begun = std::mem::take(&mut lock(&parts).begun);
-            self.discard(&object, &place, begun).await?;
+            self.discard_quietly(&object, &place, begun).await;
         }
         stored
     }
@@ -107,7 +107,7 @@ impl Store {
 
     /// Removes what an upload has stored. If its manifest was stored after all, though nobody was told, the
     /// object goes with it: it was never acknowledged, and would have lost its content.
-    pub(crate) async fn discard(&self, object: &Target, place: &Place, mut begun: Vec<Target>) -> Result<()> {
+    async fn discard(&self, object: &Target, place: &Place, mut begun: Vec<Target>) -> Result<()> {
         let manifest = self.static_manifest(object).await?.unwrap_or_default();
         let names_it = |target: Target| target.container == self.segments && place.has(&target.name);
         if manifest.iter().filter_map(Segment::target).any(names_it) {
@@ -115,6 +115,13 @@ impl Store {
         }
         begun.extend(self.nested_manifests(place).await?);
         self.delete_all(&begun).await.into_iter().collect()
+    }
+
+    /// The same after a failure that is to be reported rather than one of this. What stays is for a sweep.
+    pub(crate) async fn discard_quietly(&self, object: &Target, place: &Place, begun: Vec<Target>) {
+        if let Err(error) = self.discard(object, place, begun).await {
+            tracing::warn!(%object, %error, "segments of a failed upload are left behind, for a sweep to remove");
+        }
     }
 
     /// The nested manifests that an upload has stored.
@@ -165,7 +172,7 @@ impl MultipartUpload for Upload {
 
     /// Removes the segments. Parts still on their way may arrive afterwards, and are left for a sweep.
     async fn abort(&mut self) -> Result<()> {
-        let begun = std::mem::take(&mut lock(&self.parts).begun);
+        let begun = lock(&self.parts).begun.clone();
         if self.completing {
             return self.store.discard(&self.object, &self.place, begun).await;
         }

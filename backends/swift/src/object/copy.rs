@@ -78,7 +78,7 @@ impl Store {
         };
         let copied = copied.await;
         if copied.is_err() {
-            self.discard(to, &place, names).await?;
+            self.discard_quietly(to, &place, names).await;
         }
         copied.map(drop)
     }
