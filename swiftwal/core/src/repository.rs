@@ -236,9 +236,7 @@ impl Repository {
             source: Box::new(source),
         }
     }
-}
 
-impl Repository {
     /// What an error while reading `object` as a stream means: the storage's own trouble, or damage.
     pub(crate) fn unreadable(&self, object: &ObjectName, error: io::Error) -> Error {
         match error.downcast::<object_store::Error>() {
