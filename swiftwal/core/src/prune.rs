@@ -84,7 +84,14 @@ async fn kept_backups(
         if kept.iter().any(|backup| backup.key == key) {
             continue;
         }
-        let backup = ChosenBackup::listed(repository, inventory, key).await?;
+        let backup = ChosenBackup::listed(repository, inventory, key).await.map_err(|error| match error {
+            Error::Damaged { object, reason } => {
+                let hint =
+                    "if it is lost, delete that object: the rest of the backup goes with a later prune";
+                Error::damaged(object, format!("{reason}; {hint}"))
+            }
+            error => error,
+        })?;
         if let Some(record) = &backup.record {
             refuse_incomplete(record, inventory)?;
             wanted.extend(record.parent);
