@@ -48,7 +48,7 @@ impl Failure {
 
 /// `error` and what caused it on one line, `what: cause: cause; hint`.
 ///
-/// A message ends with its hint, after a semicolon; where a cause follows, the hint is moved behind it.
+/// A message ends with its hint, after its last semicolon; where a cause follows, the hint is moved behind it.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut messages =
         iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).peekable();
@@ -58,7 +58,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         if line.ends_with(&message) {
             continue;
         }
-        let (message, hint) = match message.split_once("; ") {
+        let (message, hint) = match message.rsplit_once("; ") {
             Some((message, hint)) if messages.peek().is_some() => (message, hint),
             _ => (message.as_str(), ""),
         };
@@ -89,6 +89,8 @@ mod tests {
     fn the_causes_follow_each_other_and_the_hint_comes_last() {
         let error = told(&["can't use /backups; give it to postgres", "can't open it", "no access"]);
         assert_eq!(chain(&error), "can't use /backups: can't open it: no access; give it to postgres");
+        let error = told(&["can't read /a; b; is its disk mounted", "no access"]);
+        assert_eq!(chain(&error), "can't read /a; b: no access; is its disk mounted");
         assert_eq!(chain(&told(&["no such key; there are 2"])), "no such key; there are 2");
     }
 
