@@ -65,6 +65,20 @@ fn verbosely_backups_are_the_table_that_the_original_printed() {
 }
 
 #[test]
+fn a_backup_whose_data_is_gone_is_listed_with_a_warning_that_names_it() {
+    let site = Site::new();
+    let key = site.store_backup();
+    let whole = site.run(&["list-backups", "-v"]);
+    assert_eq!((whole.code, whole.stderr.as_str()), (0, ""), "{whole:?}");
+    fs::remove_file(site.object(&format!("pg_basebackup_{key}.tar.zst"))).unwrap();
+    for arguments in [&["list-backups"][..], &["list-backups", "-v"]] {
+        let ran = site.run(arguments);
+        assert!(ran.stdout.contains(&key), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("pg_basebackup_{key}.tar")), "{ran:?}");
+    }
+}
+
+#[test]
 fn as_json_a_backup_comes_with_its_commit_record() {
     let site = Site::new();
     let key = site.store_backup();
