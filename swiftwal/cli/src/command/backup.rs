@@ -86,5 +86,6 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         }
     }
     let record = outcome?;
+    reporter.finish();
     if session.output.json { session.output.json(&record) } else { Ok(()) }
 }

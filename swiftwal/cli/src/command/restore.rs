@@ -118,6 +118,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         Ok(swiftwal_core::restore(&repository, args.backup, &args.directory, &options, &observe).await?)
     };
     let stats = interruptible(session.caller, restore).await?;
+    progress.finish();
     drop(progress);
     if let Some(notice) = restore_command::unwritten(&session.config) {
         log::say(format_args!("{notice}"));
