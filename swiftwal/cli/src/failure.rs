@@ -2,6 +2,7 @@
 
 use std::{error::Error, io, iter};
 
+use swiftwal_core::OpenError;
 use thiserror::Error;
 
 use crate::{config::ConfigError, log, signal::Signal};
@@ -41,8 +42,22 @@ impl Failure {
     /// Tells people on stderr, unless they know.
     pub(crate) fn report(&self) {
         if !matches!(self, Self::Usage | Self::ClosedStdout) {
-            log::say(format_args!("{}", chain(self)));
+            log::say(format_args!("{}{}", chain(self), self.way_to_build()));
         }
+    }
+
+    /// Where the scheme is one of those that a build may leave out: how to have it.
+    fn way_to_build(&self) -> String {
+        let Self::Flow(swiftwal_core::Error::Open(OpenError::UnknownScheme { scheme, .. })) = self else {
+            return String::new();
+        };
+        let feature = match scheme.as_str() {
+            "s3" => "s3",
+            "gs" => "gcs",
+            "az" => "azure",
+            _ => return String::new(),
+        };
+        format!("; for {scheme}:// build swiftwal with --features {feature}")
     }
 }
 
