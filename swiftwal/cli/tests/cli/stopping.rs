@@ -164,9 +164,14 @@ fn a_stopped_restore_leaves_nothing() {
     let key = site.store_backup();
     let tar = format!("pg_basebackup_{key}.tar.zst");
     fs::remove_file(site.object(&tar)).unwrap();
-    let child = start_waiting(&site, &tar, &["restore", &key, "data"]);
+    let mut child = start_waiting(&site, &tar, &["restore", &key, "data"]);
     until(|| site.path("data").exists());
     send(&child, Signal::INT);
+    until(|| !site.path("data").exists());
+    // What still waits to open the pipe is waited for: a pipe that is opened and closed lets it go.
+    while child.try_wait().unwrap().is_none() {
+        drop(fs::File::options().read(true).write(true).open(site.object(&tar)).unwrap());
+    }
     let ran = wait(child);
     assert_eq!((ran.code, ran.stderr.as_str()), (130, "swiftwal: stopped by SIGINT\n"));
     assert!(!site.path("data").exists());
