@@ -114,7 +114,7 @@ fn backup_never_asks_for_a_password() -> Result<()> {
 
     // With one in ~/.pgpass it works, so that it was the password that was missing.
     let pgpass = site.scratch.path().join("pgpass");
-    stdout(&mut site.scratch.command("sh").args([
+    stdout(site.scratch.command("sh").args([
         "-euc",
         "umask 077; echo '*:*:*:keeper:hunter2' > \"$0\"",
         &pgpass.to_string_lossy(),

@@ -17,8 +17,10 @@ fn wal_is_listed_one_name_a_line() {
 #[test]
 fn verbosely_wal_is_a_table_with_sizes_and_their_total() {
     let site = Site::new();
-    site.write("pg_wal/00000002.history", "x".repeat(600));
-    site.write("pg_wal/00000003.history", "x".repeat(600));
+    let history = format!("1\t0/3000000\t{:x>587}\n", "");
+    assert_eq!(history.len(), 600);
+    site.write("pg_wal/00000002.history", &history);
+    site.write("pg_wal/00000003.history", &history);
     site.succeed(&["--compression", "none", "archive-wal", "pg_wal/00000002.history"]);
     site.succeed(&["--compression", "none", "archive-wal", "pg_wal/00000003.history"]);
     assert_eq!(
