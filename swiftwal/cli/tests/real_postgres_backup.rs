@@ -188,12 +188,19 @@ fn archive_nothing(site: &Site) -> Result<()> {
     site.postgres.reload()
 }
 
+/// Where nothing at all is stored, list-backups says so and fails; it prints nothing in either case.
+fn assert_nothing_listed(site: &Site) -> Result<()> {
+    let listed = String::from_utf8(output(&mut site.command(&["list-backups"]))?.stdout)?;
+    assert_eq!(listed, "");
+    Ok(())
+}
+
 /// What the failed command wrote to standard error; no backup is listed afterwards.
 fn refused(site: &Site, arguments: &[&str]) -> Result<String> {
     let output = output(&mut site.command(arguments))?;
     let complaint = String::from_utf8(output.stderr)?;
     assert!(!output.status.success(), "{complaint}");
-    assert_eq!(site.run(&["list-backups"])?, "");
+    assert_nothing_listed(site)?;
     Ok(complaint)
 }
 
@@ -205,6 +212,6 @@ fn fail_in_the_middle(site: &Site, harm: impl FnOnce(i32) -> Result<()>) -> Resu
     until("the backup streams", || Ok(site.postgres.sql(streaming)? == "1"))?;
     harm(backup.id().try_into()?)?;
     assert!(!backup.wait()?.success());
-    assert_eq!(site.run(&["list-backups"])?, "");
+    assert_nothing_listed(site)?;
     Ok(())
 }
