@@ -9,13 +9,16 @@ mod walk;
 
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use object_store::local::LocalFileSystem;
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::{
+    fs::{Access, AtFlags, CWD, accessat},
+    process::geteuid,
+};
 use swiftwal_core::{Backend, OpenError, Options, Storage};
 use url::Url;
 
@@ -46,7 +49,8 @@ impl Backend for LocalFile {
     /// Opens the directory, which must be there and readable.
     ///
     /// With [`Options::create`] it must be writable too, and is made if only its last component is
-    /// missing. Its parent never is: that would hide that a disk isn't mounted.
+    /// missing. Its parent never is: that would hide that a disk isn't mounted. Root is refused where the
+    /// directory is another user's, who couldn't read what root stores.
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
         let dir = directory(location)?;
         let unavailable = |(reason, source): (String, io::Error)| OpenError::Unavailable {
@@ -58,6 +62,9 @@ impl Backend for LocalFile {
             make(&dir).map_err(unavailable)?;
         }
         let root = usable(&dir, options.create).map_err(unavailable)?;
+        if options.create {
+            not_roots_in_anothers(&dir).map_err(unavailable)?;
+        }
         let files = LocalFileSystem::new_with_prefix(root.path()).map_err(|source| {
             let reason = "the directory's real path can't be found".to_owned();
             OpenError::Unavailable { location: location.to_string(), reason, source: Some(source.into()) }
@@ -123,4 +130,18 @@ fn usable(dir: &Path, writable: bool) -> Result<Root, (String, io::Error)> {
         (reason, errno.into())
     })?;
     Ok(root)
+}
+
+/// Refuses root in another user's directory: objects are their owner's alone, so that one segment archived by
+/// root would be one that the server can neither read nor archive.
+fn not_roots_in_anothers(dir: &Path) -> Result<(), (String, io::Error)> {
+    let unknown = |source| ("its owner can't be found".to_owned(), source);
+    let owner = fs::metadata(dir).map_err(unknown)?.uid();
+    if !geteuid().is_root() || owner == geteuid().as_raw() {
+        return Ok(());
+    }
+    let reason = format!(
+        "the directory belongs to the user with the number {owner}; run this as that user, as with sudo -u '#{owner}'"
+    );
+    Err((reason, io::Error::other("that user couldn't read what root would store there")))
 }

@@ -115,6 +115,7 @@ suite! { $
         another_content_is_refused_and_the_stored_one_unchanged,
         force_replaces_the_content_whatever_its_compression,
         the_small_files_of_wal_go_through,
+        small_files_that_can_not_be_what_they_are_called_are_refused,
         the_first_segment_of_a_timeline_may_carry_the_old_one,
         what_is_not_the_segment_of_its_name_is_refused,
         a_name_that_is_no_wal_files_is_refused,
@@ -166,6 +167,7 @@ suite! { $
         every_compression_gives_the_backup_back,
         the_stored_tar_is_what_a_standard_tool_reads,
         latest_is_the_newest,
+        a_backup_whose_wal_has_gone_is_refused_and_latest_passes_over_it,
         an_unknown_key_is_answered_with_the_known_ones,
         an_empty_directory_is_filled_and_one_with_content_is_let_alone,
         pg_control_comes_last,
@@ -198,7 +200,7 @@ suite! { $
 
     list {
         twelve_thousand_wal_files_are_listed_each_once_and_in_order,
-        an_empty_place_lists_nothing,
+        a_place_with_nothing_in_it_is_no_repository,
         wal_files_are_listed_as_their_names_order_with_size_and_compression,
         a_backup_is_listed_with_its_objects_and_sizes,
         foreign_objects_and_hidden_ones_are_not_listed,
@@ -216,6 +218,7 @@ suite! { $
         every_compression_of_a_segment_goes,
         a_kept_backup_that_is_not_whole_stops_everything,
         a_commit_record_goes_before_what_it_names,
+        the_parents_of_a_kept_incremental_stay,
     }
 
     uploads {

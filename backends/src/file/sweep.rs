@@ -10,7 +10,7 @@ use super::{
     delete,
     error::Error,
     root::Root,
-    walk::{Walk, is_staged},
+    walk::{Walk, Wanted, is_staged},
 };
 
 /// Finds the staged files of uploads that died.
@@ -42,11 +42,8 @@ impl Sweep for FileSweep {
 
 fn leftovers(root: &Arc<Root>, before: SystemTime) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    for found in Walk::new(root, None) {
+    for found in Walk::new(root, Wanted::Staged, None) {
         let found = found?;
-        if !found.is_staged() {
-            continue;
-        }
         let Some(metadata) = found.metadata()? else { continue };
         if found.modified(&metadata)? < before {
             names.push(found.location.into());

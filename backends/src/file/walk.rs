@@ -15,7 +15,16 @@ pub(super) fn is_staged(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, id)| !id.is_empty() && id.bytes().all(|c| c.is_ascii_digit()))
 }
 
-/// A file that was seen in a directory, staged or not.
+/// Which files a walk looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Those that have their final names.
+    Objects,
+    /// Those of uploads, in progress or died.
+    Staged,
+}
+
+/// A file that was seen in a directory.
 #[derive(Debug)]
 pub(super) struct Found {
     /// Its path from the root.
@@ -24,10 +33,6 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn is_staged(&self) -> bool {
-        self.location.filename().is_some_and(is_staged)
-    }
-
     /// Looks at the file, or at what a link leads to. `None` if it's gone or is no plain file.
     pub(super) fn metadata(&self) -> Result<Option<Metadata>, Error> {
         let looked = match self.entry.file_type() {
@@ -51,22 +56,23 @@ impl Found {
     }
 }
 
-/// All that lies below a directory and isn't one, in no order.
+/// The wanted files below a directory, in no order.
 ///
 /// Names that no object can have are left out. Links to directories are not followed.
 #[derive(Debug)]
 pub(super) struct Walk {
     root: Arc<Root>,
+    wanted: Wanted,
     waiting: Vec<(PathBuf, Path)>,
     reading: Option<(ReadDir, Path)>,
 }
 
 impl Walk {
     /// Below the directory `prefix` of `root`; one that is absent is empty.
-    pub(super) fn new(root: &Arc<Root>, prefix: Option<&Path>) -> Self {
+    pub(super) fn new(root: &Arc<Root>, wanted: Wanted, prefix: Option<&Path>) -> Self {
         let prefix = prefix.cloned().unwrap_or_default();
         let dir = root.path().join(prefix.as_ref());
-        Self { root: Arc::clone(root), waiting: vec![(dir, prefix)], reading: None }
+        Self { root: Arc::clone(root), wanted, waiting: vec![(dir, prefix)], reading: None }
     }
 
     /// Begins to read the next directory. `None` after the last one.
@@ -89,12 +95,16 @@ impl Walk {
         })
     }
 
-    /// Takes note of a directory; anything else is what is looked for.
+    /// Takes note of a directory; a file of the wanted kind is what is looked for.
     fn see(&mut self, entry: DirEntry, parent: &Path) -> Result<Option<Found>, Error> {
+        let kind = entry.file_type().map_err(|source| Error::List { path: entry.path(), source })?;
         let Ok(name) = entry.file_name().into_string() else { return Ok(None) };
+        // Before anything is made of the name: a sweep passes over 100,000 objects.
+        if !kind.is_dir() && is_staged(&name) != (self.wanted == Wanted::Staged) {
+            return Ok(None);
+        }
         let location = if parent.is_root() { name } else { format!("{parent}/{name}") };
         let Ok(location) = Path::parse(location) else { return Ok(None) };
-        let kind = entry.file_type().map_err(|source| Error::List { path: entry.path(), source })?;
         if kind.is_dir() {
             self.waiting.push((entry.path(), location));
             return Ok(None);

@@ -1,6 +1,6 @@
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::Path,
 };
 
@@ -62,6 +62,21 @@ fn an_unwritable_directory_is_refused_to_one_who_stores_and_opened_to_one_who_re
     assert!(reason(try_open(dir.path(), true)).contains("can't be written"));
     assert!(try_open(dir.path(), false).is_ok());
     set_mode(dir.path(), 0o700);
+}
+
+#[test]
+fn root_stores_nothing_where_another_user_could_not_read_it_and_may_read() {
+    let dir = tempdir().unwrap();
+    let owner = fs::metadata(dir.path()).unwrap().uid();
+    if owner == 0 {
+        chown(dir.path(), Some(1), None).unwrap();
+        let reason = reason(try_open(dir.path(), true));
+        assert!(reason.ends_with("run this as that user, as with sudo -u '#1'"), "{reason}");
+        assert!(try_open(dir.path(), false).is_ok());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+    chown(dir.path(), Some(owner), None).unwrap();
+    assert!(try_open(dir.path(), true).is_ok());
 }
 
 #[test]

@@ -90,16 +90,36 @@ pub(crate) async fn the_small_files_of_wal_go_through(subject: Subject) -> Resul
     let (history, text) = second.history(&[(site.cluster.timeline(), 4)]);
     let (backup, label) = site.cluster.backup_history(3);
     let partial = WalName::Partial(site.cluster.segment_name(4));
-    for (name, bytes) in
-        [(history, text.into_bytes()), (backup, label.into_bytes()), (partial, site.cluster.segment(4))]
-    {
+    for (name, bytes, other) in [
+        (history, text.into_bytes(), b"1\t0/5000000\tanother\n".to_vec()),
+        (backup, label.into_bytes(), b"another".to_vec()),
+        (partial, site.cluster.segment(4), site.cluster.segment(5)),
+    ] {
         site.archive_as(name, &bytes).await?;
         assert_eq!(site.restored_wal(name).await?, bytes);
         assert_eq!(site.archive_as(name, &bytes).await?, Archived::AlreadyThere);
-        let path = site.wal_file(&name.to_string(), b"1\t0/5000000\tanother\n")?;
+        let path = site.wal_file(&name.to_string(), &other)?;
         let error = refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await);
         assert_eq!(error.kind(), ErrorKind::Refused, "{name}: {error}");
     }
+    Ok(())
+}
+
+pub(crate) async fn small_files_that_can_not_be_what_they_are_called_are_refused(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    for (name, bytes) in [
+        ("00000002.history", &b""[..]),
+        ("00000002.history", b"garbage\n"),
+        ("00000002.history", b"# a comment\n"),
+        ("000000010000000000000004.partial", b"short"),
+    ] {
+        let path = site.wal_file(name, bytes)?;
+        let error = refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await);
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{name}: {error}");
+    }
+    assert!(site.subject.objects().await?.is_empty());
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, path::Path};
 use swiftwal_compression::Format;
-use swiftwal_core::ArchiveOptions;
+use swiftwal_core::{ArchiveOptions, Error};
 use swiftwal_postgres::WalName;
 
 use super::site::Site;
@@ -34,9 +34,12 @@ pub(crate) async fn twelve_thousand_wal_files_are_listed_each_once_and_in_order(
     Ok(())
 }
 
-pub(crate) async fn an_empty_place_lists_nothing(subject: Subject) -> Result<()> {
-    let inventory = Site::new(subject)?.repository.inventory().await?;
-    assert!(inventory.backups.is_empty() && inventory.wal.is_empty());
+pub(crate) async fn a_place_with_nothing_in_it_is_no_repository(subject: Subject) -> Result<()> {
+    let listed = Site::new(subject)?.repository.inventory().await;
+    assert!(
+        matches!(listed, Err(Error::NoRepository { .. })),
+        "an unmounted disk looks like that: {listed:?}"
+    );
     Ok(())
 }
 

@@ -237,6 +237,34 @@ pub(crate) async fn a_commit_record_goes_before_what_it_names(subject: Subject) 
     Ok(())
 }
 
+pub(crate) async fn the_parents_of_a_kept_incremental_stay(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let mut keys = Vec::new();
+    for start in [2, 4, 6, 8] {
+        keys.push(site.back_up(start, start).await?.key);
+    }
+    // The fourth builds on the third, and that on the first.
+    for (child, parent) in [(keys[3], keys[2]), (keys[2], keys[0])] {
+        make_incremental(&site, &child.to_string(), &parent.to_string()).await?;
+    }
+    let plan = prune_to(&site, 1, 0).await?;
+    assert_eq!(plan.keep_backups, [keys[0], keys[2], keys[3]]);
+    assert_eq!(plan.remove_backups, [keys[1]]);
+    Ok(())
+}
+
+/// Writes a commit record anew as that of an incremental backup, as no source makes one yet.
+async fn make_incremental(site: &Site, key: &str, parent: &str) -> Result<()> {
+    let object = format!("pg_basebackup_{key}.json");
+    let mut record: serde_json::Value = serde_json::from_slice(&site.subject.get(&object).await?)?;
+    let mut backup = record["backup"].take();
+    backup["kind"] = "incremental".into();
+    backup["parent"] = parent.into();
+    let blake3 = blake3::hash(backup.to_string().as_bytes()).to_hex();
+    let text = format!("{{\"format\":1,\"blake3\":\"{blake3}\",\"backup\":{backup}}}");
+    site.subject.put(&object, text.into_bytes()).await
+}
+
 pub(super) fn names(cluster: &SyntheticCluster, numbers: std::ops::RangeInclusive<u64>) -> Vec<String> {
     numbers.map(|number| cluster.segment_name(number).to_string()).collect()
 }

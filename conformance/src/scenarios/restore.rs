@@ -52,11 +52,29 @@ pub(crate) async fn the_stored_tar_is_what_a_standard_tool_reads(subject: Subjec
 pub(crate) async fn latest_is_the_newest(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let error = refused(site.restore(BackupChoice::Latest).await);
-    assert!(matches!(error, Error::UnknownBackup { .. }), "{error}");
+    assert!(matches!(error, Error::NoRepository { .. }), "{error}");
+    site.archive(1..=1).await?;
+    let error = refused(site.restore(BackupChoice::Latest).await);
+    assert!(matches!(error, Error::NoBackup { .. }), "{error}");
     site.back_up(3, 4).await?;
     site.back_up(6, 7).await?;
     let directory = site.restore(BackupChoice::Latest).await?;
     assert_restored(&directory, &site.cluster.backup(6, 7).data_directory(&request(false)))
+}
+
+pub(crate) async fn a_backup_whose_wal_has_gone_is_refused_and_latest_passes_over_it(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.back_up(3, 4).await?;
+    let newest = site.back_up(6, 7).await?;
+    let gone = site.cluster.segment_name(7).to_string();
+    site.subject.delete(&format!("wal_{gone}.zst")).await?;
+    let error = refused(site.restore(BackupChoice::Key(newest.key)).await);
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert!(error.to_string().contains(&gone), "{error}");
+    let directory = site.restore(BackupChoice::Latest).await?;
+    assert_restored(&directory, &site.cluster.backup(3, 4).data_directory(&request(false)))
 }
 
 pub(crate) async fn an_unknown_key_is_answered_with_the_known_ones(subject: Subject) -> Result<()> {

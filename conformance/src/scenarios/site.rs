@@ -117,7 +117,11 @@ impl Site {
 
     /// The keys of the backups that are listed, oldest first.
     pub(super) async fn listed(&self) -> Result<Vec<BackupKey>> {
-        Ok(self.repository.inventory().await?.backups.iter().map(|backup| backup.key).collect())
+        match self.repository.inventory().await {
+            Ok(inventory) => Ok(inventory.backups.iter().map(|backup| backup.key).collect()),
+            Err(Error::NoRepository { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The names of the WAL files that are listed, in order.

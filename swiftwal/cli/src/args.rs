@@ -14,7 +14,7 @@ use crate::{
 const EXAMPLES: &str = "\
 To begin, in postgresql.conf:
   archive_mode = on
-  archive_command = 'swiftwal --repository file:///srv/backups/main archive-wal %p'
+  archive_command = 'swiftwal --repository file:///srv/backups/main archive-wal \"%p\"'
 and from time to time:
   swiftwal --repository file:///srv/backups/main backup -P
   swiftwal --repository file:///srv/backups/main prune --keep-backups 7
@@ -146,6 +146,7 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(example.contains(&format!("{} ", command.get_name())), "{}", command.get_name());
+            assert!(!example.contains("%p'"), "a path may have spaces in it: {example}");
         }
     }
 }

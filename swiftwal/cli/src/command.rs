@@ -17,7 +17,7 @@ use tokio::runtime::{self, Runtime};
 use crate::{args::Command, exit::Caller, failure::Failure, session::Session};
 
 /// How long a command that PostgreSQL waits for stays at its end for what still runs on blocking threads.
-const LAST_WRITES: Duration = Duration::from_secs(2);
+pub(crate) const LAST_WRITES: Duration = Duration::from_secs(2);
 
 impl Command {
     /// Who acts on the exit code.

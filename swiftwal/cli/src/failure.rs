@@ -2,6 +2,7 @@
 
 use std::{error::Error, io, iter};
 
+use swiftwal_core::OpenError;
 use thiserror::Error;
 
 use crate::{config::ConfigError, log, signal::Signal};
@@ -41,14 +42,28 @@ impl Failure {
     /// Tells people on stderr, unless they know.
     pub(crate) fn report(&self) {
         if !matches!(self, Self::Usage | Self::ClosedStdout) {
-            log::say(format_args!("{}", chain(self)));
+            log::say(format_args!("{}{}", chain(self), self.way_to_build()));
         }
+    }
+
+    /// Where the scheme is one of those that a build may leave out: how to have it.
+    fn way_to_build(&self) -> String {
+        let Self::Flow(swiftwal_core::Error::Open(OpenError::UnknownScheme { scheme, .. })) = self else {
+            return String::new();
+        };
+        let feature = match scheme.as_str() {
+            "s3" => "s3",
+            "gs" => "gcs",
+            "az" => "azure",
+            _ => return String::new(),
+        };
+        format!("; for {scheme}:// build swiftwal with --features {feature}")
     }
 }
 
 /// `error` and what caused it on one line, `what: cause: cause; hint`.
 ///
-/// A message ends with its hint, after a semicolon; where a cause follows, the hint is moved behind it.
+/// A message ends with its hint, after its last semicolon; where a cause follows, the hint is moved behind it.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut messages =
         iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).peekable();
@@ -58,7 +73,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         if line.ends_with(&message) {
             continue;
         }
-        let (message, hint) = match message.split_once("; ") {
+        let (message, hint) = match message.rsplit_once("; ") {
             Some((message, hint)) if messages.peek().is_some() => (message, hint),
             _ => (message.as_str(), ""),
         };
@@ -89,6 +104,8 @@ mod tests {
     fn the_causes_follow_each_other_and_the_hint_comes_last() {
         let error = told(&["can't use /backups; give it to postgres", "can't open it", "no access"]);
         assert_eq!(chain(&error), "can't use /backups: can't open it: no access; give it to postgres");
+        let error = told(&["can't read /a; b; is its disk mounted", "no access"]);
+        assert_eq!(chain(&error), "can't read /a; b: no access; is its disk mounted");
         assert_eq!(chain(&told(&["no such key; there are 2"])), "no such key; there are 2");
     }
 

@@ -26,7 +26,7 @@ enum Shown {
 }
 
 /// How much is done.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Done {
     pub(crate) bytes: u64,
     /// What it will come to, if known.
@@ -54,6 +54,16 @@ impl Progress {
                 if let Some(line) = lines.next(Instant::now(), done) {
                     log::say(format_args!("{line}"));
                 }
+            }
+        }
+    }
+
+    /// Shows that it is all done; without it, nobody can tell the end of the lines from a standstill.
+    pub(crate) fn finish(&self) {
+        if let Shown::Lines(lines) = &self.0 {
+            let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(line) = lines.finish(Instant::now()) {
+                log::say(format_args!("{line}"));
             }
         }
     }
@@ -102,21 +112,32 @@ struct Lines {
     began: Instant,
     last: Instant,
     last_step: u64,
+    /// What was told here last, whether there was a line of it or not.
+    latest: Option<Done>,
+    said: Option<Done>,
 }
 
 impl Lines {
     fn new(now: Instant) -> Self {
-        Self { began: now, last: now, last_step: 0 }
+        Self { began: now, last: now, last_step: 0, latest: None, said: None }
     }
 
     /// The line to print now, if it is time for one.
     fn next(&mut self, now: Instant, done: Done) -> Option<Line> {
+        self.latest = Some(done);
         let step = done.of.map_or(0, |of| done.bytes.saturating_mul(STEPS) / of.max(1));
         if step <= self.last_step && now - self.last < LINE_INTERVAL {
             return None;
         }
-        (self.last, self.last_step) = (now, step);
+        (self.last, self.last_step, self.said) = (now, step, Some(done));
         Some(Line { done, elapsed: now - self.began })
+    }
+
+    /// The last line, unless the one before said the same. What is told on the way lags behind what is done.
+    fn finish(&self, now: Instant) -> Option<Line> {
+        let latest = self.latest?;
+        let done = Done { bytes: latest.of.unwrap_or(latest.bytes), ..latest };
+        (self.said != Some(done)).then(|| Line { done, elapsed: now - self.began })
     }
 }
 
@@ -159,5 +180,19 @@ mod tests {
         assert_eq!(line(&mut lines, 1, 4, Some(100)), None);
         assert_eq!(line(&mut lines, 1, 5, Some(100)).unwrap(), "5 bytes of 100 bytes (5 %), 5 bytes/s");
         assert_eq!(line(&mut lines, 2, 9, Some(100)), None);
+    }
+
+    #[test]
+    fn the_last_line_says_how_much_it_was_and_comes_once() {
+        let mut lines = Lines::new(Instant::now());
+        let end = lines.began + Duration::from_secs(2);
+        assert!(lines.finish(end).is_none(), "nothing moved");
+        assert_eq!(line(&mut lines, 1, 80 << 20, None), None);
+        assert_eq!(lines.finish(end).unwrap().to_string(), "80.00 MiB, 40.00 MiB/s");
+        assert_eq!(line(&mut lines, 2, 70, Some(100)).unwrap(), "70 bytes of 100 bytes (70 %), 35 bytes/s");
+        let all = "100 bytes of 100 bytes (100 %), 50 bytes/s";
+        assert_eq!(lines.finish(end).unwrap().to_string(), all);
+        assert_eq!(line(&mut lines, 2, 100, Some(100)).unwrap(), all);
+        assert!(lines.finish(end).is_none(), "it was said");
     }
 }

@@ -1,14 +1,16 @@
 //! SIGINT and SIGTERM in the middle of a command.
 
-use std::{fmt, io, process, thread};
+use std::{fmt, io, process, thread, time::Duration};
 
 use tokio::{
     runtime,
     signal::unix::{self, SignalKind},
     sync::oneshot,
+    time::timeout,
 };
 
 use crate::{
+    command::LAST_WRITES,
     exit::{Caller, Exit},
     failure::Failure,
 };
@@ -32,7 +34,8 @@ impl fmt::Display for Signal {
 }
 
 /// Does `work` until it is done or a signal asks to stop; then `work` is dropped, which undoes it, and the
-/// caller may still await what is left to clean up. A second signal ends the process at once.
+/// caller may still await what is left to clean up. A second signal ends the process at once; and a command that
+/// PostgreSQL waits for ends soon after the first one, whatever it hangs in.
 pub(crate) async fn interruptible<T>(
     caller: Caller,
     work: impl Future<Output = Result<T, Failure>> + Send,
@@ -46,19 +49,29 @@ pub(crate) async fn interruptible<T>(
     }
 }
 
-/// Waits for signals on a thread of their own, so that the second one is heard whatever the others do.
+/// For how long after the first signal the process may live: the end of a command that PostgreSQL waits for takes
+/// up to [`LAST_WRITES`] by itself. What a person or a script stopped may have much to clean up.
+const fn grace(caller: Caller) -> Duration {
+    match caller {
+        Caller::Anyone => Duration::MAX,
+        Caller::ArchiveCommand | Caller::RestoreCommand => LAST_WRITES.saturating_mul(2),
+    }
+}
+
+/// Waits for signals on a thread of their own, so that they count whatever the others hang in.
 fn watch(caller: Caller) -> io::Result<oneshot::Receiver<Signal>> {
-    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let (tell, signalled) = oneshot::channel();
     let mut signals = {
         let _inside = runtime.enter();
         Signals::listen()?
     };
     let wait = async move {
+        let first = signals.next().await;
         // The receiver is gone if the work is done, and the command is about to end anyway.
-        let _ = tell.send(signals.next().await);
-        let again = Failure::Stopped(signals.next().await);
-        process::exit(Exit::of(&again, caller) as i32);
+        let _ = tell.send(first);
+        let last = timeout(grace(caller), signals.next()).await.unwrap_or(first);
+        process::exit(Exit::of(&Failure::Stopped(last), caller) as i32);
     };
     thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(wait))?;
     Ok(signalled)

@@ -1,10 +1,11 @@
 //! `backup` of a real PostgreSQL: what is listed restores, and what failed isn't listed.
 
+use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
-use xtask::{Process, Site, descendants, output, until};
+use xtask::{Process, Site, descendants, output, stdout, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
 
@@ -98,10 +99,100 @@ fn without_a_server_backup_names_the_address_it_tried_and_stores_nothing() -> Re
     Ok(())
 }
 
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn backup_never_asks_for_a_password() -> Result<()> {
+    let site = Site::start(Path::new(PROGRAM))?;
+    site.postgres.sql("create role keeper login replication password 'hunter2'")?;
+    site.postgres.archive_all()?;
+    site.postgres.stop()?;
+    let rules = "local all postgres trust\nlocal all,replication all scram-sha-256\n";
+    fs::write(site.postgres.data().join("pg_hba.conf"), rules)?;
+    site.postgres.start()?;
+    let complaint = refused(&site, &["backup", "-c", "fast", "-U", "keeper"])?;
+    assert!(complaint.contains("no password supplied"), "{complaint}");
+
+    // With one in ~/.pgpass it works, so that it was the password that was missing.
+    let pgpass = site.scratch.path().join("pgpass");
+    stdout(site.scratch.command("sh").args([
+        "-euc",
+        "umask 077; echo '*:*:*:keeper:hunter2' > \"$0\"",
+        &pgpass.to_string_lossy(),
+    ]))?;
+    stdout(site.command(&["backup", "-c", "fast", "-U", "keeper"]).env("PGPASSFILE", &pgpass))?;
+    assert_eq!(site.run(&["list-backups"])?.lines().count(), 1);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn backup_prints_its_key_and_with_v_the_label() -> Result<()> {
+    let site = Site::start(Path::new(PROGRAM))?;
+    let place = format!("file://{}", site.swiftwal.directory().display());
+    for verbose in [false, true] {
+        let flags: &[&str] = if verbose { &["-v"] } else { &[] };
+        let said = site.run(&[flags, &["backup", "-c", "fast"]].concat())?;
+        let listed = site.run(&["list-backups"])?;
+        let key = listed.lines().last().context("a backup is listed")?;
+        let label = if verbose { site.run(&["label", key])? } else { String::new() };
+        assert_eq!(said, format!("Creating backup {key} in {place}\n{label}"));
+    }
+    Ok(())
+}
+
+/// What the original's documentation told to run from cron.
+const BACKUP_SCRIPT: &str = "\
+set -e
+swiftwal backup
+while ls \"$PGDATA\"/pg_wal/archive_status/*.ready > /dev/null 2>&1; do
+    sleep 1
+done
+swiftwal cleanup --keep-backups=1
+";
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn the_original_s_backup_script_works_unchanged() -> Result<()> {
+    let site = Site::start(Path::new(PROGRAM))?;
+    // The script asks for no fast checkpoint, and takes whatever time a spread one is given.
+    site.postgres.configure(&["checkpoint_completion_target = 0"])?;
+    site.postgres.reload()?;
+    site.postgres.pgbench_init(1)?;
+    site.postgres.archive_all()?;
+    let script = site.scratch.path().join("backup.sh");
+    fs::write(&script, BACKUP_SCRIPT)?;
+    let first_wal = site.run(&["list-wal"])?.lines().next().map(str::to_owned);
+    let mut kept = String::new();
+    for _ in 0..2 {
+        let mut shell = site.postgres.client("sh");
+        shell.args(["-euc", "PATH=$PWD:$PATH; . \"$0\"", &script.to_string_lossy()]);
+        shell.env("PGDATA", site.postgres.data());
+        shell.env("SWIFTWAL_REPOSITORY", format!("file://{}", site.swiftwal.directory().display()));
+        stdout(&mut shell)?;
+        let listed = site.run(&["list-backups"])?;
+        assert!(listed.lines().count() == 1 && listed != kept, "{listed} after {kept}");
+        kept = listed;
+    }
+    assert_ne!(site.run(&["list-wal"])?.lines().next().map(str::to_owned), first_wal);
+    site.postgres.archive_all()?;
+    let restored = site.restore("restored", "latest", &[])?;
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    assert_eq!(restored.rows()?, site.postgres.rows()?);
+    Ok(())
+}
+
 /// From now on the server tries to archive, in vain.
 fn archive_nothing(site: &Site) -> Result<()> {
     site.postgres.configure(&["archive_command = 'false'"])?;
     site.postgres.reload()
+}
+
+/// Where nothing at all is stored, list-backups says so and fails; it prints nothing in either case.
+fn assert_nothing_listed(site: &Site) -> Result<()> {
+    let listed = String::from_utf8(output(&mut site.command(&["list-backups"]))?.stdout)?;
+    assert_eq!(listed, "");
+    Ok(())
 }
 
 /// What the failed command wrote to standard error; no backup is listed afterwards.
@@ -109,7 +200,7 @@ fn refused(site: &Site, arguments: &[&str]) -> Result<String> {
     let output = output(&mut site.command(arguments))?;
     let complaint = String::from_utf8(output.stderr)?;
     assert!(!output.status.success(), "{complaint}");
-    assert_eq!(site.run(&["list-backups"])?, "");
+    assert_nothing_listed(site)?;
     Ok(complaint)
 }
 
@@ -121,6 +212,6 @@ fn fail_in_the_middle(site: &Site, harm: impl FnOnce(i32) -> Result<()>) -> Resu
     until("the backup streams", || Ok(site.postgres.sql(streaming)? == "1"))?;
     harm(backup.id().try_into()?)?;
     assert!(!backup.wait()?.success());
-    assert_eq!(site.run(&["list-backups"])?, "");
+    assert_nothing_listed(site)?;
     Ok(())
 }

@@ -21,8 +21,11 @@ use swiftwal_postgres::{
 use tokio::sync::mpsc;
 
 pub use self::claim::abandon;
-pub(crate) use self::claim::{MarkerContent, markers};
 use self::{claim::Claim, read::Received, store::Uploads, upload::recorded};
+pub(crate) use self::{
+    claim::{MarkerContent, markers},
+    wal_wait::needed_and_missing,
+};
 use crate::{
     BackupKey, BackupKind, BackupPart, BackupRecord, ClusterIdentity, Error, ObjectName, RecordedObject,
     Repository, Result, repository::Put,

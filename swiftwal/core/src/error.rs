@@ -23,7 +23,7 @@ pub enum Error {
         location: String,
         /// What the storage said.
         #[source]
-        source: Box<object_store::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The repository could not be opened.
     #[error(transparent)]
@@ -40,6 +40,12 @@ pub enum Error {
     #[error("{location} holds no repository; check the name, and whether the storage is the right one")]
     NoRepository {
         /// The place.
+        location: String,
+    },
+    /// There is no backup at all.
+    #[error("there is no backup in {location}; take one first")]
+    NoBackup {
+        /// In which repository.
         location: String,
     },
     /// There is no such backup.
@@ -76,7 +82,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(String),
     /// A file or directory of this machine.
-    #[error("can't {action} {}", path.display())]
+    #[error("can't {action} {}{}", path.display(), way_out(source))]
     Local {
         /// What was being done, as a verb.
         action: &'static str,
@@ -110,12 +116,24 @@ pub enum ErrorKind {
     TimedOut,
 }
 
+/// What to do about a local failure, where that can be told.
+fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "; free some space there, or use another place",
+        io::ErrorKind::NotFound => "; look whether it is there, and the directory it lies in",
+        io::ErrorKind::PermissionDenied => {
+            "; run this as the user who may do that, or give the right to this one"
+        }
+        _ => "",
+    }
+}
+
 impl Error {
     /// What kind of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::WalAbsent { .. } | Self::UnknownBackup { .. } => ErrorKind::Absent,
+            Self::WalAbsent { .. } | Self::NoBackup { .. } | Self::UnknownBackup { .. } => ErrorKind::Absent,
             Self::Open(_) | Self::NoRepository { .. } | Self::NewerFormat { .. } | Self::Refused(_) => {
                 ErrorKind::Refused
             }

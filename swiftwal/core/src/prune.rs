@@ -39,7 +39,9 @@ pub struct PrunePolicy {
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
     // What a newer version stored may need more than this program knows of.
     repository.cluster().await?;
-    let inventory = repository.inventory().await?;
+    let before = repository.clock().now() - GRACE;
+    // At once, as each goes over everything that is there.
+    let (inventory, swept) = tokio::try_join!(repository.inventory(), leftovers(repository, before))?;
     if inventory.backups.is_empty() {
         return Err(Error::Refused(format!(
             "there is no backup in {}, so nothing is pruned: take a backup first",
@@ -53,18 +55,19 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
         notices.extend(keep_one_that_leads_to(newest, repository, &inventory, &mut kept).await?);
     }
     let needs = Needs::of(repository, &inventory, histories, kept.iter()).await?;
-    let before = repository.clock().now() - GRACE;
-    let swept = match repository.storage().sweeper() {
-        Some(sweeper) => {
-            sweeper.leftovers(before).await.map_err(repository.failed("look for", "leftovers"))?
-        }
-        None => Vec::new(),
-    };
     let keep_backups = kept.iter().map(|backup| backup.key).collect();
     Ok(PrunePlan::new(
         inventory,
         Facts { keep_backups, needs, keep_wals: policy.keep_wals, before, swept, notices },
     ))
+}
+
+/// What died uploads left where no listing shows it.
+async fn leftovers(repository: &Repository, before: Timestamp) -> Result<Vec<String>> {
+    match repository.storage().sweeper() {
+        Some(sweeper) => sweeper.leftovers(before).await.map_err(repository.failed("look for", "leftovers")),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The backups that stay, oldest first, each proven to be whole.
@@ -81,7 +84,14 @@ async fn kept_backups(
         if kept.iter().any(|backup| backup.key == key) {
             continue;
         }
-        let backup = ChosenBackup::listed(repository, inventory, key).await?;
+        let backup = ChosenBackup::listed(repository, inventory, key).await.map_err(|error| match error {
+            Error::Damaged { object, reason } => {
+                let hint =
+                    "if it is lost, delete that object: the rest of the backup goes with a later prune";
+                Error::damaged(object, format!("{reason}; {hint}"))
+            }
+            error => error,
+        })?;
         if let Some(record) = &backup.record {
             refuse_incomplete(record, inventory)?;
             wanted.extend(record.parent);

@@ -9,7 +9,7 @@ use swiftwal_compression::Format;
 
 use crate::{
     BackupKey, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName, Result,
-    Storage, record::refuse_newer,
+    Storage, inventory::InventoryBuilder, record::refuse_newer,
 };
 
 /// The stored base backups and WAL of one PostgreSQL cluster.
@@ -107,7 +107,7 @@ impl Repository {
     /// Writes the first `cluster.json`; where somebody else was faster, theirs stands.
     async fn found(&self, identity: &ClusterIdentity, format: Option<Format>) -> Result<ClusterInfo> {
         // SwiftWAL 0.2.2 left no cluster.json, so there may be WAL of other compressions already.
-        let stored = self.inventory().await?.wal;
+        let stored = self.list().await?.unwrap_or_default().wal;
         let wal_formats = stored.iter().map(|wal| wal.format).chain(format).collect();
         let new = ClusterInfo { format: ClusterInfo::FORMAT, identity: identity.clone(), wal_formats };
         self.write_cluster(&new, PutMode::Create).await?;
@@ -133,16 +133,21 @@ impl Repository {
         BackupRecord::from_bytes(&name, &bytes)
     }
 
-    pub(crate) async fn unknown_backup(&self, wanted: impl ToString) -> Error {
-        let keys = match self.inventory().await {
+    /// What to say where the backup `wanted` isn't there.
+    pub(crate) async fn unknown_backup(&self, wanted: BackupKey) -> Error {
+        let keys: Vec<_> = match self.inventory().await {
             Ok(inventory) => inventory.backups.iter().map(|backup| backup.key.to_string()).collect(),
             Err(error) => return error,
         };
-        Error::UnknownBackup {
-            wanted: wanted.to_string(),
-            location: self.location.to_string(),
-            hint: known_backups(keys),
-        }
+        let location = self.location.to_string();
+        let hint = match keys.as_slice() {
+            [] => return Error::NoBackup { location },
+            [only] => format!("there is {only}"),
+            [oldest, .., newest] => {
+                format!("there are {}, from {oldest} to {newest}; see list-backups", keys.len())
+            }
+        };
+        Error::UnknownBackup { wanted: wanted.to_string(), location, hint }
     }
 
     /// Everything that is stored, by one listing.
@@ -150,14 +155,28 @@ impl Repository {
     /// A listing may lag behind on some storage: nothing is absent because it isn't in here.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// [`Error::NoRepository`] where nothing at all is listed: an unmounted disk looks like that; and those of the
+    /// storage.
     pub async fn inventory(&self) -> Result<Inventory> {
-        let mut objects = self.storage.store().list(None);
-        let mut builder = Inventory::builder();
-        while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
-            builder.add(object.location.as_ref(), object.size, object.last_modified.timestamp());
+        match self.list().await? {
+            Some(inventory) => Ok(inventory),
+            None => Err(Error::NoRepository { location: self.location.to_string() }),
         }
-        Ok(builder.finish())
+    }
+
+    /// Everything that is stored; none where there is nothing at all.
+    pub(crate) async fn list(&self) -> Result<Option<Inventory>> {
+        let mut objects = self.storage.store().list(None);
+        let mut builder = None;
+        while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
+            let touched = object.last_modified.timestamp();
+            builder.get_or_insert_with(Inventory::builder).add(
+                object.location.as_ref(),
+                object.size,
+                touched,
+            );
+        }
+        Ok(builder.map(InventoryBuilder::finish))
     }
 
     /// Whether anything at all is stored here.
@@ -233,12 +252,14 @@ impl Repository {
             action,
             object: object.to_string(),
             location: self.location.to_string(),
-            source: Box::new(source),
+            source: match source {
+                // Says nothing but which kind of storage it is, in words for programmers.
+                object_store::Error::Generic { source, .. } => source,
+                source => Box::new(source),
+            },
         }
     }
-}
 
-impl Repository {
     /// What an error while reading `object` as a stream means: the storage's own trouble, or damage.
     pub(crate) fn unreadable(&self, object: &ObjectName, error: io::Error) -> Error {
         match error.downcast::<object_store::Error>() {
@@ -258,15 +279,5 @@ fn absent_is_none<T>(answer: object_store::Result<T>) -> object_store::Result<Op
         Ok(value) => Ok(Some(value)),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-fn known_backups(keys: Vec<String>) -> String {
-    match keys.as_slice() {
-        [] => "there is none at all".to_owned(),
-        [only] => format!("there is {only}"),
-        [oldest, .., newest] => {
-            format!("there are {}, from {oldest} to {newest}; see list-backups", keys.len())
-        }
     }
 }

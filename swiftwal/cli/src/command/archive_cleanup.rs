@@ -14,7 +14,7 @@ use crate::{
 /// Other than there, WAL that a stored backup needs stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, in a standby's postgresql.conf:\n  \
-                        archive_cleanup_command = 'swiftwal -C pgprod archive-cleanup %r'")]
+                        archive_cleanup_command = 'swiftwal -c /etc/swiftwal.toml archive-cleanup %r'")]
 pub(crate) struct Args {
     /// Print what would be removed, and remove nothing
     #[arg(short = 'n', long)]

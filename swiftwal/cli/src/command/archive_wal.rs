@@ -11,7 +11,7 @@ use crate::{failure::Failure, session::Session, signal::interruptible};
 /// overwritten, and PostgreSQL will try again.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example, in postgresql.conf:\n  archive_command = 'swiftwal -C pgprod archive-wal %p'"
+    after_help = "Example, in postgresql.conf:\n  archive_command = 'swiftwal -c /etc/swiftwal.toml archive-wal \"%p\"'"
 )]
 pub(crate) struct Args {
     /// Replace what is stored under the name with another content

@@ -21,7 +21,7 @@ const LABEL: &str = "swiftwal base backup";
 ///
 /// The server is found as psql finds it: by PGHOST, PGPORT, PGUSER and the like, and a password in ~/.pgpass.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  swiftwal -C pgprod -v backup -c fast -H db1")]
+#[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml -v backup -c fast -H db1")]
 pub(crate) struct Args {
     /// Put the WAL that makes the backup consistent into it
     #[arg(short, long)]
@@ -86,5 +86,6 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         }
     }
     let record = outcome?;
+    reporter.finish();
     if session.output.json { session.output.json(&record) } else { Ok(()) }
 }

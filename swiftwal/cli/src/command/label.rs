@@ -5,7 +5,7 @@ use crate::{failure::Failure, session::Session};
 
 /// Print the label of a base backup.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  swiftwal -C pgprod label 20130828T1810Z")]
+#[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml label 20130828T1810Z")]
 pub(crate) struct Args {
     /// Which backup: its key, or latest
     #[arg(value_name = "KEY|latest")]

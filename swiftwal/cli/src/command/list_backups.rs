@@ -4,6 +4,7 @@ use swiftwal_core::{BackupRecord, Error, Inventory, Repository, StoredBackup};
 
 use crate::{
     failure::{Failure, chain},
+    log,
     output::{Size, Table},
     session::Session,
 };
@@ -13,7 +14,7 @@ const CONCURRENT_READS: usize = 8;
 
 /// List the base backups, oldest first.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  swiftwal -C pgprod list-backups -v")]
+#[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml list-backups -v")]
 pub(crate) struct Args {}
 
 /// A backup as `--json` shows it: what is stored, and for all but legacy ones the record or why it can't be read.
@@ -33,6 +34,13 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     let inventory = repository.inventory().await?;
     if session.output.json {
         return print_records(session, &repository, &inventory).await;
+    }
+    for backup in inventory.backups.iter().filter(|backup| backup.main_object().is_none()) {
+        log::say(format_args!(
+            "backup {key} can't be restored: its data, pg_basebackup_{key}.tar and the ending of its compression, is missing; \
+             look at the storage, and take a new backup",
+            key = backup.key
+        ));
     }
     session.output.text(|out| {
         if !session.output.verbose {

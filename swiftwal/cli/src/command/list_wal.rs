@@ -6,7 +6,7 @@ use crate::{
 
 /// List the WAL files.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  swiftwal -C pgprod list-wal | tail -1")]
+#[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml list-wal | tail -1")]
 pub(crate) struct Args {}
 
 pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ use crate::{
 /// Stays: the newest backups, every WAL file that point-in-time recovery from one of them can need, the newest
 /// segments overall, and the histories of timelines.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  swiftwal -C pgprod prune --keep-backups 7 --dry-run")]
+#[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml prune --keep-backups 7 --dry-run")]
 pub(crate) struct Args {
     /// How many of the newest base backups stay
     #[arg(long, value_name = "N", value_parser = at_least_one)]

@@ -23,8 +23,8 @@ use crate::{
 /// The server recovers when it is started; it fetches the WAL with restore-wal from the same repository.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  swiftwal -C pgprod restore latest /var/lib/postgresql/15/main
-  swiftwal -C pgprod restore latest ./ --target-time '2013-08-28 19:40:00+00'")]
+  swiftwal -c /etc/swiftwal.toml restore latest /var/lib/postgresql/15/main
+  swiftwal -c /etc/swiftwal.toml restore latest ./ --target-time '2013-08-28 19:40:00+00'")]
 pub(crate) struct Args {
     /// Which backup: its key, or the newest (which can reach the target)
     #[arg(value_name = "KEY|latest")]
@@ -118,6 +118,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         Ok(swiftwal_core::restore(&repository, args.backup, &args.directory, &options, &observe).await?)
     };
     let stats = interruptible(session.caller, restore).await?;
+    progress.finish();
     drop(progress);
     if let Some(notice) = restore_command::unwritten(&session.config) {
         log::say(format_args!("{notice}"));

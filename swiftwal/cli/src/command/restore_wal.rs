@@ -13,7 +13,7 @@ use crate::{failure::Failure, session::Session, signal::interruptible};
 /// it is 1 too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, in postgresql.conf (restore writes it for you):\n  \
-                        restore_command = 'swiftwal -C pgprod restore-wal %f \"%p\"'")]
+                        restore_command = 'swiftwal -c /etc/swiftwal.toml restore-wal %f \"%p\"'")]
 pub(crate) struct Args {
     /// The name of the WAL file
     name: WalName,

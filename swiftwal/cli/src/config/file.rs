@@ -39,6 +39,7 @@ struct Entry {
 }
 
 /// What a file may say.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Repository,
     Container,

@@ -56,7 +56,8 @@ impl FromStr for Location {
 }
 
 fn no_scheme(text: &str) -> ConfigError {
-    let path = env::current_dir().unwrap_or_default().join(Path::new(text));
+    let path = text.strip_prefix("file:").unwrap_or(text);
+    let path = env::current_dir().unwrap_or_default().join(Path::new(path));
     let directory =
         Url::from_file_path(path).map_or_else(|()| "file:///directory".to_owned(), |url| url.to_string());
     let container =
@@ -106,6 +107,10 @@ mod tests {
         assert_eq!(
             message("/srv/my backups"),
             "'/srv/my backups' is no URL; for a directory use file:///srv/my%20backups"
+        );
+        assert_eq!(
+            message("file:/srv/backups"),
+            "'file:/srv/backups' is no URL; for a directory use file:///srv/backups"
         );
         let message = message("pgprod");
         assert!(

@@ -65,6 +65,12 @@ fn what_is_wrong_in_the_file_is_told_with_file_and_line_and_without_the_value() 
             3,
             "the value of OS_PASSWORD has no closing quote",
         ),
+        (
+            format!("CONTAINER=c\nOS_PASSWORD=x\n\nOS_PASSWORD={SECRET}\n"),
+            4,
+            "the same key as in line 2; keep one of the two",
+        ),
+        (format!("CONTAINER=c\nSWIFTWAL_CONTAINER={SECRET}\n"), 2, "the same key as in line 1"),
         (format!("CONTAINER=c\n{SECRET}\n"), 2, "not of the form KEY=VALUE"),
     ] {
         site.write("conf", &content);

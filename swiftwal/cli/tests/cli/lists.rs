@@ -17,8 +17,10 @@ fn wal_is_listed_one_name_a_line() {
 #[test]
 fn verbosely_wal_is_a_table_with_sizes_and_their_total() {
     let site = Site::new();
-    site.write("pg_wal/00000002.history", "x".repeat(600));
-    site.write("pg_wal/00000003.history", "x".repeat(600));
+    let history = format!("1\t0/3000000\t{:x>587}\n", "");
+    assert_eq!(history.len(), 600);
+    site.write("pg_wal/00000002.history", &history);
+    site.write("pg_wal/00000003.history", &history);
     site.succeed(&["--compression", "none", "archive-wal", "pg_wal/00000002.history"]);
     site.succeed(&["--compression", "none", "archive-wal", "pg_wal/00000003.history"]);
     assert_eq!(
@@ -62,6 +64,20 @@ fn verbosely_backups_are_the_table_that_the_original_printed() {
          \n\
          Total Size: 3.00 MiB\n"
     );
+}
+
+#[test]
+fn a_backup_whose_data_is_gone_is_listed_with_a_warning_that_names_it() {
+    let site = Site::new();
+    let key = site.store_backup();
+    let whole = site.run(&["list-backups", "-v"]);
+    assert_eq!((whole.code, whole.stderr.as_str()), (0, ""), "{whole:?}");
+    fs::remove_file(site.object(&format!("pg_basebackup_{key}.tar.zst"))).unwrap();
+    for arguments in [&["list-backups"][..], &["list-backups", "-v"]] {
+        let ran = site.run(arguments);
+        assert!(ran.stdout.contains(&key), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("pg_basebackup_{key}.tar")), "{ran:?}");
+    }
 }
 
 #[test]

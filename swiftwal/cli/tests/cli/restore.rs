@@ -18,6 +18,16 @@ fn the_server_is_told_to_fetch_wal_by_this_program_from_the_same_place_with_the_
 }
 
 #[test]
+fn the_last_line_of_a_progress_without_terminal_is_all_of_it() {
+    let site = Site::new();
+    site.store_backup();
+    let ran = site.run(&["restore", "-P", "latest", "data"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.stderr.matches("(100 %)").count(), 1, "{ran:?}");
+    assert!(ran.stderr.lines().last().unwrap().contains("(100 %)"), "{ran:?}");
+}
+
+#[test]
 fn a_backup_may_be_restored_into_the_working_directory_and_told_of_as_json() {
     let site = Site::new();
     let key = site.store_backup();

@@ -143,14 +143,35 @@ fn a_stopped_restore_wal_does_not_end_recovery_not_even_a_standbys() {
 }
 
 #[test]
+fn a_restore_wal_that_hangs_in_the_system_ends_by_one_signal() {
+    let site = Site::new();
+    site.archive([1]);
+    site.write(&format!("repository/wal_{}.zst", segment_name(1)), "damaged");
+    // Read when the work has failed, to choose the exit code; the reading never returns.
+    mknodat(CWD, site.path("recovery.conf"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut command = site.command(&["restore-wal", &segment_name(1), "back"]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("damaged"), "{line}");
+    send(&child, Signal::TERM);
+    assert_eq!(wait(child).code, 143);
+}
+
+#[test]
 fn a_stopped_restore_leaves_nothing() {
     let site = Site::new();
     let key = site.store_backup();
     let tar = format!("pg_basebackup_{key}.tar.zst");
     fs::remove_file(site.object(&tar)).unwrap();
-    let child = start_waiting(&site, &tar, &["restore", &key, "data"]);
+    let mut child = start_waiting(&site, &tar, &["restore", &key, "data"]);
     until(|| site.path("data").exists());
     send(&child, Signal::INT);
+    until(|| !site.path("data").exists());
+    // What still waits to open the pipe is waited for: a pipe that is opened and closed lets it go.
+    while child.try_wait().unwrap().is_none() {
+        drop(fs::File::options().read(true).write(true).open(site.object(&tar)).unwrap());
+    }
     let ran = wait(child);
     assert_eq!((ran.code, ran.stderr.as_str()), (130, "swiftwal: stopped by SIGINT\n"));
     assert!(!site.path("data").exists());

@@ -44,6 +44,20 @@ fn an_unknown_scheme_is_refused_with_the_known_ones() {
 }
 
 #[test]
+fn a_scheme_that_this_build_left_out_is_refused_with_the_feature_that_brings_it() {
+    for (scheme, feature, built) in [
+        ("s3", "s3", cfg!(feature = "s3")),
+        ("gs", "gcs", cfg!(feature = "gcs")),
+        ("az", "azure", cfg!(feature = "azure")),
+    ] {
+        let url = format!("{scheme}://bucket");
+        let ran = run(&mut Site::new().bare_command(&["--repository", &url, "list-wal"]));
+        let told = ran.stderr.ends_with(&format!("build swiftwal with --features {feature}\n"));
+        assert_ne!(told, built, "{ran:?}");
+    }
+}
+
+#[test]
 fn a_path_instead_of_a_url_is_refused_with_the_right_url() {
     let ran = run(Site::new().bare_command(&[]).args(["--repository", "/srv/backups", "list-wal"]));
     assert_eq!(

@@ -2,14 +2,19 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek},
+    io::{self, Read, Seek},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Mode, OFlags};
 use swiftwal_compression::Format;
-use swiftwal_postgres::{SegmentHeader, WalName};
+use swiftwal_postgres::{SegmentHeader, SegmentSize, WalName};
 
-use crate::{ClusterIdentity, Error, ObjectName, Result, segment_check::check_segment};
+use crate::{
+    ClusterIdentity, Error, ObjectName, Result,
+    history::{HISTORY_BYTES, check_history},
+    segment_check::check_segment,
+};
 
 /// A file with a WAL file's name, and, if it is a segment, with that segment's first page and size.
 #[derive(Debug)]
@@ -24,17 +29,37 @@ pub(super) struct WalFile {
 impl WalFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let name = name_of(path)?;
-        let file = File::open(path).map_err(Error::local("read", path))?;
+        // Not to wait for ever where it is a pipe.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(io::Error::from);
+        let file = file.map_err(Error::local("read", path))?;
         let metadata = file.metadata().map_err(Error::local("read", path))?;
         if !metadata.is_file() {
             return Err(Error::Refused(format!("{} is not a file", path.display())));
         }
         let mut opened = Self { name, path: path.to_owned(), bytes: metadata.len(), file, header: None };
-        if let WalName::Segment(segment) = name {
-            let start = opened.start()?;
-            opened.header = Some(check_segment(segment, &start, opened.bytes, path.display())?);
-        }
+        opened.check()?;
         Ok(opened)
+    }
+
+    /// Refuses what can't be a file of that name.
+    fn check(&mut self) -> Result<()> {
+        match self.name {
+            WalName::Segment(segment) => {
+                let start = self.start(SegmentHeader::BYTES as u64)?;
+                self.header = Some(check_segment(segment, &start, self.bytes, self.path.display())?);
+            }
+            WalName::History(timeline) => {
+                let text = self.start(HISTORY_BYTES)?;
+                check_history(timeline, &String::from_utf8_lossy(&text), self.path.display())?;
+            }
+            // As large as a segment, though not all of it was written.
+            WalName::Partial(_) => {
+                SegmentSize::new(self.bytes).map_err(|error| Error::damaged(self.path.display(), error))?;
+            }
+            WalName::Backup { .. } => {}
+        }
+        Ok(())
     }
 
     /// The object that holds it in this compression.
@@ -62,9 +87,9 @@ impl WalFile {
         again().map_err(Error::local("read", &self.path))
     }
 
-    fn start(&self) -> Result<Vec<u8>> {
+    fn start(&self, bytes: u64) -> Result<Vec<u8>> {
         let mut start = Vec::new();
-        let read = self.reopen()?.take(SegmentHeader::BYTES as u64).read_to_end(&mut start);
+        let read = self.reopen()?.take(bytes).read_to_end(&mut start);
         read.map_err(Error::local("read", &self.path))?;
         Ok(start)
     }

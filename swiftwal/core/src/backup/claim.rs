@@ -188,7 +188,7 @@ impl<'a> Claim<'a> {
 /// # Errors
 /// Those of the storage; a later prune sweeps what stays.
 pub async fn abandon(repository: &Repository) -> Result<()> {
-    for marker in repository.inventory().await?.markers {
+    for marker in repository.list().await?.unwrap_or_default().markers {
         let (Some(key), name) = (marker.key(), marker.object_name()) else { continue };
         let Some(bytes) = repository.read(&name).await? else { continue };
         if let Ok(content) = serde_json::from_slice::<MarkerContent>(&bytes)
@@ -212,7 +212,8 @@ async fn remove(
         return Ok(());
     }
     if repository.size(&BackupRecord::object_name(key)).await?.is_none() {
-        let objects = repository.inventory().await?.uncommitted.remove(&key).map(|found| found.objects);
+        let objects =
+            repository.list().await?.unwrap_or_default().uncommitted.remove(&key).map(|found| found.objects);
         let names = objects.into_iter().flatten().map(|StoredObject { name, .. }| name);
         repository.delete_all(names).await?;
     }

@@ -30,9 +30,7 @@ pub(super) async fn until_archived(
     limit: Duration,
     observe: Observe<'_>,
 ) -> Result<()> {
-    let BackupRecord { timeline, start_lsn, stop_lsn, wal_segment_bytes, .. } = *record;
-    let segments = segments_between(timeline, start_lsn, stop_lsn, wal_segment_bytes);
-    let missing: Vec<_> = missing_of(repository, segments).try_collect().await?;
+    let missing: Vec<_> = missing_of(repository, needed_by(record)).try_collect().await?;
     let deadline = Instant::now() + limit;
     for segment in missing {
         let mut pause = SHORTEST_PAUSE;
@@ -46,6 +44,18 @@ pub(super) async fn until_archived(
         }
     }
     Ok(())
+}
+
+/// The first segment without which `record`'s backup can't become consistent, and which isn't in the repository.
+pub(crate) async fn needed_and_missing(
+    repository: &Repository,
+    record: &BackupRecord,
+) -> Result<Option<SegmentName>> {
+    missing_of(repository, needed_by(record)).try_next().await
+}
+
+fn needed_by(record: &BackupRecord) -> impl Iterator<Item = SegmentName> + Send + use<> {
+    segments_between(record.timeline, record.start_lsn, record.stop_lsn, record.wal_segment_bytes)
 }
 
 /// What to say when the server itself has waited too long for its archiver, having sent everything else.

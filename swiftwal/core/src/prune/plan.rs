@@ -85,11 +85,11 @@ impl PrunePlan {
 
 /// The oldest of the `count` newest segments; what belongs to a segment that stays, stays.
 fn oldest_of_newest(wal: &[StoredWal], count: u32) -> Option<WalName> {
-    let mut segments: Vec<_> =
-        wal.iter().map(|wal| wal.name).filter(|name| matches!(name, WalName::Segment(_))).collect();
-    segments.dedup();
-    let count = usize::try_from(count).unwrap_or(usize::MAX).min(segments.len());
-    segments.get(segments.len() - count).copied()
+    let names = wal.iter().rev().map(|wal| wal.name).filter(|name| matches!(name, WalName::Segment(_)));
+    let mut newer = None;
+    // One name may be there in several compressions.
+    let distinct = names.filter(|name| newer.replace(*name) != Some(*name));
+    distinct.take(usize::try_from(count).unwrap_or(usize::MAX)).last()
 }
 
 /// What belongs to no backup, and to nobody who is alive.

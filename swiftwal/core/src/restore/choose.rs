@@ -7,7 +7,7 @@ use swiftwal_postgres::{Lsn, Timeline, TimelineHistory, WalName};
 use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline, recovery};
 use crate::{
     BackupKey, BackupPart, BackupRecord, Error, Inventory, ObjectName, ParseKeyError, Repository, Result,
-    history::history,
+    backup::needed_and_missing, history::history,
 };
 
 /// Which backup somebody wants.
@@ -49,13 +49,15 @@ pub struct ChosenBackup {
 impl ChosenBackup {
     /// The backup that was chosen, without regard to any target.
     pub(crate) async fn find(repository: &Repository, choice: BackupChoice) -> Result<Self> {
+        // What a newer version stored may not be what it seems.
+        repository.cluster().await?;
         match choice {
             BackupChoice::Key(key) => Self::by_key(repository, key).await,
             BackupChoice::Latest => {
                 let inventory = repository.inventory().await?;
                 match inventory.backups.last() {
                     Some(newest) => Self::listed(repository, &inventory, newest.key).await,
-                    None => Err(repository.unknown_backup("latest").await),
+                    None => Err(Error::NoBackup { location: repository.location().to_owned() }),
                 }
             }
         }
@@ -122,7 +124,7 @@ pub(super) async fn choose(
         return Ok(chosen);
     };
     let chosen = ChosenBackup::find(repository, choice).await?;
-    match goal.obstacle(&chosen) {
+    match goal.obstacle_to(repository, &chosen).await? {
         None => Ok(chosen),
         Some(Obstacle { text, .. }) => {
             Err(Error::Refused(format!("backup {} can't be used: {text}", chosen.key)))
@@ -148,10 +150,10 @@ async fn newest_that_reaches(
             }
             Err(error) => return Err(naming_an_older(error, inventory, backup.key)),
         };
-        match goal.obstacle(&candidate) {
+        match goal.obstacle_to(repository, &candidate).await? {
             None => return Ok(candidate),
-            Some(Obstacle { text, is_timeline }) => {
-                if is_timeline {
+            Some(Obstacle { text, is_surprising }) => {
+                if is_surprising {
                     observe(RestoreEvent::Notice(&format!("passing over backup {}: {text}", candidate.key)));
                 }
                 obstacle = Some((candidate.key, text));
@@ -159,7 +161,7 @@ async fn newest_that_reaches(
         }
     }
     match obstacle {
-        None => Err(repository.unknown_backup("latest").await),
+        None => Err(Error::NoBackup { location: repository.location().to_owned() }),
         Some((oldest, reason)) => Err(Error::Refused(format!(
             "no backup in {} can reach that; of the oldest, {oldest}: {reason}",
             repository.location()
@@ -190,7 +192,8 @@ struct Goal<'a> {
 /// Why a backup doesn't lead to the goal.
 struct Obstacle {
     text: String,
-    is_timeline: bool,
+    /// Whether the administrator should hear of it even where another backup serves.
+    is_surprising: bool,
 }
 
 impl<'a> Goal<'a> {
@@ -205,18 +208,37 @@ impl<'a> Goal<'a> {
             Some(TargetTimeline::Latest) | None => latest_timeline(inventory),
         };
         let history = match timeline {
-            Some(timeline) => Some(history(repository, timeline).await?),
+            Some(timeline) => Some(known_history(repository, timeline).await?),
             None => None,
         };
         Ok(Self { target: options.target.as_ref(), history, is_default: options.target_timeline.is_none() })
     }
 
     /// Why recovery from `chosen` can't get there; none if it can, as far as anybody can know.
+    async fn obstacle_to(&self, repository: &Repository, chosen: &ChosenBackup) -> Result<Option<Obstacle>> {
+        if let Some(obstacle) = self.obstacle(chosen) {
+            return Ok(Some(obstacle));
+        }
+        let Some(record) = chosen.record.as_ref().filter(|record| !record.includes_wal) else {
+            return Ok(None);
+        };
+        let missing = needed_and_missing(repository, record).await?;
+        Ok(missing.map(|segment| Obstacle {
+            text: format!(
+                "it can't become consistent without WAL segment {segment}, which is not in {}; if you have that file \
+                 elsewhere, store it with archive-wal",
+                repository.location()
+            ),
+            is_surprising: true,
+        }))
+    }
+
+    /// What the record tells of that.
     fn obstacle(&self, chosen: &ChosenBackup) -> Option<Obstacle> {
         let record = chosen.record.as_ref()?;
         let early = |end: &dyn fmt::Display, target: &dyn fmt::Display| {
             let text = format!("it ended at {end}, and the target is {target}; an earlier one is needed");
-            Some(Obstacle { text, is_timeline: false })
+            Some(Obstacle { text, is_surprising: false })
         };
         match self.target {
             Some(RecoveryTarget::Time(time)) if *time < record.finished => {
@@ -237,8 +259,17 @@ impl<'a> Goal<'a> {
             record.timeline,
             history.timeline()
         );
-        Some(Obstacle { text, is_timeline: true })
+        Some(Obstacle { text, is_surprising: true })
     }
+}
+
+async fn known_history(repository: &Repository, timeline: Timeline) -> Result<TimelineHistory> {
+    history(repository, timeline).await.map_err(|error| match error {
+        Error::WalAbsent { name, location } => Error::Refused(format!(
+            "timeline {timeline} is not known: {name} is not in {location}; list-wal shows the histories there are"
+        )),
+        error => error,
+    })
 }
 
 /// The newest timeline whose history is stored; none while there is but the first.

@@ -51,6 +51,11 @@ impl<'a> Reporter<'a> {
         }
     }
 
+    /// The backup is committed.
+    pub(super) fn finish(&self) {
+        self.progress.finish();
+    }
+
     fn print(&self, render: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
         if self.output.json {
             return;

@@ -1,13 +1,28 @@
 //! The restore_command that a restored server is given.
 
-use std::{env, io, path::Path};
+use std::{
+    env, io,
+    path::{Path, PathBuf},
+};
 
 use crate::config::Config;
 
 /// The command that fetches WAL from the same repository with the same configuration file. No secret is in it.
 pub(super) fn for_session(config: &Config) -> io::Result<String> {
-    let program = env::current_exe()?;
+    let program = present(env::current_exe()?)?;
     command(&program, config.repository.url().as_str(), config.file.as_deref())
+}
+
+/// `program`, which a server shall run later. That of a running process may be gone, as after an upgrade.
+fn present(program: PathBuf) -> io::Result<PathBuf> {
+    if program.is_file() {
+        return Ok(program);
+    }
+    let reason = format!(
+        "this program isn't at {} any more, and restore_command has to name it; run the installed one",
+        program.display()
+    );
+    Err(io::Error::new(io::ErrorKind::NotFound, reason))
 }
 
 fn command(program: &Path, repository: &str, config: Option<&Path>) -> io::Result<String> {
@@ -80,6 +95,16 @@ mod tests {
             command.unwrap(),
             "/usr/bin/swiftwal --repository swift://pgprod --config /etc/swiftwal.toml restore-wal %f \"%p\""
         );
+    }
+
+    #[test]
+    fn a_program_that_was_replaced_meanwhile_is_not_written_into_it() {
+        let message = present("/usr/bin/swiftwal (deleted)".into()).unwrap_err().to_string();
+        assert!(
+            message.starts_with("this program isn't at /usr/bin/swiftwal (deleted) any more"),
+            "{message}"
+        );
+        assert!(present(env::current_exe().unwrap()).is_ok());
     }
 
     #[test]

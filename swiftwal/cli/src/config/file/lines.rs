@@ -1,6 +1,6 @@
 //! The original's form: lines `KEY=VALUE` as in a shell file.
 
-use std::{iter::Peekable, str::Chars};
+use std::{collections::BTreeMap, iter::Peekable, str::Chars};
 
 use super::{Entry, Key, Problem};
 
@@ -15,8 +15,16 @@ pub(super) fn looks_like_lines(text: &str) -> bool {
 }
 
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Problem> {
-    let lines = text.lines().zip(1..).filter(|(line, _)| !is_empty(line));
-    lines.map(|(content, line)| entry(content).map_err(|problem| Problem { line, problem })).collect()
+    let mut entries = BTreeMap::new();
+    for (content, line) in text.lines().zip(1..).filter(|(line, _)| !is_empty(line)) {
+        let Entry { key, value } = entry(content).map_err(|problem| Problem { line, problem })?;
+        if let Some((first, _)) = entries.get(&key) {
+            let problem = format!("the same key as in line {first}; keep one of the two");
+            return Err(Problem { line, problem });
+        }
+        entries.insert(key, (line, value));
+    }
+    Ok(entries.into_iter().map(|(key, (_, value))| Entry { key, value }).collect())
 }
 
 fn entry(line: &str) -> Result<Entry, String> {
