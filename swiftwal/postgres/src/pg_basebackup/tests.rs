@@ -160,8 +160,8 @@ async fn dropping_the_stream_ends_the_program() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("fifo");
     Command::new("mkfifo").arg(&fifo).status().unwrap();
-    // The program holds one end of the fifo for as long as it lives.
-    let stream = run(dir.path(), &[], "exec 3>fifo; echo here >&3; exec cat fifo").await;
+    // The program holds one end of the fifo for as long as it lives, and takes nothing out of it.
+    let stream = run(dir.path(), &[], "exec 3>fifo; echo here >&3; exec tail -f /dev/null").await;
     let mut other_end = File::open(&fifo).unwrap();
     let mut line = [0; 5];
     other_end.read_exact(&mut line).unwrap();
