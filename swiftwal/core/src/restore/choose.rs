@@ -113,7 +113,7 @@ pub(super) async fn choose(
     repository.cluster().await?;
     let inventory = repository.inventory().await?;
     let goal = Goal::new(repository, &inventory, options).await?;
-    let BackupChoice::Key(_) = choice else {
+    let BackupChoice::Key(key) = choice else {
         let chosen = newest_that_reaches(repository, &inventory, &goal, observe).await?;
         if let Some(RecoveryTarget::Name(_) | RecoveryTarget::Xid(_)) = options.target {
             observe(RestoreEvent::Notice(
@@ -123,7 +123,7 @@ pub(super) async fn choose(
         }
         return Ok(chosen);
     };
-    let chosen = ChosenBackup::find(repository, choice).await?;
+    let chosen = ChosenBackup::by_key(repository, key).await?;
     match goal.obstacle_to(repository, &chosen).await? {
         None => Ok(chosen),
         Some(Obstacle { text, .. }) => {
