@@ -29,9 +29,9 @@ const LAST_LINES: usize = 30;
 
 /// A real OpenStack Swift, with a real Keystone if wanted, on free ports of 127.0.0.1; stopped when dropped.
 ///
-/// Everything lies in the scratch directory, whose guardian ends it even after a `kill -9`. It takes objects of
-/// at most 64 MiB, so that tests meet large objects early. Servers run as we do, not as the PostgreSQL user, who
-/// may not be able to read the Python they run on. The daemons of a real Swift run only by [`Self::once`].
+/// Everything lies in the scratch directory, whose guardian ends it even after a `kill -9`. Servers run as we do,
+/// not as the PostgreSQL user, who may not be able to read the Python they run on. The daemons of a real Swift run
+/// only by [`Self::once`].
 ///
 /// Clients reach the proxy in two ways: straight, or through [`Self::wire`], which cuts and stalls on command.
 #[derive(Debug)]
@@ -120,6 +120,12 @@ impl Swift {
             self.run_script(&["once", &daemon.to_string(), &node.to_string()])?;
         }
         Ok(())
+    }
+
+    /// Puts the names in the file, one a line, into the listing of a container that is there, as objects of 1 MiB
+    /// that were never stored: a large container in a second.
+    pub fn list_only(&self, account: &str, container: &str, names: &Path) -> Result<()> {
+        self.run_script(&["list", account, container, &names.to_string_lossy()]).map(drop)
     }
 
     /// Makes every object server refuse new data for want of space: writes are answered 503. Restarts them.

@@ -1,49 +1,92 @@
+use std::path::Path;
+
 use anyhow::Result;
 
-use super::Bench;
-use super::measure::Job;
-use super::table::Row;
+use super::measure::{Figures, Job};
+use super::table::{self, Limits, Row};
+use super::{Bench, Work};
+
+/// Where backups go, and how the tools that people use bring them there and back.
+pub(crate) struct Place {
+    name: &'static str,
+    /// The program with what leads it there.
+    swiftwal: &'static str,
+    /// What their backup does with what it has compressed.
+    keep: &'static str,
+    /// What their restore gets that by.
+    fetch: &'static str,
+    shown_keep: &'static str,
+    shown_fetch: &'static str,
+    wall_limit: f64,
+}
+
+impl Place {
+    pub(crate) const FILE: Self = Self {
+        name: "a directory",
+        swiftwal: "./swiftwal --repository file://$PWD/repository",
+        keep: "> base.tar.zst; sync base.tar.zst",
+        fetch: "cat base.tar.zst",
+        shown_keep: "> FILE; sync FILE",
+        shown_fetch: "cat FILE",
+        wall_limit: 1.0,
+    };
+    /// As [`start`](super::swift::start) sets it up.
+    pub(crate) const SWIFT: Self = Self {
+        name: "Swift",
+        swiftwal: "./swiftwal -c v1.conf -C backups",
+        keep: "| (source ./v1.sh; swift plain/base.tar.zst -T -)",
+        fetch: "(source ./v1.sh; swift plain/base.tar.zst)",
+        shown_keep: "| curl -T - URL",
+        shown_fetch: "curl URL",
+        wall_limit: 0.95,
+    };
+}
 
 impl Bench {
     /// A base backup of the cluster as it is, and its restore.
-    pub(crate) fn backup_and_restore(&self) -> Result<[Row; 2]> {
+    pub(crate) fn backup_and_restore(&self, place: &Place) -> Result<()> {
         let bytes = self.postgres.sql("select sum(pg_database_size(oid)) from pg_database")?;
-        let gigabytes = bytes.parse::<f64>()? / 1e9;
-        Ok([
-            self.against(
-                format!("backup of {gigabytes:.1} GB"),
-                "pg_basebackup -Ft -D - -X none -c fast | zstd -1 -T2 > FILE; sync FILE",
-                &Job {
-                    before: "sync",
-                    script: "./swiftwal --repository file://$PWD/repository backup -c fast",
-                    repeats: 1,
-                },
-                &Job {
-                    before: "rm -f base.tar.zst && sync",
-                    script: "pg_basebackup -Ft -D - -X none -c fast | zstd -1 -q -T2 > base.tar.zst
-                        sync base.tar.zst",
-                    repeats: 1,
-                },
-            )?,
-            self.against(
-                format!("restore of {gigabytes:.1} GB"),
-                "zstd -dc FILE | tar x; sync -f .",
-                &Job {
-                    before: "rm -rf ours && sync",
-                    script: "./swiftwal --repository file://$PWD/repository restore latest ours",
-                    repeats: 1,
-                },
-                &Job {
-                    before: "rm -rf theirs && mkdir theirs && sync",
-                    script: "zstd -dcq base.tar.zst | tar x -C theirs && sync -f theirs",
-                    repeats: 1,
-                },
-            )?,
-        ])
+        let size = format!("{:.1} GB", bytes.parse::<f64>()? / 1e9);
+        let backup = place.backup();
+        if self.does(Work::Backup) {
+            let tool = format!("pg_basebackup -Ft -D - -X none -c fast | zstd -1 -T2 {}", place.shown_keep);
+            let job = format!("backup of {size} to {}", place.name);
+            table::row(&place.row(job, tool, self.in_turns(backup.each_ref())?));
+        } else {
+            for job in &backup {
+                self.measure(job)?;
+            }
+        }
+        if self.does(Work::Restore) {
+            let tool = format!("{} | zstd -dc | tar x; sync -f .", place.shown_fetch);
+            let job = format!("restore of {size} from {}", place.name);
+            table::row(&place.row(job, tool, self.in_turns(place.restore().each_ref())?));
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    /// The value of archive_command that brings WAL there, run from elsewhere than the scratch directory.
+    pub(crate) fn archive_command(&self, scratch: &Path) -> String {
+        format!("cd {}; {} archive-wal $OLDPWD/%p", scratch.display(), self.swiftwal)
     }
 
-    fn against(&self, job: String, tool: &'static str, ours: &Job, theirs: &Job) -> Result<Row> {
-        let (ours, theirs) = self.in_turns(ours, theirs)?;
-        Ok(Row { job, tool, ours, theirs, wall_limit: 1.0, cpu_limit: None, rss_limit_mib: 128.0 })
+    /// Ours and theirs.
+    fn backup(&self) -> [Job; 2] {
+        let ours = format!("{} backup -c fast", self.swiftwal);
+        let theirs = format!("pg_basebackup -Ft -D - -X none -c fast | zstd -1 -q -T2 {}", self.keep);
+        [Job::new("sync", ours), Job::new("rm -f base.tar.zst && sync", theirs)]
+    }
+
+    fn restore(&self) -> [Job; 2] {
+        let ours = format!("{} restore latest ours", self.swiftwal);
+        let theirs = format!("{} | zstd -dcq | tar x -C theirs; sync -f theirs", self.fetch);
+        [Job::new("rm -rf ours && sync", ours), Job::new("rm -rf theirs && mkdir theirs && sync", theirs)]
+    }
+
+    fn row(&self, job: String, tool: String, [ours, theirs]: [Figures; 2]) -> Row {
+        let limits = Limits { wall: Some(self.wall_limit), rss_mib: Some(128.0), ..Limits::default() };
+        Row { job, tool, ours, theirs, limits }
     }
 }

@@ -4,35 +4,38 @@ use anyhow::Result;
 
 use super::Bench;
 use super::measure::Job;
-use super::table::Row;
+use super::table::{Limits, Row};
 
 const OBJECTS: u32 = 100_000;
 
 impl Bench {
     /// Listing and planning over a repository of 100,000 WAL objects and the backups made so far.
     pub(crate) fn listings(&self) -> Result<[Row; 2]> {
-        for number in 0..OBJECTS {
-            // Far beyond the cluster's own, so that none of those is overwritten.
-            let name = format!("wal_00000001{:08X}{:08X}.zst", 0x1000 + number / 256, number % 256);
+        let swiftwal = "./swiftwal --repository file://$PWD/repository";
+        for name in wal_names(OBJECTS) {
             fs::write(self.swiftwal.directory().join(name), b"x")?;
         }
-        let list = "./swiftwal --repository file://$PWD/repository list-wal > list";
-        let plan = "./swiftwal --repository file://$PWD/repository \
-                    prune --keep-backups 1 --keep-wals 0 --dry-run > list";
+        // A small one, where none was made.
+        self.measure(&Job::new("", format!("{swiftwal} list-backups | grep -q . || {swiftwal} backup -x")))?;
+        let list = format!("{swiftwal} list-wal > list");
+        let plan = format!("{swiftwal} prune --keep-backups 1 --keep-wals 0 --dry-run > list");
         Ok([self.beside_find("list-wal", list)?, self.beside_find("prune -n", plan)?])
     }
 
-    fn beside_find(&self, command: &str, script: &'static str) -> Result<Row> {
-        let find = Job { before: "true", script: "find repository -type f > list", repeats: 1 };
-        let (ours, theirs) = self.in_turns(&Job { before: "true", script, repeats: 1 }, &find)?;
+    fn beside_find(&self, command: &str, script: String) -> Result<Row> {
+        let find = Job::new("", "find repository -type f > list".to_owned());
+        let [ours, theirs] = self.in_turns([&Job::new("", script), &find])?;
         Ok(Row {
-            job: format!("{command} over 100,000 WAL objects"),
-            tool: "find DIR -type f",
+            job: format!("{command} over 100,000 WAL objects in a directory"),
+            tool: "find DIR -type f".to_owned(),
             ours,
             theirs,
-            wall_limit: 1.75,
-            cpu_limit: None,
-            rss_limit_mib: 48.0,
+            limits: Limits { wall: Some(1.75), rss_mib: Some(48.0), ..Limits::default() },
         })
     }
+}
+
+/// Names of segments far beyond the cluster's own, so that none of those is overwritten.
+pub(crate) fn wal_names(count: u32) -> impl Iterator<Item = String> {
+    (0..count).map(|number| format!("wal_00000001{:08X}{:08X}.zst", 0x1000 + number / 256, number % 256))
 }

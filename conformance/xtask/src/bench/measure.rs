@@ -9,51 +9,78 @@ use super::Bench;
 #[derive(Clone, Copy)]
 pub(crate) struct Figures {
     pub(crate) wall_seconds: f64,
-    /// User and system time of the job's processes together; the PostgreSQL server is not among them.
+    /// User and system time of the job's processes together; the servers are not among them.
     pub(crate) cpu_seconds: f64,
     /// The peak of the largest of them.
     pub(crate) rss_mib: f64,
+    /// Requests to Swift and to Keystone.
+    pub(crate) requests: f64,
 }
 
 /// A bash script that runs in the scratch directory, with the server's connection settings.
 pub(crate) struct Job {
     /// Done before each run, and not measured.
-    pub(crate) before: &'static str,
-    pub(crate) script: &'static str,
-    /// How often the script does what the figures are about: wall and CPU time are divided by it.
-    pub(crate) repeats: u32,
+    before: String,
+    script: String,
+    /// How often the script does what the figures are about: they are divided by it.
+    repeats: u32,
+}
+
+impl Job {
+    pub(crate) fn new(before: impl Into<String>, script: String) -> Self {
+        Self { before: before.into(), script, repeats: 1 }
+    }
+
+    pub(crate) fn repeats(self, repeats: u32) -> Self {
+        Self { repeats, ..self }
+    }
 }
 
 impl Bench {
-    /// The medians of both jobs, run in turns.
-    pub(crate) fn in_turns(&self, ours: &Job, theirs: &Job) -> Result<(Figures, Figures)> {
-        let mut runs = (Vec::new(), Vec::new());
+    /// The medians of each job, run in turns: what else the machine does strikes all of them.
+    pub(crate) fn in_turns<const N: usize>(&self, jobs: [&Job; N]) -> Result<[Figures; N]> {
+        let mut runs = [const { Vec::new() }; N];
         for _ in 0..self.rounds {
-            runs.0.push(self.measure(ours)?);
-            runs.1.push(self.measure(theirs)?);
+            for (job, runs) in jobs.iter().zip(&mut runs) {
+                runs.push(self.measure(job)?);
+            }
         }
-        Ok((medians(&runs.0), medians(&runs.1)))
+        Ok(runs.map(|runs| medians(&runs)))
     }
 
-    fn measure(&self, job: &Job) -> Result<Figures> {
+    /// Runs it once.
+    pub(crate) fn measure(&self, job: &Job) -> Result<Figures> {
         let bash = ["bash", "-euo", "pipefail", "-c"];
         let mut before = self.postgres.client("env");
-        xtask::stdout(before.args(bash).arg(job.before))?;
+        xtask::stdout(before.args(bash).arg(&job.before))?;
 
         let figures = self.scratch.path().join("figures");
         let mut timed = self.postgres.client("time");
         timed.args(["--quiet", "--format", "%U %S %M", "--output"]).arg(&figures);
+        timed.args(bash).arg(&job.script);
+        let requests = self.requests()?;
         let began = Instant::now();
-        xtask::stdout(timed.args(bash).arg(job.script))?;
-        let wall_seconds = began.elapsed().as_secs_f64() / f64::from(job.repeats);
+        xtask::stdout(&mut timed)?;
+        let wall_seconds = began.elapsed().as_secs_f64();
+        let requests = self.requests()? - requests;
 
         let text = fs::read_to_string(&figures)?;
         let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
         let [user, system, rss_kib] = numbers[..] else {
             bail!("GNU time wrote {text:?}");
         };
-        let cpu_seconds = (user + system) / f64::from(job.repeats);
-        Ok(Figures { wall_seconds, cpu_seconds, rss_mib: rss_kib / 1024.0 })
+        let repeats = f64::from(job.repeats);
+        Ok(Figures {
+            wall_seconds: wall_seconds / repeats,
+            cpu_seconds: (user + system) / repeats,
+            rss_mib: rss_kib / 1024.0,
+            requests: f64::from(requests) / repeats,
+        })
+    }
+
+    fn requests(&self) -> Result<u32> {
+        let Some(swift) = &self.swift else { return Ok(0) };
+        Ok(u32::try_from(swift.requests()?.len() + swift.tokens_given()?)?)
     }
 }
 
@@ -67,5 +94,6 @@ fn medians(runs: &[Figures]) -> Figures {
         wall_seconds: median(|run| run.wall_seconds),
         cpu_seconds: median(|run| run.cpu_seconds),
         rss_mib: median(|run| run.rss_mib),
+        requests: median(|run| run.requests),
     }
 }

@@ -4,13 +4,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use xtask::{Installation, Postgres, Scratch, Swiftwal};
+use clap::ValueEnum;
+use xtask::{Installation, Postgres, Scratch, Swift, Swiftwal};
 
+use self::backup::Place;
 use crate::build;
 
 mod backup;
 mod listing;
 mod measure;
+mod swift;
 mod table;
 mod wal;
 
@@ -19,9 +22,29 @@ pub(crate) struct Options {
     /// pgbench scale of the smaller cluster, 15 MB each; the larger one has twice that
     #[arg(long, default_value_t = 40)]
     scale: u32,
-    /// Measured runs of each; the medians count
+    /// Measured runs of each, in turns with those of the tool; the medians count
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Only these jobs
+    #[arg(long, value_delimiter = ',', default_value = "archive-wal,backup,restore,list")]
+    only: Vec<Work>,
+    /// Only on these kinds of storage
+    #[arg(long, value_delimiter = ',', default_value = "file,swift")]
+    on: Vec<Kind>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Work {
+    ArchiveWal,
+    Backup,
+    Restore,
+    List,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    File,
+    Swift,
 }
 
 /// The program, the servers' directory, and one cluster: what each job measures.
@@ -29,39 +52,81 @@ struct Bench {
     scratch: Arc<Scratch>,
     swiftwal: Swiftwal,
     postgres: Postgres,
+    /// Its objects may be as long as usual, so that `curl` can store a whole backup.
+    swift: Option<Swift>,
+    only: Vec<Work>,
     rounds: usize,
 }
 
 /// Prints the table; a figure over its limit is marked, and is not a failure.
 pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
-    let scratch = Scratch::new(Installation::ensure()?)?;
-    let swiftwal = Swiftwal::new(&scratch, &build::swiftwal("release")?)?;
-    let segments = scratch.directory("segments")?;
-    let keep = format!("archive_command = 'cp %p {}/%f'", segments.display());
-    let postgres = Postgres::create(&scratch, "data", &[&keep])?;
-    postgres.start()?;
-    let bench = Bench { scratch, swiftwal, postgres, rounds: options.rounds };
+    let bench = Bench::start(options)?;
+    let on = |kind| options.on.contains(&kind);
 
     table::head();
     bench.grow(options.scale)?;
-    table::row(&bench.archive_wal()?);
-    bench.archive_with_swiftwal()?;
-    bench.backup_and_restore()?.iter().for_each(table::row);
-    bench.grow(options.scale * 2)?;
-    bench.backup_and_restore()?.iter().for_each(table::row);
-    bench.listings()?.iter().for_each(table::row);
+    if bench.does(Work::ArchiveWal) {
+        if on(Kind::File) {
+            table::row(&bench.archive_wal()?);
+        }
+        if on(Kind::Swift) {
+            bench.archive_wal_to_swift()?.iter().for_each(table::row);
+        }
+    }
+    if bench.does(Work::Backup) || bench.does(Work::Restore) {
+        bench.backups(&options.on)?;
+        bench.grow(options.scale * 2)?;
+        bench.backups(&options.on)?;
+    }
+    if bench.does(Work::List) {
+        if on(Kind::File) {
+            bench.listings()?.iter().for_each(table::row);
+        }
+        if let Some(swift) = &bench.swift {
+            bench.listings_of_swift(swift)?.iter().for_each(table::row);
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Bench {
+    fn start(options: &Options) -> Result<Self> {
+        let scratch = Scratch::new(Installation::ensure()?)?;
+        let swiftwal = Swiftwal::new(&scratch, &build::swiftwal("release")?)?;
+        scratch.directory("segments")?;
+        let postgres = Postgres::create(&scratch, "data", &[])?;
+        postgres.start()?;
+        let (only, rounds) = (options.only.clone(), options.rounds);
+        let swift = options.on.contains(&Kind::Swift).then(|| swift::start(&scratch)).transpose()?;
+        Ok(Self { scratch, swiftwal, postgres, swift, only, rounds })
+    }
+
+    fn does(&self, work: Work) -> bool {
+        self.only.contains(&work)
+    }
+
+    /// Makes pgbench's tables anew, and keeps the WAL of that in `segments`.
     fn grow(&self, scale: u32) -> Result<()> {
+        self.archive_by(&format!("cp %p {}/%f", self.scratch.path().join("segments").display()))?;
         self.postgres.pgbench_init(scale)?;
         self.postgres.archive_all()
     }
 
-    fn archive_with_swiftwal(&self) -> Result<()> {
-        let command = self.swiftwal.archive_command();
+    fn archive_by(&self, command: &str) -> Result<()> {
         self.postgres.configure(&[&format!("archive_command = '{command}'")])?;
         self.postgres.reload()
+    }
+
+    /// Backup and restore of the cluster as it is, on each kind of storage.
+    fn backups(&self, on: &[Kind]) -> Result<()> {
+        for kind in on {
+            let place = match kind {
+                Kind::File => &Place::FILE,
+                Kind::Swift => &Place::SWIFT,
+            };
+            self.archive_by(&place.archive_command(self.scratch.path()))?;
+            self.backup_and_restore(place)?;
+        }
+        Ok(())
     }
 }

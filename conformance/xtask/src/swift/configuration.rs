@@ -63,8 +63,9 @@ impl Swift {
             "at most one replica a node, and at least one"
         );
         ensure!(options.token_life.as_secs() > 0, "a token lives for a second at least");
+        let longest = options.max_file_bytes.to_string();
         for (name, text) in SCRIPTS {
-            self.write(name, text, &[])?;
+            self.write(name, text, &[("MAX_FILE_SIZE", &longest)])?;
         }
         for service in self.services() {
             match service {

@@ -16,6 +16,8 @@ pub struct SwiftOptions {
     /// How many segments the manifest of a large object may name. Lowered, few segments make an object whose
     /// manifest names other manifests.
     pub manifest_segments: u32,
+    /// How long a plain object may be. 64 MiB instead of Swift's 5 GiB, so that tests meet the end of one.
+    pub max_file_bytes: u64,
 }
 
 impl Default for SwiftOptions {
@@ -27,6 +29,7 @@ impl Default for SwiftOptions {
             token_life: Duration::from_secs(3600),
             writes_per_second: None,
             manifest_segments: 1000,
+            max_file_bytes: 64 << 20,
         }
     }
 }

@@ -32,6 +32,13 @@ impl Swift {
         Ok(before.filter_map(parse).filter(|request| !request.path.contains(MARK)).collect())
     }
 
+    /// How many tokens Keystone has given so far, to clients and to the proxy. Keystone must be there.
+    pub fn tokens_given(&self) -> Result<usize> {
+        let log = self.log(Service::Keystone)?;
+        let given = |line: &&str| line.contains("POST /v3/auth/tokens ") && line.contains(" 201 ");
+        Ok(log.lines().filter(given).count())
+    }
+
     /// Makes a request that the log can't hold yet; what to look for.
     fn mark(&self) -> Result<String> {
         static LAST: AtomicU32 = AtomicU32::new(0);
