@@ -50,8 +50,10 @@ pub(crate) fn test(options: &Options) -> Result<ExitCode> {
     if !options.swift {
         return Ok(ExitCode::SUCCESS);
     }
-    let swift = Swift::start(&Scratch::new(postgres)?, SwiftOptions::with_keystone())?;
-    let settings = swift.test_settings()?;
+    let swift = Swift::start(&Scratch::new(postgres.clone())?, SwiftOptions::with_keystone())?;
+    let narrow = Swift::start(&Scratch::new(postgres)?, SwiftOptions::narrow())?;
+    let mut settings = swift.test_settings()?;
+    settings.extend(narrow.narrow_test_settings());
     for arguments in SWIFT_RUNS {
         if let Some(failed) = run(arguments, &settings)? {
             return Ok(failed);
