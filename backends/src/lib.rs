@@ -1,5 +1,5 @@
-//! The built-in storage plug-ins: memory and file, and S3, GCS and Azure behind the features `s3`, `gcs` and
-//! `azure`.
+//! The built-in storage plug-ins: OpenStack Swift, file and memory, and S3, GCS and Azure behind the features
+//! `s3`, `gcs` and `azure`.
 //!
 //! A program takes [`registry`] as it is, or adds a backend of its own to it.
 
@@ -7,6 +7,7 @@
 mod cloud;
 mod file;
 mod memory;
+mod swift;
 
 use swiftwal_core::Registry;
 
@@ -16,12 +17,12 @@ pub use self::cloud::Azure;
 pub use self::cloud::Gcs;
 #[cfg(feature = "s3")]
 pub use self::cloud::S3;
-pub use self::{file::LocalFile, memory::Memory};
+pub use self::{file::LocalFile, memory::Memory, swift::Swift};
 
 /// The registry of every backend that was compiled in.
 #[must_use]
 pub fn registry() -> Registry {
-    let registry = Registry::new().with(Memory).with(LocalFile);
+    let registry = Registry::new().with(Memory).with(LocalFile).with(Swift);
     #[cfg(feature = "s3")]
     let registry = registry.with(S3);
     #[cfg(feature = "gcs")]

@@ -24,7 +24,8 @@ On the day of need:
 Environment:
   SWIFTWAL_REPOSITORY, SWIFTWAL_CONTAINER, SWIFTWAL_CONFIG,
   SWIFTWAL_COMPRESSION and SWIFTWAL_ARCHIVE_TIMEOUT stand for the options.
-  What begins with OS_, ST_, AWS_, GOOGLE_ or AZURE_ goes to the storage.
+  What begins with OS_, ST_, SWIFT_, AWS_, GOOGLE_ or AZURE_ goes to the
+  storage.
 
 Exit codes:
   0 done; 1 failed; 2 wrong arguments or configuration; 130 and 143 stopped

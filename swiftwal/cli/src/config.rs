@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) settings: BTreeMap<String, String>,
     /// Which of them stand in no file, so that nobody but this process has them.
     pub(crate) unwritten_settings: Vec<String>,
+    /// Where what spares the next process a request is kept; none if this user has no place for such things.
+    pub(crate) state: Option<PathBuf>,
     /// How new objects are compressed.
     pub(crate) codec: Codec,
     /// How long a backup waits for WAL.
@@ -65,6 +67,7 @@ struct Raw {
 impl Config {
     pub(crate) fn resolve(flags: Flags, environment: Environment) -> Result<Self, ConfigError> {
         let environment = environment::read(environment)?;
+        let state = environment.state.clone();
         let path = flags.config.as_ref().or(environment.config.as_ref());
         let file = path.map(|path| file::read(path)).transpose()?;
         let connect = connect(&flags.connect, &environment, file.as_ref())?;
@@ -81,6 +84,7 @@ impl Config {
             repository: raw.repository.ok_or(ConfigError::NoRepository)?.parse()?,
             settings: raw.settings,
             unwritten_settings,
+            state,
             codec: raw.compression.map_or(Ok(Codec::default()), |text| {
                 text.parse().map_err(|source| ConfigError::Compression { from: from("compression"), source })
             })?,

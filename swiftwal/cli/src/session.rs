@@ -26,7 +26,8 @@ impl Session<'_> {
     }
 
     fn open_with(&self, create: bool) -> Result<Repository, Failure> {
-        let options = Options { create, settings: self.config.settings.clone() };
+        let options =
+            Options { create, settings: self.config.settings.clone(), state: self.config.state.clone() };
         let location = &self.config.repository;
         let storage = self.registry.open(location.url(), &options).map_err(swiftwal_core::Error::from)?;
         Ok(Repository::new(storage, location.to_string(), Arc::new(SystemClock)))

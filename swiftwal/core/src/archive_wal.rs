@@ -43,7 +43,7 @@ pub enum Archived {
 pub async fn archive_wal(repository: &Repository, path: &Path, options: &ArchiveOptions) -> Result<Archived> {
     let file = WalFile::open(path)?;
     let format = options.codec.format();
-    let formats = repository.claim(file.identity().as_ref(), Some(format)).await?;
+    let formats = repository.claim_unless_known(file.identity().as_ref(), format).await?;
     let mut stored = Vec::new();
     for other in formats.into_iter().filter(|other| *other != format) {
         if repository.size(&file.object(other)).await?.is_some() {

@@ -18,6 +18,7 @@ mod key;
 mod label;
 mod layout;
 mod local;
+mod memory;
 mod needs;
 mod prune;
 mod record;

@@ -9,7 +9,7 @@ use swiftwal_compression::Format;
 
 use crate::{
     BackupKey, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName, Result,
-    Storage, inventory::InventoryBuilder, record::refuse_newer,
+    Storage, inventory::InventoryBuilder, memory::Memory, record::refuse_newer,
 };
 
 /// The stored base backups and WAL of one PostgreSQL cluster.
@@ -85,15 +85,36 @@ impl Repository {
         if let Some(identity) = identity {
             known.check(identity, &self.location)?;
         }
-        match format {
-            Some(format) if !known.wal_formats.contains(&format) => self.add_format(known, format).await,
-            _ => Ok(known.wal_formats),
+        let known = match format {
+            Some(format) if !known.wal_formats.contains(&format) => self.add_format(known, format).await?,
+            _ => known,
+        };
+        if let Some(memory) = self.storage.memory() {
+            Memory::new(memory).remember(self.clock.now(), &known);
+        }
+        Ok(known.wal_formats)
+    }
+
+    /// The same, without a request where this machine saw a moment ago that nothing is to be done.
+    pub(crate) async fn claim_unless_known(
+        &self,
+        identity: Option<&ClusterIdentity>,
+        format: Format,
+    ) -> Result<BTreeSet<Format>> {
+        let known = self.storage.memory().and_then(|memory| Memory::new(memory).recall(self.clock.now()));
+        let fits = |known: &ClusterInfo| {
+            let is_ours = identity.is_none_or(|identity| known.check(identity, &self.location).is_ok());
+            is_ours && known.wal_formats.contains(&format)
+        };
+        match known.filter(fits) {
+            Some(known) => Ok(known.wal_formats),
+            None => self.claim(identity, Some(format)).await,
         }
     }
 
     /// Adds a compression to `cluster.json`. Who does so at the same time may overwrite it: so it looks again, a few
     /// times. A format that is lost all the same costs an archive-wal its look for the same file in that format.
-    async fn add_format(&self, mut known: ClusterInfo, format: Format) -> Result<BTreeSet<Format>> {
+    async fn add_format(&self, mut known: ClusterInfo, format: Format) -> Result<ClusterInfo> {
         for _ in 0..FORMAT_TRIES {
             if !known.wal_formats.insert(format) {
                 break;
@@ -101,7 +122,7 @@ impl Repository {
             self.write_cluster(&known, PutMode::Overwrite).await?;
             known = self.cluster().await?.unwrap_or(known);
         }
-        Ok(known.wal_formats)
+        Ok(known)
     }
 
     /// Writes the first `cluster.json`; where somebody else was faster, theirs stands.

@@ -6,7 +6,11 @@
 mod options;
 mod registry;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -51,6 +55,7 @@ pub struct Storage {
     store: Arc<dyn ObjectStore>,
     sweep: Option<Arc<dyn Sweep>>,
     part_bytes: usize,
+    memory: Option<Arc<Path>>,
 }
 
 impl Storage {
@@ -60,7 +65,7 @@ impl Storage {
     /// Storage that leaves nothing behind which its listing doesn't show.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, sweep: None, part_bytes: Self::DEFAULT_PART_BYTES }
+        Self { store, sweep: None, part_bytes: Self::DEFAULT_PART_BYTES, memory: None }
     }
 
     /// Says how the leftovers of died uploads are found.
@@ -73,6 +78,13 @@ impl Storage {
     #[must_use]
     pub fn with_part_bytes(self, part_bytes: usize) -> Self {
         Self { part_bytes, ..self }
+    }
+
+    /// Says where on this machine what was seen of this place, and of no other, may be remembered. Only for storage
+    /// whose every request takes its time.
+    #[must_use]
+    pub fn with_memory(self, directory: impl Into<PathBuf>) -> Self {
+        Self { memory: Some(directory.into().into()), ..self }
     }
 
     /// The same storage behind another store, as a wrapper that counts or fails calls needs it.
@@ -91,6 +103,12 @@ impl Storage {
     #[must_use]
     pub fn part_bytes(&self) -> usize {
         self.part_bytes
+    }
+
+    /// The directory for what is remembered of this place.
+    #[must_use]
+    pub fn memory(&self) -> Option<&Path> {
+        self.memory.as_deref()
     }
 
     /// How leftovers are found, where there can be any.

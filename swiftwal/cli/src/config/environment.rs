@@ -24,14 +24,17 @@ pub(crate) fn environment() -> Environment {
 pub(super) struct Read {
     pub(super) layer: Layer,
     pub(super) config: Option<PathBuf>,
+    /// The program's directory for what may be lost.
+    pub(super) state: Option<PathBuf>,
     /// Which of the variables are set that libpq reads by itself.
     pub(super) postgres: BTreeSet<String>,
 }
 
 /// Sorts the variables; one that is empty is as one that isn't set.
 pub(super) fn read(environment: Environment) -> Result<Read, ConfigError> {
-    let mut read = Read { layer: Layer::new("the environment"), config: None, postgres: BTreeSet::new() };
-    let (mut repository, mut container) = (None, None);
+    let mut read =
+        Read { layer: Layer::new("the environment"), config: None, state: None, postgres: BTreeSet::new() };
+    let (mut repository, mut container, mut states) = (None, None, None);
     for (name, value) in environment.into_iter().filter(|(_, value)| !value.is_empty()) {
         let Some(name) = name.to_str() else { continue };
         match name {
@@ -40,11 +43,16 @@ pub(super) fn read(environment: Environment) -> Result<Read, ConfigError> {
             "SWIFTWAL_CONTAINER" => container = Some(text(name, &value)?),
             "SWIFTWAL_COMPRESSION" => read.layer.set("compression", Some(text(name, &value)?)),
             "SWIFTWAL_ARCHIVE_TIMEOUT" => read.layer.set("archive_timeout", Some(text(name, &value)?)),
+            "XDG_STATE_HOME" => states = Some(PathBuf::from(value)).filter(|path| path.is_absolute()),
+            // Where a backend looks for the user's own files, such as clouds.yaml.
+            "XDG_CONFIG_HOME" => read.layer.set_setting(name, text(name, &value)?),
             _ if POSTGRES.contains(&name) => drop(read.postgres.insert(name.to_owned())),
             _ if is_setting(name) => read.layer.set_setting(name, text(name, &value)?),
             _ => {}
         }
     }
+    let states = states.or_else(|| Some(env::home_dir()?.join(".local/state")));
+    read.state = states.map(|states| states.join("swiftwal"));
     read.layer.set_place(repository, container)?;
     Ok(read)
 }

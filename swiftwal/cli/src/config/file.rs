@@ -14,7 +14,7 @@ use std::{
 use super::{ConfigError, Layer};
 
 /// How the names of the backends' settings begin.
-const SETTINGS: [&str; 5] = ["OS_", "ST_", "AWS_", "GOOGLE_", "AZURE_"];
+const SETTINGS: [&str; 6] = ["OS_", "ST_", "SWIFT_", "AWS_", "GOOGLE_", "AZURE_"];
 /// What else may be said about the server to back up.
 pub(super) const POSTGRES: [&str; 3] = ["PGHOST", "PGPORT", "PGUSER"];
 

@@ -5,7 +5,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{ConfigError, Location};
+use super::{ConfigError, Location, file::is_setting};
 
 /// What one source says: texts by key, and under `settings` texts by the backend's own names.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +46,9 @@ impl Layer {
         Ok(())
     }
 
+    /// The names of the backends' own settings.
     pub(super) fn setting_names(&self) -> Vec<String> {
-        self.settings.keys().cloned().collect()
+        self.settings.keys().filter(|name| is_setting(name)).cloned().collect()
     }
 }
 

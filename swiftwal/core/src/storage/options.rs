@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// How a repository is to be opened: settings of the backend, resolved by the program from flags,
 /// environment and configuration file.
@@ -8,6 +8,9 @@ pub struct Options {
     pub create: bool,
     /// The backend's own settings under the names their documentation uses, such as `OS_AUTH_URL`.
     pub settings: BTreeMap<String, String>,
+    /// A directory of this user's where a backend may keep what spares the next process a request, such as a
+    /// token. It needn't exist, and what is in it may vanish at any time. None: nothing is kept.
+    pub state: Option<PathBuf>,
 }
 
 impl Options {
@@ -24,6 +27,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("create", &self.create)
             .field("settings", &self.settings.keys().collect::<Vec<_>>())
+            .field("state", &self.state)
             .finish()
     }
 }

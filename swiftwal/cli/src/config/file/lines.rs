@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, iter::Peekable, str::Chars};
 use super::{Entry, Key, Problem};
 
 const KNOWN: &str = "REPOSITORY, CONTAINER, COMPRESSION and ARCHIVE_TIMEOUT (each also after SWIFTWAL_), \
-                     PGHOST, PGPORT, PGUSER, and what begins with OS_, ST_, AWS_, GOOGLE_ or AZURE_";
+                     PGHOST, PGPORT, PGUSER, and what begins with OS_, ST_, SWIFT_, AWS_, GOOGLE_ or AZURE_";
 const EXPANSION: &str =
     "holds a '$' or '`', which isn't expanded here; put it in single quotes to have it as it is";
 

@@ -8,7 +8,7 @@ use toml::{
 use super::{Entry, Key, Problem};
 
 const KNOWN: &str = "repository, container, compression, archive-timeout, and in [settings] PGHOST, PGPORT, \
-                     PGUSER and what begins with OS_, ST_, AWS_, GOOGLE_ or AZURE_";
+                     PGUSER and what begins with OS_, ST_, SWIFT_, AWS_, GOOGLE_ or AZURE_";
 
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Problem> {
     let file = File { text };

@@ -1,0 +1,118 @@
+mod sweep;
+
+use std::{
+    path::{Path as Directory, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
+use object_store_swift::{BuildError, Config, SwiftBuilder, Timeouts};
+use percent_encoding::percent_decode_str;
+use swiftwal_core::{Backend, OpenError, Options, Storage};
+use url::Url;
+
+use self::sweep::SwiftSweep;
+
+/// Storage in OpenStack Swift, `swift://container` or `swift://container/prefix`.
+///
+/// Its settings are those of the OpenStack tools (`OS_AUTH_URL`, `OS_CLOUD`, …) and of Swift's own (`ST_AUTH`,
+/// `ST_USER`, `ST_KEY`), and three of this backend:
+///
+/// - `SWIFT_SEGMENTS_CONTAINER`: the container of the segments of large objects, instead of
+///   `<container>_segments`;
+/// - `SWIFT_STORAGE_POLICY`: the policy of containers that are made here, instead of the cluster's default;
+/// - `SWIFT_RETRY_SECONDS`: how long a request that fails is tried again, instead of 120.
+///
+/// With [`Options::create`] the first use makes the container, and the first large object that of the segments.
+/// In [`Options::state`] tokens are kept for the processes that follow.
+#[derive(Clone, Copy, Debug)]
+pub struct Swift;
+
+impl Swift {
+    /// A few parts are in memory at a time; a thousand of them make a manifest.
+    const PART_BYTES: usize = 8 << 20;
+}
+
+impl Backend for Swift {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["swift"]
+    }
+
+    fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
+        let (container, prefix) = place(location)?;
+        let unfit = |reason: String| OpenError::Settings { location: location.to_string(), reason };
+        let settings = options.settings.clone().into_iter().collect();
+        let mut config = Config::from_settings(&settings).map_err(|error| unfit(error.to_string()))?;
+        if let Some(retry) = retry(options).map_err(unfit)? {
+            config = config.with_timeouts(Timeouts { retry, ..Timeouts::default() });
+        }
+        if let Some(state) = &options.state {
+            config = config.with_token_cache(state.join("tokens"));
+        }
+        let mut builder = SwiftBuilder::new(container).with_config(config).with_create(options.create);
+        if let Some(segments) = options.setting("SWIFT_SEGMENTS_CONTAINER") {
+            builder = builder.with_segments_container(segments);
+        }
+        if let Some(policy) = options.setting("SWIFT_STORAGE_POLICY") {
+            builder = builder.with_policy(policy);
+        }
+        let swift = builder.build().map_err(|error| match error {
+            BuildError::Config(_) => unfit(error.to_string()),
+            _ => invalid(location, error.to_string()),
+        })?;
+        let sweep = SwiftSweep::new(swift.clone(), prefix.clone());
+        let store: Arc<dyn ObjectStore> =
+            if prefix.is_root() { Arc::new(swift) } else { Arc::new(PrefixStore::new(swift, prefix)) };
+        let storage = Storage::new(store).with_sweep(Arc::new(sweep)).with_part_bytes(Self::PART_BYTES);
+        Ok(match &options.state {
+            Some(state) => storage.with_memory(memory(state, location, options)),
+            None => storage,
+        })
+    }
+}
+
+/// The container and what the names of all objects of the repository begin with.
+fn place(location: &Url) -> Result<(String, Path), OpenError> {
+    if location.query().is_some() || location.fragment().is_some() {
+        return Err(invalid(location, "write '?' in a name as %3F and '#' as %23"));
+    }
+    if location.port().is_some() || !location.username().is_empty() || location.password().is_some() {
+        return Err(invalid(
+            location,
+            "a container's URL has no host, port or user: those are settings, as OS_AUTH_URL and OS_USERNAME",
+        ));
+    }
+    let container = location.host_str().unwrap_or_default();
+    if container.is_empty() {
+        return Err(invalid(location, "name a container, as in swift://container"));
+    }
+    let container = percent_decode_str(container).decode_utf8();
+    let container = container.map_err(|_| invalid(location, "the container's name isn't UTF-8"))?;
+    let prefix =
+        Path::from_url_path(location.path()).map_err(|error| invalid(location, error.to_string()))?;
+    Ok((container.into_owned(), prefix))
+}
+
+fn invalid(location: &Url, reason: impl Into<String>) -> OpenError {
+    OpenError::InvalidLocation { location: location.to_string(), reason: reason.into() }
+}
+
+fn retry(options: &Options) -> Result<Option<Duration>, String> {
+    let Some(text) = options.setting("SWIFT_RETRY_SECONDS") else { return Ok(None) };
+    let seconds = text.parse().map(Duration::from_secs);
+    let problem = |_| "SWIFT_RETRY_SECONDS is no number of seconds; a whole number is".to_owned();
+    seconds.map(Some).map_err(problem)
+}
+
+/// A directory for this place alone: another account's container of the same name has another. The name tells
+/// nothing of the settings.
+fn memory(state: &Directory, location: &Url, options: &Options) -> PathBuf {
+    let mut hasher = blake3::Hasher::new();
+    let settings = options.settings.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+    for text in [location.as_str()].into_iter().chain(settings) {
+        // Each with its length, so that no two lists are one.
+        hasher.update(&text.len().to_le_bytes()).update(text.as_bytes());
+    }
+    state.join(hasher.finalize().to_hex().as_str())
+}
