@@ -111,6 +111,8 @@ suite! { $
         what_a_newer_version_wrote_is_let_alone,
         a_damaged_cluster_json_stops_what_would_write,
         keys_are_read_in_lower_case_and_without_the_z,
+        whose_it_is_is_remembered_for_ten_minutes,
+        another_clusters_segment_is_refused_whatever_is_remembered,
     }
 
     archive {
