@@ -12,8 +12,9 @@ impl Bench {
     /// Listing and planning over a repository of 100,000 WAL objects and the backups made so far.
     pub(crate) fn listings(&self) -> Result<[Row; 2]> {
         let swiftwal = "./swiftwal --repository file://$PWD/repository";
+        let repository = self.scratch.path().join("repository");
         for name in wal_names(OBJECTS) {
-            fs::write(self.swiftwal.directory().join(name), b"x")?;
+            fs::write(repository.join(name), b"x")?;
         }
         // A small one, where none was made.
         self.measure(&Job::new("", format!("{swiftwal} list-backups | grep -q . || {swiftwal} backup -x")))?;

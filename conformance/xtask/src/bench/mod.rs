@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use xtask::{Installation, Postgres, Scratch, Swift, Swiftwal};
+use xtask::{Installation, Postgres, Scratch, Swift};
 
 use self::backup::Place;
 use crate::build;
@@ -47,10 +47,9 @@ enum Kind {
     Swift,
 }
 
-/// The program, the servers' directory, and one cluster: what each job measures.
+/// The servers' directory, with the program and its repository in it, and one cluster: what each job measures.
 struct Bench {
     scratch: Arc<Scratch>,
-    swiftwal: Swiftwal,
     postgres: Postgres,
     /// Its objects may be as long as usual, so that `curl` can store a whole backup.
     swift: Option<Swift>,
@@ -92,13 +91,14 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
 impl Bench {
     fn start(options: &Options) -> Result<Self> {
         let scratch = Scratch::new(Installation::ensure()?)?;
-        let swiftwal = Swiftwal::new(&scratch, &build::swiftwal("release")?)?;
+        scratch.program(&build::swiftwal("release")?)?;
+        scratch.directory("repository")?;
         scratch.directory("segments")?;
         let postgres = Postgres::create(&scratch, "data", &[])?;
         postgres.start()?;
         let (only, rounds) = (options.only.clone(), options.rounds);
         let swift = options.on.contains(&Kind::Swift).then(|| swift::start(&scratch)).transpose()?;
-        Ok(Self { scratch, swiftwal, postgres, swift, only, rounds })
+        Ok(Self { scratch, postgres, swift, only, rounds })
     }
 
     fn does(&self, work: Work) -> bool {
