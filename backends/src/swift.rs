@@ -30,8 +30,9 @@ use self::sweep::SwiftSweep;
 pub struct Swift;
 
 impl Swift {
-    /// A few parts are in memory at a time; a thousand of them make a manifest.
-    const PART_BYTES: usize = 8 << 20;
+    /// A few parts are in memory at a time; a thousand of them make a manifest. Each costs Swift a request when it is
+    /// written and when it is read, and a look when the manifest comes.
+    const PART_BYTES: usize = 16 << 20;
 }
 
 impl Backend for Swift {

@@ -1,15 +1,16 @@
 //! archive-wal: check the file → compress → put if absent → identical? fine : refuse.
 
+mod compress;
 mod wal_file;
 
 use std::path::Path;
 
-use object_store::{PutMode, PutPayload};
-use swiftwal_compression::{Codec, Encoder, Format, decoder};
+use object_store::PutMode;
+use swiftwal_compression::{Codec, Format, decoder};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use self::wal_file::WalFile;
-use crate::{Error, Repository, Result, blocking::blocking, repository::Put};
+use self::{compress::compress, wal_file::WalFile};
+use crate::{Error, Repository, Result, repository::Put};
 
 /// How a WAL file is to be archived.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,24 +86,6 @@ async fn replace(
     let stale: Vec<_> = stored.iter().skip(1).map(|format| file.object(*format)).collect();
     repository.delete_all(stale.into_iter()).await?;
     Ok(Archived::Stored { stored_bytes })
-}
-
-async fn compress(file: &WalFile, codec: Codec) -> Result<PutPayload> {
-    let (mut input, bytes, path) = (file.reopen()?, file.bytes, file.path.clone());
-    blocking(move || {
-        let mut compress = || {
-            let mut encoder = Encoder::new(codec, Some(bytes))?;
-            let mut buffer = vec![0; 256 << 10];
-            loop {
-                match std::io::Read::read(&mut input, &mut buffer)? {
-                    0 => return encoder.finish(),
-                    read => encoder.write(&buffer[..read])?,
-                }
-            }
-        };
-        compress().map(PutPayload::from_iter).map_err(Error::local("read and compress", path))
-    })
-    .await
 }
 
 /// Fine if what is stored in this compression is the very content of `file`; otherwise somebody has to look.

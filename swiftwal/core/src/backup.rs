@@ -12,6 +12,7 @@ mod wal_wait;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::{PutMode, PutPayload};
 use swiftwal_compression::Codec;
 use swiftwal_postgres::{
@@ -30,6 +31,9 @@ use crate::{
     BackupKey, BackupKind, BackupPart, BackupRecord, ClusterIdentity, Error, ObjectName, RecordedObject,
     Repository, Result, repository::Put,
 };
+
+/// How many objects are looked at at a time.
+const LOOKS: usize = 16;
 
 /// How a backup is to be made.
 #[derive(Clone, Debug)]
@@ -249,19 +253,23 @@ async fn store_part(
     Ok(recorded)
 }
 
+/// Nothing, if the object is there as it was stored.
+async fn prove(repository: &Repository, object: &RecordedObject) -> Result<()> {
+    let name = ObjectName::parse(&object.name);
+    let stored = repository.size(&name).await?;
+    if stored == Some(object.bytes) {
+        return Ok(());
+    }
+    let found = stored.map_or("is gone".to_owned(), |bytes| format!("has {bytes} bytes"));
+    let reason = format!("{} bytes were stored, and now it {found}: somebody else writes here", object.bytes);
+    Err(Error::damaged(name, reason))
+}
+
 /// Makes the backup exist, once every one of its objects is proven to be there.
 async fn commit(repository: &Repository, record: &BackupRecord, claim: &Claim<'_>) -> Result<()> {
-    for object in &record.objects {
-        let name = ObjectName::parse(&object.name);
-        let stored = repository.size(&name).await?;
-        if stored != Some(object.bytes) {
-            let found = stored.map_or("is gone".to_owned(), |bytes| format!("has {bytes} bytes"));
-            let reason =
-                format!("{} bytes were stored, and now it {found}: somebody else writes here", object.bytes);
-            return Err(Error::damaged(name, reason));
-        }
-    }
-    claim.ensure_alone().await?;
+    let looks = record.objects.iter().map(|object| prove(repository, object).boxed());
+    let proofs = stream::iter(looks).buffer_unordered(LOOKS).try_collect::<()>();
+    tokio::try_join!(proofs, claim.ensure_alone())?;
     let name = BackupRecord::object_name(record.key);
     let bytes = record.to_bytes().map_err(|error| Error::damaged(&name, error))?;
     claim.begin_commit().await?;

@@ -116,15 +116,15 @@ impl<'a> Claim<'a> {
     /// Whether nobody else claims the key, and no backup has it. Two that claim it at once both find each other,
     /// since each writes its marker before it looks.
     async fn is_alone(&self) -> Result<bool> {
-        if markers(self.repository, self.key).await?.iter().any(|(name, _)| *name != self.name()) {
-            return Ok(false);
-        }
-        for part in [BackupPart::Record, BackupPart::Legacy] {
-            if self.repository.size(&ObjectName::Backup { key: self.key, part }).await?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let [record, legacy] =
+            [BackupPart::Record, BackupPart::Legacy].map(|part| ObjectName::Backup { key: self.key, part });
+        let (markers, record, legacy) = tokio::try_join!(
+            markers(self.repository, self.key),
+            self.repository.size(&record),
+            self.repository.size(&legacy),
+        )?;
+        let is_ours = |(name, _): &(ObjectName, Timestamp)| *name == self.name();
+        Ok(markers.iter().all(is_ours) && record.is_none() && legacy.is_none())
     }
 
     /// Nothing, if the key is still ours alone. Asked before anything gets its name: where a listing lagged behind

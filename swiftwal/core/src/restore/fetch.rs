@@ -1,5 +1,7 @@
 //! Brings a backup's tars back: frames in parallel where there is an index, else from front to back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::{
     Stream, StreamExt, TryStreamExt,
@@ -10,6 +12,7 @@ use swiftwal_compression::{Format, decoder, decompress_frames};
 use tokio::{
     io::{AsyncReadExt, BufReader},
     sync::mpsc,
+    task::JoinSet,
 };
 use tokio_util::io::StreamReader;
 
@@ -24,8 +27,10 @@ use crate::{
 
 /// How many decompressed pieces wait for the writer at most.
 pub(super) const PIECES_WAITING: usize = 3;
-/// How many frames are fetched and decompressed at a time.
+/// How many frames are decompressed at a time.
 const FRAMES_IN_FLIGHT: usize = 4;
+/// How many ranges of an object are fetched at a time, besides the one whose frames are decompressed.
+const RANGES_IN_FLIGHT: usize = 2;
 /// The pieces of a tar that is read from front to back.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -129,9 +134,13 @@ async fn fetch_frames(
     progress: &(dyn Fn() + Send + Sync),
 ) -> Result<()> {
     let mut hashed = Hashed::default();
-    let fetches = frames.into_iter().map(|frame| fetch_frame(repository, tar, frame));
-    let mut fetched = stream::iter(fetches).buffered(FRAMES_IN_FLIGHT);
-    while let Some((stored, piece)) = fetched.try_next().await? {
+    let ranges = ranges(frames, repository.storage().part_bytes() as u64);
+    let fetches = ranges.into_iter().map(|range| fetch_range(repository, tar, range));
+    let fetched = stream::iter(fetches).buffered(RANGES_IN_FLIGHT);
+    let frames = fetched.map_ok(|frames| stream::iter(frames).map(Ok)).try_flatten();
+    let mut decompressed =
+        frames.map_ok(|frame| decompress(tar, frame)).try_buffered(FRAMES_IN_FLIGHT).boxed();
+    while let Some((stored, piece)) = decompressed.try_next().await? {
         hashed.add(&stored);
         if pieces.send(piece).await.is_err() {
             return Ok(());
@@ -141,14 +150,62 @@ async fn fetch_frames(
     tar.recorded.as_ref().map_or(Ok(()), |recorded| hashed.check(recorded))
 }
 
-/// A frame as stored, and what is in it.
-async fn fetch_frame(repository: &Repository, tar: &StoredTar, frame: Frame) -> Result<(Bytes, Bytes)> {
-    let range = frame.offset..frame.offset + frame.stored_bytes;
-    let stored = repository.storage().store().get_range(&path(&tar.name), range).await;
-    let stored = stored.map_err(|error| match error {
+/// Adjacent frames that are fetched by one request each time: of `part_bytes` together, or just above. Parts are
+/// written so, which makes a range the very part where it was the same number then.
+fn ranges(frames: Vec<Frame>, part_bytes: u64) -> Vec<Vec<Frame>> {
+    let mut ranges = Vec::new();
+    let mut range = Vec::new();
+    let mut bytes = 0;
+    for frame in frames {
+        bytes += frame.stored_bytes;
+        range.push(frame);
+        if bytes >= part_bytes {
+            ranges.push(std::mem::take(&mut range));
+            bytes = 0;
+        }
+    }
+    ranges.extend((!range.is_empty()).then_some(range));
+    ranges
+}
+
+/// A frame, and its bytes as they are stored.
+type StoredFrame = (Frame, Bytes);
+
+/// Fetches adjacent frames on a task of its own, which goes on while others wait to be written.
+async fn fetch_range(
+    repository: &Repository,
+    tar: &StoredTar,
+    frames: Vec<Frame>,
+) -> Result<Vec<StoredFrame>> {
+    let (store, location) = (Arc::clone(repository.storage().store()), path(&tar.name));
+    let start = frames.first().map_or(0, |frame| frame.offset);
+    let end = frames.last().map_or(start, |frame| frame.offset + frame.stored_bytes);
+    let mut task = JoinSet::new();
+    task.spawn(async move { store.get_range(&location, start..end).await });
+    let fetched = match task.join_next().await {
+        Some(Ok(fetched)) => fetched,
+        Some(Err(broken)) => return Err(Error::damaged(&tar.name, broken)),
+        None => return Ok(Vec::new()),
+    };
+    let mut stored = fetched.map_err(|error| match error {
         object_store::Error::NotFound { .. } => Error::damaged(&tar.name, "it is gone"),
         error => repository.failed("read", &tar.name)(error),
     })?;
+    if stored.len() as u64 != end - start {
+        return Err(Error::damaged(
+            &tar.name,
+            format!("{} bytes came instead of {}", stored.len(), end - start),
+        ));
+    }
+    let mut cut = |frame: Frame| {
+        let bytes = usize::try_from(frame.stored_bytes).map_err(|error| Error::damaged(&tar.name, error))?;
+        Ok((frame, stored.split_to(bytes)))
+    };
+    frames.into_iter().map(&mut cut).collect()
+}
+
+/// What is in a frame, behind what was stored.
+async fn decompress(tar: &StoredTar, (frame, stored): StoredFrame) -> Result<(Bytes, Bytes)> {
     let (name, format, compressed) = (tar.name.clone(), tar.format, stored.clone());
     let tar_bytes = usize::try_from(frame.tar_bytes).map_err(|error| Error::damaged(&name, error))?;
     let piece = blocking(move || {
