@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -46,12 +47,16 @@ struct Files {
 }
 
 impl Files {
+    /// This checkout's, of this user: others have services of their own.
     fn new() -> Result<Self> {
-        let file = |name| Ok::<_, anyhow::Error>(cache_directory()?.join(name));
+        let mut hasher = DefaultHasher::new();
+        env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
+        let directory = cache_directory()?.join(format!("services-{:016x}", hasher.finish()));
+        fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
         Ok(Self {
-            running: file("services.pid")?,
-            exports: file("services.env")?,
-            log: file("services.log")?,
+            running: directory.join("pid"),
+            exports: directory.join("env"),
+            log: directory.join("log"),
         })
     }
 
