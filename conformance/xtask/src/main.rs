@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod demo;
 mod services;
+mod shared;
 mod test;
 
 #[derive(Parser)]
