@@ -3,10 +3,10 @@
 use anyhow::Result;
 use object_store::{ObjectStoreExt, path::Path};
 use swiftwal_compression::{Format, compress_frame};
-use swiftwal_core::{ArchiveOptions, Archived, BackupChoice, Error, label};
+use swiftwal_core::{ArchiveOptions, Archived, BackupChoice, Error, label, prune};
 
 use super::{
-    prune::{names, prune_to},
+    prune::{names, plan, prune_to},
     site::{Site, assert_restored, refused, request},
 };
 use crate::subject::Subject;
@@ -125,7 +125,7 @@ pub(crate) async fn an_old_backup_is_hidden_while_its_deletion_is_unfinished(sub
         site.subject.put(&sign, "").await?;
     }
     assert_eq!(site.listed().await?, [KEYS[2].parse()?]);
-    prune_to(&site, 3, 100).await?;
+    prune(&site.repository, &plan(&site, 3, 100).await?).await?;
     // The original's sign has taken no segment along here: the backup is whole.
     assert_eq!(site.listed().await?, [KEYS[1].parse()?, KEYS[2].parse()?]);
     assert!(!site.subject.objects().await?.iter().any(|object| object.contains(KEYS[0])));
