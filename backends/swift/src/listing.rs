@@ -13,7 +13,10 @@ use http::{Method, StatusCode};
 use object_store::{ListResult, ObjectMeta, Result, path::Path};
 
 pub(crate) use self::page::Entry;
-use self::{cursor::Cursor, page::Row};
+use self::{
+    cursor::{Cursor, PAGE},
+    page::Row,
+};
 use crate::{
     StoreError,
     bulk::{AT_ONCE, at_once},
@@ -77,6 +80,19 @@ impl Store {
     pub(crate) async fn names_under(&self, container: &str, prefix: &str) -> Result<Vec<Entry>> {
         let mut cursor = Cursor::new(container, prefix);
         let mut entries = Vec::new();
+        while !cursor.done {
+            entries.extend(self.page(&mut cursor).await?.into_iter().filter_map(Row::object));
+        }
+        Ok(entries)
+    }
+
+    /// The objects of this store's container from the first of these names to the last; the names are in order.
+    pub(crate) async fn names_among(&self, names: &[&str]) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        if names.is_empty() {
+            return Ok(entries);
+        }
+        let mut cursor = Cursor { limit: PAGE, ..Cursor::over(&self.container, names) };
         while !cursor.done {
             entries.extend(self.page(&mut cursor).await?.into_iter().filter_map(Row::object));
         }

@@ -22,8 +22,8 @@ impl Swift {
     /// after the last: choose a time a day ago. Only what this store has uploaded is looked at; what other
     /// programs keep in the same container is not.
     ///
-    /// It costs two listings, as long as these show that every upload belongs to its object. Otherwise the
-    /// manifests are read. That a manifest is absent is decided by asking for it, never by a listing.
+    /// It costs two listings, as long as these show that every upload belongs to its object: that of the segments,
+    /// and of the stretch of names which the older uploads were for. Otherwise the manifests are read. That a manifest is absent is decided by asking for it, never by a listing.
     ///
     /// # Errors
     ///
@@ -31,12 +31,15 @@ impl Swift {
     pub async fn leftovers(&self, before: SystemTime) -> Result<Vec<String>> {
         let store = &self.0;
         let Some(segments) = store.segments_listed().await? else { return Ok(Vec::new()) };
-        let objects: Vec<_> =
-            store.names_under(&store.container, "").await?.into_iter().filter(Entry::is_static).collect();
-        let candidates = Inventory::new(segments)?.unsettled(&objects, before);
+        let inventory = Inventory::new(segments)?;
+        let listed = store.names_among(&inventory.objects(before)).await?;
+        let candidates = inventory.unsettled(&listed, before);
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
+        // A copy may have another name, and the same segments.
+        let objects: Vec<_> =
+            store.names_under(&store.container, "").await?.into_iter().filter(Entry::is_static).collect();
         let named = store.named_uploads(&objects).await?;
         let unnamed = candidates.into_iter().filter(|upload| !named.contains(upload));
         let checks = unnamed.map(|upload| {

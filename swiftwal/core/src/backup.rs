@@ -249,7 +249,7 @@ async fn store_part(
     }
     let payload = PutPayload::from_iter(content);
     let recorded = recorded(&name, payload.content_length() as u64, &hasher);
-    repository.put(&name, payload, PutMode::Overwrite).await?;
+    repository.put_new(&name, payload).await?;
     Ok(recorded)
 }
 

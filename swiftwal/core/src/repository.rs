@@ -238,6 +238,15 @@ impl Repository {
         }
     }
 
+    /// The same for a name that nothing should have, and that is taken all the same if something has it: on some
+    /// storage, replacing costs a look at what is there.
+    pub(crate) async fn put_new(&self, name: &ObjectName, payload: PutPayload) -> Result<()> {
+        if self.put(name, payload.clone(), PutMode::Create).await? == Put::NameTaken {
+            self.put(name, payload, PutMode::Overwrite).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes an object; one that is already gone is no error.
     pub(crate) async fn delete(&self, name: &ObjectName) -> Result<()> {
         let deleted = absent_is_none(self.storage.store().delete(&path(name)).await);
@@ -290,9 +299,10 @@ impl Repository {
     }
 }
 
-/// Where an object lies in the store.
+/// Where an object lies in the store: under that very name, percent signs included.
 pub(crate) fn path(name: &ObjectName) -> Path {
-    Path::from(name.to_string())
+    let name = name.to_string();
+    Path::parse(&name).unwrap_or_else(|_| Path::from(name))
 }
 
 fn absent_is_none<T>(answer: object_store::Result<T>) -> object_store::Result<Option<T>> {

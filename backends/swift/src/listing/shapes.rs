@@ -75,7 +75,7 @@ impl Store {
 
 impl Cursor {
     /// Over these names, which are sorted, and what lies between them, as far as that is little.
-    fn over(container: &str, names: &[&str]) -> Self {
+    pub(super) fn over(container: &str, names: &[&str]) -> Self {
         let (first, last) =
             (names.first().copied().unwrap_or_default(), names.last().copied().unwrap_or_default());
         let mut before = first.chars();

@@ -45,6 +45,15 @@ impl Inventory {
         Ok(Self(uploads))
     }
 
+    /// The names of the objects that the uploads without anything new since `before` were for, in order.
+    pub(super) fn objects(&self, before: SystemTime) -> Vec<&str> {
+        let old = self.0.values().filter(|found| found.newest < before);
+        let mut names: Vec<_> = old.map(|found| found.object.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The uploads without anything new since `before` of which these objects, as listed, don't show that they
     /// are what they consist of.
     pub(super) fn unsettled(&self, objects: &[Entry], before: SystemTime) -> Vec<String> {

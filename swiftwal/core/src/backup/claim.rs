@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     BackupKey, BackupPart, BackupRecord, Error, ObjectName, Repository, Result, inventory::StoredObject,
-    layout::UPLOADING,
+    layout::UPLOADING, legacy,
 };
 
 /// How often a live marker is written anew, so that its age tells the living from the dead.
@@ -118,13 +118,16 @@ impl<'a> Claim<'a> {
     async fn is_alone(&self) -> Result<bool> {
         let [record, legacy] =
             [BackupPart::Record, BackupPart::Legacy].map(|part| ObjectName::Backup { key: self.key, part });
-        let (markers, record, legacy) = tokio::try_join!(
+        let (markers, legacy_markers, record, legacy) = tokio::try_join!(
             markers(self.repository, self.key),
+            // SwiftWAL 0.2.2 at the same minute would write its label over ours.
+            legacy::markers(self.repository, self.key),
             self.repository.size(&record),
             self.repository.size(&legacy),
         )?;
         let is_ours = |(name, _): &(ObjectName, Timestamp)| *name == self.name();
-        Ok(markers.iter().all(is_ours) && record.is_none() && legacy.is_none())
+        let unclaimed = markers.iter().all(is_ours) && legacy_markers.is_empty();
+        Ok(unclaimed && record.is_none() && legacy.is_none())
     }
 
     /// Nothing, if the key is still ours alone. Asked before anything gets its name: where a listing lagged behind
@@ -189,12 +192,11 @@ impl<'a> Claim<'a> {
 /// Those of the storage; a later prune sweeps what stays.
 pub async fn abandon(repository: &Repository) -> Result<()> {
     for marker in repository.list().await?.unwrap_or_default().markers {
-        let (Some(key), name) = (marker.key(), marker.object_name()) else { continue };
-        let Some(bytes) = repository.read(&name).await? else { continue };
+        let Some(bytes) = repository.read(&marker.name).await? else { continue };
         if let Ok(content) = serde_json::from_slice::<MarkerContent>(&bytes)
             && content.is_ours()
         {
-            remove(repository, key, name, &content).await?;
+            remove(repository, marker.key, marker.name, &content).await?;
         }
     }
     Ok(())
