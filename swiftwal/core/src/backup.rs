@@ -267,7 +267,7 @@ async fn prove(repository: &Repository, object: &RecordedObject) -> Result<()> {
 
 /// Makes the backup exist, once every one of its objects is proven to be there.
 async fn commit(repository: &Repository, record: &BackupRecord, claim: &Claim<'_>) -> Result<()> {
-    let looks = record.objects.iter().map(|object| prove(repository, object).boxed());
+    let looks: Vec<_> = record.objects.iter().map(|object| prove(repository, object).boxed()).collect();
     let proofs = stream::iter(looks).buffer_unordered(LOOKS).try_collect::<()>();
     tokio::try_join!(proofs, claim.ensure_alone())?;
     let name = BackupRecord::object_name(record.key);
