@@ -1,4 +1,5 @@
 mod sweep;
+mod token;
 
 use std::{
     path::{Path as Directory, PathBuf},
@@ -12,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use swiftwal_core::{Backend, OpenError, Options, Storage};
 use url::Url;
 
-use self::sweep::SwiftSweep;
+use self::{sweep::SwiftSweep, token::Token};
 
 /// Storage in OpenStack Swift, `swift://container` or `swift://container/prefix`.
 ///
@@ -63,9 +64,13 @@ impl Backend for Swift {
             _ => invalid(location, error.to_string()),
         })?;
         let sweep = SwiftSweep::new(swift.clone(), prefix.clone());
+        let token = Token(swift.clone());
         let store: Arc<dyn ObjectStore> =
             if prefix.is_root() { Arc::new(swift) } else { Arc::new(PrefixStore::new(swift, prefix)) };
-        let storage = Storage::new(store).with_sweep(Arc::new(sweep)).with_part_bytes(Self::PART_BYTES);
+        let storage = Storage::new(store)
+            .with_sweep(Arc::new(sweep))
+            .with_prepare(Arc::new(token))
+            .with_part_bytes(Self::PART_BYTES);
         Ok(match &options.state {
             Some(state) => storage.with_memory(memory(state, location, options)),
             None => storage,

@@ -143,6 +143,12 @@ impl Client {
         self.0.http.timeouts()
     }
 
+    /// Sees to it that a session is at hand. A failure is told as that of a look at the container.
+    pub(crate) async fn authenticate(&self, container: &str) -> Result<(), Error> {
+        let origin = Origin::new(&Request::new(Method::HEAD, container));
+        self.0.auth.session().await.map(drop).map_err(|error| origin.error(Kind::Auth(error)))
+    }
+
     #[cfg(test)]
     pub(crate) async fn session(&self) -> Result<Arc<Session>, Arc<crate::AuthError>> {
         self.0.auth.session().await

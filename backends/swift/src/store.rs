@@ -74,6 +74,15 @@ impl Swift {
         &self.0.container
     }
 
+    /// Asks for a token, unless one is at hand: the next request need not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// As that request would have them.
+    pub async fn authenticate(&self) -> Result<()> {
+        Ok(self.0.client.authenticate(&self.0.container).await?)
+    }
+
     /// The name of the container that has the segments of large objects.
     #[must_use]
     pub fn segments_container(&self) -> &str {

@@ -5,7 +5,7 @@ mod wal_file;
 
 use std::path::Path;
 
-use object_store::PutMode;
+use object_store::{PutMode, PutPayload};
 use swiftwal_compression::{Codec, Format, decoder};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -63,7 +63,7 @@ async fn add(repository: &Repository, file: &WalFile, codec: Codec, stored: Vec<
     if let Some(format) = stored.first() {
         return already_there(repository, file, *format).await;
     }
-    let payload = compress(file, codec).await?;
+    let payload = compress_and_prepare(repository, file, codec).await?;
     let stored_bytes = payload.content_length() as u64;
     match repository.put(&file.object(codec.format()), payload, PutMode::Create).await? {
         Put::Stored => Ok(Archived::Stored { stored_bytes }),
@@ -80,12 +80,20 @@ async fn replace(
     stored: Vec<Format>,
 ) -> Result<Archived> {
     let codec = stored.first().map_or(codec, |format| Codec::from(*format));
-    let payload = compress(file, codec).await?;
+    let payload = compress_and_prepare(repository, file, codec).await?;
     let stored_bytes = payload.content_length() as u64;
     repository.put(&file.object(codec.format()), payload, PutMode::Overwrite).await?;
     let stale: Vec<_> = stored.iter().skip(1).map(|format| file.object(*format)).collect();
     repository.delete_all(stale.into_iter()).await?;
     Ok(Archived::Stored { stored_bytes })
+}
+
+/// The file compressed, while the storage gets ready for it.
+async fn compress_and_prepare(repository: &Repository, file: &WalFile, codec: Codec) -> Result<PutPayload> {
+    let object = file.object(codec.format());
+    let prepare = async { repository.storage().prepare().await.map_err(repository.failed("write", object)) };
+    let (payload, ()) = tokio::try_join!(compress(file, codec), prepare)?;
+    Ok(payload)
 }
 
 /// Fine if what is stored in this compression is the very content of `file`; otherwise somebody has to look.

@@ -129,11 +129,22 @@ async fn make(
     let control =
         ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
     let draft = draft(repository, options, claim, received, &control)?;
-    repository.claim(Some(&identity(&draft.record)), None).await?;
-    if !options.include_wal {
-        wal_wait::until_archived(repository, &draft.record, options.archive_timeout, observe).await?;
-    }
-    objects.extend(store_small_objects(repository, &draft).await?);
+    // Side by side: what is stored meanwhile counts for nothing before the commit.
+    let identity = identity(&draft.record);
+    let archived = async {
+        match options.include_wal {
+            true => Ok(()),
+            false => {
+                wal_wait::until_archived(repository, &draft.record, options.archive_timeout, observe).await
+            }
+        }
+    };
+    let (_, (), small) = tokio::try_join!(
+        repository.claim(Some(&identity), None),
+        archived,
+        store_small_objects(repository, &draft),
+    )?;
+    objects.extend(small);
     let record = BackupRecord { objects, ..draft.record };
     commit(repository, &record, claim).await?;
     Ok(record)
@@ -226,13 +237,16 @@ fn identity(record: &BackupRecord) -> ClusterIdentity {
 
 async fn store_small_objects(repository: &Repository, draft: &Draft) -> Result<Vec<RecordedObject>> {
     let label = vec![Bytes::copy_from_slice(draft.label.as_str().as_bytes())];
-    let parts = [(BackupPart::Label, Some(label)), (BackupPart::Manifest, draft.manifest.clone())];
-    let mut objects = Vec::new();
-    for (part, content) in parts {
-        let Some(content) = content else { continue };
-        objects.push(store_part(repository, draft.record.key, part, content).await?);
-    }
-    Ok(objects)
+    let key = draft.record.key;
+    let manifest = async {
+        match draft.manifest.clone() {
+            Some(manifest) => store_part(repository, key, BackupPart::Manifest, manifest).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (label, manifest) =
+        tokio::try_join!(store_part(repository, key, BackupPart::Label, label), manifest)?;
+    Ok(std::iter::once(label).chain(manifest).collect())
 }
 
 /// Stores a small object of the backup and says what the record shall say of it.

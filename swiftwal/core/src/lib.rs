@@ -48,4 +48,4 @@ pub use restore::{
     TargetTimeline, parse_target_time, restore,
 };
 pub use restore_wal::restore_wal;
-pub use storage::{Backend, OpenError, Options, Registry, Storage, Sweep};
+pub use storage::{Backend, OpenError, Options, Prepare, Registry, Storage, Sweep};

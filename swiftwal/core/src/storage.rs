@@ -46,6 +46,13 @@ pub trait Sweep: fmt::Debug + Send + Sync {
     async fn remove(&self, leftovers: &[String]) -> object_store::Result<()>;
 }
 
+/// Does ahead what a storage's first request would have to wait for, such as asking for a token.
+#[async_trait]
+pub trait Prepare: fmt::Debug + Send + Sync {
+    /// Returns when a request can go out at once. What fails here would have failed that request.
+    async fn prepare(&self) -> object_store::Result<()>;
+}
+
 /// One opened place of storage: an [`ObjectStore`] and what that trait can't say.
 ///
 /// What the store acknowledges must be durable, a name it lists must be whole, and it may answer
@@ -54,6 +61,7 @@ pub trait Sweep: fmt::Debug + Send + Sync {
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
     sweep: Option<Arc<dyn Sweep>>,
+    prepare: Option<Arc<dyn Prepare>>,
     part_bytes: usize,
     memory: Option<Arc<Path>>,
 }
@@ -65,7 +73,7 @@ impl Storage {
     /// Storage that leaves nothing behind which its listing doesn't show.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, sweep: None, part_bytes: Self::DEFAULT_PART_BYTES, memory: None }
+        Self { store, sweep: None, prepare: None, part_bytes: Self::DEFAULT_PART_BYTES, memory: None }
     }
 
     /// Says how the leftovers of died uploads are found.
@@ -74,7 +82,13 @@ impl Storage {
         Self { sweep: Some(sweep), ..self }
     }
 
-    /// Says how much of a large object goes into one part. A few parts are in memory at a time.
+    /// Says how it can be made ready while something else is done.
+    #[must_use]
+    pub fn with_prepare(self, prepare: Arc<dyn Prepare>) -> Self {
+        Self { prepare: Some(prepare), ..self }
+    }
+
+    /// Says how much of a large object goes into one part, and is read by one request. A few are in memory at a time.
     #[must_use]
     pub fn with_part_bytes(self, part_bytes: usize) -> Self {
         Self { part_bytes, ..self }
@@ -97,6 +111,14 @@ impl Storage {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
+    }
+
+    /// Makes it ready for a request, where that takes its time.
+    pub(crate) async fn prepare(&self) -> object_store::Result<()> {
+        match &self.prepare {
+            Some(prepare) => prepare.prepare().await,
+            None => Ok(()),
+        }
     }
 
     /// The bytes of one part of a large object.

@@ -67,7 +67,7 @@ impl<'a> Claim<'a> {
             std::iter::once(BackupKey::to_the_minute(started)).chain(seconds.map(BackupKey::to_the_second));
         for key in keys {
             let claim = Self::new(repository, key, started);
-            let alone = match claim.write(|_| {}).await {
+            let alone = match claim.begin().await {
                 Ok(()) => claim.is_alone().await,
                 Err(error) => Err(error),
             };
@@ -101,13 +101,24 @@ impl<'a> Claim<'a> {
         ObjectName::Marker { claim: self.key.to_string(), id: self.id.to_string() }
     }
 
+    /// Writes the marker for the first time.
+    async fn begin(&self) -> Result<()> {
+        let content = self.content.lock().await;
+        let (name, bytes) = (self.name(), self.bytes(&content)?);
+        self.repository.put_new(&name, bytes.into()).await
+    }
+
+    fn bytes(&self, content: &MarkerContent) -> Result<Vec<u8>> {
+        serde_json::to_vec(content).map_err(|error| Error::damaged(self.name(), error))
+    }
+
     /// Writes the marker with what `change` does to it. What couldn't be written hasn't changed.
     async fn write(&self, change: impl FnOnce(&mut MarkerContent) + Send) -> Result<()> {
         let name = self.name();
         let mut content = self.content.lock().await;
         let mut changed = content.clone();
         change(&mut changed);
-        let bytes = serde_json::to_vec(&changed).map_err(|error| Error::damaged(&name, error))?;
+        let bytes = self.bytes(&changed)?;
         self.repository.put(&name, bytes.into(), PutMode::Overwrite).await?;
         *content = changed;
         Ok(())

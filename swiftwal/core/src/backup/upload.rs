@@ -1,7 +1,7 @@
 //! One object, written from front to back in parts.
 
 use bytes::Bytes;
-use object_store::{MultipartUpload, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::task::JoinSet;
 
 use crate::{Error, ObjectName, RecordedObject, Repository, Result, repository::path};
@@ -101,7 +101,7 @@ impl<'a> Upload<'a> {
             }
             None => {
                 let payload = self.take_part();
-                self.repository.put(&self.name, payload, PutMode::Overwrite).await?;
+                self.repository.put_new(&self.name, payload).await?;
             }
         }
         Ok(recorded(&self.name, self.bytes, &self.hasher))
