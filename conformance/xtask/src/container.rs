@@ -21,14 +21,15 @@ const PASSWORD_SETTINGS: [&str; 8] = [
 /// Settings of the Swift that `cargo xtask test` started, by name: a user with a password.
 ///
 /// An error that says how to have one where the environment names none.
-#[expect(clippy::disallowed_methods, reason = "this is how cargo xtask test reaches its tests")]
 pub fn swift_test_settings() -> Result<Vec<(&'static str, String)>> {
-    let setting = |name| {
-        let value = std::env::var(format!("SWIFT_TEST_{name}"));
-        let value = value.with_context(|| format!("SWIFT_TEST_{name}; use cargo xtask test"))?;
-        anyhow::Ok((name, value))
-    };
-    PASSWORD_SETTINGS.into_iter().map(setting).collect()
+    PASSWORD_SETTINGS.into_iter().map(|name| Ok((name, swift_test_setting(name)?))).collect()
+}
+
+/// One of all the settings that [`crate::Swift::test_settings`] has.
+#[expect(clippy::disallowed_methods, reason = "this is how cargo xtask test reaches its tests")]
+pub fn swift_test_setting(name: &str) -> Result<String> {
+    let value = std::env::var(format!("SWIFT_TEST_{name}"));
+    value.with_context(|| format!("SWIFT_TEST_{name}; use cargo xtask test"))
 }
 
 /// A container of a Swift that the program under test is given, seen by another client: python-swiftclient.
@@ -76,12 +77,27 @@ impl Container {
     ///
     /// It runs as we do: the PostgreSQL user may not be able to read the Python that it runs on.
     pub fn client(&self, arguments: &[&str]) -> Command {
-        let mut swift = Command::new(self.installation.client());
-        swift.current_dir(self.scratch.path()).env_clear();
-        swift.envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("PATH", "/usr/bin:/bin")]);
-        swift.env("HOME", self.scratch.path());
-        swift.envs(self.settings.iter().map(|(name, value)| (name, value))).args(arguments);
+        let mut swift = self.command(&self.installation.client());
+        swift.args(arguments);
         swift
+    }
+
+    /// A line for `sh`, in which `swift` is the same client.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut shell = self.command(Path::new("sh"));
+        shell.args(["-euc", line]);
+        shell
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.scratch.path()).env_clear();
+        let client = self.installation.client();
+        let tools = client.parent().unwrap_or(Path::new("/")).display().to_string();
+        command.envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("PATH", &format!("{tools}:/usr/bin:/bin"))]);
+        command.env("HOME", self.scratch.path());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     /// The names of all objects, sorted; none where there is no such container.
