@@ -20,7 +20,7 @@ macro_rules! keeps {
 
             $(
                 #[tokio::test(flavor = "multi_thread")]
-                #[ignore = "needs Swift: run by cargo xtask test --swift"]
+                #[ignore = "needs Swift: run by cargo xtask test"]
                 async fn $name() {
                     let fixture = Fixture::new($settings, stringify!($name)).await;
                     let check: fn(Swift) -> BoxFuture<'static, ()> = $check;

@@ -25,7 +25,7 @@ async fn keystone(given: &Settings, method: Method, path: &str, body: Option<Val
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_trust_reaches_the_account_that_it_is_for() {
     let given = settings(PASSWORD);
     let token = &keystone(&given, Method::GET, "/auth/tokens", None).await["token"];
