@@ -76,7 +76,7 @@ impl Backend for Swift {
             builder = builder.with_policy(policy);
         }
         let swift = builder.build().map_err(|error| match error {
-            BuildError::Config(_) => unfit(error.to_string()),
+            BuildError::Config(_) | BuildError::SameContainer { .. } => unfit(error.to_string()),
             _ => invalid(location, error.to_string()),
         })?;
         let sweep = SwiftSweep::new(swift.clone(), prefix.clone());

@@ -60,7 +60,7 @@ mod tests {
             ("OS_PASWORD", "OS_PASSWORD"),
             ("PASSWORD", "OS_PASSWORD"),
             ("os_username", "OS_USERNAME"),
-            ("OS_USER", "OS_USERNAME"),
+            ("OS_USER_NAME", "OS_USERNAME"),
             ("OS_PROJECT", "OS_PROJECT_ID"),
             ("ST_PASSWORD", "OS_PASSWORD"),
             ("SWIFT_SEGMENT_CONTAINER", "SWIFT_SEGMENTS_CONTAINER"),
