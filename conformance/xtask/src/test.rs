@@ -18,16 +18,18 @@ const RUNS: [&[&str]; 3] = [
 /// The first of them, without running it.
 const BUILD: [&str; 3] = ["--workspace", "--all-targets", "--no-run"];
 
-/// Installs what is missing, starts one Swift with Keystone for all tests that are content with it, and runs
-/// everything; ends with the exit code of the first run that fails.
+/// Installs what is missing, starts one Swift with Keystone for all tests that are content with it and a narrow
+/// one beside it, and runs everything; ends with the exit code of the first run that fails.
 pub(crate) fn test() -> Result<ExitCode> {
     let postgres = Installation::ensure()?;
     eprintln!("xtask: testing with PostgreSQL {}", postgres.version());
     if let Some(failed) = build_and_install()? {
         return Ok(failed);
     }
-    let swift = Swift::start(&Scratch::new(postgres)?, SwiftOptions::with_keystone())?;
-    let settings = swift.test_settings()?;
+    let swift = Swift::start(&Scratch::new(postgres.clone())?, SwiftOptions::with_keystone())?;
+    let narrow = Swift::start(&Scratch::new(postgres)?, SwiftOptions::narrow())?;
+    let mut settings = swift.test_settings()?;
+    settings.extend(narrow.narrow_test_settings());
     for arguments in RUNS {
         if let Some(failed) = run(arguments, &settings)? {
             return Ok(failed);

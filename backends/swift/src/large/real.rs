@@ -28,9 +28,7 @@ fn open(name: &str, settings: Settings) -> Swift {
 /// A manifest whose segments lie in the same container.
 async fn put_dynamic(swift: &Swift, name: &str, prefix: &str) {
     let manifest = HeaderValue::try_from(format!("{}/{prefix}", swift.container())).unwrap();
-    let request = Request::object(Method::PUT, swift.container(), name)
-        .header(MANIFEST, manifest)
-        .header(http::header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    let request = Request::object(Method::PUT, swift.container(), name).header(MANIFEST, manifest);
     assert_eq!(swift.0.send(request).await.unwrap().status, StatusCode::CREATED);
 }
 
