@@ -201,7 +201,7 @@ mod tests {
         );
         let flags =
             Flags { container: Some("flag".to_owned()), archive_timeout: Some(2), ..with_file(&file) };
-        let config = resolve(flags, variables).ok().unwrap();
+        let config = resolve(flags, &variables).ok().unwrap();
         assert_eq!(config.repository.to_string(), "container flag");
         assert_eq!(config.archive_timeout, Duration::from_secs(2));
         let config = resolve(Flags::default(), &variables[..1]).ok().unwrap();
