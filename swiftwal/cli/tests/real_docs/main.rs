@@ -5,6 +5,7 @@
 
 mod by_hand;
 mod page;
+mod swift;
 
 use std::{fs, path::Path, sync::Arc};
 
