@@ -207,7 +207,7 @@ suite! { $
     }
 
     list {
-        twelve_thousand_wal_files_are_listed_each_once_and_in_order,
+        more_wal_files_than_a_page_holds_are_listed_each_once_and_in_order,
         a_place_with_nothing_in_it_is_no_repository,
         wal_files_are_listed_as_their_names_order_with_size_and_compression,
         a_backup_is_listed_with_its_objects_and_sizes,
