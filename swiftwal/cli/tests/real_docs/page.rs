@@ -12,8 +12,3 @@ pub(crate) fn blocks<'a>(page: &'a str, language: &'a str) -> impl Iterator<Item
 pub(crate) fn commands(page: &str) -> impl Iterator<Item = &str> {
     blocks(page, "sh").flat_map(str::lines)
 }
-
-/// Whether CI itself runs this command.
-pub(crate) fn is_for_ci(command: &str) -> bool {
-    command.starts_with("cargo xtask ")
-}

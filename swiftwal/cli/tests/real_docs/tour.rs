@@ -9,7 +9,7 @@ use xtask::{
 
 use crate::{
     PROGRAM,
-    page::{blocks, commands, is_for_ci},
+    page::{blocks, commands},
 };
 
 /// The repository of the pages that use a directory.
@@ -20,27 +20,29 @@ pub(crate) struct Tour {
     scratch: Arc<Scratch>,
     swiftwal: Swiftwal,
     page: String,
+    configuration: String,
 }
 
 impl Tour {
-    /// The page on a directory.
-    pub(crate) fn on_a_directory(page: &str) -> Result<Self> {
+    /// The page on a directory, with this configuration file.
+    pub(crate) fn on_a_directory(page: &str, configuration: &str) -> Result<Self> {
         let scratch = Scratch::new(Installation::ensure()?)?;
         let swiftwal = Swiftwal::new(&scratch, Path::new(PROGRAM))?;
-        Self::new(page, scratch, swiftwal)
+        Self::new(page, configuration, scratch, swiftwal)
     }
 
-    /// The page on the Swift of the tests, where it may itself be one that uses a directory.
-    pub(crate) fn on_swift(page: &str) -> Result<Self> {
+    /// The same on the Swift of the tests, also where the page itself uses a directory.
+    pub(crate) fn on_swift(page: &str, configuration: &str) -> Result<Self> {
         let scratch = Scratch::new(Installation::ensure()?)?;
         let swiftwal = Swiftwal::on_swift(&scratch, Path::new(PROGRAM), swift_test_settings()?)?;
-        Self::new(page, scratch, swiftwal)
+        Self::new(page, configuration, scratch, swiftwal)
     }
 
-    fn new(page: &str, scratch: Arc<Scratch>, swiftwal: Swiftwal) -> Result<Self> {
-        let page = placed(page, scratch.path(), swiftwal.place());
+    fn new(page: &str, configuration: &str, scratch: Arc<Scratch>, swiftwal: Swiftwal) -> Result<Self> {
+        let [page, configuration] =
+            [page, configuration].map(|text| placed(text, scratch.path(), swiftwal.place()));
         scratch.directory("restore")?;
-        Ok(Self { scratch, swiftwal, page })
+        Ok(Self { scratch, swiftwal, page, configuration })
     }
 
     /// Runs it. Each of the `restored` directories must then start and hold the rows of its moment.
@@ -53,7 +55,7 @@ impl Tour {
 
         // The moment that TARGET_TIME names comes after the page's backup, so that it can be reached.
         let mut target_time = String::new();
-        for command in commands(&self.page).filter(|line| !is_for_ci(line)) {
+        for command in commands(&self.page).filter(|line| !line.contains("cargo xtask ")) {
             if command.contains(" restore ") && target_time.is_empty() {
                 target_time = server.sql("select clock_timestamp()")?;
                 server.sql("delete from orders")?;
@@ -65,10 +67,10 @@ impl Tour {
         restored.iter().try_for_each(|name| self.check(name))
     }
 
-    /// The page's configuration file, which leads to the repository of the tests.
+    /// The configuration file, with what leads to the Swift of the tests where that is used.
     fn configuration(&self) -> Result<String> {
-        let file = blocks(&self.page, "toml").next().context("the page has no configuration file")?;
-        let Some(container) = self.swiftwal.place().container() else { return Ok(file.to_owned()) };
+        let file = &self.configuration;
+        let Some(container) = self.swiftwal.place().container() else { return Ok(file.clone()) };
         if file.contains("[settings]") {
             return file.lines().map(set).collect();
         }
@@ -108,7 +110,10 @@ fn placed(page: &str, scratch: &Path, place: &Place) -> String {
         .replace("/etc/swiftwal.toml", &format!("{scratch}/swiftwal.toml"))
         .replace(" /restore/", &format!(" {scratch}/restore/"))
         .replace("= 'swiftwal ", &format!("= '{scratch}/swiftwal "));
-    place.container().map_or(page.clone(), |container| page.replace("pgprod", container.name()))
+    match place.container() {
+        Some(container) => page.replace("pgprod", container.name()),
+        None => page,
+    }
 }
 
 /// The line of a configuration file; a setting with the value that it has in the tests.
