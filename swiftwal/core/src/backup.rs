@@ -17,7 +17,7 @@ use object_store::{PutMode, PutPayload};
 use swiftwal_compression::Codec;
 use swiftwal_postgres::{
     BackupLabel, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, ControlFile, Lsn,
-    SegmentName, Timeline, segments_between,
+    SegmentName, SourceError, Timeline, segments_between,
 };
 use tokio::sync::mpsc;
 
@@ -94,10 +94,21 @@ pub async fn backup(
     }
     // Rather now than after hours of copying.
     repository.cluster().await?;
-    let claim = Claim::take(repository).await?;
-    observe(BackupEvent::Claimed(claim.key));
+    let request = BaseBackupRequest {
+        label: options.label.clone(),
+        checkpoint: options.checkpoint,
+        include_wal: options.include_wal,
+    };
+    let claim = async {
+        let claim = Claim::take(repository).await?;
+        observe(BackupEvent::Claimed(claim.key));
+        Ok(claim)
+    };
+    // The checkpoint with which the server begins goes on meanwhile.
+    let (claim, stream) = tokio::join!(claim, source.start(&request));
+    let claim: Claim<'_> = claim?;
     let made = tokio::select! {
-        made = make(repository, source, options, observe, &claim) => made,
+        made = make(repository, stream, options, observe, &claim) => made,
         never = claim.keep_alive() => match never {},
     };
     match made {
@@ -114,18 +125,12 @@ pub async fn backup(
 
 async fn make(
     repository: &Repository,
-    source: &dyn BaseBackupSource,
+    stream: Result<Box<dyn BaseBackupStream>, SourceError>,
     options: &BackupOptions,
     observe: Observe<'_>,
     claim: &Claim<'_>,
 ) -> Result<BackupRecord> {
-    let request = BaseBackupRequest {
-        label: options.label.clone(),
-        checkpoint: options.checkpoint,
-        include_wal: options.include_wal,
-    };
-    let stream = source.start(&request).await?;
-    let (received, mut objects) = transfer(repository, stream, options, observe, claim).await?;
+    let (received, uploads) = transfer(repository, stream?, options, observe, claim).await?;
     let control =
         ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
     let draft = draft(repository, options, claim, received, &control)?;
@@ -139,9 +144,10 @@ async fn make(
             }
         }
     };
-    let (_, (), small) = tokio::try_join!(
+    let (_, (), mut objects, small) = tokio::try_join!(
         repository.claim(Some(&identity), None),
         archived,
+        uploads.finish(),
         store_small_objects(repository, &draft),
     )?;
     objects.extend(small);
@@ -150,21 +156,21 @@ async fn make(
     Ok(record)
 }
 
-/// Brings the tars into the repository. Nothing but an upload that was completed has a name there.
-async fn transfer(
-    repository: &Repository,
+/// Brings the tars into the repository; their index is to be stored yet. Nothing but an upload that was completed has a name there.
+async fn transfer<'a>(
+    repository: &'a Repository,
     stream: Box<dyn BaseBackupStream>,
     options: &BackupOptions,
     observe: Observe<'_>,
     claim: &Claim<'_>,
-) -> Result<(Received, Vec<RecordedObject>)> {
+) -> Result<(Received, Uploads<'a>)> {
     let key = claim.key;
     let (sender, receiver) = mpsc::channel(frames_in_flight());
     let mut uploads = Uploads::new(repository, key, options.codec.format())?;
     let reading = read::read(repository, stream, options, observe, sender);
     let storing = uploads.store(receiver, claim, observe);
     match tokio::try_join!(reading, storing) {
-        Ok((received, ())) => Ok((received, uploads.finish().await?)),
+        Ok((received, ())) => Ok((received, uploads)),
         Err(error) => {
             uploads.abort().await;
             Err(error)

@@ -18,8 +18,6 @@ pub struct SwiftOptions {
     pub manifest_segments: u32,
     /// How long a plain object may be. 64 MiB instead of Swift's 5 GiB, so that tests meet the end of one.
     pub max_file_bytes: u64,
-    /// How many bytes each segment of a large object must have, but the last.
-    pub min_segment_bytes: u64,
     /// How many names one listing has at most.
     pub listing_names: u32,
     /// Whether many objects can be deleted by one request.
@@ -36,7 +34,6 @@ impl Default for SwiftOptions {
             writes_per_second: None,
             manifest_segments: 1000,
             max_file_bytes: 64 << 20,
-            min_segment_bytes: 1,
             listing_names: 10_000,
             bulk_delete: true,
         }
@@ -50,17 +47,10 @@ impl SwiftOptions {
         Self { keystone: true, ..Self::default() }
     }
 
-    /// One node that allows less than most clusters do: short manifests and listings, no short segments, no bulk
-    /// deletion.
+    /// One node that allows less than most clusters do: short manifests, short listings, no bulk deletion.
     #[must_use]
     pub fn narrow() -> Self {
-        Self {
-            manifest_segments: 3,
-            min_segment_bytes: 1 << 20,
-            listing_names: 100,
-            bulk_delete: false,
-            ..Self::default()
-        }
+        Self { manifest_segments: 3, listing_names: 100, bulk_delete: false, ..Self::default() }
     }
 
     /// Three nodes, and a copy on each.
