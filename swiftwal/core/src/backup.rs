@@ -99,14 +99,9 @@ pub async fn backup(
         checkpoint: options.checkpoint,
         include_wal: options.include_wal,
     };
-    let claim = async {
-        let claim = Claim::take(repository).await?;
-        observe(BackupEvent::Claimed(claim.key));
-        Ok(claim)
-    };
     // The checkpoint with which the server begins goes on meanwhile.
-    let (claim, stream) = tokio::join!(claim, source.start(&request));
-    let claim: Claim<'_> = claim?;
+    let (claim, stream) = tokio::join!(take_claim(repository, observe), source.start(&request));
+    let claim = claim?;
     let made = tokio::select! {
         made = make(repository, stream, options, observe, &claim) => made,
         never = claim.keep_alive() => match never {},
@@ -121,6 +116,12 @@ pub async fn backup(
             Err(error)
         }
     }
+}
+
+async fn take_claim<'a>(repository: &'a Repository, observe: Observe<'_>) -> Result<Claim<'a>> {
+    let claim = Claim::take(repository).await?;
+    observe(BackupEvent::Claimed(claim.key));
+    Ok(claim)
 }
 
 async fn make(
