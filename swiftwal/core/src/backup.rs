@@ -135,8 +135,7 @@ async fn make(
     let control =
         ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
     let draft = draft(repository, options, claim, received, &control)?;
-    // Side by side: what is stored meanwhile counts for nothing before the commit.
-    let identity = identity(&draft.record);
+    repository.claim(Some(&identity(&draft.record)), None).await?;
     let archived = async {
         match options.include_wal {
             true => Ok(()),
@@ -145,13 +144,12 @@ async fn make(
             }
         }
     };
-    let (_, (), mut objects, small) = tokio::try_join!(
-        repository.claim(Some(&identity), None),
-        archived,
-        uploads.finish(),
-        store_small_objects(repository, &draft),
-    )?;
-    objects.extend(small);
+    // All to their ends, whichever fails: a put still at work would come after whoever cleans up.
+    let (archived, index, small) =
+        tokio::join!(archived, uploads.finish(), store_small_objects(repository, &draft));
+    archived?;
+    let mut objects = index?;
+    objects.extend(small?);
     let record = BackupRecord { objects, ..draft.record };
     commit(repository, &record, claim).await?;
     Ok(record)
@@ -251,9 +249,8 @@ async fn store_small_objects(repository: &Repository, draft: &Draft) -> Result<V
             None => Ok(None),
         }
     };
-    let (label, manifest) =
-        tokio::try_join!(store_part(repository, key, BackupPart::Label, label), manifest)?;
-    Ok(std::iter::once(label).chain(manifest).collect())
+    let (label, manifest) = tokio::join!(store_part(repository, key, BackupPart::Label, label), manifest);
+    Ok(std::iter::once(label?).chain(manifest?).collect())
 }
 
 /// Stores a small object of the backup and says what the record shall say of it.
