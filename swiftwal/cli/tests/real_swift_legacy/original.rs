@@ -19,7 +19,8 @@ pub(crate) const DYING: &str = "20130831T0200Z";
 /// The original never removed the label of a backup that it had pruned.
 pub(crate) const LOST_LABEL: &str = "backup_label_20130801T0200Z.txt";
 
-const UPLOAD: &str = "6f1f6e5c-11e3-8a8f-0d8c1f3f5a10";
+/// The id of every upload.
+pub(crate) const UPLOAD: &str = "6f1f6e5c-11e3-8a8f-0d8c1f3f5a10";
 /// So many segments, of 5 GiB each at the original's, and an empty one: so it was where the backup filled the last.
 const SEGMENTS: usize = 3;
 
@@ -88,15 +89,10 @@ impl Original {
         }
         write(&tree.join(LOST_LABEL), b"START WAL LOCATION: 0/2000028")?;
         self.upload(&tree)?;
-        for key in KEYS.into_iter().chain([DELETED]) {
-            self.upload_manifest(&object(key), key)?;
-        }
-        let deletion = format!("...to_delete/...to_delete%2F{}", object(DELETED));
-        self.upload_manifest(&deletion, DELETED)?;
-        for key in [KEYS[2], DYING] {
-            self.upload_manifest(&format!("...uploading/{}/{UPLOAD}", object(key)), key)?;
-        }
-        Ok(())
+        let backups = KEYS.into_iter().chain([DELETED]).map(|key| (object(key), key));
+        let uploads = [KEYS[2], DYING].map(|key| (format!("...uploading/{}/{UPLOAD}", object(key)), key));
+        let deletion = (format!("...to_delete/...to_delete%2F{}", object(DELETED)), DELETED);
+        self.put_manifests(backups.chain(uploads).chain([deletion]))
     }
 
     /// Makes a backup, and puts its segments and its label into `tree`.
@@ -125,13 +121,18 @@ impl Original {
         stdout(swift.current_dir(tree)).map(drop)
     }
 
-    /// Stores an object that consists of the segments of a backup.
-    fn upload_manifest(&self, name: &str, key: &str) -> Result<()> {
+    /// Stores objects, each of a name, that consist of the segments of a backup.
+    fn put_manifests(&self, manifests: impl Iterator<Item = (String, &'static str)>) -> Result<()> {
         let container = self.container()?;
-        write(&self.scratch.path().join("empty"), b"")?;
-        let header = format!("X-Object-Manifest: {}/...seg/{}/{UPLOAD}/", container.name(), object(key));
-        let arguments = ["upload", "--object-name", name, "--header", &header, container.name(), "empty"];
-        stdout(&mut container.client(&arguments)).map(drop)
+        let mut script = "eval \"$(swift auth)\"".to_owned();
+        for (name, key) in manifests {
+            let (container, name, object) = (container.name(), name.replace('%', "%25"), object(key));
+            script += &format!(
+                "\ncurl -sSf -X PUT -H \"X-Auth-Token: $OS_AUTH_TOKEN\" -H 'Content-Length: 0' \
+                 -H 'X-Object-Manifest: {container}/...seg/{object}/{UPLOAD}/' \"$OS_STORAGE_URL/{container}/{name}\"",
+            );
+        }
+        stdout(&mut container.shell(&script)).map(drop)
     }
 
     pub(crate) fn container(&self) -> Result<&Container> {
@@ -143,10 +144,11 @@ impl Original {
         Ok(self.swiftwal.stored()?.into_iter().collect())
     }
 
-    /// The names of the segments that the original had archived, oldest first.
-    pub(crate) fn segments(&self) -> Result<Vec<String>> {
-        let wal = self.stored.iter().filter_map(|object| object.strip_prefix("wal_")?.strip_suffix(".gz"));
-        Ok(wal.filter(|name| name.len() == 24).map(str::to_owned).collect())
+    /// The name of the oldest segment that the original had archived.
+    pub(crate) fn first_segment(&self) -> Result<&str> {
+        let mut wal =
+            self.stored.iter().filter_map(|object| object.strip_prefix("wal_")?.strip_suffix(".gz"));
+        wal.find(|name| name.len() == 24).context("the original has archived segments")
     }
 
     /// Runs this program on the container.
