@@ -152,10 +152,9 @@ impl Authenticator {
                     (classify(broken.outcome(), Token::Fixed), AuthError::unreachable(ask.url(), broken))
                 }
             };
-            if verdict != Verdict::Retry || !tries.again(None).await {
+            if verdict != Verdict::Retry || !tries.again(None, &failure).await {
                 return Err(failure);
             }
-            tracing::warn!(url = %ask.url(), error = %failure, "no token yet, asking again");
         }
     }
 }

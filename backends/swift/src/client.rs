@@ -89,10 +89,9 @@ impl Client {
                 token = Token::Renewed;
                 continue;
             }
-            if verdict != Verdict::Retry || !tries.again(asked).await {
+            if verdict != Verdict::Retry || !tries.again(asked, &error).await {
                 return Err(error);
             }
-            tracing::warn!(%error, "trying again");
             session = auth.session().await.map_err(|error| origin.error(Kind::Auth(error)))?;
         }
     }
@@ -133,8 +132,9 @@ impl Client {
                 },
                 Err(broken) => (classify(broken.outcome(), Token::Fixed), broken.into()),
             };
-            if verdict != Verdict::Retry || !tries.again(None).await {
-                return Err(origin.error(kind));
+            let error = origin.error(kind);
+            if verdict != Verdict::Retry || !tries.again(None, &error).await {
+                return Err(error);
             }
         }
     }

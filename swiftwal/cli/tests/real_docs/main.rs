@@ -6,6 +6,7 @@
 mod by_hand;
 mod page;
 mod readme;
+mod swift;
 
 use std::{path::Path, sync::Arc};
 
