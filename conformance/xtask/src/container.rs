@@ -25,11 +25,11 @@ pub fn swift_test_settings() -> Result<Vec<(&'static str, String)>> {
     PASSWORD_SETTINGS.into_iter().map(|name| Ok((name, swift_test_setting(name)?))).collect()
 }
 
-/// One of all the settings that [`crate::Swift::test_settings`] has.
+/// One of the settings in [`crate::Swift::test_settings`], by its name without `SWIFT_TEST_`.
 #[expect(clippy::disallowed_methods, reason = "this is how cargo xtask test reaches its tests")]
 pub fn swift_test_setting(name: &str) -> Result<String> {
     let value = std::env::var(format!("SWIFT_TEST_{name}"));
-    value.with_context(|| format!("SWIFT_TEST_{name}; use cargo xtask test"))
+    value.with_context(|| format!("no SWIFT_TEST_{name} in the environment; run cargo xtask test"))
 }
 
 /// A container of a Swift that the program under test is given, seen by another client: python-swiftclient.
