@@ -1,0 +1,83 @@
+//! Container servers that are away, and listings that lag behind.
+
+use anyhow::Result;
+use xtask::{Daemon, Service};
+
+use crate::{place::Place, shared::PLAIN};
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn what_is_archived_while_the_container_server_is_down_is_found_before_it_is_listed() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "unlisted")?;
+    let listed = place.archive(0)?;
+    swift.kill(Service::Container(1))?;
+    let unlisted = place.segment(1)?;
+    place.impatient().run(&["archive-wal", &unlisted])?.expect(0)?;
+    assert!(place.impatient().brings_back(&unlisted)?);
+    swift.up(Service::Container(1))?;
+
+    assert_eq!(place.succeed(&["list-wal"])?, format!("{listed}\n"));
+    assert!(place.brings_back(&unlisted)?);
+    place.succeed(&["archive-wal", &unlisted])?;
+    swift.once(Daemon::ObjectUpdater)?;
+    assert_eq!(place.succeed(&["list-wal"])?, format!("{listed}\n{unlisted}\n"));
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_container_that_the_proxy_cannot_look_up_is_neither_written_nor_taken_for_empty() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "unknown")?;
+    let stored = place.archive(0)?;
+    let name = place.segment(1)?;
+    swift.kill(Service::Container(1))?;
+    // With it goes what it remembered of the container.
+    swift.kill(Service::Proxy)?;
+    swift.up(Service::Proxy)?;
+
+    place.impatient().run(&["archive-wal", &name])?.expect(1)?;
+    place.impatient().run(&["restore-wal", &name, "fetched"])?.expect(128)?;
+    assert!(place.impatient().brings_back(&stored)?);
+    for command in [&["list-wal"][..], &["list-backups"], &["prune", "--keep-backups", "1"]] {
+        let refused = place.impatient().run(command)?.expect(1)?;
+        assert_eq!(refused.said, "");
+        assert!(refused.reason().contains("503"), "{}", refused.reason());
+    }
+    swift.up(Service::Container(1))?;
+    assert_eq!(place.succeed(&["list-wal"])?, format!("{stored}\n"));
+    place.succeed(&["archive-wal", &name])?;
+    assert!(place.brings_back(&name)?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_backup_that_is_not_fully_listed_yet_is_restored_and_kept() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "lagging")?.wired();
+    place.back_up()?;
+    let first = place.succeed(&["list-backups"])?;
+    let second = place.in_the_middle(xtask::Direction::ToServer, 32 << 20, |place| place.start_backup(&[]))?;
+    swift.kill(Service::Container(1))?;
+    swift.wire().heal();
+    let mut second = second;
+    // The data is stored by now: what has to be listed is not.
+    second.wait_for_retry()?;
+    swift.up(Service::Container(1))?;
+    second.wait()?.expect(0)?;
+
+    assert!(!place.listed("")?.iter().any(|name| name.ends_with(".tar.zst") && !name.contains(first.trim())));
+    let restored = place.directory.join("restored");
+    place.succeed(&["restore", "latest", &restored.to_string_lossy()])?;
+    assert!(swift.is_restored(&restored)?);
+    place.succeed(&["prune", "--keep-backups", "2"])?;
+    place.succeed(&["prune", "--keep-backups", "1"])?;
+    swift.once(Daemon::ObjectUpdater)?;
+    assert_ne!(place.succeed(&["list-backups"])?, first);
+    let restored = place.directory.join("restored-again");
+    place.succeed(&["restore", "latest", &restored.to_string_lossy()])?;
+    assert!(swift.is_restored(&restored)?);
+    Ok(())
+}
