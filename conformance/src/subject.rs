@@ -77,6 +77,11 @@ impl Subject {
         Ok(self.of_storage(self.storage()?, faults))
     }
 
+    /// The same, of a storage whose requests are so costly that this machine remembers what it saw.
+    pub(crate) fn remembering_repository(&self, faults: &Faults) -> Result<Repository> {
+        Ok(self.of_storage(self.storage()?.with_memory(self.path("memory")), faults))
+    }
+
     /// The repository as a command that only reads opens it.
     pub(crate) fn existing_repository(&self) -> Result<Repository, OpenError> {
         Ok(self.of_storage(self.harness.open(&self.location, false)?, &Faults::none()))

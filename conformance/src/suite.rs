@@ -55,17 +55,23 @@ macro_rules! suite {
 
         /// Runs the whole suite: each scenario becomes a test of its own, `concept::sentence`.
         ///
-        /// It takes an expression that makes a [`Harness`], and is called in a test file of its own. An example is on
-        /// the first page of this crate's documentation.
+        /// It takes an expression that makes a [`Harness`], and is called in a test file or a module of its own. An
+        /// example is on the first page of this crate's documentation. Behind it may come attributes that every test is
+        /// to have, such as one for a backend whose server isn't always there:
+        ///
+        /// ```ignore
+        /// conformance_suite!(harness(), #[ignore = "needs a server"]);
+        /// ```
         #[macro_export]
         macro_rules! conformance_suite {
-            ($d harness:expr) => {
+            ($d harness:expr $d (, #[$d attribute:meta])*) => {
                 fn conformance_harness() -> $d crate::Harness {
                     $d harness
                 }
 
                 $(mod $concept {
                     $(#[test]
+                    $d (#[$d attribute])*
                     fn $scenario() -> $d crate::Outcome {
                         let name = concat!(stringify!($concept), "::", stringify!($scenario));
                         $d crate::run(&super::conformance_harness(), name)
@@ -105,6 +111,8 @@ suite! { $
         what_a_newer_version_wrote_is_let_alone,
         a_damaged_cluster_json_stops_what_would_write,
         keys_are_read_in_lower_case_and_without_the_z,
+        whose_it_is_is_remembered_for_ten_minutes,
+        another_clusters_segment_is_refused_whatever_is_remembered,
     }
 
     archive {

@@ -1,5 +1,7 @@
+mod outage;
+
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     fmt::{self, Write},
 };
 
@@ -13,8 +15,9 @@ use object_store::Result;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 
+pub(crate) use self::outage::Outage;
 use crate::{
-    client::Request,
+    client::{Info, Request},
     store::{Store, rejected},
 };
 
@@ -69,6 +72,10 @@ pub(crate) struct Report {
     /// Path, encoded, and status.
     #[serde(rename = "Errors", default)]
     errors: Vec<(String, String)>,
+    #[serde(rename = "Number Deleted", default)]
+    deleted: usize,
+    #[serde(rename = "Number Not Found", default)]
+    absent: usize,
 }
 
 impl Report {
@@ -85,17 +92,16 @@ impl Report {
         Some(format!("{} {}{}", self.status, self.body, first.unwrap_or_default()).trim().to_owned())
     }
 
-    /// Whether that object is gone, as far as this report goes.
-    fn deleted(&self, failed: &HashMap<String, &str>, target: &Target) -> bool {
-        // A report that fails as a whole and blames nobody is believed about nobody.
-        let trusted = self.status.starts_with('2') || !self.errors.is_empty();
-        trusted && !failed.contains_key(&target.to_string())
-    }
-
-    fn failed(&self) -> HashMap<String, &str> {
+    /// Which of the objects that were to be deleted are gone for certain. Swift gives up after many failures and
+    /// doesn't say where, so a report that doesn't account for each of them is believed about none.
+    fn gone(&self, targets: &[Target]) -> Vec<bool> {
+        if self.deleted + self.absent + self.errors.len() != targets.len() {
+            return vec![false; targets.len()];
+        }
         let decode =
             |path: &str| percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned();
-        self.errors.iter().map(|(path, status)| (decode(path), status.as_str())).collect()
+        let failed: HashSet<_> = self.errors.iter().map(|(path, _)| decode(path)).collect();
+        targets.iter().map(|target| !failed.contains(&target.to_string())).collect()
     }
 }
 
@@ -105,42 +111,46 @@ impl Store {
     /// Many go by bulk deletion where the cluster offers it; what that fails to delete is tried once more by
     /// itself, which also gives a failure its reason.
     pub(crate) async fn delete_all(&self, targets: &[Target]) -> Vec<Result<()>> {
-        let mut done = vec![false; targets.len()];
-        if targets.len() > 1
-            && let Ok(info) = self.client.info().await
-            && let Some(limits) = info.bulk_delete
-        {
-            let most = limits.max_deletes_per_request.max(1);
-            for (targets, done) in targets.chunks(most).zip(done.chunks_mut(most)) {
-                self.bulk_delete(targets, done).await;
-            }
-        }
-        let singly = targets.iter().zip(done).map(|(target, done)| {
-            async move { if done { Ok(()) } else { self.delete_one(target).await } }.boxed()
+        let outage = Outage::default();
+        let gone = self.bulk_delete_all(targets, &outage).await;
+        let singly = targets.iter().zip(gone).map(|(target, gone)| {
+            let outage = &outage;
+            async move { if gone { Ok(()) } else { outage.or(target, self.delete_one(target)).await } }
+                .boxed()
         });
         at_once(singly).collect().await
     }
 
-    /// Marks what one request deleted. A request that fails has deleted nothing that is known of.
-    async fn bulk_delete(&self, targets: &[Target], done: &mut [bool]) {
+    /// Which of them are gone for certain.
+    async fn bulk_delete_all(&self, targets: &[Target], outage: &Outage) -> Vec<bool> {
+        if targets.len() > 1
+            && let Ok(Info { bulk_delete: Some(limits), .. }) = self.client.info().await
+        {
+            let mut gone = Vec::with_capacity(targets.len());
+            for targets in targets.chunks(limits.max_deletes_per_request.max(1)) {
+                let report = outage.or(&targets[0], self.bulk_delete(targets)).await.ok().flatten();
+                gone.extend(report.map_or_else(|| vec![false; targets.len()], |report| report.gone(targets)));
+            }
+            return gone;
+        }
+        vec![false; targets.len()]
+    }
+
+    /// None: it was refused, or nothing is known of what it did.
+    async fn bulk_delete(&self, targets: &[Target]) -> Result<Option<Report>> {
         let request = Request::new(Method::POST, "")
             .query("bulk-delete", "")
             .header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))
             .header(header::ACCEPT, HeaderValue::from_static("application/json"))
             .body(lines(targets).into());
-        let Ok(response) = self.client.send(request).await else { return };
+        let response = self.client.send(request).await?;
         if response.status != StatusCode::OK {
-            return;
+            return Ok(None);
         }
-        let Ok(body) = response.bytes(REPORT_LIMIT).await else { return };
-        let Some(report) = Report::parse(&body) else { return };
-        let failed = report.failed();
-        for (target, done) in targets.iter().zip(done) {
-            *done = report.deleted(&failed, target);
-        }
+        Ok(response.bytes(REPORT_LIMIT).await.ok().and_then(|body| Report::parse(&body)))
     }
 
-    async fn delete_one(&self, target: &Target) -> Result<()> {
+    pub(crate) async fn delete_one(&self, target: &Target) -> Result<()> {
         let request = Request::object(Method::DELETE, &target.container, &target.name);
         let response = self.client.send(request).await?;
         if response.status.is_success() || response.status == StatusCode::NOT_FOUND {
@@ -174,9 +184,9 @@ fn lines(targets: &[Target]) -> String {
 mod tests {
     use super::*;
 
-    fn deleted(report: &str, name: &str) -> bool {
-        let report = Report::parse(report.as_bytes()).unwrap();
-        report.deleted(&report.failed(), &Target::new("c", name))
+    fn gone(report: &str) -> Vec<bool> {
+        let targets = [Target::new("c", "a"), Target::new("c", "a b")];
+        Report::parse(report.as_bytes()).unwrap().gone(&targets)
     }
 
     #[test]
@@ -187,16 +197,21 @@ mod tests {
 
     #[test]
     fn an_object_is_gone_unless_the_report_names_it() {
-        let report = r#"{"Response Status": "400 Bad Request", "Errors": [["/c/a%20b", "409 Conflict"]]}"#;
-        assert!(!deleted(report, "a b"));
-        assert!(deleted(report, "a"));
+        let report = r#"{"Response Status": "400 Bad Request", "Number Deleted": 1, "Number Not Found": 0,
+                         "Errors": [["/c/a%20b", "409 Conflict"]]}"#;
+        assert_eq!(gone(report), [true, false]);
+        let absent = r#"{"Response Status": "200 OK", "Number Deleted": 1, "Number Not Found": 1}"#;
+        assert_eq!(gone(absent), [true, true]);
     }
 
     #[test]
-    fn a_report_that_fails_as_a_whole_is_believed_about_nothing() {
-        let report = r#"{"Response Status": "502 Bad Gateway", "Response Body": "", "Errors": []}"#;
-        assert!(!deleted(report, "a"));
-        assert!(!deleted("{}", "a"));
+    fn a_report_that_does_not_account_for_all_is_believed_about_none() {
+        let gave_up = r#"{"Response Status": "400 Bad Request", "Response Body": "Max delete failures exceeded",
+                          "Number Deleted": 0, "Errors": [["/c/a%20b", "409 Conflict"]]}"#;
+        let failed = r#"{"Response Status": "502 Bad Gateway", "Response Body": "", "Errors": []}"#;
+        for report in [gave_up, failed, "{}"] {
+            assert_eq!(gone(report), [false, false]);
+        }
     }
 
     #[test]

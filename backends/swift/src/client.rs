@@ -21,7 +21,7 @@ pub(crate) use self::{
     response::{Origin, Response},
 };
 use crate::{
-    Config, ConfigError, Error, Kind,
+    Config, ConfigError, Error, Kind, Timeouts,
     auth::{Authenticator, Session},
     retry::{Outcome, Token, Tries, Verdict, classify},
 };
@@ -103,6 +103,11 @@ impl Client {
         self.0.info.get_or_try_init(|| self.ask_info()).await.cloned()
     }
 
+    /// The same, if it was asked before.
+    pub(crate) fn known_info(&self) -> Option<&Info> {
+        self.0.info.get()
+    }
+
     async fn ask_info(&self) -> Result<Info, Error> {
         let Inner { http, auth, .. } = &*self.0;
         let mut origin = Origin { method: Method::GET, target: "/info".to_owned(), tries: 0, trans_id: None };
@@ -132,6 +137,10 @@ impl Client {
                 return Err(origin.error(kind));
             }
         }
+    }
+
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        self.0.http.timeouts()
     }
 
     #[cfg(test)]

@@ -2,10 +2,12 @@
 
 mod dynamic;
 mod manifest;
+mod parts;
 mod place;
 #[cfg(test)]
 mod real;
 mod replace;
+mod segments;
 mod upload;
 mod write;
 

@@ -1,4 +1,7 @@
+mod cursor;
 mod page;
+mod paginated;
+mod shapes;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -6,11 +9,11 @@ use futures::{
     FutureExt, StreamExt, TryStreamExt,
     stream::{BoxStream, try_unfold},
 };
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode};
 use object_store::{ListResult, ObjectMeta, Result, path::Path};
 
 pub(crate) use self::page::Entry;
-use self::page::Row;
+use self::{cursor::Cursor, page::Row};
 use crate::{
     StoreError,
     bulk::{AT_ONCE, at_once},
@@ -18,57 +21,8 @@ use crate::{
     store::{Store, rejected},
 };
 
-/// Most names of one page: Swift's default, and hardly anyone's is lower.
-const PAGE: usize = 10_000;
-
 /// 10,000 names of 1024 bytes, each escaped sixfold, with what stands beside them.
 const PAGE_BYTES: usize = 128 << 20;
-
-/// What is to be listed, and how far that has come.
-#[derive(Clone, Debug)]
-struct Cursor {
-    container: String,
-    prefix: String,
-    /// The listing goes on behind this name.
-    marker: String,
-    delimiter: bool,
-    limit: usize,
-    done: bool,
-}
-
-impl Cursor {
-    fn new(container: &str, prefix: impl Into<String>) -> Self {
-        Self {
-            container: container.to_owned(),
-            prefix: prefix.into(),
-            marker: String::new(),
-            delimiter: false,
-            limit: PAGE,
-            done: false,
-        }
-    }
-
-    fn request(&self) -> Request {
-        let mut request = Request::new(Method::GET, &self.container)
-            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
-            .query("format", "json")
-            .query("limit", self.limit.to_string());
-        for (name, value) in [("prefix", &self.prefix), ("marker", &self.marker)] {
-            if !value.is_empty() {
-                request = request.query(name, value);
-            }
-        }
-        if self.delimiter { request.query("delimiter", "/") } else { request }
-    }
-
-    /// Moves on behind a page. A page that isn't full is the last.
-    fn advance(&mut self, rows: &[Row]) {
-        self.done = rows.len() < self.limit;
-        if let Some(last) = rows.last() {
-            self.marker = last.name().to_owned();
-        }
-    }
-}
 
 impl Store {
     /// The objects below a prefix, behind an offset, in the order of their names' bytes.
@@ -92,14 +46,21 @@ impl Store {
 
     /// The objects directly below a prefix, and the prefixes below it.
     pub(crate) async fn list_with_delimiter(self: &Arc<Self>, prefix: Option<&Path>) -> Result<ListResult> {
-        let mut cursor = Cursor { delimiter: true, ..Cursor::new(&self.container, below(prefix)) };
-        let (mut common_prefixes, mut entries) = (Vec::new(), Vec::new());
+        let mut cursor = Cursor { delimiter: "/".to_owned(), ..Cursor::new(&self.container, below(prefix)) };
+        let mut rows = Vec::new();
         while !cursor.done {
-            for row in self.page(&mut cursor).await? {
-                match row {
-                    Row::Subdir { subdir } => common_prefixes.extend(page::directory(&subdir)),
-                    Row::Object(entry) => entries.extend(entry.location().map(|location| (location, entry))),
-                }
+            rows.extend(self.page(&mut cursor).await?);
+        }
+        self.list_result(rows, "/").await
+    }
+
+    /// Rows as objects and prefixes that end with a delimiter.
+    async fn list_result(self: &Arc<Self>, rows: Vec<Row>, delimiter: &str) -> Result<ListResult> {
+        let (mut common_prefixes, mut entries) = (Vec::new(), Vec::new());
+        for row in rows {
+            match row {
+                Row::Subdir { subdir } => common_prefixes.extend(page::directory(&subdir, delimiter)),
+                Row::Object(entry) => entries.extend(entry.location().map(|location| (location, entry))),
             }
         }
         // A page may begin with the prefix that ended the one before it.
@@ -140,17 +101,24 @@ impl Store {
 
     /// The next page.
     async fn page(&self, cursor: &mut Cursor) -> Result<Vec<Row>> {
-        let mut response = self.send(cursor.request()).await?;
+        if let Some(info) = self.client.known_info() {
+            cursor.limit = cursor.limit.min(info.container_listing_limit.max(1));
+        }
+        let mut request = cursor.request();
+        let mut response = self.send(request.clone()).await?;
         if response.status == StatusCode::PRECONDITION_FAILED {
             // This cluster's pages are shorter.
-            cursor.limit = self.client.info().await?.container_listing_limit.clamp(1, PAGE);
-            response = self.send(cursor.request()).await?;
+            cursor.limit = self.client.info().await?.container_listing_limit.clamp(1, cursor.limit.max(1));
+            request = cursor.request();
+            response = self.send(request.clone()).await?;
         }
-        let target = response.request.target.clone();
         let rows = match response.status {
             StatusCode::NO_CONTENT => Vec::new(),
-            StatusCode::OK => serde_json::from_slice(&response.bytes(PAGE_BYTES).await?)
-                .map_err(|error| StoreError::Protocol { target, reason: error.to_string() })?,
+            StatusCode::OK => {
+                serde_json::from_slice(&self.whole(&request, response, PAGE_BYTES).await?).map_err(
+                    |error| StoreError::Protocol { target: request.target(), reason: error.to_string() },
+                )?
+            }
             _ => return Err(rejected(response).await.into()),
         };
         cursor.advance(&rows);
@@ -189,27 +157,6 @@ pub(crate) async fn in_pages_of(store: &Arc<Store>, limit: usize) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rows(names: &[&str]) -> Vec<Row> {
-        names.iter().map(|name| Row::Subdir { subdir: (*name).to_owned() }).collect()
-    }
-
-    #[test]
-    fn a_full_page_is_followed_by_another_and_a_short_one_is_the_last() {
-        let mut cursor = Cursor { limit: 2, ..Cursor::new("c", "") };
-        cursor.advance(&rows(&["a", "b"]));
-        assert!(!cursor.done);
-        assert!(cursor.request().query.contains(&("marker", "b".to_owned())));
-        cursor.advance(&rows(&["c"]));
-        assert!(cursor.done);
-    }
-
-    #[test]
-    fn an_empty_page_is_the_last() {
-        let mut cursor = Cursor::new("c", "");
-        cursor.advance(&[]);
-        assert!(cursor.done);
-    }
 
     #[test]
     fn a_prefix_ends_where_a_part_of_a_path_ends() {

@@ -1,6 +1,7 @@
 mod builder;
 mod container;
 mod error;
+mod sighting;
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -14,11 +15,12 @@ use object_store::{
 };
 
 pub(crate) use self::container::rejected;
+use self::sighting::Sighting;
 pub use self::{
     builder::{BuildError, SwiftBuilder},
     error::StoreError,
 };
-use crate::client::Client;
+use crate::{bulk::Target, client::Client};
 
 /// One container of OpenStack Swift. Cheap to clone.
 ///
@@ -61,6 +63,8 @@ pub(crate) struct Store {
     policy: Option<String>,
     /// Whether a missing container is made.
     create: bool,
+    /// Of the container.
+    sighting: Sighting,
 }
 
 impl Swift {
@@ -74,6 +78,13 @@ impl Swift {
     #[must_use]
     pub fn segments_container(&self) -> &str {
         &self.0.segments
+    }
+}
+
+impl Store {
+    /// The object of that name.
+    pub(crate) fn target(&self, location: &Path) -> Target {
+        Target::new(&self.container, location.as_ref())
     }
 }
 

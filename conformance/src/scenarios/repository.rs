@@ -1,12 +1,13 @@
 //! The repository as such: whose it is, and which versions of it are understood.
 
 use anyhow::Result;
+use jiff::SignedDuration;
 use swiftwal_core::{
     ArchiveOptions, Error, ErrorKind, PrunePolicy, archive_wal, plan_archive_cleanup, plan_prune,
 };
 
 use super::site::{Site, refused};
-use crate::subject::Subject;
+use crate::{SyntheticCluster, faulty::Faults, subject::Subject};
 
 pub(crate) async fn the_first_archived_segment_says_whose_it_is(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
@@ -91,5 +92,36 @@ pub(crate) async fn keys_are_read_in_lower_case_and_without_the_z(subject: Subje
     {
         assert_eq!(site.repository.record(form.parse()?).await?.key, record.key, "{form}");
     }
+    Ok(())
+}
+
+pub(crate) async fn whose_it_is_is_remembered_for_ten_minutes(subject: Subject) -> Result<()> {
+    let faults = Faults::none();
+    let mut site = Site::new(subject)?;
+    site.repository = site.subject.remembering_repository(&faults)?;
+    site.archive(3..=3).await?;
+
+    let (reads, writes) = (faults.reads(), faults.writes().len());
+    assert!(reads > 0, "it asks once");
+    site.archive(4..=4).await?;
+    assert_eq!((faults.reads(), faults.writes().len()), (reads, writes + 1), "one request is enough");
+
+    site.subject.clock().advance(SignedDuration::from_mins(10));
+    site.archive(5..=5).await?;
+    assert!(faults.reads() > reads, "it asks again");
+    Ok(())
+}
+
+pub(crate) async fn another_clusters_segment_is_refused_whatever_is_remembered(
+    subject: Subject,
+) -> Result<()> {
+    let mut site = Site::new(subject)?;
+    site.repository = site.subject.remembering_repository(&Faults::none())?;
+    site.archive(3..=3).await?;
+    let other = SyntheticCluster::new(2);
+    let path = site.wal_file(&other.wal_name(4).to_string(), &other.segment(4))?;
+    let error = refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await);
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert_eq!(site.listed_wal().await?, [site.cluster.wal_name(3).to_string()]);
     Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Installation`] finds or installs PostgreSQL. [`Scratch`] is a directory that outlives nobody: a guardian
 //! process stops what runs in it and removes it, also after a panic, Ctrl-C or `kill -9`. [`Postgres`] is a
-//! cluster in it, [`Swiftwal`] the program under test, [`Site`] the usual arrangement of all of them.
+//! cluster in it, [`Swiftwal`] the program under test with a directory or a [`Container`] for its repository,
+//! [`Site`] the usual arrangement of all of them.
 //!
 //! [`Swift`] is a real OpenStack Swift, with Keystone if wanted, in such a directory:
 //!
@@ -31,6 +32,7 @@
 //! [`Wire`] also stands alone, before Keystone or any other server on loopback. Tests in one binary do well to
 //! share a Swift: it starts in a few seconds, and each may have a container of its own.
 
+mod container;
 mod http;
 mod ports;
 mod postgres;
@@ -45,6 +47,7 @@ mod swiftwal;
 mod wait;
 mod wire;
 
+pub use container::{Container, swift_test_settings};
 pub use postgres::{Load, Postgres};
 pub use processes::{Process, descendants};
 pub use run::{line, output, stdout};
@@ -53,6 +56,6 @@ pub use setup::Installation;
 pub use site::Site;
 pub use swift::{Daemon, Environment, LoggedRequest, Service, Swift, SwiftOptions};
 pub use swift_setup::{SwiftInstallation, cache_directory};
-pub use swiftwal::Swiftwal;
+pub use swiftwal::{Place, Swiftwal};
 pub use wait::until;
 pub use wire::{Break, Direction, Fault, Wire};

@@ -23,7 +23,7 @@ enum Task {
     /// The main job, step by step: archive, back up, restore to a point in time, compare the rows, prune
     Demo,
     /// All tests, those that need a server included
-    Test(test::Options),
+    Test,
     /// PostgreSQL, Swift and Keystone in the background, to try things on
     #[command(subcommand)]
     Services(services::Action),
@@ -34,7 +34,7 @@ enum Task {
 fn main() -> Result<ExitCode> {
     match Arguments::parse().task {
         Task::Demo => demo::demo(),
-        Task::Test(options) => test::test(&options),
+        Task::Test => test::test(),
         Task::Services(action) => services::services(&action),
         Task::Bench(options) => bench::bench(&options),
     }

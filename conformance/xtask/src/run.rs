@@ -48,7 +48,8 @@ pub fn stdout(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-fn quoted(word: &str) -> String {
+/// The word as a shell reads it back.
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

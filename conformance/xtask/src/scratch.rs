@@ -1,6 +1,6 @@
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -67,6 +67,19 @@ impl Scratch {
             chown(&path, Some(uid), Some(gid))
         };
         made().with_context(|| format!("making {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Writes a new file that the PostgreSQL user alone may read.
+    pub fn secret_file(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        let written = || {
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+            let (uid, gid) = self.installation.owner();
+            chown(&path, Some(uid), Some(gid))?;
+            file.write_all(text.as_bytes())
+        };
+        written().with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }
 

@@ -119,8 +119,9 @@ impl Files {
         let postgres = Postgres::create(&scratch, "data", &[])?;
         postgres.start()?;
         let swift = Swift::start(&scratch, SwiftOptions::with_keystone())?;
+        let narrow = Swift::start(&Scratch::new(Installation::ensure()?)?, SwiftOptions::narrow())?;
         let exports = self.exports.with_extension("new");
-        fs::write(&exports, exports_of(&postgres, &swift)?)?;
+        fs::write(&exports, exports_of(&postgres, &swift, &narrow)?)?;
         // Whole or not at all.
         fs::hard_link(&exports, &self.exports)?;
         loop {
@@ -130,7 +131,7 @@ impl Files {
 }
 
 /// Lines for a shell: PostgreSQL, Keystone with a password, and as comments what else there is.
-fn exports_of(postgres: &Postgres, swift: &Swift) -> Result<String> {
+fn exports_of(postgres: &Postgres, swift: &Swift, narrow: &Swift) -> Result<String> {
     let line = |name: &str, value: &str| format!("export {name}={value}\n");
     let settings: String = postgres
         .environment()
@@ -138,7 +139,8 @@ fn exports_of(postgres: &Postgres, swift: &Swift) -> Result<String> {
         .chain(swift.environment_v3_password()?)
         .map(|(name, value)| line(name, &value))
         .collect();
-    let tests: String = swift.test_settings()?.iter().map(|(name, value)| line(name, value)).collect();
+    let tests = swift.test_settings()?.into_iter().chain(narrow.narrow_test_settings());
+    let tests: String = tests.map(|(name, value)| line(&name, &value)).collect();
     let v1: String =
         swift.environment_v1().into_iter().map(|(name, value)| format!("# {}", line(name, &value))).collect();
     let client = swift.client().get_program().display().to_string();

@@ -6,7 +6,35 @@ use anyhow::Result;
 
 use crate::{Installation, Postgres, Scratch, Swiftwal, run};
 
-/// One PostgreSQL cluster that archives through the program under test into one file repository.
+/// Makes tests of scenarios, functions that take a [`Site`]: for each one on a directory, in a module `file`, and
+/// one on the Swift of `cargo xtask test`, in a module `swift`. The path of the built program comes first.
+#[macro_export]
+macro_rules! on_file_and_on_swift {
+    ($built:expr, $($scenario:ident),+ $(,)?) => {
+        mod file {
+            $(
+                #[test]
+                #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+                fn $scenario() -> anyhow::Result<()> {
+                    super::$scenario(&$crate::Site::start(std::path::Path::new($built))?)
+                }
+            )+
+        }
+
+        mod swift {
+            $(
+                #[test]
+                #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
+                fn $scenario() -> anyhow::Result<()> {
+                    let settings = $crate::swift_test_settings()?;
+                    super::$scenario(&$crate::Site::start_on_swift(std::path::Path::new($built), settings)?)
+                }
+            )+
+        }
+    };
+}
+
+/// One PostgreSQL cluster that archives through the program under test into one repository.
 #[derive(Debug)]
 pub struct Site {
     /// The directory of it all.
@@ -18,17 +46,31 @@ pub struct Site {
 }
 
 impl Site {
-    /// Sets it all up for the program `built`, and starts the server.
+    /// Sets it all up for the program `built`, with a directory as its repository, and starts the server.
     pub fn start(built: &Path) -> Result<Self> {
         let scratch = Scratch::new(Installation::ensure()?)?;
         let swiftwal = Swiftwal::new(&scratch, built)?;
+        Self::with(scratch, swiftwal)
+    }
+
+    /// The same with a container of a Swift; see [`Swiftwal::on_swift`].
+    pub fn start_on_swift<Name: Into<String>>(
+        built: &Path,
+        settings: impl IntoIterator<Item = (Name, String)>,
+    ) -> Result<Self> {
+        let scratch = Scratch::new(Installation::ensure()?)?;
+        let swiftwal = Swiftwal::on_swift(&scratch, built, settings)?;
+        Self::with(scratch, swiftwal)
+    }
+
+    fn with(scratch: Arc<Scratch>, swiftwal: Swiftwal) -> Result<Self> {
         let archive = format!("archive_command = '{}'", swiftwal.archive_command());
         let postgres = Postgres::create(&scratch, "data", &[&archive])?;
         postgres.start()?;
         Ok(Self { scratch, swiftwal, postgres })
     }
 
-    /// `swiftwal --repository URL ARGUMENTS`, with the cluster's connection settings in the environment.
+    /// [`Swiftwal::command`], with the cluster's connection settings in the environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.swiftwal.command(arguments);
         command.envs(self.postgres.environment());

@@ -1,63 +1,51 @@
-use std::{collections::BTreeMap, process::ExitCode};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::thread;
 
-use anyhow::{Context, Result};
-use xtask::{Installation, Scratch, Swift, SwiftOptions};
+use anyhow::{Context, Result, anyhow};
+use xtask::{Installation, Scratch, Swift, SwiftInstallation, SwiftOptions};
 
 use crate::build::cargo;
 
-/// What `cargo xtask test` runs.
-#[derive(clap::Args)]
-pub(crate) struct Options {
-    /// The tests of the Swift client on a real Swift and Keystone too; it isn't part of the program yet
-    #[arg(long)]
-    swift: bool,
-}
-
-/// All but the tests that need a Swift. Doc tests by themselves: asked together with the rest, those marked `ignore`
-/// would be compiled.
-const RUNS: [&[&str]; 5] = [
-    &[
-        "--workspace",
-        "--exclude",
-        "object_store_swift",
-        "--exclude",
-        "xtask",
-        "--all-targets",
-        "--",
-        "--include-ignored",
-    ],
-    &["--package", "xtask", "--lib", "--bins", "--", "--include-ignored"],
-    &["--package", "object_store_swift", "--all-targets"],
+/// All there is; test files that are added need no mention here. Binaries run one after the other. Doc tests by
+/// themselves: asked together with the rest, those marked `ignore` would be compiled.
+const RUNS: [&[&str]; 3] = [
+    &["--workspace", "--all-targets", "--", "--include-ignored"],
     &["--workspace", "--doc"],
     &["--package", "swiftwal-backends", "--features", "s3,gcs,azure", "--test", "s3"],
 ];
 
-/// Those that need a Swift; each that starts one of its own after the other.
-const SWIFT_RUNS: [&[&str]; 2] = [
-    &["--package", "object_store_swift", "--all-targets", "--", "--include-ignored"],
-    &["--package", "xtask", "--test", "swift", "--", "--include-ignored", "--test-threads", "1"],
-];
+/// The first of them, without running it.
+const BUILD: [&str; 3] = ["--workspace", "--all-targets", "--no-run"];
 
-/// Installs what is missing and runs the tests; ends with the exit code of the first run that fails.
-pub(crate) fn test(options: &Options) -> Result<ExitCode> {
+/// Installs what is missing, starts one Swift with Keystone for all tests that are content with it and a narrow
+/// one beside it, and runs everything; ends with the exit code of the first run that fails.
+pub(crate) fn test() -> Result<ExitCode> {
     let postgres = Installation::ensure()?;
     eprintln!("xtask: testing with PostgreSQL {}", postgres.version());
+    if let Some(failed) = build_and_install()? {
+        return Ok(failed);
+    }
+    let swift = Swift::start(&Scratch::new(postgres.clone())?, SwiftOptions::with_keystone())?;
+    let narrow = Swift::start(&Scratch::new(postgres)?, SwiftOptions::narrow())?;
+    let mut settings = swift.test_settings()?;
+    settings.extend(narrow.narrow_test_settings());
     for arguments in RUNS {
-        if let Some(failed) = run(arguments, &BTreeMap::new())? {
-            return Ok(failed);
-        }
-    }
-    if !options.swift {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let swift = Swift::start(&Scratch::new(postgres)?, SwiftOptions::with_keystone())?;
-    let settings = swift.test_settings()?;
-    for arguments in SWIFT_RUNS {
         if let Some(failed) = run(arguments, &settings)? {
             return Ok(failed);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the tests, while Swift is installed.
+fn build_and_install() -> Result<Option<ExitCode>> {
+    thread::scope(|scope| {
+        let install = scope.spawn(SwiftInstallation::ensure);
+        let failed = run(&BUILD, &BTreeMap::new())?;
+        install.join().map_err(|_| anyhow!("installing Swift panicked"))??;
+        Ok(failed)
+    })
 }
 
 /// Runs `cargo test` with these arguments; its exit code, if it failed.

@@ -28,7 +28,9 @@ def rings(directory, replicas, *nodes):
             place.update({f"replication_{name}": value for name, value in list(place.items())})
             builder.add_dev({"region": 1, "zone": number, "device": f"d{number}", "weight": 1.0, "meta": "", **place})
         builder.rebalance()
-        builder.get_ring().save(os.path.join(directory, f"{kind}.ring.gz"))
+        # The second policy's objects lie on the same disks.
+        for name in (kind, "object-1") if kind == "object" else (kind,):
+            builder.get_ring().save(os.path.join(directory, f"{name}.ring.gz"))
 
 
 def serve(directory, service):

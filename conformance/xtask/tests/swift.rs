@@ -54,7 +54,7 @@ fn put([url, token]: &[String; 2], name: &str) -> Result<u16> {
 }
 
 #[test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 fn every_way_to_authenticate_stores_and_reads_straight_and_through_the_wire() -> Result<()> {
     let swift = start(SwiftOptions::with_keystone())?;
     let [v1, password] = [swift.environment_v1(), swift.environment_v3_password()?];
@@ -85,7 +85,7 @@ fn every_way_to_authenticate_stores_and_reads_straight_and_through_the_wire() ->
 }
 
 #[test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 fn what_is_killed_frozen_full_or_damaged_shows_and_recovers() -> Result<()> {
     let swift = start(SwiftOptions::default())?;
     let way = || swift.environment_v1();
@@ -118,7 +118,7 @@ fn what_is_killed_frozen_full_or_damaged_shows_and_recovers() -> Result<()> {
 }
 
 #[test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 fn three_replicas_survive_the_loss_of_a_node_and_hold_a_copy_each() -> Result<()> {
     let swift = start(SwiftOptions::three_replicas())?;
     upload(&swift, swift.environment_v1(), "object", 10)?;
@@ -131,7 +131,7 @@ fn three_replicas_survive_the_loss_of_a_node_and_hold_a_copy_each() -> Result<()
 }
 
 #[test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 fn requests_of_clients_are_counted_in_their_order() -> Result<()> {
     let swift = start(SwiftOptions::default())?;
     upload(&swift, swift.environment_v1(), "object", 10)?;
@@ -154,7 +154,7 @@ fn requests_of_clients_are_counted_in_their_order() -> Result<()> {
 }
 
 #[test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 fn writes_beyond_the_rate_are_answered_498() -> Result<()> {
     let swift = start(SwiftOptions { writes_per_second: Some(1), ..SwiftOptions::default() })?;
     upload(&swift, swift.environment_v1(), "object", 10)?;
@@ -165,7 +165,7 @@ fn writes_beyond_the_rate_are_answered_498() -> Result<()> {
 }
 
 #[test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 fn a_token_ends_when_its_life_does() -> Result<()> {
     let token_life = Duration::from_secs(2);
     let swift = start(SwiftOptions { token_life, ..SwiftOptions::with_keystone() })?;
@@ -178,7 +178,7 @@ fn a_token_ends_when_its_life_does() -> Result<()> {
 }
 
 #[test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 fn a_server_that_does_not_start_says_why() -> Result<()> {
     let swift = start(SwiftOptions::default())?;
     let configuration = swift.scratch().path().join("swift/proxy.conf");
@@ -190,7 +190,7 @@ fn a_server_that_does_not_start_says_why() -> Result<()> {
 }
 
 #[test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 fn every_server_works_where_the_guardian_of_the_scratch_directory_finds_it() -> Result<()> {
     let swift = start(SwiftOptions::with_keystone())?;
     let scratch = swift.scratch().path();
@@ -208,7 +208,7 @@ fn every_server_works_where_the_guardian_of_the_scratch_directory_finds_it() -> 
 }
 
 #[test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 fn the_limits_are_those_that_were_asked_for() -> Result<()> {
     let swift = start(SwiftOptions { manifest_segments: 3, ..SwiftOptions::default() })?;
     let info = stdout(&mut client(&swift, swift.environment_v1(), &["info", "--json"]))?;

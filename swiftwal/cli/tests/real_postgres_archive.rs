@@ -6,21 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use xtask::{Site, until};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
+xtask::on_file_and_on_swift!(
+    env!("CARGO_BIN_EXE_swiftwal"),
+    under_load_every_segment_is_stored_byte_for_byte_and_listed,
+    archive_wal_killed_at_any_moment_loses_and_damages_nothing,
+);
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn under_load_every_segment_is_stored_byte_for_byte_and_listed() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
-    let copies = archive_with_copies(&site, &site.swiftwal.archive_command())?;
-    archive_under_load(&site)?;
-    assert_stored_as_copied(&site, &copies)
+fn under_load_every_segment_is_stored_byte_for_byte_and_listed(site: &Site) -> Result<()> {
+    let copies = archive_with_copies(site, &site.swiftwal.archive_command())?;
+    archive_under_load(site)?;
+    assert_stored_as_copied(site, &copies)
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn archive_wal_killed_at_any_moment_loses_and_damages_nothing() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
+fn archive_wal_killed_at_any_moment_loses_and_damages_nothing(site: &Site) -> Result<()> {
     let kills = site.scratch.path().join("kills");
     // Killed after 4 ms, after 8, and so on, until it is done before.
     let archive = format!(
@@ -28,10 +26,10 @@ fn archive_wal_killed_at_any_moment_loses_and_damages_nothing() -> Result<()> {
         site.swiftwal.archive_command(),
         kills.display()
     );
-    let copies = archive_with_copies(&site, &archive)?;
-    archive_under_load(&site)?;
+    let copies = archive_with_copies(site, &archive)?;
+    archive_under_load(site)?;
     assert!(fs::read_to_string(&kills)?.lines().count() > 10);
-    assert_stored_as_copied(&site, &copies)
+    assert_stored_as_copied(site, &copies)
 }
 
 /// Has the server copy each WAL file aside before it archives it with `command`; where the copies are.

@@ -1,18 +1,25 @@
 //! `backup` of a real PostgreSQL: what is listed restores, and what failed isn't listed.
 
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use xtask::{Process, Site, descendants, output, stdout, until};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
+xtask::on_file_and_on_swift!(
+    env!("CARGO_BIN_EXE_swiftwal"),
+    a_backup_taken_under_load_restores_every_row_that_was_archived,
+    a_backup_with_xlog_restores_without_any_wal_in_the_repository,
+    a_backup_whose_pg_basebackup_is_killed_or_whose_server_stops_is_not_listed,
+    a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment,
+    a_cluster_with_a_tablespace_is_refused_before_anything_is_stored,
+    without_a_server_backup_names_the_address_it_tried_and_stores_nothing,
+    backup_never_asks_for_a_password,
+    backup_prints_its_key_and_with_v_the_label,
+    the_original_s_backup_script_works_unchanged,
+);
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn a_backup_taken_under_load_restores_every_row_that_was_archived() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
+fn a_backup_taken_under_load_restores_every_row_that_was_archived(site: &Site) -> Result<()> {
     site.postgres.pgbench_init(5)?;
     let load = site.postgres.pgbench(90)?;
     let said = site.run(&["-v", "backup", "-c", "fast"])?;
@@ -31,11 +38,8 @@ fn a_backup_taken_under_load_restores_every_row_that_was_archived() -> Result<()
     Ok(())
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn a_backup_with_xlog_restores_without_any_wal_in_the_repository() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
-    archive_nothing(&site)?;
+fn a_backup_with_xlog_restores_without_any_wal_in_the_repository(site: &Site) -> Result<()> {
+    archive_nothing(site)?;
     site.postgres.pgbench_init(1)?;
     site.run(&["backup", "--xlog", "-c", "fast"])?;
     assert_eq!(site.run(&["list-wal"])?, "");
@@ -46,16 +50,13 @@ fn a_backup_with_xlog_restores_without_any_wal_in_the_repository() -> Result<()>
     Ok(())
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn a_backup_whose_pg_basebackup_is_killed_or_whose_server_stops_is_not_listed() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
+fn a_backup_whose_pg_basebackup_is_killed_or_whose_server_stops_is_not_listed(site: &Site) -> Result<()> {
     site.postgres.pgbench_init(20)?;
-    fail_in_the_middle(&site, |backup| {
+    fail_in_the_middle(site, |backup| {
         let children = descendants(backup)?;
         children.iter().find(|child| child.name == "pg_basebackup").map(Process::kill).context("no child")
     })?;
-    fail_in_the_middle(&site, |_| site.postgres.crash())?;
+    fail_in_the_middle(site, |_| site.postgres.crash())?;
 
     site.postgres.start()?;
     site.run(&["backup", "-c", "fast"])?;
@@ -63,53 +64,43 @@ fn a_backup_whose_pg_basebackup_is_killed_or_whose_server_stops_is_not_listed() 
     Ok(())
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
-    archive_nothing(&site)?;
-    let complaint = refused(&site, &["backup", "-c", "fast", "--archive-timeout", "2"])?;
+fn a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment(
+    site: &Site,
+) -> Result<()> {
+    archive_nothing(site)?;
+    let complaint = refused(site, &["backup", "-c", "fast", "--archive-timeout", "2"])?;
     let missing = site.postgres.waiting_for_archive()?;
     assert!(missing.iter().any(|name| complaint.contains(name.as_str())), "{missing:?} in {complaint}");
     Ok(())
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn a_cluster_with_a_tablespace_is_refused_before_anything_is_stored() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
-    archive_nothing(&site)?;
+fn a_cluster_with_a_tablespace_is_refused_before_anything_is_stored(site: &Site) -> Result<()> {
+    archive_nothing(site)?;
     let elsewhere = site.scratch.directory("elsewhere")?;
     site.postgres.sql(&format!("create tablespace elsewhere location '{}'", elsewhere.display()))?;
-    let complaint = refused(&site, &["backup", "-c", "fast"])?;
+    let complaint = refused(site, &["backup", "-c", "fast"])?;
     assert!(complaint.contains("tablespace"), "{complaint}");
     assert_eq!(site.swiftwal.stored()?, [""; 0]);
     Ok(())
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn without_a_server_backup_names_the_address_it_tried_and_stores_nothing() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
-    archive_nothing(&site)?;
+fn without_a_server_backup_names_the_address_it_tried_and_stores_nothing(site: &Site) -> Result<()> {
+    archive_nothing(site)?;
     site.postgres.stop()?;
-    let complaint = refused(&site, &["backup", "-c", "fast"])?;
+    let complaint = refused(site, &["backup", "-c", "fast"])?;
     assert!(complaint.contains(&*site.scratch.path().to_string_lossy()), "{complaint}");
     assert_eq!(site.swiftwal.stored()?, [""; 0]);
     Ok(())
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn backup_never_asks_for_a_password() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
+fn backup_never_asks_for_a_password(site: &Site) -> Result<()> {
     site.postgres.sql("create role keeper login replication password 'hunter2'")?;
     site.postgres.archive_all()?;
     site.postgres.stop()?;
     let rules = "local all postgres trust\nlocal all,replication all scram-sha-256\n";
     fs::write(site.postgres.data().join("pg_hba.conf"), rules)?;
     site.postgres.start()?;
-    let complaint = refused(&site, &["backup", "-c", "fast", "-U", "keeper"])?;
+    let complaint = refused(site, &["backup", "-c", "fast", "-U", "keeper"])?;
     assert!(complaint.contains("no password supplied"), "{complaint}");
 
     // With one in ~/.pgpass it works, so that it was the password that was missing.
@@ -124,11 +115,8 @@ fn backup_never_asks_for_a_password() -> Result<()> {
     Ok(())
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn backup_prints_its_key_and_with_v_the_label() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
-    let place = format!("file://{}", site.swiftwal.directory().display());
+fn backup_prints_its_key_and_with_v_the_label(site: &Site) -> Result<()> {
+    let place = site.swiftwal.place();
     for verbose in [false, true] {
         let flags: &[&str] = if verbose { &["-v"] } else { &[] };
         let said = site.run(&[flags, &["backup", "-c", "fast"]].concat())?;
@@ -150,10 +138,7 @@ done
 swiftwal cleanup --keep-backups=1
 ";
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn the_original_s_backup_script_works_unchanged() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
+fn the_original_s_backup_script_works_unchanged(site: &Site) -> Result<()> {
     // The script asks for no fast checkpoint, and takes whatever time a spread one is given.
     site.postgres.configure(&["checkpoint_completion_target = 0"])?;
     site.postgres.reload()?;
@@ -167,8 +152,7 @@ fn the_original_s_backup_script_works_unchanged() -> Result<()> {
         let mut shell = site.postgres.client("sh");
         shell.args(["-euc", "PATH=$PWD:$PATH; . \"$0\"", &script.to_string_lossy()]);
         shell.env("PGDATA", site.postgres.data());
-        shell.env("SWIFTWAL_REPOSITORY", format!("file://{}", site.swiftwal.directory().display()));
-        stdout(&mut shell)?;
+        stdout(shell.envs([site.swiftwal.variable()]))?;
         let listed = site.run(&["list-backups"])?;
         assert!(listed.lines().count() == 1 && listed != kept, "{listed} after {kept}");
         kept = listed;

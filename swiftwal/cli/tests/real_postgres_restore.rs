@@ -1,19 +1,18 @@
 //! `restore` to a moment: the rows are those that stood there then.
 
-use std::path::Path;
-
 use anyhow::Result;
 use xtask::{Postgres, Site, output};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
+xtask::on_file_and_on_swift!(
+    env!("CARGO_BIN_EXE_swiftwal"),
+    each_kind_of_target_restores_the_rows_of_its_moment,
+    after_a_prune_the_kept_backup_restores_and_an_earlier_moment_is_refused,
+);
 
 /// The number of rows and their checksum.
 type Rows = (u64, String);
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn each_kind_of_target_restores_the_rows_of_its_moment() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
+fn each_kind_of_target_restores_the_rows_of_its_moment(site: &Site) -> Result<()> {
     let server = &site.postgres;
     server.pgbench_init(1)?;
     let mut moments: Vec<(Vec<String>, Rows)> = Vec::new();
@@ -42,10 +41,7 @@ fn each_kind_of_target_restores_the_rows_of_its_moment() -> Result<()> {
     Ok(())
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn after_a_prune_the_kept_backup_restores_and_an_earlier_moment_is_refused() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
+fn after_a_prune_the_kept_backup_restores_and_an_earlier_moment_is_refused(site: &Site) -> Result<()> {
     let server = &site.postgres;
     server.pgbench_init(1)?;
     site.run(&["backup", "-c", "fast"])?;

@@ -1,16 +1,17 @@
 //! `restore-wal` as the `restore_command` of recovering servers and warm standbys.
 
-use std::path::Path;
+use std::fs;
 
 use anyhow::Result;
-use xtask::{Site, stdout, until};
+use xtask::{Postgres, Site, until};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
+xtask::on_file_and_on_swift!(
+    env!("CARGO_BIN_EXE_swiftwal"),
+    a_standby_fed_by_restore_wal_alone_takes_over_and_its_timeline_restores,
+    an_absent_segment_ends_recovery_but_a_missing_repository_stops_the_server,
+);
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn a_standby_fed_by_restore_wal_alone_takes_over_and_its_timeline_restores() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
+fn a_standby_fed_by_restore_wal_alone_takes_over_and_its_timeline_restores(site: &Site) -> Result<()> {
     let primary = &site.postgres;
     primary.pgbench_init(1)?;
     site.run(&["backup", "-c", "fast"])?;
@@ -37,27 +38,33 @@ fn a_standby_fed_by_restore_wal_alone_takes_over_and_its_timeline_restores() -> 
     Ok(())
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn an_absent_segment_ends_recovery_but_a_missing_repository_stops_the_server() -> Result<()> {
-    let site = Site::start(Path::new(PROGRAM))?;
+fn an_absent_segment_ends_recovery_but_a_missing_repository_stops_the_server(site: &Site) -> Result<()> {
     site.postgres.pgbench_init(1)?;
     site.run(&["backup", "-c", "fast"])?;
     site.postgres.archive_all()?;
     let whole = site.restore("whole", "latest", &[])?;
     let cut_off = site.restore("cut_off", "latest", &[])?;
 
-    let repository = site.swiftwal.directory();
-    stdout(site.scratch.command("mv").arg(repository).arg("away"))?;
+    let url = site.swiftwal.place().url();
+    let elsewhere = format!("{url}-elsewhere");
+    replace_in_settings(&cut_off, &url, &elsewhere)?;
     assert!(cut_off.start().is_err());
-    stdout(site.scratch.command("mv").arg("away").arg(repository))?;
+    replace_in_settings(&cut_off, &elsewhere, &url)?;
     assert!(!cut_off.data().join("pg_wal/00000002.history").exists(), "it promoted:\n{}", cut_off.log()?);
 
     whole.start()?;
     whole.wait_for_promotion()?;
-    // What stopped without harm goes on where the repository is back.
+    // What stopped without harm goes on where the repository is right.
     cut_off.start()?;
     cut_off.wait_for_promotion()?;
     assert_eq!(cut_off.rows()?, whole.rows()?);
     Ok(())
+}
+
+/// Replaces a text in what `restore` configured.
+fn replace_in_settings(restored: &Postgres, old: &str, new: &str) -> Result<()> {
+    let path = restored.data().join("postgresql.auto.conf");
+    let settings = fs::read_to_string(&path)?;
+    assert!(settings.contains(old), "{settings}");
+    Ok(fs::write(&path, settings.replace(old, new))?)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use object_store::PutPayload;
 use reqwest::Body;
 use rustls::{
@@ -85,8 +85,13 @@ impl Http {
         let Outgoing { method, url, headers, body } = outgoing;
         let activity = Activity::default();
         let client = self.client(&url)?;
+        let sends = matches!(method, Method::PUT | Method::POST);
         let mut request = reqwest::Request::new(method, url);
         *request.headers_mut() = headers;
+        if sends && body.content_length() == 0 {
+            // Swift insists on a length, and the HTTP client leaves that of nothing out.
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         *request.body_mut() = Some(Body::wrap(Upload::new(body, activity.clone())));
         let response = tokio::select! {
             response = client.execute(request) => response.map_err(Broken::connection)?,

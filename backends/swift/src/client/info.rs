@@ -85,6 +85,11 @@ impl Info {
         Some(Self { max_file_size, container_listing_limit, slo, bulk_delete })
     }
 
+    /// How many bytes each segment of a large object must have, but the last.
+    pub(crate) fn shortest_segment(&self) -> u64 {
+        self.slo.as_ref().map_or(1, |limits| limits.min_segment_size)
+    }
+
     /// Where a cluster tells: next to the `v1` of its accounts' URLs (Ceph has them under `/swift`).
     pub(super) fn url(account: &Url) -> Url {
         let base = account.path().split_once("/v1").map_or("", |(base, _)| base);

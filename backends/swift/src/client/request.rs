@@ -72,9 +72,12 @@ const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 const PATH: &AsciiSet = &NAME.remove(b'/');
 
 impl Request {
-    /// Where it goes within an account. None if a URL can't say so: a name with a segment `.` or `..`, which
-    /// everyone on the way may resolve.
+    /// Where it goes within an account. None if a URL can't say so: an empty name, which would mean the container,
+    /// or one with a segment `.` or `..`, which everyone on the way may resolve.
     pub(crate) fn url(&self, account: &Url) -> Option<Url> {
+        if self.object.as_deref() == Some("") {
+            return None;
+        }
         let mut path = account.path().to_owned();
         if !self.container.is_empty() {
             path += "/";
@@ -126,6 +129,7 @@ mod tests {
             assert_eq!(url("c", name), None, "{name}");
         }
         assert_eq!(url("..", "a"), None);
+        assert_eq!(url("c", ""), None);
         assert!(url("c", "%2E%2E/a").is_some());
     }
 

@@ -74,13 +74,13 @@ impl Store {
     pub(crate) async fn manifest(&self, target: &Target) -> Result<Option<Vec<Segment>>> {
         let request =
             Request::object(Method::GET, &target.container, &target.name).query("multipart-manifest", "get");
-        let response = self.client.send(request).await?;
+        let response = self.client.send(request.clone()).await?;
         match response.status {
             StatusCode::OK if Shape::of(&response.headers) == Shape::Static => {}
             StatusCode::OK | StatusCode::NOT_FOUND => return Ok(None),
             _ => return Err(rejected(response).await.into()),
         }
-        let body = response.bytes(MANIFEST_LIMIT).await?;
+        let body = self.whole(&request, response, MANIFEST_LIMIT).await?;
         let mut segments: Vec<Segment> =
             serde_json::from_slice(&body).map_err(|error| StoreError::Large {
                 target: target.to_string(),

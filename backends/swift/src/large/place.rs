@@ -22,17 +22,17 @@ impl Place {
 
     /// The name of a manifest that a manifest of a higher level, or the object's, names.
     pub(super) fn manifest(&self, level: usize, number: usize) -> String {
-        format!("{}{level}-{number:08}", self.manifests())
+        format!("{}/manifest-{level}-{number:08}", self.0)
     }
 
-    /// What the names of all its nested manifests begin with.
-    pub(super) fn manifests(&self) -> String {
-        format!("{}/manifest-", self.0)
+    /// What the names of all that lies here begin with.
+    pub(super) fn prefix(&self) -> String {
+        format!("{}/", self.0)
     }
 
     /// Whether an object of the segments' container lies here.
     pub(super) fn has(&self, name: &str) -> bool {
-        name.strip_prefix(&self.0).is_some_and(|rest| rest.starts_with('/'))
+        name.starts_with(&self.prefix())
     }
 }
 

@@ -1,19 +1,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderValue, header};
+use http::HeaderMap;
 use object_store::{Attributes, MultipartUpload, PutPayload, PutResult, Result, UploadPart, path::Path};
 use uuid::Uuid;
 
-use super::{Place, Segment};
-use crate::{
-    StoreError,
-    bulk::Target,
-    object::{SURELY_FITS, to_headers},
-    store::Store,
-};
+use super::{Place, Segment, segments::long_enough};
+use crate::{StoreError, bulk::Target, object::to_headers, store::Store};
 
 /// A large object in the making: segments that lie below a name of their own, until a manifest names them.
 #[derive(Debug)]
@@ -41,7 +35,7 @@ impl Store {
     pub(crate) fn upload(self: &Arc<Self>, location: &Path, attributes: &Attributes) -> Result<Upload> {
         Ok(Upload {
             store: Arc::clone(self),
-            object: Target::new(&self.container, location.as_ref()),
+            object: self.target(location),
             headers: to_headers(attributes)?,
             place: self.new_place(location.as_ref()),
             parts: Arc::default(),
@@ -57,11 +51,11 @@ impl Store {
         payload: PutPayload,
         headers: HeaderMap,
     ) -> Result<String> {
-        let (object, place) =
-            (Target::new(&self.container, location.as_ref()), self.new_place(location.as_ref()));
+        let (object, place) = (self.target(location), self.new_place(location.as_ref()));
         let parts = Mutex::default();
         let stored = async {
-            let segments = self.put_segments(&place, 0, payload, &parts).await?;
+            let begun = |target| lock(&parts).begun.push(target);
+            let segments = self.put_segments(&place, 0, payload, begun).await?;
             self.write_manifests(&object, &place, segments, headers).await
         };
         let stored = stored.await;
@@ -72,48 +66,42 @@ impl Store {
         stored
     }
 
+    /// Makes an object of the segments that an upload has stored, in the place of what is there.
+    pub(super) async fn complete(
+        &self,
+        object: &Target,
+        place: &Place,
+        segments: Vec<Segment>,
+        headers: HeaderMap,
+    ) -> Result<PutResult> {
+        long_enough(object, &segments, self.client.info().await?.shortest_segment())?;
+        let mut replaced = self.segments_to_replace(object).await?;
+        // Completed before, though nobody was told.
+        replaced.retain(|target| !place.has(&target.name));
+        let e_tag = if segments.is_empty() {
+            // Swift has no large object of no segments.
+            self.put_plain(&object.container, &object.name, PutPayload::new(), headers).await?
+        } else {
+            self.write_manifests(object, place, segments, headers).await?
+        };
+        self.remove_quietly(replaced).await;
+        Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
+    }
+
     /// A place for the segments of a new upload.
     pub(crate) fn new_place(&self, object: &str) -> Place {
         Place::new(object, Uuid::new_v4())
     }
 
-    /// Stores a part as as many segments as it takes.
-    async fn put_segments(
-        &self,
-        place: &Place,
-        part: usize,
-        data: PutPayload,
-        parts: &Mutex<Parts>,
-    ) -> Result<Vec<Segment>> {
-        let most = if data.content_length() <= SURELY_FITS {
-            SURELY_FITS as u64
-        } else {
-            self.client.info().await?.max_file_size
-        };
-        let mut segments = Vec::new();
-        for (number, piece) in cut(data, most).into_iter().enumerate() {
-            let target = Target::new(&self.segments, place.segment(part, number));
-            lock(parts).begun.push(target.clone());
-            let bytes = piece.content_length() as u64;
-            let headers = HeaderMap::from_iter([(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/octet-stream"),
-            )]);
-            let e_tag = self.put_plain(&target.container, &target.name, piece, headers).await?;
-            segments.push(Segment { name: target.path(), e_tag, bytes, range: None, nested: false });
-        }
-        Ok(segments)
-    }
-
     /// Removes what an upload has stored. If its manifest was stored after all, though nobody was told, the
     /// object goes with it: it was never acknowledged, and would have lost its content.
-    async fn discard(&self, object: &Target, place: &Place, mut begun: Vec<Target>) -> Result<()> {
+    pub(super) async fn discard(&self, object: &Target, place: &Place, mut begun: Vec<Target>) -> Result<()> {
         let manifest = self.static_manifest(object).await?.unwrap_or_default();
         let names_it = |target: Target| target.container == self.segments && place.has(&target.name);
         if manifest.iter().filter_map(Segment::target).any(names_it) {
             begun.push(object.clone());
         }
-        begun.extend(self.nested_manifests(place).await?);
+        begun.extend(self.listed_at(place).await?);
         self.delete_all(&begun).await.into_iter().collect()
     }
 
@@ -124,9 +112,9 @@ impl Store {
         }
     }
 
-    /// The nested manifests that an upload has stored.
-    async fn nested_manifests(&self, place: &Place) -> Result<Vec<Target>> {
-        match self.names_under(&self.segments, &place.manifests()).await {
+    /// What an upload has stored, as far as a listing shows it.
+    async fn listed_at(&self, place: &Place) -> Result<Vec<Target>> {
+        match self.names_under(&self.segments, &place.prefix()).await {
             Ok(entries) => {
                 Ok(entries.into_iter().map(|entry| Target::new(&self.segments, entry.name)).collect())
             }
@@ -147,7 +135,8 @@ impl MultipartUpload for Upload {
             parts.stored.len() - 1
         };
         async move {
-            let segments = store.put_segments(&place, part, data, &parts).await?;
+            let begun = |target| lock(&parts).begun.push(target);
+            let segments = store.put_segments(&place, part, data, begun).await?;
             lock(&parts).stored[part] = Some(segments);
             Ok(())
         }
@@ -157,17 +146,8 @@ impl MultipartUpload for Upload {
     /// Puts the parts together under the object's name, in one step.
     async fn complete(&mut self) -> Result<PutResult> {
         let segments = self.segments()?;
-        let (store, object, headers) = (&self.store, &self.object, self.headers.clone());
-        let replaced = store.segments_to_replace(object).await?;
         self.completing = true;
-        let e_tag = if segments.is_empty() {
-            // Swift has no large object of no segments.
-            store.put_plain(&object.container, &object.name, PutPayload::new(), headers).await?
-        } else {
-            store.write_manifests(object, &self.place, segments, headers).await?
-        };
-        store.remove_quietly(replaced).await;
-        Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
+        self.store.complete(&self.object, &self.place, segments, self.headers.clone()).await
     }
 
     /// Removes the segments. Parts still on their way may arrive afterwards, and are left for a sweep.
@@ -199,48 +179,4 @@ impl Upload {
 /// A panic elsewhere leaves the lists as they were.
 fn lock(parts: &Mutex<Parts>) -> MutexGuard<'_, Parts> {
     parts.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The payload in pieces of at most `most` bytes; none if it is empty, as Swift takes no empty segments.
-fn cut(payload: PutPayload, most: u64) -> Vec<PutPayload> {
-    let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
-    let (mut pieces, mut piece, mut room): (Vec<Vec<Bytes>>, Vec<Bytes>, usize) =
-        (Vec::new(), Vec::new(), most);
-    for mut chunk in payload {
-        while !chunk.is_empty() {
-            let taken = chunk.split_to(chunk.len().min(room));
-            room -= taken.len();
-            piece.push(taken);
-            if room == 0 {
-                pieces.push(std::mem::take(&mut piece));
-                room = most;
-            }
-        }
-    }
-    pieces.extend((!piece.is_empty()).then_some(piece));
-    pieces.into_iter().map(PutPayload::from_iter).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lengths(pieces: &[PutPayload]) -> Vec<usize> {
-        pieces.iter().map(PutPayload::content_length).collect()
-    }
-
-    #[test]
-    fn a_part_is_cut_where_an_object_may_not_be_longer_whatever_its_chunks() {
-        let payload = PutPayload::from_iter([Bytes::from("abc"), Bytes::from("defgh"), Bytes::from("ij")]);
-        let pieces = cut(payload, 4);
-        assert_eq!(lengths(&pieces), [4, 4, 2]);
-        let all: Vec<u8> = pieces.into_iter().flatten().flatten().collect();
-        assert_eq!(all, b"abcdefghij");
-    }
-
-    #[test]
-    fn a_part_of_exactly_the_limit_is_one_piece_and_an_empty_one_none() {
-        assert_eq!(lengths(&cut("abcd".into(), 4)), [4]);
-        assert!(cut(PutPayload::new(), 4).is_empty());
-    }
 }

@@ -88,9 +88,9 @@ impl Entry {
     }
 }
 
-/// The path of a common prefix, if there is one.
-pub(super) fn directory(subdir: &str) -> Option<Path> {
-    path(subdir.strip_suffix('/').unwrap_or(subdir))
+/// The path of a common prefix, which ends with a delimiter, if there is one.
+pub(super) fn directory(subdir: &str, delimiter: &str) -> Option<Path> {
+    path(subdir.strip_suffix(delimiter).unwrap_or(subdir))
 }
 
 /// The path that is exactly this name.
@@ -121,7 +121,7 @@ mod tests {
                 {"name": "c", "bytes": 9, "hash": "0123", "slo_etag": "\"4567\"",
                  "content_type": "x/y", "last_modified": "2023-11-14T22:13:20"}]"#,
         );
-        assert_eq!(directory(rows[0].name()), Some(Path::from("a")));
+        assert_eq!(directory(rows[0].name(), "/"), Some(Path::from("a")));
         let Row::Object(plain) = &rows[1] else { panic!("{:?}", rows[1]) };
         let meta = plain.meta(plain.location().unwrap()).unwrap();
         assert_eq!(meta.e_tag.as_deref(), Some("acbd18db4cc2f85cedef654fccc4a4d8"));

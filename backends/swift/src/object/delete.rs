@@ -10,13 +10,13 @@ use object_store::{Result, path::Path};
 use super::Shape;
 use crate::{
     StoreError,
-    bulk::{Report, Target, at_once},
+    bulk::{Outage, Report, Target, at_once},
     client::Request,
     store::{Store, rejected},
 };
 
-/// Objects whose shapes are asked for, and that are then deleted, together.
-const BATCH: usize = 1000;
+/// Objects that are deleted together: as many as Swift usually takes in one request.
+const BATCH: usize = 10_000;
 
 /// Reports of deletions that name their failures are no longer.
 const REPORT_LIMIT: usize = 16 << 20;
@@ -46,26 +46,34 @@ impl Store {
             .boxed()
     }
 
+    /// The plain ones together, the large ones each by itself.
+    ///
+    /// One error alone, where it isn't known what any of them is.
     async fn delete_batch(&self, batch: Vec<Path>) -> Vec<Result<Path>> {
-        let targets: Vec<_> =
-            batch.iter().map(|location| Target::new(&self.container, location.as_ref())).collect();
-        let shapes = targets.iter().map(|target| self.shape(target).boxed());
-        let shapes: Vec<_> = at_once(shapes).collect().await;
+        let targets: Vec<_> = batch.iter().map(|location| self.target(location)).collect();
+        let shapes = match self.shapes(&targets).await {
+            Ok(shapes) => shapes,
+            Err(error) => return vec![Err(error)],
+        };
         let is_plain = |shape: &Result<Option<Shape>>| matches!(shape, Ok(Some(Shape::Plain)));
         let plain = targets.iter().zip(&shapes).filter(|(_, shape)| is_plain(shape));
         let plain: Vec<_> = plain.map(|(target, _)| target.clone()).collect();
         let mut plain = self.delete_all(&plain).await.into_iter();
-        let mut results = Vec::with_capacity(batch.len());
-        for ((location, target), shape) in batch.into_iter().zip(&targets).zip(shapes) {
-            let result = match shape {
-                Ok(Some(Shape::Plain)) => plain.next().unwrap_or(Ok(())),
-                Ok(Some(shape)) => self.delete_large(target, &shape).await,
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            };
-            results.push(result.map(|()| location));
-        }
-        results
+        let outage = Outage::default();
+        let results = batch.into_iter().zip(&targets).zip(shapes).map(|((location, target), shape)| {
+            let plain = if is_plain(&shape) { plain.next() } else { None };
+            let outage = &outage;
+            async move {
+                match (shape?, plain) {
+                    (_, Some(result)) => result?,
+                    (Some(shape), _) => outage.or(target, self.delete_large(target, &shape)).await?,
+                    (None, _) => {}
+                }
+                Ok(location)
+            }
+            .boxed()
+        });
+        at_once(results).collect().await
     }
 
     /// None: there is no such object.
@@ -85,23 +93,32 @@ impl Store {
             let targets: Vec<_> =
                 segments.into_iter().map(|segment| Target::new(container, segment.name)).collect();
             self.delete_all(&targets).await.into_iter().collect::<Result<()>>()?;
-            return self.delete_all(std::slice::from_ref(object)).await.into_iter().collect();
+            return self.delete_one(object).await;
         }
+        let Some(reason) = self.delete_static(object).await? else { return Ok(()) };
+        // A listing that lags may have told what it was before.
+        if self.shape(object).await? == Some(Shape::Plain) {
+            return self.delete_one(object).await;
+        }
+        Err(StoreError::Large { target: object.to_string(), reason }.into())
+    }
+
+    /// Lets Swift delete a static large object; what it complains of, if anything.
+    async fn delete_static(&self, object: &Target) -> Result<Option<String>> {
         let request = Request::object(Method::DELETE, &object.container, &object.name)
             .query("multipart-manifest", "delete")
             .header(header::ACCEPT, HeaderValue::from_static("application/json"));
         let response = self.client.send(request).await?;
         match response.status {
-            StatusCode::NOT_FOUND | StatusCode::NO_CONTENT => return Ok(()),
+            StatusCode::NOT_FOUND | StatusCode::NO_CONTENT => return Ok(None),
             StatusCode::OK => {}
             _ => return Err(rejected(response).await.into()),
         }
-        let target = response.request.target.clone();
         let body = response.bytes(REPORT_LIMIT).await?;
         let Some(report) = Report::parse(&body) else {
-            let reason = "the report of its deletion isn't one".to_owned();
+            let (target, reason) = (object.to_string(), "the report of its deletion isn't one".to_owned());
             return Err(StoreError::Protocol { target, reason }.into());
         };
-        report.complaint().map_or(Ok(()), |reason| Err(StoreError::Large { target, reason }.into()))
+        Ok(report.complaint())
     }
 }

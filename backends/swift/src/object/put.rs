@@ -4,7 +4,6 @@ use object_store::{PutMode, PutOptions, PutPayload, PutResult, Result, path::Pat
 use super::{header, md5_hex, to_headers, unquoted};
 use crate::{
     StoreError,
-    bulk::Target,
     client::{Request, Response},
     store::{Store, rejected},
 };
@@ -25,9 +24,7 @@ impl Store {
     ) -> Result<PutResult> {
         let mut headers = to_headers(&options.attributes)?;
         let replaced = match options.mode {
-            PutMode::Overwrite => {
-                self.segments_to_replace(&Target::new(&self.container, location.as_ref())).await?
-            }
+            PutMode::Overwrite => self.segments_to_replace(&self.target(location)).await?,
             PutMode::Create => {
                 headers.insert(http_header::IF_NONE_MATCH, HeaderValue::from_static("*"));
                 Vec::new()
@@ -56,13 +53,8 @@ impl Store {
         headers: HeaderMap,
     ) -> Result<String> {
         let md5 = md5_hex(&payload).await?;
-        let length = payload.content_length();
         let mut request = Request::object(Method::PUT, container, name).body(payload);
         request.headers = headers;
-        if length == 0 {
-            // Swift insists on a length, and HTTP clients leave that of nothing out.
-            request.headers.insert(http_header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
         request.headers.insert(http_header::ETAG, tag(&md5, &request)?);
         stored(self.send(request).await?, &md5).await?;
         Ok(md5)

@@ -2,7 +2,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use thiserror::Error;
 
-use super::{Store, Swift};
+use super::{Store, Swift, sighting::Sighting};
 use crate::{Config, ConfigError, client::Client};
 
 /// Says which container to open, and how.
@@ -112,7 +112,8 @@ impl SwiftBuilder {
         };
         let client = Client::new(config)?;
         let (container, policy, create) = (self.container, self.policy, self.create);
-        Ok(Swift(Arc::new(Store { client, container, segments, policy, create })))
+        let sighting = Sighting::default();
+        Ok(Swift(Arc::new(Store { client, container, segments, policy, create, sighting })))
     }
 }
 

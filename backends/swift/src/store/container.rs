@@ -1,3 +1,6 @@
+use std::time::Instant;
+
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use object_store::Result;
 
@@ -5,6 +8,7 @@ use super::Store;
 use crate::{
     Kind, StoreError,
     client::{Request, Response},
+    retry::Tries,
 };
 
 const STORAGE_POLICY: HeaderName = HeaderName::from_static("x-storage-policy");
@@ -15,15 +19,51 @@ impl Store {
     /// A missing container is made and the request sent again, if this store may make it: the container itself
     /// when it was built so, that of the segments whenever something is written there. Otherwise a missing
     /// container is [`StoreError::MissingContainer`].
+    ///
+    /// Nothing is asked about a container in which something was there a moment ago.
     pub(crate) async fn send(&self, request: Request) -> Result<Response> {
         let response = self.client.send(request.clone()).await?;
+        let main = request.container == self.container;
         if response.status != StatusCode::NOT_FOUND {
+            // A manifest is answered 202 before its container is looked for.
+            if main && response.status.is_success() && response.status != StatusCode::ACCEPTED {
+                self.sighting.record(Instant::now());
+            }
             return Ok(response);
         }
         let writing = request.method == Method::PUT;
+        if main && !writing && self.sighting.is_fresh(Instant::now()) {
+            return Ok(response);
+        }
         let made = self.make_if_missing(&request.container, writing).await?;
         // Who writes is refused so only for want of a container, which another may have made meanwhile.
         if made || writing { Ok(self.client.send(request).await?) } else { Ok(response) }
+    }
+
+    /// The body of the answer to a request, which is sent again if the body breaks off.
+    pub(crate) async fn whole(
+        &self,
+        request: &Request,
+        mut response: Response,
+        limit: usize,
+    ) -> Result<Bytes> {
+        let mut tries = Tries::new(self.client.timeouts().retry);
+        let status = response.status;
+        loop {
+            let error = match response.bytes(limit).await {
+                Ok(body) => return Ok(body),
+                Err(error) => error,
+            };
+            let broken = matches!(error.kind(), Kind::Connection(_) | Kind::Stalled(_));
+            if !broken || !tries.again(None).await {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "asking again");
+            response = self.send(request.clone()).await?;
+            if response.status != status {
+                return Err(rejected(response).await.into());
+            }
+        }
     }
 
     /// Whether a container was missing and has been made now.
@@ -49,7 +89,12 @@ impl Store {
         let response = self.client.send(Request::new(Method::HEAD, container)).await?;
         match response.status {
             StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => Ok(Some(response)),
+            status if status.is_success() => {
+                if container == self.container {
+                    self.sighting.record(Instant::now());
+                }
+                Ok(Some(response))
+            }
             _ => Err(rejected(response).await.into()),
         }
     }

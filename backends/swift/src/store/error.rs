@@ -62,6 +62,14 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// One of many requests, not sent since another failed for want of a server.
+    #[error("{target} was not tried after another failed: {reason}")]
+    NotTried {
+        /// Container and object.
+        target: String,
+        /// How the other failed.
+        reason: String,
+    },
     /// A large object that can't be handled whole.
     #[error("the large object {target} can't be handled: {reason}")]
     Large {

@@ -35,7 +35,7 @@ fn end_of_time() -> SystemTime {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn deleting_replacing_and_aborting_leave_no_segment_behind() {
     let fixture = Fixture::new(V1, "segments").await;
     let (swift, location) = (&fixture.swift, Path::from("a/b"));
@@ -61,7 +61,7 @@ async fn deleting_replacing_and_aborting_leave_no_segment_behind() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn aborting_a_completed_upload_takes_the_object_with_it() {
     let fixture = Fixture::new(V1, "abort").await;
     let location = Path::from("a");
@@ -75,7 +75,7 @@ async fn aborting_a_completed_upload_takes_the_object_with_it() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_part_that_failed_keeps_the_upload_from_completing() {
     let fixture = Fixture::new(V1, "unfinished").await;
     let mut upload = fixture.swift.put_multipart(&Path::from("a")).await.unwrap();
@@ -96,7 +96,7 @@ async fn assert_has_numbers(swift: &Swift, location: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn more_segments_than_a_manifest_holds_are_nested_read_copied_and_deleted_whole() {
     let fixture = Fixture::new(V1, "nested").await;
     let (swift, location) = (&fixture.swift, Path::from("nested"));
@@ -122,7 +122,7 @@ async fn more_segments_than_a_manifest_holds_are_nested_read_copied_and_deleted_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn what_is_too_long_for_one_object_is_stored_and_read_whole() {
     let fixture = Fixture::new(V1, "long").await;
     let (swift, location) = (&fixture.swift, Path::from("long"));
@@ -148,7 +148,7 @@ async fn what_is_too_long_for_one_object_is_stored_and_read_whole() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_sweep_finds_what_died_and_nothing_else() {
     let fixture = Fixture::new(V1, "sweep").await;
     let swift = &fixture.swift;
@@ -178,7 +178,7 @@ async fn a_sweep_finds_what_died_and_nothing_else() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn an_upload_removed_under_its_hands_cant_complete() {
     let fixture = Fixture::new(V1, "race").await;
     let mut upload = upload(&fixture.swift, &Path::from("a"), &[b"one", b"two"]).await;
@@ -191,7 +191,7 @@ async fn an_upload_removed_under_its_hands_cant_complete() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_missing_container_is_never_an_absent_object() {
     let swift = container(V1, &format!("missing-{}", uuid::Uuid::new_v4().simple())).build().unwrap();
     let location = Path::from("a");
@@ -217,7 +217,7 @@ async fn upload_error(swift: &Swift, location: &Path) -> object_store::Error {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn many_are_deleted_at_once_in_order_and_absent_ones_are_no_error() {
     let fixture = Fixture::new(V1, "many").await;
     let swift = &fixture.swift;

@@ -11,10 +11,11 @@ const OBJECTS: u32 = 100_000;
 impl Bench {
     /// Listing and planning over a repository of 100,000 WAL objects and the backups made so far.
     pub(crate) fn listings(&self) -> Result<[Row; 2]> {
+        let repository = self.scratch.path().join("repository");
         for number in 0..OBJECTS {
             // Far beyond the cluster's own, so that none of those is overwritten.
             let name = format!("wal_00000001{:08X}{:08X}.zst", 0x1000 + number / 256, number % 256);
-            fs::write(self.swiftwal.directory().join(name), b"x")?;
+            fs::write(repository.join(name), b"x")?;
         }
         let list = "./swiftwal --repository file://$PWD/repository list-wal > list";
         let plan = "./swiftwal --repository file://$PWD/repository \

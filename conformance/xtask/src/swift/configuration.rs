@@ -9,12 +9,12 @@ use anyhow::{Context, Result, ensure};
 use super::{Service, Swift};
 use crate::{ports, run};
 
-const SCRIPTS: [(&str, &str); 4] = [
+const SCRIPTS: [(&str, &str); 3] = [
     ("identity.py", include_str!("../../swift/identity.py")),
     ("local_cache.py", include_str!("../../swift/local_cache.py")),
-    ("swift.conf", include_str!("../../swift/swift.conf")),
     ("swift_server.py", include_str!("../../swift/swift_server.py")),
 ];
+const SWIFT: &str = include_str!("../../swift/swift.conf");
 const STORAGE: &str = include_str!("../../swift/storage.conf");
 const PROXY: &str = include_str!("../../swift/proxy.conf");
 const KEYSTONE: &str = include_str!("../../swift/keystone.conf");
@@ -66,6 +66,7 @@ impl Swift {
         for (name, text) in SCRIPTS {
             self.write(name, text, &[])?;
         }
+        self.write("swift.conf", SWIFT, &[("LISTING_NAMES", &options.listing_names.to_string())])?;
         for service in self.services() {
             match service {
                 Service::Proxy => self.configure_proxy()?,
@@ -96,6 +97,8 @@ impl Swift {
             ("TOKEN_LIFE", &life),
             ("RATELIMIT", limit.as_deref().unwrap_or_default()),
             ("MANIFEST_SEGMENTS", &self.options.manifest_segments.to_string()),
+            ("MIN_SEGMENT_BYTES", &self.options.min_segment_bytes.to_string()),
+            ("BULK", if self.options.bulk_delete { "bulk" } else { "" }),
             ("KEYSTONE_PORT", &self.port(Service::Keystone).to_string()),
         ];
         self.write_server(Service::Proxy, PROXY, &values)

@@ -135,6 +135,14 @@ impl Swift {
         Ok(all.map(|(name, value)| (format!("SWIFT_TEST_{name}"), value)).collect())
     }
 
+    /// The same of a Swift that is [narrow](crate::SwiftOptions::narrow), which they need beside that one: version 1,
+    /// with `SWIFT_TEST_NARROW_` before each name.
+    #[must_use]
+    pub fn narrow_test_settings(&self) -> BTreeMap<String, String> {
+        let all = self.environment_v1().into_iter();
+        all.map(|(name, value)| (format!("SWIFT_TEST_NARROW_{name}"), value)).collect()
+    }
+
     /// The id of the project `backups`.
     pub fn project_id(&self) -> Result<&str> {
         Ok(&self.seed()?.project)

@@ -7,19 +7,19 @@ async fn reaches_the_account(settings: &Settings) {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn version_1_reaches_the_account() {
     reaches_the_account(&settings(V1)).await;
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_password_reaches_the_account() {
     reaches_the_account(&settings(PASSWORD)).await;
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn an_application_credential_by_id_reaches_the_account() {
     reaches_the_account(&settings(&[
         "OS_AUTH_URL",
@@ -30,7 +30,7 @@ async fn an_application_credential_by_id_reaches_the_account() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn an_application_credential_by_name_and_user_reaches_the_account() {
     reaches_the_account(&settings(&[
         "OS_AUTH_URL",
@@ -42,7 +42,7 @@ async fn an_application_credential_by_name_and_user_reaches_the_account() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_token_reaches_the_account_through_the_catalog() {
     let given = settings(PASSWORD);
     let session = client(&given).session().await.unwrap();
@@ -52,7 +52,7 @@ async fn a_token_reaches_the_account_through_the_catalog() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_token_with_its_storage_url_needs_no_identity_service() {
     let session = client(&settings(PASSWORD)).session().await.unwrap();
     let token = ("OS_TOKEN".to_owned(), session.token.expose().to_owned());
@@ -61,7 +61,7 @@ async fn a_token_with_its_storage_url_needs_no_identity_service() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_wrong_password_is_refused_at_once_and_not_shown() {
     let (mut settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
     settings.insert("OS_PASSWORD".to_owned(), "hunter2".to_owned());
@@ -74,7 +74,7 @@ async fn a_wrong_password_is_refused_at_once_and_not_shown() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn an_unknown_application_credential_is_refused() {
     let mut settings = settings(&["OS_AUTH_URL", "OS_APPLICATION_CREDENTIAL_SECRET"]);
     settings.insert("OS_APPLICATION_CREDENTIAL_ID".to_owned(), "nobody".to_owned());
@@ -83,7 +83,7 @@ async fn an_unknown_application_credential_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_wrong_key_of_version_1_is_refused() {
     let mut settings = settings(V1);
     settings.insert("ST_KEY".to_owned(), "wrong".to_owned());
@@ -92,7 +92,7 @@ async fn a_wrong_key_of_version_1_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_region_that_is_not_in_the_catalog_is_named() {
     let mut settings = settings(PASSWORD);
     settings.insert("OS_REGION_NAME".to_owned(), "Atlantis".to_owned());
@@ -101,7 +101,7 @@ async fn a_region_that_is_not_in_the_catalog_is_named() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_page_that_is_no_identity_service_is_told_from_a_refusal() {
     let mut settings = settings(PASSWORD);
     settings.get_mut("OS_AUTH_URL").unwrap().push_str("/elsewhere");
@@ -110,7 +110,7 @@ async fn a_page_that_is_no_identity_service_is_told_from_a_refusal() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_second_process_asks_the_identity_service_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
@@ -123,7 +123,7 @@ async fn a_second_process_asks_the_identity_service_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn limits_are_those_of_the_cluster() {
     let info = client(&settings(PASSWORD)).info().await.unwrap();
     assert!(info.max_file_size > 0);

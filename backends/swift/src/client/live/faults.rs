@@ -21,7 +21,7 @@ const BRIEF: Timeouts = Timeouts {
 };
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn an_upload_that_is_cut_is_sent_again_whole() {
     let (settings, swift) = before_swift().await;
     put(&client(&settings), "live-cut-upload", 1).await.unwrap();
@@ -33,7 +33,7 @@ async fn an_upload_that_is_cut_is_sent_again_whole() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn an_upload_that_stalls_is_sent_again_whole() {
     let (settings, swift) = before_swift().await;
     swift.stall(1, MIDDLE);
@@ -44,7 +44,7 @@ async fn an_upload_that_stalls_is_sent_again_whole() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_download_that_is_cut_is_an_error_with_its_transaction() {
     let (settings, swift) = before_swift().await;
     put(&client(&settings), "live-cut-download", BYTES).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_download_that_is_cut_is_an_error_with_its_transaction() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_download_that_stalls_is_an_error() {
     let (settings, swift) = before_swift().await;
     put(&client(&settings), "live-stalled-download", BYTES).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_download_that_stalls_is_an_error() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn connections_that_are_closed_at_once_are_tried_until_one_holds() {
     let (settings, swift) = before_swift().await;
     swift.cut(3, 0);
@@ -76,7 +76,7 @@ async fn connections_that_are_closed_at_once_are_tried_until_one_holds() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_swift_that_stays_away_is_an_error_that_tells_how_often_it_was_tried() {
     let (settings, swift) = before_swift().await;
     swift.close();
@@ -89,7 +89,7 @@ async fn a_swift_that_stays_away_is_an_error_that_tells_how_often_it_was_tried()
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn an_identity_service_that_cuts_is_asked_again() {
     let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
     keystone.cut(2, 0);
@@ -98,7 +98,7 @@ async fn an_identity_service_that_cuts_is_asked_again() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn an_identity_service_that_stays_away_is_no_refusal() {
     let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
     keystone.close();

@@ -21,7 +21,7 @@ async fn with_refused_token(settings: &Settings) -> (Client, TempDir) {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_refused_token_is_renewed_once_for_all_who_have_it() {
     let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
     let (client, directory) = with_refused_token(&settings).await;
@@ -37,7 +37,7 @@ async fn a_refused_token_is_renewed_once_for_all_who_have_it() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn of_many_who_need_a_token_one_asks_and_all_share_the_refusal() {
     let (mut settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
     settings.insert("OS_PASSWORD".to_owned(), "wrong".to_owned());
@@ -49,7 +49,7 @@ async fn of_many_who_need_a_token_one_asks_and_all_share_the_refusal() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_large_upload_whose_token_is_refused_is_sent_again() {
     let settings = settings(PASSWORD);
     let (refused, _directory) = with_refused_token(&settings).await;
@@ -65,7 +65,7 @@ async fn a_large_upload_whose_token_is_refused_is_sent_again() {
 }
 
 #[tokio::test]
-#[ignore = "needs Swift: run by cargo xtask test --swift"]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_given_token_that_is_refused_is_an_error_at_once() {
     let session = client(&settings(PASSWORD)).session().await.unwrap();
     let token = ("OS_TOKEN".to_owned(), "expired".to_owned());

@@ -1,0 +1,169 @@
+use std::{fmt, str::FromStr};
+
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use object_store::{
+    MultipartId, PutMultipartOptions, PutPayload, PutResult, Result,
+    multipart::{MultipartStore, PartId},
+    path::Path,
+};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use uuid::Uuid;
+
+use super::{Place, Segment};
+use crate::{StoreError, Swift, bulk::Target, object::to_headers};
+
+/// Uploads whose state the caller keeps, even in another process. Nothing is sent to begin one: the id says where
+/// its segments lie and which attributes the object is to have.
+///
+/// A part that is put again takes the place of the one before. Aborting an upload removes the parts that a listing
+/// shows, which may lack those just put; [`leftovers`](Swift::leftovers) finds these later. An upload that was
+/// aborted must not be gone on with.
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl MultipartStore for Swift {
+    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
+        self.create_multipart_opts(path, PutMultipartOptions::default()).await
+    }
+
+    async fn create_multipart_opts(&self, _path: &Path, opts: PutMultipartOptions) -> Result<MultipartId> {
+        Ok(Ticket { unique: Uuid::new_v4(), headers: to_headers(&opts.attributes)? }.to_string())
+    }
+
+    async fn put_part(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        part_idx: usize,
+        data: PutPayload,
+    ) -> Result<PartId> {
+        let place = Place::new(path.as_ref(), Ticket::read(path, id)?.unique);
+        let segments = self.0.put_segments(&place, part_idx, data, |_| ()).await?;
+        Ok(part_id(&segments))
+    }
+
+    async fn complete_multipart(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+    ) -> Result<PutResult> {
+        let Ticket { unique, headers } = Ticket::read(path, id)?;
+        let (object, place) = (self.0.target(path), Place::new(path.as_ref(), unique));
+        let mut segments = Vec::with_capacity(parts.len());
+        for (part, id) in parts.iter().enumerate() {
+            let pieces = pieces(id).ok_or_else(|| StoreError::Upload {
+                target: object.to_string(),
+                reason: format!("{:?} is no part of it", id.content_id),
+            })?;
+            segments.extend(pieces.into_iter().enumerate().map(|(number, (e_tag, bytes))| {
+                let name = Target::new(&self.0.segments, place.segment(part, number)).path();
+                Segment { name, e_tag, bytes, range: None, nested: false }
+            }));
+        }
+        self.0.complete(&object, &place, segments, headers).await
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
+        let place = Place::new(path.as_ref(), Ticket::read(path, id)?.unique);
+        self.0.discard(&self.0.target(path), &place, Vec::new()).await
+    }
+}
+
+/// What is known of an upload: `<unique>`, or `<unique>?<header>=<value>&…`, values percent-encoded.
+struct Ticket {
+    unique: Uuid,
+    headers: HeaderMap,
+}
+
+impl Ticket {
+    fn read(path: &Path, id: &MultipartId) -> Result<Self, StoreError> {
+        let reason = || format!("{id:?} is the id of no upload");
+        id.parse().map_err(|()| StoreError::Upload { target: path.to_string(), reason: reason() })
+    }
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.unique.simple())?;
+        for (number, (name, value)) in self.headers.iter().enumerate() {
+            let divider = if number == 0 { '?' } else { '&' };
+            write!(f, "{divider}{name}={}", percent_encode(value.as_bytes(), NON_ALPHANUMERIC))?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Ticket {
+    type Err = ();
+
+    fn from_str(id: &str) -> Result<Self, ()> {
+        let (unique, headers) = id.split_once('?').unwrap_or((id, ""));
+        let header = |pair: &str| {
+            let (name, value) = pair.split_once('=')?;
+            let value = percent_decode_str(value).collect::<Vec<_>>();
+            Some((HeaderName::try_from(name).ok()?, HeaderValue::from_bytes(&value).ok()?))
+        };
+        let headers = headers.split('&').filter(|pair| !pair.is_empty());
+        Ok(Self {
+            unique: Uuid::try_parse(unique).map_err(drop)?,
+            headers: headers.map(header).collect::<Option<_>>().ok_or(())?,
+        })
+    }
+}
+
+/// `<MD5>:<bytes>` of each of its segments, divided by commas.
+fn part_id(segments: &[Segment]) -> PartId {
+    let pieces: Vec<_> =
+        segments.iter().map(|segment| format!("{}:{}", segment.e_tag, segment.bytes)).collect();
+    PartId { content_id: pieces.join(",") }
+}
+
+/// The tags and lengths of a part's segments.
+fn pieces(id: &PartId) -> Option<Vec<(String, u64)>> {
+    let piece = |piece: &str| {
+        let (e_tag, bytes) = piece.split_once(':')?;
+        Some((e_tag.to_owned(), bytes.parse().ok()?))
+    };
+    id.content_id.split(',').filter(|piece| !piece.is_empty()).map(piece).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::{Attribute, Attributes};
+
+    use super::*;
+
+    #[test]
+    fn an_id_keeps_the_attributes() {
+        let attributes = Attributes::from_iter([
+            (Attribute::ContentType, "text/plain; charset=utf-8"),
+            (Attribute::Metadata("a_b".into()), "ä=1&b,?"),
+        ]);
+        let ticket = Ticket { unique: Uuid::from_u128(7), headers: to_headers(&attributes).unwrap() };
+        let read: Ticket = ticket.to_string().parse().ok().unwrap();
+        assert_eq!((read.unique, read.headers), (ticket.unique, ticket.headers));
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for id in ["", "x", "00000000000000000000000000000007?a", "00000000000000000000000000000007?a b=c"] {
+            assert!(id.parse::<Ticket>().is_err(), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_known_by_its_segments() {
+        let segment = |e_tag: &str, bytes| Segment {
+            name: String::new(),
+            e_tag: e_tag.to_owned(),
+            bytes,
+            range: None,
+            nested: false,
+        };
+        let id = part_id(&[segment("aa", 5), segment("bb", 1)]);
+        assert_eq!(pieces(&id).unwrap(), [("aa".to_owned(), 5), ("bb".to_owned(), 1)]);
+        assert!(pieces(&part_id(&[])).unwrap().is_empty());
+        assert!(pieces(&PartId { content_id: "aa".to_owned() }).is_none());
+    }
+}

@@ -1,0 +1,116 @@
+use std::collections::HashMap;
+
+use futures::FutureExt;
+use object_store::Result;
+
+use super::{
+    cursor::{Cursor, PAGE},
+    page::{Entry, Row},
+};
+use crate::{
+    bulk::{Outage, Target, at_once},
+    object::Shape,
+    store::Store,
+};
+
+/// From so many objects on, a listing may cost less than asking for each of them.
+const FEW: usize = 3;
+
+/// So many rows of a listing cost Swift about as much as one more request.
+const ROWS_A_REQUEST: usize = 100;
+
+impl Store {
+    /// How objects of this store's container are stored. None: there is no such object.
+    ///
+    /// A listing tells it of all of them at once, if they lie near each other. It may lag, so it is believed about
+    /// what it has and not about what it lacks: such objects are asked for, and so are the empty ones, as which
+    /// listings show dynamic large objects. What may come of believing it: an object that became a large one a
+    /// moment ago is taken for what it was.
+    ///
+    /// # Errors
+    ///
+    /// Of the listing, which answers for none of them then; each outcome has those of its own request.
+    pub(crate) async fn shapes(&self, objects: &[Target]) -> Result<Vec<Result<Option<Shape>>>> {
+        let listed = match self.listed_shapes(objects).await {
+            // Who may delete may not be allowed to list.
+            Err(object_store::Error::PermissionDenied { .. }) => HashMap::new(),
+            listed => listed?,
+        };
+        let outage = Outage::default();
+        let shapes = objects.iter().map(|object| {
+            let (known, outage) = (listed.get(&object.name), &outage);
+            async move {
+                match known {
+                    Some(shape) => Ok(Some(shape.clone())),
+                    None => outage.or(object, self.shape(object)).await,
+                }
+            }
+            .boxed()
+        });
+        Ok(futures::StreamExt::collect(at_once(shapes)).await)
+    }
+
+    /// Those of which a listing says it, as far as listings are worth their while.
+    async fn listed_shapes(&self, objects: &[Target]) -> Result<HashMap<String, Shape>> {
+        let mut names: Vec<_> = objects.iter().map(|object| object.name.as_str()).collect();
+        names.sort_unstable();
+        let (mut rest, mut shapes) = (&names[..], HashMap::new());
+        while rest.len() >= FEW {
+            let mut cursor = Cursor::over(&self.container, rest);
+            let rows = self.page(&mut cursor).await?;
+            let end = cursor.marker.as_str();
+            let covered = if cursor.done { rest.len() } else { rest.partition_point(|name| *name <= end) };
+            let paid = covered * ROWS_A_REQUEST >= rows.len();
+            let entries = rows.into_iter().filter_map(Row::object);
+            let wanted = entries.filter(|entry| rest.binary_search(&entry.name.as_str()).is_ok());
+            shapes.extend(wanted.filter_map(|entry| Some((entry.name.clone(), shape(&entry)?))));
+            rest = &rest[covered..];
+            if !paid {
+                break;
+            }
+        }
+        Ok(shapes)
+    }
+}
+
+impl Cursor {
+    /// Over these names, which are sorted, and what lies between them, as far as that is little.
+    fn over(container: &str, names: &[&str]) -> Self {
+        let (first, last) =
+            (names.first().copied().unwrap_or_default(), names.last().copied().unwrap_or_default());
+        let mut before = first.chars();
+        before.next_back();
+        Self {
+            marker: before.as_str().to_owned(),
+            end: format!("{last}\u{1}"),
+            limit: (names.len() * ROWS_A_REQUEST).min(PAGE),
+            ..Self::new(container, shared(first, last))
+        }
+    }
+}
+
+/// What two names begin with; of sorted ones, the first and the last, all between them do.
+fn shared<'a>(first: &'a str, last: &str) -> &'a str {
+    let same = first.chars().zip(last.chars()).take_while(|(a, b)| a == b);
+    &first[..same.map(|(char, _)| char.len_utf8()).sum()]
+}
+
+/// None: the listing doesn't tell.
+fn shape(entry: &Entry) -> Option<Shape> {
+    let plain = (!entry.may_be_dynamic()).then_some(Shape::Plain);
+    if entry.is_static() { Some(Shape::Static) } else { plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_over_names_begins_before_the_first_and_ends_behind_the_last() {
+        let cursor = Cursor::over("c", &["wal_01", "wal_0é", "wal_1"]);
+        assert_eq!(cursor.prefix, "wal_");
+        assert!(cursor.marker.as_str() < "wal_01" && cursor.end.as_str() > "wal_1");
+        assert_eq!(cursor.limit, 3 * ROWS_A_REQUEST);
+        assert_eq!(shared("é1", "è1"), "");
+    }
+}

@@ -1,0 +1,110 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{Scratch, SwiftInstallation, run};
+
+/// What `cargo xtask test` says of a user with a password; each has `SWIFT_TEST_` before its name there.
+const PASSWORD_SETTINGS: [&str; 8] = [
+    "OS_AUTH_URL",
+    "OS_IDENTITY_API_VERSION",
+    "OS_PASSWORD",
+    "OS_PROJECT_DOMAIN_NAME",
+    "OS_PROJECT_NAME",
+    "OS_REGION_NAME",
+    "OS_USERNAME",
+    "OS_USER_DOMAIN_NAME",
+];
+
+/// Settings of the Swift that `cargo xtask test` started, by name: a user with a password.
+///
+/// An error that says how to have one where the environment names none.
+#[expect(clippy::disallowed_methods, reason = "this is how cargo xtask test reaches its tests")]
+pub fn swift_test_settings() -> Result<Vec<(&'static str, String)>> {
+    let setting = |name| {
+        let value = std::env::var(format!("SWIFT_TEST_{name}"));
+        let value = value.with_context(|| format!("SWIFT_TEST_{name}; use cargo xtask test"))?;
+        anyhow::Ok((name, value))
+    };
+    PASSWORD_SETTINGS.into_iter().map(setting).collect()
+}
+
+/// A container of a Swift that the program under test is given, seen by another client: python-swiftclient.
+#[derive(Debug)]
+pub struct Container {
+    scratch: Arc<Scratch>,
+    installation: SwiftInstallation,
+    name: String,
+    settings: Vec<(String, String)>,
+    configuration: PathBuf,
+}
+
+impl Container {
+    /// One of a name that no other scratch directory has, and the configuration file that leads to it. It isn't
+    /// made: that is up to the program.
+    pub(crate) fn new(scratch: &Arc<Scratch>, settings: Vec<(String, String)>) -> Result<Self> {
+        let installation = SwiftInstallation::ensure()?;
+        let name = scratch.path().file_name().context("a scratch directory has a name")?;
+        let name = name.to_string_lossy().into_owned();
+        let lines = settings.iter().map(|(name, value)| format!("{name}={}\n", run::quoted(value)));
+        let text = format!("CONTAINER={name}\n{}", lines.collect::<String>());
+        let configuration = scratch.secret_file("swiftwal.conf", &text)?;
+        Ok(Self { scratch: Arc::clone(scratch), installation, name, settings, configuration })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The program's configuration file, which the PostgreSQL user alone may read: this container, and credentials.
+    #[must_use]
+    pub fn configuration(&self) -> &Path {
+        &self.configuration
+    }
+
+    /// What leads to the account, by name.
+    #[must_use]
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.settings
+    }
+
+    /// `swift ARGUMENTS` in the scratch directory, with credentials in its environment.
+    ///
+    /// It runs as we do: the PostgreSQL user may not be able to read the Python that it runs on.
+    pub fn client(&self, arguments: &[&str]) -> Command {
+        let mut swift = Command::new(self.installation.client());
+        swift.current_dir(self.scratch.path()).env_clear();
+        swift.envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("PATH", "/usr/bin:/bin")]);
+        swift.env("HOME", self.scratch.path());
+        swift.envs(self.settings.iter().map(|(name, value)| (name, value))).args(arguments);
+        swift
+    }
+
+    /// The names of all objects, sorted; none where there is no such container.
+    pub fn objects(&self) -> Result<Option<Vec<String>>> {
+        self.list(&self.name)
+    }
+
+    /// The names of the segments of large objects, sorted; none where there is no container for them.
+    pub fn segments(&self) -> Result<Option<Vec<String>>> {
+        self.list(&format!("{}_segments", self.name))
+    }
+
+    fn list(&self, container: &str) -> Result<Option<Vec<String>>> {
+        let output = run::output(&mut self.client(&["list", container]))?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        if complaint.starts_with(&format!("Container '{container}' not found")) {
+            return Ok(None);
+        }
+        if !output.status.success() {
+            bail!("swift list {container} ended with {}\n{complaint}", output.status);
+        }
+        let mut names: Vec<_> = String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect();
+        names.sort();
+        Ok(Some(names))
+    }
+}
