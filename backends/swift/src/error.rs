@@ -23,7 +23,7 @@ struct Inner {
 #[non_exhaustive]
 pub enum Kind {
     /// Swift answered, with a status that isn't success or a body that says otherwise.
-    #[error("answered {status}{}", said(.detail))]
+    #[error("answered {}{}", named(*.status), said(.detail))]
     Answer {
         /// The status, of the answer or of the report in its body.
         status: StatusCode,
@@ -57,6 +57,14 @@ impl Kind {
     /// An answer whose status says all.
     pub(crate) fn answer(status: StatusCode) -> Self {
         Self::Answer { status, detail: String::new() }
+    }
+}
+
+/// A status with what it is called, also where HTTP has no name for it.
+fn named(status: StatusCode) -> String {
+    match status.as_u16() {
+        498 => "498 Rate Limited".to_owned(),
+        _ => status.to_string(),
     }
 }
 
@@ -168,6 +176,11 @@ mod tests {
     fn an_error_says_what_was_tried_on_what_how_often_and_where_to_look() {
         let expected = "PUT backups/a: answered 503 Service Unavailable (tried 4 times, X-Trans-Id tx1)";
         assert_eq!(answered(503).to_string(), expected);
+    }
+
+    #[test]
+    fn the_status_of_a_rate_limit_has_its_name() {
+        assert!(answered(498).to_string().contains("answered 498 Rate Limited ("));
     }
 
     #[test]

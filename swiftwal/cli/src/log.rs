@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
 };
 
 use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
@@ -29,6 +29,7 @@ pub(crate) fn to_stderr(verbosity: u8) {
         tracing_subscriber::fmt()
             .with_max_level(level)
             .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
             .log_internal_errors(false)
             .event_format(Plain)
             .try_init(),

@@ -44,7 +44,8 @@ fn a_backup_with_a_damaged_segment_is_not_restored() -> Result<()> {
     swift.damage(&swift.account_v1(), &format!("{}_segments", place.container), victim)?;
     let restored = place.directory.join("restored");
     for _ in 0..2 {
-        let refused = place.impatient().run(&["restore", "latest", &restored.to_string_lossy()])?.expect(1)?;
+        let refused =
+            place.impatient().run(&["restore", "latest", &restored.to_string_lossy()])?.expect(1)?;
         assert!(refused.reason().contains(".tar.zst"), "{}", refused.reason());
         assert!(!restored.exists());
     }

@@ -117,14 +117,16 @@ fn tokens_may_end_while_a_backup_goes_up_and_comes_down() -> Result<()> {
     let swift = SHORT_LIVED.lease()?;
     let place = place(&swift, "short-lived")?.wired();
     // Halfway it stands still until its token has ended, and then all goes on: segments, and then the manifest.
-    let backup =
-        place.in_the_middle(Direction::ToServer, 32 << 20, |place| place.start_backup(&["-vv"]))?;
+    let backup = place.in_the_middle(Direction::ToServer, 32 << 20, |place| place.start_backup(&["-vv"]))?;
     let token = place.client(&["auth"])?;
     let variables: Vec<_> = token.lines().filter_map(|line| line.split_once('=')).collect();
-    let value = |name: &str| variables.iter().find(|(known, _)| known.ends_with(name)).map(|(_, value)| *value);
+    let value =
+        |name: &str| variables.iter().find(|(known, _)| known.ends_with(name)).map(|(_, value)| *value);
     let (url, token) = (value("STORAGE_URL").unwrap_or_default(), value("AUTH_TOKEN").unwrap_or_default());
     until("a younger token has ended", || {
-        Ok(place.client(&["--os-storage-url", url, "--os-auth-token", token, "--retries", "0", "stat"]).is_err())
+        Ok(place
+            .client(&["--os-storage-url", url, "--os-auth-token", token, "--retries", "0", "stat"])
+            .is_err())
     })?;
     swift.wire().heal();
     let ended = backup.wait()?.expect(0)?;

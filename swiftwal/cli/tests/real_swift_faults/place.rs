@@ -90,9 +90,10 @@ impl<'a> Place<'a> {
         Ok(self.run(arguments)?.expect(0)?.said)
     }
 
-    /// Runs a base backup that must succeed.
-    pub(crate) fn back_up(&self) -> Result<()> {
-        self.start_backup(&[])?.wait()?.expect(0).map(drop)
+    /// Runs a base backup that must succeed; its key.
+    pub(crate) fn back_up(&self) -> Result<String> {
+        let ended = self.start_backup(&[])?.wait()?.expect(0)?;
+        ended.key().with_context(|| format!("no key in {}", ended.said))
     }
 
     /// Writes a WAL segment into the directory; its name.
@@ -236,6 +237,12 @@ impl Ended {
     pub(crate) fn expect(self, code: i32) -> Result<Self> {
         ensure!(self.code == code, "{} instead of {code}: {}{}", self.code, self.said, self.complaint);
         Ok(self)
+    }
+
+    /// The key of the backup that it made, as it said.
+    pub(crate) fn key(&self) -> Option<String> {
+        let (key, _) = self.said.strip_prefix("Creating backup ")?.split_once(' ')?;
+        Some(key.to_owned())
     }
 
     /// The last line that it complained with: why it failed.

@@ -17,10 +17,8 @@ pub(crate) static PLAIN: Shared = Shared::new(SwiftOptions::default);
 /// One node and Keystone.
 pub(crate) static KEYSTONE: Shared = Shared::new(SwiftOptions::with_keystone);
 /// The same with tokens that live for two seconds.
-pub(crate) static SHORT_LIVED: Shared = Shared::new(|| SwiftOptions {
-    token_life: Duration::from_secs(2),
-    ..SwiftOptions::with_keystone()
-});
+pub(crate) static SHORT_LIVED: Shared =
+    Shared::new(|| SwiftOptions { token_life: Duration::from_secs(2), ..SwiftOptions::with_keystone() });
 /// One write a second in a container.
 pub(crate) static RATED: Shared =
     Shared::new(|| SwiftOptions { writes_per_second: Some(1), ..SwiftOptions::default() });

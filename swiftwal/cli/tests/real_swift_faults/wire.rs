@@ -5,7 +5,7 @@ use xtask::{Break, Direction, Fault};
 
 use crate::{
     place::Place,
-    shared::{PLAIN, RATED},
+    shared::{PLAIN, THREE},
 };
 
 /// A place in the middle of a segment of 1 MiB, which compression leaves as long as it is.
@@ -35,11 +35,11 @@ fn a_connection_that_breaks_in_mid_body_or_before_its_answer_costs_a_retry() -> 
     Ok(())
 }
 
-/// On a Swift of its own, as it takes a minute.
+/// On a Swift that few others wait for, as it takes a minute.
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 fn a_connection_that_stands_still_is_given_up_after_a_minute_and_made_anew() -> Result<()> {
-    let swift = RATED.lease()?;
+    let swift = THREE.lease()?;
     let place = Place::new(&swift, "still")?.wired();
     let stored = place.archive(0)?;
     let name = place.segment(1)?;
