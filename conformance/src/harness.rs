@@ -11,6 +11,7 @@ pub struct Harness {
     fresh: Arc<dyn Fn() -> String + Send + Sync>,
     options: Options,
     part_bytes: usize,
+    listing_page: u64,
     contract: StoreContract,
 }
 
@@ -35,6 +36,7 @@ impl Harness {
             fresh: Arc::new(fresh),
             options: Options::default(),
             part_bytes: 64 << 10,
+            listing_page: 10_000,
             contract: StoreContract::default(),
         }
     }
@@ -53,6 +55,13 @@ impl Harness {
         Self { part_bytes, ..self }
     }
 
+    /// Says how many names the service lists by one request; otherwise 10,000, which is as many as any does. The suite
+    /// stores more than that, each by a request.
+    #[must_use]
+    pub fn with_listing_page(self, names: u64) -> Self {
+        Self { listing_page: names, ..self }
+    }
+
     /// Says what the store can do beyond what the flows need; otherwise nothing.
     #[must_use]
     pub fn with_contract(self, contract: StoreContract) -> Self {
@@ -68,6 +77,10 @@ impl Harness {
         self.contract
     }
 
+    pub(crate) fn listing_page(&self) -> u64 {
+        self.listing_page
+    }
+
     /// Opens the storage as a program does, once more each time.
     pub(crate) fn open(&self, location: &Url, create: bool) -> Result<Storage, OpenError> {
         let storage = self.registry.open(location, &Options { create, ..self.options.clone() })?;
@@ -81,6 +94,7 @@ impl fmt::Debug for Harness {
             .field("registry", &self.registry)
             .field("options", &self.options)
             .field("part_bytes", &self.part_bytes)
+            .field("listing_page", &self.listing_page)
             .field("contract", &self.contract)
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@ use std::{
     collections::BTreeSet,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::{ObjectStoreExt, path::Path};
+use object_store::{DynObjectStore, ObjectStoreExt, path::Path};
 use swiftwal_core::{OpenError, Repository, Storage};
 use tempfile::TempDir;
 use url::Url;
@@ -27,6 +27,7 @@ pub(crate) struct Subject {
     location: Url,
     clock: ManualClock,
     dates: Dates,
+    opened: OnceLock<Storage>,
     scratch: TempDir,
     new_paths: AtomicU32,
 }
@@ -39,6 +40,7 @@ impl Subject {
             harness: harness.clone(),
             dates: Dates::new(clock.clone()),
             clock,
+            opened: OnceLock::new(),
             scratch: tempfile::tempdir().context("can't make a directory to work in")?,
             new_paths: AtomicU32::new(0),
         })
@@ -62,9 +64,21 @@ impl Subject {
         self.path(&format!("{name}-{}", self.new_paths.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// The storage beneath, as another program sees it.
+    /// The storage beneath, opened once more.
     pub(crate) fn storage(&self) -> Result<Storage> {
         Ok(self.harness.open(&self.location, true)?)
+    }
+
+    /// The storage beneath, opened once: on some backends that costs requests.
+    fn opened(&self) -> Result<&Storage> {
+        if self.opened.get().is_none() {
+            let _ = self.opened.set(self.storage()?);
+        }
+        self.opened.get().context("it was just opened")
+    }
+
+    fn store(&self) -> Result<&Arc<DynObjectStore>> {
+        Ok(self.opened()?.store())
     }
 
     /// The repository as a command that stores something opens it.
@@ -74,7 +88,7 @@ impl Subject {
 
     /// The same, with a storage that will go wrong.
     pub(crate) fn repository_with(&self, faults: &Faults) -> Result<Repository> {
-        Ok(self.of_storage(self.storage()?, faults))
+        Ok(self.of_storage(self.opened()?.clone(), faults))
     }
 
     /// The same, of a storage whose requests are so costly that this machine remembers what it saw.
@@ -94,26 +108,25 @@ impl Subject {
 
     /// The names of all objects, those that listings hide included.
     pub(crate) async fn objects(&self) -> Result<BTreeSet<String>> {
-        let listed = self.storage()?.store().list(None);
+        let listed = self.store()?.list(None);
         Ok(listed.map_ok(|object| object.location.to_string()).try_collect().await?)
     }
 
     /// An object's bytes.
     pub(crate) async fn get(&self, object: &str) -> Result<Bytes> {
-        let found =
-            self.storage()?.store().get(&Path::from(object)).await.with_context(|| object.to_owned())?;
+        let found = self.store()?.get(&Path::from(object)).await.with_context(|| object.to_owned())?;
         Ok(found.bytes().await?)
     }
 
     /// Puts an object behind the repository's back.
     pub(crate) async fn put(&self, object: &str, bytes: impl Into<Bytes> + Send) -> Result<()> {
         let bytes: Bytes = bytes.into();
-        self.storage()?.store().put(&Path::from(object), bytes.into()).await?;
+        self.store()?.put(&Path::from(object), bytes.into()).await?;
         Ok(())
     }
 
     /// Deletes an object behind the repository's back.
     pub(crate) async fn delete(&self, object: &str) -> Result<()> {
-        Ok(self.storage()?.store().delete(&Path::from(object)).await?)
+        Ok(self.store()?.delete(&Path::from(object)).await?)
     }
 }

@@ -207,7 +207,7 @@ suite! { $
     }
 
     list {
-        twelve_thousand_wal_files_are_listed_each_once_and_in_order,
+        more_wal_files_than_a_page_holds_are_listed_each_once_and_in_order,
         a_place_with_nothing_in_it_is_no_repository,
         wal_files_are_listed_as_their_names_order_with_size_and_compression,
         a_backup_is_listed_with_its_objects_and_sizes,
@@ -245,9 +245,14 @@ suite! { $
     legacy {
         old_backups_are_listed_and_restored,
         an_old_backup_without_its_label_object_has_one_in_its_tar,
-        an_old_upload_in_progress_is_hidden,
+        an_old_upload_in_progress_is_no_backup_and_let_alone,
+        an_old_backup_stands_though_its_marker_was_left,
+        a_deletion_that_the_original_began_is_finished,
+        an_old_backup_is_hidden_while_its_deletion_is_unfinished,
+        segments_that_lost_their_backup_are_told_and_let_alone,
         old_wal_is_restored_and_known_when_archived_again,
         old_and_new_backups_are_kept_and_pruned_alike,
+        an_old_backup_without_label_is_kept_and_no_older_one_goes_for_it,
         what_an_old_upload_left_is_swept_after_a_day,
         old_and_new_compressions_live_side_by_side,
     }

@@ -11,17 +11,16 @@ use uuid::Uuid;
 /// Swift doesn't let segments below this be read, save the first ten, faster than one a second.
 const PART_BYTES: usize = 1 << 20;
 
-fn swift(settings: &[&str], fresh: impl Fn() -> String + Send + Sync + 'static) -> Harness {
+fn swift(settings: BTreeMap<String, String>, fresh: impl Fn() -> String + Send + Sync + 'static) -> Harness {
     Harness::new(swiftwal_backends::registry(), fresh)
-        .with_settings(account(settings))
+        .with_settings(settings)
         .with_smallest_part_bytes(PART_BYTES)
 }
 
-/// These settings of the test servers.
+/// These settings of the test servers, whose names in the environment begin with `prefix`.
 #[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
-fn account(settings: &[&str]) -> BTreeMap<String, String> {
-    let value =
-        |name: &str| std::env::var(format!("SWIFT_TEST_{name}")).unwrap_or_else(|_| panic!("{name}?"));
+fn account(prefix: &str, settings: &[&str]) -> BTreeMap<String, String> {
+    let value = |name: &str| std::env::var(format!("{prefix}{name}")).unwrap_or_else(|_| panic!("{name}?"));
     settings.iter().map(|name| ((*name).to_owned(), value(name))).collect()
 }
 
@@ -29,12 +28,13 @@ fn unique() -> String {
     format!("suite-{}", Uuid::new_v4().simple())
 }
 
-/// Authenticated by Swift itself; each repository is a container.
+/// Authenticated by Swift itself, which allows less than most; each repository is a container.
 mod containers {
     use super::*;
 
     fn containers() -> Harness {
-        swift(&["ST_AUTH", "ST_USER", "ST_KEY"], || format!("swift://{}", unique()))
+        let settings = account("SWIFT_TEST_NARROW_", &["ST_AUTH", "ST_USER", "ST_KEY"]);
+        swift(settings, || format!("swift://{}", unique())).with_listing_page(100)
     }
 
     conformance_suite!(containers(), #[ignore = "needs Swift: run by cargo xtask test"]);
@@ -46,8 +46,9 @@ mod prefixes {
 
     fn prefixes() -> Harness {
         static CONTAINER: LazyLock<String> = LazyLock::new(unique);
-        let settings = ["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
-        swift(&settings, || format!("swift://{}/{}", *CONTAINER, unique()))
+        let names = ["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
+        let settings = account("SWIFT_TEST_", &names);
+        swift(settings, || format!("swift://{}/{}", *CONTAINER, unique())).with_listing_page(1000)
     }
 
     conformance_suite!(prefixes(), #[ignore = "needs Swift: run by cargo xtask test"]);

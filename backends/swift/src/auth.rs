@@ -155,7 +155,7 @@ impl Authenticator {
             if verdict != Verdict::Retry || !tries.again(None).await {
                 return Err(failure);
             }
-            tracing::warn!(url = %ask.url(), error = %failure, "no token yet, asking again");
+            tracing::warn!("no token yet, asking again: {failure}");
         }
     }
 }

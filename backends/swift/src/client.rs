@@ -92,7 +92,7 @@ impl Client {
             if verdict != Verdict::Retry || !tries.again(asked).await {
                 return Err(error);
             }
-            tracing::warn!(%error, "trying again");
+            tracing::warn!("trying again: {error}");
             session = auth.session().await.map_err(|error| origin.error(Kind::Auth(error)))?;
         }
     }

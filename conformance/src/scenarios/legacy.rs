@@ -1,8 +1,9 @@
 //! What SwiftWAL 0.2.2 left: its containers are read as they are.
 
 use anyhow::Result;
+use object_store::{ObjectStoreExt, path::Path};
 use swiftwal_compression::{Format, compress_frame};
-use swiftwal_core::{ArchiveOptions, Archived, BackupChoice, BackupKey, Error, label, prune};
+use swiftwal_core::{ArchiveOptions, Archived, BackupChoice, Error, label, prune};
 
 use super::{
     prune::{names, plan, prune_to},
@@ -11,6 +12,9 @@ use super::{
 use crate::subject::Subject;
 
 const KEYS: [&str; 3] = ["20130828T1810Z", "20130829T1125Z", "20130830T0200Z"];
+
+/// Of what died, or lives, beside them.
+const DYING: &str = "20130831T0200Z";
 
 /// A container with three backups, which began in the segments 2, 5 and 8, and the segments 1 to 10.
 async fn old_container(subject: Subject) -> Result<Site> {
@@ -30,6 +34,12 @@ async fn old_container(subject: Subject) -> Result<Site> {
 
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(compress_frame(Format::Gzip.into(), bytes)?)
+}
+
+/// Puts an object that is as old as the manual clock makes it.
+async fn put_now(site: &Site, object: &str, bytes: &'static str) -> Result<()> {
+    site.repository.storage().store().put(&Path::parse(object)?, bytes.into()).await?;
+    Ok(())
 }
 
 fn choice(key: &str) -> Result<BackupChoice> {
@@ -59,15 +69,77 @@ pub(crate) async fn an_old_backup_without_its_label_object_has_one_in_its_tar(
     Ok(())
 }
 
-pub(crate) async fn an_old_upload_in_progress_is_hidden(subject: Subject) -> Result<()> {
+pub(crate) async fn an_old_upload_in_progress_is_no_backup_and_let_alone(subject: Subject) -> Result<()> {
     let site = old_container(subject).await?;
-    let object = format!("pg_basebackup_{}.tgz", KEYS[2]);
-    site.subject.put(&format!("...uploading/{object}/4d2e"), "").await?;
-    assert_eq!(site.listed().await?, [KEYS[0].parse::<BackupKey>()?, KEYS[1].parse()?]);
-    let error = refused(site.restore(choice(KEYS[2])?).await);
+    site.subject.put(&format!("...uploading/pg_basebackup_{DYING}.tgz/4d2e"), "").await?;
+    // The marker is never written anew: that it is alive shows in its segments.
+    for segment in ["000001", "000002"] {
+        put_now(&site, &format!("...seg/pg_basebackup_{DYING}.tgz/4d2e/{segment}"), "5 GiB").await?;
+        site.wait_hours(23);
+    }
+    let before = site.subject.objects().await?;
+    assert_eq!(site.listed().await?.len(), KEYS.len());
+    let error = refused(site.restore(choice(DYING)?).await);
     assert!(matches!(error, Error::UnknownBackup { .. }), "{error}");
-    let plan = plan(&site, 2, 0).await?;
-    assert!(plan.leftovers.is_empty(), "it may be alive: {:?}", plan.leftovers);
+    let plan = prune_to(&site, 3, 100).await?;
+    assert!(plan.leftovers.is_empty(), "{:?}", plan.leftovers);
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+pub(crate) async fn an_old_backup_stands_though_its_marker_was_left(subject: Subject) -> Result<()> {
+    let site = old_container(subject).await?;
+    let marker = format!("...uploading/pg_basebackup_{}.tgz/4d2e", KEYS[2]);
+    site.subject.put(&marker, "").await?;
+    site.wait_hours(25);
+    prune_to(&site, 3, 100).await?;
+    assert!(site.subject.objects().await?.contains(&marker), "it names the segments of the backup");
+    site.restore(choice(KEYS[2])?).await?;
+
+    site.back_up(9, 10).await?;
+    prune_to(&site, 1, 100).await?;
+    assert!(!site.subject.objects().await?.contains(&marker));
+    Ok(())
+}
+
+pub(crate) async fn a_deletion_that_the_original_began_is_finished(subject: Subject) -> Result<()> {
+    let site = old_container(subject).await?;
+    let before = site.subject.objects().await?;
+    let died = format!("...uploading%2Fpg_basebackup_{DYING}.tgz%2F4d2e");
+    for name in [died.clone(), format!("...to_delete%2F{}", died.replace('%', "%25"))] {
+        put_now(&site, &format!("...to_delete/{name}"), "").await?;
+    }
+    // Nothing is in it any more.
+    site.subject.put(&format!("pg_basebackup_{DYING}.tgz"), "").await?;
+    site.subject.put(&format!("backup_label_{DYING}.txt"), "START").await?;
+    site.subject.put(&format!("...to_delete/pg_basebackup_{DYING}.tgz"), "").await?;
+    assert_eq!(site.listed().await?.len(), KEYS.len());
+    prune_to(&site, 3, 100).await?;
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+pub(crate) async fn an_old_backup_is_hidden_while_its_deletion_is_unfinished(subject: Subject) -> Result<()> {
+    let site = old_container(subject).await?;
+    for sign in [format!("...to_delete/pg_basebackup_{}.tgz", KEYS[1]), format!("...deleting/{}", KEYS[0])] {
+        site.subject.put(&sign, "").await?;
+    }
+    assert_eq!(site.listed().await?, [KEYS[2].parse()?]);
+    prune(&site.repository, &plan(&site, 3, 100).await?).await?;
+    // The original's sign has taken no segment along here: the backup is whole.
+    assert_eq!(site.listed().await?, [KEYS[1].parse()?, KEYS[2].parse()?]);
+    assert!(!site.subject.objects().await?.iter().any(|object| object.contains(KEYS[0])));
+    Ok(())
+}
+
+pub(crate) async fn segments_that_lost_their_backup_are_told_and_let_alone(subject: Subject) -> Result<()> {
+    let site = old_container(subject).await?;
+    site.subject.put(&format!("...seg/pg_basebackup_{DYING}.tgz/4d2e/000001"), "5 GiB").await?;
+    site.wait_hours(25);
+    let before = site.subject.objects().await?;
+    let plan = prune_to(&site, 3, 100).await?;
+    assert!(plan.notices.iter().any(|notice| notice.contains(DYING)), "{:?}", plan.notices);
+    assert_eq!(site.subject.objects().await?, before);
     Ok(())
 }
 
@@ -89,9 +161,8 @@ pub(crate) async fn old_wal_is_restored_and_known_when_archived_again(subject: S
 
 pub(crate) async fn old_and_new_backups_are_kept_and_pruned_alike(subject: Subject) -> Result<()> {
     let site = old_container(subject).await?;
-    site.subject.delete(&format!("backup_label_{}.txt", KEYS[1])).await?;
     prune_to(&site, 2, 0).await?;
-    assert_eq!(site.listed_wal().await?, names(&site.cluster, 5..=10), "its label is in its tar");
+    assert_eq!(site.listed_wal().await?, names(&site.cluster, 5..=10));
 
     let record = site.back_up(9, 10).await?;
     prune_to(&site, 2, 0).await?;
@@ -104,13 +175,38 @@ pub(crate) async fn old_and_new_backups_are_kept_and_pruned_alike(subject: Subje
     Ok(())
 }
 
+pub(crate) async fn an_old_backup_without_label_is_kept_and_no_older_one_goes_for_it(
+    subject: Subject,
+) -> Result<()> {
+    let site = old_container(subject).await?;
+    for key in &KEYS[1..] {
+        site.subject.delete(&format!("backup_label_{key}.txt")).await?;
+    }
+    // pg_basebackup failed at once, and 0.2.2 gave the name to what there was: nothing, compressed.
+    site.subject.put(&format!("pg_basebackup_{}.tgz", KEYS[2]), gzip(b"")?).await?;
+    let plan = prune_to(&site, 1, 0).await?;
+    assert_eq!(plan.keep_backups.len(), 3);
+    for key in &KEYS[1..] {
+        assert!(plan.notices.iter().any(|notice| notice.contains(key)), "{:?}", plan.notices);
+    }
+    assert_eq!(site.listed_wal().await?, names(&site.cluster, 2..=10), "its label is in its tar");
+
+    site.back_up(9, 10).await?;
+    prune_to(&site, 1, 0).await?;
+    assert_eq!(site.listed_wal().await?, names(&site.cluster, 9..=10));
+    Ok(())
+}
+
 pub(crate) async fn what_an_old_upload_left_is_swept_after_a_day(subject: Subject) -> Result<()> {
     let site = old_container(subject).await?;
     let before = site.subject.objects().await?;
-    site.subject.put("pg_basebackup_20130831T0200Z.tgz", "half of it").await?;
-    site.subject.put("...uploading/pg_basebackup_20130831T0200Z.tgz/4d2e", "").await?;
+    for object in ["...uploading/pg_basebackup_K.tgz/4d2e", "...seg/pg_basebackup_K.tgz/4d2e/000001"] {
+        site.subject.put(&object.replace('K', DYING), "").await?;
+    }
+    // The original never removed the label of a backup that it had pruned.
+    site.subject.put("backup_label_20130801T0200Z.txt", "START").await?;
     site.wait_hours(25);
-    prune(&site.repository, &plan(&site, 3, 100).await?).await?;
+    prune_to(&site, 3, 100).await?;
     assert_eq!(site.subject.objects().await?, before);
     Ok(())
 }

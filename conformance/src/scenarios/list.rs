@@ -12,15 +12,14 @@ use swiftwal_postgres::WalName;
 use super::site::Site;
 use crate::{SyntheticCluster, subject::Subject};
 
-/// More than one page of any storage's listing.
-const MANY: u64 = 12_000;
 const PUTS_AT_A_TIME: usize = 50;
 
-pub(crate) async fn twelve_thousand_wal_files_are_listed_each_once_and_in_order(
+pub(crate) async fn more_wal_files_than_a_page_holds_are_listed_each_once_and_in_order(
     subject: Subject,
 ) -> Result<()> {
+    let page = subject.harness().listing_page();
     let site = Site::new(subject)?;
-    let names: Vec<_> = (0..MANY).map(|number| site.cluster.wal_name(number)).collect();
+    let names: Vec<_> = (0..page + page / 5).map(|number| site.cluster.wal_name(number)).collect();
     let store = Arc::clone(site.subject.storage()?.store());
     let objects: Vec<_> = names.iter().map(|name| Path::from(format!("wal_{name}.zst"))).collect();
     let puts = objects.into_iter().map(|object| {

@@ -31,10 +31,16 @@ async fn assert_belongs_to_the_cluster(site: &Site) -> Result<()> {
 }
 
 pub(crate) async fn a_reading_command_makes_nothing(subject: Subject) -> Result<()> {
-    if let Ok(repository) = subject.existing_repository() {
-        assert!(matches!(repository.inventory().await, Err(Error::NoRepository { .. })));
-        assert_eq!(repository.cluster().await?, None);
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        if let Ok(repository) = subject.existing_repository() {
+            // An empty place, or one that the storage knows to be missing: it isn't made by looking.
+            answers
+                .push((refused(repository.inventory().await).to_string(), repository.cluster().await.ok()));
+        }
     }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert!(answers.iter().all(|(_, cluster)| !matches!(cluster, Some(Some(_)))), "{answers:?}");
     assert!(subject.objects().await?.is_empty());
     Ok(())
 }

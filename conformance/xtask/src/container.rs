@@ -76,12 +76,27 @@ impl Container {
     ///
     /// It runs as we do: the PostgreSQL user may not be able to read the Python that it runs on.
     pub fn client(&self, arguments: &[&str]) -> Command {
-        let mut swift = Command::new(self.installation.client());
-        swift.current_dir(self.scratch.path()).env_clear();
-        swift.envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("PATH", "/usr/bin:/bin")]);
-        swift.env("HOME", self.scratch.path());
-        swift.envs(self.settings.iter().map(|(name, value)| (name, value))).args(arguments);
+        let mut swift = self.command(&self.installation.client());
+        swift.args(arguments);
         swift
+    }
+
+    /// A line for `sh`, in which `swift` is the same client.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut shell = self.command(Path::new("sh"));
+        shell.args(["-euc", line]);
+        shell
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.scratch.path()).env_clear();
+        let client = self.installation.client();
+        let tools = client.parent().unwrap_or(Path::new("/")).display().to_string();
+        command.envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("PATH", &format!("{tools}:/usr/bin:/bin"))]);
+        command.env("HOME", self.scratch.path());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     /// The names of all objects, sorted; none where there is no such container.

@@ -1,26 +1,49 @@
+use std::fs;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail, ensure};
-use xtask::{Installation, Postgres, Site, until};
+use xtask::{Container, Installation, Postgres, Scratch, Site, Swift, SwiftOptions, until};
 
 use crate::build;
 
-/// The main job on a scratch PostgreSQL and the file backend; an error unless the restored rows are equal.
-pub(crate) fn demo() -> Result<ExitCode> {
-    Installation::ensure()?;
-    step("Building the program");
-    let site = Site::start(&build::swiftwal("dev")?)?;
+/// Where `cargo xtask demo` keeps the repository.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// In a container of a real OpenStack Swift, as Keystone's user, instead of a directory
+    #[arg(long)]
+    swift: bool,
+}
 
+/// The main job on a scratch PostgreSQL; an error unless the restored rows are equal.
+pub(crate) fn demo(options: &Options) -> Result<ExitCode> {
+    let postgres = Installation::ensure()?;
+    step("Building the program");
+    let program = build::swiftwal("dev")?;
+    if !options.swift {
+        return main_job(&Site::start(&program)?);
+    }
+    step("An OpenStack Swift with Keystone");
+    let swift = Swift::start(&Scratch::new(postgres)?, SwiftOptions::with_keystone())?;
+    main_job(&Site::start_on_swift(&program, swift.environment_v3_password()?)?)
+}
+
+fn main_job(site: &Site) -> Result<ExitCode> {
+    if let Some(container) = site.swiftwal.place().container() {
+        show_configuration(container)?;
+    }
     step("A PostgreSQL cluster that archives its WAL with swiftwal, in postgresql.conf:");
     println!("archive_mode = on\narchive_command = '{}'", site.swiftwal.archive_command());
     let connection = site.postgres.environment().map(|(name, value)| format!("{name}={value}"));
     println!("$ export {}", connection.join(" "));
-    site.postgres.pgbench_init(5)?;
+    // More than goes into one segment of a large object.
+    site.postgres.pgbench_init(10)?;
 
-    back_up_under_load(&site)?;
-    let (time, rows) = rows_before_the_mistake(&site)?;
-    restore_to(&site, &time, &rows)?;
-    prune(&site)?;
+    back_up_under_load(site)?;
+    show_objects(site)?;
+    let (time, rows) = rows_before_the_mistake(site)?;
+    restore_to(site, &time, &rows)?;
+    prune(site)?;
+    show_objects(site)?;
 
     println!(
         "\nThe {} rows restored to {time} were compared with those that stood there then: they are equal.",
@@ -77,6 +100,26 @@ fn prune(site: &Site) -> Result<()> {
     show(&mut site.swiftwal.command(&["prune", "--keep-backups", "1", "--keep-wals", "0"]))?;
     show(&mut site.swiftwal.command(&["-v", "list-backups"]))?;
     show(&mut site.swiftwal.command(&["-v", "list-wal"]))
+}
+
+/// The configuration file, without the secret in it.
+fn show_configuration(container: &Container) -> Result<()> {
+    step("The program's configuration file, which PostgreSQL's user alone may read:");
+    for line in fs::read_to_string(container.configuration())?.lines() {
+        let secret = line.starts_with("OS_PASSWORD=");
+        println!("{}", if secret { "OS_PASSWORD=..." } else { line });
+    }
+    Ok(())
+}
+
+/// The container and the one of the segments of its large objects, as another client of Swift sees them.
+fn show_objects(site: &Site) -> Result<()> {
+    let Some(container) = site.swiftwal.place().container() else { return Ok(()) };
+    step("What lies in Swift: the container, and the segments of its large objects");
+    for name in [container.name().to_owned(), format!("{}_segments", container.name())] {
+        show(&mut container.client(&["list", "--long", &name]))?;
+    }
+    Ok(())
 }
 
 fn step(what: &str) {

@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod demo;
 mod services;
+mod shared;
 mod test;
 
 #[derive(Parser)]
@@ -21,7 +22,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// The main job, step by step: archive, back up, restore to a point in time, compare the rows, prune
-    Demo,
+    Demo(demo::Options),
     /// All tests, those that need a server included
     Test,
     /// PostgreSQL, Swift and Keystone in the background, to try things on
@@ -33,7 +34,7 @@ enum Task {
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().task {
-        Task::Demo => demo::demo(),
+        Task::Demo(options) => demo::demo(&options),
         Task::Test => test::test(),
         Task::Services(action) => services::services(&action),
         Task::Bench(options) => bench::bench(&options),

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,9 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use rustix::process::{Pid, Signal, kill_process};
-use xtask::{
-    Installation, Postgres, Scratch, Swift, SwiftInstallation, SwiftOptions, cache_directory, until,
-};
+use xtask::{Installation, Postgres, Scratch, SwiftInstallation, cache_directory, until};
+
+use crate::shared::Shared;
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
@@ -37,7 +38,7 @@ pub(crate) fn services(action: &Action) -> Result<ExitCode> {
 
 /// What the background process tells those who look for it.
 struct Files {
-    /// Locked by it as long as it lives; its process id, and its scratch directory on a line of its own.
+    /// Locked by it as long as it lives; its process id, and each scratch directory on a line of its own.
     running: PathBuf,
     /// The exports, once all servers answer.
     exports: PathBuf,
@@ -46,12 +47,16 @@ struct Files {
 }
 
 impl Files {
+    /// This checkout's, of this user: others have services of their own.
     fn new() -> Result<Self> {
-        let file = |name| Ok::<_, anyhow::Error>(cache_directory()?.join(name));
+        let mut hasher = DefaultHasher::new();
+        env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
+        let directory = cache_directory()?.join(format!("services-{:016x}", hasher.finish()));
+        fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
         Ok(Self {
-            running: file("services.pid")?,
-            exports: file("services.env")?,
-            log: file("services.log")?,
+            running: directory.join("pid"),
+            exports: directory.join("env"),
+            log: directory.join("log"),
         })
     }
 
@@ -78,10 +83,12 @@ impl Files {
             return Ok(());
         }
         let told = fs::read_to_string(&self.running)?;
-        let (pid, scratch) = told.split_once('\n').context("the servers are just starting: try again")?;
+        let (pid, scratches) = told.split_once('\n').context("the servers are just starting: try again")?;
         let pid = Pid::from_raw(pid.parse()?).context("a process id is not 0")?;
         kill_process(pid, Signal::TERM)?;
-        until("the servers have ended", || Ok(!self.is_running()? && !Path::new(scratch).exists()))
+        until("the servers have ended", || {
+            Ok(!self.is_running()? && !scratches.lines().any(|scratch| Path::new(scratch).exists()))
+        })
     }
 
     /// Whether somebody holds the lock, which nobody's death leaves behind.
@@ -113,15 +120,16 @@ impl Files {
         let mut running = self.open()?;
         running.try_lock().context("the servers are up already")?;
         running.set_len(0)?;
-        let scratch = Scratch::new(Installation::ensure()?)?;
-        write!(running, "{}\n{}", std::process::id(), scratch.path().display())?;
+        let installation = Installation::ensure()?;
+        let scratches = [Scratch::new(installation.clone())?, Scratch::new(installation)?];
+        let paths = scratches.each_ref().map(|scratch| scratch.path().display().to_string());
+        write!(running, "{}\n{}", std::process::id(), paths.join("\n"))?;
 
-        let postgres = Postgres::create(&scratch, "data", &[])?;
+        let postgres = Postgres::create(&scratches[0], "data", &[])?;
         postgres.start()?;
-        let swift = Swift::start(&scratch, SwiftOptions::with_keystone())?;
-        let narrow = Swift::start(&Scratch::new(Installation::ensure()?)?, SwiftOptions::narrow())?;
+        let shared = Shared::start(&scratches)?;
         let exports = self.exports.with_extension("new");
-        fs::write(&exports, exports_of(&postgres, &swift, &narrow)?)?;
+        fs::write(&exports, exports_of(&postgres, &shared)?)?;
         // Whole or not at all.
         fs::hard_link(&exports, &self.exports)?;
         loop {
@@ -131,7 +139,8 @@ impl Files {
 }
 
 /// Lines for a shell: PostgreSQL, Keystone with a password, and as comments what else there is.
-fn exports_of(postgres: &Postgres, swift: &Swift, narrow: &Swift) -> Result<String> {
+fn exports_of(postgres: &Postgres, shared: &Shared) -> Result<String> {
+    let swift = &shared.swift;
     let line = |name: &str, value: &str| format!("export {name}={value}\n");
     let settings: String = postgres
         .environment()
@@ -139,13 +148,12 @@ fn exports_of(postgres: &Postgres, swift: &Swift, narrow: &Swift) -> Result<Stri
         .chain(swift.environment_v3_password()?)
         .map(|(name, value)| line(name, &value))
         .collect();
-    let tests = swift.test_settings()?.into_iter().chain(narrow.narrow_test_settings());
-    let tests: String = tests.map(|(name, value)| line(&name, &value)).collect();
+    let tests: String = shared.settings()?.iter().map(|(name, value)| line(name, value)).collect();
     let v1: String =
         swift.environment_v1().into_iter().map(|(name, value)| format!("# {}", line(name, &value))).collect();
     let client = swift.client().get_program().display().to_string();
     Ok(format!(
         "{settings}# Instead of Keystone:\n{v1}# A client: {client}\n\
-         # For cargo test --package object_store_swift -- --include-ignored:\n{tests}"
+         # For cargo test -- --include-ignored:\n{tests}"
     ))
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::run;
 
 const OLDEST_VERSION: u32 = 13;
-const PACKAGES: [&str; 5] = ["postgresql", "postgresql-client", "lz4", "time", "zstd"];
+const PACKAGES: [&str; 6] = ["postgresql", "postgresql-client", "b3sum", "lz4", "time", "zstd"];
 const DEBIAN_ROOT: &str = "/usr/lib/postgresql";
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Read by Debian's `pg_createcluster`: no cluster of the system's own is made while we install.
@@ -48,9 +48,9 @@ impl Installation {
     }
 
     /// The newest PostgreSQL under `/usr/lib/postgresql`, else the one in `PATH`; an error unless it is version
-    /// 13 or later and `lz4`, `zstd` and GNU `time` are there too.
+    /// 13 or later and `b3sum`, `lz4`, `zstd` and GNU `time` are there too.
     fn find() -> Result<Self> {
-        for tool in ["lz4", "time", "zstd"] {
+        for tool in ["b3sum", "lz4", "time", "zstd"] {
             run::stdout(Command::new(tool).arg("--version"))?;
         }
         let bin = newest_on_debian().or_else(in_path).context("no PostgreSQL server programs found")?;

@@ -3,9 +3,9 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use xtask::{Installation, Scratch, Swift, SwiftInstallation, SwiftOptions};
+use xtask::{Installation, Scratch, SwiftInstallation};
 
-use crate::build::cargo;
+use crate::{build::cargo, shared::Shared};
 
 /// All there is; test files that are added need no mention here. Binaries run one after the other. Doc tests by
 /// themselves: asked together with the rest, those marked `ignore` would be compiled.
@@ -18,18 +18,16 @@ const RUNS: [&[&str]; 3] = [
 /// The first of them, without running it.
 const BUILD: [&str; 3] = ["--workspace", "--all-targets", "--no-run"];
 
-/// Installs what is missing, starts one Swift with Keystone for all tests that are content with it and a narrow
-/// one beside it, and runs everything; ends with the exit code of the first run that fails.
+/// Installs what is missing, starts the servers that tests share, and runs everything; ends with the exit code of the
+/// first run that fails.
 pub(crate) fn test() -> Result<ExitCode> {
     let postgres = Installation::ensure()?;
     eprintln!("xtask: testing with PostgreSQL {}", postgres.version());
     if let Some(failed) = build_and_install()? {
         return Ok(failed);
     }
-    let swift = Swift::start(&Scratch::new(postgres.clone())?, SwiftOptions::with_keystone())?;
-    let narrow = Swift::start(&Scratch::new(postgres)?, SwiftOptions::narrow())?;
-    let mut settings = swift.test_settings()?;
-    settings.extend(narrow.narrow_test_settings());
+    let shared = Shared::start(&[Scratch::new(postgres.clone())?, Scratch::new(postgres)?])?;
+    let settings = shared.settings()?;
     for arguments in RUNS {
         if let Some(failed) = run(arguments, &settings)? {
             return Ok(failed);

@@ -20,9 +20,11 @@ fn under_load_every_segment_is_stored_byte_for_byte_and_listed(site: &Site) -> R
 
 fn archive_wal_killed_at_any_moment_loses_and_damages_nothing(site: &Site) -> Result<()> {
     let kills = site.scratch.path().join("kills");
-    // Killed after 4 ms, after 8, and so on, until it is done before.
+    // Killed after a few milliseconds, then a quarter later each time, until it is done before. Where it begins
+    // changes with the shell's process id, so that each segment has other moments.
     let archive = format!(
-        "ms=4; until timeout --signal KILL ${{ms}}e-3 {}; do ms=$((ms + 4)); echo $ms >> {}; done",
+        "ms=$((3 + ($$ & 7))); until timeout --signal KILL ${{ms}}e-3 {}; do ms=$((ms * 5 / 4 + 1)); \
+         echo $ms >> {}; done",
         site.swiftwal.archive_command(),
         kills.display()
     );

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
 
-use crate::{BackupKey, BackupPart, ObjectName};
+use crate::{BackupKey, BackupPart, ObjectName, layout::legacy_key, legacy};
 
 /// Everything in a repository, by one listing.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,8 @@ pub struct Inventory {
     pub(crate) deleting: Vec<BackupKey>,
     /// Who is, or was, writing.
     pub(crate) markers: Vec<Marker>,
+    /// What SwiftWAL 0.2.2 left beside its backups.
+    pub(crate) legacy: legacy::Traces,
 }
 
 /// A backup that exists.
@@ -67,23 +69,11 @@ pub(crate) struct Uncommitted {
 /// The sign that somebody is writing, or died writing.
 #[derive(Clone, Debug)]
 pub(crate) struct Marker {
-    pub(crate) claim: String,
-    pub(crate) id: String,
-    pub(crate) touched: Timestamp,
-}
-
-impl Marker {
     /// The backup that is, or was, being written.
-    pub(crate) fn key(&self) -> Option<BackupKey> {
-        self.claim.parse().ok().or_else(|| match ObjectName::parse(&self.claim) {
-            ObjectName::Backup { key, .. } => Some(key),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn object_name(&self) -> ObjectName {
-        ObjectName::Marker { claim: self.claim.clone(), id: self.id.clone() }
-    }
+    pub(crate) key: BackupKey,
+    /// Its own name.
+    pub(crate) name: ObjectName,
+    pub(crate) touched: Timestamp,
 }
 
 impl StoredBackup {
@@ -100,6 +90,13 @@ impl StoredBackup {
             let ObjectName::Backup { part, .. } = object.name else { return false };
             matches!(part, BackupPart::Tar { tablespace: None, .. } | BackupPart::Legacy)
         })
+    }
+
+    /// Whether its label is an object of its own. SwiftWAL 0.2.2 stored it after the backup's end, and only if that
+    /// was good: a backup of it without one may be incomplete.
+    #[must_use]
+    pub fn has_label(&self) -> bool {
+        has_part(&self.objects, BackupPart::Label)
     }
 }
 
@@ -124,39 +121,46 @@ pub(crate) struct InventoryBuilder {
     deleting: Vec<BackupKey>,
     wal: Vec<StoredWal>,
     markers: Vec<Marker>,
+    legacy: legacy::Traces,
 }
 
 impl InventoryBuilder {
     /// Adds what the listing shows as `name`, last written `touched` seconds after 1970.
     pub(crate) fn add(&mut self, name: &str, bytes: u64, touched: i64) {
-        match ObjectName::parse(name) {
+        let touched = seconds(touched);
+        let name = ObjectName::parse(name);
+        match name.clone() {
             ObjectName::Wal { name, format } => self.wal.push(StoredWal { name, format, bytes }),
-            ObjectName::Backup { key, part } => {
-                let object = StoredObject { name: ObjectName::Backup { key, part }, bytes };
-                let touched = seconds(touched);
+            ObjectName::Backup { key, .. } => {
+                let object = StoredObject { name, bytes };
                 let new = || Uncommitted { objects: Vec::new(), touched };
                 let backup = self.by_key.entry(key).or_insert_with(new);
                 backup.objects.push(object);
                 backup.touched = backup.touched.max(touched);
             }
-            ObjectName::Marker { claim, id } => {
-                self.markers.push(Marker { claim, id, touched: seconds(touched) });
-            }
+            ObjectName::Marker { claim, id } => match (claim.parse(), legacy_key(&claim)) {
+                (Ok(key), _) => self.markers.push(Marker { key, name, touched }),
+                (_, Some(key)) => self.legacy.add_marker(key, &id, name, touched),
+                _ => {}
+            },
             ObjectName::Deleting(key) => self.deleting.push(key),
+            ObjectName::LegacySegment { key, upload, .. } => {
+                self.legacy.add_segment(key, &upload, name, touched);
+            }
+            ObjectName::LegacyDeletion { key, .. } => self.legacy.add_deletion(key, name),
             ObjectName::Cluster | ObjectName::Hidden(_) | ObjectName::Foreign(_) => {}
         }
     }
 
     pub(crate) fn finish(mut self) -> Inventory {
         self.wal.sort_unstable();
-        let Self { by_key, deleting, wal, markers } = self;
-        let mut inventory = Inventory { wal, markers, deleting, ..Inventory::default() };
+        let Self { by_key, deleting, wal, markers, legacy } = self;
+        let mut inventory = Inventory { wal, markers, deleting, legacy, ..Inventory::default() };
         for (key, mut found) in by_key {
             let objects = &mut found.objects;
             objects.sort_by(|a, b| a.name.cmp(&b.name));
             let committed = has_part(objects, BackupPart::Record);
-            let legacy =
-                !committed && has_part(objects, BackupPart::Legacy) && !inventory.is_being_written(objects);
+            let legacy = !committed && inventory.is_legacy_backup(key, objects);
             if committed || legacy {
                 inventory.backups.push(StoredBackup { key, legacy, objects: found.objects });
             } else {
@@ -173,12 +177,12 @@ fn seconds(since_1970: i64) -> Timestamp {
 }
 
 impl Inventory {
-    /// Whether SwiftWAL 0.2.2 is, or died, uploading one of these: it put the object's name into the marker.
-    fn is_being_written(&self, objects: &[StoredObject]) -> bool {
-        objects.iter().any(|object| {
-            let name = object.name.to_string();
-            self.markers.iter().any(|marker| marker.claim == name)
-        })
+    /// Whether these are a backup of SwiftWAL 0.2.2. Its object got its name last of all, so it is whole, markers or not,
+    /// until its deletion begins. What has no content has lost all its segments.
+    fn is_legacy_backup(&self, key: BackupKey, objects: &[StoredObject]) -> bool {
+        let name = legacy::object(key);
+        let is_there = objects.iter().any(|object| object.name == name && object.bytes > 0);
+        is_there && !self.deleting.contains(&key) && !self.legacy.is_being_deleted(key)
     }
 }
 
@@ -215,13 +219,29 @@ mod tests {
     }
 
     #[test]
-    fn a_legacy_backup_needs_no_record_but_must_not_be_uploading() {
-        let whole = "pg_basebackup_20130828T1810Z.tgz";
-        let partial = "pg_basebackup_20130829T1810Z.tgz";
-        let marker = format!("...uploading/{partial}/4d2e");
-        let inventory = inventory(&[whole, partial, &marker]);
-        assert_eq!(keys(&inventory), ["20130828T1810Z"]);
-        assert!(inventory.backups[0].legacy);
+    fn a_legacy_backup_needs_no_record_and_stands_until_its_deletion_begins() {
+        for name in [
+            "...uploading/pg_basebackup_20130828T1810Z.tgz/4d2e",
+            "...seg/pg_basebackup_20130828T1810Z.tgz/4d2e/000001",
+        ] {
+            let inventory = inventory(&["pg_basebackup_20130828T1810Z.tgz", name]);
+            assert_eq!(keys(&inventory), ["20130828T1810Z"]);
+            assert!(inventory.backups[0].legacy);
+        }
+        for sign in [
+            "...deleting/20130828T1810Z",
+            "...to_delete/pg_basebackup_20130828T1810Z.tgz",
+            "...to_delete/...uploading%2Fpg_basebackup_20130828T1810Z.tgz%2F4d2e",
+        ] {
+            assert!(inventory(&["pg_basebackup_20130828T1810Z.tgz", sign]).backups.is_empty(), "{sign}");
+        }
+    }
+
+    #[test]
+    fn a_legacy_backup_without_content_is_none() {
+        let mut builder = Inventory::builder();
+        builder.add("pg_basebackup_20130828T1810Z.tgz", 0, 0);
+        assert!(builder.finish().backups.is_empty());
     }
 
     #[test]

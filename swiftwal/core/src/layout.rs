@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
 
@@ -21,6 +22,10 @@ pub(crate) const SIDE_FORMAT: Format = Format::Zstd;
 const DELETING: &str = "...deleting";
 /// The directory of the markers of backups in progress.
 pub(crate) const UPLOADING: &str = "...uploading";
+/// Where SwiftWAL 0.2.2 stored the parts of its backups.
+pub(crate) const SEGMENTS: &str = "...seg";
+/// Where SwiftWAL 0.2.2 put what it had begun to delete.
+const TO_DELETE: &str = "...to_delete";
 
 /// What an object of a repository is, by its name. `Display` gives the name back.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +53,23 @@ pub enum ObjectName {
         claim: String,
         /// Who claims it.
         id: String,
+    },
+    /// `...seg/pg_basebackup_<key>.tgz/<upload>/<number>`: a part of a backup that SwiftWAL 0.2.2 wrote, or began to.
+    LegacySegment {
+        /// The backup it belongs to.
+        key: BackupKey,
+        /// Which upload of that backup: the marker of a running one has the same id.
+        upload: String,
+        /// Its place among the parts.
+        number: String,
+    },
+    /// `...to_delete/<name>`: SwiftWAL 0.2.2 began to delete what `name` names, a backup or an upload of it, and
+    /// perhaps never finished.
+    LegacyDeletion {
+        /// The backup it belongs to.
+        key: BackupKey,
+        /// What was to go: an object's name, percent-encoded as the original wrote it.
+        name: String,
     },
     /// `...deleting/<key>`: the deletion of a backup has begun, and is to be finished.
     Deleting(BackupKey),
@@ -97,11 +119,20 @@ impl ObjectName {
             let (name, format) = split_format(rest);
             return Some(Self::Wal { name: name.parse().ok()?, format });
         }
-        if let Some(rest) = name.strip_prefix(UPLOADING).and_then(|rest| rest.strip_prefix('/')) {
+        if let Some(rest) = below(UPLOADING, name) {
             let (claim, id) = rest.split_once('/')?;
             return Some(Self::Marker { claim: claim.to_owned(), id: id.to_owned() });
         }
-        let with_key = match name.strip_prefix(DELETING).and_then(|rest| rest.strip_prefix('/')) {
+        if let Some(rest) = below(SEGMENTS, name) {
+            let mut parts = rest.split('/').map(str::to_owned);
+            let (object, upload, number) = (parts.next()?, parts.next()?, parts.next()?);
+            let key = legacy_key(&object).filter(|_| parts.next().is_none())?;
+            return Some(Self::LegacySegment { key, upload, number });
+        }
+        if let Some(rest) = below(TO_DELETE, name) {
+            return Some(Self::LegacyDeletion { key: key_to_delete(rest)?, name: rest.to_owned() });
+        }
+        let with_key = match below(DELETING, name) {
             Some(key) => Self::Deleting(key.parse().ok()?),
             None => {
                 let (key, part) = backup_part(name)?;
@@ -110,6 +141,32 @@ impl ObjectName {
         };
         // People may write keys otherwise, objects may not.
         (with_key.to_string() == name).then_some(with_key)
+    }
+}
+
+/// What comes behind `directory/`.
+fn below<'a>(directory: &str, name: &'a str) -> Option<&'a str> {
+    name.strip_prefix(directory)?.strip_prefix('/')
+}
+
+/// The key in the name of a backup's object as SwiftWAL 0.2.2 wrote it.
+pub(crate) fn legacy_key(object: &str) -> Option<BackupKey> {
+    match ObjectName::parse(object) {
+        ObjectName::Backup { key, part: BackupPart::Legacy } => Some(key),
+        _ => None,
+    }
+}
+
+/// Which backup the encoded name of something to be deleted belongs to: it may name the backup, an upload of it, or
+/// again the deletion of one of these, which was itself interrupted.
+fn key_to_delete(encoded: &str) -> Option<BackupKey> {
+    let decoded = percent_decode_str(encoded).decode_utf8().ok()?;
+    match ObjectName::parse(&decoded) {
+        ObjectName::Backup { key, part: BackupPart::Legacy } | ObjectName::LegacyDeletion { key, .. } => {
+            Some(key)
+        }
+        ObjectName::Marker { claim, .. } => legacy_key(&claim),
+        _ => None,
     }
 }
 
@@ -151,6 +208,10 @@ impl fmt::Display for ObjectName {
             Self::Cluster => f.write_str("cluster.json"),
             Self::Wal { name, format } => write!(f, "{WAL}{name}{}", format.suffix()),
             Self::Marker { claim, id } => write!(f, "{UPLOADING}/{claim}/{id}"),
+            Self::LegacySegment { key, upload, number } => {
+                write!(f, "{SEGMENTS}/{BACKUP}{key}.tgz/{upload}/{number}")
+            }
+            Self::LegacyDeletion { name, .. } => write!(f, "{TO_DELETE}/{name}"),
             Self::Deleting(key) => write!(f, "{DELETING}/{key}"),
             Self::Hidden(name) | Self::Foreign(name) => f.write_str(name),
             Self::Backup { key, part } => match part {
@@ -195,6 +256,9 @@ mod tests {
             "pg_basebackup_20130828T1810Z.json",
             "...uploading/20130828T1810Z/7b9c",
             "...deleting/20130828T1810Z",
+            "...uploading/pg_basebackup_20130828T1810Z.tgz/4d2e",
+            "...seg/pg_basebackup_20130828T1810Z.tgz/4d2e/000001",
+            "...to_delete/pg_basebackup_20130828T1810Z.tgz",
         ] {
             let parsed = ObjectName::parse(name);
             assert!(!matches!(parsed, ObjectName::Foreign(_) | ObjectName::Hidden(_)), "{name}");
@@ -219,6 +283,27 @@ mod tests {
 
     #[test]
     fn what_begins_with_three_dots_is_hidden() {
-        assert_eq!(ObjectName::parse("...to_delete/x"), ObjectName::Hidden("...to_delete/x".to_owned()));
+        for name in
+            ["...to_delete/x", "...seg/x/4d2e/000001", "...seg/pg_basebackup_20130828T1810Z.tgz/4d2e/1/2"]
+        {
+            assert_eq!(ObjectName::parse(name), ObjectName::Hidden(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_deletion_of_the_original_tells_its_backup_however_often_it_was_interrupted() {
+        for name in [
+            "pg_basebackup_20130828T1810Z.tgz",
+            "...uploading%2Fpg_basebackup_20130828T1810Z.tgz%2F4d2e",
+            "...to_delete%2Fpg_basebackup_20130828T1810Z.tgz",
+            "...to_delete%2F...uploading%252Fpg_basebackup_20130828T1810Z.tgz%252F4d2e",
+        ] {
+            let object = format!("...to_delete/{name}");
+            let expected =
+                ObjectName::LegacyDeletion { key: "20130828T1810Z".parse().unwrap(), name: name.to_owned() };
+            let parsed = ObjectName::parse(&object);
+            assert_eq!(parsed, expected);
+            assert_eq!(parsed.to_string(), object);
+        }
     }
 }

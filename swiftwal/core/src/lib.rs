@@ -17,6 +17,7 @@ mod inventory;
 mod key;
 mod label;
 mod layout;
+mod legacy;
 mod local;
 mod memory;
 mod needs;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use swiftwal_postgres::{Lsn, SegmentName, Timeline, TimelineHistory, WalName};
 
 use crate::{
-    ChosenBackup, Inventory, Repository, Result, backup::MarkerContent, history::histories, label::label_of,
-    prune::GRACE,
+    BackupKey, ChosenBackup, Error, Inventory, Repository, Result, backup::MarkerContent, history::histories,
+    label::label_of, prune::GRACE,
 };
 
 /// The WAL that recovery from some backups can need.
@@ -16,6 +16,8 @@ pub(crate) struct Needs {
     histories: BTreeMap<Timeline, TimelineHistory>,
     /// Some backup is just beginning, and nobody knows yet which WAL it needs.
     everything: bool,
+    /// Backups of SwiftWAL 0.2.2 that need nothing, since nobody can restore them.
+    broken: Vec<(BackupKey, String)>,
 }
 
 /// Where recovery from a backup begins.
@@ -33,20 +35,20 @@ impl Needs {
         histories: BTreeMap<Timeline, TimelineHistory>,
         backups: impl Iterator<Item = &ChosenBackup> + Send,
     ) -> Result<Self> {
-        let mut starts = Vec::new();
+        let (mut starts, mut broken) = (Vec::new(), Vec::new());
         for backup in backups {
-            starts.push(match &backup.record {
-                Some(record) => Start { segment: record.first_wal, lsn: record.start_lsn },
-                None => {
-                    let label = label_of(repository, backup).await?;
-                    Start { segment: label.start_segment(), lsn: label.start_lsn() }
+            match start(repository, backup).await {
+                Ok(start) => starts.push(start),
+                Err(error @ Error::Damaged { .. }) if is_without_label(inventory, backup.key) => {
+                    broken.push((backup.key, error.to_string()));
                 }
-            });
+                Err(error) => return Err(error),
+            }
         }
         let in_progress = in_progress(repository, inventory).await?;
         let everything = in_progress.contains(&None);
         starts.extend(in_progress.into_iter().flatten().map(|(segment, lsn)| Start { segment, lsn }));
-        Ok(Self { starts, histories, everything })
+        Ok(Self { starts, histories, everything, broken })
     }
 
     /// What every backup of the inventory needs, and those in progress.
@@ -80,8 +82,27 @@ impl Needs {
     pub(crate) fn notices(&self) -> Vec<String> {
         let notice = "a backup is being started, or died while it was, and nobody knows which WAL it needs: all WAL \
                       stays this time (see the markers in ...uploading/; a dead one is swept after 24 hours)";
-        self.everything.then(|| notice.to_owned()).into_iter().collect()
+        let broken = self.broken.iter().map(|(key, reason)| {
+            format!(
+                "backup {key} can't be restored, so no WAL is kept for it: {reason}; it is left as it is: delete it, if \
+                 SwiftWAL 0.2.2 reported then that the backup had failed"
+            )
+        });
+        broken.chain(self.everything.then(|| notice.to_owned())).collect()
     }
+}
+
+async fn start(repository: &Repository, backup: &ChosenBackup) -> Result<Start> {
+    if let Some(record) = &backup.record {
+        return Ok(Start { segment: record.first_wal, lsn: record.start_lsn });
+    }
+    let label = label_of(repository, backup).await?;
+    Ok(Start { segment: label.start_segment(), lsn: label.start_lsn() })
+}
+
+/// Whether it is a backup of SwiftWAL 0.2.2 that may have failed while it was made.
+fn is_without_label(inventory: &Inventory, key: BackupKey) -> bool {
+    inventory.backups.iter().any(|backup| backup.key == key && backup.legacy && !backup.has_label())
 }
 
 /// The first WAL of each backup in progress; none for one that doesn't know it yet.
@@ -92,12 +113,8 @@ async fn in_progress(
     let before = repository.clock().now() - GRACE;
     let mut starts = Vec::new();
     for marker in inventory.markers.iter().filter(|marker| marker.touched > before) {
-        // SwiftWAL 0.2.2 wrote markers too, but none that say more than their name.
-        if marker.claim.parse::<crate::BackupKey>().is_err() {
-            continue;
-        }
         // One that has gone meanwhile may belong to a backup that was committed after the inventory was taken.
-        let content = repository.read(&marker.object_name()).await?;
+        let content = repository.read(&marker.name).await?;
         let content: Option<MarkerContent> = content.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         starts.push(content.and_then(|content| content.first_wal.zip(content.start_lsn)));
     }

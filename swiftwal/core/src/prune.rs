@@ -12,7 +12,7 @@ pub use self::plan::PrunePlan;
 use self::plan::{DeadUpload, Facts};
 use crate::{
     BackupKey, BackupPart, BackupRecord, ChosenBackup, Error, Inventory, ObjectName, RecordedObject,
-    Repository, Result, StoredBackup, backup::markers, history::histories, needs::Needs,
+    Repository, Result, StoredBackup, backup::markers, history::histories, legacy, needs::Needs,
 };
 
 /// How long what an upload left behind is let alone, since it might still go on. A live one shows itself far more
@@ -50,7 +50,7 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     }
     let mut kept = kept_backups(repository, &inventory, policy.keep_backups).await?;
     let histories = histories(repository, &inventory).await?;
-    let mut notices = Vec::new();
+    let mut notices = not_counted(&inventory, &kept);
     if let Some(newest) = histories.values().next_back() {
         notices.extend(keep_one_that_leads_to(newest, repository, &inventory, &mut kept).await?);
     }
@@ -76,9 +76,7 @@ async fn kept_backups(
     inventory: &Inventory,
     keep_backups: NonZeroU32,
 ) -> Result<Vec<ChosenBackup>> {
-    let newest =
-        inventory.backups.iter().rev().take(usize::try_from(keep_backups.get()).unwrap_or(usize::MAX));
-    let mut wanted: Vec<BackupKey> = newest.map(|backup| backup.key).collect();
+    let mut wanted = newest(inventory, keep_backups);
     let mut kept: Vec<ChosenBackup> = Vec::new();
     while let Some(key) = wanted.pop() {
         if kept.iter().any(|backup| backup.key == key) {
@@ -100,6 +98,38 @@ async fn kept_backups(
     }
     kept.sort_by_key(|backup| backup.key);
     Ok(kept)
+}
+
+/// The newest backups, as many as count, and those between them that don't.
+fn newest(inventory: &Inventory, count: NonZeroU32) -> Vec<BackupKey> {
+    let mut missing = count.get();
+    let mut is_wanted = |backup: &&StoredBackup| {
+        let wanted = missing > 0;
+        missing = missing.saturating_sub(u32::from(counts(backup)));
+        wanted
+    };
+    let newest = inventory.backups.iter().rev().take_while(|backup| is_wanted(backup));
+    newest.map(|backup| backup.key).collect()
+}
+
+/// Whether older backups may go because of this one. SwiftWAL 0.2.2 gave a backup its name even if pg_basebackup had
+/// failed in the middle; what it left out then is the label.
+fn counts(backup: &StoredBackup) -> bool {
+    !backup.legacy || backup.has_label()
+}
+
+/// Says which of the kept backups stand beside the number that was asked for.
+fn not_counted(inventory: &Inventory, kept: &[ChosenBackup]) -> Vec<String> {
+    let is_kept = |backup: &&StoredBackup| kept.iter().any(|kept| kept.key == backup.key);
+    let uncounted = inventory.backups.iter().filter(is_kept).filter(|backup| !counts(backup));
+    let notice = |backup: &StoredBackup| {
+        let key = backup.key;
+        format!(
+            "backup {key} of SwiftWAL 0.2.2 is kept, but not counted: without backup_label_{key}.txt it may be incomplete; \
+             see docs/migrating.md"
+        )
+    };
+    uncounted.map(notice).collect()
 }
 
 /// Sees to it that some backup leads to the newest timeline, which is most likely the one that is lived on: after a
@@ -159,10 +189,16 @@ async fn refuse_incomplete(
 /// Those of the storage.
 pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
     for backup in &plan.doomed {
-        delete_backup(repository, backup).await?;
+        delete_backup(repository, backup, plan.before).await?;
+    }
+    for (key, sign) in &plan.legacy_deletions {
+        legacy::finish_deletion(repository, *key, sign).await?;
     }
     for upload in &plan.dead_uploads {
         delete_upload(repository, upload, plan.before).await?;
+    }
+    for upload in &plan.legacy_uploads {
+        upload.remove(repository, plan.before).await?;
     }
     if let Some(sweeper) = repository.storage().sweeper() {
         sweeper.remove(&plan.swept).await.map_err(repository.failed("remove", "leftovers"))?;
@@ -172,7 +208,7 @@ pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
 }
 
 /// Deletes a backup: first what makes it exist, then the rest.
-async fn delete_backup(repository: &Repository, backup: &StoredBackup) -> Result<()> {
+async fn delete_backup(repository: &Repository, backup: &StoredBackup, before: Timestamp) -> Result<()> {
     let sign = ObjectName::Deleting(backup.key);
     repository.put(&sign, PutPayload::new(), PutMode::Overwrite).await?;
     let crown = if backup.legacy { BackupPart::Legacy } else { BackupPart::Record };
@@ -180,15 +216,33 @@ async fn delete_backup(repository: &Repository, backup: &StoredBackup) -> Result
     repository.delete(&crown).await?;
     let rest: Vec<_> =
         backup.objects.iter().map(|object| object.name.clone()).filter(|name| *name != crown).collect();
-    let stale = markers(repository, backup.key).await?.into_iter().map(|(name, _)| name);
+    let stale = stale_markers(repository, backup, before).await?;
     repository.delete_all(rest.into_iter().chain(stale)).await?;
     repository.delete(&sign).await
+}
+
+/// The markers that were left when the backup was complete.
+async fn stale_markers(
+    repository: &Repository,
+    backup: &StoredBackup,
+    before: Timestamp,
+) -> Result<Vec<ObjectName>> {
+    let found = if backup.legacy {
+        let mut markers = legacy::markers(repository, backup.key).await?;
+        // A younger one may be another upload's.
+        markers.retain(|(_, touched)| *touched <= before);
+        markers
+    } else {
+        markers(repository, backup.key).await?
+    };
+    Ok(found.into_iter().map(|(name, _)| name).collect())
 }
 
 /// Deletes what a died upload or an interrupted deletion left, unless it has come to life since the plan was made.
 async fn delete_upload(repository: &Repository, upload: &DeadUpload, before: Timestamp) -> Result<()> {
     let markers = markers(repository, upload.key).await?;
-    if markers.iter().any(|(_, touched)| *touched > before) {
+    let is_alive = markers.iter().any(|(_, touched)| *touched > before);
+    if is_alive || (!upload.deleting && is_whole_legacy(repository, upload.key).await?) {
         return Ok(());
     }
     // With a record, it died between its commit and the end: the backup stands.
@@ -197,4 +251,9 @@ async fn delete_upload(repository: &Repository, upload: &DeadUpload, before: Tim
     }
     // The markers last: as long as one is there, somebody comes back to finish this.
     repository.delete_all(upload.markers.clone().into_iter()).await
+}
+
+/// Whether SwiftWAL 0.2.2 made this backup, and its segments are there after all: no listing decides that they aren't.
+async fn is_whole_legacy(repository: &Repository, key: BackupKey) -> Result<bool> {
+    Ok(repository.size(&legacy::object(key)).await?.is_some_and(|bytes| bytes > 0))
 }

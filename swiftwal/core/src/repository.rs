@@ -307,9 +307,10 @@ impl Repository {
     }
 }
 
-/// Where an object lies in the store.
+/// Where an object lies in the store: under that very name, percent signs included.
 pub(crate) fn path(name: &ObjectName) -> Path {
-    Path::from(name.to_string())
+    let name = name.to_string();
+    Path::parse(&name).unwrap_or_else(|_| Path::from(name))
 }
 
 fn absent_is_none<T>(answer: object_store::Result<T>) -> object_store::Result<Option<T>> {

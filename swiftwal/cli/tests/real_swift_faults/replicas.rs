@@ -24,6 +24,8 @@ fn with_one_node_of_three_down_everything_works() -> Result<()> {
     place.run(&["restore-wal", &absent, "fetched"])?.expect(1)?;
     // What was stored since is listed by some of the servers, and by all once Swift has repaired itself.
     assert!(place.succeed(&["list-wal"])?.starts_with(&stored));
+    // Of another cluster, and so in a container of its own.
+    let place = Place::new(&swift, "one-down-backup")?;
     let key = place.back_up()?;
     let restored = place.directory.join("restored");
     place.succeed(&["restore", &key, &restored.to_string_lossy()])?;

@@ -26,7 +26,7 @@ pub(crate) static RATED: Shared =
 pub(crate) static THREE: Shared = Shared::new(SwiftOptions::three_replicas);
 
 /// A file of this size is in the data directory, and no compression makes it smaller.
-const NOISE_BYTES: u64 = 96 << 20;
+const NOISE_BYTES: u64 = 64 << 20;
 
 /// A Swift for all tests of a kind.
 pub(crate) struct Shared {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     BackupKey, BackupPart, BackupRecord, Error, ObjectName, Repository, Result, inventory::StoredObject,
-    layout::UPLOADING,
+    layout::UPLOADING, legacy,
 };
 
 /// How often a live marker is written anew, so that its age tells the living from the dead.
@@ -119,6 +119,10 @@ impl<'a> Claim<'a> {
         if markers(self.repository, self.key).await?.iter().any(|(name, _)| *name != self.name()) {
             return Ok(false);
         }
+        // SwiftWAL 0.2.2 at the same minute would write its label over ours.
+        if !legacy::markers(self.repository, self.key).await?.is_empty() {
+            return Ok(false);
+        }
         for part in [BackupPart::Record, BackupPart::Legacy] {
             if self.repository.size(&ObjectName::Backup { key: self.key, part }).await?.is_some() {
                 return Ok(false);
@@ -189,12 +193,11 @@ impl<'a> Claim<'a> {
 /// Those of the storage; a later prune sweeps what stays.
 pub async fn abandon(repository: &Repository) -> Result<()> {
     for marker in repository.list().await?.unwrap_or_default().markers {
-        let (Some(key), name) = (marker.key(), marker.object_name()) else { continue };
-        let Some(bytes) = repository.read(&name).await? else { continue };
+        let Some(bytes) = repository.read(&marker.name).await? else { continue };
         if let Ok(content) = serde_json::from_slice::<MarkerContent>(&bytes)
             && content.is_ours()
         {
-            remove(repository, key, name, &content).await?;
+            remove(repository, marker.key, marker.name, &content).await?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use swiftwal_postgres::WalName;
 
-use crate::{BackupKey, Inventory, ObjectName, StoredBackup, StoredWal, inventory::Marker, needs::Needs};
+use crate::{BackupKey, Inventory, ObjectName, StoredBackup, StoredWal, legacy, needs::Needs};
 
 /// What pruning removes and keeps.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +28,11 @@ pub struct PrunePlan {
     pub(super) doomed: Vec<StoredBackup>,
     #[serde(skip)]
     pub(super) dead_uploads: Vec<DeadUpload>,
+    #[serde(skip)]
+    pub(super) legacy_uploads: Vec<legacy::DeadUpload>,
+    /// The deletions that SwiftWAL 0.2.2 began.
+    #[serde(skip)]
+    pub(super) legacy_deletions: Vec<(BackupKey, ObjectName)>,
     /// The leftovers that only the backend can see.
     #[serde(skip)]
     pub(super) swept: Vec<String>,
@@ -42,6 +47,8 @@ pub(super) struct DeadUpload {
     pub(super) key: BackupKey,
     pub(super) objects: Vec<ObjectName>,
     pub(super) markers: Vec<ObjectName>,
+    /// Whether this program began to delete it.
+    pub(super) deleting: bool,
 }
 
 /// What a plan is made of, apart from the inventory.
@@ -59,8 +66,13 @@ impl PrunePlan {
     pub(super) fn new(inventory: Inventory, facts: Facts) -> Self {
         let Facts { keep_backups, needs, keep_wals, before, swept, mut notices } = facts;
         notices.extend(needs.notices());
+        notices.extend(inventory.legacy_notices(before));
         let dead_uploads = dead_uploads(&inventory, before);
+        let legacy_uploads = inventory.dead_legacy_uploads(before);
+        let legacy_deletions = inventory.legacy.deletions();
         let objects = dead_uploads.iter().flat_map(|dead| dead.objects.iter().chain(&dead.markers));
+        let legacy = legacy_uploads.iter().flat_map(legacy::DeadUpload::names);
+        let objects = objects.chain(legacy).chain(legacy_deletions.iter().map(|(_, sign)| sign));
         let leftovers = objects.map(ToString::to_string).chain(swept.iter().cloned()).collect();
         let oldest_of_newest = oldest_of_newest(&inventory.wal, keep_wals);
         let (keep_wal, remove_wal) = inventory.wal.into_iter().partition(|wal| {
@@ -77,6 +89,8 @@ impl PrunePlan {
             notices,
             doomed,
             dead_uploads,
+            legacy_uploads,
+            legacy_deletions,
             swept,
             before,
         }
@@ -94,7 +108,7 @@ fn oldest_of_newest(wal: &[StoredWal], count: u32) -> Option<WalName> {
 
 /// What belongs to no backup, and to nobody who is alive.
 fn dead_uploads(inventory: &Inventory, before: Timestamp) -> Vec<DeadUpload> {
-    let marked = inventory.markers.iter().filter_map(Marker::key);
+    let marked = inventory.markers.iter().map(|marker| marker.key);
     let uncommitted = inventory.uncommitted.keys().copied();
     let keys: BTreeSet<_> = uncommitted.chain(marked).chain(inventory.deleting.iter().copied()).collect();
     keys.into_iter().filter_map(|key| dead_upload(inventory, key, before)).collect()
@@ -102,11 +116,13 @@ fn dead_uploads(inventory: &Inventory, before: Timestamp) -> Vec<DeadUpload> {
 
 /// What is left of `key`, if nobody works at it: its deletion was begun, or all of it is old.
 fn dead_upload(inventory: &Inventory, key: BackupKey, before: Timestamp) -> Option<DeadUpload> {
-    let markers = || inventory.markers.iter().filter(|marker| marker.key() == Some(key));
+    let markers = || inventory.markers.iter().filter(|marker| marker.key == key);
     let uncommitted = inventory.uncommitted.get(&key);
     let is_young = uncommitted.is_some_and(|found| found.touched > before);
     let deleting = inventory.deleting.contains(&key);
-    if markers().any(|marker| marker.touched > before) || (is_young && !deleting) {
+    // What SwiftWAL 0.2.2 began to delete is looked at when that has been finished.
+    let is_old = deleting || (!is_young && !inventory.legacy.is_being_deleted(key));
+    if markers().any(|marker| marker.touched > before) || !is_old {
         return None;
     }
     let objects = uncommitted.into_iter().flat_map(|found| &found.objects).map(|object| object.name.clone());
@@ -114,6 +130,7 @@ fn dead_upload(inventory: &Inventory, key: BackupKey, before: Timestamp) -> Opti
     Some(DeadUpload {
         key,
         objects: objects.collect(),
-        markers: markers().map(Marker::object_name).chain(sign).collect(),
+        markers: markers().map(|marker| marker.name.clone()).chain(sign).collect(),
+        deleting,
     })
 }

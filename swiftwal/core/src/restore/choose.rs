@@ -6,8 +6,8 @@ use swiftwal_postgres::{Lsn, Timeline, TimelineHistory, WalName};
 
 use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline, recovery};
 use crate::{
-    BackupKey, BackupPart, BackupRecord, Error, Inventory, ObjectName, ParseKeyError, Repository, Result,
-    backup::needed_and_missing, history::history,
+    BackupKey, BackupRecord, Error, Inventory, ObjectName, ParseKeyError, Repository, Result,
+    backup::needed_and_missing, history::history, legacy,
 };
 
 /// Which backup somebody wants.
@@ -96,7 +96,7 @@ impl ChosenBackup {
 
     /// The object that holds the whole of a backup of SwiftWAL 0.2.2.
     pub(crate) fn legacy_object(&self) -> ObjectName {
-        ObjectName::Backup { key: self.key, part: BackupPart::Legacy }
+        legacy::object(self.key)
     }
 }
 

@@ -1,33 +1,38 @@
-//! Every command in the README and in docs/operations.md works as it stands there.
+//! Every command in the README and in docs/ works as it stands there.
 //!
 //! Of each page, the `toml` block becomes the configuration file, the `ini` block goes into postgresql.conf, and
 //! each line of the `sh` blocks is run, in order; the directories it names lie in a scratch directory.
+
+mod by_hand;
+mod page;
 
 use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use xtask::{Installation, Postgres, Scratch, stdout};
 
+use self::page::{blocks, commands};
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
 /// What CI itself runs.
-const CI: &str = include_str!("../../../.ci/run");
+const CI: &str = include_str!("../../../../.ci/run");
 
 #[test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn the_readme_s_tour_works() -> Result<()> {
-    run_page(include_str!("../../../README.md"), &["data"])
+    run_page(include_str!("../../../../README.md"), &["data"])
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn the_commands_of_the_operations_page_work() -> Result<()> {
-    run_page(include_str!("../../../docs/operations.md"), &["data", "to-a-time", "standby"])
+    run_page(include_str!("../../../../docs/operations.md"), &["data", "to-a-time", "standby"])
 }
 
 #[test]
 fn the_readme_s_two_commands_are_what_ci_runs() {
-    let page = include_str!("../../../README.md");
-    let commands: Vec<_> = blocks(page, "sh").flat_map(str::lines).filter(|line| is_for_ci(line)).collect();
+    let page = include_str!("../../../../README.md");
+    let commands: Vec<_> = commands(page).filter(|line| is_for_ci(line)).collect();
     assert_eq!(commands.len(), 2);
     for command in commands {
         let command = command.split('#').next().unwrap_or_default().trim();
@@ -51,7 +56,7 @@ fn run_page(page: &str, restored: &[&str]) -> Result<()> {
 
     // The moment that TARGET_TIME names comes after the page's backup, so that it can be reached.
     let mut target_time = String::new();
-    for command in blocks(&page, "sh").flat_map(str::lines).filter(|line| !is_for_ci(line)) {
+    for command in commands(&page).filter(|line| !is_for_ci(line)) {
         if command.contains(" restore ") && target_time.is_empty() {
             target_time = server.sql("select clock_timestamp()")?;
             server.sql("delete from orders")?;
@@ -85,14 +90,6 @@ fn placed(page: &str, scratch: &Path) -> String {
         .replace("file:///backup", &format!("file://{scratch}/backup"))
         .replace(" /restore/", &format!(" {scratch}/restore/"))
         .replace("= 'swiftwal ", &format!("= '{scratch}/swiftwal "))
-}
-
-/// The code blocks of a language.
-fn blocks<'a>(page: &'a str, language: &'a str) -> impl Iterator<Item = &'a str> {
-    page.split("\n```")
-        .skip(1)
-        .step_by(2)
-        .filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
 }
 
 fn is_for_ci(line: &str) -> bool {

@@ -1,0 +1,79 @@
+//! Which containers the program makes in Swift, and where its credentials show.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use xtask::{Container, Site, output, swift_test_settings};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
+
+#[test]
+#[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
+fn archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_reading_neither() -> Result<()> {
+    let site = Site::start_on_swift(Path::new(PROGRAM), swift_test_settings()?)?;
+    let container = container(&site)?;
+    for command in [
+        &["list-backups"][..],
+        &["list-wal"],
+        &["label", "latest"],
+        &["restore", "latest", "restored"],
+        &["restore-wal", "000000010000000000000001", "fetched"],
+        &["prune", "--keep-backups", "1"],
+        &["archive-cleanup", "000000010000000000000001"],
+    ] {
+        let output = output(&mut site.command(command))?;
+        let complaint = String::from_utf8(output.stderr)?;
+        assert!(!output.status.success() && complaint.contains(container.name()), "{command:?}: {complaint}");
+        assert_eq!((container.objects()?, container.segments()?), (None, None), "{command:?}");
+    }
+
+    site.postgres.archive_all()?;
+    assert!(container.objects()?.is_some());
+    assert_eq!(container.segments()?, None);
+
+    // More than one part, however it is compressed.
+    site.postgres.sql("create table noise as select gen_random_uuid() from generate_series(1, 1000000)")?;
+    site.run(&["backup", "-c", "fast"])?;
+    assert!(container.segments()?.context("a container of segments")?.len() > 1);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
+fn a_backup_makes_the_container_too_and_a_small_one_no_container_of_segments() -> Result<()> {
+    let site = Site::start_on_swift(Path::new(PROGRAM), swift_test_settings()?)?;
+    let container = container(&site)?;
+    site.postgres.configure(&["archive_command = 'false'"])?;
+    site.postgres.reload()?;
+    site.run(&["backup", "--xlog", "-c", "fast"])?;
+    let stored = container.objects()?.context("a container")?;
+    assert!(stored.iter().any(|name| name.ends_with(".tar.zst")), "{stored:?}");
+    assert_eq!(container.segments()?, None);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
+fn credentials_in_the_configuration_file_reach_no_setting_and_no_log_of_the_server() -> Result<()> {
+    let site = Site::start_on_swift(Path::new(PROGRAM), swift_test_settings()?)?;
+    let (_, password) =
+        container(&site)?.settings().iter().find(|(name, _)| name == "OS_PASSWORD").context("a password")?;
+    let said = site.run(&["-v", "backup", "-c", "fast"])?;
+    site.postgres.archive_all()?;
+    let restored = site.restore("restored", "latest", &[])?;
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    restored.archive_all()?;
+
+    let mut texts = vec![said, site.postgres.log()?, restored.log()?];
+    for server in [&site.postgres, &restored] {
+        texts.push(server.sql("select string_agg(setting, ' ') from pg_settings")?);
+    }
+    assert!(texts[2].contains("restored log file"), "{}", texts[2]);
+    assert!(texts.iter().all(|text| !text.contains(password)));
+    Ok(())
+}
+
+fn container(site: &Site) -> Result<&Container> {
+    site.swiftwal.place().container().context("a site on Swift has a container")
+}

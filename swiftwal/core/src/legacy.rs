@@ -1,0 +1,173 @@
+//! What SwiftWAL 0.2.2 left beside its backups. How it worked, step by step, is told in `docs/format.md`.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt;
+use jiff::Timestamp;
+use object_store::{ObjectMeta, path::Path};
+
+use crate::{
+    BackupKey, BackupPart, Inventory, ObjectName, Repository, Result,
+    layout::{SEGMENTS, UPLOADING},
+};
+
+/// What was found of its uploads and deletions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Traces {
+    uploads: BTreeMap<(BackupKey, String), Found>,
+    deletions: Vec<(BackupKey, ObjectName)>,
+}
+
+/// What there is of one upload.
+#[derive(Clone, Debug)]
+struct Found {
+    marker: Option<ObjectName>,
+    segments: Vec<ObjectName>,
+    /// When the last of it was written. The marker is written once, before the first segment.
+    touched: Timestamp,
+}
+
+/// An upload that died.
+#[derive(Clone, Debug)]
+pub(crate) struct DeadUpload {
+    key: BackupKey,
+    id: String,
+    marker: ObjectName,
+    segments: Vec<ObjectName>,
+}
+
+/// The object that was the backup.
+pub(crate) fn object(key: BackupKey) -> ObjectName {
+    ObjectName::Backup { key, part: BackupPart::Legacy }
+}
+
+impl Traces {
+    pub(crate) fn add_marker(&mut self, key: BackupKey, id: &str, name: ObjectName, touched: Timestamp) {
+        self.upload(key, id, touched).marker = Some(name);
+    }
+
+    pub(crate) fn add_segment(&mut self, key: BackupKey, id: &str, name: ObjectName, touched: Timestamp) {
+        self.upload(key, id, touched).segments.push(name);
+    }
+
+    fn upload(&mut self, key: BackupKey, id: &str, touched: Timestamp) -> &mut Found {
+        let new = || Found { marker: None, segments: Vec::new(), touched };
+        let found = self.uploads.entry((key, id.to_owned())).or_insert_with(new);
+        found.touched = found.touched.max(touched);
+        found
+    }
+
+    pub(crate) fn add_deletion(&mut self, key: BackupKey, name: ObjectName) {
+        self.deletions.push((key, name));
+    }
+
+    /// Whether the deletion of this backup, or of an upload of it, was begun and not finished.
+    pub(crate) fn is_being_deleted(&self, key: BackupKey) -> bool {
+        self.deletions.iter().any(|(deleted, _)| *deleted == key)
+    }
+
+    /// The signs of the deletions that were begun.
+    pub(crate) fn deletions(&self) -> Vec<(BackupKey, ObjectName)> {
+        self.deletions.clone()
+    }
+}
+
+impl Inventory {
+    /// The uploads without anything new since `before`, whose backups aren't there.
+    ///
+    /// Where the backup is there, the marker says nothing: the backup's name was given last of all, so its upload had
+    /// ended well and only the marker was left. That goes with the backup and never before, since it names the very
+    /// segments that the backup is made of.
+    pub(crate) fn dead_legacy_uploads(&self, before: Timestamp) -> Vec<DeadUpload> {
+        let dead = self.legacy.uploads.iter().filter_map(|((key, id), found)| {
+            let marker =
+                found.marker.clone().filter(|_| found.touched <= before && !self.has_legacy(*key))?;
+            Some(DeadUpload { key: *key, id: id.clone(), marker, segments: found.segments.clone() })
+        });
+        dead.collect()
+    }
+
+    /// Says of which backups only segments are left: that is no work of the original's, which never lost sight of its
+    /// segments, so a person may want them back.
+    pub(crate) fn legacy_notices(&self, before: Timestamp) -> Vec<String> {
+        let is_orphan = |key: BackupKey, found: &Found| {
+            let is_old = found.marker.is_none() && found.touched <= before;
+            is_old && !self.has_legacy(key) && !self.legacy.is_being_deleted(key)
+        };
+        let orphans = self.legacy.uploads.iter().filter(|((key, _), found)| is_orphan(*key, found));
+        let notice = |((key, id), found): (&(BackupKey, String), &Found)| {
+            let (object, count) = (object(*key), found.segments.len());
+            format!(
+                "{object} is gone, but {count} segments of it are left and stay, in {SEGMENTS}/{object}/{id}/; give them \
+                 their manifest back (see docs/migrating.md), or delete them"
+            )
+        };
+        orphans.map(notice).collect()
+    }
+
+    /// Whether the object of a legacy backup is listed, in whatever state.
+    fn has_legacy(&self, key: BackupKey) -> bool {
+        let backups =
+            self.backups.iter().filter(|backup| backup.key == key).flat_map(|backup| &backup.objects);
+        let uncommitted = self.uncommitted.get(&key).into_iter().flat_map(|found| &found.objects);
+        let name = object(key);
+        backups.chain(uncommitted).any(|object| object.name == name)
+    }
+}
+
+impl DeadUpload {
+    /// The names of all of it.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &ObjectName> {
+        self.segments.iter().chain([&self.marker])
+    }
+
+    /// Removes it, the marker last, unless it came to life after `before` or turned out to be complete.
+    pub(crate) async fn remove(&self, repository: &Repository, before: Timestamp) -> Result<()> {
+        if repository.size(&object(self.key)).await?.is_some() {
+            return Ok(());
+        }
+        let directory = Path::from_iter([SEGMENTS, &object(self.key).to_string(), &self.id]);
+        let segments = list(repository, &directory).await?;
+        if segments.iter().any(|segment| touched(segment) > before) {
+            return Ok(());
+        }
+        let names: Vec<_> =
+            segments.iter().map(|segment| ObjectName::parse(segment.location.as_ref())).collect();
+        repository.delete_all(names.into_iter()).await?;
+        repository.delete(&self.marker).await
+    }
+}
+
+/// Finishes the deletion of a backup, or of an upload of it, that the original had begun.
+///
+/// On Swift the sign is a manifest, and names the segments that are to go: they go with it. If the backup's own
+/// manifest was left too, and they were its segments, nothing is in it now.
+pub(crate) async fn finish_deletion(
+    repository: &Repository,
+    key: BackupKey,
+    sign: &ObjectName,
+) -> Result<()> {
+    repository.delete(sign).await?;
+    let object = object(key);
+    if repository.size(&object).await? == Some(0) {
+        repository.delete(&object).await?;
+        repository.delete(&ObjectName::Backup { key, part: BackupPart::Label }).await?;
+    }
+    Ok(())
+}
+
+/// The markers of the original's uploads of `key`, and when each was written.
+pub(crate) async fn markers(repository: &Repository, key: BackupKey) -> Result<Vec<(ObjectName, Timestamp)>> {
+    let directory = Path::from_iter([UPLOADING, &object(key).to_string()]);
+    let listed = list(repository, &directory).await?;
+    Ok(listed.iter().map(|meta| (ObjectName::parse(meta.location.as_ref()), touched(meta))).collect())
+}
+
+async fn list(repository: &Repository, directory: &Path) -> Result<Vec<ObjectMeta>> {
+    let listed = repository.storage().store().list(Some(directory)).try_collect().await;
+    listed.map_err(repository.failed("list", directory))
+}
+
+fn touched(object: &ObjectMeta) -> Timestamp {
+    Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MIN)
+}
