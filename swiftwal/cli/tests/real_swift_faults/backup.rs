@@ -29,9 +29,7 @@ fn a_backup_waits_for_a_swift_that_is_away_for_twenty_seconds() -> Result<()> {
         swift.up(service)?;
     }
     backup.wait()?.expect(0)?;
-    let restored = place.directory.join("restored");
-    place.succeed(&["restore", "latest", &restored.to_string_lossy()])?;
-    assert!(swift.is_restored(&restored)?);
+    assert!(place.restores("latest")?);
     Ok(())
 }
 
@@ -51,9 +49,7 @@ fn a_backup_that_swift_left_for_good_is_not_listed_and_the_next_one_succeeds() -
 
     place.back_up()?;
     assert_eq!(place.succeed(&["list-backups"])?.lines().count(), 1);
-    let restored = place.directory.join("restored");
-    place.succeed(&["restore", "latest", &restored.to_string_lossy()])?;
-    assert!(swift.is_restored(&restored)?);
+    assert!(place.restores("latest")?);
     Ok(())
 }
 
@@ -73,8 +69,6 @@ fn a_killed_backup_is_not_listed_and_what_it_stored_is_not_swept_too_early() -> 
     let kept = place.listed("_segments")?;
     assert!(left.iter().all(|segment| kept.contains(segment)), "{left:?} {kept:?}");
     assert!(place.listed("")?.iter().any(|name| name.starts_with("...uploading/")));
-    let restored = place.directory.join("restored");
-    place.succeed(&["restore", "latest", &restored.to_string_lossy()])?;
-    assert!(swift.is_restored(&restored)?);
+    assert!(place.restores("latest")?);
     Ok(())
 }

@@ -132,8 +132,6 @@ fn tokens_may_end_while_a_backup_goes_up_and_comes_down() -> Result<()> {
     let ended = backup.wait()?.expect(0)?;
     assert!(ended.complaint.matches("asking for a token").count() > 1, "{}", ended.complaint);
 
-    let restored = place.directory.join("restored");
-    place.succeed(&["restore", "latest", &restored.to_string_lossy()])?;
-    assert!(swift.is_restored(&restored)?);
+    assert!(place.restores("latest")?);
     Ok(())
 }

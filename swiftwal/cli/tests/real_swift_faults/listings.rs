@@ -1,7 +1,5 @@
 //! Container servers that are away, and listings that lag behind.
 
-use std::fs;
-
 use anyhow::Result;
 use xtask::{Daemon, Direction, Service};
 
@@ -64,17 +62,13 @@ fn a_backup_that_is_not_fully_listed_yet_is_restored_and_kept() -> Result<()> {
     let second = place.back_up()?;
     let unlist = |name: &str| swift.unlist(&swift.account_v1(), &place.container, name);
     unlist(&format!("pg_basebackup_{second}.tar.zst"))?;
-    let restored = place.directory.join("restored");
-    place.succeed(&["restore", "latest", &restored.to_string_lossy()])?;
-    assert!(swift.is_restored(&restored)?);
+    assert!(place.restores("latest")?);
     place.succeed(&["prune", "--keep-backups", "1"])?;
     assert_eq!(place.succeed(&["list-backups"])?, format!("{second}\n"));
 
     unlist(&format!("pg_basebackup_{second}.json"))?;
     place.run(&["prune", "--keep-backups", "1"])?.expect(1)?;
-    fs::remove_dir_all(&restored)?;
-    place.succeed(&["restore", &second, &restored.to_string_lossy()])?;
-    assert!(swift.is_restored(&restored)?);
+    assert!(place.restores(&second)?);
     Ok(())
 }
 
@@ -90,8 +84,6 @@ fn a_backup_waits_for_the_container_server_before_anything_of_it_gets_its_name()
     swift.up(Service::Container(1))?;
     assert!(!place.listed("")?.iter().any(|name| name.ends_with(".json")));
     backup.wait()?.expect(0)?;
-    let restored = place.directory.join("restored");
-    place.succeed(&["restore", "latest", &restored.to_string_lossy()])?;
-    assert!(swift.is_restored(&restored)?);
+    assert!(place.restores("latest")?);
     Ok(())
 }

@@ -96,6 +96,21 @@ impl<'a> Place<'a> {
         ended.key().with_context(|| format!("no key in {}", ended.said))
     }
 
+    /// Whether that backup is restored with all that the server has, ready to be started; it is removed.
+    pub(crate) fn restores(&self, key: &str) -> Result<bool> {
+        let restored = self.directory.join("restored");
+        self.succeed(&["restore", key, &restored.to_string_lossy()])?;
+        let same = self.has_restored(&restored)?;
+        fs::remove_dir_all(restored)?;
+        Ok(same)
+    }
+
+    /// Whether a restored directory has all that the server has.
+    pub(crate) fn has_restored(&self, directory: &Path) -> Result<bool> {
+        let noise = fs::read(self.swift.postgres()?.data().join("noise"))?;
+        Ok(fs::read(directory.join("noise"))? == noise && directory.join("global/pg_control").exists())
+    }
+
     /// Writes a WAL segment into the directory; its name.
     pub(crate) fn segment(&self, number: u64) -> Result<String> {
         let cluster = SyntheticCluster::new(1);

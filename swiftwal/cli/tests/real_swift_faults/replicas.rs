@@ -27,9 +27,7 @@ fn with_one_node_of_three_down_everything_works() -> Result<()> {
     // Of another cluster, and so in a container of its own.
     let place = Place::new(&swift, "one-down-backup")?;
     let key = place.back_up()?;
-    let restored = place.directory.join("restored");
-    place.succeed(&["restore", &key, &restored.to_string_lossy()])?;
-    assert!(swift.is_restored(&restored)?);
+    assert!(place.restores(&key)?);
     Ok(())
 }
 

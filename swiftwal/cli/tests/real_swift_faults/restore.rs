@@ -1,5 +1,7 @@
 //! Restores during which Swift goes away.
 
+use std::fs;
+
 use anyhow::Result;
 use xtask::{Direction, Service};
 
@@ -33,8 +35,8 @@ fn a_restore_waits_for_a_swift_that_comes_back_and_leaves_nothing_where_it_does_
         restoring.wait_for_retry()?;
         swift.up(service)?;
         restoring.wait()?.expect(0)?;
-        assert!(swift.is_restored(&restored)?);
-        std::fs::remove_dir_all(&restored)?;
+        assert!(place.has_restored(&restored)?);
+        fs::remove_dir_all(&restored)?;
     }
     Ok(())
 }

@@ -1,10 +1,9 @@
 //! Swifts that tests share, one test at a time: each takes seconds to start.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{Read, copy},
     ops::Deref,
-    path::PathBuf,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
@@ -82,11 +81,5 @@ impl Lease {
             let _ = shared.postgres.set(server);
         }
         shared.postgres.get().context("just started")
-    }
-
-    /// Whether the restored directory of this name has what the server has, and can be started.
-    pub(crate) fn is_restored(&self, directory: &PathBuf) -> Result<bool> {
-        let noise = fs::read(self.postgres()?.data().join("noise"))?;
-        Ok(fs::read(directory.join("noise"))? == noise && directory.join("global/pg_control").exists())
     }
 }
