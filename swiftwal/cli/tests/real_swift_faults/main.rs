@@ -4,6 +4,7 @@
 //! and the program ends within the minute and a half that [`place::Running::wait`] gives it.
 
 mod backup;
+mod connections;
 mod credentials;
 mod damage;
 mod keystone;
@@ -14,4 +15,3 @@ mod place;
 mod replicas;
 mod restore;
 mod shared;
-mod wire;
