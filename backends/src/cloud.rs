@@ -34,6 +34,10 @@ impl Backend for S3 {
         &["s3"]
     }
 
+    fn settings(&self) -> &'static [&'static str] {
+        &["AWS_"]
+    }
+
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
         let builder = AmazonS3Builder::new().with_url(location.as_str()).with_client_options(client());
         let settings = settings(options, "aws_");
@@ -52,6 +56,10 @@ pub struct Gcs;
 impl Backend for Gcs {
     fn schemes(&self) -> &'static [&'static str] {
         &["gs"]
+    }
+
+    fn settings(&self) -> &'static [&'static str] {
+        &["GOOGLE_"]
     }
 
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
@@ -73,6 +81,10 @@ pub struct Azure;
 impl Backend for Azure {
     fn schemes(&self) -> &'static [&'static str] {
         &["az"]
+    }
+
+    fn settings(&self) -> &'static [&'static str] {
+        &["AZURE_"]
     }
 
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {

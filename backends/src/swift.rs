@@ -29,6 +29,20 @@ use self::sweep::SwiftSweep;
 #[derive(Clone, Copy, Debug)]
 pub struct Swift;
 
+const SEGMENTS_CONTAINER: &str = "SWIFT_SEGMENTS_CONTAINER";
+const STORAGE_POLICY: &str = "SWIFT_STORAGE_POLICY";
+const RETRY_SECONDS: &str = "SWIFT_RETRY_SECONDS";
+const OWN_SETTINGS: [&str; 3] = [SEGMENTS_CONTAINER, STORAGE_POLICY, RETRY_SECONDS];
+
+/// The client's, and then our own.
+const SETTINGS: &[&str] = &{
+    let mut names = [""; Config::SETTINGS.len() + OWN_SETTINGS.len()];
+    let (clients, own) = names.split_at_mut(Config::SETTINGS.len());
+    clients.copy_from_slice(Config::SETTINGS);
+    own.copy_from_slice(&OWN_SETTINGS);
+    names
+};
+
 impl Swift {
     /// A few parts are in memory at a time; a thousand of them make a manifest.
     const PART_BYTES: usize = 8 << 20;
@@ -37,6 +51,10 @@ impl Swift {
 impl Backend for Swift {
     fn schemes(&self) -> &'static [&'static str] {
         &["swift"]
+    }
+
+    fn settings(&self) -> &'static [&'static str] {
+        SETTINGS
     }
 
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
@@ -51,14 +69,14 @@ impl Backend for Swift {
             config = config.with_token_cache(state.join("tokens"));
         }
         let mut builder = SwiftBuilder::new(container).with_config(config).with_create(options.create);
-        if let Some(segments) = options.setting("SWIFT_SEGMENTS_CONTAINER") {
+        if let Some(segments) = options.setting(SEGMENTS_CONTAINER) {
             builder = builder.with_segments_container(segments);
         }
-        if let Some(policy) = options.setting("SWIFT_STORAGE_POLICY") {
+        if let Some(policy) = options.setting(STORAGE_POLICY) {
             builder = builder.with_policy(policy);
         }
         let swift = builder.build().map_err(|error| match error {
-            BuildError::Config(_) => unfit(error.to_string()),
+            BuildError::Config(_) | BuildError::SameContainer { .. } => unfit(error.to_string()),
             _ => invalid(location, error.to_string()),
         })?;
         let sweep = SwiftSweep::new(swift.clone(), prefix.clone());
@@ -99,9 +117,9 @@ fn invalid(location: &Url, reason: impl Into<String>) -> OpenError {
 }
 
 fn retry(options: &Options) -> Result<Option<Duration>, String> {
-    let Some(text) = options.setting("SWIFT_RETRY_SECONDS") else { return Ok(None) };
+    let Some(text) = options.setting(RETRY_SECONDS) else { return Ok(None) };
     let seconds = text.parse().map(Duration::from_secs);
-    let problem = |_| "SWIFT_RETRY_SECONDS is no number of seconds; a whole number is".to_owned();
+    let problem = |_| format!("{RETRY_SECONDS} is no whole number of seconds");
     seconds.map(Some).map_err(problem)
 }
 

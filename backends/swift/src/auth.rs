@@ -111,6 +111,13 @@ impl Authenticator {
         self.ask.is_some()
     }
 
+    #[cfg(test)]
+    pub(crate) async fn spoil(&self) {
+        let mut session = Session::clone(&*self.session().await.unwrap());
+        session.token = crate::Secret::new("expired");
+        self.state.lock().await.session = Some(Arc::new(session));
+    }
+
     async fn authenticate(&self) -> Result<Session, AuthError> {
         let Some(ask) = &self.ask else { return self.fixed() };
         tracing::debug!(url = %ask.url(), "asking for a token");
@@ -152,10 +159,9 @@ impl Authenticator {
                     (classify(broken.outcome(), Token::Fixed), AuthError::unreachable(ask.url(), broken))
                 }
             };
-            if verdict != Verdict::Retry || !tries.again(None).await {
+            if verdict != Verdict::Retry || !tries.again(None, &failure).await {
                 return Err(failure);
             }
-            tracing::warn!("no token yet, asking again: {failure}");
         }
     }
 }

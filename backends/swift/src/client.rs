@@ -89,10 +89,9 @@ impl Client {
                 token = Token::Renewed;
                 continue;
             }
-            if verdict != Verdict::Retry || !tries.again(asked).await {
+            if verdict != Verdict::Retry || !tries.again(asked, &error).await {
                 return Err(error);
             }
-            tracing::warn!("trying again: {error}");
             session = auth.session().await.map_err(|error| origin.error(Kind::Auth(error)))?;
         }
     }
@@ -133,8 +132,9 @@ impl Client {
                 },
                 Err(broken) => (classify(broken.outcome(), Token::Fixed), broken.into()),
             };
-            if verdict != Verdict::Retry || !tries.again(None).await {
-                return Err(origin.error(kind));
+            let error = origin.error(kind);
+            if verdict != Verdict::Retry || !tries.again(None, &error).await {
+                return Err(error);
             }
         }
     }
@@ -146,6 +146,12 @@ impl Client {
     #[cfg(test)]
     pub(crate) async fn session(&self) -> Result<Arc<Session>, Arc<crate::AuthError>> {
         self.0.auth.session().await
+    }
+
+    /// Makes the token one that Swift refuses.
+    #[cfg(test)]
+    pub(crate) async fn spoil_token(&self) {
+        self.0.auth.spoil().await;
     }
 
     fn patience(&self, request: &Request) -> Duration {

@@ -62,6 +62,10 @@ impl Default for Timeouts {
 }
 
 impl Config {
+    /// The names of all settings that [`from_settings`](Self::from_settings) knows, in alphabetical order; but for
+    /// `HOME` and `XDG_CONFIG_HOME`, which tell it where the user's files are.
+    pub const SETTINGS: &[&str] = settings::NAMES;
+
     /// Resolves settings named as in the environment of the OpenStack tools; empty ones count as absent. Reads
     /// the files that `OS_CLOUD` stands for, and no environment: the caller passes what it wants seen.
     ///

@@ -68,6 +68,18 @@ fn named(status: StatusCode) -> String {
     }
 }
 
+/// What to do about a status, where that can be told.
+fn way_out(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "; the token isn't good for this account: look at its end, its project and its access rules",
+        403 => {
+            "; the user needs a role in the project that Swift takes for an operator's, or a right by the container's ACL"
+        }
+        413 => "; the container or the account has used its quota up: raise it, or delete what isn't needed",
+        _ => "",
+    }
+}
+
 /// A detail as it stands behind a status.
 fn said(detail: &str) -> String {
     if detail.is_empty() { String::new() } else { format!(": {detail}") }
@@ -133,7 +145,8 @@ impl fmt::Display for Error {
             (Some(id), tries) => write!(f, " (tried {tries} times, X-Trans-Id {id})"),
             (None, 0 | 1) => Ok(()),
             (None, tries) => write!(f, " (tried {tries} times)"),
-        }
+        }?;
+        f.write_str(self.status().map_or("", way_out))
     }
 }
 

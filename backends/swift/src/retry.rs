@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
@@ -92,15 +92,21 @@ impl Tries {
         Self { budget, failures: 0, first_failure: None }
     }
 
-    /// Counts a failure and sleeps until the next try; false, at once, when there is to be none.
-    pub(crate) async fn again(&mut self, asked: Option<Duration>) -> bool {
+    /// Counts a failure, traces it, and sleeps until the next try; false, at once, when there is to be none.
+    pub(crate) async fn again(
+        &mut self,
+        asked: Option<Duration>,
+        failure: &(dyn Error + Send + Sync + 'static),
+    ) -> bool {
         self.failures += 1;
         let spent = self.first_failure.get_or_insert_with(Instant::now).elapsed();
-        let pause = pause(self.failures, spent, self.budget, asked, fastrand::f64());
-        if let Some(pause) = pause {
-            sleep(pause).await;
-        }
-        pause.is_some()
+        let Some(pause) = pause(self.failures, spent, self.budget, asked, fastrand::f64()) else {
+            return false;
+        };
+        let left = self.budget.saturating_sub(spent).as_secs_f64().ceil();
+        tracing::warn!(error = failure as &(dyn Error + 'static), "trying again, for {left} s at most");
+        sleep(pause).await;
+        true
     }
 }
 

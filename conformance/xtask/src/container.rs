@@ -21,14 +21,15 @@ const PASSWORD_SETTINGS: [&str; 8] = [
 /// Settings of the Swift that `cargo xtask test` started, by name: a user with a password.
 ///
 /// An error that says how to have one where the environment names none.
-#[expect(clippy::disallowed_methods, reason = "this is how cargo xtask test reaches its tests")]
 pub fn swift_test_settings() -> Result<Vec<(&'static str, String)>> {
-    let setting = |name| {
-        let value = std::env::var(format!("SWIFT_TEST_{name}"));
-        let value = value.with_context(|| format!("SWIFT_TEST_{name}; use cargo xtask test"))?;
-        anyhow::Ok((name, value))
-    };
-    PASSWORD_SETTINGS.into_iter().map(setting).collect()
+    PASSWORD_SETTINGS.into_iter().map(|name| Ok((name, swift_test_setting(name)?))).collect()
+}
+
+/// One of the settings in [`crate::Swift::test_settings`], by its name without `SWIFT_TEST_`.
+#[expect(clippy::disallowed_methods, reason = "this is how cargo xtask test reaches its tests")]
+pub fn swift_test_setting(name: &str) -> Result<String> {
+    let value = std::env::var(format!("SWIFT_TEST_{name}"));
+    value.with_context(|| format!("no SWIFT_TEST_{name} in the environment; run cargo xtask test"))
 }
 
 /// A container of a Swift that the program under test is given, seen by another client: python-swiftclient.

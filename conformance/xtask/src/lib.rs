@@ -47,7 +47,7 @@ mod swiftwal;
 mod wait;
 mod wire;
 
-pub use container::{Container, swift_test_settings};
+pub use container::{Container, swift_test_setting, swift_test_settings};
 pub use postgres::{Load, Postgres};
 pub use processes::{Process, descendants};
 pub use run::{line, output, stdout};

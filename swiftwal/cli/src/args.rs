@@ -1,31 +1,38 @@
 //! The command line.
 
-use std::path::PathBuf;
+mod settings;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
     command::{
         archive_cleanup, archive_wal, backup, label, list_backups, list_wal, prune, restore, restore_wal,
     },
-    config::Flags,
+    config::{Flags, SettingNames},
 };
 
 const EXAMPLES: &str = "\
 To begin, in postgresql.conf:
   archive_mode = on
-  archive_command = 'swiftwal --repository file:///srv/backups/main archive-wal \"%p\"'
+  archive_command = 'swiftwal -C pgprod archive-wal \"%p\"'
 and from time to time:
-  swiftwal --repository file:///srv/backups/main backup -P
-  swiftwal --repository file:///srv/backups/main prune --keep-backups 7
+  swiftwal -C pgprod backup -P
+  swiftwal -C pgprod prune --keep-backups 7
 On the day of need:
-  swiftwal --repository file:///srv/backups/main restore latest DIR
+  swiftwal -C pgprod restore latest DIR
+A directory instead of a container: --repository file:///srv/backups/main
 
 Environment:
   SWIFTWAL_REPOSITORY, SWIFTWAL_CONTAINER, SWIFTWAL_CONFIG,
   SWIFTWAL_COMPRESSION and SWIFTWAL_ARCHIVE_TIMEOUT stand for the options.
-  What begins with OS_, ST_, SWIFT_, AWS_, GOOGLE_ or AZURE_ goes to the
-  storage.
+  For Swift the variables of the OpenStack tools: OS_AUTH_URL, OS_USERNAME,
+  OS_PASSWORD, OS_PROJECT_NAME and the like, or OS_CLOUD, or ST_AUTH, ST_USER
+  and ST_KEY; and SWIFT_SEGMENTS_CONTAINER, SWIFT_STORAGE_POLICY and
+  SWIFT_RETRY_SECONDS.
+  XDG_STATE_HOME, else ~/.local/state, holds the directory swiftwal, where
+  tokens are kept for the next call.
 
 Exit codes:
   0 done; 1 failed; 2 wrong arguments or configuration; 130 and 143 stopped
@@ -86,8 +93,19 @@ pub(crate) enum Command {
 }
 
 impl Cli {
-    /// What the arguments say about the configuration.
-    pub(crate) fn flags(&self) -> Flags {
+    /// Reads the arguments, of which the first is the program's name, and what they say about the configuration.
+    pub(crate) fn parse_with(
+        arguments: &[OsString],
+        names: &SettingNames,
+    ) -> Result<(Self, Flags), clap::Error> {
+        let mut command = settings::add(Self::command(), names);
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        let flags = cli.flags(settings::given(&matches, names));
+        Ok((cli, flags))
+    }
+
+    fn flags(&self, settings: BTreeMap<String, String>) -> Flags {
         let global = &self.global;
         let backup = match &self.command {
             Command::Backup(backup) => Some(backup),
@@ -100,45 +118,64 @@ impl Cli {
             compression: global.compression.clone(),
             archive_timeout: backup.and_then(|backup| backup.archive_timeout),
             connect: backup.map(backup::Args::connect).unwrap_or_default(),
+            settings,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
+    fn names() -> SettingNames {
+        SettingNames::of(&swiftwal_backends::registry())
+    }
+
+    fn parse(arguments: &[&str]) -> Result<(Cli, Flags), clap::Error> {
+        let arguments: Vec<_> = ["swiftwal"].iter().chain(arguments).map(OsString::from).collect();
+        Cli::parse_with(&arguments, &names())
+    }
+
     fn flags(arguments: &[&str]) -> Flags {
-        Cli::try_parse_from(arguments.iter().copied()).unwrap().flags()
+        parse(arguments).unwrap().1
     }
 
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {
-        Cli::command().debug_assert();
+        settings::add(Cli::command(), &names()).debug_assert();
     }
 
     #[test]
     fn the_first_c_is_the_configuration_and_the_second_the_checkpoint() {
-        let cli = Cli::try_parse_from(["swiftwal", "-c", "FILE", "backup", "-c", "fast"]).unwrap();
-        assert_eq!(cli.flags().config, Some("FILE".into()));
+        let (cli, flags) = parse(&["-c", "FILE", "backup", "-c", "fast"]).unwrap();
+        assert_eq!(flags.config, Some("FILE".into()));
         let Command::Backup(backup) = cli.command else { panic!("another command") };
         assert_eq!(backup.checkpoint, Some(swiftwal_postgres::Checkpoint::Fast));
     }
 
     #[test]
     fn global_options_may_come_after_the_subcommand() {
-        assert_eq!(flags(&["swiftwal", "list-wal", "-c", "FILE"]).config, Some("FILE".into()));
-        assert_eq!(flags(&["swiftwal", "backup", "--config", "FILE"]).config, Some("FILE".into()));
-        assert_eq!(flags(&["swiftwal", "list-wal", "-C", "pgprod"]).container, Some("pgprod".to_owned()));
-        let cli = Cli::try_parse_from(["swiftwal", "list-wal", "-v", "--json"]).unwrap();
+        assert_eq!(flags(&["list-wal", "-c", "FILE"]).config, Some("FILE".into()));
+        assert_eq!(flags(&["backup", "--config", "FILE"]).config, Some("FILE".into()));
+        assert_eq!(flags(&["list-wal", "-C", "pgprod"]).container, Some("pgprod".to_owned()));
+        assert_eq!(flags(&["list-wal", "--os-username", "me"]).settings["OS_USERNAME"], "me");
+        let (cli, _) = parse(&["list-wal", "-v", "--json"]).unwrap();
         assert!(cli.global.verbose == 1 && cli.global.json);
     }
 
     #[test]
+    fn each_openstack_setting_has_an_option() {
+        let every: Vec<_> = names().with_option().collect();
+        assert!(every.contains(&"OS_AUTH_URL") && every.contains(&"OS_TENANT_NAME"), "{every:?}");
+        for name in every {
+            let option = format!("--{}=x", name.to_lowercase().replace('_', "-"));
+            assert_eq!(flags(&[&option, "list-wal"]).settings, [(name.to_owned(), "x".to_owned())].into());
+        }
+    }
+
+    #[test]
     fn the_host_is_a_capital_h_since_the_other_is_help() {
-        let flags = flags(&["swiftwal", "backup", "-H", "db1", "-p", "5433", "-U", "me"]);
+        let flags = flags(&["backup", "-H", "db1", "-p", "5433", "-U", "me"]);
         assert_eq!(flags.connect.host.as_deref(), Some("db1"));
     }
 

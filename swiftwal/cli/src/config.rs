@@ -8,17 +8,21 @@ mod error;
 mod file;
 mod layer;
 mod location;
+mod names;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use figment::Figment;
 use serde::Deserialize;
 use swiftwal_compression::Codec;
+use swiftwal_core::Registry;
 use swiftwal_postgres::ConnectOptions;
 
 use self::{environment::Environment, layer::Layer};
 
-pub(crate) use self::{environment::environment, error::ConfigError, location::Location};
+pub(crate) use self::{
+    environment::environment, error::ConfigError, location::Location, names::SettingNames,
+};
 
 /// How long a backup waits for the last WAL that it needs to be archived.
 const DEFAULT_ARCHIVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,6 +36,8 @@ pub(crate) struct Flags {
     pub(crate) compression: Option<String>,
     pub(crate) archive_timeout: Option<u64>,
     pub(crate) connect: ConnectOptions,
+    /// The storage's settings.
+    pub(crate) settings: BTreeMap<String, String>,
 }
 
 /// The resolved configuration. It isn't `Debug`, since settings may be secrets.
@@ -40,7 +46,8 @@ pub(crate) struct Config {
     pub(crate) repository: Location,
     /// The settings of its backend, by the names that the backend documents.
     pub(crate) settings: BTreeMap<String, String>,
-    /// Which of them stand in no file, so that nobody but this process has them.
+    /// Which of them, as far as the repository's storage takes them, came by the environment or as options, so that
+    /// nobody but this process has them.
     pub(crate) unwritten_settings: Vec<String>,
     /// Where what spares the next process a request is kept; none if this user has no place for such things.
     pub(crate) state: Option<PathBuf>,
@@ -65,23 +72,35 @@ struct Raw {
 }
 
 impl Config {
-    pub(crate) fn resolve(flags: Flags, environment: Environment) -> Result<Self, ConfigError> {
-        let environment = environment::read(environment)?;
+    pub(crate) fn resolve(
+        flags: Flags,
+        environment: Environment,
+        registry: &Registry,
+    ) -> Result<Self, ConfigError> {
+        let names = SettingNames::of(registry);
+        let environment = environment::read(environment, &names)?;
         let state = environment.state.clone();
         let path = flags.config.as_ref().or(environment.config.as_ref());
-        let file = path.map(|path| file::read(path)).transpose()?;
+        let file = path.map(|path| file::read(path, &names)).transpose()?;
         let connect = connect(&flags.connect, &environment, file.as_ref())?;
-        let unwritten_settings = environment.layer.setting_names();
+        let flags = flags.layer()?;
+        let mut unwritten_settings: Vec<_> =
+            environment.layer.settings().chain(flags.settings()).map(str::to_owned).collect();
         let path = file.as_ref().map(|file| file.path.clone());
         let merged = Figment::new()
             .merge(file.map(|file| file.layer).unwrap_or_default())
             .merge(environment.layer)
-            .merge(flags.layer()?);
+            .merge(flags);
         let raw: Raw = merged.extract().map_err(|error| ConfigError::Merge(Box::new(error)))?;
+        let repository: Location = raw.repository.ok_or(ConfigError::NoRepository)?.parse()?;
+        let taken = SettingNames::of_scheme(registry, repository.url().scheme());
+        unwritten_settings.retain(|name| taken.contains(name));
+        unwritten_settings.sort_unstable();
+        unwritten_settings.dedup();
         // The source that a key's text came from.
         let from = |key| merged.find_metadata(key).map_or_else(String::new, |source| source.name.to_string());
         Ok(Self {
-            repository: raw.repository.ok_or(ConfigError::NoRepository)?.parse()?,
+            repository,
             settings: raw.settings,
             unwritten_settings,
             state,
@@ -104,6 +123,9 @@ impl Flags {
         layer.set_place(self.repository.clone(), self.container.clone())?;
         layer.set("compression", self.compression.clone());
         layer.set("archive_timeout", self.archive_timeout.map(|seconds| seconds.to_string()));
+        for (name, value) in &self.settings {
+            layer.set_setting(name, value.clone());
+        }
         Ok(layer)
     }
 }
@@ -144,36 +166,45 @@ mod tests {
         variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 
+    fn resolve(flags: Flags, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::resolve(flags, environment(variables), &swiftwal_backends::registry())
+    }
+
     fn with_file(file: &NamedTempFile) -> Flags {
         Flags { config: Some(file.path().to_owned()), ..Flags::default() }
     }
 
     fn error(flags: Flags, variables: &[(&str, &str)]) -> String {
-        crate::failure::chain(&Config::resolve(flags, environment(variables)).err().unwrap())
+        crate::failure::chain(&resolve(flags, variables).err().unwrap())
     }
 
     #[test]
     fn flags_beat_the_environment_which_beats_the_file_which_beats_the_defaults() {
         let file = file(
-            "repository = 'file:///file'\ncompression = 'lz4'\narchive-timeout = 1\n[settings]\nOS_A = 'file'\nOS_B = 'file'",
+            "repository = 'file:///file'\ncompression = 'lz4'\narchive-timeout = 1\n[settings]\nOS_USERNAME = 'file'\nOS_PASSWORD = 'file'",
         );
-        let variables =
-            [("SWIFTWAL_REPOSITORY", "file:///env"), ("SWIFTWAL_COMPRESSION", "none"), ("OS_B", "env")];
-        let config = Config::resolve(with_file(&file), environment(&[])).ok().unwrap();
+        let variables = [
+            ("SWIFTWAL_REPOSITORY", "file:///env"),
+            ("SWIFTWAL_COMPRESSION", "none"),
+            ("OS_PASSWORD", "env"),
+        ];
+        let config = resolve(with_file(&file), &[]).ok().unwrap();
         assert_eq!(config.repository.to_string(), "file:///file");
         assert_eq!(config.codec, "lz4".parse().unwrap());
         assert_eq!(config.archive_timeout, Duration::from_secs(1));
-        let config = Config::resolve(with_file(&file), environment(&variables)).ok().unwrap();
+        let config = resolve(with_file(&file), &variables).ok().unwrap();
         assert_eq!(config.repository.to_string(), "file:///env");
         assert_eq!(config.codec, "none".parse().unwrap());
-        assert_eq!((config.settings["OS_A"].as_str(), config.settings["OS_B"].as_str()), ("file", "env"));
-        assert_eq!(config.unwritten_settings, ["OS_B"]);
+        assert_eq!(
+            (config.settings["OS_USERNAME"].as_str(), config.settings["OS_PASSWORD"].as_str()),
+            ("file", "env")
+        );
         let flags =
             Flags { container: Some("flag".to_owned()), archive_timeout: Some(2), ..with_file(&file) };
-        let config = Config::resolve(flags, environment(&variables)).ok().unwrap();
+        let config = resolve(flags, &variables).ok().unwrap();
         assert_eq!(config.repository.to_string(), "container flag");
         assert_eq!(config.archive_timeout, Duration::from_secs(2));
-        let config = Config::resolve(Flags::default(), environment(&variables[..1])).ok().unwrap();
+        let config = resolve(Flags::default(), &variables[..1]).ok().unwrap();
         assert_eq!((config.codec, config.archive_timeout), (Codec::default(), Duration::from_secs(60)));
     }
 
@@ -181,7 +212,7 @@ mod tests {
     fn an_empty_variable_is_as_none() {
         let variables =
             [("SWIFTWAL_CONTAINER", "pgprod"), ("SWIFTWAL_REPOSITORY", ""), ("SWIFTWAL_CONFIG", "")];
-        let config = Config::resolve(Flags::default(), environment(&variables)).ok().unwrap();
+        let config = resolve(Flags::default(), &variables).ok().unwrap();
         assert_eq!(config.repository.to_string(), "container pgprod");
     }
 
@@ -216,7 +247,7 @@ mod tests {
             connect: ConnectOptions { user: Some("flag".to_owned()), ..ConnectOptions::default() },
             ..with_file(&file)
         };
-        let connect = Config::resolve(flags, environment(&[("PGHOST", "db2")])).ok().unwrap().connect;
+        let connect = resolve(flags, &[("PGHOST", "db2")]).ok().unwrap().connect;
         assert_eq!(connect, ConnectOptions { host: None, port: Some(5433), user: Some("flag".to_owned()) });
     }
 
@@ -224,8 +255,7 @@ mod tests {
     fn the_file_is_named_by_a_variable_too_and_must_be_there() {
         let file = file("CONTAINER=c\n");
         let path = file.path().to_str().unwrap().to_owned();
-        let config =
-            Config::resolve(Flags::default(), environment(&[("SWIFTWAL_CONFIG", &path)])).ok().unwrap();
+        let config = resolve(Flags::default(), &[("SWIFTWAL_CONFIG", &path)]).ok().unwrap();
         assert_eq!(config.file.unwrap(), fs::canonicalize(&path).unwrap());
         drop(file);
         assert!(

@@ -42,23 +42,34 @@ impl Failure {
     /// Tells people on stderr, unless they know.
     pub(crate) fn report(&self) {
         if !matches!(self, Self::Usage | Self::ClosedStdout) {
-            log::say(format_args!("{}{}", chain(self), self.way_to_build()));
+            let way_out = match self {
+                Self::Flow(swiftwal_core::Error::Open(error)) => way_to_open(error),
+                _ => String::new(),
+            };
+            log::say(format_args!("{}{way_out}", chain(self)));
         }
     }
+}
 
-    /// Where the scheme is one of those that a build may leave out: how to have it.
-    fn way_to_build(&self) -> String {
-        let Self::Flow(swiftwal_core::Error::Open(OpenError::UnknownScheme { scheme, .. })) = self else {
-            return String::new();
-        };
-        let feature = match scheme.as_str() {
-            "s3" => "s3",
-            "gs" => "gcs",
-            "az" => "azure",
-            _ => return String::new(),
-        };
-        format!("; for {scheme}:// build swiftwal with --features {feature}")
-    }
+/// What only the program can tell about a repository that can't be opened: where settings come from, and how to
+/// have a scheme that a build may leave out.
+fn way_to_open(error: &OpenError) -> String {
+    let scheme = match error {
+        OpenError::Settings { location, .. } if location.starts_with("swift:") => {
+            return "; a setting comes from its option (--os-auth-url for OS_AUTH_URL), else from the environment, \
+                    else from the file of --config"
+                .to_owned();
+        }
+        OpenError::UnknownScheme { scheme, .. } => scheme,
+        _ => return String::new(),
+    };
+    let feature = match scheme.as_str() {
+        "s3" => "s3",
+        "gs" => "gcs",
+        "az" => "azure",
+        _ => return String::new(),
+    };
+    format!("; for {scheme}:// build swiftwal with --features {feature}")
 }
 
 /// `error` and what caused it on one line, `what: cause: cause; hint`.

@@ -26,11 +26,17 @@ mod standby;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
-use clap::Parser;
 use rustix::{fs::Mode, process::umask};
 use swiftwal_core::Registry;
 
-use self::{args::Cli, config::Config, exit::Caller, failure::Failure, output::Output, session::Session};
+use self::{
+    args::Cli,
+    config::{Config, Flags, SettingNames},
+    exit::Caller,
+    failure::Failure,
+    output::Output,
+    session::Session,
+};
 
 pub use self::exit::Exit;
 
@@ -43,18 +49,18 @@ pub fn run(registry: Registry) -> ExitCode {
     umask(Mode::RWXG | Mode::RWXO);
     panic::abort_on_panic();
     let arguments: Vec<OsString> = env::args_os().collect();
-    match Cli::try_parse_from(&arguments) {
-        Ok(cli) => run_command(cli, &registry),
+    match Cli::parse_with(&arguments, &SettingNames::of(&registry)) {
+        Ok((cli, flags)) => run_command(cli, flags, &registry),
         Err(error) => refuse(&error, Caller::by_arguments(&arguments)),
     }
     .into()
 }
 
-fn run_command(cli: Cli, registry: &Registry) -> Exit {
+fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
     let caller = cli.command.caller();
     log::to_stderr(cli.global.verbose);
     let output = Output { json: cli.global.json, verbose: cli.global.verbose > 0 };
-    let outcome = Config::resolve(cli.flags(), config::environment())
+    let outcome = Config::resolve(flags, config::environment(), registry)
         .map_err(Failure::from)
         .and_then(|config| cli.command.run(&Session { registry, config, output, caller }));
     match outcome {

@@ -1,15 +1,22 @@
 //! Messages to people, on stderr.
 
 use std::{
+    error::Error,
     fmt,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
 };
 
-use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
 use tracing_subscriber::{
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
+
+use crate::failure::chain;
 
 /// Writes `swiftwal: message` to stderr. A closed stderr is no reason to fail.
 pub(crate) fn say(message: fmt::Arguments<'_>) {
@@ -29,7 +36,6 @@ pub(crate) fn to_stderr(verbosity: u8) {
         tracing_subscriber::fmt()
             .with_max_level(level)
             .with_writer(io::stderr)
-            .with_ansi(io::stderr().is_terminal())
             .log_internal_errors(false)
             .event_format(Plain)
             .try_init(),
@@ -46,13 +52,43 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
         let warning = if *event.metadata().level() == Level::WARN { "warning: " } else { "" };
-        write!(writer, "swiftwal: {warning}")?;
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut text = Text::default();
+        event.record(&mut text);
+        writeln!(writer, "swiftwal: {warning}{}{}", text.message, text.details)
+    }
+}
+
+/// What an event says: its message, and behind it `: ` and the values of its other fields.
+#[derive(Default)]
+struct Text {
+    message: String,
+    details: String,
+}
+
+impl Text {
+    fn add(&mut self, field: &Field, value: &dyn fmt::Display) {
+        match field.name() {
+            "message" => self.message = value.to_string(),
+            _ => self.details.push_str(&format!(": {value}")),
+        }
+    }
+}
+
+impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, &value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.add(field, &chain(value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, &format_args!("{value:?}"));
     }
 }

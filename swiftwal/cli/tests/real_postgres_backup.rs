@@ -1,7 +1,7 @@
 //! `backup` of a real PostgreSQL: what is listed restores, and what failed isn't listed.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result};
 use xtask::{Process, Site, descendants, output, stdout, until};
@@ -10,7 +10,7 @@ xtask::on_file_and_on_swift!(
     env!("CARGO_BIN_EXE_swiftwal"),
     a_backup_taken_under_load_restores_every_row_that_was_archived,
     a_backup_with_xlog_restores_without_any_wal_in_the_repository,
-    a_backup_whose_pg_basebackup_is_killed_or_whose_server_stops_is_not_listed,
+    a_backup_that_is_killed_or_loses_pg_basebackup_or_the_server_is_not_listed,
     a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment,
     a_cluster_with_a_tablespace_is_refused_before_anything_is_stored,
     without_a_server_backup_names_the_address_it_tried_and_stores_nothing,
@@ -50,10 +50,11 @@ fn a_backup_with_xlog_restores_without_any_wal_in_the_repository(site: &Site) ->
     Ok(())
 }
 
-fn a_backup_whose_pg_basebackup_is_killed_or_whose_server_stops_is_not_listed(site: &Site) -> Result<()> {
+fn a_backup_that_is_killed_or_loses_pg_basebackup_or_the_server_is_not_listed(site: &Site) -> Result<()> {
     site.postgres.pgbench_init(20)?;
+    fail_in_the_middle(site, |backup| Ok(backup.kill()?))?;
     fail_in_the_middle(site, |backup| {
-        let children = descendants(backup)?;
+        let children = descendants(backup.id().try_into()?)?;
         children.iter().find(|child| child.name == "pg_basebackup").map(Process::kill).context("no child")
     })?;
     fail_in_the_middle(site, |_| site.postgres.crash())?;
@@ -188,13 +189,15 @@ fn refused(site: &Site, arguments: &[&str]) -> Result<String> {
     Ok(complaint)
 }
 
-/// Starts a backup, does `harm` (given the process id) while the data streams, and sees it fail unlisted.
-fn fail_in_the_middle(site: &Site, harm: impl FnOnce(i32) -> Result<()>) -> Result<()> {
+/// Starts a backup, does `harm` while the data streams, and sees it fail unlisted.
+fn fail_in_the_middle(site: &Site, harm: impl FnOnce(&mut Child) -> Result<()>) -> Result<()> {
+    let streaming =
+        || site.postgres.sql("select count(*) from pg_stat_progress_basebackup where backup_streamed > 0");
+    until("the server has given up an earlier backup", || Ok(streaming()? == "0"))?;
     let mut command = site.command(&["backup", "-c", "fast"]);
     let mut backup = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let streaming = "select count(*) from pg_stat_progress_basebackup where backup_streamed > 0";
-    until("the backup streams", || Ok(site.postgres.sql(streaming)? == "1"))?;
-    harm(backup.id().try_into()?)?;
+    until("the backup streams", || Ok(streaming()? == "1"))?;
+    harm(&mut backup)?;
     assert!(!backup.wait()?.success());
     assert_nothing_listed(site)?;
     Ok(())

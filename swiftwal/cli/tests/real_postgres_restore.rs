@@ -1,11 +1,14 @@
 //! `restore` to a moment: the rows are those that stood there then.
 
+use std::process::Stdio;
+
 use anyhow::Result;
-use xtask::{Postgres, Site, output};
+use xtask::{Postgres, Site, output, until};
 
 xtask::on_file_and_on_swift!(
     env!("CARGO_BIN_EXE_swiftwal"),
     each_kind_of_target_restores_the_rows_of_its_moment,
+    a_restore_that_was_killed_starts_no_server_and_the_next_one_does,
     after_a_prune_the_kept_backup_restores_and_an_earlier_moment_is_refused,
 );
 
@@ -38,6 +41,25 @@ fn each_kind_of_target_restores_the_rows_of_its_moment(site: &Site) -> Result<()
         restored.wait_for_promotion()?;
         assert_eq!(restored.rows()?, *rows, "{target:?}");
     }
+    Ok(())
+}
+
+fn a_restore_that_was_killed_starts_no_server_and_the_next_one_does(site: &Site) -> Result<()> {
+    site.postgres.pgbench_init(20)?;
+    site.run(&["backup", "-c", "fast"])?;
+    site.postgres.archive_all()?;
+    let killed = Postgres::open(&site.scratch, &site.scratch.path().join("killed"));
+    let mut command = site.command(&["restore", "latest", &killed.data().to_string_lossy()]);
+    let mut restore = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    until("files are written", || Ok(killed.data().join("base").exists()))?;
+    restore.kill()?;
+    assert!(!restore.wait()?.success() && !killed.data().join("global/pg_control").exists());
+    assert!(killed.start().is_err());
+
+    let restored = site.restore("restored", "latest", &[])?;
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    assert_eq!(restored.rows()?, site.postgres.rows()?);
     Ok(())
 }
 

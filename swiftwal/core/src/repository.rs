@@ -291,8 +291,10 @@ impl Repository {
             object: object.to_string(),
             location: self.location.to_string(),
             source: match source {
-                // Says nothing but which kind of storage it is, in words for programmers.
-                object_store::Error::Generic { source, .. } => source,
+                // Say nothing that their source doesn't say in better words.
+                object_store::Error::Generic { source, .. }
+                | object_store::Error::Unauthenticated { source, .. }
+                | object_store::Error::PermissionDenied { source, .. } => source,
                 source => Box::new(source),
             },
         }

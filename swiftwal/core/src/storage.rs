@@ -27,6 +27,13 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// The URL schemes this backend answers to, in lower case, the preferred one first.
     fn schemes(&self) -> &'static [&'static str];
 
+    /// The names of the settings it takes; one that ends in `_` stands for all that begin so.
+    ///
+    /// A program passes on no others, and refuses a configuration file that holds others: they would do nothing.
+    fn settings(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Opens the storage at `location`, whose scheme is one of [`schemes`](Self::schemes).
     ///
     /// It may look at local things (a directory, a file of settings) but makes no network request: those

@@ -81,8 +81,8 @@ pub(super) fn pick(offers: &[Offer], wanted: &Endpoint) -> Result<Url, AuthError
     let url = offers.iter().find(fits).and_then(|offer| Url::parse(&offer.url).ok());
     url.ok_or_else(|| AuthError::NoEndpoint {
         wanted: match &wanted.region {
-            Some(region) => format!("{} {OBJECT_STORE} in region {region}", wanted.interface),
-            None => format!("{} {OBJECT_STORE}", wanted.interface),
+            Some(region) => format!("{OBJECT_STORE} {} in {region}", wanted.interface),
+            None => format!("{OBJECT_STORE} {}", wanted.interface),
         },
         known: offers.iter().map(|offer| format!("{} in {}", offer.interface, offer.region)).collect(),
     })

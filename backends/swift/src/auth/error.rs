@@ -38,7 +38,7 @@ pub enum AuthError {
         status: StatusCode,
     },
     /// No answer came until time was up.
-    #[error("no answer from {url}")]
+    #[error("no answer from {url}; check OS_AUTH_URL")]
     Unreachable {
         /// What was asked.
         url: Url,
@@ -55,8 +55,8 @@ pub enum AuthError {
     },
     /// The token is good, but its catalog doesn't say where the objects are.
     #[error(
-        "the catalog has no {wanted} endpoint; {}. Check OS_REGION_NAME and OS_INTERFACE, or set OS_STORAGE_URL",
-        if known.is_empty() { "it has none of object-store at all".to_owned() } else { format!("it has: {}", known.join(", ")) }
+        "the catalog has no endpoint {wanted}, but {}; check OS_REGION_NAME and OS_INTERFACE, or set OS_STORAGE_URL",
+        if known.is_empty() { "none of object-store at all".to_owned() } else { known.join(", ") }
     )]
     NoEndpoint {
         /// Type, interface and region that were looked for.

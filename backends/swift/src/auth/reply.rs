@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn a_region_that_is_not_there_is_answered_with_those_that_are() {
         let error = read_v3(&[("OS_REGION_NAME", "west")], &v3(PUBLIC)).unwrap_err().to_string();
-        assert!(error.contains("region west") && error.contains("public in north"), "{error}");
+        assert!(error.contains("public in west") && error.contains("public in north"), "{error}");
     }
 
     #[test]

@@ -58,9 +58,9 @@ pub(crate) struct Answer {
 #[derive(Debug, Error)]
 pub(crate) enum Broken {
     #[error("the connection failed")]
-    Connection(#[source] reqwest::Error),
+    Connection(#[source] Box<dyn StdError + Send + Sync>),
     #[error("the server's certificate isn't trusted; give the authority's certificate with OS_CACERT")]
-    Untrusted(#[source] reqwest::Error),
+    Untrusted(#[source] Box<dyn StdError + Send + Sync>),
     #[error("nothing was sent or received for {} s", .0.as_secs())]
     Stalled(Duration),
     #[error("the answer is longer than {0} bytes")]
@@ -159,8 +159,8 @@ impl Inner {
 
 impl Broken {
     fn connection(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        if is_untrusted(&error) { Self::Untrusted(error) } else { Self::Connection(error) }
+        let kind = if is_untrusted(&error) { Self::Untrusted } else { Self::Connection };
+        kind(first_cause(&error).to_string().into())
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
@@ -176,10 +176,19 @@ impl From<Broken> for Kind {
         match broken {
             Broken::Stalled(silence) => Self::Stalled(silence),
             Broken::TooLong(limit) => Self::TooLong { limit },
-            Broken::Connection(error) => Self::Connection(error.into()),
+            Broken::Connection(error) => Self::Connection(error),
             tls @ (Broken::Untrusted(_) | Broken::Tls(_)) => Self::Connection(tls.into()),
         }
     }
+}
+
+/// The error at the end of the chain. Those before it say in several ways that a request failed.
+fn first_cause(error: &reqwest::Error) -> &(dyn StdError + 'static) {
+    let mut cause: &(dyn StdError + 'static) = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause
 }
 
 /// Whether the server's certificate is the reason.
@@ -216,7 +225,7 @@ fn watched(
 
 /// The certificates that `OS_CACERT` names; then no others are trusted.
 fn read_roots(path: &Path) -> Result<RootCertStore, ConfigError> {
-    let pem = fs::read(path).map_err(|error| ConfigError::file(path, error.to_string()))?;
+    let pem = fs::read(path).map_err(|error| ConfigError::file(path, format!("{error}; check OS_CACERT")))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let added = certificate.map_err(|error| error.to_string());

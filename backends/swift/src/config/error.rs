@@ -8,8 +8,8 @@ use thiserror::Error;
 pub enum ConfigError {
     /// Settings that this way of authentication needs and that are nowhere.
     #[error(
-        "to authenticate with {method}, these settings are missing: {}.\nGive them in the environment, in the \
-         configuration or as options, or name with OS_CLOUD a cloud of clouds.yaml that has them",
+        "to authenticate with {method}, these settings are missing: {}; set them, or name with OS_CLOUD a cloud of \
+         clouds.yaml that has them",
         list(.missing)
     )]
     Missing {

@@ -5,6 +5,43 @@ use url::Url;
 use super::{ConfigError, Missing};
 use crate::Secret;
 
+pub(super) const NAMES: &[&str] = &[
+    "OS_APPLICATION_CREDENTIAL_ID",
+    "OS_APPLICATION_CREDENTIAL_NAME",
+    "OS_APPLICATION_CREDENTIAL_SECRET",
+    "OS_AUTH_TOKEN",
+    "OS_AUTH_TYPE",
+    "OS_AUTH_URL",
+    "OS_AUTH_VERSION",
+    "OS_CACERT",
+    "OS_CLIENT_CONFIG_FILE",
+    "OS_CLIENT_SECURE_FILE",
+    "OS_CLOUD",
+    "OS_DEFAULT_DOMAIN",
+    "OS_ENDPOINT_TYPE",
+    "OS_IDENTITY_API_VERSION",
+    "OS_INTERFACE",
+    "OS_PASSWORD",
+    "OS_PROJECT_DOMAIN_ID",
+    "OS_PROJECT_DOMAIN_NAME",
+    "OS_PROJECT_ID",
+    "OS_PROJECT_NAME",
+    "OS_REGION_NAME",
+    "OS_STORAGE_URL",
+    "OS_TENANT_ID",
+    "OS_TENANT_NAME",
+    "OS_TOKEN",
+    "OS_TRUST_ID",
+    "OS_USERNAME",
+    "OS_USER_DOMAIN_ID",
+    "OS_USER_DOMAIN_NAME",
+    "OS_USER_ID",
+    "ST_AUTH",
+    "ST_AUTH_VERSION",
+    "ST_KEY",
+    "ST_USER",
+];
+
 /// The given settings over a cloud's; remembers which needed ones were nowhere.
 pub(super) struct Settings<'a> {
     given: &'a HashMap<String, String>,
@@ -20,6 +57,7 @@ impl<'a> Settings<'a> {
 
     /// The first of these names that has a value.
     pub(super) fn get(&self, names: &[&str]) -> Option<&'a str> {
+        debug_assert!(names.iter().all(|name| NAMES.contains(name)), "{names:?}");
         let sources = [self.given, self.cloud];
         let mut values = sources.iter().flat_map(|source| names.iter().filter_map(|name| source.get(*name)));
         values.find(|value| !value.is_empty()).map(String::as_str)

@@ -55,10 +55,9 @@ impl Store {
                 Err(error) => error,
             };
             let broken = matches!(error.kind(), Kind::Connection(_) | Kind::Stalled(_));
-            if !broken || !tries.again(None).await {
+            if !broken || !tries.again(None, &error).await {
                 return Err(error.into());
             }
-            tracing::warn!(%error, "asking again");
             response = self.send(request.clone()).await?;
             if response.status != status {
                 return Err(rejected(response).await.into());

@@ -7,10 +7,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::{
-    ConfigError, Layer,
-    file::{POSTGRES, is_setting},
-};
+use super::{ConfigError, Layer, SettingNames, file::POSTGRES};
 
 /// Variables as the system gives them.
 pub(crate) type Environment = Vec<(OsString, OsString)>;
@@ -30,8 +27,9 @@ pub(super) struct Read {
     pub(super) postgres: BTreeSet<String>,
 }
 
-/// Sorts the variables; one that is empty is as one that isn't set.
-pub(super) fn read(environment: Environment) -> Result<Read, ConfigError> {
+/// Sorts the variables, where those that have one of `names` are the storage's; one that is empty is as one that
+/// isn't set.
+pub(super) fn read(environment: Environment, names: &SettingNames) -> Result<Read, ConfigError> {
     let mut read =
         Read { layer: Layer::new("the environment"), config: None, state: None, postgres: BTreeSet::new() };
     let (mut repository, mut container, mut states) = (None, None, None);
@@ -47,7 +45,7 @@ pub(super) fn read(environment: Environment) -> Result<Read, ConfigError> {
             // Where a backend looks for the user's own files, such as clouds.yaml.
             "XDG_CONFIG_HOME" => read.layer.set_setting(name, text(name, &value)?),
             _ if POSTGRES.contains(&name) => drop(read.postgres.insert(name.to_owned())),
-            _ if is_setting(name) => read.layer.set_setting(name, text(name, &value)?),
+            _ if names.contains(name) => read.layer.set_setting(name, text(name, &value)?),
             _ => {}
         }
     }

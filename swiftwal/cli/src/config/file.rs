@@ -11,17 +11,10 @@ use std::{
     path::{self, Path, PathBuf},
 };
 
-use super::{ConfigError, Layer};
+use super::{ConfigError, Layer, SettingNames};
 
-/// How the names of the backends' settings begin.
-const SETTINGS: [&str; 6] = ["OS_", "ST_", "SWIFT_", "AWS_", "GOOGLE_", "AZURE_"];
 /// What else may be said about the server to back up.
 pub(super) const POSTGRES: [&str; 3] = ["PGHOST", "PGPORT", "PGUSER"];
-
-/// Whether `name` is that of a backend's setting.
-pub(super) fn is_setting(name: &str) -> bool {
-    SETTINGS.iter().any(|prefix| name.starts_with(prefix))
-}
 
 /// A configuration file.
 pub(super) struct Read {
@@ -52,13 +45,24 @@ enum Key {
 }
 
 impl Key {
-    /// The key that stands for one of the variables of backends and PostgreSQL.
-    fn variable(name: &str) -> Option<Self> {
+    /// The key that stands for one of the variables of storage and PostgreSQL; else what is wrong with it, with
+    /// `known` for what may be said there.
+    fn variable(name: &str, names: &SettingNames, known: &str) -> Result<Self, String> {
         if POSTGRES.contains(&name) {
-            return Some(Self::Postgres(name.to_owned()));
+            return Ok(Self::Postgres(name.to_owned()));
         }
-        is_setting(name).then(|| Self::Setting(name.to_owned()))
+        if names.contains(name) {
+            return Ok(Self::Setting(name.to_owned()));
+        }
+        Err(match names.nearest(name) {
+            Some(nearest) => format!("unknown key '{name}'; the nearest known is {nearest}"),
+            None => unknown(name, known),
+        })
     }
+}
+
+fn unknown(name: &str, known: &str) -> String {
+    format!("unknown key '{name}'; known are {known}")
 }
 
 /// What is wrong in which line. It doesn't repeat values: they may be secrets.
@@ -67,13 +71,13 @@ struct Problem {
     problem: String,
 }
 
-/// Reads the file at `path`. Which of the two forms it has is seen from its content.
-pub(super) fn read(path: &Path) -> Result<Read, ConfigError> {
+/// Reads the file at `path`, which may hold settings of these `names`. Which of the two forms it has is seen from its content.
+pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let whole_path = path::absolute(path).map_err(unreadable)?;
     let (text, readable_by_others) = text(&whole_path).map_err(unreadable)?;
     let parse = if lines::looks_like_lines(&text) { lines::parse } else { toml::parse };
-    let entries = parse(&text).map_err(|Problem { line, problem }| ConfigError::InFile {
+    let entries = parse(&text, names).map_err(|Problem { line, problem }| ConfigError::InFile {
         path: path.to_owned(),
         line,
         problem,

@@ -5,7 +5,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{ConfigError, Location, file::is_setting};
+use super::{ConfigError, Location};
 
 /// What one source says: texts by key, and under `settings` texts by the backend's own names.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +47,8 @@ impl Layer {
     }
 
     /// The names of the backends' own settings.
-    pub(super) fn setting_names(&self) -> Vec<String> {
-        self.settings.keys().filter(|name| is_setting(name)).cloned().collect()
+    pub(super) fn settings(&self) -> impl Iterator<Item = &str> {
+        self.settings.keys().map(String::as_str)
     }
 }
 

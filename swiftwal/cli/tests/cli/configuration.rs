@@ -55,11 +55,17 @@ fn what_is_wrong_in_the_file_is_told_with_file_and_line_and_without_the_value() 
         (
             format!("container = 'c'\n[settings]\nPASSWORD = '{SECRET}'\n"),
             3,
-            "unknown key 'PASSWORD'; known are",
+            "unknown key 'PASSWORD'; the nearest known is OS_PASSWORD",
         ),
         (format!("container = 'c'\n[settings]\nOS_PASSWORD = {SECRET}\n"), 3, "read as TOML"),
         (format!("container = ['{SECRET}']\n"), 1, "must be a text or a number"),
-        (format!("CONTAINER=c\nPASSWORD={SECRET}\n"), 2, "unknown key 'PASSWORD'; known are REPOSITORY, "),
+        (
+            format!("CONTAINER=c\nOS_PASWORD={SECRET}\n"),
+            2,
+            "unknown key 'OS_PASWORD'; the nearest known is OS_PASSWORD",
+        ),
+        (format!("CONTAINER=c\nSWIFT_TEST={SECRET}\n"), 2, "unknown key 'SWIFT_TEST'; "),
+        (format!("CONTAINER=c\nPGPASS={SECRET}\n"), 2, "unknown key 'PGPASS'; known are REPOSITORY, "),
         (
             format!("CONTAINER=c\n\nOS_PASSWORD='{SECRET}\n"),
             3,

@@ -7,9 +7,14 @@ fn the_version_and_the_help_are_results() {
     let site = Site::new();
     assert_eq!(site.succeed(&["--version"]), format!("swiftwal {}\n", env!("CARGO_PKG_VERSION")));
     let help = site.succeed(&["--help"]);
-    for told in ["archive_command = ", "restore latest", "Exit codes:", "SWIFTWAL_REPOSITORY"] {
+    for told in
+        ["archive_command = ", "restore latest", "Exit codes:", "SWIFTWAL_REPOSITORY", "XDG_STATE_HOME"]
+    {
         assert!(help.contains(told), "{told}: {help}");
     }
+    let short = site.succeed(&["-h"]);
+    assert!(help.contains("--os-auth-url") && !short.contains("--os-auth-url"), "{short}");
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
     assert!(site.succeed(&["restore-wal", "--help"]).contains("restore_command = "));
 }
 

@@ -19,6 +19,8 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(600);
 /// How many keys are tried before somebody must be going wrong.
 const TRIES: u32 = 60;
+/// How often, a second apart, one looks whether somebody else's claim to our key stays.
+const LOOKS: u32 = 10;
 
 /// What a marker says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -133,9 +135,17 @@ impl<'a> Claim<'a> {
 
     /// Nothing, if the key is still ours alone. Asked before anything gets its name: where a listing lagged behind
     /// at the start, two may have taken the same key.
+    ///
+    /// Who comes later finds the key taken and goes on to the next; until then, for a few requests, there is a marker
+    /// of theirs. So only one that stays counts.
     pub(crate) async fn ensure_alone(&self) -> Result<()> {
-        if self.is_alone().await? {
-            return Ok(());
+        for look in 1..=LOOKS {
+            if self.is_alone().await? {
+                return Ok(());
+            }
+            if look < LOOKS {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
         }
         let (key, location) = (self.key, self.repository.location());
         Err(Error::Refused(format!(
@@ -292,7 +302,7 @@ mod tests {
         assert!(repository.is_empty().await.unwrap());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_key_that_somebody_else_claims_later_is_ours_alone_no_more() {
         let repository = repository();
         let claim = Claim::take(&repository).await.unwrap();
@@ -300,5 +310,19 @@ mod tests {
         let other = ObjectName::Marker { claim: claim.key.to_string(), id: "other".to_owned() };
         repository.put(&other, "{}".into(), PutMode::Create).await.unwrap();
         assert!(claim.ensure_alone().await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_a_key_taken_and_goes_on_does_not_end_the_backup_that_has_it() {
+        let repository = repository();
+        let claim = Claim::take(&repository).await.unwrap();
+        let passing = ObjectName::Marker { claim: claim.key.to_string(), id: "passing".to_owned() };
+        repository.put(&passing, "{}".into(), PutMode::Create).await.unwrap();
+        let goes_on = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            repository.delete(&passing).await.unwrap();
+        };
+        let (alone, ()) = futures::join!(claim.ensure_alone(), goes_on);
+        alone.unwrap();
     }
 }

@@ -85,16 +85,35 @@ impl Registry {
         schemes
     }
 
+    /// The settings that any of the backends takes, by [`Backend::settings`], in alphabetical order.
+    #[must_use]
+    pub fn settings(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> =
+            self.backends.iter().flat_map(|backend| backend.settings()).copied().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The settings that the backend of `scheme` takes; none where the scheme is unknown.
+    #[must_use]
+    pub fn settings_of(&self, scheme: &str) -> &'static [&'static str] {
+        self.backend(scheme).map_or(&[], |backend| backend.settings())
+    }
+
     /// Opens the storage at `location` by the backend of its scheme.
     ///
     /// # Errors
     /// [`OpenError::UnknownScheme`] names the schemes there are; the rest is the backend's to say.
     pub fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
-        self.backends
-            .iter()
-            .find(|backend| backend.schemes().contains(&location.scheme()))
+        self.backend(location.scheme())
             .ok_or_else(|| self.unknown(location.scheme()))?
             .open(location, options)
+    }
+
+    fn backend(&self, scheme: &str) -> Option<&dyn Backend> {
+        let found = self.backends.iter().find(|backend| backend.schemes().contains(&scheme));
+        found.map(|backend| &**backend)
     }
 
     fn unknown(&self, scheme: &str) -> OpenError {

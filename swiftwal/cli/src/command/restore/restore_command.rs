@@ -50,13 +50,12 @@ fn quoted(word: &str) -> String {
 
 /// What the administrator has to know about settings that the command doesn't carry.
 pub(super) fn unwritten(config: &Config) -> Option<String> {
-    let needs_none = config.repository.url().scheme() == "file";
-    if needs_none || config.unwritten_settings.is_empty() {
+    if config.unwritten_settings.is_empty() {
         return None;
     }
     Some(format!(
-        "{} came from the environment and aren't written into restore_command; the server needs them in its \
-         environment, or restore again with them in a file given by --config",
+        "{} came from the environment or as options and aren't written into restore_command; the server needs them in \
+         its environment, or restore again with them in a file given by --config",
         config.unwritten_settings.join(", ")
     ))
 }
@@ -67,18 +66,22 @@ mod tests {
     use crate::config::Flags;
 
     fn config(repository: &str) -> Config {
-        let flags = Flags { repository: Some(repository.to_owned()), ..Flags::default() };
-        let variables = [("OS_USERNAME", "me"), ("OS_PASSWORD", "hunter2")];
+        let settings = [("OS_PASSWORD".to_owned(), "hunter2".to_owned())].into();
+        let flags = Flags { repository: Some(repository.to_owned()), settings, ..Flags::default() };
+        let variables = [("OS_USERNAME", "me"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("OS_VOLUME", "x")];
         let variables = variables.map(|(name, value)| (name.into(), value.into()));
-        Config::resolve(flags, variables.into()).ok().unwrap()
+        Config::resolve(flags, variables.into(), &swiftwal_backends::registry()).ok().unwrap()
     }
 
     #[test]
-    fn credentials_that_came_by_the_environment_are_not_written_and_that_is_said() {
+    fn credentials_that_came_by_the_environment_or_as_options_are_not_written_and_that_is_said() {
         let config = config("swift://pgprod");
         assert!(!for_session(&config).unwrap().contains("hunter2"));
         let notice = unwritten(&config).unwrap();
-        assert!(notice.starts_with("OS_PASSWORD, OS_USERNAME came from the environment"), "{notice}");
+        assert!(
+            notice.starts_with("OS_PASSWORD, OS_USERNAME came from the environment or as options "),
+            "{notice}"
+        );
         assert!(!notice.contains("hunter2"));
     }
 

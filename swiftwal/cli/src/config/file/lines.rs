@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, iter::Peekable, str::Chars};
 
-use super::{Entry, Key, Problem};
+use super::{Entry, Key, Problem, SettingNames};
 
 const KNOWN: &str = "REPOSITORY, CONTAINER, COMPRESSION and ARCHIVE_TIMEOUT (each also after SWIFTWAL_), \
-                     PGHOST, PGPORT, PGUSER, and what begins with OS_, ST_, SWIFT_, AWS_, GOOGLE_ or AZURE_";
+                     PGHOST, PGPORT, PGUSER, and the settings of the storage, as OS_AUTH_URL";
 const EXPANSION: &str =
     "holds a '$' or '`', which isn't expanded here; put it in single quotes to have it as it is";
 
@@ -14,10 +14,10 @@ pub(super) fn looks_like_lines(text: &str) -> bool {
     text.lines().find_map(assignment).is_some_and(|(name, _)| is_variable(name))
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Problem> {
+pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Vec<Entry>, Problem> {
     let mut entries = BTreeMap::new();
     for (content, line) in text.lines().zip(1..).filter(|(line, _)| !is_empty(line)) {
-        let Entry { key, value } = entry(content).map_err(|problem| Problem { line, problem })?;
+        let Entry { key, value } = entry(content, names).map_err(|problem| Problem { line, problem })?;
         if let Some((first, _)) = entries.get(&key) {
             let problem = format!("the same key as in line {first}; keep one of the two");
             return Err(Problem { line, problem });
@@ -27,22 +27,22 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Problem> {
     Ok(entries.into_iter().map(|(key, (_, value))| Entry { key, value }).collect())
 }
 
-fn entry(line: &str) -> Result<Entry, String> {
+fn entry(line: &str, names: &SettingNames) -> Result<Entry, String> {
     let (name, value) = assignment(line).filter(|(name, _)| is_variable(name)).ok_or(
         "not of the form KEY=VALUE; the file was read as lines of that form, since its first one is",
     )?;
-    let key = known(name).ok_or_else(|| format!("unknown key '{name}'; known are {KNOWN}"))?;
+    let key = key(name, names)?;
     let value = unquoted(value).map_err(|problem| format!("the value of {name} {problem}"))?;
     Ok(Entry { key, value })
 }
 
-fn known(name: &str) -> Option<Key> {
-    Some(match name.strip_prefix("SWIFTWAL_").unwrap_or(name) {
+fn key(name: &str, names: &SettingNames) -> Result<Key, String> {
+    Ok(match name.strip_prefix("SWIFTWAL_").unwrap_or(name) {
         "REPOSITORY" => Key::Repository,
         "CONTAINER" => Key::Container,
         "COMPRESSION" => Key::Compression,
         "ARCHIVE_TIMEOUT" => Key::ArchiveTimeout,
-        _ => return Key::variable(name),
+        _ => return Key::variable(name, names, KNOWN),
     })
 }
 

@@ -5,12 +5,12 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Entry, Key, Problem};
+use super::{Entry, Key, Problem, SettingNames, unknown};
 
 const KNOWN: &str = "repository, container, compression, archive-timeout, and in [settings] PGHOST, PGPORT, \
-                     PGUSER and what begins with OS_, ST_, SWIFT_, AWS_, GOOGLE_ or AZURE_";
+                     PGUSER and the settings of the storage, as OS_AUTH_URL";
 
-pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Problem> {
+pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Vec<Entry>, Problem> {
     let file = File { text };
     let table = DeTable::parse(text).map_err(|error| Problem {
         line: file.line(error.span().map_or(0, |span| span.start)),
@@ -22,7 +22,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Problem> {
             ("settings", DeValue::Table(settings)) => {
                 for (name, value) in settings {
                     let name = name.get_ref();
-                    entries.push(file.entry(name, Key::variable(name), value)?);
+                    entries.push(file.entry(name, Key::variable(name, names, KNOWN), value)?);
                 }
             }
             (name, _) => entries.push(file.entry(name, top_level(name), value)?),
@@ -31,13 +31,13 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Problem> {
     Ok(entries)
 }
 
-fn top_level(name: &str) -> Option<Key> {
-    Some(match name {
+fn top_level(name: &str) -> Result<Key, String> {
+    Ok(match name {
         "repository" => Key::Repository,
         "container" => Key::Container,
         "compression" => Key::Compression,
         "archive-timeout" => Key::ArchiveTimeout,
-        _ => return None,
+        _ => return Err(unknown(name, KNOWN)),
     })
 }
 
@@ -46,10 +46,14 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn entry(&self, name: &str, key: Option<Key>, value: &Spanned<DeValue<'_>>) -> Result<Entry, Problem> {
+    fn entry(
+        &self,
+        name: &str,
+        key: Result<Key, String>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Entry, Problem> {
         let line = self.line(value.span().start);
-        let key =
-            key.ok_or_else(|| Problem { line, problem: format!("unknown key '{name}'; known are {KNOWN}") })?;
+        let key = key.map_err(|problem| Problem { line, problem })?;
         let value = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) => number.to_string(),

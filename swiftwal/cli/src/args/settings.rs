@@ -1,0 +1,47 @@
+//! The options that stand for the storage's settings: `--os-auth-url` for `OS_AUTH_URL`.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgMatches, Command};
+
+use crate::config::SettingNames;
+
+/// How wide help is.
+const COLUMNS: usize = 79;
+
+/// Adds an option for each of the settings that has one. Help names them all in one block, and the help of a
+/// subcommand doesn't.
+pub(super) fn add(command: Command, names: &SettingNames) -> Command {
+    let options = names
+        .with_option()
+        .map(|name| Arg::new(name).long(option(name)).value_name(name).global(true).hide(true));
+    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    command.args(options).after_long_help(format!("{after}\n\n{}", help(names)))
+}
+
+/// The settings that were given as options.
+pub(super) fn given(matches: &ArgMatches, names: &SettingNames) -> BTreeMap<String, String> {
+    let value = |name| matches.get_one::<String>(name).cloned();
+    names.with_option().filter_map(|name| Some((name.to_owned(), value(name)?))).collect()
+}
+
+/// `os-auth-url`.
+fn option(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
+fn help(names: &SettingNames) -> String {
+    let mut lines = vec![" ".to_owned()];
+    for option in names.with_option().map(option) {
+        match lines.last_mut() {
+            Some(line) if line.len() + option.len() + 3 <= COLUMNS => line.extend([" --", &option]),
+            _ => lines.push(format!("  --{option}")),
+        }
+    }
+    format!(
+        "OpenStack options, each for the setting of that name (OS_AUTH_URL):\n{}\n  \
+         Every user of this machine can see the options of a running program: give\n  \
+         passwords, secrets and tokens in a file or in the environment instead.",
+        lines.join("\n")
+    )
+}

@@ -1,0 +1,50 @@
+//! docs/swift.md says which rights are enough.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use xtask::{Container, Site, output, stdout, swift_test_settings};
+
+use crate::{PROGRAM, page::commands};
+
+const PAGE: &str = include_str!("../../../../docs/swift.md");
+const MAKE_READER: &str = include_str!("reader_credential.py");
+
+#[test]
+#[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
+fn a_credential_without_any_right_in_swift_is_enough_with_the_acls_of_the_page() -> Result<()> {
+    let site = Site::start_on_swift(Path::new(PROGRAM), swift_test_settings()?)?;
+    let container = site.swiftwal.place().container().context("a site on Swift has a container")?;
+    let credential = reader(container)?;
+    let field = |name: &str| credential[name].as_str().with_context(|| format!("no {name}: {credential}"));
+    let (id, secret) = (field("id")?, field("secret")?);
+    let (user, project) = (field("user_id")?, field("project_id")?);
+    let with_credential = |arguments: &[&str]| {
+        let mut command = site.command(&[&["--compression", "none"], arguments].concat());
+        let credential = [("OS_APPLICATION_CREDENTIAL_ID", id), ("OS_APPLICATION_CREDENTIAL_SECRET", secret)];
+        command.envs(credential);
+        command
+    };
+    let refused = output(&mut with_credential(&["list-wal"]))?;
+    ensure!(String::from_utf8_lossy(&refused.stderr).contains("403 Forbidden"), "{refused:?}");
+
+    for command in commands(&PAGE.replace("pgprod", container.name())) {
+        stdout(container.shell(command).envs([("USER_ID", user), ("PROJECT_ID", project)]))?;
+    }
+    let run = |arguments: &[&str]| stdout(&mut with_credential(arguments));
+    run(&["backup", "--xlog", "-c", "fast"])?;
+    run(&["backup", "--xlog", "-c", "fast"])?;
+    run(&["prune", "--keep-backups", "1"])?;
+    ensure!(run(&["list-backups"])?.lines().count() == 1);
+    ensure!(container.segments()?.is_some_and(|segments| !segments.is_empty()), "no large object was stored");
+    site.scratch.directory("restore")?;
+    run(&["restore", "latest", "restore/data"])?;
+    Ok(())
+}
+
+/// An application credential that has the role `reader` alone, as Keystone's API makes it.
+fn reader(container: &Container) -> Result<Value> {
+    let made = stdout(container.shell("python -c \"$SCRIPT\"").env("SCRIPT", MAKE_READER))?;
+    serde_json::from_str(&made).context("what Keystone answered")
+}
