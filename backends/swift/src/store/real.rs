@@ -82,10 +82,14 @@ async fn storing_and_reading_cost_one_request_and_replacing_two() {
     assert_eq!(swift.get(&location("a")).await.unwrap().bytes().await.unwrap(), four_mib);
     swift.get_range(&location("a"), 1..3).await.unwrap();
     swift.head(&location("a")).await.unwrap();
-    assert_eq!(swift.list(None).count().await, 1);
-    assert_eq!(sent(&relay, &swift), ["GET/a", "GET/a", "HEAD/a", "GET"]);
+    assert_eq!(sent(&relay, &swift), ["GET/a", "GET/a", "HEAD/a"]);
     swift.put(&location("a"), four_mib.into()).await.unwrap();
     assert_eq!(sent(&relay, &swift), ["HEAD/a", "PUT/a"]);
+    // Its limits known, since it may allow only shorter listings than usual.
+    swift.0.client.info().await.unwrap();
+    relay.take_requests();
+    assert_eq!(swift.list(None).count().await, 1);
+    assert_eq!(sent(&relay, &swift), ["GET"]);
 }
 
 #[tokio::test]
