@@ -60,17 +60,21 @@ impl Kind {
     }
 }
 
-/// A status with what it is called, also where HTTP has no name for it.
+/// A status as people say it.
 fn named(status: StatusCode) -> String {
     match status.as_u16() {
+        // Swift's own.
         498 => "498 Rate Limited".to_owned(),
         _ => status.to_string(),
     }
 }
 
 /// What to do about a status, where that can be told.
-fn way_out(status: StatusCode) -> &'static str {
+fn way_out(method: &Method, status: StatusCode) -> &'static str {
     match status.as_u16() {
+        409 if method == Method::GET => {
+            "; a segment of this large object is missing, or this user may not read it"
+        }
         401 => "; the token isn't good for this account: look at its end, its project and its access rules",
         403 => {
             "; the user needs a role in the project that Swift takes for an operator's, or a right by the container's ACL"
@@ -146,7 +150,7 @@ impl fmt::Display for Error {
             (None, 0 | 1) => Ok(()),
             (None, tries) => write!(f, " (tried {tries} times)"),
         }?;
-        f.write_str(self.status().map_or("", way_out))
+        f.write_str(self.status().map_or("", |status| way_out(method, status)))
     }
 }
 
@@ -192,8 +196,15 @@ mod tests {
     }
 
     #[test]
-    fn the_status_of_a_rate_limit_has_its_name() {
-        assert!(answered(498).to_string().contains("answered 498 Rate Limited ("));
+    fn an_error_ends_with_the_way_out_where_there_is_one() {
+        let (begins, way_out) =
+            ("PUT backups/a: answered 413 Payload Too Large ", "; the container or the account");
+        let error = answered(413).to_string();
+        assert!(error.starts_with(begins) && error.contains(way_out), "{error}");
+        assert!(answered(498).to_string().contains("answered 498 Rate Limited (tried"));
+        let kind = Kind::answer(StatusCode::CONFLICT);
+        let unreadable = Error::new(Method::GET, "backups/a", 1, kind).to_string();
+        assert!(unreadable.contains("; a segment of this large object is missing"), "{unreadable}");
     }
 
     #[test]
