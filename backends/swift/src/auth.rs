@@ -111,6 +111,13 @@ impl Authenticator {
         self.ask.is_some()
     }
 
+    #[cfg(test)]
+    pub(crate) async fn spoil(&self) {
+        let mut session = Session::clone(&*self.session().await.unwrap());
+        session.token = crate::Secret::new("expired");
+        self.state.lock().await.session = Some(Arc::new(session));
+    }
+
     async fn authenticate(&self) -> Result<Session, AuthError> {
         let Some(ask) = &self.ask else { return self.fixed() };
         tracing::debug!(url = %ask.url(), "asking for a token");

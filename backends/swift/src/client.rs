@@ -148,6 +148,12 @@ impl Client {
         self.0.auth.session().await
     }
 
+    /// Makes the token one that Swift refuses.
+    #[cfg(test)]
+    pub(crate) async fn spoil_token(&self) {
+        self.0.auth.spoil().await;
+    }
+
     fn patience(&self, request: &Request) -> Duration {
         let silence = self.0.http.timeouts().silence;
         let copies = request.method.as_str() == "COPY" || request.headers.contains_key("x-copy-from");

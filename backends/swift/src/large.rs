@@ -12,6 +12,6 @@ mod upload;
 mod write;
 
 pub(crate) use self::{
-    manifest::Segment,
+    manifest::{Segment, e_tag},
     place::{Place, upload_of},
 };

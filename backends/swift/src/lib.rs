@@ -1,4 +1,4 @@
-//! OpenStack Swift as an [`object_store::ObjectStore`].
+#![doc = include_str!("../README.md")]
 
 mod auth;
 mod bulk;

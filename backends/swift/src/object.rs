@@ -2,6 +2,7 @@
 
 mod attributes;
 mod body;
+mod check;
 mod copy;
 mod delete;
 mod digest;

@@ -1,6 +1,8 @@
 mod builder;
 mod container;
 mod error;
+#[cfg(test)]
+mod real;
 mod sighting;
 
 use std::{fmt, ops::Range, sync::Arc};
@@ -34,8 +36,9 @@ use crate::{bulk::Target, client::Client};
 ///   `NotImplemented`.
 /// - A listing may lag behind: it may lack an object that was stored, and show one that was deleted. Ask for the
 ///   object itself, which doesn't.
-/// - `NotFound` means that the container is there and the object is not. A container that is missing is a
-///   [`StoreError::MissingContainer`], unless the store was built [to create it](SwiftBuilder::with_create).
+/// - `NotFound` means that the container is there, or was ten seconds ago, and the object is not. A container that
+///   is missing is a [`StoreError::MissingContainer`], unless the store was built
+///   [to create it](SwiftBuilder::with_create).
 /// - Deleting what isn't there is no error.
 /// - Objects whose names aren't a [`Path`] (`a//b`, `a/`) can't be reached, and no listing has them.
 ///
@@ -45,9 +48,13 @@ use crate::{bulk::Target, client::Client};
 /// [`leftovers`](Self::leftovers) to find. A reader of an object that is replaced or deleted meanwhile gets an
 /// error, never a mixture.
 ///
-/// Every byte sent is checked by Swift with its MD5, and so is every whole object that is read, if it isn't a
-/// large one: of those Swift checks the segments, and the length is checked here. A body that breaks off is
-/// continued from where it broke.
+/// Every byte sent is checked by Swift with its MD5. Every whole object that is read is checked here, a static large
+/// one segment by segment; of ranges and of dynamic large objects the length is. What doesn't fit comes as an error
+/// in its place in the stream, so what was read before it isn't proven until the stream ends. A body that breaks
+/// off is continued from where it broke.
+///
+/// It is a [`MultipartStore`](object_store::multipart::MultipartStore) and a
+/// [`PaginatedListStore`](object_store::list::PaginatedListStore) too.
 #[derive(Clone, Debug)]
 pub struct Swift(pub(crate) Arc<Store>);
 

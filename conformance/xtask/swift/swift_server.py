@@ -3,6 +3,7 @@
 swift_server.py DIRECTORY rings REPLICAS OBJECT,CONTAINER,ACCOUNT...  makes the rings: one triple of ports a node
 swift_server.py DIRECTORY serve proxy|object-1|container-1|...        serves, logging to standard error
 swift_server.py DIRECTORY once object-updater|container-updater NODE  runs a daemon's work once
+swift_server.py DIRECTORY unlist ACCOUNT CONTAINER OBJECT             takes the object out of the container's listing
 swift_server.py DIRECTORY hash ACCOUNT CONTAINER OBJECT               prints the object's directory name on disk
 """
 
@@ -57,6 +58,19 @@ def once(directory, daemon, node):
     run_daemon(work, conf, section_name=daemon, once=True, verbose=True)
 
 
+def unlist(directory, account, container, name):
+    from swift.common.ring import Ring
+    from swift.container.backend import ContainerBroker
+
+    part, nodes = Ring(directory, ring_name="container").get_nodes(account, container)
+    place = utils.hash_path(account, container)
+    for node in nodes:
+        device = os.path.join(directory, f"n{node['zone']}", node["device"])
+        database = os.path.join(device, utils.storage_directory("containers", part, place), f"{place}.db")
+        broker = ContainerBroker(database, account=account, container=container)
+        broker.delete_object(name, utils.Timestamp.now().internal)
+
+
 def main():
     directory, task, *arguments = sys.argv[1:]
     utils.set_swift_dir(directory)
@@ -64,7 +78,7 @@ def main():
     storage_policy.reload_storage_policies()
     if task == "hash":
         return print(utils.hash_path(*arguments))
-    return {"rings": rings, "serve": serve, "once": once}[task](directory, *arguments)
+    return {"rings": rings, "serve": serve, "once": once, "unlist": unlist}[task](directory, *arguments)
 
 
 sys.exit(main())

@@ -3,7 +3,8 @@
 //! Where the servers are comes from the environment: each setting that [`Config::from_settings`](crate::Config)
 //! knows, with `SWIFT_TEST_` before its name, for a user with a password (`SWIFT_TEST_OS_AUTH_URL`,
 //! `_OS_USERNAME`, `_OS_PASSWORD`, `_OS_PROJECT_NAME`), an application credential of the same user
-//! (`_OS_APPLICATION_CREDENTIAL_ID`, `_NAME`, `_SECRET`) and one of v1 (`_ST_AUTH`, `_ST_USER`, `_ST_KEY`).
+//! (`_OS_APPLICATION_CREDENTIAL_ID`, `_NAME`, `_SECRET`) and one of v1 (`_ST_AUTH`, `_ST_USER`, `_ST_KEY`); and one
+//! of v1 of a Swift that allows little (`SWIFT_TEST_NARROW_ST_AUTH` and so on), which the crate's README describes.
 
 mod auth;
 mod faults;
@@ -23,8 +24,10 @@ use crate::{
     client::{Client, Request, Response},
 };
 
-const PASSWORD: &[&str] = &["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
+pub(crate) const PASSWORD: &[&str] = &["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
 pub(crate) const V1: &[&str] = &["ST_AUTH", "ST_USER", "ST_KEY"];
+/// The same of a Swift that allows little.
+pub(crate) const NARROW: &[&str] = &["NARROW_ST_AUTH", "NARROW_ST_USER", "NARROW_ST_KEY"];
 
 /// Long enough for the real servers on a busy machine, short enough to wait for.
 const PATIENCE: Timeouts = Timeouts {
@@ -40,7 +43,8 @@ pub(crate) type Settings = HashMap<String, String>;
 pub(crate) fn settings(names: &[&str]) -> Settings {
     let value =
         |name: &str| std::env::var(format!("SWIFT_TEST_{name}")).unwrap_or_else(|_| panic!("{name}?"));
-    names.iter().map(|name| ((*name).to_owned(), value(name))).collect()
+    let setting = |name: &str| name.trim_start_matches("NARROW_").to_owned();
+    names.iter().map(|name| (setting(name), value(name))).collect()
 }
 
 fn config(settings: &Settings) -> Config {
@@ -52,7 +56,7 @@ fn client(settings: &Settings) -> Client {
 }
 
 /// The same settings, with a relay before the identity service.
-async fn relayed(settings: &Settings, name: &str) -> (Settings, Relay) {
+pub(crate) async fn relayed(settings: &Settings, name: &str) -> (Settings, Relay) {
     let relay = Relay::to(&settings[name]).await;
     let mut settings = settings.clone();
     settings.insert(name.to_owned(), relay.url());
@@ -61,7 +65,12 @@ async fn relayed(settings: &Settings, name: &str) -> (Settings, Relay) {
 
 /// Settings of the v1 account with a relay before Swift, and the relay.
 pub(crate) async fn before_swift() -> (Settings, Relay) {
-    let mut settings = settings(V1);
+    before(V1).await
+}
+
+/// The same for any account.
+pub(crate) async fn before(account: &[&str]) -> (Settings, Relay) {
+    let mut settings = settings(account);
     let session = client(&settings).session().await.unwrap();
     let relay = Relay::to(session.storage_url.as_str()).await;
     settings.insert("OS_STORAGE_URL".to_owned(), relay.url());

@@ -7,7 +7,7 @@ use crate::{
     StoreError,
     bulk::Target,
     client::Request,
-    object::{Shape, unquoted},
+    object::{Md5Sum, Shape, unquoted},
     store::{Store, rejected},
 };
 
@@ -37,6 +37,35 @@ impl Segment {
         let (container, name) = self.name.trim_start_matches('/').split_once('/')?;
         Some(Target::new(container, name))
     }
+
+    /// How many bytes it adds to the object.
+    pub(crate) fn length(&self) -> u64 {
+        let parse = |range: &str| {
+            let (first, last) = range.split_once('-')?;
+            match (first.parse::<u64>().ok(), last.parse::<u64>().ok()) {
+                (Some(first), Some(last)) => {
+                    Some((last.min(self.bytes.saturating_sub(1)) + 1).saturating_sub(first))
+                }
+                (Some(first), None) => Some(self.bytes.saturating_sub(first)),
+                (None, Some(last)) => Some(last.min(self.bytes)),
+                (None, None) => None,
+            }
+        };
+        self.range.as_deref().and_then(parse).unwrap_or(self.bytes)
+    }
+}
+
+/// The entity tag of a large object: the MD5 of its segments' tags, one behind the other. A range stands behind
+/// the tag it is of.
+pub(crate) fn e_tag(segments: &[Segment]) -> String {
+    let mut sum = Md5Sum::default();
+    for segment in segments {
+        sum.update(segment.e_tag.as_bytes());
+        if let Some(range) = &segment.range {
+            sum.update(format!(":{range};").as_bytes());
+        }
+    }
+    sum.finish()
 }
 
 /// A segment as Swift wants to be told of it.
@@ -115,6 +144,30 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn segment(e_tag: &str, bytes: u64, range: Option<&str>) -> Segment {
+        let (e_tag, range) = (e_tag.to_owned(), range.map(str::to_owned));
+        Segment { name: "/c/o".to_owned(), e_tag, bytes, range, nested: false }
+    }
+
+    #[test]
+    fn the_tag_is_the_md5_of_the_tags() {
+        // md5("ab" + "cd")
+        assert_eq!(
+            e_tag(&[segment("ab", 1, None), segment("cd", 1, None)]),
+            "e2fc714c4727ee9395f324cd2e7f331f"
+        );
+    }
+
+    #[test]
+    fn a_range_counts_for_the_bytes_it_has() {
+        assert_eq!(segment("a", 10, None).length(), 10);
+        assert_eq!(segment("a", 10, Some("2-4")).length(), 3);
+        assert_eq!(segment("a", 10, Some("2-99")).length(), 8);
+        assert_eq!(segment("a", 10, Some("7-")).length(), 3);
+        assert_eq!(segment("a", 10, Some("-4")).length(), 4);
+    }
+
     #[test]
     fn a_manifest_holds_what_its_limits_of_number_and_of_bytes_allow() {
         assert_eq!(capacity(1000, 8 << 20, 100), 1000);

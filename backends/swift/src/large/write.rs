@@ -7,7 +7,7 @@ use crate::{
     StoreError,
     bulk::Target,
     client::{Request, Response},
-    object::{Md5Sum, header, stored, unquoted},
+    object::{header, stored, unquoted},
     store::Store,
 };
 
@@ -52,7 +52,7 @@ impl Store {
             for (number, group) in segments.chunks(even(segments.len(), capacity)).enumerate() {
                 let target = Target::new(&self.segments, place.manifest(level, number));
                 let e_tag = self.write_manifest(&target, group, HeaderMap::new()).await?;
-                let bytes = group.iter().map(length).sum();
+                let bytes = group.iter().map(Segment::length).sum();
                 nested.push(Segment { name: target.path(), e_tag, bytes, range: None, nested: true });
             }
             segments = nested;
@@ -68,7 +68,7 @@ impl Store {
         segments: &[Segment],
         headers: HeaderMap,
     ) -> Result<String> {
-        let e_tag = e_tag(segments);
+        let e_tag = manifest::e_tag(segments);
         let named = target.to_string();
         let protocol = |reason: String| StoreError::Protocol { target: named.clone(), reason };
         let body = manifest::encode(segments).map_err(|error| protocol(error.to_string()))?;
@@ -145,33 +145,6 @@ impl Report {
     }
 }
 
-/// The entity tag of a large object: the MD5 of its segments' tags, one behind the other. A range stands behind
-/// the tag it is of.
-fn e_tag(segments: &[Segment]) -> String {
-    let mut sum = Md5Sum::default();
-    for segment in segments {
-        sum.update(segment.e_tag.as_bytes());
-        if let Some(range) = &segment.range {
-            sum.update(format!(":{range};").as_bytes());
-        }
-    }
-    sum.finish()
-}
-
-/// How many bytes a segment adds to the object.
-fn length(segment: &Segment) -> u64 {
-    let parse = |range: &str| {
-        let (first, last) = range.split_once('-')?;
-        match (first.parse::<u64>().ok(), last.parse::<u64>().ok()) {
-            (Some(first), Some(last)) => Some(last.min(segment.bytes.saturating_sub(1)) + 1 - first),
-            (Some(first), None) => Some(segment.bytes.saturating_sub(first)),
-            (None, Some(last)) => Some(last.min(segment.bytes)),
-            (None, None) => None,
-        }
-    };
-    segment.range.as_deref().and_then(parse).unwrap_or(segment.bytes)
-}
-
 /// The size of groups, at most `capacity`, that are as even as can be.
 fn even(segments: usize, capacity: usize) -> usize {
     segments.div_ceil(segments.div_ceil(capacity))
@@ -180,11 +153,6 @@ fn even(segments: usize, capacity: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn segment(e_tag: &str, bytes: u64, range: Option<&str>) -> Segment {
-        let (e_tag, range) = (e_tag.to_owned(), range.map(str::to_owned));
-        Segment { name: "/c/o".to_owned(), e_tag, bytes, range, nested: false }
-    }
 
     #[test]
     fn groups_are_even_and_none_is_too_large() {
@@ -196,24 +164,6 @@ mod tests {
             assert!(groups.iter().all(|group| *group <= capacity), "{groups:?}");
             assert_eq!(groups.len(), segments.div_ceil(capacity));
         }
-    }
-
-    #[test]
-    fn the_tag_is_the_md5_of_the_tags() {
-        // md5("ab" + "cd")
-        assert_eq!(
-            e_tag(&[segment("ab", 1, None), segment("cd", 1, None)]),
-            "e2fc714c4727ee9395f324cd2e7f331f"
-        );
-    }
-
-    #[test]
-    fn a_range_counts_for_the_bytes_it_has() {
-        assert_eq!(length(&segment("a", 10, None)), 10);
-        assert_eq!(length(&segment("a", 10, Some("2-4"))), 3);
-        assert_eq!(length(&segment("a", 10, Some("2-99"))), 8);
-        assert_eq!(length(&segment("a", 10, Some("7-"))), 3);
-        assert_eq!(length(&segment("a", 10, Some("-4"))), 4);
     }
 
     #[test]

@@ -8,9 +8,10 @@ use futures::{
 use http::{HeaderValue, Method, StatusCode, header as http_header};
 use object_store::{Result, path::Path};
 
-use super::{Md5Sum, Shape, get::content_range, header, unquoted};
+use super::{check::Check, get::content_range, header};
 use crate::{
     Error, StoreError,
+    bulk::Target,
     client::{Request, Response},
     store::{Store, rejected},
 };
@@ -27,15 +28,9 @@ pub(super) struct Body {
     /// What is still to come.
     left: Range<u64>,
     stream: BoxStream<'static, Result<Bytes, Error>>,
-    check: Option<Check>,
+    check: Check,
     /// Breaks since the last byte.
     breaks: u32,
-}
-
-/// The sum of a whole plain object, and what it should become.
-struct Check {
-    sum: Md5Sum,
-    expected: String,
 }
 
 impl Body {
@@ -57,6 +52,9 @@ impl Body {
     }
 
     async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
+        if let Check::Manifest { e_tag } = &self.check {
+            self.check = self.store.stretches(&self.target(), e_tag).await?;
+        }
         loop {
             match self.stream.next().await {
                 Some(Ok(chunk)) if chunk.is_empty() => {}
@@ -79,24 +77,19 @@ impl Body {
         }
         self.left.start = position;
         self.breaks = 0;
-        if let Some(check) = &mut self.check {
-            check.sum.update(chunk);
+        let target = self.target();
+        if let Check::Stretches(stretches) = &mut self.check {
+            stretches.update(chunk, &target)?;
         }
         Ok(())
     }
 
-    fn finish(self) -> Result<Option<(Bytes, Self)>> {
+    fn finish(mut self) -> Result<Option<(Bytes, Self)>> {
         let target = self.target();
-        match self.check {
-            Some(Check { sum, expected }) => {
-                let found = sum.finish();
-                if found != expected {
-                    return Err(StoreError::Damaged { target, expected, found }.into());
-                }
-                Ok(None)
-            }
-            None => Ok(None),
+        if let Check::Stretches(stretches) = &mut self.check {
+            stretches.end(&target)?;
         }
+        Ok(None)
     }
 
     /// Asks for what is still to come, of the same content and no other. `error` is why the body broke off, if
@@ -119,30 +112,18 @@ impl Body {
         let range = header(&response.headers, "content-range").and_then(content_range);
         if range.map(|(range, _)| range) != Some(self.left.clone()) {
             let reason = format!("bytes {:?} were asked for, and others came", self.left);
-            return Err(StoreError::Protocol { target: self.target(), reason }.into());
+            return Err(StoreError::Protocol { target: self.target().to_string(), reason }.into());
         }
         self.stream = response.into_stream();
         Ok(())
     }
 
     fn length(&self, position: u64) -> StoreError {
-        StoreError::Length { target: self.target(), end: self.left.end, position }
+        StoreError::Length { target: self.target().to_string(), end: self.left.end, position }
     }
 
-    fn target(&self) -> String {
-        format!("{}/{}", self.store.container, self.location)
-    }
-}
-
-impl Check {
-    /// Only the tag of a plain object, and only if all of it comes, is the MD5 of what comes.
-    fn of(response: &Response) -> Option<Self> {
-        if response.status != StatusCode::OK || Shape::of(&response.headers) != Shape::Plain {
-            return None;
-        }
-        let expected = unquoted(header(&response.headers, "etag")?);
-        let is_md5 = expected.len() == 32 && expected.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_md5.then(|| Self { sum: Md5Sum::default(), expected: expected.to_ascii_lowercase() })
+    fn target(&self) -> Target {
+        self.store.target(&self.location)
     }
 }
 

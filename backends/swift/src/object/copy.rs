@@ -27,11 +27,14 @@ impl Store {
         }
         let (from, to) =
             (Target::new(&self.container, from.as_ref()), Target::new(&self.container, to.as_ref()));
-        if mode == CopyMode::Create && self.shape(&to).await?.is_some() {
-            let source = "there is an object of this name".into();
-            return Err(object_store::Error::AlreadyExists { path: to.name, source });
-        }
-        let replaced = self.segments_to_replace(&to).await?;
+        let replaced = match mode {
+            CopyMode::Overwrite => self.segments_to_replace(&to).await?,
+            CopyMode::Create if self.shape(&to).await?.is_none() => Vec::new(),
+            CopyMode::Create => {
+                let source = "there is an object of this name".into();
+                return Err(object_store::Error::AlreadyExists { path: to.name, source });
+            }
+        };
         match Shape::of(&source.headers) {
             Shape::Plain => self.copy_plain(&from, &to).await?,
             shape => self.copy_large(&from, &to, &shape, attributes::raw(&source.headers)).await?,

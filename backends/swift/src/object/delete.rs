@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Deletes the segments, then the manifest: what is interrupted can be finished by deleting once more.
-    async fn delete_large(&self, object: &Target, shape: &Shape) -> Result<()> {
+    pub(crate) async fn delete_large(&self, object: &Target, shape: &Shape) -> Result<()> {
         if let Shape::Dynamic { container, prefix } = shape {
             let segments = self.dynamic_segments(object, container, prefix).await?;
             let targets: Vec<_> =

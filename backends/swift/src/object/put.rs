@@ -100,3 +100,35 @@ pub(crate) async fn stored(response: Response, e_tag: &str) -> Result<()> {
 pub(super) fn not_implemented(operation: &str) -> object_store::Error {
     object_store::Error::NotImplemented { operation: operation.to_owned(), implementer: "Swift".to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt, stream};
+
+    use super::*;
+    use crate::client::Origin;
+
+    async fn outcome(status: u16, e_tag: &'static str) -> Result<()> {
+        let (method, target) = (Method::PUT, "c/a".to_owned());
+        let response = Response {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: [(http_header::ETAG, HeaderValue::from_static(e_tag))].into_iter().collect(),
+            request: Origin { method, target, tries: 1, trans_id: None },
+            body: stream::empty().boxed(),
+        };
+        stored(response, "aa").await
+    }
+
+    #[tokio::test]
+    async fn only_201_with_the_tag_that_was_sent_is_stored() {
+        assert!(outcome(201, "aa").await.is_ok());
+        let source = |error: object_store::Error| match error {
+            object_store::Error::Generic { source, .. } => *source.downcast::<StoreError>().unwrap(),
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(source(outcome(202, "aa").await.unwrap_err()), StoreError::NotStored { .. }));
+        assert!(matches!(source(outcome(201, "bb").await.unwrap_err()), StoreError::Damaged { .. }));
+        let refused = outcome(412, "aa").await;
+        assert!(matches!(refused, Err(object_store::Error::AlreadyExists { .. })), "{refused:?}");
+    }
+}

@@ -84,7 +84,7 @@ impl SwiftBuilder {
         self
     }
 
-    /// Whether the first use of a container that is missing makes it; otherwise that is an error.
+    /// Whether the first use of a container that is missing makes it, be it to read; otherwise that is an error.
     #[must_use]
     pub fn with_create(mut self, create: bool) -> Self {
         self.create = create;

@@ -9,6 +9,8 @@ use object_store_swift::{Swift, SwiftBuilder};
 
 /// Settings of an account.
 pub(crate) const V1: &[&str] = &["ST_AUTH", "ST_USER", "ST_KEY"];
+/// Settings of an account of version 1 on a Swift that allows little.
+pub(crate) const NARROW: &[&str] = &["NARROW_ST_AUTH", "NARROW_ST_USER", "NARROW_ST_KEY"];
 /// Settings of an account in Keystone.
 pub(crate) const KEYSTONE: &[&str] = &["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
 
@@ -44,5 +46,6 @@ impl Fixture {
 pub(crate) fn container(account: &[&str], name: &str) -> SwiftBuilder {
     let value =
         |name: &str| std::env::var(format!("SWIFT_TEST_{name}")).unwrap_or_else(|_| panic!("{name}?"));
-    SwiftBuilder::new(name).with_settings(account.iter().map(|name| (*name, value(name))))
+    let setting = |name: &str| (name.trim_start_matches("NARROW_").to_owned(), value(name));
+    SwiftBuilder::new(name).with_settings(account.iter().map(|name| setting(name)))
 }

@@ -4,10 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+use object_store::{
+    GetOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, multipart::MultipartStore,
+    path::Path,
+};
 use object_store_swift::{StoreError, Swift};
 
-use super::account::{Fixture, V1, container};
+use super::account::{Fixture, NARROW, V1, container};
 
 const MIB: usize = 1 << 20;
 
@@ -84,38 +87,32 @@ async fn a_part_that_failed_keeps_the_upload_from_completing() {
     fixture.remove().await;
 }
 
-/// Looks at both ends and where the nested manifests meet. Swift hands out one segment a second when they are as
-/// short as these, so the whole would take its time.
-async fn assert_has_numbers(swift: &Swift, location: &Path) {
-    assert_eq!(swift.head(location).await.unwrap().size, 1001 * 4);
-    for first in [0, 500, 999_u32] {
-        let range = u64::from(first) * 4..u64::from(first + 2) * 4;
-        let expected = [first.to_be_bytes(), (first + 1).to_be_bytes()].concat();
-        assert_eq!(swift.get_range(location, range).await.unwrap(), expected);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Swift: run by cargo xtask test"]
 async fn more_segments_than_a_manifest_holds_are_nested_read_copied_and_deleted_whole() {
-    let fixture = Fixture::new(V1, "nested").await;
+    // Three segments a manifest, there.
+    let fixture = Fixture::new(NARROW, "nested").await;
     let (swift, location) = (&fixture.swift, Path::from("nested"));
+    let bytes = Bytes::from_iter((0..10 * MIB).map(|n| (n / MIB) as u8));
     let mut upload = swift.put_multipart(&location).await.unwrap();
-    let parts: Vec<_> = (0..1001_u32).map(|n| upload.put_part(n.to_be_bytes().to_vec().into())).collect();
-    stream::iter(parts).buffer_unordered(8).try_collect::<Vec<_>>().await.unwrap();
+    let parts: Vec<_> =
+        (0..10).map(|part| upload.put_part(bytes.slice(part * MIB..(part + 1) * MIB).into())).collect();
+    stream::iter(parts).buffer_unordered(4).try_collect::<Vec<_>>().await.unwrap();
     upload.complete().await.unwrap();
 
-    assert_has_numbers(swift, &location).await;
+    assert_eq!(content(swift, &location).await, bytes);
+    let over_the_edge = 3 * MIB - 1..3 * MIB + 1;
+    let range = over_the_edge.start as u64..over_the_edge.end as u64;
+    assert_eq!(swift.get_range(&location, range).await.unwrap(), bytes[over_the_edge]);
     let listed: Vec<_> = swift.list(None).try_collect().await.unwrap();
     assert_eq!(listed, [swift.head(&location).await.unwrap()]);
-    let names = segment_names(&fixture).await;
-    assert_eq!(names.len(), 1001 + 2, "segments and nested manifests");
+    assert_eq!(segment_names(&fixture).await.len(), 10 + 4 + 2, "segments and manifests of two levels");
     assert!(swift.leftovers(end_of_time()).await.unwrap().is_empty());
 
     let copy = Path::from("copy");
     swift.copy(&location, &copy).await.unwrap();
     swift.delete(&location).await.unwrap();
-    assert_has_numbers(swift, &copy).await;
+    assert_eq!(content(swift, &copy).await, bytes);
     swift.delete(&copy).await.unwrap();
     assert!(segment_names(&fixture).await.is_empty());
     fixture.remove().await;
@@ -231,5 +228,64 @@ async fn many_are_deleted_at_once_in_order_and_absent_ones_are_no_error() {
     assert_eq!(deleted, names);
     assert_eq!(swift.list(None).count().await, 0);
     assert!(segment_names(&fixture).await.is_empty());
+    fixture.remove().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_sweep_never_touches_an_upload_that_is_alive() {
+    let fixture = Fixture::new(V1, "alive").await;
+    let swift = &fixture.swift;
+    let _died = upload(swift, &Path::from("died"), &[b"one"]).await;
+    let mut alive = upload(swift, &Path::from("alive"), &[b"one"]).await;
+    let before =
+        SystemTime::from(fixture.segments.list(None).try_collect::<Vec<_>>().await.unwrap()[1].last_modified);
+    alive.put_part("two".into()).await.unwrap();
+    let newest = fixture.segments.list(Some(&Path::from("died"))).try_collect::<Vec<_>>().await.unwrap();
+    let before = before.max(SystemTime::from(newest[0].last_modified)) + Duration::from_micros(10);
+    let found = swift.leftovers(before).await.unwrap();
+    assert!(found.len() == 1 && found[0].starts_with("died/"), "{found:?}");
+    swift.remove_leftovers(&found).await.unwrap();
+    alive.complete().await.unwrap();
+    assert_eq!(content(swift, &Path::from("alive")).await, "onetwo");
+    fixture.remove().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn an_upload_whose_state_the_caller_keeps_can_be_completed_twice_and_aborted() {
+    let fixture = Fixture::new(V1, "parts").await;
+    let (swift, location) = (&fixture.swift, Path::from("a"));
+    let id = swift.create_multipart(&location).await.unwrap();
+    let parts = vec![
+        MultipartStore::put_part(swift, &location, &id, 0, "one".into()).await.unwrap(),
+        MultipartStore::put_part(swift, &location, &id, 1, "two".into()).await.unwrap(),
+    ];
+    // As after an answer that was lost.
+    for _ in 0..2 {
+        swift.complete_multipart(&location, &id, parts.clone()).await.unwrap();
+        assert_eq!(content(swift, &location).await, "onetwo");
+    }
+    let other = swift.create_multipart(&location).await.unwrap();
+    MultipartStore::put_part(swift, &location, &other, 0, "three".into()).await.unwrap();
+    swift.abort_multipart(&location, &other).await.unwrap();
+    assert_eq!(content(swift, &location).await, "onetwo");
+    assert_eq!(segment_names(&fixture).await.len(), 2);
+    fixture.remove().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn large_objects_are_read_under_conditions() {
+    let fixture = Fixture::new(V1, "conditions").await;
+    let (swift, location) = (&fixture.swift, Path::from("a"));
+    upload(swift, &location, &[b"one", b"two"]).await.complete().await.unwrap();
+    let e_tag = swift.head(&location).await.unwrap().e_tag;
+    let same = GetOptions { if_none_match: e_tag.clone(), ..GetOptions::default() };
+    assert!(matches!(swift.get_opts(&location, same).await, Err(object_store::Error::NotModified { .. })));
+    let still = GetOptions { if_match: e_tag, ..GetOptions::default() };
+    assert_eq!(swift.get_opts(&location, still).await.unwrap().bytes().await.unwrap(), "onetwo");
+    let other = GetOptions { if_match: Some("other".to_owned()), ..GetOptions::default() };
+    assert!(matches!(swift.get_opts(&location, other).await, Err(object_store::Error::Precondition { .. })));
     fixture.remove().await;
 }

@@ -97,7 +97,6 @@ impl Swift {
             ("TOKEN_LIFE", &life),
             ("RATELIMIT", limit.as_deref().unwrap_or_default()),
             ("MANIFEST_SEGMENTS", &self.options.manifest_segments.to_string()),
-            ("MIN_SEGMENT_BYTES", &self.options.min_segment_bytes.to_string()),
             ("BULK", if self.options.bulk_delete { "bulk" } else { "" }),
             ("KEYSTONE_PORT", &self.port(Service::Keystone).to_string()),
         ];

@@ -16,8 +16,6 @@ pub struct SwiftOptions {
     /// How many segments the manifest of a large object may name. Lowered, few segments make an object whose
     /// manifest names other manifests.
     pub manifest_segments: u32,
-    /// How many bytes each segment of a large object must have, but the last.
-    pub min_segment_bytes: u64,
     /// How many names one listing has at most.
     pub listing_names: u32,
     /// Whether many objects can be deleted by one request.
@@ -33,7 +31,6 @@ impl Default for SwiftOptions {
             token_life: Duration::from_secs(3600),
             writes_per_second: None,
             manifest_segments: 1000,
-            min_segment_bytes: 1,
             listing_names: 10_000,
             bulk_delete: true,
         }
@@ -47,17 +44,10 @@ impl SwiftOptions {
         Self { keystone: true, ..Self::default() }
     }
 
-    /// One node that allows less than most clusters do: short manifests and listings, no short segments, no bulk
-    /// deletion.
+    /// One node that allows less than most clusters do: short manifests, short listings, no bulk deletion.
     #[must_use]
     pub fn narrow() -> Self {
-        Self {
-            manifest_segments: 3,
-            min_segment_bytes: 1 << 20,
-            listing_names: 100,
-            bulk_delete: false,
-            ..Self::default()
-        }
+        Self { manifest_segments: 3, listing_names: 100, bulk_delete: false, ..Self::default() }
     }
 
     /// Three nodes, and a copy on each.

@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
 };
 
@@ -22,13 +22,15 @@ pub(crate) struct Relay {
 
 #[derive(Default)]
 struct State {
-    /// How often a request line or anything else that is looked for went up.
-    requests: AtomicUsize,
+    /// Method and path of each request that went up.
+    requests: Mutex<Vec<String>>,
     /// Connections still to be cut, each after `cut_bytes` in either direction.
     cuts: AtomicUsize,
     cut_bytes: AtomicI64,
     /// Connections still to be stalled at the same point.
     stalls: AtomicUsize,
+    /// Connections still to have a byte changed there, on its way to the client.
+    flips: AtomicUsize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -36,6 +38,7 @@ enum Fate {
     Pass,
     Cut,
     Stall,
+    Flip,
 }
 
 impl Relay {
@@ -56,7 +59,12 @@ impl Relay {
 
     /// How many requests went through.
     pub(crate) fn requests(&self) -> usize {
-        self.state.requests.load(SeqCst)
+        self.state.requests.lock().unwrap().len()
+    }
+
+    /// Those that went through since this was asked last, as `PUT /v1/account/container/object`.
+    pub(crate) fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.requests.lock().unwrap())
     }
 
     /// Cuts so many of the connections to come after so many bytes in one direction.
@@ -74,6 +82,12 @@ impl Relay {
     pub(crate) fn stall(&self, connections: usize, after_bytes: i64) {
         self.state.cut_bytes.store(after_bytes, SeqCst);
         self.state.stalls.store(connections, SeqCst);
+    }
+
+    /// Changes the byte behind so many on its way to the client, on the next connection.
+    pub(crate) fn flip(&self, after_bytes: i64) {
+        self.state.cut_bytes.store(after_bytes, SeqCst);
+        self.state.flips.store(1, SeqCst);
     }
 
     /// Refuses connections, and ends those that are.
@@ -96,6 +110,8 @@ impl State {
             Fate::Cut
         } else if take(&self.stalls) {
             Fate::Stall
+        } else if take(&self.flips) {
+            Fate::Flip
         } else {
             Fate::Pass
         }
@@ -126,16 +142,27 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fate: Fate, state
     let mut buffer = vec![0; 64 << 10];
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
-        // Heads come in one piece here, and no body begins like one.
-        if up && [&b"HEAD /"[..], b"GET /", b"PUT /", b"POST /"].iter().any(|head| buffer.starts_with(head)) {
-            state.requests.fetch_add(1, SeqCst);
+        if up && let Some(request) = request(&buffer[..count]) {
+            state.requests.lock().unwrap().push(request);
         }
+        let before = left;
         left -= i64::try_from(count).unwrap();
-        if left < 0 && fate == Fate::Stall {
-            return std::future::pending().await;
+        match fate {
+            Fate::Flip if !up && before >= 0 && left < 0 => buffer[usize::try_from(before).unwrap()] ^= 1,
+            Fate::Stall if left < 0 => return std::future::pending().await,
+            Fate::Cut if left < 0 => return,
+            _ => {}
         }
-        if left < 0 || to.write_all(&buffer[..count]).await.is_err() {
+        if to.write_all(&buffer[..count]).await.is_err() {
             return;
         }
     }
+}
+
+/// Heads come in one piece here, and no body begins like one.
+fn request(bytes: &[u8]) -> Option<String> {
+    let line = std::str::from_utf8(bytes.split(|byte| *byte == b'\r').next()?).ok()?;
+    let (method, target) = line.strip_suffix(" HTTP/1.1")?.split_once(' ')?;
+    let is_known = ["HEAD", "GET", "PUT", "POST", "DELETE"].contains(&method);
+    is_known.then(|| format!("{method} {target}"))
 }

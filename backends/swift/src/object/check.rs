@@ -1,0 +1,138 @@
+use std::collections::VecDeque;
+
+use http::StatusCode;
+use object_store::Result;
+
+use super::{Md5Sum, Shape, header, unquoted};
+use crate::{
+    StoreError,
+    bulk::Target,
+    client::Response,
+    large::{Segment, e_tag},
+    store::Store,
+};
+
+/// Compares a whole object, as it comes, with what is known of its content.
+#[derive(Debug)]
+pub(super) enum Check {
+    /// Nothing is known: a part of an object, or a dynamic large one.
+    None,
+    /// A static large object of this tag, whose manifest has to be read first.
+    Manifest { e_tag: String },
+    /// Stretches of it, each with its MD5.
+    Stretches(Stretches),
+}
+
+impl Check {
+    /// What the answer to a GET allows: the tag of a plain object is its MD5.
+    pub(super) fn of(response: &Response) -> Self {
+        let e_tag = header(&response.headers, "etag").map(unquoted).unwrap_or_default();
+        match Shape::of(&response.headers) {
+            _ if response.status != StatusCode::OK => Self::None,
+            Shape::Plain => Self::Stretches(Stretches::new([(u64::MAX, md5(e_tag))])),
+            Shape::Static => Self::Manifest { e_tag: e_tag.to_owned() },
+            Shape::Dynamic { .. } => Self::None,
+        }
+    }
+}
+
+/// What follows on what in an object, from its beginning.
+#[derive(Debug)]
+pub(super) struct Stretches {
+    /// Bytes still to come, and the MD5 of all of them, if it is known.
+    ahead: VecDeque<(u64, Option<String>)>,
+    sum: Md5Sum,
+}
+
+impl Stretches {
+    fn new(stretches: impl IntoIterator<Item = (u64, Option<String>)>) -> Self {
+        Self { ahead: stretches.into_iter().collect(), sum: Md5Sum::default() }
+    }
+
+    /// Takes the next bytes; an error where a stretch ends that isn't what it should be.
+    pub(super) fn update(&mut self, mut bytes: &[u8], object: &Target) -> Result<(), StoreError> {
+        while let (Some((left, md5)), false) = (self.ahead.front_mut(), bytes.is_empty()) {
+            let most = usize::try_from(*left).unwrap_or(usize::MAX);
+            let (taken, rest) = bytes.split_at(bytes.len().min(most));
+            if md5.is_some() {
+                self.sum.update(taken);
+            }
+            *left -= taken.len() as u64;
+            bytes = rest;
+            if *left == 0 {
+                self.end(object)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing more comes; ends the stretch that it is in.
+    pub(super) fn end(&mut self, object: &Target) -> Result<(), StoreError> {
+        let found = std::mem::take(&mut self.sum).finish();
+        match self.ahead.pop_front() {
+            Some((_, Some(expected))) if expected != found => {
+                Err(StoreError::Damaged { target: object.to_string(), expected, found })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// The segments of a static large object to compare it with, if it still is the one of this tag.
+    ///
+    /// Swift compares each segment with its own tag too, but only after it has handed it out: nobody would learn of
+    /// damage in the last one.
+    pub(super) async fn stretches(&self, object: &Target, tag: &str) -> Result<Check> {
+        let manifest = self.manifest(object).await?.unwrap_or_default();
+        let in_part = |segment: &Segment| segment.nested && segment.range.is_some();
+        if e_tag(&manifest) != tag {
+            return Ok(Check::None);
+        }
+        let segments = self.unfold(manifest).await?;
+        if segments.iter().any(in_part) {
+            return Ok(Check::None);
+        }
+        let leaves = segments.iter().filter(|segment| !segment.nested && segment.length() > 0);
+        Ok(Check::Stretches(Stretches::new(leaves.map(|segment| {
+            let whole = segment.range.is_none();
+            (segment.length(), whole.then(|| md5(&segment.e_tag)).flatten())
+        }))))
+    }
+}
+
+/// None: this tag is no MD5.
+fn md5(tag: &str) -> Option<String> {
+    let is_md5 = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_md5.then(|| tag.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";
+
+    fn check(stretches: &[(u64, Option<&str>)], chunks: &[&str]) -> Result<(), StoreError> {
+        let stretches = stretches.iter().map(|(bytes, md5)| (*bytes, md5.map(str::to_owned)));
+        let (mut stretches, object) = (Stretches::new(stretches), Target::new("c", "a"));
+        chunks.iter().try_for_each(|chunk| stretches.update(chunk.as_bytes(), &object))?;
+        stretches.end(&object)
+    }
+
+    #[test]
+    fn stretches_are_compared_wherever_chunks_end() {
+        let both = [(3, Some(ABC)), (2, None), (3, Some(ABC))];
+        for chunks in [&["abcxxabc"][..], &["a", "bcx", "xa", "bc"]] {
+            assert!(check(&both, chunks).is_ok());
+        }
+        assert!(check(&both, &["abcxxabd"]).is_err());
+        assert!(check(&both, &["abdxxabc"]).is_err());
+    }
+
+    #[test]
+    fn a_plain_object_is_one_stretch_that_ends_where_it_ends() {
+        assert!(check(&[(u64::MAX, Some(ABC))], &["ab", "c"]).is_ok());
+        assert!(check(&[(u64::MAX, Some(ABC))], &["ab"]).is_err());
+    }
+}

@@ -1,0 +1,284 @@
+//! What operations cost, and what becomes of faults, on a real Swift with a relay before it.
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use http::{HeaderName, Method};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
+
+use crate::{
+    StoreError, Swift, SwiftBuilder,
+    bulk::Target,
+    client::{
+        Request,
+        live::{NARROW, PASSWORD, Settings, V1, before, relay::Relay, relayed, settings},
+    },
+    object::Shape,
+};
+
+const MIB: usize = 1 << 20;
+
+/// A container that is there, a store for it that has a token and sent nothing else yet, and what it sends through.
+async fn fixture(account: &[&str], name: &str) -> (Swift, Relay) {
+    let (settings, relay) = before(account).await;
+    let name = format!("test-{name}-{}", uuid::Uuid::new_v4().simple());
+    let swift = SwiftBuilder::new(&name).with_settings(settings.clone()).with_create(true).build().unwrap();
+    assert_eq!(swift.list(None).count().await, 0);
+    let swift = again(&name, &settings);
+    relay.take_requests();
+    (swift, relay)
+}
+
+fn again(container: &str, settings: &Settings) -> Swift {
+    SwiftBuilder::new(container).with_settings(settings.clone()).build().unwrap()
+}
+
+/// What was sent since this was asked last: methods, and of paths what is behind the account, without the names
+/// of containers and without queries.
+fn sent(relay: &Relay, swift: &Swift) -> Vec<String> {
+    let short = |request: String| {
+        let (request, query) = request.split_once('?').unwrap_or((&request, ""));
+        let what = if query.contains("bulk-delete") { " in bulk" } else { "" };
+        let (method, path) = request.split_once(' ').unwrap();
+        let path = match path.split_once(swift.container()) {
+            Some((_, path)) if path.starts_with("_segments") => " segments",
+            Some((_, path)) => path,
+            None if path == "/info" => " limits",
+            None => "",
+        };
+        format!("{method}{path}{what}")
+    };
+    relay.take_requests().into_iter().map(short).collect()
+}
+
+fn location(name: &str) -> Path {
+    Path::from(name)
+}
+
+async fn put_all(swift: &Swift, names: &[Path]) {
+    let puts = names.iter().map(|name| swift.put_opts(name, "x".into(), PutMode::Create.into()));
+    stream::iter(puts.collect::<Vec<_>>()).buffer_unordered(8).try_collect::<Vec<_>>().await.unwrap();
+}
+
+async fn put_large(swift: &Swift, name: &str, parts: &[Bytes]) {
+    let mut upload = swift.put_multipart(&location(name)).await.unwrap();
+    for part in parts {
+        upload.put_part(part.clone().into()).await.unwrap();
+    }
+    upload.complete().await.unwrap();
+}
+
+async fn delete_all(swift: &Swift, names: Vec<Path>) {
+    let names = stream::iter(names).map(Ok).boxed();
+    swift.delete_stream(names).try_collect::<Vec<_>>().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn storing_and_reading_cost_one_request_and_replacing_two() {
+    let (swift, relay) = fixture(V1, "cost").await;
+    let four_mib = Bytes::from(vec![7; 4 * MIB]);
+    swift.put_opts(&location("a"), four_mib.clone().into(), PutMode::Create.into()).await.unwrap();
+    assert_eq!(sent(&relay, &swift), ["PUT/a"]);
+    assert_eq!(swift.get(&location("a")).await.unwrap().bytes().await.unwrap(), four_mib);
+    swift.get_range(&location("a"), 1..3).await.unwrap();
+    swift.head(&location("a")).await.unwrap();
+    assert_eq!(sent(&relay, &swift), ["GET/a", "GET/a", "HEAD/a"]);
+    swift.put(&location("a"), four_mib.into()).await.unwrap();
+    assert_eq!(sent(&relay, &swift), ["HEAD/a", "PUT/a"]);
+    // Its limits known, since it may allow only shorter listings than usual.
+    swift.0.client.info().await.unwrap();
+    relay.take_requests();
+    assert_eq!(swift.list(None).count().await, 1);
+    assert_eq!(sent(&relay, &swift), ["GET"]);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_process_without_a_token_stores_with_two_requests() {
+    let (seed, _relay) = fixture(PASSWORD, "cold").await;
+    let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
+    let swift = again(seed.container(), &settings);
+    let storage = swift.0.client.session().await.unwrap().storage_url.to_string();
+    keystone.take_requests();
+    let relay = Relay::to(&storage).await;
+    let mut settings = settings.clone();
+    settings.insert("OS_STORAGE_URL".to_owned(), relay.url());
+    let cold = again(seed.container(), &settings);
+    cold.put_opts(&location("a"), "x".into(), PutMode::Create.into()).await.unwrap();
+    assert_eq!(keystone.requests(), 1);
+    assert_eq!(sent(&relay, &cold), ["PUT/a"]);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_large_object_costs_three_requests_beside_its_segments_and_reading_it_one_more() {
+    let (swift, relay) = fixture(V1, "large-cost").await;
+    put_large(&swift, "warm", &[Bytes::from_static(b"makes the container of segments")]).await;
+    relay.take_requests();
+    let parts = [Bytes::from(vec![1; MIB]), Bytes::from(vec![2; MIB])];
+    put_large(&swift, "a", &parts).await;
+    assert_eq!(sent(&relay, &swift), ["PUT segments", "PUT segments", "HEAD/a", "PUT/a"]);
+    assert_eq!(swift.get(&location("a")).await.unwrap().bytes().await.unwrap(), parts.concat());
+    assert_eq!(sent(&relay, &swift), ["GET/a", "GET/a"]);
+    swift.delete(&location("a")).await.unwrap();
+    assert_eq!(sent(&relay, &swift), ["HEAD/a", "DELETE/a"]);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn many_are_deleted_by_one_listing_and_one_deletion_and_large_ones_each_by_one_more() {
+    let (swift, relay) = fixture(V1, "many").await;
+    let names: Vec<_> = (0..40).map(|number| location(&format!("wal/{number:03}"))).collect();
+    put_all(&swift, &names).await;
+    swift.put(&location("other"), "x".into()).await.unwrap();
+    put_large(&swift, "wal/017", &[Bytes::from_static(b"large")]).await;
+    relay.take_requests();
+    // One is absent, and is asked for.
+    delete_all(&swift, [names, vec![location("wal/absent")]].concat()).await;
+    let expected = ["GET", "HEAD/wal/absent", "POST in bulk", "DELETE/wal/017"];
+    assert_eq!(sent(&relay, &swift), expected);
+    let left: Vec<_> = swift.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
+    assert_eq!(left, [location("other")]);
+    assert!(swift.0.names_under(swift.segments_container(), "").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn objects_far_from_each_other_are_asked_for_one_by_one() {
+    let (swift, relay) = fixture(V1, "scattered").await;
+    let names: Vec<_> = (0..400).map(|number| location(&format!("{number:03}"))).collect();
+    put_all(&swift, &names).await;
+    relay.take_requests();
+    let [first, last] = [&names[0], &names[399]].map(Clone::clone);
+    delete_all(&swift, vec![first.clone(), last.clone(), location("4")]).await;
+    let mut cost = sent(&relay, &swift);
+    cost.sort();
+    assert_eq!(cost, ["GET", "GET limits", "HEAD/399", "HEAD/4", "POST in bulk"]);
+    for name in [first, last] {
+        assert!(swift.head(&name).await.is_err());
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn the_container_is_asked_for_once_when_much_is_absent() {
+    let (swift, relay) = fixture(V1, "absent").await;
+    for name in ["a", "b", "c"] {
+        let absent = swift.get(&location(name)).await;
+        assert!(matches!(absent, Err(object_store::Error::NotFound { .. })), "{absent:?}");
+    }
+    assert_eq!(sent(&relay, &swift), ["GET/a", "HEAD", "GET/b", "GET/c"]);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn what_bulk_deletion_cannot_delete_says_why_and_the_others_go() {
+    let (swift, relay) = fixture(V1, "refused").await;
+    swift.put(&location("a"), "x".into()).await.unwrap();
+    relay.take_requests();
+    // Swift takes no NUL in a name.
+    let targets = ["a", "b\0", "absent"].map(|name| Target::new(swift.container(), name));
+    let results = swift.0.delete_all(&targets).await;
+    assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
+    let error = results[1].as_ref().unwrap_err().to_string();
+    assert!(error.contains("412") && error.contains("DELETE"), "{error}");
+    assert_eq!(sent(&relay, &swift), ["GET limits", "POST in bulk", "DELETE/b%00"]);
+    assert!(swift.head(&location("a")).await.is_err());
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn an_object_that_is_no_large_one_any_more_is_deleted_all_the_same() {
+    let (swift, relay) = fixture(V1, "lagging").await;
+    swift.put(&location("a"), "x".into()).await.unwrap();
+    relay.take_requests();
+    // As a listing that lags may have told.
+    swift.0.delete_large(&swift.0.target(&location("a")), &Shape::Static).await.unwrap();
+    assert_eq!(sent(&relay, &swift), ["DELETE/a", "HEAD/a", "DELETE/a"]);
+    assert!(swift.head(&location("a")).await.is_err());
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_cluster_of_short_pages_is_asked_for_its_limits_once() {
+    let (swift, relay) = fixture(NARROW, "pages").await;
+    let names: Vec<_> = (0..250).map(|number| location(&format!("{number:03}"))).collect();
+    put_all(&swift, &names).await;
+    relay.take_requests();
+    for expected in [&["GET", "GET limits", "GET", "GET", "GET"][..], &["GET", "GET", "GET"]] {
+        let listed: Vec<_> = swift.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
+        assert_eq!(listed, names);
+        assert_eq!(sent(&relay, &swift), expected);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn without_bulk_deletion_each_is_deleted_by_itself() {
+    let (swift, relay) = fixture(NARROW, "singly").await;
+    let names = ["a", "b", "c", "d"].map(location);
+    put_all(&swift, &names).await;
+    relay.take_requests();
+    delete_all(&swift, names.to_vec()).await;
+    let mut cost = sent(&relay, &swift);
+    cost.sort();
+    let singly = ["DELETE/a", "DELETE/b", "DELETE/c", "DELETE/d"];
+    // The first listing is longer than this cluster allows.
+    assert_eq!(cost, [&singly[..], &["GET", "GET", "GET limits"]].concat());
+    assert_eq!(swift.list(None).count().await, 0);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn containers_are_made_with_the_policy_that_is_named_and_segments_go_with_their_objects() {
+    let policy = HeaderName::from_static("x-storage-policy");
+    let container = format!("test-policy-{}", uuid::Uuid::new_v4().simple());
+    let builder = || SwiftBuilder::new(&container).with_settings(settings(V1)).with_create(true);
+    builder().with_policy("Policy-1").build().unwrap().put(&location("a"), "x".into()).await.unwrap();
+    // Another process, which names none.
+    let swift = builder().build().unwrap();
+    put_large(&swift, "b", &[Bytes::from_static(b"large")]).await;
+    for container in [swift.container(), swift.segments_container()] {
+        let head = swift.0.client.send(Request::new(Method::HEAD, container)).await.unwrap();
+        assert_eq!(head.headers[&policy], "Policy-1", "{container}");
+    }
+    let unknown = SwiftBuilder::new(format!("{container}-2")).with_settings(settings(V1)).with_create(true);
+    let unknown = unknown.with_policy("nobody's").build().unwrap();
+    let error = unknown.put(&location("a"), "x".into()).await.unwrap_err().to_string();
+    assert!(error.contains("400") && error.contains("nobody's"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_byte_that_changed_on_the_way_is_an_error_in_plain_and_large_objects() {
+    let (swift, relay) = fixture(V1, "changed").await;
+    let parts = [Bytes::from(vec![1; MIB]), Bytes::from(vec![2; MIB])];
+    swift.put(&location("plain"), parts.concat().into()).await.unwrap();
+    put_large(&swift, "large", &parts).await;
+    for name in ["plain", "large"] {
+        let mut settings = settings(V1);
+        settings.insert("OS_STORAGE_URL".to_owned(), relay.url());
+        let reader = again(swift.container(), &settings);
+        // In the last segment, of which Swift itself tells nobody.
+        relay.flip(2 * MIB as i64 - 1000);
+        let error = reader.get(&location(name)).await.unwrap().bytes().await.unwrap_err();
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
+        assert!(matches!(source, Some(StoreError::Damaged { .. })), "{name}: {error:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_token_that_ends_in_the_middle_of_an_upload_is_renewed() {
+    for account in [V1, PASSWORD] {
+        let (swift, _relay) = fixture(account, "expired").await;
+        let parts = [Bytes::from(vec![1; MIB]), Bytes::from(vec![2; 8 * MIB])];
+        let mut upload = swift.put_multipart(&location("a")).await.unwrap();
+        for part in &parts {
+            upload.put_part(part.clone().into()).await.unwrap();
+            swift.0.client.spoil_token().await;
+        }
+        upload.complete().await.unwrap();
+        assert_eq!(swift.get(&location("a")).await.unwrap().bytes().await.unwrap(), parts.concat());
+    }
+}
