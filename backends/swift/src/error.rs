@@ -23,7 +23,7 @@ struct Inner {
 #[non_exhaustive]
 pub enum Kind {
     /// Swift answered, with a status that isn't success or a body that says otherwise.
-    #[error("answered {status}{}", said(.detail))]
+    #[error("answered {}{}", named(*.status), said(.detail))]
     Answer {
         /// The status, of the answer or of the report in its body.
         status: StatusCode,
@@ -60,9 +60,21 @@ impl Kind {
     }
 }
 
-/// What to do about a status, where that can be told.
-fn way_out(status: StatusCode) -> &'static str {
+/// A status as people say it.
+fn named(status: StatusCode) -> String {
     match status.as_u16() {
+        // Swift's own.
+        498 => "498 Rate Limited".to_owned(),
+        _ => status.to_string(),
+    }
+}
+
+/// What to do about a status, where that can be told.
+fn way_out(method: &Method, status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        409 if method == Method::GET => {
+            "; a segment of this large object is missing, or this user may not read it"
+        }
         401 => "; the token isn't good for this account: look at its end, its project and its access rules",
         403 => {
             "; the user needs a role in the project that Swift takes for an operator's, or a right by the container's ACL"
@@ -138,7 +150,7 @@ impl fmt::Display for Error {
             (None, 0 | 1) => Ok(()),
             (None, tries) => write!(f, " (tried {tries} times)"),
         }?;
-        f.write_str(self.status().map_or("", way_out))
+        f.write_str(self.status().map_or("", |status| way_out(method, status)))
     }
 }
 
@@ -181,6 +193,18 @@ mod tests {
     fn an_error_says_what_was_tried_on_what_how_often_and_where_to_look() {
         let expected = "PUT backups/a: answered 503 Service Unavailable (tried 4 times, X-Trans-Id tx1)";
         assert_eq!(answered(503).to_string(), expected);
+    }
+
+    #[test]
+    fn an_error_ends_with_the_way_out_where_there_is_one() {
+        let (begins, way_out) =
+            ("PUT backups/a: answered 413 Payload Too Large ", "; the container or the account");
+        let error = answered(413).to_string();
+        assert!(error.starts_with(begins) && error.contains(way_out), "{error}");
+        assert!(answered(498).to_string().contains("answered 498 Rate Limited (tried"));
+        let kind = Kind::answer(StatusCode::CONFLICT);
+        let unreadable = Error::new(Method::GET, "backups/a", 1, kind).to_string();
+        assert!(unreadable.contains("; a segment of this large object is missing"), "{unreadable}");
     }
 
     #[test]

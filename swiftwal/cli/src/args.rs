@@ -30,7 +30,8 @@ Environment:
   For Swift the variables of the OpenStack tools: OS_AUTH_URL, OS_USERNAME,
   OS_PASSWORD, OS_PROJECT_NAME and the like, or OS_CLOUD, or ST_AUTH, ST_USER
   and ST_KEY; and SWIFT_SEGMENTS_CONTAINER, SWIFT_STORAGE_POLICY and
-  SWIFT_RETRY_SECONDS.
+  SWIFT_RETRY_SECONDS. For s3://, gs:// and az://, where they are built in,
+  what begins with AWS_, GOOGLE_ or AZURE_.
   XDG_STATE_HOME, else ~/.local/state, holds the directory swiftwal, where
   tokens are kept for the next call.
 

@@ -59,22 +59,24 @@ where
         let warning = if *event.metadata().level() == Level::WARN { "warning: " } else { "" };
         let mut text = Text::default();
         event.record(&mut text);
-        writeln!(writer, "swiftwal: {warning}{}{}", text.message, text.details)
+        writeln!(writer, "swiftwal: {warning}{}{}{}", text.message, text.details, text.cause)
     }
 }
 
-/// What an event says: its message, and behind it `: ` and the values of its other fields.
+/// What an event says: its message, then its other fields, and last why: `can't store it, directory /x: no space`.
 #[derive(Default)]
 struct Text {
     message: String,
     details: String,
+    cause: String,
 }
 
 impl Text {
     fn add(&mut self, field: &Field, value: &dyn fmt::Display) {
         match field.name() {
             "message" => self.message = value.to_string(),
-            _ => self.details.push_str(&format!(": {value}")),
+            "error" => self.cause = format!(": {value}"),
+            name => self.details.push_str(&format!(", {name} {value}")),
         }
     }
 }

@@ -42,6 +42,14 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
             key = backup.key
         ));
     }
+    if session.output.verbose {
+        for backup in inventory.backups.iter().filter(|backup| backup.legacy && !backup.has_label()) {
+            log::say(format_args!(
+                "backup {key} of SwiftWAL 0.2.2 may be incomplete: it has no backup_label_{key}.txt; see docs/migrating.md",
+                key = backup.key
+            ));
+        }
+    }
     session.output.text(|out| {
         if !session.output.verbose {
             return inventory.backups.iter().try_for_each(|backup| writeln!(out, "{}", backup.key));

@@ -173,7 +173,10 @@ impl<'a> Claim<'a> {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
             if let Err(error) = self.write(|_| {}).await {
-                tracing::warn!("the marker of the backup couldn't be renewed, which is tried again: {error}");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the marker of the backup couldn't be renewed, which is tried again"
+                );
             }
         }
     }
@@ -181,7 +184,11 @@ impl<'a> Claim<'a> {
     /// Gives the key back after the commit. A marker that stays is swept later: the backup stands in any case.
     pub(crate) async fn release(self) {
         if let Err(error) = self.repository.delete(&self.name()).await {
-            tracing::warn!("the backup is complete, but its marker {} stays: {error}", self.name());
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the backup is complete, but its marker {} stays",
+                self.name()
+            );
         }
     }
 
@@ -190,7 +197,8 @@ impl<'a> Claim<'a> {
         let content = self.content.lock().await;
         if let Err(error) = remove(self.repository, self.key, self.name(), &content).await {
             tracing::warn!(
-                "what the failed backup {} left is to be swept by a later prune: {error}",
+                error = &error as &dyn std::error::Error,
+                "what the failed backup {} left is to be swept by a later prune",
                 self.key
             );
         }

@@ -113,7 +113,11 @@ impl<'a> Upload<'a> {
         if let Some(mut multipart) = self.multipart.take()
             && let Err(error) = multipart.abort().await
         {
-            tracing::warn!("the parts of {} stay until they are swept: {error}", self.name);
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the parts of {} stay until they are swept",
+                self.name
+            );
         }
     }
 }
