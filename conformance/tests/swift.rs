@@ -1,7 +1,7 @@
 //! The suite on `swift://`: twice, so that both ways to authenticate and both kinds of places are in it.
 //!
-//! Where the servers are comes from the environment: each setting of the account, with `SWIFT_TEST_` before its name.
-//! Containers stay behind, as the servers are there for tests alone.
+//! Where the servers are comes from the environment: each setting of the account, with `SWIFT_TEST_` before its name, or
+//! `SWIFT_TEST_NARROW_` for the Swift that allows less. Containers stay behind, as the servers are there for tests alone.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 

@@ -39,7 +39,8 @@ use crate::{bulk::Target, client::Client};
 /// - `NotFound` means that the container is there, or was ten seconds ago, and the object is not. A container that
 ///   is missing is a [`StoreError::MissingContainer`], unless the store was built
 ///   [to create it](SwiftBuilder::with_create).
-/// - Deleting what isn't there is no error.
+/// - Deleting what isn't there is no error. Of three objects and more that are deleted together, a listing tells
+///   which are large ones: a plain object that became one a moment ago may leave its segments behind.
 /// - Objects whose names aren't a [`Path`] (`a//b`, `a/`) can't be reached, and no listing has them.
 ///
 /// Multipart uploads, and payloads too long for one object, become static large objects. Their segments lie in

@@ -114,6 +114,17 @@ impl Swift {
         self.signal(service, Signal::CONT)
     }
 
+    /// Ends every outage: lets go on what was frozen, starts what was killed, heals the wire.
+    pub fn mend(&self) -> Result<()> {
+        self.wire.heal();
+        for service in self.services() {
+            if self.cont(service).is_err() {
+                self.up(service)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs a daemon once over every node; returns when it is done.
     pub fn once(&self, daemon: Daemon) -> Result<()> {
         for node in 1..=self.options.nodes {
@@ -136,6 +147,14 @@ impl Swift {
     /// Ends what [`Self::fill_disks`] began.
     pub fn free_disks(&self) -> Result<()> {
         self.restart_object_servers("0")
+    }
+
+    /// Sets how many bytes [`Self::account_v1`] may hold in all, or lifts that limit.
+    pub fn limit_account(&self, bytes: Option<u64>) -> Result<()> {
+        let quota = bytes.map_or_else(String::new, |bytes| bytes.to_string());
+        let mut post = self.client();
+        post.envs(self.environment_v1_operator()).args(["post", "-m", &format!("quota-bytes:{quota}")]);
+        run::stdout(&mut post).map(drop)
     }
 
     /// What the server wrote to its log, over all its starts.

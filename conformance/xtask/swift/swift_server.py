@@ -4,6 +4,7 @@ swift_server.py DIRECTORY rings REPLICAS OBJECT,CONTAINER,ACCOUNT...  makes the 
 swift_server.py DIRECTORY serve proxy|object-1|container-1|...        serves, logging to standard error
 swift_server.py DIRECTORY once object-updater|container-updater NODE  runs a daemon's work once
 swift_server.py DIRECTORY list ACCOUNT CONTAINER NAMES                lists objects that aren't there: a file of names
+swift_server.py DIRECTORY unlist ACCOUNT CONTAINER OBJECT             takes the object out of the container's listing
 swift_server.py DIRECTORY hash ACCOUNT CONTAINER OBJECT               prints the object's directory name on disk
 """
 
@@ -58,21 +59,32 @@ def once(directory, daemon, node):
     run_daemon(work, conf, section_name=daemon, once=True, verbose=True)
 
 
-def enlist(directory, account, container, names):
+def brokers(directory, account, container):
+    """Of each copy of the container's database."""
     from swift.common.ring import Ring
     from swift.container.backend import ContainerBroker
 
+    part, nodes = Ring(directory, ring_name="container").get_nodes(account, container)
+    place = utils.hash_path(account, container)
+    for node in nodes:
+        device = os.path.join(directory, f"n{node['zone']}", node["device"])
+        database = os.path.join(device, utils.storage_directory("containers", part, place), f"{place}.db")
+        yield ContainerBroker(database, account=account, container=container)
+
+
+def enlist(directory, account, container, names):
     now = utils.Timestamp.now().internal
     row = {"created_at": now, "size": 1 << 20, "content_type": "application/octet-stream", "deleted": 0}
     row.update(etag="0" * 32, storage_policy_index=0, ctype_timestamp=None, meta_timestamp=None)
     with open(names) as file:
         rows = [{"name": name, **row} for name in file.read().splitlines()]
-    part, nodes = Ring(directory, ring_name="container").get_nodes(account, container)
-    hashed = utils.hash_path(account, container)
-    for device in (node["device"] for node in nodes):
-        place = os.path.join(directory, f"n{device[1:]}", device, utils.storage_directory("containers", part, hashed))
-        broker = ContainerBroker(os.path.join(place, f"{hashed}.db"), account=account, container=container)
+    for broker in brokers(directory, account, container):
         broker.merge_items(rows)
+
+
+def unlist(directory, account, container, name):
+    for broker in brokers(directory, account, container):
+        broker.delete_object(name, utils.Timestamp.now().internal)
 
 
 def main():
@@ -82,7 +94,8 @@ def main():
     storage_policy.reload_storage_policies()
     if task == "hash":
         return print(utils.hash_path(*arguments))
-    return {"rings": rings, "serve": serve, "once": once, "list": enlist}[task](directory, *arguments)
+    tasks = {"rings": rings, "serve": serve, "once": once, "list": enlist, "unlist": unlist}
+    return tasks[task](directory, *arguments)
 
 
 sys.exit(main())

@@ -11,8 +11,8 @@ use swiftwal_postgres::TimelineHistory;
 pub use self::plan::PrunePlan;
 use self::plan::{DeadUpload, Facts};
 use crate::{
-    BackupKey, BackupPart, BackupRecord, ChosenBackup, Error, Inventory, ObjectName, Repository, Result,
-    StoredBackup, backup::markers, history::histories, legacy, needs::Needs,
+    BackupKey, BackupPart, BackupRecord, ChosenBackup, Error, Inventory, ObjectName, RecordedObject,
+    Repository, Result, StoredBackup, backup::markers, history::histories, legacy, needs::Needs,
 };
 
 /// How long what an upload left behind is let alone, since it might still go on. A live one shows itself far more
@@ -91,7 +91,7 @@ async fn kept_backups(
             error => error,
         })?;
         if let Some(record) = &backup.record {
-            refuse_incomplete(record, inventory)?;
+            refuse_incomplete(repository, record, inventory).await?;
             wanted.extend(record.parent);
         }
         kept.push(backup);
@@ -160,20 +160,27 @@ async fn keep_one_that_leads_to(
 }
 
 /// What is to be kept must be there, before anything else goes.
-fn refuse_incomplete(record: &BackupRecord, inventory: &Inventory) -> Result<()> {
+async fn refuse_incomplete(
+    repository: &Repository,
+    record: &BackupRecord,
+    inventory: &Inventory,
+) -> Result<()> {
     let stored = inventory.backups.iter().find(|backup| backup.key == record.key);
     let stored = stored.map_or(&[][..], |backup: &StoredBackup| &backup.objects);
-    let missing = record.objects.iter().find(|object| {
-        !stored.iter().any(|stored| stored.bytes == object.bytes && stored.name.to_string() == object.name)
-    });
-    match missing {
-        None => Ok(()),
-        Some(object) => Err(Error::Refused(format!(
-            "backup {}, which would be kept, is not whole: {} isn't there with its {} bytes. Nothing was pruned: \
-             take a new backup, and look at what happened to this one",
-            record.key, object.name, object.bytes
-        ))),
+    let is_listed = |object: &RecordedObject| {
+        stored.iter().any(|stored| stored.bytes == object.bytes && stored.name.to_string() == object.name)
+    };
+    for object in record.objects.iter().filter(|object| !is_listed(object)) {
+        // A listing may lag behind; the object itself doesn't.
+        if repository.size(&ObjectName::parse(&object.name)).await? != Some(object.bytes) {
+            return Err(Error::Refused(format!(
+                "backup {}, which would be kept, is not whole: {} isn't there with its {} bytes. Nothing was \
+                 pruned: take a new backup, and look at what happened to this one",
+                record.key, object.name, object.bytes
+            )));
+        }
     }
+    Ok(())
 }
 
 /// Does what the plan says. Interrupted, it leaves a backup either whole or not listed; the next prune goes on.

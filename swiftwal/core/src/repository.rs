@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{Attributes, GetResult, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
 use swiftwal_compression::Format;
+use swiftwal_postgres::WalName;
 
 use crate::{
     BackupKey, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName, Result,
@@ -204,6 +205,22 @@ impl Repository {
     pub(crate) async fn is_empty(&self) -> Result<bool> {
         let first = self.storage.store().list(None).try_next().await;
         Ok(first.map_err(self.failed("list", "objects"))?.is_none())
+    }
+
+    /// A compression in which a listing shows this WAL file.
+    pub(crate) async fn listed_wal(&self, name: WalName) -> Result<Option<Format>> {
+        // What comes before every name of it: listings are asked for what comes after.
+        let mut before = ObjectName::Wal { name, format: Format::None }.to_string();
+        before.pop();
+        let mut objects = self.storage.store().list_with_offset(None, &Path::from(before));
+        while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
+            if let ObjectName::Wal { name: listed, format } = ObjectName::parse(object.location.as_ref())
+                && listed == name
+            {
+                return Ok(Some(format));
+            }
+        }
+        Ok(None)
     }
 
     /// The whole of an object; none if it is proven absent.

@@ -26,7 +26,8 @@ pub async fn restore_wal(repository: &Repository, name: WalName, path: &Path) ->
 /// The content of the object that holds `name`, and how it is compressed.
 ///
 /// It asks for every compression there is, the likeliest first, and relies on no list of those in use: such a list
-/// may be old, and a wrong "absent" makes PostgreSQL promote.
+/// may be old, and a wrong "absent" makes PostgreSQL promote. For the same reason what is not there, and yet is
+/// listed, is not absent.
 pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(Format, Bytes)> {
     for format in Format::ALL {
         if let Some(stored) = repository.read(&ObjectName::Wal { name, format }).await? {
@@ -38,7 +39,21 @@ pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(Form
     if repository.cluster().await?.is_none() && repository.is_empty().await? {
         return Err(Error::NoRepository { location });
     }
-    Err(Error::WalAbsent { name, location })
+    match repository.listed_wal(name).await? {
+        Some(format) => listed(repository, name, format).await,
+        None => Err(Error::WalAbsent { name, location }),
+    }
+}
+
+/// The content of what wasn't there when it was asked for, and is listed: somebody has stored it meanwhile, or the
+/// storage has lost it. Swift puts aside what it finds damaged, and says then that there is no such object.
+async fn listed(repository: &Repository, name: WalName, format: Format) -> Result<(Format, Bytes)> {
+    let object = ObjectName::Wal { name, format };
+    let stored = repository.read(&object).await?;
+    let hint = "if a server's pg_wal still has the file, store it again by archive-wal";
+    stored
+        .map(|stored| (format, stored))
+        .ok_or_else(|| Error::damaged(object, format!("the storage lists it and has lost it; {hint}")))
 }
 
 async fn write(name: WalName, format: Format, stored: &[u8], target: &Path) -> Result<()> {

@@ -1,13 +1,15 @@
 //! What operations cost, and what becomes of faults, on a real Swift with a relay before it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderName, Method};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
 
 use crate::{
-    StoreError, Swift, SwiftBuilder,
-    bulk::Target,
+    Config, StoreError, Swift, SwiftBuilder, Timeouts,
+    bulk::{AT_ONCE, Target},
     client::{
         Request,
         live::{NARROW, PASSWORD, Settings, V1, before, relay::Relay, relayed, settings},
@@ -226,6 +228,26 @@ async fn without_bulk_deletion_each_is_deleted_by_itself() {
     // The first listing is longer than this cluster allows.
     assert_eq!(cost, [&singly[..], &["GET", "GET", "GET limits"]].concat());
     assert_eq!(swift.list(None).count().await, 0);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn an_outage_is_waited_for_once_by_many_deletions() {
+    let (settings, relay) = before(NARROW).await;
+    let second = Duration::from_secs(1);
+    let brief = Timeouts { connect: second, silence: second, retry: second };
+    let config = Config::from_settings(&settings).unwrap().with_timeouts(brief);
+    let swift = SwiftBuilder::new("outage").with_config(config).build().unwrap();
+    // There is no bulk deletion, it says.
+    swift.0.client.info().await.unwrap();
+    relay.close();
+    let targets: Vec<_> = (0..20).map(|number| Target::new("outage", number.to_string())).collect();
+    let errors: Vec<_> = swift.0.delete_all(&targets).await.into_iter().map(Result::unwrap_err).collect();
+    let not_tried = |error: &object_store::Error| {
+        let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+        matches!(source, Some(StoreError::NotTried { .. }))
+    };
+    assert_eq!(errors.iter().filter(|error| not_tried(error)).count(), 20 - AT_ONCE, "{errors:?}");
 }
 
 #[tokio::test]

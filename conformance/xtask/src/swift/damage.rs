@@ -20,6 +20,12 @@ impl Swift {
         Ok(files)
     }
 
+    /// Takes an object out of its container's listing, as if no container server had taken the news of it yet. The
+    /// object itself stays.
+    pub fn unlist(&self, account: &str, container: &str, object: &str) -> Result<()> {
+        self.run_script(&["unlist", account, container, object]).map(drop)
+    }
+
     /// Changes one byte in the middle of every copy of an object, as a bad disk would.
     pub fn damage(&self, account: &str, container: &str, object: &str) -> Result<()> {
         let files = self.object_files(account, container, object)?;

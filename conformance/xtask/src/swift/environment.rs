@@ -95,6 +95,13 @@ impl Swift {
         self.v1("test:reader", "reading")
     }
 
+    /// Version 1 as who runs the cluster, and may limit every account, in the account [`Self::account_v1`].
+    #[must_use]
+    pub fn environment_v1_operator(&self) -> Environment {
+        let url = format!("http://127.0.0.1:{}/v1/{}", self.port(Service::Proxy), self.account_v1());
+        self.v1("operator:operator", "operating").with("OS_STORAGE_URL", &url)
+    }
+
     /// Version 3 with a password, as a member of the project `backups`, whose account is
     /// [`Self::account_v3`]. An error without Keystone, as in all of version 3.
     pub fn environment_v3_password(&self) -> Result<Environment> {

@@ -1,0 +1,53 @@
+//! What is stored and isn't what was stored any more.
+
+use std::fs;
+
+use anyhow::Result;
+
+use crate::{place::Place, shared::PLAIN};
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_damaged_wal_file_is_neither_brought_back_nor_taken_for_absent() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "damaged-wal")?;
+    let account = swift.account_v1();
+    for (number, truncated) in [(0, false), (1, true)] {
+        let name = place.archive(number)?;
+        if truncated {
+            for file in swift.object_files(&account, &place.container, &place.object(&name))? {
+                fs::OpenOptions::new().write(true).open(file)?.set_len(1000)?;
+            }
+        } else {
+            swift.damage(&account, &place.container, &place.object(&name))?;
+        }
+        // Swift notices while it hands the first out, and has none any more when it is asked again.
+        for _ in 0..2 {
+            place.impatient().run(&["restore-wal", &name, "fetched"])?.expect(128)?;
+            assert!(!place.has_rest_of_fetched()?);
+        }
+        // Whoever has the right one may store it again.
+        place.succeed(&["archive-wal", &name])?;
+        assert!(place.brings_back(&name)?);
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_backup_with_a_damaged_segment_is_not_restored() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "damaged-backup")?;
+    place.back_up()?;
+    let segments = place.listed("_segments")?;
+    let victim = &segments[segments.len() / 2];
+    swift.damage(&swift.account_v1(), &format!("{}_segments", place.container), victim)?;
+    let restored = place.directory.join("restored");
+    for _ in 0..2 {
+        let refused =
+            place.impatient().run(&["restore", "latest", &restored.to_string_lossy()])?.expect(1)?;
+        assert!(refused.reason().contains(".tar.zst"), "{}", refused.reason());
+        assert!(!restored.exists());
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Limits of rate and space.
+
+use anyhow::Result;
+use xtask::Direction;
+
+use crate::{
+    place::Place,
+    shared::{PLAIN, RATED},
+};
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_limit_of_rate_is_waited_out() -> Result<()> {
+    let swift = RATED.lease()?;
+    let place = Place::new(&swift, "rate")?;
+    place.archive(0)?;
+    // The proxy limits no container that it takes for empty; now it looks again.
+    place.client(&["post", &place.container])?;
+    let names: Vec<_> = (1..5).map(|number| place.segment(number)).collect::<Result<_>>()?;
+    let archiving: Vec<_> =
+        names.iter().map(|name| place.start(&["archive-wal", name])).collect::<Result<_>>()?;
+    let mut tried_again = false;
+    for running in archiving {
+        tried_again |= running.wait()?.expect(0)?.tried_again();
+    }
+    assert!(tried_again, "there was no limit");
+    for name in &names {
+        assert!(place.brings_back(name)?);
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_quota_that_is_used_up_is_an_error_that_says_so_at_once() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "quota")?;
+    place.archive(0)?;
+    let name = place.segment(1)?;
+    let limit = |quota: &str| place.client(&["post", "-m", quota, &place.container]);
+    limit("quota-bytes:1000")?;
+    let of_container = place.run(&["archive-wal", &name]);
+    limit("quota-bytes:")?;
+    swift.limit_account(Some(1000))?;
+    let of_account = place.run(&["archive-wal", &name]);
+    swift.limit_account(None)?;
+    for refused in [of_container?.expect(1)?, of_account?.expect(1)?] {
+        assert!(refused.reason().contains("quota"), "{}", refused.reason());
+        assert!(!refused.tried_again(), "{}", refused.complaint);
+    }
+    place.run(&["restore-wal", &name, "fetched"])?.expect(1)?;
+    place.succeed(&["archive-wal", &name])?;
+    assert!(place.brings_back(&name)?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn full_disks_are_an_error_and_nothing_is_stored_until_there_is_room() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "full")?;
+    let stored = place.archive(0)?;
+    let name = place.segment(1)?;
+    swift.fill_disks()?;
+    let refused = place.impatient().run(&["archive-wal", &name]);
+    let fetched = place.brings_back(&stored);
+    swift.free_disks()?;
+    let refused = refused?.expect(1)?;
+    assert!(refused.reason().contains("503") || refused.reason().contains("507"), "{}", refused.reason());
+    assert!(fetched?);
+    assert_eq!(place.succeed(&["list-wal"])?, format!("{stored}\n"));
+    place.succeed(&["archive-wal", &name])?;
+    assert!(place.brings_back(&name)?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_backup_that_meets_a_quota_or_full_disks_leaves_nothing_that_is_listed() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "no-room")?.wired();
+    // Whichever is written next: a segment, or the manifest.
+    let limit = |quota: &str| {
+        ["", "_segments"].iter().try_for_each(|suffix| {
+            place.client(&["post", "-m", quota, &format!("{}{suffix}", place.container)]).map(drop)
+        })
+    };
+    for disks in [false, true] {
+        let backup = place
+            .impatient()
+            .in_the_middle(Direction::ToServer, 32 << 20, |place| place.start_backup(&[]))?;
+        if disks {
+            swift.fill_disks()?;
+        } else {
+            limit("quota-bytes:1000")?;
+        }
+        swift.wire().heal();
+        let refused = backup.wait();
+        if disks {
+            swift.free_disks()?;
+        } else {
+            limit("quota-bytes:")?;
+        }
+        let refused = refused?.expect(1)?;
+        let expected = if disks { "50" } else { "quota" };
+        assert!(refused.reason().contains(expected), "{}", refused.reason());
+        assert_eq!(place.run(&["list-backups"])?.said, "");
+    }
+    place.back_up()?;
+    place.succeed(&["prune", "--keep-backups", "1"])?;
+    assert!(place.restores("latest")?);
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! Container servers that are away, and listings that lag behind.
+
+use anyhow::Result;
+use xtask::{Daemon, Direction, LoggedRequest, Service};
+
+use crate::{place::Place, shared::PLAIN};
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn what_is_archived_while_the_container_server_is_down_is_found_before_it_is_listed() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "unlisted")?;
+    let listed = place.archive(0)?;
+    swift.kill(Service::Container(1))?;
+    let unlisted = place.segment(1)?;
+    place.impatient().run(&["archive-wal", &unlisted])?.expect(0)?;
+    assert!(place.impatient().brings_back(&unlisted)?);
+    swift.up(Service::Container(1))?;
+
+    assert_eq!(place.succeed(&["list-wal"])?, format!("{listed}\n"));
+    assert!(place.brings_back(&unlisted)?);
+    place.succeed(&["archive-wal", &unlisted])?;
+    swift.once(Daemon::ObjectUpdater)?;
+    assert_eq!(place.succeed(&["list-wal"])?, format!("{listed}\n{unlisted}\n"));
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_container_that_the_proxy_cannot_look_up_is_neither_written_nor_read_nor_taken_for_empty() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "unknown")?;
+    let stored = place.archive(0)?;
+    let name = place.segment(1)?;
+    swift.kill(Service::Container(1))?;
+    // With it goes what it remembered of the container.
+    swift.kill(Service::Proxy)?;
+    swift.up(Service::Proxy)?;
+
+    place.impatient().run(&["archive-wal", &name])?.expect(1)?;
+    for wanted in [&name, &stored] {
+        place.impatient().run(&["restore-wal", wanted, "fetched"])?.expect(128)?;
+    }
+    for command in [&["list-wal"][..], &["list-backups"], &["prune", "--keep-backups", "1"]] {
+        let refused = place.impatient().run(command)?.expect(1)?;
+        assert_eq!(refused.said, "");
+        assert!(refused.reason().contains("503"), "{}", refused.reason());
+    }
+    swift.up(Service::Container(1))?;
+    assert_eq!(place.succeed(&["list-wal"])?, format!("{stored}\n"));
+    place.succeed(&["archive-wal", &name])?;
+    assert!(place.brings_back(&name)?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_backup_that_is_not_fully_listed_yet_is_restored_and_kept() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "lagging")?;
+    place.back_up()?;
+    let second = place.back_up()?;
+    let unlist = |name: &str| swift.unlist(&swift.account_v1(), &place.container, name);
+    unlist(&format!("pg_basebackup_{second}.tar.zst"))?;
+    assert!(place.restores("latest")?);
+    place.succeed(&["prune", "--keep-backups", "1"])?;
+    assert_eq!(place.succeed(&["list-backups"])?, format!("{second}\n"));
+
+    unlist(&format!("pg_basebackup_{second}.json"))?;
+    place.run(&["prune", "--keep-backups", "1"])?.expect(1)?;
+    assert!(place.restores(&second)?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_backup_waits_for_the_container_server_before_anything_of_it_gets_its_name() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "unnamed")?.wired();
+    let mut backup = place.in_the_middle(Direction::ToServer, 32 << 20, |place| place.start_backup(&[]))?;
+    swift.kill(Service::Container(1))?;
+    swift.wire().heal();
+    backup.wait_for_retry()?;
+    let named =
+        |request: &LoggedRequest| request.method == "PUT" && request.path.contains("/unnamed/pg_basebackup_");
+    assert!(!swift.requests()?.iter().any(named));
+    swift.up(Service::Container(1))?;
+    backup.wait()?.expect(0)?;
+    assert!(place.restores("latest")?);
+    Ok(())
+}

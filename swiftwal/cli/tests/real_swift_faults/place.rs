@@ -1,0 +1,272 @@
+//! The program with a container of its own.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use swiftwal_conformance::SyntheticCluster;
+use xtask::{Break, Direction, Environment, Fault, Swift, stdout, until};
+
+use crate::shared::Lease;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
+
+/// A container of a shared Swift, and a directory in which the program runs and keeps its state.
+#[derive(Clone)]
+pub(crate) struct Place<'a> {
+    pub(crate) swift: &'a Lease,
+    pub(crate) container: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) settings: Environment,
+}
+
+impl<'a> Place<'a> {
+    /// The container of this name, which must be the test's own, in version 1's account.
+    pub(crate) fn new(swift: &'a Lease, name: &str) -> Result<Self> {
+        if !program(swift).exists() {
+            swift.scratch().program(Path::new(PROGRAM))?;
+        }
+        let directory = swift.scratch().directory(name)?;
+        Ok(Self { swift, container: name.to_owned(), directory, settings: swift.environment_v1() })
+    }
+
+    /// The same container's name in the account that these settings lead to.
+    pub(crate) fn with(self, settings: Environment) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// The same, through the wire.
+    pub(crate) fn wired(self) -> Self {
+        Self { settings: self.settings.wired(), ..self }
+    }
+
+    /// The same for one who tries a failing request again for a second, instead of two minutes.
+    pub(crate) fn impatient(&self) -> Self {
+        let settings = self.settings.clone().with("SWIFT_RETRY_SECONDS", "1");
+        self.clone().with(settings)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.swift.scratch().command(program(self.swift));
+        command.args(arguments).current_dir(&self.directory).envs(self.settings.clone());
+        command.env("XDG_STATE_HOME", self.directory.join("state"));
+        command.env("SWIFTWAL_REPOSITORY", format!("swift://{}", self.container));
+        command
+    }
+
+    /// Starts the program in the background.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Result<Running> {
+        self.start_command(self.command(arguments))
+    }
+
+    /// Starts a base backup of the Swift's PostgreSQL, which has its WAL inside.
+    pub(crate) fn start_backup(&self, options: &[&str]) -> Result<Running> {
+        let mut command = self.command(&[options, &["backup", "--xlog", "-c", "fast"]].concat());
+        command.envs(self.swift.postgres()?.environment());
+        self.start_command(command)
+    }
+
+    fn start_command(&self, mut command: Command) -> Result<Running> {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let file = |name| self.swift.scratch().path().join(format!("{name}-{number}"));
+        let (said, complaint) = (file("stdout"), file("stderr"));
+        command.stdin(Stdio::null()).stdout(File::create(&said)?).stderr(File::create(&complaint)?);
+        Ok(Running { child: command.spawn()?, said, complaint })
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Ended> {
+        self.start(arguments)?.wait()
+    }
+
+    /// Runs what must succeed; its standard output.
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> Result<String> {
+        Ok(self.run(arguments)?.expect(0)?.said)
+    }
+
+    /// Runs a base backup that must succeed; its key.
+    pub(crate) fn back_up(&self) -> Result<String> {
+        let ended = self.start_backup(&[])?.wait()?.expect(0)?;
+        ended.key().with_context(|| format!("no key in {}", ended.said))
+    }
+
+    /// Whether that backup is restored with all that the server has, ready to be started; it is removed.
+    pub(crate) fn restores(&self, key: &str) -> Result<bool> {
+        let restored = self.directory.join("restored");
+        self.succeed(&["restore", key, &restored.to_string_lossy()])?;
+        let same = self.has_restored(&restored)?;
+        fs::remove_dir_all(restored)?;
+        Ok(same)
+    }
+
+    /// Whether a restored directory has all that the server has.
+    pub(crate) fn has_restored(&self, directory: &Path) -> Result<bool> {
+        let noise = fs::read(self.swift.postgres()?.data().join("noise"))?;
+        Ok(fs::read(directory.join("noise"))? == noise && directory.join("global/pg_control").exists())
+    }
+
+    /// Writes a WAL segment into the directory; its name.
+    pub(crate) fn segment(&self, number: u64) -> Result<String> {
+        let cluster = SyntheticCluster::new(1);
+        let name = cluster.wal_name(number).to_string();
+        fs::write(self.directory.join(&name), cluster.segment(number))?;
+        Ok(name)
+    }
+
+    /// Writes a WAL segment and archives it; its name.
+    pub(crate) fn archive(&self, number: u64) -> Result<String> {
+        let name = self.segment(number)?;
+        self.succeed(&["archive-wal", &name])?;
+        Ok(name)
+    }
+
+    /// Whether restore-wal brings that segment back as it is in the directory.
+    pub(crate) fn brings_back(&self, name: &str) -> Result<bool> {
+        self.succeed(&["restore-wal", name, "fetched"])?;
+        self.has_fetched(name)
+    }
+
+    /// Whether `fetched` is that segment; it is removed.
+    pub(crate) fn has_fetched(&self, name: &str) -> Result<bool> {
+        let fetched = self.directory.join("fetched");
+        let same = fs::read(&fetched)? == fs::read(self.directory.join(name))?;
+        fs::remove_file(fetched)?;
+        Ok(same)
+    }
+
+    /// Whether anything at all lies where restore-wal was to write `fetched`, under whatever name.
+    pub(crate) fn has_rest_of_fetched(&self) -> Result<bool> {
+        let mut entries = fs::read_dir(&self.directory)?;
+        let is_rest = |name: &str| name.contains("fetched");
+        Ok(entries.any(|entry| entry.is_ok_and(|entry| is_rest(&entry.file_name().to_string_lossy()))))
+    }
+
+    /// The object that holds a segment.
+    pub(crate) fn object(&self, segment: &str) -> String {
+        format!("wal_{segment}.zst")
+    }
+
+    /// The names that Swift's own client lists in the container, with `_segments` in that of the segments.
+    pub(crate) fn listed(&self, suffix: &str) -> Result<Vec<String>> {
+        let listed = self.client(&["list", &format!("{}{suffix}", self.container)])?;
+        Ok(listed.lines().map(str::to_owned).collect())
+    }
+
+    /// Runs Swift's own client, straight; its standard output.
+    pub(crate) fn client(&self, arguments: &[&str]) -> Result<String> {
+        stdout(self.swift.client().envs(self.settings.clone()).args(arguments))
+    }
+
+    /// Starts something with `start` and returns once so many bytes have passed the wire in that direction. The
+    /// connection on which the next came stands still until [`xtask::Wire::heal`].
+    pub(crate) fn in_the_middle(
+        &self,
+        direction: Direction,
+        after: u64,
+        start: impl FnOnce(&Self) -> Result<Running>,
+    ) -> Result<Running> {
+        let wire = self.swift.wire();
+        wire.arm(Fault { direction, after, kind: Break::Stall });
+        let mut running = start(self)?;
+        until("half of it has passed", || {
+            running.must_run()?;
+            Ok(wire.armed() == 0)
+        })?;
+        Ok(running)
+    }
+}
+
+fn program(swift: &Swift) -> PathBuf {
+    swift.scratch().path().join("swiftwal")
+}
+
+/// The program in the background; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    said: PathBuf,
+    complaint: PathBuf,
+}
+
+impl Running {
+    /// Returns once it has told that it tries something again.
+    pub(crate) fn wait_for_retry(&mut self) -> Result<()> {
+        until("something is tried again", || {
+            self.must_run()?;
+            Ok(fs::read_to_string(&self.complaint)?.contains(" again"))
+        })
+    }
+
+    /// Its end; an error if it goes on for a minute and a half.
+    pub(crate) fn wait(mut self) -> Result<Ended> {
+        let mut status = None;
+        let ended = until("the program has ended", || {
+            status = self.child.try_wait()?;
+            Ok(status.is_some())
+        });
+        ended.with_context(|| fs::read_to_string(&self.complaint).unwrap_or_default())?;
+        let status = status.context("it has ended")?;
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+        let [said, complaint] = [fs::read_to_string(&self.said)?, fs::read_to_string(&self.complaint)?];
+        Ok(Ended { code, said, complaint })
+    }
+
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    fn must_run(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("it ended with {status}: {}", fs::read_to_string(&self.complaint)?);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a run of the program came to.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// As a shell shows it.
+    pub(crate) code: i32,
+    pub(crate) said: String,
+    pub(crate) complaint: String,
+}
+
+impl Ended {
+    /// Itself, if it ended with this code.
+    pub(crate) fn expect(self, code: i32) -> Result<Self> {
+        ensure!(self.code == code, "{} instead of {code}: {}{}", self.code, self.said, self.complaint);
+        Ok(self)
+    }
+
+    /// The key of the backup that it made, as it said.
+    pub(crate) fn key(&self) -> Option<String> {
+        let (key, _) = self.said.strip_prefix("Creating backup ")?.split_once(' ')?;
+        Some(key.to_owned())
+    }
+
+    /// The last line that it complained with: why it failed.
+    pub(crate) fn reason(&self) -> &str {
+        self.complaint.trim_end().lines().next_back().unwrap_or_default()
+    }
+
+    /// Whether it tried anything again.
+    pub(crate) fn tried_again(&self) -> bool {
+        self.complaint.contains(" again")
+    }
+}

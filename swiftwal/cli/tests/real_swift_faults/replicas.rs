@@ -1,0 +1,51 @@
+//! Three copies, of which some can't be reached.
+
+use anyhow::Result;
+use xtask::{Service, Swift};
+
+use crate::{place::Place, shared::THREE};
+
+fn kill_node(swift: &Swift, node: usize) -> Result<()> {
+    [Service::Object(node), Service::Container(node), Service::Account(node)]
+        .into_iter()
+        .try_for_each(|service| swift.kill(service))
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn with_one_node_of_three_down_everything_works() -> Result<()> {
+    let swift = THREE.lease()?;
+    let place = Place::new(&swift, "one-down")?;
+    let stored = place.archive(0)?;
+    kill_node(&swift, 2)?;
+    let name = place.archive(1)?;
+    assert!(place.brings_back(&stored)? && place.brings_back(&name)?);
+    let absent = place.segment(2)?;
+    place.run(&["restore-wal", &absent, "fetched"])?.expect(1)?;
+    // What was stored since is listed by some of the servers, and by all once Swift has repaired itself.
+    assert!(place.succeed(&["list-wal"])?.starts_with(&stored));
+    // Of another cluster, and so in a container of its own.
+    let place = Place::new(&swift, "one-down-backup")?;
+    let key = place.back_up()?;
+    assert!(place.restores(&key)?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn with_two_nodes_of_three_down_nothing_is_acknowledged_and_nothing_is_taken_for_absent() -> Result<()> {
+    let swift = THREE.lease()?;
+    let place = Place::new(&swift, "two-down")?;
+    let stored = place.archive(0)?;
+    let name = place.segment(1)?;
+    kill_node(&swift, 2)?;
+    kill_node(&swift, 3)?;
+    place.impatient().run(&["archive-wal", &name])?.expect(1)?;
+    place.impatient().run(&["restore-wal", &name, "fetched"])?.expect(128)?;
+    // One copy is enough to read.
+    assert!(place.brings_back(&stored)?);
+    swift.mend()?;
+    place.succeed(&["archive-wal", &name])?;
+    assert!(place.brings_back(&name)?);
+    Ok(())
+}
