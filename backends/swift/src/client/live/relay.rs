@@ -29,6 +29,8 @@ struct State {
     cut_bytes: AtomicI64,
     /// Connections still to be stalled at the same point.
     stalls: AtomicUsize,
+    /// What is overwritten, wherever the client would see it.
+    hidden: Mutex<Option<&'static str>>,
     /// Connections still to have a byte changed there, on its way to the client.
     flips: AtomicUsize,
 }
@@ -90,6 +92,11 @@ impl Relay {
         self.state.flips.store(1, SeqCst);
     }
 
+    /// Hides these words from the client, which stand in one piece where they come.
+    pub(crate) fn hide(&self, words: &'static str) {
+        *self.state.hidden.lock().unwrap() = Some(words);
+    }
+
     /// Refuses connections, and ends those that are.
     pub(crate) fn close(&self) {
         self.accepting.abort();
@@ -103,6 +110,13 @@ impl Drop for Relay {
 }
 
 impl State {
+    fn hide(&self, bytes: &mut [u8]) {
+        let Some(words) = *self.hidden.lock().unwrap() else { return };
+        while let Some(at) = bytes.windows(words.len()).position(|window| window == words.as_bytes()) {
+            bytes[at..at + words.len()].fill(b'x');
+        }
+    }
+
     fn fate(&self) -> Fate {
         let take =
             |count: &AtomicUsize| count.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
@@ -144,6 +158,9 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fate: Fate, state
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
         if up && let Some(request) = request(&buffer[..count]) {
             state.requests.lock().unwrap().push(request);
+        }
+        if !up {
+            state.hide(&mut buffer[..count]);
         }
         let before = left;
         left -= i64::try_from(count).unwrap();
