@@ -68,7 +68,8 @@ impl Config {
     pub const SETTINGS: &[&str] = settings::NAMES;
 
     /// Resolves settings named as in the environment of the OpenStack tools; empty ones count as absent. Reads
-    /// the files that `OS_CLOUD` stands for, and no environment: the caller passes what it wants seen.
+    /// the files that `OS_CLOUD` stands for, and no environment but for the home directory where `HOME` isn't among
+    /// the settings: the caller passes what it wants seen.
     ///
     /// - v3: `OS_AUTH_URL` and either an application credential (`OS_APPLICATION_CREDENTIAL_SECRET` and `_ID`, or
     ///   `_NAME` and the user), a token (`OS_TOKEN`), or a password (`OS_PASSWORD` and `OS_USERNAME` or
