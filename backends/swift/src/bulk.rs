@@ -64,11 +64,7 @@ impl fmt::Display for Target {
 
 /// What Swift says of a deletion of many objects. HTTP's own status says nothing of it.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Report {
-    #[serde(rename = "Response Status", default)]
-    status: String,
-    #[serde(rename = "Response Body", default)]
-    body: String,
+struct Report {
     /// Path, encoded, and status.
     #[serde(rename = "Errors", default)]
     errors: Vec<(String, String)>,
@@ -79,17 +75,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+    fn parse(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
-    }
-
-    /// Nothing if all went; otherwise what didn't, for a person.
-    pub(crate) fn complaint(&self) -> Option<String> {
-        if self.status.starts_with('2') && self.errors.is_empty() {
-            return None;
-        }
-        let first = self.errors.first().map(|(path, status)| format!("; {path}: {status}"));
-        Some(format!("{} {}{}", self.status, self.body, first.unwrap_or_default()).trim().to_owned())
     }
 
     /// Which of the objects that were to be deleted are gone for certain. Swift gives up after many failures and
@@ -212,16 +199,5 @@ mod tests {
         for report in [gave_up, failed, "{}"] {
             assert_eq!(gone(report), [false, false]);
         }
-    }
-
-    #[test]
-    fn a_good_report_has_no_complaint_and_a_bad_one_says_what_is_wrong() {
-        assert_eq!(
-            Report::parse(br#"{"Response Status": "200 OK", "Errors": []}"#).unwrap().complaint(),
-            None
-        );
-        let bad =
-            Report::parse(br#"{"Response Status": "400 Bad Request", "Response Body": "No", "Errors": []}"#);
-        assert_eq!(bad.unwrap().complaint().as_deref(), Some("400 Bad Request No"));
     }
 }

@@ -31,6 +31,8 @@ struct State {
     stalls: AtomicUsize,
     /// Connections still to have a byte changed there, on its way to the client.
     flips: AtomicUsize,
+    /// What is not to come through, on any connection; the first that brings it is cut.
+    forbidden: Mutex<Option<&'static str>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -90,6 +92,16 @@ impl Relay {
         self.state.flips.store(1, SeqCst);
     }
 
+    /// Cuts the next connection on which the server says this, just before it.
+    pub(crate) fn cut_before(&self, text: &'static str) {
+        *self.state.forbidden.lock().unwrap() = Some(text);
+    }
+
+    /// Whether what is not to come through has still to come.
+    pub(crate) fn is_cut_ahead(&self) -> bool {
+        self.state.forbidden.lock().unwrap().is_some()
+    }
+
     /// Refuses connections, and ends those that are.
     pub(crate) fn close(&self) {
         self.accepting.abort();
@@ -103,6 +115,12 @@ impl Drop for Relay {
 }
 
 impl State {
+    fn forbids(&self, bytes: &[u8]) -> bool {
+        let mut forbidden = self.forbidden.lock().unwrap();
+        let comes = |text: &&str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        forbidden.take_if(|text| comes(&&**text)).is_some()
+    }
+
     fn fate(&self) -> Fate {
         let take =
             |count: &AtomicUsize| count.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
@@ -144,6 +162,9 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fate: Fate, state
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
         if up && let Some(request) = request(&buffer[..count]) {
             state.requests.lock().unwrap().push(request);
+        }
+        if !up && state.forbids(&buffer[..count]) {
+            return;
         }
         let before = left;
         left -= i64::try_from(count).unwrap();
