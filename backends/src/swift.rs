@@ -70,6 +70,7 @@ impl Backend for Swift {
         if let Some(state) = &options.state {
             config = config.with_token_cache(state.join("tokens"));
         }
+        let account = config.fingerprint().map_err(|error| unfit(error.to_string()))?;
         let mut builder = SwiftBuilder::new(container).with_config(config).with_create(options.create);
         if let Some(segments) = options.setting(SEGMENTS_CONTAINER) {
             builder = builder.with_segments_container(segments);
@@ -90,7 +91,7 @@ impl Backend for Swift {
             .with_prepare(Arc::new(token))
             .with_part_bytes(Self::PART_BYTES);
         Ok(match &options.state {
-            Some(state) => storage.with_memory(memory(state, location, options)),
+            Some(state) => storage.with_memory(memory(state, &account, location)),
             None => storage,
         })
     }
@@ -131,12 +132,62 @@ fn retry(options: &Options) -> Result<Option<Duration>, String> {
 
 /// A directory for this place alone: another account's container of the same name has another. The name tells
 /// nothing of the settings.
-fn memory(state: &Directory, location: &Url, options: &Options) -> PathBuf {
-    let mut hasher = blake3::Hasher::new();
-    let settings = options.settings.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
-    for text in [location.as_str()].into_iter().chain(settings) {
-        // Each with its length, so that no two lists are one.
-        hasher.update(&text.len().to_le_bytes()).update(text.as_bytes());
+fn memory(state: &Directory, account: &str, location: &Url) -> PathBuf {
+    let place = format!("{account} {location}");
+    state.join(blake3::hash(place.as_bytes()).to_hex().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const PLACE: [(&str, &str); 4] = [
+        ("OS_AUTH_URL", "http://keystone/v3"),
+        ("OS_USERNAME", "archiver"),
+        ("OS_PASSWORD", "hunter2"),
+        ("OS_PROJECT_NAME", "backups"),
+    ];
+
+    fn memory(location: &str, settings: &[(&str, &str)]) -> PathBuf {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let options =
+            Options { settings: settings.collect(), state: Some("state".into()), ..Options::default() };
+        let storage = Swift.open(&location.parse().unwrap(), &options).unwrap();
+        storage.memory().unwrap().to_owned()
     }
-    state.join(hasher.finalize().to_hex().as_str())
+
+    fn with(setting: (&'static str, &'static str)) -> PathBuf {
+        memory("swift://pg", &[&PLACE[..], &[setting]].concat())
+    }
+
+    #[test]
+    fn each_place_has_a_memory_of_its_own() {
+        let place = memory("swift://pg", &PLACE);
+        assert_eq!(place.parent(), Some(Directory::new("state")));
+        assert_eq!(place, memory("swift://pg", &PLACE));
+        assert_ne!(place, memory("swift://other", &PLACE));
+        assert_ne!(place, memory("swift://pg/below", &PLACE));
+        assert_ne!(place, with(("OS_PROJECT_NAME", "other")));
+    }
+
+    #[test]
+    fn the_memory_of_a_place_outlives_its_password() {
+        assert_eq!(memory("swift://pg", &PLACE), with(("OS_PASSWORD", "other")));
+    }
+
+    #[test]
+    fn a_cloud_that_is_another_by_now_has_another_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("clouds.yaml");
+        let of = |host: &str| {
+            let auth = format!("auth_url: http://{host}/v3, username: u, password: p, project_name: backups");
+            fs::write(&file, format!("clouds: {{main: {{auth: {{{auth}}}}}}}")).unwrap();
+            let file = file.to_str().unwrap();
+            memory("swift://pg", &[("OS_CLOUD", "main"), ("OS_CLIENT_CONFIG_FILE", file)])
+        };
+        assert_eq!(of("here"), of("here"));
+        assert_ne!(of("here"), of("there"));
+    }
 }

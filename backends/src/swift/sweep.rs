@@ -17,15 +17,38 @@ impl SwiftSweep {
     }
 }
 
+/// Whether it is an upload for an object below the prefix. Uploads are named as Swift names their objects: nothing
+/// is encoded in it.
+fn is_below(prefix: &Path, upload: &str) -> bool {
+    let below = upload.strip_prefix(prefix.as_ref());
+    prefix.is_root() || below.is_some_and(|below| below.starts_with('/'))
+}
+
 #[async_trait]
 impl Sweep for SwiftSweep {
     async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
         let mut uploads = self.swift.leftovers(before.into()).await?;
-        uploads.retain(|upload| Path::from(upload.as_str()).prefix_matches(&self.prefix));
+        uploads.retain(|upload| is_below(&self.prefix, upload));
         Ok(uploads)
     }
 
     async fn remove(&self, leftovers: &[String]) -> Result<()> {
         self.swift.remove_leftovers(leftovers).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_below_the_prefix_of_its_object_whatever_is_in_it() {
+        for prefix in ["pg", "pg/~main", "a#b%20c?d"] {
+            let parsed = Path::parse(prefix).unwrap();
+            assert!(is_below(&parsed, &format!("{prefix}/name/upload-0")), "{prefix}");
+            assert!(!is_below(&parsed, &format!("{prefix}2/name/upload-0")), "{prefix}");
+            assert!(!is_below(&parsed, "other/name/upload-0"), "{prefix}");
+            assert!(is_below(&Path::ROOT, &format!("{prefix}/name/upload-0")), "{prefix}");
+        }
     }
 }

@@ -6,11 +6,13 @@ mod reply;
 mod session;
 
 use std::{
+    error::Error,
     fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use http::StatusCode;
@@ -18,8 +20,8 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 pub use self::error::AuthError;
-pub(crate) use self::session::Session;
 use self::{ask::Ask, cache::TokenCache, reply::Reply};
+pub(crate) use self::{ask::fingerprint, session::Session};
 use crate::{
     Config, ConfigError,
     client::Http,
@@ -44,6 +46,8 @@ pub(crate) struct Authenticator {
 #[derive(Default)]
 struct State {
     session: Option<Arc<Session>>,
+    /// Until then the session is good enough, though it is time for another: there was none to be had.
+    postponed: Option<Timestamp>,
     /// The last one.
     failure: Option<Arc<AuthError>>,
 }
@@ -52,8 +56,10 @@ impl Authenticator {
     pub(crate) fn new(config: Config, http: Http) -> Result<Self, ConfigError> {
         let Config { credentials, endpoint, token_cache, .. } = config;
         let ask = Ask::new(&credentials)?;
-        let key = ask.as_ref().map(|ask| ask.key(&endpoint));
-        let cache = token_cache.zip(key).map(|(directory, key)| TokenCache::new(directory, &key));
+        // Filed under the password, too: who has another may not be let in.
+        let key = fingerprint(&credentials, &endpoint)?;
+        let directory = token_cache.filter(|_| ask.is_some());
+        let cache = directory.map(|directory| TokenCache::new(directory, &key));
         Ok(Self {
             http,
             credentials,
@@ -65,7 +71,7 @@ impl Authenticator {
         })
     }
 
-    /// A session that is good for some time yet.
+    /// A session that is good for some time yet; or, while the identity service gives none, one that hasn't ended.
     pub(crate) async fn session(&self) -> Result<Arc<Session>, Arc<AuthError>> {
         self.obtain(None).await
     }
@@ -86,9 +92,23 @@ impl Authenticator {
         if let Some(failure) = state.failure.as_ref().filter(|_| self.failures.load(SeqCst) != seen) {
             return Err(Arc::clone(failure));
         }
-        match self.authenticate().await {
-            Ok(session) => Ok(Arc::clone(state.session.insert(Arc::new(session)))),
-            Err(error) => {
+        let alive = refused.is_none().then(|| self.alive(&state)).flatten();
+        // Who has a session can do without another for now, and needn't wait for it.
+        let patience = if alive.is_some() { Duration::ZERO } else { self.http.timeouts().retry };
+        match (self.authenticate(patience).await, alive) {
+            (Ok(session), _) => {
+                state.postponed = None;
+                Ok(Arc::clone(state.session.insert(Arc::new(session))))
+            }
+            (Err(error), Some(session)) if !error.is_refusal() => {
+                let now = clock::now();
+                state.postponed = Some(session.postponed(now));
+                let left = session.ends_at.duration_since(now).as_secs();
+                let error: &(dyn Error + 'static) = &error;
+                tracing::warn!(error, "no new token yet, going on with one that ends in {left} s");
+                Ok(Arc::clone(state.session.insert(session)))
+            }
+            (Err(error), _) => {
                 self.failures.fetch_add(1, SeqCst);
                 Err(Arc::clone(state.failure.insert(Arc::new(error))))
             }
@@ -98,12 +118,21 @@ impl Authenticator {
     /// A good session in memory or on disk, where another process may have left one.
     fn at_hand(&self, state: &State, refused: Option<&Arc<Session>>) -> Option<Arc<Session>> {
         let now = clock::now();
-        let current = state.session.clone().filter(|session| session.is_fresh(now));
+        let is_postponed = state.postponed.is_some_and(|until| now < until);
+        let current = state.session.clone().filter(|session| session.is_fresh(now) || is_postponed);
         let current = current.filter(|session| refused.is_none_or(|refused| !Arc::ptr_eq(session, refused)));
         current.or_else(|| {
             let stored = self.cache.as_ref()?.load().filter(|stored| stored.is_fresh(now))?;
             refused.is_none_or(|refused| stored.token != refused.token).then(|| Arc::new(stored))
         })
+    }
+
+    /// The session in memory or on disk that lasts longest, if it hasn't ended.
+    fn alive(&self, state: &State) -> Option<Arc<Session>> {
+        let stored = self.cache.as_ref().and_then(TokenCache::load).map(Arc::new);
+        let sessions = state.session.iter().cloned().chain(stored);
+        let now = clock::now();
+        sessions.filter(|session| session.is_alive(now)).max_by_key(|session| session.ends_at)
     }
 
     /// Whether another token can be had for these credentials.
@@ -112,16 +141,14 @@ impl Authenticator {
     }
 
     #[cfg(test)]
-    pub(crate) async fn spoil(&self) {
-        let mut session = Session::clone(&*self.session().await.unwrap());
-        session.token = crate::Secret::new("expired");
+    pub(crate) async fn resume(&self, session: Session) {
         self.state.lock().await.session = Some(Arc::new(session));
     }
 
-    async fn authenticate(&self) -> Result<Session, AuthError> {
+    async fn authenticate(&self, patience: Duration) -> Result<Session, AuthError> {
         let Some(ask) = &self.ask else { return self.fixed() };
         tracing::debug!(url = %ask.url(), "asking for a token");
-        let reply = self.exchange(ask).await?;
+        let reply = self.exchange(ask, patience).await?;
         let session = reply.session(&self.credentials, &self.endpoint, clock::now())?;
         if let Some(cache) = &self.cache {
             cache.store(&session);
@@ -133,18 +160,19 @@ impl Authenticator {
     fn fixed(&self) -> Result<Session, AuthError> {
         match (&self.credentials, &self.endpoint.storage_url) {
             (Credentials::Token(token), Some(url)) => {
-                Ok(Session { token: token.clone(), storage_url: url.clone(), renew_at: Timestamp::MAX })
+                let (token, storage_url) = (token.clone(), url.clone());
+                Ok(Session { token, storage_url, renew_at: Timestamp::MAX, ends_at: Timestamp::MAX })
             }
             _ => Err(AuthError::NoEndpoint { wanted: "object-store".to_owned(), known: Vec::new() }),
         }
     }
 
     /// Asks until there is an answer or no more time.
-    async fn exchange(&self, ask: &Ask) -> Result<Reply, AuthError> {
-        let timeouts = self.http.timeouts();
-        let mut tries = Tries::new(timeouts.retry);
+    async fn exchange(&self, ask: &Ask, patience: Duration) -> Result<Reply, AuthError> {
+        let silence = self.http.timeouts().silence;
+        let mut tries = Tries::new(patience);
         loop {
-            let outcome = match self.http.send(ask.request(), timeouts.silence).await {
+            let outcome = match self.http.send(ask.request(), silence).await {
                 Ok(answer) => Reply::read(ask.url(), answer).await,
                 Err(broken) => Err(broken),
             };

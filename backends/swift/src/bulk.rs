@@ -12,18 +12,14 @@ use futures::{
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use object_store::Result;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 
 pub(crate) use self::outage::Outage;
 use crate::{
-    client::{Info, Request},
+    client::{Info, PATH, Request},
     store::{Store, rejected},
 };
-
-/// As in a URL's path: the slash divides.
-pub(crate) const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Requests in flight where each object takes one of its own.
 pub(crate) const AT_ONCE: usize = 8;
@@ -160,7 +156,7 @@ impl Store {
 /// The body of the request: a path a line.
 fn lines(targets: &[Target]) -> String {
     targets.iter().fold(String::new(), |mut lines, target| {
-        let path = |text| utf8_percent_encode(text, ENCODED);
+        let path = |text| utf8_percent_encode(text, PATH);
         // Writing to a string can't fail.
         let _ = writeln!(lines, "/{}/{}", path(&target.container), path(&target.name));
         lines

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 pub(crate) use self::{
     http::{Answer, Broken, Http, Outgoing},
     info::Info,
-    request::Request,
+    request::{PATH, Request},
     response::{Origin, Response},
 };
 use crate::{
@@ -157,13 +157,19 @@ impl Client {
     /// Makes the token one that Swift refuses.
     #[cfg(test)]
     pub(crate) async fn spoil_token(&self) {
-        self.0.auth.spoil().await;
+        let session = Session::clone(&*self.session().await.unwrap());
+        self.resume(Session { token: crate::Secret::new("expired"), ..session }).await;
+    }
+
+    /// Goes on with this session.
+    #[cfg(test)]
+    pub(crate) async fn resume(&self, session: Session) {
+        self.0.auth.resume(session).await;
     }
 
     fn patience(&self, request: &Request) -> Duration {
         let silence = self.0.http.timeouts().silence;
-        let copies = request.method.as_str() == "COPY" || request.headers.contains_key("x-copy-from");
-        if copies { silence * COPY_PATIENCE } else { silence }
+        if request.headers.contains_key("x-copy-from") { silence * COPY_PATIENCE } else { silence }
     }
 }
 

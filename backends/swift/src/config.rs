@@ -16,6 +16,7 @@ use url::Url;
 pub(crate) use self::credentials::{AppCredential, Credentials, Domain, Identity, Named, Scope, Tenant};
 pub use self::error::{ConfigError, Missing};
 use self::settings::Settings;
+use crate::auth;
 
 /// All that is needed to reach one account: credentials, which endpoint, how patient to be.
 #[derive(Clone, Debug)]
@@ -67,7 +68,8 @@ impl Config {
     pub const SETTINGS: &[&str] = settings::NAMES;
 
     /// Resolves settings named as in the environment of the OpenStack tools; empty ones count as absent. Reads
-    /// the files that `OS_CLOUD` stands for, and no environment: the caller passes what it wants seen.
+    /// the files that `OS_CLOUD` stands for, and no environment but for the home directory where `HOME` isn't among
+    /// the settings: the caller passes what it wants seen.
     ///
     /// - v3: `OS_AUTH_URL` and either an application credential (`OS_APPLICATION_CREDENTIAL_SECRET` and `_ID`, or
     ///   `_NAME` and the user), a token (`OS_TOKEN`), or a password (`OS_PASSWORD` and `OS_USERNAME` or
@@ -99,6 +101,16 @@ impl Config {
         let ca_file = settings.get(&["OS_CACERT"]).map(PathBuf::from);
         settings.complete()?;
         Ok(Self { credentials, endpoint, ca_file, token_cache: None, timeouts: Timeouts::default() })
+    }
+
+    /// Stands for the account that these settings lead to: digits that are the same in each process with the same
+    /// settings, whichever file they come from. No secret is in it, so that it outlives a password or a token.
+    ///
+    /// # Errors
+    ///
+    /// A setting that can't be sent.
+    pub fn fingerprint(&self) -> Result<String, ConfigError> {
+        auth::fingerprint(&self.credentials.without_secret(), &self.endpoint)
     }
 
     /// Keeps tokens in `directory`, which is made when needed, for this user alone. Another process with the same

@@ -58,14 +58,11 @@ impl Ask {
         &self.url
     }
 
-    /// What a cached token is filed under. It differs when anything that is asked for differs, the password too.
-    pub(super) fn key(&self, endpoint: &Endpoint) -> String {
+    /// All that is said, the method aside.
+    fn said(&self) -> Value {
         let header = |(name, value): (&HeaderName, &HeaderValue)| json!([name.as_str(), value.as_bytes()]);
         let headers = self.headers.iter().map(header).collect::<Vec<_>>();
-        let Endpoint { storage_url, region, interface } = endpoint;
-        let storage_url = storage_url.as_ref().map(Url::as_str);
-        let asked = json!([self.url.as_str(), headers, self.body.expose(), storage_url, region, interface]);
-        blake3::hash(asked.to_string().as_bytes()).to_hex().to_string()
+        json!([self.url.as_str(), headers, self.body.expose()])
     }
 
     pub(super) fn request(&self) -> Outgoing {
@@ -76,6 +73,14 @@ impl Ask {
             body: PutPayload::from(self.body.expose().to_owned()),
         }
     }
+}
+
+/// Differs when anything differs that is asked for with these credentials, or that leads from there to an account.
+pub(crate) fn fingerprint(credentials: &Credentials, endpoint: &Endpoint) -> Result<String, ConfigError> {
+    let said = Ask::new(credentials)?.map(|ask| ask.said());
+    let Endpoint { storage_url, region, interface } = endpoint;
+    let meant = json!([said, storage_url.as_ref().map(Url::as_str), region, interface]);
+    Ok(blake3::hash(meant.to_string().as_bytes()).to_hex().to_string())
 }
 
 /// <https://docs.openstack.org/api-ref/identity/v3/#authentication-and-token-management>
@@ -154,7 +159,7 @@ mod tests {
 
     fn key(settings: &[&[(&str, &str)]]) -> String {
         let config = config(settings);
-        Ask::new(&config.credentials).unwrap().unwrap().key(&config.endpoint)
+        fingerprint(&config.credentials, &config.endpoint).unwrap()
     }
 
     #[test]
@@ -209,6 +214,15 @@ mod tests {
     fn a_token_is_exchanged_for_one_of_the_project() {
         let identity = &body(&[PASSWORD, &[("OS_TOKEN", "gAAA")]])["auth"]["identity"];
         assert_eq!(identity, &json!({"methods": ["token"], "token": {"id": "gAAA"}}));
+    }
+
+    #[test]
+    fn a_version_in_the_url_gives_way_to_the_one_that_is_asked_for() {
+        let asked =
+            |url| ask(&[PASSWORD, &[("OS_AUTH_URL", url), ("OS_TENANT_NAME", "ops")]]).url().to_string();
+        assert_eq!(asked("http://keystone/identity/v2"), "http://keystone/identity/v2.0/tokens");
+        assert_eq!(asked("http://keystone/identity/v3.0/"), "http://keystone/identity/v3/auth/tokens");
+        assert_eq!(asked("http://keystone/very"), "http://keystone/very/v3/auth/tokens");
     }
 
     #[test]

@@ -82,7 +82,12 @@ mod tests {
 
     fn session(token: &str) -> Session {
         let url = "http://swift/v1/AUTH_a".parse().unwrap();
-        Session { token: Secret::new(token), storage_url: url, renew_at: Timestamp::MAX }
+        Session {
+            token: Secret::new(token),
+            storage_url: url,
+            renew_at: Timestamp::MAX,
+            ends_at: Timestamp::MAX,
+        }
     }
 
     fn mode(path: &std::path::Path) -> u32 {

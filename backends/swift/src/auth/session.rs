@@ -17,8 +17,9 @@ pub(crate) struct Session {
     pub(crate) token: Secret,
     /// Without a slash at its end.
     pub(crate) storage_url: Url,
-    /// By this machine's clock.
+    /// By this machine's clock, as the next.
     pub(crate) renew_at: Timestamp,
+    pub(crate) ends_at: Timestamp,
 }
 
 impl Session {
@@ -34,12 +35,23 @@ impl Session {
         let margin = (life / 10).min(LONGEST_MARGIN);
         let path = storage_url.path().trim_end_matches('/').to_owned();
         storage_url.set_path(&path);
-        Self { token, storage_url, renew_at: now.saturating_add(life - margin).unwrap_or(now) }
+        let after = |life| now.saturating_add(life).unwrap_or(now);
+        Self { token, storage_url, renew_at: after(life - margin), ends_at: after(life) }
     }
 
-    /// Whether a request may still begin with it.
+    /// Whether a request may begin with it without a thought of another.
     pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
         now < self.renew_at
+    }
+
+    /// Whether a request may begin with it where no other is to be had.
+    pub(super) fn is_alive(&self, now: Timestamp) -> bool {
+        now < self.ends_at
+    }
+
+    /// When to ask for another again, after the identity service failed to give one.
+    pub(super) fn postponed(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.ends_at.duration_since(now) / 10).unwrap_or(now)
     }
 }
 
@@ -66,6 +78,14 @@ mod tests {
         let hour = session(Some(SignedDuration::from_hours(1)));
         assert!(hour.is_fresh(at(3299)));
         assert!(!hour.is_fresh(at(3300)));
+    }
+
+    #[test]
+    fn a_token_that_is_to_be_renewed_lives_until_its_end() {
+        let hour = session(Some(SignedDuration::from_hours(1)));
+        assert!(hour.is_alive(at(3599)));
+        assert!(!hour.is_alive(at(3600)));
+        assert_eq!(hour.postponed(at(3300)), at(3330));
     }
 
     #[test]

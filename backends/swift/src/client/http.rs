@@ -117,16 +117,24 @@ impl Http {
 
 impl Answer {
     /// The whole body, which must not be longer than `limit` bytes.
-    pub(crate) async fn bytes(mut self, limit: usize) -> Result<Bytes, Broken> {
-        let mut whole = BytesMut::new();
-        while let Some(chunk) = self.body.try_next().await? {
-            if whole.len() + chunk.len() > limit {
-                return Err(Broken::TooLong(limit));
-            }
-            whole.extend_from_slice(&chunk);
-        }
-        Ok(whole.freeze())
+    pub(crate) async fn bytes(self, limit: usize) -> Result<Bytes, Broken> {
+        whole(self.body, limit).await?.ok_or(Broken::TooLong(limit))
     }
+}
+
+/// The whole of a body. None: it is longer than `limit` bytes.
+pub(super) async fn whole<E>(
+    mut body: BoxStream<'static, Result<Bytes, E>>,
+    limit: usize,
+) -> Result<Option<Bytes>, E> {
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = body.try_next().await? {
+        if whole.len() + chunk.len() > limit {
+            return Ok(None);
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(Some(whole.freeze()))
 }
 
 impl Inner {

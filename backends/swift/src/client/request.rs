@@ -69,7 +69,7 @@ impl Request {
 /// All but RFC 3986's unreserved characters.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The same within an object's name, where a slash means nothing to Swift but reads better.
-const PATH: &AsciiSet = &NAME.remove(b'/');
+pub(crate) const PATH: &AsciiSet = &NAME.remove(b'/');
 
 impl Request {
     /// Where it goes within an account. None if a URL can't say so: an empty name, which would mean the container,

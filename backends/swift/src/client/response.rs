@@ -1,8 +1,8 @@
-use bytes::{Bytes, BytesMut};
-use futures::{TryStreamExt, stream::BoxStream};
+use bytes::Bytes;
+use futures::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::Request;
+use super::{Request, http::whole};
 use crate::{Error, Kind};
 
 /// An answer whose head is here and whose body is still to come.
@@ -36,15 +36,7 @@ impl Origin {
 impl Response {
     /// The whole body, which must not be longer than `limit` bytes.
     pub(crate) async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
-        let Self { request, mut body, .. } = self;
-        let mut whole = BytesMut::new();
-        while let Some(chunk) = body.try_next().await? {
-            if whole.len() + chunk.len() > limit {
-                return Err(request.error(Kind::TooLong { limit }));
-            }
-            whole.extend_from_slice(&chunk);
-        }
-        Ok(whole.freeze())
+        whole(self.body, limit).await?.ok_or_else(|| self.request.error(Kind::TooLong { limit }))
     }
 
     /// The body as it comes. A body cut short, or silent for too long, ends in an error.

@@ -64,6 +64,24 @@ pub(crate) enum Tenant {
 }
 
 impl Credentials {
+    /// The same with nothing secret in it.
+    pub(super) fn without_secret(&self) -> Self {
+        let mut bare = self.clone();
+        match &mut bare {
+            Self::V1 { key: secret, .. }
+            | Self::V2 { password: secret, .. }
+            | Self::V3 {
+                identity:
+                    Identity::Password { password: secret, .. }
+                    | Identity::ApplicationCredential { secret, .. }
+                    | Identity::Token(secret),
+                ..
+            }
+            | Self::Token(secret) => *secret = Secret::new(""),
+        }
+        bare
+    }
+
     pub(super) fn from_settings(
         settings: &mut Settings<'_>,
         has_storage_url: bool,
@@ -97,7 +115,12 @@ impl Version {
         let last = url.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let fallback =
             if settings.has(&["ST_AUTH"]) && !settings.has(&["OS_AUTH_URL"]) { Self::V1 } else { Self::V3 };
-        Ok(last.strip_prefix('v').and_then(Self::parse).unwrap_or(fallback))
+        Ok(Self::named(last).unwrap_or(fallback))
+    }
+
+    /// Which the last part of a URL's path stands for.
+    fn named(part: &str) -> Option<Self> {
+        part.strip_prefix('v').and_then(Self::parse)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -220,8 +243,8 @@ fn named(settings: &mut Settings<'_>, names: &[&'static str], what: &str) -> Nam
 fn versioned(settings: &mut Settings<'_>, version: &str) -> Result<Url, ConfigError> {
     let mut url = settings.need_url(AUTH_URL)?;
     let path = url.path().trim_end_matches('/');
-    let base = path.strip_suffix("/v3").or_else(|| path.strip_suffix("/v2.0")).unwrap_or(path);
-    let path = format!("{base}/{version}");
+    let base = path.rsplit_once('/').filter(|(_, last)| Version::named(last).is_some());
+    let path = format!("{}/{version}", base.map_or(path, |(base, _)| base));
     url.set_path(&path);
     Ok(url)
 }

@@ -32,6 +32,36 @@ fn version_of(settings: &[&[(&str, &str)]]) -> u8 {
     }
 }
 
+fn fingerprint(settings: &[&[(&str, &str)]]) -> String {
+    resolve(settings).unwrap().fingerprint().unwrap()
+}
+
+#[test]
+fn a_fingerprint_outlives_a_password_and_a_token_and_no_account() {
+    let password = fingerprint(&[PASSWORD]);
+    assert_eq!(password, fingerprint(&[PASSWORD, &[("OS_PASSWORD", "other")]]));
+    assert_ne!(password, fingerprint(&[PASSWORD, &[("OS_PROJECT_NAME", "other")]]));
+    assert_ne!(password, fingerprint(&[PASSWORD, &[("OS_AUTH_URL", "http://other/v3")]]));
+    let token = |token, url| fingerprint(&[&[("OS_TOKEN", token), ("OS_STORAGE_URL", url)]]);
+    assert_eq!(token("a", "http://s/v1/AUTH_a"), token("b", "http://s/v1/AUTH_a"));
+    assert_ne!(token("a", "http://s/v1/AUTH_a"), token("a", "http://s/v1/AUTH_b"));
+}
+
+#[test]
+fn a_fingerprint_is_of_what_the_cloud_is_and_not_of_its_name() {
+    let of = |user: &str| {
+        let cloud = format!(
+            "clouds: {{c: {{auth: {{auth_url: http://k/v3, username: {user}, password: x, project_name: p}}}}}}"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("clouds.yaml");
+        fs::write(&file, cloud).unwrap();
+        fingerprint(&[&[("OS_CLOUD", "c"), ("OS_CLIENT_CONFIG_FILE", file.to_str().unwrap())]])
+    };
+    assert_eq!(of("a"), of("a"));
+    assert_ne!(of("a"), of("b"));
+}
+
 #[test]
 fn all_that_is_missing_is_named_at_once() {
     let expected = [

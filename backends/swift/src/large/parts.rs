@@ -16,9 +16,9 @@ use crate::{StoreError, Swift, bulk::Target, object::to_headers};
 /// Uploads whose state the caller keeps, even in another process. Nothing is sent to begin one: the id says where
 /// its segments lie and which attributes the object is to have.
 ///
-/// A part that is put again takes the place of the one before. Aborting an upload removes the parts that a listing
-/// shows, which may lack those just put; [`leftovers`](Swift::leftovers) finds these later. An upload that was
-/// aborted must not be gone on with.
+/// A part that is put again takes the place of the one before. If it has fewer pieces, those beyond them stay until
+/// nothing names the upload any more. Aborting an upload removes the parts that a listing shows, which may lack those
+/// just put; [`leftovers`](Swift::leftovers) finds these later. An upload that was aborted must not be gone on with.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl MultipartStore for Swift {

@@ -13,6 +13,10 @@ use crate::{
 /// The MD5 of nothing.
 const EMPTY: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
+/// What is no longer is taken for plain if the listing doesn't say otherwise. Large objects are rarely so short, and
+/// asking for each of many short ones would cost much.
+const SURELY_PLAIN: u64 = 16 << 20;
+
 /// One line of a listing.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -67,6 +71,11 @@ impl Entry {
     /// Listings show dynamic large objects as empty ones.
     pub(super) fn may_be_dynamic(&self) -> bool {
         self.bytes == 0 && self.hash == EMPTY
+    }
+
+    /// Not every cluster's listings show what is a static large object: a long one may be.
+    pub(super) fn may_be_static(&self) -> bool {
+        self.bytes > SURELY_PLAIN
     }
 
     pub(super) fn meta(&self, location: Path) -> Result<ObjectMeta, StoreError> {

@@ -24,7 +24,7 @@ impl Store {
     ///
     /// A listing tells it of all of them at once, if they lie near each other. It may lag, so it is believed about
     /// what it has and not about what it lacks: such objects are asked for, and so are the empty ones, as which
-    /// listings show dynamic large objects. What may come of believing it: an object that became a large one a
+    /// listings show dynamic large objects, and the long ones, as which some show static ones. What may come of believing it: an object that became a large one a
     /// moment ago is taken for what it was.
     ///
     /// # Errors
@@ -97,8 +97,10 @@ fn shared<'a>(first: &'a str, last: &str) -> &'a str {
 
 /// None: the listing doesn't tell.
 fn shape(entry: &Entry) -> Option<Shape> {
-    let plain = (!entry.may_be_dynamic()).then_some(Shape::Plain);
-    if entry.is_static() { Some(Shape::Static) } else { plain }
+    if entry.is_static() {
+        return Some(Shape::Static);
+    }
+    (!entry.may_be_dynamic() && !entry.may_be_static()).then_some(Shape::Plain)
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use percent_encoding::utf8_percent_encode;
 use super::{Shape, attributes, header, stored, unquoted};
 use crate::{
     StoreError,
-    bulk::{ENCODED, Target, at_once},
-    client::{Request, Response},
+    bulk::{Target, at_once},
+    client::{PATH, Request, Response},
     large::{Place, Segment},
     listing::Entry,
     store::{Store, rejected},
@@ -54,7 +54,7 @@ impl Store {
     }
 
     async fn request_copy(&self, from: &Target, to: &Target) -> Result<Response> {
-        let encoded = |text| utf8_percent_encode(text, ENCODED);
+        let encoded = |text| utf8_percent_encode(text, PATH);
         let path = format!("{}/{}", encoded(&from.container), encoded(&from.name));
         let path = HeaderValue::try_from(path)
             .map_err(|error| StoreError::Protocol { target: from.to_string(), reason: error.to_string() })?;

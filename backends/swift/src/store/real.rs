@@ -147,6 +147,20 @@ async fn many_are_deleted_by_one_listing_and_one_deletion_and_large_ones_each_by
 
 #[tokio::test]
 #[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_large_object_that_no_listing_shows_as_one_goes_with_its_segments() {
+    let (swift, relay) = fixture(V1, "unshown").await;
+    put_all(&swift, &["a", "b"].map(location)).await;
+    put_large(&swift, "c", &[Bytes::from(vec![1; 9 * MIB]), Bytes::from(vec![2; 9 * MIB])]).await;
+    // As the listings of older clusters are.
+    relay.hide("slo_etag");
+    relay.take_requests();
+    delete_all(&swift, ["a", "b", "c"].map(location).to_vec()).await;
+    assert!(sent(&relay, &swift).starts_with(&["GET".to_owned(), "HEAD/c".to_owned()]));
+    assert!(swift.0.names_under(swift.segments_container(), "").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn objects_far_from_each_other_are_asked_for_one_by_one() {
     let (swift, relay) = fixture(V1, "scattered").await;
     let names: Vec<_> = (0..400).map(|number| location(&format!("{number:03}"))).collect();

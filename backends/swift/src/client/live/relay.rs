@@ -29,6 +29,8 @@ struct State {
     cut_bytes: AtomicI64,
     /// Connections still to be stalled at the same point.
     stalls: AtomicUsize,
+    /// What is overwritten, wherever the client would see it.
+    hidden: Mutex<Option<&'static str>>,
     /// Connections still to have a byte changed there, on its way to the client.
     flips: AtomicUsize,
     /// What is not to come through, on any connection; the first that brings it is cut.
@@ -102,6 +104,11 @@ impl Relay {
         self.state.forbidden.lock().unwrap().is_some()
     }
 
+    /// Hides these words from the client, which stand in one piece where they come.
+    pub(crate) fn hide(&self, words: &'static str) {
+        *self.state.hidden.lock().unwrap() = Some(words);
+    }
+
     /// Refuses connections, and ends those that are.
     pub(crate) fn close(&self) {
         self.accepting.abort();
@@ -119,6 +126,13 @@ impl State {
         let mut forbidden = self.forbidden.lock().unwrap();
         let comes = |text: &&str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
         forbidden.take_if(|text| comes(&&**text)).is_some()
+    }
+
+    fn hide(&self, bytes: &mut [u8]) {
+        let Some(words) = *self.hidden.lock().unwrap() else { return };
+        while let Some(at) = bytes.windows(words.len()).position(|window| window == words.as_bytes()) {
+            bytes[at..at + words.len()].fill(b'x');
+        }
     }
 
     fn fate(&self) -> Fate {
@@ -163,8 +177,11 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fate: Fate, state
         if up && let Some(request) = request(&buffer[..count]) {
             state.requests.lock().unwrap().push(request);
         }
-        if !up && state.forbids(&buffer[..count]) {
-            return;
+        if !up {
+            if state.forbids(&buffer[..count]) {
+                return;
+            }
+            state.hide(&mut buffer[..count]);
         }
         let before = left;
         left -= i64::try_from(count).unwrap();

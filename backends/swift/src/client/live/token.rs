@@ -2,11 +2,16 @@ use std::fs;
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
+use jiff::Timestamp;
 use object_store::PutPayload;
 use tempfile::TempDir;
 
 use super::{PASSWORD, Settings, client, config, get, head_account, put, relayed, settings};
-use crate::client::{Client, Request};
+use crate::{
+    AuthError, Secret,
+    auth::Session,
+    client::{Client, Request},
+};
 
 /// A client that finds a token in its cache which looks good and which Swift refuses.
 async fn with_refused_token(settings: &Settings) -> (Client, TempDir) {
@@ -46,6 +51,76 @@ async fn of_many_who_need_a_token_one_asks_and_all_share_the_refusal() {
         assert!(answer.is_err());
     }
     assert_eq!(keystone.requests(), 1);
+}
+
+/// A session whose token lives and is to be renewed.
+async fn session(settings: &Settings, change: impl FnOnce(&mut Session)) -> Session {
+    let mut session = Session::clone(&*client(settings).session().await.unwrap());
+    session.renew_at = Timestamp::UNIX_EPOCH;
+    change(&mut session);
+    session
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_token_that_lives_is_used_on_while_the_identity_service_is_down() {
+    let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
+    let client = client(&settings);
+    client.resume(session(&settings, |_| {}).await).await;
+    let before = keystone.requests();
+    keystone.cut(usize::MAX, 0);
+    for answer in join_all((0..20).map(|_| head_account(&client))).await {
+        answer.unwrap();
+    }
+    head_account(&client).await.unwrap();
+    assert_eq!(keystone.requests() - before, 1, "one asks once for all");
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_token_in_the_cache_that_lives_is_used_on_while_the_identity_service_is_down() {
+    let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens");
+    let process = || Client::new(config(&settings).with_token_cache(&tokens)).unwrap();
+    head_account(&process()).await.unwrap();
+    let file = fs::read_dir(&tokens).unwrap().next().unwrap().unwrap().path();
+    let mut session: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    session["renew_at"] = "2000-01-01T00:00:00Z".into();
+    fs::write(&file, session.to_string()).unwrap();
+    keystone.close();
+    head_account(&process()).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_token_that_lives_is_renewed_when_the_identity_service_is_there() {
+    let settings = settings(PASSWORD);
+    let client = client(&settings);
+    client.resume(session(&settings, |session| session.token = Secret::new("old")).await).await;
+    assert_ne!(client.session().await.unwrap().token.expose(), "old");
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_token_that_has_ended_is_not_used_while_the_identity_service_is_down() {
+    let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
+    let client = client(&settings);
+    let ended = session(&settings, |session| session.ends_at = Timestamp::UNIX_EPOCH).await;
+    client.resume(ended).await;
+    keystone.close();
+    assert!(matches!(*client.session().await.unwrap_err(), AuthError::Unreachable { .. }));
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_token_that_lives_is_not_used_on_by_whom_the_identity_service_refuses() {
+    let mut settings = settings(PASSWORD);
+    let living = session(&settings, |_| {}).await;
+    settings.insert("OS_PASSWORD".to_owned(), "wrong".to_owned());
+    let client = client(&settings);
+    client.resume(living).await;
+    assert!(client.session().await.unwrap_err().is_refusal());
 }
 
 #[tokio::test]
