@@ -24,8 +24,8 @@ use crate::{
 /// Requests in flight where each object takes one of its own.
 pub(crate) const AT_ONCE: usize = 8;
 
-/// No report is longer.
-const REPORT_LIMIT: usize = 16 << 20;
+/// No report, on a deletion or a manifest, is longer.
+pub(crate) const REPORT_LIMIT: usize = 16 << 20;
 
 /// The results of these, in their order, of which a few are on their way at a time.
 pub(crate) fn at_once<'a, T>(

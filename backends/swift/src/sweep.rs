@@ -8,7 +8,7 @@ use object_store::Result;
 use self::inventory::Inventory;
 use crate::{
     StoreError,
-    bulk::{Target, at_once},
+    bulk::{Outage, Target, at_once},
     large::{Segment, segments_of, upload_of},
     listing::Entry,
     store::{Store, Swift},
@@ -54,22 +54,29 @@ impl Swift {
     ///
     /// # Errors
     ///
-    /// The first segment that couldn't be removed; the others are gone.
+    /// The first failure, told at the end. The others are removed all the same, unless nobody answers any more.
     pub async fn remove_leftovers(&self, leftovers: &[String]) -> Result<()> {
-        let store = &self.0;
+        let outage = Outage::default();
+        let mut removed = Ok(());
         for upload in leftovers {
-            if store.is_left_over(upload).await? {
-                let segments = store.names_under(&store.segments, &store.segments_at(upload)).await?;
-                let targets: Vec<_> =
-                    segments.into_iter().map(|entry| Target::new(&store.segments, entry.name)).collect();
-                store.delete_all(&targets).await.into_iter().collect::<Result<()>>()?;
-            }
+            let target = Target::new(self.segments_container(), upload);
+            removed = removed.and(outage.or(&target, self.0.remove_leftover(upload)).await);
         }
-        Ok(())
+        removed
     }
 }
 
 impl Store {
+    async fn remove_leftover(&self, upload: &str) -> Result<()> {
+        if !self.is_left_over(upload).await? {
+            return Ok(());
+        }
+        let segments = self.names_under(&self.segments, &self.segments_at(upload)).await?;
+        let targets: Vec<_> =
+            segments.into_iter().map(|entry| Target::new(&self.segments, entry.name)).collect();
+        self.delete_all(&targets).await.into_iter().collect()
+    }
+
     /// Those of this container's objects. None: there is no container of segments.
     async fn segments_listed(&self) -> Result<Option<Vec<Entry>>> {
         match self.names_under(&self.segments, &segments_of(&self.container)).await {

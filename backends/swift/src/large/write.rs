@@ -5,15 +5,12 @@ use serde::Deserialize;
 use super::{Place, Segment, manifest};
 use crate::{
     StoreError,
-    bulk::Target,
+    bulk::{REPORT_LIMIT, Target},
     client::{Request, Response},
     object::{header, stored, unquoted},
     retry::{Outcome, Token, Tries, Verdict, classify},
     store::Store,
 };
-
-/// No report on a manifest is longer.
-const REPORT_LIMIT: usize = 16 << 20;
 
 /// What Swift says of a manifest when it has looked at all its segments. HTTP's own status, which came before
 /// that, says nothing.

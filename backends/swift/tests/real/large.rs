@@ -215,7 +215,10 @@ async fn a_sweep_finds_what_died_and_nothing_else() {
     let objects: Vec<_> = found.iter().map(|upload| upload.split("/upload-").next().unwrap()).collect();
     assert_eq!(objects, ["replaced", "x/never"]);
 
-    swift.remove_leftovers(&found).await.unwrap();
+    // Swift takes no NUL in a name.
+    let refused = format!("\0/upload-{}", "0".repeat(32));
+    assert!(swift.remove_leftovers(&[&[refused][..], &found].concat()).await.is_err());
+    assert!(swift.leftovers(end_of_time()).await.unwrap().is_empty(), "one that fails keeps no other");
     swift.remove_leftovers(&found).await.unwrap();
     assert!(swift.leftovers(end_of_time()).await.unwrap().is_empty());
     assert_eq!(segment_names(&fixture).await.len(), 2 + 2 + 1 + 1);
