@@ -155,7 +155,8 @@ async fn make(
     Ok(record)
 }
 
-/// Brings the tars into the repository; their index is to be stored yet. Nothing but an upload that was completed has a name there.
+/// Brings the tars into the repository; their index is to be stored yet. Nothing but an upload that was completed has
+/// a name there.
 async fn transfer<'a>(
     repository: &'a Repository,
     stream: Box<dyn BaseBackupStream>,

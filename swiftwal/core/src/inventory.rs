@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use object_store::ObjectMeta;
 use serde::{Serialize, Serializer};
 use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
@@ -148,9 +149,8 @@ pub(crate) struct InventoryBuilder {
 }
 
 impl InventoryBuilder {
-    /// Adds what the listing shows as `name`, last written `touched` seconds after 1970.
-    pub(crate) fn add(&mut self, name: &str, bytes: u64, touched: i64) {
-        let touched = seconds(touched);
+    /// Adds what the listing shows as `name`.
+    pub(crate) fn add(&mut self, name: &str, bytes: u64, touched: Timestamp) {
         let name = ObjectName::parse(name);
         match name.clone() {
             ObjectName::Wal { name, format } => self.wal.push(StoredWal { name, format, bytes }),
@@ -194,9 +194,9 @@ impl InventoryBuilder {
     }
 }
 
-/// A time in seconds after 1970.
-fn seconds(since_1970: i64) -> Timestamp {
-    Timestamp::from_second(since_1970).unwrap_or(Timestamp::MIN)
+/// When an object was last written, to the second; what no calendar knows is as old as can be.
+pub(crate) fn touched(object: &ObjectMeta) -> Timestamp {
+    Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MIN)
 }
 
 impl Inventory {
@@ -224,7 +224,7 @@ mod tests {
     fn inventory(names: &[&str]) -> Inventory {
         let mut builder = Inventory::builder();
         for name in names {
-            builder.add(name, 10, 0);
+            builder.add(name, 10, Timestamp::UNIX_EPOCH);
         }
         builder.finish()
     }
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn a_legacy_backup_without_content_is_none() {
         let mut builder = Inventory::builder();
-        builder.add("pg_basebackup_20130828T1810Z.tgz", 0, 0);
+        builder.add("pg_basebackup_20130828T1810Z.tgz", 0, Timestamp::UNIX_EPOCH);
         assert!(builder.finish().backups.is_empty());
     }
 

@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use object_store::{ObjectMeta, path::Path};
 
 use crate::{
-    BackupKey, BackupPart, Inventory, ObjectName, Repository, Result,
-    layout::{SEGMENTS, UPLOADING},
+    BackupKey, BackupPart, Inventory, ObjectName, Repository, Result, inventory::touched, layout::SEGMENTS,
 };
 
 /// What was found of its uploads and deletions.
@@ -164,18 +163,7 @@ pub(crate) async fn finish_deletion(
     Ok(())
 }
 
-/// The markers of the original's uploads of `key`, and when each was written.
-pub(crate) async fn markers(repository: &Repository, key: BackupKey) -> Result<Vec<(ObjectName, Timestamp)>> {
-    let directory = Path::from_iter([UPLOADING, &object(key).to_string()]);
-    let listed = list(repository, &directory).await?;
-    Ok(listed.iter().map(|meta| (ObjectName::parse(meta.location.as_ref()), touched(meta))).collect())
-}
-
 async fn list(repository: &Repository, directory: &Path) -> Result<Vec<ObjectMeta>> {
     let listed = repository.storage().store().list(Some(directory)).try_collect().await;
     listed.map_err(repository.failed("list", directory))
-}
-
-fn touched(object: &ObjectMeta) -> Timestamp {
-    Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MIN)
 }

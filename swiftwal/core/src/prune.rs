@@ -235,7 +235,7 @@ async fn stale_markers(
     before: Timestamp,
 ) -> Result<Vec<ObjectName>> {
     let found = if backup.legacy {
-        let mut markers = legacy::markers(repository, backup.key).await?;
+        let mut markers = markers(repository, legacy::object(backup.key)).await?;
         // A younger one may be another upload's.
         markers.retain(|(_, touched)| *touched <= before);
         markers

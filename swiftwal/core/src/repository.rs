@@ -11,7 +11,7 @@ use swiftwal_postgres::WalName;
 use crate::{
     BackupKey, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName, Result,
     Storage,
-    inventory::{InventoryBuilder, StoredObject},
+    inventory::{InventoryBuilder, StoredObject, touched},
     memory::Memory,
     record::refuse_newer,
 };
@@ -216,11 +216,10 @@ impl Repository {
         let mut objects = self.storage.store().list(None);
         let mut builder = None;
         while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
-            let touched = object.last_modified.timestamp();
             builder.get_or_insert_with(Inventory::builder).add(
                 object.location.as_ref(),
                 object.size,
-                touched,
+                touched(&object),
             );
         }
         Ok(builder.map(InventoryBuilder::finish))

@@ -4,15 +4,17 @@ use std::{convert::Infallible, time::Duration};
 
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use object_store::{ObjectMeta, PutMode};
+use object_store::{PutMode, path::Path};
 use serde::{Deserialize, Serialize};
 use swiftwal_postgres::{BackupLabel, Lsn, SegmentName};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    BackupKey, BackupPart, BackupRecord, Error, ObjectName, Repository, Result, inventory::StoredObject,
-    layout::UPLOADING, legacy,
+    BackupKey, BackupPart, BackupRecord, Error, ObjectName, Repository, Result,
+    inventory::{StoredObject, touched},
+    layout::UPLOADING,
+    legacy,
 };
 
 /// How often a live marker is written anew, so that its age tells the living from the dead.
@@ -134,7 +136,7 @@ impl<'a> Claim<'a> {
         let (markers, legacy_markers, record, legacy) = tokio::try_join!(
             markers(self.repository, self.key),
             // SwiftWAL 0.2.2 at the same minute would write its label over ours.
-            legacy::markers(self.repository, self.key),
+            markers(self.repository, legacy::object(self.key)),
             self.repository.size(&record),
             self.repository.size(&legacy),
         )?;
@@ -251,16 +253,15 @@ async fn remove(
     repository.delete(&marker).await
 }
 
-/// The markers that claim `key`, and when each was last written.
-pub(crate) async fn markers(repository: &Repository, key: BackupKey) -> Result<Vec<(ObjectName, Timestamp)>> {
-    let directory = object_store::path::Path::from_iter([UPLOADING.to_owned(), key.to_string()]);
+/// The markers that claim `name`, a key or the object of a backup of SwiftWAL 0.2.2, and when each was last written.
+pub(crate) async fn markers(
+    repository: &Repository,
+    name: impl ToString + Send,
+) -> Result<Vec<(ObjectName, Timestamp)>> {
+    let directory = Path::from_iter([UPLOADING.to_owned(), name.to_string()]);
     let listed: Result<Vec<_>, _> = repository.storage().store().list(Some(&directory)).try_collect().await;
     let listed = listed.map_err(repository.failed("list", "the markers of backups in progress"))?;
-    let marker = |object: &ObjectMeta| {
-        let touched = Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MIN);
-        (ObjectName::parse(object.location.as_ref()), touched)
-    };
-    Ok(listed.iter().map(marker).collect())
+    Ok(listed.iter().map(|meta| (ObjectName::parse(meta.location.as_ref()), touched(meta))).collect())
 }
 
 fn host() -> String {
