@@ -3,6 +3,7 @@ use swiftwal_postgres::WalName;
 
 use crate::{
     failure::Failure,
+    log,
     output::{Planned, Range},
     session::Session,
     signal::interruptible,
@@ -39,6 +40,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         })?;
     }
     if args.dry_run {
+        log::say(format_args!("nothing was removed (-n)"));
         return Ok(());
     }
     interruptible(session.caller, async { Ok(archive_cleanup(&repository, &plan).await?) }).await

@@ -57,7 +57,12 @@ fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
             1,
             unreachable,
         ),
-        ("a container that isn't there", password(), 1, vec!["there is no container options-absent; "]),
+        (
+            "a container that isn't there",
+            password(),
+            1,
+            vec!["there is no container options-absent; ", "; archive-wal and backup make it\n"],
+        ),
     ]
 }
 
