@@ -122,6 +122,7 @@ suite! { $
         identical_content_is_known_under_another_compression,
         another_content_is_refused_and_the_stored_one_unchanged,
         force_replaces_the_content_whatever_its_compression,
+        force_leaves_no_older_content_in_any_compression,
         the_small_files_of_wal_go_through,
         small_files_that_can_not_be_what_they_are_called_are_refused,
         the_first_segment_of_a_timeline_may_carry_the_old_one,
@@ -176,6 +177,7 @@ suite! { $
         the_stored_tar_is_what_a_standard_tool_reads,
         latest_is_the_newest,
         a_backup_whose_wal_has_gone_is_refused_and_latest_passes_over_it,
+        a_backup_whose_data_has_gone_is_said_to_lack_it_and_latest_passes_over_it,
         an_unknown_key_is_answered_with_the_known_ones,
         an_empty_directory_is_filled_and_one_with_content_is_let_alone,
         pg_control_comes_last,
@@ -225,6 +227,9 @@ suite! { $
         a_backup_that_leads_to_the_newest_timeline_stays,
         every_compression_of_a_segment_goes,
         a_kept_backup_that_is_not_whole_stops_everything,
+        a_kept_backup_without_its_wal_stops_everything,
+        the_wal_of_a_kept_backup_may_be_inside_it,
+        what_a_listing_does_not_show_yet_is_there_all_the_same,
         a_commit_record_goes_before_what_it_names,
         the_parents_of_a_kept_incremental_stay,
     }
@@ -239,6 +244,8 @@ suite! { $
     archive_cleanup {
         segments_before_the_named_one_go_whatever_their_timeline,
         partial_and_backup_names_stand_for_their_segment,
+        the_wal_of_a_backup_that_is_not_listed_yet_stays,
+        why_more_stays_than_backups_need_is_said,
         wal_that_a_backup_needs_stays_unless_told_otherwise,
     }
 
@@ -253,6 +260,8 @@ suite! { $
         old_wal_is_restored_and_known_when_archived_again,
         old_and_new_backups_are_kept_and_pruned_alike,
         an_old_backup_without_label_is_kept_and_no_older_one_goes_for_it,
+        an_old_backup_that_tells_nothing_is_no_ground_for_deleting_wal,
+        all_wal_stays_while_an_old_upload_goes_on,
         what_an_old_upload_left_is_swept_after_a_day,
         old_and_new_compressions_live_side_by_side,
     }

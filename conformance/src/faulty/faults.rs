@@ -1,5 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use object_store::path::Path;
+
 /// What a store shall do wrong, and what it was asked to do so far. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<Mutex<State>>);
@@ -11,6 +13,7 @@ struct State {
     write_fault: Option<(usize, WriteFault)>,
     read_fault: Option<(usize, ReadFault)>,
     unlisted: bool,
+    hidden: Option<String>,
     dead: bool,
 }
 
@@ -103,6 +106,13 @@ impl Faults {
         faults
     }
 
+    /// Listings don't show `object`, as where they lag behind.
+    pub(crate) fn hiding(object: impl ToString) -> Self {
+        let faults = Self::default();
+        faults.state().hidden = Some(object.to_string());
+        faults
+    }
+
     /// The writing calls so far, those that went wrong included.
     pub(crate) fn writes(&self) -> Vec<Call> {
         self.state().writes.clone()
@@ -148,6 +158,11 @@ impl Faults {
     /// Whether the listing that begins fails.
     pub(super) fn list(&self) -> bool {
         self.read().is_some() || self.state().unlisted
+    }
+
+    /// Whether listings show `object`.
+    pub(super) fn shows(&self, object: &Path) -> bool {
+        self.state().hidden.as_deref() != Some(object.as_ref())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -35,8 +35,9 @@ impl FaultyStore {
         if self.faults.list() {
             return futures::stream::once(async { Err(injected()) }).boxed();
         }
-        let dates = self.dates.clone();
-        list(&*self.inner).map_ok(move |object| dates.dated(object)).boxed()
+        let (dates, faults) = (self.dates.clone(), self.faults.clone());
+        let shown = move |object: &ObjectMeta| std::future::ready(faults.shows(&object.location));
+        list(&*self.inner).try_filter(shown).map_ok(move |object| dates.dated(object)).boxed()
     }
 }
 

@@ -84,6 +84,23 @@ pub(crate) async fn force_replaces_the_content_whatever_its_compression(subject:
     Ok(())
 }
 
+pub(crate) async fn force_leaves_no_older_content_in_any_compression(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let (name, mut other) = (site.cluster.wal_name(3), site.cluster.segment(3));
+    for text in ["zstd", "gzip", "lz4", "none"] {
+        for suffix in [".zst", ".gz"] {
+            site.subject.put(&format!("wal_{name}{suffix}"), "what was there before").await?;
+        }
+        other[100_000] ^= 1;
+        site.archive_with(name, &other, &ArchiveOptions { force: true, ..codec(text)? }).await?;
+        assert_eq!(site.restored_wal(name).await?, other, "{text}");
+        let of_it =
+            site.subject.objects().await?.into_iter().filter(|object| object.contains(&name.to_string()));
+        assert_eq!(of_it.count(), 1, "{text}");
+    }
+    Ok(())
+}
+
 pub(crate) async fn the_small_files_of_wal_go_through(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let second = site.cluster.promoted();

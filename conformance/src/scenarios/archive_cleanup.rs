@@ -8,7 +8,7 @@ use super::{
     prune::names,
     site::{Site, refused},
 };
-use crate::subject::Subject;
+use crate::{faulty::Faults, subject::Subject};
 
 /// Cleans up, and says how many files were kept for backups.
 async fn clean_up(site: &Site, oldest_kept: WalName, ignore_backups: bool) -> Result<usize> {
@@ -57,6 +57,28 @@ pub(crate) async fn partial_and_backup_names_stand_for_their_segment(subject: Su
     let history = site.cluster.promoted().history(&[]).0;
     let error = refused(plan_archive_cleanup(&site.repository, history, false).await);
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    Ok(())
+}
+
+/// Its record may have been stored a moment ago.
+pub(crate) async fn the_wal_of_a_backup_that_is_not_listed_yet_stays(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=9).await?;
+    let record = site.back_up(4, 5).await?;
+    let faults = Faults::hiding(format!("pg_basebackup_{}.json", record.key));
+    let repository = site.subject.repository_with(&faults)?;
+    let plan = plan_archive_cleanup(&repository, site.cluster.wal_name(7), false).await?;
+    assert_eq!((plan.remove.len(), plan.kept_for_backups), (3, 3));
+    Ok(())
+}
+
+pub(crate) async fn why_more_stays_than_backups_need_is_said(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=9).await?;
+    site.subject.put("...uploading/20130828T1810Z/4d2e", "{}").await?;
+    let plan = plan_archive_cleanup(&site.repository, site.cluster.wal_name(7), false).await?;
+    assert_eq!((plan.remove.len(), plan.kept_for_backups), (0, 6));
+    assert!(plan.notices.iter().any(|notice| notice.contains("...uploading/")), "{:?}", plan.notices);
     Ok(())
 }
 

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use object_store::{ObjectStoreExt, path::Path};
 use swiftwal_compression::{Format, compress_frame};
-use swiftwal_core::{ArchiveOptions, Archived, BackupChoice, Error, label, prune};
+use swiftwal_core::{
+    ArchiveOptions, Archived, BackupChoice, Error, ErrorKind, label, plan_archive_cleanup, prune,
+};
 
 use super::{
     prune::{names, plan, prune_to},
@@ -194,6 +196,32 @@ pub(crate) async fn an_old_backup_without_label_is_kept_and_no_older_one_goes_fo
     site.back_up(9, 10).await?;
     prune_to(&site, 1, 0).await?;
     assert_eq!(site.listed_wal().await?, names(&site.cluster, 9..=10));
+    Ok(())
+}
+
+/// A listing may be all that makes it look broken.
+pub(crate) async fn an_old_backup_that_tells_nothing_is_no_ground_for_deleting_wal(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=6).await?;
+    site.subject.put(&format!("pg_basebackup_{}.tgz", KEYS[0]), gzip(b"")?).await?;
+    let cleanup = plan_archive_cleanup(&site.repository, site.cluster.wal_name(5), false).await;
+    for error in [refused(plan(&site, 1, 0).await), refused(cleanup)] {
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(error.to_string().contains(KEYS[0]), "{error}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn all_wal_stays_while_an_old_upload_goes_on(subject: Subject) -> Result<()> {
+    let site = old_container(subject).await?;
+    put_now(&site, &format!("...uploading/pg_basebackup_{DYING}.tgz/4d2e"), "").await?;
+    let during = plan(&site, 1, 0).await?;
+    assert!(during.remove_wal.is_empty(), "{:?}", during.remove_wal);
+    assert!(during.notices.iter().any(|notice| notice.contains("...uploading/")), "{:?}", during.notices);
+    site.wait_hours(25);
+    assert_eq!(plan(&site, 1, 0).await?.remove_wal.len(), 7);
     Ok(())
 }
 

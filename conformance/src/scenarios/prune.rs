@@ -220,6 +220,51 @@ async fn assert_refused_naming(site: &Site, object: &str) -> Result<()> {
     Ok(())
 }
 
+/// With the older one gone there would be none that can be restored.
+pub(crate) async fn a_kept_backup_without_its_wal_stops_everything(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.back_up(2, 3).await?;
+    let kept = site.back_up(7, 9).await?;
+    let object = "wal_000000010000000000000008.zst";
+    let whole = site.subject.get(object).await?;
+    site.subject.delete(object).await?;
+    let error = refused(plan(&site, 1, 0).await);
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    for named in [kept.key.to_string().as_str(), "000000010000000000000008", "archive-wal"] {
+        assert!(error.to_string().contains(named), "{named} isn't named: {error}");
+    }
+    site.subject.put("wal_000000010000000000000008.gz", whole).await?;
+    assert_eq!(prune_to(&site, 1, 0).await?.keep_backups, [kept.key]);
+    Ok(())
+}
+
+pub(crate) async fn the_wal_of_a_kept_backup_may_be_inside_it(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let kept = site.take_with_wal(&site.cluster.backup(3, 4)).await?;
+    assert_eq!(prune_to(&site, 1, 0).await?.keep_backups, [kept.key]);
+    Ok(())
+}
+
+pub(crate) async fn what_a_listing_does_not_show_yet_is_there_all_the_same(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(1..=6).await?;
+    let older = site.back_up(2, 3).await?;
+    let newer = site.back_up(8, 9).await?;
+    for hidden in [
+        format!("pg_basebackup_{}.json", newer.key),
+        format!("pg_basebackup_{}.tar.zst", newer.key),
+        "wal_000000010000000000000008.zst".to_owned(),
+    ] {
+        let repository = site.subject.repository_with(&Faults::hiding(&hidden))?;
+        let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+        let plan = plan_prune(&repository, &policy).await.with_context(|| hidden.clone())?;
+        assert_eq!((&plan.keep_backups[..], &plan.remove_backups[..]), (&[newer.key][..], &[older.key][..]));
+        assert!(plan.leftovers.is_empty(), "{hidden}: {:?}", plan.leftovers);
+        assert_eq!(plan.remove_wal.len(), 6, "{hidden}");
+    }
+    Ok(())
+}
+
 pub(crate) async fn a_commit_record_goes_before_what_it_names(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let doomed = [site.back_up(2, 3).await?, site.back_up(5, 6).await?];

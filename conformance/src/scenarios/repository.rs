@@ -76,7 +76,9 @@ pub(crate) async fn a_damaged_cluster_json_stops_what_would_write(subject: Subje
         let path = site.wal_file(&site.cluster.wal_name(4).to_string(), &site.cluster.segment(4))?;
         let error = refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await);
         assert_eq!(error.kind(), ErrorKind::Damaged, "{damage}: {error}");
-        assert!(error.to_string().contains("cluster.json"), "{error}");
+        for named in ["cluster.json", site.repository.location(), "delete it"] {
+            assert!(error.to_string().contains(named), "{named} isn't named: {error}");
+        }
         let error = refused(site.take_with_wal(&site.cluster.backup(3, 3)).await);
         assert_eq!(error.kind(), ErrorKind::Damaged, "{damage}: {error}");
         assert_eq!(site.subject.objects().await?, before);

@@ -77,6 +77,26 @@ pub(crate) async fn a_backup_whose_wal_has_gone_is_refused_and_latest_passes_ove
     assert_restored(&directory, &site.cluster.backup(3, 4).data_directory(&request(false)))
 }
 
+pub(crate) async fn a_backup_whose_data_has_gone_is_said_to_lack_it_and_latest_passes_over_it(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let older = site.back_up(3, 4).await?;
+    let newest = site.back_up(6, 7).await?;
+    let gone = format!("pg_basebackup_{}.tar.zst", newest.key);
+    site.subject.delete(&gone).await?;
+    let error = refused(site.restore(BackupChoice::Key(newest.key)).await);
+    assert!(matches!(&error, Error::Missing { object, .. } if *object == gone), "{error}");
+    assert!(error.to_string().contains(site.repository.location()), "{error}");
+    let directory = site.restore(BackupChoice::Latest).await?;
+    assert_restored(&directory, &site.cluster.backup(3, 4).data_directory(&request(false)))?;
+
+    site.subject.delete(&format!("pg_basebackup_{}.tar.zst", older.key)).await?;
+    let error = refused(site.restore(BackupChoice::Latest).await).to_string();
+    assert!(error.contains("can be restored") && error.contains(&older.key.to_string()), "{error}");
+    Ok(())
+}
+
 pub(crate) async fn an_unknown_key_is_answered_with_the_known_ones(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let record = site.back_up(3, 4).await?;

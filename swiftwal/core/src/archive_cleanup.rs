@@ -13,6 +13,8 @@ pub struct CleanupPlan {
     pub remove: Vec<StoredWal>,
     /// How many more would go if no backup needed them.
     pub kept_for_backups: usize,
+    /// What the administrator should know.
+    pub notices: Vec<String>,
 }
 
 /// Says which segments and `.partial` files come before `oldest_kept`, whatever their timeline; those that a stored
@@ -32,15 +34,16 @@ pub async fn plan_archive_cleanup(
     };
     // What a newer version stored may need more than this program knows of.
     repository.cluster().await?;
-    let inventory = repository.inventory().await?;
+    let inventory = repository.inventory_with_every_record().await?;
     let needs = if ignore_backups { None } else { Some(Needs::of_all(repository, &inventory).await?) };
+    let notices = needs.as_ref().map(Needs::notices).unwrap_or_default();
     let older = inventory.wal.into_iter().filter(|wal| match wal.name {
         WalName::Segment(segment) | WalName::Partial(segment) => segment.position() < oldest.position(),
         _ => false,
     });
     let is_needed = |wal: &StoredWal| needs.as_ref().is_some_and(|needs| needs.includes(wal.name));
     let (kept, remove): (Vec<_>, Vec<_>) = older.partition(is_needed);
-    Ok(CleanupPlan { remove, kept_for_backups: kept.len() })
+    Ok(CleanupPlan { remove, kept_for_backups: kept.len(), notices })
 }
 
 /// Does what the plan says.

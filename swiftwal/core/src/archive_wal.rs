@@ -43,6 +43,9 @@ pub enum Archived {
 /// Nothing was overwritten then.
 pub async fn archive_wal(repository: &Repository, path: &Path, options: &ArchiveOptions) -> Result<Archived> {
     let file = WalFile::open(path)?;
+    if options.force {
+        return replace(repository, &file, options.codec).await;
+    }
     let format = options.codec.format();
     let formats = repository.claim_unless_known(file.identity().as_ref(), format).await?;
     let mut stored = Vec::new();
@@ -51,11 +54,7 @@ pub async fn archive_wal(repository: &Repository, path: &Path, options: &Archive
             stored.push(other);
         }
     }
-    if options.force {
-        replace(repository, &file, options.codec, stored).await
-    } else {
-        add(repository, &file, options.codec, stored).await
-    }
+    add(repository, &file, options.codec, stored).await
 }
 
 /// Stores the file where nothing has its name, in any of the `stored` compressions or the one asked for.
@@ -71,21 +70,32 @@ async fn add(repository: &Repository, file: &WalFile, codec: Codec, stored: Vec<
     }
 }
 
-/// Stores the file in place of what has its name. It keeps the compression that is there: at no moment may
-/// restore-wal find the file in none.
-async fn replace(
-    repository: &Repository,
-    file: &WalFile,
-    codec: Codec,
-    stored: Vec<Format>,
-) -> Result<Archived> {
-    let codec = stored.first().map_or(codec, |format| Codec::from(*format));
+/// Stores the file in place of what has its name, in whatever compressions. It keeps the one in which restore-wal finds
+/// the file: at no moment may it find none, and from the put on it finds this content.
+async fn replace(repository: &Repository, file: &WalFile, codec: Codec) -> Result<Archived> {
+    let codec = match first_stored(repository, file).await? {
+        Some(format) if format != codec.format() => Codec::from(format),
+        _ => codec,
+    };
+    // What this machine remembers isn't enough for who overwrites.
+    repository.claim(file.identity().as_ref(), Some(codec.format())).await?;
     let payload = compress_and_prepare(repository, file, codec).await?;
     let stored_bytes = payload.content_length() as u64;
     repository.put(&file.object(codec.format()), payload, PutMode::Overwrite).await?;
-    let stale: Vec<_> = stored.iter().skip(1).map(|format| file.object(*format)).collect();
+    let others = Format::ALL.into_iter().filter(|other| *other != codec.format());
+    let stale: Vec<_> = others.map(|other| file.object(other)).collect();
     repository.delete_all(stale.into_iter()).await?;
     Ok(Archived::Stored { stored_bytes })
+}
+
+/// The compression in which restore-wal finds the file, if any.
+async fn first_stored(repository: &Repository, file: &WalFile) -> Result<Option<Format>> {
+    for format in Format::ALL {
+        if repository.size(&file.object(format)).await?.is_some() {
+            return Ok(Some(format));
+        }
+    }
+    Ok(None)
 }
 
 /// The file compressed, while the storage gets ready for it.

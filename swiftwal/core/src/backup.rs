@@ -25,7 +25,7 @@ pub use self::claim::abandon;
 use self::{claim::Claim, read::Received, store::Uploads, upload::recorded};
 pub(crate) use self::{
     claim::{MarkerContent, markers},
-    wal_wait::needed_and_missing,
+    wal_wait::{needed_and_missing, needed_and_unlisted},
 };
 use crate::{
     BackupKey, BackupKind, BackupPart, BackupRecord, ClusterIdentity, Error, ObjectName, RecordedObject,

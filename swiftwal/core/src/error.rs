@@ -66,6 +66,14 @@ pub enum Error {
         /// What doesn't fit.
         reason: String,
     },
+    /// An object that a backup is made of isn't there.
+    #[error("{object} is missing in {location}; another backup may be whole, see list-backups")]
+    Missing {
+        /// The object.
+        object: String,
+        /// In which repository.
+        location: String,
+    },
     /// An object was written by a newer version of this program.
     #[error(
         "{object} has format version {found}, and this program knows versions up to {known}; use a newer swiftwal"
@@ -137,7 +145,7 @@ impl Error {
             Self::Open(_) | Self::NoRepository { .. } | Self::NewerFormat { .. } | Self::Refused(_) => {
                 ErrorKind::Refused
             }
-            Self::Damaged { .. } => ErrorKind::Damaged,
+            Self::Damaged { .. } | Self::Missing { .. } => ErrorKind::Damaged,
             Self::Storage { .. } | Self::Local { .. } | Self::Source(_) => ErrorKind::Failed,
             Self::TimedOut(_) => ErrorKind::TimedOut,
         }

@@ -86,10 +86,7 @@ impl StoredBackup {
     /// The object that holds the data directory.
     #[must_use]
     pub fn main_object(&self) -> Option<&StoredObject> {
-        self.objects.iter().find(|object| {
-            let ObjectName::Backup { part, .. } = object.name else { return false };
-            matches!(part, BackupPart::Tar { tablespace: None, .. } | BackupPart::Legacy)
-        })
+        main_object(&self.objects)
     }
 
     /// Whether its label is an object of its own. SwiftWAL 0.2.2 stored it after the backup's end, and only if that
@@ -112,6 +109,32 @@ impl Inventory {
     pub(crate) fn builder() -> InventoryBuilder {
         InventoryBuilder::default()
     }
+
+    /// Whether a WAL file is listed, in whatever compression.
+    pub(crate) fn has_wal(&self, name: WalName) -> bool {
+        self.wal.binary_search_by_key(&name, |wal| wal.name).is_ok()
+    }
+
+    /// What is listed with its data and without a commit record.
+    pub(crate) fn without_record(&self) -> Vec<BackupKey> {
+        let has_data = |found: &Uncommitted| main_object(&found.objects).is_some();
+        self.uncommitted.iter().filter(|(_, found)| has_data(found)).map(|(key, _)| *key).collect()
+    }
+
+    /// Counts what was listed without `record` as the backup that it is.
+    pub(crate) fn commit(&mut self, key: BackupKey, record: StoredObject) {
+        let listed = self.uncommitted.remove(&key).map(|found| found.objects);
+        let objects = listed.into_iter().flatten().chain([record]).collect();
+        self.backups.push(StoredBackup { key, legacy: false, objects });
+        self.backups.sort_by_key(|backup| backup.key);
+    }
+}
+
+fn main_object(objects: &[StoredObject]) -> Option<&StoredObject> {
+    objects.iter().find(|object| {
+        let ObjectName::Backup { part, .. } = object.name else { return false };
+        matches!(part, BackupPart::Tar { tablespace: None, .. } | BackupPart::Legacy)
+    })
 }
 
 /// Takes a listing object by object.

@@ -28,14 +28,14 @@ pub(crate) async fn label_of(repository: &Repository, backup: &ChosenBackup) -> 
         Some(text) => text.to_vec(),
         // SwiftWAL 0.2.2 might die before it wrote the label.
         None if backup.record.is_none() => from_tar(repository, backup).await?,
-        None => return Err(Error::damaged(name, "it is gone")),
+        None => return Err(repository.missing(name)),
     };
     BackupLabel::parse(&String::from_utf8_lossy(&text)).map_err(|error| Error::damaged(name, error))
 }
 
 async fn from_tar(repository: &Repository, backup: &ChosenBackup) -> Result<Vec<u8>> {
     let name = backup.legacy_object();
-    let Some(object) = repository.open(&name).await? else { return Err(Error::damaged(name, "it is gone")) };
+    let Some(object) = repository.open(&name).await? else { return Err(repository.missing(name)) };
     let stored = object.into_stream().map_err(std::io::Error::from);
     let mut tar = decoder(Format::Gzip, StreamReader::new(stored)).take(LABEL_WITHIN_BYTES);
     let mut finder = LabelFinder::default();

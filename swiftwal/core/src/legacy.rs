@@ -87,6 +87,14 @@ impl Inventory {
         dead.collect()
     }
 
+    /// Whether such a backup may be going on: something of it is younger than `before`, and it isn't there yet.
+    pub(crate) fn has_live_legacy_upload(&self, before: Timestamp) -> bool {
+        let is_live = |key: BackupKey, found: &Found| {
+            found.marker.is_some() && found.touched > before && !self.has_legacy(key)
+        };
+        self.legacy.uploads.iter().any(|((key, _), found)| is_live(*key, found))
+    }
+
     /// Says of which backups only segments are left: that is no work of the original's, which never lost sight of its
     /// segments, so a person may want them back.
     pub(crate) fn legacy_notices(&self, before: Timestamp) -> Vec<String> {

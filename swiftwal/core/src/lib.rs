@@ -29,6 +29,7 @@ mod restore_wal;
 mod segment_check;
 mod storage;
 mod tar_stream;
+mod whole;
 
 pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 pub use archive_wal::{ArchiveOptions, Archived, archive_wal};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use swiftwal_postgres::{Lsn, SegmentName, Timeline, TimelineHistory, WalName};
 
 use crate::{
-    BackupKey, ChosenBackup, Error, Inventory, Repository, Result, backup::MarkerContent, history::histories,
-    label::label_of, prune::GRACE,
+    BackupKey, ChosenBackup, Error, ErrorKind, Inventory, Repository, Result, backup::MarkerContent,
+    history::histories, label::label_of, legacy, prune::GRACE,
 };
 
 /// The WAL that recovery from some backups can need.
@@ -29,6 +29,9 @@ struct Start {
 
 impl Needs {
     /// What `backups` need, and those in progress.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where there are backups, and none of them tells what it needs.
     pub(crate) async fn of(
         repository: &Repository,
         inventory: &Inventory,
@@ -39,14 +42,20 @@ impl Needs {
         for backup in backups {
             match start(repository, backup).await {
                 Ok(start) => starts.push(start),
-                Err(error @ Error::Damaged { .. }) if is_without_label(inventory, backup.key) => {
+                Err(error)
+                    if error.kind() == ErrorKind::Damaged && is_without_label(inventory, backup.key) =>
+                {
                     broken.push((backup.key, error.to_string()));
                 }
                 Err(error) => return Err(error),
             }
         }
+        if let (true, Some((key, reason))) = (starts.is_empty(), broken.first()) {
+            return Err(nothing_is_known(*key, reason));
+        }
         let in_progress = in_progress(repository, inventory).await?;
-        let everything = in_progress.contains(&None);
+        let before = repository.clock().now() - GRACE;
+        let everything = in_progress.contains(&None) || inventory.has_live_legacy_upload(before);
         starts.extend(in_progress.into_iter().flatten().map(|(segment, lsn)| Start { segment, lsn }));
         Ok(Self { starts, histories, everything, broken })
     }
@@ -90,6 +99,15 @@ impl Needs {
         });
         broken.chain(self.everything.then(|| notice.to_owned())).collect()
     }
+}
+
+/// What a backup of SwiftWAL 0.2.2 looks like may be a listing's fault: alone it is no ground for deleting WAL.
+fn nothing_is_known(key: BackupKey, reason: &str) -> Error {
+    Error::Refused(format!(
+        "none of the backups tells which WAL it needs, so nothing is removed; of the first, {key}: {reason}. Take a new \
+         backup; or delete {}, if SwiftWAL 0.2.2 reported then that the backup had failed",
+        legacy::object(key)
+    ))
 }
 
 async fn start(repository: &Repository, backup: &ChosenBackup) -> Result<Start> {

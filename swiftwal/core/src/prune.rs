@@ -11,8 +11,13 @@ use swiftwal_postgres::TimelineHistory;
 pub use self::plan::PrunePlan;
 use self::plan::{DeadUpload, Facts};
 use crate::{
-    BackupKey, BackupPart, BackupRecord, ChosenBackup, Error, Inventory, ObjectName, RecordedObject,
-    Repository, Result, StoredBackup, backup::markers, history::histories, legacy, needs::Needs,
+    BackupKey, BackupPart, BackupRecord, ChosenBackup, Error, Inventory, ObjectName, Repository, Result,
+    StoredBackup,
+    backup::{markers, needed_and_unlisted},
+    history::histories,
+    legacy,
+    needs::Needs,
+    whole::missing_object,
 };
 
 /// How long what an upload left behind is let alone, since it might still go on. A live one shows itself far more
@@ -34,14 +39,15 @@ pub struct PrunePolicy {
 /// whatever timeline, the newest segments, every history, and whatever belongs to a backup in progress.
 ///
 /// # Errors
-/// [`Error::Refused`] where there is no backup at all, or a backup that would be kept isn't whole: then nothing may
-/// be removed. [`Error::Damaged`] names a commit record that can't be read; [`Error::NewerFormat`].
+/// [`Error::Refused`] where there is no backup at all, or a backup that would be kept isn't whole, or lacks WAL
+/// without which it can't become consistent: then nothing may be removed. [`Error::Damaged`] names a commit record that can't be read; [`Error::NewerFormat`].
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
     // What a newer version stored may need more than this program knows of.
     repository.cluster().await?;
     let before = repository.clock().now() - GRACE;
     // At once, as each goes over everything that is there.
-    let (inventory, swept) = tokio::try_join!(repository.inventory(), leftovers(repository, before))?;
+    let (inventory, swept) =
+        tokio::try_join!(repository.inventory_with_every_record(), leftovers(repository, before))?;
     if inventory.backups.is_empty() {
         return Err(Error::Refused(format!(
             "there is no backup in {}, so nothing is pruned: take a backup first",
@@ -90,10 +96,8 @@ async fn kept_backups(
             }
             error => error,
         })?;
-        if let Some(record) = &backup.record {
-            refuse_incomplete(repository, record, inventory).await?;
-            wanted.extend(record.parent);
-        }
+        refuse_incomplete(repository, &backup, inventory).await?;
+        wanted.extend(backup.record.as_ref().and_then(|record| record.parent));
         kept.push(backup);
     }
     kept.sort_by_key(|backup| backup.key);
@@ -147,6 +151,7 @@ async fn keep_one_that_leads_to(
     for backup in inventory.backups.iter().rev() {
         let candidate = ChosenBackup::listed(repository, inventory, backup.key).await?;
         if candidate.leads_to(newest) {
+            refuse_incomplete(repository, &candidate, inventory).await?;
             let key = candidate.key;
             kept.push(candidate);
             kept.sort_by_key(|backup| backup.key);
@@ -159,28 +164,30 @@ async fn keep_one_that_leads_to(
     Ok(Some(format!("no backup leads to timeline {timeline}, the newest; take one on that timeline")))
 }
 
-/// What is to be kept must be there, before anything else goes.
+/// What is to be kept must be there, before anything else goes: its objects, and the WAL that makes it consistent.
 async fn refuse_incomplete(
     repository: &Repository,
-    record: &BackupRecord,
+    backup: &ChosenBackup,
     inventory: &Inventory,
 ) -> Result<()> {
-    let stored = inventory.backups.iter().find(|backup| backup.key == record.key);
-    let stored = stored.map_or(&[][..], |backup: &StoredBackup| &backup.objects);
-    let is_listed = |object: &RecordedObject| {
-        stored.iter().any(|stored| stored.bytes == object.bytes && stored.name.to_string() == object.name)
-    };
-    for object in record.objects.iter().filter(|object| !is_listed(object)) {
-        // A listing may lag behind; the object itself doesn't.
-        if repository.size(&ObjectName::parse(&object.name)).await? != Some(object.bytes) {
-            return Err(Error::Refused(format!(
-                "backup {}, which would be kept, is not whole: {} isn't there with its {} bytes. Nothing was \
-                 pruned: take a new backup, and look at what happened to this one",
-                record.key, object.name, object.bytes
-            )));
-        }
+    let Some(record) = &backup.record else { return Ok(()) };
+    if let Some(object) = missing_object(repository, inventory, record, |_| true).await? {
+        return Err(Error::Refused(format!(
+            "backup {}, which would be kept, is not whole: {} isn't there with its {} bytes. Nothing was \
+             pruned: take a new backup, and look at what happened to this one",
+            record.key, object.name, object.bytes
+        )));
     }
-    Ok(())
+    let missing = needed_and_unlisted(repository, record, inventory).await?;
+    let Some(segment) = missing.filter(|_| !record.includes_wal) else { return Ok(()) };
+    Err(Error::Refused(format!(
+        "backup {}, which would be kept, can't be restored: WAL segment {segment} is not in {}. Nothing was pruned: if \
+         you have that file elsewhere, store it with archive-wal; if it is lost, take a new backup, then delete {}: the \
+         rest of this one goes with a later prune",
+        record.key,
+        repository.location(),
+        BackupRecord::object_name(record.key),
+    )))
 }
 
 /// Does what the plan says. Interrupted, it leaves a backup either whole or not listed; the next prune goes on.

@@ -10,7 +10,10 @@ use swiftwal_postgres::WalName;
 
 use crate::{
     BackupKey, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName, Result,
-    Storage, inventory::InventoryBuilder, memory::Memory, record::refuse_newer,
+    Storage,
+    inventory::{InventoryBuilder, StoredObject},
+    memory::Memory,
+    record::refuse_newer,
 };
 
 /// The stored base backups and WAL of one PostgreSQL cluster.
@@ -62,8 +65,17 @@ impl Repository {
     pub async fn cluster(&self) -> Result<Option<ClusterInfo>> {
         let name = ObjectName::Cluster;
         let Some(bytes) = self.read(&name).await? else { return Ok(None) };
-        refuse_newer(&name, &bytes, ClusterInfo::FORMAT)?;
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| Error::damaged(&name, error))
+        let info = refuse_newer(&name, &bytes, ClusterInfo::FORMAT)
+            .and_then(|()| serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&name, error)));
+        info.map(Some).map_err(|error| match error {
+            Error::Damaged { object, reason } => Error::damaged(
+                format!("{object} in {}", self.location),
+                format!(
+                    "{reason}; put a good copy back, or delete it: archive-wal and backup write it again"
+                ),
+            ),
+            error => error,
+        })
     }
 
     /// Checks that the repository belongs to the cluster `identity`, makes it so where it was nobody's yet, and
@@ -186,6 +198,19 @@ impl Repository {
         }
     }
 
+    /// The same for who is going to delete something: where a listing lags behind, and doesn't show a commit record yet,
+    /// the storage itself is asked for it.
+    pub(crate) async fn inventory_with_every_record(&self) -> Result<Inventory> {
+        let mut inventory = self.inventory().await?;
+        for key in inventory.without_record() {
+            let name = BackupRecord::object_name(key);
+            if let Some(bytes) = self.size(&name).await? {
+                inventory.commit(key, StoredObject { name, bytes });
+            }
+        }
+        Ok(inventory)
+    }
+
     /// Everything that is stored; none where there is nothing at all.
     pub(crate) async fn list(&self) -> Result<Option<Inventory>> {
         let mut objects = self.storage.store().list(None);
@@ -287,6 +312,11 @@ impl Repository {
                 Err(source) => outcome = Err(self.failed("delete", "objects")(source)),
             }
         }
+    }
+
+    /// What to say where an object of a backup isn't there.
+    pub(crate) fn missing(&self, object: impl ToString) -> Error {
+        Error::Missing { object: object.to_string(), location: self.location.to_string() }
     }
 
     /// For `map_err`: what was being done to which object.

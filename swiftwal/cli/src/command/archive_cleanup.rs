@@ -31,6 +31,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
     let repository = session.open()?;
     let plan = plan_archive_cleanup(&repository, args.oldest_kept, args.ignore_backups).await?;
+    for notice in &plan.notices {
+        log::say(format_args!("{notice}"));
+    }
     if session.output.json {
         session.output.json(&Planned { dry_run: args.dry_run, plan: &plan })?;
     } else {

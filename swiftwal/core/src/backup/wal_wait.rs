@@ -11,7 +11,7 @@ use swiftwal_postgres::{BackupLabel, ControlFile, SegmentName, WalName, segments
 use tokio::time::{Instant, sleep};
 
 use super::{BackupEvent, Observe};
-use crate::{BackupRecord, Error, ObjectName, Repository, Result};
+use crate::{BackupRecord, Error, Inventory, ObjectName, Repository, Result};
 
 /// How soon after a look without success the next one comes; it doubles up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -52,6 +52,16 @@ pub(crate) async fn needed_and_missing(
     record: &BackupRecord,
 ) -> Result<Option<SegmentName>> {
     missing_of(repository, needed_by(record)).try_next().await
+}
+
+/// The same where a listing is at hand: what it shows is there, and only of the rest the storage itself is asked.
+pub(crate) async fn needed_and_unlisted(
+    repository: &Repository,
+    record: &BackupRecord,
+    inventory: &Inventory,
+) -> Result<Option<SegmentName>> {
+    let unlisted = needed_by(record).filter(|segment| !inventory.has_wal(WalName::Segment(*segment)));
+    missing_of(repository, unlisted).try_next().await
 }
 
 fn needed_by(record: &BackupRecord) -> impl Iterator<Item = SegmentName> + Send + use<> {

@@ -7,7 +7,7 @@ use swiftwal_postgres::{Lsn, Timeline, TimelineHistory, WalName};
 use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline, recovery};
 use crate::{
     BackupKey, BackupRecord, Error, Inventory, ObjectName, ParseKeyError, Repository, Result,
-    backup::needed_and_missing, history::history, legacy,
+    backup::needed_and_missing, history::history, legacy, whole::missing_object,
 };
 
 /// Which backup somebody wants.
@@ -150,7 +150,11 @@ async fn newest_that_reaches(
             }
             Err(error) => return Err(naming_an_older(error, inventory, backup.key)),
         };
-        match goal.obstacle_to(repository, &candidate).await? {
+        let obstacle_to = match goal.obstacle_to(repository, &candidate).await? {
+            None => lost_tar(repository, inventory, &candidate).await?,
+            found => found,
+        };
+        match obstacle_to {
             None => return Ok(candidate),
             Some(Obstacle { text, is_surprising }) => {
                 if is_surprising {
@@ -163,10 +167,30 @@ async fn newest_that_reaches(
     match obstacle {
         None => Err(Error::NoBackup { location: repository.location().to_owned() }),
         Some((oldest, reason)) => Err(Error::Refused(format!(
-            "no backup in {} can reach that; of the oldest, {oldest}: {reason}",
-            repository.location()
+            "no backup in {} can {}; of the oldest, {oldest}: {reason}",
+            repository.location(),
+            if goal.is_end() { "be restored" } else { "reach that" }
         ))),
     }
+}
+
+/// What of its data isn't there with its size.
+async fn lost_tar(
+    repository: &Repository,
+    inventory: &Inventory,
+    candidate: &ChosenBackup,
+) -> Result<Option<Obstacle>> {
+    let Some(record) = &candidate.record else { return Ok(None) };
+    let lost = missing_object(repository, inventory, record, |object| object.tar_bytes.is_some()).await?;
+    Ok(lost.map(|object| Obstacle {
+        text: format!(
+            "{} isn't in {} with its {} bytes; look at what happened to it, and take a new backup",
+            object.name,
+            repository.location(),
+            object.bytes
+        ),
+        is_surprising: true,
+    }))
 }
 
 /// The same error, with the way out that there is.
@@ -212,6 +236,11 @@ impl<'a> Goal<'a> {
             None => None,
         };
         Ok(Self { target: options.target.as_ref(), history, is_default: options.target_timeline.is_none() })
+    }
+
+    /// Whether recovery just goes to the end of what there is.
+    fn is_end(&self) -> bool {
+        self.target.is_none() && self.is_default
     }
 
     /// Why recovery from `chosen` can't get there; none if it can, as far as anybody can know.

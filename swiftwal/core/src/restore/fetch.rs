@@ -93,7 +93,7 @@ async fn read_index(repository: &Repository, objects: &[RecordedObject]) -> Resu
     let recorded = objects.iter().find(|object| object.part() == Some(BackupPart::Index));
     let Some(recorded) = recorded else { return Err(Error::damaged("the backup", "it has no index")) };
     let name = ObjectName::parse(&recorded.name);
-    let Some(object) = repository.open(&name).await? else { return Err(Error::damaged(name, "it is gone")) };
+    let Some(object) = repository.open(&name).await? else { return Err(repository.missing(name)) };
     let mut hashed = Hashed::default();
     let stored = hashed.pass(object.into_stream());
     let lines = BufReader::new(decoder(SIDE_FORMAT, StreamReader::new(stored)));
@@ -123,7 +123,7 @@ async fn fetch_stream(
     progress: &(dyn Fn() + Send + Sync),
 ) -> Result<()> {
     let Some(object) = repository.open(&tar.name).await? else {
-        return Err(Error::damaged(&tar.name, "it is gone"));
+        return Err(repository.missing(&tar.name));
     };
     let expected = object.meta.size;
     let mut hashed = Hashed::default();

@@ -79,7 +79,7 @@ async fn fetch_range(
         None => return Ok(Vec::new()),
     };
     let mut stored = fetched.map_err(|error| match error {
-        object_store::Error::NotFound { .. } => Error::damaged(&tar.name, "it is gone"),
+        object_store::Error::NotFound { .. } => repository.missing(&tar.name),
         error => repository.failed("read", &tar.name)(error),
     })?;
     if stored.len() as u64 != end - start {
