@@ -24,8 +24,8 @@ use crate::{
 /// Requests in flight where each object takes one of its own.
 pub(crate) const AT_ONCE: usize = 8;
 
-/// No report is longer.
-const REPORT_LIMIT: usize = 16 << 20;
+/// No report, on a deletion or a manifest, is longer.
+pub(crate) const REPORT_LIMIT: usize = 16 << 20;
 
 /// The results of these, in their order, of which a few are on their way at a time.
 pub(crate) fn at_once<'a, T>(
@@ -60,11 +60,7 @@ impl fmt::Display for Target {
 
 /// What Swift says of a deletion of many objects. HTTP's own status says nothing of it.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Report {
-    #[serde(rename = "Response Status", default)]
-    status: String,
-    #[serde(rename = "Response Body", default)]
-    body: String,
+struct Report {
     /// Path, encoded, and status.
     #[serde(rename = "Errors", default)]
     errors: Vec<(String, String)>,
@@ -75,17 +71,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+    fn parse(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
-    }
-
-    /// Nothing if all went; otherwise what didn't, for a person.
-    pub(crate) fn complaint(&self) -> Option<String> {
-        if self.status.starts_with('2') && self.errors.is_empty() {
-            return None;
-        }
-        let first = self.errors.first().map(|(path, status)| format!("; {path}: {status}"));
-        Some(format!("{} {}{}", self.status, self.body, first.unwrap_or_default()).trim().to_owned())
     }
 
     /// Which of the objects that were to be deleted are gone for certain. Swift gives up after many failures and
@@ -208,16 +195,5 @@ mod tests {
         for report in [gave_up, failed, "{}"] {
             assert_eq!(gone(report), [false, false]);
         }
-    }
-
-    #[test]
-    fn a_good_report_has_no_complaint_and_a_bad_one_says_what_is_wrong() {
-        assert_eq!(
-            Report::parse(br#"{"Response Status": "200 OK", "Errors": []}"#).unwrap().complaint(),
-            None
-        );
-        let bad =
-            Report::parse(br#"{"Response Status": "400 Bad Request", "Response Body": "No", "Errors": []}"#);
-        assert_eq!(bad.unwrap().complaint().as_deref(), Some("400 Bad Request No"));
     }
 }

@@ -12,6 +12,6 @@ mod upload;
 mod write;
 
 pub(crate) use self::{
-    manifest::{Segment, e_tag},
-    place::{Place, upload_of},
+    manifest::Segment,
+    place::{Place, segments_of, upload_of},
 };

@@ -44,7 +44,7 @@ use crate::{bulk::Target, client::Client};
 /// - Objects whose names aren't a [`Path`] (`a//b`, `a/`) can't be reached, and no listing has them.
 ///
 /// Multipart uploads, and payloads too long for one object, become static large objects. Their segments lie in
-/// a container of their own under `<object>/upload-<unique>/`, and go when the object is deleted or replaced
+/// a container of their own under `<container>/<object>/upload-<unique>/`, and go when the object is deleted or replaced
 /// through this store, or when the upload is aborted. A crash may leave some behind, for
 /// [`leftovers`](Self::leftovers) to find. A reader of an object that is replaced or deleted meanwhile gets an
 /// error, never a mixture.

@@ -8,19 +8,20 @@ use object_store::Result;
 use self::inventory::Inventory;
 use crate::{
     StoreError,
-    bulk::{Target, at_once},
-    large::{Segment, upload_of},
+    bulk::{Outage, Target, at_once},
+    large::{Segment, segments_of, upload_of},
     listing::Entry,
     store::{Store, Swift},
 };
 
 impl Swift {
     /// Names the uploads that have left segments behind: no manifest of this container names them, and nothing
-    /// was added to them since `before`. Each is named by where its segments lie, `<object>/upload-<unique>`.
+    /// was added to them since `before`. Each is named by where its segments lie below the
+    /// name of this container, `<object>/upload-<unique>`.
     ///
     /// An upload in progress is never among them as long as it stores a segment now and then, and completes soon
-    /// after the last: choose a time a day ago. Only what this store has uploaded is looked at; what other
-    /// programs keep in the same container is not.
+    /// after the last: choose a time a day ago. Only what was uploaded to this container is looked at; what other
+    /// containers and other programs keep beside it is not.
     ///
     /// It costs two listings, as long as these show that every upload belongs to its object: that of the segments,
     /// and of the stretch of names which the older uploads were for. Otherwise the manifests are read. That a manifest is absent is decided by asking for it, never by a listing.
@@ -31,7 +32,7 @@ impl Swift {
     pub async fn leftovers(&self, before: SystemTime) -> Result<Vec<String>> {
         let store = &self.0;
         let Some(segments) = store.segments_listed().await? else { return Ok(Vec::new()) };
-        let inventory = Inventory::new(segments)?;
+        let inventory = Inventory::new(&store.container, segments)?;
         let listed = store.names_among(&inventory.objects(before)).await?;
         let candidates = inventory.unsettled(&listed, before);
         if candidates.is_empty() {
@@ -53,25 +54,32 @@ impl Swift {
     ///
     /// # Errors
     ///
-    /// The first segment that couldn't be removed; the others are gone.
+    /// The first failure, told at the end. The others are removed all the same, unless nobody answers any more.
     pub async fn remove_leftovers(&self, leftovers: &[String]) -> Result<()> {
-        let store = &self.0;
+        let outage = Outage::default();
+        let mut removed = Ok(());
         for upload in leftovers {
-            if store.is_left_over(upload).await? {
-                let segments = store.names_under(&store.segments, &format!("{upload}/")).await?;
-                let targets: Vec<_> =
-                    segments.into_iter().map(|entry| Target::new(&store.segments, entry.name)).collect();
-                store.delete_all(&targets).await.into_iter().collect::<Result<()>>()?;
-            }
+            let target = Target::new(self.segments_container(), upload);
+            removed = removed.and(outage.or(&target, self.0.remove_leftover(upload)).await);
         }
-        Ok(())
+        removed
     }
 }
 
 impl Store {
-    /// None: there is no container of segments.
+    async fn remove_leftover(&self, upload: &str) -> Result<()> {
+        if !self.is_left_over(upload).await? {
+            return Ok(());
+        }
+        let segments = self.names_under(&self.segments, &self.segments_at(upload)).await?;
+        let targets: Vec<_> =
+            segments.into_iter().map(|entry| Target::new(&self.segments, entry.name)).collect();
+        self.delete_all(&targets).await.into_iter().collect()
+    }
+
+    /// Those of this container's objects. None: there is no container of segments.
     async fn segments_listed(&self) -> Result<Option<Vec<Entry>>> {
-        match self.names_under(&self.segments, "").await {
+        match self.names_under(&self.segments, &segments_of(&self.container)).await {
             Ok(entries) => Ok(Some(entries)),
             Err(error) if StoreError::is_missing_container(&error) => Ok(None),
             Err(error) => Err(error),
@@ -89,13 +97,18 @@ impl Store {
     /// Which upload of this store a manifest names by one of its segments.
     fn upload_named(&self, segment: &Segment) -> Option<String> {
         let target = segment.target().filter(|target| target.container == self.segments)?;
-        upload_of(&target.name).map(|(upload, _)| upload.to_owned())
+        upload_of(&self.container, &target.name).map(|(upload, _)| upload.to_owned())
+    }
+
+    /// What the names of an upload's segments begin with.
+    fn segments_at(&self, upload: &str) -> String {
+        format!("{}{upload}/", segments_of(&self.container))
     }
 
     /// Whether the object that an upload was for does without it, by the object's own word.
     async fn is_left_over(&self, upload: &str) -> Result<bool> {
-        let below = format!("{upload}/");
-        let Some((_, object)) = upload_of(&below) else { return Ok(false) };
+        let below = self.segments_at(upload);
+        let Some((_, object)) = upload_of(&self.container, &below) else { return Ok(false) };
         let manifest = self.static_manifest(&Target::new(&self.container, object)).await?.unwrap_or_default();
         Ok(!manifest.iter().any(|segment| self.upload_named(segment).as_deref() == Some(upload)))
     }

@@ -2,6 +2,9 @@ use object_store::Result;
 
 use crate::{StoreError, bulk::Target, listing::Entry, store::Store};
 
+/// What stands between the name of something and a number. Without it `dump-10` might be a segment of `dump-1`.
+const DIVIDERS: [char; 3] = ['-', '_', '.'];
+
 impl Store {
     /// The segments of a dynamic large object, of which it is certain that they are its own.
     ///
@@ -10,7 +13,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Large`] if its prefix begins names that may belong to something else: nothing, or a name
-    /// that goes on with neither a slash nor a number.
+    /// that goes on with neither a slash nor a number behind a divider.
     pub(crate) async fn dynamic_segments(
         &self,
         object: &Target,
@@ -35,8 +38,9 @@ impl Store {
 /// Whether a name that begins with a prefix can only be a segment below it.
 fn is_segment(prefix: &str, name: &str) -> bool {
     let rest = name.strip_prefix(prefix).unwrap_or(name);
-    let number = || rest.trim_start_matches(['-', '_', '.']).bytes().all(|byte| byte.is_ascii_digit());
-    prefix.ends_with('/') || rest.starts_with('/') || number()
+    let divided = || prefix.ends_with(DIVIDERS) || rest.starts_with(DIVIDERS);
+    let number = || rest.trim_start_matches(DIVIDERS).bytes().all(|byte| byte.is_ascii_digit());
+    prefix.ends_with('/') || rest.starts_with('/') || (divided() && number())
 }
 
 #[cfg(test)]
@@ -49,7 +53,10 @@ mod tests {
         assert!(is_segment("seg/a/", "seg/a/x"));
         assert!(is_segment("seg/a", "seg/a/1"));
         assert!(is_segment("seg/a", "seg/a_000001"));
+        assert!(is_segment("dump-1-", "dump-1-10"));
         assert!(!is_segment("seg/a", "seg/ab/1"));
+        assert!(!is_segment("dump-1", "dump-10"));
+        assert!(!is_segment("dump", "dump"));
         assert!(!is_segment("backup", "backup.tar"));
     }
 }

@@ -1,11 +1,11 @@
-use futures::{FutureExt, future::BoxFuture};
+use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use http::{Method, StatusCode};
 use object_store::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     StoreError,
-    bulk::Target,
+    bulk::{Target, at_once},
     client::Request,
     object::{Md5Sum, Shape, unquoted},
     store::{Store, rejected},
@@ -121,24 +121,66 @@ impl Store {
         Ok(Some(segments))
     }
 
-    /// All that a manifest names, in order, what nested manifests name behind each. A nested manifest that is
-    /// gone names nothing.
-    pub(crate) fn unfold(&self, segments: Vec<Segment>) -> BoxFuture<'_, Result<Vec<Segment>>> {
+    /// The segments that the static large object of this tag consists of, in their order, and none of them a large
+    /// object itself. None: it has ranges of large objects for segments.
+    ///
+    /// # Errors
+    ///
+    /// Precondition, if the object isn't the one of this tag any more, or a nested manifest not the one it names.
+    pub(crate) fn leaves<'a>(
+        &'a self,
+        object: &'a Target,
+        tag: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Vec<Segment>>>> {
         async move {
-            let mut all = Vec::with_capacity(segments.len());
-            for segment in segments {
-                let nested = segment.target().filter(|_| segment.nested);
-                all.push(segment);
-                if let Some(target) = nested
-                    && let Some(inner) = self.manifest(&target).await?
-                {
-                    all.extend(self.unfold(inner).await?);
+            let manifest = self.manifest(object).await?.filter(|manifest| e_tag(manifest) == tag);
+            let Some(manifest) = manifest else { return Err(changed(object)) };
+            let mut leaves = Vec::with_capacity(manifest.len());
+            for segment in manifest {
+                let Some(target) = segment.target().filter(|_| segment.nested) else {
+                    leaves.push(segment);
+                    continue;
+                };
+                if segment.range.is_some() {
+                    return Ok(None);
                 }
+                let Some(inner) = self.leaves(&target, &segment.e_tag).await? else { return Ok(None) };
+                leaves.extend(inner);
             }
-            Ok(all)
+            Ok(Some(leaves))
         }
         .boxed()
     }
+
+    /// All that a manifest names, and what nested manifests name, level by level: no manifest is before the level
+    /// of what it names. A nested manifest that is gone names nothing.
+    pub(crate) async fn levels(&self, manifest: &[Segment]) -> Result<Vec<Vec<Target>>> {
+        let mut levels = vec![targets(manifest)];
+        let mut manifests = nested(manifest);
+        while !manifests.is_empty() {
+            let opened = manifests.iter().map(|target| self.manifest(target).boxed());
+            let opened: Vec<_> = at_once(opened).try_collect().await?;
+            let inner: Vec<_> = opened.into_iter().flatten().flatten().collect();
+            levels.push(targets(&inner));
+            manifests = nested(&inner);
+        }
+        Ok(levels)
+    }
+}
+
+fn targets(segments: &[Segment]) -> Vec<Target> {
+    segments.iter().filter_map(Segment::target).collect()
+}
+
+/// The manifests among the segments.
+fn nested(segments: &[Segment]) -> Vec<Target> {
+    segments.iter().filter(|segment| segment.nested).filter_map(Segment::target).collect()
+}
+
+fn changed(object: &Target) -> object_store::Error {
+    let path = object.to_string();
+    let source = StoreError::Changed { target: path.clone() }.into();
+    object_store::Error::Precondition { path, source }
 }
 
 #[cfg(test)]

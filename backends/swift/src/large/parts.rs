@@ -37,7 +37,7 @@ impl MultipartStore for Swift {
         part_idx: usize,
         data: PutPayload,
     ) -> Result<PartId> {
-        let place = Place::new(path.as_ref(), Ticket::read(path, id)?.unique);
+        let place = Place::new(&self.0.target(path), Ticket::read(path, id)?.unique);
         let segments = self.0.put_segments(&place, part_idx, data, |_| ()).await?;
         Ok(part_id(&segments))
     }
@@ -49,7 +49,8 @@ impl MultipartStore for Swift {
         parts: Vec<PartId>,
     ) -> Result<PutResult> {
         let Ticket { unique, headers } = Ticket::read(path, id)?;
-        let (object, place) = (self.0.target(path), Place::new(path.as_ref(), unique));
+        let object = self.0.target(path);
+        let place = Place::new(&object, unique);
         let mut segments = Vec::with_capacity(parts.len());
         for (part, id) in parts.iter().enumerate() {
             let pieces = pieces(id).ok_or_else(|| StoreError::Upload {
@@ -65,7 +66,7 @@ impl MultipartStore for Swift {
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
-        let place = Place::new(path.as_ref(), Ticket::read(path, id)?.unique);
+        let place = Place::new(&self.0.target(path), Ticket::read(path, id)?.unique);
         self.0.discard(&self.0.target(path), &place, Vec::new()).await
     }
 }

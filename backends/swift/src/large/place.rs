@@ -1,17 +1,25 @@
 use uuid::Uuid;
 
+use crate::bulk::Target;
+
 /// What the names of all segments of one upload have between that of the object and their own.
 const MARK: &str = "/upload-";
 
 /// Digits of the unique part of an upload's name.
 const UNIQUE: usize = 32;
 
-/// Where the segments of one upload lie: `<object>/upload-<unique>`, which no other upload ever has.
+/// Where the segments of one upload lie: `<container>/<object>/upload-<unique>`, which no other upload ever has,
+/// of any container.
 #[derive(Clone, Debug)]
 pub(crate) struct Place(String);
 
 impl Place {
-    pub(super) fn new(object: &str, unique: Uuid) -> Self {
+    /// For the segments of a new upload.
+    pub(crate) fn unique(object: &Target) -> Self {
+        Self::new(object, Uuid::new_v4())
+    }
+
+    pub(super) fn new(object: &Target, unique: Uuid) -> Self {
         Self(format!("{object}{MARK}{}", unique.simple()))
     }
 
@@ -36,10 +44,16 @@ impl Place {
     }
 }
 
-/// The upload that a segment or nested manifest of this store belongs to, `<object>/upload-<unique>`, and the
-/// name of its object. None: nothing that this store has stored has such a name.
-pub(crate) fn upload_of(name: &str) -> Option<(&str, &str)> {
-    let (upload, _) = name.rsplit_once('/')?;
+/// What the names of all segments of a container's objects begin with. Other containers may keep theirs beside
+/// them.
+pub(crate) fn segments_of(container: &str) -> String {
+    format!("{container}/")
+}
+
+/// The upload of this container that a segment or nested manifest belongs to, `<object>/upload-<unique>`, and the
+/// name of its object. None: it belongs to another container, or to another program.
+pub(crate) fn upload_of<'a>(container: &str, name: &'a str) -> Option<(&'a str, &'a str)> {
+    let (upload, _) = name.strip_prefix(&segments_of(container))?.rsplit_once('/')?;
     let (object, unique) = upload.rsplit_once(MARK)?;
     let is_unique = unique.len() == UNIQUE && unique.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_unique.then_some((upload, object))
@@ -51,19 +65,23 @@ mod tests {
 
     #[test]
     fn an_upload_is_known_by_the_names_of_its_segments_and_by_no_others() {
-        let place = Place::new("a/b", Uuid::nil());
+        let place = Place::new(&Target::new("c", "a/b"), Uuid::nil());
         for name in [place.segment(3, 0), place.manifest(1, 2)] {
-            assert_eq!(upload_of(&name), Some((place.0.as_str(), "a/b")));
+            assert_eq!(upload_of("c", &name), Some((&place.0[2..], "a/b")));
+            assert_eq!(upload_of("a", &name), None);
             assert!(place.has(&name));
         }
-        for foreign in ["a/b/1700000000.0/1024/512/00000000", "a/upload-xyz/1", "upload-", "a"] {
-            assert_eq!(upload_of(foreign), None, "{foreign}");
+        let of_nothing = "c/upload-00000000000000000000000000000000/1";
+        for foreign in
+            [of_nothing, "c/b/1700000000.0/1024/512/00000000", "c/a/upload-xyz/1", "c/upload-", "c"]
+        {
+            assert_eq!(upload_of("c", foreign), None, "{foreign}");
         }
     }
 
     #[test]
     fn segments_sort_as_their_parts_do() {
-        let place = Place::new("a", Uuid::nil());
+        let place = Place::new(&Target::new("c", "a"), Uuid::nil());
         let segments = [(2, 0), (2, 1), (10, 0)].map(|(part, piece)| place.segment(part, piece));
         assert!(segments.is_sorted());
     }

@@ -4,13 +4,14 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, path::Path};
 
 use crate::{
     Swift, SwiftBuilder,
+    bulk::Target,
     client::{
         Request,
-        live::{Settings, V1, before_swift, settings},
+        live::{NARROW, Settings, V1, before_swift, settings},
     },
 };
 
@@ -18,6 +19,11 @@ const MANIFEST: HeaderName = HeaderName::from_static("x-object-manifest");
 
 fn fixture(name: &str) -> Swift {
     open(name, settings(V1))
+}
+
+/// Of a Swift that holds three segments a manifest, lists a hundred names at a time and has no bulk deletion.
+fn narrow(name: &str) -> Swift {
+    open(name, settings(NARROW))
 }
 
 fn open(name: &str, settings: Settings) -> Swift {
@@ -30,6 +36,20 @@ async fn put_dynamic(swift: &Swift, name: &str, prefix: &str) {
     let manifest = HeaderValue::try_from(format!("{}/{prefix}", swift.container())).unwrap();
     let request = Request::object(Method::PUT, swift.container(), name).header(MANIFEST, manifest);
     assert_eq!(swift.0.send(request).await.unwrap().status, StatusCode::CREATED);
+}
+
+async fn put_static(swift: &Swift, name: &str, parts: &[Bytes]) {
+    let mut upload = swift.put_multipart(&Path::from(name)).await.unwrap();
+    for part in parts {
+        upload.put_part(part.clone().into()).await.unwrap();
+    }
+    upload.complete().await.unwrap();
+}
+
+/// What the container of the segments lists.
+async fn segments(swift: &Swift) -> Vec<String> {
+    let entries = swift.0.names_under(swift.segments_container(), "").await.unwrap();
+    entries.into_iter().map(|entry| entry.name).collect()
 }
 
 async fn names(swift: &Swift) -> Vec<String> {
@@ -117,4 +137,101 @@ async fn an_object_replaced_while_it_is_read_is_an_error_and_no_mixture() {
     swift.put(&location, long(2).into()).await.unwrap();
     let error = got.bytes().await.unwrap_err();
     assert!(matches!(error, object_store::Error::Precondition { .. }), "{error:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_dynamic_large_object_of_more_segments_than_a_listing_has_can_be_read() {
+    let swift = narrow("listings");
+    // Swift sends nothing before it has some KiB.
+    let part = Bytes::from(vec![7; 8 << 10]);
+    for number in 0..110 {
+        swift.put(&Path::from(format!("...seg/{number:03}")), part.clone().into()).await.unwrap();
+    }
+    put_dynamic(&swift, "a", "...seg/").await;
+    let got = swift.get(&Path::from("a")).await.unwrap();
+    assert_eq!(got.meta.size, 110 * (8 << 10));
+    // From the eleventh segment on it hands out one a second.
+    let first = got.into_stream().try_next().await.unwrap().unwrap();
+    assert!(first.iter().all(|byte| *byte == 7));
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_static_large_object_of_ranges_is_read_and_copied() {
+    let swift = fixture("ranges");
+    swift.put(&Path::from("seg"), "0123456789".into()).await.unwrap();
+    let path = format!("/{}/seg", swift.container());
+    let manifest = format!(
+        r#"[{{"path": "{path}", "range": "2-4"}}, {{"path": "{path}"}}, {{"path": "{path}", "range": "-2"}}]"#
+    );
+    let request = Request::object(Method::PUT, swift.container(), "a")
+        .query("multipart-manifest", "put")
+        .body(manifest.into());
+    assert_eq!(swift.0.send(request).await.unwrap().status, StatusCode::CREATED);
+    assert_eq!(content(&swift, "a").await, "234012345678989");
+    swift.copy(&Path::from("a"), &Path::from("copy")).await.unwrap();
+    swift.delete(&Path::from("a")).await.unwrap();
+    assert_eq!(content(&swift, "copy").await, "234012345678989");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_manifest_whose_report_is_lost_is_stored_by_another_try() {
+    let (settings, relay) = before_swift().await;
+    let (swift, location) = (open("report", settings), Path::from("multipart"));
+    put_static(&swift, "multipart", &[Bytes::from("old")]).await;
+    let mut upload = swift.put_multipart(&location).await.unwrap();
+    upload.put_part("new".into()).await.unwrap();
+    relay.cut_before("Response Status");
+    upload.complete().await.unwrap();
+    assert!(!relay.is_cut_ahead());
+    assert_eq!(content(&swift, "multipart").await, "new");
+    assert_eq!(segments(&swift).await.len(), 1);
+
+    // Longer than one object may be. The second try finds what the first has stored, and isn't told that it is its.
+    let long = Bytes::from(vec![7; 65 << 20]);
+    relay.cut_before("Response Status");
+    let created = swift.put_opts(&Path::from("long"), long.clone().into(), PutMode::Create.into()).await;
+    assert!(created.is_ok() && !relay.is_cut_ahead(), "{created:?}");
+    assert_eq!(content(&swift, "long").await, long);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn what_lacks_a_nested_manifest_is_neither_copied_nor_renamed() {
+    let (swift, location) = (narrow("truncated"), Path::from("a"));
+    put_static(&swift, "a", &vec![Bytes::from("part"); 10]).await;
+    let manifest = segments(&swift).await.into_iter().rfind(|name| name.contains("/manifest-1-")).unwrap();
+    swift.0.delete_one(&Target::new(swift.segments_container(), manifest)).await.unwrap();
+
+    let target = Path::from("b");
+    for error in [swift.copy(&location, &target).await, swift.rename(&location, &target).await] {
+        assert!(matches!(error, Err(object_store::Error::Precondition { .. })), "{error:?}");
+    }
+    assert_eq!(names(&swift).await, ["a"]);
+    swift.delete(&location).await.unwrap();
+    assert_eq!(names(&swift).await, [""; 0]);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn an_object_stays_as_long_as_a_segment_of_it_cannot_be_deleted() {
+    let swift = narrow("stays");
+    swift.put(&Path::from("seg"), "x".into()).await.unwrap();
+    // There is no URL with which to delete it.
+    let (odd, copy) = (format!("{}/a/../b", swift.container()), Method::from_bytes(b"COPY").unwrap());
+    let destination = HeaderName::from_static("destination");
+    let request = Request::object(copy, swift.container(), "seg")
+        .header(destination, HeaderValue::try_from(&odd).unwrap());
+    assert_eq!(swift.0.send(request).await.unwrap().status, StatusCode::CREATED);
+    let manifest = format!(r#"[{{"path": "/{}/seg"}}, {{"path": "/{odd}"}}]"#, swift.container());
+    let request = Request::object(Method::PUT, swift.container(), "large")
+        .query("multipart-manifest", "put")
+        .body(manifest.into());
+    assert_eq!(swift.0.send(request).await.unwrap().status, StatusCode::CREATED);
+
+    let error = swift.delete(&Path::from("large")).await.unwrap_err();
+    assert!(error.to_string().contains(&odd), "{error}");
+    assert!(swift.head(&Path::from("large")).await.is_ok());
 }

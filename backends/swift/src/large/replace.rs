@@ -38,7 +38,7 @@ impl Store {
             Shape::Plain => Ok(Vec::new()),
             Shape::Static => {
                 let manifest = self.manifest(object).await?.unwrap_or_default();
-                let targets = self.unfold(manifest).await?.into_iter().filter_map(|segment| segment.target());
+                let targets = self.levels(&manifest).await?.into_iter().flatten();
                 Ok(targets.filter(|target| target.container == self.segments).collect())
             }
             Shape::Dynamic { container, prefix } if *container == self.segments => {

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use http::HeaderMap;
 use object_store::{Attributes, MultipartUpload, PutPayload, PutResult, Result, UploadPart, path::Path};
-use uuid::Uuid;
 
 use super::{Place, Segment, segments::long_enough};
 use crate::{StoreError, bulk::Target, object::to_headers, store::Store};
@@ -33,11 +32,12 @@ struct Parts {
 impl Store {
     /// Begins an upload; nothing is sent yet.
     pub(crate) fn upload(self: &Arc<Self>, location: &Path, attributes: &Attributes) -> Result<Upload> {
+        let object = self.target(location);
         Ok(Upload {
             store: Arc::clone(self),
-            object: self.target(location),
+            place: Place::unique(&object),
+            object,
             headers: to_headers(attributes)?,
-            place: self.new_place(location.as_ref()),
             parts: Arc::default(),
             completing: false,
         })
@@ -51,7 +51,8 @@ impl Store {
         payload: PutPayload,
         headers: HeaderMap,
     ) -> Result<String> {
-        let (object, place) = (self.target(location), self.new_place(location.as_ref()));
+        let object = self.target(location);
+        let place = Place::unique(&object);
         let parts = Mutex::default();
         let stored = async {
             let begun = |target| lock(&parts).begun.push(target);
@@ -88,18 +89,13 @@ impl Store {
         Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
     }
 
-    /// A place for the segments of a new upload.
-    pub(crate) fn new_place(&self, object: &str) -> Place {
-        Place::new(object, Uuid::new_v4())
-    }
-
-    /// Removes what an upload has stored. If its manifest was stored after all, though nobody was told, the
-    /// object goes with it: it was never acknowledged, and would have lost its content.
+    /// Removes what an upload has stored, unless it has become the object after all, though nobody was told. Then
+    /// all of it stays: it is whole, and what it has replaced can't be brought back.
     pub(super) async fn discard(&self, object: &Target, place: &Place, mut begun: Vec<Target>) -> Result<()> {
         let manifest = self.static_manifest(object).await?.unwrap_or_default();
         let names_it = |target: Target| target.container == self.segments && place.has(&target.name);
         if manifest.iter().filter_map(Segment::target).any(names_it) {
-            begun.push(object.clone());
+            return Ok(());
         }
         begun.extend(self.listed_at(place).await?);
         self.delete_all(&begun).await.into_iter().collect()
@@ -150,7 +146,8 @@ impl MultipartUpload for Upload {
         self.store.complete(&self.object, &self.place, segments, self.headers.clone()).await
     }
 
-    /// Removes the segments. Parts still on their way may arrive afterwards, and are left for a sweep.
+    /// Removes the segments. Parts still on their way may arrive afterwards, and are left for a sweep. An upload
+    /// that is complete, even if nobody was told, stays: delete the object if it isn't wanted.
     async fn abort(&mut self) -> Result<()> {
         let begun = lock(&self.parts).begun.clone();
         if self.completing {

@@ -5,14 +5,12 @@ use serde::Deserialize;
 use super::{Place, Segment, manifest};
 use crate::{
     StoreError,
-    bulk::Target,
+    bulk::{REPORT_LIMIT, Target},
     client::{Request, Response},
     object::{header, stored, unquoted},
+    retry::{Outcome, Token, Tries, Verdict, classify},
     store::Store,
 };
-
-/// No report on a manifest is longer.
-const REPORT_LIMIT: usize = 16 << 20;
 
 /// What Swift says of a manifest when it has looked at all its segments. HTTP's own status, which came before
 /// that, says nothing.
@@ -82,16 +80,43 @@ impl Store {
         request.headers.insert(http_header::ETAG, tag);
         request.headers.insert(http_header::ACCEPT, HeaderValue::from_static("application/json"));
 
-        let mut answer = Answer::of(self.send(request.clone()).await?).await?;
-        if answer.names_no_container() {
-            self.make_if_missing(&target.container, true).await?;
-            answer = Answer::of(self.send(request).await?).await?;
-        }
-        match answer {
-            Answer::Report(report) => report.outcome(&named, &e_tag)?,
-            Answer::Status(response) => stored(response, &e_tag).await?,
+        match self.send_manifest(request, &e_tag).await {
+            // Stored by a try whose answer was lost.
+            Err(object_store::Error::AlreadyExists { .. }) if self.consists_of(target, segments).await? => {}
+            outcome => outcome?,
         }
         Ok(e_tag)
+    }
+
+    /// Sends it until Swift has said what became of it. Its 202 is no answer: what breaks off or fails behind that
+    /// is tried again here.
+    async fn send_manifest(&self, request: Request, e_tag: &str) -> Result<()> {
+        let mut tries = Tries::new(self.client.timeouts().retry);
+        let mut container_made = false;
+        loop {
+            let failure = match Answer::of(self.send(request.clone()).await?).await {
+                Ok(Answer::Status(response)) => return stored(response, e_tag).await,
+                Ok(Answer::Report(report)) if report.names_no_container() && !container_made => {
+                    self.make_if_missing(&request.container, true).await?;
+                    container_made = true;
+                    continue;
+                }
+                Ok(Answer::Report(report)) => match report.outcome(&request.target(), e_tag) {
+                    Err(failure) if report.is_outage() => failure,
+                    outcome => return outcome,
+                },
+                Err(failure) => failure,
+            };
+            if !tries.again(None, &failure).await {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// Whether an object is made of just these segments. No two uploads have segments of one name.
+    async fn consists_of(&self, object: &Target, segments: &[Segment]) -> Result<bool> {
+        let manifest = self.manifest(object).await?.unwrap_or_default();
+        Ok(manifest.iter().map(Segment::target).eq(segments.iter().map(Segment::target)))
     }
 }
 
@@ -114,13 +139,19 @@ impl Answer {
             .map_err(|error| StoreError::Protocol { target, reason: error.to_string() })?;
         Ok(Self::Report(report))
     }
-
-    fn names_no_container(&self) -> bool {
-        matches!(self, Self::Report(report) if report.status.starts_with("404"))
-    }
 }
 
 impl Report {
+    fn names_no_container(&self) -> bool {
+        self.status.starts_with("404")
+    }
+
+    /// Whether the same manifest may do better later: nothing but servers that are away or busy is in its way.
+    fn is_outage(&self) -> bool {
+        let segments = !self.errors.is_empty() && self.errors.iter().all(|(_, status)| is_outage(status));
+        is_outage(&self.status) || (self.status.starts_with("400") && segments)
+    }
+
     fn outcome(&self, target: &str, e_tag: &str) -> Result<()> {
         let target = target.to_owned();
         if self.status.starts_with("412") {
@@ -143,6 +174,12 @@ impl Report {
             _ => Ok(()),
         }
     }
+}
+
+/// Of a status with its reason, `503 Service Unavailable`.
+fn is_outage(status: &str) -> bool {
+    let code = status.split(' ').next().and_then(|code| code.parse().ok());
+    code.is_some_and(|code| classify(Outcome::Answered(code), Token::Fixed) == Verdict::Retry)
 }
 
 /// The size of groups, at most `capacity`, that are as even as can be.
@@ -176,5 +213,21 @@ mod tests {
         assert!(gone.unwrap_err().to_string().contains("/c/1: 404 Not Found"));
         let exists = outcome(r#"{"Response Status": "412 Precondition Failed", "Errors": []}"#);
         assert!(matches!(exists, Err(object_store::Error::AlreadyExists { .. })));
+    }
+
+    #[test]
+    fn only_servers_that_are_away_or_busy_are_worth_another_try() {
+        let is_outage = |status: &str, errors: &str| {
+            let json = format!(r#"{{"Response Status": "{status}", "Errors": [{errors}]}}"#);
+            serde_json::from_str::<Report>(&json).unwrap().is_outage()
+        };
+        let (away, busy) = (r#"["/c/1", "503 Service Unavailable"]"#, r#"["/c/2", "498 Rate Limited"]"#);
+        assert!(is_outage("503 Service Unavailable", ""));
+        assert!(is_outage("400 Bad Request", &format!("{away}, {busy}")));
+        assert!(!is_outage("400 Bad Request", &format!(r#"{away}, ["/c/3", "404 Not Found"]"#)));
+        assert!(!is_outage("400 Bad Request", r#"["/c/1", "Etag Mismatch"]"#));
+        assert!(!is_outage("400 Bad Request", ""));
+        assert!(!is_outage("422 Unprocessable Entity", ""));
+        assert!(!is_outage("201 Created", ""));
     }
 }

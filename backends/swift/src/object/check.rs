@@ -4,18 +4,12 @@ use http::StatusCode;
 use object_store::Result;
 
 use super::{Md5Sum, Shape, header, unquoted};
-use crate::{
-    StoreError,
-    bulk::Target,
-    client::Response,
-    large::{Segment, e_tag},
-    store::Store,
-};
+use crate::{StoreError, bulk::Target, client::Response, store::Store};
 
 /// Compares a whole object, as it comes, with what is known of its content.
 #[derive(Debug)]
 pub(super) enum Check {
-    /// Nothing is known: a part of an object, or a dynamic large one.
+    /// Nothing is known: a part of an object, a dynamic large one, or one made of parts of large ones.
     None,
     /// A static large object of this tag, whose manifest has to be read first.
     Manifest { e_tag: String },
@@ -79,21 +73,18 @@ impl Stretches {
 }
 
 impl Store {
-    /// The segments of a static large object to compare it with, if it still is the one of this tag.
+    /// The segments to compare a static large object with. Nothing, if it has ranges of other large objects for
+    /// segments: of these no tag is known.
     ///
     /// Swift compares each segment with its own tag too, but only after it has handed it out: nobody would learn of
     /// damage in the last one.
+    ///
+    /// # Errors
+    ///
+    /// Precondition, if it isn't the one of this tag any more.
     pub(super) async fn stretches(&self, object: &Target, tag: &str) -> Result<Check> {
-        let manifest = self.manifest(object).await?.unwrap_or_default();
-        let in_part = |segment: &Segment| segment.nested && segment.range.is_some();
-        if e_tag(&manifest) != tag {
-            return Ok(Check::None);
-        }
-        let segments = self.unfold(manifest).await?;
-        if segments.iter().any(in_part) {
-            return Ok(Check::None);
-        }
-        let leaves = segments.iter().filter(|segment| !segment.nested && segment.length() > 0);
+        let Some(leaves) = self.leaves(object, tag).await? else { return Ok(Check::None) };
+        let leaves = leaves.iter().filter(|segment| segment.length() > 0);
         Ok(Check::Stretches(Stretches::new(leaves.map(|segment| {
             let whole = segment.range.is_none();
             (segment.length(), whole.then(|| md5(&segment.e_tag)).flatten())

@@ -3,12 +3,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use object_store::{CopyMode, Result, path::Path};
 use percent_encoding::utf8_percent_encode;
 
-use super::{Shape, attributes, stored};
+use super::{Shape, attributes, header, stored, unquoted};
 use crate::{
     StoreError,
     bulk::{Target, at_once},
     client::{PATH, Request, Response},
-    large::Segment,
+    large::{Place, Segment},
+    listing::Entry,
     store::{Store, rejected},
 };
 
@@ -37,7 +38,7 @@ impl Store {
         };
         match Shape::of(&source.headers) {
             Shape::Plain => self.copy_plain(&from, &to).await?,
-            shape => self.copy_large(&from, &to, &shape, attributes::raw(&source.headers)).await?,
+            _ => self.copy_large(&from, &to, &source.headers).await?,
         }
         self.remove_quietly(replaced).await;
         Ok(())
@@ -60,15 +61,16 @@ impl Store {
         self.send(Request::object(Method::PUT, &to.container, &to.name).header(COPY_FROM, path)).await
     }
 
-    async fn copy_large(&self, from: &Target, to: &Target, shape: &Shape, headers: HeaderMap) -> Result<()> {
-        let segments = self.leaves(from, shape).await?;
+    async fn copy_large(&self, from: &Target, to: &Target, head: &HeaderMap) -> Result<()> {
+        let segments = self.copied_segments(from, head).await?;
+        let headers = attributes::raw(head);
         if segments.is_empty() {
             return self
                 .put_plain(&to.container, &to.name, object_store::PutPayload::new(), headers)
                 .await
                 .map(drop);
         }
-        let place = self.new_place(&to.name);
+        let place = Place::unique(to);
         let names = (0..segments.len()).map(|number| Target::new(&self.segments, place.segment(number, 0)));
         let names: Vec<_> = names.collect();
         let copied = async {
@@ -95,30 +97,45 @@ impl Store {
         Ok(Segment { name: to.path(), ..segment })
     }
 
-    /// The segments of a large object that aren't large objects themselves, in their order.
-    async fn leaves(&self, object: &Target, shape: &Shape) -> Result<Vec<Segment>> {
+    /// The segments of the large object that this is the HEAD of, in their order, none of them a large object.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from being certain that these are all of it: who renames deletes the object then.
+    async fn copied_segments(&self, object: &Target, head: &HeaderMap) -> Result<Vec<Segment>> {
         let refused =
             |reason: &str| StoreError::Large { target: object.to_string(), reason: reason.to_owned() };
-        if let Shape::Dynamic { container, prefix } = shape {
-            let mut entries = self.names_under(container, prefix).await?;
-            entries.retain(|entry| entry.bytes > 0);
-            if entries.iter().any(crate::listing::Entry::is_static) {
-                return Err(refused("a segment of it is a large object itself").into());
+        let segments = match Shape::of(head) {
+            Shape::Dynamic { container, prefix } => {
+                let mut entries = self.names_under(&container, &prefix).await?;
+                entries.retain(|entry| entry.bytes > 0);
+                if entries.iter().any(Entry::is_static) {
+                    return Err(refused("a segment of it is a large object itself").into());
+                }
+                entries.into_iter().map(|entry| segment(&container, entry)).collect()
             }
-            let segment = |entry: crate::listing::Entry| Segment {
-                name: Target::new(container, entry.name).path(),
-                e_tag: entry.hash,
-                bytes: entry.bytes,
-                range: None,
-                nested: false,
-            };
-            return Ok(entries.into_iter().map(segment).collect());
+            _ => {
+                let tag = header(head, "etag").map(unquoted).unwrap_or_default();
+                let leaves = self.leaves(object, tag).await?;
+                leaves.ok_or_else(|| refused("its manifest names a range of another large object"))?
+            }
+        };
+        let found: u64 = segments.iter().map(Segment::length).sum();
+        let expected = self.size(&object.to_string(), head).await?;
+        if found != expected {
+            return Err(refused(&format!("it has {expected} bytes, and its segments have {found}")).into());
         }
-        let mut segments = self.unfold(self.manifest(object).await?.unwrap_or_default()).await?;
-        if segments.iter().any(|segment| segment.nested && segment.range.is_some()) {
-            return Err(refused("its manifest names a range of another large object").into());
-        }
-        segments.retain(|segment| !segment.nested);
         Ok(segments)
+    }
+}
+
+/// An object of this container as a segment.
+fn segment(container: &str, entry: Entry) -> Segment {
+    Segment {
+        name: Target::new(container, entry.name).path(),
+        e_tag: entry.hash,
+        bytes: entry.bytes,
+        range: None,
+        nested: false,
     }
 }

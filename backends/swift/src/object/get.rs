@@ -26,7 +26,9 @@ impl Store {
             return self.head_result(location, &options, response).await;
         }
         match response.status {
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => self.get_result(location, &options, response),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+                self.get_result(location, &options, response).await
+            }
             _ => Err(rejected(response).await.into()),
         }
     }
@@ -54,13 +56,14 @@ impl Store {
         })
     }
 
-    fn get_result(
+    async fn get_result(
         self: &Arc<Self>,
         location: &Path,
         options: &GetOptions,
         response: Response,
     ) -> Result<GetResult> {
-        let (range, size) = extent(&response)?;
+        let Response { status, headers, request, .. } = &response;
+        let (range, size) = self.extent(*status, headers, &request.target).await?;
         let asked = options.range.as_ref().map_or(Ok(0..size), |range| range.as_range(size));
         if asked.map_err(generic)? != range {
             let reason = format!("bytes {range:?} of {size} came, and others were asked for");
@@ -78,7 +81,22 @@ impl Store {
         })
     }
 
-    /// The size of an object from the answer to its HEAD. Swift doesn't say that of a dynamic large object whose
+    /// Which bytes an answer has, and how many the object has in all.
+    async fn extent(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        target: &str,
+    ) -> Result<(Range<u64>, u64)> {
+        if status == StatusCode::PARTIAL_CONTENT {
+            let range = header(headers, "content-range").and_then(content_range);
+            return Ok(range.ok_or_else(|| no_length(target))?);
+        }
+        let size = self.size(target, headers).await?;
+        Ok((0..size, size))
+    }
+
+    /// The size of an object from the answer to its GET or HEAD. Swift doesn't say that of a dynamic large object whose
     /// segments fill more than one listing: they are added up then.
     pub(crate) async fn size(&self, target: &str, headers: &HeaderMap) -> Result<u64> {
         let length = header(headers, "content-length").and_then(|length| length.parse().ok());
@@ -91,17 +109,6 @@ impl Store {
             (None, _) => Err(no_length(target).into()),
         }
     }
-}
-
-/// Which bytes an answer has, and how many the object has in all.
-fn extent(response: &Response) -> Result<(Range<u64>, u64), StoreError> {
-    if response.status == StatusCode::PARTIAL_CONTENT {
-        let range = header(&response.headers, "content-range").and_then(content_range);
-        return range.ok_or_else(|| no_length(&response.request.target));
-    }
-    let length = header(&response.headers, "content-length").and_then(|length| length.parse().ok());
-    let length = length.ok_or_else(|| no_length(&response.request.target))?;
-    Ok((0..length, length))
 }
 
 fn no_length(target: &str) -> StoreError {

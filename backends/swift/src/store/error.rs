@@ -62,6 +62,12 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What was read isn't there any more.
+    #[error("{target} was replaced or deleted while it was read; read it again")]
+    Changed {
+        /// Container and object.
+        target: String,
+    },
     /// One of many requests, not sent since another failed for want of a server.
     #[error("{target} was not tried after another failed: {reason}")]
     NotTried {

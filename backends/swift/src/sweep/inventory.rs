@@ -10,7 +10,7 @@ use crate::{
     object::{Md5Sum, unquoted},
 };
 
-/// What lies in the segments' container, by upload.
+/// What lies in the segments' container, by upload of one container's objects.
 #[derive(Debug, Default)]
 pub(super) struct Inventory(BTreeMap<String, Found>);
 
@@ -25,10 +25,10 @@ struct Found {
 }
 
 impl Inventory {
-    pub(super) fn new(entries: Vec<Entry>) -> Result<Self, StoreError> {
+    pub(super) fn new(container: &str, entries: Vec<Entry>) -> Result<Self, StoreError> {
         let mut uploads = BTreeMap::new();
         for entry in entries {
-            let Some((upload, object)) = upload_of(&entry.name) else { continue };
+            let Some((upload, object)) = upload_of(container, &entry.name) else { continue };
             let modified = entry.modified()?;
             let found = uploads.entry(upload.to_owned()).or_insert_with(|| Found {
                 object: object.to_owned(),
@@ -103,13 +103,13 @@ mod tests {
     }
 
     fn segments(upload: &str) -> [Entry; 2] {
-        [("0", "ab"), ("1", "cd")].map(|(number, tag)| entry(&format!("{upload}/{number}"), tag, None))
+        [("0", "ab"), ("1", "cd")].map(|(number, tag)| entry(&format!("c/{upload}/{number}"), tag, None))
     }
 
     /// As it stands so many seconds after all was stored.
     fn unsettled(segments: Vec<Entry>, objects: &[Entry], seconds: u64) -> Vec<String> {
         let before = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds);
-        Inventory::new(segments).unwrap().unsettled(objects, before)
+        Inventory::new("c", segments).unwrap().unsettled(objects, before)
     }
 
     #[test]
@@ -137,14 +137,20 @@ mod tests {
 
     #[test]
     fn what_other_programs_keep_there_isnt_looked_at() {
-        assert!(unsettled(vec![entry("a/1700000000.0/9/3/00000000", "ab", None)], &[], 1).is_empty());
+        assert!(unsettled(vec![entry("c/a/1700000000.0/9/3/00000000", "ab", None)], &[], 1).is_empty());
+    }
+
+    #[test]
+    fn what_belongs_to_other_containers_isnt_looked_at() {
+        let other = |number: &str| entry(&format!("d/{UPLOAD}/{number}"), "ab", None);
+        assert!(unsettled(vec![other("0"), other("1")], &[], 1).is_empty());
     }
 
     #[test]
     fn nested_manifests_stand_for_their_segments() {
         let mut all = segments(UPLOAD).to_vec();
-        all.push(entry(&format!("{UPLOAD}/manifest-1-00000000"), "x", Some("ab")));
-        all.push(entry(&format!("{UPLOAD}/manifest-1-00000001"), "x", Some("cd")));
+        all.push(entry(&format!("c/{UPLOAD}/manifest-1-00000000"), "x", Some("ab")));
+        all.push(entry(&format!("c/{UPLOAD}/manifest-1-00000001"), "x", Some("cd")));
         assert!(unsettled(all, &[entry("a", "x", Some(TAG))], 1).is_empty());
     }
 }

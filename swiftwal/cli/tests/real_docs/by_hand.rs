@@ -20,7 +20,7 @@ fn what_is_restored_by_hand_has_the_same_rows() -> Result<()> {
     let container = site.swiftwal.place().container().context("a site on Swift has a container")?;
     // So much that can't be compressed makes a large object.
     server
-        .sql("create table orders as select id, gen_random_uuid() from generate_series(1, 600000) as id")?;
+        .sql("create table orders as select id, gen_random_uuid() from generate_series(1, 1500000) as id")?;
     site.run(&["backup", "-c", "fast"])?;
     let key = site.run(&["list-backups"])?;
     back_up_as_0_2_2(&site, container)?;

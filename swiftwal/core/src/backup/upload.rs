@@ -107,7 +107,8 @@ impl<'a> Upload<'a> {
         Ok(recorded(&self.name, self.bytes, &self.hasher))
     }
 
-    /// Gives up: as far as the storage can, nothing stays.
+    /// Gives up: as far as the storage can, no part stays. What was completed, though nobody was told, may stay
+    /// under its name: it goes with the claim.
     pub(super) async fn abort(&mut self) {
         self.under_way.shutdown().await;
         if let Some(mut multipart) = self.multipart.take()

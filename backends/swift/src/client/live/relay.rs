@@ -33,6 +33,8 @@ struct State {
     hidden: Mutex<Option<&'static str>>,
     /// Connections still to have a byte changed there, on its way to the client.
     flips: AtomicUsize,
+    /// What is not to come through, on any connection; the first that brings it is cut.
+    forbidden: Mutex<Option<&'static str>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -92,6 +94,16 @@ impl Relay {
         self.state.flips.store(1, SeqCst);
     }
 
+    /// Cuts the next connection on which the server says this, just before it.
+    pub(crate) fn cut_before(&self, text: &'static str) {
+        *self.state.forbidden.lock().unwrap() = Some(text);
+    }
+
+    /// Whether what is not to come through has still to come.
+    pub(crate) fn is_cut_ahead(&self) -> bool {
+        self.state.forbidden.lock().unwrap().is_some()
+    }
+
     /// Hides these words from the client, which stand in one piece where they come.
     pub(crate) fn hide(&self, words: &'static str) {
         *self.state.hidden.lock().unwrap() = Some(words);
@@ -110,6 +122,12 @@ impl Drop for Relay {
 }
 
 impl State {
+    fn forbids(&self, bytes: &[u8]) -> bool {
+        let mut forbidden = self.forbidden.lock().unwrap();
+        let comes = |text: &&str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        forbidden.take_if(|text| comes(&&**text)).is_some()
+    }
+
     fn hide(&self, bytes: &mut [u8]) {
         let Some(words) = *self.hidden.lock().unwrap() else { return };
         while let Some(at) = bytes.windows(words.len()).position(|window| window == words.as_bytes()) {
@@ -160,6 +178,9 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fate: Fate, state
             state.requests.lock().unwrap().push(request);
         }
         if !up {
+            if state.forbids(&buffer[..count]) {
+                return;
+            }
             state.hide(&mut buffer[..count]);
         }
         let before = left;
