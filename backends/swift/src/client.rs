@@ -21,7 +21,7 @@ pub(crate) use self::{
     response::{Origin, Response},
 };
 use crate::{
-    Config, ConfigError, Error, Kind, Timeouts,
+    AuthError, Config, ConfigError, Error, Kind, Timeouts,
     auth::{Authenticator, Session},
     retry::{Outcome, Token, Tries, Verdict, classify},
 };
@@ -143,14 +143,8 @@ impl Client {
         self.0.http.timeouts()
     }
 
-    /// Sees to it that a session is at hand. A failure is told as that of a look at the container.
-    pub(crate) async fn authenticate(&self, container: &str) -> Result<(), Error> {
-        let origin = Origin::new(&Request::new(Method::HEAD, container));
-        self.0.auth.session().await.map(drop).map_err(|error| origin.error(Kind::Auth(error)))
-    }
-
-    #[cfg(test)]
-    pub(crate) async fn session(&self) -> Result<Arc<Session>, Arc<crate::AuthError>> {
+    /// The session at hand, or a new one.
+    pub(crate) async fn session(&self) -> Result<Arc<Session>, Arc<AuthError>> {
         self.0.auth.session().await
     }
 

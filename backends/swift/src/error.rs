@@ -30,7 +30,15 @@ pub enum Kind {
         /// What the body said, shortened, or what is wrong with it; may be empty.
         detail: String,
     },
-    /// No whole answer came: not connected, reset, cut off, or not HTTP.
+    /// No connection could be made.
+    #[error("no connection to {server}")]
+    Unreachable {
+        /// Scheme, host and port.
+        server: String,
+        /// Why the last try failed.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// No whole answer came: reset, cut off, or not HTTP.
     #[error("no whole answer")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
     /// Nothing was sent or received for so long.
@@ -58,6 +66,11 @@ impl Kind {
     pub(crate) fn answer(status: StatusCode) -> Self {
         Self::Answer { status, detail: String::new() }
     }
+
+    /// Whether nobody answered, or not to the end.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Connection(_) | Self::Stalled(_))
+    }
 }
 
 /// A status as people say it.
@@ -69,9 +82,16 @@ fn named(status: StatusCode) -> String {
     }
 }
 
-/// What to do about a status, where that can be told.
-fn way_out(method: &Method, status: StatusCode) -> &'static str {
-    match status.as_u16() {
+/// What to do about it, where that can be told.
+fn way_out(method: &Method, kind: &Kind) -> &'static str {
+    let status = match kind {
+        Kind::Answer { status, .. } => status.as_u16(),
+        Kind::Unreachable { .. } => {
+            return "; check that it is up, and its address, which OS_STORAGE_URL or else the identity service gives";
+        }
+        _ => return "",
+    };
+    match status {
         409 if method == Method::GET => {
             "; a segment of this large object is missing, or this user may not read it"
         }
@@ -150,7 +170,7 @@ impl fmt::Display for Error {
             (None, 0 | 1) => Ok(()),
             (None, tries) => write!(f, " (tried {tries} times)"),
         }?;
-        f.write_str(self.status().map_or("", |status| way_out(method, status)))
+        f.write_str(way_out(method, kind))
     }
 }
 
@@ -205,6 +225,14 @@ mod tests {
         let kind = Kind::answer(StatusCode::CONFLICT);
         let unreadable = Error::new(Method::GET, "backups/a", 1, kind).to_string();
         assert!(unreadable.contains("; a segment of this large object is missing"), "{unreadable}");
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_reached_is_named() {
+        let kind = Kind::Unreachable { server: "http://swift:8080".to_owned(), source: "refused".into() };
+        let error = Error::new(Method::GET, "backups/a", 2, kind).to_string();
+        let told = "GET backups/a: no connection to http://swift:8080 (tried 2 times); check that it is up, ";
+        assert!(error.starts_with(told) && error.contains("OS_STORAGE_URL"), "{error}");
     }
 
     #[test]

@@ -79,20 +79,47 @@ pub(crate) fn pause(
     (spent.checked_add(pause)? <= budget).then_some(pause)
 }
 
+/// Whoever reads the warnings of an outage learns nothing new from more of them.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// When people were last warned of a failure: of the first, and then of one in [`QUIET`] at most.
+#[derive(Debug, Default)]
+struct Warnings(Option<Instant>);
+
+impl Warnings {
+    /// Traces a failure: as a warning if one is due.
+    fn tell(&mut self, error: &(dyn Error + 'static), left: f64) {
+        if self.is_due(Instant::now()) {
+            tracing::warn!(error, "trying again, for {left} s at most");
+        } else {
+            tracing::debug!(error, "trying again, for {left} s at most");
+        }
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.0.is_none_or(|last| now.duration_since(last) >= QUIET);
+        if due {
+            self.0 = Some(now);
+        }
+        due
+    }
+}
+
 /// The tries of one request.
 #[derive(Debug)]
 pub(crate) struct Tries {
     budget: Duration,
     failures: u32,
     first_failure: Option<Instant>,
+    warnings: Warnings,
 }
 
 impl Tries {
     pub(crate) fn new(budget: Duration) -> Self {
-        Self { budget, failures: 0, first_failure: None }
+        Self { budget, failures: 0, first_failure: None, warnings: Warnings::default() }
     }
 
-    /// Counts a failure, traces it, and sleeps until the next try; false, at once, when there is to be none.
+    /// Counts a failure, traces it (as a warning now and then), and sleeps until the next try; false, at once, when there is to be none.
     pub(crate) async fn again(
         &mut self,
         asked: Option<Duration>,
@@ -104,7 +131,7 @@ impl Tries {
             return false;
         };
         let left = self.budget.saturating_sub(spent).as_secs_f64().ceil();
-        tracing::warn!(error = failure as &(dyn Error + 'static), "trying again, for {left} s at most");
+        self.warnings.tell(failure, left);
         sleep(pause).await;
         true
     }
@@ -163,6 +190,14 @@ mod tests {
         let at = |random| pause(2, Duration::ZERO, BUDGET, None, random).unwrap();
         assert_eq!(at(0.0), Duration::from_millis(100));
         assert_eq!(at(0.5), Duration::from_millis(150));
+    }
+
+    #[test]
+    fn people_are_warned_at_once_and_then_every_quarter_of_a_minute_at_most() {
+        let (mut warnings, start) = (Warnings::default(), Instant::now());
+        let due =
+            [0, 1, 14, 15, 16, 29, 45].map(|second| warnings.is_due(start + Duration::from_secs(second)));
+        assert_eq!(due, [true, false, false, true, false, false, true]);
     }
 
     #[test]

@@ -86,9 +86,18 @@ impl Swift {
     ///
     /// # Errors
     ///
-    /// As that request would have them.
+    /// [`Unauthenticated`](object_store::Error::Unauthenticated) if the credentials are refused, and
+    /// [`Generic`](object_store::Error::Generic) if there is no token for another reason. Their source is the
+    /// [`AuthError`](crate::AuthError) in an [`Arc`].
     pub async fn authenticate(&self) -> Result<()> {
-        Ok(self.0.client.authenticate(&self.0.container).await?)
+        self.0.client.session().await.map(drop).map_err(|error| {
+            let (is_refusal, source) = (error.is_refusal(), Box::new(error));
+            if is_refusal {
+                object_store::Error::Unauthenticated { path: self.0.container.clone(), source }
+            } else {
+                object_store::Error::Generic { store: "Swift", source }
+            }
+        })
     }
 
     /// The name of the container that has the segments of large objects.
@@ -170,5 +179,41 @@ impl ObjectStore for Swift {
         let from = from.clone();
         let source = futures::stream::once(async { Ok(from) }).boxed();
         self.delete_stream(source).try_for_each(|_| async { Ok(()) }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::{Config, Timeouts};
+
+    /// Where nobody listens.
+    const NOWHERE: &str = "http://127.0.0.1:1";
+
+    /// A store that tries everything once.
+    fn hasty(settings: &[(&str, &str)]) -> Swift {
+        let settings = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let timeouts = Timeouts { retry: std::time::Duration::ZERO, ..Timeouts::default() };
+        let config = Config::from_settings(&settings.collect()).unwrap().with_timeouts(timeouts);
+        SwiftBuilder::new("c").with_config(config).build().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_had_in_advance_is_told_as_such_and_not_as_a_request_to_swift() {
+        let swift = hasty(&[("ST_AUTH", NOWHERE), ("ST_USER", "u"), ("ST_KEY", "k")]);
+        let error = swift.authenticate().await.unwrap_err();
+        let told = error.source().unwrap().to_string();
+        assert!(told.starts_with("no answer from http://127.0.0.1:1/"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_swift_where_nobody_listens_is_named() {
+        let account = format!("{NOWHERE}/v1/AUTH_a");
+        let swift = hasty(&[("OS_TOKEN", "t"), ("OS_STORAGE_URL", &account)]);
+        let error = swift.get(&Path::from("a")).await.unwrap_err();
+        let told = error.source().unwrap().to_string();
+        assert!(told.starts_with("GET c/a: no connection to http://127.0.0.1:1; check that"), "{told}");
     }
 }

@@ -33,11 +33,12 @@ Environment:
   SWIFT_RETRY_SECONDS. For s3://, gs:// and az://, where they are built in,
   what begins with AWS_, GOOGLE_ or AZURE_.
   XDG_STATE_HOME, else ~/.local/state, holds the directory swiftwal, where
-  tokens are kept for the next call.
+  tokens are kept for the next call, and for ten minutes whose repository it is.
 
 Exit codes:
   0 done; 1 failed; 2 wrong arguments or configuration; 130 and 143 stopped
-  by SIGINT and SIGTERM; 141 standard output was closed.
+  by SIGINT and SIGTERM; 141 standard output was closed, and a backup that
+  wasn't committed yet was given up.
   archive-wal fails with 1 or 2 only. restore-wal fails with 1 only if the
   file is proven not to be in the repository (on a standby: always), else
   with 128.";

@@ -30,11 +30,11 @@ pub enum Exit {
     Usage = 2,
     /// `restore-wal` can't say whether the file is there, or can't fetch it.
     NoAnswer = 128,
-    /// Stopped by SIGINT, after what was half done had been removed.
+    /// Stopped by SIGINT, after what was half done had been removed as far as the storage allowed.
     Interrupted = 130,
-    /// Nobody reads standard output any more.
+    /// Nobody reads standard output any more; a backup that wasn't committed yet was given up.
     ClosedStdout = 141,
-    /// Stopped by SIGTERM, after what was half done had been removed.
+    /// Stopped by SIGTERM, likewise.
     Terminated = 143,
 }
 

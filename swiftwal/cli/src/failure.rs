@@ -2,6 +2,7 @@
 
 use std::{error::Error, io, iter};
 
+use object_store_swift::StoreError;
 use swiftwal_core::OpenError;
 use thiserror::Error;
 
@@ -44,6 +45,7 @@ impl Failure {
         if !matches!(self, Self::Usage | Self::ClosedStdout) {
             let way_out = match self {
                 Self::Flow(swiftwal_core::Error::Open(error)) => way_to_open(error),
+                _ if is_missing_container(self) => "; archive-wal and backup make it".to_owned(),
                 _ => String::new(),
             };
             log::say(format_args!("{}{way_out}", chain(self)));
@@ -70,6 +72,12 @@ fn way_to_open(error: &OpenError) -> String {
         _ => return String::new(),
     };
     format!("; for {scheme}:// build swiftwal with --features {feature}")
+}
+
+/// Whether it failed for want of a container of Swift, of which only the program knows who makes one.
+fn is_missing_container(error: &dyn Error) -> bool {
+    iter::successors(error.source(), |&error| error.source())
+        .any(|cause| matches!(cause.downcast_ref(), Some(StoreError::MissingContainer { .. })))
 }
 
 /// `error` and what caused it on one line, `what: cause: cause; hint`.
@@ -118,6 +126,23 @@ mod tests {
         let error = told(&["can't read /a; b; is its disk mounted", "no access"]);
         assert_eq!(chain(&error), "can't read /a; b: no access; is its disk mounted");
         assert_eq!(chain(&told(&["no such key; there are 2"])), "no such key; there are 2");
+    }
+
+    #[test]
+    fn a_container_that_is_missing_is_found_among_the_causes() {
+        let failure = |source: StoreError| {
+            let (object, location) = ("the WAL files".to_owned(), "container pgprod".to_owned());
+            Failure::from(swiftwal_core::Error::Storage {
+                action: "list",
+                object,
+                location,
+                source: source.into(),
+            })
+        };
+        assert!(is_missing_container(&failure(StoreError::MissingContainer {
+            container: "pgprod".to_owned()
+        })));
+        assert!(!is_missing_container(&failure(StoreError::NotStored { target: "pgprod/a".to_owned() })));
     }
 
     #[test]

@@ -16,6 +16,7 @@ xtask::on_file_and_on_swift!(
     without_a_server_backup_names_the_address_it_tried_and_stores_nothing,
     backup_never_asks_for_a_password,
     backup_prints_its_key_and_with_v_the_label,
+    a_backup_whose_report_cannot_be_written_is_taken_and_says_so,
     the_original_s_backup_script_works_unchanged,
 );
 
@@ -126,6 +127,17 @@ fn backup_prints_its_key_and_with_v_the_label(site: &Site) -> Result<()> {
         let label = if verbose { site.run(&["label", key])? } else { String::new() };
         assert_eq!(said, format!("Creating backup {key} in {place}\n{label}"));
     }
+    Ok(())
+}
+
+fn a_backup_whose_report_cannot_be_written_is_taken_and_says_so(site: &Site) -> Result<()> {
+    let full = fs::File::options().write(true).open("/dev/full")?;
+    let mut command = site.command(&["--json", "backup", "--xlog", "-c", "fast"]);
+    let ended = command.stdout(full).stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+    let key = site.run(&["list-backups"])?;
+    let told = format!("swiftwal: backup {} was taken; its report couldn't be written\n", key.trim_end());
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(String::from_utf8(ended.stderr)?.starts_with(&told));
     Ok(())
 }
 

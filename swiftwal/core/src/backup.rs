@@ -54,6 +54,8 @@ pub struct BackupOptions {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum BackupEvent<'a> {
+    /// A key is about to be claimed: from now on there may be something in the repository to [`abandon`].
+    Claiming,
     /// The backup has its key.
     Claimed(BackupKey),
     /// PostgreSQL sent the label.
@@ -119,6 +121,7 @@ pub async fn backup(
 }
 
 async fn take_claim<'a>(repository: &'a Repository, observe: Observe<'_>) -> Result<Claim<'a>> {
+    observe(BackupEvent::Claiming);
     let claim = Claim::take(repository).await?;
     observe(BackupEvent::Claimed(claim.key));
     Ok(claim)

@@ -46,14 +46,15 @@ pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(Form
 }
 
 /// The content of what wasn't there when it was asked for, and is listed: somebody has stored it meanwhile, or the
-/// storage has lost it. Swift puts aside what it finds damaged, and says then that there is no such object.
+/// storage has lost it, or it was pruned and the listing lags. Swift puts aside what it finds damaged, and says then
+/// that there is no such object.
 async fn listed(repository: &Repository, name: WalName, format: Format) -> Result<(Format, Bytes)> {
     let object = ObjectName::Wal { name, format };
     let stored = repository.read(&object).await?;
-    let hint = "if a server's pg_wal still has the file, store it again by archive-wal";
+    let hint = "if nobody has pruned it just now and a server's pg_wal still has the file, store it again by archive-wal";
     stored
         .map(|stored| (format, stored))
-        .ok_or_else(|| Error::damaged(object, format!("the storage lists it and has lost it; {hint}")))
+        .ok_or_else(|| Error::damaged(object, format!("the storage lists it and doesn't give it; {hint}")))
 }
 
 async fn write(name: WalName, format: Format, stored: &[u8], target: &Path) -> Result<()> {

@@ -10,8 +10,8 @@ use url::Url;
 pub enum AuthError {
     /// The credentials were refused.
     #[error(
-        "{url} refused the credentials ({status}); check user, password or secret, project and domains, and \
-         whether they have expired"
+        "{url} refused the credentials ({status}); check user, password or secret, project and domains, or the \
+         token, and whether they have expired"
     )]
     Refused {
         /// What was asked.

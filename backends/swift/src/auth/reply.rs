@@ -101,10 +101,8 @@ impl Reply {
         match status.as_u16() {
             200..300 => Ok(()),
             401 | 403 => Err(AuthError::Refused { url, status }),
-            // Keystone's answer to an application credential that it doesn't have.
-            404 if has_application_credential(credentials) && self.is_worded() => {
-                Err(AuthError::Refused { url, status })
-            }
+            // Keystone's answer to an application credential or a token that it doesn't know.
+            404 if may_be_unknown(credentials) && self.is_worded() => Err(AuthError::Refused { url, status }),
             _ => Err(AuthError::NotThere { url, status }),
         }
     }
@@ -161,8 +159,9 @@ impl Reply {
     }
 }
 
-fn has_application_credential(credentials: &Credentials) -> bool {
-    matches!(credentials, Credentials::V3 { identity: Identity::ApplicationCredential { .. }, .. })
+fn may_be_unknown(credentials: &Credentials) -> bool {
+    let Credentials::V3 { identity, .. } = credentials else { return false };
+    matches!(identity, Identity::ApplicationCredential { .. } | Identity::Token(_))
 }
 
 #[cfg(test)]
@@ -259,6 +258,17 @@ mod tests {
         let error = read(&config("http://k/v3", &[]), 404, &[], "<html>").unwrap_err();
         assert!(matches!(error, AuthError::NotThere { .. }), "{error}");
         assert!(read(&config("http://k/v3", &[]), 401, &[], "").unwrap_err().is_refusal());
+    }
+
+    #[test]
+    fn a_token_that_keystone_does_not_know_is_refused() {
+        let token = config("http://k/v3", &[("OS_TOKEN", "gAAA")]);
+        let body = r#"{"error": {"code": 404, "message": "Could not recognize Fernet token", "title": "Not Found"}}"#;
+        assert!(read(&token, 404, &[], body).unwrap_err().is_refusal());
+        let elsewhere = read(&token, 404, &[], "<html>").unwrap_err();
+        assert!(matches!(elsewhere, AuthError::NotThere { .. }), "{elsewhere}");
+        let password = read(&config("http://k/v3", &[]), 404, &[], body).unwrap_err();
+        assert!(matches!(password, AuthError::NotThere { .. }), "{password}");
     }
 
     #[test]

@@ -32,12 +32,11 @@ impl Outage {
 fn is_outage(error: &object_store::Error) -> bool {
     let source = error.source().and_then(|source| source.downcast_ref::<Error>());
     match source.map(Error::kind) {
-        Some(Kind::Connection(_) | Kind::Stalled(_)) => true,
         Some(Kind::Auth(auth)) => !auth.is_refusal(),
         Some(Kind::Answer { status, .. }) => {
             status.is_server_error() || matches!(status.as_u16(), 408 | 429 | 498)
         }
-        _ => false,
+        kind => kind.is_some_and(Kind::is_broken),
     }
 }
 

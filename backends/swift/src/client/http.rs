@@ -57,6 +57,9 @@ pub(crate) struct Answer {
 /// Why there is no whole answer. Says nothing of the URL, which the caller knows.
 #[derive(Debug, Error)]
 pub(crate) enum Broken {
+    /// No connection could be made to this scheme, host and port.
+    #[error("no connection")]
+    Unreachable { server: String, source: Box<dyn StdError + Send + Sync> },
     #[error("the connection failed")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
     #[error("the server's certificate isn't trusted; give the authority's certificate with OS_CACERT")]
@@ -167,14 +170,20 @@ impl Inner {
 
 impl Broken {
     fn connection(error: reqwest::Error) -> Self {
-        let kind = if is_untrusted(&error) { Self::Untrusted } else { Self::Connection };
-        kind(first_cause(&error).to_string().into())
+        let source = first_cause(&error).to_string().into();
+        match error.url() {
+            _ if is_untrusted(&error) => Self::Untrusted(source),
+            Some(url) if error.is_connect() => {
+                Self::Unreachable { server: url.origin().ascii_serialization(), source }
+            }
+            _ => Self::Connection(source),
+        }
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Untrusted(_) | Self::Tls(_) | Self::TooLong(_) => Outcome::Hopeless,
-            Self::Connection(_) | Self::Stalled(_) => Outcome::Broken,
+            Self::Unreachable { .. } | Self::Connection(_) | Self::Stalled(_) => Outcome::Broken,
         }
     }
 }
@@ -184,6 +193,7 @@ impl From<Broken> for Kind {
         match broken {
             Broken::Stalled(silence) => Self::Stalled(silence),
             Broken::TooLong(limit) => Self::TooLong { limit },
+            Broken::Unreachable { server, source } => Self::Unreachable { server, source },
             Broken::Connection(error) => Self::Connection(error),
             tls @ (Broken::Untrusted(_) | Broken::Tls(_)) => Self::Connection(tls.into()),
         }

@@ -8,6 +8,9 @@ const USER: &[&str] = &["OS_USERNAME", "OS_USER_ID"];
 const PROJECT_NAME: &[&str] = &["OS_PROJECT_NAME", "OS_TENANT_NAME"];
 const PROJECT_ID: &[&str] = &["OS_PROJECT_ID", "OS_TENANT_ID"];
 const TOKEN: &[&str] = &["OS_TOKEN", "OS_AUTH_TOKEN"];
+const CREDENTIAL_ID: &str = "OS_APPLICATION_CREDENTIAL_ID";
+const CREDENTIAL_NAME: &str = "OS_APPLICATION_CREDENTIAL_NAME";
+const CREDENTIAL_SECRET: &str = "OS_APPLICATION_CREDENTIAL_SECRET";
 
 /// Who asks, and whom.
 #[derive(Clone, Debug)]
@@ -160,7 +163,7 @@ fn v3(settings: &mut Settings<'_>) -> Result<Credentials, ConfigError> {
         Way::ApplicationCredential => {
             settings.for_method("an application credential");
             let credential = app_credential(settings);
-            let secret = settings.need_secret(&["OS_APPLICATION_CREDENTIAL_SECRET"]);
+            let secret = settings.need_secret(&[CREDENTIAL_SECRET]);
             let identity = Identity::ApplicationCredential { credential, secret };
             return Ok(Credentials::V3 { url: versioned(settings, "v3")?, identity, scope: Scope::Own });
         }
@@ -195,7 +198,10 @@ impl Way {
                 "OS_AUTH_TYPE",
                 "is none of v3password, v3token and v3applicationcredential",
             )),
-            None if settings.has(&["OS_APPLICATION_CREDENTIAL_SECRET"]) => Ok(Self::ApplicationCredential),
+            // One of the three stands for the way; what is missing of the others is asked for.
+            None if settings.has(&[CREDENTIAL_ID, CREDENTIAL_NAME, CREDENTIAL_SECRET]) => {
+                Ok(Self::ApplicationCredential)
+            }
             None if settings.has(TOKEN) => Ok(Self::Token),
             None => Ok(Self::Password),
         }
@@ -203,11 +209,9 @@ impl Way {
 }
 
 fn app_credential(settings: &mut Settings<'_>) -> AppCredential {
-    const ID: &str = "OS_APPLICATION_CREDENTIAL_ID";
-    const NAME: &str = "OS_APPLICATION_CREDENTIAL_NAME";
-    match (settings.get(&[ID]), settings.get(&[NAME])) {
+    match (settings.get(&[CREDENTIAL_ID]), settings.get(&[CREDENTIAL_NAME])) {
         (None, Some(name)) => AppCredential::Name { name: name.to_owned(), user: user(settings) },
-        _ => AppCredential::Id(settings.need(&[ID, NAME])),
+        _ => AppCredential::Id(settings.need(&[CREDENTIAL_ID, CREDENTIAL_NAME])),
     }
 }
 

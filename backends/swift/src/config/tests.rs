@@ -74,6 +74,10 @@ fn all_that_is_missing_is_named_at_once() {
     assert_eq!(missing(&[("ST_AUTH", "http://s/auth/v1.0")]).len(), 2);
     let credential = [("OS_AUTH_URL", "http://k"), ("OS_APPLICATION_CREDENTIAL_SECRET", "s")];
     assert_eq!(missing(&credential), [["OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME"]]);
+    for one in ["OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME"] {
+        let credential = [PASSWORD, &[(one, "c")]].concat();
+        assert_eq!(missing(&credential), [["OS_APPLICATION_CREDENTIAL_SECRET"]], "{one}");
+    }
     let text = resolve(&[]).unwrap_err().to_string();
     assert!(text.contains("OS_USERNAME or OS_USER_ID, ") && text.contains("OS_CLOUD"), "{text}");
 }

@@ -54,8 +54,7 @@ impl Store {
                 Ok(body) => return Ok(body),
                 Err(error) => error,
             };
-            let broken = matches!(error.kind(), Kind::Connection(_) | Kind::Stalled(_));
-            if !broken || !tries.again(None, &error).await {
+            if !error.kind().is_broken() || !tries.again(None, &error).await {
                 return Err(error.into());
             }
             response = self.send(request.clone()).await?;

@@ -43,6 +43,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         })?;
     }
     if args.dry_run {
+        log::say(format_args!("nothing was removed (-n)"));
         return Ok(());
     }
     interruptible(session.caller, async { Ok(archive_cleanup(&repository, &plan).await?) }).await

@@ -9,6 +9,8 @@ use crate::{failure::Failure, session::Session, signal::interruptible};
 ///
 /// Exit code 0: this content is stored durably under this name, now or before. Otherwise nothing was
 /// overwritten, and PostgreSQL will try again.
+///
+/// In Swift, of two that store different contents under one name at the very same moment, only one may stay.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example, in postgresql.conf:\n  archive_command = 'swiftwal -c /etc/swiftwal.toml archive-wal \"%p\"'"

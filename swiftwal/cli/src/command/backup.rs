@@ -1,7 +1,13 @@
 mod reporter;
 
-use swiftwal_core::BackupOptions;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use swiftwal_core::{BackupEvent, BackupOptions};
 use swiftwal_postgres::{Checkpoint, ConnectOptions, PgBasebackup};
+use tokio::time::timeout;
 
 use self::reporter::Reporter;
 use crate::{
@@ -13,6 +19,8 @@ use crate::{
 
 /// What the label says unless another is asked for.
 const LABEL: &str = "swiftwal base backup";
+/// How long a backup that was stopped goes on to remove what it stored. Who stopped it waits.
+const CLEARING: Duration = Duration::from_secs(10);
 
 /// Take a base backup of a running server.
 ///
@@ -71,7 +79,11 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         archive_timeout: session.config.archive_timeout,
     };
     let (reporter, unheard) = Reporter::new(session.output, repository.location(), args.progress);
-    let observe = |event: swiftwal_core::BackupEvent<'_>| reporter.report(event);
+    let began = AtomicBool::new(false);
+    let observe = |event: BackupEvent<'_>| {
+        began.fetch_or(matches!(event, BackupEvent::Claiming), Ordering::Relaxed);
+        reporter.report(event);
+    };
     let backup = async {
         tokio::select! {
             Ok(failure) = unheard => Err(failure),
@@ -79,13 +91,50 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         }
     };
     let outcome = interruptible(session.caller, backup).await;
-    if let Err(Failure::Stopped(_) | Failure::ClosedStdout | Failure::Output(_)) = &outcome {
+    if let Err(failure @ (Failure::Stopped(_) | Failure::ClosedStdout | Failure::Output(_))) = &outcome
+        && began.into_inner()
+    {
         // It was dropped where it stood.
-        if let Err(error) = swiftwal_core::abandon(&repository).await {
-            log::say(format_args!("what was stored is left for prune to remove: {}", chain(&error)));
+        if matches!(failure, Failure::Stopped(_)) {
+            log::say(format_args!(
+                "stopping: removing what was stored; a second signal leaves that to prune"
+            ));
+        }
+        if let Err(reason) = clear(swiftwal_core::abandon(&repository), CLEARING).await {
+            log::say(format_args!("what was stored is left for prune to remove: {reason}"));
         }
     }
     let record = outcome?;
     reporter.finish();
-    if session.output.json { session.output.json(&record) } else { Ok(()) }
+    if !session.output.json {
+        return Ok(());
+    }
+    session.output.json(&record).inspect_err(|_| {
+        log::say(format_args!("backup {} was taken; its report couldn't be written", record.key));
+    })
+}
+
+/// Waits until what was stored is removed; if that fails or takes longer than `limit`, the reason.
+async fn clear(
+    abandon: impl Future<Output = swiftwal_core::Result<()>> + Send,
+    limit: Duration,
+) -> Result<(), String> {
+    match timeout(limit, abandon).await {
+        Ok(removed) => removed.map_err(|error| chain(&error)),
+        Err(_) => Err(format!("it wasn't done within {} seconds", limit.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_storage_that_never_answers_holds_up_a_stopped_backup_no_longer_than_the_limit() {
+        let never = clear(future::pending(), Duration::ZERO).await;
+        assert_eq!(never, Err("it wasn't done within 0 seconds".to_owned()));
+        assert_eq!(clear(future::ready(Ok(())), CLEARING).await, Ok(()));
+    }
 }

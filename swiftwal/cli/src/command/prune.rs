@@ -51,6 +51,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         session.output.text(|out| print(out, &plan))?;
     }
     if args.dry_run {
+        log::say(format_args!("nothing was removed (-n)"));
         return Ok(());
     }
     interruptible(session.caller, async { Ok(swiftwal_core::prune(&repository, &plan).await?) }).await

@@ -123,12 +123,20 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     if let Some(notice) = restore_command::unwritten(&session.config) {
         log::say(format_args!("{notice}"));
     }
-    if session.output.json {
+    let directory = args.directory.display();
+    let reported = if session.output.json {
         let document = json!({ "key": stats.key, "files": stats.files, "bytes": stats.bytes });
-        return session.output.json(&document);
-    }
-    session.output.text(|out| {
-        let (directory, size) = (args.directory.display(), Size(stats.bytes));
-        writeln!(out, "Restored {} into {directory}: {} files, {size}", stats.key, stats.files)
+        session.output.json(&document)
+    } else {
+        session.output.text(|out| {
+            let size = Size(stats.bytes);
+            writeln!(out, "Restored {} into {directory}: {} files, {size}", stats.key, stats.files)
+        })
+    };
+    reported.inspect_err(|_| {
+        log::say(format_args!(
+            "backup {} was restored into {directory}; its report couldn't be written",
+            stats.key
+        ));
     })
 }

@@ -25,6 +25,11 @@ pub(crate) enum ConfigError {
     )]
     PasswordInUrl { scheme: String },
     #[error(
+        "the URL of the repository in {scheme}:// goes on after the path with '?' or '#', which means nothing there; \
+         write '?' in a name as %3F and '#' as %23, and give settings in the environment or a configuration file"
+    )]
+    QueryInUrl { scheme: String },
+    #[error(
         "'{0}' is not the name of a container; one isn't empty and has no '/': for a prefix use --repository swift://NAME/PREFIX"
     )]
     BadContainer(String),

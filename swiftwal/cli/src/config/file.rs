@@ -84,8 +84,8 @@ pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigErro
     })?;
     if readable_by_others && let Some(name) = entries.iter().find_map(Entry::secret) {
         tracing::warn!(
-            "{} holds {name}, and every user can read it; take the right from others: chmod o= FILE",
-            path.display()
+            "{file} holds {name}, and every user can read it; take the right from others: chmod o= {file}",
+            file = path.display()
         );
     }
     collect(whole_path, entries)
@@ -96,6 +96,8 @@ fn text(path: &Path) -> io::Result<(String, bool)> {
     let readable_by_others = file.metadata()?.mode() & 0o004 != 0;
     let mut text = String::new();
     file.read_to_string(&mut text)?;
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text).to_owned();
     Ok((text, readable_by_others))
 }
 

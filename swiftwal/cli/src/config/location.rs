@@ -6,7 +6,7 @@ use url::Url;
 
 use super::ConfigError;
 
-/// The URL of a repository. It holds no password, so it may be shown.
+/// The URL of a repository. It holds no password and no query, in which there might be one: it may be shown.
 ///
 /// Messages call it by its `Display`: `container NAME` for a whole container of Swift, else the URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,9 @@ impl FromStr for Location {
         let url: Url = text.parse().map_err(ConfigError::BadUrl)?;
         if url.password().is_some() {
             return Err(ConfigError::PasswordInUrl { scheme: url.scheme().to_owned() });
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(ConfigError::QueryInUrl { scheme: url.scheme().to_owned() });
         }
         Ok(Self(url))
     }
@@ -128,5 +131,13 @@ mod tests {
             message("swift://me:hunter2@pgprod")
                 .starts_with("the URL of the repository in swift:// holds a password")
         );
+    }
+
+    #[test]
+    fn a_query_is_refused_and_never_shown() {
+        for url in ["swift://pgprod?password=hunter2", "file:///backup#hunter2"] {
+            let message = message(url);
+            assert!(message.contains("%3F") && !message.contains("hunter2"), "{message}");
+        }
     }
 }

@@ -36,6 +36,8 @@ fn both_forms_of_the_file_are_understood() {
             site.repository_url()
         ),
         format!("# original\nexport OS_AUTH_URL='x'\nREPOSITORY=\"{}\"\n", site.repository_url()),
+        format!("\u{FEFF}REPOSITORY={}\n", site.repository_url()),
+        format!("\u{FEFF}repository = '{}'\n", site.repository_url()),
     ] {
         site.write("file", &content);
         let ran = run(&mut site.bare_command(&["-c", "file", "list-wal"]));
@@ -116,9 +118,12 @@ fn secrets_never_show() {
         let ran = run(site.command(arguments).env("AWS_SECRET_ACCESS_KEY", SECRET));
         assert!(!ran.stdout.contains(SECRET) && !ran.stderr.contains(SECRET), "{arguments:?}: {ran:?}");
     }
-    let refused = run(&mut site.bare_command(&["--repository", &url, "list-wal"]));
-    assert_eq!(refused.code, 2);
-    assert!(refused.stderr.contains("holds a password"), "{refused:?}");
+    let query = format!("swift://pgprod?key={SECRET}");
+    for (url, told) in [(url, "holds a password"), (query, "goes on after the path")] {
+        let refused = run(&mut site.bare_command(&["--repository", &url, "list-wal"]));
+        assert_eq!(refused.code, 2);
+        assert!(refused.stderr.contains(told) && !refused.stderr.contains(SECRET), "{refused:?}");
+    }
 }
 
 #[test]
@@ -132,6 +137,7 @@ fn a_secret_that_every_user_can_read_is_warned_of() {
         assert_eq!(ran.code, 0, "{ran:?}");
         let expected = "swiftwal: warning: conf holds OS_PASSWORD, and every user can read it";
         assert_eq!(ran.stderr.starts_with(expected), warned, "{mode:o}: {ran:?}");
+        assert_eq!(ran.stderr.ends_with("chmod o= conf\n"), warned, "{mode:o}: {ran:?}");
     }
 }
 

@@ -35,10 +35,12 @@ fn prune_prints_the_lines_of_the_original_and_does_what_they_say() {
 }
 
 #[test]
-fn a_dry_run_prints_the_same_and_removes_nothing() {
+fn a_dry_run_prints_the_same_and_says_that_it_removes_nothing() {
     let site = site();
     let before = site.stored();
-    assert_eq!(site.succeed(&["prune", "--keep-backups", "3", "-n"]), PLAN);
+    let ran = site.run(&["prune", "--keep-backups", "3", "-n"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, PLAN));
+    assert_eq!(ran.stderr.lines().last(), Some("swiftwal: nothing was removed (-n)"));
     let plan: Value =
         serde_json::from_str(&site.succeed(&["--json", "prune", "--keep-backups", "3", "-n"])).unwrap();
     assert_eq!(plan["dry_run"], true);
@@ -87,13 +89,19 @@ fn archive_cleanup_keeps_what_backups_need_unless_told_otherwise() {
     let site = site();
     let oldest = segment_name(7);
     let before = site.stored();
+    let ran = site.run(&["archive-cleanup", "-n", &oldest]);
     assert_eq!(
-        site.succeed(&["archive-cleanup", "-n", &oldest]),
-        "Removing 2 WAL files, 000000010000000000000001 -> 000000010000000000000002\n\
-         Keeping 4 WAL files that backups need\n"
+        (ran.code, ran.stdout.as_str()),
+        (
+            0,
+            "Removing 2 WAL files, 000000010000000000000001 -> 000000010000000000000002\n\
+             Keeping 4 WAL files that backups need\n"
+        )
     );
+    assert_eq!(ran.stderr.lines().last(), Some("swiftwal: nothing was removed (-n)"));
     assert_eq!(site.stored(), before);
-    site.succeed(&["archive-cleanup", &oldest]);
+    let ran = site.run(&["archive-cleanup", &oldest]);
+    assert!(ran.code == 0 && !ran.stderr.contains("nothing was removed"), "{ran:?}");
     assert!(site.succeed(&["list-wal"]).starts_with(&segment_name(3)));
     let partial = format!("{oldest}.partial");
     assert_eq!(

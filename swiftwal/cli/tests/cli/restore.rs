@@ -1,6 +1,6 @@
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
 
-use crate::site::{Site, run};
+use crate::site::{Site, ran, run};
 
 #[test]
 fn the_server_is_told_to_fetch_wal_by_this_program_from_the_same_place_with_the_same_configuration() {
@@ -40,6 +40,20 @@ fn a_backup_may_be_restored_into_the_working_directory_and_told_of_as_json() {
     assert!(data.join("global/pg_control").exists());
 }
 
+#[test]
+fn a_restore_whose_report_cannot_be_written_says_that_it_is_done() {
+    for arguments in [&["restore", "latest", "data"][..], &["--json", "restore", "latest", "data"]] {
+        let site = Site::new();
+        let key = site.store_backup();
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = site.command(arguments);
+        let ran = ran(command.stdout(full).stderr(Stdio::piped()).output().unwrap());
+        let told = format!("swiftwal: backup {key} was restored into data; its report couldn't be written\n");
+        assert!(ran.code == 1 && ran.stderr.starts_with(&told), "{ran:?}");
+        assert!(site.path("data/global/pg_control").exists());
+    }
+}
+
 fn site() -> Site {
     let site = Site::new();
     site.store_legacy_backup("20130828T1810Z", 1);
@@ -72,6 +86,19 @@ fn a_backup_that_is_no_tar_leaves_nothing_behind() {
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("pg_basebackup_20130828T1810Z.tgz"), "{ran:?}");
     assert!(!site.path("data").exists());
+}
+
+#[test]
+fn a_directory_that_was_there_is_as_it_was_after_a_restore_that_failed() {
+    let site = site();
+    let data = site.path("data");
+    fs::create_dir(&data).unwrap();
+    for mode in [0o755, 0o750] {
+        fs::set_permissions(&data, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(site.run(&["restore", "latest", "data"]).code, 1);
+        assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o7777, mode);
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+    }
 }
 
 #[test]

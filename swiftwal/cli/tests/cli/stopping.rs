@@ -3,6 +3,7 @@
 use std::{
     fs::{self, Permissions},
     io::{BufRead, BufReader},
+    net::TcpListener,
     os::unix::fs::PermissionsExt,
     process::{Child, ChildStdout, Command, Stdio},
     thread,
@@ -50,9 +51,28 @@ fn a_backup_that_is_stopped_leaves_nothing_and_says_by_which_signal() {
         assert!(!site.stored().is_empty(), "its marker is there");
         send(&child, signal);
         let ran = wait(child);
-        assert_eq!((ran.code, ran.stderr), (code, format!("swiftwal: stopped by {name}\n")));
+        let told = "stopping: removing what was stored; a second signal leaves that to prune";
+        assert_eq!(
+            (ran.code, ran.stderr),
+            (code, format!("swiftwal: {told}\nswiftwal: stopped by {name}\n"))
+        );
         assert!(site.stored().is_empty(), "{:?}", site.stored());
     }
+}
+
+#[test]
+fn a_backup_that_has_stored_nothing_ends_at_once_although_the_storage_does_not_answer() {
+    let site = Site::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1/AUTH_test", silent.local_addr().unwrap());
+    let mut command = site.bare_command(&["-C", "pgprod", "backup"]);
+    command.env("OS_TOKEN", "x").env("OS_STORAGE_URL", url).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let asked = silent.accept().unwrap();
+    send(&child, Signal::TERM);
+    let ran = wait(child);
+    assert_eq!((ran.code, ran.stderr.as_str()), (143, "swiftwal: stopped by SIGTERM\n"));
+    drop(asked);
 }
 
 #[test]

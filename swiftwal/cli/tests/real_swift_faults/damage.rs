@@ -22,8 +22,9 @@ fn a_damaged_wal_file_is_neither_brought_back_nor_taken_for_absent() -> Result<(
             swift.damage(&account, &place.container, &place.object(&name))?;
         }
         // Swift notices while it hands the first out, and has none any more when it is asked again.
-        for _ in 0..2 {
-            place.impatient().run(&["restore-wal", &name, "fetched"])?.expect(128)?;
+        for told in ["", "the storage lists it and doesn't give it"] {
+            let refused = place.impatient().run(&["restore-wal", &name, "fetched"])?.expect(128)?;
+            assert!(refused.reason().contains(told), "{}", refused.reason());
             assert!(!place.has_rest_of_fetched()?);
         }
         // Whoever has the right one may store it again.

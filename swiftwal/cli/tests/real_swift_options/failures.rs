@@ -55,9 +55,29 @@ fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
                 &[("OS_STORAGE_URL", "http://127.0.0.1:1/v1/AUTH_x"), ("SWIFT_RETRY_SECONDS", "1")],
             ),
             1,
-            unreachable,
+            [&unreachable[..], &["no connection to http://127.0.0.1:1 (tried ", "; check that it is up"]]
+                .concat(),
         ),
-        ("a container that isn't there", password(), 1, vec!["there is no container options-absent; "]),
+        (
+            "half an application credential",
+            with(password(), &[("OS_APPLICATION_CREDENTIAL_ID", "c1")]),
+            2,
+            vec![
+                "with an application credential, these settings are missing: OS_APPLICATION_CREDENTIAL_SECRET; ",
+            ],
+        ),
+        (
+            "a token that nobody knows",
+            with(settings(&["OS_AUTH_URL", "OS_PROJECT_NAME"]), &[("OS_TOKEN", WRONG)]),
+            1,
+            vec!["refused the credentials (404 Not Found)", "or the token, and whether they have expired"],
+        ),
+        (
+            "a container that isn't there",
+            password(),
+            1,
+            vec!["there is no container options-absent; ", "; archive-wal and backup make it\n"],
+        ),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! The directories that a restore fills: empty at first, and empty again if it fails.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -20,7 +20,7 @@ use super::{
 use crate::{Error, Result};
 
 /// The data directory and the tablespaces' directories. Dropped before [`keep`](Self::keep), it removes what was
-/// written into them, and those it made itself.
+/// written into them, and those it made itself; the others have the mode again that they had.
 #[derive(Debug)]
 pub(super) struct Destination {
     directories: Vec<Directory>,
@@ -33,6 +33,8 @@ struct Directory {
     /// None for the data directory.
     tablespace: Option<u32>,
     was_absent: bool,
+    /// The mode it had, if that was changed.
+    mode: Option<Permissions>,
 }
 
 impl Destination {
@@ -134,10 +136,12 @@ impl Directory {
         }
         let root = Root::open(path, owner)?;
         // PostgreSQL starts in no data directory that others can read.
-        if tablespace.is_none() && fs::metadata(path)?.permissions().mode() & 0o027 != 0 {
+        let mode = fs::metadata(path)?.permissions();
+        let mode = (tablespace.is_none() && mode.mode() & 0o027 != 0).then_some(mode);
+        if mode.is_some() {
             rustix::fs::fchmod(root.opened(), rustix::fs::Mode::RWXU)?;
         }
-        Ok(Self { root, tablespace, was_absent })
+        Ok(Self { root, tablespace, was_absent, mode })
     }
 
     fn give_back(&self) -> io::Result<()> {
@@ -155,7 +159,7 @@ impl Directory {
                 fs::remove_file(entry.path())?;
             }
         }
-        Ok(())
+        self.mode.clone().map_or(Ok(()), |mode| fs::set_permissions(path, mode))
     }
 }
 

@@ -84,6 +84,15 @@ async fn an_unknown_application_credential_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs Swift: run by cargo xtask test"]
+async fn an_unknown_token_is_refused() {
+    let mut settings = settings(&["OS_AUTH_URL", "OS_PROJECT_NAME"]);
+    settings.insert("OS_TOKEN".to_owned(), "nobody".to_owned());
+    let error = head_account(&client(&settings)).await.err().unwrap();
+    assert!(matches!(error.kind(), Kind::Auth(error) if error.is_refusal()), "{error:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_wrong_key_of_version_1_is_refused() {
     let mut settings = settings(V1);
     settings.insert("ST_KEY".to_owned(), "wrong".to_owned());
