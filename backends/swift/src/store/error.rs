@@ -7,7 +7,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum StoreError {
     /// Whether an object exists can't be asked of a container that doesn't.
-    #[error("there is no container {container}; create it, or check its name and the account")]
+    #[error("there is no container {container}; check its name and the account")]
     MissingContainer {
         /// The container.
         container: String,

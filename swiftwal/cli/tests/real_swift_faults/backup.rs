@@ -7,8 +7,9 @@ use xtask::{Direction, Service};
 
 use crate::{place::Place, shared::PLAIN};
 
-/// A place in the middle of the data.
-const MIDDLE: u64 = 40 << 20;
+/// A place in the middle of the data: some parts are stored by then, though the first two go twice, since their container
+/// has to be made.
+const MIDDLE: u64 = 72 << 20;
 
 const STORAGE: [Service; 3] = [Service::Object(1), Service::Container(1), Service::Account(1)];
 
