@@ -13,7 +13,7 @@ use crate::site::{HISTORY, PASSWORD, Settings, Site, V1, WRONG, session, setting
 fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
     let password = || settings(&PASSWORD);
     let refused = || vec!["refused the credentials (401 Unauthorized)", "; check user, password or secret"];
-    let unreachable = vec!["Connection refused", "warning: trying again, for 1 s at most: "];
+    let unreachable = ["Connection refused", "warning: trying again, for 1 s at most: "];
     vec![
         ("a wrong password", with(password(), &[("OS_PASSWORD", WRONG)]), 1, refused()),
         ("a wrong key of version 1", with(settings(&V1), &[("ST_KEY", WRONG)]), 1, refused()),
