@@ -36,7 +36,7 @@ fn main_job(site: &Site) -> Result<ExitCode> {
     let connection = site.postgres.environment().map(|(name, value)| format!("{name}={value}"));
     println!("$ export {}", connection.join(" "));
     // More than goes into one segment of a large object.
-    site.postgres.pgbench_init(10)?;
+    site.postgres.pgbench_init(30)?;
 
     back_up_under_load(site)?;
     show_objects(site)?;
