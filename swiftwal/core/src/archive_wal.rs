@@ -73,7 +73,7 @@ async fn add(repository: &Repository, file: &WalFile, codec: Codec, stored: Vec<
 /// Stores the file in place of what has its name, in whatever compressions. It keeps the one in which restore-wal finds
 /// the file: at no moment may it find none, and from the put on it finds this content.
 async fn replace(repository: &Repository, file: &WalFile, codec: Codec) -> Result<Archived> {
-    let codec = match first_stored(repository, file).await? {
+    let codec = match repository.wal_format(file.name).await? {
         Some(format) if format != codec.format() => Codec::from(format),
         _ => codec,
     };
@@ -86,16 +86,6 @@ async fn replace(repository: &Repository, file: &WalFile, codec: Codec) -> Resul
     let stale: Vec<_> = others.map(|other| file.object(other)).collect();
     repository.delete_all(stale.into_iter()).await?;
     Ok(Archived::Stored { stored_bytes })
-}
-
-/// The compression in which restore-wal finds the file, if any.
-async fn first_stored(repository: &Repository, file: &WalFile) -> Result<Option<Format>> {
-    for format in Format::ALL {
-        if repository.size(&file.object(format)).await?.is_some() {
-            return Ok(Some(format));
-        }
-    }
-    Ok(None)
 }
 
 /// The file compressed, while the storage gets ready for it.

@@ -139,14 +139,7 @@ async fn make(
         ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
     let draft = draft(repository, options, claim, received, &control)?;
     repository.claim(Some(&identity(&draft.record)), None).await?;
-    let archived = async {
-        match options.include_wal {
-            true => Ok(()),
-            false => {
-                wal_wait::until_archived(repository, &draft.record, options.archive_timeout, observe).await
-            }
-        }
-    };
+    let archived = wal_wait::until_archived(repository, &draft.record, options.archive_timeout, observe);
     // All to their ends, whichever fails: a put still at work would come after whoever cleans up.
     let (archived, index, small) =
         tokio::join!(archived, uploads.finish(), store_small_objects(repository, &draft));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, SegmentName, Timeline, TimelineHistory, WalName};
 
 use crate::{
@@ -53,8 +54,8 @@ impl Needs {
         if let (true, Some((key, reason))) = (starts.is_empty(), broken.first()) {
             return Err(nothing_is_known(*key, reason));
         }
-        let in_progress = in_progress(repository, inventory).await?;
         let before = repository.clock().now() - GRACE;
+        let in_progress = in_progress(repository, inventory, before).await?;
         let everything = in_progress.contains(&None) || inventory.has_live_legacy_upload(before);
         starts.extend(in_progress.into_iter().flatten().map(|(segment, lsn)| Start { segment, lsn }));
         Ok(Self { starts, histories, everything, broken })
@@ -127,8 +128,8 @@ fn is_without_label(inventory: &Inventory, key: BackupKey) -> bool {
 async fn in_progress(
     repository: &Repository,
     inventory: &Inventory,
+    before: Timestamp,
 ) -> Result<Vec<Option<(SegmentName, Lsn)>>> {
-    let before = repository.clock().now() - GRACE;
     let mut starts = Vec::new();
     for marker in inventory.markers.iter().filter(|marker| marker.touched > before) {
         // One that has gone meanwhile may belong to a backup that was committed after the inventory was taken.

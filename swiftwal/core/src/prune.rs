@@ -40,7 +40,8 @@ pub struct PrunePolicy {
 ///
 /// # Errors
 /// [`Error::Refused`] where there is no backup at all, or a backup that would be kept isn't whole, or lacks WAL
-/// without which it can't become consistent: then nothing may be removed. [`Error::Damaged`] names a commit record that can't be read; [`Error::NewerFormat`].
+/// without which it can't become consistent: then nothing may be removed. [`Error::Damaged`] names a commit record
+/// that can't be read; [`Error::NewerFormat`].
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
     // What a newer version stored may need more than this program knows of.
     repository.cluster().await?;
@@ -178,8 +179,7 @@ async fn refuse_incomplete(
             record.key, object.name, object.bytes
         )));
     }
-    let missing = needed_and_unlisted(repository, record, inventory).await?;
-    let Some(segment) = missing.filter(|_| !record.includes_wal) else { return Ok(()) };
+    let Some(segment) = needed_and_unlisted(repository, record, inventory).await? else { return Ok(()) };
     Err(Error::Refused(format!(
         "backup {}, which would be kept, can't be restored: WAL segment {segment} is not in {}. Nothing was pruned: if \
          you have that file elsewhere, store it with archive-wal; if it is lost, take a new backup, then delete {}: the \

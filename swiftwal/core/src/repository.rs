@@ -231,6 +231,16 @@ impl Repository {
         Ok(first.map_err(self.failed("list", "objects"))?.is_none())
     }
 
+    /// The compression in which restore-wal finds this WAL file; none if it is proven absent.
+    pub(crate) async fn wal_format(&self, name: WalName) -> Result<Option<Format>> {
+        for format in Format::ALL {
+            if self.size(&ObjectName::Wal { name, format }).await?.is_some() {
+                return Ok(Some(format));
+            }
+        }
+        Ok(None)
+    }
+
     /// A compression in which a listing shows this WAL file.
     pub(crate) async fn listed_wal(&self, name: WalName) -> Result<Option<Format>> {
         // What comes before every name of it: listings are asked for what comes after.

@@ -6,12 +6,11 @@ use futures::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use swiftwal_compression::Format;
 use swiftwal_postgres::{BackupLabel, ControlFile, SegmentName, WalName, segments_between};
 use tokio::time::{Instant, sleep};
 
 use super::{BackupEvent, Observe};
-use crate::{BackupRecord, Error, Inventory, ObjectName, Repository, Result};
+use crate::{BackupRecord, Error, Inventory, Repository, Result};
 
 /// How soon after a look without success the next one comes; it doubles up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -64,8 +63,11 @@ pub(crate) async fn needed_and_unlisted(
     missing_of(repository, unlisted).try_next().await
 }
 
+/// None where the WAL is inside.
 fn needed_by(record: &BackupRecord) -> impl Iterator<Item = SegmentName> + Send + use<> {
+    let is_inside = record.includes_wal;
     segments_between(record.timeline, record.start_lsn, record.stop_lsn, record.wal_segment_bytes)
+        .take_while(move |_| !is_inside)
 }
 
 /// What to say when the server itself has waited too long for its archiver, having sent everything else.
@@ -104,13 +106,7 @@ fn missing_of<'a>(
 }
 
 async fn is_archived(repository: &Repository, segment: SegmentName) -> Result<bool> {
-    let name = WalName::Segment(segment);
-    for format in Format::ALL {
-        if repository.size(&ObjectName::Wal { name, format }).await?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(repository.wal_format(WalName::Segment(segment)).await?.is_some())
 }
 
 fn missing_after(repository: &Repository, segment: SegmentName, limit: Duration) -> Error {

@@ -248,9 +248,7 @@ impl<'a> Goal<'a> {
         if let Some(obstacle) = self.obstacle(chosen) {
             return Ok(Some(obstacle));
         }
-        let Some(record) = chosen.record.as_ref().filter(|record| !record.includes_wal) else {
-            return Ok(None);
-        };
+        let Some(record) = &chosen.record else { return Ok(None) };
         let missing = needed_and_missing(repository, record).await?;
         Ok(missing.map(|segment| Obstacle {
             text: format!(
