@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures::TryStreamExt;
+use jiff::Timestamp;
 use object_store::{DynObjectStore, ObjectStoreExt, path::Path};
 use swiftwal_core::{OpenError, Repository, Storage};
 use tempfile::TempDir;
@@ -110,6 +111,15 @@ impl Subject {
     pub(crate) async fn objects(&self) -> Result<BTreeSet<String>> {
         let listed = self.store()?.list(None);
         Ok(listed.map_ok(|object| object.location.to_string()).try_collect().await?)
+    }
+
+    /// The same, with what uploads left where no listing shows it.
+    pub(crate) async fn everything(&self) -> Result<BTreeSet<String>> {
+        let mut names = self.objects().await?;
+        if let Some(sweeper) = self.opened()?.sweeper() {
+            names.extend(sweeper.leftovers(Timestamp::MAX).await?);
+        }
+        Ok(names)
     }
 
     /// An object's bytes.

@@ -150,7 +150,7 @@ suite! { $
         the_record_tells_what_was_backed_up,
         the_marker_comes_first_and_the_commit_record_last,
         a_backup_is_not_listed_while_it_is_made,
-        a_dropped_backup_is_abandoned_without_a_trace,
+        a_stopped_backup_leaves_nothing,
         a_failed_source_leaves_nothing,
         a_tar_cut_behind_pg_control_is_noticed,
         without_its_wal_a_backup_is_given_up_naming_the_segment,

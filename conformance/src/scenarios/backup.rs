@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    future::pending,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -9,8 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use swiftwal_core::{
-    Archived, BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Clock, ErrorKind, abandon,
-    backup, label,
+    Archived, BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Clock, ErrorKind, backup,
+    label,
 };
 use swiftwal_postgres::{SegmentSize, SourceErrorKind};
 use tokio::sync::mpsc;
@@ -72,7 +73,7 @@ pub(crate) async fn a_backup_is_not_listed_while_it_is_made(subject: Subject) ->
         }
     };
     let options = options();
-    let making = backup(&site.repository, &source, &options, &observe);
+    let making = backup(&site.repository, &source, &options, &observe, pending());
     tokio::select! {
         outcome = making => panic!("a stalled backup came to {outcome:?}"),
         stored = progress.recv() => assert!(stored.is_some()),
@@ -83,31 +84,35 @@ pub(crate) async fn a_backup_is_not_listed_while_it_is_made(subject: Subject) ->
 }
 
 /// As when somebody presses Ctrl-C.
-pub(crate) async fn a_dropped_backup_is_abandoned_without_a_trace(subject: Subject) -> Result<()> {
+pub(crate) async fn a_stopped_backup_leaves_nothing(subject: Subject) -> Result<()> {
     let site = Site::of(subject, large_cluster())?;
     site.archive(1..=1).await?;
-    let before = site.subject.objects().await?;
-    for stalls_after in [0, 5 << 20, usize::MAX] {
-        let source = site.cluster.backup(3, 4).with_fault(SourceFault::StallsAfter(stalls_after));
+    let before = site.subject.everything().await?;
+    let source = site.cluster.backup(3, 4);
+    let claimed: Sign = |event| matches!(event, BackupEvent::Claimed(_));
+    let progress: Sign = |event| matches!(event, BackupEvent::Progress { .. });
+    let waiting: Sign = |event| matches!(event, BackupEvent::WaitingForWal(_));
+    for (source, sign) in [
+        (source.clone().with_fault(SourceFault::StallsAfter(0)), claimed),
+        (source.clone().with_fault(SourceFault::StallsAfter(5 << 20)), progress),
+        (source.clone().with_fault(SourceFault::StallsAfter(usize::MAX)), progress),
+        (source, waiting),
+    ] {
         let (sender, mut far_enough) = mpsc::unbounded_channel();
         let observe = |event: BackupEvent<'_>| {
-            let begun = stalls_after == 0 && matches!(event, BackupEvent::Claimed(_));
-            if begun || matches!(event, BackupEvent::Progress { .. }) {
+            if sign(event) {
                 let _ = sender.send(());
             }
         };
-        let options = options();
-        let making = backup(&site.repository, &source, &options, &observe);
-        tokio::select! {
-            outcome = making => panic!("a stalled backup came to {outcome:?}"),
-            stored = far_enough.recv() => assert!(stored.is_some()),
-        }
-        assert_ne!(site.subject.objects().await?, before);
-        abandon(&site.repository).await?;
-        assert_eq!(site.subject.objects().await?, before, "after {stalls_after} bytes");
+        let stop = async { assert!(far_enough.recv().await.is_some()) };
+        let stopped = refused(backup(&site.repository, &source, &options(), &observe, stop).await);
+        assert_eq!(stopped.kind(), ErrorKind::Stopped, "{stopped}");
+        assert_eq!(site.subject.everything().await?, before, "{source:?}");
     }
     Ok(())
 }
+
+type Sign = fn(BackupEvent<'_>) -> bool;
 
 pub(crate) async fn a_failed_source_leaves_nothing(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
@@ -200,7 +205,7 @@ pub(crate) async fn wal_that_is_archived_meanwhile_lets_the_backup_through(subje
     };
     let options = options();
     let record = tokio::select! {
-        record = backup(&site.repository, &source, &options, &observe) => record?,
+        record = backup(&site.repository, &source, &options, &observe, pending()) => record?,
         archived = archiver => panic!("the archiver came to {archived:?}"),
     };
     assert_eq!(
@@ -269,7 +274,7 @@ pub(crate) async fn the_label_is_shown_and_kept(subject: Subject) -> Result<()> 
         }
     };
     let options = BackupOptions { include_wal: true, ..options() };
-    let record = backup(&site.repository, &source, &options, &observe).await?;
+    let record = backup(&site.repository, &source, &options, &observe, pending()).await?;
     let expected = source.label(&request(true));
     assert_eq!(shown.into_inner().unwrap_or_else(PoisonError::into_inner), Some(expected.clone()));
     assert_eq!(label(&site.repository, BackupChoice::Key(record.key)).await?.to_string(), expected);

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    future::pending,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -196,7 +197,7 @@ pub(super) async fn take(
     source: &dyn BaseBackupSource,
     options: &BackupOptions,
 ) -> Result<BackupRecord, Error> {
-    backup(repository, source, options, &|_| {}).await
+    backup(repository, source, options, &|_| {}, pending()).await
 }
 
 /// What a backup made with [`options`] asks of its source.

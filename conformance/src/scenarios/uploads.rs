@@ -1,5 +1,7 @@
 //! prune, while a backup is made or after one has died.
 
+use std::future::pending;
+
 use anyhow::Result;
 use swiftwal_core::{BackupEvent, PrunePlan, backup};
 use tokio::sync::mpsc;
@@ -56,7 +58,7 @@ pub(crate) async fn a_backup_in_progress_is_let_alone_until_it_was_not_heard_of_
             progress.recv().await;
         }
     };
-    let making = backup(&site.repository, &source, &options, &observe);
+    let making = backup(&site.repository, &source, &options, &observe, pending());
     tokio::pin!(making);
     tokio::select! {
         outcome = &mut making => panic!("a stalled backup came to {outcome:?}"),
@@ -108,7 +110,7 @@ pub(crate) async fn while_a_backup_begins_all_wal_stays(subject: Subject) -> Res
         }
     };
     let options = options();
-    let making = backup(&site.repository, &source, &options, &observe);
+    let making = backup(&site.repository, &source, &options, &observe, pending());
     tokio::pin!(making);
     tokio::select! {
         outcome = &mut making => panic!("a stalled backup came to {outcome:?}"),

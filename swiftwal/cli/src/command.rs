@@ -54,10 +54,12 @@ impl Command {
         outcome
     }
 
-    /// Every core for what moves a whole cluster; one thread for the rest, which PostgreSQL starts for every WAL file.
+    /// One thread that waits for everything: PostgreSQL starts a process for every WAL file, and what comes through
+    /// pg_basebackup's pipe would wake a second thread for every few kilobytes. What keeps a core busy, such as
+    /// compression, has threads of its own; in a restore there is more of it.
     fn runtime(&self) -> io::Result<Runtime> {
         let mut builder = match self {
-            Self::Backup(_) | Self::Restore(_) => runtime::Builder::new_multi_thread(),
+            Self::Restore(_) => runtime::Builder::new_multi_thread(),
             _ => runtime::Builder::new_current_thread(),
         };
         builder.enable_all().build()

@@ -40,7 +40,7 @@ pub(crate) async fn interruptible<T>(
     caller: Caller,
     work: impl Future<Output = Result<T, Failure>> + Send,
 ) -> Result<T, Failure> {
-    let signalled = watch(caller).map_err(Failure::Runtime)?;
+    let signalled = watch(caller)?;
     tokio::select! {
         // First, so that the failure of a child which the same Ctrl-C has killed isn't taken for the reason.
         biased;
@@ -58,8 +58,13 @@ const fn grace(caller: Caller) -> Duration {
     }
 }
 
-/// Waits for signals on a thread of their own, so that they count whatever the others hang in.
-fn watch(caller: Caller) -> io::Result<oneshot::Receiver<Signal>> {
+/// Waits for signals, the second of which ends the process. Tells the first one.
+pub(crate) fn watch(caller: Caller) -> Result<oneshot::Receiver<Signal>, Failure> {
+    watch_on_thread(caller).map_err(Failure::Runtime)
+}
+
+/// On a thread of their own, so that they count whatever the others hang in.
+fn watch_on_thread(caller: Caller) -> io::Result<oneshot::Receiver<Signal>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let (tell, signalled) = oneshot::channel();
     let mut signals = {

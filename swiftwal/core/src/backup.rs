@@ -12,16 +12,15 @@ mod wal_wait;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::FutureExt;
 use object_store::{PutMode, PutPayload};
 use swiftwal_compression::Codec;
 use swiftwal_postgres::{
     BackupLabel, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, ControlFile, Lsn,
-    SegmentName, SourceError, Timeline, segments_between,
+    SegmentName, Timeline, segments_between,
 };
 use tokio::sync::mpsc;
 
-pub use self::claim::abandon;
 use self::{claim::Claim, read::Received, store::Uploads, upload::recorded};
 pub(crate) use self::{
     claim::{MarkerContent, markers},
@@ -31,9 +30,6 @@ use crate::{
     BackupKey, BackupKind, BackupPart, BackupRecord, ClusterIdentity, Error, ObjectName, RecordedObject,
     Repository, Result, repository::Put,
 };
-
-/// How many objects are looked at at a time.
-const LOOKS: usize = 16;
 
 /// How a backup is to be made.
 #[derive(Clone, Debug)]
@@ -54,7 +50,7 @@ pub struct BackupOptions {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum BackupEvent<'a> {
-    /// A key is about to be claimed: from now on there may be something in the repository to [`abandon`].
+    /// A key is about to be claimed: from now on there may be something in the repository.
     Claiming,
     /// The backup has its key.
     Claimed(BackupKey),
@@ -74,38 +70,41 @@ pub enum BackupEvent<'a> {
 /// Who wants to know what happens.
 pub(crate) type Observe<'a> = &'a (dyn Fn(BackupEvent<'_>) + Send + Sync);
 
-/// Takes a base backup from `source` into the repository.
+/// Takes a base backup from `source` into the repository, unless `stop` is ready before all of it has come.
 ///
 /// When it returns, the backup is listed and can be restored: the WAL that makes it consistent is inside, or was
-/// seen in the repository. When it fails, nothing of it is listed, and what was stored of it is removed as far as
-/// the storage allows; the rest is swept by a later prune. A dropped future leaves that to [`abandon`].
+/// seen in the repository. When it fails, or is stopped, nothing of it is listed, and what was stored of it is removed
+/// as far as the storage allows; the rest, and all that a dropped future leaves, is swept by a later prune.
 ///
 /// # Errors
 /// [`Error::Source`] where PostgreSQL failed, [`Error::TimedOut`] where WAL didn't arrive or the server fell silent,
-/// [`Error::Refused`] for a repository of another cluster.
+/// [`Error::Refused`] for a repository of another cluster, [`Error::Stopped`].
 pub async fn backup(
     repository: &Repository,
     source: &dyn BaseBackupSource,
     options: &BackupOptions,
     observe: Observe<'_>,
+    stop: impl Future<Output = ()> + Send,
 ) -> Result<BackupRecord> {
     if options.label.contains(char::is_control) {
         return Err(Error::Refused(
             "the backup's label has a control character in it; give a plain line".to_owned(),
         ));
     }
-    // Rather now than after hours of copying.
-    repository.cluster().await?;
     let request = BaseBackupRequest {
         label: options.label.clone(),
         checkpoint: options.checkpoint,
         include_wal: options.include_wal,
     };
+    let stop = stop.shared();
     // The checkpoint with which the server begins goes on meanwhile.
-    let (claim, stream) = tokio::join!(take_claim(repository, observe), source.start(&request));
+    let (claim, stream) = tokio::join!(
+        take_claim(repository, observe, stop.clone()),
+        unless(stop.clone(), async { Ok(source.start(&request).await?) }),
+    );
     let claim = claim?;
     let made = tokio::select! {
-        made = make(repository, stream, options, observe, &claim) => made,
+        made = make(repository, stream, options, observe, &claim, stop) => made,
         never = claim.keep_alive() => match never {},
     };
     match made {
@@ -114,13 +113,41 @@ pub async fn backup(
             Ok(record)
         }
         Err(error) => {
-            claim.abandon().await;
+            claim.abandon(clearing_limit(&error)).await;
             Err(error)
         }
     }
 }
 
-async fn take_claim<'a>(repository: &'a Repository, observe: Observe<'_>) -> Result<Claim<'a>> {
+/// Does the work until `stop` is ready.
+async fn unless<T>(
+    stop: impl Future<Output = ()> + Send,
+    work: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = stop => Err(Error::Stopped),
+        done = work => done,
+    }
+}
+
+/// How long one tries to remove what a backup stored that came to this end.
+fn clearing_limit(error: &Error) -> Duration {
+    match error {
+        // It has been tried for long enough.
+        Error::Storage { .. } => Duration::from_secs(10),
+        // As long as the storage takes: there may be very much.
+        _ => Duration::MAX,
+    }
+}
+
+async fn take_claim<'a>(
+    repository: &'a Repository,
+    observe: Observe<'_>,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<Claim<'a>> {
+    // What it would refuse at the end it refuses rather now than after hours of copying.
+    unless(stop, repository.cluster()).await?;
     observe(BackupEvent::Claiming);
     let claim = Claim::take(repository).await?;
     observe(BackupEvent::Claimed(claim.key));
@@ -129,49 +156,66 @@ async fn take_claim<'a>(repository: &'a Repository, observe: Observe<'_>) -> Res
 
 async fn make(
     repository: &Repository,
-    stream: Result<Box<dyn BaseBackupStream>, SourceError>,
+    stream: Result<Box<dyn BaseBackupStream>>,
     options: &BackupOptions,
     observe: Observe<'_>,
     claim: &Claim<'_>,
+    stop: impl Future<Output = ()> + Send,
 ) -> Result<BackupRecord> {
-    let (received, uploads) = transfer(repository, stream?, options, observe, claim).await?;
-    let control =
-        ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
-    let draft = draft(repository, options, claim, received, &control)?;
-    repository.claim(Some(&identity(&draft.record)), None).await?;
-    let archived = wal_wait::until_archived(repository, &draft.record, options.archive_timeout, observe);
-    // All to their ends, whichever fails: a put still at work would come after whoever cleans up.
-    let (archived, index, small) =
-        tokio::join!(archived, uploads.finish(), store_small_objects(repository, &draft));
-    archived?;
-    let mut objects = index?;
-    objects.extend(small?);
-    let record = BackupRecord { objects, ..draft.record };
+    let mut uploads = Uploads::new(repository, claim.key, options.codec.format())?;
+    let gathered = unless(stop, gather(repository, stream?, options, observe, claim, &mut uploads)).await;
+    let draft = match gathered {
+        Ok(draft) => draft,
+        Err(error) => {
+            uploads.abort(clearing_limit(&error)).await;
+            return Err(error);
+        }
+    };
+    let record = publish(repository, draft, claim, uploads).await?;
     commit(repository, &record, claim).await?;
     Ok(record)
 }
 
-/// Brings the tars into the repository; their index is to be stored yet. Nothing but an upload that was completed has
-/// a name there.
-async fn transfer<'a>(
-    repository: &'a Repository,
+/// Brings the tars into the repository and waits for the WAL. When it returns, all that may take long is done, and the
+/// data directory's tar is stored, but has no name yet.
+async fn gather(
+    repository: &Repository,
     stream: Box<dyn BaseBackupStream>,
     options: &BackupOptions,
     observe: Observe<'_>,
     claim: &Claim<'_>,
-) -> Result<(Received, Uploads<'a>)> {
-    let key = claim.key;
+    uploads: &mut Uploads<'_>,
+) -> Result<Draft> {
     let (sender, receiver) = mpsc::channel(frames_in_flight());
-    let mut uploads = Uploads::new(repository, key, options.codec.format())?;
     let reading = read::read(repository, stream, options, observe, sender);
-    let storing = uploads.store(receiver, claim, observe);
-    match tokio::try_join!(reading, storing) {
-        Ok((received, ())) => Ok((received, uploads)),
-        Err(error) => {
-            uploads.abort().await;
-            Err(error)
-        }
+    let (received, ()) = tokio::try_join!(reading, uploads.store(receiver, claim, observe))?;
+    let control =
+        ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
+    let draft = draft(repository, options, claim, received, &control)?;
+    let identity = identity(&draft.record);
+    tokio::try_join!(
+        repository.claim(Some(&identity), None),
+        wal_wait::until_archived(repository, &draft.record, options.archive_timeout, observe),
+        uploads.send_rest(),
+    )?;
+    Ok(draft)
+}
+
+/// Gives every object but the commit record its name, and says what that shall be.
+async fn publish(
+    repository: &Repository,
+    draft: Draft,
+    claim: &Claim<'_>,
+    mut uploads: Uploads<'_>,
+) -> Result<BackupRecord> {
+    if let Err(error) = tokio::try_join!(claim.ensure_alone(), uploads.prove_named()) {
+        uploads.abort(clearing_limit(&error)).await;
+        return Err(error);
     }
+    // All to their ends, whichever fails: a put still at work would come after whoever cleans up.
+    let (tars, small) = tokio::join!(uploads.finish(), store_small_objects(repository, &draft));
+    let objects = tars?.into_iter().chain(small?).collect();
+    Ok(BackupRecord { objects, ..draft.record })
 }
 
 /// As many frames as keep every core busy, in bounded memory on a machine with many.
@@ -268,26 +312,11 @@ async fn store_part(
     Ok(recorded)
 }
 
-/// Nothing, if the object is there as it was stored.
-async fn prove(repository: &Repository, object: &RecordedObject) -> Result<()> {
-    let name = ObjectName::parse(&object.name);
-    let stored = repository.size(&name).await?;
-    if stored == Some(object.bytes) {
-        return Ok(());
-    }
-    let found = stored.map_or("is gone".to_owned(), |bytes| format!("has {bytes} bytes"));
-    let reason = format!("{} bytes were stored, and now it {found}: somebody else writes here", object.bytes);
-    Err(Error::damaged(name, reason))
-}
-
-/// Makes the backup exist, once every one of its objects is proven to be there.
+/// Makes the backup exist, right after every one of its objects was stored.
 async fn commit(repository: &Repository, record: &BackupRecord, claim: &Claim<'_>) -> Result<()> {
-    let looks: Vec<_> = record.objects.iter().map(|object| prove(repository, object).boxed()).collect();
-    let proofs = stream::iter(looks).buffer_unordered(LOOKS).try_collect::<()>();
-    tokio::try_join!(proofs, claim.ensure_alone())?;
     let name = BackupRecord::object_name(record.key);
     let bytes = record.to_bytes().map_err(|error| Error::damaged(&name, error))?;
-    claim.begin_commit().await?;
+    claim.record_is_sent();
     let written = match repository.put(&name, bytes.into(), PutMode::Create).await {
         Ok(Put::Stored) => return Ok(()),
         Ok(Put::NameTaken) => Error::Refused(format!("{name} was written by somebody else; theirs stands")),

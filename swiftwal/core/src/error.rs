@@ -103,6 +103,9 @@ pub enum Error {
     /// The source of the base backup failed.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The caller stopped it.
+    #[error("it was stopped")]
+    Stopped,
     /// Something took longer than its limit; the text says what, and what to look at.
     #[error("{0}")]
     TimedOut(String),
@@ -122,6 +125,8 @@ pub enum ErrorKind {
     Failed,
     /// A limit was reached.
     TimedOut,
+    /// The caller stopped it.
+    Stopped,
 }
 
 /// What to do about a local failure, where that can be told.
@@ -148,6 +153,7 @@ impl Error {
             Self::Damaged { .. } | Self::Missing { .. } => ErrorKind::Damaged,
             Self::Storage { .. } | Self::Local { .. } | Self::Source(_) => ErrorKind::Failed,
             Self::TimedOut(_) => ErrorKind::TimedOut,
+            Self::Stopped => ErrorKind::Stopped,
         }
     }
 

@@ -33,7 +33,7 @@ mod whole;
 
 pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 pub use archive_wal::{ArchiveOptions, Archived, archive_wal};
-pub use backup::{BackupEvent, BackupOptions, abandon, backup};
+pub use backup::{BackupEvent, BackupOptions, backup};
 pub use clock::{Clock, SystemClock};
 pub use cluster::{ClusterIdentity, ClusterInfo};
 pub use error::{Error, ErrorKind, Result};

@@ -1,21 +1,19 @@
 mod reporter;
 
 use std::{
+    convert::Infallible,
+    pin::pin,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use swiftwal_core::{BackupEvent, BackupOptions};
+use futures::FutureExt;
+use swiftwal_core::{BackupEvent, BackupOptions, BackupRecord};
 use swiftwal_postgres::{Checkpoint, ConnectOptions, PgBasebackup};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 use self::reporter::Reporter;
-use crate::{
-    failure::{Failure, chain},
-    log,
-    session::Session,
-    signal::interruptible,
-};
+use crate::{failure::Failure, log, session::Session, signal};
 
 /// What the label says unless another is asked for.
 const LABEL: &str = "swiftwal base backup";
@@ -84,27 +82,31 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         began.fetch_or(matches!(event, BackupEvent::Claiming), Ordering::Relaxed);
         reporter.report(event);
     };
-    let backup = async {
-        tokio::select! {
-            Ok(failure) = unheard => Err(failure),
-            done = swiftwal_core::backup(&repository, &source, &options, &observe) => Ok(done?),
+    let signalled = signal::watch(session.caller)?;
+    let (stop, stopped) = oneshot::channel::<Infallible>();
+    let backup = swiftwal_core::backup(&repository, &source, &options, &observe, stopped.map(drop));
+    let mut backup = pin!(backup);
+    let done = tokio::select! {
+        // First, so that the failure of a child which the same Ctrl-C has killed isn't taken for the reason.
+        biased;
+        Ok(signal) = signalled => Err(Failure::Stopped(signal)),
+        Ok(failure) = unheard => Err(failure),
+        done = &mut backup => Ok(done),
+    };
+    let record = match done {
+        Ok(done) => done?,
+        Err(failure) => {
+            let began = began.load(Ordering::Relaxed);
+            if began && matches!(failure, Failure::Stopped(_)) {
+                log::say(format_args!(
+                    "stopping: removing what was stored; a second signal leaves that to prune"
+                ));
+            }
+            drop(stop);
+            let Some(record) = ended(backup, CLEARING, began).await else { return Err(failure) };
+            record
         }
     };
-    let outcome = interruptible(session.caller, backup).await;
-    if let Err(failure @ (Failure::Stopped(_) | Failure::ClosedStdout | Failure::Output(_))) = &outcome
-        && began.into_inner()
-    {
-        // It was dropped where it stood.
-        if matches!(failure, Failure::Stopped(_)) {
-            log::say(format_args!(
-                "stopping: removing what was stored; a second signal leaves that to prune"
-            ));
-        }
-        if let Err(reason) = clear(swiftwal_core::abandon(&repository), CLEARING).await {
-            log::say(format_args!("what was stored is left for prune to remove: {reason}"));
-        }
-    }
-    let record = outcome?;
     reporter.finish();
     if !session.output.json {
         return Ok(());
@@ -114,15 +116,23 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     })
 }
 
-/// Waits until what was stored is removed; if that fails or takes longer than `limit`, the reason.
-async fn clear(
-    abandon: impl Future<Output = swiftwal_core::Result<()>> + Send,
+/// Waits until a backup that was told to stop has removed what it stored, for no longer than `limit`. Its record, if it
+/// was complete before it heard.
+async fn ended(
+    backup: impl Future<Output = swiftwal_core::Result<BackupRecord>> + Send,
     limit: Duration,
-) -> Result<(), String> {
-    match timeout(limit, abandon).await {
-        Ok(removed) => removed.map_err(|error| chain(&error)),
-        Err(_) => Err(format!("it wasn't done within {} seconds", limit.as_secs())),
-    }
+    began: bool,
+) -> Option<BackupRecord> {
+    let Ok(ended) = timeout(limit, backup).await else {
+        if began {
+            log::say(format_args!(
+                "what was stored is left for prune to remove: it wasn't done within {} seconds",
+                limit.as_secs()
+            ));
+        }
+        return None;
+    };
+    ended.ok()
 }
 
 #[cfg(test)]
@@ -133,8 +143,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_storage_that_never_answers_holds_up_a_stopped_backup_no_longer_than_the_limit() {
-        let never = clear(future::pending(), Duration::ZERO).await;
-        assert_eq!(never, Err("it wasn't done within 0 seconds".to_owned()));
-        assert_eq!(clear(future::ready(Ok(())), CLEARING).await, Ok(()));
+        assert!(ended(future::pending(), Duration::ZERO, true).await.is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    future::pending,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -116,7 +117,7 @@ impl Site {
             archive_timeout: Duration::ZERO,
         };
         let source = SyntheticCluster::new(1).backup(3, 4);
-        let backup = swiftwal_core::backup(&repository, &source, &options, &|_| {});
+        let backup = swiftwal_core::backup(&repository, &source, &options, &|_| {}, pending());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(backup).unwrap().key.to_string()
     }

@@ -1,13 +1,17 @@
 //! The marker of a backup in progress: it claims the key, keeps prune and sweep off, and shows who died where.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use object_store::{PutMode, path::Path};
 use serde::{Deserialize, Serialize};
 use swiftwal_postgres::{BackupLabel, Lsn, SegmentName};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 use uuid::Uuid;
 
 use crate::{
@@ -39,16 +43,6 @@ pub(crate) struct MarkerContent {
     /// Where it begins, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) start_lsn: Option<Lsn>,
-    /// Set when the commit record is about to be written. From then on it may come to exist at any moment, even
-    /// after whoever wrote it has given up, so nothing of the backup may be removed before the marker is old.
-    #[serde(default)]
-    committing: bool,
-}
-
-impl MarkerContent {
-    fn is_ours(&self) -> bool {
-        (self.host.as_str(), self.pid) == (host().as_str(), std::process::id())
-    }
 }
 
 /// The right to write one backup.
@@ -60,6 +54,8 @@ pub(crate) struct Claim<'a> {
     id: Uuid,
     /// Held while it is written, so that an older content never comes last.
     content: Mutex<MarkerContent>,
+    /// Whether the commit record may come to exist at any moment, even after it was given up: a request can be late.
+    record_is_sent: AtomicBool,
 }
 
 impl<'a> Claim<'a> {
@@ -96,9 +92,9 @@ impl<'a> Claim<'a> {
             started,
             first_wal: None,
             start_lsn: None,
-            committing: false,
         };
-        Self { repository, key, started, id: Uuid::new_v4(), content: Mutex::new(content) }
+        let (id, content) = (Uuid::new_v4(), Mutex::new(content));
+        Self { repository, key, started, id, content, record_is_sent: AtomicBool::new(false) }
     }
 
     fn name(&self) -> ObjectName {
@@ -133,16 +129,17 @@ impl<'a> Claim<'a> {
     async fn is_alone(&self) -> Result<bool> {
         let [record, legacy] =
             [BackupPart::Record, BackupPart::Legacy].map(|part| ObjectName::Backup { key: self.key, part });
-        let (markers, legacy_markers, record, legacy) = tokio::try_join!(
-            markers(self.repository, self.key),
-            // SwiftWAL 0.2.2 at the same minute would write its label over ours.
-            markers(self.repository, legacy::object(self.key)),
+        let (markers, record, legacy) = tokio::try_join!(
+            all_markers(self.repository),
             self.repository.size(&record),
             self.repository.size(&legacy),
         )?;
-        let is_ours = |(name, _): &(ObjectName, Timestamp)| *name == self.name();
-        let unclaimed = markers.iter().all(is_ours) && legacy_markers.is_empty();
-        Ok(unclaimed && record.is_none() && legacy.is_none())
+        // SwiftWAL 0.2.2 at the same minute would write its label over ours.
+        let claims = [self.key.to_string(), legacy::object(self.key).to_string()];
+        let is_rival = |(name, _): &(ObjectName, Timestamp)| {
+            matches!(name, ObjectName::Marker { claim, .. } if claims.contains(claim)) && *name != self.name()
+        };
+        Ok(!markers.iter().any(is_rival) && record.is_none() && legacy.is_none())
     }
 
     /// Nothing, if the key is still ours alone. Asked before anything gets its name: where a listing lagged behind
@@ -175,8 +172,8 @@ impl<'a> Claim<'a> {
     }
 
     /// Says that the commit record is about to be written.
-    pub(crate) async fn begin_commit(&self) -> Result<()> {
-        self.write(|content| content.committing = true).await
+    pub(crate) fn record_is_sent(&self) {
+        self.record_is_sent.store(true, Ordering::Relaxed);
     }
 
     /// Shows, as long as it is polled, that this backup is alive. A failure is no reason to give up: the next one
@@ -204,53 +201,33 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Removes what was stored under the key, then the marker. What can't be removed now is swept later.
-    pub(crate) async fn abandon(self) {
-        let content = self.content.lock().await;
-        if let Err(error) = remove(self.repository, self.key, self.name(), &content).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "what the failed backup {} left is to be swept by a later prune",
-                self.key
-            );
+    /// Removes what was stored under the key, then the marker. What can't be removed within `limit` is swept later.
+    pub(crate) async fn abandon(self, limit: Duration) {
+        let key = self.key;
+        if self.record_is_sent.load(Ordering::Relaxed) {
+            tracing::warn!("the backup {key} may or may not have been committed; list-backups tells");
+            return;
         }
+        let reason = match timeout(limit, self.remove()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        tracing::warn!(
+            error = reason.as_ref().map(|error| error as &dyn std::error::Error),
+            "what the backup {key} left is to be swept by a later prune"
+        );
     }
-}
 
-/// Removes what backups of this process left when their futures were dropped before the commit.
-///
-/// # Errors
-/// Those of the storage; a later prune sweeps what stays.
-pub async fn abandon(repository: &Repository) -> Result<()> {
-    for marker in repository.list().await?.unwrap_or_default().markers {
-        let Some(bytes) = repository.read(&marker.name).await? else { continue };
-        if let Ok(content) = serde_json::from_slice::<MarkerContent>(&bytes)
-            && content.is_ours()
-        {
-            remove(repository, marker.key, marker.name, &content).await?;
+    async fn remove(&self) -> Result<()> {
+        let Self { repository, key, .. } = *self;
+        if repository.size(&BackupRecord::object_name(key)).await?.is_none() {
+            let listed = repository.list().await?.unwrap_or_default().uncommitted.remove(&key);
+            let objects = listed.map(|found| found.objects).into_iter().flatten();
+            repository.delete_all(objects.map(|StoredObject { name, .. }| name)).await?;
         }
+        repository.delete(&self.name()).await
     }
-    Ok(())
-}
-
-/// Removes the objects of a backup that was never committed, its marker last.
-async fn remove(
-    repository: &Repository,
-    key: BackupKey,
-    marker: ObjectName,
-    content: &MarkerContent,
-) -> Result<()> {
-    if content.committing {
-        tracing::warn!("the backup {key} may or may not have been committed; list-backups tells");
-        return Ok(());
-    }
-    if repository.size(&BackupRecord::object_name(key)).await?.is_none() {
-        let objects =
-            repository.list().await?.unwrap_or_default().uncommitted.remove(&key).map(|found| found.objects);
-        let names = objects.into_iter().flatten().map(|StoredObject { name, .. }| name);
-        repository.delete_all(names).await?;
-    }
-    repository.delete(&marker).await
 }
 
 /// The markers that claim `name`, a key or the object of a backup of SwiftWAL 0.2.2, and when each was last written.
@@ -258,7 +235,15 @@ pub(crate) async fn markers(
     repository: &Repository,
     name: impl ToString + Send,
 ) -> Result<Vec<(ObjectName, Timestamp)>> {
-    let directory = Path::from_iter([UPLOADING.to_owned(), name.to_string()]);
+    list_markers(repository, Path::from_iter([UPLOADING.to_owned(), name.to_string()])).await
+}
+
+/// Those of every backup in progress.
+async fn all_markers(repository: &Repository) -> Result<Vec<(ObjectName, Timestamp)>> {
+    list_markers(repository, Path::from(UPLOADING)).await
+}
+
+async fn list_markers(repository: &Repository, directory: Path) -> Result<Vec<(ObjectName, Timestamp)>> {
     let listed: Result<Vec<_>, _> = repository.storage().store().list(Some(&directory)).try_collect().await;
     let listed = listed.map_err(repository.failed("list", "the markers of backups in progress"))?;
     Ok(listed.iter().map(|meta| (ObjectName::parse(meta.location.as_ref()), touched(meta))).collect())
@@ -296,29 +281,28 @@ mod tests {
         }
     }
 
+    /// What is there of a claim that stored its label and was abandoned.
+    async fn abandoned(claim: Claim<'_>) -> [bool; 2] {
+        let repository = claim.repository;
+        let (label, marker) = (ObjectName::Backup { key: claim.key, part: BackupPart::Label }, claim.name());
+        repository.put(&label, "label".into(), PutMode::Create).await.unwrap();
+        claim.abandon(Duration::MAX).await;
+        [repository.size(&label).await.unwrap().is_some(), repository.size(&marker).await.unwrap().is_some()]
+    }
+
     #[tokio::test]
-    async fn what_is_being_committed_is_not_removed_by_who_gave_up() {
+    async fn what_may_have_been_committed_is_not_removed_by_who_gave_up() {
         let repository = repository();
         let claim = Claim::take(&repository).await.unwrap();
-        let label = ObjectName::Backup { key: claim.key, part: BackupPart::Label };
-        repository.put(&label, "label".into(), PutMode::Create).await.unwrap();
-        claim.begin_commit().await.unwrap();
-        let marker = claim.name();
-        claim.abandon().await;
-        abandon(&repository).await.unwrap();
-        for object in [&label, &marker] {
-            assert!(repository.size(object).await.unwrap().is_some(), "{object}");
-        }
+        claim.record_is_sent();
+        assert_eq!(abandoned(claim).await, [true, true]);
     }
 
     #[tokio::test]
     async fn what_was_not_being_committed_is_removed_with_its_marker() {
         let repository = repository();
         let claim = Claim::take(&repository).await.unwrap();
-        let label = ObjectName::Backup { key: claim.key, part: BackupPart::Label };
-        repository.put(&label, "label".into(), PutMode::Create).await.unwrap();
-        abandon(&repository).await.unwrap();
-        assert!(repository.is_empty().await.unwrap());
+        assert_eq!(abandoned(claim).await, [false, false]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,8 @@
 //! The storing half: compressed frames → parts → objects, and the index of both.
 
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use swiftwal_compression::Format;
 use swiftwal_postgres::Tablespace;
 use tokio::sync::mpsc;
@@ -7,6 +10,7 @@ use tokio::sync::mpsc;
 use super::{
     BackupEvent, Observe,
     claim::Claim,
+    clearing_limit,
     read::{Item, PendingFrame},
     store_part,
     upload::Upload,
@@ -16,6 +20,9 @@ use crate::{
     index::{Frame, IndexWriter, Line},
 };
 
+/// How many objects are looked at at a time.
+const LOOKS: usize = 16;
+
 /// The tars of one backup, stored one after the other.
 #[derive(Debug)]
 pub(super) struct Uploads<'a> {
@@ -24,7 +31,8 @@ pub(super) struct Uploads<'a> {
     format: Format,
     index: IndexWriter,
     current: Option<Tar<'a>>,
-    stored: Vec<RecordedObject>,
+    /// The tars before the current one.
+    named: Vec<RecordedObject>,
     tar_bytes: u64,
     stored_bytes: u64,
 }
@@ -39,11 +47,12 @@ struct Tar<'a> {
 impl<'a> Uploads<'a> {
     pub(super) fn new(repository: &'a Repository, key: BackupKey, format: Format) -> Result<Self> {
         let index = IndexWriter::new()?;
-        let stored = Vec::new();
-        Ok(Self { repository, key, format, index, current: None, stored, tar_bytes: 0, stored_bytes: 0 })
+        let named = Vec::new();
+        Ok(Self { repository, key, format, index, current: None, named, tar_bytes: 0, stored_bytes: 0 })
     }
 
-    /// Stores what comes until its end was said.
+    /// Stores what comes until its end was said. The tar that comes last, which is the data directory's, gets no name
+    /// here; of those before it, which are tablespaces, too many might have to be held.
     pub(super) async fn store(
         &mut self,
         mut items: mpsc::Receiver<Item>,
@@ -53,7 +62,7 @@ impl<'a> Uploads<'a> {
         while let Some(item) = items.recv().await {
             match item {
                 Item::Archive(tablespace) => {
-                    self.end_tar(claim).await?;
+                    self.name_tar_before(claim).await?;
                     self.begin(tablespace)?;
                 }
                 Item::Label(label) => {
@@ -65,7 +74,7 @@ impl<'a> Uploads<'a> {
                     let (tar_bytes, stored_bytes) = (self.tar_bytes, self.stored_bytes);
                     observe(BackupEvent::Progress { tar_bytes, stored_bytes });
                 }
-                Item::End => return self.end_tar(claim).await,
+                Item::End => return Ok(()),
             }
         }
         Err(Error::damaged("the base backup", "it broke off"))
@@ -97,31 +106,75 @@ impl<'a> Uploads<'a> {
         Ok(())
     }
 
-    /// Gives the current tar its name, if there is one.
-    async fn end_tar(&mut self, claim: &Claim<'_>) -> Result<()> {
+    /// Gives the current tar its name, if there is one, as another one begins.
+    async fn name_tar_before(&mut self, claim: &Claim<'_>) -> Result<()> {
         let Some(tar) = &mut self.current else { return Ok(()) };
         claim.ensure_alone().await?;
-        let recorded = tar.upload.finish().await?;
-        self.stored.push(RecordedObject {
-            tar_bytes: Some(tar.tar_bytes),
-            tablespace_location: tar.tablespace.take().map(|space| space.location),
-            ..recorded
-        });
+        self.named.push(tar.finish().await?);
         self.current = None;
         Ok(())
     }
 
-    /// Stores the index. Returns what the commit record shall name.
-    pub(super) async fn finish(self) -> Result<Vec<RecordedObject>> {
-        let Self { repository, key, index, mut stored, .. } = self;
-        stored.push(store_part(repository, key, BackupPart::Index, index.finish()?).await?);
-        Ok(stored)
-    }
-
-    /// Gives up the tar that is being written. Those that were finished go with the claim.
-    pub(super) async fn abort(mut self) {
-        if let Some(tar) = &mut self.current {
-            tar.upload.abort().await;
+    /// Waits until all of the last tar is in the storage, though without a name.
+    pub(super) async fn send_rest(&mut self) -> Result<()> {
+        match &mut self.current {
+            Some(tar) => tar.upload.send_rest().await,
+            None => Ok(()),
         }
     }
+
+    /// Nothing, if the tars that got their names a while ago are there as they were stored.
+    pub(super) async fn prove_named(&mut self) -> Result<()> {
+        let Self { repository, named, .. } = self;
+        let looks: Vec<_> = named.iter().map(|object| prove(repository, object).boxed()).collect();
+        stream::iter(looks).buffer_unordered(LOOKS).try_collect().await
+    }
+
+    /// Gives the last tar its name, and stores the index. Returns what the commit record shall name.
+    pub(super) async fn finish(self) -> Result<Vec<RecordedObject>> {
+        let Self { repository, key, index, current, mut named, .. } = self;
+        let tar = async {
+            let Some(mut tar) = current else { return Ok(None) };
+            let finished = tar.finish().await;
+            if let Err(error) = &finished {
+                tar.upload.abort(clearing_limit(error)).await;
+            }
+            finished.map(Some)
+        };
+        let (tar, index) = tokio::join!(tar, store_part(repository, key, BackupPart::Index, index.finish()?));
+        named.extend(tar?);
+        named.push(index?);
+        Ok(named)
+    }
+
+    /// Gives up the tar that is being written. Those that have their names go with the claim.
+    pub(super) async fn abort(mut self, limit: Duration) {
+        if let Some(tar) = &mut self.current {
+            tar.upload.abort(limit).await;
+        }
+    }
+}
+
+impl Tar<'_> {
+    /// Gives it its name, durably, and says what the commit record shall say of it.
+    async fn finish(&mut self) -> Result<RecordedObject> {
+        let recorded = self.upload.finish().await?;
+        Ok(RecordedObject {
+            tar_bytes: Some(self.tar_bytes),
+            tablespace_location: self.tablespace.take().map(|space| space.location),
+            ..recorded
+        })
+    }
+}
+
+/// Nothing, if the object is there as it was stored.
+async fn prove(repository: &Repository, object: &RecordedObject) -> Result<()> {
+    let name = ObjectName::parse(&object.name);
+    let stored = repository.size(&name).await?;
+    if stored == Some(object.bytes) {
+        return Ok(());
+    }
+    let found = stored.map_or("is gone".to_owned(), |bytes| format!("has {bytes} bytes"));
+    let reason = format!("{} bytes were stored, and now it {found}: somebody else writes here", object.bytes);
+    Err(Error::damaged(name, reason))
 }

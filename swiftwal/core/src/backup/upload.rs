@@ -1,13 +1,17 @@
 //! One object, written from front to back in parts.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{Error, ObjectName, RecordedObject, Repository, Result, repository::path};
 
 /// How many parts are under way at a time.
 const PARTS_IN_FLIGHT: usize = 2;
+/// How long who gives up waits for those. Who stopped it waits, too.
+const LAST_PARTS: Duration = Duration::from_secs(5);
 
 /// An object being uploaded. It has its name only when [`finish`](Self::finish) has returned.
 #[derive(Debug)]
@@ -83,8 +87,8 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Gives the object its name, durably, and says what the commit record shall say of it.
-    pub(super) async fn finish(&mut self) -> Result<RecordedObject> {
+    /// Waits until all of the object is stored, or in memory where one part is all.
+    pub(super) async fn send_rest(&mut self) -> Result<()> {
         if self.multipart.is_some() {
             if !self.part.is_empty() {
                 self.send_part().await?;
@@ -93,6 +97,12 @@ impl<'a> Upload<'a> {
                 self.one_arrived().await?;
             }
         }
+        Ok(())
+    }
+
+    /// Gives the object its name, durably, and says what the commit record shall say of it.
+    pub(super) async fn finish(&mut self) -> Result<RecordedObject> {
+        self.send_rest().await?;
         let failed = "finish writing";
         match &mut self.multipart {
             Some(multipart) => {
@@ -107,19 +117,26 @@ impl<'a> Upload<'a> {
         Ok(recorded(&self.name, self.bytes, &self.hasher))
     }
 
-    /// Gives up: as far as the storage can, no part stays. What was completed, though nobody was told, may stay
-    /// under its name: it goes with the claim.
-    pub(super) async fn abort(&mut self) {
-        self.under_way.shutdown().await;
-        if let Some(mut multipart) = self.multipart.take()
-            && let Err(error) = multipart.abort().await
-        {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the parts of {} stay until they are swept",
-                self.name
-            );
+    /// Gives up: as far as the storage can within `limit`, no part stays. What was completed, though nobody was told,
+    /// may stay under its name: it goes with the claim.
+    pub(super) async fn abort(&mut self, limit: Duration) {
+        // What had been sent would be stored after all, behind the back of whoever removes the parts.
+        let arrived =
+            timeout(limit.min(LAST_PARTS), async { while self.under_way.join_next().await.is_some() {} });
+        if arrived.await.is_err() {
+            self.under_way.shutdown().await;
         }
+        let Some(mut multipart) = self.multipart.take() else { return };
+        let reason = match timeout(limit, multipart.abort()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        tracing::warn!(
+            error = reason.as_ref().map(|error| error as &dyn std::error::Error),
+            "the parts of {} stay until they are swept",
+            self.name
+        );
     }
 }
 
