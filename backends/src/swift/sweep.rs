@@ -1,6 +1,10 @@
 use async_trait::async_trait;
+use futures::{
+    FutureExt,
+    future::{BoxFuture, ready},
+};
 use jiff::Timestamp;
-use object_store::{Result, path::Path};
+use object_store::{ObjectMeta, Result, path::Path};
 use object_store_swift::Swift;
 use swiftwal_core::Sweep;
 
@@ -27,7 +31,15 @@ fn is_below(prefix: &Path, upload: &str) -> bool {
 #[async_trait]
 impl Sweep for SwiftSweep {
     async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
-        let mut uploads = self.swift.leftovers(before.into()).await?;
+        self.leftovers_beside(before, ready(Vec::new()).boxed()).await
+    }
+
+    async fn leftovers_beside(
+        &self,
+        before: Timestamp,
+        listed: BoxFuture<'_, Vec<ObjectMeta>>,
+    ) -> Result<Vec<String>> {
+        let mut uploads = self.swift.leftovers_beside(before.into(), listed).await?;
         uploads.retain(|upload| is_below(&self.prefix, upload));
         Ok(uploads)
     }

@@ -3,9 +3,9 @@ mod inventory;
 use std::{collections::HashSet, time::SystemTime};
 
 use futures::{FutureExt, TryStreamExt};
-use object_store::Result;
+use object_store::{ObjectMeta, Result};
 
-use self::inventory::Inventory;
+use self::inventory::{Inventory, Tags};
 use crate::{
     StoreError,
     bulk::{Outage, Target, at_once},
@@ -24,17 +24,37 @@ impl Swift {
     /// containers and other programs keep beside it is not.
     ///
     /// It costs two listings, as long as these show that every upload belongs to its object: that of the segments,
-    /// and of the stretch of names which the older uploads were for. Otherwise the manifests are read. That a manifest is absent is decided by asking for it, never by a listing.
+    /// and of the stretch of names which the older uploads were for. Otherwise the manifests are read. That a manifest
+    /// is absent is decided by asking for it, never by a listing.
     ///
     /// # Errors
     ///
     /// Whatever keeps it from being certain. A missing container of segments has nothing in it.
     pub async fn leftovers(&self, before: SystemTime) -> Result<Vec<String>> {
+        self.leftovers_beside(before, async { Vec::new() }).await
+    }
+
+    /// The same for who lists the container anyway: `listed` comes to what that listing shows, or to as much of
+    /// it as was kept. Where it shows that every upload belongs to its object, the second listing is spared.
+    ///
+    /// # Errors
+    ///
+    /// As [`leftovers`](Self::leftovers).
+    pub async fn leftovers_beside(
+        &self,
+        before: SystemTime,
+        listed: impl Future<Output = Vec<ObjectMeta>> + Send,
+    ) -> Result<Vec<String>> {
         let store = &self.0;
-        let Some(segments) = store.segments_listed().await? else { return Ok(Vec::new()) };
+        let (segments, listed) = tokio::join!(store.segments_listed(), listed);
+        let Some(segments) = segments? else { return Ok(Vec::new()) };
         let inventory = Inventory::new(&store.container, segments)?;
-        let listed = store.names_among(&inventory.objects(before)).await?;
-        let candidates = inventory.unsettled(&listed, before);
+        let mut tags: Tags =
+            listed.into_iter().filter_map(|meta| Some((meta.location.into(), meta.e_tag?))).collect();
+        let unsettled = inventory.unsettled(&tags, before);
+        let entries = store.names_among(&inventory.objects_of(&unsettled)).await?;
+        tags.extend(entries.into_iter().filter_map(Entry::tagged));
+        let candidates = inventory.unsettled(&tags, before);
         if candidates.is_empty() {
             return Ok(Vec::new());
         }

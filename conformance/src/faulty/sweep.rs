@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
-use object_store::Result;
+use object_store::{ObjectMeta, Result};
 use swiftwal_core::Sweep;
 
 use super::faults::{Faults, injected};
@@ -27,6 +28,17 @@ impl Sweep for FaultySweep {
         match self.faults.read() {
             Some(_) => Err(injected()),
             None => self.inner.leftovers(before).await,
+        }
+    }
+
+    async fn leftovers_beside(
+        &self,
+        before: Timestamp,
+        listed: BoxFuture<'_, Vec<ObjectMeta>>,
+    ) -> Result<Vec<String>> {
+        match self.faults.read() {
+            Some(_) => Err(injected()),
+            None => self.inner.leftovers_beside(before, listed).await,
         }
     }
 

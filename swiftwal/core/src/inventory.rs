@@ -25,6 +25,8 @@ pub struct Inventory {
     pub(crate) markers: Vec<Marker>,
     /// What SwiftWAL 0.2.2 left beside its backups.
     pub(crate) legacy: legacy::Traces,
+    /// The objects that are longer than one part, as the storage showed them: for its sweep.
+    pub(crate) long: Vec<ObjectMeta>,
 }
 
 /// A backup that exists.
@@ -146,9 +148,15 @@ pub(crate) struct InventoryBuilder {
     wal: Vec<StoredWal>,
     markers: Vec<Marker>,
     legacy: legacy::Traces,
+    long: Vec<ObjectMeta>,
 }
 
 impl InventoryBuilder {
+    /// Keeps what the storage says of an object.
+    pub(crate) fn keep(&mut self, long: ObjectMeta) {
+        self.long.push(long);
+    }
+
     /// Adds what the listing shows as `name`.
     pub(crate) fn add(&mut self, name: &str, bytes: u64, touched: Timestamp) {
         let name = ObjectName::parse(name);
@@ -177,8 +185,8 @@ impl InventoryBuilder {
 
     pub(crate) fn finish(mut self) -> Inventory {
         self.wal.sort_unstable();
-        let Self { by_key, deleting, wal, markers, legacy } = self;
-        let mut inventory = Inventory { wal, markers, deleting, legacy, ..Inventory::default() };
+        let Self { by_key, deleting, wal, markers, legacy, long } = self;
+        let mut inventory = Inventory { wal, markers, deleting, legacy, long, ..Inventory::default() };
         for (key, mut found) in by_key {
             let objects = &mut found.objects;
             objects.sort_by(|a, b| a.name.cmp(&b.name));

@@ -4,9 +4,11 @@ mod plan;
 
 use std::num::NonZeroU32;
 
+use futures::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
-use object_store::{PutMode, PutPayload};
+use object_store::{ObjectMeta, PutMode, PutPayload};
 use swiftwal_postgres::TimelineHistory;
+use tokio::sync::oneshot;
 
 pub use self::plan::PrunePlan;
 use self::plan::{DeadUpload, Facts};
@@ -47,8 +49,15 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     repository.cluster().await?;
     let before = repository.clock().now() - GRACE;
     // At once, as each goes over everything that is there.
-    let (inventory, swept) =
-        tokio::try_join!(repository.inventory_with_every_record(), leftovers(repository, before))?;
+    let (tell, listed) = oneshot::channel();
+    let listing = async {
+        let inventory = repository.inventory_with_every_record().await?;
+        // Nobody listens where the storage leaves nothing behind.
+        let _ = tell.send(inventory.long.clone());
+        Ok(inventory)
+    };
+    let listed = listed.map(Result::unwrap_or_default).boxed();
+    let (inventory, swept) = tokio::try_join!(listing, leftovers(repository, before, listed))?;
     if inventory.backups.is_empty() {
         return Err(Error::Refused(format!(
             "there is no backup in {}, so nothing is pruned: take a backup first",
@@ -70,11 +79,14 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
 }
 
 /// What died uploads left where no listing shows it.
-async fn leftovers(repository: &Repository, before: Timestamp) -> Result<Vec<String>> {
-    match repository.storage().sweeper() {
-        Some(sweeper) => sweeper.leftovers(before).await.map_err(repository.failed("look for", "leftovers")),
-        None => Ok(Vec::new()),
-    }
+async fn leftovers(
+    repository: &Repository,
+    before: Timestamp,
+    listed: BoxFuture<'_, Vec<ObjectMeta>>,
+) -> Result<Vec<String>> {
+    let Some(sweeper) = repository.storage().sweeper() else { return Ok(Vec::new()) };
+    let found = sweeper.leftovers_beside(before, listed).await;
+    found.map_err(repository.failed("look for", "leftovers"))
 }
 
 /// The backups that stay, oldest first, each proven to be whole.

@@ -216,11 +216,11 @@ impl Repository {
         let mut objects = self.storage.store().list(None);
         let mut builder = None;
         while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
-            builder.get_or_insert_with(Inventory::builder).add(
-                object.location.as_ref(),
-                object.size,
-                touched(&object),
-            );
+            let builder = builder.get_or_insert_with(Inventory::builder);
+            builder.add(object.location.as_ref(), object.size, touched(&object));
+            if object.size > self.storage.part_bytes() as u64 {
+                builder.keep(object);
+            }
         }
         Ok(builder.map(InventoryBuilder::finish))
     }

@@ -13,8 +13,9 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
-use object_store::ObjectStore;
+use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
 pub use self::{
@@ -47,6 +48,17 @@ pub trait Sweep: fmt::Debug + Send + Sync {
     /// Names the leftovers that nobody has touched since `before`, for a person to read and for
     /// [`remove`](Self::remove). An upload in progress is never among them.
     async fn leftovers(&self, before: Timestamp) -> object_store::Result<Vec<String>>;
+
+    /// The same for who lists the storage meanwhile: `listed` comes to what that shows of objects longer than one
+    /// part, or to nothing where it fails. To go by it may save requests.
+    async fn leftovers_beside(
+        &self,
+        before: Timestamp,
+        listed: BoxFuture<'_, Vec<ObjectMeta>>,
+    ) -> object_store::Result<Vec<String>> {
+        drop(listed);
+        self.leftovers(before).await
+    }
 
     /// Removes leftovers by the names that [`leftovers`](Self::leftovers) gave; one that is already gone
     /// is no error.

@@ -68,6 +68,12 @@ impl Entry {
         self.slo_etag.is_some()
     }
 
+    /// The name and the tag of a static large object.
+    pub(crate) fn tagged(self) -> Option<(String, String)> {
+        let tag = unquoted(self.slo_etag.as_deref()?).to_owned();
+        Some((self.name, tag))
+    }
+
     /// Listings show dynamic large objects as empty ones.
     pub(super) fn may_be_dynamic(&self) -> bool {
         self.bytes == 0 && self.hash == EMPTY

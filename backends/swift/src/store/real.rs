@@ -1,6 +1,6 @@
 //! What operations cost, and what becomes of faults, on a real Swift with a relay before it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -124,6 +124,22 @@ async fn a_large_object_costs_three_requests_beside_its_segments_and_reading_it_
     assert_eq!(sent(&relay, &swift), ["GET/a", "GET/a"]);
     swift.delete(&location("a")).await.unwrap();
     assert_eq!(sent(&relay, &swift), ["HEAD/a", "GET/a", "POST in bulk", "DELETE/a"]);
+}
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_sweep_costs_two_listings_or_one_beside_another_listing_of_the_objects() {
+    let (swift, relay) = fixture(V1, "sweep-cost").await;
+    put_large(&swift, "a", &[Bytes::from_static(b"one"), Bytes::from_static(b"two")]).await;
+    let later = SystemTime::UNIX_EPOCH + Duration::from_hours(1 << 20);
+    relay.take_requests();
+    assert!(swift.leftovers(later).await.unwrap().is_empty());
+    assert_eq!(sent(&relay, &swift), ["GET segments", "GET"]);
+    let listed = swift.list(None).map(Result::unwrap).collect();
+    assert!(swift.leftovers_beside(later, listed).await.unwrap().is_empty());
+    let mut both = sent(&relay, &swift);
+    both.sort_unstable();
+    assert_eq!(both, ["GET", "GET segments"]);
 }
 
 #[tokio::test]

@@ -10,6 +10,9 @@ use crate::{
     object::{Md5Sum, unquoted},
 };
 
+/// What listings show as the tags of objects, without quotes, by their names. A plain object's is never that of an upload.
+pub(super) type Tags = HashMap<String, String>;
+
 /// What lies in the segments' container, by upload of one container's objects.
 #[derive(Debug, Default)]
 pub(super) struct Inventory(BTreeMap<String, Found>);
@@ -45,30 +48,26 @@ impl Inventory {
         Ok(Self(uploads))
     }
 
-    /// The names of the objects that the uploads without anything new since `before` were for, in order.
-    pub(super) fn objects(&self, before: SystemTime) -> Vec<&str> {
-        let old = self.0.values().filter(|found| found.newest < before);
-        let mut names: Vec<_> = old.map(|found| found.object.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// The uploads without anything new since `before` of which these objects, as listed, don't show that they
-    /// are what they consist of.
-    pub(super) fn unsettled(&self, objects: &[Entry], before: SystemTime) -> Vec<String> {
-        let tags: HashMap<_, _> = objects
-            .iter()
-            .filter_map(|entry| Some((entry.name.as_str(), unquoted(entry.slo_etag.as_deref()?))))
-            .collect();
+    /// The uploads without anything new since `before` of which these tags don't show that they are what their
+    /// objects consist of.
+    pub(super) fn unsettled(&self, tags: &Tags, before: SystemTime) -> Vec<String> {
         let is_settled = |found: &Found| {
-            let tag = tags.get(found.object.as_str());
+            let tag = tags.get(&found.object);
             // Two uploads of the same content can't be told apart by it.
             let same = self.0.values().filter(|other| other.object == found.object);
             tag.is_some_and(|tag| found.is(tag) && same.filter(|other| other.is(tag)).count() == 1)
         };
         let old = self.0.iter().filter(|(_, found)| found.newest < before && !is_settled(found));
         old.map(|(upload, _)| upload.clone()).collect()
+    }
+
+    /// The names of the objects that these uploads were for, in order.
+    pub(super) fn objects_of(&self, uploads: &[String]) -> Vec<&str> {
+        let found = uploads.iter().filter_map(|upload| self.0.get(upload));
+        let mut names: Vec<_> = found.map(|found| found.object.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 }
 
@@ -109,7 +108,8 @@ mod tests {
     /// As it stands so many seconds after all was stored.
     fn unsettled(segments: Vec<Entry>, objects: &[Entry], seconds: u64) -> Vec<String> {
         let before = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds);
-        Inventory::new("c", segments).unwrap().unsettled(objects, before)
+        let tags = objects.iter().cloned().filter_map(Entry::tagged).collect();
+        Inventory::new("c", segments).unwrap().unsettled(&tags, before)
     }
 
     #[test]
