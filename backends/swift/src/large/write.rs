@@ -93,6 +93,7 @@ impl Store {
     async fn send_manifest(&self, request: Request, e_tag: &str) -> Result<()> {
         let mut tries = Tries::new(self.client.timeouts().retry);
         let mut container_made = false;
+        let mut token = Token::Renewable;
         loop {
             let failure = match Answer::of(self.send(request.clone()).await?).await {
                 Ok(Answer::Status(response)) => return stored(response, e_tag).await,
@@ -101,8 +102,15 @@ impl Store {
                     container_made = true;
                     continue;
                 }
+                Ok(Answer::Report(report)) if report.verdict(token) == Verdict::Renew => {
+                    // Swift asked for the segments with our token, which has ended: on a request of its own it says
+                    // so by a 401, and the client gets another.
+                    self.client.send(Request::new(Method::HEAD, &request.container)).await?;
+                    token = Token::Renewed;
+                    continue;
+                }
                 Ok(Answer::Report(report)) => match report.outcome(&request.target(), e_tag) {
-                    Err(failure) if report.is_outage() => failure,
+                    Err(failure) if report.verdict(token) == Verdict::Retry => failure,
                     outcome => return outcome,
                 },
                 Err(failure) => failure,
@@ -146,10 +154,21 @@ impl Report {
         self.status.starts_with("404")
     }
 
-    /// Whether the same manifest may do better later: nothing but servers that are away or busy is in its way.
-    fn is_outage(&self) -> bool {
-        let segments = !self.errors.is_empty() && self.errors.iter().all(|(_, status)| is_outage(status));
-        is_outage(&self.status) || (self.status.starts_with("400") && segments)
+    /// Whether the same manifest may do better later, or with another token: nothing else is in its way.
+    fn verdict(&self, token: Token) -> Verdict {
+        let of_segments = self.errors.iter().map(|(_, status)| verdict(status, token));
+        match verdict(&self.status, token) {
+            Verdict::Answer if self.status.starts_with("400") => {
+                // Any that can't be helped decides, and then one whose token can.
+                let weight = |verdict: &Verdict| match verdict {
+                    Verdict::Answer | Verdict::Fail => 2,
+                    Verdict::Renew => 1,
+                    Verdict::Retry => 0,
+                };
+                of_segments.max_by_key(weight).unwrap_or(Verdict::Answer)
+            }
+            verdict => verdict,
+        }
     }
 
     fn outcome(&self, target: &str, e_tag: &str) -> Result<()> {
@@ -176,10 +195,10 @@ impl Report {
     }
 }
 
-/// Of a status with its reason, `503 Service Unavailable`.
-fn is_outage(status: &str) -> bool {
+/// Of a status with its reason, `503 Service Unavailable`. Other words are an answer.
+fn verdict(status: &str, token: Token) -> Verdict {
     let code = status.split(' ').next().and_then(|code| code.parse().ok());
-    code.is_some_and(|code| classify(Outcome::Answered(code), Token::Fixed) == Verdict::Retry)
+    code.map_or(Verdict::Answer, |code| classify(Outcome::Answered(code), token))
 }
 
 /// The size of groups, at most `capacity`, that are as even as can be.
@@ -216,18 +235,24 @@ mod tests {
     }
 
     #[test]
-    fn only_servers_that_are_away_or_busy_are_worth_another_try() {
-        let is_outage = |status: &str, errors: &str| {
-            let json = format!(r#"{{"Response Status": "{status}", "Errors": [{errors}]}}"#);
-            serde_json::from_str::<Report>(&json).unwrap().is_outage()
+    fn only_an_outage_and_an_ended_token_are_worth_another_try() {
+        let verdict = |token: Token, status: &str, errors: &[&str]| {
+            let errors: Vec<_> = errors.iter().map(|status| format!(r#"["/c/1", "{status}"]"#)).collect();
+            let json = format!(r#"{{"Response Status": "{status}", "Errors": [{}]}}"#, errors.join(","));
+            serde_json::from_str::<Report>(&json).unwrap().verdict(token)
         };
-        let (away, busy) = (r#"["/c/1", "503 Service Unavailable"]"#, r#"["/c/2", "498 Rate Limited"]"#);
-        assert!(is_outage("503 Service Unavailable", ""));
-        assert!(is_outage("400 Bad Request", &format!("{away}, {busy}")));
-        assert!(!is_outage("400 Bad Request", &format!(r#"{away}, ["/c/3", "404 Not Found"]"#)));
-        assert!(!is_outage("400 Bad Request", r#"["/c/1", "Etag Mismatch"]"#));
-        assert!(!is_outage("400 Bad Request", ""));
-        assert!(!is_outage("422 Unprocessable Entity", ""));
-        assert!(!is_outage("201 Created", ""));
+        let (away, busy, ended) = ("503 Service Unavailable", "498 Rate Limited", "401 Unauthorized");
+        for (token, of_ended) in [(Token::Renewable, Verdict::Renew), (Token::Renewed, Verdict::Retry)] {
+            assert_eq!(verdict(token, away, &[]), Verdict::Retry);
+            assert_eq!(verdict(token, "400 Bad Request", &[away, busy]), Verdict::Retry);
+            assert_eq!(verdict(token, ended, &[]), of_ended);
+            assert_eq!(verdict(token, "400 Bad Request", &[away, ended, busy]), of_ended);
+            for lasting in ["404 Not Found", "Etag Mismatch"] {
+                assert_eq!(verdict(token, "400 Bad Request", &[away, ended, lasting]), Verdict::Answer);
+            }
+            for status in ["400 Bad Request", "422 Unprocessable Entity", "201 Created"] {
+                assert_eq!(verdict(token, status, &[]), Verdict::Answer);
+            }
+        }
     }
 }

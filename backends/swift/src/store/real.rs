@@ -335,3 +335,19 @@ async fn a_token_that_ends_in_the_middle_of_an_upload_is_renewed() {
         assert_eq!(swift.get(&location("a")).await.unwrap().bytes().await.unwrap(), parts.concat());
     }
 }
+
+#[tokio::test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn a_token_that_is_refused_at_the_manifest_is_renewed() {
+    for account in [V1, PASSWORD] {
+        let (swift, relay) = fixture(account, "expired-last").await;
+        put_large(&swift, "warm", &[Bytes::from_static(b"makes the container of segments")]).await;
+        relay.take_requests();
+        relay.spoil_token_of("multipart-manifest=put");
+        let parts = [Bytes::from(vec![1; MIB]), Bytes::from(vec![2; MIB])];
+        put_large(&swift, "a", &parts).await;
+        let puts = sent(&relay, &swift).into_iter().filter(|request| request == "PUT/a").count();
+        assert_eq!(puts, 2, "refused, and then stored");
+        assert_eq!(swift.get(&location("a")).await.unwrap().bytes().await.unwrap(), parts.concat());
+    }
+}

@@ -35,6 +35,8 @@ struct State {
     flips: AtomicUsize,
     /// What is not to come through, on any connection; the first that brings it is cut.
     forbidden: Mutex<Option<&'static str>>,
+    /// The request whose token is spoilt on its way up, by something in its first line.
+    unauthorized: Mutex<Option<&'static str>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -104,6 +106,11 @@ impl Relay {
         self.state.forbidden.lock().unwrap().is_some()
     }
 
+    /// Spoils the token of the next request that has this in its first line.
+    pub(crate) fn spoil_token_of(&self, text: &'static str) {
+        *self.state.unauthorized.lock().unwrap() = Some(text);
+    }
+
     /// Hides these words from the client, which stand in one piece where they come.
     pub(crate) fn hide(&self, words: &'static str) {
         *self.state.hidden.lock().unwrap() = Some(words);
@@ -126,6 +133,14 @@ impl State {
         let mut forbidden = self.forbidden.lock().unwrap();
         let comes = |text: &&str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
         forbidden.take_if(|text| comes(&&**text)).is_some()
+    }
+
+    fn spoil_token(&self, request: &str, head: &mut [u8]) {
+        const NAME: &[u8] = b"x-auth-token: ";
+        if self.unauthorized.lock().unwrap().take_if(|text| request.contains(*text)).is_some() {
+            let name = head.windows(NAME.len()).position(|window| window == NAME).unwrap();
+            head[name + NAME.len()..][..8].fill(b'x');
+        }
     }
 
     fn hide(&self, bytes: &mut [u8]) {
@@ -175,6 +190,7 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fate: Fate, state
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
         if up && let Some(request) = request(&buffer[..count]) {
+            state.spoil_token(&request, &mut buffer[..count]);
             state.requests.lock().unwrap().push(request);
         }
         if !up {
