@@ -28,6 +28,15 @@ fn is_below(prefix: &Path, upload: &str) -> bool {
     prefix.is_root() || below.is_some_and(|below| below.starts_with('/'))
 }
 
+/// An object as the container's own listing shows it, of one as it is shown below the prefix.
+fn whole(prefix: &Path, object: ObjectMeta) -> Option<ObjectMeta> {
+    let location = match prefix.is_root() {
+        true => object.location,
+        false => Path::parse(format!("{prefix}/{}", object.location)).ok()?,
+    };
+    Some(ObjectMeta { location, ..object })
+}
+
 #[async_trait]
 impl Sweep for SwiftSweep {
     async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
@@ -39,6 +48,9 @@ impl Sweep for SwiftSweep {
         before: Timestamp,
         listed: BoxFuture<'_, Vec<ObjectMeta>>,
     ) -> Result<Vec<String>> {
+        // The container's own listing names them whole.
+        let listed = listed
+            .map(|objects| objects.into_iter().filter_map(|object| whole(&self.prefix, object)).collect());
         let mut uploads = self.swift.leftovers_beside(before.into(), listed).await?;
         uploads.retain(|upload| is_below(&self.prefix, upload));
         Ok(uploads)
@@ -52,6 +64,21 @@ impl Sweep for SwiftSweep {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_is_listed_by_its_whole_name_whatever_is_in_the_prefix() {
+        for (prefix, expected) in [("", "a~b"), ("pg", "pg/a~b"), ("a#b%20c?d", "a#b%20c?d/a~b")] {
+            let object = ObjectMeta {
+                location: Path::parse("a~b").unwrap(),
+                last_modified: Timestamp::UNIX_EPOCH.to_string().parse().unwrap(),
+                size: 1,
+                e_tag: None,
+                version: None,
+            };
+            let whole = whole(&Path::parse(prefix).unwrap(), object).unwrap();
+            assert_eq!(whole.location.as_ref(), expected);
+        }
+    }
 
     #[test]
     fn an_upload_is_below_the_prefix_of_its_object_whatever_is_in_it() {

@@ -91,11 +91,13 @@ pub(crate) async fn a_stopped_backup_leaves_nothing(subject: Subject) -> Result<
     let source = site.cluster.backup(3, 4);
     let claimed: Sign = |event| matches!(event, BackupEvent::Claimed(_));
     let progress: Sign = |event| matches!(event, BackupEvent::Progress { .. });
+    let nearly_all: Sign =
+        |event| matches!(event, BackupEvent::Progress { tar_bytes, .. } if tar_bytes >= 8 << 20);
     let waiting: Sign = |event| matches!(event, BackupEvent::WaitingForWal(_));
     for (source, sign) in [
         (source.clone().with_fault(SourceFault::StallsAfter(0)), claimed),
         (source.clone().with_fault(SourceFault::StallsAfter(5 << 20)), progress),
-        (source.clone().with_fault(SourceFault::StallsAfter(usize::MAX)), progress),
+        (source.clone().with_fault(SourceFault::StallsAfter(usize::MAX)), nearly_all),
         (source, waiting),
     ] {
         let (sender, mut far_enough) = mpsc::unbounded_channel();
@@ -114,10 +116,26 @@ pub(crate) async fn a_stopped_backup_leaves_nothing(subject: Subject) -> Result<
 
 type Sign = fn(BackupEvent<'_>) -> bool;
 
-pub(crate) async fn a_failed_source_leaves_nothing(subject: Subject) -> Result<()> {
+pub(crate) async fn a_stop_that_comes_too_late_changes_nothing(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 3);
+    let (sender, mut committing) = mpsc::unbounded_channel();
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::Committing = event {
+            let _ = sender.send(());
+        }
+    };
+    let stop = async { assert!(committing.recv().await.is_some()) };
+    let options = BackupOptions { include_wal: true, ..options() };
+    let record = backup(&site.repository, &source, &options, &observe, stop).await?;
+    assert_eq!(site.listed().await?, [record.key]);
+    site.assert_restorable(&record, &source).await
+}
+
+pub(crate) async fn a_failed_source_leaves_nothing(subject: Subject) -> Result<()> {
+    let site = Site::of(subject, large_cluster())?;
     site.archive(3..=4).await?;
-    let before = site.subject.objects().await?;
+    let before = site.subject.everything().await?;
     for fault in [
         SourceFault::FailsAfter(0),
         SourceFault::FailsAfter(700),
@@ -130,7 +148,7 @@ pub(crate) async fn a_failed_source_leaves_nothing(subject: Subject) -> Result<(
     ] {
         let error = refused(site.take(&site.cluster.backup(3, 4).with_fault(fault)).await);
         assert!(matches!(error.kind(), ErrorKind::Failed | ErrorKind::Damaged), "{fault:?}: {error}");
-        assert_eq!(site.subject.objects().await?, before, "{fault:?}");
+        assert_eq!(site.subject.everything().await?, before, "{fault:?}");
         if let (swiftwal_core::Error::Source(error), SourceFault::FailsAfter(_)) = (&error, fault) {
             assert_eq!(error.kind(), SourceErrorKind::Failed);
         }
@@ -166,6 +184,16 @@ pub(crate) async fn without_its_wal_a_backup_is_given_up_naming_the_segment(subj
         assert!(error.to_string().contains(missing), "{error}");
         assert_eq!(site.subject.objects().await?, before);
     }
+    Ok(())
+}
+
+pub(crate) async fn wal_is_not_waited_for_until_the_parts_are_swept(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let patient = BackupOptions { archive_timeout: Duration::from_hours(7), ..options() };
+    let error = refused(take(&site.repository, &site.cluster.backup(3, 4), &patient).await);
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert!(error.to_string().contains("6 hours at most"), "{error}");
+    assert!(site.subject.objects().await?.is_empty());
     Ok(())
 }
 

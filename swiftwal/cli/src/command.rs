@@ -55,8 +55,8 @@ impl Command {
     }
 
     /// One thread that waits for everything: PostgreSQL starts a process for every WAL file, and what comes through
-    /// pg_basebackup's pipe would wake a second thread for every few kilobytes. What keeps a core busy, such as
-    /// compression, has threads of its own; in a restore there is more of it.
+    /// pg_basebackup's pipe would wake a second thread for every few kilobytes. Compression has threads of its own; a
+    /// restore has more to do beside that.
     fn runtime(&self) -> io::Result<Runtime> {
         let mut builder = match self {
             Self::Restore(_) => runtime::Builder::new_multi_thread(),

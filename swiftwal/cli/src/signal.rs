@@ -58,27 +58,24 @@ const fn grace(caller: Caller) -> Duration {
     }
 }
 
-/// Waits for signals, the second of which ends the process. Tells the first one.
+/// Waits for signals on a thread of their own, so that they count whatever the others hang in. Tells the first; the second
+/// ends the process.
 pub(crate) fn watch(caller: Caller) -> Result<oneshot::Receiver<Signal>, Failure> {
-    watch_on_thread(caller).map_err(Failure::Runtime)
-}
-
-/// On a thread of their own, so that they count whatever the others hang in.
-fn watch_on_thread(caller: Caller) -> io::Result<oneshot::Receiver<Signal>> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     let (tell, signalled) = oneshot::channel();
     let mut signals = {
         let _inside = runtime.enter();
-        Signals::listen()?
+        Signals::listen().map_err(Failure::Runtime)?
     };
     let wait = async move {
         let first = signals.next().await;
-        // The receiver is gone if the work is done, and the command is about to end anyway.
+        // The receiver is gone if the work is done, or is being ended for another reason.
         let _ = tell.send(first);
         let last = timeout(grace(caller), signals.next()).await.unwrap_or(first);
         process::exit(Exit::of(&Failure::Stopped(last), caller) as i32);
     };
-    thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(wait))?;
+    let thread = thread::Builder::new().name("signals".to_owned());
+    thread.spawn(move || runtime.block_on(wait)).map_err(Failure::Runtime)?;
     Ok(signalled)
 }
 

@@ -1,5 +1,5 @@
-//! backup: PostgreSQL → tar → frames, compressed in parallel → parts, uploaded in parallel → label, manifest →
-//! wait until the WAL it needs is in the repository → commit record.
+//! backup: PostgreSQL → tar → frames, compressed in parallel → parts, uploaded in parallel → wait
+//! until the WAL it needs is in the repository → names of the tar, its index, label and manifest → commit record.
 
 mod claim;
 mod framer;
@@ -31,6 +31,10 @@ use crate::{
     Repository, Result, repository::Put,
 };
 
+/// Twice as long (PostgreSQL may wait for its archiver first), the parts of the tar lie there untouched: well below
+/// the time after which a prune sweeps them.
+const LONGEST_ARCHIVE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
+
 /// How a backup is to be made.
 #[derive(Clone, Debug)]
 pub struct BackupOptions {
@@ -42,7 +46,7 @@ pub struct BackupOptions {
     pub include_wal: bool,
     /// How it is compressed.
     pub codec: Codec,
-    /// How long to wait for the WAL it needs to be archived.
+    /// How long to wait for the WAL it needs to be archived: six hours at most.
     pub archive_timeout: Duration,
 }
 
@@ -65,6 +69,8 @@ pub enum BackupEvent<'a> {
     },
     /// It is complete, but this segment has yet to be archived.
     WaitingForWal(SegmentName),
+    /// The commit record is about to be written: from now on the backup may exist.
+    Committing,
 }
 
 /// Who wants to know what happens.
@@ -91,6 +97,13 @@ pub async fn backup(
             "the backup's label has a control character in it; give a plain line".to_owned(),
         ));
     }
+    if options.archive_timeout > LONGEST_ARCHIVE_TIMEOUT {
+        let hours = LONGEST_ARCHIVE_TIMEOUT.as_secs() / 3600;
+        return Err(Error::Refused(format!(
+            "WAL is waited for {hours} hours at most, and --archive-timeout is longer: a backup that stands still for a day \
+             is taken for dead, and its parts are swept"
+        )));
+    }
     let request = BaseBackupRequest {
         label: options.label.clone(),
         checkpoint: options.checkpoint,
@@ -104,16 +117,16 @@ pub async fn backup(
     );
     let claim = claim?;
     let made = tokio::select! {
-        made = make(repository, stream, options, observe, &claim, stop) => made,
+        made = make(repository, stream, options, observe, &claim, stop.clone()) => made,
         never = claim.keep_alive() => match never {},
     };
     match made {
         Ok(record) => {
-            claim.release().await;
+            claim.release(stop).await;
             Ok(record)
         }
         Err(error) => {
-            claim.abandon(clearing_limit(&error)).await;
+            claim.abandon().await;
             Err(error)
         }
     }
@@ -128,16 +141,6 @@ async fn unless<T>(
         biased;
         () = stop => Err(Error::Stopped),
         done = work => done,
-    }
-}
-
-/// How long one tries to remove what a backup stored that came to this end.
-fn clearing_limit(error: &Error) -> Duration {
-    match error {
-        // It has been tried for long enough.
-        Error::Storage { .. } => Duration::from_secs(10),
-        // As long as the storage takes: there may be very much.
-        _ => Duration::MAX,
     }
 }
 
@@ -167,17 +170,18 @@ async fn make(
     let draft = match gathered {
         Ok(draft) => draft,
         Err(error) => {
-            uploads.abort(clearing_limit(&error)).await;
+            uploads.abort().await;
             return Err(error);
         }
     };
-    let record = publish(repository, draft, claim, uploads).await?;
+    let record = publish(repository, draft, uploads).await?;
+    observe(BackupEvent::Committing);
     commit(repository, &record, claim).await?;
     Ok(record)
 }
 
-/// Brings the tars into the repository and waits for the WAL. When it returns, all that may take long is done, and the
-/// data directory's tar is stored, but has no name yet.
+/// Brings the tars into the repository and waits for the WAL. When it returns, all that may take long is done, the key
+/// is still ours alone, and the data directory's tar is stored, but has no name yet.
 async fn gather(
     repository: &Repository,
     stream: Box<dyn BaseBackupStream>,
@@ -198,20 +202,14 @@ async fn gather(
         wal_wait::until_archived(repository, &draft.record, options.archive_timeout, observe),
         uploads.send_rest(),
     )?;
+    // In this order: who had the key too may have removed what was stored under it, and gone.
+    claim.ensure_alone().await?;
+    uploads.prove_named().await?;
     Ok(draft)
 }
 
 /// Gives every object but the commit record its name, and says what that shall be.
-async fn publish(
-    repository: &Repository,
-    draft: Draft,
-    claim: &Claim<'_>,
-    mut uploads: Uploads<'_>,
-) -> Result<BackupRecord> {
-    if let Err(error) = tokio::try_join!(claim.ensure_alone(), uploads.prove_named()) {
-        uploads.abort(clearing_limit(&error)).await;
-        return Err(error);
-    }
+async fn publish(repository: &Repository, draft: Draft, uploads: Uploads<'_>) -> Result<BackupRecord> {
     // All to their ends, whichever fails: a put still at work would come after whoever cleans up.
     let (tars, small) = tokio::join!(uploads.finish(), store_small_objects(repository, &draft));
     let objects = tars?.into_iter().chain(small?).collect();
@@ -312,11 +310,11 @@ async fn store_part(
     Ok(recorded)
 }
 
-/// Makes the backup exist, right after every one of its objects was stored.
+/// Makes the backup exist, right after all of it was stored or proven to be there.
 async fn commit(repository: &Repository, record: &BackupRecord, claim: &Claim<'_>) -> Result<()> {
     let name = BackupRecord::object_name(record.key);
     let bytes = record.to_bytes().map_err(|error| Error::damaged(&name, error))?;
-    claim.record_is_sent();
+    claim.note_record_sent();
     let written = match repository.put(&name, bytes.into(), PutMode::Create).await {
         Ok(Put::Stored) => return Ok(()),
         Ok(Put::NameTaken) => Error::Refused(format!("{name} was written by somebody else; theirs stands")),

@@ -25,7 +25,7 @@ pub struct Inventory {
     pub(crate) markers: Vec<Marker>,
     /// What SwiftWAL 0.2.2 left beside its backups.
     pub(crate) legacy: legacy::Traces,
-    /// The objects that are longer than one part, as the storage showed them: for its sweep.
+    /// The tars that are longer than one part, as the storage showed them: for its sweep.
     pub(crate) long: Vec<ObjectMeta>,
 }
 

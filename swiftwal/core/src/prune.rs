@@ -51,9 +51,9 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     // At once, as each goes over everything that is there.
     let (tell, listed) = oneshot::channel();
     let listing = async {
-        let inventory = repository.inventory_with_every_record().await?;
+        let mut inventory = repository.inventory_with_every_record().await?;
         // Nobody listens where the storage leaves nothing behind.
-        let _ = tell.send(inventory.long.clone());
+        let _ = tell.send(std::mem::take(&mut inventory.long));
         Ok(inventory)
     };
     let listed = listed.map(Result::unwrap_or_default).boxed();

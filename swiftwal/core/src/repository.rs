@@ -9,8 +9,8 @@ use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
 
 use crate::{
-    BackupKey, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName, Result,
-    Storage,
+    BackupKey, BackupPart, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName,
+    Result, Storage,
     inventory::{InventoryBuilder, StoredObject, touched},
     memory::Memory,
     record::refuse_newer,
@@ -218,7 +218,11 @@ impl Repository {
         while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
             let builder = builder.get_or_insert_with(Inventory::builder);
             builder.add(object.location.as_ref(), object.size, touched(&object));
-            if object.size > self.storage.part_bytes() as u64 {
+            let is_tar = || {
+                let name = ObjectName::parse(object.location.as_ref());
+                matches!(name, ObjectName::Backup { part: BackupPart::Tar { .. }, .. })
+            };
+            if object.size > self.storage.part_bytes() as u64 && is_tar() {
                 builder.keep(object);
             }
         }

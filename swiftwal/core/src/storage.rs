@@ -49,8 +49,8 @@ pub trait Sweep: fmt::Debug + Send + Sync {
     /// [`remove`](Self::remove). An upload in progress is never among them.
     async fn leftovers(&self, before: Timestamp) -> object_store::Result<Vec<String>>;
 
-    /// The same for who lists the storage meanwhile: `listed` comes to what that shows of objects longer than one
-    /// part, or to nothing where it fails. To go by it may save requests.
+    /// The same for who lists the storage meanwhile: `listed` comes to what that shows of long objects, or
+    /// of some of them. To go by it may save requests.
     async fn leftovers_beside(
         &self,
         before: Timestamp,

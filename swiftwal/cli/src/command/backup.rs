@@ -3,17 +3,22 @@ mod reporter;
 use std::{
     convert::Infallible,
     pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures::FutureExt;
-use swiftwal_core::{BackupEvent, BackupOptions, BackupRecord};
+use swiftwal_core::{BackupEvent, BackupOptions, BackupRecord, Error};
 use swiftwal_postgres::{Checkpoint, ConnectOptions, PgBasebackup};
 use tokio::{sync::oneshot, time::timeout};
 
 use self::reporter::Reporter;
-use crate::{failure::Failure, log, session::Session, signal};
+use crate::{
+    failure::{Failure, chain},
+    log,
+    session::Session,
+    signal,
+};
 
 /// What the label says unless another is asked for.
 const LABEL: &str = "swiftwal base backup";
@@ -50,7 +55,7 @@ pub(crate) struct Args {
     /// The server's port
     #[arg(short, long)]
     port: Option<u16>,
-    /// How long to wait for WAL to be archived [default: 60]
+    /// How long to wait for WAL to be archived, six hours at most [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) archive_timeout: Option<u64>,
     /// Read the configuration from FILE: TOML, or lines KEY=VALUE
@@ -77,10 +82,11 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         archive_timeout: session.config.archive_timeout,
     };
     let (reporter, unheard) = Reporter::new(session.output, repository.location(), args.progress);
-    let began = AtomicBool::new(false);
-    let observe = |event: BackupEvent<'_>| {
-        began.fetch_or(matches!(event, BackupEvent::Claiming), Ordering::Relaxed);
-        reporter.report(event);
+    let stage = Mutex::new(Stage::Nothing);
+    let observe = |event: BackupEvent<'_>| match event {
+        BackupEvent::Claiming => *locked(&stage) = Stage::Stored,
+        BackupEvent::Committing => *locked(&stage) = Stage::Committing,
+        event => reporter.report(event),
     };
     let signalled = signal::watch(session.caller)?;
     let (stop, stopped) = oneshot::channel::<Infallible>();
@@ -96,14 +102,17 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let record = match done {
         Ok(done) => done?,
         Err(failure) => {
-            let began = began.load(Ordering::Relaxed);
-            if began && matches!(failure, Failure::Stopped(_)) {
+            let is_signal = matches!(failure, Failure::Stopped(_));
+            if is_signal && *locked(&stage) == Stage::Stored {
                 log::say(format_args!(
                     "stopping: removing what was stored; a second signal leaves that to prune"
                 ));
             }
             drop(stop);
-            let Some(record) = ended(backup, CLEARING, began).await else { return Err(failure) };
+            let Some(record) = ended(backup, CLEARING, || *locked(&stage)).await else { return Err(failure) };
+            if is_signal {
+                log::say(format_args!("backup {} was complete before that, and stands", record.key));
+            }
             record
         }
     };
@@ -116,23 +125,47 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     })
 }
 
-/// Waits until a backup that was told to stop has removed what it stored, for no longer than `limit`. Its record, if it
-/// was complete before it heard.
+/// How far a backup has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Nothing,
+    /// Something may be in the repository.
+    Stored,
+    /// The backup itself may be.
+    Committing,
+}
+
+fn locked(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
+    stage.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until a backup that was told to stop has removed what it stored, for no longer than `limit`, and says what else
+/// became of it. Its record, if it was complete before it heard.
 async fn ended(
     backup: impl Future<Output = swiftwal_core::Result<BackupRecord>> + Send,
     limit: Duration,
-    began: bool,
+    stage: impl FnOnce() -> Stage + Send,
 ) -> Option<BackupRecord> {
-    let Ok(ended) = timeout(limit, backup).await else {
-        if began {
-            log::say(format_args!(
-                "what was stored is left for prune to remove: it wasn't done within {} seconds",
-                limit.as_secs()
-            ));
+    match timeout(limit, backup).await {
+        Ok(Ok(record)) => return Some(record),
+        // A child that the same Ctrl-C has killed has nothing to tell.
+        Ok(Err(Error::Stopped | Error::Source(_))) => {}
+        Ok(Err(error)) => log::say(format_args!("{}", chain(&error))),
+        Err(_) => {
+            let seconds = limit.as_secs();
+            match stage() {
+                Stage::Nothing => {}
+                Stage::Stored => log::say(format_args!(
+                    "what was stored is left for prune to remove: it wasn't done within {seconds} seconds"
+                )),
+                Stage::Committing => log::say(format_args!(
+                    "the storage didn't answer within {seconds} seconds: the backup may or may not have been committed; \
+                     list-backups tells"
+                )),
+            }
         }
-        return None;
-    };
-    ended.ok()
+    }
+    None
 }
 
 #[cfg(test)]
@@ -143,6 +176,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_storage_that_never_answers_holds_up_a_stopped_backup_no_longer_than_the_limit() {
-        assert!(ended(future::pending(), Duration::ZERO, true).await.is_none());
+        assert!(ended(future::pending(), Duration::ZERO, || Stage::Committing).await.is_none());
     }
 }

@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use object_store::{PutMode, path::Path};
 use serde::{Deserialize, Serialize};
 use swiftwal_postgres::{BackupLabel, Lsn, SegmentName};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::unless;
 use crate::{
     BackupKey, BackupPart, BackupRecord, Error, ObjectName, Repository, Result,
     inventory::{StoredObject, touched},
@@ -171,8 +172,8 @@ impl<'a> Claim<'a> {
         self.write(change).await
     }
 
-    /// Says that the commit record is about to be written.
-    pub(crate) fn record_is_sent(&self) {
+    /// Takes note that the commit record is about to be sent.
+    pub(crate) fn note_record_sent(&self) {
         self.record_is_sent.store(true, Ordering::Relaxed);
     }
 
@@ -190,33 +191,29 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Gives the key back after the commit. A marker that stays is swept later: the backup stands in any case.
-    pub(crate) async fn release(self) {
-        if let Err(error) = self.repository.delete(&self.name()).await {
+    /// Gives the key back after the commit, unless `stop` is ready before that is done. A marker that stays is swept
+    /// later: the backup stands in any case.
+    pub(crate) async fn release(self, stop: impl Future<Output = ()> + Send) {
+        let name = self.name();
+        if let Err(error) = unless(stop, self.repository.delete(&name)).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the backup is complete, but its marker {} stays",
-                self.name()
+                "the backup is complete, but its marker {name} stays"
             );
         }
     }
 
-    /// Removes what was stored under the key, then the marker. What can't be removed within `limit` is swept later.
-    pub(crate) async fn abandon(self, limit: Duration) {
+    /// Removes what was stored under the key, then the marker. What can't be removed now is swept later.
+    pub(crate) async fn abandon(self) {
         let key = self.key;
         if self.record_is_sent.load(Ordering::Relaxed) {
             tracing::warn!("the backup {key} may or may not have been committed; list-backups tells");
-            return;
+        } else if let Err(error) = self.remove().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "what the backup {key} left is to be swept by a later prune"
+            );
         }
-        let reason = match timeout(limit, self.remove()).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => Some(error),
-            Err(_) => None,
-        };
-        tracing::warn!(
-            error = reason.as_ref().map(|error| error as &dyn std::error::Error),
-            "what the backup {key} left is to be swept by a later prune"
-        );
     }
 
     async fn remove(&self) -> Result<()> {
@@ -286,7 +283,7 @@ mod tests {
         let repository = claim.repository;
         let (label, marker) = (ObjectName::Backup { key: claim.key, part: BackupPart::Label }, claim.name());
         repository.put(&label, "label".into(), PutMode::Create).await.unwrap();
-        claim.abandon(Duration::MAX).await;
+        claim.abandon().await;
         [repository.size(&label).await.unwrap().is_some(), repository.size(&marker).await.unwrap().is_some()]
     }
 
@@ -294,7 +291,7 @@ mod tests {
     async fn what_may_have_been_committed_is_not_removed_by_who_gave_up() {
         let repository = repository();
         let claim = Claim::take(&repository).await.unwrap();
-        claim.record_is_sent();
+        claim.note_record_sent();
         assert_eq!(abandoned(claim).await, [true, true]);
     }
 

@@ -1,7 +1,5 @@
 //! The storing half: compressed frames → parts → objects, and the index of both.
 
-use std::time::Duration;
-
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use swiftwal_compression::Format;
 use swiftwal_postgres::Tablespace;
@@ -10,7 +8,6 @@ use tokio::sync::mpsc;
 use super::{
     BackupEvent, Observe,
     claim::Claim,
-    clearing_limit,
     read::{Item, PendingFrame},
     store_part,
     upload::Upload,
@@ -136,21 +133,22 @@ impl<'a> Uploads<'a> {
         let tar = async {
             let Some(mut tar) = current else { return Ok(None) };
             let finished = tar.finish().await;
-            if let Err(error) = &finished {
-                tar.upload.abort(clearing_limit(error)).await;
+            if finished.is_err() {
+                tar.upload.abort().await;
             }
             finished.map(Some)
         };
-        let (tar, index) = tokio::join!(tar, store_part(repository, key, BackupPart::Index, index.finish()?));
+        let index = async { store_part(repository, key, BackupPart::Index, index.finish()?).await };
+        let (tar, index) = tokio::join!(tar, index);
         named.extend(tar?);
         named.push(index?);
         Ok(named)
     }
 
     /// Gives up the tar that is being written. Those that have their names go with the claim.
-    pub(super) async fn abort(mut self, limit: Duration) {
+    pub(super) async fn abort(mut self) {
         if let Some(tar) = &mut self.current {
-            tar.upload.abort(limit).await;
+            tar.upload.abort().await;
         }
     }
 }

@@ -117,26 +117,23 @@ impl<'a> Upload<'a> {
         Ok(recorded(&self.name, self.bytes, &self.hasher))
     }
 
-    /// Gives up: as far as the storage can within `limit`, no part stays. What was completed, though nobody was told,
-    /// may stay under its name: it goes with the claim.
-    pub(super) async fn abort(&mut self, limit: Duration) {
+    /// Gives up: as far as the storage can, no part stays. What was completed, though nobody was told, may stay under
+    /// its name: it goes with the claim.
+    pub(super) async fn abort(&mut self) {
         // What had been sent would be stored after all, behind the back of whoever removes the parts.
-        let arrived =
-            timeout(limit.min(LAST_PARTS), async { while self.under_way.join_next().await.is_some() {} });
-        if arrived.await.is_err() {
+        let arrived = async { while self.under_way.join_next().await.is_some() {} };
+        if timeout(LAST_PARTS, arrived).await.is_err() {
             self.under_way.shutdown().await;
         }
-        let Some(mut multipart) = self.multipart.take() else { return };
-        let reason = match timeout(limit, multipart.abort()).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => Some(error),
-            Err(_) => None,
-        };
-        tracing::warn!(
-            error = reason.as_ref().map(|error| error as &dyn std::error::Error),
-            "the parts of {} stay until they are swept",
-            self.name
-        );
+        if let Some(mut multipart) = self.multipart.take()
+            && let Err(error) = multipart.abort().await
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the parts of {} stay until they are swept",
+                self.name
+            );
+        }
     }
 }
 
