@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
-use object_store::ObjectStoreExt;
+use bytes::{Bytes, BytesMut};
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use object_store::{GetOptions, GetRange, GetResultPayload};
 use swiftwal_compression::decompress_frames;
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -15,6 +18,9 @@ use crate::{Error, Repository, Result, blocking::blocking, index::Frame, reposit
 const FRAMES_IN_FLIGHT: usize = 4;
 /// How many ranges are in memory at a time: one whose frames are decompressed, and those that are fetched meanwhile.
 const RANGES_IN_FLIGHT: usize = 3;
+
+/// A frame is hardly longer; if one is, its memory grows as it comes.
+const MOST_FRAME_BYTES: usize = 16 << 20;
 
 /// A frame, and its bytes as they are stored.
 type StoredFrame = (Frame, Bytes);
@@ -72,27 +78,56 @@ async fn fetch_range(
     let start = frames.first().map_or(0, |frame| frame.offset);
     let end = frames.last().map_or(start, |frame| frame.offset + frame.stored_bytes);
     let mut task = JoinSet::new();
-    task.spawn(async move { store.get_range(&location, start..end).await });
+    task.spawn(async move {
+        let range = Some(GetRange::Bounded(start..end));
+        let found = store.get_opts(&location, GetOptions { range, ..GetOptions::default() }).await?;
+        let chunks = match found.payload {
+            GetResultPayload::Stream(chunks) => chunks,
+            // A file is read at once.
+            _ => stream::once(found.bytes()).boxed(),
+        };
+        cut(frames, chunks).await
+    });
     let fetched = match task.join_next().await {
         Some(Ok(fetched)) => fetched,
         Some(Err(broken)) => return Err(Error::damaged(&tar.name, broken)),
         None => return Ok(Vec::new()),
     };
-    let mut stored = fetched.map_err(|error| match error {
+    let (stored, bytes) = fetched.map_err(|error| match error {
         object_store::Error::NotFound { .. } => repository.missing(&tar.name),
         error => repository.failed("read", &tar.name)(error),
     })?;
-    if stored.len() as u64 != end - start {
-        return Err(Error::damaged(
-            &tar.name,
-            format!("{} bytes came instead of {}", stored.len(), end - start),
-        ));
+    if bytes != end - start {
+        return Err(Error::damaged(&tar.name, format!("{bytes} bytes came instead of {}", end - start)));
     }
-    let mut cut = |frame: Frame| {
-        let bytes = usize::try_from(frame.stored_bytes).map_err(|error| Error::damaged(&tar.name, error))?;
-        Ok((frame, stored.split_to(bytes)))
-    };
-    frames.into_iter().map(&mut cut).collect()
+    Ok(stored)
+}
+
+/// Cuts what comes into its frames, and counts it. Each gets memory of its own, which goes back as soon as the frame was
+/// written, and not when the whole range was.
+async fn cut(
+    frames: Vec<Frame>,
+    mut chunks: BoxStream<'_, object_store::Result<Bytes>>,
+) -> object_store::Result<(Vec<StoredFrame>, u64)> {
+    let (mut stored, mut bytes) = (Vec::with_capacity(frames.len()), 0);
+    let mut frames = frames.into_iter();
+    let mut current = frames.next().map(|frame| (frame, BytesMut::new()));
+    while let Some(mut chunk) = chunks.try_next().await? {
+        bytes += chunk.len() as u64;
+        while let Some((frame, buffer)) = &mut current {
+            let frame_bytes = usize::try_from(frame.stored_bytes).unwrap_or(usize::MAX);
+            if buffer.is_empty() && !chunk.is_empty() {
+                buffer.reserve(frame_bytes.min(MOST_FRAME_BYTES));
+            }
+            buffer.extend_from_slice(&chunk.split_to(chunk.len().min(frame_bytes - buffer.len())));
+            if buffer.len() < frame_bytes {
+                break;
+            }
+            stored.push((*frame, std::mem::take(buffer).freeze()));
+            current = frames.next().map(|frame| (frame, BytesMut::new()));
+        }
+    }
+    Ok((stored, bytes))
 }
 
 /// What is in a frame, behind what was stored.
@@ -117,5 +152,25 @@ mod tests {
         let offsets = |range: &Vec<Frame>| range.iter().map(|frame| frame.offset).collect::<Vec<_>>();
         let ranges: Vec<_> = ranges(frames, 10).iter().map(offsets).collect();
         assert_eq!(ranges, [vec![0, 4, 7], vec![10], vec![30]]);
+    }
+
+    #[tokio::test]
+    async fn frames_are_cut_from_chunks_of_any_length_and_all_bytes_are_counted() {
+        let frame = |offset, stored_bytes| Frame { offset, stored_bytes, tar_bytes: 0 };
+        let frames = vec![frame(0, 3), frame(3, 1), frame(4, 4)];
+        for length in [1, 2, 3, 5, 8] {
+            for (stored, expected) in [
+                ("abcdefgh", &["abc", "d", "efgh"][..]),
+                ("abcde", &["abc", "d"]),
+                ("abcdefghij", &["abc", "d", "efgh"]),
+            ] {
+                let chunks: Vec<_> =
+                    stored.as_bytes().chunks(length).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+                let (cut, bytes) = cut(frames.clone(), stream::iter(chunks).boxed()).await.unwrap();
+                let contents: Vec<_> = cut.iter().map(|(_, bytes)| bytes.as_ref()).collect();
+                assert_eq!(contents, expected.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+                assert_eq!(bytes, stored.len() as u64);
+            }
+        }
     }
 }
