@@ -142,7 +142,12 @@ pub(super) async fn whole<E>(
 
 impl Inner {
     fn build(&self, https: bool) -> Result<reqwest::Client, Broken> {
-        reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        // The kernel would end a connection whose server is busy for half a minute. How long that may be is for
+        // `Timeouts` to say.
+        #[cfg(target_os = "linux")]
+        let builder = builder.tcp_user_timeout(None);
+        builder
             .tls_backend_preconfigured(self.tls(https).map_err(|error| Broken::Tls(error.into()))?)
             .http1_only()
             .connect_timeout(self.timeouts.connect)
