@@ -10,7 +10,7 @@ mod upload;
 
 use std::{sync::Arc, time::Duration};
 
-use ::http::{HeaderMap, HeaderValue, Method, StatusCode, header::RETRY_AFTER};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::RETRY_AFTER};
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
@@ -25,6 +25,9 @@ use crate::{
     auth::{Authenticator, Session},
     retry::{Outcome, Token, Tries, Verdict, classify},
 };
+
+/// Where a PUT has its content from, instead of a body.
+pub(crate) const COPY_FROM: HeaderName = HeaderName::from_static("x-copy-from");
 
 const TOKEN: &str = "x-auth-token";
 const TRANS_ID: &str = "x-trans-id";
@@ -163,7 +166,7 @@ impl Client {
 
     fn patience(&self, request: &Request) -> Duration {
         let silence = self.0.http.timeouts().silence;
-        if request.headers.contains_key("x-copy-from") { silence * COPY_PATIENCE } else { silence }
+        if request.headers.contains_key(COPY_FROM) { silence * COPY_PATIENCE } else { silence }
     }
 }
 

@@ -1,5 +1,5 @@
 use futures::{FutureExt, TryStreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use object_store::{CopyMode, Result, path::Path};
 use percent_encoding::utf8_percent_encode;
 
@@ -7,13 +7,11 @@ use super::{Shape, attributes, header, stored, unquoted};
 use crate::{
     StoreError,
     bulk::{Target, at_once},
-    client::{PATH, Request, Response},
+    client::{COPY_FROM, PATH, Request, Response},
     large::{Place, Segment},
     listing::Entry,
     store::{Store, rejected},
 };
-
-const COPY_FROM: HeaderName = HeaderName::from_static("x-copy-from");
 
 impl Store {
     /// Copies an object within the container, attributes included, without its bytes passing through here.

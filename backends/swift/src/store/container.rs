@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -7,9 +7,12 @@ use object_store::Result;
 use super::Store;
 use crate::{
     Kind, StoreError,
-    client::{Request, Response},
+    client::{COPY_FROM, Request, Response},
     retry::Tries,
 };
+
+/// Swift's proxies remember for 6 s that a container wasn't there, unless their operator has changed that.
+const REMEMBERED_ABSENT: Duration = Duration::from_secs(20);
 
 const STORAGE_POLICY: HeaderName = HeaderName::from_static("x-storage-policy");
 
@@ -36,8 +39,27 @@ impl Store {
             return Ok(response);
         }
         let made = self.make_if_missing(&request.container, writing).await?;
-        // Who writes is refused so only for want of a container, which another may have made meanwhile.
+        if writing && !request.headers.contains_key(COPY_FROM) {
+            // It is refused so only for want of a container, which another may have made meanwhile.
+            return self.send_to_new(request).await;
+        }
         if made || writing { Ok(self.client.send(request).await?) } else { Ok(response) }
+    }
+
+    /// Writes to a container that is there by now: a proxy that looked a moment too early remembers for some seconds that
+    /// it isn't.
+    async fn send_to_new(&self, request: Request) -> Result<Response> {
+        let mut tries = Tries::new(self.client.timeouts().retry.min(REMEMBERED_ABSENT));
+        loop {
+            let response = self.client.send(request.clone()).await?;
+            if response.status != StatusCode::NOT_FOUND {
+                return Ok(response);
+            }
+            let failure = rejected(response).await;
+            if !tries.again(None, &failure).await {
+                return Err(failure.into());
+            }
+        }
     }
 
     /// The body of the answer to a request, which is sent again if the body breaks off.
