@@ -102,17 +102,20 @@ impl Store {
                     container_made = true;
                     continue;
                 }
-                Ok(Answer::Report(report)) if report.verdict(token) == Verdict::Renew => {
-                    // Swift asked for the segments with our token, which has ended: on a request of its own it says
-                    // so by a 401, and the client gets another.
-                    self.client.send(Request::new(Method::HEAD, &request.container)).await?;
-                    token = Token::Renewed;
-                    continue;
+                Ok(Answer::Report(report)) => {
+                    let verdict = report.verdict(token);
+                    if verdict == Verdict::Renew {
+                        // Swift asked for the segments with our token, which has ended: on a request of its own it
+                        // says so by a 401, and the client gets another.
+                        self.client.send(Request::new(Method::HEAD, &request.container)).await?;
+                        token = Token::Renewed;
+                        continue;
+                    }
+                    match report.outcome(&request.target(), e_tag) {
+                        Err(failure) if verdict == Verdict::Retry => failure,
+                        outcome => return outcome,
+                    }
                 }
-                Ok(Answer::Report(report)) => match report.outcome(&request.target(), e_tag) {
-                    Err(failure) if report.verdict(token) == Verdict::Retry => failure,
-                    outcome => return outcome,
-                },
                 Err(failure) => failure,
             };
             if !tries.again(None, &failure).await {
