@@ -10,7 +10,11 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-pub(crate) use self::{range::Range, size::Size, table::Table};
+pub(crate) use self::{
+    range::{BACKUPS, Counted, LEFTOVERS, Range, WAL_FILES, wal_ranges},
+    size::Size,
+    table::Table,
+};
 
 /// How results are wanted.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use swiftwal_postgres::WalName;
 use crate::{
     failure::Failure,
     log,
-    output::{Planned, Range},
+    output::{Counted, Planned, WAL_FILES, wal_ranges},
     session::Session,
     signal::interruptible,
 };
@@ -38,8 +38,10 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         session.output.json(&Planned { dry_run: args.dry_run, plan: &plan })?;
     } else {
         session.output.text(|out| {
-            writeln!(out, "{}", Range::of("Removing", "WAL files", plan.remove.iter().map(|wal| wal.name)))?;
-            writeln!(out, "Keeping {} WAL files that backups need", plan.kept_for_backups)
+            for line in wal_ranges("Removing", plan.remove.iter().map(|wal| wal.name)) {
+                writeln!(out, "{line}")?;
+            }
+            writeln!(out, "Keeping {} that backups need", Counted(plan.kept_for_backups, WAL_FILES))
         })?;
     }
     if args.dry_run {

@@ -3,12 +3,12 @@ use std::{
     num::NonZeroU32,
 };
 
-use swiftwal_core::{BackupKey, PrunePlan, PrunePolicy, StoredWal, plan_prune};
+use swiftwal_core::{BackupKey, PrunePlan, PrunePolicy, plan_prune};
 
 use crate::{
     failure::Failure,
     log,
-    output::{Planned, Range},
+    output::{BACKUPS, Counted, LEFTOVERS, Planned, Range, wal_ranges},
     session::Session,
     signal::interruptible,
 };
@@ -57,16 +57,18 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     interruptible(session.caller, async { Ok(swiftwal_core::prune(&repository, &plan).await?) }).await
 }
 
-/// What goes and what stays, in the four lines of the original.
+/// What goes and what stays, in the four lines of the original, and more where there are several timelines.
 fn print(out: &mut dyn Write, plan: &PrunePlan) -> io::Result<()> {
-    let backups = |what, keys: &[BackupKey]| Range::of(what, "backups", keys.iter().copied());
-    let wal = |what, wal: &[StoredWal]| Range::of(what, "WAL files", wal.iter().map(|wal| wal.name));
+    let backups = |what, keys: &[BackupKey]| Range::of(what, BACKUPS, keys.iter().copied());
     writeln!(out, "{}", backups("Removing", &plan.remove_backups))?;
     writeln!(out, "{}\n", backups("Keeping", &plan.keep_backups))?;
-    writeln!(out, "{}", wal("Removing", &plan.remove_wal))?;
-    writeln!(out, "{}", wal("Keeping", &plan.keep_wal))?;
+    for (what, wal) in [("Removing", &plan.remove_wal), ("Keeping", &plan.keep_wal)] {
+        for line in wal_ranges(what, wal.iter().map(|wal| wal.name)) {
+            writeln!(out, "{line}")?;
+        }
+    }
     if plan.leftovers.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nRemoving {} leftovers of interrupted commands", plan.leftovers.len())
+    writeln!(out, "\nRemoving {} of interrupted commands", Counted(plan.leftovers.len(), LEFTOVERS))
 }

@@ -15,7 +15,7 @@ fn site() -> Site {
 }
 
 const PLAN: &str = "\
-Removing 1 backups, 20130828T1524Z -> 20130828T1524Z
+Removing 1 backup, 20130828T1524Z
 Keeping 3 backups, 20130828T1528Z -> 20130828T1904Z
 
 Removing 4 WAL files, 000000010000000000000001 -> 000000010000000000000004
