@@ -1,6 +1,7 @@
 //! The command line.
 
 mod settings;
+mod unknown;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
@@ -101,7 +102,9 @@ impl Cli {
         names: &SettingNames,
     ) -> Result<(Self, Flags), clap::Error> {
         let mut command = settings::add(Self::command(), names);
-        let matches = command.try_get_matches_from_mut(arguments)?;
+        let matches = command
+            .try_get_matches_from_mut(arguments)
+            .map_err(|error| unknown::explained(error, &mut command))?;
         let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         let flags = cli.flags(settings::given(&matches, names));
         Ok((cli, flags))

@@ -19,6 +19,7 @@ use swiftwal_core::Registry;
 use swiftwal_postgres::ConnectOptions;
 
 use self::{environment::Environment, layer::Layer};
+use crate::values::{duration, whole};
 
 pub(crate) use self::{
     environment::environment, error::ConfigError, location::Location, names::SettingNames,
@@ -34,7 +35,7 @@ pub(crate) struct Flags {
     pub(crate) repository: Option<String>,
     pub(crate) container: Option<String>,
     pub(crate) compression: Option<String>,
-    pub(crate) archive_timeout: Option<u64>,
+    pub(crate) archive_timeout: Option<Duration>,
     pub(crate) connect: ConnectOptions,
     /// The storage's settings.
     pub(crate) settings: BTreeMap<String, String>,
@@ -108,8 +109,11 @@ impl Config {
                 text.parse().map_err(|source| ConfigError::Compression { from: from("compression"), source })
             })?,
             archive_timeout: raw.archive_timeout.map_or(Ok(DEFAULT_ARCHIVE_TIMEOUT), |text| {
-                let seconds = text.parse().map(Duration::from_secs);
-                seconds.map_err(|_| ConfigError::ArchiveTimeout { from: from("archive_timeout"), text })
+                duration(&text).map_err(|source| ConfigError::ArchiveTimeout {
+                    from: from("archive_timeout"),
+                    text,
+                    source,
+                })
             })?,
             connect,
             file: path,
@@ -122,7 +126,7 @@ impl Flags {
         let mut layer = Layer::new("the command line");
         layer.set_place(self.repository.clone(), self.container.clone())?;
         layer.set("compression", self.compression.clone());
-        layer.set("archive_timeout", self.archive_timeout.map(|seconds| seconds.to_string()));
+        layer.set("archive_timeout", self.archive_timeout.map(|timeout| timeout.as_secs().to_string()));
         for (name, value) in &self.settings {
             layer.set_setting(name, value.clone());
         }
@@ -140,7 +144,9 @@ fn connect(
         let inherited = environment.postgres.contains(name);
         file.filter(|_| !inherited).and_then(|file| file.postgres.get(name).cloned())
     };
-    let port = |text: String| text.parse().map_err(|_| ConfigError::Port { text });
+    let port = |text: String| {
+        whole(1..=u16::MAX.into())(&text).map_err(|problem| ConfigError::Port { text, problem })
+    };
     Ok(ConnectOptions {
         host: flags.host.clone().or_else(|| in_file("PGHOST")),
         port: flags.port.map(Ok).or_else(|| in_file("PGPORT").map(port)).transpose()?,
@@ -199,8 +205,11 @@ mod tests {
             (config.settings["OS_USERNAME"].as_str(), config.settings["OS_PASSWORD"].as_str()),
             ("file", "env")
         );
-        let flags =
-            Flags { container: Some("flag".to_owned()), archive_timeout: Some(2), ..with_file(&file) };
+        let flags = Flags {
+            container: Some("flag".to_owned()),
+            archive_timeout: Some(Duration::from_secs(2)),
+            ..with_file(&file)
+        };
         let config = resolve(flags, &variables).ok().unwrap();
         assert_eq!(config.repository.to_string(), "container flag");
         assert_eq!(config.archive_timeout, Duration::from_secs(2));
@@ -237,7 +246,10 @@ mod tests {
         let message = error(flags(), &[("SWIFTWAL_COMPRESSION", "rar")]);
         assert!(message.starts_with("can't use the compression that the environment names: "), "{message}");
         let message = error(flags(), &[("SWIFTWAL_ARCHIVE_TIMEOUT", "soon")]);
-        assert!(message.contains("'soon', from the environment, is no number of seconds"), "{message}");
+        assert!(
+            message.contains("'soon', from the environment, is not a duration: give a number of seconds"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod progress;
 mod session;
 mod signal;
 mod standby;
+mod values;
 
 use std::{env, ffi::OsString, process::ExitCode};
 

@@ -1,8 +1,12 @@
+mod beginning;
+
 use std::{fmt, str::FromStr};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize, de};
 use thiserror::Error;
+
+pub use self::beginning::KeyBeginning;
 
 /// The name of a backup: the time it was started, in UTC, to the minute (`20130828T1810Z`) or, where that
 /// key was taken, to the second (`20130828T181042Z`).
@@ -16,7 +20,7 @@ pub struct BackupKey {
 
 /// A text that names no backup.
 #[derive(Debug, Error)]
-#[error("'{0}' is not a backup key; keys look like 20130828T1810Z or 20130828T181042Z")]
+#[error("'{0}' is not a backup key; keys look like 20130828T1810Z or 20130828T181042Z, see list-backups")]
 pub struct ParseKeyError(String);
 
 impl BackupKey {

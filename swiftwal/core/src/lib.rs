@@ -38,7 +38,7 @@ pub use clock::{Clock, SystemClock};
 pub use cluster::{ClusterIdentity, ClusterInfo};
 pub use error::{Error, ErrorKind, Result};
 pub use inventory::{Inventory, StoredBackup, StoredObject, StoredWal};
-pub use key::{BackupKey, ParseKeyError};
+pub use key::{BackupKey, KeyBeginning, ParseKeyError};
 pub use label::label;
 pub use layout::{BackupPart, ObjectName};
 pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};

@@ -168,7 +168,7 @@ impl Repository {
     }
 
     /// What to say where the backup `wanted` isn't there.
-    pub(crate) async fn unknown_backup(&self, wanted: BackupKey) -> Error {
+    pub(crate) async fn unknown_backup(&self, wanted: impl ToString + Send) -> Error {
         let keys: Vec<_> = match self.inventory().await {
             Ok(inventory) => inventory.backups.iter().map(|backup| backup.key.to_string()).collect(),
             Err(error) => return error,

@@ -18,6 +18,7 @@ use crate::{
     log,
     session::Session,
     signal,
+    values::{duration, whole},
 };
 
 /// What the label says unless another is asked for.
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     xlog: bool,
     /// How the server begins: at once (fast), or sparing it (spread) [default: spread]
-    #[arg(short, long, value_name = "fast|spread")]
+    #[arg(short, long, value_name = "fast|spread", value_parser = checkpoint)]
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Show how far it has come
     #[arg(short = 'P', long)]
@@ -53,15 +54,22 @@ pub(crate) struct Args {
     #[arg(short = 'H', long)]
     host: Option<String>,
     /// The server's port
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = whole::<u16>(1..=u16::MAX.into()), allow_negative_numbers = true)]
     port: Option<u16>,
-    /// How long to wait for WAL to be archived, six hours at most [default: 60]
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) archive_timeout: Option<u64>,
+    /// How long to wait for WAL to be archived, in seconds or as 5min or 2h; six hours at most [default: 60]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
+    pub(crate) archive_timeout: Option<Duration>,
     /// Read the configuration from FILE: TOML, or lines KEY=VALUE
     // The global option without its short form, which is --checkpoint's here.
     #[arg(long, value_name = "FILE", help_heading = "Global options")]
     config: Option<std::path::PathBuf>,
+}
+
+fn checkpoint(text: &str) -> Result<Checkpoint, &'static str> {
+    text.parse().map_err(|_| {
+        "the checkpoint mode is fast or spread; to name a configuration file here, use --config FILE, since with \
+         backup -c is --checkpoint"
+    })
 }
 
 impl Args {

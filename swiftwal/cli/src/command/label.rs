@@ -1,19 +1,20 @@
 use serde_json::json;
-use swiftwal_core::BackupChoice;
 
-use crate::{failure::Failure, session::Session};
+use crate::{failure::Failure, session::Session, values::BackupArg};
 
 /// Print the label of a base backup.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml label 20130828T1810Z")]
 pub(crate) struct Args {
-    /// Which backup: its key, or latest
+    /// The backup: its key or a unique beginning of it, or latest
     #[arg(value_name = "KEY|latest")]
-    backup: BackupChoice,
+    backup: BackupArg,
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
-    let label = swiftwal_core::label(&session.open()?, args.backup).await?;
+    let repository = session.open()?;
+    let choice = args.backup.resolve(&repository).await?;
+    let label = swiftwal_core::label(&repository, choice).await?;
     if session.output.json {
         return session.output.json(&json!({ "label": label.as_str() }));
     }

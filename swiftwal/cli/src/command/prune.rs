@@ -11,6 +11,7 @@ use crate::{
     output::{BACKUPS, Counted, LEFTOVERS, Planned, Range, wal_ranges},
     session::Session,
     signal::interruptible,
+    values::whole,
 };
 
 /// Remove old base backups and the WAL that nothing needs any more.
@@ -21,10 +22,11 @@ use crate::{
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml prune --keep-backups 7 --dry-run")]
 pub(crate) struct Args {
     /// How many of the newest base backups stay
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     keep_backups: NonZeroU32,
     /// How many of the newest WAL segments stay, whether a backup needs them or not [default: 0]
-    #[arg(long, value_name = "N", visible_alias = "keep-wal")]
+    #[arg(long, value_name = "N", visible_alias = "keep-wal", value_parser = whole::<u32>(0..=u32::MAX.into()),
+          allow_negative_numbers = true)]
     keep_wals: Option<u32>,
     /// Print what would be removed, and remove nothing
     #[arg(short = 'n', long)]
@@ -32,8 +34,8 @@ pub(crate) struct Args {
 }
 
 fn at_least_one(text: &str) -> Result<NonZeroU32, String> {
-    let number: u32 = text.parse().map_err(|error| format!("{error}"))?;
-    NonZeroU32::new(number).ok_or_else(|| {
+    let least = if text == "0" { 0 } else { 1 };
+    NonZeroU32::new(whole(least..=u32::MAX.into())(text)?).ok_or_else(|| {
         "that would remove every backup there is; to give a repository up, delete its directory or container".to_owned()
     })
 }

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use swiftwal_core::{
-    BackupChoice, RecoveryTarget, RestoreEvent, RestoreOptions, TargetAction, TargetTimeline,
-    parse_target_time,
+    RecoveryTarget, RestoreEvent, RestoreOptions, TargetAction, TargetTimeline, parse_target_time,
 };
 use swiftwal_postgres::Lsn;
 
@@ -16,6 +15,7 @@ use crate::{
     progress::{Done, Progress},
     session::Session,
     signal::interruptible,
+    values::{BackupArg, whole},
 };
 
 /// Unpack a base backup and set up the recovery that follows.
@@ -26,9 +26,9 @@ use crate::{
   swiftwal -c /etc/swiftwal.toml restore latest /var/lib/postgresql/15/main
   swiftwal -c /etc/swiftwal.toml restore latest ./ --target-time '2013-08-28 19:40:00+00'")]
 pub(crate) struct Args {
-    /// Which backup: its key, or the newest (which can reach the target)
+    /// The backup: its key or a unique beginning of it, or latest (with a target, the newest that can reach it)
     #[arg(value_name = "KEY|latest")]
-    backup: BackupChoice,
+    backup: BackupArg,
     /// The data directory: empty, or absent
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -60,7 +60,7 @@ struct TargetArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_target_time)]
     target_time: Option<jiff::Timestamp>,
     /// Recover up to this transaction
-    #[arg(long, value_name = "XID")]
+    #[arg(long, value_name = "XID", value_parser = whole::<u64>(0..=u64::MAX), allow_negative_numbers = true)]
     target_xid: Option<u64>,
     /// Recover up to this place in the WAL, as 0/5C000020
     #[arg(long, value_name = "LSN")]
@@ -115,7 +115,8 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         _ => {}
     };
     let restore = async {
-        Ok(swiftwal_core::restore(&repository, args.backup, &args.directory, &options, &observe).await?)
+        let choice = args.backup.resolve(&repository).await?;
+        Ok(swiftwal_core::restore(&repository, choice, &args.directory, &options, &observe).await?)
     };
     let stats = interruptible(session.caller, restore).await?;
     progress.finish();

@@ -3,6 +3,9 @@ use std::{io, path::PathBuf};
 use swiftwal_compression::ParseCodecError;
 use thiserror::Error;
 
+use super::file::MOST_BYTES;
+use crate::values::ParseDurationError;
+
 /// Why the configuration can't be used. No message holds a value that could be a secret.
 #[derive(Debug, Error)]
 pub(crate) enum ConfigError {
@@ -33,12 +36,16 @@ pub(crate) enum ConfigError {
         "'{0}' is not the name of a container; one isn't empty and has no '/': for a prefix use --repository swift://NAME/PREFIX"
     )]
     BadContainer(String),
-    #[error("can't read the configuration file {}; it must be there, and readable for the user this runs as", path.display())]
+    #[error("can't read the configuration file {}{}", path.display(), way_to_read(source))]
     Unreadable {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
+    #[error("the configuration file {0} is a directory; name a file in it: --config {0}/swiftwal.toml", path.display())]
+    Directory { path: PathBuf },
+    #[error("the configuration file {} is larger than {} KiB; check that it is the right file", path.display(), MOST_BYTES >> 10)]
+    TooLarge { path: PathBuf },
     #[error("{}, line {line}: {problem}", path.display())]
     InFile { path: PathBuf, line: usize, problem: String },
     #[error("can't use the compression that {from} names")]
@@ -47,12 +54,26 @@ pub(crate) enum ConfigError {
         #[source]
         source: ParseCodecError,
     },
-    #[error("the archive timeout '{text}', from {from}, is no number of seconds")]
-    ArchiveTimeout { from: String, text: String },
-    #[error("PGPORT in the configuration file is '{text}', which is no port number")]
-    Port { text: String },
+    #[error("the archive timeout '{text}', from {from}, is not a duration")]
+    ArchiveTimeout {
+        from: String,
+        text: String,
+        #[source]
+        source: ParseDurationError,
+    },
+    #[error("PGPORT in the configuration file is '{text}': {problem}")]
+    Port { text: String, problem: String },
     #[error("the value of {name} in the environment is no text; it must be UTF-8")]
     NotText { name: String },
     #[error("can't put the configuration together")]
     Merge(#[source] Box<figment::Error>),
+}
+
+/// What to do about a configuration file that can't be read, where that can be told.
+fn way_to_read(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; check that the file and its directory exist",
+        io::ErrorKind::PermissionDenied => "; run as a user that may read it, or change its owner or mode",
+        _ => "",
+    }
 }

@@ -16,6 +16,9 @@ use super::{ConfigError, Layer, SettingNames};
 /// What else may be said about the server to back up.
 pub(super) const POSTGRES: [&str; 3] = ["PGHOST", "PGPORT", "PGUSER"];
 
+/// The largest file that is read: a wrong path may lead to anything.
+pub(super) const MOST_BYTES: u64 = 1 << 20;
+
 /// A configuration file.
 pub(super) struct Read {
     /// Its whole path.
@@ -73,15 +76,17 @@ struct Problem {
 
 /// Reads the file at `path`, which may hold settings of these `names`. Which of the two forms it has is seen from its content.
 pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::IsADirectory => ConfigError::Directory { path: path.to_owned() },
+        io::ErrorKind::FileTooLarge => ConfigError::TooLarge { path: path.to_owned() },
+        _ => ConfigError::Unreadable { path: path.to_owned(), source },
+    };
+    let in_file = |Problem { line, problem }| ConfigError::InFile { path: path.to_owned(), line, problem };
     let whole_path = path::absolute(path).map_err(unreadable)?;
-    let (text, readable_by_others) = text(&whole_path).map_err(unreadable)?;
-    let parse = if lines::looks_like_lines(&text) { lines::parse } else { toml::parse };
-    let entries = parse(&text, names).map_err(|Problem { line, problem }| ConfigError::InFile {
-        path: path.to_owned(),
-        line,
-        problem,
-    })?;
+    let (bytes, readable_by_others) = bytes(&whole_path).map_err(unreadable)?;
+    let text = text(&bytes).map_err(in_file)?;
+    let parse = if lines::looks_like_lines(text) { lines::parse } else { toml::parse };
+    let entries = parse(text, names).map_err(in_file)?;
     if readable_by_others && let Some(name) = entries.iter().find_map(Entry::secret) {
         tracing::warn!(
             "{file} holds {name}, and every user can read it; take the right from others: chmod o= {file}",
@@ -91,14 +96,25 @@ pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigErro
     collect(whole_path, entries)
 }
 
-fn text(path: &Path) -> io::Result<(String, bool)> {
-    let mut file = File::open(path)?;
+/// The content of the file, and whether every user can read it.
+fn bytes(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+    let file = File::open(path)?;
     let readable_by_others = file.metadata()?.mode() & 0o004 != 0;
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok((bytes, readable_by_others))
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Problem> {
+    let text = str::from_utf8(bytes).map_err(|error| Problem {
+        line: bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1,
+        problem: "there are bytes that aren't UTF-8; save the file in UTF-8".to_owned(),
+    })?;
     // Some editors begin a file with a byte order mark.
-    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text).to_owned();
-    Ok((text, readable_by_others))
+    Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text))
 }
 
 fn collect(path: PathBuf, entries: Vec<Entry>) -> Result<Read, ConfigError> {

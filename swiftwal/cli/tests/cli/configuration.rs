@@ -59,8 +59,47 @@ fn what_is_wrong_in_the_file_is_told_with_file_and_line_and_without_the_value() 
             3,
             "unknown key 'PASSWORD'; the nearest known is OS_PASSWORD",
         ),
-        (format!("container = 'c'\n[settings]\nOS_PASSWORD = {SECRET}\n"), 3, "read as TOML"),
-        (format!("container = ['{SECRET}']\n"), 1, "must be a text or a number"),
+        (
+            format!("container = 'c'\n[settings]\nOS_PASSWORD = {SECRET}\n"),
+            3,
+            "the value of 'OS_PASSWORD' isn't quoted; write OS_PASSWORD = \"…\"",
+        ),
+        (
+            "repository = file:///srv/backups\n".to_owned(),
+            1,
+            "the value of 'repository' isn't quoted; write repo",
+        ),
+        ("[settings]\nOS_PASSWORD = true-blue\n".to_owned(), 2, "the value of 'OS_PASSWORD' isn't quoted"),
+        (
+            format!("[settings]\nOS_PASSWORD = '{SECRET}\n"),
+            2,
+            "the value of 'OS_PASSWORD' has no closing quote",
+        ),
+        (format!("[settings]\nOS_PASSWORD = \"\\q{SECRET}\"\n"), 2, "put it in single quotes"),
+        (
+            format!("[settings]\nOS_PASSWORD = '{SECRET}' x\n"),
+            2,
+            "write OS_PASSWORD = \"…\", with nothing after",
+        ),
+        ("container = # none\n".to_owned(), 1, "'container' has no value; write container = \"…\""),
+        (format!("container: {SECRET}\n"), 1, "not of the form key = \"value\""),
+        ("[settings\nOS_USERNAME = 'x'\n".to_owned(), 1, "the heading isn't closed; write [settings]"),
+        (
+            format!("container = 'c'\n\ncontainer = '{SECRET}'\n"),
+            3,
+            "'container' is there twice, first in line 1; keep one of the two",
+        ),
+        (
+            format!("[settings]\nOS_PASSWORD = 'x'\nOS_PASSWORD = '{SECRET}'\n"),
+            3,
+            "'OS_PASSWORD' is there twice, first in line 2; keep one of the two",
+        ),
+        (
+            format!("[settings]\nOS_USERNAME = 'x'\n[settings]\nOS_PASSWORD = '{SECRET}'\n"),
+            3,
+            "'settings' is there twice; keep one of the two",
+        ),
+        (format!("container = ['{SECRET}']\n"), 1, "must be a text in quotes, or a number"),
         (
             format!("CONTAINER=c\nOS_PASWORD={SECRET}\n"),
             2,
@@ -93,14 +132,23 @@ fn what_is_wrong_in_the_file_is_told_with_file_and_line_and_without_the_value() 
 fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
     let site = Site::new();
     fs::create_dir(site.path("directory")).unwrap();
-    site.write("latin1", [0x63, 0xE9]);
-    for file in ["absent.toml", "directory", "latin1"] {
+    site.write("latin1", b"container = 'c'\n[settings]\nOS_PASSWORD = 'caf\xe9'\n");
+    site.write("huge", vec![b'#'; (1 << 20) + 1]);
+    for (file, told) in [
+        (
+            "absent.toml",
+            "can't read the configuration file absent.toml: No such file or directory (os error 2); check that the \
+             file and its directory exist",
+        ),
+        (
+            "directory",
+            "the configuration file directory is a directory; name a file in it: --config directory/swiftwal.toml",
+        ),
+        ("latin1", "latin1, line 3: there are bytes that aren't UTF-8; save the file in UTF-8"),
+        ("huge", "the configuration file huge is larger than 1024 KiB; check that it is the right file"),
+    ] {
         let ran = site.run(&["-c", file, "list-wal"]);
-        assert_eq!(ran.code, 2, "{file}: {ran:?}");
-        assert!(
-            ran.stderr.starts_with(&format!("swiftwal: can't read the configuration file {file}: ")),
-            "{ran:?}"
-        );
+        assert_eq!((ran.code, ran.stderr), (2, format!("swiftwal: {told}\n")), "{file}");
     }
 }
 
@@ -138,6 +186,21 @@ fn a_secret_that_every_user_can_read_is_warned_of() {
         let expected = "swiftwal: warning: conf holds OS_PASSWORD, and every user can read it";
         assert_eq!(ran.stderr.starts_with(expected), warned, "{mode:o}: {ran:?}");
         assert_eq!(ran.stderr.ends_with("chmod o= conf\n"), warned, "{mode:o}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_duration_in_a_file_or_the_environment_has_units_too() {
+    let site = Site::new();
+    site.archive([1]);
+    for (timeout, code) in [("1min", 0), ("5 min", 0), ("30", 0), ("1w", 2)] {
+        let content = format!("repository = '{}'\narchive-timeout = '{timeout}'\n", site.repository_url());
+        site.write("conf", content);
+        let ran = run(&mut site.bare_command(&["-c", "conf", "list-wal"]));
+        assert_eq!(ran.code, code, "{timeout}: {ran:?}");
+        assert_eq!(ran.stderr.contains("90s, 5min, 2h or 1d"), code == 2, "{ran:?}");
+        let ran = run(site.command(&["list-wal"]).env("SWIFTWAL_ARCHIVE_TIMEOUT", timeout));
+        assert_eq!(ran.code, code, "{timeout}: {ran:?}");
     }
 }
 

@@ -116,6 +116,34 @@ fn as_json_a_damaged_record_is_told_with_the_rest_and_fails() {
 }
 
 #[test]
+fn the_unique_beginning_of_a_key_is_enough_and_another_is_told_with_what_it_may_mean() {
+    let site = Site::new();
+    site.store_legacy_backup("20130828T1810Z", 1);
+    site.store_legacy_backup("20130829T1125Z", 2);
+    site.store_legacy_backup("20130829T112542Z", 3);
+    for (beginning, number) in
+        [("20130828", 1), ("20130828t18", 1), ("20130829T1125", 2), ("20130829T11254", 3)]
+    {
+        assert_eq!(site.succeed(&["label", beginning]), legacy_label(number), "{beginning}");
+    }
+    let told = |beginning: &str| {
+        let ran = site.run(&["label", beginning]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        ran.stderr
+    };
+    let several = told("20130829");
+    assert!(several.contains("the keys of 2 backups in file://"), "{several}");
+    assert!(
+        several.ends_with("begin with 20130829: 20130829T1125Z, 20130829T112542Z; give more of the key\n"),
+        "{several}"
+    );
+    let none = told("2014");
+    assert!(none.contains("there is no backup 2014 in "), "{none}");
+    let ran = site.run(&["restore", "2014", "data"]);
+    assert!(ran.code == 1 && ran.stderr.contains("there is no backup 2014 in "), "{ran:?}");
+}
+
+#[test]
 fn a_label_is_printed_as_it_was_stored_under_its_key_in_any_spelling() {
     let site = Site::new();
     site.store_legacy_backup("20130828T1810Z", 1);

@@ -42,6 +42,51 @@ fn arguments_that_make_no_sense_end_with_2_and_do_nothing() {
 }
 
 #[test]
+fn a_wrong_value_is_refused_with_what_would_do() {
+    let site = Site::new();
+    let huge = "100000000000000000000000";
+    for (arguments, told) in [
+        (&["backup", "-c", "/etc/swiftwal.toml"][..], "use --config FILE"),
+        (&["backup", "-p", "abc"], "it is not a whole number"),
+        (&["backup", "-p", "70000"], "it is too large; the largest is 65535"),
+        (&["backup", "-p", "-1"], "it must be at least 1"),
+        (&["backup", "--archive-timeout", "soon"], "90s, 5min, 2h or 1d"),
+        (&["backup", "--archive-timeout", "-1"], "90s, 5min, 2h or 1d"),
+        (&["prune", "--keep-backups", "abc"], "it is not a whole number"),
+        (&["prune", "--keep-backups", "-1"], "it must be at least 1"),
+        (&["prune", "--keep-backups", huge], "it is too large; the largest is 4294967295"),
+        (&["prune", "--keep-backups", "0"], "would remove every backup"),
+        (&["prune", "--keep-backups=1", "--keep-wals", "-1"], "it must be at least 0"),
+        (&["restore", "latest", "data", "--target-xid", "-1"], "it must be at least 0"),
+        (&["label", "yesterday"], "see list-backups"),
+    ] {
+        let ran = site.run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.contains(told), "{arguments:?}: {ran:?}");
+        assert!(!ran.stderr.contains("target type") && !ran.stderr.contains("digit found"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_command_of_another_program_is_refused_with_what_does_it_here() {
+    let site = Site::new();
+    for (command, told) in [
+        ("info", "list-backups -v shows the backups"),
+        ("status", "list-backups -v shows the backups"),
+        ("delete", "prune --keep-backups N removes"),
+        (
+            "frobnicate",
+            "Commands: backup, restore, list-backups, list-wal, label, archive-wal, restore-wal, prune,",
+        ),
+        ("list-backup", "'list-backups'"),
+    ] {
+        let ran = site.run(&[command]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{command}: {ran:?}");
+        assert!(ran.stderr.contains(told), "{command}: {ran:?}");
+    }
+}
+
+#[test]
 fn an_unknown_scheme_is_refused_with_the_known_ones() {
     let ran = run(Site::new().bare_command(&[]).args(["--repository", "ftp://x/y", "list-wal"]));
     assert_eq!(ran.code, 2);

@@ -1,5 +1,7 @@
 //! The TOML form.
 
+mod mistake;
+
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -12,9 +14,9 @@ const KNOWN: &str = "repository, container, compression, archive-timeout, and in
 
 pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Vec<Entry>, Problem> {
     let file = File { text };
-    let table = DeTable::parse(text).map_err(|error| Problem {
-        line: file.line(error.span().map_or(0, |span| span.start)),
-        problem: format!("{}; the file was read as TOML", error.message()),
+    let table = DeTable::parse(text).map_err(|error| {
+        let place = error.span().unwrap_or_default();
+        Problem { line: file.line(place.start), problem: mistake::explained(text, place, error.message()) }
     })?;
     let mut entries = Vec::new();
     for (name, value) in table.get_ref() {
@@ -60,7 +62,7 @@ impl File<'_> {
             _ => {
                 return Err(Problem {
                     line,
-                    problem: format!("the value of '{name}' must be a text or a number"),
+                    problem: format!("the value of '{name}' must be a text in quotes, or a number"),
                 });
             }
         };

@@ -1,0 +1,37 @@
+//! What is said of a subcommand that doesn't exist.
+
+use clap::{
+    Command, Error,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+/// What other programs call their subcommands, and what does it here.
+const ELSEWHERE: [(&[&str], &str); 4] = [
+    (
+        &["info", "status", "list", "show"],
+        "list-backups -v shows the backups, list-wal the WAL files, label KEY the label of a backup",
+    ),
+    (
+        &["delete", "remove", "expire"],
+        "prune --keep-backups N removes all but the N newest backups and the WAL that is no longer needed; -n shows what \
+         it would remove",
+    ),
+    (&["archive-push", "wal-push"], "archive-wal stores a WAL file"),
+    (&["archive-get", "wal-fetch"], "restore-wal fetches a WAL file"),
+];
+
+/// `error`, or where it is about an unknown subcommand that resembles none, an error that names those of `command`.
+pub(super) fn explained(error: Error, command: &mut Command) -> Error {
+    let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(name)), None) = (
+        error.kind(),
+        error.get(ContextKind::InvalidSubcommand),
+        error.get(ContextKind::SuggestedSubcommand),
+    ) else {
+        return error;
+    };
+    let known: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+    let elsewhere = ELSEWHERE.iter().find(|(names, _)| names.contains(&name.as_str()));
+    let instead = elsewhere.map(|(_, instead)| format!("; {instead}")).unwrap_or_default();
+    let text = format!("there is no command '{name}'{instead}\n\nCommands: {}", known.join(", "));
+    command.error(ErrorKind::InvalidSubcommand, text)
+}

@@ -1,0 +1,36 @@
+use std::str::FromStr;
+
+use swiftwal_core::{BackupChoice, KeyBeginning, ParseKeyError, Repository};
+
+use crate::failure::Failure;
+
+/// Which backup an argument names: `latest`, a key, or the beginning of a key.
+#[derive(Clone, Debug)]
+pub(crate) enum BackupArg {
+    Choice(BackupChoice),
+    Beginning(KeyBeginning),
+}
+
+impl FromStr for BackupArg {
+    type Err = ParseKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ParseKeyError> {
+        // A text of digits may be a whole key and the beginning of another one: 20130828T1810 of 20130828T181042Z.
+        match (text.parse(), text.parse()) {
+            (_, Ok(beginning)) => Ok(Self::Beginning(beginning)),
+            (choice, Err(_)) => choice.map(Self::Choice),
+        }
+    }
+}
+
+impl BackupArg {
+    /// The backup that is meant. Only where the key isn't complete, the repository is asked which backups there are.
+    pub(crate) async fn resolve(self, repository: &Repository) -> Result<BackupChoice, Failure> {
+        match self {
+            Self::Choice(choice) => Ok(choice),
+            Self::Beginning(beginning) => {
+                Ok(BackupChoice::Key(repository.backup_beginning_with(&beginning).await?))
+            }
+        }
+    }
+}
