@@ -13,7 +13,9 @@ pub(crate) mod repository;
 pub(crate) mod restore;
 pub(crate) mod restore_wal;
 pub(crate) mod store_contract;
+pub(crate) mod strangers;
 pub(crate) mod tablespaces;
+pub(crate) mod unknown;
 pub(crate) mod uploads;
 
 mod site;

@@ -115,6 +115,24 @@ suite! { $
         another_clusters_segment_is_refused_whatever_is_remembered,
     }
 
+    unknown {
+        a_kind_of_backup_that_is_not_known_is_refused,
+        a_record_that_requires_what_is_not_known_is_refused,
+        what_prune_would_remove_is_understood_first,
+        a_field_that_nothing_requires_is_ignored,
+        an_incremental_backup_is_not_restored_as_a_full_one,
+        a_tar_of_a_name_that_is_not_known_is_refused,
+        a_repository_that_requires_what_is_not_known_is_refused,
+        a_compression_of_wal_that_is_not_known_is_refused,
+        what_else_cluster_json_says_stays_when_it_is_written_anew,
+    }
+
+    strangers {
+        a_record_under_another_backups_name_is_not_counted,
+        a_record_of_another_cluster_is_not_counted,
+        a_record_that_names_another_backups_objects_is_not_counted,
+    }
+
     archive {
         a_segment_is_stored_under_its_name_and_comes_back,
         a_segment_of_16_mib_comes_back,

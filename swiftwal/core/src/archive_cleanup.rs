@@ -34,9 +34,13 @@ pub async fn plan_archive_cleanup(
     };
     // What a newer version stored may need more than this program knows of.
     repository.cluster().await?;
-    let inventory = repository.inventory_with_every_record().await?;
+    let inventory = match ignore_backups {
+        true => repository.inventory().await?,
+        false => repository.inventory_with_every_record().await?,
+    };
     let needs = if ignore_backups { None } else { Some(Needs::of_all(repository, &inventory).await?) };
-    let notices = needs.as_ref().map(Needs::notices).unwrap_or_default();
+    let mut notices = inventory.strangers.clone();
+    notices.extend(needs.iter().flat_map(Needs::notices));
     let older = inventory.wal.into_iter().filter(|wal| match wal.name {
         WalName::Segment(segment) | WalName::Partial(segment) => segment.position() < oldest.position(),
         _ => false,

@@ -1,12 +1,13 @@
 //! `cluster.json`: whose repository this is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use swiftwal_compression::Format;
 use swiftwal_postgres::SegmentSize;
 
-use crate::{Error, Result};
+use crate::{Error, ObjectName, Result, record::refuse_newer, understood::Demands};
 
 /// The one PostgreSQL cluster a repository belongs to. The first archive-wal or backup writes it; every later
 /// one is checked against it.
@@ -19,6 +20,9 @@ pub struct ClusterInfo {
     pub identity: ClusterIdentity,
     /// Every compression that a WAL file here may have.
     pub wal_formats: BTreeSet<Format>,
+    /// What a newer version wrote into it besides, kept when it is written anew.
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
 }
 
 /// What tells one PostgreSQL cluster from another.
@@ -37,6 +41,21 @@ pub struct ClusterIdentity {
 impl ClusterInfo {
     /// The newest format version that this program reads, and the one it writes.
     pub const FORMAT: u32 = 1;
+
+    /// That of a repository which becomes the cluster's.
+    pub(crate) fn new(identity: ClusterIdentity, wal_formats: BTreeSet<Format>) -> Self {
+        Self { format: Self::FORMAT, identity, wal_formats, more: BTreeMap::new() }
+    }
+
+    /// The one in `bytes`, which were read from the object `name`.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`], [`Error::NotUnderstood`], [`Error::Damaged`].
+    pub(crate) fn from_bytes(name: &ObjectName, bytes: &[u8]) -> Result<Self> {
+        refuse_newer(name, bytes, Self::FORMAT)?;
+        Demands::check(name, bytes)?;
+        serde_json::from_slice(bytes).map_err(|error| Error::damaged(name, error))
+    }
 
     /// Nothing, if the cluster `other` may use this repository.
     ///

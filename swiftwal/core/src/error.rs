@@ -86,6 +86,24 @@ pub enum Error {
         /// The newest version known here.
         known: u32,
     },
+    /// An object demands more of its readers than this program knows.
+    #[error("{object} requires {feature}, which this version doesn't know; use a newer swiftwal")]
+    NotUnderstood {
+        /// The object.
+        object: String,
+        /// What isn't known.
+        feature: String,
+    },
+    /// A commit record that is not of this repository, or not of the backup whose name it has.
+    #[error(
+        "{object} isn't a backup of this repository: {reason}; it is left alone: find out who put it there"
+    )]
+    Stranger {
+        /// The record's object.
+        object: String,
+        /// Whose it is.
+        reason: String,
+    },
     /// What was asked would do harm, or can't be done as asked; the text says what, and the way out.
     #[error("{0}")]
     Refused(String),
@@ -147,9 +165,12 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::WalAbsent { .. } | Self::NoBackup { .. } | Self::UnknownBackup { .. } => ErrorKind::Absent,
-            Self::Open(_) | Self::NoRepository { .. } | Self::NewerFormat { .. } | Self::Refused(_) => {
-                ErrorKind::Refused
-            }
+            Self::Open(_)
+            | Self::NoRepository { .. }
+            | Self::NewerFormat { .. }
+            | Self::NotUnderstood { .. }
+            | Self::Stranger { .. }
+            | Self::Refused(_) => ErrorKind::Refused,
             Self::Damaged { .. } | Self::Missing { .. } => ErrorKind::Damaged,
             Self::Storage { .. } | Self::Local { .. } | Self::Source(_) => ErrorKind::Failed,
             Self::TimedOut(_) => ErrorKind::TimedOut,

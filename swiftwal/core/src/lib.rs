@@ -28,7 +28,9 @@ mod restore;
 mod restore_wal;
 mod segment_check;
 mod storage;
+mod strangers;
 mod tar_stream;
+mod understood;
 mod whole;
 
 pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};

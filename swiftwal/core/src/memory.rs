@@ -10,8 +10,9 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::{ClusterInfo, local::StagedFile};
+use crate::{ClusterInfo, ObjectName, local::StagedFile};
 
 /// How long what was seen is believed. Who gives a container to another cluster is noticed after so long at the
 /// latest.
@@ -28,7 +29,7 @@ pub(crate) struct Memory<'a> {
 #[derive(Serialize, Deserialize)]
 struct Seen {
     at: Timestamp,
-    cluster: ClusterInfo,
+    cluster: Box<RawValue>,
 }
 
 impl<'a> Memory<'a> {
@@ -47,12 +48,15 @@ impl<'a> Memory<'a> {
         let seen: Seen = serde_json::from_slice(&text).ok()?;
         let age = now.duration_since(seen.at);
         let believed = (SignedDuration::ZERO..BELIEVED).contains(&age);
-        (believed && seen.cluster.format == ClusterInfo::FORMAT).then_some(seen.cluster)
+        // A newer version may have written what this one doesn't understand.
+        let cluster = ClusterInfo::from_bytes(&ObjectName::Cluster, seen.cluster.get().as_bytes());
+        cluster.ok().filter(|_| believed)
     }
 
     /// Replaces what was seen before.
     pub(crate) fn remember(&self, now: Timestamp, cluster: &ClusterInfo) {
-        if let Err(error) = self.write(&Seen { at: now, cluster: cluster.clone() }) {
+        let cluster = serde_json::value::to_raw_value(cluster).map_err(io::Error::from);
+        if let Err(error) = cluster.and_then(|cluster| self.write(&Seen { at: now, cluster })) {
             self.complain::<()>("write", &error);
         }
     }
@@ -103,7 +107,7 @@ mod tests {
             postgres_version: None,
             wal_segment_bytes: SegmentSize::default(),
         };
-        ClusterInfo { format: ClusterInfo::FORMAT, identity, wal_formats: [Format::Zstd].into() }
+        ClusterInfo::new(identity, [Format::Zstd].into())
     }
 
     fn at(minutes: i64) -> Timestamp {
@@ -133,6 +137,20 @@ mod tests {
         assert_eq!((mode(&directory), mode(&memory.file())), (0o700, 0o600));
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o770)).unwrap();
         assert_eq!(memory.recall(at(0)), None);
+    }
+
+    #[test]
+    fn what_a_newer_version_saw_and_this_one_does_not_understand_is_not_believed() {
+        let state = tempfile::tempdir().unwrap();
+        let memory = Memory::new(state.path());
+        memory.remember(at(0), &cluster());
+        let text = fs::read_to_string(memory.file()).unwrap();
+        for demand in [r#""requires":["encryption"],"format":1"#, r#""format":2"#] {
+            fs::write(memory.file(), text.replacen(r#""format":1"#, demand, 1)).unwrap();
+            assert_eq!(memory.recall(at(0)), None, "{demand}");
+        }
+        fs::write(memory.file(), text.replacen(r#""format":1"#, r#""more":1,"format":1"#, 1)).unwrap();
+        assert!(memory.recall(at(0)).is_some());
     }
 
     #[test]

@@ -66,7 +66,8 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     }
     let mut kept = kept_backups(repository, &inventory, policy.keep_backups).await?;
     let histories = histories(repository, &inventory).await?;
-    let mut notices = not_counted(&inventory, &kept);
+    let mut notices = inventory.strangers.clone();
+    notices.extend(not_counted(&inventory, &kept));
     if let Some(newest) = histories.values().next_back() {
         notices.extend(keep_one_that_leads_to(newest, repository, &inventory, &mut kept).await?);
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline};
 
-use crate::{BackupKey, BackupPart, Error, ObjectName, Result};
+use crate::{BackupKey, BackupPart, Error, ObjectName, Result, understood::Demands};
 
 /// What is known of a committed backup. Its object is written last: a backup without one doesn't exist.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,11 +129,13 @@ impl BackupRecord {
         serde_json::to_vec(&Envelope { format: Self::FORMAT, blake3, backup: &backup })
     }
 
-    /// The record in `bytes`, which were read from the object `name`.
+    /// The record in `bytes`, which were read from the record object of `key`.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`], or [`Error::Damaged`] where a single bit isn't as it was written.
-    pub(crate) fn from_bytes(name: &ObjectName, bytes: &[u8]) -> Result<Self> {
+    /// [`Error::NewerFormat`], [`Error::NotUnderstood`], [`Error::Stranger`] where it is the record of another backup, or
+    /// [`Error::Damaged`] where a single bit isn't as it was written.
+    pub(crate) fn from_bytes(key: BackupKey, bytes: &[u8]) -> Result<Self> {
+        let name = &Self::object_name(key);
         let damaged = |reason: String| Error::damaged(name, reason);
         refuse_newer(name, bytes, Self::FORMAT)?;
         let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
@@ -141,6 +143,33 @@ impl BackupRecord {
         if blake3::hash(content.as_bytes()).to_hex().as_str() != envelope.blake3 {
             return Err(damaged("its content doesn't fit its checksum".to_owned()));
         }
-        serde_json::from_str(content).map_err(|e| damaged(e.to_string()))
+        Demands::check(name, content.as_bytes())?;
+        let record: Self = serde_json::from_str(content).map_err(|e| damaged(e.to_string()))?;
+        record.refuse_other(key)?;
+        Ok(record)
+    }
+
+    /// Refuses the record of another backup than `key`, and one with objects that this program can't place.
+    fn refuse_other(&self, key: BackupKey) -> Result<()> {
+        let object = || Self::object_name(key).to_string();
+        let stranger = |reason| Err(Error::Stranger { object: object(), reason });
+        if self.key != key {
+            return stranger(format!("it is the record of backup {}", self.key));
+        }
+        for recorded in &self.objects {
+            match ObjectName::parse(&recorded.name) {
+                ObjectName::Backup { key: other, .. } if other != key => {
+                    return stranger(format!("it names {}, an object of another backup", recorded.name));
+                }
+                ObjectName::Backup { part: BackupPart::Tar { .. }, .. } => {}
+                // Data that wouldn't be restored.
+                _ if recorded.tar_bytes.is_some() => {
+                    let feature = format!("the tar {:?}", recorded.name);
+                    return Err(Error::NotUnderstood { object: object(), feature });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }

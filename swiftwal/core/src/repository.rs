@@ -1,6 +1,10 @@
 //! A repository: the objects of one PostgreSQL cluster, read and written by name.
 
-use std::{collections::BTreeSet, io, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -13,7 +17,6 @@ use crate::{
     Result, Storage,
     inventory::{InventoryBuilder, StoredObject, touched},
     memory::Memory,
-    record::refuse_newer,
 };
 
 /// The stored base backups and WAL of one PostgreSQL cluster.
@@ -24,6 +27,8 @@ pub struct Repository {
     storage: Storage,
     location: Arc<str>,
     clock: Arc<dyn Clock>,
+    /// Of the cluster it belongs to, once `cluster.json` was read.
+    system_identifier: Arc<OnceLock<u64>>,
 }
 
 /// How often a compression is added to `cluster.json` while others overwrite it.
@@ -39,7 +44,7 @@ pub(crate) enum Put {
 impl Repository {
     /// The repository in `storage`. `location` is how messages call it, and must hold no secret.
     pub fn new(storage: Storage, location: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
-        Self { storage, location: location.into().into(), clock }
+        Self { storage, location: location.into().into(), clock, system_identifier: Arc::default() }
     }
 
     /// How messages call it.
@@ -61,12 +66,15 @@ impl Repository {
     /// Whose repository this is; none as long as nothing of a cluster was stored.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`] and [`Error::Damaged`], apart from the storage's own.
+    /// [`Error::NewerFormat`], [`Error::NotUnderstood`] and [`Error::Damaged`], apart from the storage's own.
     pub async fn cluster(&self) -> Result<Option<ClusterInfo>> {
         let name = ObjectName::Cluster;
         let Some(bytes) = self.read(&name).await? else { return Ok(None) };
-        let info = refuse_newer(&name, &bytes, ClusterInfo::FORMAT)
-            .and_then(|()| serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&name, error)));
+        let info = ClusterInfo::from_bytes(&name, &bytes);
+        if let Ok(info) = &info {
+            // It never changes, so the first one read stands.
+            let _ = self.system_identifier.set(info.identity.system_identifier);
+        }
         info.map(Some).map_err(|error| match error {
             Error::Damaged { object, reason } => Error::damaged(
                 format!("{object} in {}", self.location),
@@ -76,6 +84,18 @@ impl Repository {
             ),
             error => error,
         })
+    }
+
+    /// Refuses a repository that demands more than this program knows. That `cluster.json` can't be read is left for
+    /// what needs it.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`], [`Error::NotUnderstood`].
+    pub async fn refuse_unknown(&self) -> Result<()> {
+        match self.cluster().await {
+            Err(error @ (Error::NewerFormat { .. } | Error::NotUnderstood { .. })) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that the repository belongs to the cluster `identity`, makes it so where it was nobody's yet, and
@@ -143,7 +163,7 @@ impl Repository {
         // SwiftWAL 0.2.2 left no cluster.json, so there may be WAL of other compressions already.
         let stored = self.list().await?.unwrap_or_default().wal;
         let wal_formats = stored.iter().map(|wal| wal.format).chain(format).collect();
-        let new = ClusterInfo { format: ClusterInfo::FORMAT, identity: identity.clone(), wal_formats };
+        let new = ClusterInfo::new(identity.clone(), wal_formats);
         self.write_cluster(&new, PutMode::Create).await?;
         // Read back, whatever the answer: on some storage two may be told that theirs was stored.
         let stands = self.cluster().await?;
@@ -160,11 +180,22 @@ impl Repository {
     /// The commit record of a backup.
     ///
     /// # Errors
-    /// [`Error::UnknownBackup`] where it has none, [`Error::Damaged`], [`Error::NewerFormat`].
+    /// [`Error::UnknownBackup`] where it has none, [`Error::Damaged`], [`Error::NewerFormat`],
+    /// [`Error::NotUnderstood`], and [`Error::Stranger`] where it is the record of another backup or cluster.
     pub async fn record(&self, key: BackupKey) -> Result<BackupRecord> {
         let name = BackupRecord::object_name(key);
         let Some(bytes) = self.read(&name).await? else { return Err(self.unknown_backup(key).await) };
-        BackupRecord::from_bytes(&name, &bytes)
+        let record = BackupRecord::from_bytes(key, &bytes)?;
+        self.refuse_stranger(&record, self.system_identifier().await?)?;
+        Ok(record)
+    }
+
+    /// PostgreSQL's system identifier of the cluster it belongs to; none where `cluster.json` is missing.
+    pub(crate) async fn system_identifier(&self) -> Result<Option<u64>> {
+        match self.system_identifier.get() {
+            Some(known) => Ok(Some(*known)),
+            None => Ok(self.cluster().await?.map(|info| info.identity.system_identifier)),
+        }
     }
 
     /// What to say where the backup `wanted` isn't there.
@@ -199,7 +230,7 @@ impl Repository {
     }
 
     /// The same for who is going to delete something: where a listing lags behind, and doesn't show a commit record yet,
-    /// the storage itself is asked for it.
+    /// the storage itself is asked for it. Backups whose record isn't theirs are set aside.
     pub(crate) async fn inventory_with_every_record(&self) -> Result<Inventory> {
         let mut inventory = self.inventory().await?;
         for key in inventory.without_record() {
@@ -208,6 +239,7 @@ impl Repository {
                 inventory.commit(key, StoredObject { name, bytes });
             }
         }
+        self.set_strangers_aside(&mut inventory).await?;
         Ok(inventory)
     }
 

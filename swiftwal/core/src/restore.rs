@@ -99,6 +99,7 @@ pub async fn restore(
     observe: Observe<'_>,
 ) -> Result<RestoreStats> {
     let chosen = choose::choose(repository, choice, options, observe).await?;
+    chosen.refuse_incremental()?;
     let tablespaces = Tablespaces::plan(&chosen, &options.tablespace_mapping)?;
     let destination = Destination::prepare(directory, &tablespaces)?;
     observe(RestoreEvent::Chosen(&chosen));

@@ -31,7 +31,9 @@ struct Entry<'a> {
 
 pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     let repository = session.open()?;
-    let inventory = repository.inventory().await?;
+    repository.refuse_unknown().await?;
+    let mut inventory = repository.inventory().await?;
+    set_strangers_aside(&repository, &mut inventory).await;
     if session.output.json {
         return print_records(session, &repository, &inventory).await;
     }
@@ -59,6 +61,15 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
         let total = inventory.backups.iter().map(StoredBackup::stored_bytes).sum();
         writeln!(out, "\nTotal Size: {}", Size(total))
     })
+}
+
+/// Leaves out, with a message, what is no backup of this repository. A record that can't be read doesn't stop the list.
+async fn set_strangers_aside(repository: &Repository, inventory: &mut Inventory) {
+    let outcome = repository.set_strangers_aside(inventory).await;
+    inventory.strangers.iter().for_each(|stranger| log::say(format_args!("{stranger}")));
+    if let Err(error) = outcome {
+        log::say(format_args!("{}", chain(&error)));
+    }
 }
 
 fn row(backup: &StoredBackup) -> [String; 3] {

@@ -10,7 +10,9 @@ use crate::{
 pub(crate) struct Args {}
 
 pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
-    let wal = session.open()?.inventory().await?.wal;
+    let repository = session.open()?;
+    repository.refuse_unknown().await?;
+    let wal = repository.inventory().await?.wal;
     if session.output.json {
         return session.output.json(&wal);
     }

@@ -157,3 +157,51 @@ fn a_label_is_printed_as_it_was_stored_under_its_key_in_any_spelling() {
         "{ran:?}"
     );
 }
+
+/// A commit record that is whole in itself, of the key and the cluster given.
+fn record(key: &str, system_identifier: &str, kind: &str) -> String {
+    let backup = json!({
+        "key": key, "kind": kind, "label": "nightly", "started": "2013-08-28T18:10:42Z",
+        "finished": "2013-08-28T18:12:00Z", "system_identifier": system_identifier, "postgres_version": "15",
+        "wal_segment_bytes": 16_777_216, "timeline": 1, "start_lsn": "0/3000028", "stop_lsn": "0/3000100",
+        "first_wal": "000000010000000000000003", "last_wal": "000000010000000000000003", "includes_wal": true,
+        "objects": [], "written_by": "a test",
+    });
+    let blake3 = blake3::hash(backup.to_string().as_bytes()).to_hex();
+    format!("{{\"format\":1,\"blake3\":\"{blake3}\",\"backup\":{backup}}}")
+}
+
+#[test]
+fn a_record_that_is_not_of_this_repository_is_named_and_not_listed() {
+    let site = Site::new();
+    site.archive([1]);
+    let cluster: Value = serde_json::from_slice(&fs::read(site.object("cluster.json")).unwrap()).unwrap();
+    let ours = cluster["system_identifier"].as_str().unwrap();
+    for (name, content) in [
+        ("20130828T1810Z", record("20130828T1810Z", ours, "full")),
+        ("20130829T1810Z", record("20130828T1810Z", ours, "full")),
+        ("20130830T1810Z", record("20130830T1810Z", "42", "full")),
+        ("20130831T1810Z", record("20130831T1810Z", ours, "differential")),
+    ] {
+        fs::write(site.object(&format!("pg_basebackup_{name}.json")), content).unwrap();
+    }
+    let ran = site.run(&["list-backups"]);
+    assert_eq!((ran.code, &ran.stdout[..]), (0, "20130828T1810Z\n20130831T1810Z\n"), "{ran:?}");
+    for named in ["20130829T1810Z", "20130830T1810Z", "42", "differential"] {
+        assert!(ran.stderr.contains(named), "{named}: {ran:?}");
+    }
+}
+
+#[test]
+fn what_a_newer_version_requires_stops_a_list() {
+    let site = Site::new();
+    site.archive([1]);
+    let cluster = fs::read_to_string(site.object("cluster.json")).unwrap();
+    let newer = cluster.replacen('{', "{\"requires\": [\"encryption\"],", 1);
+    fs::write(site.object("cluster.json"), newer).unwrap();
+    for command in ["list-backups", "list-wal"] {
+        let ran = site.run(&[command]);
+        assert!(ran.code != 0 && ran.stdout.is_empty(), "{ran:?}");
+        assert!(ran.stderr.contains("cluster.json") && ran.stderr.contains("encryption"), "{ran:?}");
+    }
+}

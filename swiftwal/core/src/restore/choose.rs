@@ -6,7 +6,7 @@ use swiftwal_postgres::{Lsn, Timeline, TimelineHistory, WalName};
 
 use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline, recovery};
 use crate::{
-    BackupKey, BackupRecord, Error, Inventory, ObjectName, ParseKeyError, Repository, Result,
+    BackupKey, BackupKind, BackupRecord, Error, Inventory, ObjectName, ParseKeyError, Repository, Result,
     backup::needed_and_missing, history::history, legacy, whole::missing_object,
 };
 
@@ -55,10 +55,13 @@ impl ChosenBackup {
             BackupChoice::Key(key) => Self::by_key(repository, key).await,
             BackupChoice::Latest => {
                 let inventory = repository.inventory().await?;
-                match inventory.backups.last() {
-                    Some(newest) => Self::listed(repository, &inventory, newest.key).await,
-                    None => Err(Error::NoBackup { location: repository.location().to_owned() }),
+                for backup in inventory.backups.iter().rev() {
+                    match Self::listed(repository, &inventory, backup.key).await {
+                        Err(Error::Stranger { .. }) => {}
+                        found => return found,
+                    }
                 }
+                Err(Error::NoBackup { location: repository.location().to_owned() })
             }
         }
     }
@@ -84,6 +87,22 @@ impl ChosenBackup {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Refuses what this version can't restore by itself.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an incremental backup.
+    pub(super) fn refuse_incremental(&self) -> Result<()> {
+        let Some(BackupRecord { kind: BackupKind::Incremental, parent, .. }) = self.record else {
+            return Ok(());
+        };
+        let parent = parent.map_or_else(String::new, |parent| format!(" (it builds on {parent})"));
+        Err(Error::Refused(format!(
+            "backup {} is incremental{parent}, and this version restores full backups only; use a newer swiftwal, or \
+             restore a full backup by its key",
+            self.key
+        )))
     }
 
     /// Whether recovery from it can follow `history`, as far as the record tells.
@@ -142,6 +161,10 @@ async fn newest_that_reaches(
     for backup in inventory.backups.iter().rev() {
         let candidate = match ChosenBackup::listed(repository, inventory, backup.key).await {
             Ok(candidate) => candidate,
+            Err(error @ Error::Stranger { .. }) => {
+                observe(RestoreEvent::Notice(&error.to_string()));
+                continue;
+            }
             // With a target, an older backup does as well: it only takes longer.
             Err(error @ Error::Damaged { .. }) if goal.target.is_some() => {
                 observe(RestoreEvent::Notice(&format!("passing over backup {}: {error}", backup.key)));

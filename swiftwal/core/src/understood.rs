@@ -1,0 +1,50 @@
+//! What a stored file demands of its readers: whoever doesn't know all of it must leave the file alone.
+
+use serde::Deserialize;
+
+use crate::{Error, ObjectName, Result};
+
+/// The part of a stored file that says what its readers have to know.
+///
+/// Fields that a program doesn't know are ignored, unless `requires` lists them.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Demands {
+    /// Fields and features without which the rest would be misread.
+    #[serde(default)]
+    requires: Vec<String>,
+    /// The kind of a backup.
+    kind: Option<String>,
+    /// The compressions of the WAL files.
+    #[serde(default)]
+    wal_formats: Vec<String>,
+}
+
+impl Demands {
+    /// The features that this program knows and may find in a `requires` list: none yet.
+    const KNOWN: &[&str] = &[];
+    const KINDS: &[&str] = &["full", "incremental"];
+
+    /// The demands that `content`, of the object `name`, makes.
+    ///
+    /// # Errors
+    /// [`Error::NotUnderstood`] where this program can't meet them, [`Error::Damaged`] where they can't be read.
+    pub(crate) fn check(name: &ObjectName, content: &[u8]) -> Result<()> {
+        let demands: Self = serde_json::from_slice(content).map_err(|error| Error::damaged(name, error))?;
+        match demands.unknown() {
+            None => Ok(()),
+            Some(feature) => Err(Error::NotUnderstood { object: name.to_string(), feature }),
+        }
+    }
+
+    /// The first demand that this program can't meet.
+    fn unknown(&self) -> Option<String> {
+        let required = self.requires.iter().find(|required| !Self::KNOWN.contains(&required.as_str()));
+        let kind = self.kind.iter().find(|kind| !Self::KINDS.contains(&kind.as_str()));
+        let format =
+            self.wal_formats.iter().find(|format| format.parse::<swiftwal_compression::Format>().is_err());
+        required
+            .map(|feature| format!("{feature:?}"))
+            .or_else(|| kind.map(|kind| format!("the kind of backup {kind:?}")))
+            .or_else(|| format.map(|format| format!("the compression {format:?}")))
+    }
+}
