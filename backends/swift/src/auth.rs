@@ -27,7 +27,7 @@ use crate::{
     client::Http,
     clock,
     config::{Credentials, Endpoint},
-    retry::{Outcome, Token, Tries, Verdict, classify},
+    retry::{Outcome, Token, Tries, Trouble, Verdict, classify},
 };
 
 /// Has a token when one is needed: from memory, from disk, or from the identity service, one renewal at a time.
@@ -72,18 +72,28 @@ impl Authenticator {
     }
 
     /// A session that is good for some time yet; or, while the identity service gives none, one that hasn't ended.
-    pub(crate) async fn session(&self) -> Result<Arc<Session>, Arc<AuthError>> {
-        self.obtain(None).await
+    ///
+    /// What it waits for falls under the bound of the request it is for, whose `trouble` it shares.
+    pub(crate) async fn session(&self, trouble: &Trouble) -> Result<Arc<Session>, Arc<AuthError>> {
+        self.obtain(None, trouble).await
     }
 
     /// A session other than the one that Swift refused. Of all who come with the same, one asks for it.
-    pub(crate) async fn renew(&self, refused: &Arc<Session>) -> Result<Arc<Session>, Arc<AuthError>> {
-        self.obtain(Some(refused)).await
+    pub(crate) async fn renew(
+        &self,
+        refused: &Arc<Session>,
+        trouble: &Trouble,
+    ) -> Result<Arc<Session>, Arc<AuthError>> {
+        self.obtain(Some(refused), trouble).await
     }
 
     /// What is at hand, else what the identity service gives to the first who asks. Who waited meanwhile shares
     /// its failure: if they asked in turn, each with retries of its own, the last of many would wait for hours.
-    async fn obtain(&self, refused: Option<&Arc<Session>>) -> Result<Arc<Session>, Arc<AuthError>> {
+    async fn obtain(
+        &self,
+        refused: Option<&Arc<Session>>,
+        trouble: &Trouble,
+    ) -> Result<Arc<Session>, Arc<AuthError>> {
         let seen = self.failures.load(SeqCst);
         let mut state = self.state.lock().await;
         if let Some(session) = self.at_hand(&state, refused) {
@@ -93,9 +103,13 @@ impl Authenticator {
             return Err(Arc::clone(failure));
         }
         let alive = refused.is_none().then(|| self.alive(&state)).flatten();
-        // Who has a session can do without another for now, and needn't wait for it.
-        let patience = if alive.is_some() { Duration::ZERO } else { self.http.timeouts().retry };
-        match (self.authenticate(patience).await, alive) {
+        let timeouts = self.http.timeouts();
+        let (mut tries, silence) = match alive {
+            // Who has a session can do without another for now, and needn't wait for it.
+            Some(_) => (Tries::new(Duration::ZERO, &Trouble::default()), timeouts.connect),
+            None => (Tries::new(timeouts.retry, trouble), timeouts.silence),
+        };
+        match (self.authenticate(&mut tries, silence).await, alive) {
             (Ok(session), _) => {
                 state.postponed = None;
                 Ok(Arc::clone(state.session.insert(Arc::new(session))))
@@ -145,10 +159,10 @@ impl Authenticator {
         self.state.lock().await.session = Some(Arc::new(session));
     }
 
-    async fn authenticate(&self, patience: Duration) -> Result<Session, AuthError> {
+    async fn authenticate(&self, tries: &mut Tries, silence: Duration) -> Result<Session, AuthError> {
         let Some(ask) = &self.ask else { return self.fixed() };
         tracing::debug!(url = %ask.url(), "asking for a token");
-        let reply = self.exchange(ask, patience).await?;
+        let reply = self.exchange(ask, tries, silence).await?;
         let session = reply.session(&self.credentials, &self.endpoint, clock::now())?;
         if let Some(cache) = &self.cache {
             cache.store(&session);
@@ -168,26 +182,25 @@ impl Authenticator {
     }
 
     /// Asks until there is an answer or no more time.
-    async fn exchange(&self, ask: &Ask, patience: Duration) -> Result<Reply, AuthError> {
-        let silence = self.http.timeouts().silence;
-        let mut tries = Tries::new(patience);
+    async fn exchange(&self, ask: &Ask, tries: &mut Tries, silence: Duration) -> Result<Reply, AuthError> {
         loop {
-            let outcome = match self.http.send(ask.request(), silence).await {
+            let outcome = match self.http.send(ask.request(), tries.patience(silence)).await {
                 Ok(answer) => Reply::read(ask.url(), answer).await,
                 Err(broken) => Err(broken),
             };
-            let (verdict, failure) = match outcome {
+            let (verdict, idle, failure) = match outcome {
                 // To these credentials, since no token was sent.
                 Ok(reply) if reply.status == StatusCode::UNAUTHORIZED => return Ok(reply),
                 Ok(reply) => match classify(Outcome::Answered(reply.status), Token::Fixed) {
                     Verdict::Answer => return Ok(reply),
-                    verdict => (verdict, AuthError::unavailable(ask.url(), reply.status)),
+                    verdict => (verdict, Duration::ZERO, AuthError::unavailable(ask.url(), reply.status)),
                 },
                 Err(broken) => {
-                    (classify(broken.outcome(), Token::Fixed), AuthError::unreachable(ask.url(), broken))
+                    let (verdict, idle) = (classify(broken.outcome(), Token::Fixed), broken.idle());
+                    (verdict, idle, AuthError::unreachable(ask.url(), broken))
                 }
             };
-            if verdict != Verdict::Retry || !tries.again(None, &failure).await {
+            if verdict != Verdict::Retry || !tries.again(idle, None, &failure).await {
                 return Err(failure);
             }
         }

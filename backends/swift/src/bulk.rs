@@ -15,7 +15,7 @@ use object_store::Result;
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 
-pub(crate) use self::outage::Outage;
+pub(crate) use self::outage::{Outage, is_outage};
 use crate::{
     client::{Info, PATH, Request},
     store::{Store, rejected},

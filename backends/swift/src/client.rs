@@ -5,8 +5,12 @@ pub(crate) mod live;
 mod request;
 mod response;
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod tls;
+mod trace;
 mod upload;
+mod watched;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,15 +19,15 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
 pub(crate) use self::{
-    http::{Answer, Broken, Http, Outgoing},
+    http::{Answer, Broken, Http, Outgoing, Pace},
     info::Info,
     request::{PATH, Request},
     response::{Origin, Response},
 };
 use crate::{
-    AuthError, Config, ConfigError, Error, Kind, Timeouts,
+    AuthError, Config, ConfigError, Error, Kind,
     auth::{Authenticator, Session},
-    retry::{Outcome, Token, Tries, Verdict, classify},
+    retry::{Outcome, Token, Tries, Trouble, Verdict, classify},
 };
 
 /// Where a PUT has its content from, instead of a body.
@@ -65,18 +69,19 @@ impl Client {
     pub(crate) async fn send(&self, request: Request) -> Result<Response, Error> {
         let Inner { http, auth, .. } = &*self.0;
         let mut origin = Origin::new(&request);
-        let mut tries = Tries::new(http.timeouts().retry);
+        let trouble = &request.trouble;
+        let patience = self.patience(&request);
+        let mut tries = Tries::new(self.budget(&request), trouble);
         let mut token = if auth.is_renewable() { Token::Renewable } else { Token::Fixed };
-        let mut session = auth.session().await.map_err(|error| origin.error(Kind::Auth(error)))?;
+        let mut session = auth.session(trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
         loop {
             let outgoing = outgoing(&request, &session).map_err(|kind| origin.error(kind))?;
             origin.tries += 1;
-            let sent = http.send(outgoing, self.patience(&request)).await;
-            let (verdict, asked, kind) = match sent {
+            let (verdict, asked, kind) = match http.send(outgoing, tries.patience(patience)).await {
                 Ok(answer) => {
                     origin.trans_id = text(&answer.headers, TRANS_ID).map(str::to_owned);
                     match classify(Outcome::Answered(answer.status), token) {
-                        Verdict::Answer => return Ok(Response::new(origin, answer)),
+                        Verdict::Answer => return Ok(Response::new(origin, answer, trouble)),
                         verdict => (verdict, retry_after(&answer.headers), Kind::answer(answer.status)),
                     }
                 }
@@ -85,17 +90,17 @@ impl Client {
                     (classify(broken.outcome(), token), None, broken.into())
                 }
             };
+            let (idle, is_refused) = (kind.idle(), kind.is_refused_token());
             let error = origin.error(kind);
             if verdict == Verdict::Renew {
                 tracing::debug!(%error, "the token is refused, asking for another");
-                session = auth.renew(&session).await.map_err(|error| origin.error(Kind::Auth(error)))?;
                 token = Token::Renewed;
-                continue;
-            }
-            if verdict != Verdict::Retry || !tries.again(asked, &error).await {
+            } else if verdict != Verdict::Retry || !tries.again(idle, asked, &error).await {
                 return Err(error);
             }
-            session = auth.session().await.map_err(|error| origin.error(Kind::Auth(error)))?;
+            let next =
+                if is_refused { auth.renew(&session, trouble).await } else { auth.session(trouble).await };
+            session = next.map_err(|error| origin.error(Kind::Auth(error)))?;
         }
     }
 
@@ -113,18 +118,21 @@ impl Client {
     async fn ask_info(&self) -> Result<Info, Error> {
         let Inner { http, auth, .. } = &*self.0;
         let mut origin = Origin { method: Method::GET, target: "/info".to_owned(), tries: 0, trans_id: None };
-        let session = auth.session().await.map_err(|error| origin.error(Kind::Auth(error)))?;
+        let trouble = Trouble::default();
+        let session = auth.session(&trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
         let url = Info::url(&session.storage_url);
-        let mut tries = Tries::new(http.timeouts().retry);
+        let mut tries = Tries::new(http.timeouts().retry, &trouble);
         loop {
             let outgoing = Outgoing {
                 method: Method::GET,
                 url: url.clone(),
                 headers: HeaderMap::new(),
                 body: object_store::PutPayload::new(),
+                pace: Pace::Data,
             };
             origin.tries += 1;
-            let (verdict, kind) = match http.send(outgoing, http.timeouts().silence).await {
+            let silence = tries.patience(http.timeouts().silence);
+            let (verdict, kind): (_, Kind) = match http.send(outgoing, silence).await {
                 Ok(answer) if answer.status == StatusCode::OK => match answer.bytes(MOST_INFO_BYTES).await {
                     Ok(body) => return Ok(Info::parse(&body).unwrap_or_default()),
                     Err(broken) => (classify(broken.outcome(), Token::Fixed), broken.into()),
@@ -135,20 +143,22 @@ impl Client {
                 },
                 Err(broken) => (classify(broken.outcome(), Token::Fixed), broken.into()),
             };
+            let idle = kind.idle();
             let error = origin.error(kind);
-            if verdict != Verdict::Retry || !tries.again(None, &error).await {
+            if verdict != Verdict::Retry || !tries.again(idle, None, &error).await {
                 return Err(error);
             }
         }
     }
 
-    pub(crate) fn timeouts(&self) -> Timeouts {
-        self.0.http.timeouts()
+    /// The tries of a request beyond those that [`send`](Self::send) makes, under the one bound for both.
+    pub(crate) fn tries(&self, request: &Request) -> Tries {
+        Tries::new(self.budget(request), &request.trouble)
     }
 
     /// The session at hand, or a new one.
     pub(crate) async fn session(&self) -> Result<Arc<Session>, Arc<AuthError>> {
-        self.0.auth.session().await
+        self.0.auth.session(&Trouble::default()).await
     }
 
     /// Makes the token one that Swift refuses.
@@ -168,6 +178,13 @@ impl Client {
         let silence = self.0.http.timeouts().silence;
         if request.headers.contains_key(COPY_FROM) { silence * COPY_PATIENCE } else { silence }
     }
+
+    /// How long it may get nowhere in all: the time for retries, and in any case the silence of a copy.
+    fn budget(&self, request: &Request) -> Duration {
+        let retry = self.0.http.timeouts().retry;
+        let is_copy = request.headers.contains_key(COPY_FROM) && !retry.is_zero();
+        if is_copy { retry.max(self.patience(request)) } else { retry }
+    }
 }
 
 /// The request as it goes out under this session.
@@ -182,15 +199,16 @@ fn outgoing(request: &Request, session: &Session) -> Result<Outgoing, Kind> {
         url: request.url(&session.storage_url).ok_or(Kind::Unspeakable { what: "the name" })?,
         headers,
         body: request.body.clone(),
+        pace: request.pace(),
     })
 }
 
 impl Response {
-    fn new(origin: Origin, answer: Answer) -> Self {
+    fn new(origin: Origin, answer: Answer, trouble: &Trouble) -> Self {
         let Answer { status, headers, body } = answer;
         let of_body = origin.clone();
         let body = body.map_err(move |broken| of_body.error(broken.into())).boxed();
-        Self { status, headers, request: origin, body }
+        Self { status, headers, request: origin, body, trouble: trouble.clone() }
     }
 }
 

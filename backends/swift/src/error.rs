@@ -41,8 +41,8 @@ pub enum Kind {
     /// No whole answer came: reset, cut off, or not HTTP.
     #[error("no whole answer")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
-    /// Nothing was sent or received for so long.
-    #[error("nothing sent or received for {} s", .0.as_secs())]
+    /// Nothing, or next to nothing, was sent or received for so long.
+    #[error("no progress for {} s", .0.as_secs())]
     Stalled(Duration),
     /// The answer is longer than anything that could be meant.
     #[error("the answer is longer than {limit} bytes")]
@@ -67,6 +67,16 @@ impl Kind {
         Self::Answer { status, detail: String::new() }
     }
 
+    /// How long nothing had moved when it failed.
+    pub(crate) fn idle(&self) -> Duration {
+        if let Self::Stalled(idle) = self { *idle } else { Duration::ZERO }
+    }
+
+    /// Whether Swift doesn't accept the token.
+    pub(crate) fn is_refused_token(&self) -> bool {
+        matches!(self, Self::Answer { status, .. } if *status == StatusCode::UNAUTHORIZED)
+    }
+
     /// Whether nobody answered, or not to the end.
     pub(crate) fn is_broken(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Connection(_) | Self::Stalled(_))
@@ -84,8 +94,8 @@ fn named(status: StatusCode) -> String {
 
 /// What to do about it, where that can be told.
 fn way_out(method: &Method, kind: &Kind) -> &'static str {
-    let status = match kind {
-        Kind::Answer { status, .. } => status.as_u16(),
+    let (status, detail) = match kind {
+        Kind::Answer { status, detail } => (status.as_u16(), detail),
         Kind::Unreachable { .. } => {
             return "; check that it is up, and its address, which OS_STORAGE_URL or else the identity service gives";
         }
@@ -99,7 +109,12 @@ fn way_out(method: &Method, kind: &Kind) -> &'static str {
         403 => {
             "; the user needs a role in the project that Swift takes for an operator's, or a right by the container's ACL"
         }
-        413 => "; the container or the account has used its quota up: raise it, or delete what isn't needed",
+        413 if detail.to_lowercase().contains("quota") => {
+            "; the container or the account has used its quota up: raise it, or delete what isn't needed"
+        }
+        413 => {
+            "; it is longer than this cluster takes objects (max_file_size in its /info), or a quota is used up: raise it"
+        }
         _ => "",
     }
 }
@@ -118,6 +133,11 @@ impl Error {
     pub(crate) fn with_trans_id(mut self, trans_id: Option<String>) -> Self {
         self.0.trans_id = trans_id;
         self
+    }
+
+    /// What a store's error comes of.
+    pub(crate) fn of(error: &object_store::Error) -> Option<&Self> {
+        error.source().and_then(|source| source.downcast_ref())
     }
 
     /// Why it failed.
@@ -217,10 +237,15 @@ mod tests {
 
     #[test]
     fn an_error_ends_with_the_way_out_where_there_is_one() {
-        let (begins, way_out) =
-            ("PUT backups/a: answered 413 Payload Too Large ", "; the container or the account");
-        let error = answered(413).to_string();
-        assert!(error.starts_with(begins) && error.contains(way_out), "{error}");
+        let refused = |detail: &str| {
+            let kind = Kind::Answer { status: StatusCode::PAYLOAD_TOO_LARGE, detail: detail.to_owned() };
+            Error::new(Method::PUT, "backups/a", 1, kind).to_string()
+        };
+        let error = refused("Upload exceeds quota.");
+        let told = "PUT backups/a: answered 413 Payload Too Large: Upload exceeds quota.; the container or the account";
+        assert!(error.starts_with(told), "{error}");
+        let error = refused("");
+        assert!(error.contains("max_file_size") && !error.contains("the container or"), "{error}");
         assert!(answered(498).to_string().contains("answered 498 Rate Limited (tried"));
         let kind = Kind::answer(StatusCode::CONFLICT);
         let unreadable = Error::new(Method::GET, "backups/a", 1, kind).to_string();

@@ -14,5 +14,5 @@ pub(crate) use self::{
     attributes::to_headers,
     digest::{Md5Sum, md5_hex},
     meta::{Shape, header, unquoted},
-    put::{SURELY_FITS, stored},
+    put::stored,
 };

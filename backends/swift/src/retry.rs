@@ -1,4 +1,8 @@
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
@@ -16,9 +20,9 @@ pub(crate) enum Outcome {
 /// What is known of the token that was sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Token {
-    /// Not renewed for this request yet.
+    /// Sent with this request for the first time.
     Renewable,
-    /// Renewed for this request.
+    /// A new one, since this request's first was refused.
     Renewed,
     /// Given by the user, who alone can renew it; or none was sent.
     Fixed,
@@ -31,7 +35,7 @@ pub(crate) enum Verdict {
     Answer,
     /// Get another token, then send it again at once.
     Renew,
-    /// Send it again after a pause, as long as there is time.
+    /// Send it again after a pause, with another token where this one was refused, as long as there is time.
     Retry,
     /// It is an error and will stay one.
     Fail,
@@ -39,8 +43,9 @@ pub(crate) enum Verdict {
 
 /// Judges a try of a request that may be sent again whatever came of it.
 ///
-/// A 401 right after a renewal is an outage: Swift answers so while it can't reach the identity service to
-/// check a token. 498 is Swift's rate limit.
+/// A token that is refused is renewed at once. Where the new one is refused too, that is an outage: Swift answers 401
+/// while it can't reach the identity service to check a token, and after each restart of a proxy that keeps its
+/// tokens in memory. 498 is Swift's rate limit.
 pub(crate) fn classify(outcome: Outcome, token: Token) -> Verdict {
     let status = match outcome {
         Outcome::Answered(status) => status,
@@ -61,6 +66,9 @@ pub(crate) fn classify(outcome: Outcome, token: Token) -> Verdict {
 /// The pause before the first retry, at most; each later one is twice as long, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
+
+/// What any server may take to answer, however short the budget is.
+const FIRST_TRY: Duration = Duration::from_secs(10);
 
 /// How long to wait after so many failures, `spent` after the first of them. None: `budget` doesn't reach for it.
 ///
@@ -105,28 +113,63 @@ impl Warnings {
     }
 }
 
+/// Since when a request has got nowhere. All who send the request again share it, so that their retries fall under
+/// one bound: clones are the same trouble.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble(Arc<OnceLock<Instant>>);
+
+impl Trouble {
+    /// Notes a failure before which nothing had moved for so long, and gives the time since the first one began.
+    pub(crate) fn note(&self, idle: Duration) -> Duration {
+        let began = || Instant::now().checked_sub(idle).unwrap_or_else(Instant::now);
+        self.0.get_or_init(began).elapsed()
+    }
+
+    fn spent(&self) -> Duration {
+        self.0.get().map(Instant::elapsed).unwrap_or_default()
+    }
+}
+
 /// The tries of one request.
 #[derive(Debug)]
 pub(crate) struct Tries {
     budget: Duration,
     failures: u32,
-    first_failure: Option<Instant>,
+    trouble: Trouble,
     warnings: Warnings,
 }
 
 impl Tries {
-    pub(crate) fn new(budget: Duration) -> Self {
-        Self { budget, failures: 0, first_failure: None, warnings: Warnings::default() }
+    /// Tries that end when the request has got nowhere for as long as `budget`.
+    pub(crate) fn new(budget: Duration, trouble: &Trouble) -> Self {
+        Self { budget, failures: 0, trouble: trouble.clone(), warnings: Warnings::default() }
     }
 
-    /// Counts a failure, traces it (as a warning now and then), and sleeps until the next try; false, at once, when there is to be none.
+    /// How long the next try may be silent, `patience` at most: it ends with the budget. The first has ten seconds
+    /// in any case. A request that is to be tried once has no budget, and all of its patience.
+    pub(crate) fn patience(&self, patience: Duration) -> Duration {
+        match self.trouble.0.get() {
+            _ if self.budget.is_zero() => patience,
+            None => patience.min(self.budget.max(FIRST_TRY)),
+            Some(_) => patience.min(self.left()),
+        }
+    }
+
+    /// What is left of the budget.
+    pub(crate) fn left(&self) -> Duration {
+        self.budget.saturating_sub(self.trouble.spent())
+    }
+
+    /// Counts a failure before which nothing moved for as long as `idle`, traces it (as a warning now and then), and
+    /// sleeps until the next try; false, at once, when there is to be none.
     pub(crate) async fn again(
         &mut self,
+        idle: Duration,
         asked: Option<Duration>,
         failure: &(dyn Error + Send + Sync + 'static),
     ) -> bool {
         self.failures += 1;
-        let spent = self.first_failure.get_or_insert_with(Instant::now).elapsed();
+        let spent = self.trouble.note(idle);
         let Some(pause) = pause(self.failures, spent, self.budget, asked, fastrand::f64()) else {
             return false;
         };
@@ -169,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_token_is_renewed_once_and_then_taken_for_an_outage() {
+    fn a_refused_token_is_renewed_at_once_and_the_next_one_after_a_pause() {
         assert_eq!(verdict(401, Token::Renewable), Verdict::Renew);
         assert_eq!(verdict(401, Token::Renewed), Verdict::Retry);
         assert_eq!(verdict(401, Token::Fixed), Verdict::Fail);
@@ -204,6 +247,31 @@ mod tests {
     fn a_server_that_asks_for_a_longer_pause_gets_it() {
         let asked = Some(Duration::from_secs(30));
         assert_eq!(pause(1, Duration::ZERO, BUDGET, asked, 0.0), asked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_retry_a_request_share_one_budget() {
+        let trouble = Trouble::default();
+        let (mut outer, mut inner) = (Tries::new(BUDGET, &trouble), Tries::new(BUDGET, &trouble));
+        let (began, failure) = (Instant::now(), std::io::Error::other("no answer"));
+        while inner.again(Duration::ZERO, None, &failure).await {}
+        while outer.again(Duration::ZERO, None, &failure).await {}
+        assert!(began.elapsed() <= BUDGET, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_silence_before_a_failure_is_a_part_of_the_budget() {
+        let (minute, failure) = (Duration::from_secs(60), std::io::Error::other("no answer"));
+        let mut tries = Tries::new(BUDGET, &Trouble::default());
+        assert_eq!(tries.patience(minute), minute);
+        tokio::time::sleep(minute).await;
+        assert!(tries.again(minute, None, &failure).await);
+        let patience = tries.patience(minute);
+        assert!(patience < minute);
+        tokio::time::sleep(patience).await;
+        assert!(!tries.again(patience, None, &failure).await);
+        let once = Tries::new(Duration::ZERO, &Trouble::default());
+        assert_eq!(once.patience(minute), minute);
     }
 
     #[test]

@@ -12,8 +12,11 @@ use tracing::{
     level_filters::LevelFilter,
 };
 use tracing_subscriber::{
+    filter::filter_fn,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt,
     registry::LookupSpan,
+    util::SubscriberInitExt,
 };
 
 use crate::failure::chain;
@@ -24,7 +27,10 @@ pub(crate) fn say(message: fmt::Arguments<'_>) {
     drop(io::stderr().write_all(format!("swiftwal: {message}\n").as_bytes()));
 }
 
-/// Sends what the code traces to stderr: warnings, with `-v` what is being done, with `-vv` all.
+/// The libraries beneath HTTP. What they trace of pools and sockets hides the requests, which the backends trace.
+const BENEATH_HTTP: [&str; 8] = ["h2", "hyper", "hyper_util", "mio", "reqwest", "rustls", "tower", "want"];
+
+/// Sends what the code traces to stderr: warnings, with `-v` what is being done, with `-vv` also each request.
 pub(crate) fn to_stderr(verbosity: u8) {
     let level = match verbosity {
         0 => LevelFilter::WARN,
@@ -38,6 +44,11 @@ pub(crate) fn to_stderr(verbosity: u8) {
             .with_writer(io::stderr)
             .log_internal_errors(false)
             .event_format(Plain)
+            .finish()
+            .with(filter_fn(|metadata| {
+                let library = metadata.target().split("::").next().unwrap_or_default();
+                *metadata.level() <= Level::WARN || !BENEATH_HTTP.contains(&library)
+            }))
             .try_init(),
     );
 }

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::{
     ConfigError, Secret,
-    client::Outgoing,
+    client::{Outgoing, Pace},
     config::{AppCredential, Credentials, Domain, Endpoint, Identity, Named, Scope, Tenant},
 };
 
@@ -71,6 +71,7 @@ impl Ask {
             url: self.url.clone(),
             headers: self.headers.clone(),
             body: PutPayload::from(self.body.expose().to_owned()),
+            pace: Pace::Data,
         }
     }
 }

@@ -29,9 +29,8 @@ impl Outage {
 }
 
 /// Whether this says that nobody served the request, rather than that it was refused.
-fn is_outage(error: &object_store::Error) -> bool {
-    let source = error.source().and_then(|source| source.downcast_ref::<Error>());
-    match source.map(Error::kind) {
+pub(crate) fn is_outage(error: &object_store::Error) -> bool {
+    match Error::of(error).map(Error::kind) {
         Some(Kind::Auth(auth)) => !auth.is_refusal(),
         Some(Kind::Answer { status, .. }) => {
             status.is_server_error() || matches!(status.as_u16(), 408 | 429 | 498)

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use object_store::PutPayload;
 use reqwest::Body;
@@ -18,14 +18,21 @@ use rustls::{
 };
 use rustls_platform_verifier::BuilderVerifierExt;
 use thiserror::Error;
-use tokio::time::timeout;
 use url::Url;
 
-use super::upload::{Activity, Upload};
+use super::{
+    trace::Trace,
+    upload::{Activity, Upload},
+    watched::Watched,
+};
 use crate::{Config, ConfigError, Kind, config::Timeouts, retry::Outcome};
 
 /// Servers and balancers close idle connections after a minute or less; a request on one that is being closed fails.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// A transfer moves if so much is sent or received while nothing may stand still: less is as bad as nothing. What is
+/// sent goes out in pieces of this size.
+pub(super) const LEAST_BYTES: usize = 64 << 10;
 
 /// One HTTP/1.1 client with keep-alive. Certificates that the system trusts are only read for https.
 #[derive(Clone, Debug)]
@@ -45,6 +52,17 @@ pub(crate) struct Outgoing {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: PutPayload,
+    pub(crate) pace: Pace,
+}
+
+/// What shows that an answer's body moves.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Pace {
+    /// Its bytes, at more than a trickle.
+    #[default]
+    Data,
+    /// Each byte: blanks keep the connection alive until the server has done the work and reports.
+    Report,
 }
 
 /// An answer whose body is still to come.
@@ -64,8 +82,12 @@ pub(crate) enum Broken {
     Connection(#[source] Box<dyn StdError + Send + Sync>),
     #[error("the server's certificate isn't trusted; give the authority's certificate with OS_CACERT")]
     Untrusted(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("nothing was sent or received for {} s", .0.as_secs())]
+    #[error("no progress for {} s", .0.as_secs())]
     Stalled(Duration),
+    #[error("{server} doesn't speak TLS; use http:// for it, or the port where it speaks https")]
+    NotTls { server: String },
+    #[error("{server} doesn't speak plain HTTP; use https:// for it, if it speaks TLS")]
+    NotHttp { server: String },
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
     #[error("TLS can't be set up; give the authority's certificate with OS_CACERT")]
@@ -85,8 +107,8 @@ impl Http {
 
     /// One try. Its answer begins, and its body goes on, within `silence` of the last byte sent or received.
     pub(crate) async fn send(&self, outgoing: Outgoing, silence: Duration) -> Result<Answer, Broken> {
-        let Outgoing { method, url, headers, body } = outgoing;
-        let activity = Activity::default();
+        let Outgoing { method, url, headers, body, pace } = outgoing;
+        let (activity, trace) = (Activity::default(), Trace::new(&method, &url));
         let client = self.client(&url)?;
         let sends = matches!(method, Method::PUT | Method::POST);
         let mut request = reqwest::Request::new(method, url);
@@ -97,13 +119,15 @@ impl Http {
         }
         *request.body_mut() = Some(Body::wrap(Upload::new(body, activity.clone())));
         let response = tokio::select! {
-            response = client.execute(request) => response.map_err(Broken::connection)?,
-            () = activity.ceases_for(silence) => return Err(Broken::Stalled(silence)),
+            response = client.execute(request) => response.map_err(Broken::connection),
+            () = activity.ceases_for(silence) => Err(Broken::Stalled(silence)),
         };
+        let response = response.inspect_err(|broken| trace.failed(broken))?;
+        trace.answered(response.status(), response.headers());
         Ok(Answer {
             status: response.status(),
             headers: response.headers().clone(),
-            body: watched(response.bytes_stream().boxed(), silence),
+            body: Watched::new(response.bytes_stream().boxed(), silence, pace).into_stream(),
         })
     }
 
@@ -174,20 +198,33 @@ impl Inner {
 }
 
 impl Broken {
-    fn connection(error: reqwest::Error) -> Self {
-        let source = first_cause(&error).to_string().into();
-        match error.url() {
-            _ if is_untrusted(&error) => Self::Untrusted(source),
-            Some(url) if error.is_connect() => {
-                Self::Unreachable { server: url.origin().ascii_serialization(), source }
+    pub(super) fn connection(error: reqwest::Error) -> Self {
+        let source: Box<dyn StdError + Send + Sync> = first_cause(&error).to_string().into();
+        let server = error.url().map(|url| url.origin().ascii_serialization());
+        match (tls_error(&error), server) {
+            (Some(rustls::Error::InvalidCertificate(_)), _) => Self::Untrusted(source),
+            // What came first was no TLS at all.
+            (Some(rustls::Error::InvalidMessage(_)), Some(server)) if error.is_connect() => {
+                Self::NotTls { server }
             }
+            (None, Some(server)) if is_not_http(&*source) => Self::NotHttp { server },
+            (_, Some(server)) if error.is_connect() => Self::Unreachable { server, source },
             _ => Self::Connection(source),
         }
     }
 
+    /// How long nothing had moved when it broke.
+    pub(crate) fn idle(&self) -> Duration {
+        if let Self::Stalled(idle) = self { *idle } else { Duration::ZERO }
+    }
+
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Self::Untrusted(_) | Self::Tls(_) | Self::TooLong(_) => Outcome::Hopeless,
+            Self::Untrusted(_)
+            | Self::Tls(_)
+            | Self::TooLong(_)
+            | Self::NotTls { .. }
+            | Self::NotHttp { .. } => Outcome::Hopeless,
             Self::Unreachable { .. } | Self::Connection(_) | Self::Stalled(_) => Outcome::Broken,
         }
     }
@@ -200,7 +237,10 @@ impl From<Broken> for Kind {
             Broken::TooLong(limit) => Self::TooLong { limit },
             Broken::Unreachable { server, source } => Self::Unreachable { server, source },
             Broken::Connection(error) => Self::Connection(error),
-            tls @ (Broken::Untrusted(_) | Broken::Tls(_)) => Self::Connection(tls.into()),
+            tls
+            @ (Broken::Untrusted(_) | Broken::Tls(_) | Broken::NotTls { .. } | Broken::NotHttp { .. }) => {
+                Self::Connection(tls.into())
+            }
         }
     }
 }
@@ -214,36 +254,24 @@ fn first_cause(error: &reqwest::Error) -> &(dyn StdError + 'static) {
     cause
 }
 
-/// Whether the server's certificate is the reason.
-fn is_untrusted(error: &reqwest::Error) -> bool {
+/// What TLS says of it, if that is the reason.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut next = error.source();
     while let Some(error) = next {
         // The source of an I/O error is the source of what it wraps: what it wraps has to be asked for.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let tls = wrapped.and_then(|error| error.downcast_ref()).or_else(|| error.downcast_ref());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
+        if tls.is_some() {
+            return tls;
         }
         next = wrapped.map(|error| error as &(dyn StdError + 'static)).or_else(|| error.source());
     }
-    false
+    None
 }
 
-/// The body, ending in an error where it is cut or silent for too long.
-fn watched(
-    body: BoxStream<'static, reqwest::Result<Bytes>>,
-    silence: Duration,
-) -> BoxStream<'static, Result<Bytes, Broken>> {
-    let chunks = stream::unfold(Some(body), move |body| async move {
-        let mut body = body?;
-        match timeout(silence, body.next()).await {
-            Ok(None) => None,
-            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(body))),
-            Ok(Some(Err(error))) => Some((Err(Broken::connection(error)), None)),
-            Err(_) => Some((Err(Broken::Stalled(silence)), None)),
-        }
-    });
-    chunks.boxed()
+/// Whether what came isn't an answer of HTTP, as from a server that waits for TLS. The HTTP client says so in words only.
+fn is_not_http(cause: &(dyn StdError + Send + Sync)) -> bool {
+    cause.to_string().contains("invalid HTTP version")
 }
 
 /// The certificates that `OS_CACERT` names; then no others are trusted.

@@ -11,6 +11,8 @@ pub(crate) struct Info {
     pub(crate) max_file_size: u64,
     /// Most names in one listing.
     pub(crate) container_listing_limit: usize,
+    /// The names of the storage policies, as far as they are told.
+    pub(crate) policies: Vec<String>,
     /// None: static large objects aren't offered.
     pub(crate) slo: Option<SloLimits>,
     /// None: bulk deletion isn't offered.
@@ -48,11 +50,17 @@ struct Body {
 struct Core {
     max_file_size: u64,
     container_listing_limit: usize,
+    policies: Vec<Policy>,
+}
+
+#[derive(Deserialize)]
+struct Policy {
+    name: String,
 }
 
 impl Default for Core {
     fn default() -> Self {
-        Self { max_file_size: (5 << 30) + 2, container_listing_limit: 10_000 }
+        Self { max_file_size: (5 << 30) + 2, container_listing_limit: 10_000, policies: Vec::new() }
     }
 }
 
@@ -72,17 +80,21 @@ impl Default for BulkDeleteLimits {
 /// substitute, so it isn't risked.
 impl Default for Info {
     fn default() -> Self {
-        let Core { max_file_size, container_listing_limit } = Core::default();
-        Self { max_file_size, container_listing_limit, slo: Some(SloLimits::default()), bulk_delete: None }
+        Self::new(Core::default(), Some(SloLimits::default()), None)
     }
 }
 
 impl Info {
+    fn new(core: Core, slo: Option<SloLimits>, bulk_delete: Option<BulkDeleteLimits>) -> Self {
+        let Core { max_file_size, container_listing_limit, policies } = core;
+        let policies = policies.into_iter().map(|policy| policy.name).collect();
+        Self { max_file_size, container_listing_limit, policies, slo, bulk_delete }
+    }
+
     /// None if it isn't JSON of the known form.
     pub(super) fn parse(body: &Bytes) -> Option<Self> {
-        let Body { swift: Core { max_file_size, container_listing_limit }, slo, bulk_delete } =
-            serde_json::from_slice(body).ok()?;
-        Some(Self { max_file_size, container_listing_limit, slo, bulk_delete })
+        let Body { swift, slo, bulk_delete } = serde_json::from_slice(body).ok()?;
+        Some(Self::new(swift, slo, bulk_delete))
     }
 
     /// How many bytes each segment of a large object must have, but the last.
@@ -105,10 +117,12 @@ mod tests {
 
     #[test]
     fn limits_are_read_and_what_is_not_told_has_its_default() {
-        let body = r#"{"swift": {"max_file_size": 67108864, "version": "2.38.3"},
+        let body = r#"{"swift": {"max_file_size": 67108864, "version": "2.38.3",
+                                 "policies": [{"name": "gold", "default": true, "aliases": "gold"}]},
                        "slo": {"max_manifest_segments": 7}, "bulk_delete": {"max_deletes_per_request": 5}}"#;
         let info = Info::parse(&Bytes::from(body)).unwrap();
         assert_eq!((info.max_file_size, info.container_listing_limit), (67_108_864, 10_000));
+        assert_eq!(info.policies, ["gold"]);
         assert_eq!(info.slo, Some(SloLimits { max_manifest_segments: 7, ..SloLimits::default() }));
         assert_eq!(info.bulk_delete, Some(BulkDeleteLimits { max_deletes_per_request: 5 }));
     }

@@ -3,6 +3,9 @@ use object_store::PutPayload;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
+use super::http::Pace;
+use crate::retry::Trouble;
+
 /// One request, whole, so that it can be sent again.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -15,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) query: Vec<(&'static str, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: PutPayload,
+    /// Of all who send it, and what goes with it.
+    pub(crate) trouble: Trouble,
 }
 
 impl Request {
@@ -27,6 +32,7 @@ impl Request {
             query: Vec::new(),
             headers: HeaderMap::new(),
             body: PutPayload::new(),
+            trouble: Trouble::default(),
         }
     }
 
@@ -54,6 +60,19 @@ impl Request {
     pub(crate) fn body(mut self, body: PutPayload) -> Self {
         self.body = body;
         self
+    }
+
+    /// Makes it a part of another request, whose trouble it shares.
+    #[must_use]
+    pub(crate) fn within(mut self, trouble: &Trouble) -> Self {
+        self.trouble = trouble.clone();
+        self
+    }
+
+    /// How its answer comes.
+    pub(super) fn pace(&self) -> Pace {
+        let is_reported = self.query.iter().any(|(name, _)| matches!(*name, "heartbeat" | "bulk-delete"));
+        if is_reported { Pace::Report } else { Pace::Data }
     }
 
     /// `container/object`, as errors name it.

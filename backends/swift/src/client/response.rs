@@ -3,7 +3,7 @@ use futures::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::{Request, http::whole};
-use crate::{Error, Kind};
+use crate::{Error, Kind, retry::Trouble};
 
 /// An answer whose head is here and whose body is still to come.
 pub(crate) struct Response {
@@ -11,6 +11,8 @@ pub(crate) struct Response {
     pub(crate) headers: HeaderMap,
     pub(crate) request: Origin,
     pub(crate) body: BoxStream<'static, Result<Bytes, Error>>,
+    /// Of the request.
+    pub(crate) trouble: Trouble,
 }
 
 /// Which request an answer is to.
@@ -36,7 +38,11 @@ impl Origin {
 impl Response {
     /// The whole body, which must not be longer than `limit` bytes.
     pub(crate) async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
-        whole(self.body, limit).await?.ok_or_else(|| self.request.error(Kind::TooLong { limit }))
+        let body = whole(self.body, limit).await;
+        let body = body.inspect_err(|error| {
+            self.trouble.note(error.kind().idle());
+        });
+        body?.ok_or_else(|| self.request.error(Kind::TooLong { limit }))
     }
 
     /// The body as it comes. A body cut short, or silent for too long, ends in an error.

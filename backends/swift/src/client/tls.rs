@@ -1,6 +1,6 @@
 //! TLS between real ends: certificates made here, and a server that knows the one answer of v1.
 
-use std::{collections::HashMap, error::Error, fs, sync::Arc};
+use std::{collections::HashMap, error::Error, fs, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
@@ -16,6 +16,9 @@ use crate::Config;
 
 const GRANTED: &[u8] = b"HTTP/1.1 200 OK\r\nX-Auth-Token: t\r\nX-Storage-Url: https://swift/v1/AUTH_a\r\n\
     X-Auth-Token-Expires: 3600\r\nContent-Length: 0\r\n\r\n";
+
+/// Much less than the time for which a request is tried again.
+const SOON: Duration = Duration::from_secs(60);
 
 /// The URL of a server whose certificate comes from an authority that nobody knows, and the authority's file.
 async fn server() -> (String, NamedTempFile) {
@@ -71,4 +74,32 @@ async fn an_unknown_authority_is_an_error_that_says_what_to_do() {
         let why = error.source().unwrap().to_string();
         assert!(why.contains("isn't trusted") && why.contains("OS_CACERT"), "{why}");
     }
+}
+
+#[tokio::test]
+async fn https_to_a_server_without_tls_is_told_as_that_and_not_tried_again() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("https://localhost:{}/auth/v1.0", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let _ = connection.read(&mut [0; 4096]).await;
+            let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    });
+    let client = client(&url, &[]);
+    let asked = tokio::time::timeout(SOON, client.session()).await;
+    let error = asked.expect("it is tried again").unwrap_err();
+    let why = error.source().unwrap().to_string();
+    assert!(why.contains("doesn't speak TLS") && why.contains("http://"), "{why}");
+}
+
+#[tokio::test]
+async fn http_to_a_server_with_tls_is_told_as_that_and_not_tried_again() {
+    let (url, _) = server().await;
+    let client = client(&url.replace("https://", "http://"), &[]);
+    let asked = tokio::time::timeout(SOON, client.session()).await;
+    let error = asked.expect("it is tried again").unwrap_err();
+    let why = error.source().unwrap().to_string();
+    assert!(why.contains("doesn't speak plain HTTP") && why.contains("https://"), "{why}");
 }

@@ -11,8 +11,10 @@ use http_body::{Body, Frame, SizeHint};
 use object_store::PutPayload;
 use tokio::time::{Instant, sleep_until};
 
-/// A payload goes out in pieces of this size, so that it shows whether it moves.
-const PIECE_BYTES: usize = 64 << 10;
+use super::http::LEAST_BYTES;
+
+/// A payload goes out in pieces, so that it shows whether it moves.
+const PIECE_BYTES: usize = LEAST_BYTES;
 
 /// When a body last moved; shared between the body and who watches it.
 #[derive(Clone, Debug)]

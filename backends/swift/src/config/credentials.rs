@@ -11,6 +11,7 @@ const TOKEN: &[&str] = &["OS_TOKEN", "OS_AUTH_TOKEN"];
 const CREDENTIAL_ID: &str = "OS_APPLICATION_CREDENTIAL_ID";
 const CREDENTIAL_NAME: &str = "OS_APPLICATION_CREDENTIAL_NAME";
 const CREDENTIAL_SECRET: &str = "OS_APPLICATION_CREDENTIAL_SECRET";
+const SECRETS: &[&str] = &[CREDENTIAL_SECRET, "OS_PASSWORD", "ST_KEY"];
 
 /// Who asks, and whom.
 #[derive(Clone, Debug)]
@@ -91,6 +92,10 @@ impl Credentials {
     ) -> Result<Self, ConfigError> {
         if has_storage_url && settings.has(TOKEN) && !settings.has(AUTH_URL) {
             return Ok(Self::Token(settings.need_secret(TOKEN)));
+        }
+        let known = [AUTH_URL, USER, TOKEN, SECRETS, &[CREDENTIAL_ID, CREDENTIAL_NAME, "ST_USER"]];
+        if !known.iter().any(|names| settings.has(names)) {
+            return Err(ConfigError::NoCredentials);
         }
         match Version::of(settings)? {
             Version::V1 => v1(settings),

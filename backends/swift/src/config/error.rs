@@ -6,6 +6,13 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// There is nothing at all to authenticate with.
+    #[error(
+        "no credentials are set; set OS_AUTH_URL with OS_APPLICATION_CREDENTIAL_ID and OS_APPLICATION_CREDENTIAL_SECRET, \
+         or with OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME; or OS_CLOUD, for a cloud of clouds.yaml; or ST_AUTH, \
+         ST_USER and ST_KEY"
+    )]
+    NoCredentials,
     /// Settings that this way of authentication needs and that are nowhere.
     #[error(
         "to authenticate with {method}, these settings are missing: {}; set them, or name with OS_CLOUD a cloud of \

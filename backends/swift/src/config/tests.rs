@@ -67,10 +67,9 @@ fn all_that_is_missing_is_named_at_once() {
     let expected = [
         vec!["OS_USERNAME", "OS_USER_ID"],
         vec!["OS_PASSWORD", "ST_KEY"],
-        vec!["OS_AUTH_URL", "ST_AUTH"],
         vec!["OS_PROJECT_NAME", "OS_TENANT_NAME", "OS_PROJECT_ID", "OS_TENANT_ID"],
     ];
-    assert_eq!(missing(&[]), expected);
+    assert_eq!(missing(&[("OS_AUTH_URL", "http://k")]), expected);
     assert_eq!(missing(&[("ST_AUTH", "http://s/auth/v1.0")]).len(), 2);
     let credential = [("OS_AUTH_URL", "http://k"), ("OS_APPLICATION_CREDENTIAL_SECRET", "s")];
     assert_eq!(missing(&credential), [["OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME"]]);
@@ -78,8 +77,19 @@ fn all_that_is_missing_is_named_at_once() {
         let credential = [PASSWORD, &[(one, "c")]].concat();
         assert_eq!(missing(&credential), [["OS_APPLICATION_CREDENTIAL_SECRET"]], "{one}");
     }
-    let text = resolve(&[]).unwrap_err().to_string();
+    let text = resolve(&[&[("OS_AUTH_URL", "http://k")]]).unwrap_err().to_string();
     assert!(text.contains("OS_USERNAME or OS_USER_ID, ") && text.contains("OS_CLOUD"), "{text}");
+}
+
+#[test]
+fn where_nothing_is_set_each_way_to_authenticate_is_named() {
+    for settings in [&[][..], &[("OS_REGION_NAME", "north")], &[("OS_PASSWORD", "")]] {
+        let text = resolve(&[settings]).unwrap_err().to_string();
+        assert!(text.starts_with("no credentials are set; "), "{text}");
+        for way in ["OS_APPLICATION_CREDENTIAL_ID", "OS_PASSWORD", "OS_CLOUD", "ST_KEY"] {
+            assert!(text.contains(way), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@ use http::{HeaderMap, HeaderValue, header};
 use object_store::{PutPayload, Result};
 
 use super::{Place, Segment};
-use crate::{StoreError, bulk::Target, object::SURELY_FITS, store::Store};
+use crate::{StoreError, bulk::Target, store::Store};
 
 impl Store {
     /// Stores a part as as many segments as it takes, and tells `begun` of each before it is sent.
@@ -14,11 +14,7 @@ impl Store {
         data: PutPayload,
         begun: impl Fn(Target) + Send,
     ) -> Result<Vec<Segment>> {
-        let most = if data.content_length() <= SURELY_FITS {
-            SURELY_FITS as u64
-        } else {
-            self.client.info().await?.max_file_size
-        };
+        let most = self.client.info().await?.max_file_size;
         let mut segments = Vec::new();
         for (number, piece) in cut(data, most).into_iter().enumerate() {
             let target = Target::new(&self.segments, place.segment(part, number));

@@ -6,7 +6,12 @@ use http::HeaderMap;
 use object_store::{Attributes, MultipartUpload, PutPayload, PutResult, Result, UploadPart, path::Path};
 
 use super::{Place, Segment, segments::long_enough};
-use crate::{StoreError, bulk::Target, object::to_headers, store::Store};
+use crate::{
+    StoreError,
+    bulk::{Target, is_outage},
+    object::to_headers,
+    store::Store,
+};
 
 /// A large object in the making: segments that lie below a name of their own, until a manifest names them.
 #[derive(Debug)]
@@ -60,9 +65,9 @@ impl Store {
             self.write_manifests(&object, &place, segments, headers).await
         };
         let stored = stored.await;
-        if stored.is_err() {
+        if let Err(error) = &stored {
             let begun = std::mem::take(&mut lock(&parts).begun);
-            self.discard_quietly(&object, &place, begun).await;
+            self.discard_quietly(&object, &place, begun, error).await;
         }
         stored
     }
@@ -101,8 +106,19 @@ impl Store {
         self.delete_all(&begun).await.into_iter().collect()
     }
 
-    /// The same after a failure that is to be reported rather than one of this. What stays is for a sweep.
-    pub(crate) async fn discard_quietly(&self, object: &Target, place: &Place, begun: Vec<Target>) {
+    /// The same after a failure that is to be reported rather than one of this. What stays is for a sweep: all of it
+    /// where nobody served the request, as nobody would serve these.
+    pub(crate) async fn discard_quietly(
+        &self,
+        object: &Target,
+        place: &Place,
+        begun: Vec<Target>,
+        failure: &object_store::Error,
+    ) {
+        if is_outage(failure) {
+            tracing::warn!(%object, "segments of a failed upload are left behind, for a sweep to remove");
+            return;
+        }
         if let Err(error) = self.discard(object, place, begun).await {
             tracing::warn!(%object, %error, "segments of a failed upload are left behind, for a sweep to remove");
         }

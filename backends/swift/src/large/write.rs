@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header as http_header};
 use object_store::{PutPayload, Result};
 use serde::Deserialize;
@@ -91,26 +93,26 @@ impl Store {
     /// Sends it until Swift has said what became of it. Its 202 is no answer: what breaks off or fails behind that
     /// is tried again here.
     async fn send_manifest(&self, request: Request, e_tag: &str) -> Result<()> {
-        let mut tries = Tries::new(self.client.timeouts().retry);
-        let mut container_made = false;
+        let mut tries = self.client.tries(&request);
+        let mut tries_of_new = None;
         let mut token = Token::Renewable;
         loop {
+            let mut is_refused = false;
             let failure = match Answer::of(self.send(request.clone()).await?).await {
                 Ok(Answer::Status(response)) => return stored(response, e_tag).await,
-                Ok(Answer::Report(report)) if report.names_no_container() && !container_made => {
-                    self.make_if_missing(&request.container, true).await?;
-                    container_made = true;
+                Ok(Answer::Report(report)) if report.names_no_container() => {
+                    self.await_container(&request, &mut tries_of_new, &report.failure(&request.target()))
+                        .await?;
                     continue;
                 }
                 Ok(Answer::Report(report)) => {
                     let verdict = report.verdict(token);
                     if verdict == Verdict::Renew {
-                        // Swift asked for the segments with our token, which has ended: on a request of its own it
-                        // says so by a 401, and the client gets another.
-                        self.client.send(Request::new(Method::HEAD, &request.container)).await?;
+                        self.renew_token(&request).await?;
                         token = Token::Renewed;
                         continue;
                     }
+                    is_refused = report.names_refused_token();
                     match report.outcome(&request.target(), e_tag) {
                         Err(failure) if verdict == Verdict::Retry => failure,
                         outcome => return outcome,
@@ -118,10 +120,40 @@ impl Store {
                 }
                 Err(failure) => failure,
             };
-            if !tries.again(None, &failure).await {
+            if !tries.again(Duration::ZERO, None, &failure).await {
                 return Err(failure);
             }
+            if is_refused {
+                self.renew_token(&request).await?;
+            }
         }
+    }
+
+    /// Makes the container that a proxy doesn't know of, the first time. Then it waits: a proxy that looked a moment too
+    /// early remembers for some seconds that there was none.
+    async fn await_container(
+        &self,
+        request: &Request,
+        tries: &mut Option<Tries>,
+        failure: &StoreError,
+    ) -> Result<()> {
+        let Some(tries) = tries else {
+            self.make_if_missing(&request.container, true, &request.trouble).await?;
+            *tries = Some(self.tries_of_new(request));
+            return Ok(());
+        };
+        if tries.again(Duration::ZERO, None, failure).await {
+            return Ok(());
+        }
+        Err(StoreError::MissingContainer { container: request.container.clone() }.into())
+    }
+
+    /// Swift asked for the segments with our token, which has ended: on a request of its own it says so by a 401, and
+    /// the client gets another.
+    async fn renew_token(&self, request: &Request) -> Result<()> {
+        let head = Request::new(Method::HEAD, &request.container).within(&request.trouble);
+        self.client.send(head).await?;
+        Ok(())
     }
 
     /// Whether an object is made of just these segments. No two uploads have segments of one name.
@@ -157,6 +189,18 @@ impl Report {
         self.status.starts_with("404")
     }
 
+    /// Whether Swift was refused something for the token's sake.
+    fn names_refused_token(&self) -> bool {
+        let statuses = self.errors.iter().map(|(_, status)| status);
+        statuses.chain([&self.status]).any(|status| status.starts_with("401"))
+    }
+
+    fn failure(&self, target: &str) -> StoreError {
+        let first = self.errors.first().map(|(path, error)| format!("; {path}: {error}"));
+        let reason = format!("{} {}{}", self.status, self.body, first.unwrap_or_default());
+        StoreError::Large { target: target.to_owned(), reason }
+    }
+
     /// Whether the same manifest may do better later, or with another token: nothing else is in its way.
     fn verdict(&self, token: Token) -> Verdict {
         let of_segments = self.errors.iter().map(|(_, status)| verdict(status, token));
@@ -184,9 +228,7 @@ impl Report {
             return Err(StoreError::NotStored { target }.into());
         }
         if !self.status.starts_with("201") || !self.errors.is_empty() {
-            let first = self.errors.first().map(|(path, error)| format!("; {path}: {error}"));
-            let reason = format!("{} {}{}", self.status, self.body, first.unwrap_or_default());
-            return Err(StoreError::Large { target, reason }.into());
+            return Err(self.failure(&target).into());
         }
         match self.e_tag.as_deref().map(unquoted) {
             Some(found) if found != e_tag => {

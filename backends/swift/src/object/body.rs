@@ -13,6 +13,7 @@ use crate::{
     Error, StoreError,
     bulk::Target,
     client::{Request, Response},
+    retry::Trouble,
     store::{Store, rejected},
 };
 
@@ -31,6 +32,8 @@ pub(super) struct Body {
     check: Check,
     /// Breaks since the last byte.
     breaks: u32,
+    /// Of what is asked for since then: all of it falls under one bound.
+    trouble: Trouble,
 }
 
 impl Body {
@@ -44,6 +47,7 @@ impl Body {
             left: range,
             stream: response.into_stream(),
             breaks: 0,
+            trouble: Trouble::default(),
         }
     }
 
@@ -76,7 +80,9 @@ impl Body {
             return Err(self.length(position).into());
         }
         self.left.start = position;
-        self.breaks = 0;
+        if self.breaks > 0 {
+            (self.breaks, self.trouble) = (0, Trouble::default());
+        }
         let target = self.target();
         if let Check::Stretches(stretches) = &mut self.check {
             stretches.update(chunk, &target)?;
@@ -96,6 +102,7 @@ impl Body {
     /// it didn't just end.
     async fn resume(&mut self, error: Option<Error>) -> Result<()> {
         self.breaks += 1;
+        self.trouble.note(error.as_ref().map(|error| error.kind().idle()).unwrap_or_default());
         let (Some(e_tag), true) = (&self.e_tag, self.breaks <= MOST_BREAKS) else {
             let short = || self.length(self.left.start).into();
             return Err(error.map_or_else(short, Into::into));
@@ -104,7 +111,8 @@ impl Body {
         let range = range_header(&self.left).map_err(|_| self.length(self.left.start))?;
         let request = Request::object(Method::GET, &self.store.container, self.location.as_ref())
             .header(http_header::RANGE, range)
-            .header(http_header::IF_MATCH, e_tag.clone());
+            .header(http_header::IF_MATCH, e_tag.clone())
+            .within(&self.trouble);
         let response = self.store.send(request).await?;
         if response.status != StatusCode::PARTIAL_CONTENT {
             return Err(rejected(response).await.into());

@@ -80,8 +80,8 @@ impl Store {
             self.write_manifests(to, &place, copies, headers).await
         };
         let copied = copied.await;
-        if copied.is_err() {
-            self.discard_quietly(to, &place, names).await;
+        if let Err(error) = &copied {
+            self.discard_quietly(to, &place, names, error).await;
         }
         copied.map(drop)
     }

@@ -3,14 +3,14 @@ use object_store::{PutMode, PutOptions, PutPayload, PutResult, Result, path::Pat
 
 use super::{header, md5_hex, to_headers, unquoted};
 use crate::{
-    StoreError,
+    Error, StoreError,
     client::{Request, Response},
     store::{Store, rejected},
 };
 
-/// Payloads up to here fit into one object wherever Swift runs, so that `/info` needn't be asked for them.
-/// Swift's own default is 5 GiB.
-pub(crate) const SURELY_FITS: usize = 32 << 20;
+/// Payloads up to here fit into one object nearly wherever Swift runs, so that `/info` isn't asked for them before they
+/// were refused. Swift's own default is 5 GiB.
+const MOSTLY_FITS: usize = 32 << 20;
 
 impl Store {
     /// Stores a payload under a name, its attributes with it.
@@ -31,17 +31,37 @@ impl Store {
             }
             PutMode::Update(_) => return Err(not_implemented("replacing a certain version")),
         };
-        let e_tag = if self.fits(payload.content_length()).await? {
-            self.put_plain(&self.container, location.as_ref(), payload, headers).await?
-        } else {
-            self.put_long(location, payload, headers).await?
-        };
+        let e_tag = self.put_whole(location, payload, headers).await?;
         self.remove_quietly(replaced).await;
         Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
     }
 
+    /// Stores a payload as one object, or as a large one where that is too long for this cluster. Gives the entity tag.
+    async fn put_whole(&self, location: &Path, payload: PutPayload, headers: HeaderMap) -> Result<String> {
+        if !self.fits(payload.content_length()).await? {
+            return self.put_long(location, payload, headers).await;
+        }
+        match self.put_plain(&self.container, location.as_ref(), payload.clone(), headers.clone()).await {
+            Err(error) if self.is_too_long(&payload, &error).await => {
+                self.put_long(location, payload, headers).await
+            }
+            outcome => outcome,
+        }
+    }
+
     async fn fits(&self, length: usize) -> Result<bool> {
-        Ok(length <= SURELY_FITS || length as u64 <= self.client.info().await?.max_file_size)
+        match self.client.known_info() {
+            None if length <= MOSTLY_FITS => Ok(true),
+            _ => Ok(length as u64 <= self.client.info().await?.max_file_size),
+        }
+    }
+
+    /// Whether a payload was refused since this cluster takes shorter objects than others do.
+    async fn is_too_long(&self, payload: &PutPayload, error: &object_store::Error) -> bool {
+        let is_too_large = Error::of(error).and_then(Error::status) == Some(StatusCode::PAYLOAD_TOO_LARGE);
+        // Where the limit can't be had, the refusal stands.
+        is_too_large
+            && self.client.info().await.is_ok_and(|info| payload.content_length() as u64 > info.max_file_size)
     }
 
     /// Stores one object in one piece, and gives its MD5, which Swift has checked.
@@ -106,7 +126,7 @@ mod tests {
     use futures::{StreamExt, stream};
 
     use super::*;
-    use crate::client::Origin;
+    use crate::{client::Origin, retry::Trouble};
 
     async fn outcome(status: u16, e_tag: &'static str) -> Result<()> {
         let (method, target) = (Method::PUT, "c/a".to_owned());
@@ -115,6 +135,7 @@ mod tests {
             headers: [(http_header::ETAG, HeaderValue::from_static(e_tag))].into_iter().collect(),
             request: Origin { method, target, tries: 1, trans_id: None },
             body: stream::empty().boxed(),
+            trouble: Trouble::default(),
         };
         stored(response, "aa").await
     }

@@ -8,7 +8,7 @@ use super::Store;
 use crate::{
     Kind, StoreError,
     client::{COPY_FROM, Request, Response},
-    retry::Tries,
+    retry::{Tries, Trouble},
 };
 
 /// Swift's proxies remember for 6 s that a container wasn't there, unless their operator has changed that.
@@ -38,7 +38,7 @@ impl Store {
         if main && !writing && self.sighting.is_fresh(Instant::now()) {
             return Ok(response);
         }
-        let made = self.make_if_missing(&request.container, writing).await?;
+        let made = self.make_if_missing(&request.container, writing, &request.trouble).await?;
         if writing && !request.headers.contains_key(COPY_FROM) {
             // It is refused so only for want of a container, which another may have made meanwhile.
             return self.send_to_new(request).await;
@@ -49,17 +49,23 @@ impl Store {
     /// Writes to a container that is there by now: a proxy that looked a moment too early remembers for some seconds that
     /// it isn't.
     async fn send_to_new(&self, request: Request) -> Result<Response> {
-        let mut tries = Tries::new(self.client.timeouts().retry.min(REMEMBERED_ABSENT));
+        let mut tries = self.tries_of_new(&request);
         loop {
             let response = self.client.send(request.clone()).await?;
             if response.status != StatusCode::NOT_FOUND {
                 return Ok(response);
             }
             let failure = rejected(response).await;
-            if !tries.again(None, &failure).await {
+            if !tries.again(Duration::ZERO, None, &failure).await {
                 return Err(failure.into());
             }
         }
+    }
+
+    /// The tries of a request to a container that was made a moment ago.
+    pub(crate) fn tries_of_new(&self, request: &Request) -> Tries {
+        let left = self.client.tries(request).left();
+        Tries::new(left.min(REMEMBERED_ABSENT), &Trouble::default())
     }
 
     /// The body of the answer to a request, which is sent again if the body breaks off.
@@ -69,14 +75,14 @@ impl Store {
         mut response: Response,
         limit: usize,
     ) -> Result<Bytes> {
-        let mut tries = Tries::new(self.client.timeouts().retry);
+        let mut tries = self.client.tries(request);
         let status = response.status;
         loop {
             let error = match response.bytes(limit).await {
                 Ok(body) => return Ok(body),
                 Err(error) => error,
             };
-            if !error.kind().is_broken() || !tries.again(None, &error).await {
+            if !error.kind().is_broken() || !tries.again(error.kind().idle(), None, &error).await {
                 return Err(error.into());
             }
             response = self.send(request.clone()).await?;
@@ -91,8 +97,13 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::MissingContainer`] if it is missing and not to be made.
-    pub(crate) async fn make_if_missing(&self, container: &str, writing: bool) -> Result<bool> {
-        if self.container_head(container).await?.is_some() {
+    pub(crate) async fn make_if_missing(
+        &self,
+        container: &str,
+        writing: bool,
+        trouble: &Trouble,
+    ) -> Result<bool> {
+        if self.container_head(container, trouble).await?.is_some() {
             return Ok(false);
         }
         let may_create =
@@ -100,13 +111,13 @@ impl Store {
         if !may_create {
             return Err(missing(container));
         }
-        self.create_container(container).await?;
+        self.create_container(container, trouble).await?;
         Ok(true)
     }
 
     /// The answer about a container that exists.
-    async fn container_head(&self, container: &str) -> Result<Option<Response>> {
-        let response = self.client.send(Request::new(Method::HEAD, container)).await?;
+    async fn container_head(&self, container: &str, trouble: &Trouble) -> Result<Option<Response>> {
+        let response = self.client.send(Request::new(Method::HEAD, container).within(trouble)).await?;
         match response.status {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => {
@@ -119,9 +130,9 @@ impl Store {
         }
     }
 
-    async fn create_container(&self, container: &str) -> Result<()> {
-        let mut request = Request::new(Method::PUT, container);
-        if let Some(policy) = self.policy_for(container).await? {
+    async fn create_container(&self, container: &str, trouble: &Trouble) -> Result<()> {
+        let mut request = Request::new(Method::PUT, container).within(trouble);
+        if let Some(policy) = self.policy_for(container, trouble).await? {
             request = request.header(STORAGE_POLICY, policy);
         }
         let response = self.client.send(request).await?;
@@ -129,10 +140,21 @@ impl Store {
         if response.status.is_success() || response.status == StatusCode::CONFLICT {
             return Ok(());
         }
-        Err(rejected(response).await.into())
+        let status = response.status;
+        let source = rejected(response).await;
+        match &self.policy {
+            Some(policy) if status == StatusCode::BAD_REQUEST => Err(StoreError::Policy {
+                container: container.to_owned(),
+                policy: policy.clone(),
+                known: self.client.info().await.map(|info| info.policies).unwrap_or_default(),
+                source: Box::new(source),
+            }
+            .into()),
+            _ => Err(source.into()),
+        }
     }
 
-    async fn policy_for(&self, container: &str) -> Result<Option<HeaderValue>> {
+    async fn policy_for(&self, container: &str, trouble: &Trouble) -> Result<Option<HeaderValue>> {
         if let Some(policy) = &self.policy {
             let invalid = |_| StoreError::Protocol {
                 target: container.to_owned(),
@@ -143,7 +165,7 @@ impl Store {
         if container == self.container {
             return Ok(None);
         }
-        match self.container_head(&self.container).await? {
+        match self.container_head(&self.container, trouble).await? {
             Some(head) => Ok(head.headers.get(STORAGE_POLICY).cloned()),
             None if self.create => Ok(None),
             None => Err(missing(&self.container)),

@@ -1,9 +1,11 @@
-use thiserror::Error;
+use thiserror::Error as ThisError;
+
+use crate::Error;
 
 /// Why a store refused or failed, where the answer of Swift alone doesn't say it.
 ///
 /// Found as the source of an [`object_store::Error`].
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Whether an object exists can't be asked of a container that doesn't.
@@ -11,6 +13,24 @@ pub enum StoreError {
     MissingContainer {
         /// The container.
         container: String,
+    },
+    /// A container that can't be made with the storage policy that was asked for.
+    #[error(
+        "can't create container {container} with the storage policy {policy:?}; {}",
+        match known.as_slice() {
+            [] => "ask the operator of the cluster which policies there are".to_owned(),
+            known => format!("this cluster has {}", known.join(", ")),
+        }
+    )]
+    Policy {
+        /// The container.
+        container: String,
+        /// The policy.
+        policy: String,
+        /// The names of those that the cluster tells of.
+        known: Vec<String>,
+        /// What Swift said.
+        source: Box<Error>,
     },
     /// Swift accepted the request (202) and kept what it had, which has a newer timestamp.
     #[error("{target} was not stored: Swift has a newer one; check the clocks of its proxy servers")]

@@ -10,4 +10,5 @@ mod restore;
 mod restore_wal;
 mod site;
 mod stopping;
+mod swift;
 mod usage;

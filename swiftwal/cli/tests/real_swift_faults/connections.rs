@@ -48,7 +48,7 @@ fn a_connection_that_stands_still_is_given_up_after_a_minute_and_made_anew() -> 
     let archiving = place.in_the_middle(Direction::ToServer, MIDDLE, |place| place.start(&up))?;
     let fetching = place.in_the_middle(Direction::ToClient, MIDDLE, |place| place.start(&down))?;
     let archived = archiving.wait()?.expect(0)?;
-    assert!(archived.complaint.contains("nothing sent or received for 60 s"), "{}", archived.complaint);
+    assert!(archived.complaint.contains("no progress for 60 s"), "{}", archived.complaint);
     fetching.wait()?.expect(0)?;
     assert!(place.has_fetched(&stored)?);
     assert!(place.brings_back(&name)?);

@@ -28,7 +28,7 @@ fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
             "nothing set",
             Settings::new(),
             2,
-            vec!["settings are missing: OS_USERNAME or OS_USER_ID, ", "OS_CLOUD", "--os-auth-url"],
+            vec!["no credentials are set; set OS_AUTH_URL with ", "OS_CLOUD", "ST_KEY", "--os-auth-url"],
         ),
         (
             "no password",

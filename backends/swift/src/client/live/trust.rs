@@ -3,7 +3,7 @@ use object_store::PutPayload;
 use serde_json::{Value, json};
 
 use super::{PASSWORD, PATIENCE, Settings, client, config, head_account, settings};
-use crate::client::{Http, Outgoing};
+use crate::client::{Http, Outgoing, Pace};
 
 /// Asks Keystone, with this user's token, and has its JSON.
 async fn keystone(given: &Settings, method: Method, path: &str, body: Option<Value>) -> Value {
@@ -18,6 +18,7 @@ async fn keystone(given: &Settings, method: Method, path: &str, body: Option<Val
         url: format!("{base}/v3{path}").parse().unwrap(),
         headers: headers.into_iter().chain(json).collect(),
         body: body.map(|body| PutPayload::from(body.to_string())).unwrap_or_default(),
+        pace: Pace::Data,
     };
     let answer = Http::new(&config(given)).unwrap().send(outgoing, PATIENCE.silence).await.unwrap();
     assert!(answer.status == StatusCode::OK || answer.status == StatusCode::CREATED, "{}", answer.status);

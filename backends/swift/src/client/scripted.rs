@@ -1,0 +1,186 @@
+//! What is done with answers that a real Swift gives at the wrong moment only: a server on loopback gives them.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use http::{Method, StatusCode};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use super::{Client, Request};
+use crate::{Config, Swift, SwiftBuilder};
+
+/// Longer than anything here takes, and shorter than the time for which a request is tried again.
+const SOON: Duration = Duration::from_secs(60);
+
+/// A server that answers each request by what `answer` makes of its head: a status line and headers, or with a body.
+async fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = Arc::new(answer);
+    tokio::spawn(async move {
+        loop {
+            let (connection, _) = listener.accept().await.unwrap();
+            let answer = Arc::clone(&answer);
+            tokio::spawn(async move { converse(connection, &*answer).await });
+        }
+    });
+    url
+}
+
+/// Returns when the client has gone.
+async fn converse(mut connection: TcpStream, answer: &(dyn Fn(&str) -> String + Send + Sync)) {
+    let mut read = Vec::new();
+    loop {
+        let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") else {
+            match connection.read_buf(&mut read).await {
+                Ok(1..) => continue,
+                _ => return,
+            }
+        };
+        let head = String::from_utf8(read.drain(..end + 4).collect()).unwrap().to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        while read.len() < length.unwrap_or(0) {
+            if connection.read_buf(&mut read).await.unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        read.drain(..length.unwrap_or(0));
+        if connection.write_all(answer(&head).as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
+}
+
+fn config(url: &str) -> Config {
+    let url = format!("{url}/auth");
+    let settings = [("ST_AUTH", url.as_str()), ("ST_USER", "u"), ("ST_KEY", "k")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Config::from_settings(&HashMap::from(settings)).unwrap()
+}
+
+/// Gives tokens `t1`, `t2` and so on, whose account is on this server too, and passes other requests on, with the
+/// number of their token.
+async fn authenticating(answer: impl Fn(usize, &str) -> String + Send + Sync + 'static) -> String {
+    let given = AtomicUsize::new(0);
+    serve(move |head| {
+        if head.starts_with("get /auth ") {
+            let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+            let token = given.fetch_add(1, SeqCst) + 1;
+            let headers = format!("X-Auth-Token: t{token}\r\nX-Storage-Url: http://{host}/v1/AUTH_a\r\n");
+            return self::answer("200 OK", &headers, "");
+        }
+        let token = head.lines().find_map(|line| line.strip_prefix("x-auth-token: t")?.parse().ok());
+        answer(token.unwrap_or(0), head)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_renewed_token_that_dies_too_is_renewed_too() {
+    let url = authenticating(|token, _| match token {
+        0..4 => answer("401 Unauthorized", "", ""),
+        _ => answer("204 No Content", "", ""),
+    })
+    .await;
+    let client = Client::new(config(&url)).unwrap();
+    let sent = timeout(SOON, client.send(Request::new(Method::HEAD, "c"))).await;
+    let response = sent.expect("it repeats the token that was refused").unwrap();
+    assert_eq!(response.status, StatusCode::NO_CONTENT);
+    assert_eq!(client.session().await.unwrap().token.expose(), "t4");
+}
+
+fn swift(url: &str) -> Swift {
+    SwiftBuilder::new("c").with_config(config(url)).with_policy("silver").with_create(true).build().unwrap()
+}
+
+async fn create_eight_bytes(swift: &Swift) {
+    let (name, options) = (Path::from("a"), PutOptions::from(PutMode::Create));
+    let put = timeout(SOON, swift.put_opts(&name, PutPayload::from("abcdefgh"), options)).await;
+    put.expect("it is tried again").unwrap();
+}
+
+#[tokio::test]
+async fn a_policy_that_the_cluster_does_not_have_is_named_with_those_that_it_has() {
+    let url = authenticating(|_, head| match head {
+        _ if head.starts_with("get /info") => {
+            answer("200 OK", "", r#"{"swift": {"policies": [{"name": "gold"}, {"name": "ec42"}]}}"#)
+        }
+        _ if head.starts_with("put /v1/auth_a/c ") => {
+            answer("400 Bad Request", "", "Invalid X-Storage-Policy 'silver'")
+        }
+        _ => answer("404 Not Found", "", ""),
+    })
+    .await;
+    let error = swift(&url).put(&Path::from("a"), PutPayload::from("a")).await.unwrap_err();
+    let told = std::error::Error::source(&error).unwrap().to_string();
+    assert!(told.contains("\"silver\"") && told.contains("gold, ec42"), "{told}");
+}
+
+/// Of a manifest's container, that is: the segments' was made by the segments.
+#[tokio::test]
+async fn a_manifest_waits_until_the_proxies_know_of_its_container() {
+    let (made, looks) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let url = authenticating(move |_, head| {
+        let report = |status: &str| {
+            let body = format!(r#"{{"Response Status": "{status}", "Errors": []}}"#);
+            answer("202 Accepted", "Content-Type: application/json\r\n", &body)
+        };
+        match head {
+            _ if head.starts_with("get /info") => {
+                answer("200 OK", "", r#"{"swift": {"max_file_size": 4}, "slo": {}}"#)
+            }
+            _ if head.starts_with("put /v1/auth_a/c ") => {
+                made.fetch_add(1, SeqCst);
+                answer("201 Created", "", "")
+            }
+            _ if head.starts_with("head /v1/auth_a/c ") && made.load(SeqCst) > 0 => {
+                answer("204 No Content", "", "")
+            }
+            _ if head.contains("multipart-manifest=put") => match looks.fetch_add(1, SeqCst) {
+                0..4 => report("404 Not Found"),
+                _ => report("201 Created"),
+            },
+            _ if head.starts_with("put /v1/auth_a/c_segments/") => answer("201 Created", "", ""),
+            _ => answer("404 Not Found", "", ""),
+        }
+    })
+    .await;
+    let swift = swift(&url);
+    swift.0.client.info().await.unwrap();
+    create_eight_bytes(&swift).await;
+}
+
+#[tokio::test]
+async fn what_a_cluster_finds_too_long_is_stored_as_a_large_object() {
+    let url = authenticating(|_, head| match head {
+        _ if head.starts_with("get /info") => {
+            answer("200 OK", "", r#"{"swift": {"max_file_size": 4}, "slo": {}}"#)
+        }
+        _ if head.contains("multipart-manifest=put") => {
+            let report = r#"{"Response Status": "201 Created", "Errors": []}"#;
+            answer("202 Accepted", "Content-Type: application/json\r\n", report)
+        }
+        _ if head.starts_with("put /") && head.contains("content-length: 4\r\n") => {
+            answer("201 Created", "", "")
+        }
+        _ if head.starts_with("put /") => answer("413 Request Entity Too Large", "", ""),
+        _ => answer("404 Not Found", "", ""),
+    })
+    .await;
+    create_eight_bytes(&swift(&url)).await;
+}

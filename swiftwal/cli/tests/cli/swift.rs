@@ -1,0 +1,116 @@
+//! Swift, played by a server of a few lines: what is told of requests, and that none waits for ever.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use crate::site::{Ran, Site, ran, run};
+
+const EMPTY_LIST: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Trans-Id: tx0042\r\n\
+                          Content-Length: 2\r\n\r\n[]";
+
+/// Serves each connection by `serve`, in a thread of its own that ends with the test; the account's URL.
+fn account(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/v1/AUTH_a", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let serve = serve.clone();
+            thread::spawn(move || serve(connection.unwrap()));
+        }
+    });
+    url
+}
+
+/// The first line of the next request; none when the client has gone.
+fn request(reader: &mut impl BufRead) -> Option<String> {
+    let mut lines = reader.lines();
+    let first = lines.next()?.ok()?;
+    lines.map_while(Result::ok).find(String::is_empty)?;
+    Some(first)
+}
+
+fn command(site: &Site, account: &str, arguments: &[&str]) -> Command {
+    let mut command = site.bare_command(arguments);
+    command.env("OS_STORAGE_URL", account).env("OS_TOKEN", "secret-token").env("SWIFTWAL_CONTAINER", "pg");
+    command
+}
+
+#[test]
+fn with_vv_each_request_is_told_and_nothing_of_the_connections_beneath() {
+    let site = Site::new();
+    let account = account(|connection| {
+        let mut reader = BufReader::new(&connection);
+        while let Some(line) = request(&mut reader) {
+            let absent = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nX-Trans-Id: tx0041\r\n\r\n";
+            let answer = match () {
+                () if line.starts_with("GET /v1/AUTH_a/pg?") => EMPTY_LIST,
+                () if line.starts_with("HEAD /v1/AUTH_a/pg ") => "HTTP/1.1 204 No Content\r\n\r\n",
+                () => absent,
+            };
+            (&connection).write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let Ran { stderr, .. } = run(&mut command(&site, &account, &["-vv", "list-wal"]));
+    let told = |begins: &str, with: &str| {
+        let line = stderr.lines().find(|line| line.contains(begins));
+        let line = line.unwrap_or_else(|| panic!("{begins}: {stderr}"));
+        assert!(line.contains(with) && line.ends_with(" ms"), "{line}");
+    };
+    told("GET /v1/AUTH_a/pg?", ": 200, tx0042, ");
+    told("GET /v1/AUTH_a/pg/cluster.json", ": 404, tx0041, ");
+    for noise in ["secret-token", "pool", "connecting", "idle"] {
+        assert!(!stderr.contains(noise), "{noise}: {stderr}");
+    }
+    let quiet = run(&mut command(&site, &account, &["-v", "list-wal"]));
+    assert!(!quiet.stderr.contains("GET"), "{quiet:?}");
+}
+
+/// Neither of them would ever end otherwise, or not before it has been silent for a minute, again and again.
+#[test]
+fn a_server_that_gets_nowhere_is_given_up_within_the_time_for_retries() {
+    let site = Site::new();
+    let mute = account(|connection| {
+        let mut reader = BufReader::new(&connection);
+        while request(&mut reader).is_some() {}
+    });
+    let trickling = account(|connection| {
+        let mut reader = BufReader::new(&connection);
+        while request(&mut reader).is_some() {
+            let head = EMPTY_LIST.replace(": 2\r", ": 1000000\r");
+            let mut sent = (&connection).write_all(head.as_bytes());
+            while sent.is_ok() {
+                thread::sleep(Duration::from_secs(1));
+                sent = (&connection).write_all(b" ");
+            }
+        }
+    });
+    let started = [mute, trickling].map(|account| {
+        let mut command = command(&site, &account, &["list-wal"]);
+        command.env("SWIFT_RETRY_SECONDS", "5").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    });
+    for child in started {
+        // Ten seconds; what is more is for the machine. The next silence would end after a minute.
+        let ran = ran(within(Duration::from_secs(50), child));
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.stderr.contains("no progress for 10 s"), "{ran:?}");
+    }
+}
+
+/// What it comes to, if it ends in time.
+fn within(limit: Duration, mut child: std::process::Child) -> std::process::Output {
+    let deadline = std::time::Instant::now() + limit;
+    while child.try_wait().unwrap().is_none() {
+        if std::time::Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("it still runs: {:?}", child.wait_with_output());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap()
+}
