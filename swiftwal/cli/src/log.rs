@@ -1,6 +1,7 @@
 //! Messages to people, on stderr.
 
 use std::{
+    borrow::Cow,
     error::Error,
     fmt,
     io::{self, Write},
@@ -24,7 +25,7 @@ use crate::failure::chain;
 /// Writes `swiftwal: message` to stderr. A closed stderr is no reason to fail.
 pub(crate) fn say(message: fmt::Arguments<'_>) {
     // In one write, so that the messages of several processes don't mix in the server's log.
-    drop(io::stderr().write_all(format!("swiftwal: {message}\n").as_bytes()));
+    drop(io::stderr().write_all(format!("swiftwal: {}\n", harmless(&message.to_string())).as_bytes()));
 }
 
 /// The libraries beneath HTTP. What they trace of pools and sockets hides the requests, which the backends trace.
@@ -70,8 +71,23 @@ where
         let warning = if *event.metadata().level() == Level::WARN { "warning: " } else { "" };
         let mut text = Text::default();
         event.record(&mut text);
-        writeln!(writer, "swiftwal: {warning}{}{}{}", text.message, text.details, text.cause)
+        let line = format!("{}{}{}", text.message, text.details, text.cause);
+        writeln!(writer, "swiftwal: {warning}{}", harmless(&line))
     }
+}
+
+/// A message without anything that a terminal acts upon, whichever text from outside got into it unescaped. Its own line
+/// breaks stay.
+fn harmless(message: &str) -> Cow<'_, str> {
+    let acts = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !message.contains(acts) {
+        return Cow::Borrowed(message);
+    }
+    let escape = |character: char| match acts(character) {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    Cow::Owned(message.chars().map(escape).collect())
 }
 
 /// What an event says: its message, then its other fields, and last why: `can't store it, directory /x: no space`.
@@ -103,5 +119,19 @@ impl Visit for Text {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, &format_args!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_carries_no_escape_sequence_to_the_terminal() {
+        assert_eq!(
+            harmless("can't read \u{1b}[2Jx\u{9b}: no access\n\tno"),
+            "can't read \\u{1b}[2Jx\\u{9b}: no access\n\tno"
+        );
+        assert!(matches!(harmless("plain Übernahme"), Cow::Borrowed(_)));
     }
 }

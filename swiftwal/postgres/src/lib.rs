@@ -9,6 +9,7 @@ mod control_file;
 mod lsn;
 mod machine_order;
 pub mod pg_basebackup;
+mod printable;
 mod segment_header;
 mod segment_name;
 mod segment_size;
@@ -28,6 +29,7 @@ pub use base_backup::{
 pub use control_file::{ControlFile, ControlFileError};
 pub use lsn::{Lsn, ParseLsnError};
 pub use pg_basebackup::{ConnectOptions, PgBasebackup};
+pub use printable::{Printable, printable};
 pub use segment_header::{HeaderError, SegmentHeader};
 pub use segment_name::{SegmentName, segments_between};
 pub use segment_size::{SegmentSize, SegmentSizeError};
