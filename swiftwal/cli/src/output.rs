@@ -1,19 +1,25 @@
 //! Results, on standard output.
 
+mod elapsed;
+mod json;
 mod range;
 mod size;
 mod table;
+mod terminal;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde::Serialize;
 
+use self::terminal::Escaping;
 use crate::failure::Failure;
 
 pub(crate) use self::{
+    elapsed::Elapsed,
     range::{BACKUPS, Counted, LEFTOVERS, Range, WAL_FILES, wal_ranges},
     size::Size,
-    table::Table,
+    table::{Column, Table},
+    terminal::columns,
 };
 
 /// How results are wanted.
@@ -35,18 +41,22 @@ pub(crate) struct Planned<'a, P> {
 }
 
 impl Output {
-    /// Writes what `render` writes, and all of it before it returns.
+    /// Writes what `render` writes, and all of it before it returns: on a terminal with control characters escaped,
+    /// else as it is.
     pub(crate) fn text(self, render: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-        let mut stdout = BufWriter::new(io::stdout().lock());
-        render(&mut stdout)?;
-        Ok(stdout.flush()?)
+        let stdout = io::stdout().lock();
+        let mut out: Box<dyn Write> = match stdout.is_terminal() {
+            true => Box::new(Escaping::new(BufWriter::new(stdout))),
+            false => Box::new(BufWriter::new(stdout)),
+        };
+        render(&mut out)?;
+        Ok(out.flush()?)
     }
 
     /// Writes `document` on one line, and all of it before it returns.
     pub(crate) fn json(self, document: &impl Serialize) -> Result<(), Failure> {
-        self.text(|out| {
-            serde_json::to_writer(&mut *out, document)?;
-            writeln!(out)
-        })
+        let mut out = BufWriter::new(io::stdout().lock());
+        json::write(&mut out, document)?;
+        Ok(out.flush()?)
     }
 }

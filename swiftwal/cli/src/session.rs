@@ -25,6 +25,14 @@ impl Session<'_> {
         self.open_with(true)
     }
 
+    /// The header of a column with names of objects, as the original called them where they are Swift's.
+    pub(crate) fn object_header(&self) -> &'static str {
+        match self.config.repository.url().scheme() {
+            "swift" => "Swift Object Name",
+            _ => "Object Name",
+        }
+    }
+
     fn open_with(&self, create: bool) -> Result<Repository, Failure> {
         let options =
             Options { create, settings: self.config.settings.clone(), state: self.config.state.clone() };

@@ -29,7 +29,7 @@ pub use base_backup::{
 pub use control_file::{ControlFile, ControlFileError};
 pub use lsn::{Lsn, ParseLsnError};
 pub use pg_basebackup::{ConnectOptions, PgBasebackup};
-pub use printable::{Printable, printable};
+pub use printable::{Printable, is_misleading, printable};
 pub use segment_header::{HeaderError, SegmentHeader};
 pub use segment_name::{SegmentName, segments_between};
 pub use segment_size::{SegmentSize, SegmentSizeError};

@@ -58,7 +58,7 @@ fn write_character(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
 }
 
 /// Whether a terminal acts upon `character`, or shows it or its neighbours as something else.
-fn is_misleading(character: char) -> bool {
+pub fn is_misleading(character: char) -> bool {
     let changes_direction =
         matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}');
     let is_invisible = matches!(character, '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}' | '\u{feff}');

@@ -1,3 +1,5 @@
+mod table;
+
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use swiftwal_core::{BackupRecord, Error, Inventory, Repository, StoredBackup};
@@ -5,7 +7,7 @@ use swiftwal_core::{BackupRecord, Error, Inventory, Repository, StoredBackup};
 use crate::{
     failure::{Failure, chain},
     log,
-    output::{Size, Table},
+    output::{Size, columns},
     session::Session,
 };
 
@@ -13,6 +15,9 @@ use crate::{
 const CONCURRENT_READS: usize = 8;
 
 /// List the base backups, oldest first.
+///
+/// With -v, a table of their sizes and objects; on a wide terminal also how long each took, its timeline, its version of
+/// PostgreSQL, whether the WAL it needs is inside, and which WAL that is. With --json, everything that is known.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml list-backups -v")]
 pub(crate) struct Args {}
@@ -52,12 +57,17 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
             ));
         }
     }
+    if !session.output.verbose {
+        let keys = inventory.backups.iter().map(|backup| backup.key);
+        return session.output.text(|out| keys.into_iter().try_for_each(|key| writeln!(out, "{key}")));
+    }
+    let mut table = table::original(&inventory.backups, session.object_header());
+    if let Some(width) = columns() {
+        let records = readable_records(&repository, &inventory).await;
+        table.add_while_it_fits(table::from_records(&records), width);
+    }
     session.output.text(|out| {
-        if !session.output.verbose {
-            return inventory.backups.iter().try_for_each(|backup| writeln!(out, "{}", backup.key));
-        }
-        let rows = inventory.backups.iter().map(row).collect();
-        Table::new(["Size", "Timestamp", "Swift Object Name"], rows).write(out)?;
+        table.write(out)?;
         let total = inventory.backups.iter().map(StoredBackup::stored_bytes).sum();
         writeln!(out, "\nTotal Size: {}", Size(total))
     })
@@ -72,9 +82,13 @@ async fn set_strangers_aside(repository: &Repository, inventory: &mut Inventory)
     }
 }
 
-fn row(backup: &StoredBackup) -> [String; 3] {
-    let object = backup.main_object().map(|object| object.name.to_string());
-    [Size(backup.stored_bytes()).to_string(), backup.key.to_string(), object.unwrap_or_default()]
+/// The record of each backup; none, and a message, where it can't be read.
+async fn readable_records(repository: &Repository, inventory: &Inventory) -> Vec<Option<BackupRecord>> {
+    let read = read_all(repository, inventory).await;
+    read.iter()
+        .filter_map(|(_, error)| error.as_ref())
+        .for_each(|error| log::say(format_args!("{}", chain(error))));
+    read.into_iter().map(|(entry, _)| entry.record).collect()
 }
 
 /// Prints all of them, also where a record can't be read; that is a failure then.
@@ -83,11 +97,15 @@ async fn print_records(
     repository: &Repository,
     inventory: &Inventory,
 ) -> Result<(), Failure> {
-    let reads = inventory.backups.iter().map(|backup| read(repository, backup));
-    let read: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).collect().await;
-    let (entries, errors): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+    let (entries, errors): (Vec<_>, Vec<_>) = read_all(repository, inventory).await.into_iter().unzip();
     session.output.json(&entries)?;
     errors.into_iter().flatten().next().map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Every backup with its record, or with the reason why that can't be read.
+async fn read_all<'a>(repository: &Repository, inventory: &'a Inventory) -> Vec<(Entry<'a>, Option<Error>)> {
+    let reads = inventory.backups.iter().map(|backup| read(repository, backup));
+    stream::iter(reads).buffered(CONCURRENT_READS).collect().await
 }
 
 async fn read<'a>(repository: &Repository, stored: &'a StoredBackup) -> (Entry<'a>, Option<Error>) {

@@ -1,6 +1,6 @@
 use crate::{
     failure::Failure,
-    output::{Size, Table},
+    output::{Column, Size, Table},
     session::Session,
 };
 
@@ -20,9 +20,10 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
         if !session.output.verbose {
             return wal.iter().try_for_each(|wal| writeln!(out, "{}", wal.name));
         }
-        let rows =
-            wal.iter().map(|wal| [Size(wal.bytes).to_string(), wal.object_name().to_string()]).collect();
-        Table::new(["Size", "Swift Object Name"], rows).write(out)?;
+        let sizes = wal.iter().map(|wal| Size(wal.bytes).to_string());
+        let objects = wal.iter().map(|wal| wal.object_name().to_string());
+        Table::new(vec![Column::new("Size", sizes), Column::new(session.object_header(), objects)])
+            .write(out)?;
         writeln!(out, "\nTotal Size: {}", Size(wal.iter().map(|wal| wal.bytes).sum()))
     })
 }

@@ -3,55 +3,107 @@ use std::io::{self, Write};
 /// A table as the original printed it: a header, a rule of `=` and the rows, each column two apart at least
 /// from the next one's text.
 #[derive(Debug)]
-pub(crate) struct Table<const N: usize> {
-    header: [&'static str; N],
-    rows: Vec<[String; N]>,
+pub(crate) struct Table {
+    columns: Vec<Column>,
 }
 
-impl<const N: usize> Table<N> {
-    pub(crate) fn new(header: [&'static str; N], rows: Vec<[String; N]>) -> Self {
-        Self { header, rows }
+/// A column of a table: its header and a text for each row.
+#[derive(Debug)]
+pub(crate) struct Column {
+    header: &'static str,
+    cells: Vec<String>,
+}
+
+impl Column {
+    pub(crate) fn new(header: &'static str, cells: impl IntoIterator<Item = String>) -> Self {
+        Self { header, cells: cells.into_iter().collect() }
+    }
+
+    fn cell(&self, row: usize) -> &str {
+        self.cells.get(row).map_or("", String::as_str)
+    }
+
+    /// The length of its longest text.
+    fn width(&self) -> usize {
+        let texts = self.cells.iter().map(String::as_str).chain([self.header]);
+        texts.map(|text| text.chars().count()).max().unwrap_or_default()
+    }
+}
+
+impl Table {
+    /// A table of `columns`, which have the same number of rows.
+    pub(crate) fn new(columns: Vec<Column>) -> Self {
+        Self { columns }
+    }
+
+    /// Adds those of `columns` that fit into a line of `width` characters, up to the first that doesn't.
+    pub(crate) fn add_while_it_fits(&mut self, columns: Vec<Column>, width: usize) {
+        for column in columns {
+            let with_it: usize = self.columns.iter().map(|column| column.width() + 2).sum();
+            if with_it + column.width() > width {
+                return;
+            }
+            self.columns.push(column);
+        }
     }
 
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let widths: [usize; N] = std::array::from_fn(|column| self.width(column));
-        write_row(out, &self.header, &widths)?;
-        write_row(out, &widths.map(|width| "=".repeat(width)), &widths)?;
-        self.rows.iter().try_for_each(|row| write_row(out, row, &widths))
-    }
-
-    /// One more than the widest text; of the last column, exactly that.
-    fn width(&self, column: usize) -> usize {
-        let texts = self.rows.iter().map(|row| row[column].len());
-        let widest = texts.max().unwrap_or_default().max(self.header[column].len());
-        if column + 1 == N { widest } else { widest + 1 }
+        let last = self.columns.len().saturating_sub(1);
+        // The rule is one longer than the text, and in the last column as long.
+        let widths: Vec<_> =
+            (0..).zip(&self.columns).map(|(n, column)| column.width() + usize::from(n != last)).collect();
+        let rows = self.columns.first().map_or(0, |column| column.cells.len());
+        write_row(out, self.columns.iter().map(|column| column.header), &widths)?;
+        let rules: Vec<_> = widths.iter().map(|width| "=".repeat(*width)).collect();
+        write_row(out, rules.iter().map(String::as_str), &widths)?;
+        (0..rows)
+            .try_for_each(|row| write_row(out, self.columns.iter().map(|column| column.cell(row)), &widths))
     }
 }
 
-fn write_row<const N: usize>(
+fn write_row<'a>(
     out: &mut dyn Write,
-    row: &[impl AsRef<str>; N],
-    widths: &[usize; N],
+    row: impl Iterator<Item = &'a str>,
+    widths: &[usize],
 ) -> io::Result<()> {
-    let cells = row.iter().zip(widths).map(|(cell, width)| format!("{:width$}", cell.as_ref()));
-    let line = cells.collect::<Vec<_>>().join(" ");
-    writeln!(out, "{}", line.trim_end())
+    let cells: Vec<_> = row.zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    writeln!(out, "{}", cells.join(" ").trim_end())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn table() -> Table {
+        let row = ["2.72 MiB", "20130829T1125Z", "pg_basebackup_20130829T1125Z.tar.zst"].map(str::to_owned);
+        let columns = ["Size", "Timestamp", "Swift Object Name"].into_iter().zip(row);
+        Table::new(columns.map(|(header, cell)| Column::new(header, [cell])).collect())
+    }
+
+    fn text(table: &Table) -> String {
+        let mut out = Vec::new();
+        table.write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn a_table_looks_as_the_original_printed_it() {
-        let row = ["2.72 MiB", "20130829T1125Z", "pg_basebackup_20130829T1125Z.tar.zst"].map(str::to_owned);
-        let mut out = Vec::new();
-        Table::new(["Size", "Timestamp", "Swift Object Name"], vec![row]).write(&mut out).unwrap();
         assert_eq!(
-            String::from_utf8(out).unwrap(),
+            text(&table()),
             "Size      Timestamp       Swift Object Name\n\
              ========= =============== ====================================\n\
              2.72 MiB  20130829T1125Z  pg_basebackup_20130829T1125Z.tar.zst\n"
         );
+    }
+
+    #[test]
+    fn a_column_is_added_only_where_the_line_is_wide_enough_for_it() {
+        let more = || vec![Column::new("Timeline", ["1".to_owned()]), Column::new("WAL", ["x".to_owned()])];
+        for (width, columns) in [(71, 3), (72, 4), (76, 4), (77, 5)] {
+            let mut table = table();
+            table.add_while_it_fits(more(), width);
+            assert_eq!(table.columns.len(), columns, "{width}");
+            assert!(columns == 3 || text(&table).lines().all(|line| line.len() <= width));
+        }
     }
 }

@@ -25,7 +25,7 @@ fn verbosely_wal_is_a_table_with_sizes_and_their_total() {
     site.succeed(&["--compression", "none", "archive-wal", "pg_wal/00000003.history"]);
     assert_eq!(
         site.succeed(&["list-wal", "-v"]),
-        "Size       Swift Object Name\n\
+        "Size       Object Name\n\
          ========== ====================\n\
          600 bytes  wal_00000002.history\n\
          600 bytes  wal_00000003.history\n\
@@ -58,7 +58,7 @@ fn verbosely_backups_are_the_table_that_the_original_printed() {
     tgz.set_len((3 << 20) - label_bytes).unwrap();
     assert_eq!(
         site.succeed(&["--verbose", "list-backups"]),
-        "Size      Timestamp       Swift Object Name\n\
+        "Size      Timestamp       Object Name\n\
          ========= =============== ================================\n\
          3.00 MiB  20130828T1810Z  pg_basebackup_20130828T1810Z.tgz\n\
          \n\

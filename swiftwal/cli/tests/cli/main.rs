@@ -11,4 +11,5 @@ mod restore_wal;
 mod site;
 mod stopping;
 mod swift;
+mod terminal;
 mod usage;

@@ -1,0 +1,47 @@
+//! The table of `list-backups -v`.
+
+use std::time::Duration;
+
+use swiftwal_core::{BackupRecord, StoredBackup};
+
+use crate::output::{Column, Elapsed, Size, Table};
+
+/// The columns of the original.
+pub(super) fn original(backups: &[StoredBackup], object_header: &'static str) -> Table {
+    let object = |backup: &StoredBackup| {
+        let object = backup.main_object().map(|object| object.name.to_string());
+        object.unwrap_or_default()
+    };
+    Table::new(vec![
+        Column::new("Size", backups.iter().map(|backup| Size(backup.stored_bytes()).to_string())),
+        Column::new("Timestamp", backups.iter().map(|backup| backup.key.to_string())),
+        Column::new(object_header, backups.iter().map(object)),
+    ])
+}
+
+/// What the commit records tell beyond that, what matters most first. A backup without a record has empty cells.
+pub(super) fn from_records(records: &[Option<BackupRecord>]) -> Vec<Column> {
+    let column = |header, cell: fn(&BackupRecord) -> String| {
+        let cells = records.iter().map(|record| record.as_ref().map(cell).unwrap_or_default());
+        Column::new(header, cells)
+    };
+    vec![
+        column("Duration", duration),
+        column("Timeline", |record| record.timeline.to_string()),
+        column("PostgreSQL", |record| record.postgres_version.clone()),
+        column("With WAL", |record| if record.includes_wal { "yes" } else { "no" }.to_owned()),
+        column("WAL It Needs", needed_wal),
+    ]
+}
+
+fn duration(record: &BackupRecord) -> String {
+    let took = record.finished.duration_since(record.started);
+    Elapsed(Duration::try_from(took).unwrap_or_default()).to_string()
+}
+
+fn needed_wal(record: &BackupRecord) -> String {
+    match (record.first_wal, record.last_wal) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first} -> {last}"),
+    }
+}
