@@ -142,6 +142,9 @@ suite! { $
         force_replaces_the_content_whatever_its_compression,
         force_leaves_no_older_content_in_any_compression,
         the_small_files_of_wal_go_through,
+        another_history_of_a_timeline_is_refused_with_the_cause_and_the_way_out,
+        another_partial_or_backup_file_is_kept_beside_the_first,
+        a_damaged_further_partial_file_is_mended_by_archiving_it_again,
         small_files_that_can_not_be_what_they_are_called_are_refused,
         the_first_segment_of_a_timeline_may_carry_the_old_one,
         what_is_not_the_segment_of_its_name_is_refused,
@@ -160,6 +163,8 @@ suite! { $
         what_is_not_there_is_absent_and_nothing_is_written,
         where_no_repository_is_nothing_is_proven_absent,
         a_failing_storage_never_makes_wal_look_absent,
+        what_is_there_is_given_back_though_no_absence_can_be_proven,
+        a_file_that_unpacks_to_more_than_it_can_have_is_not_written_to_its_end,
         damaged_wal_is_refused_and_nothing_written,
         a_compression_that_cluster_json_forgot_is_found,
     }

@@ -13,6 +13,7 @@ struct State {
     write_fault: Option<(usize, WriteFault)>,
     read_fault: Option<(usize, ReadFault)>,
     unlisted: bool,
+    unproven: bool,
     hidden: Option<String>,
     dead: bool,
 }
@@ -106,6 +107,14 @@ impl Faults {
         faults
     }
 
+    /// As [`at_every_listing`](Self::at_every_listing), and whether an object is absent can't be told either: Swift has to
+    /// ask whether the container is there.
+    pub(crate) fn at_every_absence() -> Self {
+        let faults = Self::at_every_listing();
+        faults.state().unproven = true;
+        faults
+    }
+
     /// Listings don't show `object`, as where they lag behind.
     pub(crate) fn hiding(object: impl ToString) -> Self {
         let faults = Self::default();
@@ -158,6 +167,12 @@ impl Faults {
     /// Whether the listing that begins fails.
     pub(super) fn list(&self) -> bool {
         self.read().is_some() || self.state().unlisted
+    }
+
+    /// What is answered where the answer is that an object is absent.
+    pub(super) fn absence(&self, error: object_store::Error) -> object_store::Error {
+        let is_absence = matches!(error, object_store::Error::NotFound { .. });
+        if is_absence && self.state().unproven { injected() } else { error }
     }
 
     /// Whether listings show `object`.

@@ -75,7 +75,8 @@ impl ObjectStore for FaultyStore {
         if fault == Some(ReadFault::Fails) {
             return Err(injected());
         }
-        let result = self.inner.get_opts(location, options).await?;
+        let result = self.inner.get_opts(location, options).await;
+        let result = result.map_err(|error| self.faults.absence(error))?;
         let Some(fault) = fault else { return Ok(result) };
         let (meta, range) = (result.meta.clone(), result.range.clone());
         let (attributes, extensions) = (result.attributes.clone(), result.extensions.clone());

@@ -107,18 +107,87 @@ pub(crate) async fn the_small_files_of_wal_go_through(subject: Subject) -> Resul
     let (history, text) = second.history(&[(site.cluster.timeline(), 4)]);
     let (backup, label) = site.cluster.backup_history(3);
     let partial = WalName::Partial(site.cluster.segment_name(4));
-    for (name, bytes, other) in [
-        (history, text.into_bytes(), b"1\t0/5000000\tanother\n".to_vec()),
-        (backup, label.into_bytes(), b"another".to_vec()),
-        (partial, site.cluster.segment(4), site.cluster.segment(5)),
+    for (name, bytes) in [
+        (history, text.into_bytes()),
+        (backup, label.into_bytes()),
+        (partial, site.cluster.segment(4)),
     ] {
         site.archive_as(name, &bytes).await?;
         assert_eq!(site.restored_wal(name).await?, bytes);
         assert_eq!(site.archive_as(name, &bytes).await?, Archived::AlreadyThere);
-        let path = site.wal_file(&name.to_string(), &other)?;
-        let error = refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await);
-        assert_eq!(error.kind(), ErrorKind::Refused, "{name}: {error}");
     }
+    Ok(())
+}
+
+/// As when a second standby is promoted while the first one has it already.
+pub(crate) async fn another_history_of_a_timeline_is_refused_with_the_cause_and_the_way_out(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let (history, text) = site.cluster.promoted().history(&[(site.cluster.timeline(), 4)]);
+    site.archive_as(history, text.as_bytes()).await?;
+    let path = site.wal_file(&history.to_string(), b"1\t0/5000000\tanother\n")?;
+    let error = refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await);
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    for told in ["another server has taken timeline 2", "a repository of its own", "timeline discard 2"] {
+        assert!(error.to_string().contains(told), "{error}");
+    }
+    assert_eq!(site.restored_wal(history).await?, text.as_bytes());
+    Ok(())
+}
+
+/// Two standbys are promoted, one after the other, or two backups begin at one place: the second server must be able to
+/// go on.
+pub(crate) async fn another_partial_or_backup_file_is_kept_beside_the_first(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let (backup, label) = site.cluster.backup_history(3);
+    let partial = WalName::Partial(site.cluster.segment_name(4));
+    let whole = site.cluster.segment(4);
+    let mut shorter = whole.clone();
+    shorter[500_000..].fill(0);
+    for (name, first, second) in
+        [(backup, label.into_bytes(), b"another".to_vec()), (partial, shorter, whole)]
+    {
+        site.archive_as(name, &first).await?;
+        let beside = site.archive_as(name, &second).await?;
+        assert!(matches!(beside, Archived::Stored { .. }), "{beside:?}");
+        let stored = site.subject.objects().await?;
+        for text in ["zstd", "gzip"] {
+            for bytes in [&first, &second] {
+                let again = site.archive_with(name, bytes, &codec(text)?).await?;
+                assert_eq!(again, Archived::AlreadyThere, "{name}");
+            }
+        }
+        assert_eq!(site.subject.objects().await?, stored);
+        assert_eq!(site.restored_wal(name).await?, first, "{name}");
+        let inventory = site.repository.inventory().await?;
+        let variants: Vec<_> = inventory.wal.iter().filter(|wal| wal.name == name).collect();
+        let variant = variants.iter().find(|wal| wal.variant.is_some()).map(|wal| wal.file_name());
+        assert!(variants.len() == 2 && variant.is_some_and(|file| file.starts_with(&format!("{name}."))));
+    }
+    let stranger = SyntheticCluster::new(2).segment(4);
+    let path = site.wal_file(&partial.to_string(), &stranger)?;
+    site.archive(1..=1).await?;
+    let error = refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await);
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    Ok(())
+}
+
+pub(crate) async fn a_damaged_further_partial_file_is_mended_by_archiving_it_again(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let partial = WalName::Partial(site.cluster.segment_name(4));
+    let (first, second) = (vec![0; 1 << 20], site.cluster.segment(4));
+    site.archive_as(partial, &first).await?;
+    site.archive_as(partial, &second).await?;
+    let inventory = site.repository.inventory().await?;
+    let variant = inventory.wal.iter().find(|wal| wal.variant.is_some()).map(|wal| wal.object_name());
+    let object = variant.map(|name| name.to_string()).unwrap_or_default();
+    let whole = site.subject.get(&object).await?;
+    site.subject.put(&object, whole.slice(..whole.len() / 2)).await?;
+    site.archive_as(partial, &second).await?;
+    assert_eq!(site.subject.get(&object).await?, whole);
     Ok(())
 }
 

@@ -29,6 +29,8 @@ pub(crate) async fn segments_before_the_named_one_go_whatever_their_timeline(sub
     for number in [3, 5] {
         let partial = WalName::Partial(site.cluster.segment_name(number));
         site.archive_as(partial, &site.cluster.segment(number)).await?;
+        // Another content under the same name.
+        site.archive_as(partial, &vec![0; 1 << 20]).await?;
     }
     assert_eq!(clean_up(&site, site.cluster.wal_name(5), false).await?, 0);
     assert_eq!(
@@ -36,6 +38,7 @@ pub(crate) async fn segments_before_the_named_one_go_whatever_their_timeline(sub
         [
             "000000010000000000000002.00000028.backup",
             "000000010000000000000005",
+            "000000010000000000000005.partial",
             "000000010000000000000005.partial",
             "000000010000000000000006",
             "00000002.history",

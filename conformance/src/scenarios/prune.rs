@@ -101,6 +101,11 @@ pub(crate) async fn histories_stay_and_the_rest_follows_its_segment(subject: Sub
         site.archive_as(backup, label.as_bytes()).await?;
         site.archive_as(WalName::Partial(second.segment_name(number)), &second.segment(number)).await?;
     }
+    // Another content under the same name.
+    for number in [3, 8] {
+        site.archive_as(second.backup_history(number).0, b"another").await?;
+        site.archive_as(WalName::Partial(second.segment_name(number)), &vec![0; 1 << 20]).await?;
+    }
     site.archive_of(&second, 3..=9).await?;
     site.back_up_of(&second, 8, 8).await?;
     prune_to(&site, 1, 0).await?;
@@ -110,6 +115,8 @@ pub(crate) async fn histories_stay_and_the_rest_follows_its_segment(subject: Sub
             "00000002.history",
             "000000020000000000000008",
             "000000020000000000000008.00000028.backup",
+            "000000020000000000000008.00000028.backup",
+            "000000020000000000000008.partial",
             "000000020000000000000008.partial",
             "000000020000000000000009",
         ]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
-use swiftwal_compression::Format;
+use swiftwal_compression::{Encoder, Format};
 use swiftwal_core::{ArchiveOptions, Error, ErrorKind, restore_wal};
 use swiftwal_postgres::WalName;
 
@@ -103,6 +103,53 @@ pub(crate) async fn a_failing_storage_never_makes_wal_look_absent(subject: Subje
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// A 404 of Swift is only proof together with its container, which may not answer while the objects do.
+pub(crate) async fn what_is_there_is_given_back_though_no_absence_can_be_proven(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    for (format, number) in Format::ALL.into_iter().zip(3..) {
+        let options = ArchiveOptions { codec: format.into(), force: false };
+        site.archive_with(site.cluster.wal_name(number), &site.cluster.segment(number), &options).await?;
+    }
+    let site = Site { repository: site.subject.repository_with(&Faults::at_every_absence())?, ..site };
+    for (format, number) in Format::ALL.into_iter().zip(3..) {
+        let bytes = site.restored_wal(site.cluster.wal_name(number)).await?;
+        assert_eq!(bytes, site.cluster.segment(number), "{format}");
+    }
+    let error = refused(site.restored_wal(site.cluster.wal_name(1)).await);
+    assert_ne!(error.kind(), ErrorKind::Absent, "{error}");
+    Ok(())
+}
+
+pub(crate) async fn a_file_that_unpacks_to_more_than_it_can_have_is_not_written_to_its_end(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let (history, _) = site.cluster.promoted().history(&[]);
+    let (backup, _) = site.cluster.backup_history(3);
+    let partial = WalName::Partial(site.cluster.segment_name(4));
+    let segment = site.cluster.wal_name(3);
+    site.archive(1..=1).await?;
+    let zeros = vec![0; 4 << 20];
+    for (name, start) in [
+        (segment, site.cluster.segment(3)),
+        (partial, site.cluster.segment(4)),
+        (history, b"1\t0/5000000\tno\n".to_vec()),
+        (backup, Vec::new()),
+    ] {
+        let mut encoder = Encoder::new("zstd:1".parse()?, None)?;
+        encoder.write(&start)?;
+        encoder.write(&zeros)?;
+        site.subject.put(&format!("wal_{name}.zst"), encoder.finish()?.concat()).await?;
+        let error = refused(site.restored_wal(name).await);
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{name}: {error}");
+        let most = "it unpacks to more than the 1048576 bytes that such a file has";
+        assert!(error.to_string().contains(most), "{name}: {error}");
     }
     Ok(())
 }

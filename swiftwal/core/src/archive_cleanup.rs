@@ -21,14 +21,14 @@ pub struct CleanupPlan {
 /// backup needs aren't among them, unless `ignore_backups`. It reads only.
 ///
 /// # Errors
-/// [`Error::Refused`] for the name of a history, which has no place in the order.
+/// [`Error::Usage`] for the name of a history, which has no place in the order.
 pub async fn plan_archive_cleanup(
     repository: &Repository,
     oldest_kept: WalName,
     ignore_backups: bool,
 ) -> Result<CleanupPlan> {
     let Some(oldest) = oldest_kept.segment() else {
-        return Err(Error::Refused(format!(
+        return Err(Error::Usage(format!(
             "{oldest_kept} names no segment; give the oldest WAL file to be kept, such as 000000010000000000000012"
         )));
     };

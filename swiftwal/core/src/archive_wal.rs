@@ -1,16 +1,18 @@
 //! archive-wal: check the file → compress → put if absent → identical? fine : refuse.
 
 mod compress;
+mod variant;
 mod wal_file;
 
 use std::path::Path;
 
 use object_store::{PutMode, PutPayload};
 use swiftwal_compression::{Codec, Format, decoder};
+use swiftwal_postgres::WalName;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use self::{compress::compress, wal_file::WalFile};
-use crate::{Error, Repository, Result, repository::Put};
+use self::{compress::compress, variant::store_beside, wal_file::WalFile};
+use crate::{Error, ObjectName, Repository, Result, WalVariant, repository::Put};
 
 /// How a WAL file is to be archived.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,13 +35,14 @@ pub enum Archived {
     AlreadyThere,
 }
 
-/// Stores the WAL file at `path` under its own name. When it returns, this content is durable under this name.
+/// Stores the WAL file at `path` under its own name. When it returns, this content is durable under this name; or beside
+/// it, for a `.partial` or `.backup` file whose name has another content, which is warned of.
 ///
 /// It needs no listing, so it works where listings lag behind or fail.
 ///
 /// # Errors
 /// [`Error::Refused`] for a name that is no WAL file's, a segment of another cluster, and (unless forced) where
-/// another content has the name; [`Error::Damaged`] for a segment of wrong size or with a wrong first page.
+/// another content has the name of a segment or history; [`Error::Damaged`] for a segment of wrong size or with a wrong first page.
 /// Nothing was overwritten then.
 pub async fn archive_wal(repository: &Repository, path: &Path, options: &ArchiveOptions) -> Result<Archived> {
     let file = WalFile::open(path)?;
@@ -59,74 +62,105 @@ pub async fn archive_wal(repository: &Repository, path: &Path, options: &Archive
 
 /// Stores the file where nothing has its name, in any of the `stored` compressions or the one asked for.
 async fn add(repository: &Repository, file: &WalFile, codec: Codec, stored: Vec<Format>) -> Result<Archived> {
-    if let Some(format) = stored.first() {
-        return already_there(repository, file, *format).await;
-    }
-    let payload = compress_and_prepare(repository, file, codec).await?;
-    let stored_bytes = payload.content_length() as u64;
-    match repository.put(&file.object(codec.format()), payload, PutMode::Create).await? {
-        Put::Stored => Ok(Archived::Stored { stored_bytes }),
-        Put::NameTaken => already_there(repository, file, codec.format()).await,
+    let taken = match stored.first() {
+        Some(format) => *format,
+        None => {
+            let object = file.object(codec.format());
+            let payload = compress_and_prepare(repository, file, codec, &object).await?;
+            let stored_bytes = payload.content_length() as u64;
+            match repository.put(&object, payload, PutMode::Create).await? {
+                Put::Stored => return Ok(Archived::Stored { stored_bytes }),
+                Put::NameTaken => codec.format(),
+            }
+        }
+    };
+    if is_stored(repository, file, taken).await? {
+        Ok(Archived::AlreadyThere)
+    } else if WalVariant::are_possible(file.name) {
+        store_beside(repository, file, codec).await
+    } else {
+        Err(another_content(repository, file, taken))
     }
 }
 
-/// Stores the file in place of what has its name, in whatever compressions. It keeps the one in which restore-wal finds
-/// the file: at no moment may it find none, and from the put on it finds this content.
+/// Stores the file in place of whatever has its name. It keeps the compression in which restore-wal finds the file: at
+/// no moment may it find none, and from the put on it finds this content.
+///
+/// The file in other compressions, which restore-wal only reads when it can't get an answer about this one, goes first:
+/// it must not outlive the content that is replaced.
 async fn replace(repository: &Repository, file: &WalFile, codec: Codec) -> Result<Archived> {
     let codec = match repository.wal_format(file.name).await? {
         Some(format) if format != codec.format() => Codec::from(format),
         _ => codec,
     };
-    // What this machine remembers isn't enough for who overwrites.
+    // To overwrite, what this machine remembers isn't enough.
     repository.claim(file.identity().as_ref(), Some(codec.format())).await?;
-    let payload = compress_and_prepare(repository, file, codec).await?;
-    let stored_bytes = payload.content_length() as u64;
-    repository.put(&file.object(codec.format()), payload, PutMode::Overwrite).await?;
+    let object = file.object(codec.format());
+    let payload = compress_and_prepare(repository, file, codec, &object).await?;
     let others = Format::ALL.into_iter().filter(|other| *other != codec.format());
     let stale: Vec<_> = others.map(|other| file.object(other)).collect();
     repository.delete_all(stale.into_iter()).await?;
+    let stored_bytes = payload.content_length() as u64;
+    repository.put(&object, payload, PutMode::Overwrite).await?;
     Ok(Archived::Stored { stored_bytes })
 }
 
-/// The file compressed, while the storage gets ready for it.
-async fn compress_and_prepare(repository: &Repository, file: &WalFile, codec: Codec) -> Result<PutPayload> {
-    let object = file.object(codec.format());
+/// The file compressed, while the storage gets ready for `object`.
+async fn compress_and_prepare(
+    repository: &Repository,
+    file: &WalFile,
+    codec: Codec,
+    object: &ObjectName,
+) -> Result<PutPayload> {
     let prepare = async { repository.storage().prepare().await.map_err(repository.failed("write", object)) };
     let (payload, ()) = tokio::try_join!(compress(file, codec), prepare)?;
     Ok(payload)
 }
 
-/// Fine if what is stored in this compression is the very content of `file`; otherwise somebody has to look.
-async fn already_there(repository: &Repository, file: &WalFile, format: Format) -> Result<Archived> {
+/// Whether what is stored in this compression is the very content of `file`, durably.
+async fn is_stored(repository: &Repository, file: &WalFile, format: Format) -> Result<bool> {
     let object = file.object(format);
     let Some(stored) = repository.read(&object).await? else {
         return Err(Error::Refused(format!(
             "{object} was there and is gone: it is being deleted; try again"
         )));
     };
-    if is_same(file, format, &stored).await? {
-        // Who stored it may have died before it was durable, and a put sees to that.
+    let is_same = is_same(file, &object, format, &stored).await?;
+    if is_same {
+        // Whichever process stored it may have crashed before it was durable, and a put sees to that.
         repository.put(&object, stored.into(), PutMode::Create).await?;
-        return Ok(Archived::AlreadyThere);
     }
-    Err(Error::Refused(format!(
-        "{object} is already in {} with another content than {}; most likely two clusters archive into one \
-         repository. It was not overwritten: only if you are sure that the file here is the right one, use --force",
-        repository.location(),
-        file.path.display(),
-    )))
+    Ok(is_same)
 }
 
-async fn is_same(file: &WalFile, format: Format, stored: &[u8]) -> Result<bool> {
+/// Why a file isn't stored whose name has another content. A human has to decide which of the two is right.
+fn another_content(repository: &Repository, file: &WalFile, format: Format) -> Error {
+    let (object, location, path) = (file.object(format), repository.location(), file.path.display());
+    let what = format!("{object} is already in {location} with another content than {path}");
+    Error::Refused(match file.name {
+        WalName::History(timeline) => format!(
+            "{what}: another server has taken timeline {timeline}, most likely because one of the two was promoted while \
+             it couldn't ask the repository which timelines are in use. Nothing was overwritten; archive this server into \
+             a repository of its own and take a backup there, or, if the other server was a mistake, remove its timeline \
+             with: swiftwal timeline discard {timeline}"
+        ),
+        _ => format!(
+            "{what}; most likely two clusters archive into one repository. It was not overwritten: only if you are sure \
+             that the file here is the right one, use --force"
+        ),
+    })
+}
+
+/// Whether `stored`, which `object` holds in this compression, unpacks to the content of `file`.
+async fn is_same(file: &WalFile, object: &ObjectName, format: Format, stored: &[u8]) -> Result<bool> {
     let local = tokio::fs::File::from_std(file.reopen()?);
-    let object = file.object(format);
     let stored = decoder(format, stored);
     let (mut local, mut stored) = (Chunks::new(local), Chunks::new(stored));
     loop {
         let ours = local.next().await.map_err(Error::local("read", &file.path))?;
         let theirs = stored.next().await.map_err(|error| {
             let hint = "if the file here is right, --force replaces what is stored";
-            Error::damaged(&object, format!("{error}; {hint}"))
+            Error::damaged(object, format!("{error}; {hint}"))
         })?;
         if ours != theirs {
             return Ok(false);

@@ -93,13 +93,13 @@ pub async fn backup(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<BackupRecord> {
     if options.label.contains(char::is_control) {
-        return Err(Error::Refused(
+        return Err(Error::Usage(
             "the backup's label has a control character in it; give a plain line".to_owned(),
         ));
     }
     if options.archive_timeout > LONGEST_ARCHIVE_TIMEOUT {
         let hours = LONGEST_ARCHIVE_TIMEOUT.as_secs() / 3600;
-        return Err(Error::Refused(format!(
+        return Err(Error::Usage(format!(
             "WAL is waited for {hours} hours at most, and --archive-timeout is longer: a backup that stands still for a day \
              is taken for dead, and its parts are swept"
         )));

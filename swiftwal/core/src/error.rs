@@ -104,6 +104,9 @@ pub enum Error {
         /// Whose it is.
         reason: String,
     },
+    /// An argument that can't be right; nothing was done. The text says what, and what to give instead.
+    #[error("{0}")]
+    Usage(String),
     /// What was asked would do harm, or can't be done as asked; the text says what, and the way out.
     #[error("{0}")]
     Refused(String),
@@ -170,6 +173,7 @@ impl Error {
             | Self::NewerFormat { .. }
             | Self::NotUnderstood { .. }
             | Self::Stranger { .. }
+            | Self::Usage(_)
             | Self::Refused(_) => ErrorKind::Refused,
             Self::Damaged { .. } | Self::Missing { .. } => ErrorKind::Damaged,
             Self::Storage { .. } | Self::Local { .. } | Self::Source(_) => ErrorKind::Failed,

@@ -9,7 +9,7 @@ use swiftwal_compression::decoder;
 use swiftwal_postgres::{Timeline, TimelineHistory, WalName};
 use tokio::io::AsyncReadExt;
 
-use crate::{Error, Inventory, ObjectName, Repository, Result, restore_wal::find};
+use crate::{Error, Inventory, ObjectName, Repository, Result, wal_object::find};
 
 /// No history file comes near this.
 pub(crate) const HISTORY_BYTES: u64 = 1 << 20;

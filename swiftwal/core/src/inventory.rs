@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
 
-use crate::{BackupKey, BackupPart, ObjectName, layout::legacy_key, legacy};
+use crate::{BackupKey, BackupPart, ObjectName, WalVariant, layout::legacy_key, legacy};
 
 /// Everything in a repository, by one listing.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +57,9 @@ pub struct StoredObject {
 pub struct StoredWal {
     /// PostgreSQL's name of it.
     pub name: WalName,
+    /// Which content it is, where a `.partial` or `.backup` file is stored with more than one; none for the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<WalVariant>,
     /// How it is compressed.
     pub format: Format,
     /// Its size as stored.
@@ -106,7 +109,17 @@ impl StoredWal {
     /// The name of its object.
     #[must_use]
     pub fn object_name(&self) -> ObjectName {
-        ObjectName::Wal { name: self.name, format: self.format }
+        let Self { name, format, .. } = *self;
+        match self.variant {
+            None => ObjectName::Wal { name, format },
+            Some(variant) => ObjectName::WalVariant { name, variant, format },
+        }
+    }
+
+    /// PostgreSQL's name of it, followed by the variant where it is one.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        self.variant.map_or_else(|| self.name.to_string(), |variant| format!("{}.{variant}", self.name))
     }
 }
 
@@ -163,7 +176,12 @@ impl InventoryBuilder {
     pub(crate) fn add(&mut self, name: &str, bytes: u64, touched: Timestamp) {
         let name = ObjectName::parse(name);
         match name.clone() {
-            ObjectName::Wal { name, format } => self.wal.push(StoredWal { name, format, bytes }),
+            ObjectName::Wal { name, format } => {
+                self.wal.push(StoredWal { name, variant: None, format, bytes });
+            }
+            ObjectName::WalVariant { name, variant, format } => {
+                self.wal.push(StoredWal { name, variant: Some(variant), format, bytes });
+            }
             ObjectName::Backup { key, .. } => {
                 let object = StoredObject { name, bytes };
                 let new = || Uncommitted { objects: Vec::new(), touched };

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
 
-use crate::BackupKey;
+use crate::{BackupKey, WalVariant};
 
 const BACKUP: &str = "pg_basebackup_";
 const LABEL: &str = "backup_label_";
@@ -36,6 +36,15 @@ pub enum ObjectName {
     Wal {
         /// PostgreSQL's name of it.
         name: WalName,
+        /// How it is compressed.
+        format: Format,
+    },
+    /// `wal_<NAME>.<variant><suffix>`: a further content of a `.partial` or `.backup` file.
+    WalVariant {
+        /// PostgreSQL's name of it.
+        name: WalName,
+        /// Which of its contents it is.
+        variant: WalVariant,
         /// How it is compressed.
         format: Format,
     },
@@ -116,8 +125,12 @@ impl ObjectName {
             return Some(Self::Cluster);
         }
         if let Some(rest) = name.strip_prefix(WAL) {
-            let (name, format) = split_format(rest);
-            return Some(Self::Wal { name: name.parse().ok()?, format });
+            let (file, format) = split_format(rest);
+            if let Ok(name) = file.parse() {
+                return Some(Self::Wal { name, format });
+            }
+            let (name, variant) = WalVariant::parse_name(file)?;
+            return Some(Self::WalVariant { name, variant, format });
         }
         if let Some(rest) = below(UPLOADING, name) {
             let (claim, id) = rest.split_once('/')?;
@@ -207,6 +220,9 @@ impl fmt::Display for ObjectName {
         match self {
             Self::Cluster => f.write_str("cluster.json"),
             Self::Wal { name, format } => write!(f, "{WAL}{name}{}", format.suffix()),
+            Self::WalVariant { name, variant, format } => {
+                write!(f, "{WAL}{name}.{variant}{}", format.suffix())
+            }
             Self::Marker { claim, id } => write!(f, "{UPLOADING}/{claim}/{id}"),
             Self::LegacySegment { key, upload, number } => {
                 write!(f, "{SEGMENTS}/{BACKUP}{key}.tgz/{upload}/{number}")
@@ -243,6 +259,9 @@ mod tests {
             "wal_00000001000000000000005C.gz",
             "wal_00000001000000000000005C.lz4",
             "wal_00000001000000000000005C",
+            "wal_00000001000000000000005C.partial",
+            "wal_00000001000000000000005C.partial.0011223344556677.zst",
+            "wal_00000001000000000000005C.00000028.backup.0011223344556677",
             "wal_00000002.history.zst",
             "wal_00000001000000000000005C.partial.zst",
             "wal_00000001000000000000005C.00000020.backup.zst",

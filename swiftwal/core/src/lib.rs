@@ -31,6 +31,8 @@ mod storage;
 mod strangers;
 mod tar_stream;
 mod understood;
+mod wal_object;
+mod wal_variant;
 mod whole;
 
 pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
@@ -52,3 +54,4 @@ pub use restore::{
 };
 pub use restore_wal::restore_wal;
 pub use storage::{Backend, OpenError, Options, Prepare, Registry, Storage, Sweep};
+pub use wal_variant::WalVariant;

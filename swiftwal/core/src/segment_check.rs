@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use swiftwal_postgres::{SegmentHeader, SegmentName};
+use swiftwal_postgres::{SegmentHeader, SegmentName, SegmentSize, WalName};
 
-use crate::{Error, Result};
+use crate::{Error, Result, history::HISTORY_BYTES};
 
 /// Checks the start of what is called `segment`, and its size. `place` is how an error calls it.
 pub(crate) fn check_segment(
@@ -21,4 +21,15 @@ pub(crate) fn check_segment(
     }
     header.check_name(segment).map_err(|error| Error::damaged(place, error))?;
     Ok(header)
+}
+
+/// The most bytes that a file called `name` can have, by what its `start` says of the cluster's segments. Known before
+/// the file is written, so that a few stored bytes can't unpack to a full disk.
+pub(crate) fn most_bytes(name: WalName, start: &[u8]) -> u64 {
+    match name {
+        WalName::Segment(_) | WalName::Partial(_) => SegmentHeader::parse(start)
+            .map_or(SegmentSize::MAX_BYTES, |header| header.segment_size.bytes()),
+        // A backup's history holds as little as a timeline's.
+        WalName::History(_) | WalName::Backup { .. } => HISTORY_BYTES,
+    }
 }

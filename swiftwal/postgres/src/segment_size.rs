@@ -14,10 +14,13 @@ const MIB: u64 = 1 << 20;
 pub struct SegmentSize(u32);
 
 impl SegmentSize {
+    /// The bytes of the largest segments that PostgreSQL can be set up with.
+    pub const MAX_BYTES: u64 = 1024 * MIB;
+
     /// The size of that many bytes, if PostgreSQL could have been set up with it.
     pub fn new(bytes: u64) -> Result<Self, SegmentSizeError> {
         match u32::try_from(bytes) {
-            Ok(size) if size.is_power_of_two() && (MIB..=1024 * MIB).contains(&bytes) => Ok(Self(size)),
+            Ok(size) if size.is_power_of_two() && (MIB..=Self::MAX_BYTES).contains(&bytes) => Ok(Self(size)),
             _ => Err(SegmentSizeError { bytes }),
         }
     }

@@ -18,7 +18,7 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     }
     session.output.text(|out| {
         if !session.output.verbose {
-            return wal.iter().try_for_each(|wal| writeln!(out, "{}", wal.name));
+            return wal.iter().try_for_each(|wal| writeln!(out, "{}", wal.file_name()));
         }
         let sizes = wal.iter().map(|wal| Size(wal.bytes).to_string());
         let objects = wal.iter().map(|wal| wal.object_name().to_string());

@@ -55,7 +55,10 @@ impl WalFile {
             }
             // As large as a segment, though not all of it was written.
             WalName::Partial(_) => {
-                SegmentSize::new(self.bytes).map_err(|error| Error::damaged(self.path.display(), error))?;
+                let size = SegmentSize::new(self.bytes);
+                let size = size.map_err(|error| Error::damaged(self.path.display(), error))?;
+                let header = SegmentHeader::parse(&self.start(SegmentHeader::BYTES as u64)?);
+                self.header = header.ok().filter(|header| header.segment_size == size);
             }
             WalName::Backup { .. } => {}
         }
@@ -97,5 +100,5 @@ impl WalFile {
 
 fn name_of(path: &Path) -> Result<WalName> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.parse().map_err(|error| Error::Refused(format!("{} can't be archived: {error}", path.display())))
+    name.parse().map_err(|error| Error::Usage(format!("{} can't be archived: {error}", path.display())))
 }

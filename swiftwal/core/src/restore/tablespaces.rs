@@ -39,7 +39,7 @@ impl Tablespaces {
         {
             let known: Vec<_> = self.0.iter().map(|space| space.old.display().to_string()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(Error::Refused(format!(
+            return Err(Error::Usage(format!(
                 "the backup has no tablespace in {}, as --tablespace-mapping says; it has {known}",
                 unused.display()
             )));

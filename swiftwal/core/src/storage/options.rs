@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 /// How a repository is to be opened: settings of the backend, resolved by the program from flags,
 /// environment and configuration file.
@@ -11,6 +11,9 @@ pub struct Options {
     /// A directory of this user's where a backend may keep what spares the next process a request, such as a
     /// token. It needn't exist, and what is in it may vanish at any time. None: nothing is kept.
     pub state: Option<PathBuf>,
+    /// How long the program goes on at most. A backend that tries again what failed gives up before, so that the failure
+    /// is reported rather than the end of the time. None: there is no limit.
+    pub time_left: Option<Duration>,
 }
 
 impl Options {
@@ -28,6 +31,7 @@ impl fmt::Debug for Options {
             .field("create", &self.create)
             .field("settings", &self.settings.keys().collect::<Vec<_>>())
             .field("state", &self.state)
+            .field("time_left", &self.time_left)
             .finish()
     }
 }
