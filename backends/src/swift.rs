@@ -64,9 +64,8 @@ impl Backend for Swift {
         let unfit = |reason: String| OpenError::Settings { location: location.to_string(), reason };
         let settings = options.settings.clone().into_iter().collect();
         let mut config = Config::from_settings(&settings).map_err(|error| unfit(error.to_string()))?;
-        if let Some(retry) = retry(options).map_err(unfit)? {
-            config = config.with_timeouts(Timeouts { retry, ..Timeouts::default() });
-        }
+        let retry = retry(options).map_err(unfit)?;
+        config = config.with_timeouts(Timeouts { retry, ..Timeouts::default() });
         if let Some(state) = &options.state {
             config = config.with_token_cache(state.join("tokens"));
         }
@@ -123,11 +122,15 @@ fn invalid(location: &Url, reason: impl Into<String>) -> OpenError {
     OpenError::InvalidLocation { location: location.to_string(), reason: reason.into() }
 }
 
-fn retry(options: &Options) -> Result<Option<Duration>, String> {
-    let Some(text) = options.setting(RETRY_SECONDS) else { return Ok(None) };
-    let seconds = text.parse().map(Duration::from_secs);
-    let problem = |_| format!("{RETRY_SECONDS} is no whole number of seconds");
-    seconds.map(Some).map_err(problem)
+/// How long a request that fails is tried again. A little less than the program has time for, so that what failed is
+/// reported and not only that the time is over.
+fn retry(options: &Options) -> Result<Duration, String> {
+    let retry = match options.setting(RETRY_SECONDS).map(str::parse) {
+        None => Timeouts::default().retry,
+        Some(Ok(seconds)) => Duration::from_secs(seconds),
+        Some(Err(_)) => return Err(format!("{RETRY_SECONDS} is not a whole number of seconds")),
+    };
+    Ok(options.time_left.map_or(retry, |left| retry.min(left - left / 10)))
 }
 
 /// A directory for this place alone: another account's container of the same name has another. The name tells
@@ -156,6 +159,23 @@ mod tests {
             Options { settings: settings.collect(), state: Some("state".into()), ..Options::default() };
         let storage = Swift.open(&location.parse().unwrap(), &options).unwrap();
         storage.memory().unwrap().to_owned()
+    }
+
+    #[test]
+    fn nothing_is_tried_again_for_longer_than_the_program_has_time() {
+        let retry = |time_left: Option<u64>, seconds: Option<&str>| {
+            let settings = seconds.map(|text| (RETRY_SECONDS.to_owned(), text.to_owned()));
+            let time_left = time_left.map(Duration::from_secs);
+            let options =
+                Options { settings: settings.into_iter().collect(), time_left, ..Options::default() };
+            super::retry(&options).map(|retry| retry.as_secs())
+        };
+        assert_eq!(retry(None, None), Ok(120));
+        assert_eq!(retry(None, Some("300")), Ok(300));
+        assert_eq!(retry(Some(60), None), Ok(54));
+        assert_eq!(retry(Some(60), Some("300")), Ok(54));
+        assert_eq!(retry(Some(60), Some("10")), Ok(10));
+        assert!(retry(Some(60), Some("ten")).is_err());
     }
 
     fn with(setting: (&'static str, &'static str)) -> PathBuf {

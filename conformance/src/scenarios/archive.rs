@@ -107,11 +107,9 @@ pub(crate) async fn the_small_files_of_wal_go_through(subject: Subject) -> Resul
     let (history, text) = second.history(&[(site.cluster.timeline(), 4)]);
     let (backup, label) = site.cluster.backup_history(3);
     let partial = WalName::Partial(site.cluster.segment_name(4));
-    for (name, bytes) in [
-        (history, text.into_bytes()),
-        (backup, label.into_bytes()),
-        (partial, site.cluster.segment(4)),
-    ] {
+    for (name, bytes) in
+        [(history, text.into_bytes()), (backup, label.into_bytes()), (partial, site.cluster.segment(4))]
+    {
         site.archive_as(name, &bytes).await?;
         assert_eq!(site.restored_wal(name).await?, bytes);
         assert_eq!(site.archive_as(name, &bytes).await?, Archived::AlreadyThere);

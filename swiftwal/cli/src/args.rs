@@ -3,7 +3,7 @@
 mod settings;
 mod unknown;
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -12,6 +12,7 @@ use crate::{
         archive_cleanup, archive_wal, backup, label, list_backups, list_wal, prune, restore, restore_wal,
     },
     config::{Flags, SettingNames},
+    exit,
 };
 
 const EXAMPLES: &str = "\
@@ -34,19 +35,11 @@ Environment:
   SWIFT_RETRY_SECONDS. For s3://, gs:// and az://, where they are built in,
   what begins with AWS_, GOOGLE_ or AZURE_.
   XDG_STATE_HOME, else ~/.local/state, holds the directory swiftwal, where
-  tokens are kept for the next call, and for ten minutes whose repository it is.
-
-Exit codes:
-  0 done; 1 failed; 2 wrong arguments or configuration; 130 and 143 stopped
-  by SIGINT and SIGTERM; 141 standard output was closed, and a backup that
-  wasn't committed yet was given up.
-  archive-wal fails with 1 or 2 only. restore-wal fails with 1 only if the
-  file is proven not to be in the repository (on a standby: always), else
-  with 128.";
+  tokens are kept for the next call, and for ten minutes whose repository it is.";
 
 /// PostgreSQL base backups, WAL archiving and point-in-time recovery to object storage.
 #[derive(Debug, Parser)]
-#[command(name = "swiftwal", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "swiftwal", version, after_help = format!("{EXAMPLES}\n\n{}", exit::TABLE), subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -72,12 +65,24 @@ pub(crate) struct GlobalArgs {
     /// How to compress what is stored: zstd[:1-9], gzip[:1-9], lz4 or none [default: zstd:1]
     #[arg(long, value_name = "CODEC", global = true)]
     compression: Option<String>,
+    /// End the command after so many seconds, 0 for no limit [default: archive-wal 60, restore-wal 120, others none]
+    #[arg(long, value_name = "SECONDS", global = true, value_parser = deadline)]
+    pub(crate) deadline: Option<Deadline>,
     /// Print more; -vv for all that is done
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
     /// Print the result as one JSON document
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+/// How long a command may take as a whole; none for no limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(pub(crate) Option<Duration>);
+
+fn deadline(text: &str) -> Result<Deadline, &'static str> {
+    let seconds = text.parse().map_err(|_| "give a whole number of seconds, such as 60; 0 for no limit")?;
+    Ok(Deadline(Some(Duration::from_secs(seconds)).filter(|limit| !limit.is_zero())))
 }
 
 /// What there is to do; each tells about itself.

@@ -12,12 +12,15 @@ pub(crate) mod restore_wal;
 
 use std::{io, time::Duration};
 
+use swiftwal_postgres::Timeline;
 use tokio::runtime::{self, Runtime};
 
 use crate::{args::Command, exit::Caller, failure::Failure, session::Session};
 
-/// How long a command that PostgreSQL waits for stays at its end for what still runs on blocking threads.
-pub(crate) const LAST_WRITES: Duration = Duration::from_secs(2);
+/// How long a command stays at its end for what still runs on blocking threads, unless that cleans up.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+/// How long a restore that was stopped may take to remove what it wrote.
+const REMOVING: Duration = Duration::from_secs(60);
 
 impl Command {
     /// Who acts on the exit code.
@@ -29,29 +32,55 @@ impl Command {
         }
     }
 
+    /// The timeline whose history is asked for, if one is.
+    pub(crate) fn history(&self) -> Option<Timeline> {
+        match self {
+            Self::RestoreWal(args) => args.history(),
+            _ => None,
+        }
+    }
+
+    /// How long it may take to clean up when it was stopped.
+    pub(crate) fn clearing(&self) -> Duration {
+        match self {
+            Self::Backup(_) => backup::CLEARING + LAST_WRITES,
+            Self::Restore(_) => REMOVING,
+            _ => LAST_WRITES * 2,
+        }
+    }
+
     /// Does it.
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let runtime = self.runtime().map_err(Failure::Runtime)?;
-        let caller = self.caller();
+        // A restore that failed still removes what it wrote: that must not stop half-way.
+        let is_restore = matches!(self, Self::Restore(_));
         let outcome = runtime.block_on(async {
             match self {
+                // It has more to do when it is stopped than to be dropped.
                 Self::Backup(args) => backup::run(args, session).await,
-                Self::Restore(args) => restore::run(args, session).await,
-                Self::ListBackups(_) => list_backups::run(session).await,
-                Self::ListWal(_) => list_wal::run(session).await,
-                Self::Label(args) => label::run(args, session).await,
-                Self::ArchiveWal(args) => archive_wal::run(args, session).await,
-                Self::RestoreWal(args) => restore_wal::run(args, session).await,
-                Self::Prune(args) => prune::run(args, session).await,
-                Self::ArchiveCleanup(args) => archive_cleanup::run(args, session).await,
+                other => session.watchdog.unless_stopped(other.run_until_stopped(session)).await,
             }
         });
-        match caller {
-            // A restore that failed still removes what it wrote: that must not stop half-way.
-            Caller::Anyone => drop(runtime),
-            Caller::ArchiveCommand | Caller::RestoreCommand => runtime.shutdown_timeout(LAST_WRITES),
+        if is_restore {
+            drop(runtime);
+        } else {
+            runtime.shutdown_timeout(LAST_WRITES);
         }
         outcome
+    }
+
+    async fn run_until_stopped(self, session: &Session<'_>) -> Result<(), Failure> {
+        match self {
+            Self::Backup(args) => backup::run(args, session).await,
+            Self::Restore(args) => restore::run(args, session).await,
+            Self::ListBackups(_) => list_backups::run(session).await,
+            Self::ListWal(_) => list_wal::run(session).await,
+            Self::Label(args) => label::run(args, session).await,
+            Self::ArchiveWal(args) => archive_wal::run(args, session).await,
+            Self::RestoreWal(args) => restore_wal::run(args, session).await,
+            Self::Prune(args) => prune::run(args, session).await,
+            Self::ArchiveCleanup(args) => archive_cleanup::run(args, session).await,
+        }
     }
 
     /// One thread that waits for everything: PostgreSQL starts a process for every WAL file, and what comes through

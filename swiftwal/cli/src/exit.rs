@@ -1,10 +1,26 @@
 //! What the program's exit codes mean.
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use swiftwal_core::{Error, OpenError};
 
-use crate::{failure::Failure, signal::Signal, standby::is_standby};
+use crate::{failure::Failure, signal::Signal, standby::serves_standby, stop::Stop};
+
+/// The exit codes as `--help` shows them; docs/operations.md has the same table, and what PostgreSQL does with them.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+  0    done, as promised
+  1    failed, or not done within --deadline; the message says why
+  2    the command line or the configuration is wrong; nothing was done
+  3    done, but damage was found
+  4    it couldn't be proven whether all is well
+  128  restore-wal only: it isn't known whether the file is in the repository
+  129, 130, 143
+       stopped by SIGHUP, SIGINT or SIGTERM
+  141  standard output was closed; a backup not committed yet was abandoned
+  archive-wal fails with 1 or 2 only. restore-wal fails with 1 only if the
+  file is proven not to be in the repository (on a standby: for every failure
+  but a signal), and otherwise with 128 or above.";
 
 /// An exit code.
 ///
@@ -28,11 +44,17 @@ pub enum Exit {
     Failure = 1,
     /// The command line or the configuration is wrong, and nothing was done.
     Usage = 2,
+    /// It is done, but damage was found: a backup with bad pages, a stored object that isn't what was stored.
+    DamageFound = 3,
+    /// It couldn't be proven whether all is well.
+    Unproven = 4,
     /// `restore-wal` can't say whether the file is there, or can't fetch it.
     NoAnswer = 128,
+    /// Stopped by SIGHUP, as when a terminal is closed; likewise.
+    HungUp = 129,
     /// Stopped by SIGINT, after what was half done had been removed as far as the storage allowed.
     Interrupted = 130,
-    /// Nobody reads standard output any more; a backup that wasn't committed yet was given up.
+    /// Standard output was closed; a backup that wasn't committed yet was abandoned.
     ClosedStdout = 141,
     /// Stopped by SIGTERM, likewise.
     Terminated = 143,
@@ -56,6 +78,16 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
+    /// How long a command may take unless `--deadline` says otherwise. PostgreSQL waits for these two, and does nothing
+    /// else meanwhile.
+    pub(crate) const fn default_deadline(self) -> Option<Duration> {
+        match self {
+            Self::Anyone => None,
+            Self::ArchiveCommand => Some(Duration::from_secs(60)),
+            Self::RestoreCommand => Some(Duration::from_secs(120)),
+        }
+    }
+
     /// Who called, by arguments that couldn't be understood.
     ///
     /// In doubt it is a restore_command: only there is a low exit code dangerous.
@@ -72,26 +104,55 @@ impl Exit {
             (Caller::Anyone, exit) | (_, exit @ Self::Success) => exit,
             (Caller::ArchiveCommand, exit @ (Self::Failure | Self::Usage)) => exit,
             (Caller::ArchiveCommand, _) => Self::Failure,
-            (Caller::RestoreCommand, exit @ (Self::Interrupted | Self::Terminated)) => exit,
-            (Caller::RestoreCommand, _) if is_absent(failure) || is_standby(Path::new(".")) => Self::Failure,
+            (Caller::RestoreCommand, exit @ (Self::HungUp | Self::Interrupted | Self::Terminated)) => exit,
+            (Caller::RestoreCommand, _) if failure.is_proven_absence() || serves_standby() => Self::Failure,
             (Caller::RestoreCommand, _) => Self::NoAnswer,
         }
     }
 
     fn plain(failure: &Failure) -> Self {
         match failure {
-            Failure::Usage | Failure::Config(_) => Self::Usage,
+            Failure::Usage | Failure::Config(_) | Failure::Flow(Error::Usage(_)) => Self::Usage,
             Failure::Flow(Error::Open(error)) if !matches!(error, OpenError::Unavailable { .. }) => {
                 Self::Usage
             }
             Failure::Flow(_) | Failure::Runtime(_) | Failure::Output(_) => Self::Failure,
-            Failure::Stopped(Signal::Interrupt) => Self::Interrupted,
-            Failure::Stopped(Signal::Terminate) => Self::Terminated,
+            Failure::Stopped(Stop::Signal(signal)) => match signal {
+                Signal::Hangup => Self::HungUp,
+                Signal::Interrupt => Self::Interrupted,
+                Signal::Terminate => Self::Terminated,
+            },
+            Failure::Stopped(Stop::Deadline(_)) => Self::Failure,
             Failure::ClosedStdout => Self::ClosedStdout,
         }
     }
 }
 
-fn is_absent(failure: &Failure) -> bool {
-    matches!(failure, Failure::Flow(Error::WalAbsent { .. }))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_help_and_that_of_the_docs_have_every_code() {
+        let docs = include_str!("../../../docs/operations.md");
+        let rows: Vec<_> = docs.lines().filter(|line| line.starts_with('|')).collect();
+        for exit in [
+            Exit::Success,
+            Exit::Failure,
+            Exit::Usage,
+            Exit::DamageFound,
+            Exit::Unproven,
+            Exit::NoAnswer,
+            Exit::HungUp,
+            Exit::Interrupted,
+            Exit::ClosedStdout,
+            Exit::Terminated,
+        ] {
+            let code = (exit as u8).to_string();
+            let is_code = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|part| part == code);
+            assert!(TABLE.lines().any(|line| is_code(line)), "{code}");
+            let first_column = |row: &&str| row.split('|').nth(1).is_some_and(is_code);
+            assert!(rows.iter().any(first_column), "{code}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use object_store_swift::StoreError;
 use swiftwal_core::OpenError;
 use thiserror::Error;
 
-use crate::{config::ConfigError, log, signal::Signal};
+use crate::{config::ConfigError, log, stop::Stop};
 
 /// Why a command ended without success.
 #[derive(Debug, Error)]
@@ -25,8 +25,8 @@ pub(crate) enum Failure {
     /// Whoever read standard output has gone, as in `swiftwal list-wal | head`.
     #[error("standard output was closed")]
     ClosedStdout,
-    #[error("stopped by {0}")]
-    Stopped(Signal),
+    #[error("{0}")]
+    Stopped(Stop),
 }
 
 /// From writing to standard output.
@@ -40,6 +40,22 @@ impl From<io::Error> for Failure {
 }
 
 impl Failure {
+    /// Whether the storage has proven that the WAL file which was asked for isn't there.
+    pub(crate) fn is_proven_absence(&self) -> bool {
+        matches!(self, Self::Flow(swiftwal_core::Error::WalAbsent { .. }))
+    }
+
+    /// Whether the same command may succeed in a while: what failed is the storage, the network or this machine, not
+    /// what was asked for or what is stored.
+    pub(crate) fn may_pass(&self) -> bool {
+        use swiftwal_core::{Error, ErrorKind};
+        match self {
+            Self::Flow(Error::Open(OpenError::Unavailable { .. }) | Error::NoRepository { .. }) => true,
+            Self::Flow(error) => matches!(error.kind(), ErrorKind::Failed | ErrorKind::TimedOut),
+            _ => false,
+        }
+    }
+
     /// Tells people on stderr, unless they know.
     pub(crate) fn report(&self) {
         if !matches!(self, Self::Usage | Self::ClosedStdout) {

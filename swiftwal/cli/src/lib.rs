@@ -23,7 +23,10 @@ mod progress;
 mod session;
 mod signal;
 mod standby;
+mod stop;
 mod values;
+mod verdict;
+mod watchdog;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
@@ -37,6 +40,8 @@ use self::{
     failure::Failure,
     output::Output,
     session::Session,
+    verdict::Verdict,
+    watchdog::{Limits, Watchdog},
 };
 
 pub use self::exit::Exit;
@@ -58,17 +63,26 @@ pub fn run(registry: Registry) -> ExitCode {
 }
 
 fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
-    let caller = cli.command.caller();
+    let verdict = Verdict { caller: cli.command.caller(), history: cli.command.history() };
+    let limits = Limits {
+        deadline: cli.global.deadline.map_or(verdict.caller.default_deadline(), |asked| asked.0),
+        clearing: cli.command.clearing(),
+    };
     log::to_stderr(cli.global.verbose);
+    let watchdog = match Watchdog::start(limits, verdict) {
+        Ok(watchdog) => watchdog,
+        Err(failure) => return verdict.pronounce(&failure),
+    };
     let output = Output { json: cli.global.json, verbose: cli.global.verbose > 0 };
+    watchdog.doing("reading the configuration");
     let outcome = Config::resolve(flags, config::environment(), registry)
         .map_err(Failure::from)
-        .and_then(|config| cli.command.run(&Session { registry, config, output, caller }));
+        .and_then(|config| cli.command.run(&Session { registry, config, output, watchdog: &watchdog }));
     match outcome {
         Ok(()) => Exit::Success,
         Err(failure) => {
-            failure.report();
-            Exit::of(&failure, caller)
+            watchdog.reporting();
+            verdict.pronounce(&failure)
         }
     }
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use swiftwal_core::{Options, Registry, Repository, SystemClock};
 
-use crate::{config::Config, exit::Caller, failure::Failure, output::Output};
+use crate::{config::Config, failure::Failure, output::Output, watchdog::Watchdog};
 
 /// One run of the program: how it was called and configured.
 pub(crate) struct Session<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) config: Config,
     pub(crate) output: Output,
-    pub(crate) caller: Caller,
+    pub(crate) watchdog: &'a Watchdog,
 }
 
 impl Session<'_> {
@@ -34,10 +34,16 @@ impl Session<'_> {
     }
 
     fn open_with(&self, create: bool) -> Result<Repository, Failure> {
-        let options =
-            Options { create, settings: self.config.settings.clone(), state: self.config.state.clone() };
         let location = &self.config.repository;
+        self.watchdog.doing(format!("opening {location}"));
+        let options = Options {
+            create,
+            settings: self.config.settings.clone(),
+            state: self.config.state.clone(),
+            time_left: self.watchdog.time_left(),
+        };
         let storage = self.registry.open(location.url(), &options).map_err(swiftwal_core::Error::from)?;
+        self.watchdog.doing(format!("{} {location}", if create { "writing to" } else { "reading" }));
         Ok(Repository::new(storage, location.to_string(), Arc::new(SystemClock)))
     }
 }

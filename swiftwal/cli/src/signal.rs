@@ -1,19 +1,8 @@
-//! SIGINT and SIGTERM in the middle of a command.
+//! The signals that ask the program to stop.
 
-use std::{fmt, io, process, thread, time::Duration};
+use std::{fmt, fs, future, io};
 
-use tokio::{
-    runtime,
-    signal::unix::{self, SignalKind},
-    sync::oneshot,
-    time::timeout,
-};
-
-use crate::{
-    command::LAST_WRITES,
-    exit::{Caller, Exit},
-    failure::Failure,
-};
+use tokio::signal::unix::{self, SignalKind};
 
 /// A signal that asks the program to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +11,8 @@ pub(crate) enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP: the terminal was closed, or the connection to it lost.
+    Hangup,
 }
 
 impl fmt::Display for Signal {
@@ -29,73 +20,67 @@ impl fmt::Display for Signal {
         f.write_str(match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
+            Self::Hangup => "SIGHUP",
         })
     }
 }
 
-/// Does `work` until it is done or a signal asks to stop; then `work` is dropped, which undoes it, and the
-/// caller may still await what is left to clean up. A second signal ends the process at once; and a command that
-/// PostgreSQL waits for ends soon after the first one, whatever it hangs in.
-pub(crate) async fn interruptible<T>(
-    caller: Caller,
-    work: impl Future<Output = Result<T, Failure>> + Send,
-) -> Result<T, Failure> {
-    let signalled = watch(caller)?;
-    tokio::select! {
-        // First, so that the failure of a child which the same Ctrl-C has killed isn't taken for the reason.
-        biased;
-        Ok(signal) = signalled => Err(Failure::Stopped(signal)),
-        done = work => done,
-    }
-}
-
-/// For how long after the first signal the process may live: the end of a command that PostgreSQL waits for takes
-/// up to [`LAST_WRITES`] by itself. What a person or a script stopped may have much to clean up.
-const fn grace(caller: Caller) -> Duration {
-    match caller {
-        Caller::Anyone => Duration::MAX,
-        Caller::ArchiveCommand | Caller::RestoreCommand => LAST_WRITES.saturating_mul(2),
-    }
-}
-
-/// Waits for signals on a thread of their own, so that they count whatever the others hang in. Tells the first; the second
-/// ends the process.
-pub(crate) fn watch(caller: Caller) -> Result<oneshot::Receiver<Signal>, Failure> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let (tell, signalled) = oneshot::channel();
-    let mut signals = {
-        let _inside = runtime.enter();
-        Signals::listen().map_err(Failure::Runtime)?
-    };
-    let wait = async move {
-        let first = signals.next().await;
-        // The receiver is gone if the work is done, or is being ended for another reason.
-        let _ = tell.send(first);
-        let last = timeout(grace(caller), signals.next()).await.unwrap_or(first);
-        process::exit(Exit::of(&Failure::Stopped(last), caller) as i32);
-    };
-    let thread = thread::Builder::new().name("signals".to_owned());
-    thread.spawn(move || runtime.block_on(wait)).map_err(Failure::Runtime)?;
-    Ok(signalled)
-}
-
-struct Signals {
+/// The signals, as they arrive.
+pub(crate) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
+    /// None where SIGHUP is ignored: `nohup` says so that the command shall outlive its terminal.
+    hangup: Option<unix::Signal>,
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    /// Listens from now on. Must be called inside a runtime.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let hangup = if is_hangup_ignored() { None } else { Some(unix::signal(SignalKind::hangup())?) };
         Ok(Self {
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,
+            hangup,
         })
     }
 
-    async fn next(&mut self) -> Signal {
+    /// The next one.
+    pub(crate) async fn next(&mut self) -> Signal {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
+            _ = hangup => Signal::Hangup,
         }
+    }
+}
+
+/// Whether whatever started this process has set SIGHUP to be ignored. Systems without /proc don't say, and count as if
+/// it weren't.
+fn is_hangup_ignored() -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status))
+}
+
+/// The mask of ignored signals has a bit for each, the lowest for signal 1, which is SIGHUP.
+fn ignores_hangup(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_of_ignored_signals_is_read() {
+        let status = |mask: &str| format!("Name:\tswiftwal\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\n");
+        assert!(ignores_hangup(&status("0000000000001001")));
+        assert!(!ignores_hangup(&status("0000000000001000")));
+        assert!(!ignores_hangup(""));
     }
 }

@@ -1,12 +1,21 @@
 //! Whether a data directory is a standby's.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
-/// Whether `data_directory` is that of a server which asks its archive again and again: it holds
+use crate::watchdog::within;
+
+/// How long the data directory may take to answer. It doesn't where its disk hangs.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// Whether the working directory is the data directory of a server which asks its archive again and again: it holds
 /// `standby.signal` (PostgreSQL 12 and later) or a `recovery.conf` with `standby_mode` on (up to 11).
 ///
 /// What can't be read doesn't count: a server that stops is safer than one that promotes.
-pub(crate) fn is_standby(data_directory: &Path) -> bool {
+pub(crate) fn serves_standby() -> bool {
+    within(LIMIT, || is_standby(Path::new("."))).unwrap_or(false)
+}
+
+fn is_standby(data_directory: &Path) -> bool {
     data_directory.join("standby.signal").exists()
         || fs::read_to_string(data_directory.join("recovery.conf")).is_ok_and(|text| standby_mode(&text))
 }

@@ -76,6 +76,28 @@ pub enum BackupEvent<'a> {
 /// Who wants to know what happens.
 pub(crate) type Observe<'a> = &'a (dyn Fn(BackupEvent<'_>) + Send + Sync);
 
+impl BackupOptions {
+    /// Finds what can't be meant. A backup does so too, but only when its repository is open.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn check(&self) -> Result<()> {
+        if self.label.contains(char::is_control) {
+            return Err(Error::Usage(
+                "the backup's label has a control character in it; give a plain line".to_owned(),
+            ));
+        }
+        if self.archive_timeout > LONGEST_ARCHIVE_TIMEOUT {
+            let hours = LONGEST_ARCHIVE_TIMEOUT.as_secs() / 3600;
+            return Err(Error::Usage(format!(
+                "WAL is waited for {hours} hours at most, and --archive-timeout is longer: a backup that stands still for a day \
+                 is taken for dead, and its parts are swept"
+            )));
+        }
+        Ok(())
+    }
+}
+
 /// Takes a base backup from `source` into the repository, unless `stop` is ready before all of it has come.
 ///
 /// When it returns, the backup is listed and can be restored: the WAL that makes it consistent is inside, or was
@@ -84,7 +106,7 @@ pub(crate) type Observe<'a> = &'a (dyn Fn(BackupEvent<'_>) + Send + Sync);
 ///
 /// # Errors
 /// [`Error::Source`] where PostgreSQL failed, [`Error::TimedOut`] where WAL didn't arrive or the server fell silent,
-/// [`Error::Refused`] for a repository of another cluster, [`Error::Stopped`].
+/// [`Error::Refused`] for a repository of another cluster, [`Error::Usage`], [`Error::Stopped`].
 pub async fn backup(
     repository: &Repository,
     source: &dyn BaseBackupSource,
@@ -92,18 +114,7 @@ pub async fn backup(
     observe: Observe<'_>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<BackupRecord> {
-    if options.label.contains(char::is_control) {
-        return Err(Error::Usage(
-            "the backup's label has a control character in it; give a plain line".to_owned(),
-        ));
-    }
-    if options.archive_timeout > LONGEST_ARCHIVE_TIMEOUT {
-        let hours = LONGEST_ARCHIVE_TIMEOUT.as_secs() / 3600;
-        return Err(Error::Usage(format!(
-            "WAL is waited for {hours} hours at most, and --archive-timeout is longer: a backup that stands still for a day \
-             is taken for dead, and its parts are swept"
-        )));
-    }
+    options.check()?;
     let request = BaseBackupRequest {
         label: options.label.clone(),
         checkpoint: options.checkpoint,

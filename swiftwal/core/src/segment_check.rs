@@ -27,8 +27,9 @@ pub(crate) fn check_segment(
 /// the file is written, so that a few stored bytes can't unpack to a full disk.
 pub(crate) fn most_bytes(name: WalName, start: &[u8]) -> u64 {
     match name {
-        WalName::Segment(_) | WalName::Partial(_) => SegmentHeader::parse(start)
-            .map_or(SegmentSize::MAX_BYTES, |header| header.segment_size.bytes()),
+        WalName::Segment(_) | WalName::Partial(_) => {
+            SegmentHeader::parse(start).map_or(SegmentSize::MAX_BYTES, |header| header.segment_size.bytes())
+        }
         // A backup's history holds as little as a timeline's.
         WalName::History(_) | WalName::Backup { .. } => HISTORY_BYTES,
     }

@@ -6,7 +6,6 @@ use crate::{
     log,
     output::{Counted, Planned, WAL_FILES, wal_ranges},
     session::Session,
-    signal::interruptible,
 };
 
 /// Remove the WAL before FILE: PostgreSQL's archive_cleanup_command.
@@ -24,8 +23,19 @@ pub(crate) struct Args {
     #[arg(long)]
     ignore_backups: bool,
     /// The oldest WAL file to keep; the name of a .partial or .backup file will do
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = with_segment)]
     oldest_kept: WalName,
+}
+
+fn with_segment(text: &str) -> Result<WalName, String> {
+    let name: WalName = text.parse().map_err(|error| format!("{error}"))?;
+    match name.segment() {
+        Some(_) => Ok(name),
+        None => {
+            Err("a timeline's history has no place in the order of WAL; give the name of a segment"
+                .to_owned())
+        }
+    }
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
@@ -48,5 +58,5 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         log::say(format_args!("nothing was removed (-n)"));
         return Ok(());
     }
-    interruptible(session.caller, async { Ok(archive_cleanup(&repository, &plan).await?) }).await
+    Ok(archive_cleanup(&repository, &plan).await?)
 }

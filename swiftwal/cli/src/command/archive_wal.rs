@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use swiftwal_core::{ArchiveOptions, Archived};
 
-use crate::{failure::Failure, session::Session, signal::interruptible};
+use crate::{failure::Failure, session::Session};
 
 /// Store a WAL file: PostgreSQL's archive_command.
 ///
@@ -26,8 +26,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
     let repository = session.open_to_store()?;
     let options = ArchiveOptions { codec: session.config.codec, force: args.force };
-    let archive = async { Ok(swiftwal_core::archive_wal(&repository, &args.path, &options).await?) };
-    let archived = interruptible(session.caller, archive).await?;
+    session.watchdog.doing(format!("storing {} in {}", args.path.display(), repository.location()));
+    let archived = swiftwal_core::archive_wal(&repository, &args.path, &options).await?;
     tracing::info!("{}: {}", args.path.display(), told(archived));
     if session.output.json {
         let stored_bytes = match archived {

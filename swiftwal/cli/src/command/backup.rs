@@ -17,14 +17,13 @@ use crate::{
     failure::{Failure, chain},
     log,
     session::Session,
-    signal,
     values::{duration, whole},
 };
 
 /// What the label says unless another is asked for.
 const LABEL: &str = "swiftwal base backup";
 /// How long a backup that was stopped goes on to remove what it stored. Who stopped it waits.
-const CLEARING: Duration = Duration::from_secs(10);
+pub(crate) const CLEARING: Duration = Duration::from_secs(10);
 
 /// Take a base backup of a running server.
 ///
@@ -80,7 +79,6 @@ impl Args {
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
-    let repository = session.open_to_store()?;
     let source = PgBasebackup::new(session.config.connect.clone(), None);
     let options = BackupOptions {
         label: args.label.unwrap_or_else(|| LABEL.to_owned()),
@@ -89,6 +87,8 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         codec: session.config.codec,
         archive_timeout: session.config.archive_timeout,
     };
+    options.check()?;
+    let repository = session.open_to_store()?;
     let (reporter, unheard) = Reporter::new(session.output, repository.location(), args.progress);
     let stage = Mutex::new(Stage::Nothing);
     let observe = |event: BackupEvent<'_>| match event {
@@ -96,14 +96,14 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         BackupEvent::Committing => *locked(&stage) = Stage::Committing,
         event => reporter.report(event),
     };
-    let signalled = signal::watch(session.caller)?;
+    session.watchdog.doing("taking the backup");
     let (stop, stopped) = oneshot::channel::<Infallible>();
     let backup = swiftwal_core::backup(&repository, &source, &options, &observe, stopped.map(drop));
     let mut backup = pin!(backup);
     let done = tokio::select! {
         // First, so that the failure of a child which the same Ctrl-C has killed isn't taken for the reason.
         biased;
-        Ok(signal) = signalled => Err(Failure::Stopped(signal)),
+        stop = session.watchdog.stopped() => Err(Failure::Stopped(stop)),
         Ok(failure) = unheard => Err(failure),
         done = &mut backup => Ok(done),
     };

@@ -10,7 +10,6 @@ use crate::{
     log,
     output::{BACKUPS, Counted, LEFTOVERS, Planned, Range, wal_ranges},
     session::Session,
-    signal::interruptible,
     values::whole,
 };
 
@@ -56,7 +55,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         log::say(format_args!("nothing was removed (-n)"));
         return Ok(());
     }
-    interruptible(session.caller, async { Ok(swiftwal_core::prune(&repository, &plan).await?) }).await
+    Ok(swiftwal_core::prune(&repository, &plan).await?)
 }
 
 /// What goes and what stays, in the four lines of the original, and more where there are several timelines.

@@ -14,7 +14,6 @@ use crate::{
     output::Size,
     progress::{Done, Progress},
     session::Session,
-    signal::interruptible,
     values::{BackupArg, whole},
 };
 
@@ -114,11 +113,9 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         }
         _ => {}
     };
-    let restore = async {
-        let choice = args.backup.resolve(&repository).await?;
-        Ok(swiftwal_core::restore(&repository, choice, &args.directory, &options, &observe).await?)
-    };
-    let stats = interruptible(session.caller, restore).await?;
+    session.watchdog.doing(format!("restoring into {}", args.directory.display()));
+    let choice = args.backup.resolve(&repository).await?;
+    let stats = swiftwal_core::restore(&repository, choice, &args.directory, &options, &observe).await?;
     progress.finish();
     drop(progress);
     if let Some(notice) = restore_command::unwritten(&session.config) {

@@ -1,16 +1,27 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
 use swiftwal_core::restore_wal;
-use swiftwal_postgres::WalName;
+use swiftwal_postgres::{Timeline, WalName};
+use tokio::time::{Instant, sleep};
 
-use crate::{failure::Failure, session::Session, signal::interruptible};
+use crate::{
+    exit::Caller,
+    failure::{Failure, chain},
+    session::Session,
+    standby::serves_standby,
+};
+
+/// The first pause before a standby's question for a history is repeated; each later one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Fetch a WAL file: PostgreSQL's restore_command.
 ///
 /// Exit code 0: PATH is the whole file. 1: the storage proved that it isn't there, and PostgreSQL ends recovery
 /// (or, on a standby, asks again). Anything else is 128 or above, which stops recovery; except on a standby, where
-/// it is 1 too.
+/// it is 1 too. A standby that asks for a timeline's .history while the storage fails gets its 1 only at the
+/// deadline: it takes that for a timeline that isn't in use.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, in postgresql.conf (restore writes it for you):\n  \
                         restore_command = 'swiftwal -c /etc/swiftwal.toml restore-wal %f \"%p\"'")]
@@ -21,14 +32,55 @@ pub(crate) struct Args {
     path: PathBuf,
 }
 
+impl Args {
+    /// The timeline whose history is asked for, if one is.
+    pub(crate) fn history(&self) -> Option<Timeline> {
+        match self.name {
+            WalName::History(timeline) => Some(timeline),
+            _ => None,
+        }
+    }
+}
+
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
-    let repository = session.open()?;
-    let fetch = async { Ok(restore_wal(&repository, args.name, &args.path).await?) };
-    interruptible(session.caller, fetch).await?;
+    if args.history().is_some() && serves_standby() {
+        fetch_until_answered(&args, session).await?;
+    } else {
+        fetch(&args, session).await?;
+    }
     tracing::info!("{} fetched", args.name);
     if session.output.json {
         // The file is in place: PostgreSQL must not be told otherwise because nobody reads this.
         drop(session.output.json(&json!({ "name": args.name, "path": args.path })));
     }
     Ok(())
+}
+
+async fn fetch(args: &Args, session: &Session<'_>) -> Result<(), Failure> {
+    let repository = session.open()?;
+    session.watchdog.doing(format!("fetching {} from {}", args.name, repository.location()));
+    Ok(restore_wal(&repository, args.name, &args.path).await?)
+}
+
+/// Fetches a history for a standby, and asks again as long as there is no answer and time is left.
+///
+/// A standby takes "not there" for a timeline that isn't in use, and it can't be told anything else without stopping it;
+/// see docs/decisions/exit-codes.md.
+async fn fetch_until_answered(args: &Args, session: &Session<'_>) -> Result<(), Failure> {
+    let default = Caller::RestoreCommand.default_deadline().unwrap_or_default();
+    let end = Instant::now() + session.watchdog.time_left().unwrap_or(default);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let failure = match fetch(args, session).await {
+            Err(failure) if failure.may_pass() => failure,
+            answer => return answer,
+        };
+        if Instant::now() + pause >= end {
+            return Err(failure);
+        }
+        tracing::warn!("{}; trying again in {} s", chain(&failure), pause.as_secs());
+        session.watchdog.doing(format!("waiting to ask for {} again: {}", args.name, chain(&failure)));
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }

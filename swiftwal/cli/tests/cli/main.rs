@@ -4,6 +4,7 @@
 
 mod archive_wal;
 mod configuration;
+mod deadline;
 mod lists;
 mod prune;
 mod restore;

@@ -17,8 +17,8 @@ use rustix::{
 use crate::site::{Ran, Site, ran, segment_name};
 
 /// Starts a backup from a server that never answers, and returns when its key is claimed.
-fn start_backup(site: &Site) -> (Child, BufReader<ChildStdout>) {
-    let mut child = backup_command(site).spawn().unwrap();
+fn start_backup(site: &Site, hangup: &str) -> (Child, BufReader<ChildStdout>) {
+    let mut child = backup_command(site, hangup).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
@@ -26,10 +26,14 @@ fn start_backup(site: &Site) -> (Child, BufReader<ChildStdout>) {
     (child, stdout)
 }
 
-fn backup_command(site: &Site) -> Command {
+/// A backup that never ends; `hangup` is env's option for what SIGHUP shall do. Whatever runs the tests may ignore it,
+/// and that would be inherited.
+fn backup_command(site: &Site, hangup: &str) -> Command {
     let program = site.write("bin/pg_basebackup", "#!/bin/sh\nexec sleep 1000\n");
     fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
-    let mut command = site.command(&["backup"]);
+    let mut command = Command::new("/usr/bin/env");
+    command.args([hangup, env!("CARGO_BIN_EXE_swiftwal"), "backup"]).current_dir(site.path(""));
+    command.env_clear().env("SWIFTWAL_REPOSITORY", site.repository_url()).stdin(Stdio::null());
     let path = format!("{}:/usr/bin:/bin", site.path("bin").display());
     command.env("PATH", path).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -45,9 +49,11 @@ fn wait(child: Child) -> Ran {
 
 #[test]
 fn a_backup_that_is_stopped_leaves_nothing_and_says_by_which_signal() {
-    for (signal, code, name) in [(Signal::TERM, 143, "SIGTERM"), (Signal::INT, 130, "SIGINT")] {
+    for (signal, code, name) in
+        [(Signal::TERM, 143, "SIGTERM"), (Signal::INT, 130, "SIGINT"), (Signal::HUP, 129, "SIGHUP")]
+    {
         let site = Site::new();
-        let (child, _stdout) = start_backup(&site);
+        let (child, _stdout) = start_backup(&site, "--default-signal=HUP");
         assert!(!site.stored().is_empty(), "its marker is there");
         send(&child, signal);
         let ran = wait(child);
@@ -58,6 +64,15 @@ fn a_backup_that_is_stopped_leaves_nothing_and_says_by_which_signal() {
         );
         assert!(site.stored().is_empty(), "{:?}", site.stored());
     }
+}
+
+#[test]
+fn a_command_that_nohup_started_outlives_its_terminal() {
+    let site = Site::new();
+    let (child, _stdout) = start_backup(&site, "--ignore-signal=HUP");
+    send(&child, Signal::HUP);
+    send(&child, Signal::TERM);
+    assert_eq!(wait(child).code, 143);
 }
 
 #[test]
@@ -78,7 +93,7 @@ fn a_backup_that_has_stored_nothing_ends_at_once_although_the_storage_does_not_a
 #[test]
 fn a_backup_whose_standard_output_is_closed_is_given_up_quietly() {
     let site = Site::new();
-    let mut child = backup_command(&site).spawn().unwrap();
+    let mut child = backup_command(&site, "--default-signal=HUP").spawn().unwrap();
     drop(child.stdout.take());
     let ran = wait(child);
     assert_eq!((ran.code, ran.stderr.as_str()), (141, ""));
@@ -163,19 +178,14 @@ fn a_stopped_restore_wal_does_not_end_recovery_not_even_a_standbys() {
 }
 
 #[test]
-fn a_restore_wal_that_hangs_in_the_system_ends_by_one_signal() {
+fn a_data_directory_that_hangs_is_not_taken_for_a_standbys() {
     let site = Site::new();
     site.archive([1]);
     site.write(&format!("repository/wal_{}.zst", segment_name(1)), "damaged");
     // Read when the work has failed, to choose the exit code; the reading never returns.
     mknodat(CWD, site.path("recovery.conf"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    let mut command = site.command(&["restore-wal", &segment_name(1), "back"]);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("damaged"), "{line}");
-    send(&child, Signal::TERM);
-    assert_eq!(wait(child).code, 143);
+    let ran = site.run(&["restore-wal", &segment_name(1), "back"]);
+    assert!(ran.code == 128 && ran.stderr.contains("damaged"), "{ran:?}");
 }
 
 #[test]

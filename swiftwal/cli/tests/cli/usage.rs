@@ -32,6 +32,10 @@ fn arguments_that_make_no_sense_end_with_2_and_do_nothing() {
         &["archive-wal"],
         &["prune"],
         &["archive-cleanup", "notes.txt"],
+        &["archive-cleanup", "00000002.history"],
+        &["backup", "-l", "two\nlines"],
+        &["backup", "--archive-timeout", "100000"],
+        &["archive-wal", "notes.txt"],
         &["-C", "a", "--repository", "file:///b", "list-wal"],
     ] {
         let ran = site.run(arguments);

@@ -1,0 +1,37 @@
+//! How a failed command ends: what it says last, and its exit code.
+
+use swiftwal_postgres::Timeline;
+
+use crate::{
+    exit::{Caller, Exit},
+    failure::Failure,
+    log,
+};
+
+/// How the command ends if it fails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Verdict {
+    /// What acts on the exit code.
+    pub(crate) caller: Caller,
+    /// The timeline whose history restore-wal was asked for.
+    pub(crate) history: Option<Timeline>,
+}
+
+impl Verdict {
+    /// Says why the command failed, and gives its exit code.
+    pub(crate) fn pronounce(self, failure: &Failure) -> Exit {
+        failure.report();
+        let exit = Exit::of(failure, self.caller);
+        if let Some(timeline) = self.history
+            && exit == Exit::Failure
+            && !failure.is_proven_absence()
+        {
+            log::say(format_args!(
+                "warning: it isn't known whether timeline {timeline} is in use, but a standby can only be told that it is \
+                 not; if this server is promoted now, it may take a timeline that another server has. Make sure that the \
+                 repository can be read before you promote"
+            ));
+        }
+        exit
+    }
+}

@@ -1,0 +1,188 @@
+//! Stops the command on a signal or at its deadline, on a thread that nothing else can hold up.
+//!
+//! Every command runs under one watchdog, which is started before anything that may block, the reading of the
+//! configuration included. It first asks the command to stop, which lets it clean up. Where that doesn't help, since a
+//! thread hangs in the kernel (a mount whose server is gone, a pipe that nobody reads), it ends the process by the exit
+//! code that is documented for the command.
+
+use std::{
+    process,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::{
+    runtime,
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::{
+    exit::Exit,
+    failure::Failure,
+    signal::Signals,
+    stop::{MissedDeadline, Stop},
+    verdict::Verdict,
+};
+
+/// How long a command may take to notice that it shall stop. One that doesn't is blocked, and can't clean up either.
+const NOTICING: Duration = Duration::from_secs(2);
+/// How long the last message may take: stderr may be a pipe that nobody reads.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The limits of a command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How long it may take as a whole.
+    pub(crate) deadline: Option<Duration>,
+    /// How long it may take to clean up when it was stopped.
+    pub(crate) clearing: Duration,
+}
+
+/// Stops the command on a signal or at its deadline.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    stop: watch::Receiver<Option<Stop>>,
+    state: Arc<State>,
+    give_up: Option<Instant>,
+}
+
+/// What the command tells its watchdog.
+#[derive(Debug)]
+struct State {
+    doing: Mutex<String>,
+    /// The command has noticed that it shall stop.
+    noticed: AtomicBool,
+    /// The command has said on stderr how it ended.
+    reported: AtomicBool,
+}
+
+impl Watchdog {
+    /// Starts the thread. `verdict` is how the process ends where the command can't end it.
+    pub(crate) fn start(limits: Limits, verdict: Verdict) -> Result<Self, Failure> {
+        let runtime =
+            runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+        let give_up = limits.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
+        let (tell, stop) = watch::channel(None);
+        let state = Arc::new(State {
+            doing: Mutex::new("starting".to_owned()),
+            noticed: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
+        });
+        let mut signals = {
+            let _inside = runtime.enter();
+            Signals::listen().map_err(Failure::Runtime)?
+        };
+        let watched = Arc::clone(&state);
+        let watch = async move {
+            let first = first_stop(&mut signals, limits.deadline.zip(give_up), &watched).await;
+            // The receiver is gone if the command has ended.
+            let _ = tell.send(Some(first.clone()));
+            let last = last_stop(&mut signals, first, limits.clearing, &watched).await;
+            end_process(last, verdict, &watched)
+        };
+        let thread = thread::Builder::new().name("watchdog".to_owned());
+        thread.spawn(move || runtime.block_on(watch)).map_err(Failure::Runtime)?;
+        Ok(Self { stop, state, give_up })
+    }
+
+    /// Notes what the command does next, as "reading the configuration": the deadline's message says it.
+    pub(crate) fn doing(&self, what: impl Into<String>) {
+        *self.state.doing.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
+    }
+
+    /// How much time is left until the deadline, if there is one.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        self.give_up.map(|give_up| give_up.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns when the command shall stop. From then on the command has a limited time to clean up.
+    pub(crate) async fn stopped(&self) -> Stop {
+        let mut stop = self.stop.clone();
+        loop {
+            let asked = stop.borrow_and_update().clone();
+            if let Some(asked) = asked {
+                self.state.noticed.store(true, Ordering::Relaxed);
+                return asked;
+            }
+            if stop.changed().await.is_err() {
+                // The thread ends only together with the process.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Does `work` until it is done or is stopped; then `work` is dropped, which undoes it.
+    pub(crate) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            // First, so that the failure of a child which the same Ctrl-C has killed isn't taken for the reason.
+            biased;
+            stop = self.stopped() => Err(Failure::Stopped(stop)),
+            done = work => done,
+        }
+    }
+
+    /// Notes that the command is about to say how it ended.
+    pub(crate) fn reporting(&self) {
+        self.state.reported.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Waits for a signal or the deadline.
+async fn first_stop(signals: &mut Signals, deadline: Option<(Duration, Instant)>, state: &State) -> Stop {
+    let Some((allowed, at)) = deadline else { return Stop::Signal(signals.next().await) };
+    tokio::select! {
+        signal = signals.next() => Stop::Signal(signal),
+        () = sleep_until(at) => {
+            let doing = state.doing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Stop::Deadline(MissedDeadline { allowed, doing })
+        }
+    }
+}
+
+/// Waits until the time to stop is over, or a signal asks once more.
+async fn last_stop(signals: &mut Signals, first: Stop, clearing: Duration, state: &State) -> Stop {
+    let patience = async {
+        let noticing = NOTICING.min(clearing);
+        sleep(noticing).await;
+        if state.noticed.load(Ordering::Relaxed) {
+            sleep(clearing.saturating_sub(noticing)).await;
+        }
+    };
+    tokio::select! {
+        signal = signals.next() => Stop::Signal(signal),
+        () = patience => first,
+    }
+}
+
+/// Ends the process, whatever its other threads hang in.
+fn end_process(stop: Stop, verdict: Verdict, state: &State) -> ! {
+    let failure = Arc::new(Failure::Stopped(stop));
+    let told = Arc::clone(&failure);
+    let pronounced = if state.reported.load(Ordering::Relaxed) {
+        None
+    } else {
+        within(LAST_WORDS, move || verdict.pronounce(&told))
+    };
+    let exit = pronounced.unwrap_or_else(|| Exit::of(&failure, verdict.caller));
+    process::exit(i32::from(exit as u8))
+}
+
+/// What `work` returns, or none if it takes longer than `limit`.
+pub(crate) fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (tell, told) = mpsc::channel();
+    let thread = thread::Builder::new().name("last words".to_owned());
+    thread.spawn(move || drop(tell.send(work()))).ok()?;
+    told.recv_timeout(limit).ok()
+}

@@ -1,0 +1,191 @@
+//! Commands that something holds up: a kernel call that never returns, and a server that hardly answers.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe},
+    net::TcpListener,
+    os::fd::AsFd,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    process::{Pid, Signal, kill_process},
+};
+
+use crate::site::{Ran, Site, ran, segment_name};
+
+/// A pipe that nobody reads, and that takes nothing more: a write to it never returns.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = pipe().unwrap();
+    let flags = fcntl_getfl(writer.as_fd()).unwrap();
+    fcntl_setfl(writer.as_fd(), flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(&[0; 4096]).is_ok() {}
+    while writer.write(&[0]).is_ok() {}
+    fcntl_setfl(writer.as_fd(), flags).unwrap();
+    (reader, writer)
+}
+
+/// Runs a command whose messages nobody takes.
+fn run_unheard(mut command: Command) -> i32 {
+    let (_reader, stderr) = full_pipe();
+    let status = command.stdout(Stdio::null()).stderr(stderr).status().unwrap();
+    status.code().unwrap()
+}
+
+#[test]
+fn a_command_that_hangs_in_the_kernel_ends_at_its_deadline_by_its_code() {
+    for (standby, arguments, code) in [
+        (false, &["archive-wal", "pg_wal/000000010000000000000001"][..], 1),
+        (false, &["restore-wal", "000000010000000000000001", "back"], 128),
+        (true, &["restore-wal", "000000010000000000000001", "back"], 1),
+        (false, &["list-wal"], 1),
+    ] {
+        let site = Site::new();
+        site.archive([1]);
+        if standby {
+            site.write("standby.signal", "");
+        }
+        // Damaged, so that the command has something to say.
+        site.write(&format!("repository/wal_{}.zst", segment_name(1)), "damaged");
+        let mut command = site.command(&["--deadline", "1"]);
+        command.args(arguments);
+        if arguments == ["list-wal"] {
+            command.env("SWIFTWAL_REPOSITORY", "file:///nowhere/at/all");
+        }
+        assert_eq!(run_unheard(command), code, "{arguments:?}, standby {standby}");
+    }
+}
+
+#[test]
+fn one_signal_ends_a_command_that_hangs_in_the_kernel() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let site = Site::new();
+        site.archive([1]);
+        let (_reader, stdout) = full_pipe();
+        let child = site.command(&["list-wal"]).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+        until_it_writes(&child);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(ran(child.wait_with_output().unwrap()).code, code);
+    }
+}
+
+/// Waits until the program is in a system call on its standard output.
+fn until_it_writes(child: &Child) {
+    let call = format!("/proc/{}/syscall", child.id());
+    while fs::read_to_string(&call).unwrap().split(' ').nth(1) != Some("0x1") {
+        thread::yield_now();
+    }
+}
+
+/// A server that answers every request, by one byte now and then and without an end.
+fn trickling_server() -> String {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1/AUTH_test", server.local_addr().unwrap());
+    thread::spawn(move || {
+        for connection in server.incoming() {
+            let mut connection = connection.unwrap();
+            thread::spawn(move || {
+                let mut request = BufReader::new(connection.try_clone().unwrap()).lines();
+                while request.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100000\r\n\
+                            Last-Modified: Wed, 28 Aug 2013 18:10:42 GMT\r\n\
+                            Etag: 900150983cd24fb0d6963f7d28e17f72\r\n\r\n";
+                let mut sent = connection.write_all(head.as_bytes());
+                while sent.is_ok() {
+                    thread::sleep(Duration::from_millis(100));
+                    sent = connection.write_all(b"x");
+                }
+            });
+        }
+    });
+    url
+}
+
+fn run_against(url: &str, site: &Site, arguments: &[&str]) -> Ran {
+    let mut command = site.bare_command(&["-C", "pgprod", "--deadline", "2"]);
+    command.args(arguments).env("OS_TOKEN", "x").env("OS_STORAGE_URL", url);
+    ran(command.output().unwrap())
+}
+
+#[test]
+fn a_server_that_trickles_holds_no_command_up_beyond_its_deadline() {
+    let (site, url) = (Site::new(), trickling_server());
+    let path = site.write_segment(1, 0);
+    for (arguments, code, doing) in [
+        (&["archive-wal", &path][..], 1, format!("storing {path} in container pgprod")),
+        (
+            &["restore-wal", &segment_name(1), "back"],
+            128,
+            format!("fetching {} from container pgprod", segment_name(1)),
+        ),
+        (&["list-wal"], 1, "reading container pgprod".to_owned()),
+    ] {
+        let ran = run_against(&url, &site, arguments);
+        let told = format!("swiftwal: not done within the deadline of 2 s, and stopped while {doing}; ");
+        assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.contains(&told), "{told}: {ran:?}");
+        assert_eq!(ran.stderr.lines().last().map(|line| line.starts_with(&told)), Some(true), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_standby_that_asks_for_a_history_is_told_that_it_is_unknown_only_at_the_deadline() {
+    let site = Site::new();
+    site.archive([1]);
+    site.write("standby.signal", "");
+    let away = site.path("away");
+    fs::rename(site.path("repository"), &away).unwrap();
+    let ask = |name: &str| site.run(&["--deadline", "4", "restore-wal", name, "back"]);
+    let ran = ask("00000002.history");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("; trying again in 1 s\n"), "{ran:?}");
+    let warning = "warning: it isn't known whether timeline 2 is in use";
+    assert!(ran.stderr.lines().last().is_some_and(|line| line.contains(warning)), "{ran:?}");
+    // A segment is asked for again by the standby itself.
+    let ran = ask(&segment_name(2));
+    assert!(
+        ran.code == 1 && !ran.stderr.contains("trying again") && !ran.stderr.contains(warning),
+        "{ran:?}"
+    );
+    fs::rename(away, site.path("repository")).unwrap();
+    let ran = ask("00000002.history");
+    assert!(ran.code == 1 && !ran.stderr.contains(warning), "{ran:?}");
+}
+
+#[test]
+fn a_standby_gets_a_history_that_can_be_read_again_before_the_deadline() {
+    let site = Site::new();
+    site.archive([1]);
+    let history = site.write("pg_wal/00000002.history", "1\t0/300000\tno recovery target specified\n");
+    site.succeed(&["archive-wal", history.to_str().unwrap()]);
+    site.write("standby.signal", "");
+    let away = site.path("away");
+    fs::rename(site.path("repository"), &away).unwrap();
+    let mut child = site
+        .command(&["--deadline", "600", "restore-wal", "00000002.history", "back"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut first).unwrap();
+    assert!(first.contains("trying again"), "{first}");
+    fs::rename(away, site.path("repository")).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read(site.path("back")).unwrap(), fs::read(history).unwrap());
+}
+
+#[test]
+fn a_deadline_is_a_number_of_seconds() {
+    let site = Site::new();
+    site.archive([1]);
+    for text in ["soon", "-1", "1.5", ""] {
+        assert_eq!(site.run(&["--deadline", text, "list-wal"]).code, 2, "{text}");
+    }
+    for text in ["0", "18446744073709551615"] {
+        site.succeed(&["list-wal", "--deadline", text]);
+    }
+}
