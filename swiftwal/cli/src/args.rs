@@ -13,6 +13,7 @@ use crate::{
     },
     config::{Flags, SettingNames},
     exit,
+    values::duration,
 };
 
 const EXAMPLES: &str = "\
@@ -66,23 +67,14 @@ pub(crate) struct GlobalArgs {
     #[arg(long, value_name = "CODEC", global = true)]
     compression: Option<String>,
     /// End the command after so many seconds, 0 for no limit [default: archive-wal 60, restore-wal 120, others none]
-    #[arg(long, value_name = "SECONDS", global = true, value_parser = deadline)]
-    pub(crate) deadline: Option<Deadline>,
+    #[arg(long, value_name = "SECONDS", global = true, value_parser = duration, allow_negative_numbers = true)]
+    pub(crate) deadline: Option<Duration>,
     /// Print more; -vv for all that is done
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
     /// Print the result as one JSON document
     #[arg(long, global = true)]
     pub(crate) json: bool,
-}
-
-/// How long a command may take as a whole; none for no limit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline(pub(crate) Option<Duration>);
-
-fn deadline(text: &str) -> Result<Deadline, &'static str> {
-    let seconds = text.parse().map_err(|_| "give a whole number of seconds, such as 60; 0 for no limit")?;
-    Ok(Deadline(Some(Duration::from_secs(seconds)).filter(|limit| !limit.is_zero())))
 }
 
 /// What there is to do; each tells about itself.

@@ -65,7 +65,10 @@ pub fn run(registry: Registry) -> ExitCode {
 fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
     let verdict = Verdict { caller: cli.command.caller(), history: cli.command.history() };
     let limits = Limits {
-        deadline: cli.global.deadline.map_or(verdict.caller.default_deadline(), |asked| asked.0),
+        deadline: match cli.global.deadline {
+            None => verdict.caller.default_deadline(),
+            Some(asked) => Some(asked).filter(|asked| !asked.is_zero()),
+        },
         clearing: cli.command.clearing(),
     };
     log::to_stderr(cli.global.verbose);
