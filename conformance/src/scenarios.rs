@@ -18,4 +18,5 @@ pub(crate) mod tablespaces;
 pub(crate) mod unknown;
 pub(crate) mod uploads;
 
+mod crafted;
 mod site;

@@ -192,6 +192,9 @@ suite! { $
         each_tablespace_has_an_archive_of_its_own,
         tablespaces_go_where_they_lay,
         tablespaces_go_where_they_are_mapped_to,
+        no_tablespace_is_restored_to_its_place_unasked,
+        each_place_is_told_before_anything_is_written,
+        only_postgresqls_directory_of_a_tablespace_is_written,
         no_directory_is_restored_into_twice,
         a_tablespace_that_can_not_go_there_stops_everything,
     }
@@ -207,6 +210,10 @@ suite! { $
         an_empty_directory_is_filled_and_one_with_content_is_let_alone,
         pg_control_comes_last,
         a_dropped_restore_leaves_nothing,
+        of_two_restores_into_one_directory_one_is_whole_and_the_other_refused,
+        what_others_put_into_the_directory_meanwhile_stays,
+        pg_control_does_not_come_where_the_label_has_gone,
+        nothing_of_a_claim_stays_in_what_was_restored,
     }
 
     recovery {
@@ -230,6 +237,11 @@ suite! { $
         a_damaged_commit_record_is_named_and_nothing_is_restored,
         a_damaged_old_backup_is_restored_whole_or_not_at_all,
         a_tar_that_leads_out_of_the_directory_is_refused,
+        a_name_that_comes_twice_is_not_trusted_and_shown_escaped,
+        small_files_of_an_impossible_size_are_refused,
+        a_backup_without_its_label_is_refused,
+        names_that_are_not_utf_8_are_restored,
+        an_index_that_cannot_be_is_done_without,
         a_failing_storage_never_makes_a_restore_short,
     }
 

@@ -1,13 +1,16 @@
 //! restore, of what isn't any more what was stored.
 
-use std::fs;
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, sync::mpsc};
 
 use anyhow::{Context, Result};
 use swiftwal_compression::{Codec, Format, compress_frame};
-use swiftwal_core::{BackupChoice, BackupOptions, BackupRecord, Error, ErrorKind, restore};
-use tar::{EntryType, Header};
+use swiftwal_core::{BackupChoice, BackupOptions, BackupRecord, Error, ErrorKind, RestoreEvent, restore};
+use tar::EntryType;
 
-use super::site::{Site, assert_restored, options, refused, request, restore_options, take};
+use super::{
+    crafted::{END_BYTES, member, put_again},
+    site::{Site, assert_restored, options, refused, request, restore_options, take},
+};
 use crate::{
     SyntheticCluster,
     faulty::{Faults, ReadFault},
@@ -78,43 +81,140 @@ pub(crate) async fn a_tar_that_leads_out_of_the_directory_is_refused(subject: Su
     let outside = site.subject.path("outside");
     fs::create_dir(&outside)?;
     let outside = outside.display().to_string();
-    let link = |name| member(name, EntryType::Symlink, &outside);
-    let file = |name: &str| member(name, EntryType::Regular, "");
-    for hostile in [
-        vec![file("../outside/escaped")?],
-        vec![file("base/../../outside/escaped")?],
-        vec![file(&format!("{outside}/escaped"))?],
-        vec![link("base/link")?, file("base/link/escaped")?],
-        vec![link("pg_tblspc/16400")?, file("pg_tblspc/16400/escaped")?],
+    let link = |name: &str| member(name.as_bytes(), EntryType::Symlink, &outside, 0);
+    let file = |name: &str| member(name.as_bytes(), EntryType::Regular, "", 0);
+    for (hostile, name) in [
+        (vec![file("../outside/escaped")?], "../outside/escaped"),
+        (vec![file("base/../../outside/escaped")?], "base/../../outside/escaped"),
+        (vec![file(&format!("{outside}/escaped"))?], "escaped"),
+        (vec![file("base//1")?], "base//1"),
+        (vec![link("base/link")?, file("base/link/escaped")?], "base/link"),
+        (vec![link("pg_tblspc/16400")?, file("pg_tblspc/16400/escaped")?], "16400"),
     ] {
-        let mut tar = site.cluster.backup(3, 3).tar(&request(false))?;
-        let end = tar.split_off(tar.len() - END_BYTES);
-        let tar = [tar, hostile.concat(), end].concat();
-        site.subject.put(OLD_BACKUP, compress_frame(Format::Gzip.into(), &tar)?).await?;
-        let directory = site.subject.new_path("pgdata");
-        refused(site.restore_into(BackupChoice::Latest, &directory, &restore_options()).await);
-        assert!(!directory.exists());
+        let told = refused_old_backup(&site, hostile).await?;
+        assert!(told.contains(name), "{told}");
+        assert!(name == "16400" || told.contains("isn't its backup"), "{told}");
         assert_eq!(fs::read_dir(&outside)?.count(), 0);
     }
     Ok(())
 }
 
-/// An empty member of a tar, under a name that a careful writer of tars would refuse.
-fn member(name: &str, kind: EntryType, link: &str) -> Result<Vec<u8>> {
-    let mut header = Header::new_ustar();
-    header.set_entry_type(kind);
-    header.set_mode(0o600);
-    header.set_size(0);
-    if kind == EntryType::Symlink {
-        header.set_link_name(link)?;
+pub(crate) async fn a_name_that_comes_twice_is_not_trusted_and_shown_escaped(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    for (name, shown) in [
+        (&b"base/1/1000"[..], "base/1/1000"),
+        (b"base/\x1b[2J\xe9", r"base/\x1b[2J\xe9"),
+        (b"global/pg_control", "global/pg_control"),
+        (b"backup_label", "backup_label"),
+    ] {
+        let bytes = if name == b"global/pg_control" { 8192 } else { 0 };
+        let twice = vec![member(name, EntryType::Regular, "", bytes)?; 2];
+        let told = refused_old_backup(&site, twice).await?;
+        assert!(told.contains(shown) && told.contains("twice") && told.contains("don't trust"), "{told}");
+        assert!(!told.contains(char::is_control), "{told:?}");
     }
-    header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-    header.set_cksum();
-    Ok(header.as_bytes().to_vec())
+    Ok(())
 }
 
-/// What ends a tar: two empty blocks.
-const END_BYTES: usize = 1024;
+/// They would be held in memory, however large a record says that they are.
+pub(crate) async fn small_files_of_an_impossible_size_are_refused(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let control = |bytes| vec![member(b"global/pg_control", EntryType::Regular, "", bytes)];
+    for (hostile, told) in [
+        (control(8191), "8191 bytes"),
+        (control(8193), "8193 bytes"),
+        (control(8192), "all zeros"),
+        (vec![member(b"PG_VERSION", EntryType::Regular, "", (1 << 20) + 1)], "PG_VERSION"),
+        (vec![member(b"backup_label", EntryType::Regular, "", (1 << 20) + 1)], "backup_label"),
+        (vec![member(b"tablespace_map", EntryType::Regular, "", (16 << 20) + 1)], "tablespace_map"),
+    ] {
+        let hostile: Vec<u8> = hostile.into_iter().collect::<Result<Vec<_>>>()?.concat();
+        let tar = [hostile, vec![0; END_BYTES]].concat();
+        let text = refused_old_tar(&site, &tar).await?;
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    Ok(())
+}
+
+/// PostgreSQL would take it for a cluster that crashed, and lose what the backup's WAL holds.
+pub(crate) async fn a_backup_without_its_label_is_refused(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let tar = site.cluster.backup(3, 3).tar(&request(false))?;
+    // The label comes first: its header, and one block of content.
+    let text = refused_old_tar(&site, &tar[1024..]).await?;
+    assert!(text.contains("backup_label"), "{text}");
+    Ok(())
+}
+
+pub(crate) async fn names_that_are_not_utf_8_are_restored(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let name = b"base/caf\xe9\n";
+    let tar = with_members(&site, vec![member(name, EntryType::Regular, "", 3)?])?;
+    site.subject.put(OLD_BACKUP, compress_frame(Format::Gzip.into(), &tar)?).await?;
+    let directory = site.restore(BackupChoice::Latest).await?;
+    assert_eq!(fs::read(directory.join(OsStr::from_bytes(name)))?, [0; 3]);
+    Ok(())
+}
+
+/// Nothing in it is needed: the backup is whole without it.
+pub(crate) async fn an_index_that_cannot_be_is_done_without(subject: Subject) -> Result<()> {
+    let site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(9 << 20))?;
+    let source = site.cluster.backup(3, 3);
+    let record = site.take_with_wal(&source).await?;
+    let tar = record.objects.iter().find(|object| object.tar_bytes.is_some()).context("it has a tar")?;
+    let index = format!("pg_basebackup_{}.index.zst", record.key);
+    let (bytes, tar_bytes) = (tar.bytes, tar.tar_bytes.unwrap_or_default());
+    let most = u64::MAX;
+    for frames in [
+        format!("{{\"frame\":[0,{most},{most}]}}\n{{\"frame\":[{most},{most},{most}]}}"),
+        format!("{{\"frame\":[0,{bytes},{most}]}}"),
+        // The sums are right, and no frame is where it says.
+        format!(
+            "{{\"frame\":[0,{},4194304]}}\n{{\"frame\":[{},1000,4194304]}}\n{{\"frame\":[{},1000,{}]}}",
+            bytes - 2000,
+            bytes - 2000,
+            bytes - 1000,
+            tar_bytes - 2 * 4_194_304,
+        ),
+        " ".repeat(40 << 20),
+    ] {
+        let text = format!("{{\"object\":\"{}\"}}\n{frames}\n", tar.name);
+        put_again(&site, &record, &index, compress_frame(Format::Zstd.into(), text.as_bytes())?, 0).await?;
+        let (sender, notices) = mpsc::channel();
+        let observe = |event: RestoreEvent<'_>| {
+            if let RestoreEvent::Notice(notice) = event {
+                let _ = sender.send(notice.to_owned());
+            }
+        };
+        let directory = site.subject.new_path("pgdata");
+        restore(&site.repository, BackupChoice::Latest, &directory, &restore_options(), &observe).await?;
+        assert_restored(&directory, &source.data_directory(&request(true)))?;
+        let notices: Vec<_> = notices.try_iter().collect();
+        assert!(notices.iter().any(|notice| notice.contains("index")), "{notices:?}");
+    }
+    Ok(())
+}
+
+/// Stores an old backup that holds `members` too, and tells why it isn't restored.
+async fn refused_old_backup(site: &Site, members: Vec<Vec<u8>>) -> Result<String> {
+    refused_old_tar(site, &with_members(site, members)?).await
+}
+
+async fn refused_old_tar(site: &Site, tar: &[u8]) -> Result<String> {
+    site.subject.put(OLD_BACKUP, compress_frame(Format::Gzip.into(), tar)?).await?;
+    let directory = site.subject.new_path("pgdata");
+    let key = BackupChoice::Key("20130828T1810Z".parse()?);
+    let error = refused(site.restore_into(key, &directory, &restore_options()).await);
+    assert!(!directory.exists());
+    Ok(error.to_string())
+}
+
+fn with_members(site: &Site, members: Vec<Vec<u8>>) -> Result<Vec<u8>> {
+    let mut tar = site.cluster.backup(3, 3).tar(&request(false))?;
+    let end = tar.split_off(tar.len() - END_BYTES);
+    Ok([tar, members.concat(), end].concat())
+}
+
 const OLD_BACKUP: &str = "pg_basebackup_20130828T1810Z.tgz";
 
 /// What may become of an object.

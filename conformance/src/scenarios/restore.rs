@@ -1,13 +1,17 @@
 //! restore: what comes back, and what never does.
 
-use std::fs;
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anyhow::Result;
 use swiftwal_compression::{Format, decoder};
-use swiftwal_core::{BackupChoice, BackupOptions, Error, ErrorKind, RestoreEvent, restore};
+use swiftwal_core::{BackupChoice, BackupOptions, Error, ErrorKind, RestoreEvent, RestoreOptions, restore};
 use tokio::{io::AsyncReadExt, sync::mpsc};
 
-use super::site::{Site, assert_restored, options, refused, request, restore_options, take};
+use super::site::{Site, assert_restored, file_names, options, refused, request, restore_options, take};
 use crate::{Entry, SyntheticCluster, Tree, subject::Subject};
 
 pub(crate) async fn every_file_comes_back_as_it_was(subject: Subject) -> Result<()> {
@@ -167,6 +171,113 @@ pub(crate) async fn a_dropped_restore_leaves_nothing(subject: Subject) -> Result
     while directory.exists() {
         tokio::task::yield_now().await;
     }
+    Ok(())
+}
+
+pub(crate) async fn of_two_restores_into_one_directory_one_is_whole_and_the_other_refused(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::of(subject, large_cluster())?;
+    let source = site.cluster.backup(3, 3);
+    site.take_with_wal(&source).await?;
+    let directory = site.subject.path("pgdata");
+    let options = restore_options();
+    let again = || site.restore_into(BackupChoice::Latest, &directory, &options);
+    let (one, other) = tokio::join!(again(), again());
+    let error = match (one, other) {
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => error,
+        both => panic!("{both:?}"),
+    };
+    assert!(error.to_string().contains("another process is restoring into"), "{error}");
+    assert_restored(&directory, &source.data_directory(&request(true)))
+}
+
+/// Neither overwritten, nor removed with what the restore made.
+pub(crate) async fn what_others_put_into_the_directory_meanwhile_stays(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 3);
+    let record = site.take_with_wal(&source).await?;
+    for name in ["PG_VERSION", "global", "pg_wal", "recovery.signal", "global/pg_control"] {
+        let directory = site.subject.new_path("pgdata");
+        let foreign = directory.join(name);
+        let observe = |event: RestoreEvent<'_>| {
+            let is_time = match event {
+                RestoreEvent::Chosen(_) => !name.contains('/'),
+                // A small backup's directories are there when the restore tells that all was written.
+                RestoreEvent::Notice(_) | RestoreEvent::Progress { .. } => {
+                    foreign.parent().is_some_and(Path::exists)
+                }
+                _ => false,
+            };
+            if is_time && !foreign.exists() {
+                let _ = fs::write(&foreign, "foreign");
+            }
+        };
+        let options = restore_options();
+        let error =
+            refused(restore(&site.repository, BackupChoice::Latest, &directory, &options, &observe).await);
+        assert!(error.to_string().contains(name) && error.to_string().contains("appeared"), "{error}");
+        assert_eq!(fs::read(&foreign)?, b"foreign");
+        let left: Vec<_> = file_names(&directory)?;
+        assert_eq!(left, [name.split('/').next().unwrap_or_default()]);
+    }
+
+    let directory = site.subject.new_path("pgdata");
+    let (sender, notices) = std::sync::mpsc::channel();
+    let observe = |event: RestoreEvent<'_>| match event {
+        RestoreEvent::Chosen(_) => drop(fs::write(directory.join("notes"), "foreign")),
+        RestoreEvent::Notice(notice) => drop(sender.send(notice.to_owned())),
+        _ => {}
+    };
+    let choice = BackupChoice::Key(record.key);
+    restore(&site.repository, choice, &directory, &restore_options(), &observe).await?;
+    assert_eq!(fs::read(directory.join("notes"))?, b"foreign");
+    let notices: String = notices.try_iter().collect();
+    assert!(notices.contains("other processes created files") && notices.contains("notes"), "{notices}");
+    Ok(())
+}
+
+/// Without it, PostgreSQL would begin recovery at the wrong place, and say nothing.
+pub(crate) async fn pg_control_does_not_come_where_the_label_has_gone(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let directory = site.subject.path("pgdata");
+    let observe = |event: RestoreEvent<'_>| {
+        // pg_hba.conf isn't in the backup, and that is said when all was written.
+        if let RestoreEvent::Notice(notice) = event
+            && notice.contains("pg_hba.conf")
+        {
+            let _ = fs::remove_file(directory.join("backup_label"));
+        }
+    };
+    let options = restore_options();
+    let error =
+        refused(restore(&site.repository, BackupChoice::Latest, &directory, &options, &observe).await);
+    assert!(error.to_string().contains("backup_label"), "{error}");
+    assert!(!directory.exists());
+    Ok(())
+}
+
+pub(crate) async fn nothing_of_a_claim_stays_in_what_was_restored(subject: Subject) -> Result<()> {
+    let place = subject.path("tablespace");
+    let cluster = SyntheticCluster::new(1).with_tablespace(16400, &place.display().to_string());
+    let site = Site::of(subject, cluster)?;
+    site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let directory = site.subject.path("pgdata");
+    let marked = AtomicBool::new(false);
+    let observe = |event: RestoreEvent<'_>| {
+        if let RestoreEvent::Chosen(_) = event {
+            let is_marked = |path: &Path| path.join("swiftwal_restore_in_progress").exists();
+            marked.store(is_marked(&directory) && is_marked(&place), Ordering::Relaxed);
+        }
+    };
+    let options = RestoreOptions { tablespaces_in_place: true, ..restore_options() };
+    restore(&site.repository, BackupChoice::Latest, &directory, &options, &observe).await?;
+    assert!(marked.load(Ordering::Relaxed));
+    assert_eq!(file_names(&place)?, ["PG_15_202209061"]);
+    let names = file_names(&directory)?;
+    assert!(names.iter().all(|name| !name.contains("swiftwal")), "{names:?}");
+    assert_eq!(file_names(&directory.join("global"))?, ["pg_control"]);
     Ok(())
 }
 

@@ -1,11 +1,16 @@
 //! Tablespaces: backed up apart, restored where they belong.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, sync::mpsc};
 
 use anyhow::Result;
-use swiftwal_core::{BackupChoice, ErrorKind, RestoreOptions};
+use swiftwal_compression::{Format, compress_frame};
+use swiftwal_core::{BackupChoice, ErrorKind, RestoreEvent, RestoreOptions, restore};
+use tar::EntryType;
 
-use super::site::{Site, assert_restored, refused, request, restore_options};
+use super::{
+    crafted::{END_BYTES, member, put_again},
+    site::{Site, assert_restored, refused, request, restore_options},
+};
 use crate::{Entry, SyntheticCluster, SyntheticSource, Tree, subject::Subject};
 
 pub(crate) async fn each_tablespace_has_an_archive_of_its_own(subject: Subject) -> Result<()> {
@@ -26,9 +31,74 @@ pub(crate) async fn tablespaces_go_where_they_lay(subject: Subject) -> Result<()
     let site = Site::of(subject, SyntheticCluster::new(1).with_tablespace(16400, &place))?;
     let source = site.cluster.backup(3, 3);
     site.take_with_wal(&source).await?;
-    let directory = site.restore(BackupChoice::Latest).await?;
+    let directory = site.subject.path("pgdata");
+    site.restore_into(BackupChoice::Latest, &directory, &in_place()).await?;
     assert_restored(&directory, &source.data_directory(&request(true)))?;
     assert_tablespaces(&source, &[Path::new(&place)])
+}
+
+fn in_place() -> RestoreOptions {
+    RestoreOptions { tablespaces_in_place: true, ..restore_options() }
+}
+
+/// Whoever writes to the repository can name any directory of this machine in a commit record.
+pub(crate) async fn no_tablespace_is_restored_to_its_place_unasked(subject: Subject) -> Result<()> {
+    let place = subject.path("tablespace");
+    let cluster = SyntheticCluster::new(1)
+        .with_tablespace(16400, &place.display().to_string())
+        .with_tablespace(16401, "/srv/\u{1b}[2Jslow");
+    let site = Site::of(subject, cluster)?;
+    site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let directory = site.subject.path("pgdata");
+    for mapping in [vec![], vec![("/srv/\u{1b}[2Jslow".into(), site.subject.path("slow"))]] {
+        let is_whole = mapping.is_empty();
+        let options = RestoreOptions { tablespace_mapping: mapping, ..restore_options() };
+        let error = refused(site.restore_into(BackupChoice::Latest, &directory, &options).await);
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        let told = error.to_string();
+        assert!(
+            told.contains(&place.display().to_string()) && told.contains("--tablespaces-in-place"),
+            "{told}"
+        );
+        assert_eq!(told.contains(r"/srv/\x1b[2Jslow"), is_whole, "{told}");
+        assert!(!directory.exists() && !place.exists() && !site.subject.path("slow").exists());
+    }
+    Ok(())
+}
+
+pub(crate) async fn each_place_is_told_before_anything_is_written(subject: Subject) -> Result<()> {
+    let place = subject.path("tablespace");
+    let cluster = SyntheticCluster::new(1).with_tablespace(16400, &place.display().to_string());
+    let site = Site::of(subject, cluster)?;
+    site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let (sender, told) = mpsc::channel();
+    let observe = |event: RestoreEvent<'_>| {
+        if let RestoreEvent::Tablespace { oid, old, directory } = event {
+            assert!(!directory.exists());
+            let _ = sender.send((oid, old.to_owned(), directory.to_owned()));
+        }
+    };
+    let directory = site.subject.path("pgdata");
+    restore(&site.repository, BackupChoice::Latest, &directory, &in_place(), &observe).await?;
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [(16400, place.clone(), place)]);
+    Ok(())
+}
+
+pub(crate) async fn only_postgresqls_directory_of_a_tablespace_is_written(subject: Subject) -> Result<()> {
+    let place = subject.path("tablespace");
+    let cluster = SyntheticCluster::new(1).with_tablespace(16400, &place.display().to_string());
+    let site = Site::of(subject, cluster)?;
+    let record = site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let directory = site.subject.path("pgdata");
+    for name in ["authorized_keys", "PG_14_202107181/x", "PG_15_202209061/../x"] {
+        let tar = [member(name.as_bytes(), EntryType::Regular, "", 0)?, vec![0; END_BYTES]].concat();
+        let object = format!("pg_basebackup_{}.16400.tar.zst", record.key);
+        put_again(&site, &record, &object, compress_frame(Format::Zstd.into(), &tar)?, tar.len()).await?;
+        let error = refused(site.restore_into(BackupChoice::Latest, &directory, &in_place()).await);
+        assert!(error.to_string().contains(name) && error.kind() == ErrorKind::Damaged, "{error}");
+        assert!(!directory.exists() && !place.exists());
+    }
+    Ok(())
 }
 
 pub(crate) async fn tablespaces_go_where_they_are_mapped_to(subject: Subject) -> Result<()> {

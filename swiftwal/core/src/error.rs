@@ -1,6 +1,6 @@
-use std::{io, path::PathBuf};
+use std::{io, os::unix::ffi::OsStrExt, path::PathBuf};
 
-use swiftwal_postgres::{SourceError, WalName};
+use swiftwal_postgres::{SourceError, WalName, printable};
 use thiserror::Error;
 
 use crate::OpenError;
@@ -111,7 +111,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(String),
     /// A file or directory of this machine.
-    #[error("can't {action} {}{}", path.display(), way_out(source))]
+    #[error("can't {action} {}{}", printable(path.as_os_str().as_bytes()), way_out(source))]
     Local {
         /// What was being done, as a verb.
         action: &'static str,
@@ -153,6 +153,9 @@ pub enum ErrorKind {
 /// What to do about a local failure, where that can be told.
 fn way_out(error: &io::Error) -> &'static str {
     match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; its file system is mounted read-only: remount it for writing, or use another place"
+        }
         io::ErrorKind::StorageFull => "; free some space there, or use another place",
         io::ErrorKind::NotFound => "; look whether it is there, and the directory it lies in",
         io::ErrorKind::PermissionDenied => {

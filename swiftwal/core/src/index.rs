@@ -2,25 +2,58 @@
 //!
 //! JSON, a line for each frame, so that it is written and read in bounded memory: in a line of its own before the
 //! frames of each tar, `{"object": NAME}`; then `{"frame": [offset, stored bytes, tar bytes], "members": [[name,
-//! offset in the tar, bytes], …]}` with the files whose header lies in that frame.
+//! offset in the tar, bytes], …]}` with the files whose header lies in that frame. A name that isn't UTF-8 is an object
+//! with its bytes in hexadecimal digits, named as in PostgreSQL's backup manifest: `{"Encoded-Path": "636166e9"}`.
+//!
+//! Nobody needs an index to restore, and it may be damaged or crafted. So a reader stops at the first number that can't be,
+//! and never holds more than a frame for each mebibyte of tar.
 
 use std::{collections::HashMap, io};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use swiftwal_compression::Encoder;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
-use crate::{Error, Result, layout::SIDE_FORMAT};
+use crate::{Error, RecordedObject, Result, layout::SIDE_FORMAT};
+
+/// The largest frame that the format allows, in bytes of tar.
+const MOST_FRAME_BYTES: u64 = 16 << 20;
+/// A tar that was cut into smaller frames than this, on average, is read without its index.
+const LEAST_FRAME_BYTES: u64 = 1 << 20;
+/// The most frames of a backup: those of 16 TiB, in 96 MiB of memory.
+const MOST_FRAMES: u64 = 4 << 20;
+/// The longest line: a frame full of the headers of empty files with long names.
+const MOST_LINE_BYTES: u64 = 32 << 20;
 
 /// A file in a tar.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(String, u64, u64)", into = "(String, u64, u64)")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "(MemberName, u64, u64)")]
 pub(crate) struct IndexedMember {
-    pub(crate) name: String,
+    pub(crate) name: Vec<u8>,
     /// Where its content begins in the tar.
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
+}
+
+/// A file's name as JSON can hold it.
+struct MemberName(Vec<u8>);
+
+impl Serialize for MemberName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Encoded {
+            #[serde(rename = "Encoded-Path")]
+            path: String,
+        }
+        match std::str::from_utf8(&self.0) {
+            Ok(name) => serializer.serialize_str(name),
+            Err(_) => {
+                let path = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+                Encoded { path }.serialize(serializer)
+            }
+        }
+    }
 }
 
 /// A frame of a stored tar.
@@ -34,7 +67,7 @@ pub(crate) struct Frame {
 }
 
 /// A line of the index.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Line {
     Object {
@@ -42,7 +75,7 @@ pub(crate) enum Line {
     },
     Frame {
         frame: Frame,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         members: Vec<IndexedMember>,
     },
 }
@@ -74,34 +107,125 @@ fn broken(error: impl ToString) -> Error {
 /// The frames of each tar, in order, by its object's name.
 pub(crate) type Index = HashMap<String, Vec<Frame>>;
 
-/// Reads the text of an index, as it comes.
-pub(crate) async fn read(text: impl AsyncBufRead + Send + Unpin) -> io::Result<Index> {
-    let mut lines = text.lines();
-    let mut index = Index::new();
-    let mut frames = Vec::new();
-    let mut object = None;
-    while let Some(line) = lines.next_line().await? {
-        match serde_json::from_str(&line)? {
-            Line::Frame { frame, .. } => frames.push(frame),
-            Line::Object { object: next } => {
-                let done = std::mem::take(&mut frames);
-                index.extend(object.replace(next).map(|object| (object, done)));
-            }
+/// What a restore needs of a line. The members are skipped, and never in memory.
+#[derive(Deserialize)]
+struct FrameLine {
+    object: Option<String>,
+    frame: Option<Frame>,
+}
+
+/// Reads the text of an index of the tars in `objects`, as it comes.
+///
+/// # Errors
+/// [`InvalidData`](io::ErrorKind::InvalidData) where it can't be the index of those tars.
+pub(crate) async fn read(
+    text: impl AsyncBufRead + Send + Unpin,
+    objects: &[RecordedObject],
+) -> io::Result<Index> {
+    let tars = objects.iter().filter_map(|object| Some((object, object.tar_bytes?)));
+    let tars: HashMap<&str, FramesOf> = tars
+        .map(|(object, tar_bytes)| (object.name.as_str(), FramesOf::new(object.bytes, tar_bytes)))
+        .collect();
+    let mut reader = IndexReader { tars, current: None, frames: 0 };
+    let mut lines = BoundedLines::new(text);
+    while let Some(line) = lines.next().await? {
+        reader.take(serde_json::from_slice(line)?)?;
+    }
+    let complete =
+        reader.tars.into_iter().filter_map(|(name, frames)| Some((name.to_owned(), frames.complete()?)));
+    Ok(complete.collect())
+}
+
+struct IndexReader<'a> {
+    tars: HashMap<&'a str, FramesOf>,
+    current: Option<String>,
+    frames: u64,
+}
+
+impl IndexReader<'_> {
+    fn take(&mut self, line: FrameLine) -> io::Result<()> {
+        if line.object.is_some() {
+            self.current = line.object;
+        }
+        let Some(frame) = line.frame else { return Ok(()) };
+        self.frames += 1;
+        if self.frames > MOST_FRAMES {
+            return Err(absurd("it has too many frames"));
+        }
+        match self.current.as_deref().and_then(|object| self.tars.get_mut(object)) {
+            Some(tar) => tar.add(frame),
+            None => Err(absurd("it has frames of a tar that isn't in the backup")),
         }
     }
-    index.extend(object.map(|object| (object, frames)));
-    Ok(index)
 }
 
-impl From<(String, u64, u64)> for IndexedMember {
-    fn from((name, offset, bytes): (String, u64, u64)) -> Self {
-        Self { name, offset, bytes }
+/// The frames of a tar so far, which must follow one another and fit into it.
+struct FramesOf {
+    bytes: u64,
+    tar_bytes: u64,
+    frames: Vec<Frame>,
+    /// Where the next one begins, in the object and in the tar.
+    end: (u64, u64),
+}
+
+impl FramesOf {
+    fn new(bytes: u64, tar_bytes: u64) -> Self {
+        Self { bytes, tar_bytes, frames: Vec::new(), end: (0, 0) }
+    }
+
+    fn add(&mut self, frame: Frame) -> io::Result<()> {
+        let stored_end = frame.offset.checked_add(frame.stored_bytes).filter(|end| *end <= self.bytes);
+        let tar_end = self.end.1.checked_add(frame.tar_bytes).filter(|end| *end <= self.tar_bytes);
+        let is_possible = frame.offset == self.end.0 && (1..=MOST_FRAME_BYTES).contains(&frame.tar_bytes);
+        let (Some(stored_end), Some(tar_end), true) = (stored_end, tar_end, is_possible) else {
+            let (bytes, tar_bytes) = (self.bytes, self.tar_bytes);
+            return Err(absurd(&format!(
+                "a frame doesn't fit into {bytes} bytes that hold {tar_bytes} of tar"
+            )));
+        };
+        self.frames.push(frame);
+        self.end = (stored_end, tar_end);
+        if self.frames.len() as u64 > self.tar_bytes / LEAST_FRAME_BYTES + 16 {
+            return Err(absurd("its frames are too small"));
+        }
+        Ok(())
+    }
+
+    /// The frames, if they are each byte of the tar.
+    fn complete(self) -> Option<Vec<Frame>> {
+        (self.end == (self.bytes, self.tar_bytes)).then_some(self.frames)
     }
 }
 
-impl From<IndexedMember> for (String, u64, u64) {
+/// Lines of a bounded length.
+struct BoundedLines<R> {
+    text: R,
+    line: Vec<u8>,
+}
+
+impl<R: AsyncBufRead + Send + Unpin> BoundedLines<R> {
+    fn new(text: R) -> Self {
+        Self { text, line: Vec::new() }
+    }
+
+    async fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        self.line.clear();
+        let mut limited = (&mut self.text).take(MOST_LINE_BYTES + 1);
+        let read = limited.read_until(b'\n', &mut self.line).await?;
+        if read as u64 > MOST_LINE_BYTES {
+            return Err(absurd("it has a line that is too long"));
+        }
+        Ok((read > 0).then_some(self.line.as_slice()))
+    }
+}
+
+fn absurd(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+impl From<IndexedMember> for (MemberName, u64, u64) {
     fn from(member: IndexedMember) -> Self {
-        (member.name, member.offset, member.bytes)
+        (MemberName(member.name), member.offset, member.bytes)
     }
 }
 
@@ -114,5 +238,66 @@ impl From<(u64, u64, u64)> for Frame {
 impl From<Frame> for (u64, u64, u64) {
     fn from(frame: Frame) -> Self {
         (frame.offset, frame.stored_bytes, frame.tar_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn tar(bytes: u64, tar_bytes: u64) -> RecordedObject {
+        let (name, blake3) = ("a.tar".to_owned(), String::new());
+        RecordedObject { name, bytes, blake3, tar_bytes: Some(tar_bytes), tablespace_location: None }
+    }
+
+    async fn read_of(lines: &str, tar: RecordedObject) -> io::Result<Index> {
+        read(lines.as_bytes(), &[tar]).await
+    }
+
+    #[tokio::test]
+    async fn names_are_written_as_text_or_as_postgresqls_encoded_path_and_skipped_when_read() {
+        let member = |name: &[u8]| IndexedMember { name: name.to_owned(), offset: 512, bytes: 3 };
+        let frame = Frame { offset: 0, stored_bytes: 10, tar_bytes: 2048 };
+        let members = vec![member("Übernahme".as_bytes()), member(b"caf\xe9\n")];
+        let line = serde_json::to_string(&Line::Frame { frame, members }).unwrap();
+        let expected =
+            r#"{"frame":[0,10,2048],"members":[["Übernahme",512,3],[{"Encoded-Path":"636166e90a"},512,3]]}"#;
+        assert_eq!(line, expected);
+        let text = format!("{{\"object\":\"a.tar\"}}\n{line}\n");
+        assert_eq!(read_of(&text, tar(10, 2048)).await.unwrap()["a.tar"], [frame]);
+    }
+
+    #[tokio::test]
+    async fn numbers_that_cannot_be_are_refused() {
+        let object = "{\"object\":\"a.tar\"}\n";
+        let most = u64::MAX;
+        for frames in [
+            format!("{{\"frame\":[0,{most},10]}}"),
+            format!("{{\"frame\":[0,10,{most}]}}"),
+            format!("{{\"frame\":[{most},10,10]}}"),
+            format!("{{\"frame\":[0,10,{}]}}", 17 * MIB),
+            "{\"frame\":[0,10,0]}".to_owned(),
+            "{\"frame\":[0,5,1048576]}\n{\"frame\":[6,4,1048576]}".to_owned(),
+            "{\"object\":\"b.tar\"}\n{\"frame\":[0,10,10]}".to_owned(),
+            "{\"frame\":[0,-1,10]}".to_owned(),
+        ] {
+            assert!(read_of(&format!("{object}{frames}\n"), tar(10, 20 * MIB)).await.is_err(), "{frames}");
+        }
+        // A part of a tar isn't the tar.
+        let part = format!("{object}{{\"frame\":[0,10,10]}}\n");
+        assert!(read_of(&part, tar(10, 20 * MIB)).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_endless_line_and_endless_frames_end_early() {
+        let line = tokio::io::BufReader::new(tokio::io::repeat(b' ').take(10 << 30));
+        assert!(read(line, &[tar(10, 10)]).await.is_err());
+        let mut text = "{\"object\":\"a.tar\"}\n".to_owned();
+        for offset in 0..100 {
+            text.push_str(&format!("{{\"frame\":[{offset},1,1]}}\n"));
+        }
+        assert!(read_of(&text, tar(100, 100)).await.is_err());
     }
 }

@@ -65,7 +65,7 @@ impl TarVisitor for LabelFinder {
     type Error = Error;
 
     fn member(&mut self, member: Member) -> Result<()> {
-        if member.name == "backup_label" {
+        if member.name == b"backup_label" {
             *self = Self::Reading(Vec::new());
         }
         Ok(())

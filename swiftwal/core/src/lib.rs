@@ -49,8 +49,8 @@ pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};
 pub use record::{BackupKind, BackupRecord, RecordedObject};
 pub use repository::Repository;
 pub use restore::{
-    BackupChoice, ChosenBackup, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats, TargetAction,
-    TargetTimeline, parse_target_time, restore,
+    ArchiveMode, BackupChoice, ChosenBackup, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats,
+    TargetAction, TargetTimeline, parse_target_time, restore,
 };
 pub use restore_wal::restore_wal;
 pub use storage::{Backend, OpenError, Options, Prepare, Registry, Storage, Sweep};

@@ -1,9 +1,13 @@
 //! restore: commit record → ranges, fetched and decompressed in parallel → files → recovery settings → pg_control.
 
 mod choose;
+mod claim;
+mod configuration;
 mod destination;
 mod extract;
 mod fetch;
+mod made;
+mod owner;
 mod recovery;
 mod root;
 mod tablespaces;
@@ -21,7 +25,7 @@ use tokio::sync::mpsc;
 
 pub use self::{
     choose::{BackupChoice, ChosenBackup},
-    recovery::{RecoveryTarget, TargetAction, TargetTimeline},
+    recovery::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline},
     target::parse_target_time,
 };
 use self::{
@@ -43,10 +47,18 @@ pub struct RestoreOptions {
     pub target_action: Option<TargetAction>,
     /// Where tablespaces shall lie: from where they lay, to where they go.
     pub tablespace_mapping: Vec<(PathBuf, PathBuf)>,
+    /// Whether tablespaces without a mapping go where they lay. Otherwise they are refused: a commit record can name any
+    /// directory of this machine.
+    pub tablespaces_in_place: bool,
+    /// Whether the restored server archives its WAL.
+    pub archive_mode: ArchiveMode,
     /// Whether the restored server shall stay a standby.
     pub standby: bool,
     /// The command by which PostgreSQL fetches WAL, with its `%f` and `%p`.
     pub restore_command: String,
+    /// The command by which a standby removes WAL that it doesn't need any more, with its `%r`; none to leave its setting
+    /// alone.
+    pub archive_cleanup_command: Option<String>,
 }
 
 /// What happens during a restore.
@@ -55,6 +67,15 @@ pub struct RestoreOptions {
 pub enum RestoreEvent<'a> {
     /// This backup is going to be restored.
     Chosen(&'a ChosenBackup),
+    /// A tablespace is going to be restored.
+    Tablespace {
+        /// The tablespace's number.
+        oid: u32,
+        /// Where it lay.
+        old: &'a Path,
+        /// Where it goes.
+        directory: &'a Path,
+    },
     /// Something the administrator should know.
     Notice(&'a str),
     /// More of it is written.
@@ -69,7 +90,7 @@ pub enum RestoreEvent<'a> {
 type Observe<'a> = &'a (dyn Fn(RestoreEvent<'_>) + Send + Sync);
 
 /// What a restore came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoreStats {
     /// The backup that was restored.
     pub key: BackupKey,
@@ -77,14 +98,17 @@ pub struct RestoreStats {
     pub files: u64,
     /// How many bytes they have.
     pub bytes: u64,
+    /// The content of `PG_VERSION`: `15`, `9.6`.
+    pub postgres_version: String,
 }
 
 /// Restores a backup into `directory`, which must be empty or absent, as each tablespace's directory must.
 ///
 /// When it returns, everything is durable, and PostgreSQL can be started there: it will recover to the target. The
 /// recovery settings are written before `global/pg_control`, and that comes last, so an interrupted restore can't be
-/// started by mistake. When it fails or is dropped, what it wrote is removed; dropped in the very last step, it may
-/// complete instead. The removal happens on a blocking thread: a program must not exit before its runtime has ended.
+/// started by mistake. The directories are claimed first: no other restore writes into them meanwhile. When it fails or is
+/// dropped, what it made is removed, and nothing else; dropped in the very last step, it may complete instead. The removal
+/// happens on a blocking thread: a program must not exit before its runtime has ended.
 ///
 /// Run as root, everything belongs to the owner of `directory`, or of its parent if it wasn't there.
 ///
@@ -98,14 +122,41 @@ pub async fn restore(
     options: &RestoreOptions,
     observe: Observe<'_>,
 ) -> Result<RestoreStats> {
+    recovery::check(options)?;
     let chosen = choose::choose(repository, choice, options, observe).await?;
     chosen.refuse_incremental()?;
-    let tablespaces = Tablespaces::plan(&chosen, &options.tablespace_mapping)?;
-    let destination = Destination::prepare(directory, &tablespaces)?;
+    let tablespaces = Tablespaces::plan(&chosen, options)?;
+    for tablespaces::Tablespace { oid, old, directory } in tablespaces.iter() {
+        observe(RestoreEvent::Tablespace { oid: *oid, old, directory });
+    }
+    let destination = Destination::claim(directory, &tablespaces, chosen.key)?;
     observe(RestoreEvent::Chosen(&chosen));
+    if destination.belongs_to_root() {
+        observe(RestoreEvent::Notice(&format!(
+            "what is restored into {} will belong to root, and PostgreSQL doesn't run as root: give the directory to the \
+             user that PostgreSQL runs as, as with chown -R postgres",
+            directory.display()
+        )));
+    }
     let extracted = write_tars(repository, &chosen, &destination, &tablespaces, observe).await?;
+    for notice in notices(&destination)? {
+        observe(RestoreEvent::Notice(&notice));
+    }
     let options = options.clone();
     blocking(move || finish(chosen.key, extracted, destination, tablespaces, &options)).await
+}
+
+/// What the administrator should know about the directories as they are now.
+fn notices(destination: &Destination) -> Result<Vec<String>> {
+    let mut notices = configuration::missing_files(&destination.root(None)?);
+    let foreign = destination.foreign_files();
+    if !foreign.is_empty() {
+        notices.push(format!(
+            "other processes created files in the directory during the restore, which were left alone: {}",
+            foreign.join(", ")
+        ));
+    }
+    Ok(notices)
 }
 
 /// Writes every file but `pg_control`.
@@ -121,12 +172,13 @@ async fn write_tars(
     let written = Arc::new(AtomicU64::new(0));
     let mut extracted = Extracted::default();
     for tar in tars {
-        let extractor = Extractor::new(Arc::clone(destination), tar.tablespace, tablespaces)?;
+        let name = tar.name.to_string();
+        let extractor = Extractor::new(Arc::clone(destination), name, tar.tablespace, tablespaces)?;
         let progress = || {
             let tar_bytes = written.load(Ordering::Relaxed);
             observe(RestoreEvent::Progress { tar_bytes, total_tar_bytes });
         };
-        extracted.add(write_tar(repository, tar, extractor, Arc::clone(&written), &progress).await?);
+        extracted.add(write_tar(repository, tar, extractor, Arc::clone(&written), &progress, observe).await?);
     }
     Ok(extracted)
 }
@@ -137,10 +189,11 @@ async fn write_tar(
     extractor: Extractor,
     written: Arc<AtomicU64>,
     progress: &(dyn Fn() + Send + Sync),
+    observe: Observe<'_>,
 ) -> Result<Extracted> {
     let (sender, receiver) = mpsc::channel(fetch::PIECES_WAITING);
     let writing = blocking(move || extractor.extract(receiver, &written));
-    let fetching = fetch::fetch(repository, tar, sender, progress);
+    let fetching = fetch::fetch(repository, tar, sender, progress, observe);
     // Both to their ends, whichever fails: a writer still at work would come after whoever cleans up.
     let (fetched, extracted) = tokio::join!(fetching, writing);
     fetched.and(extracted)
@@ -157,8 +210,13 @@ fn finish(
     let lacks = |what: &str| Error::damaged(format!("backup {key}"), format!("it has no {what}"));
     let control = extracted.control.ok_or_else(|| lacks("global/pg_control"))?;
     let version = extracted.version.ok_or_else(|| lacks("PG_VERSION"))?;
+    let label = extracted.label.ok_or_else(|| lacks("backup_label"))?;
     if let Some(map) = extracted.tablespace_map {
-        destination.write("tablespace_map", tablespaces.map_text(&map).as_bytes())?;
+        let map = tablespaces.map(&map).map_err(|oid| {
+            let reason = format!("its tablespace_map names a tablespace {oid} that it doesn't hold");
+            Error::damaged(format!("backup {key}"), reason)
+        })?;
+        destination.write("tablespace_map", &map)?;
     }
     for file in recovery::files(&version, key, options)? {
         match file.mode {
@@ -167,7 +225,8 @@ fn finish(
         }
     }
     destination.sync()?;
-    destination.publish_control(&control)?;
+    destination.publish_control(&control, &label)?;
     destination.keep();
-    Ok(RestoreStats { key, files: extracted.files, bytes: extracted.bytes })
+    let postgres_version = version.trim().to_owned();
+    Ok(RestoreStats { key, files: extracted.files, bytes: extracted.bytes, postgres_version })
 }

@@ -1,5 +1,6 @@
 //! A tar as it comes, piece by piece, as PostgreSQL sends it: plain ustar members.
 
+use swiftwal_postgres::printable;
 use tar::EntryType;
 use thiserror::Error;
 
@@ -23,8 +24,8 @@ pub(crate) trait TarVisitor {
 /// A member's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// Its name, relative, without a slash at the end.
-    pub(crate) name: String,
+    /// Its name, relative, without a slash at the end: bytes, as file names are.
+    pub(crate) name: Vec<u8>,
     pub(crate) kind: MemberKind,
     pub(crate) mode: u32,
     /// The size of its content.
@@ -37,7 +38,7 @@ pub(crate) struct Member {
 pub(crate) enum MemberKind {
     File,
     Directory,
-    Link { target: String },
+    Link { target: Vec<u8> },
 }
 
 /// A tar that PostgreSQL never wrote.
@@ -160,23 +161,23 @@ fn parse(block: &[u8], offset: u64) -> Result<Member, String> {
         return Err("its checksum is wrong".to_owned());
     }
     // PostgreSQL sends `./pg_wal/archive_status`, and other names without the dot.
-    let name = utf8(&header.path_bytes())?;
-    let name = name.strip_prefix("./").unwrap_or(&name).trim_end_matches('/').to_owned();
+    let path = header.path_bytes();
+    let name = path.strip_prefix(b"./").unwrap_or(&path);
+    let slashes = name.iter().rev().take_while(|byte| **byte == b'/').count();
+    let name = name[..name.len() - slashes].to_owned();
     let kind = match header.entry_type() {
         EntryType::Regular | EntryType::Continuous => MemberKind::File,
         EntryType::Directory => MemberKind::Directory,
         EntryType::Symlink => {
-            let target = header.link_name_bytes().unwrap_or_default();
-            MemberKind::Link { target: utf8(&target)? }
+            MemberKind::Link { target: header.link_name_bytes().unwrap_or_default().into_owned() }
         }
-        other => return Err(format!("'{name}' is of type {other:?}, which PostgreSQL never sends")),
+        other => {
+            let name = printable(&name);
+            return Err(format!("'{name}' is of type {other:?}, which PostgreSQL never sends"));
+        }
     };
     let bytes = if kind == MemberKind::File { header.entry_size().map_err(text)? } else { 0 };
     Ok(Member { name, kind, mode: header.mode().map_err(text)?, bytes, offset })
-}
-
-fn utf8(bytes: &[u8]) -> Result<String, String> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| format!("'{}' is not UTF-8", bytes.escape_ascii()))
 }
 
 #[cfg(test)]
@@ -184,7 +185,7 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Seen(Vec<(String, Vec<u8>)>);
+    struct Seen(Vec<(Vec<u8>, Vec<u8>)>);
 
     impl TarVisitor for Seen {
         type Error = TarError;
@@ -227,7 +228,7 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    fn read(tar: &[u8], piece: usize) -> Result<Vec<(String, Vec<u8>)>, TarError> {
+    fn read(tar: &[u8], piece: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TarError> {
         let mut seen = Seen::default();
         let mut stream = TarStream::default();
         for piece in tar.chunks(piece) {
@@ -241,8 +242,8 @@ mod tests {
     fn pieces_of_any_size_show_the_same_members() {
         let whole = read(&example(), usize::MAX).unwrap();
         assert_eq!(
-            whole.iter().map(|member| member.0.as_str()).collect::<Vec<_>>(),
-            ["base", "empty", "base/1", "last"]
+            whole.iter().map(|member| member.0.as_slice()).collect::<Vec<_>>(),
+            [&b"base"[..], b"empty", b"base/1", b"last"]
         );
         assert_eq!(whole[2].1.len(), 514);
         for piece in [1, 7, 511, 512, 513, 1000] {
@@ -256,6 +257,22 @@ mod tests {
         let end = tar.len() - 2 * BLOCK;
         for cut in (0..=end).step_by(97) {
             assert!(matches!(read(&tar[..cut], 512), Err(TarError::Cut { .. })), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn names_and_targets_are_whatever_bytes_a_file_name_can_have() {
+        let mut file = header("x", 0, EntryType::Regular);
+        file.as_old_mut().name[..5].copy_from_slice(b"caf\xe9\n");
+        let mut link = header("pg_tblspc/1", 0, EntryType::Symlink);
+        link.as_old_mut().linkname[..2].copy_from_slice(b"/\xff");
+        for mut header in [file, link] {
+            header.set_cksum();
+            let member = parse(header.as_bytes(), 512).unwrap();
+            match member.kind {
+                MemberKind::Link { target } => assert_eq!(target, b"/\xff"),
+                _ => assert_eq!(member.name, b"caf\xe9\n"),
+            }
         }
     }
 

@@ -1,13 +1,23 @@
+mod next_steps;
 mod restore_command;
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use serde_json::json;
 use swiftwal_core::{
-    RecoveryTarget, RestoreEvent, RestoreOptions, TargetAction, TargetTimeline, parse_target_time,
+    ArchiveMode, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats, TargetAction, TargetTimeline,
+    parse_target_time,
 };
-use swiftwal_postgres::Lsn;
+use swiftwal_postgres::{Lsn, printable};
 
+use self::{
+    next_steps::{next_steps, owner},
+    restore_command::ServerCommands,
+};
 use crate::{
     failure::Failure,
     log,
@@ -23,7 +33,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   swiftwal -c /etc/swiftwal.toml restore latest /var/lib/postgresql/15/main
-  swiftwal -c /etc/swiftwal.toml restore latest ./ --target-time '2013-08-28 19:40:00+00'")]
+  swiftwal -c /etc/swiftwal.toml restore latest ./ --target-time '2013-08-28 19:40:00 UTC'
+A copy to look at, which must not archive into the repository:
+  swiftwal -c /etc/swiftwal.toml restore latest /restore/copy --archive-mode off")]
 pub(crate) struct Args {
     /// The backup: its key or a unique beginning of it, or latest (with a target, the newest that can reach it)
     #[arg(value_name = "KEY|latest")]
@@ -34,6 +46,9 @@ pub(crate) struct Args {
     /// Put the tablespace that was in OLD into NEW; may be given again
     #[arg(long, value_name = "OLD=NEW", value_parser = mapping)]
     tablespace_mapping: Vec<(PathBuf, PathBuf)>,
+    /// Put tablespaces without a mapping where they were on the original server
+    #[arg(long)]
+    tablespaces_in_place: bool,
     /// Show how far it has come
     #[arg(short = 'P', long)]
     progress: bool,
@@ -48,6 +63,14 @@ pub(crate) struct Args {
     /// Set the server up as a standby, which goes on asking for WAL
     #[arg(long, help_heading = "Recovery")]
     standby: bool,
+    /// Let the standby remove WAL from the repository that neither it nor a backup needs any more, by
+    /// archive_cleanup_command. Right only where no other standby reads that WAL
+    #[arg(long, help_heading = "Recovery", requires = "standby")]
+    archive_cleanup: bool,
+    /// Whether the server archives its WAL: keep as it was, or off for a copy, which otherwise adds a timeline of its own to
+    /// the repository [default: keep]
+    #[arg(long, value_name = "keep|off", help_heading = "Recovery")]
+    archive_mode: Option<ArchiveMode>,
 }
 
 /// Where recovery ends, if not at the end of the WAL.
@@ -55,7 +78,7 @@ pub(crate) struct Args {
 #[command(next_help_heading = "Recovery")]
 #[group(id = "target", multiple = false)]
 struct TargetArgs {
-    /// Recover up to this time; it names its zone, as '2013-08-28 19:40:00+02'
+    /// Recover up to this time; with its time zone, as '2013-08-28 19:40:00 UTC' or '…+02'
     #[arg(long, value_name = "TIME", value_parser = parse_target_time)]
     target_time: Option<jiff::Timestamp>,
     /// Recover up to this transaction
@@ -90,23 +113,33 @@ fn mapping(text: &str) -> Result<(PathBuf, PathBuf), &'static str> {
     if old.is_absolute() && new.is_absolute() {
         Ok((old.to_owned(), new.to_owned()))
     } else {
-        Err("both directories must be whole paths, beginning with '/'")
+        Err("both directories must be absolute paths, beginning with '/'")
     }
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
+    let began = Instant::now();
     let repository = session.open()?;
+    let commands = ServerCommands::for_session(&session.config).map_err(Failure::Runtime)?;
     let options = RestoreOptions {
         target: args.target.chosen(),
         target_timeline: args.target_timeline,
         target_action: args.target_action,
         tablespace_mapping: args.tablespace_mapping,
+        tablespaces_in_place: args.tablespaces_in_place,
+        archive_mode: args.archive_mode.unwrap_or_default(),
         standby: args.standby,
-        restore_command: restore_command::for_session(&session.config).map_err(Failure::Runtime)?,
+        restore_command: commands.restore,
+        archive_cleanup_command: args.archive_cleanup.then_some(commands.archive_cleanup),
     };
     let progress = Progress::new(args.progress);
     let observe = |event: RestoreEvent<'_>| match event {
         RestoreEvent::Chosen(chosen) => progress.suspend(|| tracing::info!("restoring {}", chosen.key)),
+        RestoreEvent::Tablespace { oid, old, directory } => progress.suspend(|| {
+            let [old, directory] =
+                [old, directory].map(|path| printable(path.as_os_str().as_bytes()).to_string());
+            log::say(format_args!("tablespace {oid} of {old} goes to {directory}"));
+        }),
         RestoreEvent::Notice(notice) => progress.suspend(|| log::say(format_args!("{notice}"))),
         RestoreEvent::Progress { tar_bytes, total_tar_bytes } => {
             progress.show(Done { bytes: tar_bytes, of: total_tar_bytes, stored: None });
@@ -126,9 +159,14 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         let document = json!({ "key": stats.key, "files": stats.files, "bytes": stats.bytes });
         session.output.json(&document)
     } else {
+        let absolute = std::path::absolute(&args.directory).unwrap_or_else(|_| args.directory.clone());
+        let steps = next_steps(&absolute, owner(&absolute), &options);
         session.output.text(|out| {
-            let size = Size(stats.bytes);
-            writeln!(out, "Restored {} into {directory}: {} files, {size}", stats.key, stats.files)
+            let (size, seconds) = (Size(stats.bytes), began.elapsed().as_secs());
+            let RestoreStats { key, files, postgres_version, .. } = &stats;
+            writeln!(out, "Restored {key} into {directory}: {files} files, {size}, in {seconds} s")?;
+            writeln!(out, "\nNext, with PostgreSQL {}:", printable(postgres_version))?;
+            steps.iter().try_for_each(|step| writeln!(out, "  {step}"))
         })
     };
     reported.inspect_err(|_| {

@@ -203,6 +203,6 @@ fn a_stopped_restore_leaves_nothing() {
         drop(fs::File::options().read(true).write(true).open(site.object(&tar)).unwrap());
     }
     let ran = wait(child);
-    assert_eq!((ran.code, ran.stderr.as_str()), (130, "swiftwal: stopped by SIGINT\n"));
+    assert!(ran.code == 130 && ran.stderr.ends_with("swiftwal: stopped by SIGINT\n"), "{ran:?}");
     assert!(!site.path("data").exists());
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use swiftwal_compression::Encoder;
+use swiftwal_postgres::printable;
 
 use crate::{
     Error, Result,
@@ -62,13 +63,13 @@ impl TarVisitor for Inspector {
     type Error = Error;
 
     fn member(&mut self, member: Member) -> Result<()> {
-        self.current = match member.name.as_str() {
-            "backup_label" => small(SmallFile::Label, &member)?,
-            "PG_VERSION" => small(SmallFile::Version, &member)?,
-            "global/pg_control" => small(SmallFile::Control, &member)?,
-            "backup_manifest" => {
+        self.current = match member.name.as_slice() {
+            b"backup_label" => small(SmallFile::Label, &member)?,
+            b"PG_VERSION" => small(SmallFile::Version, &member)?,
+            b"global/pg_control" => small(SmallFile::Control, &member)?,
+            b"backup_manifest" => {
                 let encoder = Encoder::new(SIDE_FORMAT.into(), None);
-                self.manifest = Some(encoder.map_err(|error| Error::damaged(&member.name, error))?);
+                self.manifest = Some(encoder.map_err(|error| Error::damaged("backup_manifest", error))?);
                 Kept::Manifest
             }
             _ => Kept::Nothing,
@@ -112,7 +113,8 @@ impl TarVisitor for Inspector {
 
 fn small(file: SmallFile, member: &Member) -> Result<Kept> {
     if member.bytes > SMALL_FILE_BYTES {
-        return Err(Error::damaged(&member.name, format!("it has {} bytes", member.bytes)));
+        let name = printable(&member.name);
+        return Err(Error::damaged(name, format!("it has {} bytes", member.bytes)));
     }
     Ok(Kept::Small(file, Vec::new()))
 }

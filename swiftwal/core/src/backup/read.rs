@@ -241,6 +241,13 @@ mod tests {
             header.set_mode(0o600);
             tar.append_data(&mut header, name, content).unwrap();
         }
+        // A file that a person left in the data directory, in LATIN1.
+        let mut header = tar::Header::new_ustar();
+        header.as_old_mut().name[..4].copy_from_slice(b"caf\xe9");
+        header.set_size(0);
+        header.set_mode(0o600);
+        header.set_cksum();
+        tar.append(&header, std::io::empty()).unwrap();
         tar.into_inner().unwrap()
     }
 
@@ -274,11 +281,14 @@ mod tests {
             end += frame.tar_bytes;
             for member in frame.members {
                 let header = member.offset - 512;
-                assert!((start..end).contains(&header), "{} is not in {start}..{end}", member.name);
+                assert!((start..end).contains(&header), "{:?} is not in {start}..{end}", member.name);
                 names.push(member.name);
             }
         }
         assert_eq!(end, tar.len() as u64);
-        assert_eq!(names, ["backup_label", "PG_VERSION", "base/1", "base/2", "base/3", "global/pg_control"]);
+        let names: Vec<_> = names.iter().map(|name| name.escape_ascii().to_string()).collect();
+        let expected =
+            ["backup_label", "PG_VERSION", "base/1", "base/2", "base/3", "global/pg_control", r"caf\xe9"];
+        assert_eq!(names, expected);
     }
 }

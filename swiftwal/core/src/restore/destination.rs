@@ -1,9 +1,8 @@
-//! The directories that a restore fills: empty at first, and empty again if it fails.
+//! The directories that a restore fills: empty at first, and without anything of it if it fails.
 
 use std::{
-    fs::{self, DirBuilder, File, Permissions},
+    fs::File,
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -11,79 +10,88 @@ use std::{
     },
 };
 
-use rustix::fs::OFlags;
+use swiftwal_postgres::printable;
 
 use super::{
-    root::{Owner, Root},
+    claim::ClaimedDirectory,
+    owner::{owner, parent},
+    root::{Owner, Root, path_of},
     tablespaces::Tablespaces,
 };
-use crate::{Error, Result};
+use crate::{BackupKey, Error, Result};
+
+/// The file without which PostgreSQL starts nothing.
+pub(super) const CONTROL: &[u8] = b"global/pg_control";
+/// The file without which PostgreSQL would take a base backup for a cluster that crashed, and lose data silently.
+pub(super) const LABEL: &[u8] = b"backup_label";
 
 /// The data directory and the tablespaces' directories. Dropped before [`keep`](Self::keep), it removes what was
-/// written into them, and those it made itself; the others have the mode again that they had.
+/// made in them, and those that it created itself; the others have the mode again that they had.
 #[derive(Debug)]
 pub(super) struct Destination {
     directories: Vec<Directory>,
+    owner: Option<Owner>,
     kept: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Directory {
-    root: Root,
+    claimed: ClaimedDirectory,
     /// None for the data directory.
     tablespace: Option<u32>,
-    was_absent: bool,
-    /// The mode it had, if that was changed.
-    mode: Option<Permissions>,
 }
 
 impl Destination {
-    /// Takes the directories, which must be empty or absent.
+    /// Claims the directories, which must be empty or absent, to restore backup `key` into them.
     ///
     /// Run by root, all of them go to the owner of the data directory, or of its parent if it is absent.
-    pub(super) fn prepare(data: &Path, tablespaces: &Tablespaces) -> Result<Arc<Self>> {
+    pub(super) fn claim(data: &Path, tablespaces: &Tablespaces, key: BackupKey) -> Result<Arc<Self>> {
         let spaces = tablespaces.iter().map(|space| (space.directory.as_path(), Some(space.oid)));
         let places: Vec<_> = std::iter::once((data, None)).chain(spaces).collect();
         refuse_overlap(&places)?;
-        for (place, _) in &places {
-            refuse_content(place)?;
-        }
         let owner = owner(data).map_err(Error::local("restore into", data))?;
-        let mut destination = Self { directories: Vec::new(), kept: AtomicBool::new(false) };
+        let mut destination = Self { directories: Vec::new(), owner, kept: AtomicBool::new(false) };
         for (place, tablespace) in places {
-            let taken =
-                Directory::take(place, tablespace, owner).map_err(Error::local("restore into", place))?;
-            destination.directories.push(taken);
+            let claimed = ClaimedDirectory::claim(place, owner, key)?;
+            destination.directories.push(Directory { claimed, tablespace });
+        }
+        if let Some(data) = destination.directories.first_mut() {
+            let closed = data.claimed.close_to_others();
+            closed.map_err(Error::local("restore into", data.claimed.root.path()))?;
         }
         Ok(Arc::new(destination))
+    }
+
+    /// Whether everything will belong to root, as which PostgreSQL doesn't run.
+    pub(super) fn belongs_to_root(&self) -> bool {
+        self.owner.is_some_and(|(user, _)| user == 0)
     }
 
     /// The directory of a tablespace, or the data directory.
     pub(super) fn root(&self, tablespace: Option<u32>) -> Result<Root> {
         let directory = self.directories.iter().find(|directory| directory.tablespace == tablespace);
-        let root = directory.map(|directory| directory.root.clone());
+        let root = directory.map(|directory| directory.claimed.root.clone());
         root.ok_or_else(|| Error::damaged("the commit record", "it has a tablespace without a place"))
     }
 
-    /// Writes a file of the data directory.
+    /// Writes a new file of the data directory.
     pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<()> {
-        self.put(name, content, OFlags::TRUNC)
+        let mut root = self.root(None)?;
+        let mut file = root.create_file(name.as_bytes(), 0o600)?;
+        file.write_all(content).map_err(Error::local("write", root.path().join(name)))
     }
 
     /// Adds to a file of the data directory, which may be absent.
     pub(super) fn append(&self, name: &str, content: &[u8]) -> Result<()> {
-        self.put(name, content, OFlags::APPEND)
-    }
-
-    fn put(&self, name: &str, content: &[u8], how: OFlags) -> Result<()> {
         let mut root = self.root(None)?;
-        let mut file = root.file(name, OFlags::CREATE | OFlags::WRONLY | how, 0o600)?;
+        let mut file = root.append_file(name.as_bytes())?;
         file.write_all(content).map_err(Error::local("write", root.path().join(name)))
     }
 
     /// Makes everything that was written durable: once for each file system instead of once for each file.
     pub(super) fn sync(&self) -> Result<()> {
-        for Directory { root, .. } in &self.directories {
+        for Directory { claimed, .. } in &self.directories {
+            let root = &claimed.root;
             let sync = || {
                 rustix::fs::syncfs(root.opened())?;
                 File::open(parent(root.path())?)?.sync_all()
@@ -93,14 +101,32 @@ impl Destination {
         Ok(())
     }
 
-    /// Writes the file without which PostgreSQL starts nothing, whole and durable.
-    pub(super) fn publish_control(&self, content: &[u8]) -> Result<()> {
-        const STAGED: &str = "global/pg_control.swiftwal";
+    /// Writes the file without which PostgreSQL starts nothing, whole and durable, when all else is there and the
+    /// directories are marked as unfinished no longer. `label` is what `backup_label` must hold.
+    pub(super) fn publish_control(&self, content: &[u8], label: &[u8]) -> Result<()> {
+        const STAGED: &[u8] = b"global/pg_control.swiftwal";
         let mut root = self.root(None)?;
-        let mut file = root.file(STAGED, OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY, 0o600)?;
+        let mut file = root.create_file(STAGED, 0o600)?;
         let written = file.write_all(content).and_then(|()| file.sync_all());
-        written.map_err(Error::local("write", root.path().join(STAGED)))?;
+        written.map_err(Error::local("write", root.path().join(path_of(STAGED))))?;
+        if root.read(LABEL, label.len() as u64).as_deref() != Some(label) {
+            return Err(Error::Refused(format!(
+                "backup_label in {} was changed or removed during the restore, and without it PostgreSQL would lose \
+                 data; find out which process writes there, and restore into another directory",
+                root.path().display()
+            )));
+        }
+        for directory in &self.directories {
+            directory.claimed.unmark()?;
+        }
         root.rename(STAGED, CONTROL)
+    }
+
+    /// What other processes put into the directories meanwhile.
+    pub(super) fn foreign_files(&self) -> Vec<String> {
+        let roots = self.directories.iter().map(|directory| &directory.claimed.root);
+        let foreign = roots.flat_map(|root| root.foreign_names().unwrap_or_default());
+        foreign.map(|name| printable(&name).to_string()).collect()
     }
 
     /// Everything is there: nothing is removed any more.
@@ -109,105 +135,51 @@ impl Destination {
     }
 }
 
-/// The file without which PostgreSQL starts nothing.
-pub(super) const CONTROL: &str = "global/pg_control";
-
 impl Drop for Destination {
     fn drop(&mut self) {
         if self.kept.load(Ordering::Relaxed) {
             return;
         }
-        for directory in &self.directories {
-            if let Err(error) = directory.give_back() {
-                let path = directory.root.path().display();
+        for Directory { claimed, .. } in &self.directories {
+            if let Err(reason) = claimed.give_back(CONTROL) {
+                let path = claimed.root.path().display();
                 tracing::warn!(
-                    "can't remove what was restored into {path}: {error}; remove it before you try again"
+                    "{path} isn't empty after the failed restore: {reason}; remove that before you try again"
                 );
             }
         }
     }
 }
 
-impl Directory {
-    fn take(path: &Path, tablespace: Option<u32>, owner: Option<Owner>) -> io::Result<Self> {
-        let was_absent = !path.try_exists()?;
-        if was_absent {
-            DirBuilder::new().mode(0o700).create(path)?;
-        }
-        let root = Root::open(path, owner)?;
-        // PostgreSQL starts in no data directory that others can read.
-        let mode = fs::metadata(path)?.permissions();
-        let mode = (tablespace.is_none() && mode.mode() & 0o027 != 0).then_some(mode);
-        if mode.is_some() {
-            rustix::fs::fchmod(root.opened(), rustix::fs::Mode::RWXU)?;
-        }
-        Ok(Self { root, tablespace, was_absent, mode })
-    }
-
-    fn give_back(&self) -> io::Result<()> {
-        let path = self.root.path();
-        // pg_control first, so that even a kill in the middle leaves nothing that could be started.
-        let _ = fs::remove_file(path.join(CONTROL));
-        if self.was_absent {
-            return fs::remove_dir_all(path);
-        }
-        for entry in fs::read_dir(path)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                fs::remove_dir_all(entry.path())?;
-            } else {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        self.mode.clone().map_or(Ok(()), |mode| fs::set_permissions(path, mode))
-    }
-}
-
-/// Who shall own everything, where this program runs as root.
-fn owner(data: &Path) -> io::Result<Option<Owner>> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(None);
-    }
-    let model = if data.try_exists()? { data.to_owned() } else { parent(data)? };
-    let model = fs::metadata(model)?;
-    Ok(Some((model.uid(), model.gid())))
-}
-
-/// No directory may be, or lie in, another one.
+/// No directory may be, or lie in, another one, whichever names and links lead there.
 fn refuse_overlap(places: &[(&Path, Option<u32>)]) -> Result<()> {
-    for (number, (place, _)) in places.iter().enumerate() {
-        let others = places.iter().enumerate().filter(|(other, _)| *other != number);
-        for (_, (other, _)) in others {
-            let inside = std::path::absolute(place)
-                .and_then(|place| Ok(place.starts_with(std::path::absolute(other)?)));
-            if inside.map_err(Error::local("restore into", *place))? {
-                return Err(Error::Refused(format!(
-                    "{} lies in {}, and both would be restored into: use --tablespace-mapping to keep them apart",
-                    place.display(),
-                    other.display()
-                )));
-            }
+    let mut real = Vec::new();
+    for (place, _) in places {
+        real.push((real_path(place).map_err(Error::local("restore into", *place))?, *place));
+    }
+    for (number, (place, shown)) in real.iter().enumerate() {
+        let others = real.iter().enumerate().filter(|(other, _)| *other != number);
+        if let Some((_, (_, other))) = others.into_iter().find(|(_, (other, _))| place.starts_with(other)) {
+            return Err(Error::Refused(format!(
+                "{} lies in {}, and both would be restored into: use --tablespace-mapping to keep them apart",
+                shown.display(),
+                other.display()
+            )));
         }
     }
     Ok(())
 }
 
-fn refuse_content(path: &Path) -> Result<()> {
-    let mut entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::local("restore into", path)(error)),
-    };
-    match entries.next() {
-        None => Ok(()),
-        Some(_) => Err(Error::Refused(format!(
-            "{} is not empty; nothing is restored over what is there: give an empty or a new directory",
-            path.display()
-        ))),
-    }
-}
-
-fn parent(path: &Path) -> io::Result<PathBuf> {
+/// `path` without links, as far as it exists.
+fn real_path(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
-    Ok(absolute.parent().unwrap_or(&absolute).to_owned())
+    let existing = absolute.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    Ok(match existing {
+        Some((above, real)) => match absolute.strip_prefix(above) {
+            Ok(rest) if rest.as_os_str().is_empty() => real,
+            Ok(rest) => real.join(rest),
+            Err(_) => absolute,
+        },
+        None => absolute,
+    })
 }

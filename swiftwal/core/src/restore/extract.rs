@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::Write,
-    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,12 +10,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
+use swiftwal_postgres::printable;
 use tokio::sync::mpsc;
 
 use super::{
-    destination::{CONTROL, Destination},
-    root::Root,
+    destination::{CONTROL, Destination, LABEL},
+    root::{Root, path_of, stays_inside},
     tablespaces::Tablespaces,
 };
 use crate::{
@@ -24,13 +23,22 @@ use crate::{
     tar_stream::{Member, MemberKind, TarStream, TarVisitor},
 };
 
+/// The size of `global/pg_control` in every version: PostgreSQL's `PG_CONTROL_FILE_SIZE`.
+const CONTROL_BYTES: u64 = 8192;
+/// The largest label or `PG_VERSION` that is read into memory.
+const MOST_LABEL_BYTES: u64 = 1 << 20;
+/// The largest `tablespace_map` that is read into memory: a line for each tablespace.
+const MOST_MAP_BYTES: u64 = 16 << 20;
+
 /// What came out of the tars.
 #[derive(Debug, Default)]
 pub(super) struct Extracted {
     /// `global/pg_control`, which isn't written yet.
     pub(super) control: Option<Vec<u8>>,
     /// `tablespace_map`, which isn't written yet.
-    pub(super) tablespace_map: Option<String>,
+    pub(super) tablespace_map: Option<Vec<u8>>,
+    /// The content of `backup_label`.
+    pub(super) label: Option<Vec<u8>>,
     /// The content of `PG_VERSION`.
     pub(super) version: Option<String>,
     pub(super) files: u64,
@@ -42,9 +50,15 @@ impl Extracted {
     pub(super) fn add(&mut self, other: Self) {
         self.control = other.control.or(self.control.take());
         self.tablespace_map = other.tablespace_map.or(self.tablespace_map.take());
+        self.label = other.label.or(self.label.take());
         self.version = other.version.or(self.version.take());
         self.files += other.files;
         self.bytes += other.bytes;
+    }
+
+    /// Whether one of the files that are written later has come.
+    fn has_kept(&self, name: &[u8]) -> bool {
+        if name == CONTROL { self.control.is_some() } else { self.tablespace_map.is_some() }
     }
 }
 
@@ -53,6 +67,9 @@ impl Extracted {
 pub(super) struct Extractor {
     /// Held so that nothing is removed while this still writes.
     _destination: Arc<Destination>,
+    /// The name of the tar's object.
+    object: String,
+    tablespace: Option<u32>,
     tablespaces: Tablespaces,
     root: Root,
     current: Current,
@@ -64,48 +81,68 @@ enum Current {
     /// Nothing, or a file that isn't wanted.
     #[default]
     Nothing,
-    File(File),
+    File {
+        name: Vec<u8>,
+        file: File,
+    },
     /// A file that is kept in memory, and perhaps written too.
     Kept {
-        name: String,
+        name: Vec<u8>,
         content: Vec<u8>,
         file: Option<File>,
     },
 }
 
 /// What becomes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Written,
     /// Written, and its content is wanted, too.
-    WrittenAndKept,
+    WrittenAndKept {
+        most_bytes: u64,
+    },
     /// It is written later: pg_control must come last of all, and tablespace_map may have to be changed.
-    Kept,
+    Kept {
+        most_bytes: u64,
+    },
     /// How the original server recovered, if it ever did, must not decide how this one does. A backup that was
     /// taken from a standby holds its `standby.signal`.
     LeftOut,
 }
 
 impl Fate {
-    fn of(name: &str) -> Self {
+    /// What becomes of the file `name` of the data directory.
+    fn of(name: &[u8]) -> Self {
         match name {
-            CONTROL | "tablespace_map" => Self::Kept,
-            "PG_VERSION" => Self::WrittenAndKept,
-            "standby.signal" | "recovery.signal" | "recovery.conf" => Self::LeftOut,
+            CONTROL => Self::Kept { most_bytes: CONTROL_BYTES },
+            b"tablespace_map" => Self::Kept { most_bytes: MOST_MAP_BYTES },
+            LABEL | b"PG_VERSION" => Self::WrittenAndKept { most_bytes: MOST_LABEL_BYTES },
+            b"standby.signal" | b"recovery.signal" | b"recovery.conf" => Self::LeftOut,
             _ => Self::Written,
+        }
+    }
+
+    fn most_bytes(self) -> u64 {
+        match self {
+            Self::WrittenAndKept { most_bytes } | Self::Kept { most_bytes } => most_bytes,
+            Self::Written | Self::LeftOut => u64::MAX,
         }
     }
 }
 
 impl Extractor {
-    /// For the data directory's tar, or for that of a tablespace.
+    /// For the data directory's tar, or for that of a tablespace, stored as `object`.
     pub(super) fn new(
         destination: Arc<Destination>,
+        object: String,
         tablespace: Option<u32>,
         tablespaces: &Tablespaces,
     ) -> Result<Self> {
         let root = destination.root(tablespace)?;
         Ok(Self {
             _destination: destination,
+            object,
+            tablespace,
             tablespaces: tablespaces.clone(),
             root,
             current: Current::Nothing,
@@ -128,30 +165,92 @@ impl Extractor {
         Ok(self.extracted)
     }
 
-    fn make_link(&mut self, name: &str, target: &str) -> Result<()> {
-        let Some(oid) = name.strip_prefix("pg_tblspc/").and_then(|oid| oid.parse().ok()) else {
-            let reason = format!("it has a link '{name}', and only tablespaces may be links");
-            return Err(Error::damaged("the base backup", reason));
+    /// What to say of a member that PostgreSQL never sends.
+    fn not_postgresqls(&self, name: &[u8], what: &str) -> Error {
+        let reason = format!(
+            "it holds '{}', {what}; PostgreSQL never writes that, so this isn't its backup: don't trust it, nor the \
+             rest of the repository before you know who wrote it",
+            printable(name)
+        );
+        Error::damaged(&self.object, reason)
+    }
+
+    /// Refuses a name that PostgreSQL never sends.
+    fn check_name(&self, name: &[u8]) -> Result<()> {
+        if !stays_inside(name) {
+            return Err(self.not_postgresqls(name, "a name that leads out of its directory"));
+        }
+        if self.tablespace.is_some() && !self.tablespaces.may_hold(name) {
+            return Err(self.not_postgresqls(name, "which isn't in PostgreSQL's directory of the tablespace"));
+        }
+        Ok(())
+    }
+
+    fn check_size(&self, member: &Member, fate: Fate) -> Result<()> {
+        let Member { name, bytes, .. } = member;
+        let (is_control, most) = (name == CONTROL, fate.most_bytes());
+        if *bytes > most || (is_control && *bytes != most) {
+            let bound = if is_control { "" } else { "at most " };
+            let reason = format!("its {} has {bytes} bytes instead of {bound}{most}", printable(name));
+            return Err(Error::damaged(&self.object, reason));
+        }
+        Ok(())
+    }
+
+    fn make_link(&mut self, name: &[u8], target: &[u8]) -> Result<()> {
+        let oid =
+            name.strip_prefix(b"pg_tblspc/").and_then(|oid| std::str::from_utf8(oid).ok()?.parse().ok());
+        let Some(oid) = oid.filter(|_| self.tablespace.is_none()) else {
+            return Err(self.not_postgresqls(name, "a link that isn't a tablespace's"));
         };
-        let target = self.tablespaces.directory(oid).map_or_else(|| PathBuf::from(target), Path::to_owned);
-        self.root.make_link(name, &target)
+        let Some(directory) = self.tablespaces.directory(oid) else {
+            let reason = format!(
+                "it has a link to the tablespace {oid} in {}, and the backup doesn't hold that tablespace",
+                printable(target)
+            );
+            return Err(Error::damaged(&self.object, reason));
+        };
+        let made = self.root.make_link(name, directory);
+        made.map_err(|error| self.unless_twice(name, error))
+    }
+
+    fn create_file(&mut self, name: &[u8], mode: u32) -> Result<File> {
+        let created = self.root.create_file(name, mode);
+        created.map_err(|error| self.unless_twice(name, error))
+    }
+
+    /// Tells a name that came before from one that another process took.
+    fn unless_twice(&self, name: &[u8], error: Error) -> Error {
+        match error {
+            Error::Refused(_) if self.root.has_made(name) => self.comes_twice(name),
+            error => error,
+        }
+    }
+
+    fn comes_twice(&self, name: &[u8]) -> Error {
+        self.not_postgresqls(name, "a name that comes twice")
     }
 
     fn begin_file(&mut self, member: Member) -> Result<Current> {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
-        let kept = |name, file| Current::Kept { name, content: Vec::new(), file };
-        let fate = Fate::of(&member.name);
+        let fate = if self.tablespace.is_none() { Fate::of(&member.name) } else { Fate::Written };
+        self.check_size(&member, fate)?;
+        let Member { name, mode, bytes, .. } = member;
         if !matches!(fate, Fate::LeftOut) {
             self.extracted.files += 1;
-            self.extracted.bytes += member.bytes;
+            self.extracted.bytes += bytes;
         }
+        let content = Vec::new();
         Ok(match fate {
-            Fate::Written => Current::File(self.root.file(&member.name, flags, member.mode)?),
-            Fate::WrittenAndKept => {
-                let file = self.root.file(&member.name, flags, member.mode)?;
-                kept(member.name, Some(file))
+            Fate::Written => {
+                let file = self.create_file(&name, mode)?;
+                Current::File { name, file }
             }
-            Fate::Kept => kept(member.name, None),
+            Fate::WrittenAndKept { .. } => {
+                let file = Some(self.create_file(&name, mode)?);
+                Current::Kept { name, content, file }
+            }
+            Fate::Kept { .. } if self.extracted.has_kept(&name) => return Err(self.comes_twice(&name)),
+            Fate::Kept { .. } => Current::Kept { name, content, file: None },
             Fate::LeftOut => Current::Nothing,
         })
     }
@@ -161,9 +260,12 @@ impl TarVisitor for Extractor {
     type Error = Error;
 
     fn member(&mut self, member: Member) -> Result<()> {
+        // The root itself is there already.
+        if member.kind == MemberKind::Directory && matches!(member.name.as_slice(), b"" | b".") {
+            return Ok(());
+        }
+        self.check_name(&member.name)?;
         match &member.kind {
-            // The root itself is there already.
-            MemberKind::Directory if matches!(member.name.as_str(), "" | ".") => {}
             MemberKind::Directory => self.root.make_directory(&member.name, member.mode)?,
             MemberKind::Link { target } => self.make_link(&member.name, target)?,
             MemberKind::File => self.current = self.begin_file(member)?,
@@ -172,24 +274,27 @@ impl TarVisitor for Extractor {
     }
 
     fn data(&mut self, data: &[u8]) -> Result<()> {
-        let file = match &mut self.current {
-            Current::Nothing => None,
-            Current::File(file) => Some(file),
-            Current::Kept { content, file, .. } => {
+        let (name, file) = match &mut self.current {
+            Current::Nothing => return Ok(()),
+            Current::File { name, file } => (name, Some(file)),
+            Current::Kept { name, content, file } => {
                 content.extend_from_slice(data);
-                file.as_mut()
+                (name, file.as_mut())
             }
         };
         let Some(file) = file else { return Ok(()) };
-        file.write_all(data).map_err(Error::local("write into", self.root.path()))
+        file.write_all(data).map_err(Error::local("write", self.root.path().join(path_of(name))))
     }
 
     fn end(&mut self) -> Result<()> {
         let Current::Kept { name, content, .. } = std::mem::take(&mut self.current) else { return Ok(()) };
-        let text = |content| String::from_utf8_lossy(content).into_owned();
-        match name.as_str() {
-            "PG_VERSION" => self.extracted.version = Some(text(&content)),
-            "tablespace_map" => self.extracted.tablespace_map = Some(text(&content)),
+        match name.as_slice() {
+            b"PG_VERSION" => self.extracted.version = Some(String::from_utf8_lossy(&content).into_owned()),
+            b"tablespace_map" => self.extracted.tablespace_map = Some(content),
+            LABEL => self.extracted.label = Some(content),
+            _ if content.iter().all(|byte| *byte == 0) => {
+                return Err(Error::damaged(&self.object, "its global/pg_control is all zeros"));
+            }
             _ => self.extracted.control = Some(content),
         }
         Ok(())

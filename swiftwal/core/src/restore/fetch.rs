@@ -27,7 +27,7 @@ const PIECE_BYTES: usize = 1 << 20;
 /// A tar as it is stored.
 #[derive(Debug)]
 pub(super) struct StoredTar {
-    name: ObjectName,
+    pub(super) name: ObjectName,
     format: Format,
     pub(super) tablespace: Option<u32>,
     /// What is known of it from the commit record.
@@ -63,15 +63,22 @@ pub(super) async fn tars(
             None
         }
     };
+    let has_index = index.is_some();
     let mut tars: Vec<_> =
         record.objects.iter().filter_map(|object| stored_tar(object, index.as_mut())).collect();
+    if let Some(tar) = tars.iter().find(|tar| has_index && tar.frames.is_none()) {
+        observe(RestoreEvent::Notice(&format!(
+            "the backup's index doesn't fit {}; restoring that without it, more slowly",
+            tar.name
+        )));
+    }
     tars.sort_by_key(|tar| tar.tablespace);
     Ok(tars)
 }
 
 fn stored_tar(object: &RecordedObject, index: Option<&mut Index>) -> Option<StoredTar> {
     let BackupPart::Tar { tablespace, format } = object.part()? else { return None };
-    let frames = index.and_then(|index| index.remove(&object.name)).filter(|frames| covers(frames, object));
+    let frames = index.and_then(|index| index.remove(&object.name));
     Some(StoredTar {
         name: ObjectName::parse(&object.name),
         format,
@@ -80,12 +87,6 @@ fn stored_tar(object: &RecordedObject, index: Option<&mut Index>) -> Option<Stor
         tar_bytes: object.tar_bytes,
         frames,
     })
-}
-
-/// Whether the frames are each byte of `object`.
-fn covers(frames: &[Frame], object: &RecordedObject) -> bool {
-    let end = frames.iter().try_fold(0, |end, frame| (frame.offset == end).then(|| end + frame.stored_bytes));
-    end == Some(object.bytes)
 }
 
 /// The frames of each tar, if the index is what was stored.
@@ -97,31 +98,74 @@ async fn read_index(repository: &Repository, objects: &[RecordedObject]) -> Resu
     let mut hashed = Hashed::default();
     let stored = hashed.pass(object.into_stream());
     let lines = BufReader::new(decoder(SIDE_FORMAT, StreamReader::new(stored)));
-    let index = index::read(lines).await.map_err(|error| repository.unreadable(&name, error))?;
+    let index = index::read(lines, objects).await.map_err(|error| repository.unreadable(&name, error))?;
     hashed.check(recorded)?;
     Ok(index)
 }
 
 /// Sends the tar, in order, to `pieces`. When it returns, either every byte of the object was proven to be what was
 /// stored, or the receiver had given up.
+///
+/// Where the index turns out to be wrong, what is still missing is read without it.
 pub(super) async fn fetch(
     repository: &Repository,
     mut tar: StoredTar,
     pieces: mpsc::Sender<Bytes>,
     progress: &(dyn Fn() + Send + Sync),
+    observe: Observe<'_>,
 ) -> Result<()> {
-    match tar.frames.take() {
-        Some(frames) => frames::fetch_frames(repository, &tar, frames, pieces, progress).await,
-        None => fetch_stream(repository, &tar, pieces, progress).await,
+    let mut pieces = Pieces { sender: pieces, sent_bytes: 0, progress };
+    let Some(frames) = tar.frames.take() else { return fetch_stream(repository, &tar, &mut pieces).await };
+    match frames::fetch_frames(repository, &tar, frames, &mut pieces).await {
+        Ok(Fetched::All(hashed)) => tar.check(&hashed),
+        Ok(Fetched::GivenUp) => Ok(()),
+        Err(error @ Error::Damaged { .. }) => {
+            observe(RestoreEvent::Notice(&format!(
+                "the backup's index doesn't fit {} ({error}); restoring the rest of that without it, more slowly",
+                tar.name
+            )));
+            fetch_stream(repository, &tar, &mut pieces).await
+        }
+        Err(error) => Err(error),
     }
 }
 
-async fn fetch_stream(
-    repository: &Repository,
-    tar: &StoredTar,
-    pieces: mpsc::Sender<Bytes>,
-    progress: &(dyn Fn() + Send + Sync),
-) -> Result<()> {
+/// How the fetching of an object ended.
+enum Fetched {
+    /// All of it came.
+    All(Hashed),
+    /// The receiver takes no more: its own error says why.
+    GivenUp,
+}
+
+/// Where the pieces of a tar go, in order.
+struct Pieces<'a> {
+    sender: mpsc::Sender<Bytes>,
+    sent_bytes: u64,
+    progress: &'a (dyn Fn() + Send + Sync),
+}
+
+impl Pieces<'_> {
+    /// Sends a piece; whether it was wanted.
+    async fn send(&mut self, piece: Bytes) -> bool {
+        self.sent_bytes += piece.len() as u64;
+        let is_wanted = self.sender.send(piece).await.is_ok();
+        if is_wanted {
+            (self.progress)();
+        }
+        is_wanted
+    }
+}
+
+impl StoredTar {
+    /// Whether what came is what was stored, where that is known.
+    fn check(&self, hashed: &Hashed) -> Result<()> {
+        self.recorded.as_ref().map_or(Ok(()), |recorded| hashed.check(recorded))
+    }
+}
+
+/// Reads the object from front to back, and sends what of the tar wasn't sent before.
+async fn fetch_stream(repository: &Repository, tar: &StoredTar, pieces: &mut Pieces<'_>) -> Result<()> {
     let Some(object) = repository.open(&tar.name).await? else {
         return Err(repository.missing(&tar.name));
     };
@@ -129,21 +173,23 @@ async fn fetch_stream(
     let mut hashed = Hashed::default();
     let stored = hashed.pass(object.into_stream());
     let mut reader = decoder(tar.format, StreamReader::new(stored));
+    let mut skip = pieces.sent_bytes;
     loop {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         let read = (&mut reader).take(PIECE_BYTES as u64).read_to_end(&mut piece).await;
         if read.map_err(|error| repository.unreadable(&tar.name, error))? == 0 {
             break;
         }
-        if pieces.send(piece.into()).await.is_err() {
+        let mut piece = Bytes::from(piece);
+        let known = piece.split_to(usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len()));
+        skip -= known.len() as u64;
+        if !piece.is_empty() && !pieces.send(piece).await {
             return Ok(());
         }
-        progress();
     }
     drop(reader);
-    match &tar.recorded {
-        Some(recorded) => hashed.check(recorded),
-        None if hashed.bytes == expected => Ok(()),
-        None => Err(Error::damaged(&tar.name, format!("{} of its {expected} bytes came", hashed.bytes))),
+    if tar.recorded.is_none() && hashed.bytes != expected {
+        return Err(Error::damaged(&tar.name, format!("{} of its {expected} bytes came", hashed.bytes)));
     }
+    tar.check(&hashed)
 }

@@ -1,9 +1,9 @@
 //! The recovery settings, as each version of PostgreSQL wants them.
 
-use std::{fmt::Write, str::FromStr};
+use std::str::FromStr;
 
 use jiff::Timestamp;
-use swiftwal_postgres::{Lsn, Timeline};
+use swiftwal_postgres::{Lsn, Timeline, printable};
 
 use super::RestoreOptions;
 use crate::{BackupKey, Error, Result};
@@ -43,6 +43,28 @@ pub enum TargetAction {
     Promote,
     /// It shuts down.
     Shutdown,
+}
+
+/// Whether the restored server archives its WAL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ArchiveMode {
+    /// It archives as the original server did: right where it replaces the original.
+    #[default]
+    Keep,
+    /// It archives nothing: right for a copy, which otherwise adds a timeline of its own to the repository.
+    Off,
+}
+
+impl FromStr for ArchiveMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "keep" => Ok(Self::Keep),
+            "off" => Ok(Self::Off),
+            other => Err(format!("'{other}' is not an archive mode: give off or keep")),
+        }
+    }
 }
 
 impl FromStr for TargetTimeline {
@@ -89,38 +111,95 @@ pub(super) enum Mode {
     Added,
 }
 
+/// The longest name of a restore point, in bytes: PostgreSQL's `MAXFNAMELEN`, less the zero byte.
+const MOST_NAME_BYTES: usize = 63;
+
+/// Refuses what PostgreSQL couldn't read back from its configuration, before hours of copying.
+pub(super) fn check(options: &RestoreOptions) -> Result<()> {
+    let cleanup = options.archive_cleanup_command.as_deref().unwrap_or_default();
+    let name = match &options.target {
+        Some(RecoveryTarget::Name(name)) => Some(name.as_str()),
+        _ => None,
+    };
+    let values = [
+        ("restore_command", options.restore_command.as_str()),
+        ("archive_cleanup_command", cleanup),
+        ("the name of the restore point", name.unwrap_or_default()),
+    ];
+    if let Some((what, value)) = values.iter().find(|(_, value)| value.contains(char::is_control)) {
+        return Err(Error::Refused(format!(
+            "{what} has a line break or another control character in it ('{}'), which can't stand in PostgreSQL's \
+             configuration; give names and paths without one",
+            printable(*value)
+        )));
+    }
+    match name {
+        Some("") => Err(Error::Refused("the name of the restore point is empty".to_owned())),
+        Some(name) if name.len() > MOST_NAME_BYTES => Err(Error::Refused(format!(
+            "the name of the restore point has {} bytes; PostgreSQL's names have at most {MOST_NAME_BYTES}",
+            name.len()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The files that make a server of `version` (the content of `PG_VERSION`) recover as asked.
 pub(super) fn files(version: &str, key: BackupKey, options: &RestoreOptions) -> Result<Vec<RecoveryFile>> {
     let major = major(version)?;
-    let mut text = format!("\n# By swiftwal restore of backup {key}\n");
-    for (name, value) in settings(major, options) {
-        // Writing to a String can't fail.
-        let _ = writeln!(text, "{name} = '{}'", escaped(&value));
+    let title = format!("\n# By swiftwal restore of backup {key}\n");
+    let recovery = lines(&settings(major, options));
+    let archiving = match options.archive_mode {
+        ArchiveMode::Keep => String::new(),
+        ArchiveMode::Off => lines(&[("archive_mode", "off".to_owned())]),
+    };
+    if major >= 12 {
+        let signal = if options.standby { "standby.signal" } else { "recovery.signal" };
+        return Ok(vec![
+            RecoveryFile { name: AUTO_CONF, content: title + &recovery + &archiving, mode: Mode::Added },
+            RecoveryFile { name: signal, content: String::new(), mode: Mode::Whole },
+        ]);
     }
-    if major < 12 {
-        return Ok(vec![RecoveryFile { name: "recovery.conf", content: text, mode: Mode::Whole }]);
+    let mut files =
+        vec![RecoveryFile { name: "recovery.conf", content: title.clone() + &recovery, mode: Mode::Whole }];
+    if !archiving.is_empty() {
+        let name = if has_auto_conf(version) { AUTO_CONF } else { "postgresql.conf" };
+        files.push(RecoveryFile { name, content: title + &archiving, mode: Mode::Added });
     }
-    let signal = if options.standby { "standby.signal" } else { "recovery.signal" };
-    Ok(vec![
-        RecoveryFile { name: "postgresql.auto.conf", content: text, mode: Mode::Added },
-        RecoveryFile { name: signal, content: String::new(), mode: Mode::Whole },
-    ])
+    Ok(files)
+}
+
+/// The file whose settings come before those of `postgresql.conf`.
+const AUTO_CONF: &str = "postgresql.auto.conf";
+
+/// Whether this version reads `postgresql.auto.conf`: from 9.4 on.
+fn has_auto_conf(version: &str) -> bool {
+    let before = ["8.", "9.0", "9.1", "9.2", "9.3"];
+    !before.iter().any(|before| version.trim().starts_with(before))
+}
+
+fn lines(settings: &[(&str, String)]) -> String {
+    settings.iter().map(|(name, value)| format!("{name} = '{}'\n", escaped(value))).collect()
 }
 
 pub(super) fn major(version: &str) -> Result<u32> {
     let digits = version.trim().split('.').next().unwrap_or_default();
-    digits.parse().map_err(|_| Error::damaged("PG_VERSION", format!("'{}' is no version", version.trim())))
+    digits.parse().map_err(|_| {
+        Error::damaged("PG_VERSION", format!("'{}' is not a version", printable(version.trim())))
+    })
 }
 
 /// From 12 on, the settings of the original server are still read, and those of an earlier restore may be among them.
-/// So every setting that decides where recovery goes is given, be it with its default.
+/// So every setting that decides where recovery goes is given, if only with its default. What a standby does with WAL that
+/// it has replayed, and at its promotion, is the administrator's and stays.
 fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)> {
     let mut settings = vec![("restore_command", options.restore_command.clone())];
     if options.standby && major < 12 {
         settings.push(("standby_mode", "on".to_owned()));
     }
     if major >= 12 {
-        settings.extend(defaults().map(|(name, value)| (name, value.to_owned())));
+        let stays = |name: &str| options.standby && OF_A_STANDBY.contains(&name);
+        let defaults = defaults().filter(|(name, _)| !stays(name));
+        settings.extend(defaults.map(|(name, value)| (name, value.to_owned())));
     }
     let timeline = options.target_timeline.and_then(|timeline| match timeline {
         // Up to 11 this was the default and had no name.
@@ -134,7 +213,9 @@ fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)>
         TargetAction::Promote => "promote",
         TargetAction::Shutdown => "shutdown",
     });
+    let cleanup = options.archive_cleanup_command.clone();
     let chosen = [
+        cleanup.map(|command| ("archive_cleanup_command", command)),
         options.target.as_ref().map(target),
         timeline.map(|timeline| ("recovery_target_timeline", timeline)),
         action.map(|action| ("recovery_target_action", action.to_owned())),
@@ -146,7 +227,10 @@ fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)>
     settings
 }
 
-/// What PostgreSQL 12 and later do where nobody says otherwise. Two targets at once are refused by PostgreSQL.
+/// What a standby keeps of the original server's settings.
+const OF_A_STANDBY: [&str; 2] = ["archive_cleanup_command", "recovery_end_command"];
+
+/// What PostgreSQL 12 and later do where no setting says otherwise. Two targets at once are refused by PostgreSQL.
 fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         ("archive_cleanup_command", ""),
@@ -226,6 +310,56 @@ mod tests {
     fn a_standby_gets_the_standby_signal() {
         let options = RestoreOptions { standby: true, ..options() };
         assert_eq!(files("12", key(), &options).unwrap()[1].name, "standby.signal");
+    }
+
+    #[test]
+    fn a_standby_keeps_its_archive_cleanup_command_unless_another_is_asked_for() {
+        let standby = RestoreOptions { standby: true, ..options() };
+        let text = files("15", key(), &standby).unwrap()[0].content.clone();
+        assert!(
+            !text.contains("archive_cleanup_command") && !text.contains("recovery_end_command"),
+            "{text}"
+        );
+        let cleanup = Some("swiftwal archive-cleanup \"%r\"".to_owned());
+        let standby = RestoreOptions { archive_cleanup_command: cleanup, ..standby };
+        for version in ["15", "11"] {
+            let text = files(version, key(), &standby).unwrap()[0].content.clone();
+            let set = "archive_cleanup_command = 'swiftwal archive-cleanup \"%r\"'\n";
+            assert_eq!(text.matches("archive_cleanup_command").count(), 1, "{text}");
+            assert!(text.contains(set), "{text}");
+        }
+        let primary = files("15", key(), &options()).unwrap()[0].content.clone();
+        assert!(primary.contains("archive_cleanup_command = ''\n"), "{primary}");
+    }
+
+    #[test]
+    fn a_copy_that_must_not_archive_is_told_so_where_its_version_reads_it() {
+        let off = RestoreOptions { archive_mode: ArchiveMode::Off, ..options() };
+        for (version, name) in
+            [("15", AUTO_CONF), ("11", AUTO_CONF), ("9.4", AUTO_CONF), ("9.3", "postgresql.conf")]
+        {
+            let files = files(version, key(), &off).unwrap();
+            let file = files.iter().find(|file| file.name == name).unwrap();
+            assert!(file.content.contains("archive_mode = 'off'\n") && file.mode == Mode::Added, "{file:?}");
+        }
+        assert!(
+            files("15", key(), &options()).unwrap().iter().all(|file| !file.content.contains("archive_mode"))
+        );
+    }
+
+    #[test]
+    fn what_postgresql_could_not_read_back_is_refused() {
+        let named = |name: &str| {
+            let target = Some(RecoveryTarget::Name(name.to_owned()));
+            check(&RestoreOptions { target, ..options() })
+        };
+        named("before the Übernahme").unwrap();
+        for name in ["a\nb", "a\rb", "", &"x".repeat(64)] {
+            assert!(matches!(named(name), Err(Error::Refused(_))), "{name:?}");
+        }
+        let restore_command = "swiftwal --config '/etc/a\nb' restore-wal %f %p".to_owned();
+        let told = check(&RestoreOptions { restore_command, ..options() }).unwrap_err().to_string();
+        assert!(told.contains("restore_command") && told.contains(r"/etc/a\nb"), "{told}");
     }
 
     #[test]

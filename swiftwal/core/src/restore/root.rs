@@ -1,19 +1,29 @@
 //! A directory that is written into, and never left: every name is resolved step by step from its opened directory,
-//! and no link is followed. Whoever else may write there can't lead us elsewhere.
+//! and no link is followed. Another process that writes there can't lead a restore elsewhere, and nothing that it made is
+//! overwritten or removed.
 
 use std::{
+    ffi::OsStr,
     fs::{File, Permissions},
-    io,
+    io::{self, Read},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::{PermissionsExt, fchown},
+        unix::{
+            ffi::OsStrExt,
+            fs::{PermissionsExt, fchown},
+        },
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::{
+    fs::{AtFlags, Dir, Mode, OFlags, RenameFlags},
+    io::Errno,
+};
+use swiftwal_postgres::printable;
 
+use super::made::{Kind, MadeNames, split};
 use crate::{Error, Result};
 
 /// The user and group that everything shall belong to.
@@ -21,25 +31,28 @@ pub(super) type Owner = (u32, u32);
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const NEW_FILE: OFlags =
+    OFlags::CREATE.union(OFlags::EXCL).union(OFlags::WRONLY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// An opened directory that a restore fills.
+/// An opened directory that a restore fills. Clones note what they make in the same place.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
     path: PathBuf,
     opened: Arc<OwnedFd>,
     /// Set where this program runs as root.
     owner: Option<Owner>,
+    made: Arc<Mutex<MadeNames>>,
     /// The directory below that was used last: a tar goes through them one by one.
-    recent: Option<(String, Arc<OwnedFd>)>,
+    recent: Option<(Vec<u8>, Arc<OwnedFd>)>,
 }
 
 impl Root {
-    /// Opens the directory `path`, and gives it to whom everything in it shall belong.
+    /// Opens the directory `path`; what is made in it goes to `owner`.
     pub(super) fn open(path: &Path, owner: Option<Owner>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())?;
-        give(&opened, owner)?;
-        Ok(Self { path: path.to_owned(), opened: Arc::new(opened), owner, recent: None })
+        let made = Arc::default();
+        Ok(Self { path: path.to_owned(), opened: Arc::new(opened), owner, made, recent: None })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -51,85 +64,205 @@ impl Root {
         self.opened.as_fd()
     }
 
-    /// Opens a file of the name `name` below, with these flags, and gives it its mode and owner.
-    pub(super) fn file(&mut self, name: &str, flags: OFlags, mode: u32) -> Result<File> {
-        let open = |root: &mut Self| {
-            let (directory, file) = root.place(name)?;
-            let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = File::from(rustix::fs::openat(&directory, file, flags, Mode::RUSR | Mode::WUSR)?);
-            if flags.contains(OFlags::CREATE) && mode & 0o777 != 0o600 {
+    /// Gives the directory itself to whom everything in it shall belong.
+    pub(super) fn give(&self) -> io::Result<()> {
+        give(&self.opened, self.owner)
+    }
+
+    /// Creates a file below.
+    pub(super) fn create_file(&mut self, name: &[u8], mode: u32) -> Result<File> {
+        let create = |root: &mut Self| {
+            let (directory, last) = root.place(name)?;
+            let file = rustix::fs::openat(&directory, last, NEW_FILE, Mode::RUSR | Mode::WUSR)?;
+            root.made().add(name, Kind::File);
+            let file = File::from(file);
+            if mode & 0o777 != 0o600 {
                 file.set_permissions(Permissions::from_mode(mode & 0o777))?;
             }
             give(&file, root.owner)?;
             Ok(file)
         };
-        open(self).map_err(Error::local("write", self.path.join(name)))
+        create(self).map_err(|error| self.failed(name, error))
     }
 
-    /// Makes a directory below; one that is there already gets the mode.
-    pub(super) fn make_directory(&mut self, name: &str, mode: u32) -> Result<()> {
+    /// Opens a file below to add to it: one that was made here, or a new one.
+    pub(super) fn append_file(&mut self, name: &[u8]) -> Result<File> {
+        if !self.made().contains(name) {
+            return self.create_file(name, 0o600);
+        }
+        let open = |root: &mut Self| {
+            let (directory, last) = root.place(name)?;
+            let flags = OFlags::APPEND | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Ok(File::from(rustix::fs::openat(&directory, last, flags, Mode::empty())?))
+        };
+        open(self).map_err(|error| self.failed(name, error))
+    }
+
+    /// Creates a directory below; one that was made here before gets the mode.
+    pub(super) fn make_directory(&mut self, name: &[u8], mode: u32) -> Result<()> {
         let make = |root: &mut Self| {
-            let (parent, directory) = root.place(name)?;
-            match rustix::fs::mkdirat(&parent, directory, Mode::RWXU) {
-                Err(rustix::io::Errno::EXIST) | Ok(()) => {}
+            let (parent, last) = root.place(name)?;
+            match rustix::fs::mkdirat(&parent, last, Mode::RWXU) {
+                Ok(()) => root.made().add(name, Kind::Directory),
+                Err(Errno::EXIST) if root.made().contains(name) => {}
                 Err(error) => return Err(error.into()),
             }
-            let opened = rustix::fs::openat(&parent, directory, DIRECTORY, Mode::empty())?;
+            let opened = rustix::fs::openat(&parent, last, DIRECTORY, Mode::empty())?;
             rustix::fs::fchmod(&opened, Mode::from_raw_mode(mode & 0o777))?;
             give(&opened, root.owner)
         };
-        make(self).map_err(Error::local("write", self.path.join(name)))
+        make(self).map_err(|error| self.failed(name, error))
     }
 
-    /// Makes a symbolic link below.
-    pub(super) fn make_link(&mut self, name: &str, target: &Path) -> Result<()> {
+    /// Creates a symbolic link below.
+    pub(super) fn make_link(&mut self, name: &[u8], target: &Path) -> Result<()> {
         let make = |root: &mut Self| {
-            let (parent, link) = root.place(name)?;
-            rustix::fs::symlinkat(target, &parent, link)?;
+            let (parent, last) = root.place(name)?;
+            rustix::fs::symlinkat(target, &parent, last)?;
+            root.made().add(name, Kind::File);
             let Some((user, group)) = root.owner else { return Ok(()) };
             let (user, group) = (rustix::process::Uid::from_raw(user), rustix::process::Gid::from_raw(group));
-            Ok(rustix::fs::chownat(&parent, link, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?)
+            Ok(rustix::fs::chownat(&parent, last, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?)
         };
-        make(self).map_err(Error::local("write", self.path.join(name)))
+        make(self).map_err(|error| self.failed(name, error))
     }
 
-    /// Gives a file below, whose content is durable, another name in the same directory: durably.
-    pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+    /// Gives a file below, which was made here and is durable, another name in the same directory: durably, and in nothing's
+    /// place.
+    pub(super) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<()> {
         let rename = |root: &mut Self| {
             let (directory, old) = root.place(from)?;
             let (_, new) = root.place(to)?;
-            rustix::fs::renameat(&directory, old, &directory, new)?;
+            match rustix::fs::renameat_with(&directory, old, &directory, new, RenameFlags::NOREPLACE) {
+                // Not every file system can, NFS for one.
+                Err(Errno::INVAL | Errno::NOSYS) => {
+                    rustix::fs::linkat(&directory, old, &directory, new, AtFlags::empty())?;
+                    rustix::fs::unlinkat(&directory, old, AtFlags::empty())?;
+                }
+                renamed => renamed?,
+            }
+            root.made().add(to, Kind::File);
             Ok(rustix::fs::fsync(&directory)?)
         };
-        rename(self).map_err(Error::local("write", self.path.join(to)))
+        rename(self).map_err(|error| self.failed(to, error))
+    }
+
+    /// The content of a regular file below; none where there is no such file, or a larger one than `most_bytes`.
+    pub(super) fn read(&mut self, name: &[u8], most_bytes: u64) -> Option<Vec<u8>> {
+        let (directory, last) = self.place(name).ok()?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(&directory, last, flags, Mode::empty()).ok()?);
+        let is_wanted = file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= most_bytes);
+        let mut content = Vec::new();
+        let read = is_wanted.then(|| file.take(most_bytes).read_to_end(&mut content));
+        read.is_some_and(|read| read.is_ok()).then_some(content)
+    }
+
+    /// Every name in the directory itself.
+    pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.opened)? {
+            let name = entry?.file_name().to_bytes().to_owned();
+            if !matches!(name.as_slice(), b"." | b"..") {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The names in the directory itself that weren't made here.
+    pub(super) fn foreign_names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = self.names()?;
+        let made = self.made();
+        names.retain(|name| !made.contains(name));
+        Ok(names)
+    }
+
+    /// Removes one name that was made here.
+    pub(super) fn remove(&mut self, name: &[u8]) -> io::Result<()> {
+        if !self.made().contains(name) {
+            return Ok(());
+        }
+        let (directory, last) = self.place(name)?;
+        Ok(rustix::fs::unlinkat(&directory, last, AtFlags::empty())?)
+    }
+
+    /// Removes every name that was made here, and no other. The first error comes last: what can go, goes.
+    pub(super) fn remove_made(&mut self) -> io::Result<()> {
+        let made = self.made().take();
+        let mut outcome = Ok(());
+        for (name, kind) in made {
+            let flags = if kind == Kind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+            let removed = self
+                .place(&name)
+                .and_then(|(directory, last)| Ok(rustix::fs::unlinkat(&directory, last, flags)?));
+            if removed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound) && outcome.is_ok()
+            {
+                outcome = removed;
+            }
+        }
+        outcome
     }
 
     /// The directory in which `name` belongs, opened, and the last component.
-    fn place<'a>(&mut self, name: &'a str) -> io::Result<(Arc<OwnedFd>, &'a str)> {
-        let Some((directory, file)) = name.rsplit_once('/') else {
-            return Ok((Arc::clone(&self.opened), component(name)?));
-        };
-        let file = component(file)?;
+    fn place<'a>(&mut self, name: &'a [u8]) -> io::Result<(Arc<OwnedFd>, &'a OsStr)> {
+        let (directory, last) = split(name);
+        let last = component(last)?;
+        if directory.is_empty() && !name.starts_with(b"/") {
+            return Ok((Arc::clone(&self.opened), last));
+        }
         if let Some((recent, opened)) = &self.recent
             && recent == directory
         {
-            return Ok((Arc::clone(opened), file));
+            return Ok((Arc::clone(opened), last));
         }
         let mut opened = Arc::clone(&self.opened);
-        for step in directory.split('/') {
+        for step in directory.split(|byte| *byte == b'/') {
             opened = Arc::new(rustix::fs::openat(&opened, component(step)?, DIRECTORY, Mode::empty())?);
         }
         self.recent = Some((directory.to_owned(), Arc::clone(&opened)));
-        Ok((opened, file))
+        Ok((opened, last))
+    }
+
+    fn made(&self) -> MutexGuard<'_, MadeNames> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to say where `name` couldn't be made.
+    fn failed(&self, name: &[u8], error: io::Error) -> Error {
+        let path = self.path.join(path_of(name));
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return Error::Refused(format!(
+                "{} appeared while the backup was being restored, and was left alone; find out which process writes \
+                 there, and restore into another directory",
+                printable(path.as_os_str().as_bytes())
+            ));
+        }
+        Error::local("write", path)(error)
+    }
+
+    /// Whether `name` was made here.
+    pub(super) fn has_made(&self, name: &[u8]) -> bool {
+        self.made().contains(name)
     }
 }
 
+/// Whether `name` stays in its directory, component by component.
+pub(super) fn stays_inside(name: &[u8]) -> bool {
+    name.split(|byte| *byte == b'/').all(|step| component(step).is_ok())
+}
+
+/// `name` as a path.
+pub(super) fn path_of(name: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(name))
+}
+
 /// A name that stays in its directory.
-fn component(name: &str) -> io::Result<&str> {
-    if matches!(name, "" | "." | "..") {
+fn component(name: &[u8]) -> io::Result<&OsStr> {
+    if matches!(name, b"" | b"." | b"..") || name.contains(&0) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name leads out of its directory"));
     }
-    Ok(name)
+    Ok(OsStr::from_bytes(name))
 }
 
 fn give(file: impl AsFd, owner: Option<Owner>) -> io::Result<()> {
@@ -140,8 +273,6 @@ fn give(file: impl AsFd, owner: Option<Owner>) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    const NEW: OFlags = OFlags::CREATE.union(OFlags::EXCL).union(OFlags::WRONLY);
-
     fn root() -> (tempfile::TempDir, Root) {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::open(directory.path(), None).unwrap();
@@ -151,9 +282,10 @@ mod tests {
     #[test]
     fn names_that_lead_out_are_refused() {
         let (_directory, mut root) = root();
-        for name in ["../x", "..", "a/../../x", "/etc/x", "", ".", "a//b"] {
-            assert!(root.file(name, NEW, 0o600).is_err(), "{name}");
-            assert!(root.make_directory(name, 0o700).is_err(), "{name}");
+        for name in [&b"../x"[..], b"..", b"a/../../x", b"/etc/x", b"/x", b"", b".", b"a//b", b"a\0b"] {
+            assert!(!stays_inside(name));
+            assert!(root.create_file(name, 0o600).is_err(), "{}", printable(name));
+            assert!(root.make_directory(name, 0o700).is_err(), "{}", printable(name));
         }
     }
 
@@ -161,20 +293,48 @@ mod tests {
     fn no_link_is_followed_whether_in_the_middle_or_at_the_end() {
         let elsewhere = tempfile::tempdir().unwrap();
         let (_directory, mut root) = root();
-        root.make_link("link", elsewhere.path()).unwrap();
-        root.make_link("file", &elsewhere.path().join("target")).unwrap();
-        assert!(root.file("link/x", NEW, 0o600).is_err());
-        assert!(root.file("file", OFlags::CREATE | OFlags::WRONLY, 0o600).is_err());
-        assert!(root.make_directory("link", 0o755).is_err());
+        root.make_link(b"link", elsewhere.path()).unwrap();
+        root.make_link(b"file", &elsewhere.path().join("target")).unwrap();
+        assert!(root.create_file(b"link/x", 0o600).is_err());
+        assert!(root.append_file(b"file").is_err());
+        assert!(root.make_directory(b"link", 0o755).is_err());
         assert_eq!(elsewhere.path().read_dir().unwrap().count(), 0);
     }
 
     #[test]
     fn files_and_directories_get_the_modes_they_had() {
         let (directory, mut root) = root();
-        root.make_directory("base", 0o750).unwrap();
-        root.file("base/1", NEW, 0o640).unwrap();
+        root.make_directory(b"base", 0o750).unwrap();
+        root.create_file(b"base/1", 0o640).unwrap();
         let mode = |name| directory.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("base"), mode("base/1")), (0o750, 0o640));
+    }
+
+    #[test]
+    fn what_another_process_made_is_neither_overwritten_nor_removed() {
+        let (directory, mut root) = root();
+        root.make_directory(b"base", 0o700).unwrap();
+        root.create_file(b"base/1", 0o600).unwrap();
+        root.create_file(b"base/staged", 0o600).unwrap();
+        root.create_file(b"conf", 0o600).unwrap();
+        let foreign = [directory.path().join("base/2"), directory.path().join("standby.signal")];
+        for path in &foreign {
+            std::fs::write(path, "foreign").unwrap();
+        }
+        std::fs::create_dir(directory.path().join("pg_wal")).unwrap();
+        assert!(root.create_file(b"base/2", 0o600).unwrap_err().to_string().contains("appeared"));
+        assert!(root.append_file(b"standby.signal").is_err());
+        assert!(root.rename(b"base/staged", b"base/2").is_err());
+        assert!(root.make_directory(b"pg_wal", 0o700).is_err());
+        assert_eq!(root.foreign_names().unwrap().len(), 2);
+
+        assert!(root.remove_made().is_err(), "base isn't empty");
+        for path in &foreign {
+            assert_eq!(std::fs::read(path).unwrap(), b"foreign");
+        }
+        let mut left = root.names().unwrap();
+        left.sort();
+        assert_eq!(left, [&b"base"[..], b"pg_wal", b"standby.signal"]);
+        assert_eq!(directory.path().join("base").read_dir().unwrap().count(), 1);
     }
 }

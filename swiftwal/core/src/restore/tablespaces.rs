@@ -1,89 +1,183 @@
 //! Where tablespaces go.
+//!
+//! Their original places stand in the commit record, and whoever may write to the repository may have put any directory of
+//! this machine there. So none of them is written into unless the administrator names it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
-use super::choose::ChosenBackup;
+use swiftwal_postgres::printable;
+
+use super::{RestoreOptions, choose::ChosenBackup};
 use crate::{BackupPart, Error, Result};
 
 /// The tablespaces of a backup, with the directories they are restored into.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tablespaces(Vec<Tablespace>);
+pub(super) struct Tablespaces {
+    spaces: Vec<Tablespace>,
+    /// `PG_VERSION` of the backup; empty where there are no tablespaces.
+    version: String,
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Tablespace {
     pub(super) oid: u32,
     /// Where it lay.
-    old: PathBuf,
+    pub(super) old: PathBuf,
     /// Where it goes.
     pub(super) directory: PathBuf,
 }
 
 impl Tablespaces {
-    /// The plan for `chosen`, whose tablespaces go where they lay unless `mapping` says otherwise.
-    pub(super) fn plan(chosen: &ChosenBackup, mapping: &[(PathBuf, PathBuf)]) -> Result<Self> {
-        let objects = chosen.record.iter().flat_map(|record| &record.objects);
-        let tablespaces = objects.filter_map(|object| {
-            let BackupPart::Tar { tablespace: Some(oid), .. } = object.part()? else { return None };
-            let old = PathBuf::from(object.tablespace_location.as_deref()?);
-            let mapped = mapping.iter().find(|(from, _)| *from == old);
-            Some(Tablespace { oid, directory: mapped.map_or_else(|| old.clone(), |(_, to)| to.clone()), old })
-        });
-        let planned = Self(tablespaces.collect());
-        planned.check(mapping)?;
-        Ok(planned)
+    /// The plan for `chosen`, whose tablespaces go where the options say.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a tablespace without a place, and for a place that there is no tablespace for.
+    pub(super) fn plan(chosen: &ChosenBackup, options: &RestoreOptions) -> Result<Self> {
+        let Some(record) = &chosen.record else {
+            return Self::default().checked(options);
+        };
+        let mut planned = Self { version: record.postgres_version.clone(), ..Self::default() };
+        let mut homeless = Vec::new();
+        for object in &record.objects {
+            let Some(BackupPart::Tar { tablespace: Some(oid), .. }) = object.part() else { continue };
+            let old = PathBuf::from(object.tablespace_location.clone().unwrap_or_default());
+            let mapped = options.tablespace_mapping.iter().find(|(from, _)| *from == old);
+            let directory = match mapped {
+                Some((_, to)) => to.clone(),
+                None if options.tablespaces_in_place => old.clone(),
+                None => {
+                    homeless.push(format!("{} ({oid})", shown(&old)));
+                    continue;
+                }
+            };
+            planned.spaces.push(Tablespace { oid, old, directory });
+        }
+        if homeless.is_empty() { planned.checked(options) } else { Err(without_place(&homeless)) }
     }
 
-    fn check(&self, mapping: &[(PathBuf, PathBuf)]) -> Result<()> {
-        if let Some((unused, _)) =
-            mapping.iter().find(|(old, _)| self.0.iter().all(|space| space.old != *old))
-        {
-            let known: Vec<_> = self.0.iter().map(|space| space.old.display().to_string()).collect();
+    fn checked(self, options: &RestoreOptions) -> Result<Self> {
+        let is_unused = |old: &Path| self.spaces.iter().all(|space| space.old != *old);
+        if let Some((unused, _)) = options.tablespace_mapping.iter().find(|(old, _)| is_unused(old)) {
+            let known: Vec<_> = self.spaces.iter().map(|space| shown(&space.old)).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(Error::Usage(format!(
                 "the backup has no tablespace in {}, as --tablespace-mapping says; it has {known}",
                 unused.display()
             )));
         }
-        match self.0.iter().find(|space| !space.directory.is_absolute()) {
+        match self.spaces.iter().find(|space| !space.directory.is_absolute()) {
             Some(space) => Err(Error::Refused(format!(
-                "the tablespace directory {} is not an absolute path, which PostgreSQL wants",
-                space.directory.display()
+                "the tablespace directory '{}' is not an absolute path, which PostgreSQL requires",
+                shown(&space.directory)
             ))),
-            None => Ok(()),
+            None => Ok(self),
         }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Tablespace> {
-        self.0.iter()
+        self.spaces.iter()
     }
 
     /// Where the tablespace `oid` goes.
     pub(super) fn directory(&self, oid: u32) -> Option<&Path> {
-        self.0.iter().find(|space| space.oid == oid).map(|space| space.directory.as_path())
+        self.spaces.iter().find(|space| space.oid == oid).map(|space| space.directory.as_path())
     }
 
-    /// `tablespace_map` with the new places: PostgreSQL makes the links by it when recovery begins.
-    pub(super) fn map_text(&self, original: &str) -> String {
-        let line = |line: &str| match line.split_once(' ') {
-            Some((oid, place)) => {
-                let moved = oid.parse().ok().and_then(|oid| self.directory(oid));
-                let place = moved.map_or_else(|| place.to_owned(), escaped);
-                format!("{oid} {place}\n")
+    /// Whether `name`, a path below a tablespace's directory, is in the one directory where PostgreSQL of the backup's
+    /// version keeps its files: `PG_15_202209061`.
+    pub(super) fn may_hold(&self, name: &[u8]) -> bool {
+        let first = name.split(|byte| *byte == b'/').next().unwrap_or_default();
+        let prefix = format!("PG_{}_", self.version);
+        let catalog = first.strip_prefix(prefix.as_bytes());
+        catalog.is_some_and(|catalog| !catalog.is_empty() && catalog.iter().all(u8::is_ascii_digit))
+    }
+
+    /// `tablespace_map` with the new places: PostgreSQL creates the links by it when recovery begins.
+    ///
+    /// # Errors
+    /// The number of a tablespace that the map names and the backup doesn't have.
+    pub(super) fn map(&self, original: &[u8]) -> Result<Vec<u8>, String> {
+        let mut map = Vec::new();
+        for line in lines(original) {
+            let oid = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+            let number = std::str::from_utf8(oid).ok().and_then(|oid| oid.parse().ok());
+            let Some(place) = number.and_then(|oid| self.directory(oid)) else {
+                return Err(printable(oid).to_string());
+            };
+            map.extend_from_slice(oid);
+            map.push(b' ');
+            for byte in place.as_os_str().as_bytes() {
+                if matches!(byte, b'\n' | b'\r' | b'\\') {
+                    map.push(b'\\');
+                }
+                map.push(*byte);
             }
-            None => format!("{line}\n"),
-        };
-        original.lines().map(line).collect()
+            map.push(b'\n');
+        }
+        Ok(map)
     }
 }
 
-/// As PostgreSQL writes a place into `tablespace_map`: line ends and backslashes behind a backslash.
-fn escaped(path: &Path) -> String {
-    let mut text = String::new();
-    for character in path.to_string_lossy().chars() {
-        if matches!(character, '\n' | '\r' | '\\') {
-            text.push('\\');
+/// The lines of a `tablespace_map`, in which a line break that belongs to a path stands behind a backslash.
+fn lines(map: &[u8]) -> Vec<&[u8]> {
+    let (mut lines, mut start, mut is_escaped) = (Vec::new(), 0, false);
+    for (at, byte) in map.iter().enumerate() {
+        if *byte == b'\n' && !is_escaped {
+            lines.push(&map[start..at]);
+            start = at + 1;
         }
-        text.push(character);
+        is_escaped = *byte == b'\\' && !is_escaped;
     }
-    text
+    lines.push(&map[start..]);
+    lines.retain(|line| !line.trim_ascii().is_empty());
+    lines
+}
+
+fn without_place(homeless: &[String]) -> Error {
+    let them = if homeless.len() == 1 { "the tablespace" } else { "the tablespaces" };
+    Error::Refused(format!(
+        "the backup has {them} {}, outside the data directory; say where each goes by --tablespace-mapping OLD=NEW, or \
+         --tablespaces-in-place for the original place",
+        homeless.join(", ")
+    ))
+}
+
+fn shown(path: &Path) -> String {
+    printable(path.as_os_str().as_bytes()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tablespaces() -> Tablespaces {
+        let space =
+            |oid, directory: &str| Tablespace { oid, old: "/old".into(), directory: directory.into() };
+        Tablespaces { spaces: vec![space(16400, "/new"), space(16401, "/odd\n\\")], version: "15".to_owned() }
+    }
+
+    #[test]
+    fn the_map_names_the_new_places_whatever_bytes_the_old_ones_had() {
+        let map = tablespaces().map(b"16401 /caf\xe9\\\nthe rest\n16400 /srv/fast\n").unwrap();
+        assert_eq!(map, b"16401 /odd\\\n\\\\\n16400 /new\n");
+    }
+
+    #[test]
+    fn a_tablespace_that_the_backup_does_not_have_is_not_linked_to() {
+        assert_eq!(tablespaces().map(b"16400 /srv/fast\n16402 /etc\n").unwrap_err(), "16402");
+        assert_eq!(tablespaces().map(b"x\x1b /etc\n").unwrap_err(), r"x\x1b");
+    }
+
+    #[test]
+    fn only_postgresqls_own_directory_of_that_version_is_accepted() {
+        for name in [&b"PG_15_202209061"[..], b"PG_15_202209061/5/16500"] {
+            assert!(tablespaces().may_hold(name));
+        }
+        for name in [&b"PG_16_202307071/5/1"[..], b"authorized_keys", b"PG_15_", b"PG_15_x/1", b"PG_15_1x"] {
+            assert!(!tablespaces().may_hold(name), "{}", printable(name));
+        }
+    }
 }

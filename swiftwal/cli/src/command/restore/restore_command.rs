@@ -1,4 +1,4 @@
-//! The restore_command that a restored server is given.
+//! The commands of this program that a restored server is given: restore_command and archive_cleanup_command.
 
 use std::{
     env, io,
@@ -7,10 +7,33 @@ use std::{
 
 use crate::config::Config;
 
-/// The command that fetches WAL from the same repository with the same configuration file. No secret is in it.
-pub(super) fn for_session(config: &Config) -> io::Result<String> {
-    let program = present(env::current_exe()?)?;
-    command(&program, config.repository.url().as_str(), config.file.as_deref())
+/// The commands that a restored server runs. No secret is in them.
+pub(super) struct ServerCommands {
+    /// Fetches WAL from the same repository with the same configuration file.
+    pub(super) restore: String,
+    /// Removes there what a standby needs no longer.
+    pub(super) archive_cleanup: String,
+}
+
+impl ServerCommands {
+    pub(super) fn for_session(config: &Config) -> io::Result<Self> {
+        let program = present(env::current_exe()?)?;
+        Self::new(&program, config.repository.url().as_str(), config.file.as_deref())
+    }
+
+    fn new(program: &Path, repository: &str, config: Option<&Path>) -> io::Result<Self> {
+        let mut words = vec![text(program)?, "--repository", repository];
+        if let Some(config) = config {
+            words.extend(["--config", text(config)?]);
+        }
+        let words: Vec<_> = words.into_iter().map(quoted).collect();
+        // PostgreSQL replaces %f, %p and %r before the shell sees the command, and %% by %.
+        let program = words.join(" ").replace('%', "%%");
+        Ok(Self {
+            restore: format!("{program} restore-wal %f \"%p\""),
+            archive_cleanup: format!("{program} archive-cleanup \"%r\""),
+        })
+    }
 }
 
 /// `program`, which a server shall run later. That of a running process may be gone, as after an upgrade.
@@ -23,16 +46,6 @@ fn present(program: PathBuf) -> io::Result<PathBuf> {
         program.display()
     );
     Err(io::Error::new(io::ErrorKind::NotFound, reason))
-}
-
-fn command(program: &Path, repository: &str, config: Option<&Path>) -> io::Result<String> {
-    let mut words = vec![text(program)?, "--repository", repository];
-    if let Some(config) = config {
-        words.extend(["--config", text(config)?]);
-    }
-    let words: Vec<_> = words.into_iter().map(quoted).collect();
-    // PostgreSQL replaces %f and %p before the shell sees the command, and %% by %.
-    Ok(format!("{} restore-wal %f \"%p\"", words.join(" ").replace('%', "%%")))
 }
 
 fn text(path: &Path) -> io::Result<&str> {
@@ -76,7 +89,7 @@ mod tests {
     #[test]
     fn credentials_that_came_by_the_environment_or_as_options_are_not_written_and_that_is_said() {
         let config = config("swift://pgprod");
-        assert!(!for_session(&config).unwrap().contains("hunter2"));
+        assert!(!ServerCommands::for_session(&config).unwrap().restore.contains("hunter2"));
         let notice = unwritten(&config).unwrap();
         assert!(
             notice.starts_with("OS_PASSWORD, OS_USERNAME came from the environment or as options "),
@@ -91,13 +104,12 @@ mod tests {
     }
 
     #[test]
-    fn the_command_names_program_repository_and_configuration() {
-        let command =
-            command(Path::new("/usr/bin/swiftwal"), "swift://pgprod", Some(Path::new("/etc/swiftwal.toml")));
-        assert_eq!(
-            command.unwrap(),
-            "/usr/bin/swiftwal --repository swift://pgprod --config /etc/swiftwal.toml restore-wal %f \"%p\""
-        );
+    fn the_commands_name_program_repository_and_configuration() {
+        let config = Some(Path::new("/etc/swiftwal.toml"));
+        let commands = ServerCommands::new(Path::new("/usr/bin/swiftwal"), "swift://pgprod", config).unwrap();
+        let program = "/usr/bin/swiftwal --repository swift://pgprod --config /etc/swiftwal.toml";
+        assert_eq!(commands.restore, format!("{program} restore-wal %f \"%p\""));
+        assert_eq!(commands.archive_cleanup, format!("{program} archive-cleanup \"%r\""));
     }
 
     #[test]
@@ -112,9 +124,9 @@ mod tests {
 
     #[test]
     fn what_the_shell_or_postgresql_would_read_otherwise_is_quoted() {
-        let command = command(Path::new("/opt/it's mine/swiftwal"), "file:///a%20b", None);
+        let commands = ServerCommands::new(Path::new("/opt/it's mine/swiftwal"), "file:///a%20b", None);
         assert_eq!(
-            command.unwrap(),
+            commands.unwrap().restore,
             r#"'/opt/it'\''s mine/swiftwal' --repository file:///a%%20b restore-wal %f "%p""#
         );
     }

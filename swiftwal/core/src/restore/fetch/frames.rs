@@ -9,9 +9,9 @@ use futures::{
 };
 use object_store::{GetOptions, GetRange, GetResultPayload};
 use swiftwal_compression::decompress_frames;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::task::JoinSet;
 
-use super::{Hashed, StoredTar};
+use super::{Fetched, Hashed, Pieces, StoredTar};
 use crate::{Error, Repository, Result, blocking::blocking, index::Frame, repository::path};
 
 /// How many frames are decompressed at a time.
@@ -25,14 +25,16 @@ const MOST_FRAME_BYTES: usize = 16 << 20;
 /// A frame, and its bytes as they are stored.
 type StoredFrame = (Frame, Bytes);
 
-/// Does what [`fetch`](super::fetch) says, by the index.
+/// Fetches the tar by the `frames` of the index. What was sent when it fails is the beginning of the tar.
+///
+/// # Errors
+/// [`Error::Damaged`] where the object isn't made of these frames.
 pub(super) async fn fetch_frames(
     repository: &Repository,
     tar: &StoredTar,
     frames: Vec<Frame>,
-    pieces: mpsc::Sender<Bytes>,
-    progress: &(dyn Fn() + Send + Sync),
-) -> Result<()> {
+    pieces: &mut Pieces<'_>,
+) -> Result<Fetched> {
     let mut hashed = Hashed::default();
     let ranges = ranges(frames, repository.storage().part_bytes() as u64);
     let fetches = ranges.into_iter().map(|range| fetch_range(repository, tar, range));
@@ -42,12 +44,11 @@ pub(super) async fn fetch_frames(
         frames.map_ok(|frame| decompress(tar, frame)).try_buffered(FRAMES_IN_FLIGHT).boxed();
     while let Some((stored, piece)) = decompressed.try_next().await? {
         hashed.add(&stored);
-        if pieces.send(piece).await.is_err() {
-            return Ok(());
+        if !pieces.send(piece).await {
+            return Ok(Fetched::GivenUp);
         }
-        progress();
     }
-    tar.recorded.as_ref().map_or(Ok(()), |recorded| hashed.check(recorded))
+    Ok(Fetched::All(hashed))
 }
 
 /// Adjacent frames that are fetched by one request each time: of `part_bytes` together, or just above. Parts are

@@ -1,0 +1,105 @@
+//! What to do when a restore is done.
+
+use std::{os::unix::fs::MetadataExt, path::Path};
+
+use swiftwal_core::{ArchiveMode, RecoveryTarget, RestoreOptions, TargetAction};
+use swiftwal_postgres::printable;
+
+/// What an administrator does next, a line for each step. `owner` is the number of the user who owns the directory.
+pub(super) fn next_steps(directory: &Path, owner: Option<u32>, options: &RestoreOptions) -> Vec<String> {
+    let shown = directory.display();
+    let mut steps = Vec::new();
+    if owner == Some(0) {
+        steps.push(format!("Give the directory to PostgreSQL's user: chown -R postgres: {shown}"));
+    }
+    steps.push(format!("As that user, start PostgreSQL: pg_ctl -D {shown} start"));
+    steps.push(recovery(options));
+    if !options.standby {
+        steps.push("See how far it is: SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn();".to_owned());
+        steps.push(archiving(options.archive_mode).to_owned());
+    }
+    if owner != Some(0)
+        && let Some(start) = steps.first_mut()
+    {
+        *start = start.replacen("As that user, start", "As the directory's owner, start", 1);
+    }
+    steps
+}
+
+fn recovery(options: &RestoreOptions) -> String {
+    let end = match &options.target {
+        None => "the end of the stored WAL".to_owned(),
+        Some(RecoveryTarget::Time(time)) => time.to_string(),
+        Some(RecoveryTarget::Xid(xid)) => format!("transaction {xid}"),
+        Some(RecoveryTarget::Lsn(lsn)) => lsn.to_string(),
+        Some(RecoveryTarget::Name(name)) => format!("the restore point {}", printable(name)),
+        Some(RecoveryTarget::Immediate) => "where the backup is consistent".to_owned(),
+    };
+    let then = match (&options.target, options.target_action) {
+        _ if options.standby => "and goes on as a standby",
+        (None, _) => "then ends recovery and accepts writes on a new timeline",
+        (_, Some(TargetAction::Promote)) => "then accepts writes on a new timeline",
+        (_, Some(TargetAction::Shutdown)) => "then shuts down",
+        (_, Some(TargetAction::Pause) | None) => {
+            "then pauses: look at the data, and SELECT pg_wal_replay_resume() to accept writes"
+        }
+    };
+    format!("It recovers to {end}, {then}; its log says how far it is.")
+}
+
+fn archiving(mode: ArchiveMode) -> &'static str {
+    match mode {
+        ArchiveMode::Off => {
+            "It archives nothing (archive_mode = off). To keep it after all: ALTER SYSTEM RESET archive_mode, restart, and \
+             take a new backup."
+        }
+        ArchiveMode::Keep => {
+            "If it replaces the original, take a new backup when it accepts writes. If it is only a copy, set archive_mode = \
+             off before you start it."
+        }
+    }
+}
+
+/// The number of the user who owns a directory.
+pub(super) fn owner(directory: &Path) -> Option<u32> {
+    directory.metadata().ok().map(|found| found.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(owner: u32, options: &RestoreOptions) -> String {
+        next_steps(Path::new("/restore/data"), Some(owner), options).join("\n")
+    }
+
+    #[test]
+    fn the_steps_fit_how_recovery_ends() {
+        let to_the_end = steps(70, &RestoreOptions::default());
+        assert!(
+            to_the_end
+                .starts_with("As the directory's owner, start PostgreSQL: pg_ctl -D /restore/data start\n")
+        );
+        assert!(
+            to_the_end.contains("end of the stored WAL") && to_the_end.contains("take a new backup"),
+            "{to_the_end}"
+        );
+        let target = Some(RecoveryTarget::Name("before\u{1b}".to_owned()));
+        let off = RestoreOptions { target, archive_mode: ArchiveMode::Off, ..RestoreOptions::default() };
+        let told = steps(70, &off);
+        assert!(
+            told.contains(r"restore point before\x1b, then pauses") && told.contains("archives nothing"),
+            "{told}"
+        );
+        let standby = steps(70, &RestoreOptions { standby: true, ..RestoreOptions::default() });
+        assert!(standby.contains("as a standby") && !standby.contains("new backup"), "{standby}");
+    }
+
+    #[test]
+    fn roots_directory_is_given_away_first() {
+        let told = steps(0, &RestoreOptions::default());
+        assert!(told.starts_with(
+            "Give the directory to PostgreSQL's user: chown -R postgres: /restore/data\nAs that user"
+        ));
+    }
+}

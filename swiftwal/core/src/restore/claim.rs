@@ -1,0 +1,327 @@
+//! The claim to a directory that a restore fills.
+//!
+//! Two restores into one directory would ruin each other's result, so each directory is claimed before anything is written:
+//! by a lock on the opened directory, which ends with the process, and by a marker file that only one process can create.
+//! The marker stays where a restore was killed, and makes the next one say so: what lies there may hold files of others,
+//! so an administrator removes it. Where the file system has no locks (NFS), the marker alone is the claim.
+
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::Path,
+};
+
+use rustix::{
+    fs::{FlockOperation, Mode},
+    io::Errno,
+};
+use swiftwal_postgres::printable;
+
+use super::{
+    owner::{owner_name, parent},
+    root::{Owner, Root, path_of},
+};
+use crate::{BackupKey, Error, Result};
+
+/// The marker file.
+pub(super) const MARKER: &[u8] = b"swiftwal_restore_in_progress";
+/// A marker is one line.
+const MOST_MARKER_BYTES: u64 = 4096;
+/// How often a directory that vanishes while it is claimed is looked for again.
+const TRIES: u32 = 5;
+
+/// A directory that belongs to this restore until it is dropped.
+#[derive(Debug)]
+pub(super) struct ClaimedDirectory {
+    pub(super) root: Root,
+    /// Whether the directory was created here.
+    was_absent: bool,
+    /// The mode it had, if that was changed.
+    mode: Option<Mode>,
+}
+
+impl ClaimedDirectory {
+    /// Claims the directory `path`, which must be empty or absent, to restore backup `key` into it.
+    pub(super) fn claim(path: &Path, owner: Option<Owner>, key: BackupKey) -> Result<Self> {
+        for _ in 0..TRIES {
+            let was_absent = create(path).map_err(|error| refusal(path, error))?;
+            let root = match Root::open(path, owner) {
+                // Another restore that failed has just removed it; a link to nowhere stays.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() =>
+                {
+                    continue;
+                }
+                opened => opened.map_err(|error| refusal(path, error))?,
+            };
+            let is_locked = lock(&root)?;
+            if !is_at_its_path(&root) {
+                continue;
+            }
+            let claimed = Self { root, was_absent, mode: None };
+            match claimed.mark(key, is_locked) {
+                Ok(()) => return Ok(claimed),
+                Err(error) => {
+                    claimed.remove_directory();
+                    return Err(error);
+                }
+            }
+        }
+        Err(Error::Refused(format!(
+            "{} disappears again and again; find out which process removes it, or restore into another directory",
+            path.display()
+        )))
+    }
+
+    /// Creates the marker.
+    fn mark(&self, key: BackupKey, is_locked: bool) -> Result<()> {
+        let mut root = self.root.clone();
+        refuse_content(&mut root, is_locked)?;
+        root.give().map_err(Error::local("restore into", root.path()))?;
+        let mut marker = root.create_file(MARKER, 0o600)?;
+        let (process, host) = (std::process::id(), rustix::system::uname());
+        let host = printable(host.nodename().to_bytes());
+        let written = writeln!(marker, "backup {key}, by process {process} on host {host}");
+        written.map_err(Error::local("write", root.path().join(path_of(MARKER))))
+    }
+
+    /// Closes the directory to other users, as PostgreSQL demands of a data directory.
+    pub(super) fn close_to_others(&mut self) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(rustix::fs::fstat(self.root.opened())?.st_mode);
+        if mode.bits() & 0o027 != 0 {
+            rustix::fs::fchmod(self.root.opened(), Mode::RWXU)?;
+            self.mode = Some(mode);
+        }
+        Ok(())
+    }
+
+    /// Ends the claim: removes the marker, durably.
+    pub(super) fn unmark(&self) -> Result<()> {
+        let mut root = self.root.clone();
+        let removed = root.remove(MARKER).and_then(|()| Ok(rustix::fs::fsync(root.opened())?));
+        removed.map_err(Error::local("finish the restore into", root.path()))
+    }
+
+    /// Removes everything that was made here, the directory itself if it is one of it, and no more.
+    ///
+    /// # Errors
+    /// What stays, and why.
+    pub(super) fn give_back(&self, control: &[u8]) -> Result<(), String> {
+        let mut root = self.root.clone();
+        // pg_control first, so that even a kill in the middle leaves nothing that could be started.
+        let _ = root.remove(control);
+        let removed = root.remove_made();
+        if let Some(mode) = self.mode {
+            let _ = rustix::fs::fchmod(root.opened(), mode);
+        }
+        let left = root.names().unwrap_or_default();
+        if left.is_empty() {
+            self.remove_directory();
+            return removed.map_err(|error| error.to_string());
+        }
+        let left: Vec<_> = left.iter().take(5).map(|name| printable(name).to_string()).collect();
+        let left = left.join(", ");
+        Err(match removed {
+            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+                format!("{error}; it still holds {left}")
+            }
+            _ => format!("it holds what this restore didn't make, in {left}"),
+        })
+    }
+
+    /// Removes the directory if it was created here and is empty.
+    fn remove_directory(&self) {
+        if self.was_absent && is_at_its_path(&self.root) {
+            let _ = fs::remove_dir(self.root.path());
+        }
+    }
+}
+
+/// Creates the directory `path` unless it is there; whether it did.
+fn create(path: &Path) -> io::Result<bool> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        // Of a directory that is there, that isn't said on every file system.
+        Err(error) => {
+            if fs::metadata(path).is_ok() {
+                Ok(false)
+            } else {
+                Err(error)
+            }
+        }
+        Ok(()) => Ok(true),
+    }
+}
+
+/// Locks the directory; whether the file system has such locks.
+fn lock(root: &Root) -> Result<bool> {
+    match rustix::fs::flock(root.opened(), FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(Error::Refused(format!(
+            "another process is restoring into {}{}; wait for it, or restore into another directory",
+            root.path().display(),
+            marker_of(root).map_or_else(String::new, |marker| format!(" ({marker})"))
+        ))),
+        locked => Ok(locked.is_ok()),
+    }
+}
+
+/// Whether the opened directory is still the one of that path.
+fn is_at_its_path(root: &Root) -> bool {
+    let (Ok(opened), Ok(found)) = (rustix::fs::fstat(root.opened()), fs::metadata(root.path())) else {
+        return false;
+    };
+    (opened.st_dev, opened.st_ino) == (found.dev(), found.ino())
+}
+
+/// What the marker in a directory says, for a message.
+fn marker_of(root: &Root) -> Option<String> {
+    let marker = root.clone().read(MARKER, MOST_MARKER_BYTES)?;
+    Some(printable(marker.trim_ascii()).to_string())
+}
+
+fn refuse_content(root: &mut Root, is_locked: bool) -> Result<()> {
+    let names = root.names().map_err(Error::local("restore into", root.path()))?;
+    let path = root.path().display();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused(match marker_of(root) {
+        Some(marker) if is_locked => format!(
+            "{path} holds what an interrupted restore left ({marker}); remove everything in it, then restore again"
+        ),
+        Some(marker) => format!(
+            "{path} holds an unfinished restore ({marker}); wait if that process still runs, else remove everything in \
+             the directory and restore again"
+        ),
+        None if names == [b"lost+found"] => format!(
+            "{path} is the top directory of a file system, as its lost+found shows; restore into a directory below it, \
+             such as {path}/data"
+        ),
+        None => format!(
+            "{path} is not empty, and a restore never overwrites files; give an empty or a new directory"
+        ),
+    }))
+}
+
+/// What to say of a directory that can't be opened or created.
+fn refusal(path: &Path, error: io::Error) -> Error {
+    let shown = path.display();
+    let link = fs::read_link(path).ok();
+    let file = path.ancestors().find(|path| fs::metadata(path).is_ok_and(|found| !found.is_dir()));
+    let text = match error.kind() {
+        _ if link.is_some() && fs::metadata(path).is_err() => format!(
+            "{shown} is a symbolic link to {}, which doesn't exist; create that directory, or remove the link",
+            link.unwrap_or_default().display()
+        ),
+        _ if file.is_some() => {
+            format!("{} is a file; give an empty or a new directory", file.unwrap_or(path).display())
+        }
+        io::ErrorKind::NotFound => {
+            let parent = parent(path).unwrap_or_default();
+            format!("can't create {shown}: {} doesn't exist; create it first", parent.display())
+        }
+        io::ErrorKind::PermissionDenied => match owner_name(path) {
+            Some(owner) => format!(
+                "can't restore into {shown}: permission denied; it belongs to the user {owner}: run this as sudo -u \
+                 {owner} swiftwal …"
+            ),
+            None => return Error::local("restore into", path)(error),
+        },
+        _ => return Error::local("restore into", path)(error),
+    };
+    Error::Refused(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn claim(path: &Path) -> Result<ClaimedDirectory> {
+        ClaimedDirectory::claim(path, None, "20130828T1810Z".parse().unwrap())
+    }
+
+    fn refused(path: &Path) -> String {
+        match claim(path) {
+            Err(error) => error.to_string(),
+            Ok(claimed) => panic!("{claimed:?}"),
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_claimed_is_refused_to_others_until_it_is_given_back() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("data");
+        let first = claim(&path).unwrap();
+        let told = refused(&path);
+        assert!(
+            told.contains("another process is restoring") && told.contains("backup 20130828T1810Z"),
+            "{told}"
+        );
+        assert!(path.join("swiftwal_restore_in_progress").exists());
+        first.give_back(b"x").unwrap();
+        assert!(!path.exists());
+        drop(first);
+        claim(&path).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_restore_left_is_named_and_left_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("data");
+        let killed = claim(&path).unwrap();
+        killed.root.clone().create_file(b"PG_VERSION", 0o600).unwrap();
+        drop(killed);
+        let told = refused(&path);
+        assert!(told.contains("interrupted restore") && told.contains("remove everything"), "{told}");
+        assert_eq!(path.read_dir().unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_refused_for_its_own_reason() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = |name: &str| scratch.path().join(name);
+        std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
+        fs::write(path("file"), "").unwrap();
+        fs::create_dir_all(path("mount/lost+found")).unwrap();
+        fs::create_dir_all(path("full/lost+found")).unwrap();
+        fs::write(path("full/x"), "").unwrap();
+        for (name, told) in [
+            ("dangling", "is a symbolic link to "),
+            ("file", "is a file"),
+            ("file/below", "is a file"),
+            ("mount", "restore into a directory below it"),
+            ("full", "is not empty"),
+            ("absent/data", "doesn't exist; create it first"),
+        ] {
+            let text = refused(&path(name));
+            assert!(text.contains(told), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_another_user_is_refused_with_the_user_to_run_as() {
+        let scratch = tempfile::tempdir().unwrap();
+        let owner = owner_name(scratch.path()).unwrap();
+        for path in [scratch.path().to_owned(), scratch.path().join("a/data")] {
+            let told = refusal(&path, io::ErrorKind::PermissionDenied.into()).to_string();
+            assert!(told.contains(&format!("sudo -u {owner} swiftwal")), "{told}");
+        }
+        let told = refusal(scratch.path(), io::ErrorKind::ReadOnlyFilesystem.into()).to_string();
+        assert!(told.contains("mounted read-only"), "{told}");
+    }
+
+    #[test]
+    fn a_directory_that_was_there_stays_with_its_mode() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut claimed = claim(scratch.path()).unwrap();
+        claimed.close_to_others().unwrap();
+        let mode = || fs::metadata(scratch.path()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o700);
+        claimed.give_back(b"x").unwrap();
+        assert_eq!((mode(), scratch.path().read_dir().unwrap().count()), (0o755, 0));
+    }
+}
