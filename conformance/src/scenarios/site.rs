@@ -165,7 +165,7 @@ pub(super) fn options() -> BackupOptions {
         checkpoint: Checkpoint::Fast,
         include_wal: false,
         codec: Codec::default(),
-        archive_timeout: Duration::from_secs(60),
+        archive_timeout: Duration::from_secs(600),
     }
 }
 

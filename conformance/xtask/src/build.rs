@@ -11,11 +11,22 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// Builds the program in this profile (`dev`, `release`); where it is.
-pub(crate) fn swiftwal(profile: &str) -> Result<PathBuf> {
+/// Builds the program as users do, for the bench; where it is.
+pub(crate) fn release() -> Result<PathBuf> {
+    swiftwal(&["--package", "swiftwal", "--release"])
+}
+
+/// Builds the program from the same dependencies as the tests; where it is.
+///
+/// Cargo unites the features that the selected packages ask for: with the program alone selected, it would build
+/// tokio, reqwest and all that uses them once more.
+pub(crate) fn debug() -> Result<PathBuf> {
+    swiftwal(&["--workspace", "--bin", "swiftwal"])
+}
+
+fn swiftwal(selection: &[&str]) -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--package", "swiftwal", "--profile", profile]);
-    build.args(["--message-format", "json-render-diagnostics"]);
+    build.args(["build", "--locked", "--message-format", "json-render-diagnostics"]).args(selection);
     let output = build.stderr(Stdio::inherit()).output().context("starting cargo")?;
     if !output.status.success() {
         bail!("building swiftwal failed");

@@ -1,8 +1,9 @@
 use std::fs;
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
-use xtask::{Container, Installation, Postgres, Scratch, Site, Swift, SwiftOptions, until};
+use xtask::{Container, Installation, Postgres, Scratch, Site, Swift, SwiftOptions, cache_directory, until};
 
 use crate::build;
 
@@ -16,18 +17,56 @@ pub(crate) struct Options {
 
 /// The main job on a scratch PostgreSQL; an error unless the restored rows are equal.
 pub(crate) fn demo(options: &Options) -> Result<ExitCode> {
+    println!("{}", announcement(options.swift));
+    let began = Instant::now();
     let postgres = Installation::ensure()?;
     step("Building the program");
-    let program = build::swiftwal("dev")?;
-    if !options.swift {
-        return main_job(&Site::start(&program)?);
+    let program = build::debug()?;
+    if options.swift {
+        step("An OpenStack Swift with Keystone");
+        let swift = Swift::start(&Scratch::new(postgres)?, SwiftOptions::with_keystone())?;
+        main_job(&Site::start_on_swift(&program, swift.environment_v3_password()?)?)?;
+    } else {
+        main_job(&Site::start(&program)?)?;
     }
-    step("An OpenStack Swift with Keystone");
-    let swift = Swift::start(&Scratch::new(postgres)?, SwiftOptions::with_keystone())?;
-    main_job(&Site::start_on_swift(&program, swift.environment_v3_password()?)?)
+    // The servers and their directories are gone by now.
+    println!("\nThe demo passed, in {} s.", began.elapsed().as_secs());
+    println!("{}", what_stays(options.swift)?);
+    Ok(ExitCode::SUCCESS)
 }
 
-fn main_job(site: &Site) -> Result<ExitCode> {
+/// What the demo is going to do to the machine, and for how long.
+fn announcement(swift: bool) -> String {
+    let (storage, minutes, pip) = match swift {
+        false => ("a directory", "one minute", ""),
+        true => (
+            "a real OpenStack Swift with Keystone",
+            "two minutes",
+            "Swift and Keystone, if they aren't there yet: 30 MB by pip, into ~/.cache/swiftwal-xtask\n",
+        ),
+    };
+    format!(
+        "The demo archives, backs up and restores a scratch PostgreSQL, with {storage} as the repository.\n\
+         It takes {minutes}; the first time, some minutes more to build and to download:\n\
+         the crates that cargo builds: 30 MB\n\
+         PostgreSQL and some tools, where they are missing: 60 MB by apt-get\n{pip}\
+         All servers listen on loopback or in a scratch directory. Ctrl-C ends everything."
+    )
+}
+
+/// What is still there when it has passed.
+fn what_stays(swift: bool) -> Result<String> {
+    let environment = match swift {
+        false => String::new(),
+        true => format!(", and Swift's Python environment in {}", cache_directory()?.display()),
+    };
+    Ok(format!(
+        "The servers have ended, and their scratch directories are removed. What stays: the build in target/, \
+         packages that apt-get installed{environment}."
+    ))
+}
+
+fn main_job(site: &Site) -> Result<()> {
     if let Some(container) = site.swiftwal.place().container() {
         show_configuration(container)?;
     }
@@ -49,13 +88,13 @@ fn main_job(site: &Site) -> Result<ExitCode> {
         "\nThe {} rows restored to {time} were compared with those that stood there then: they are equal.",
         rows.0
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn back_up_under_load(site: &Site) -> Result<()> {
     step("A base backup, while pgbench writes");
     let (rows, _) = site.postgres.rows()?;
-    let mut load = site.postgres.pgbench(60)?;
+    let mut load = site.postgres.pgbench()?;
     until("pgbench writes", || Ok(site.postgres.rows()?.0 > rows))?;
     show(&mut site.command(&["-v", "backup", "-c", "fast"]))?;
     ensure!(load.is_running()?, "pgbench ended before the backup did");

@@ -12,13 +12,14 @@ ours() { case $(readlink "/proc/$1/cwd") in "$dir" | "$dir"/*) true ;; *) false 
 # Servers first and politely: killed ones would leave shared memory behind.
 for file in "$dir"/*/postmaster.pid; do
     pid=$(head -n 1 "$file") && ours "$pid" && kill -QUIT "$pid"
-    while ours "$pid"; do sleep 0.05; done
+    for _ in $(seq 1200); do ours "$pid" && sleep 0.05 || break; done
 done
 for process in /proc/[0-9]*; do
     pid=${process#/proc/}
     ours "$pid" && kill -KILL "$pid"
 done
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+# What was killed may still be writing for a moment.
+for _ in $(seq 300); do
     rm -rf "$dir" && break
     sleep 0.2
 done

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The status of `GET path` on 127.0.0.1, whose body is read and thrown away.
 pub(crate) fn get(port: u16, path: &str) -> Result<u16> {

@@ -32,6 +32,7 @@
 //! [`Wire`] also stands alone, before Keystone or any other server on loopback. Tests in one binary do well to
 //! share a Swift: it starts in a few seconds, and each may have a container of its own.
 
+mod apt;
 mod container;
 mod http;
 mod ports;

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod bench;
@@ -32,11 +31,16 @@ enum Task {
     Bench(bench::Options),
 }
 
-fn main() -> Result<ExitCode> {
-    match Arguments::parse().task {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
         Task::Demo(options) => demo::demo(&options),
         Task::Test => test::test(),
         Task::Services(action) => services::services(&action),
         Task::Bench(options) => bench::bench(&options),
-    }
+    };
+    done.unwrap_or_else(|error| {
+        // Not its Debug form, which may have a backtrace behind the reason.
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
 }

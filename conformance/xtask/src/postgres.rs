@@ -143,10 +143,11 @@ impl Postgres {
         run::stdout(self.client("pgbench").args(["-i", "-q", "-s", &scale.to_string()])).map(drop)
     }
 
-    /// Starts pgbench's transactions in the background: four clients, for at most `seconds`.
-    pub fn pgbench(&self, seconds: u32) -> Result<Load> {
+    /// Starts pgbench's transactions in the background: four clients, until the load is ended or dropped.
+    pub fn pgbench(&self) -> Result<Load> {
         let mut pgbench = self.client("pgbench");
-        pgbench.args(["-n", "-c", "4", "-T", &seconds.to_string()]);
+        // It needs an end: one that no test comes to, on however slow a machine.
+        pgbench.args(["-n", "-c", "4", "-T", "86400"]);
         let pgbench = pgbench.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Ok(Load { pgbench: pgbench.context("starting pgbench")? })
     }
@@ -187,7 +188,7 @@ impl Postgres {
 
     fn pg_ctl(&self, action: &str) -> Command {
         let mut command = self.scratch.command("pg_ctl");
-        command.args([action, "--silent", "--wait", "--timeout", "90", "--pgdata"]).arg(&self.data);
+        command.args([action, "--silent", "--wait", "--timeout", "600", "--pgdata"]).arg(&self.data);
         command
     }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A command that takes longer hangs: it is killed.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// The command as a user would type it: the program's bare name, arguments quoted where a shell needs it.
 #[must_use]
@@ -20,7 +20,7 @@ pub fn line(command: &Command) -> String {
     std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// What the command wrote and how it ended, whatever its exit code; SIGKILL after five minutes.
+/// What the command wrote and how it ended, whatever its exit code; SIGKILL after a quarter of an hour.
 pub fn output(command: &mut Command) -> Result<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;

@@ -86,7 +86,11 @@ impl Scratch {
     /// Copies a program here, where the PostgreSQL user can run it: the directory it was built in may be closed
     /// to that user.
     pub fn program(&self, built: &Path) -> Result<PathBuf> {
-        let name = built.file_name().context("a program has a name")?;
+        self.program_as(built, Path::new(built.file_name().context("a program has a name")?))
+    }
+
+    /// As [`Self::program`], under another name.
+    pub fn program_as(&self, built: &Path, name: &Path) -> Result<PathBuf> {
         let path = self.path.join(name);
         fs::copy(built, &path)
             .with_context(|| format!("copying {} to {}", built.display(), path.display()))?;

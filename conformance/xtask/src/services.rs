@@ -3,10 +3,11 @@
 use std::env;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write, stdin};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
@@ -26,14 +27,19 @@ pub(crate) enum Action {
     Run,
 }
 
+/// What `up` prints when it fails, so that the shell's `eval` fails too instead of exporting nothing.
+const FAILED: &str = "false\n";
+
 pub(crate) fn services(action: &Action) -> Result<ExitCode> {
-    let files = Files::new()?;
-    match action {
+    let done = Files::new().and_then(|files| match action {
         Action::Up => files.up(),
         Action::Down => files.down(),
         Action::Run => files.run(),
-    }?;
-    Ok(ExitCode::SUCCESS)
+    });
+    if done.is_err() && matches!(action, Action::Up) {
+        print!("{FAILED}");
+    }
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// What the background process tells those who look for it.
@@ -63,18 +69,29 @@ impl Files {
     fn up(&self) -> Result<()> {
         Installation::ensure()?;
         SwiftInstallation::ensure()?;
-        if !self.is_running()? {
-            self.start_in_background()?;
+        if self.is_running()? {
+            self.wait_for_exports()?;
+        } else {
+            let started = self.start_in_background()?;
+            if let Err(error) = self.wait_for_exports() {
+                drop(started);
+                self.wait_for_end()?;
+                return Err(error);
+            }
+            started.keep()?;
         }
+        print!("{}", fs::read_to_string(&self.exports)?);
+        eprintln!("xtask: all is up; `cargo xtask services down` ends it");
+        Ok(())
+    }
+
+    fn wait_for_exports(&self) -> Result<()> {
         until("the servers answer", || {
             if !self.is_running()? {
                 bail!("the servers didn't start:\n{}", fs::read_to_string(&self.log)?);
             }
             Ok(self.exports.exists())
-        })?;
-        print!("{}", fs::read_to_string(&self.exports)?);
-        eprintln!("xtask: all is up; `cargo xtask services down` ends it");
-        Ok(())
+        })
     }
 
     fn down(&self) -> Result<()> {
@@ -83,12 +100,17 @@ impl Files {
             return Ok(());
         }
         let told = fs::read_to_string(&self.running)?;
-        let (pid, scratches) = told.split_once('\n').context("the servers are just starting: try again")?;
+        let (pid, _) = told.split_once('\n').context("the servers are just starting: try again")?;
         let pid = Pid::from_raw(pid.parse()?).context("a process id is not 0")?;
         kill_process(pid, Signal::TERM)?;
-        until("the servers have ended", || {
-            Ok(!self.is_running()? && !scratches.lines().any(|scratch| Path::new(scratch).exists()))
-        })
+        self.wait_for_end()
+    }
+
+    /// Returns once the background process and all that it started are gone.
+    fn wait_for_end(&self) -> Result<()> {
+        let told = fs::read_to_string(&self.running)?;
+        let scratches = told.lines().skip(1).map(Path::new);
+        until("the servers have ended", || Ok(!self.is_running()? && !scratches.clone().any(Path::exists)))
     }
 
     /// Whether somebody holds the lock, which nobody's death leaves behind.
@@ -104,15 +126,18 @@ impl Files {
         OpenOptions::new().create(true).truncate(false).write(true).open(&self.running)
     }
 
-    fn start_in_background(&self) -> Result<()> {
+    fn start_in_background(&self) -> Result<Started> {
         let _ = fs::remove_file(&self.exports);
         let log = File::create(&self.log)?;
         let mut run = Command::new(env::current_exe()?);
         // A group of its own: what ends ours (Ctrl-C) must not end it.
         run.args(["services", "run"]).process_group(0).current_dir("/");
-        run.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut child = run.spawn().context("starting the background process")?;
-        until("the background process has begun", || Ok(child.try_wait()?.is_some() || self.is_running()?))
+        run.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
+        let mut started = Started(run.spawn().context("starting the background process")?);
+        until("the background process has begun", || {
+            Ok(started.0.try_wait()?.is_some() || self.is_running()?)
+        })?;
+        Ok(started)
     }
 
     /// Serves until it is killed; the scratch directory's guardian does the rest.
@@ -120,6 +145,7 @@ impl Files {
         let mut running = self.open()?;
         running.try_lock().context("the servers are up already")?;
         running.set_len(0)?;
+        thread::spawn(end_unless_kept);
         let installation = Installation::ensure()?;
         let scratches = [Scratch::new(installation.clone())?, Scratch::new(installation)?];
         let paths = scratches.each_ref().map(|scratch| scratch.path().display().to_string());
@@ -133,8 +159,40 @@ impl Files {
         // Whole or not at all.
         fs::hard_link(&exports, &self.exports)?;
         loop {
-            std::thread::park();
+            thread::park();
         }
+    }
+}
+
+/// A background process that ends, and its servers with it, unless [`Self::keep`] says that they are wanted: also
+/// when we are interrupted or give up before they answer.
+struct Started(Child);
+
+impl Started {
+    fn keep(mut self) -> Result<()> {
+        let mut stdin = self.0.stdin.take().context("the background process reads from us")?;
+        stdin.write_all(KEEP).context("telling the background process to go on")
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Nothing to read: it was not told to go on.
+        if self.0.stdin.take().is_some() {
+            let _ = self.0.wait();
+        }
+    }
+}
+
+const KEEP: &[u8] = b"keep\n";
+
+/// Ends this process if the one that started it ends before it has said to go on.
+fn end_unless_kept() {
+    let mut told = Vec::new();
+    let _ = stdin().read_to_end(&mut told);
+    if told != KEEP {
+        eprintln!("xtask: given up by the process that started this one");
+        std::process::exit(1);
     }
 }
 

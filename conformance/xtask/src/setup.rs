@@ -1,22 +1,19 @@
 //! Finds the programs that the tests need, and installs them on Debian when we are root.
 
 use std::fs;
-use std::io::stderr;
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::run;
+use crate::{apt, run};
 
 const OLDEST_VERSION: u32 = 13;
-const PACKAGES: [&str; 7] = ["postgresql", "postgresql-client", "b3sum", "curl", "lz4", "time", "zstd"];
+/// Programs that the tests and the bench use; each is in a Debian package of its own name.
+const TOOLS: [&str; 5] = ["b3sum", "curl", "lz4", "time", "zstd"];
 const DEBIAN_ROOT: &str = "/usr/lib/postgresql";
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Read by Debian's `pg_createcluster`: no cluster of the system's own is made while we install.
-const NO_MAIN_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/swiftwal.conf";
 
 /// The programs of one PostgreSQL version, and the user and group who run them.
 ///
@@ -33,27 +30,22 @@ impl Installation {
     /// The newest PostgreSQL, 13 or later, with the tools that the tests use beside it. What is missing is
     /// installed with `apt-get` when we are root; otherwise the error says what to install.
     pub fn ensure() -> Result<Self> {
-        let missing = match Self::find() {
-            Ok(found) => return Ok(found),
-            Err(missing) => missing,
-        };
-        let command = format!("apt-get install {}", PACKAGES.join(" "));
-        if !may_apt_get() {
-            return Err(missing.context(format!(
-                "a program is missing that only root can install on Debian: run `{command}`, or this as root"
-            )));
+        let missing = missing_packages(server_programs().is_some(), runs);
+        if !missing.is_empty() {
+            ensure!(
+                apt::may_install(),
+                "programs are missing that only root can install on Debian: run `{}` as root, or this as root",
+                run::line(&apt::install_command(&missing))
+            );
+            apt::install(&missing)?;
         }
-        install()?;
         Self::find()
     }
 
     /// The newest PostgreSQL under `/usr/lib/postgresql`, else the one in `PATH`; an error unless it is version
-    /// 13 or later and `b3sum`, `curl`, `lz4`, `zstd` and GNU `time` are there too.
+    /// 13 or later.
     fn find() -> Result<Self> {
-        for tool in ["b3sum", "curl", "lz4", "time", "zstd"] {
-            run::stdout(Command::new(tool).arg("--version"))?;
-        }
-        let bin = newest_on_debian().or_else(in_path).context("no PostgreSQL server programs found")?;
+        let bin = server_programs().context("no PostgreSQL server programs found")?;
         let version = run::stdout(Command::new(bin.join("postgres")).arg("--version"))?;
         let version = major(&version).with_context(|| format!("no version in {version:?}"))?;
         if version < OLDEST_VERSION {
@@ -91,6 +83,21 @@ impl Installation {
     }
 }
 
+/// The Debian packages of what isn't there: the server, with its client programs, and the tools that don't run.
+fn missing_packages(server: bool, runs: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let server: &[&str] = if server { &[] } else { &["postgresql", "postgresql-client"] };
+    server.iter().copied().chain(TOOLS.into_iter().filter(|tool| !runs(tool))).collect()
+}
+
+fn runs(tool: &str) -> bool {
+    run::stdout(Command::new(tool).arg("--version")).is_ok()
+}
+
+/// The directory of PostgreSQL's programs.
+fn server_programs() -> Option<PathBuf> {
+    newest_on_debian().or_else(in_path)
+}
+
 fn newest_on_debian() -> Option<PathBuf> {
     let versions = fs::read_dir(DEBIAN_ROOT).ok()?.flatten().filter_map(|entry| {
         let version: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -122,34 +129,6 @@ fn server_user() -> Result<(u32, u32)> {
     Ok((id("-u")?, id("-g")?))
 }
 
-fn install() -> Result<()> {
-    eprintln!("xtask: installing {}", PACKAGES.join(", "));
-    let drop_in = Path::new(NO_MAIN_CLUSTER);
-    let directory = drop_in.parent().context("a file has a directory")?;
-    fs::create_dir_all(directory)?;
-    fs::write(drop_in, "create_main_cluster = false\n")?;
-    let installed = apt_get(&["update"])
-        .and_then(|()| apt_get(&[&["install", "-y", "--no-install-recommends"], &PACKAGES[..]].concat()));
-    fs::remove_file(drop_in)?;
-    // Ours only if nobody else has put anything there.
-    let _ = fs::remove_dir(directory);
-    installed
-}
-
-/// Whether packages can be installed here: Debian, and we are root.
-pub(crate) fn may_apt_get() -> bool {
-    rustix::process::getuid().is_root() && Path::new("/usr/bin/apt-get").exists()
-}
-
-pub(crate) fn apt_get(arguments: &[&str]) -> Result<()> {
-    let mut command = Command::new("apt-get");
-    command.arg("-qq").args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-    // Results go to standard output, and this is none.
-    let status = command.stdin(Stdio::null()).stdout(stderr().as_fd().try_clone_to_owned()?).status()?;
-    ensure!(status.success(), "{} ended with {status}", run::line(&command));
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +138,13 @@ mod tests {
         assert_eq!(major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
         assert_eq!(major("postgres (PostgreSQL) 18beta1\n"), Some(18));
         assert_eq!(major("postgres"), None);
+    }
+
+    #[test]
+    fn only_packages_of_missing_programs_are_asked_for() {
+        assert_eq!(missing_packages(true, |_| true), [""; 0]);
+        assert_eq!(missing_packages(true, |tool| tool != "lz4"), ["lz4"]);
+        let all = ["postgresql", "postgresql-client", "b3sum", "curl", "lz4", "time", "zstd"];
+        assert_eq!(missing_packages(false, |_| false), all);
     }
 }

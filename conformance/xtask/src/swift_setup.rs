@@ -10,8 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::run;
-use crate::setup::{apt_get, may_apt_get};
+use crate::{apt, run};
 
 /// Every package with its version.
 const REQUIREMENTS: &str = include_str!("../swift/requirements.txt");
@@ -101,14 +100,13 @@ fn ensure_python() -> Result<&'static str> {
     if let Some(python) = found() {
         return Ok(python);
     }
+    let packages = ["python3-venv"];
     ensure!(
-        may_apt_get(),
-        "Swift needs Python 3.11 or later with its venv module: \
-         run `apt-get install python3-venv` as root, or this as root"
+        apt::may_install(),
+        "Swift needs Python 3.11 or later with its venv module: run `{}` as root, or this as root",
+        run::line(&apt::install_command(&packages))
     );
-    eprintln!("xtask: installing python3-venv");
-    apt_get(&["update"])?;
-    apt_get(&["install", "-y", "--no-install-recommends", "python3-venv"])?;
+    apt::install(&packages)?;
     found().context("the installed python3 still can't make environments")
 }
 

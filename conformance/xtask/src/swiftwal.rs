@@ -73,6 +73,8 @@ impl Swiftwal {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.scratch.command(&self.program);
         command.args(self.place.flag()).args(arguments);
+        // An archiver on a loaded machine may be slow.
+        command.env("SWIFTWAL_ARCHIVE_TIMEOUT", "600");
         command
     }
 
@@ -84,7 +86,7 @@ impl Swiftwal {
     /// The value of `archive_command` that stores each segment here.
     #[must_use]
     pub fn archive_command(&self) -> String {
-        format!("{} {} archive-wal %p", self.program.display(), self.place.flag().join(" "))
+        format!("{} {} archive-wal \"%p\"", self.program.display(), self.place.flag().join(" "))
     }
 
     /// The variable that does in the program's environment what the flag does in [`Self::command`].

@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use xtask::{Installation, Scratch, SwiftInstallation, output, stdout};
+use xtask::{Installation, Scratch, SwiftInstallation, output, stdout, until};
 
 const README: &str = include_str!("../../../README.md");
 const UP: &str = "eval \"$(cargo xtask services up)\"";
+const UP_ALONE: &str = "cargo xtask services up";
 const DOWN: &str = "cargo xtask services down";
+const CACHE: &str = ".cache/swiftwal-xtask";
 /// Both servers answer with what only the exports lead to.
 const USE: &str = "psql -XAtq -c 'select 6 * 7'; swift post box; swift list";
 
@@ -20,15 +23,8 @@ fn services_serve_until_they_are_ended_and_leave_nothing() -> Result<()> {
     for command in [UP, DOWN] {
         assert!(README.contains(&format!("```sh\n{command}\n```")), "{command} isn't in the README");
     }
-    let scratch = Scratch::new(Installation::ensure()?)?;
-    // A home of its own: a developer's services are let alone.
-    let installed = SwiftInstallation::ensure()?;
-    let programs = installed.client().parent().context("a program has a directory")?.to_owned();
-    let environment = programs.parent().context("an environment has a directory")?;
-    let cache = scratch.path().join(".cache/swiftwal-xtask");
-    fs::create_dir_all(&cache)?;
-    symlink(environment, cache.join(environment.file_name().context("it has a name")?))?;
-    let shell = |script: &str| shell(scratch.path(), &programs, script);
+    let home = Home::new()?;
+    let shell = |script: &str| home.shell(script);
     let _end = OnFailure(shell(DOWN));
 
     assert_eq!(stdout(&mut shell(&format!("{UP}; {USE}")))?, "42\nbox\n");
@@ -39,6 +35,67 @@ fn services_serve_until_they_are_ended_and_leave_nothing() -> Result<()> {
     let again = output(&mut shell(DOWN))?;
     assert!(again.status.success() && String::from_utf8(again.stderr)?.contains("nothing was up"));
     Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
+fn servers_whose_starter_gives_up_before_they_answer_are_ended() -> Result<()> {
+    let home = Home::new()?;
+    let _end = OnFailure(home.shell(DOWN));
+    let mut up = home.shell(&format!("exec {UP_ALONE}")).stdout(Stdio::null()).spawn()?;
+    // Where the servers lie is known once the first of them is being started.
+    let mut scratches = Vec::new();
+    until("the servers are being started", || {
+        scratches = home.scratches()?;
+        Ok(!scratches.is_empty())
+    })?;
+    up.kill()?;
+    up.wait()?;
+    until("the servers are gone", || Ok(!scratches.iter().any(|scratch| scratch.exists())))?;
+    let down = output(&mut home.shell(DOWN))?;
+    assert!(String::from_utf8(down.stderr)?.contains("nothing was up"));
+    Ok(())
+}
+
+#[test]
+fn where_the_servers_cannot_be_started_the_shell_s_command_fails_and_tells_the_reason_alone() {
+    // No directory for a cache can be made there.
+    let mut shell = shell(Path::new("/dev/null"), Path::new("/nowhere"), UP);
+    let failed = output(shell.env("RUST_BACKTRACE", "1")).unwrap();
+    let told = String::from_utf8(failed.stderr).unwrap();
+    assert!(!failed.status.success(), "{told}");
+    assert!(told.contains("/dev/null") && !told.contains("acktrace"), "{told}");
+}
+
+/// A home of its own: a developer's services are let alone.
+struct Home {
+    scratch: Arc<Scratch>,
+    /// Where the programs of Swift are.
+    programs: PathBuf,
+}
+
+impl Home {
+    fn new() -> Result<Self> {
+        let scratch = Scratch::new(Installation::ensure()?)?;
+        let installed = SwiftInstallation::ensure()?;
+        let programs = installed.client().parent().context("a program has a directory")?.to_owned();
+        let environment = programs.parent().context("an environment has a directory")?;
+        let cache = scratch.path().join(CACHE);
+        fs::create_dir_all(&cache)?;
+        symlink(environment, cache.join(environment.file_name().context("it has a name")?))?;
+        Ok(Self { scratch, programs })
+    }
+
+    fn shell(&self, script: &str) -> Command {
+        shell(self.scratch.path(), &self.programs, script)
+    }
+
+    /// The directories of the servers that the background process has named so far.
+    fn scratches(&self) -> Result<Vec<PathBuf>> {
+        let cache = fs::read_dir(self.scratch.path().join(CACHE))?;
+        let told = cache.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("pid")).ok());
+        Ok(told.flat_map(|told| told.lines().skip(1).map(PathBuf::from).collect::<Vec<_>>()).collect())
+    }
 }
 
 /// Sees to it that nothing outlives a test that fails.

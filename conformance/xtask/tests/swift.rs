@@ -156,22 +156,26 @@ fn requests_of_clients_are_counted_in_their_order() -> Result<()> {
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 fn writes_beyond_the_rate_are_answered_498() -> Result<()> {
-    let swift = start(SwiftOptions { writes_per_second: Some(1), ..SwiftOptions::default() })?;
+    let swift = start(SwiftOptions { seconds_between_writes: Some(3600), ..SwiftOptions::default() })?;
     upload(&swift, swift.environment_v1(), "object", 10)?;
-    let names: Vec<String> = (0..20).map(|number| format!("object-{number}")).collect();
-    let all = names.iter().try_for_each(|name| upload(&swift, swift.environment_v1(), name, 1));
-    assert!(all.unwrap_err().to_string().contains("498"));
-    Ok(())
+    // The proxy limits no container that it takes for empty; now it looks again.
+    stdout(&mut client(&swift, swift.environment_v1(), &["post", "box"]))?;
+    let token = token(&swift, swift.environment_v1())?;
+    until("a write is refused", || Ok(put(&token, "box/another")? == 498))
 }
 
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 fn a_token_ends_when_its_life_does() -> Result<()> {
-    let token_life = Duration::from_secs(2);
+    // Long enough for a client on a loaded machine to make a container with it.
+    let token_life = Duration::from_secs(10);
     let swift = start(SwiftOptions { token_life, ..SwiftOptions::with_keystone() })?;
-    for way in [swift.environment_v1(), swift.environment_v3_password()?] {
+    let tokens = [swift.environment_v1(), swift.environment_v3_password()?].map(|way| {
         upload(&swift, way.clone(), "object", 10)?;
-        let token = token(&swift, way)?;
+        token(&swift, way)
+    });
+    for token in tokens {
+        let token = token?;
         until("the token has ended", || Ok(put(&token, "box/object")? == 401))?;
     }
     Ok(())

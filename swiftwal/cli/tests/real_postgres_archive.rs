@@ -37,7 +37,7 @@ fn archive_wal_killed_at_any_moment_loses_and_damages_nothing(site: &Site) -> Re
 /// Has the server copy each WAL file aside before it archives it with `command`; where the copies are.
 fn archive_with_copies(site: &Site, command: &str) -> Result<PathBuf> {
     let copies = site.scratch.directory("copies")?;
-    let command = format!("cp %p {}/%f && {command}", copies.display());
+    let command = format!("cp \"%p\" {}/%f && {command}", copies.display());
     site.postgres.configure(&[&format!("archive_command = '{command}'")])?;
     site.postgres.reload()?;
     Ok(copies)
@@ -47,7 +47,7 @@ fn archive_with_copies(site: &Site, command: &str) -> Result<PathBuf> {
 fn archive_under_load(site: &Site) -> Result<()> {
     let server = &site.postgres;
     server.pgbench_init(1)?;
-    let load = server.pgbench(90)?;
+    let load = server.pgbench()?;
     until("eight segments are archived", || {
         // The load alone would take seconds to fill one.
         if server.waiting_for_archive()?.is_empty() {

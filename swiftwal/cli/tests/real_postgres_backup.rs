@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Child, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use xtask::{Process, Site, descendants, output, stdout, until};
 
 xtask::on_file_and_on_swift!(
@@ -22,7 +22,7 @@ xtask::on_file_and_on_swift!(
 
 fn a_backup_taken_under_load_restores_every_row_that_was_archived(site: &Site) -> Result<()> {
     site.postgres.pgbench_init(5)?;
-    let load = site.postgres.pgbench(90)?;
+    let load = site.postgres.pgbench()?;
     let said = site.run(&["-v", "backup", "-c", "fast"])?;
     load.end(&site.postgres)?;
     site.postgres.archive_all()?;
@@ -208,7 +208,10 @@ fn fail_in_the_middle(site: &Site, harm: impl FnOnce(&mut Child) -> Result<()>) 
     until("the server has given up an earlier backup", || Ok(streaming()? == "0"))?;
     let mut command = site.command(&["backup", "-c", "fast"]);
     let mut backup = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    until("the backup streams", || Ok(streaming()? == "1"))?;
+    until("the backup streams", || {
+        ensure!(backup.try_wait()?.is_none(), "the backup ended before it could be disturbed");
+        Ok(streaming()? == "1")
+    })?;
     harm(&mut backup)?;
     assert!(!backup.wait()?.success());
     assert_nothing_listed(site)?;

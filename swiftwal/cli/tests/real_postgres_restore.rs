@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use xtask::{Postgres, Site, output, until};
 
 xtask::on_file_and_on_swift!(
@@ -51,7 +51,10 @@ fn a_restore_that_was_killed_starts_no_server_and_the_next_one_does(site: &Site)
     let killed = Postgres::open(&site.scratch, &site.scratch.path().join("killed"));
     let mut command = site.command(&["restore", "latest", &killed.data().to_string_lossy()]);
     let mut restore = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    until("files are written", || Ok(killed.data().join("base").exists()))?;
+    until("files are written", || {
+        ensure!(restore.try_wait()?.is_none(), "the restore ended before it could be killed");
+        Ok(killed.data().join("base").exists())
+    })?;
     restore.kill()?;
     assert!(!restore.wait()?.success() && !killed.data().join("global/pg_control").exists());
     assert!(killed.start().is_err());

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::measure::{Figures, Job};
+use super::measure::{Job, Measured};
 use super::table::{self, Limits, Row};
 use super::{Bench, Work};
 
@@ -69,7 +69,7 @@ impl Bench {
 impl Place {
     /// The value of archive_command that brings WAL there, run from elsewhere than the scratch directory.
     pub(crate) fn archive_command(&self, scratch: &Path) -> String {
-        format!("cd {}; {} archive-wal $OLDPWD/%p", scratch.display(), self.swiftwal)
+        format!("cd {}; {} archive-wal \"$OLDPWD/%p\"", scratch.display(), self.swiftwal)
     }
 
     /// Ours and theirs.
@@ -85,7 +85,7 @@ impl Place {
         [Job::new("rm -rf ours && sync", ours), Job::new("rm -rf theirs && mkdir theirs && sync", theirs)]
     }
 
-    fn row(&self, job: String, tool: String, [ours, theirs]: [Figures; 2]) -> Row {
+    fn row(&self, job: String, tool: String, [ours, theirs]: [Measured; 2]) -> Row {
         let limits = Limits { wall: Some(self.wall_limit), rss_mib: Some(128.0), ..Limits::default() };
         Row { job, tool, ours, theirs, limits }
     }

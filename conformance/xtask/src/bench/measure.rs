@@ -17,6 +17,17 @@ pub(crate) struct Figures {
     pub(crate) requests: f64,
 }
 
+/// What a job cost; of one that runs the program, also what it cost the program given by `--against`.
+#[derive(Clone, Copy)]
+pub(crate) struct Measured {
+    pub(crate) now: Figures,
+    pub(crate) before: Option<Figures>,
+}
+
+/// How scripts call the program, and the one given by `--against`.
+const NOW: &str = "./swiftwal";
+pub(crate) const BEFORE: &str = "./before";
+
 /// A bash script that runs in the scratch directory, with the server's connection settings.
 pub(crate) struct Job {
     /// Done before each run, and not measured.
@@ -34,18 +45,31 @@ impl Job {
     pub(crate) fn repeats(self, repeats: u32) -> Self {
         Self { repeats, ..self }
     }
+
+    /// The same with the program given by `--against`; nothing for a job of a tool.
+    fn before(&self) -> Option<Self> {
+        let [before, script] = [&self.before, &self.script].map(|script| script.replace(NOW, BEFORE));
+        self.script.contains(NOW).then_some(Self { before, script, repeats: self.repeats })
+    }
 }
 
 impl Bench {
     /// The medians of each job, run in turns: what else the machine does strikes all of them.
-    pub(crate) fn in_turns<const N: usize>(&self, jobs: [&Job; N]) -> Result<[Figures; N]> {
-        let mut runs = [const { Vec::new() }; N];
+    pub(crate) fn in_turns<const N: usize>(&self, jobs: [&Job; N]) -> Result<[Measured; N]> {
+        let earlier = jobs.map(|job| job.before().filter(|_| self.against));
+        let mut runs = [const { [const { Vec::new() }; 2] }; N];
         for _ in 0..self.rounds {
-            for (job, runs) in jobs.iter().zip(&mut runs) {
-                runs.push(self.measure(job)?);
+            for ((job, earlier), [now, before]) in jobs.iter().zip(&earlier).zip(&mut runs) {
+                now.push(self.measure(job)?);
+                if let Some(earlier) = earlier {
+                    before.push(self.measure(earlier)?);
+                }
             }
         }
-        Ok(runs.map(|runs| medians(&runs)))
+        Ok(runs.map(|[now, before]| Measured {
+            now: medians(&now),
+            before: (!before.is_empty()).then(|| medians(&before)),
+        }))
     }
 
     /// Runs it once.

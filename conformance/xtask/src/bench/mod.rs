@@ -1,5 +1,6 @@
 //! What the program costs, beside the tool that people use for the same, from the same run.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ pub(crate) struct Options {
     /// Measured runs of each, in turns with those of the tool; the medians count
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Another swiftwal, such as an earlier release: each job is also run with it, in turns, on the same repository
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
     /// Only these jobs
     #[arg(long, value_delimiter = ',', default_value = "archive-wal,backup,restore,list")]
     only: Vec<Work>,
@@ -55,6 +59,8 @@ struct Bench {
     swift: Option<Swift>,
     only: Vec<Work>,
     rounds: usize,
+    /// Whether there is another swiftwal to run each job with.
+    against: bool,
 }
 
 /// Prints the table; a figure over its limit is marked, and is not a failure.
@@ -91,14 +97,17 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
 impl Bench {
     fn start(options: &Options) -> Result<Self> {
         let scratch = Scratch::new(Installation::ensure()?)?;
-        scratch.program(&build::swiftwal("release")?)?;
+        scratch.program(&build::release()?)?;
+        if let Some(program) = &options.against {
+            scratch.program_as(program, Path::new(measure::BEFORE))?;
+        }
         scratch.directory("repository")?;
         scratch.directory("segments")?;
         let postgres = Postgres::create(&scratch, "data", &[])?;
         postgres.start()?;
         let (only, rounds) = (options.only.clone(), options.rounds);
         let swift = options.on.contains(&Kind::Swift).then(|| swift::start(&scratch)).transpose()?;
-        Ok(Self { scratch, postgres, swift, only, rounds })
+        Ok(Self { scratch, postgres, swift, only, rounds, against: options.against.is_some() })
     }
 
     fn does(&self, work: Work) -> bool {
@@ -107,7 +116,7 @@ impl Bench {
 
     /// Makes pgbench's tables anew, and keeps the WAL of that in `segments`.
     fn grow(&self, scale: u32) -> Result<()> {
-        self.archive_by(&format!("cp %p {}/%f", self.scratch.path().join("segments").display()))?;
+        self.archive_by(&format!("cp \"%p\" {}/%f", self.scratch.path().join("segments").display()))?;
         self.postgres.pgbench_init(scale)?;
         self.postgres.archive_all()
     }

@@ -9,7 +9,7 @@ use xtask::{Environment, Scratch, Swift, SwiftOptions};
 
 use super::Bench;
 use super::listing::wal_names;
-use super::measure::{Figures, Job};
+use super::measure::{Job, Measured};
 use super::table::{Limits, Row};
 use super::wal::{SEGMENTS, each_segment};
 
@@ -103,7 +103,7 @@ fn theirs(settings: &str) -> Job {
     Job::new("date +%s%N > run", format!("source ./{settings}.sh; {each}")).repeats(SEGMENTS)
 }
 
-fn row(how: &str, ours: Figures, theirs: Figures, wall: f64, requests: f64) -> Row {
+fn row(how: &str, ours: Measured, theirs: Measured, wall: f64, requests: f64) -> Row {
     Row {
         job: format!("archive-wal of a 16 MiB segment to Swift ({how})"),
         tool: "zstd -1 -c SEGMENT | curl -T - URL".to_owned(),

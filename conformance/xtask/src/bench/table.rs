@@ -1,11 +1,11 @@
-use super::measure::Figures;
+use super::measure::Measured;
 
 /// One job: what it cost the program, what it cost the tool, and how much it may cost.
 pub(crate) struct Row {
     pub(crate) job: String,
     pub(crate) tool: String,
-    pub(crate) ours: Figures,
-    pub(crate) theirs: Figures,
+    pub(crate) ours: Measured,
+    pub(crate) theirs: Measured,
     pub(crate) limits: Limits,
 }
 
@@ -30,26 +30,49 @@ pub(crate) fn head() {
 pub(crate) fn row(row: &Row) {
     let Row { job, tool, ours, theirs, limits } = row;
     println!("{job}\n  beside: {tool}");
-    times("wall", ours.wall_seconds, theirs.wall_seconds, limits.wall);
-    times("CPU", ours.cpu_seconds, theirs.cpu_seconds, limits.cpu);
-    amounts("peak RSS", " MiB", ours.rss_mib, theirs.rss_mib, limits.rss_mib);
+    let before = ours.before.as_ref();
+    let (ours, theirs) = (ours.now, theirs.now);
+    let wall = times("wall", ours.wall_seconds, theirs.wall_seconds, limits.wall);
+    println!("{wall}{}", beside_before(ours.wall_seconds, before.map(|before| before.wall_seconds), " s"));
+    let cpu = times("CPU", ours.cpu_seconds, theirs.cpu_seconds, limits.cpu);
+    println!("{cpu}{}", beside_before(ours.cpu_seconds, before.map(|before| before.cpu_seconds), " s"));
+    let rss = amounts("peak RSS", " MiB", ours.rss_mib, theirs.rss_mib, limits.rss_mib);
+    println!("{rss}{}", beside_before(ours.rss_mib, before.map(|before| before.rss_mib), " MiB"));
     if ours.requests > 0.0 {
-        amounts("requests", "", ours.requests, theirs.requests, limits.requests);
+        let requests = amounts("requests", "", ours.requests, theirs.requests, limits.requests);
+        println!("{requests}{}", beside_before(ours.requests, before.map(|before| before.requests), ""));
     }
 }
 
-fn times(name: &str, ours: f64, theirs: f64, limit: Option<f64>) {
-    let ratio = ours / theirs;
-    let judged = limit.map_or("-".to_owned(), |limit| format!("{limit:.2} x  {}", verdict(ratio, limit)));
-    println!("{:<32}{ours:>10.3} s{theirs:>10.3} s{ratio:>8.2}  {judged}", format!("  {name}"));
+/// What the same cost the program given by `--against`, and how many times that it costs now.
+fn beside_before(now: f64, before: Option<f64>, unit: &str) -> String {
+    before
+        .map_or_else(String::new, |before| format!("   before: {before:.3}{unit}, now {:.2} x", now / before))
 }
 
-fn amounts(name: &str, unit: &str, ours: f64, theirs: f64, limit: Option<f64>) {
+fn times(name: &str, ours: f64, theirs: f64, limit: Option<f64>) -> String {
+    let ratio = ours / theirs;
+    let judged = limit.map_or("-".to_owned(), |limit| format!("{limit:.2} x  {}", verdict(ratio, limit)));
+    format!("{:<32}{ours:>10.3} s{theirs:>10.3} s{ratio:>8.2}  {judged}", format!("  {name}"))
+}
+
+fn amounts(name: &str, unit: &str, ours: f64, theirs: f64, limit: Option<f64>) -> String {
     let [ours_shown, theirs_shown] = [ours, theirs].map(|figure| format!("{figure:.1}{unit}"));
     let judged = limit.map_or("-".to_owned(), |limit| format!("{limit:.0}{unit}  {}", verdict(ours, limit)));
-    println!("{:<32}{ours_shown:>12}{theirs_shown:>12}{:>8}  {judged}", format!("  {name}"), "");
+    format!("{:<32}{ours_shown:>12}{theirs_shown:>12}{:>8}  {judged}", format!("  {name}"), "")
 }
 
 fn verdict(figure: f64, limit: f64) -> &'static str {
     if figure <= limit { "ok" } else { "OVER" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_shown_beside_what_it_was_before() {
+        assert_eq!(beside_before(3.0, Some(4.0), " s"), "   before: 4.000 s, now 0.75 x");
+        assert_eq!(beside_before(3.0, None, " s"), "");
+    }
 }

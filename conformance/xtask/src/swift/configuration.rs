@@ -90,7 +90,8 @@ impl Swift {
 
     fn configure_proxy(&self) -> Result<()> {
         let life = self.options.token_life.as_secs().to_string();
-        let limit = self.options.writes_per_second.map(|rate| format!("container_ratelimit_0 = {rate}"));
+        let rate = |seconds| format!("container_ratelimit_0 = {}", 1.0 / f64::from(seconds));
+        let limit = self.options.seconds_between_writes.map(rate);
         let auth = if self.options.keystone { "authtoken keystoneauth tempauth" } else { "tempauth" };
         let values = [
             ("AUTH", auth),

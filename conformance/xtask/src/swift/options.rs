@@ -11,8 +11,8 @@ pub struct SwiftOptions {
     pub keystone: bool,
     /// How long a token is good, in whole seconds, at least one.
     pub token_life: Duration,
-    /// How many writes to objects of one container are taken in a second; what goes beyond is answered 498.
-    pub writes_per_second: Option<u32>,
+    /// How long after a write to an object of a container the next one is taken; an earlier one is answered 498.
+    pub seconds_between_writes: Option<u32>,
     /// How many segments the manifest of a large object may name. Lowered, few segments make an object whose
     /// manifest names other manifests.
     pub manifest_segments: u32,
@@ -31,7 +31,7 @@ impl Default for SwiftOptions {
             replicas: 1,
             keystone: false,
             token_life: Duration::from_secs(3600),
-            writes_per_second: None,
+            seconds_between_writes: None,
             manifest_segments: 1000,
             max_file_bytes: 64 << 20,
             listing_names: 10_000,

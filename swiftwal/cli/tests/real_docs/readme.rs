@@ -34,3 +34,9 @@ fn the_readme_s_first_two_commands_are_what_ci_runs() {
         assert!(CI.lines().any(|line| line == command), "{command} is not in .ci/run");
     }
 }
+
+#[test]
+fn the_readme_names_the_oldest_rust_that_builds_the_program() {
+    let oldest = env!("CARGO_PKG_RUST_VERSION");
+    assert_eq!(PAGE.matches(&format!("Rust {oldest} or later")).count(), 2, "Rust {oldest}");
+}

@@ -196,13 +196,18 @@ pub(crate) struct Running {
 impl Running {
     /// Returns once it has told that it tries something again.
     pub(crate) fn wait_for_retry(&mut self) -> Result<()> {
-        until("something is tried again", || {
+        self.wait_for_retries(1)
+    }
+
+    /// Returns once it has told so many times that it tries something again.
+    pub(crate) fn wait_for_retries(&mut self, count: usize) -> Result<()> {
+        until(&format!("something is tried again {count} times"), || {
             self.must_run()?;
-            Ok(fs::read_to_string(&self.complaint)?.contains(" again"))
+            Ok(fs::read_to_string(&self.complaint)?.matches("trying again").count() >= count)
         })
     }
 
-    /// Its end; an error if it goes on for a minute and a half.
+    /// Its end; an error if it doesn't come.
     pub(crate) fn wait(mut self) -> Result<Ended> {
         let mut status = None;
         let ended = until("the program has ended", || {

@@ -15,12 +15,12 @@ use xtask::{Installation, Postgres, Scratch, Swift, SwiftOptions};
 pub(crate) static PLAIN: Shared = Shared::new(SwiftOptions::default);
 /// One node and Keystone.
 pub(crate) static KEYSTONE: Shared = Shared::new(SwiftOptions::with_keystone);
-/// The same with tokens that live for two seconds.
+/// The same with tokens that live just long enough to be used on a loaded machine.
 pub(crate) static SHORT_LIVED: Shared =
-    Shared::new(|| SwiftOptions { token_life: Duration::from_secs(2), ..SwiftOptions::with_keystone() });
-/// One write a second in a container.
+    Shared::new(|| SwiftOptions { token_life: Duration::from_secs(10), ..SwiftOptions::with_keystone() });
+/// One write in ten seconds in a container.
 pub(crate) static RATED: Shared =
-    Shared::new(|| SwiftOptions { writes_per_second: Some(1), ..SwiftOptions::default() });
+    Shared::new(|| SwiftOptions { seconds_between_writes: Some(10), ..SwiftOptions::default() });
 /// Three nodes with a copy on each.
 pub(crate) static THREE: Shared = Shared::new(SwiftOptions::three_replicas);
 

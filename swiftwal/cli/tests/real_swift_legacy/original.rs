@@ -49,7 +49,7 @@ impl Original {
         let scratch = Scratch::new(Installation::ensure()?)?;
         let swiftwal = Swiftwal::on_swift(&scratch, Path::new(PROGRAM), swift_test_settings()?)?;
         let wal = scratch.directory("wal")?;
-        let archive = format!("archive_command = 'cp %p {}/%f'", wal.display());
+        let archive = format!("archive_command = 'cp \"%p\" {}/%f'", wal.display());
         let postgres = Postgres::create(&scratch, "data", &[&archive])?;
         postgres.start()?;
         postgres.pgbench_init(1)?;

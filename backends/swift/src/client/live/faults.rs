@@ -1,8 +1,8 @@
-use std::time::Duration;
-
 use http::Method;
 
-use super::{PASSWORD, before_swift, client, config, get, head_account, put, relayed, settings};
+use super::{
+    BRIEF, PASSWORD, PATIENCE, before_swift, brief, client, config, get, head_account, put, relayed, settings,
+};
 use crate::{
     Kind, Timeouts,
     client::{Client, Request},
@@ -12,13 +12,6 @@ const BYTES: usize = 8 << 20;
 
 /// A place in the middle of the object, on its way up or down.
 const MIDDLE: i64 = 3 << 20;
-
-/// Patience that runs out within a test.
-const BRIEF: Timeouts = Timeouts {
-    connect: Duration::from_secs(5),
-    silence: Duration::from_secs(1),
-    retry: Duration::from_secs(3),
-};
 
 #[tokio::test]
 #[ignore = "needs Swift: run by cargo xtask test"]
@@ -37,8 +30,8 @@ async fn an_upload_that_is_cut_is_sent_again_whole() {
 async fn an_upload_that_stalls_is_sent_again_whole() {
     let (settings, swift) = before_swift().await;
     swift.stall(1, MIDDLE);
-    let client =
-        Client::new(config(&settings).with_timeouts(Timeouts { retry: BRIEF.retry * 10, ..BRIEF })).unwrap();
+    let timeouts = Timeouts { silence: BRIEF.silence, ..PATIENCE };
+    let client = Client::new(config(&settings).with_timeouts(timeouts)).unwrap();
     let body = put(&client, "live-stalled-upload", BYTES).await.unwrap();
     assert_eq!(get(&client, "live-stalled-upload").await.unwrap(), body);
 }
@@ -61,7 +54,7 @@ async fn a_download_that_stalls_is_an_error() {
     let (settings, swift) = before_swift().await;
     put(&client(&settings), "live-stalled-download", BYTES).await.unwrap();
     swift.stall(1, MIDDLE);
-    let brief = Client::new(config(&settings).with_timeouts(BRIEF)).unwrap();
+    let brief = brief(&settings);
     let error = get(&brief, "live-stalled-download").await.unwrap_err();
     assert!(matches!(error.kind(), Kind::Stalled(silence) if *silence == BRIEF.silence), "{error:?}");
 }
@@ -80,7 +73,7 @@ async fn connections_that_are_closed_at_once_are_tried_until_one_holds() {
 async fn a_swift_that_stays_away_is_an_error_that_tells_how_often_it_was_tried() {
     let (settings, swift) = before_swift().await;
     swift.close();
-    let brief = Client::new(config(&settings).with_timeouts(BRIEF)).unwrap();
+    let brief = brief(&settings);
     let error = brief.send(Request::object(Method::GET, "container", "name")).await.err().unwrap();
     assert!(error.tries() > 2);
     let text = error.to_string();
@@ -103,7 +96,7 @@ async fn an_identity_service_that_cuts_is_asked_again() {
 async fn an_identity_service_that_stays_away_is_no_refusal() {
     let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
     keystone.close();
-    let brief = Client::new(config(&settings).with_timeouts(BRIEF)).unwrap();
+    let brief = brief(&settings);
     let error = head_account(&brief).await.err().unwrap();
     assert!(matches!(error.kind(), Kind::Auth(error) if !error.is_refusal()), "{error:?}");
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use object_store::PutPayload;
 use tempfile::TempDir;
 
-use super::{PASSWORD, Settings, client, config, get, head_account, put, relayed, settings};
+use super::{PASSWORD, Settings, brief, client, config, get, head_account, put, relayed, settings};
 use crate::{
     AuthError, Secret,
     auth::Session,
@@ -105,7 +105,7 @@ async fn a_token_that_lives_is_renewed_when_the_identity_service_is_there() {
 #[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_token_that_has_ended_is_not_used_while_the_identity_service_is_down() {
     let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
-    let client = client(&settings);
+    let client = brief(&settings);
     let ended = session(&settings, |session| session.ends_at = Timestamp::UNIX_EPOCH).await;
     client.resume(ended).await;
     keystone.close();

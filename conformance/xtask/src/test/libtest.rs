@@ -1,0 +1,94 @@
+//! What a test binary prints, and how long each test took.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How a test ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+/// Reads `test NAME ... ok` and the like; other lines are none of these.
+pub(crate) fn verdict(line: &str) -> Option<(&str, Verdict)> {
+    let (name, told) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+    let verdict = match told.split([',', ' ']).next()? {
+        "ok" => Verdict::Passed,
+        "FAILED" => Verdict::Failed,
+        "ignored" => Verdict::Skipped,
+        _ => return None,
+    };
+    Some((name.trim_end_matches(" - should panic"), verdict))
+}
+
+/// The names in the output of `--list --format terse`, in their order.
+pub(crate) fn names(list: &str) -> VecDeque<String> {
+    list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
+}
+
+/// When each test began: libtest prints only that one has ended, and then begins the next of its list. (It measures
+/// them itself only where unstable options are allowed.)
+#[derive(Debug)]
+pub(crate) struct Beginnings {
+    waiting: VecDeque<String>,
+    running: HashMap<String, Instant>,
+}
+
+impl Beginnings {
+    /// Of a binary that is started `now`, with these tests on so many threads.
+    pub(crate) fn new(mut waiting: VecDeque<String>, threads: usize, now: Instant) -> Self {
+        let first = waiting.drain(..threads.min(waiting.len())).map(|name| (name, now)).collect();
+        Self { waiting, running: first }
+    }
+
+    /// How long the test that ends `now` took; nothing if it wasn't in the list.
+    pub(crate) fn end(&mut self, name: &str, now: Instant) -> Option<Duration> {
+        let began = self.running.remove(name)?;
+        if let Some(next) = self.waiting.pop_front() {
+            self.running.insert(next, now);
+        }
+        Some(now - began)
+    }
+
+    /// The tests that run, in alphabetical order.
+    pub(crate) fn running(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.running.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_are_told_from_other_lines() {
+        assert_eq!(verdict("test a::b ... ok"), Some(("a::b", Verdict::Passed)));
+        assert_eq!(verdict("test a::b ... FAILED"), Some(("a::b", Verdict::Failed)));
+        assert_eq!(verdict("test a::b ... ignored, needs Swift"), Some(("a::b", Verdict::Skipped)));
+        assert_eq!(verdict("test a::b - should panic ... ok"), Some(("a::b", Verdict::Passed)));
+        let example = "test src/lib.rs - Wire::to (line 7) ... ok";
+        assert_eq!(verdict(example), Some(("src/lib.rs - Wire::to (line 7)", Verdict::Passed)));
+        let others =
+            ["running 2 tests", "test result: ok. 2 passed", "test a has been running for over 60 seconds"];
+        assert_eq!(others.map(verdict), [None; 3]);
+    }
+
+    #[test]
+    fn a_test_begins_when_the_one_before_it_on_a_thread_ends() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let took = Duration::from_secs;
+        let mut beginnings = Beginnings::new(names("a: test\nb: test\nc: test\nd: test\n"), 2, begin);
+        assert_eq!(beginnings.end("b", at(3)), Some(took(3)));
+        assert_eq!(beginnings.running(), ["a", "c"]);
+        assert_eq!(beginnings.end("a", at(5)), Some(took(5)));
+        assert_eq!(beginnings.end("d", at(6)), Some(took(1)));
+        assert_eq!(beginnings.end("c", at(9)), Some(took(6)));
+        assert_eq!(beginnings.end("unknown", at(9)), None);
+        assert!(beginnings.running().is_empty());
+    }
+}

@@ -1,0 +1,68 @@
+//! `cargo xtask test`: every test of the workspace, on real servers that it starts and ends itself.
+//!
+//! Test files that are added need no mention here. The test binaries are built by cargo, and run by us, some at a
+//! time, since cargo would run one after the other. A phase that fails doesn't stop those after it, unless nothing
+//! was built; the exit code tells.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::{Result, anyhow};
+use xtask::{Installation, Scratch, SwiftInstallation};
+
+use self::binary::Binary;
+use self::phases::Phases;
+use self::report::Report;
+use crate::shared::Shared;
+
+mod binary;
+mod doc;
+mod libtest;
+mod phases;
+mod report;
+mod run;
+
+/// Runs everything; the exit code is 1 if any test or phase failed.
+pub(crate) fn test() -> Result<ExitCode> {
+    let mut phases = Phases::new(5);
+    phases.begin("finding PostgreSQL, or installing it");
+    let postgres = Installation::ensure()?;
+    eprintln!("xtask: testing with PostgreSQL {}", postgres.version());
+
+    phases.begin("building the tests, and installing Swift and Keystone where they are missing");
+    let binaries = build_and_install()?;
+
+    phases.begin("starting Swift and Keystone");
+    let report = Report::default();
+    let shared = start(&postgres).inspect_err(|error| {
+        report.failed(&format!("the servers that tests share didn't start: {error:#}"));
+    });
+    // Without them only the tests that need them fail.
+    let settings = shared.as_ref().map_or_else(|_| Ok(BTreeMap::new()), Shared::settings)?;
+
+    phases.begin(&format!("running {} test binaries, {} at a time", binaries.len(), run::AT_A_TIME));
+    run::all(binaries, &settings, &report)?;
+    drop(shared);
+
+    phases.begin("running the examples in the documentation of the code");
+    doc::run(&report)?;
+
+    phases.end();
+    Ok(report.conclude())
+}
+
+/// The servers that all tests share.
+fn start(postgres: &Installation) -> Result<Shared> {
+    Shared::start(&[Scratch::new(postgres.clone())?, Scratch::new(postgres.clone())?])
+}
+
+/// Builds the tests, while Swift is installed.
+fn build_and_install() -> Result<Vec<Binary>> {
+    thread::scope(|scope| {
+        let install = scope.spawn(SwiftInstallation::ensure);
+        let binaries = binary::build()?;
+        install.join().map_err(|_| anyhow!("installing Swift panicked"))??;
+        Ok(binaries)
+    })
+}

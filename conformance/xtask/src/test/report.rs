@@ -1,0 +1,101 @@
+//! What became of the tests: told as they end, and summed up.
+
+use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::libtest::Verdict;
+use super::phases::seconds;
+
+/// How many of the slowest tests are named.
+const SLOWEST: usize = 10;
+
+/// Collects the verdicts of binaries that run at the same time.
+#[derive(Debug, Default)]
+pub(crate) struct Report(Mutex<Tests>);
+
+#[derive(Debug, Default)]
+struct Tests {
+    passed: usize,
+    skipped: usize,
+    failed: Vec<String>,
+    times: Vec<(Duration, String)>,
+}
+
+impl Report {
+    /// Prints and counts a test's end. How long it took is not always known.
+    pub(crate) fn test(&self, name: &str, verdict: Verdict, took: Option<Duration>) {
+        let mut tests = self.tests();
+        let word = match verdict {
+            Verdict::Passed => "ok",
+            Verdict::Failed => "FAILED",
+            Verdict::Skipped => "skipped",
+        };
+        println!("{word:<8}{}  {name}", took.map_or(" ".repeat(9), seconds));
+        match verdict {
+            Verdict::Passed => tests.passed += 1,
+            Verdict::Failed => tests.failed.push(name.to_owned()),
+            Verdict::Skipped => tests.skipped += 1,
+        }
+        tests.times.extend(took.map(|took| (took, name.to_owned())));
+    }
+
+    /// Prints what a binary with failed tests had printed.
+    pub(crate) fn output(&self, name: &str, output: &str) {
+        let _one_at_a_time = self.tests();
+        println!("\n==== what {name} printed:\n{output}====\n");
+    }
+
+    /// Counts as failed what isn't a test: a binary that crashed, servers that didn't start.
+    pub(crate) fn failed(&self, what: &str) {
+        println!("FAILED  {what}");
+        self.tests().failed.push(what.to_owned());
+    }
+
+    /// Prints the slowest tests, the failed ones and the numbers; the exit code of it all.
+    pub(crate) fn conclude(&self) -> ExitCode {
+        let tests = self.tests();
+        print!("{}", tests.conclusion());
+        if tests.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn tests(&self) -> MutexGuard<'_, Tests> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tests {
+    fn conclusion(&self) -> String {
+        let mut times = self.times.clone();
+        times.sort_unstable_by(|one, other| other.cmp(one));
+        let slowest = times.iter().take(SLOWEST).map(|(took, name)| format!("{}  {name}\n", seconds(*took)));
+        let failed = self.failed.iter().map(|name| format!("  {name}\n"));
+        let mut text = format!("\nthe slowest tests:\n{}", slowest.collect::<String>());
+        if !self.failed.is_empty() {
+            text += &format!("\nfailed:\n{}", failed.collect::<String>());
+        }
+        let (passed, skipped) = (self.passed, self.skipped);
+        text + &format!("\n{passed} passed, {} failed, {skipped} skipped\n", self.failed.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_conclusion_names_the_ten_slowest_and_the_failed_ones_and_ends_with_the_numbers() {
+        let report = Report::default();
+        for number in 0..12 {
+            let verdict = if number == 3 { Verdict::Failed } else { Verdict::Passed };
+            report.test(&format!("test{number:02}"), verdict, Some(Duration::from_secs(number)));
+        }
+        report.test("an example", Verdict::Skipped, None);
+        let text = report.tests().conclusion();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1..3], ["the slowest tests:", "   11.0 s  test11"]);
+        assert!(text.contains("test02") && !text.contains("test01"), "{text}");
+        assert!(text.contains("failed:\n  test03\n"), "{text}");
+        assert_eq!(lines.last(), Some(&"11 passed, 1 failed, 1 skipped"));
+    }
+}

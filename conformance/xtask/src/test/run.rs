@@ -1,0 +1,107 @@
+//! Runs the test binaries, some at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::binary::Binary;
+use super::libtest::{Beginnings, Verdict, names, verdict};
+use super::report::Report;
+
+/// How many binaries run at a time. Tests on real servers wait more than they compute.
+pub(crate) const AT_A_TIME: usize = 2;
+
+/// How many tests of a binary run at a time.
+const THREADS: usize = 2;
+
+/// Runs all binaries with these settings in their environment.
+pub(crate) fn all(binaries: Vec<Binary>, settings: &BTreeMap<String, String>, report: &Report) -> Result<()> {
+    let queue = Mutex::new(VecDeque::from(binaries));
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let work = || -> Result<()> {
+        while let Some(binary) = next() {
+            binary.run(settings, report).with_context(|| format!("running {}", binary.path.display()))?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(work)).collect();
+        let ended = workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a panic"))?);
+        // All of them are joined, whichever failed.
+        ended.collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+impl Binary {
+    /// Runs all its tests, ignored ones too.
+    fn run(&self, settings: &BTreeMap<String, String>, report: &Report) -> Result<()> {
+        let list = xtask::stdout(self.command().args(["--list", "--format", "terse"]))?;
+        let mut command = self.command();
+        command.args(["--include-ignored", "--test-threads", &THREADS.to_string()]).envs(settings);
+        let mut beginnings = Beginnings::new(names(&list), THREADS, Instant::now());
+        let mut any_failed = false;
+        let (status, output) = follow(&mut command, |line| {
+            let Some((test, verdict)) = verdict(line) else { return };
+            any_failed |= verdict == Verdict::Failed;
+            report.test(&format!("{} {test}", self.name), verdict, beginnings.end(test, Instant::now()));
+        })?;
+        if !status.success() {
+            report.output(&self.name, &output);
+            if !any_failed {
+                let running = beginnings.running().join(", ");
+                report.failed(&format!("{} ended with {status} in {running}", self.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.current_dir(&self.directory).env("CARGO_MANIFEST_DIR", &self.directory);
+        command
+    }
+}
+
+/// Runs the command to its end, and hands on each line that it prints to standard output; how it ended, and all that
+/// it printed, first what went to standard output.
+pub(crate) fn follow(command: &mut Command, mut line: impl FnMut(&str)) -> Result<(ExitStatus, String)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
+    let stdout = child.stdout.take().context("a standard output")?;
+    let mut stderr = child.stderr.take().context("a standard error")?;
+    let complaints = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stderr.read_to_end(&mut bytes);
+        bytes
+    });
+    let mut output = String::new();
+    for bytes in BufReader::new(stdout).split(b'\n') {
+        let text = String::from_utf8_lossy(&bytes?).into_owned();
+        line(&text);
+        output += &text;
+        output.push('\n');
+    }
+    let complaints = complaints.join().map_err(|_| anyhow!("reading its standard error panicked"))?;
+    output += &String::from_utf8_lossy(&complaints);
+    Ok((child.wait()?, output))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_followed_line_by_line_and_shown_whole() {
+        let mut lines = Vec::new();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo one; echo oops >&2; echo two; exit 3"]);
+        let (status, output) = follow(&mut shell, |line| lines.push(line.to_owned())).unwrap();
+        assert_eq!((status.code(), output.as_str()), (Some(3), "one\ntwo\noops\n"));
+        assert_eq!(lines, ["one", "two"]);
+    }
+}
