@@ -17,24 +17,25 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-To begin, in postgresql.conf:
+To archive WAL, in postgresql.conf:
   archive_mode = on
   archive_command = 'swiftwal -C pgprod archive-wal \"%p\"'
-and from time to time:
+Regularly, from a timer:
   swiftwal -C pgprod backup -P
   swiftwal -C pgprod prune --keep-backups 7
-On the day of need:
+To restore:
   swiftwal -C pgprod restore latest DIR
 A directory instead of a container: --repository file:///srv/backups/main
 
 Environment:
   SWIFTWAL_REPOSITORY, SWIFTWAL_CONTAINER, SWIFTWAL_CONFIG,
-  SWIFTWAL_COMPRESSION and SWIFTWAL_ARCHIVE_TIMEOUT stand for the options.
-  For Swift the variables of the OpenStack tools: OS_AUTH_URL, OS_USERNAME,
-  OS_PASSWORD, OS_PROJECT_NAME and the like, or OS_CLOUD, or ST_AUTH, ST_USER
-  and ST_KEY; and SWIFT_SEGMENTS_CONTAINER, SWIFT_STORAGE_POLICY and
-  SWIFT_RETRY_SECONDS. For s3://, gs:// and az://, where they are built in,
-  what begins with AWS_, GOOGLE_ or AZURE_.
+  SWIFTWAL_COMPRESSION and SWIFTWAL_ARCHIVE_TIMEOUT are used where the option
+  of that name isn't given. For Swift, the variables of the OpenStack tools:
+  OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME and so on, or OS_CLOUD,
+  or ST_AUTH, ST_USER and ST_KEY; and SWIFT_SEGMENTS_CONTAINER,
+  SWIFT_STORAGE_POLICY and SWIFT_RETRY_SECONDS. For s3://, gs:// and az://, in
+  builds that support them, the variables that begin with AWS_, GOOGLE_ or
+  AZURE_.
   XDG_STATE_HOME, else ~/.local/state, holds the directory swiftwal, where
   tokens are kept for the next call, and for ten minutes whose repository it is.";
 
@@ -48,28 +49,28 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every subcommand takes, before its name or after it.
+/// The options that every subcommand takes, before its name or after it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// The repository: a container of Swift; short for --repository swift://NAME
+    /// The repository: a Swift container; short for --repository swift://NAME
     #[arg(short = 'C', long, value_name = "NAME", global = true)]
     container: Option<String>,
-    /// The repository: swift://container[/prefix], file:///directory, or what else this build knows
+    /// The repository: swift://container[/prefix], file:///directory, or another scheme that this build supports
     #[arg(long, value_name = "URL", global = true)]
     repository: Option<String>,
-    /// Read the configuration from FILE: TOML, or lines KEY=VALUE
+    /// Read the configuration from FILE, in TOML or as lines KEY=VALUE
     ///
-    /// After the name of the subcommand backup only --config is this option: there -c is --checkpoint.
+    /// With backup, -c means --checkpoint; use --config instead, or give -c FILE before the word backup.
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// How to compress what is stored: zstd[:1-9], gzip[:1-9], lz4 or none [default: zstd:1]
     #[arg(long, value_name = "CODEC", global = true)]
     compression: Option<String>,
-    /// End the command after so many seconds, 0 for no limit [default: archive-wal 60, restore-wal 120, others none]
-    #[arg(long, value_name = "SECONDS", global = true, value_parser = duration, allow_negative_numbers = true)]
+    /// End the command after this time, 0 for no limit [default: archive-wal 60, restore-wal 120, others none]
+    #[arg(long, value_name = "DURATION", global = true, value_parser = duration, allow_negative_numbers = true)]
     pub(crate) deadline: Option<Duration>,
-    /// Print more; -vv for all that is done
+    /// Print more; -vv for details of every step
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
     /// Print the result as one JSON document
@@ -77,7 +78,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) json: bool,
 }
 
-/// What there is to do; each tells about itself.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Backup(backup::Args),
@@ -93,7 +94,7 @@ pub(crate) enum Command {
 }
 
 impl Cli {
-    /// Reads the arguments, of which the first is the program's name, and what they say about the configuration.
+    /// Reads the arguments, the first of which is the program's name, and the settings among them.
     pub(crate) fn parse_with(
         arguments: &[OsString],
         names: &SettingNames,

@@ -56,12 +56,12 @@ impl Failure {
         }
     }
 
-    /// Tells people on stderr, unless they know.
+    /// Prints the message to stderr, unless clap has printed it or nobody reads it any more.
     pub(crate) fn report(&self) {
         if !matches!(self, Self::Usage | Self::ClosedStdout) {
             let way_out = match self {
                 Self::Flow(swiftwal_core::Error::Open(error)) => way_to_open(error),
-                _ if is_missing_container(self) => "; archive-wal and backup make it".to_owned(),
+                _ if is_missing_container(self) => "; archive-wal and backup create it".to_owned(),
                 _ => String::new(),
             };
             log::say(format_args!("{}{way_out}", chain(self)));
@@ -69,13 +69,13 @@ impl Failure {
     }
 }
 
-/// What only the program can tell about a repository that can't be opened: where settings come from, and how to
-/// have a scheme that a build may leave out.
+/// The hint for a repository that can't be opened, as far as only the program knows it: where settings come from, and
+/// which feature supports a scheme.
 fn way_to_open(error: &OpenError) -> String {
     let scheme = match error {
         OpenError::Settings { location, .. } if location.starts_with("swift:") => {
-            return "; a setting comes from its option (--os-auth-url for OS_AUTH_URL), else from the environment, \
-                    else from the file of --config"
+            return "; a setting is taken from its option (--os-auth-url for OS_AUTH_URL), else from the environment, \
+                    else from the configuration file"
                 .to_owned();
         }
         OpenError::UnknownScheme { scheme, .. } => scheme,
@@ -90,7 +90,7 @@ fn way_to_open(error: &OpenError) -> String {
     format!("; for {scheme}:// build swiftwal with --features {feature}")
 }
 
-/// Whether it failed for want of a container of Swift, of which only the program knows who makes one.
+/// Whether it failed because the Swift container doesn't exist: only the program knows which commands create it.
 fn is_missing_container(error: &dyn Error) -> bool {
     iter::successors(error.source(), |&error| error.source())
         .any(|cause| matches!(cause.downcast_ref(), Some(StoreError::MissingContainer { .. })))

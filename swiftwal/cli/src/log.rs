@@ -20,6 +20,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use swiftwal_postgres::is_misleading;
+
 use crate::failure::chain;
 
 /// Writes `swiftwal: message` to stderr. A closed stderr is no reason to fail.
@@ -76,18 +78,29 @@ where
     }
 }
 
-/// A message without anything that a terminal acts upon, whichever text from outside got into it unescaped. Its own line
-/// breaks stay.
+/// A message without anything that a terminal acts upon, whichever text from outside got into it unescaped. Line breaks
+/// stay, and what follows one is indented, so that it can't be taken for a message of its own.
 fn harmless(message: &str) -> Cow<'_, str> {
-    let acts = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    let acts = |character: char| is_misleading(character) && character != '\t';
     if !message.contains(acts) {
         return Cow::Borrowed(message);
     }
-    let escape = |character: char| match acts(character) {
-        true => character.escape_default().to_string(),
-        false => character.to_string(),
-    };
-    Cow::Owned(message.chars().map(escape).collect())
+    let mut text = String::new();
+    for (number, line) in message.split('\n').enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        if number > 0 && !line.is_empty() && !line.starts_with(char::is_whitespace) {
+            text.push_str("  ");
+        }
+        for character in line.chars() {
+            match acts(character) {
+                true => text.extend(character.escape_default()),
+                false => text.push(character),
+            }
+        }
+    }
+    Cow::Owned(text)
 }
 
 /// What an event says: its message, then its other fields, and last why: `can't store it, directory /x: no space`.
@@ -133,5 +146,15 @@ mod tests {
             "can't read \\u{1b}[2Jx\\u{9b}: no access\n\tno"
         );
         assert!(matches!(harmless("plain Übernahme"), Cow::Borrowed(_)));
+        assert_eq!(harmless("gnp\u{202e}exe"), "gnp\\u{202e}exe");
+    }
+
+    #[test]
+    fn a_line_break_in_foreign_text_begins_no_message_of_ours() {
+        assert_eq!(
+            harmless("the server says: x\nswiftwal: backup ok\n"),
+            "the server says: x\n  swiftwal: backup ok\n"
+        );
+        assert_eq!(harmless("branches:\n  1\n\n\t2"), "branches:\n  1\n\n\t2");
     }
 }

@@ -125,7 +125,7 @@ pub enum Error {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The caller stopped it.
-    #[error("it was stopped")]
+    #[error("interrupted")]
     Stopped,
     /// Something took longer than its limit; the text says what, and what to look at.
     #[error("{0}")]
@@ -157,10 +157,8 @@ fn way_out(error: &io::Error) -> &'static str {
             "; its file system is mounted read-only: remount it for writing, or use another place"
         }
         io::ErrorKind::StorageFull => "; free some space there, or use another place",
-        io::ErrorKind::NotFound => "; look whether it is there, and the directory it lies in",
-        io::ErrorKind::PermissionDenied => {
-            "; run this as the user who may do that, or give the right to this one"
-        }
+        io::ErrorKind::NotFound => "; check that the file and its directory exist",
+        io::ErrorKind::PermissionDenied => "; run this as a user with permission, or grant it",
         _ => "",
     }
 }

@@ -9,8 +9,8 @@ use crate::config::SettingNames;
 /// How wide help is.
 const COLUMNS: usize = 79;
 
-/// Adds an option for each of the settings that has one. Help names them all in one block, and the help of a
-/// subcommand doesn't.
+/// Adds an option for each of the settings that has one. The program's help names them all in one block, and the help
+/// of a subcommand leaves them out.
 pub(super) fn add(command: Command, names: &SettingNames) -> Command {
     let options = names
         .with_option()
@@ -39,9 +39,9 @@ fn help(names: &SettingNames) -> String {
         }
     }
     format!(
-        "OpenStack options, each for the setting of that name (OS_AUTH_URL):\n{}\n  \
-         Every user of this machine can see the options of a running program: give\n  \
-         passwords, secrets and tokens in a file or in the environment instead.",
+        "OpenStack options, one for each setting (--os-auth-url sets OS_AUTH_URL):\n{}\n  \
+         Every user of this machine can see the options of a running program. Put\n  \
+         passwords, secrets and tokens into a file or the environment instead.",
         lines.join("\n")
     )
 }

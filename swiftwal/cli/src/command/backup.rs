@@ -34,22 +34,22 @@ pub(crate) const CLEARING: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml -v backup -c fast -H db1")]
 pub(crate) struct Args {
-    /// Put the WAL that makes the backup consistent into it
+    /// Include the WAL that makes the backup consistent
     #[arg(short, long)]
     xlog: bool,
-    /// How the server begins: at once (fast), or sparing it (spread) [default: spread]
+    /// Checkpoint mode: fast (at once) or spread (slowly, less load) [default: spread]
     #[arg(short, long, value_name = "fast|spread", value_parser = checkpoint)]
     pub(crate) checkpoint: Option<Checkpoint>,
-    /// Show how far it has come
+    /// Show progress
     #[arg(short = 'P', long)]
     progress: bool,
-    /// What the backup label says
+    /// The text of the backup label
     #[arg(short, long)]
     label: Option<String>,
     /// The role to connect as; it needs the attribute REPLICATION
     #[arg(short = 'U', long, value_name = "NAME")]
     username: Option<String>,
-    /// The server's name, address, or directory of its socket
+    /// The server's host name or address, or the directory of its socket
     #[arg(short = 'H', long)]
     host: Option<String>,
     /// The server's port
@@ -58,7 +58,7 @@ pub(crate) struct Args {
     /// How long to wait for WAL to be archived, in seconds or as 5min or 2h; six hours at most [default: 60]
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
     pub(crate) archive_timeout: Option<Duration>,
-    /// Read the configuration from FILE: TOML, or lines KEY=VALUE
+    /// Read the configuration from FILE, in TOML or as lines KEY=VALUE
     // The global option without its short form, which is --checkpoint's here.
     #[arg(long, value_name = "FILE", help_heading = "Global options")]
     config: Option<std::path::PathBuf>,
@@ -113,13 +113,13 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             let is_signal = matches!(failure, Failure::Stopped(_));
             if is_signal && *locked(&stage) == Stage::Stored {
                 log::say(format_args!(
-                    "stopping: removing what was stored; a second signal leaves that to prune"
+                    "stopping: removing the incomplete backup; interrupt again to leave that to prune"
                 ));
             }
             drop(stop);
             let Some(record) = ended(backup, CLEARING, || *locked(&stage)).await else { return Err(failure) };
             if is_signal {
-                log::say(format_args!("backup {} was complete before that, and stands", record.key));
+                log::say(format_args!("backup {} had already been committed and is kept", record.key));
             }
             record
         }

@@ -13,17 +13,17 @@ use crate::{
     values::whole,
 };
 
-/// Remove old base backups and the WAL that nothing needs any more.
+/// Remove old base backups and the WAL that is no longer needed.
 ///
-/// Stays: the newest backups, every WAL file that point-in-time recovery from one of them can need, the newest
-/// segments overall, and the histories of timelines.
+/// Keeps the newest backups, every WAL file that point-in-time recovery from one of them can need, the newest
+/// segments overall, and all timeline histories.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml prune --keep-backups 7 --dry-run")]
 pub(crate) struct Args {
-    /// How many of the newest base backups stay
+    /// How many of the newest base backups to keep
     #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     keep_backups: NonZeroU32,
-    /// How many of the newest WAL segments stay, whether a backup needs them or not [default: 0]
+    /// How many of the newest WAL segments to keep at least, even if no backup needs them [default: 0]
     #[arg(long, value_name = "N", visible_alias = "keep-wal", value_parser = whole::<u32>(0..=u32::MAX.into()),
           allow_negative_numbers = true)]
     keep_wals: Option<u32>,

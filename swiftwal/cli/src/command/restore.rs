@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Put tablespaces without a mapping where they were on the original server
     #[arg(long)]
     tablespaces_in_place: bool,
-    /// Show how far it has come
+    /// Show progress
     #[arg(short = 'P', long)]
     progress: bool,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// What the server does at the target: pause, promote or shutdown [default: PostgreSQL's, pause]
     #[arg(long, value_name = "ACTION", help_heading = "Recovery", requires = "target")]
     target_action: Option<TargetAction>,
-    /// Set the server up as a standby, which goes on asking for WAL
+    /// Set the server up as a standby, which keeps asking for WAL
     #[arg(long, help_heading = "Recovery")]
     standby: bool,
     /// Let the standby remove WAL from the repository that neither it nor a backup needs any more, by
@@ -113,7 +113,7 @@ fn mapping(text: &str) -> Result<(PathBuf, PathBuf), &'static str> {
     if old.is_absolute() && new.is_absolute() {
         Ok((old.to_owned(), new.to_owned()))
     } else {
-        Err("both directories must be absolute paths, beginning with '/'")
+        Err("both directories must be absolute paths")
     }
 }
 

@@ -57,7 +57,7 @@ fn a_backup_that_is_stopped_leaves_nothing_and_says_by_which_signal() {
         assert!(!site.stored().is_empty(), "its marker is there");
         send(&child, signal);
         let ran = wait(child);
-        let told = "stopping: removing what was stored; a second signal leaves that to prune";
+        let told = "stopping: removing the incomplete backup; interrupt again to leave that to prune";
         assert_eq!(
             (ran.code, ran.stderr),
             (code, format!("swiftwal: {told}\nswiftwal: stopped by {name}\n"))

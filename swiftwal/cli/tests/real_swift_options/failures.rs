@@ -76,7 +76,7 @@ fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
             "a container that isn't there",
             password(),
             1,
-            vec!["there is no container options-absent; ", "; archive-wal and backup make it\n"],
+            vec!["there is no container options-absent; ", "; archive-wal and backup create it\n"],
         ),
     ]
 }
