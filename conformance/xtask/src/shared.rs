@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use xtask::{Scratch, Swift, SwiftOptions};
 
 /// The servers that all tests share which need no more of Swift than that it is there.
@@ -15,8 +16,12 @@ impl Shared {
     /// Starts them, each in a scratch directory; returns once they answer.
     pub(crate) fn start([first, second]: &[Arc<Scratch>; 2]) -> Result<Self> {
         let options = SwiftOptions { listing_names: 1000, ..SwiftOptions::with_keystone() };
-        let swift = Swift::start(first, options)?;
-        Ok(Self { swift, narrow: Swift::start(second, SwiftOptions::narrow())? })
+        thread::scope(|scope| {
+            let narrow = scope.spawn(|| Swift::start(second, SwiftOptions::narrow()));
+            let swift = Swift::start(first, options);
+            let narrow = narrow.join().map_err(|_| anyhow!("starting Swift panicked"))?;
+            Ok(Self { swift: swift?, narrow: narrow? })
+        })
     }
 
     /// How tests find them: the environment they are to be run in.

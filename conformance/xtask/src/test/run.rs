@@ -1,5 +1,6 @@
 //! Runs the test binaries, some at a time.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitStatus, Stdio};
@@ -14,36 +15,37 @@ use super::libtest::{Beginnings, Verdict, names, verdict};
 use super::report::Report;
 
 /// How many binaries run at a time. Tests on real servers wait more than they compute.
-pub(crate) const AT_A_TIME: usize = 2;
+pub(crate) const AT_A_TIME: usize = 3;
 
 /// How many tests of a binary run at a time.
 const THREADS: usize = 2;
 
 /// Runs all binaries with these settings in their environment.
-pub(crate) fn all(binaries: Vec<Binary>, settings: &BTreeMap<String, String>, report: &Report) -> Result<()> {
+pub(crate) fn all(mut binaries: Vec<Binary>, settings: &BTreeMap<String, String>, report: &Report) {
+    // First those with the most tests on real servers: they take the longest, and what is short fills the end.
+    binaries.sort_by_cached_key(|binary| Reverse(binary.list(&["--ignored"]).map_or(0, |names| names.len())));
     let queue = Mutex::new(VecDeque::from(binaries));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-    let work = || -> Result<()> {
+    let work = || {
         while let Some(binary) = next() {
-            binary.run(settings, report).with_context(|| format!("running {}", binary.path.display()))?;
+            if let Err(error) = binary.run(settings, report) {
+                report.failed(&format!("{} can't be run: {error:#}", binary.path.display()));
+            }
         }
-        Ok(())
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(work)).collect();
-        let ended = workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a panic"))?);
-        // All of them are joined, whichever failed.
-        ended.collect::<Vec<_>>().into_iter().collect()
-    })
+        for _ in 0..AT_A_TIME {
+            scope.spawn(work);
+        }
+    });
 }
 
 impl Binary {
     /// Runs all its tests, ignored ones too.
     fn run(&self, settings: &BTreeMap<String, String>, report: &Report) -> Result<()> {
-        let list = xtask::stdout(self.command().args(["--list", "--format", "terse"]))?;
         let mut command = self.command();
         command.args(["--include-ignored", "--test-threads", &THREADS.to_string()]).envs(settings);
-        let mut beginnings = Beginnings::new(names(&list), THREADS, Instant::now());
+        let mut beginnings = Beginnings::new(self.list(&[])?, THREADS, Instant::now());
         let mut any_failed = false;
         let (status, output) = follow(&mut command, |line| {
             let Some((test, verdict)) = verdict(line) else { return };
@@ -58,6 +60,12 @@ impl Binary {
             }
         }
         Ok(())
+    }
+
+    /// The names of its tests, or with `--ignored` of those that need real servers, in the order in which they run.
+    fn list(&self, options: &[&str]) -> Result<VecDeque<String>> {
+        let mut command = self.command();
+        Ok(names(&xtask::stdout(command.args(["--list", "--format", "terse"]).args(options))?))
     }
 
     fn command(&self) -> Command {
