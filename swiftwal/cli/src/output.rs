@@ -22,19 +22,19 @@ pub(crate) use self::{
     terminal::columns,
 };
 
-/// How results are wanted.
+/// How to print results.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     /// One JSON document instead of text.
     pub(crate) json: bool,
-    /// More than the bare result.
+    /// Print more than the bare result.
     pub(crate) verbose: bool,
 }
 
 /// A plan as `--json` shows it.
 #[derive(Serialize)]
 pub(crate) struct Planned<'a, P> {
-    /// Whether it stays a plan.
+    /// Whether it is only shown, and not carried out.
     pub(crate) dry_run: bool,
     #[serde(flatten)]
     pub(crate) plan: &'a P,

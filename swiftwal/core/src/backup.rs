@@ -291,7 +291,7 @@ fn identity(record: &BackupRecord) -> ClusterIdentity {
 }
 
 async fn store_small_objects(repository: &Repository, draft: &Draft) -> Result<Vec<RecordedObject>> {
-    let label = vec![Bytes::copy_from_slice(draft.label.as_str().as_bytes())];
+    let label = vec![Bytes::copy_from_slice(draft.label.as_bytes())];
     let key = draft.record.key;
     let manifest = async {
         match draft.manifest.clone() {

@@ -30,7 +30,7 @@ pub(crate) async fn label_of(repository: &Repository, backup: &ChosenBackup) -> 
         None if backup.record.is_none() => from_tar(repository, backup).await?,
         None => return Err(repository.missing(name)),
     };
-    BackupLabel::parse(&String::from_utf8_lossy(&text)).map_err(|error| Error::damaged(name, error))
+    BackupLabel::from_bytes(&text).map_err(|error| Error::damaged(name, error))
 }
 
 async fn from_tar(repository: &Repository, backup: &ChosenBackup) -> Result<Vec<u8>> {

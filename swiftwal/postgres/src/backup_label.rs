@@ -10,6 +10,8 @@ use crate::{Lsn, SegmentName, Timeline};
 /// `do_pg_start_backup` in `xlog.c`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupLabel {
+    bytes: Vec<u8>,
+    /// The bytes as text, with a replacement for what isn't UTF-8.
     text: String,
     start_lsn: Lsn,
     start_segment: SegmentName,
@@ -21,11 +23,18 @@ pub struct BackupLabel {
 impl BackupLabel {
     /// Reads the text of a backup label, of PostgreSQL 9.0 or later; lines it doesn't know are kept and not looked at.
     pub fn parse(text: &str) -> Result<Self, LabelError> {
+        Self::from_bytes(text.as_bytes())
+    }
+
+    /// Reads a backup label as the server wrote it: the name that somebody gave the backup may be in any encoding.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LabelError> {
+        let text: &str = &String::from_utf8_lossy(bytes);
         let (start, file) =
             required(text, START_LOCATION)?.split_once(" (file ").ok_or_else(|| bad(START_LOCATION))?;
         let start_segment: SegmentName =
             file.strip_suffix(')').and_then(parsed).ok_or_else(|| bad(START_LOCATION))?;
         Ok(Self {
+            bytes: bytes.to_owned(),
             text: text.to_owned(),
             start_lsn: parsed(start).ok_or_else(|| bad(START_LOCATION))?,
             start_segment,
@@ -76,9 +85,14 @@ impl BackupLabel {
         self.incremental_from
     }
 
-    /// The text, unchanged.
+    /// The text, with a replacement for what isn't UTF-8.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// What the server wrote, unchanged.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -155,6 +169,14 @@ mod tests {
             assert_eq!(label.as_str(), text);
             assert_eq!(label.to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_label_in_another_encoding_is_read_and_given_back_unchanged() {
+        let bytes = [OF_9_1.trim_end().as_bytes(), b" caf\xe9\n"].concat();
+        let label = BackupLabel::from_bytes(&bytes).unwrap();
+        assert_eq!(label.as_bytes(), bytes);
+        assert_eq!(label.label(), Some("nightly: db1 caf\u{fffd}"));
     }
 
     #[test]

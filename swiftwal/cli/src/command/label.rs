@@ -18,5 +18,5 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     if session.output.json {
         return session.output.json(&json!({ "label": label.as_str() }));
     }
-    session.output.text(|out| out.write_all(label.as_str().as_bytes()))
+    session.output.text(|out| out.write_all(label.as_bytes()))
 }

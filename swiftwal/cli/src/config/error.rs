@@ -10,17 +10,17 @@ use crate::values::ParseDurationError;
 #[derive(Debug, Error)]
 pub(crate) enum ConfigError {
     #[error(
-        "no repository is named; name one by --repository URL or -C/--container NAME, by SWIFTWAL_REPOSITORY or \
-         SWIFTWAL_CONTAINER in the environment, or by 'repository' or 'container' in a file given as --config FILE"
+        "no repository is configured; give --repository URL or -C/--container NAME, set SWIFTWAL_REPOSITORY or \
+         SWIFTWAL_CONTAINER, or put 'repository' or 'container' into a file and name it with --config FILE"
     )]
     NoRepository,
     #[error(
         "{from} names both a repository and a container; a container is a repository too: name one of them"
     )]
     TwoPlaces { from: String },
-    #[error("'{text}' is no URL; for a directory use {directory}{container}")]
+    #[error("'{text}' is not a URL; for a directory use {directory}{container}")]
     NoScheme { text: String, directory: String, container: String },
-    #[error("the repository's URL can't be read; it looks like swift://container or file:///directory")]
+    #[error("invalid repository URL; it must look like swift://container or file:///directory")]
     BadUrl(#[source] url::ParseError),
     #[error(
         "the URL of the repository in {scheme}:// holds a password; URLs are shown in messages, so take it out and give it \
@@ -28,12 +28,12 @@ pub(crate) enum ConfigError {
     )]
     PasswordInUrl { scheme: String },
     #[error(
-        "the URL of the repository in {scheme}:// goes on after the path with '?' or '#', which means nothing there; \
+        "the URL of the repository in {scheme}:// contains a '?' or '#', which isn't allowed there; \
          write '?' in a name as %3F and '#' as %23, and give settings in the environment or a configuration file"
     )]
     QueryInUrl { scheme: String },
     #[error(
-        "'{0}' is not the name of a container; one isn't empty and has no '/': for a prefix use --repository swift://NAME/PREFIX"
+        "'{0}' is not a container name: it must not be empty or contain '/'; for a prefix use --repository swift://NAME/PREFIX"
     )]
     BadContainer(String),
     #[error("can't read the configuration file {}{}", path.display(), way_to_read(source))]
@@ -63,9 +63,9 @@ pub(crate) enum ConfigError {
     },
     #[error("PGPORT in the configuration file is '{text}': {problem}")]
     Port { text: String, problem: String },
-    #[error("the value of {name} in the environment is no text; it must be UTF-8")]
+    #[error("the value of {name} in the environment isn't UTF-8; set it again")]
     NotText { name: String },
-    #[error("can't put the configuration together")]
+    #[error("can't merge the configuration")]
     Merge(#[source] Box<figment::Error>),
 }
 

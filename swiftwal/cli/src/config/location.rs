@@ -109,11 +109,11 @@ mod tests {
     fn a_path_is_no_url_and_the_right_one_is_told() {
         assert_eq!(
             message("/srv/my backups"),
-            "'/srv/my backups' is no URL; for a directory use file:///srv/my%20backups"
+            "'/srv/my backups' is not a URL; for a directory use file:///srv/my%20backups"
         );
         assert_eq!(
             message("file:/srv/backups"),
-            "'file:/srv/backups' is no URL; for a directory use file:///srv/backups"
+            "'file:/srv/backups' is not a URL; for a directory use file:///srv/backups"
         );
         let message = message("pgprod");
         assert!(

@@ -116,6 +116,15 @@ fn as_json_a_damaged_record_is_told_with_the_rest_and_fails() {
 }
 
 #[test]
+fn a_label_in_another_encoding_is_printed_as_it_was_stored() {
+    let site = Site::new();
+    site.store_legacy_backup("20130828T1810Z", 1);
+    let label = [legacy_label(1).trim_end().as_bytes(), b" caf\xe9\n"].concat();
+    fs::write(site.object("backup_label_20130828T1810Z.txt"), &label).unwrap();
+    assert_eq!(site.command(&["label", "latest"]).output().unwrap().stdout, label);
+}
+
+#[test]
 fn the_unique_beginning_of_a_key_is_enough_and_another_is_told_with_what_it_may_mean() {
     let site = Site::new();
     site.store_legacy_backup("20130828T1810Z", 1);

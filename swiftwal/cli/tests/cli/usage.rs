@@ -116,7 +116,7 @@ fn a_path_instead_of_a_url_is_refused_with_the_right_url() {
     let ran = run(Site::new().bare_command(&[]).args(["--repository", "/srv/backups", "list-wal"]));
     assert_eq!(
         (ran.code, ran.stderr.as_str()),
-        (2, "swiftwal: '/srv/backups' is no URL; for a directory use file:///srv/backups\n")
+        (2, "swiftwal: '/srv/backups' is not a URL; for a directory use file:///srv/backups\n")
     );
 }
 

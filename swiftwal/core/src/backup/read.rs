@@ -128,8 +128,7 @@ impl Reader<'_> {
     }
 
     async fn take_label(&mut self, text: &[u8]) -> Result<()> {
-        let text = String::from_utf8_lossy(text);
-        let label = BackupLabel::parse(&text).map_err(|error| Error::damaged("backup_label", error))?;
+        let label = BackupLabel::from_bytes(text).map_err(|error| Error::damaged("backup_label", error))?;
         self.label = Some(label.clone());
         self.send(Item::Label(label)).await
     }

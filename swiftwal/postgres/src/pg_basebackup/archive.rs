@@ -25,7 +25,7 @@ pub(super) fn backup_label(start: &[u8]) -> Option<Result<BackupLabel, StartErro
         _ => return Some(Err(StartError::Size)),
     };
     let label = start.get(BLOCK_BYTES..BLOCK_BYTES + size)?;
-    Some(BackupLabel::parse(&String::from_utf8_lossy(label)).map_err(StartError::Label))
+    Some(BackupLabel::from_bytes(label).map_err(StartError::Label))
 }
 
 /// A label of 1024 bytes and the other lines come nowhere near.
