@@ -92,8 +92,14 @@ impl Caller {
     ///
     /// In doubt it is a restore_command: only there is a low exit code dangerous.
     pub(crate) fn by_arguments(arguments: &[OsString]) -> Self {
-        let restores = arguments.iter().skip(1).any(|argument| argument == "restore-wal");
-        if restores { Self::RestoreCommand } else { Self::Anyone }
+        let names = |command: &str| arguments.iter().skip(1).any(|argument| argument == command);
+        if names("restore-wal") {
+            Self::RestoreCommand
+        } else if names("archive-wal") {
+            Self::ArchiveCommand
+        } else {
+            Self::Anyone
+        }
     }
 }
 
@@ -150,7 +156,7 @@ mod tests {
         ] {
             let code = (exit as u8).to_string();
             let is_code = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|part| part == code);
-            assert!(TABLE.lines().any(|line| is_code(line)), "{code}");
+            assert!(TABLE.lines().any(is_code), "{code}");
             let first_column = |row: &&str| row.split('|').nth(1).is_some_and(is_code);
             assert!(rows.iter().any(first_column), "{code}");
         }

@@ -28,7 +28,7 @@ mod values;
 mod verdict;
 mod watchdog;
 
-use std::{env, ffi::OsString, process::ExitCode};
+use std::{env, ffi::OsString, process::ExitCode, time::Duration};
 
 use rustix::{fs::Mode, process::umask};
 use swiftwal_core::Registry;
@@ -92,6 +92,10 @@ fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
 
 /// Prints the help that was asked for, or what is wrong with the arguments.
 fn refuse(error: &clap::Error, caller: Caller) -> Exit {
+    let verdict = Verdict { caller, history: None };
+    let limits = Limits { deadline: caller.default_deadline(), clearing: Duration::ZERO };
+    // To print may take for ever, too.
+    let _watchdog = Watchdog::start(limits, verdict);
     // Where the message can't be printed there is nowhere to say so, and the exit code tells.
     let printed = error.print();
     match (error.use_stderr(), printed) {

@@ -137,7 +137,9 @@ impl Repository {
         let known = self.storage.memory().and_then(|memory| Memory::new(memory).recall(self.clock.now()));
         let fits = |known: &ClusterInfo| {
             let is_ours = identity.is_none_or(|identity| known.check(identity, &self.location).is_ok());
-            is_ours && known.wal_formats.contains(&format)
+            // In several compressions, the file is looked for in the others, and Swift only proves an absence without its
+            // container servers right after it has given something of the container: so cluster.json is read.
+            is_ours && known.wal_formats.iter().eq([&format])
         };
         match known.filter(fits) {
             Some(known) => Ok(known.wal_formats),

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 
 use crate::{Error, ObjectName, Repository, Result};
 
-/// How long one compression is waited for before the next one is asked for as well. While a storage can't prove that an
-/// object is absent, asking for one that isn't there can take minutes.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long one compression is waited for before the next one is asked for as well, and the others when one has failed.
+/// While a storage can't prove that an object is absent, asking for one that isn't there can take minutes.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The content of the object that holds `name`, and how it is compressed.
 ///
@@ -39,25 +39,23 @@ pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(Form
 
 /// The file by its names, the likeliest first; none if the storage proved that it is under none of them.
 async fn ask(repository: &Repository, name: WalName) -> Result<Option<(Format, Bytes)>> {
-    let mut failed = None;
+    let mut failed: Option<Error> = None;
     let mut formats = Format::ALL.into_iter();
     let mut asked = FuturesUnordered::new();
     loop {
-        let answer = match formats.next() {
-            Some(format) => {
-                let object = ObjectName::Wal { name, format };
-                asked.push(async move { (format, repository.read(&object).await) });
-                timeout(PATIENCE, asked.next()).await.ok().flatten()
-            }
-            None => match asked.next().await {
-                Some(answer) => Some(answer),
-                None => return failed.map_or(Ok(None), Err),
-            },
-        };
+        let next = formats.next();
+        if let Some(format) = next {
+            let object = ObjectName::Wal { name, format };
+            asked.push(async move { (format, repository.read(&object).await) });
+        }
+        let patience = if next.is_none() && failed.is_none() { Duration::MAX } else { PATIENCE };
+        let answer = timeout(patience, asked.next()).await;
         match answer {
-            Some((format, Ok(Some(stored)))) => return Ok(Some((format, stored))),
-            Some((_, Err(error))) => failed = failed.or(Some(error)),
-            Some((_, Ok(None))) | None => {}
+            Ok(Some((format, Ok(Some(stored))))) => return Ok(Some((format, stored))),
+            Ok(Some((_, Err(error)))) => failed = failed.or(Some(error)),
+            Ok(None) if next.is_none() => return failed.map_or(Ok(None), Err),
+            Err(_) if next.is_none() => failed.take().map_or(Ok(()), Err)?,
+            Ok(Some((_, Ok(None))) | None) | Err(_) => {}
         }
     }
 }

@@ -25,6 +25,26 @@ fn what_is_archived_while_the_container_server_is_down_is_found_before_it_is_lis
     Ok(())
 }
 
+/// As one that was migrated from SwiftWAL 0.2.2, whose WAL is all gzip: under the first name that is asked for, nothing is.
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn wal_of_any_compression_goes_through_while_the_container_server_is_down() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "mixed")?;
+    let old = place.segment(0)?;
+    place.succeed(&["--compression", "gzip", "archive-wal", &old])?;
+    place.archive(1)?;
+    let new = place.segment(2)?;
+    swift.kill(Service::Container(1))?;
+    place.impatient().run(&["archive-wal", &new])?.expect(0)?;
+    for name in [&old, &new] {
+        assert!(place.impatient().brings_back(name)?, "{name}");
+    }
+    place.impatient().run(&["archive-wal", &old])?.expect(0)?;
+    swift.up(Service::Container(1))?;
+    Ok(())
+}
+
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 fn a_container_that_the_proxy_cannot_look_up_is_neither_written_nor_read_nor_taken_for_empty() -> Result<()> {
