@@ -121,9 +121,7 @@ async fn compress_and_prepare(
 async fn is_stored(repository: &Repository, file: &WalFile, format: Format) -> Result<bool> {
     let object = file.object(format);
     let Some(stored) = repository.read(&object).await? else {
-        return Err(Error::Refused(format!(
-            "{object} was there and is gone: it is being deleted; try again"
-        )));
+        return Err(Error::Refused(format!("{object} disappeared while it was being compared; try again")));
     };
     let is_same = is_same(file, &object, format, &stored).await?;
     if is_same {

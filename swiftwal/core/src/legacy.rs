@@ -103,10 +103,14 @@ impl Inventory {
         };
         let orphans = self.legacy.uploads.iter().filter(|((key, _), found)| is_orphan(*key, found));
         let notice = |((key, id), found): (&(BackupKey, String), &Found)| {
-            let (object, count) = (object(*key), found.segments.len());
+            let object = object(*key);
+            let left = match found.segments.len() {
+                1 => "1 segment of it is".to_owned(),
+                count => format!("{count} segments of it are"),
+            };
             format!(
-                "{object} is gone, but {count} segments of it are left and stay, in {SEGMENTS}/{object}/{id}/; give them \
-                 their manifest back (see docs/migrating.md), or delete them"
+                "{object} is missing, but {left} left and will be kept, in {SEGMENTS}/{object}/{id}/; restore the \
+                 object (see docs/migrating.md), or delete what is left"
             )
         };
         orphans.map(notice).collect()

@@ -6,6 +6,9 @@ pub(crate) struct Size(pub(crate) u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 1 {
+            return f.pad("1 byte");
+        }
         if self.0 < 1024 {
             return f.pad(&format!("{} bytes", self.0));
         }
@@ -29,6 +32,7 @@ mod tests {
     fn sizes_have_two_decimals_from_a_kibibyte_on() {
         for (bytes, text) in [
             (0, "0 bytes"),
+            (1, "1 byte"),
             (1023, "1023 bytes"),
             (1024, "1.00 KiB"),
             (2_852_127, "2.72 MiB"),

@@ -81,6 +81,16 @@ fn what_is_wrong_in_the_file_is_told_with_file_and_line_and_without_the_value() 
             2,
             "write OS_PASSWORD = \"…\", with nothing after",
         ),
+        (
+            format!("container = 'c'\nOS_PASSWORD = '{SECRET}'\n"),
+            2,
+            "'OS_PASSWORD' must be below a heading; put [settings] in a line above it",
+        ),
+        (
+            "[settings]\nrepository = 'swift://c'\n".to_owned(),
+            2,
+            "'repository' is not a setting of the storage; put it above the heading [settings]",
+        ),
         ("container = # none\n".to_owned(), 1, "'container' has no value; write container = \"…\""),
         (format!("container: {SECRET}\n"), 1, "not of the form key = \"value\""),
         ("[settings\nOS_USERNAME = 'x'\n".to_owned(), 1, "the heading isn't closed; write [settings]"),

@@ -153,6 +153,14 @@ fn the_unique_beginning_of_a_key_is_enough_and_another_is_told_with_what_it_may_
 }
 
 #[test]
+fn the_unique_beginning_of_a_key_restores_that_backup() {
+    let site = Site::new();
+    let key = site.store_backup();
+    let told = site.succeed(&["restore", &key[..6], "data"]);
+    assert!(told.starts_with(&format!("Restored {key} into data")), "{told}");
+}
+
+#[test]
 fn a_label_is_printed_as_it_was_stored_under_its_key_in_any_spelling() {
     let site = Site::new();
     site.store_legacy_backup("20130828T1810Z", 1);

@@ -7,6 +7,7 @@ mod configuration;
 mod deadline;
 mod lists;
 mod prune;
+mod ranges;
 mod restore;
 mod restore_wal;
 mod site;

@@ -24,21 +24,31 @@ pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Vec<Entry>, Prob
             ("settings", DeValue::Table(settings)) => {
                 for (name, value) in settings {
                     let name = name.get_ref();
-                    entries.push(file.entry(name, Key::variable(name, names, KNOWN), value)?);
+                    entries.push(file.entry(name, setting(name, names), value)?);
                 }
             }
-            (name, _) => entries.push(file.entry(name, top_level(name), value)?),
+            (name, _) => entries.push(file.entry(name, top_level(name, names), value)?),
         }
     }
     Ok(entries)
 }
 
-fn top_level(name: &str) -> Result<Key, String> {
+fn setting(name: &str, names: &SettingNames) -> Result<Key, String> {
+    if top_level(name, names).is_ok() {
+        return Err(format!("'{name}' is not a setting of the storage; put it above the heading [settings]"));
+    }
+    Key::variable(name, names, KNOWN)
+}
+
+fn top_level(name: &str, names: &SettingNames) -> Result<Key, String> {
     Ok(match name {
         "repository" => Key::Repository,
         "container" => Key::Container,
         "compression" => Key::Compression,
         "archive-timeout" => Key::ArchiveTimeout,
+        _ if Key::variable(name, names, KNOWN).is_ok() => {
+            return Err(format!("'{name}' must be below a heading; put [settings] in a line above it"));
+        }
         _ => return Err(unknown(name, KNOWN)),
     })
 }
