@@ -222,6 +222,7 @@ suite! { $
         a_backup_of_a_standby_does_not_come_up_as_one,
         up_to_version_11_an_old_recovery_conf_counts_for_nothing,
         what_an_earlier_restore_left_in_the_settings_is_taken_back,
+        a_standby_keeps_the_archive_cleanup_command_that_was_set_for_it,
         each_kind_of_target_is_the_only_one_that_is_set,
         a_time_target_is_the_same_instant_in_the_settings,
         timeline_and_action_are_set_as_asked,

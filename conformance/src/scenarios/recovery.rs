@@ -64,6 +64,26 @@ pub(crate) async fn what_an_earlier_restore_left_in_the_settings_is_taken_back(
     Ok(())
 }
 
+/// What an earlier restore of a primary emptied would come before the setting in postgresql.conf.
+pub(crate) async fn a_standby_keeps_the_archive_cleanup_command_that_was_set_for_it(
+    subject: Subject,
+) -> Result<()> {
+    const NAME: &str = "archive_cleanup_command";
+    let old = "archive_cleanup_command = 'mine'\nwork_mem = '8MB'\narchive_cleanup_command = ''\n\
+               recovery_end_command = ''\n";
+    let site = Site::of(subject, SyntheticCluster::new(1).with_file("postgresql.auto.conf", old))?;
+    let standby = Restored::with(&site, RestoreOptions { standby: true, ..restore_options() }).await?;
+    assert_eq!((standby.settings[NAME].as_str(), standby.settings["work_mem"].as_str()), ("mine", "8MB"));
+    assert!(!standby.settings.contains_key("recovery_end_command"), "{standby:?}");
+    let cleanup = Some("swiftwal archive-cleanup %r".to_owned());
+    let options = RestoreOptions { standby: true, archive_cleanup_command: cleanup, ..restore_options() };
+    let only = Restored::with(&site, options).await?;
+    assert_eq!(only.settings[NAME], "swiftwal archive-cleanup %r");
+    let primary = Restored::with(&site, restore_options()).await?;
+    assert_eq!(primary.settings[NAME], "");
+    Ok(())
+}
+
 pub(crate) async fn each_kind_of_target_is_the_only_one_that_is_set(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     site.take_with_wal(&site.cluster.backup(3, 3)).await?;

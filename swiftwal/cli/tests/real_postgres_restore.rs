@@ -1,6 +1,10 @@
 //! `restore` to a moment: the rows are those that stood there then.
 
-use std::process::Stdio;
+use std::{
+    ffi::OsStr,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    process::Stdio,
+};
 
 use anyhow::{Result, ensure};
 use xtask::{Postgres, Site, output, until};
@@ -10,6 +14,8 @@ xtask::on_file_and_on_swift!(
     each_kind_of_target_restores_the_rows_of_its_moment,
     a_restore_that_was_killed_starts_no_server_and_the_next_one_does,
     after_a_prune_the_kept_backup_restores_and_an_earlier_moment_is_refused,
+    a_file_whose_name_is_not_utf_8_is_backed_up_and_restored,
+    a_copy_without_archiving_leaves_no_trace_in_the_repository,
 );
 
 /// The number of rows and their checksum.
@@ -91,6 +97,36 @@ fn after_a_prune_the_kept_backup_restores_and_an_earlier_moment_is_refused(site:
     let target = ["restore", "latest", &directory.to_string_lossy(), "--target-time", &early];
     let output = output(&mut site.command(&target))?;
     assert!(!output.status.success() && !directory.exists(), "{output:?}");
+    Ok(())
+}
+
+fn a_file_whose_name_is_not_utf_8_is_backed_up_and_restored(site: &Site) -> Result<()> {
+    let name = OsStr::from_bytes(b"caf\xe9 \x1b[2J.bak");
+    let left = site.postgres.data().join(name);
+    std::fs::write(&left, "left there by a person")?;
+    // The server must be able to read it.
+    let owner = site.postgres.data().metadata()?;
+    std::os::unix::fs::chown(&left, Some(owner.uid()), Some(owner.gid()))?;
+    site.run(&["backup", "-c", "fast", "--xlog"])?;
+    let restored = site.restore("restored", "latest", &[])?;
+    assert_eq!(std::fs::read(restored.data().join(name))?, b"left there by a person");
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    Ok(())
+}
+
+fn a_copy_without_archiving_leaves_no_trace_in_the_repository(site: &Site) -> Result<()> {
+    site.postgres.pgbench_init(1)?;
+    site.run(&["backup", "-c", "fast"])?;
+    site.postgres.archive_all()?;
+    let before = site.run(&["list-wal"])?;
+    let copy = site.restore("copy", "latest", &["--archive-mode", "off"])?;
+    copy.start()?;
+    copy.wait_for_promotion()?;
+    assert_eq!(copy.sql("show archive_mode")?, "off");
+    copy.sql("select pg_switch_wal()")?;
+    copy.stop()?;
+    assert_eq!(site.run(&["list-wal"])?, before, "a timeline of the copy would be in it");
     Ok(())
 }
 

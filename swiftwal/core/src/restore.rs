@@ -218,6 +218,9 @@ fn finish(
         })?;
         destination.write("tablespace_map", &map)?;
     }
+    if options.standby {
+        destination.drop_lines(recovery::AUTO_CONF, recovery::is_emptied_by_a_restore)?;
+    }
     for file in recovery::files(&version, key, options)? {
         match file.mode {
             recovery::Mode::Whole => destination.write(file.name, file.content.as_bytes())?,

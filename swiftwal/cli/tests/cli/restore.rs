@@ -4,6 +4,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     process::{Child, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
 use crate::site::{Site, ran, run};
@@ -68,7 +69,9 @@ fn start_restore(site: &Site) -> (Child, PipeReader) {
     writer.write_all(&vec![b'x'; size]).unwrap();
     let child = site.command(&["-v", "restore", "latest", "data"]).stderr(writer).spawn().unwrap();
     let marker = site.path("data/swiftwal_restore_in_progress");
+    let began = Instant::now();
     while !fs::read_to_string(&marker).is_ok_and(|text| text.ends_with('\n')) {
+        assert!(began.elapsed() < Duration::from_secs(100), "it doesn't claim the directory");
         thread::yield_now();
     }
     (child, reader)

@@ -79,7 +79,10 @@ impl ClaimedDirectory {
         let mut root = self.root.clone();
         refuse_content(&mut root, is_locked)?;
         root.give().map_err(Error::local("restore into", root.path()))?;
-        let mut marker = root.create_file(MARKER, 0o600)?;
+        let mut marker = root.create_file(MARKER, 0o600).map_err(|error| match error {
+            Error::Local { source, .. } => refusal(root.path(), source),
+            error => error,
+        })?;
         let (process, host) = (std::process::id(), rustix::system::uname());
         let host = printable(host.nodename().to_bytes());
         let written = writeln!(marker, "backup {key}, by process {process} on host {host}");
@@ -87,12 +90,16 @@ impl ClaimedDirectory {
     }
 
     /// Closes the directory to other users, as PostgreSQL demands of a data directory.
-    pub(super) fn close_to_others(&mut self) -> io::Result<()> {
-        let mode = Mode::from_raw_mode(rustix::fs::fstat(self.root.opened())?.st_mode);
-        if mode.bits() & 0o027 != 0 {
+    pub(super) fn close_to_others(&mut self) -> Result<()> {
+        let close = || {
+            let mode = Mode::from_raw_mode(rustix::fs::fstat(self.root.opened())?.st_mode);
+            if mode.bits() & 0o027 == 0 {
+                return Ok(None);
+            }
             rustix::fs::fchmod(self.root.opened(), Mode::RWXU)?;
-            self.mode = Some(mode);
-        }
+            Ok(Some(mode))
+        };
+        self.mode = close().map_err(|error: io::Error| refusal(self.root.path(), error))?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! `postgresql.conf` and `pg_hba.conf` in `/etc/postgresql`), or that the server left out since they are links, are missing
 //! after a restore, and PostgreSQL doesn't start. Better said at once than found out in its log.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use swiftwal_postgres::printable;
 
@@ -12,60 +12,85 @@ use super::root::{Root, path_of};
 
 /// The largest configuration file that is looked into.
 const MOST_BYTES: u64 = 1 << 20;
-/// As deep as PostgreSQL follows includes.
-const MOST_DEPTH: usize = 10;
+/// How many files are looked into: they may include each other without end.
+const MOST_FILES: usize = 100;
 
 /// What of its configuration isn't there, a sentence for each file.
 pub(super) fn missing_files(root: &Root) -> Vec<String> {
-    let mut search = Search { root: root.clone(), missing: Vec::new(), has_hba_file: false };
-    if search.root.read(b"postgresql.conf", MOST_BYTES).is_none() && !search.is_there(b"postgresql.conf") {
+    let mut search = Search { root: root.clone(), missing: Vec::new(), settings: BTreeMap::new(), files: 0 };
+    if !search.is_there(b"postgresql.conf") {
         let reason = "the original server kept it elsewhere, as Debian does in /etc/postgresql";
         return vec![search.sentence(b"postgresql.conf", reason)];
     }
-    search.look_into(b"postgresql.conf", 0);
-    search.look_into(b"postgresql.auto.conf", 0);
-    if !search.has_hba_file && !search.is_there(b"pg_hba.conf") {
-        let sentence = search.sentence(b"pg_hba.conf", "it is not in the backup");
-        search.missing.push(sentence);
-    }
+    search.look_into(b"postgresql.conf");
+    search.look_into(b"postgresql.auto.conf");
+    search.demand_what_is_set();
     search.missing
 }
 
 struct Search {
     root: Root,
     missing: Vec<String>,
-    /// Whether the configuration names another file than `pg_hba.conf`.
-    has_hba_file: bool,
+    /// The last value of each setting, with the file that it stands in.
+    settings: BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>,
+    files: usize,
 }
 
 impl Search {
-    fn look_into(&mut self, file: &[u8], depth: usize) {
-        if depth > MOST_DEPTH {
+    fn look_into(&mut self, file: &[u8]) {
+        self.files += 1;
+        if self.files > MOST_FILES {
             return;
         }
         let Some(text) = self.root.read(file, MOST_BYTES) else { return };
         for line in text.split(|byte| *byte == b'\n') {
             let Some((name, value)) = setting(line) else { continue };
-            if value.is_empty() {
-                continue;
-            }
-            match name.to_ascii_lowercase().as_slice() {
-                b"include" => {
-                    // Relative to the file that includes it.
+            let name = name.to_ascii_lowercase();
+            match name.as_slice() {
+                b"include" | b"include_dir" if !value.is_empty() => {
                     let included = beside(file, &value);
                     self.demand(&included, &format!("{} includes it", printable(file)));
-                    self.look_into(&included, depth + 1);
+                    if name == b"include" {
+                        self.look_into(&included);
+                    }
                 }
-                b"include_dir" => {
-                    self.demand(&beside(file, &value), &format!("{} includes it", printable(file)));
-                }
-                b"hba_file" => {
-                    self.has_hba_file = true;
-                    self.demand(&value, &format!("{} names it as hba_file", printable(file)));
-                }
-                b"ident_file" => self.demand(&value, &format!("{} names it as ident_file", printable(file))),
-                _ => {}
+                _ => drop(self.settings.insert(name, (value, file.to_owned()))),
             }
+        }
+    }
+
+    /// Looks for the files that settings name, without which PostgreSQL doesn't start.
+    fn demand_what_is_set(&mut self) {
+        self.demand_named("hba_file", Some("pg_hba.conf"));
+        self.demand_named("ident_file", None);
+        let is_on =
+            |value: &[u8]| matches!(value.to_ascii_lowercase().as_slice(), b"on" | b"true" | b"yes" | b"1");
+        if self.settings.get(&b"ssl"[..]).is_some_and(|(value, _)| is_on(value)) {
+            self.demand_named("ssl_cert_file", Some("server.crt"));
+            self.demand_named("ssl_key_file", Some("server.key"));
+            self.demand_named("ssl_ca_file", None);
+        }
+        if let Some((place, file)) = self.settings.get(&b"data_directory"[..])
+            && !place.is_empty()
+            && path_of(place) != self.root.path()
+        {
+            self.missing.push(format!(
+                "{} sets data_directory to {}: PostgreSQL would start there instead of {}; remove that line first",
+                printable(file),
+                printable(place),
+                self.root.path().display()
+            ));
+        }
+    }
+
+    /// Looks for the file that the setting `name` names, else for its `default`.
+    fn demand_named(&mut self, name: &str, default: Option<&str>) {
+        match (self.settings.get(name.as_bytes()).cloned(), default) {
+            (Some((value, file)), _) if !value.is_empty() => {
+                self.demand(&value, &format!("{} names it as {name}", printable(&file)));
+            }
+            (_, Some(default)) => self.demand(default.as_bytes(), "it is not in the backup"),
+            _ => {}
         }
     }
 
@@ -83,9 +108,8 @@ impl Search {
     }
 
     fn sentence(&self, file: &[u8], reason: &str) -> String {
-        let path = Path::new(path_of(file));
         let place =
-            if path.is_absolute() { String::new() } else { format!("{}/", self.root.path().display()) };
+            if file.starts_with(b"/") { String::new() } else { format!("{}/", self.root.path().display()) };
         format!(
             "{place}{} doesn't exist ({reason}); put it there before you start PostgreSQL",
             printable(file)
@@ -169,5 +193,20 @@ mod tests {
         let conf = "include 'a.conf'\ninclude_dir 'conf.d'\nhba_file = '/absent/it''s \\\\here'\n";
         let files = [("postgresql.conf", conf), ("postgresql.auto.conf", "ident_file = 'x\x1b'\n")];
         assert_eq!(named(&files), ["a.conf", "conf.d", r"/absent/it's \here", r"x\x1b"]);
+        let conf = "hba_file = 'gone'\nhba_file = 'b'\nssl = off\nssl=ON\nssl_key_file '/absent/key'\n";
+        assert_eq!(named(&[("postgresql.conf", conf), ("b", "")]), ["server.crt", "/absent/key"]);
+    }
+
+    #[test]
+    fn files_that_include_each_other_end() {
+        let conf = "include 'postgresql.conf'\n".repeat(1000);
+        assert_eq!(missing(&[("postgresql.conf", &conf), ("pg_hba.conf", "")]), [""; 0]);
+    }
+
+    #[test]
+    fn settings_that_lead_to_another_data_directory_are_told() {
+        let conf = "data_directory = '/var/lib/postgresql/15/main'\n";
+        let told = missing(&[("postgresql.conf", conf), ("pg_hba.conf", "")]);
+        assert!(told[0].contains("sets data_directory to /var/lib/postgresql/15/main"), "{told:?}");
     }
 }

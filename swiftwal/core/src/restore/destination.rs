@@ -25,6 +25,9 @@ pub(super) const CONTROL: &[u8] = b"global/pg_control";
 /// The file without which PostgreSQL would take a base backup for a cluster that crashed, and lose data silently.
 pub(super) const LABEL: &[u8] = b"backup_label";
 
+/// The largest file of settings that is changed.
+const MOST_SETTINGS_BYTES: u64 = 16 << 20;
+
 /// The data directory and the tablespaces' directories. Dropped before [`keep`](Self::keep), it removes what was
 /// made in them, and those that it created itself; the others have the mode again that they had.
 #[derive(Debug)]
@@ -56,8 +59,7 @@ impl Destination {
             destination.directories.push(Directory { claimed, tablespace });
         }
         if let Some(data) = destination.directories.first_mut() {
-            let closed = data.claimed.close_to_others();
-            closed.map_err(Error::local("restore into", data.claimed.root.path()))?;
+            data.claimed.close_to_others()?;
         }
         Ok(Arc::new(destination))
     }
@@ -86,6 +88,23 @@ impl Destination {
         let mut root = self.root(None)?;
         let mut file = root.append_file(name.as_bytes())?;
         file.write_all(content).map_err(Error::local("write", root.path().join(name)))
+    }
+
+    /// Leaves out lines of a file of the data directory that was restored; nothing where there is none.
+    pub(super) fn drop_lines(&self, name: &str, is_dropped: fn(&[u8]) -> bool) -> Result<()> {
+        let mut root = self.root(None)?;
+        let Some(content) = root.read(name.as_bytes(), MOST_SETTINGS_BYTES) else { return Ok(()) };
+        let kept: Vec<u8> = content
+            .split_inclusive(|byte| *byte == b'\n')
+            .filter(|line| !is_dropped(line))
+            .flatten()
+            .copied()
+            .collect();
+        if kept.len() == content.len() {
+            return Ok(());
+        }
+        let mut file = root.rewrite_file(name.as_bytes())?;
+        file.write_all(&kept).map_err(Error::local("write", root.path().join(name)))
     }
 
     /// Makes everything that was written durable: once for each file system instead of once for each file.

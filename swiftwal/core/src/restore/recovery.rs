@@ -169,7 +169,7 @@ pub(super) fn files(version: &str, key: BackupKey, options: &RestoreOptions) -> 
 }
 
 /// The file whose settings come before those of `postgresql.conf`.
-const AUTO_CONF: &str = "postgresql.auto.conf";
+pub(super) const AUTO_CONF: &str = "postgresql.auto.conf";
 
 /// Whether this version reads `postgresql.auto.conf`: from 9.4 on.
 fn has_auto_conf(version: &str) -> bool {
@@ -229,6 +229,11 @@ fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)>
 
 /// What a standby keeps of the original server's settings.
 const OF_A_STANDBY: [&str; 2] = ["archive_cleanup_command", "recovery_end_command"];
+
+/// Whether `line` of the settings empties what a standby keeps, as an earlier restore of a primary wrote it.
+pub(super) fn is_emptied_by_a_restore(line: &[u8]) -> bool {
+    OF_A_STANDBY.iter().any(|name| line.trim_ascii() == format!("{name} = ''").as_bytes())
+}
 
 /// What PostgreSQL 12 and later do where no setting says otherwise. Two targets at once are refused by PostgreSQL.
 fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -87,12 +87,18 @@ impl Root {
 
     /// Opens a file below to add to it: one that was made here, or a new one.
     pub(super) fn append_file(&mut self, name: &[u8]) -> Result<File> {
-        if !self.made().contains(name) {
-            return self.create_file(name, 0o600);
-        }
+        if self.has_made(name) { self.open_made(name, OFlags::APPEND) } else { self.create_file(name, 0o600) }
+    }
+
+    /// Opens a file below that was made here, and empties it.
+    pub(super) fn rewrite_file(&mut self, name: &[u8]) -> Result<File> {
+        self.open_made(name, OFlags::TRUNC)
+    }
+
+    fn open_made(&mut self, name: &[u8], how: OFlags) -> Result<File> {
         let open = |root: &mut Self| {
             let (directory, last) = root.place(name)?;
-            let flags = OFlags::APPEND | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let flags = how | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             Ok(File::from(rustix::fs::openat(&directory, last, flags, Mode::empty())?))
         };
         open(self).map_err(|error| self.failed(name, error))
