@@ -1,8 +1,10 @@
+mod clock;
 mod delete;
 mod durable;
 mod error;
 mod listing;
 mod root;
+mod space;
 mod store;
 mod sweep;
 mod walk;
@@ -22,7 +24,7 @@ use rustix::{
 use swiftwal_core::{Backend, OpenError, Options, Storage};
 use url::Url;
 
-use self::{root::Root, store::FileStore, sweep::FileSweep};
+use self::{clock::FileClock, root::Root, space::FileSpace, store::FileStore, sweep::FileSweep};
 
 /// Storage in a directory, `file:///dir`: one file per object.
 ///
@@ -71,8 +73,12 @@ impl Backend for LocalFile {
         })?;
         let root = Arc::new(root);
         let store = FileStore::new(files.with_fsync(true), Arc::clone(&root));
-        let sweep = FileSweep::new(root);
-        Ok(Storage::new(Arc::new(store)).with_sweep(Arc::new(sweep)).with_part_bytes(Self::PART_BYTES))
+        let (sweep, clock) = (FileSweep::new(Arc::clone(&root)), FileClock::new(Arc::clone(&root)));
+        Ok(Storage::new(Arc::new(store))
+            .with_sweep(Arc::new(sweep))
+            .with_clock(Arc::new(clock))
+            .with_space(Arc::new(FileSpace::new(root)))
+            .with_part_bytes(Self::PART_BYTES))
     }
 }
 

@@ -1,3 +1,4 @@
+mod clock;
 mod sweep;
 mod token;
 
@@ -13,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use swiftwal_core::{Backend, OpenError, Options, Storage};
 use url::Url;
 
-use self::{sweep::SwiftSweep, token::Token};
+use self::{clock::SwiftClock, sweep::SwiftSweep, token::Token};
 
 /// Storage in OpenStack Swift, `swift://container` or `swift://container/prefix`.
 ///
@@ -82,12 +83,13 @@ impl Backend for Swift {
             _ => invalid(location, error.to_string()),
         })?;
         let sweep = SwiftSweep::new(swift.clone(), prefix.clone());
-        let token = Token(swift.clone());
+        let (token, clock) = (Token(swift.clone()), SwiftClock(swift.clone()));
         let store: Arc<dyn ObjectStore> =
             if prefix.is_root() { Arc::new(swift) } else { Arc::new(PrefixStore::new(swift, prefix)) };
         let storage = Storage::new(store)
             .with_sweep(Arc::new(sweep))
             .with_prepare(Arc::new(token))
+            .with_clock(Arc::new(clock))
             .with_part_bytes(Self::PART_BYTES);
         Ok(match &options.state {
             Some(state) => storage.with_memory(memory(state, &account, location)),

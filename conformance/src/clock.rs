@@ -44,3 +44,27 @@ impl Clock for ManualClock {
         self.start + SignedDuration::from_secs(self.advanced_seconds.load(Ordering::SeqCst))
     }
 }
+
+/// The clock of the machine that swiftwal runs on: another one, unless it is told to be wrong. Clones are the same clock.
+#[derive(Clone, Debug)]
+pub(crate) struct MachineClock {
+    right: ManualClock,
+    ahead_seconds: Arc<AtomicI64>,
+}
+
+impl MachineClock {
+    pub(crate) fn new(right: ManualClock) -> Self {
+        Self { right, ahead_seconds: Arc::default() }
+    }
+
+    /// Sets it so much ahead of the right time, or behind it.
+    pub(crate) fn set_ahead(&self, by: SignedDuration) {
+        self.ahead_seconds.store(by.as_secs(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for MachineClock {
+    fn now(&self) -> Timestamp {
+        self.right.now() + SignedDuration::from_secs(self.ahead_seconds.load(Ordering::SeqCst))
+    }
+}

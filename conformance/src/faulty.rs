@@ -19,7 +19,9 @@ use self::{store::FaultyStore, sweep::FaultySweep};
 /// `storage` behind [`Faults`]. What is written through it has the age that `dates` give it.
 pub(crate) fn faulty(storage: Storage, faults: &Faults, dates: &Dates) -> Storage {
     let sweeper = storage.sweeper().map(|sweep| FaultySweep::new(Arc::clone(sweep), faults.clone()));
-    let storage = storage.map_store(|store| Arc::new(FaultyStore::new(store, faults.clone(), dates.clone())));
+    let storage = storage
+        .map_store(|store| Arc::new(FaultyStore::new(store, faults.clone(), dates.clone())))
+        .with_clock(Arc::new(dates.clone()));
     match sweeper {
         Some(sweeper) => storage.with_sweep(Arc::new(sweeper)),
         None => storage,

@@ -8,16 +8,18 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use object_store::{DynObjectStore, ObjectStoreExt, path::Path};
-use swiftwal_core::{OpenError, Repository, Storage};
+use swiftwal_core::{OpenError, Repository, Storage, StorageSpace};
 use tempfile::TempDir;
 use url::Url;
 
 use crate::{
     Harness, ManualClock,
+    clock::MachineClock,
     faulty::{Dates, Faults, faulty},
 };
 
@@ -26,7 +28,9 @@ use crate::{
 pub(crate) struct Subject {
     harness: Harness,
     location: Url,
+    /// The storage's clock, and unless it is told to differ the machine's.
     clock: ManualClock,
+    machine_clock: MachineClock,
     dates: Dates,
     opened: OnceLock<Storage>,
     scratch: TempDir,
@@ -40,6 +44,7 @@ impl Subject {
             location: harness.fresh()?,
             harness: harness.clone(),
             dates: Dates::new(clock.clone()),
+            machine_clock: MachineClock::new(clock.clone()),
             clock,
             opened: OnceLock::new(),
             scratch: tempfile::tempdir().context("can't make a directory to work in")?,
@@ -53,6 +58,11 @@ impl Subject {
 
     pub(crate) fn clock(&self) -> &ManualClock {
         &self.clock
+    }
+
+    /// Sets the clock of the machine that swiftwal runs on so much ahead of the storage's, or behind it.
+    pub(crate) fn set_machine_ahead(&self, by: SignedDuration) {
+        self.machine_clock.set_ahead(by);
     }
 
     /// A path on this machine where nothing is yet.
@@ -97,6 +107,12 @@ impl Subject {
         Ok(self.of_storage(self.storage()?.with_memory(self.path("memory")), faults))
     }
 
+    /// The same, of a storage that has so much room left.
+    pub(crate) fn repository_with_room(&self, free_bytes: u64) -> Result<Repository> {
+        let storage = self.storage()?.with_space(Arc::new(Room { free_bytes }));
+        Ok(self.of_storage(storage, &Faults::none()))
+    }
+
     /// The repository as a command that only reads opens it.
     pub(crate) fn existing_repository(&self) -> Result<Repository, OpenError> {
         Ok(self.of_storage(self.harness.open(&self.location, false)?, &Faults::none()))
@@ -104,7 +120,7 @@ impl Subject {
 
     fn of_storage(&self, storage: Storage, faults: &Faults) -> Repository {
         let storage = faulty(storage, faults, &self.dates);
-        Repository::new(storage, self.location.as_str(), Arc::new(self.clock.clone()))
+        Repository::new(storage, self.location.as_str(), Arc::new(self.machine_clock.clone()))
     }
 
     /// The names of all objects, those that listings hide included.
@@ -138,5 +154,18 @@ impl Subject {
     /// Deletes an object behind the repository's back.
     pub(crate) async fn delete(&self, object: &str) -> Result<()> {
         Ok(self.store()?.delete(&Path::from(object)).await?)
+    }
+}
+
+/// A disk that is nearly full.
+#[derive(Debug)]
+struct Room {
+    free_bytes: u64,
+}
+
+#[async_trait]
+impl StorageSpace for Room {
+    async fn free_bytes(&self) -> object_store::Result<u64> {
+        Ok(self.free_bytes)
     }
 }

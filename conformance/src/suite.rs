@@ -102,6 +102,7 @@ suite! { $
         an_upload_that_was_given_up_leaves_nothing,
         what_a_killed_upload_leaves_can_be_swept,
         deleting_what_is_absent_changes_nothing,
+        what_is_stored_is_dated_by_the_clock_that_the_storage_tells,
     }
 
     repository {
@@ -184,8 +185,21 @@ suite! { $
         with_its_wal_inside_a_backup_waits_for_nothing,
         backups_in_the_same_minute_get_keys_of_their_own,
         backups_at_the_same_time_get_keys_of_their_own,
+        where_listings_lag_backups_in_the_same_minute_get_keys_of_their_own,
         another_cluster_is_refused_and_nothing_of_it_stays,
+        another_cluster_and_a_server_that_archives_nothing_are_refused_before_the_copy,
+        what_can_not_be_checked_before_the_copy_is_said,
+        wal_is_held_while_it_is_copied_and_let_go_afterwards,
+        where_there_is_no_room_it_is_said_before_the_copy,
         the_label_is_shown_and_kept,
+    }
+
+    clocks {
+        a_backup_has_the_times_of_the_server,
+        with_a_slow_clock_no_backup_that_ended_after_the_target_is_taken,
+        with_a_clock_a_day_slow_the_newest_backup_is_still_the_newest,
+        with_a_clock_two_days_fast_no_live_backup_is_taken_for_dead,
+        a_clock_that_differs_is_told_of_with_both_times,
     }
 
     tablespaces {
@@ -276,6 +290,7 @@ suite! { $
         what_a_died_backup_left_is_swept_after_a_day_and_not_before,
         a_backup_in_progress_is_let_alone_until_it_was_not_heard_of_for_a_day,
         while_a_backup_begins_all_wal_stays,
+        a_backup_that_stood_still_until_it_was_swept_is_not_committed,
         what_nobody_claims_is_let_alone_for_a_day_as_its_marker_may_be_on_its_way,
     }
 

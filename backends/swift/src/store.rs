@@ -3,6 +3,7 @@ mod container;
 mod error;
 #[cfg(test)]
 mod real;
+mod server_time;
 mod sighting;
 
 use std::{fmt, ops::Range, sync::Arc};

@@ -1,12 +1,20 @@
 //! Base backups of the synthetic cluster.
 
-use std::{collections::VecDeque, io};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use swiftwal_postgres::{
-    BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Lsn, SegmentName, SourceError,
-    SourceErrorKind, Tablespace,
+    BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Lsn, SegmentName, ServerFacts,
+    ServerSession, SourceError, SourceErrorKind, Tablespace,
 };
 
 use super::{
@@ -22,8 +30,26 @@ pub struct SyntheticSource {
     cluster: SyntheticCluster,
     start: u64,
     stop: u64,
+    started: Timestamp,
+    estimate: Option<u64>,
+    facts: Facts,
+    /// Whether somebody keeps it from removing WAL. Clones are the same server.
+    holding: Arc<AtomicBool>,
     fault: Option<SourceFault>,
 }
+
+/// What the server tells before a backup.
+#[derive(Clone, Debug)]
+enum Facts {
+    /// It isn't asked.
+    NotAsked,
+    /// It can't be asked, though it should.
+    Unknown,
+    Known(ServerFacts),
+}
+
+/// 2013-08-28 18:10:42 UTC.
+const FIRST_START: Timestamp = Timestamp::constant(1_377_713_442, 0);
 
 /// How a base backup goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +69,19 @@ impl SyntheticCluster {
     /// A base backup that begins in the segment `start` and is consistent within the segment `stop`.
     #[must_use]
     pub fn backup(&self, start: u64, stop: u64) -> SyntheticSource {
-        SyntheticSource { cluster: self.clone(), start, stop, fault: None }
+        // An hour after the one that begins a segment earlier, by the server's clock.
+        let hours = SignedDuration::from_hours(i64::try_from(start).unwrap_or_default());
+        let started = FIRST_START + hours;
+        SyntheticSource {
+            cluster: self.clone(),
+            start,
+            stop,
+            started,
+            estimate: None,
+            facts: Facts::NotAsked,
+            holding: Arc::default(),
+            fault: None,
+        }
     }
 }
 
@@ -52,6 +90,36 @@ impl SyntheticSource {
     #[must_use]
     pub fn with_fault(self, fault: SourceFault) -> Self {
         Self { fault: Some(fault), ..self }
+    }
+
+    /// The same backup, started at that time by the server's clock.
+    #[must_use]
+    pub fn at(self, started: Timestamp) -> Self {
+        Self { started, ..self }
+    }
+
+    /// The same backup, of which the server says beforehand that it will have so many bytes, if it is asked.
+    #[must_use]
+    pub fn with_estimate(self, bytes: u64) -> Self {
+        Self { estimate: Some(bytes), ..self }
+    }
+
+    /// The same backup, of a server that says this of itself beforehand.
+    #[must_use]
+    pub fn with_facts(self, facts: ServerFacts) -> Self {
+        Self { facts: Facts::Known(facts), ..self }
+    }
+
+    /// The same backup, of a server that can't be asked beforehand.
+    #[must_use]
+    pub fn that_tells_nothing(self) -> Self {
+        Self { facts: Facts::Unknown, ..self }
+    }
+
+    /// Whether the server is kept from removing WAL at present.
+    #[must_use]
+    pub fn holds_wal(&self) -> bool {
+        self.holding.load(Ordering::SeqCst)
     }
 
     /// The cluster it is of.
@@ -86,11 +154,12 @@ impl SyntheticSource {
              CHECKPOINT LOCATION: {}\n\
              BACKUP METHOD: streamed\n\
              BACKUP FROM: primary\n\
-             START TIME: 2013-08-28 18:10:42 UTC\n\
+             START TIME: {}\n\
              LABEL: {}\n\
              START TIMELINE: {timeline}\n",
             self.cluster.segment_name(self.start),
             self.cluster.lsn(self.start, 0x60),
+            self.started.strftime("%Y-%m-%d %H:%M:%S UTC"),
             request.label,
         )
     }
@@ -131,10 +200,17 @@ impl SyntheticSource {
         Ok(archives)
     }
 
-    fn steps(&self, archives: Vec<(Option<Tablespace>, Vec<u8>)>) -> VecDeque<Step> {
+    fn steps(
+        &self,
+        request: &BaseBackupRequest,
+        archives: Vec<(Option<Tablespace>, Vec<u8>)>,
+    ) -> VecDeque<Step> {
         let timeline = self.cluster.timeline;
         let mut script = Script::new(self.fault);
         script.event(BaseBackupEvent::Started { lsn: self.start_lsn(), timeline });
+        if let (true, Some(bytes)) = (request.estimate_size, self.estimate) {
+            script.event(BaseBackupEvent::Estimate { bytes });
+        }
         let mut cuts = Random::new(self.start, 0);
         for (tablespace, tar) in archives {
             script.event(BaseBackupEvent::Archive { tablespace });
@@ -151,14 +227,56 @@ impl SyntheticSource {
 #[derive(Debug)]
 struct SyntheticStream(VecDeque<Step>);
 
+/// A connection to the synthetic server. WAL is held until it is dropped.
+#[derive(Debug)]
+struct SyntheticSession {
+    facts: ServerFacts,
+    holding: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl ServerSession for SyntheticSession {
+    fn facts(&self) -> &ServerFacts {
+        &self.facts
+    }
+
+    async fn hold_wal(&mut self) -> Result<(), SourceError> {
+        self.holding.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn keep_alive(&mut self) -> SourceError {
+        std::future::pending().await
+    }
+}
+
+impl Drop for SyntheticSession {
+    fn drop(&mut self) {
+        self.holding.store(false, Ordering::SeqCst);
+    }
+}
+
 #[async_trait]
 impl BaseBackupSource for SyntheticSource {
+    async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
+        match &self.facts {
+            Facts::NotAsked => Ok(None),
+            Facts::Unknown => {
+                Err(SourceError::new(SourceErrorKind::Unavailable, "the server can't be asked, as it was told"))
+            }
+            Facts::Known(facts) => Ok(Some(Box::new(SyntheticSession {
+                facts: facts.clone(),
+                holding: Arc::clone(&self.holding),
+            }))),
+        }
+    }
+
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
         let archives = self.archives(request).map_err(|error| {
             SourceError::new(SourceErrorKind::Failed, "writing the synthetic cluster's tar failed")
                 .caused_by(error)
         })?;
-        Ok(Box::new(SyntheticStream(self.steps(archives))))
+        Ok(Box::new(SyntheticStream(self.steps(request, archives))))
     }
 }
 
@@ -183,6 +301,7 @@ pub(super) fn request(label: &str, include_wal: bool) -> BaseBackupRequest {
         label: label.to_owned(),
         checkpoint: swiftwal_postgres::Checkpoint::Fast,
         include_wal,
+        estimate_size: false,
     }
 }
 

@@ -4,8 +4,10 @@ use std::{
     time::SystemTime,
 };
 
+use async_trait::async_trait;
+use jiff::Timestamp;
 use object_store::{ObjectMeta, path::Path};
-use swiftwal_core::Clock;
+use swiftwal_core::{Clock, StorageClock};
 
 use crate::ManualClock;
 
@@ -34,5 +36,13 @@ impl Dates {
             Some(written) => ObjectMeta { last_modified: (*written).into(), ..object },
             None => object,
         }
+    }
+}
+
+/// The manual clock is the storage's.
+#[async_trait]
+impl StorageClock for Dates {
+    async fn now(&self) -> object_store::Result<Timestamp> {
+        Ok(self.clock.now())
     }
 }

@@ -15,6 +15,7 @@ struct State {
     unlisted: bool,
     unproven: bool,
     hidden: Option<String>,
+    markers_hidden: bool,
     dead: bool,
 }
 
@@ -122,6 +123,13 @@ impl Faults {
         faults
     }
 
+    /// Listings don't show the markers of backups in progress yet.
+    pub(crate) fn hiding_markers() -> Self {
+        let faults = Self::default();
+        faults.state().markers_hidden = true;
+        faults
+    }
+
     /// The writing calls so far, those that went wrong included.
     pub(crate) fn writes(&self) -> Vec<Call> {
         self.state().writes.clone()
@@ -177,7 +185,9 @@ impl Faults {
 
     /// Whether listings show `object`.
     pub(super) fn shows(&self, object: &Path) -> bool {
-        self.state().hidden.as_deref() != Some(object.as_ref())
+        let state = self.state();
+        let is_marker = object.as_ref().starts_with("...uploading/");
+        state.hidden.as_deref() != Some(object.as_ref()) && !(state.markers_hidden && is_marker)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

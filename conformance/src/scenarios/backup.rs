@@ -13,7 +13,7 @@ use swiftwal_core::{
     Archived, BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Clock, ErrorKind, backup,
     label,
 };
-use swiftwal_postgres::{SegmentSize, SourceErrorKind};
+use swiftwal_postgres::{Archiving, SegmentSize, ServerFacts, SourceErrorKind};
 use tokio::sync::mpsc;
 
 use super::site::{Site, options, refused, request, take};
@@ -59,7 +59,7 @@ pub(crate) async fn the_marker_comes_first_and_the_commit_record_last(subject: S
     let commit = Call { action: "put", object: format!("pg_basebackup_{}.json", record.key) };
     let committed = calls.iter().position(|call| *call == commit).context("nothing was committed")?;
     let after: Vec<_> = calls[committed + 1..].iter().collect();
-    assert!(after.len() == 1 && after[0].action == "delete" && is_marker(after[0]), "{after:?}");
+    assert!(after.iter().all(|call| call.action == "delete" && is_marker(call)), "{after:?}");
     Ok(())
 }
 
@@ -278,6 +278,21 @@ pub(crate) async fn backups_at_the_same_time_get_keys_of_their_own(subject: Subj
     Ok(())
 }
 
+pub(crate) async fn where_listings_lag_backups_in_the_same_minute_get_keys_of_their_own(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let sources: Vec<_> = (3..5).map(|start| site.cluster.backup(start, start)).collect();
+    let lagging = site.subject.repository_with(&Faults::hiding_markers())?;
+    let options = BackupOptions { include_wal: true, ..options() };
+    let records = try_join_all(sources.iter().map(|source| take(&lagging, source, &options))).await?;
+    assert_ne!(records[0].key, records[1].key);
+    for (record, source) in records.iter().zip(&sources) {
+        site.assert_restorable(record, source).await?;
+    }
+    Ok(())
+}
+
 pub(crate) async fn another_cluster_is_refused_and_nothing_of_it_stays(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     site.archive(3..=4).await?;
@@ -289,6 +304,93 @@ pub(crate) async fn another_cluster_is_refused_and_nothing_of_it_stays(subject: 
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
         assert_eq!(site.subject.objects().await?, before);
     }
+    Ok(())
+}
+
+pub(crate) async fn where_there_is_no_room_it_is_said_before_the_copy(subject: Subject) -> Result<()> {
+    let site = Site::of(subject, large_cluster())?;
+    let options = BackupOptions { include_wal: true, ..options() };
+    let record = take(&site.repository, &site.cluster.backup(3, 3), &options).await?;
+    let before = site.subject.objects().await?;
+    let full = site.subject.repository_with_room(record.objects[0].bytes / 2)?;
+    let tar_bytes = record.objects[0].tar_bytes.context("it is a tar")?;
+    let source = site.cluster.backup(4, 4).with_estimate(tar_bytes);
+    let stalls = source.clone().with_fault(SourceFault::StallsAfter(0));
+    let error = refused(take(&full, &stalls, &options).await);
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert!(error.to_string().contains("has no room for this backup"), "{error}");
+    assert_eq!(site.subject.objects().await?, before);
+    let roomy = site.subject.repository_with_room(record.objects[0].bytes * 2)?;
+    take(&roomy, &source, &options).await?;
+    Ok(())
+}
+
+/// What a server says of itself that is the synthetic one, or another.
+fn facts(cluster: &SyntheticCluster) -> ServerFacts {
+    let mut facts = ServerFacts::new(cluster.system_identifier(), cluster.timeline());
+    facts.segment_size = Some(cluster.segment_size());
+    facts.archiving = Some(Archiving::new("on", "swiftwal archive-wal %p", ""));
+    facts
+}
+
+pub(crate) async fn another_cluster_and_a_server_that_archives_nothing_are_refused_before_the_copy(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=4).await?;
+    let before = site.subject.objects().await?;
+    let ours = facts(&site.cluster);
+    let with = |archiving| {
+        let mut facts = ours.clone();
+        facts.archiving = Some(archiving);
+        facts
+    };
+    for (facts, complaint) in [
+        (facts(&SyntheticCluster::new(2)), "belongs to the PostgreSQL cluster with system identifier"),
+        (with(Archiving::new("off", "(disabled)", "")), "archive_mode"),
+        (with(Archiving::new("on", "", "")), "archive_command"),
+    ] {
+        // Nothing would ever come of it, were it begun.
+        let source = site.cluster.backup(3, 4).with_fault(SourceFault::StallsAfter(0)).with_facts(facts);
+        let error = refused(site.take(&source).await);
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(error.to_string().contains(complaint), "{error}");
+        assert_eq!(site.subject.objects().await?, before);
+    }
+    let source = site.cluster.backup(3, 4).with_facts(with(Archiving::new("off", "(disabled)", "")));
+    site.take_with_wal(&source).await?;
+    Ok(())
+}
+
+pub(crate) async fn what_can_not_be_checked_before_the_copy_is_said(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 4).at(site.subject.clock().now()).that_tells_nothing();
+    let said = Mutex::new(Vec::new());
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::Warning(text) = event {
+            said.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        }
+    };
+    let options = BackupOptions { include_wal: true, ..options() };
+    backup(&site.repository, &source, &options, &observe, pending()).await?;
+    let said = said.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert!(said.len() == 1 && said[0].contains("couldn't be checked"), "{said:?}");
+    Ok(())
+}
+
+pub(crate) async fn wal_is_held_while_it_is_copied_and_let_go_afterwards(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 4).with_facts(facts(&site.cluster));
+    let options = BackupOptions { include_wal: true, ..options() };
+    let held = Mutex::new(false);
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::Label(_) = event {
+            *held.lock().unwrap_or_else(PoisonError::into_inner) = source.holds_wal();
+        }
+    };
+    backup(&site.repository, &source, &options, &observe, pending()).await?;
+    assert!(*held.lock().unwrap_or_else(PoisonError::into_inner));
+    assert!(!source.holds_wal());
     Ok(())
 }
 

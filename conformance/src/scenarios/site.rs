@@ -166,6 +166,7 @@ pub(super) fn options() -> BackupOptions {
         include_wal: false,
         codec: Codec::default(),
         archive_timeout: Duration::from_secs(600),
+        estimate_size: false,
     }
 }
 
@@ -203,7 +204,7 @@ pub(super) async fn take(
 /// What a backup made with [`options`] asks of its source.
 pub(super) fn request(include_wal: bool) -> BaseBackupRequest {
     let BackupOptions { label, checkpoint, .. } = options();
-    BaseBackupRequest { label, checkpoint, include_wal }
+    BaseBackupRequest { label, checkpoint, include_wal, estimate_size: false }
 }
 
 /// The files in a directory, by name.

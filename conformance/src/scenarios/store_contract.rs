@@ -150,6 +150,23 @@ pub(crate) async fn what_a_killed_upload_leaves_can_be_swept(subject: Subject) -
     Ok(())
 }
 
+pub(crate) async fn what_is_stored_is_dated_by_the_clock_that_the_storage_tells(
+    subject: Subject,
+) -> Result<()> {
+    let storage = subject.storage()?;
+    let Some(clock) = storage.clock() else { return Ok(()) };
+    // Both may cut off a part of a second.
+    let second = SignedDuration::from_secs(1);
+    let before = clock.now().await? - second;
+    let name = Path::from("dated");
+    storage.store().put(&name, "x".into()).await?;
+    let dated = storage.store().head(&name).await?.last_modified.timestamp();
+    let after = clock.now().await? + second;
+    assert!((before.as_second()..=after.as_second()).contains(&dated), "{before}, {dated}, {after}");
+    assert_eq!(subject.everything().await?, ["dated".to_owned()].into(), "asking leaves nothing");
+    Ok(())
+}
+
 pub(crate) async fn deleting_what_is_absent_changes_nothing(subject: Subject) -> Result<()> {
     subject.put("neighbor", "stays").await?;
     let outcome = store(&subject)?.delete(&Path::from("absent")).await;

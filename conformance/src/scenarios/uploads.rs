@@ -72,7 +72,38 @@ pub(crate) async fn a_backup_in_progress_is_let_alone_until_it_was_not_heard_of_
 
     site.wait_hours(2);
     let dead = plan(&site, 1, 0).await?;
-    assert_eq!(listed_leftovers(&site, &dead).await?.len(), 1, "its marker: it wasn't heard of for a day");
+    let left = listed_leftovers(&site, &dead).await?;
+    let of_markers = left.iter().all(|name| name.starts_with("...uploading/"));
+    assert!(!left.is_empty() && of_markers, "its markers: it wasn't heard of for a day: {left:?}");
+    Ok(())
+}
+
+/// As on a machine that was suspended: prune takes what doesn't move for dead.
+pub(crate) async fn a_backup_that_stood_still_until_it_was_swept_is_not_committed(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let kept = site.back_up(8, 9).await?;
+    let source = site.cluster.backup(11, 11);
+    let (sender, mut waited_for) = mpsc::unbounded_channel();
+    let observe = |event: BackupEvent<'_>| {
+        if let BackupEvent::WaitingForWal(_) = event {
+            let _ = sender.send(());
+        }
+    };
+    let meanwhile = async {
+        waited_for.recv().await;
+        site.wait_hours(25);
+        prune_to(&site, 1, 0).await?;
+        site.archive(11..=11).await
+    };
+    let options = options();
+    let making = backup(&site.repository, &source, &options, &observe, pending());
+    let (outcome, swept) = tokio::join!(making, meanwhile);
+    swept?;
+    let error = refused(outcome);
+    assert!(error.to_string().contains("stood still for more than a day"), "{error}");
+    assert_eq!(site.listed().await?, [kept.key]);
     Ok(())
 }
 

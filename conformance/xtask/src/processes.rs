@@ -27,7 +27,7 @@ impl Process {
     }
 
     /// Returns once it is gone.
-    pub(crate) fn wait_for_end(&self) -> Result<()> {
+    pub fn wait_for_end(&self) -> Result<()> {
         until(&format!("{} has ended", self.name), || Ok(read(&self.directory()).is_none()))
     }
 

@@ -3,11 +3,12 @@
 use std::{
     fmt::{self, Display},
     io::{self, IsTerminal},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::SignedDuration;
 
 use crate::{log, output::Size};
 
@@ -21,7 +22,8 @@ pub(crate) struct Progress(Shown);
 
 enum Shown {
     Nowhere,
-    Bar(ProgressBar),
+    /// What was shown there first, and when.
+    Bar(ProgressBar, OnceLock<Instant>),
     Lines(Mutex<Lines>),
 }
 
@@ -40,15 +42,31 @@ impl Progress {
     pub(crate) fn new(wanted: bool) -> Self {
         Self(match wanted {
             false => Shown::Nowhere,
-            true if io::stderr().is_terminal() => Shown::Bar(ProgressBar::no_length()),
+            true if io::stderr().is_terminal() => Shown::Bar(bar(), OnceLock::new()),
             true => Shown::Lines(Mutex::new(Lines::new(Instant::now()))),
         })
+    }
+
+    /// Shows what is waited for before anything can be counted.
+    pub(crate) fn wait(&self, what: &'static str) {
+        match &self.0 {
+            Shown::Nowhere => {}
+            Shown::Bar(bar, _) => bar.set_message(what),
+            Shown::Lines(lines) => {
+                // From here on the time is counted.
+                *lines.lock().unwrap_or_else(PoisonError::into_inner) = Lines::new(Instant::now());
+                log::say(format_args!("{what}"));
+            }
+        }
     }
 
     pub(crate) fn show(&self, done: Done) {
         match &self.0 {
             Shown::Nowhere => {}
-            Shown::Bar(bar) => show_bar(bar, done),
+            Shown::Bar(bar, began) => {
+                let began = began.get_or_init(Instant::now);
+                bar.set_message(Line { done, elapsed: began.elapsed() }.on_a_terminal());
+            }
             Shown::Lines(lines) => {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(line) = lines.next(Instant::now(), done) {
@@ -60,10 +78,16 @@ impl Progress {
 
     /// Shows that it is all done; without it, nobody can tell the end of the lines from a standstill.
     pub(crate) fn finish(&self) {
-        if let Shown::Lines(lines) = &self.0 {
-            let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(line) = lines.finish(Instant::now()) {
-                log::say(format_args!("{line}"));
+        match &self.0 {
+            Shown::Nowhere => {}
+            // What was counted last stays on the terminal.
+            Shown::Bar(bar, began) if began.get().is_some() => bar.abandon(),
+            Shown::Bar(bar, _) => bar.finish_and_clear(),
+            Shown::Lines(lines) => {
+                let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(line) = lines.finish(Instant::now()) {
+                    log::say(format_args!("{line}"));
+                }
             }
         }
     }
@@ -71,40 +95,30 @@ impl Progress {
     /// Runs `print` while no bar is in its way.
     pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.0 {
-            Shown::Bar(bar) => bar.suspend(print),
+            Shown::Bar(bar, _) => bar.suspend(print),
             Shown::Nowhere | Shown::Lines(_) => print(),
         }
     }
 }
 
-/// A bar goes when the command ends, however it ends.
+/// A bar comes to rest when the command ends, however it ends.
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Shown::Bar(bar) = &self.0 {
-            bar.finish_and_clear();
+        if let Shown::Bar(bar, _) = &self.0
+            && !bar.is_finished()
+        {
+            self.finish();
         }
     }
 }
 
-fn show_bar(bar: &ProgressBar, done: Done) {
-    if bar.length() != done.of || bar.position() == 0 {
-        let template = match done.of {
-            Some(_) => {
-                "{bar:30} {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left"
-            }
-            None => "{spinner} {binary_bytes}{msg}  {binary_bytes_per_sec}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        if let Some(total) = done.of {
-            bar.set_length(total);
-        }
+/// One line of text, cut off where the terminal ends.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    match ProgressStyle::with_template("{wide_msg}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
-    if let Some(stored) = done.stored {
-        bar.set_message(format!(", {} stored", Size(stored)));
-    }
-    bar.set_position(done.bytes);
 }
 
 /// Which of many small steps are worth a line.
@@ -146,18 +160,54 @@ struct Line {
     elapsed: Duration,
 }
 
+impl Line {
+    fn percent(&self, of: u64) -> u64 {
+        (self.done.bytes.saturating_mul(100) / of.max(1)).min(100)
+    }
+
+    fn bytes_per_second(&self) -> u64 {
+        (self.done.bytes as f64 / self.elapsed.as_secs_f64().max(0.001)) as u64
+    }
+
+    /// How long the rest takes, if it goes on as it did.
+    fn left(&self, of: u64) -> SignedDuration {
+        let rest = of.saturating_sub(self.done.bytes);
+        let seconds = (rest as f64 / self.bytes_per_second().max(1) as f64).ceil() as i64;
+        // Seconds say nothing where it takes hours.
+        SignedDuration::from_secs(if seconds < 3600 { seconds } else { seconds / 60 * 60 })
+    }
+
+    /// What matters most comes first, and fits 40 columns.
+    fn on_a_terminal(&self) -> String {
+        let Done { bytes, of, stored } = self.done;
+        let rate = Size(self.bytes_per_second());
+        let stored = stored.map(|stored| format!(", {} stored", Size(stored))).unwrap_or_default();
+        let amount = format!("{}{stored}, {rate}/s", Size(bytes));
+        match of {
+            Some(of) if bytes < of => {
+                format!("{:>3} % of {}, {:#} left  {amount}", self.percent(of), Size(of), self.left(of))
+            }
+            Some(of) => format!("100 % of {}  {amount}", Size(of)),
+            None => amount,
+        }
+    }
+}
+
 impl Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Done { bytes, of, stored } = self.done;
         write!(f, "{}", Size(bytes))?;
         if let Some(of) = of {
-            write!(f, " of {} ({} %)", Size(of), bytes.saturating_mul(100) / of.max(1))?;
+            write!(f, " of {} ({} %)", Size(of), self.percent(of))?;
         }
         if let Some(stored) = stored {
             write!(f, ", {} stored", Size(stored))?;
         }
-        let per_second = bytes as f64 / self.elapsed.as_secs_f64().max(0.001);
-        write!(f, ", {}/s", Size(per_second as u64))
+        write!(f, ", {}/s", Size(self.bytes_per_second()))?;
+        match of {
+            Some(of) if bytes < of => write!(f, ", {:#} left", self.left(of)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -178,7 +228,7 @@ mod tests {
         assert_eq!(line(&mut lines, 19, 150 << 20, None), None);
         let mut lines = Lines::new(Instant::now());
         assert_eq!(line(&mut lines, 1, 4, Some(100)), None);
-        assert_eq!(line(&mut lines, 1, 5, Some(100)).unwrap(), "5 bytes of 100 bytes (5 %), 5 bytes/s");
+        assert_eq!(line(&mut lines, 1, 5, Some(100)).unwrap(), "5 bytes of 100 bytes (5 %), 5 bytes/s, 19s left");
         assert_eq!(line(&mut lines, 2, 9, Some(100)), None);
     }
 
@@ -189,10 +239,23 @@ mod tests {
         assert!(lines.finish(end).is_none(), "nothing moved");
         assert_eq!(line(&mut lines, 1, 80 << 20, None), None);
         assert_eq!(lines.finish(end).unwrap().to_string(), "80.00 MiB, 40.00 MiB/s");
-        assert_eq!(line(&mut lines, 2, 70, Some(100)).unwrap(), "70 bytes of 100 bytes (70 %), 35 bytes/s");
+        assert_eq!(line(&mut lines, 2, 70, Some(100)).unwrap(), "70 bytes of 100 bytes (70 %), 35 bytes/s, 1s left");
         let all = "100 bytes of 100 bytes (100 %), 50 bytes/s";
         assert_eq!(lines.finish(end).unwrap().to_string(), all);
         assert_eq!(line(&mut lines, 2, 100, Some(100)).unwrap(), all);
         assert!(lines.finish(end).is_none(), "it was said");
+    }
+
+    #[test]
+    fn a_terminal_of_40_columns_shows_how_far_it_is_and_how_long_it_takes() {
+        let text = |bytes, of, seconds| {
+            let done = Done { bytes, of, stored: Some(bytes / 4) };
+            Line { done, elapsed: Duration::from_secs(seconds) }.on_a_terminal()
+        };
+        let line = text(300 << 30, Some(1023 << 30), 36_000);
+        assert!(line.starts_with(" 29 % of 1023.00 GiB, 24h 6m left  300.00 GiB, 75.00 GiB stored"), "{line}");
+        assert!(line.find("left").unwrap() + 4 <= 40);
+        assert!(text(1023 << 30, Some(1023 << 30), 60).starts_with("100 % of 1023.00 GiB  "));
+        assert!(text(1 << 20, None, 1).starts_with("1.00 MiB, 256.00 KiB stored"));
     }
 }

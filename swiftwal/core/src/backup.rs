@@ -5,6 +5,9 @@ mod claim;
 mod framer;
 mod inspect;
 mod read;
+mod room;
+mod server_clock;
+mod side;
 mod store;
 mod upload;
 mod wal_wait;
@@ -19,11 +22,17 @@ use swiftwal_postgres::{
     BackupLabel, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, ControlFile, Lsn,
     SegmentName, Timeline, segments_between,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-use self::{claim::Claim, read::Received, store::Uploads, upload::recorded};
+use self::{
+    claim::Claim,
+    read::{Received, Source},
+    side::Side,
+    store::Uploads,
+    upload::recorded,
+};
 pub(crate) use self::{
-    claim::{MarkerContent, markers},
+    claim::{MarkerContent, is_claim_object, markers},
     wal_wait::{needed_and_missing, needed_and_unlisted},
 };
 use crate::{
@@ -46,8 +55,11 @@ pub struct BackupOptions {
     pub include_wal: bool,
     /// How it is compressed.
     pub codec: Codec,
-    /// How long to wait for the WAL it needs to be archived: six hours at most.
+    /// How long to wait for each segment of the WAL it needs to be archived: six hours at most.
     pub archive_timeout: Duration,
+    /// Whether the server shall say how large the backup will be. Where the storage knows how much room it has, it is asked
+    /// in any case.
+    pub estimate_size: bool,
 }
 
 /// What happens during a backup.
@@ -60,6 +72,11 @@ pub enum BackupEvent<'a> {
     Claimed(BackupKey),
     /// PostgreSQL sent the label.
     Label(&'a BackupLabel),
+    /// PostgreSQL sent how much it expects to send, the WAL not counted. It may correct itself.
+    Estimate {
+        /// That many bytes.
+        tar_bytes: u64,
+    },
     /// More of it is stored.
     Progress {
         /// What came from PostgreSQL so far.
@@ -69,6 +86,8 @@ pub enum BackupEvent<'a> {
     },
     /// It is complete, but this segment has yet to be archived.
     WaitingForWal(SegmentName),
+    /// Something is worth a warning, though the backup goes on.
+    Warning(&'a str),
     /// The commit record is about to be written: from now on the backup may exist.
     Committing,
 }
@@ -119,8 +138,16 @@ pub async fn backup(
         label: options.label.clone(),
         checkpoint: options.checkpoint,
         include_wal: options.include_wal,
+        estimate_size: options.estimate_size || repository.storage().space().is_some(),
     };
     let stop = stop.shared();
+    // Check this first: it would otherwise fail after hours of copying.
+    let prepared = async {
+        let cluster = repository.cluster().await?;
+        side::prepare(repository, cluster.as_ref(), source, options, observe).await
+    };
+    let side = unless(stop.clone(), prepared).await?;
+    let asked = Instant::now();
     // The checkpoint with which the server begins goes on meanwhile.
     let (claim, stream) = tokio::join!(
         take_claim(repository, observe, stop.clone()),
@@ -128,7 +155,7 @@ pub async fn backup(
     );
     let claim = claim?;
     let made = tokio::select! {
-        made = make(repository, stream, options, observe, &claim, stop.clone()) => made,
+        made = make(repository, stream, asked, side, options, observe, &claim, stop.clone()) => made,
         never = claim.keep_alive() => match never {},
     };
     match made {
@@ -158,12 +185,14 @@ async fn unless<T>(
 async fn take_claim<'a>(
     repository: &'a Repository,
     observe: Observe<'_>,
-    stop: impl Future<Output = ()> + Send,
+    stop: impl Future<Output = ()> + Send + Clone,
 ) -> Result<Claim<'a>> {
-    // What it would refuse at the end it refuses rather now than after hours of copying.
-    unless(stop, repository.cluster()).await?;
     observe(BackupEvent::Claiming);
-    let claim = Claim::take(repository).await?;
+    let (now, notice) = unless(stop, repository.storage_now_compared()).await?;
+    if let Some(notice) = notice {
+        observe(BackupEvent::Warning(&notice));
+    }
+    let claim = Claim::take(repository, now).await?;
     observe(BackupEvent::Claimed(claim.key));
     Ok(claim)
 }
@@ -171,13 +200,16 @@ async fn take_claim<'a>(
 async fn make(
     repository: &Repository,
     stream: Result<Box<dyn BaseBackupStream>>,
+    asked: Instant,
+    side: Side,
     options: &BackupOptions,
     observe: Observe<'_>,
     claim: &Claim<'_>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<BackupRecord> {
     let mut uploads = Uploads::new(repository, claim.key, options.codec.format())?;
-    let gathered = unless(stop, gather(repository, stream?, options, observe, claim, &mut uploads)).await;
+    let source = Source { repository, claim, stream: stream?, asked };
+    let gathered = unless(stop, gather(source, side, options, observe, &mut uploads)).await;
     let draft = match gathered {
         Ok(draft) => draft,
         Err(error) => {
@@ -194,19 +226,25 @@ async fn make(
 /// Brings the tars into the repository and waits for the WAL. When it returns, all that may take long is done, the key
 /// is still ours alone, and the data directory's tar is stored, but has no name yet.
 async fn gather(
-    repository: &Repository,
-    stream: Box<dyn BaseBackupStream>,
+    source: Source<'_>,
+    side: Side,
     options: &BackupOptions,
     observe: Observe<'_>,
-    claim: &Claim<'_>,
     uploads: &mut Uploads<'_>,
 ) -> Result<Draft> {
+    let (repository, claim) = (source.repository, source.claim);
     let (sender, receiver) = mpsc::channel(frames_in_flight());
-    let reading = read::read(repository, stream, options, observe, sender);
+    // When all has been read the session ends, and with it the slot.
+    let reading = async {
+        tokio::select! {
+            received = read::read(source, options, observe, sender) => received,
+            never = side::keep(side, observe) => match never {},
+        }
+    };
     let (received, ()) = tokio::try_join!(reading, uploads.store(receiver, claim, observe))?;
     let control =
         ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
-    let draft = draft(repository, options, claim, received, &control)?;
+    let draft = draft(options, claim, received, &control)?;
     let identity = identity(&draft.record);
     tokio::try_join!(
         repository.claim(Some(&identity), None),
@@ -240,13 +278,12 @@ struct Draft {
 }
 
 fn draft(
-    repository: &Repository,
     options: &BackupOptions,
     claim: &Claim<'_>,
     received: Received,
     control: &ControlFile,
 ) -> Result<Draft> {
-    let Received { label, version, start, stop, manifest, .. } = received;
+    let Received { label, version, start, stop, started, finished, manifest, .. } = received;
     let (timeline, stop_lsn) = stop;
     if timeline != start.0 {
         return Err(Error::Refused(format!(
@@ -260,8 +297,8 @@ fn draft(
         kind: BackupKind::Full,
         parent: None,
         label: options.label.clone(),
-        started: claim.started,
-        finished: repository.clock().now(),
+        started,
+        finished,
         system_identifier: control.system_identifier,
         postgres_version: version,
         wal_segment_bytes: size,
@@ -325,6 +362,7 @@ async fn store_part(
 async fn commit(repository: &Repository, record: &BackupRecord, claim: &Claim<'_>) -> Result<()> {
     let name = BackupRecord::object_name(record.key);
     let bytes = record.to_bytes().map_err(|error| Error::damaged(&name, error))?;
+    claim.ensure_held().await?;
     claim.note_record_sent();
     let written = match repository.put(&name, bytes.into(), PutMode::Create).await {
         Ok(Put::Stored) => return Ok(()),

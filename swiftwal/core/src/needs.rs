@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, SegmentName, Timeline, TimelineHistory, WalName};
 
 use crate::{
-    BackupKey, ChosenBackup, Error, ErrorKind, Inventory, Repository, Result, backup::MarkerContent,
-    history::histories, label::label_of, legacy, prune::GRACE,
+    BackupKey, ChosenBackup, Error, ErrorKind, Inventory, Repository, Result, backup::{MarkerContent, is_claim_object},
+    history::histories, label::label_of, legacy,
 };
 
 /// The WAL that recovery from some backups can need.
@@ -54,7 +54,7 @@ impl Needs {
         if let (true, Some((key, reason))) = (starts.is_empty(), broken.first()) {
             return Err(nothing_is_known(*key, reason));
         }
-        let before = repository.clock().now() - GRACE;
+        let before = repository.liveness().await.before;
         let in_progress = in_progress(repository, inventory, before).await?;
         let everything = in_progress.contains(&None) || inventory.has_live_legacy_upload(before);
         starts.extend(in_progress.into_iter().flatten().map(|(segment, lsn)| Start { segment, lsn }));
@@ -131,7 +131,9 @@ async fn in_progress(
     before: Timestamp,
 ) -> Result<Vec<Option<(SegmentName, Lsn)>>> {
     let mut starts = Vec::new();
-    for marker in inventory.markers.iter().filter(|marker| marker.touched > before) {
+    let has_marker = |key| inventory.markers.iter().any(|m| m.key == key && !is_claim_object(&m.name));
+    let markers = inventory.markers.iter().filter(|marker| marker.touched > before);
+    for marker in markers.filter(|marker| !(is_claim_object(&marker.name) && has_marker(marker.key))) {
         // One that has gone meanwhile may belong to a backup that was committed after the inventory was taken.
         let content = repository.read(&marker.name).await?;
         let content: Option<MarkerContent> = content.and_then(|bytes| serde_json::from_slice(&bytes).ok());

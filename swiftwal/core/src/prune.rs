@@ -16,6 +16,7 @@ use crate::{
     BackupKey, BackupPart, BackupRecord, ChosenBackup, Error, Inventory, ObjectName, Repository, Result,
     StoredBackup,
     backup::{markers, needed_and_unlisted},
+    clocks::Liveness,
     history::histories,
     legacy,
     needs::Needs,
@@ -47,7 +48,7 @@ pub struct PrunePolicy {
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
     // What a newer version stored may need more than this program knows of.
     repository.cluster().await?;
-    let before = repository.clock().now() - GRACE;
+    let Liveness { before, notice: of_clocks } = repository.liveness().await;
     // At once, as each goes over everything that is there.
     let (tell, listed) = oneshot::channel();
     let listing = async {
@@ -68,6 +69,7 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     let histories = histories(repository, &inventory).await?;
     let mut notices = inventory.strangers.clone();
     notices.extend(not_counted(&inventory, &kept));
+    notices.extend(of_clocks);
     if let Some(newest) = histories.values().next_back() {
         notices.extend(keep_one_that_leads_to(newest, repository, &inventory, &mut kept).await?);
     }

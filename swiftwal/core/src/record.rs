@@ -20,9 +20,9 @@ pub struct BackupRecord {
     pub parent: Option<BackupKey>,
     /// The label its maker gave it.
     pub label: String,
-    /// When it was started, by the clock of the machine that made it.
+    /// When it was started, by PostgreSQL's clock.
     pub started: Timestamp,
-    /// When its last byte had arrived, by the same clock: no earlier point can be recovered to.
+    /// When it had ended for sure, by the same clock: no earlier point can be recovered to.
     pub finished: Timestamp,
     /// The cluster's system identifier.
     #[serde(with = "crate::decimal")]

@@ -3,8 +3,10 @@
 //! A backend is a crate with one `impl Backend`. A [`Registry`] is a value that holds the backends a
 //! program knows; there is no global one and nothing runs before `main`.
 
+mod clock;
 mod options;
 mod registry;
+mod space;
 
 use std::{
     fmt,
@@ -19,8 +21,10 @@ use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
 pub use self::{
+    clock::StorageClock,
     options::Options,
     registry::{OpenError, Registry},
+    space::StorageSpace,
 };
 
 /// Opens the repositories of one kind of storage.
@@ -81,6 +85,8 @@ pub struct Storage {
     store: Arc<dyn ObjectStore>,
     sweep: Option<Arc<dyn Sweep>>,
     prepare: Option<Arc<dyn Prepare>>,
+    clock: Option<Arc<dyn StorageClock>>,
+    space: Option<Arc<dyn StorageSpace>>,
     part_bytes: usize,
     memory: Option<Arc<Path>>,
 }
@@ -92,7 +98,15 @@ impl Storage {
     /// Storage that leaves nothing behind which its listing doesn't show.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, sweep: None, prepare: None, part_bytes: Self::DEFAULT_PART_BYTES, memory: None }
+        Self {
+            store,
+            sweep: None,
+            prepare: None,
+            clock: None,
+            space: None,
+            part_bytes: Self::DEFAULT_PART_BYTES,
+            memory: None,
+        }
     }
 
     /// Says how the leftovers of died uploads are found.
@@ -105,6 +119,18 @@ impl Storage {
     #[must_use]
     pub fn with_prepare(self, prepare: Arc<dyn Prepare>) -> Self {
         Self { prepare: Some(prepare), ..self }
+    }
+
+    /// Says how its own time is learned. Without it, an object is written for that and deleted again.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn StorageClock>) -> Self {
+        Self { clock: Some(clock), ..self }
+    }
+
+    /// Says how its free space is learned, where it has an end.
+    #[must_use]
+    pub fn with_space(self, space: Arc<dyn StorageSpace>) -> Self {
+        Self { space: Some(space), ..self }
     }
 
     /// Says how much of a large object goes into one part, and is read by one request. A few are in memory at a time.
@@ -138,6 +164,18 @@ impl Storage {
             Some(prepare) => prepare.prepare().await,
             None => Ok(()),
         }
+    }
+
+    /// How its own time is learned, where its answers or files tell it.
+    #[must_use]
+    pub fn clock(&self) -> Option<&Arc<dyn StorageClock>> {
+        self.clock.as_ref()
+    }
+
+    /// How its free space is learned, where it has an end.
+    #[must_use]
+    pub fn space(&self) -> Option<&Arc<dyn StorageSpace>> {
+        self.space.as_ref()
     }
 
     /// The bytes of one part of a large object.

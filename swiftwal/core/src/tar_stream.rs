@@ -28,6 +28,8 @@ pub(crate) struct Member {
     pub(crate) name: Vec<u8>,
     pub(crate) kind: MemberKind,
     pub(crate) mode: u32,
+    /// When it was last written to, by the server's clock, in seconds since 1970.
+    pub(crate) modified: u64,
     /// The size of its content.
     pub(crate) bytes: u64,
     /// Where its content begins in the tar.
@@ -177,7 +179,8 @@ fn parse(block: &[u8], offset: u64) -> Result<Member, String> {
         }
     };
     let bytes = if kind == MemberKind::File { header.entry_size().map_err(text)? } else { 0 };
-    Ok(Member { name, kind, mode: header.mode().map_err(text)?, bytes, offset })
+    let (mode, modified) = (header.mode().map_err(text)?, header.mtime().unwrap_or_default());
+    Ok(Member { name, kind, mode, modified, bytes, offset })
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{Lsn, SegmentName, Timeline};
+use jiff::Timestamp;
+
+use crate::{Lsn, SegmentName, Timeline, server_time::moment};
 
 /// The backup label that PostgreSQL puts into a base backup: where recovery must begin, and what the backup is.
 ///
@@ -73,6 +75,12 @@ impl BackupLabel {
     /// When the backup started, by the server's clock, as `2013-08-28 18:10:42 UTC`, in the zone of its `log_timezone`.
     pub fn start_time(&self) -> Option<&str> {
         line(&self.text, "START TIME")
+    }
+
+    /// The moment of [`start_time`](Self::start_time). Where the zone is an abbreviation, which tells no offset, it is
+    /// the one that fits `near`, a time of the same hour by the server's clock.
+    pub fn start_moment(&self, near: Timestamp) -> Option<Timestamp> {
+        moment(self.start_time()?, near)
     }
 
     /// `primary` (until PostgreSQL 14 `master`) or `standby`; absent before PostgreSQL 9.2.

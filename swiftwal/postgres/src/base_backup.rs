@@ -6,7 +6,7 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Lsn, SourceError, Timeline};
+use crate::{Lsn, ServerSession, SourceError, Timeline};
 
 /// The most bytes that one [`BaseBackupEvent::Data`] carries: 4 MiB.
 pub const CHUNK_BYTES: usize = 4 << 20;
@@ -58,6 +58,8 @@ pub struct BaseBackupRequest {
     pub checkpoint: Checkpoint,
     /// Whether the data directory's archive carries the WAL from start to stop in its `pg_wal`.
     pub include_wal: bool,
+    /// Whether the server shall say how large the backup will be: it looks at every file for that before it begins.
+    pub estimate_size: bool,
 }
 
 /// A tablespace outside the data directory.
@@ -70,7 +72,7 @@ pub struct Tablespace {
 }
 
 /// What happens in the course of a base backup, in this order: one `Started`, then for each archive one `Archive` and
-/// its `Data`, then one `Finished`.
+/// its `Data`, then one `Finished`. `Warning` and `Estimate` may come at any time before that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BaseBackupEvent {
@@ -86,6 +88,13 @@ pub enum BaseBackupEvent {
         /// Whose archive it is; `None`: the data directory's.
         tablespace: Option<Tablespace>,
     },
+    /// The server, or the program that makes the backup, warns of something. Control characters are escaped.
+    Warning(String),
+    /// About how much data there will be, the WAL not counted.
+    Estimate {
+        /// The size of all archives together.
+        bytes: u64,
+    },
     /// The next bytes of the current archive: never empty, at most [`CHUNK_BYTES`].
     Data(Bytes),
     /// The server said that the backup is complete. Without this event there is no backup.
@@ -100,6 +109,11 @@ pub enum BaseBackupEvent {
 /// Makes base backups of one PostgreSQL server.
 #[async_trait]
 pub trait BaseBackupSource: fmt::Debug + Send + Sync {
+    /// Connects to the server to ask what can be known before a backup; `None` where this source has no way to ask.
+    async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
+        Ok(None)
+    }
+
     /// Asks for a base backup; the stream's first event comes when the server has made the checkpoint.
     ///
     /// A server that can't be reached or that refuses may show here or in the stream's first `next`.

@@ -13,6 +13,8 @@ mod printable;
 mod segment_header;
 mod segment_name;
 mod segment_size;
+mod server_facts;
+mod server_time;
 mod source_error;
 #[cfg(test)]
 mod test_values;
@@ -33,6 +35,7 @@ pub use printable::{Printable, is_misleading, printable};
 pub use segment_header::{HeaderError, SegmentHeader};
 pub use segment_name::{SegmentName, segments_between};
 pub use segment_size::{SegmentSize, SegmentSizeError};
+pub use server_facts::{Archiving, NotArchiving, ServerFacts, ServerSession};
 pub use source_error::{SourceError, SourceErrorKind};
 pub use timeline::{ParseTimelineError, Timeline};
 pub use timeline_history::{Ancestor, HistoryError, TimelineHistory};

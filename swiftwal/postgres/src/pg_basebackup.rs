@@ -8,15 +8,19 @@ mod archive;
 mod command;
 mod failure;
 mod messages;
+mod notes;
+mod psql;
+mod session;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Stdio};
 
 use async_trait::async_trait;
 
-use crate::{BaseBackupRequest, BaseBackupSource, BaseBackupStream, SourceError};
+use crate::{BaseBackupRequest, BaseBackupSource, BaseBackupStream, ServerSession, SourceError};
+use session::PsqlSession;
 use stream::PgBasebackupStream;
 
 /// Where the server is and as whom to connect; what is `None` is left to libpq and its `PG*` environment variables.
@@ -28,6 +32,17 @@ pub struct ConnectOptions {
     pub port: Option<u16>,
     /// The role; it needs the `REPLICATION` attribute and a `replication` line in pg_hba.conf.
     pub user: Option<String>,
+}
+
+impl ConnectOptions {
+    /// As the arguments that all of PostgreSQL's programs take. Values are joined to their option, so that one that begins
+    /// with a dash isn't taken for another option.
+    fn arguments(&self) -> impl Iterator<Item = String> {
+        let host = self.host.as_ref().map(|host| format!("--host={host}"));
+        let port = self.port.map(|port| format!("--port={port}"));
+        let user = self.user.as_ref().map(|user| format!("--username={user}"));
+        [host, port, user].into_iter().flatten()
+    }
 }
 
 /// Makes base backups by running `pg_basebackup`, 10 or later, of the server's version or a later one.
@@ -51,8 +66,15 @@ impl PgBasebackup {
 
 #[async_trait]
 impl BaseBackupSource for PgBasebackup {
+    async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
+        let session = PsqlSession::connect(self.program.as_deref(), &self.connect).await?;
+        Ok(Some(Box::new(session)))
+    }
+
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
-        let child = command::spawn(self.program.as_deref(), &command::arguments(&self.connect, request))?;
+        let arguments = command::arguments(&self.connect, request);
+        let child =
+            command::spawn(command::PG_BASEBACKUP, self.program.as_deref(), &arguments, Stdio::null)?;
         Ok(Box::new(PgBasebackupStream::new(child)?))
     }
 }

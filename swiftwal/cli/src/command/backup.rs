@@ -86,6 +86,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         include_wal: args.xlog,
         codec: session.config.codec,
         archive_timeout: session.config.archive_timeout,
+        estimate_size: args.progress,
     };
     options.check()?;
     let repository = session.open_to_store()?;
@@ -124,13 +125,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             record
         }
     };
-    reporter.finish();
-    if !session.output.json {
-        return Ok(());
-    }
-    session.output.json(&record).inspect_err(|_| {
-        log::say(format_args!("backup {} was taken; its report couldn't be written", record.key));
-    })
+    reporter.finish(&record)
 }
 
 /// How far a backup has come.

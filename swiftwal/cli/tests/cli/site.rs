@@ -115,6 +115,7 @@ impl Site {
             include_wal: true,
             codec: Codec::default(),
             archive_timeout: Duration::ZERO,
+            estimate_size: false,
         };
         let source = SyntheticCluster::new(1).backup(3, 4);
         let backup = swiftwal_core::backup(&repository, &source, &options, &|_| {}, pending());

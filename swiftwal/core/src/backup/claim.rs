@@ -1,4 +1,8 @@
-//! The marker of a backup in progress: it claims the key, keeps prune and sweep off, and shows who died where.
+//! The claim of a backup in progress to its key: an object of a fixed name, which only one process can hold, and a marker
+//! that keeps prune away and shows where a process died.
+//!
+//! Listings may lag behind, so no listing decides who has a key: the claim object is created only where it is missing, and
+//! read back. A process that stood still for longer than prune waits finds its claim gone, and commits nothing.
 
 use std::{
     convert::Infallible,
@@ -11,12 +15,13 @@ use jiff::Timestamp;
 use object_store::{PutMode, path::Path};
 use serde::{Deserialize, Serialize};
 use swiftwal_postgres::{BackupLabel, Lsn, SegmentName};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use uuid::Uuid;
 
 use super::unless;
 use crate::{
     BackupKey, BackupPart, BackupRecord, Error, ObjectName, Repository, Result,
+    backup::server_clock::signed,
     inventory::{StoredObject, touched},
     layout::UPLOADING,
     legacy,
@@ -28,6 +33,32 @@ const HEARTBEAT: Duration = Duration::from_secs(600);
 const TRIES: u32 = 60;
 /// How often, a second apart, one looks whether somebody else's claim to our key stays.
 const LOOKS: u32 = 10;
+
+/// The id of the claim object among the markers of a key: the one name that all who want the key have to take.
+const CLAIM_ID: &str = "claim";
+
+/// Whether this marker is a key's claim object.
+pub(crate) fn is_claim_object(name: &ObjectName) -> bool {
+    matches!(name, ObjectName::Marker { id, .. } if id == CLAIM_ID)
+}
+
+/// What a claim object says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Holder {
+    /// The id of the holder's marker.
+    id: String,
+    /// The machine.
+    host: String,
+    /// The process on it.
+    pid: u32,
+}
+
+/// Whose a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holding {
+    Ours,
+    Anothers,
+}
 
 /// What a marker says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,7 +82,8 @@ pub(crate) struct MarkerContent {
 pub(crate) struct Claim<'a> {
     repository: &'a Repository,
     pub(crate) key: BackupKey,
-    pub(crate) started: Timestamp,
+    /// When it was claimed, by the storage's clock, and by ours that can't be set.
+    taken: (Timestamp, Instant),
     id: Uuid,
     /// Held while it is written, so that an older content never comes last.
     content: Mutex<MarkerContent>,
@@ -60,24 +92,21 @@ pub(crate) struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// Claims a key for a backup started now: that of the minute, or where that is taken, of a second.
-    pub(crate) async fn take(repository: &'a Repository) -> Result<Self> {
-        let started = repository.clock().now();
+    /// Claims a key for a backup started now, which is `started` by the storage's clock: that of the minute, or where that
+    /// is taken, of a second.
+    pub(crate) async fn take(repository: &'a Repository, started: Timestamp) -> Result<Self> {
         let seconds = (0..TRIES).map(|later| started + Duration::from_secs(later.into()));
         let keys =
             std::iter::once(BackupKey::to_the_minute(started)).chain(seconds.map(BackupKey::to_the_second));
         for key in keys {
             let claim = Self::new(repository, key, started);
-            let alone = match claim.begin().await {
-                Ok(()) => claim.is_alone().await,
-                Err(error) => Err(error),
-            };
-            if let Ok(true) = alone {
+            let taken = claim.take_key().await;
+            if let Ok(true) = taken {
                 return Ok(claim);
             }
             // Even if it couldn't be written: the storage may have done it, and only the answer been lost.
-            let deleted = repository.delete(&claim.name()).await;
-            alone.and(deleted)?;
+            let given_back = claim.give_back().await;
+            taken.and(given_back)?;
         }
         Err(Error::Refused(format!(
             "every key from {} on is taken; other backups into {} are being started at the same time",
@@ -95,11 +124,56 @@ impl<'a> Claim<'a> {
             start_lsn: None,
         };
         let (id, content) = (Uuid::new_v4(), Mutex::new(content));
-        Self { repository, key, started, id, content, record_is_sent: AtomicBool::new(false) }
+        let taken = (started, Instant::now());
+        Self { repository, key, taken, id, content, record_is_sent: AtomicBool::new(false) }
     }
 
     fn name(&self) -> ObjectName {
         ObjectName::Marker { claim: self.key.to_string(), id: self.id.to_string() }
+    }
+
+    fn claim_name(&self) -> ObjectName {
+        ObjectName::Marker { claim: self.key.to_string(), id: CLAIM_ID.to_owned() }
+    }
+
+    /// The storage's time of now.
+    pub(crate) fn storage_now(&self) -> Timestamp {
+        let (then, since) = self.taken;
+        then + signed(since.elapsed())
+    }
+
+    /// Whether the key could be taken.
+    async fn take_key(&self) -> Result<bool> {
+        if !self.create_claim().await? {
+            return Ok(false);
+        }
+        self.begin().await?;
+        self.is_alone().await
+    }
+
+    /// Creates the claim object. Returns whether the claim is ours: on some storage two may be told that theirs was stored.
+    async fn create_claim(&self) -> Result<bool> {
+        let holder = Holder { id: self.id.to_string(), host: host(), pid: std::process::id() };
+        let name = self.claim_name();
+        let bytes = serde_json::to_vec(&holder).map_err(|error| Error::damaged(&name, error))?;
+        self.repository.put(&name, bytes.into(), PutMode::Create).await?;
+        Ok(self.holder().await? == Some(Holding::Ours))
+    }
+
+    /// Whose the key is; none where there is no claim object.
+    async fn holder(&self) -> Result<Option<Holding>> {
+        let Some(bytes) = self.repository.read(&self.claim_name()).await? else { return Ok(None) };
+        // What can't be read is not what we wrote.
+        let is_ours = serde_json::from_slice(&bytes).is_ok_and(|holder: Holder| holder.id == self.id.to_string());
+        Ok(Some(if is_ours { Holding::Ours } else { Holding::Anothers }))
+    }
+
+    /// Removes the claim object, if it is ours, then the marker.
+    async fn give_back(&self) -> Result<()> {
+        if self.holder().await? == Some(Holding::Ours) {
+            self.repository.delete(&self.claim_name()).await?;
+        }
+        self.repository.delete(&self.name()).await
     }
 
     /// Writes the marker for the first time.
@@ -138,7 +212,9 @@ impl<'a> Claim<'a> {
         // SwiftWAL 0.2.2 at the same minute would write its label over ours.
         let claims = [self.key.to_string(), legacy::object(self.key).to_string()];
         let is_rival = |(name, _): &(ObjectName, Timestamp)| {
-            matches!(name, ObjectName::Marker { claim, .. } if claims.contains(claim)) && *name != self.name()
+            let is_of_key = matches!(name, ObjectName::Marker { claim, .. } if claims.contains(claim));
+            // Whose the claim object is shows in its content.
+            is_of_key && *name != self.name() && *name != self.claim_name()
         };
         Ok(!markers.iter().any(is_rival) && record.is_none() && legacy.is_none())
     }
@@ -150,6 +226,7 @@ impl<'a> Claim<'a> {
     /// of theirs. So only one that stays counts.
     pub(crate) async fn ensure_alone(&self) -> Result<()> {
         for look in 1..=LOOKS {
+            self.ensure_held().await?;
             if self.is_alone().await? {
                 return Ok(());
             }
@@ -157,10 +234,29 @@ impl<'a> Claim<'a> {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
+        Err(self.taken_by_another())
+    }
+
+    /// Nothing, if the claim object is still ours. Asked right before the commit, too: a process that stood still for longer
+    /// than a day, as on a suspended machine, is taken for dead, and what it stored has been swept.
+    pub(crate) async fn ensure_held(&self) -> Result<()> {
+        match self.holder().await? {
+            Some(Holding::Ours) => Ok(()),
+            Some(Holding::Anothers) => Err(self.taken_by_another()),
+            None => Err(Error::Refused(format!(
+                "the claim of backup {} in {} is gone: this process stood still for more than a day, and prune has removed \
+                 what it had stored. Take the backup again",
+                self.key,
+                self.repository.location()
+            ))),
+        }
+    }
+
+    fn taken_by_another(&self) -> Error {
         let (key, location) = (self.key, self.repository.location());
-        Err(Error::Refused(format!(
-            "somebody else makes a backup {key} in {location} too; this one was given up"
-        )))
+        Error::Refused(format!(
+            "another process is writing backup {key} in {location}; this one was abandoned. Take it again"
+        ))
     }
 
     /// Tells prune which WAL this backup is going to need.
@@ -194,11 +290,11 @@ impl<'a> Claim<'a> {
     /// Gives the key back after the commit, unless `stop` is ready before that is done. A marker that stays is swept
     /// later: the backup stands in any case.
     pub(crate) async fn release(self, stop: impl Future<Output = ()> + Send) {
-        let name = self.name();
-        if let Err(error) = unless(stop, self.repository.delete(&name)).await {
+        if let Err(error) = unless(stop, self.give_back()).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the backup is complete, but its marker {name} stays"
+                "the backup is complete, but its marker {} stays until it is swept",
+                self.name()
             );
         }
     }
@@ -218,12 +314,14 @@ impl<'a> Claim<'a> {
 
     async fn remove(&self) -> Result<()> {
         let Self { repository, key, .. } = *self;
-        if repository.size(&BackupRecord::object_name(key)).await?.is_none() {
+        // What lies under a key that another process holds is that one's.
+        let is_anothers = self.holder().await? == Some(Holding::Anothers);
+        if !is_anothers && repository.size(&BackupRecord::object_name(key)).await?.is_none() {
             let listed = repository.list().await?.unwrap_or_default().uncommitted.remove(&key);
             let objects = listed.map(|found| found.objects).into_iter().flatten();
             repository.delete_all(objects.map(|StoredObject { name, .. }| name)).await?;
         }
-        repository.delete(&self.name()).await
+        self.give_back().await
     }
 }
 
@@ -263,10 +361,14 @@ mod tests {
         Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock))
     }
 
+    async fn take(repository: &Repository) -> Result<Claim<'_>> {
+        Claim::take(repository, repository.clock().now()).await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_live_claim_writes_its_marker_anew_every_ten_minutes() {
         let repository = repository();
-        let claim = Claim::take(&repository).await.unwrap();
+        let claim = take(&repository).await.unwrap();
         for _ in 0..3 {
             repository.delete(&claim.name()).await.unwrap();
             let ten_minutes = tokio::time::sleep(HEARTBEAT + Duration::from_secs(1));
@@ -290,7 +392,7 @@ mod tests {
     #[tokio::test]
     async fn what_may_have_been_committed_is_not_removed_by_who_gave_up() {
         let repository = repository();
-        let claim = Claim::take(&repository).await.unwrap();
+        let claim = take(&repository).await.unwrap();
         claim.note_record_sent();
         assert_eq!(abandoned(claim).await, [true, true]);
     }
@@ -298,14 +400,14 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_being_committed_is_removed_with_its_marker() {
         let repository = repository();
-        let claim = Claim::take(&repository).await.unwrap();
+        let claim = take(&repository).await.unwrap();
         assert_eq!(abandoned(claim).await, [false, false]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_key_that_somebody_else_claims_later_is_ours_alone_no_more() {
         let repository = repository();
-        let claim = Claim::take(&repository).await.unwrap();
+        let claim = take(&repository).await.unwrap();
         claim.ensure_alone().await.unwrap();
         let other = ObjectName::Marker { claim: claim.key.to_string(), id: "other".to_owned() };
         repository.put(&other, "{}".into(), PutMode::Create).await.unwrap();
@@ -315,7 +417,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_finds_a_key_taken_and_goes_on_does_not_end_the_backup_that_has_it() {
         let repository = repository();
-        let claim = Claim::take(&repository).await.unwrap();
+        let claim = take(&repository).await.unwrap();
         let passing = ObjectName::Marker { claim: claim.key.to_string(), id: "passing".to_owned() };
         repository.put(&passing, "{}".into(), PutMode::Create).await.unwrap();
         let goes_on = async {
@@ -324,5 +426,31 @@ mod tests {
         };
         let (alone, ()) = futures::join!(claim.ensure_alone(), goes_on);
         alone.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_key_whose_claim_object_is_anothers_is_not_taken_though_no_listing_shows_a_marker() {
+        let repository = repository();
+        let first = take(&repository).await.unwrap();
+        // As where the listing lags behind.
+        repository.delete(&first.name()).await.unwrap();
+        let second = take(&repository).await.unwrap();
+        assert_ne!(first.key, second.key);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_was_swept_or_is_anothers_by_now_is_not_committed() {
+        let repository = repository();
+        let claim = take(&repository).await.unwrap();
+        claim.ensure_held().await.unwrap();
+        repository.delete(&claim.claim_name()).await.unwrap();
+        let swept = claim.ensure_held().await.unwrap_err().to_string();
+        assert!(swept.contains("stood still for more than a day"), "{swept}");
+        let holder = Holder { id: "other".to_owned(), host: "other".to_owned(), pid: 1 };
+        let holder = serde_json::to_vec(&holder).unwrap();
+        repository.put(&claim.claim_name(), holder.into(), PutMode::Create).await.unwrap();
+        let taken = claim.ensure_held().await.unwrap_err().to_string();
+        assert!(taken.contains("another process is writing"), "{taken}");
+        assert_eq!(abandoned(claim).await, [true, false], "what lies there is the other one's");
     }
 }

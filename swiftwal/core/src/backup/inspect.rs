@@ -18,6 +18,10 @@ const SMALL_FILE_BYTES: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Inspector {
     pub(super) label: Option<Vec<u8>>,
+    /// When the server wrote the label, by its own clock, in seconds since 1970.
+    pub(super) label_modified: u64,
+    /// The newest date of what the server wrote at the end, beside the WAL it included.
+    pub(super) last_modified: u64,
     pub(super) version: Option<Vec<u8>>,
     /// `global/pg_control`, once it is whole.
     pub(super) control: Option<Vec<u8>>,
@@ -64,7 +68,10 @@ impl TarVisitor for Inspector {
 
     fn member(&mut self, member: Member) -> Result<()> {
         self.current = match member.name.as_slice() {
-            b"backup_label" => small(SmallFile::Label, &member)?,
+            b"backup_label" => {
+                self.label_modified = member.modified;
+                small(SmallFile::Label, &member)?
+            }
             b"PG_VERSION" => small(SmallFile::Version, &member)?,
             b"global/pg_control" => small(SmallFile::Control, &member)?,
             b"backup_manifest" => {
@@ -74,6 +81,10 @@ impl TarVisitor for Inspector {
             }
             _ => Kept::Nothing,
         };
+        // The server writes these when it includes the WAL, whatever lay there before.
+        if member.name.starts_with(b"pg_wal/archive_status/") {
+            self.last_modified = self.last_modified.max(member.modified);
+        }
         if member.kind == MemberKind::File {
             self.members.push(IndexedMember {
                 name: member.name,

@@ -1,13 +1,22 @@
 //! The reading half: PostgreSQL → tar → frames. It waits for nobody without a limit.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use swiftwal_compression::compress_frame;
+use jiff::Timestamp;
 use swiftwal_postgres::{BackupLabel, BaseBackupEvent, BaseBackupStream, Lsn, Tablespace, Timeline};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
-use super::{BackupOptions, Observe, framer::Framer, inspect::Inspector, wal_wait};
+use super::{
+    BackupEvent, BackupOptions, Observe,
+    claim::Claim,
+    framer::Framer,
+    inspect::Inspector,
+    room,
+    server_clock::{ServerClock, Sighting},
+    wal_wait,
+};
 use crate::{Error, Repository, Result, index::IndexedMember, tar_stream::TarStream};
 
 /// How long the server may take until the first byte: a spread checkpoint lasts about `checkpoint_timeout`, which
@@ -46,33 +55,38 @@ pub(super) struct Received {
     pub(super) control: Vec<u8>,
     pub(super) start: (Timeline, Lsn),
     pub(super) stop: (Timeline, Lsn),
+    /// When the backup started, by the server's clock.
+    pub(super) started: Timestamp,
+    /// When it had ended for sure, by the same clock.
+    pub(super) finished: Timestamp,
     pub(super) manifest: Option<Vec<Bytes>>,
 }
 
 /// Reads the whole backup and sends it on, frame by frame.
 pub(super) async fn read(
-    repository: &Repository,
-    stream: Box<dyn BaseBackupStream>,
+    source: Source<'_>,
     options: &BackupOptions,
     observe: Observe<'_>,
     items: mpsc::Sender<Item>,
 ) -> Result<Received> {
+    let Source { repository, claim, mut stream, asked } = source;
     let mut reader = Reader {
-        stream,
+        claim,
         options,
+        observe,
         items,
+        asked,
+        listened: Instant::now(),
         tar: None,
         framer: Framer::default(),
         inspector: Inspector::default(),
         label: None,
+        clock: None,
         start: None,
     };
     loop {
-        let limit = reader.limit();
-        let Ok(event) = tokio::time::timeout(limit, reader.stream.next()).await else {
-            return Err(reader.fell_silent(repository, limit, observe).await);
-        };
-        let Some(event) = event? else {
+        let event = next_of_data(&mut *stream, repository, reader.fell_silent(repository), observe).await?;
+        let Some(event) = event else {
             return Err(Error::damaged("the base backup", "it ended without saying that it is complete"));
         };
         if let BaseBackupEvent::Finished { lsn, timeline } = event {
@@ -82,14 +96,55 @@ pub(super) async fn read(
     }
 }
 
+/// The next event but for what is only to be told. What doesn't bring the backup on doesn't prolong its time either: a
+/// server that waits for its archiver warns of that now and then.
+async fn next_of_data(
+    stream: &mut dyn BaseBackupStream,
+    repository: &Repository,
+    fell_silent: impl Future<Output = Error> + Send,
+    observe: Observe<'_>,
+) -> Result<Option<BaseBackupEvent>> {
+    let mut fell_silent = pin!(fell_silent);
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = stream.next() => event?,
+            error = &mut fell_silent => return Err(error),
+        };
+        match event {
+            Some(BaseBackupEvent::Warning(text)) => {
+                observe(BackupEvent::Warning(&format!("PostgreSQL says: {text}")));
+            }
+            Some(BaseBackupEvent::Estimate { bytes }) => {
+                room::check(repository, bytes, observe).await?;
+                observe(BackupEvent::Estimate { tar_bytes: bytes });
+            }
+            event => return Ok(event),
+        }
+    }
+}
+
+/// A base backup that was asked for.
+pub(super) struct Source<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) claim: &'a Claim<'a>,
+    pub(super) stream: Box<dyn BaseBackupStream>,
+    /// When it was.
+    pub(super) asked: Instant,
+}
+
 struct Reader<'a> {
-    stream: Box<dyn BaseBackupStream>,
+    claim: &'a Claim<'a>,
     options: &'a BackupOptions,
+    observe: Observe<'a>,
     items: mpsc::Sender<Item>,
+    asked: Instant,
+    listened: Instant,
     tar: Option<TarStream>,
     framer: Framer,
     inspector: Inspector,
     label: Option<BackupLabel>,
+    clock: Option<ServerClock>,
     start: Option<(Timeline, Lsn)>,
 }
 
@@ -129,7 +184,15 @@ impl Reader<'_> {
 
     async fn take_label(&mut self, text: &[u8]) -> Result<()> {
         let label = BackupLabel::from_bytes(text).map_err(|error| Error::damaged("backup_label", error))?;
-        self.label = Some(label.clone());
+        let sighting = Sighting { asked: self.asked, listened: self.listened, seen: Instant::now() };
+        let storage = self.claim.storage_now();
+        let clock = ServerClock::new(&label, self.inspector.label_modified, storage, sighting);
+        if let Some(notice) = clock.difference_from(storage) {
+            (self.observe)(BackupEvent::Warning(&format!(
+                "{notice}. The times of this backup, and those of recovery targets, are PostgreSQL's"
+            )));
+        }
+        (self.clock, self.label) = (Some(clock), Some(label.clone()));
         self.send(Item::Label(label)).await
     }
 
@@ -158,12 +221,18 @@ impl Reader<'_> {
         self.end_tar().await?;
         let lacks = |what| move || Error::damaged("the base backup", format!("it has no {what}"));
         let version = self.inspector.version.take().ok_or_else(lacks("PG_VERSION"))?;
+        let clock = self.clock.ok_or_else(lacks("backup_label"))?;
+        // The date is a whole second, the rest cut off.
+        let last = i64::try_from(self.inspector.last_modified).unwrap_or_default() + 1;
+        let last = Timestamp::from_second(last).unwrap_or(Timestamp::UNIX_EPOCH);
         let received = Received {
             version: String::from_utf8_lossy(&version).trim().to_owned(),
             label: self.label.take().ok_or_else(lacks("backup_label"))?,
             control: self.inspector.control.take().ok_or_else(lacks("global/pg_control"))?,
             start: self.start.ok_or_else(lacks("start position"))?,
             stop,
+            started: clock.started(),
+            finished: clock.latest().max(last),
             manifest: self.inspector.take_manifest()?,
         };
         self.send(Item::End).await?;
@@ -185,12 +254,17 @@ impl Reader<'_> {
         self.inspector.control_so_far().is_some() && !self.options.include_wal
     }
 
-    async fn fell_silent(&mut self, repository: &Repository, limit: Duration, observe: Observe<'_>) -> Error {
+    /// Returns when the server has been silent for too long, with what to say.
+    async fn fell_silent(&mut self, repository: &Repository) -> Error {
+        let limit = self.limit();
+        if let (Some(label), Some(control), true) =
+            (&self.label, self.inspector.control_so_far(), self.waits_for_archiver())
+        {
+            return wal_wait::server_waits(repository, label, control, limit, self.observe).await;
+        }
+        tokio::time::sleep(limit).await;
         let seconds = limit.as_secs();
         match (&self.label, self.inspector.control_so_far()) {
-            (Some(label), Some(control)) if self.waits_for_archiver() => {
-                wal_wait::server_waits(repository, label, control, limit, observe).await
-            }
             (None, _) => Error::TimedOut(format!(
                 "PostgreSQL sent nothing for {seconds} s after the base backup was asked for; a spread checkpoint \
                  takes its time, and -c fast makes it quick"
@@ -269,9 +343,13 @@ mod tests {
             include_wal: true,
             codec: swiftwal_compression::Codec::default(),
             archive_timeout: Duration::from_secs(1),
+            estimate_size: false,
         };
         let (sender, mut items) = mpsc::channel(100);
-        read(&repository, Box::new(Pieces(events.into_iter())), &options, &|_| {}, sender).await.unwrap();
+        let claim = Claim::take(&repository, Timestamp::UNIX_EPOCH).await.unwrap();
+        let stream = Box::new(Pieces(events.into_iter()));
+        let source = Source { repository: &repository, claim: &claim, stream, asked: Instant::now() };
+        read(source, &options, &|_| {}, sender).await.unwrap();
         let mut end = 0;
         let mut names = Vec::new();
         while let Some(item) = items.recv().await {

@@ -9,8 +9,8 @@ use futures::{
 use swiftwal_postgres::{BackupLabel, ControlFile, SegmentName, WalName, segments_between};
 use tokio::time::{Instant, sleep};
 
-use super::{BackupEvent, Observe};
-use crate::{BackupRecord, Error, Inventory, Repository, Result};
+use super::{BackupEvent, LONGEST_ARCHIVE_TIMEOUT, Observe};
+use crate::{BackupRecord, ClusterIdentity, Error, Inventory, Repository, Result};
 
 /// How soon after a look without success the next one comes; it doubles up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -19,10 +19,39 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How many segments are looked for at a time.
 const LOOKS: usize = 16;
 
+/// How long the next segment may still be awaited: the limit counts from the last one that arrived, so that an archive
+/// that is behind, but moves, is waited for.
+struct Patience {
+    limit: Duration,
+    deadline: Instant,
+    /// The parts of the tar, which nobody touches meanwhile, must not grow old enough to be swept.
+    end: Instant,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Self {
+        let now = Instant::now();
+        Self { limit, deadline: now + limit, end: now + LONGEST_ARCHIVE_TIMEOUT }
+    }
+
+    /// A segment has arrived.
+    fn renew(&mut self) {
+        self.deadline = (Instant::now() + self.limit).min(self.end);
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    async fn pause(&self, pause: Duration) {
+        sleep(pause.min(self.deadline.saturating_duration_since(Instant::now()))).await;
+    }
+}
+
 /// Returns once every segment that `record` needs was seen in the repository.
 ///
 /// # Errors
-/// [`Error::TimedOut`] names the first segment that wasn't there within `limit` after all were looked for.
+/// [`Error::TimedOut`] names the first segment that wasn't there within `limit` after the one before it had arrived.
 pub(super) async fn until_archived(
     repository: &Repository,
     record: &BackupRecord,
@@ -30,17 +59,18 @@ pub(super) async fn until_archived(
     observe: Observe<'_>,
 ) -> Result<()> {
     let missing: Vec<_> = missing_of(repository, needed_by(record)).try_collect().await?;
-    let deadline = Instant::now() + limit;
+    let mut patience = Patience::new(limit);
     for segment in missing {
         let mut pause = SHORTEST_PAUSE;
         while !is_archived(repository, segment).await? {
             observe(BackupEvent::WaitingForWal(segment));
-            if Instant::now() >= deadline {
-                return Err(missing_after(repository, segment, limit));
+            if patience.is_over() {
+                return Err(missing_after(repository, segment, limit).await);
             }
-            sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
+            patience.pause(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        patience.renew();
     }
     Ok(())
 }
@@ -70,7 +100,8 @@ fn needed_by(record: &BackupRecord) -> impl Iterator<Item = SegmentName> + Send 
         .take_while(move |_| !is_inside)
 }
 
-/// What to say when the server itself has waited too long for its archiver, having sent everything else.
+/// Waits beside the server, which has sent everything else and waits for its archiver, for as long as WAL arrives in the
+/// repository. Returns what to say when it has waited too long.
 pub(super) async fn server_waits(
     repository: &Repository,
     label: &BackupLabel,
@@ -78,19 +109,49 @@ pub(super) async fn server_waits(
     limit: Duration,
     observe: Observe<'_>,
 ) -> Error {
-    let size = match ControlFile::parse(control) {
-        Ok(control) => control.segment_size,
+    let (mut patience, mut pause) = (Patience::new(limit), SHORTEST_PAUSE);
+    let control = match ControlFile::parse(control) {
+        Ok(control) => control,
         Err(error) => return Error::damaged("global/pg_control", error),
     };
-    let segments = std::iter::successors(Some(label.start_segment()), move |segment| segment.next(size));
-    match missing_of(repository, segments).try_next().await {
-        Ok(Some(segment)) => {
-            observe(BackupEvent::WaitingForWal(segment));
-            missing_after(repository, segment, limit)
-        }
-        Ok(None) => Error::TimedOut("PostgreSQL has no more WAL positions to give".to_owned()),
-        Err(error) => error,
+    // Another cluster's WAL will never arrive here: better now than after the wait.
+    if let Err(error) = is_of(repository, &control).await {
+        return error;
     }
+    let mut segments =
+        std::iter::successors(Some(label.start_segment()), |segment| segment.next(control.segment_size));
+    let Some(mut segment) = segments.next() else {
+        return Error::TimedOut("PostgreSQL has no more WAL positions to give".to_owned());
+    };
+    loop {
+        patience.pause(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        match is_archived(repository, segment).await {
+            Ok(true) => {
+                (segment, pause) = (segments.next().unwrap_or(segment), SHORTEST_PAUSE);
+                patience.renew();
+            }
+            Ok(false) if patience.is_over() => {
+                observe(BackupEvent::WaitingForWal(segment));
+                return missing_after(repository, segment, limit).await;
+            }
+            Ok(false) => observe(BackupEvent::WaitingForWal(segment)),
+            Err(error) if patience.is_over() => return error,
+            // The server is what is waited for; the storage may be back when it goes on.
+            Err(error) => tracing::debug!("can't look for {segment}: {error}"),
+        }
+    }
+}
+
+/// Nothing, unless the repository belongs to another cluster.
+async fn is_of(repository: &Repository, control: &ControlFile) -> Result<()> {
+    let Some(known) = repository.cluster().await? else { return Ok(()) };
+    let identity = ClusterIdentity {
+        system_identifier: control.system_identifier,
+        postgres_version: None,
+        wal_segment_bytes: control.segment_size,
+    };
+    known.check(&identity, repository.location())
 }
 
 /// Those of `segments` that weren't there when they were looked for, in order.
@@ -109,13 +170,118 @@ async fn is_archived(repository: &Repository, segment: SegmentName) -> Result<bo
     Ok(repository.wal_format(WalName::Segment(segment)).await?.is_some())
 }
 
-fn missing_after(repository: &Repository, segment: SegmentName, limit: Duration) -> Error {
+/// Names the segment, and the cause as far as what is stored shows it.
+async fn missing_after(repository: &Repository, segment: SegmentName, limit: Duration) -> Error {
+    let location = repository.location();
+    let cause = match newest_of_its_timeline(repository, segment).await {
+        Ok(newest) => cause(segment, newest, location),
+        Err(error) => format!("what is there can't be listed: {error}"),
+    };
+    let seconds = limit.as_secs();
     Error::TimedOut(format!(
-        "the backup needs WAL segment {segment}, which didn't arrive in {} within {} s; the backup was \
-         given up. \
-         Is archive_command set to archive there, and does the server's log show it failing? \
-         --xlog puts the WAL into the backup, --archive-timeout waits longer",
-        repository.location(),
-        limit.as_secs(),
+        "the backup needs WAL segment {segment}, which didn't arrive in {location} within {seconds} s; the backup was \
+         abandoned. {cause}. With --xlog the WAL is in the backup itself"
     ))
+}
+
+/// What is most likely wrong where `segment` is missing, and the newest one stored is `newest`.
+fn cause(segment: SegmentName, newest: Option<SegmentName>, location: &str) -> String {
+    match newest {
+        None => format!(
+            "No WAL of timeline {} was ever archived there: set archive_mode = on, and archive_command to swiftwal's \
+             archive-wal with this repository",
+            segment.timeline()
+        ),
+        Some(newest) if newest < segment => format!(
+            "The last segment that was archived is {newest}: archive_command fails since then, or is behind. Look at \
+             pg_stat_archiver and the server's log; --archive-timeout waits longer for each segment"
+        ),
+        Some(newest) => format!(
+            "Later WAL is there, up to {newest}: this segment was archived elsewhere, or removed from {location}"
+        ),
+    }
+}
+
+async fn newest_of_its_timeline(
+    repository: &Repository,
+    segment: SegmentName,
+) -> Result<Option<SegmentName>> {
+    let stored = repository.list().await?.unwrap_or_default().wal;
+    let segments = stored.iter().filter_map(|wal| match wal.name {
+        WalName::Segment(name) if name.timeline() == segment.timeline() => Some(name),
+        _ => None,
+    });
+    Ok(segments.max())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::{PutMode, memory::InMemory};
+    use swiftwal_compression::Format;
+
+    use super::*;
+    use crate::{ObjectName, Storage, SystemClock};
+
+    /// A backup that needs the segments 2 to 5.
+    fn record() -> BackupRecord {
+        serde_json::from_value(serde_json::json!({
+            "key": "20130828T1810Z", "kind": "full", "label": "",
+            "started": "2013-08-28T18:10:42Z", "finished": "2013-08-28T18:10:43Z",
+            "system_identifier": "1", "postgres_version": "15", "wal_segment_bytes": 16_777_216,
+            "timeline": 1, "start_lsn": "0/2000028", "stop_lsn": "0/5000100",
+            "first_wal": "000000010000000000000002", "last_wal": "000000010000000000000005",
+            "includes_wal": false, "objects": [], "written_by": "a test",
+        }))
+        .unwrap()
+    }
+
+    /// What comes of waiting at most a minute for each segment, of which one arrives every `pause`.
+    async fn wait(pause: Duration) -> Result<()> {
+        let storage = Storage::new(Arc::new(InMemory::new()));
+        let repository = Repository::new(storage, "a test", Arc::new(SystemClock));
+        let archiver = async {
+            for segment in needed_by(&record()) {
+                sleep(pause).await;
+                let name = ObjectName::Wal { name: WalName::Segment(segment), format: Format::None };
+                repository.put(&name, "wal".into(), PutMode::Create).await.unwrap();
+            }
+            std::future::pending().await
+        };
+        let record = record();
+        tokio::select! {
+            waited = until_archived(&repository, &record, Duration::from_secs(60), &|_| {}) => waited,
+            () = archiver => Ok(()),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_timeout_counts_from_the_last_segment_that_arrived() {
+        wait(Duration::from_secs(50)).await.unwrap();
+        let error = wait(Duration::from_secs(70)).await.unwrap_err().to_string();
+        assert!(error.contains("000000010000000000000002") && error.contains("within 60 s"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_archive_is_not_waited_for_until_the_parts_are_swept() {
+        let mut patience = Patience::new(LONGEST_ARCHIVE_TIMEOUT);
+        sleep(LONGEST_ARCHIVE_TIMEOUT).await;
+        patience.renew();
+        assert!(patience.is_over());
+    }
+
+    #[test]
+    fn each_cause_of_missing_wal_has_its_own_advice() {
+        let name = |text: &str| text.parse::<SegmentName>().unwrap();
+        let missing = name("000000010000000000000005");
+        for (newest, expected) in [
+            (None, "No WAL of timeline 1"),
+            (Some(name("000000010000000000000004")), "fails since then, or is behind"),
+            (Some(name("000000010000000000000006")), "archived elsewhere, or removed"),
+        ] {
+            let cause = cause(missing, newest, "file:///backup");
+            assert!(cause.contains(expected), "{cause}");
+        }
+    }
 }

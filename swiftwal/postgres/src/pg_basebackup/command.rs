@@ -10,34 +10,42 @@ use tokio::process::{Child, Command};
 use super::ConnectOptions;
 use crate::{BaseBackupRequest, SourceError, SourceErrorKind};
 
-const PROGRAM: &str = "pg_basebackup";
+pub(super) const PG_BASEBACKUP: &str = "pg_basebackup";
+pub(super) const PSQL: &str = "psql";
 
 /// Where packages install one directory per version: the parent, and what precedes and follows the version in it.
 const INSTALLED: [(&str, &str, &str); 2] = [("/usr/lib/postgresql", "", "bin"), ("/usr", "pgsql-", "bin")];
 
+/// Where the client programs come from.
+const INSTALL: &str = "install PostgreSQL's client programs, of the server's version or a newer one: postgresql-client \
+    (Debian, Ubuntu), postgresql17 (Red Hat and its kin, from PostgreSQL's own repository; their own package is \
+    postgresql-server), postgresql17-client (Alpine); or add their directory to PATH";
+
 /// The arguments for one backup, as a tar stream on the standard output.
-///
-/// Values are joined to their option, so that one that begins with a dash isn't taken for another option.
 pub(super) fn arguments(connect: &ConnectOptions, request: &BaseBackupRequest) -> Vec<String> {
     let mut arguments: Vec<String> =
         ["--format=tar", "--pgdata=-", "--no-password", "--verbose"].map(str::to_owned).into();
     arguments.push(format!("--wal-method={}", if request.include_wal { "fetch" } else { "none" }));
     arguments.push(format!("--checkpoint={}", request.checkpoint));
     arguments.push(format!("--label={}", request.label));
-    arguments.extend(connect.host.as_ref().map(|host| format!("--host={host}")));
-    arguments.extend(connect.port.map(|port| format!("--port={port}")));
-    arguments.extend(connect.user.as_ref().map(|user| format!("--username={user}")));
+    arguments.extend(request.estimate_size.then(|| "--progress".to_owned()));
+    arguments.extend(connect.arguments());
     arguments
 }
 
-/// Runs the given program, or else the first one found.
-pub(super) fn spawn(program: Option<&Path>, arguments: &[String]) -> Result<Child, SourceError> {
-    if let Some(program) = program {
-        return spawn_at(program, arguments).map_err(|error| cannot_run(program, error));
+/// Runs the program at `path`, or else the first one found under `name`, with that standard input.
+pub(super) fn spawn(
+    name: &str,
+    path: Option<&Path>,
+    arguments: &[String],
+    stdin: fn() -> Stdio,
+) -> Result<Child, SourceError> {
+    if let Some(path) = path {
+        return spawn_at(path, arguments, stdin).map_err(|error| cannot_run(path, error));
     }
-    let in_path = Path::new(PROGRAM);
-    for candidate in std::iter::once(in_path.to_owned()).chain(installed_programs()) {
-        match spawn_at(&candidate, arguments) {
+    let in_path = Path::new(name);
+    for candidate in std::iter::once(in_path.to_owned()).chain(installed_programs(name)) {
+        match spawn_at(&candidate, arguments, stdin) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             result => return result.map_err(|error| cannot_run(&candidate, error)),
         }
@@ -46,7 +54,7 @@ pub(super) fn spawn(program: Option<&Path>, arguments: &[String]) -> Result<Chil
 }
 
 #[expect(clippy::disallowed_methods, reason = "a setting of libpq's own, for the child that inherits it")]
-fn spawn_at(program: &Path, arguments: &[String]) -> io::Result<Child> {
+fn spawn_at(program: &Path, arguments: &[String], stdin: fn() -> Stdio) -> io::Result<Child> {
     let mut command = Command::new(program);
     if std::env::var_os("PGCONNECT_TIMEOUT").is_none() {
         // libpq's own default is to wait for ever.
@@ -57,7 +65,7 @@ fn spawn_at(program: &Path, arguments: &[String]) -> io::Result<Child> {
         // Its messages are parsed: they must be neither translated nor colored.
         .env("LC_ALL", "C")
         .env("PG_COLOR", "never")
-        .stdin(Stdio::null())
+        .stdin(stdin())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -65,21 +73,19 @@ fn spawn_at(program: &Path, arguments: &[String]) -> io::Result<Child> {
 }
 
 fn cannot_run(program: &Path, error: io::Error) -> SourceError {
-    let message = format!(
-        "cannot run {}; install PostgreSQL's client programs, or say where {PROGRAM} is",
-        program.display()
-    );
+    let what = if error.kind() == io::ErrorKind::NotFound { "find" } else { "run" };
+    let message = format!("can't {what} {}; {INSTALL}", program.display());
     SourceError::new(SourceErrorKind::ProgramMissing, message).caused_by(error)
 }
 
 /// The programs that distributions' packages installed, newest version first.
-fn installed_programs() -> Vec<PathBuf> {
+fn installed_programs(name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for (parent, before, after) in INSTALLED {
         // A directory that isn't there or can't be read has no program for us.
         for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
             if let Some(version) = version_of(&entry.file_name(), before) {
-                found.push((version, entry.path().join(after).join(PROGRAM)));
+                found.push((version, entry.path().join(after).join(name)));
             }
         }
     }
@@ -104,7 +110,12 @@ mod tests {
     use crate::Checkpoint;
 
     fn request() -> BaseBackupRequest {
-        BaseBackupRequest { label: "-x; rm".to_owned(), checkpoint: Checkpoint::Spread, include_wal: false }
+        BaseBackupRequest {
+            label: "-x; rm".to_owned(),
+            checkpoint: Checkpoint::Spread,
+            include_wal: false,
+            estimate_size: false,
+        }
     }
 
     #[test]
@@ -125,11 +136,21 @@ mod tests {
     fn what_is_given_becomes_an_argument() {
         let connect =
             ConnectOptions { host: Some("db1".into()), port: Some(5433), user: Some("backup".into()) };
-        let request = BaseBackupRequest { checkpoint: Checkpoint::Fast, include_wal: true, ..request() };
+        let request = BaseBackupRequest {
+            checkpoint: Checkpoint::Fast,
+            include_wal: true,
+            estimate_size: true,
+            ..request()
+        };
         let arguments = arguments(&connect, &request);
-        for expected in
-            ["--wal-method=fetch", "--checkpoint=fast", "--host=db1", "--port=5433", "--username=backup"]
-        {
+        for expected in [
+            "--wal-method=fetch",
+            "--checkpoint=fast",
+            "--progress",
+            "--host=db1",
+            "--port=5433",
+            "--username=backup",
+        ] {
             assert!(arguments.iter().any(|argument| argument == expected), "{expected}");
         }
     }
@@ -154,8 +175,9 @@ mod tests {
 
     #[test]
     fn an_explicit_program_that_is_not_there_is_named() {
-        let error = spawn(Some(Path::new("/nowhere/pg_basebackup")), &[]).unwrap_err();
+        let error = spawn(PG_BASEBACKUP, Some(Path::new("/nowhere/pg_basebackup")), &[], Stdio::null).unwrap_err();
         assert_eq!(error.kind(), SourceErrorKind::ProgramMissing);
-        assert!(error.to_string().contains("/nowhere/pg_basebackup"), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("/nowhere/pg_basebackup") && text.contains("install PostgreSQL's client"), "{text}");
     }
 }

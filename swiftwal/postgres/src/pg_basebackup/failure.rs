@@ -35,10 +35,30 @@ fn error(status: &str, messages: &Messages) -> SourceError {
             "can't stream a cluster with tablespaces",
             "this method needs a cluster whose data is all in its data directory",
         ),
-        _ => ("failed", "see its last messages above and the server's log, then take the backup again"),
+        _ => ("failed", failure_hint(messages)),
     };
     SourceError::new(kind, report(&format!("pg_basebackup {what} {status}"), messages, hint))
 }
+
+/// The way out of a failure that is neither of the connection nor of the tablespaces.
+fn failure_hint(messages: &Messages) -> &'static str {
+    let says = |text: &str| messages.last.iter().any(|line| line.contains(text));
+    if WAL_REMOVED.iter().any(|text| says(text)) {
+        "the server removed WAL that the backup needed before it was copied: raise wal_keep_size on the server (before \
+         version 13, wal_keep_segments), and max_slot_wal_keep_size where it is set, or leave --xlog out and archive the WAL"
+    } else if says(CLIENT_TOO_OLD) {
+        "this pg_basebackup is older than the server: install the client programs of the server's version or a newer one"
+    } else {
+        "see its last messages above and the server's log, then take the backup again"
+    }
+}
+
+/// What the server says at the end of a backup whose WAL it no longer has.
+const WAL_REMOVED: [&str; 3] =
+    ["has already been removed", "could not find any WAL files", "could not find WAL file"];
+
+/// What `pg_basebackup` says of a server that is newer than itself.
+const CLIENT_TOO_OLD: &str = "incompatible server version";
 
 /// What happened, the program's own words, and the way out, each on lines of its own.
 fn report(what: &str, messages: &Messages, hint: &str) -> String {
@@ -146,6 +166,16 @@ mod tests {
         ] {
             assert_eq!(kind(&messages(&[&line])), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn each_late_failure_has_its_own_way_out() {
+        let hint = |line: &str| failed(ExitStatus::from_raw(1 << 8), &messages(&[line])).to_string();
+        let removed = "ERROR:  requested WAL segment 000000010000000000000002 has already been removed";
+        assert!(hint(removed).contains("raise wal_keep_size"));
+        let newer = "pg_basebackup: error: incompatible server version 18.1";
+        assert!(hint(newer).contains("older than the server"));
+        assert!(hint("pg_basebackup: error: could not x").contains("the server's log"));
     }
 
     #[test]

@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
+    sync::mpsc::UnboundedSender,
+};
 
+use super::notes::{Note, Notes};
 use crate::Lsn;
 
 /// How many of the last lines are kept.
@@ -22,16 +26,22 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// Reads all messages, as fast as they come, in bounded memory, and passes each line on to the log.
-    pub(super) async fn read(stderr: impl AsyncRead + Unpin) -> Self {
+    /// Reads all messages, as fast as they come, in bounded memory, and passes each line on to the log, and those worth
+    /// a note to `notes`.
+    pub(super) async fn read(stderr: impl AsyncRead + Unpin, notes: UnboundedSender<Note>) -> Self {
         let mut stderr = BufReader::new(stderr);
-        let mut messages = Self::default();
+        let (mut messages, mut notes) = (Self::default(), Notes::new(notes));
         loop {
             let mut line = Vec::new();
             match (&mut stderr).take(LINE_BYTES).read_until(b'\n', &mut line).await {
                 // What can't be read wasn't said: the exit status decides about the backup.
                 Ok(0) | Err(_) => return messages,
-                Ok(_) => messages.push(String::from_utf8_lossy(&line).trim_end()),
+                Ok(_) => {
+                    let line = String::from_utf8_lossy(&line);
+                    if !notes.take(line.trim_end()) {
+                        messages.push(line.trim_end());
+                    }
+                }
             }
         }
     }
@@ -56,6 +66,10 @@ fn end_point(line: &str) -> Option<Lsn> {
 mod tests {
     use super::*;
 
+    async fn read(text: &[u8]) -> Messages {
+        Messages::read(text, tokio::sync::mpsc::unbounded_channel().0).await
+    }
+
     #[test]
     fn the_end_point_is_read_from_its_line_only() {
         assert_eq!(end_point("pg_basebackup: write-ahead log end point: 0/2000100"), Some(Lsn(0x200_0100)));
@@ -74,7 +88,7 @@ mod tests {
     async fn only_the_last_lines_are_kept_but_the_end_point_is_not_lost() {
         let chatter: String = (1..=100).map(|n| format!("WARNING:  number {n}\n")).collect();
         let text = format!("pg_basebackup: write-ahead log end point: 0/1\n{chatter}");
-        let messages = Messages::read(text.as_bytes()).await;
+        let messages = read(text.as_bytes()).await;
         assert_eq!(messages.end, Some(Lsn(1)));
         assert_eq!(messages.last.len(), KEPT_LINES);
         assert_eq!(messages.last.front().unwrap(), "WARNING:  number 81");
@@ -83,14 +97,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_without_end_takes_bounded_memory() {
-        let messages = Messages::read(&*vec![b'x'; 1 << 20]).await;
+        let messages = read(&vec![b'x'; 1 << 20]).await;
         assert_eq!(messages.last.len(), KEPT_LINES);
         assert!(messages.last.iter().all(|line| line.len() as u64 == LINE_BYTES));
     }
 
     #[tokio::test]
     async fn bytes_that_are_no_text_are_kept_readable() {
-        let messages = Messages::read(&b"caf\xE9\nend"[..]).await;
+        let messages = read(b"caf\xE9\nend").await;
         assert_eq!(messages.last, ["caf\u{FFFD}", "end"]);
     }
 }

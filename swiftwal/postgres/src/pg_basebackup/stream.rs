@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdout};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::archive::{StartError, Tail, backup_label};
 use super::failure;
 use super::messages::Messages;
+use super::notes::Note;
 use crate::{
     BackupLabel, BaseBackupEvent, BaseBackupStream, CHUNK_BYTES, SourceError, SourceErrorKind, Timeline,
 };
@@ -25,8 +27,17 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// The most that Linux lets an ordinary user have, unless it was told otherwise.
 const PIPE_BYTES: usize = 1 << 20;
 
-/// A child that writes a tar archive to its standard output. Dropping it kills the child.
+/// A run of the program, with what it says on its standard error in between. Dropping it kills the child.
+#[derive(Debug)]
 pub(super) struct PgBasebackupStream {
+    run: Run,
+    notes: UnboundedReceiver<Note>,
+    /// What comes when the notes before it have been given.
+    next: Option<Result<Option<BaseBackupEvent>, SourceError>>,
+}
+
+/// A child that writes a tar archive to its standard output. No call of it loses anything when it is cancelled.
+struct Run {
     child: Child,
     stdout: ChildStdout,
     /// The one task that reads the standard error, so that the child never blocks on it.
@@ -54,11 +65,15 @@ impl PgBasebackupStream {
         // Fewer switches between the two processes. Where it is refused, the pipe is just smaller.
         let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES);
         let mut messages = JoinSet::new();
-        messages.spawn(Messages::read(stderr));
+        let (sender, notes) = unbounded_channel();
+        messages.spawn(Messages::read(stderr, sender));
         let (buffer, tail) = (BytesMut::new(), Tail::default());
-        Ok(Self { child, stdout, messages, buffer, tail, state: State::BeforeStart })
+        let run = Run { child, stdout, messages, buffer, tail, state: State::BeforeStart };
+        Ok(Self { run, notes, next: None })
     }
+}
 
+impl Run {
     /// Reads on until the archive's first member is there.
     async fn read_label(&mut self) -> Result<BackupLabel, SourceError> {
         loop {
@@ -126,6 +141,24 @@ impl PgBasebackupStream {
 #[async_trait]
 impl BaseBackupStream for PgBasebackupStream {
     async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
+        if self.next.is_none() {
+            tokio::select! {
+                biased;
+                Some(note) = self.notes.recv() => return Ok(Some(note.into())),
+                next = self.run.next() => self.next = Some(next),
+            }
+        }
+        // What was said in the very end comes before it, too.
+        match self.notes.try_recv() {
+            Ok(note) => Ok(Some(note.into())),
+            Err(_) => self.next.take().unwrap_or(Ok(None)),
+        }
+    }
+}
+
+impl Run {
+    /// The next event of the archive.
+    async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
         let (event, state) = match self.state {
             State::BeforeStart => {
                 let label = self.read_label().await?;
@@ -146,9 +179,9 @@ impl BaseBackupStream for PgBasebackupStream {
     }
 }
 
-impl fmt::Debug for PgBasebackupStream {
+impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PgBasebackupStream")
+        f.debug_struct("Run")
             .field("child", &self.child)
             .field("state", &self.state)
             .finish_non_exhaustive()

@@ -40,7 +40,12 @@ async fn run(dir: &Path, archive: &[u8], commands: &str) -> Box<dyn BaseBackupSt
     let source = PgBasebackup::new(ConnectOptions::default(), Some(program.into()));
     let label = format!("cd '{}'; {commands}", dir.display());
     source
-        .start(&BaseBackupRequest { label, checkpoint: Checkpoint::Fast, include_wal: false })
+        .start(&BaseBackupRequest {
+            label,
+            checkpoint: Checkpoint::Fast,
+            include_wal: false,
+            estimate_size: false,
+        })
         .await
         .unwrap()
 }
@@ -122,6 +127,20 @@ async fn an_archive_that_is_cut_short_is_no_backup_even_if_the_program_is_conten
 async fn an_archive_without_a_label_is_no_backup() {
     let error = failure(&archive(&[("PG_VERSION", b"15\n"), ("backup_manifest", MANIFEST)]), "cat a").await;
     assert!(error.to_string().contains("doesn't begin with a backup label"), "{error}");
+}
+
+#[tokio::test]
+async fn what_the_server_warns_of_comes_before_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let commands = "echo 'WARNING:  one' >&2; echo '  0/9 kB (0%), 0/1 tablespace' >&2; cat a; exec >&-; echo 'WARNING:  two' >&2";
+    let mut stream = run(dir.path(), &archive(&[("backup_label", LABEL), ("x", MANIFEST)]), commands).await;
+    let (events, _) = drain(stream.as_mut()).await.unwrap();
+    let said = events.iter().filter(|event| !matches!(event, BaseBackupEvent::Archive { .. }));
+    let warning = |text: &str| BaseBackupEvent::Warning(text.to_owned());
+    let estimate = BaseBackupEvent::Estimate { bytes: 9 << 10 };
+    let mut said: Vec<_> = said.collect();
+    said.sort_by_key(|event| **event == STARTED);
+    assert_eq!(said, [&warning("one"), &estimate, &warning("two"), &FINISHED, &STARTED]);
 }
 
 #[tokio::test]

@@ -1,14 +1,23 @@
+//! What people, and programs, are told of a backup.
+
 use std::{
     io::Write,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
-use swiftwal_core::BackupEvent;
+use jiff::SignedDuration;
+use serde::Serialize;
+use swiftwal_core::{BackupEvent, BackupRecord};
 use tokio::sync::oneshot;
 
 use crate::{
     failure::Failure,
-    output::Output,
+    log,
+    output::{Output, Size},
     progress::{Done, Progress},
 };
 
@@ -17,6 +26,10 @@ pub(super) struct Reporter<'a> {
     output: Output,
     location: &'a str,
     progress: Progress,
+    began: Instant,
+    /// What the server expects to send; 0 where it doesn't say.
+    estimate: AtomicU64,
+    warnings: Mutex<Vec<String>>,
     unheard: Mutex<Option<oneshot::Sender<Failure>>>,
 }
 
@@ -30,19 +43,34 @@ impl<'a> Reporter<'a> {
         let (unheard, receiver) = oneshot::channel();
         let progress = Progress::new(progress);
         let unheard = Mutex::new(Some(unheard));
-        (Self { output, location, progress, unheard }, receiver)
+        let reporter = Self {
+            output,
+            location,
+            progress,
+            began: Instant::now(),
+            estimate: AtomicU64::new(0),
+            warnings: Mutex::default(),
+            unheard,
+        };
+        (reporter, receiver)
     }
 
     pub(super) fn report(&self, event: BackupEvent<'_>) {
         match event {
             BackupEvent::Claimed(key) => {
                 self.print(|out| writeln!(out, "Creating backup {key} in {}", self.location));
+                self.progress.wait("waiting for the server's checkpoint");
             }
             BackupEvent::Label(label) if self.output.verbose => {
                 self.print(|out| out.write_all(label.as_str().as_bytes()));
             }
             BackupEvent::Progress { tar_bytes, stored_bytes } => {
-                self.progress.show(Done { bytes: tar_bytes, of: None, stored: Some(stored_bytes) });
+                self.progress.show(self.done(tar_bytes, stored_bytes));
+            }
+            BackupEvent::Estimate { tar_bytes } => self.estimate.store(tar_bytes, Ordering::Relaxed),
+            BackupEvent::Warning(text) => {
+                self.progress.suspend(|| log::say(format_args!("warning: {text}")));
+                self.warnings().push(text.to_owned());
             }
             BackupEvent::WaitingForWal(segment) => {
                 self.progress.suspend(|| tracing::info!("waiting for {segment} to be archived"));
@@ -51,9 +79,32 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// The backup is committed.
-    pub(super) fn finish(&self) {
+    /// The backup is committed. Says how it ended.
+    pub(super) fn finish(&self, record: &BackupRecord) -> Result<(), Failure> {
+        let warnings = self.warnings();
+        let report = Report::new(record, self.began, &warnings);
+        let (tar_bytes, stored_bytes) = (report.tar_bytes, report.stored_bytes);
+        self.progress.show(Done { bytes: tar_bytes, of: Some(tar_bytes), stored: Some(stored_bytes) });
         self.progress.finish();
+        let reported = if self.output.json {
+            self.output.json(&report)
+        } else {
+            self.output.text(|out| writeln!(out, "{}", report.in_a_line()))
+        };
+        reported.inspect_err(|_| {
+            log::say(format_args!("backup {} was taken; its report couldn't be written", record.key));
+        })
+    }
+
+    fn done(&self, tar_bytes: u64, stored_bytes: u64) -> Done {
+        // The WAL isn't in the estimate.
+        let estimate = self.estimate.load(Ordering::Relaxed);
+        let of = (estimate > 0).then(|| estimate.max(tar_bytes));
+        Done { bytes: tar_bytes, of, stored: Some(stored_bytes) }
+    }
+
+    fn warnings(&self) -> MutexGuard<'_, Vec<String>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn print(&self, render: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
@@ -70,5 +121,72 @@ impl<'a> Reporter<'a> {
 
     fn unheard(&self) -> MutexGuard<'_, Option<oneshot::Sender<Failure>>> {
         self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A backup that is complete, as `--json` shows it.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    record: &'a BackupRecord,
+    /// What the server sent.
+    tar_bytes: u64,
+    /// What is stored, the commit record not counted.
+    stored_bytes: u64,
+    duration_seconds: u64,
+    warnings: &'a [String],
+}
+
+impl<'a> Report<'a> {
+    fn new(record: &'a BackupRecord, began: Instant, warnings: &'a [String]) -> Self {
+        Self {
+            record,
+            tar_bytes: record.objects.iter().filter_map(|object| object.tar_bytes).sum(),
+            stored_bytes: record.objects.iter().map(|object| object.bytes).sum(),
+            duration_seconds: began.elapsed().as_secs(),
+            warnings,
+        }
+    }
+
+    fn in_a_line(&self) -> String {
+        let BackupRecord { key, first_wal, last_wal, includes_wal, .. } = self.record;
+        let wal = match (includes_wal, first_wal == last_wal) {
+            (true, _) => "the WAL it needs is inside".to_owned(),
+            (false, true) => format!("it needs WAL {first_wal}"),
+            (false, false) => format!("it needs WAL {first_wal} to {last_wal}"),
+        };
+        let (size, stored) = (Size(self.tar_bytes), Size(self.stored_bytes));
+        let duration = SignedDuration::from_secs(self.duration_seconds.try_into().unwrap_or(i64::MAX));
+        format!("Backup {key} is complete: {size}, {stored} stored, in {duration:#}; {wal}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(last_wal: &str, includes_wal: bool) -> String {
+        let record: BackupRecord = serde_json::from_value(serde_json::json!({
+            "key": "20130828T1810Z", "kind": "full", "label": "",
+            "started": "2013-08-28T18:10:42Z", "finished": "2013-08-28T18:10:43Z",
+            "system_identifier": "1", "postgres_version": "15", "wal_segment_bytes": 16_777_216,
+            "timeline": 1, "start_lsn": "0/2000028", "stop_lsn": "0/2000100",
+            "first_wal": "000000010000000000000002", "last_wal": last_wal,
+            "includes_wal": includes_wal, "written_by": "a test", "objects": [
+                { "name": "a", "bytes": 1 << 20, "blake3": "", "tar_bytes": 4 << 20 },
+                { "name": "b", "bytes": 1 << 19, "blake3": "" },
+            ],
+        }))
+        .unwrap();
+        Report { duration_seconds: 125, ..Report::new(&record, Instant::now(), &[]) }.in_a_line()
+    }
+
+    #[test]
+    fn the_closing_line_tells_size_duration_and_the_wal_that_is_needed() {
+        let start = "Backup 20130828T1810Z is complete: 4.00 MiB, 1.50 MiB stored, in 2m 5s; ";
+        let (first, last) = ("000000010000000000000002", "000000010000000000000003");
+        assert_eq!(line(first, false), format!("{start}it needs WAL {first}"));
+        assert_eq!(line(last, false), format!("{start}it needs WAL {first} to {last}"));
+        assert_eq!(line(last, true), format!("{start}the WAL it needs is inside"));
     }
 }

@@ -1,0 +1,103 @@
+//! Whether a backup will fit, as soon as the server has said how large it is.
+
+use super::{BackupEvent, Observe};
+use crate::{Error, Repository, Result};
+
+/// Where no earlier backup tells how well this cluster compresses: nobody's does that well.
+const BEST_RATIO: u64 = 50;
+/// And many a one's does no better than that.
+const POOR_RATIO: u64 = 3;
+
+/// Nothing, unless there is certainly no room for a backup of `tar_bytes`, before it is compressed.
+///
+/// # Errors
+/// [`Error::Refused`] says how much there is, and how much it would take.
+pub(super) async fn check(repository: &Repository, tar_bytes: u64, observe: Observe<'_>) -> Result<()> {
+    let Some(space) = repository.storage().space() else { return Ok(()) };
+    let free = match space.free_bytes().await {
+        Ok(free) if free >= tar_bytes => return Ok(()),
+        Ok(free) => free,
+        Err(error) => {
+            let location = repository.location();
+            observe(BackupEvent::Warning(&format!("how much room {location} has can't be learned: {error}")));
+            return Ok(());
+        }
+    };
+    match verdict(free, tar_bytes, last_ratio(repository).await?) {
+        Verdict::Fits => Ok(()),
+        Verdict::Doubtful => {
+            let notice = format!(
+                "{} may have too little room: {} are free, and the server has {} to back up",
+                repository.location(),
+                mebibytes(free),
+                mebibytes(tar_bytes)
+            );
+            observe(BackupEvent::Warning(&notice));
+            Ok(())
+        }
+        Verdict::TooLarge { expected } => Err(Error::Refused(format!(
+            "{} has no room for this backup: {} are free, and it would take about {}. Free some space there, prune old \
+             backups, or use another place",
+            repository.location(),
+            mebibytes(free),
+            mebibytes(expected)
+        ))),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Fits,
+    Doubtful,
+    TooLarge { expected: u64 },
+}
+
+/// What to think of `free` bytes for `tar_bytes`, where the last backup went from so many bytes to so many.
+fn verdict(free: u64, tar_bytes: u64, last: Option<(u64, u64)>) -> Verdict {
+    let at_ratio = |from: u64, to: u64| {
+        let expected = u128::from(tar_bytes) * u128::from(to) / u128::from(from.max(1));
+        u64::try_from(expected).unwrap_or(u64::MAX)
+    };
+    let (expected, least) = match last {
+        Some((from, to)) => (at_ratio(from, to), at_ratio(from, to)),
+        None => (at_ratio(POOR_RATIO, 1), at_ratio(BEST_RATIO, 1)),
+    };
+    match free {
+        free if free < least => Verdict::TooLarge { expected: least },
+        free if free < expected => Verdict::Doubtful,
+        _ => Verdict::Fits,
+    }
+}
+
+/// The bytes of the newest backup's tars, before and after they were compressed.
+async fn last_ratio(repository: &Repository) -> Result<Option<(u64, u64)>> {
+    let stored = repository.list().await?.unwrap_or_default();
+    let Some(newest) = stored.backups.iter().rev().find(|backup| !backup.legacy) else { return Ok(None) };
+    // What can't be read tells nothing: whether it matters is for others to say.
+    let Ok(record) = repository.record(newest.key).await else { return Ok(None) };
+    let tars = || record.objects.iter().filter_map(|object| Some((object.tar_bytes?, object.bytes)));
+    Ok(Some((tars().map(|(tar, _)| tar).sum(), tars().map(|(_, stored)| stored).sum())))
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_backup_tells_how_much_this_one_takes() {
+        let last = Some((1000, 250));
+        assert_eq!(verdict(300, 1000, last), Verdict::Fits);
+        assert_eq!(verdict(249, 1000, last), Verdict::TooLarge { expected: 250 });
+    }
+
+    #[test]
+    fn without_one_only_what_is_certain_is_refused() {
+        assert_eq!(verdict(400, 1000, None), Verdict::Fits);
+        assert_eq!(verdict(300, 1000, None), Verdict::Doubtful);
+        assert_eq!(verdict(19, 1000, None), Verdict::TooLarge { expected: 20 });
+    }
+}

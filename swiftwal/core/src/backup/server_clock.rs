@@ -1,0 +1,142 @@
+//! PostgreSQL's clock, as far as a base backup shows it: by the label's start time, and the date of the label's file.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use swiftwal_postgres::BackupLabel;
+use tokio::time::Instant;
+
+use crate::clocks::difference;
+
+/// Times in a backup are whole seconds, the part behind the point cut off.
+const PRECISION: SignedDuration = SignedDuration::from_secs(1);
+/// A label that was waited for longer than this had not been lying around before.
+const WAITED: Duration = Duration::from_secs(1);
+
+/// When we saw the label, and what we did before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sighting {
+    /// The backup was asked for.
+    pub(super) asked: Instant,
+    /// From then on the label would have been seen as soon as it came.
+    pub(super) listened: Instant,
+    /// The label was seen.
+    pub(super) seen: Instant,
+}
+
+/// What PostgreSQL's clock shows, told from the start of a backup on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ServerClock {
+    started: Timestamp,
+    /// No later than the moment at which the clock showed that.
+    since: Instant,
+    seen: Instant,
+}
+
+impl ServerClock {
+    /// The clock by which `label` was written.
+    ///
+    /// `modified` is the date of the label's file in the archive, by the same clock; `storage` is the storage's time, for
+    /// a label whose zone is an abbreviation, and a file without a date.
+    pub(super) fn new(label: &BackupLabel, modified: u64, storage: Timestamp, sighting: Sighting) -> Self {
+        let dated = i64::try_from(modified).ok().filter(|seconds| *seconds > 0);
+        let dated = dated.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        let near = [dated, Some(storage)].into_iter().flatten();
+        let started = near.clone().find_map(|near| label.start_moment(near));
+        let Sighting { asked, listened, seen } = sighting;
+        let came_at_once = seen.duration_since(listened) <= WAITED;
+        Self {
+            started: started.or(dated).unwrap_or(storage),
+            since: if came_at_once { asked } else { seen },
+            seen,
+        }
+    }
+
+    /// When the backup started.
+    pub(super) fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// The latest that the clock can show by now.
+    pub(super) fn latest(&self) -> Timestamp {
+        self.started + PRECISION + signed(self.since.elapsed())
+    }
+
+    /// What to say where it differs from the storage's clock, which shows `storage` now.
+    pub(super) fn difference_from(&self, storage: Timestamp) -> Option<String> {
+        let earliest = self.started + signed(self.seen.elapsed());
+        difference("PostgreSQL", storage.clamp(earliest, self.latest()), "the storage", storage)
+    }
+}
+
+pub(super) fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn label(start_time: &str) -> BackupLabel {
+        let text = format!(
+            "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n\
+             CHECKPOINT LOCATION: 0/2000060\nSTART TIME: {start_time}\n"
+        );
+        BackupLabel::parse(&text).unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn unix(text: &str) -> u64 {
+        at(text).as_second().try_into().unwrap()
+    }
+
+    /// The clock of a label that came a minute after it was asked for, having been waited for since `listened`.
+    async fn clock(start_time: &str, modified: u64, storage: &str, waited: Duration) -> ServerClock {
+        let asked = Instant::now();
+        advance(Duration::from_secs(60) - waited).await;
+        let listened = Instant::now();
+        advance(waited).await;
+        let sighting = Sighting { asked, listened, seen: Instant::now() };
+        ServerClock::new(&label(start_time), modified, at(storage), sighting)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_start_is_the_labels_and_its_zone_fits_the_date_of_the_file() {
+        let storage = "2026-07-01T18:00:00Z";
+        for (start_time, modified) in [
+            ("2026-07-01 12:00:00 UTC", 0),
+            // The server's clock is six hours slow: only the date of the file tells.
+            ("2026-07-01 14:00:00 CEST", unix("2026-07-01T12:00:01Z")),
+            ("soon", unix("2026-07-01T12:00:00Z")),
+        ] {
+            let clock = clock(start_time, modified, storage, Duration::ZERO).await;
+            assert_eq!(clock.started(), at("2026-07-01T12:00:00Z"), "{start_time}");
+        }
+        let near_the_storage = clock("2026-07-01 20:00:03 CEST", 0, storage, Duration::ZERO).await;
+        assert_eq!(near_the_storage.started(), at("2026-07-01T18:00:03Z"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_is_never_too_early_however_late_the_label_was_read() {
+        let start = "2026-07-01 12:00:00 UTC";
+        let storage = "2026-07-01T12:00:00Z";
+        let waited_for = clock(start, 0, storage, Duration::from_secs(60)).await;
+        advance(Duration::from_secs(10)).await;
+        assert_eq!(waited_for.latest(), at("2026-07-01T12:00:11Z"));
+        let was_lying_there = clock(start, 0, storage, Duration::ZERO).await;
+        assert_eq!(was_lying_there.latest(), at("2026-07-01T12:01:01Z"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_whose_clock_differs_from_the_storages_is_told_of() {
+        let clock = clock("2026-07-01 12:00:00 UTC", 0, "2026-07-01T12:00:00Z", Duration::ZERO).await;
+        assert_eq!(clock.difference_from(at("2026-07-01T12:01:05Z")), None);
+        let notice = clock.difference_from(at("2026-07-01T12:11:01Z")).unwrap();
+        assert!(notice.contains("PostgreSQL and of the storage are 10m apart"), "{notice}");
+    }
+}

@@ -1,0 +1,146 @@
+//! The three clocks of a repository: the storage's, PostgreSQL's, and this machine's.
+//!
+//! Prune tells live uploads from dead ones by the storage's clock, since the storage dated what it compares. The times
+//! in a backup are PostgreSQL's, since recovery targets are. This machine's clock decides nothing: it is only compared
+//! with the others, so that an administrator hears of a clock that is wrong.
+
+use jiff::{SignedDuration, Timestamp};
+use object_store::{ObjectStoreExt, PutMode, PutPayload};
+use uuid::Uuid;
+
+use crate::{ObjectName, Repository, Result, inventory::touched, prune::GRACE, repository::path};
+
+/// How far two clocks may be apart before somebody is told. HTTP dates are whole seconds, and requests take their time.
+const TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
+/// The directory of the objects that are written to learn the storage's time.
+const PROBES: &str = "...clock";
+
+/// From when on an upload counts as alive.
+#[derive(Clone, Debug)]
+pub(crate) struct Liveness {
+    /// What was touched later than this, by the storage's clock, is alive.
+    pub(crate) before: Timestamp,
+    /// What the administrator should know of the clocks.
+    pub(crate) notice: Option<String>,
+}
+
+impl Repository {
+    /// The storage's time: from its own answer, or the date that it gives to an object written for that.
+    pub(crate) async fn storage_now(&self) -> Result<Timestamp> {
+        match self.storage().clock() {
+            Some(clock) => clock.now().await.map_err(self.failed("ask for the time of", "the storage")),
+            None => self.probed_time().await,
+        }
+    }
+
+    async fn probed_time(&self) -> Result<Timestamp> {
+        let probe = ObjectName::Hidden(format!("{PROBES}/{}", Uuid::new_v4()));
+        self.put(&probe, PutPayload::new(), PutMode::Create).await?;
+        let dated = self.storage().store().head(&path(&probe)).await;
+        let deleted = self.delete(&probe).await;
+        let dated = dated.map_err(self.failed("look at", &probe))?;
+        deleted.map(|()| touched(&dated))
+    }
+
+    /// The storage's time, and what to say where this machine's differs.
+    pub(crate) async fn storage_now_compared(&self) -> Result<(Timestamp, Option<String>)> {
+        let sent = self.clock().now();
+        let storage = self.storage_now().await?;
+        // It is any moment between the request and its answer.
+        let here = storage.clamp(sent, self.clock().now().max(sent));
+        let notice = difference("this machine", here, "the storage", storage);
+        Ok((storage, notice))
+    }
+
+    /// How old an upload must be to count as dead. Where the storage's time can't be learned, as by somebody who may
+    /// only read, nothing does.
+    pub(crate) async fn liveness(&self) -> Liveness {
+        match self.storage_now_compared().await {
+            Ok((now, notice)) => Liveness { before: now - GRACE, notice },
+            Err(error) => Liveness {
+                before: Timestamp::UNIX_EPOCH,
+                notice: Some(format!(
+                    "the storage's time can't be learned, so nothing counts as left behind by a crash: {error}"
+                )),
+            },
+        }
+    }
+}
+
+/// What to say where two clocks that were read at the same moment differ.
+pub(crate) fn difference(
+    one: &str,
+    by_one: Timestamp,
+    other: &str,
+    by_other: Timestamp,
+) -> Option<String> {
+    let apart = by_one.duration_since(by_other).abs();
+    (apart > TOLERANCE).then(|| {
+        let (by_one, by_other) = (to_the_second(by_one), to_the_second(by_other));
+        let apart = to_the_minute(apart);
+        format!(
+            "the clocks of {one} and of {other} are {apart:#} apart: {by_one} and {by_other}; set both by NTP"
+        )
+    })
+}
+
+/// Rounded where seconds say nothing.
+fn to_the_minute(duration: SignedDuration) -> SignedDuration {
+    match duration.as_secs() {
+        few @ ..300 => SignedDuration::from_secs(few),
+        many => SignedDuration::from_mins((many + 30) / 60),
+    }
+}
+
+fn to_the_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::StreamExt;
+    use object_store::{ObjectStore, memory::InMemory};
+
+    use super::*;
+    use crate::{Clock, Storage, SystemClock};
+
+    #[derive(Debug)]
+    struct Slow(SignedDuration);
+
+    impl Clock for Slow {
+        fn now(&self) -> Timestamp {
+            SystemClock.now() - self.0
+        }
+    }
+
+    fn repository(clock: impl Clock + 'static) -> (Repository, Arc<InMemory>) {
+        let store = Arc::new(InMemory::new());
+        let storage = Storage::new(Arc::clone(&store) as _);
+        (Repository::new(storage, "a test", Arc::new(clock)), store)
+    }
+
+    #[tokio::test]
+    async fn a_storage_that_tells_no_time_is_asked_by_an_object_that_goes_again() {
+        let (repository, store) = repository(SystemClock);
+        let (now, notice) = repository.storage_now_compared().await.unwrap();
+        assert!(SystemClock.now().duration_since(now).abs() < SignedDuration::from_mins(5));
+        assert_eq!(notice, None);
+        assert!(store.list(None).next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_machine_whose_clock_differs_from_the_storages_is_told_both_times() {
+        let (repository, _) = repository(Slow(SignedDuration::from_mins(26 * 60 + 30)));
+        let notice = repository.liveness().await.notice.unwrap();
+        assert!(notice.contains("26h 30m apart: 2") && notice.contains("Z and 2"), "{notice}");
+    }
+
+    #[test]
+    fn clocks_some_seconds_apart_are_not_worth_a_word() {
+        let now = SystemClock.now();
+        assert_eq!(difference("a", now, "b", now + TOLERANCE), None);
+        assert!(difference("a", now, "b", now + TOLERANCE * 2).is_some());
+    }
+}

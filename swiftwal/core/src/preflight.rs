@@ -1,0 +1,90 @@
+//! What is checked before a backup: that the server is the repository's, and that the WAL will get there. Each check is a
+//! pure look at what the server said of itself, so that other commands can make the same.
+
+use swiftwal_postgres::{Archiving, NotArchiving, ServerFacts};
+
+use crate::{ClusterIdentity, ClusterInfo};
+
+/// What a check has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A backup would come to nothing: what is wrong, and the way out.
+    Obstacle(String),
+    /// It may come to nothing.
+    Doubt(String),
+}
+
+/// What speaks against a backup of the server that said `facts`, into the repository at `location`, which is known to be
+/// `cluster`'s, with its WAL inside or not.
+#[must_use]
+pub fn preflight(
+    facts: &ServerFacts,
+    cluster: Option<&ClusterInfo>,
+    location: &str,
+    include_wal: bool,
+) -> Vec<Finding> {
+    let identity = cluster.and_then(|cluster| another_cluster(facts, cluster, location));
+    let archiving = if include_wal { None } else { without_archive(facts) };
+    identity.into_iter().chain(archiving).collect()
+}
+
+fn another_cluster(facts: &ServerFacts, cluster: &ClusterInfo, location: &str) -> Option<Finding> {
+    let identity = ClusterIdentity {
+        system_identifier: facts.system_identifier,
+        postgres_version: None,
+        wal_segment_bytes: facts.segment_size.unwrap_or(cluster.identity.wal_segment_bytes),
+    };
+    let refusal = cluster.check(&identity, location).err()?;
+    Some(Finding::Obstacle(refusal.to_string()))
+}
+
+fn without_archive(facts: &ServerFacts) -> Option<Finding> {
+    let Some(archiving) = &facts.archiving else {
+        return Some(Finding::Doubt("whether the server archives its WAL couldn't be checked".to_owned()));
+    };
+    let what = complaint(archiving)?;
+    // The WAL of a standby's backup is archived by its primary, unless archive_mode is always.
+    Some(match facts.is_standby {
+        Some(false) => Finding::Obstacle(format!(
+            "{what}, so the WAL that the backup needs would never arrive. Set archive_mode = on, and archive_command to \
+             swiftwal's archive-wal with this repository, or use --xlog, which puts the WAL into the backup"
+        )),
+        _ => Finding::Doubt(format!("{what}: its primary must archive the WAL that the backup needs")),
+    })
+}
+
+fn complaint(archiving: &Archiving) -> Option<&'static str> {
+    Some(match archiving.obstacle()? {
+        NotArchiving::Off => "the server's archive_mode is off",
+        NotArchiving::NoCommand => "the server's archive_command is empty",
+        NotArchiving::Discards => "the server's archive_command stores nothing",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use swiftwal_postgres::Timeline;
+
+    use super::*;
+
+    fn server(archiving: Option<Archiving>, is_standby: Option<bool>) -> ServerFacts {
+        let mut facts = ServerFacts::new(7, Timeline::FIRST);
+        (facts.archiving, facts.is_standby) = (archiving, is_standby);
+        facts
+    }
+
+    fn off() -> Option<Archiving> {
+        Some(Archiving::new("off", "(disabled)", ""))
+    }
+
+    #[test]
+    fn a_primary_that_archives_nothing_is_an_obstacle_only_where_the_wal_is_not_inside() {
+        let findings = |facts: &ServerFacts, include_wal| preflight(facts, None, "x", include_wal);
+        let primary = server(off(), Some(false));
+        assert!(matches!(&findings(&primary, false)[..], [Finding::Obstacle(_)]));
+        assert!(findings(&primary, true).is_empty());
+        for doubtful in [server(off(), Some(true)), server(off(), None), server(None, Some(false))] {
+            assert!(matches!(&findings(&doubtful, false)[..], [Finding::Doubt(_)]), "{doubtful:?}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What `pg_basebackup` says that must not wait for the end: the server's warnings, and the size it expects.
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::BaseBackupEvent;
+
+/// A server that warns of every file of a large cluster doesn't fill our memory, nor the administrator's mail.
+const MOST_WARNINGS: usize = 200;
+
+/// One line worth passing on at once.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    Warning(String),
+    Estimate { bytes: u64 },
+}
+
+impl From<Note> for BaseBackupEvent {
+    fn from(note: Note) -> Self {
+        match note {
+            Note::Warning(text) => Self::Warning(text),
+            Note::Estimate { bytes } => Self::Estimate { bytes },
+        }
+    }
+}
+
+/// Picks the notes from the lines of one run.
+#[derive(Debug)]
+pub(super) struct Notes {
+    sender: UnboundedSender<Note>,
+    warnings: usize,
+    follows_warning: bool,
+    estimate: u64,
+}
+
+impl Notes {
+    pub(super) fn new(sender: UnboundedSender<Note>) -> Self {
+        Self { sender, warnings: 0, follows_warning: false, estimate: 0 }
+    }
+
+    /// Takes a look at a line. Returns whether it is one of the progress, which are too many to keep.
+    pub(super) fn take(&mut self, line: &str) -> bool {
+        if let Some(bytes) = estimate(line) {
+            if bytes != self.estimate {
+                self.estimate = bytes;
+                self.send(Note::Estimate { bytes });
+            }
+            return true;
+        }
+        match warning(line, self.follows_warning) {
+            Some(text) => {
+                self.follows_warning = true;
+                self.warn(text);
+            }
+            None => self.follows_warning = false,
+        }
+        false
+    }
+
+    fn warn(&mut self, text: String) {
+        self.warnings += 1;
+        match self.warnings {
+            1..MOST_WARNINGS => self.send(Note::Warning(text)),
+            MOST_WARNINGS => self.send(Note::Warning("and more; see the server's log".to_owned())),
+            _ => {}
+        }
+    }
+
+    fn send(&self, note: Note) {
+        // Nothing listens any more only where the backup was given up.
+        drop(self.sender.send(note));
+    }
+}
+
+/// The size in ` 12345/67890 kB (18%), 0/1 tablespace`.
+fn estimate(line: &str) -> Option<u64> {
+    let (done, rest) = line.trim_start().split_once('/')?;
+    let (total, _) = rest.split_once(" kB (")?;
+    done.parse::<u64>().ok()?;
+    total.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// What a line warns of. The server's messages come as `WARNING:  text`, in the language of the server, and libpq passes
+/// them on as they are; what says more about one follows it in lines of its own.
+fn warning(line: &str, follows_warning: bool) -> Option<String> {
+    if let Some((_, text)) = line.split_once("pg_basebackup: warning: ") {
+        return Some(printable(text));
+    }
+    let (severity, text) = line.split_once(":  ")?;
+    let is_word = !severity.is_empty() && !severity.chars().any(|c| c.is_whitespace() || c.is_lowercase());
+    match severity {
+        _ if !is_word => None,
+        "WARNING" => Some(printable(text)),
+        "DETAIL" | "HINT" | "CONTEXT" => {
+            follows_warning.then(|| printable(&format!("{severity}: {text}")))
+        }
+        // What a backup that goes well says, and errors, which the program repeats when it fails.
+        "NOTICE" | "INFO" | "LOG" | "DEBUG" | "ERROR" | "FATAL" | "PANIC" => None,
+        // A word of another language: rather one notice too much than one warning too few.
+        _ => Some(printable(&format!("{severity}: {text}"))),
+    }
+}
+
+fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| {
+        let escaped = c.is_control().then(|| c.escape_default());
+        let plain = (!c.is_control()).then_some(c);
+        escaped.into_iter().flatten().chain(plain)
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    fn notes(lines: &[&str]) -> Vec<Note> {
+        let (sender, mut receiver) = unbounded_channel();
+        let mut notes = Notes::new(sender);
+        for line in lines {
+            notes.take(line);
+        }
+        std::iter::from_fn(|| receiver.try_recv().ok()).collect()
+    }
+
+    fn warnings(lines: &[&str]) -> Vec<String> {
+        let text = |note| match note {
+            Note::Warning(text) => text,
+            other => panic!("{other:?}"),
+        };
+        notes(lines).into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn the_servers_warnings_are_passed_on_with_what_explains_them() {
+        let said = warnings(&[
+            "pg_basebackup: initiating base backup, waiting for checkpoint to complete",
+            "NOTICE:  base backup done, waiting for required WAL segments to be archived",
+            "HINT:  of the notice",
+            "WARNING:  skipping special file \"./pg_hba.conf\"",
+            "WARNING:  still waiting for all required WAL segments to be archived (60 seconds elapsed)",
+            "HINT:  Check that your archive_command is executing properly.",
+            "pg_basebackup: warning: could not set something",
+            "pg_basebackup: error: could not get data: ERROR:  gone",
+        ]);
+        assert_eq!(
+            said,
+            [
+                "skipping special file \"./pg_hba.conf\"",
+                "still waiting for all required WAL segments to be archived (60 seconds elapsed)",
+                "HINT: Check that your archive_command is executing properly.",
+                "could not set something",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_warning_in_another_language_is_one_too() {
+        let said = warnings(&["WARNUNG:  Spezialdatei »./x« wird übersprungen", "ПРЕДУПРЕЖДЕНИЕ:  x"]);
+        assert_eq!(said, ["WARNUNG: Spezialdatei »./x« wird übersprungen", "ПРЕДУПРЕЖДЕНИЕ: x"]);
+    }
+
+    #[test]
+    fn control_characters_of_the_server_do_not_reach_the_terminal() {
+        assert_eq!(warnings(&["WARNING:  \u{1b}[2Jx\ty"]), ["\\u{1b}[2Jx\\ty"]);
+    }
+
+    #[test]
+    fn warnings_without_end_are_cut_off() {
+        let many = vec!["WARNING:  x"; 10_000];
+        let said = warnings(&many);
+        assert_eq!((said.len(), said.last().unwrap().as_str()), (200, "and more; see the server's log"));
+    }
+
+    #[test]
+    fn the_size_that_is_expected_is_said_when_it_changes() {
+        let said = notes(&[
+            "     0/22836 kB (0%), 0/1 tablespace",
+            " 11000/22836 kB (48%), 0/1 tablespace (...a/base/1/1259)",
+            " 30000/30000 kB (100%), 1/1 tablespace",
+        ]);
+        let expected = [22_836, 30_000].map(|kib| Note::Estimate { bytes: kib * 1024 });
+        assert_eq!(said, expected);
+        assert!(notes(&["1/x kB (", "a/2 kB (", "nothing"]).is_empty());
+    }
+}

@@ -1,0 +1,106 @@
+//! A replication connection by the program `psql`, which is in the same package as `pg_basebackup` and finds the server and
+//! its password in the same way.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout},
+    time::timeout,
+};
+
+use super::{ConnectOptions, command};
+use crate::{SourceError, SourceErrorKind};
+
+/// How long an answer may take, the connection's making included: libpq tries each address for 30 s.
+const ANSWER_LIMIT: Duration = Duration::from_secs(90);
+/// No answer to what is asked here comes near this.
+const ANSWER_BYTES: u64 = 1 << 20;
+/// How much of what the program complains of is kept.
+const COMPLAINT_BYTES: u64 = 4 << 10;
+/// How long its complaint may take, once it has ended.
+const COMPLAINT_LIMIT: Duration = Duration::from_secs(5);
+
+/// What stands between the columns of an answer.
+const COLUMN: char = '\u{1f}';
+
+/// A `psql` on a replication connection. It ends when its standard input does: so also when this process is killed.
+#[derive(Debug)]
+pub(super) struct Psql {
+    /// Killed when it is dropped.
+    _child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    stderr: ChildStderr,
+}
+
+/// The arguments: each answer is one row that ends with a zero byte, and the first error ends the program.
+fn arguments(connect: &ConnectOptions) -> Vec<String> {
+    let mut arguments: Vec<String> = [
+        "--no-psqlrc",
+        "--no-password",
+        "--quiet",
+        "--tuples-only",
+        "--no-align",
+        "--record-separator-zero",
+        "--set=ON_ERROR_STOP=1",
+        // The name of the database is the one that pg_basebackup has looked up in ~/.pgpass. A dead peer is noticed.
+        "--dbname=dbname=replication replication=true application_name=swiftwal \
+         keepalives_idle=30 keepalives_interval=10 keepalives_count=3",
+    ]
+    .map(str::to_owned)
+    .into();
+    arguments.push(format!("--field-separator={COLUMN}"));
+    arguments.extend(connect.arguments());
+    arguments
+}
+
+impl Psql {
+    /// Runs the program that lies beside `pg_basebackup`, or else the first one found. It connects meanwhile.
+    pub(super) fn start(pg_basebackup: Option<&Path>, connect: &ConnectOptions) -> Result<Self, SourceError> {
+        let beside = pg_basebackup.map(|program| program.with_file_name(command::PSQL));
+        let mut child = command::spawn(command::PSQL, beside.as_deref(), &arguments(connect), Stdio::piped)?;
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(failed("cannot talk to psql"));
+        };
+        Ok(Self { _child: child, stdin, stdout: BufReader::new(stdout), stderr })
+    }
+
+    /// Sends one command and returns the columns of the one row that answers it. After an error there is nothing more to
+    /// ask.
+    pub(super) async fn ask(&mut self, command: &str) -> Result<Vec<String>, SourceError> {
+        match timeout(ANSWER_LIMIT, self.answer(command)).await {
+            Ok(Ok(Some(row))) => Ok(row.split(COLUMN).map(str::to_owned).collect()),
+            Ok(Ok(None)) => Err(self.complaint(command).await),
+            Ok(Err(error)) => Err(failed(format!("cannot ask the server for {command}")).caused_by(error)),
+            Err(_) => Err(failed(format!("no answer to {command} within {} s", ANSWER_LIMIT.as_secs()))),
+        }
+    }
+
+    /// The row; `None` where the program ends instead.
+    async fn answer(&mut self, command: &str) -> std::io::Result<Option<String>> {
+        let sent = self.stdin.write_all(format!("{command};\n").as_bytes()).await;
+        let mut row = Vec::new();
+        (&mut self.stdout).take(ANSWER_BYTES).read_until(0, &mut row).await?;
+        let is_whole = sent.is_ok() && row.pop() == Some(0);
+        Ok(is_whole.then(|| String::from_utf8_lossy(&row).into_owned()))
+    }
+
+    /// What the program said before it ended.
+    async fn complaint(&mut self, command: &str) -> SourceError {
+        let mut said = Vec::new();
+        let reading = (&mut self.stderr).take(COMPLAINT_BYTES);
+        tokio::pin!(reading);
+        // What can't be read, or doesn't end, wasn't said.
+        drop(timeout(COMPLAINT_LIMIT, reading.read_to_end(&mut said)).await);
+        let said = String::from_utf8_lossy(&said);
+        let said = said.trim().strip_prefix("psql: error: ").unwrap_or(said.trim());
+        failed(format!("{command} failed: {}", said.replace(char::is_control, " ")))
+    }
+}
+
+fn failed(message: impl Into<String>) -> SourceError {
+    SourceError::new(SourceErrorKind::Failed, message)
+}

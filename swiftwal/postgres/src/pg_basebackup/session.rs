@@ -1,0 +1,131 @@
+//! What the server says of itself, and WAL that is held by a replication slot of this session's.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+use super::{ConnectOptions, psql::Psql};
+use crate::{Archiving, SegmentSize, ServerFacts, ServerSession, SourceError, SourceErrorKind};
+
+/// How often an otherwise idle session asks something: `idle_session_timeout`, and firewalls, end idle ones.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// The oldest `archive_library`.
+const ARCHIVE_LIBRARY_VERSION: u32 = 150_000;
+
+const IDENTIFY: &str = "IDENTIFY_SYSTEM";
+
+/// One replication connection, beside that of the base backup.
+#[derive(Debug)]
+pub(super) struct PsqlSession {
+    psql: Psql,
+    facts: ServerFacts,
+}
+
+impl PsqlSession {
+    /// Connects, and asks all that it can.
+    pub(super) async fn connect(
+        pg_basebackup: Option<&std::path::Path>,
+        connect: &ConnectOptions,
+    ) -> Result<Self, SourceError> {
+        let mut psql = Psql::start(pg_basebackup, connect)?;
+        let mut facts = identity(&mut psql).await?;
+        // Before version 10, SHOW isn't known on such a connection, and the error ends it.
+        if let Ok(version) = show(&mut psql, "server_version_num").await {
+            settings(&mut psql, version.parse().unwrap_or_default(), &mut facts).await?;
+        }
+        Ok(Self { psql, facts })
+    }
+}
+
+async fn identity(psql: &mut Psql) -> Result<ServerFacts, SourceError> {
+    let row = psql.ask(IDENTIFY).await?;
+    let column = |at: usize| row.get(at).map(String::as_str).unwrap_or_default();
+    match (column(0).parse(), column(1).parse()) {
+        (Ok(system_identifier), Ok(timeline)) => Ok(ServerFacts::new(system_identifier, timeline)),
+        _ => Err(SourceError::new(
+            SourceErrorKind::Failed,
+            format!("the answer to {IDENTIFY} can't be read: {row:?}"),
+        )),
+    }
+}
+
+async fn settings(psql: &mut Psql, version: u32, facts: &mut ServerFacts) -> Result<(), SourceError> {
+    let mode = show(psql, "archive_mode").await?;
+    let command = show(psql, "archive_command").await?;
+    let has_library = version >= ARCHIVE_LIBRARY_VERSION;
+    let library = if has_library { show(psql, "archive_library").await? } else { String::new() };
+    facts.archiving = Some(Archiving::new(mode, command, library));
+    facts.segment_size = segment_size(&show(psql, "wal_segment_size").await?);
+    // In recovery every transaction only reads, whatever is set.
+    let reads_only = show(psql, "transaction_read_only").await?;
+    let by_default = show(psql, "default_transaction_read_only").await?;
+    facts.is_standby = match (reads_only.as_str(), by_default.as_str()) {
+        ("off", _) => Some(false),
+        ("on", "off") => Some(true),
+        _ => None,
+    };
+    Ok(())
+}
+
+/// The value of a setting.
+async fn show(psql: &mut Psql, setting: &str) -> Result<String, SourceError> {
+    let row = psql.ask(&format!("SHOW {setting}")).await?;
+    Ok(row.into_iter().next().unwrap_or_default())
+}
+
+/// The size in `16MB`.
+fn segment_size(text: &str) -> Option<SegmentSize> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "kB" => 1 << 10,
+        "MB" => 1 << 20,
+        "GB" => 1 << 30,
+        _ => return None,
+    };
+    SegmentSize::new(digits.parse::<u64>().ok()?.checked_mul(unit)?).ok()
+}
+
+#[async_trait]
+impl ServerSession for PsqlSession {
+    fn facts(&self) -> &ServerFacts {
+        &self.facts
+    }
+
+    async fn hold_wal(&mut self) -> Result<(), SourceError> {
+        let unique = RandomState::new().build_hasher().finish();
+        let slot = format!("swiftwal_{unique:016x}");
+        // The server drops a temporary slot with the connection that made it, however that ends.
+        self.psql.ask(&format!("CREATE_REPLICATION_SLOT {slot} TEMPORARY PHYSICAL RESERVE_WAL")).await?;
+        Ok(())
+    }
+
+    async fn keep_alive(&mut self) -> SourceError {
+        loop {
+            sleep(HEARTBEAT).await;
+            if let Err(error) = self.psql.ask(IDENTIFY).await {
+                return error;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_segment_size_is_read_with_its_unit() {
+        let bytes = |text| segment_size(text).map(|size| size.bytes());
+        assert_eq!(bytes("16MB"), Some(16 << 20));
+        assert_eq!(bytes("1GB"), Some(1 << 30));
+        for odd in ["", "MB", "16 MB", "16TB", "3MB"] {
+            assert_eq!(bytes(odd), None, "{odd}");
+        }
+    }
+}
