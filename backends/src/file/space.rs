@@ -26,10 +26,8 @@ impl StorageSpace for FileSpace {
         let root = Arc::clone(&self.root);
         spawn_blocking(move || {
             root.check()?;
-            let unknown = |errno| object_store::Error::Generic {
-                store: "file",
-                source: io::Error::from(errno).into(),
-            };
+            let unknown =
+                |errno| object_store::Error::Generic { store: "file", source: io::Error::from(errno).into() };
             let there = statvfs(root.path()).map_err(unknown)?;
             Ok(there.f_bavail.saturating_mul(there.f_frsize))
         })

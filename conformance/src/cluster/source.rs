@@ -261,9 +261,10 @@ impl BaseBackupSource for SyntheticSource {
     async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
         match &self.facts {
             Facts::NotAsked => Ok(None),
-            Facts::Unknown => {
-                Err(SourceError::new(SourceErrorKind::Unavailable, "the server can't be asked, as it was told"))
-            }
+            Facts::Unknown => Err(SourceError::new(
+                SourceErrorKind::Unavailable,
+                "the server can't be asked, as it was told",
+            )),
             Facts::Known(facts) => Ok(Some(Box::new(SyntheticSession {
                 facts: facts.clone(),
                 holding: Arc::clone(&self.holding),

@@ -228,7 +228,10 @@ mod tests {
         assert_eq!(line(&mut lines, 19, 150 << 20, None), None);
         let mut lines = Lines::new(Instant::now());
         assert_eq!(line(&mut lines, 1, 4, Some(100)), None);
-        assert_eq!(line(&mut lines, 1, 5, Some(100)).unwrap(), "5 bytes of 100 bytes (5 %), 5 bytes/s, 19s left");
+        assert_eq!(
+            line(&mut lines, 1, 5, Some(100)).unwrap(),
+            "5 bytes of 100 bytes (5 %), 5 bytes/s, 19s left"
+        );
         assert_eq!(line(&mut lines, 2, 9, Some(100)), None);
     }
 
@@ -239,7 +242,10 @@ mod tests {
         assert!(lines.finish(end).is_none(), "nothing moved");
         assert_eq!(line(&mut lines, 1, 80 << 20, None), None);
         assert_eq!(lines.finish(end).unwrap().to_string(), "80.00 MiB, 40.00 MiB/s");
-        assert_eq!(line(&mut lines, 2, 70, Some(100)).unwrap(), "70 bytes of 100 bytes (70 %), 35 bytes/s, 1s left");
+        assert_eq!(
+            line(&mut lines, 2, 70, Some(100)).unwrap(),
+            "70 bytes of 100 bytes (70 %), 35 bytes/s, 1s left"
+        );
         let all = "100 bytes of 100 bytes (100 %), 50 bytes/s";
         assert_eq!(lines.finish(end).unwrap().to_string(), all);
         assert_eq!(line(&mut lines, 2, 100, Some(100)).unwrap(), all);
@@ -253,7 +259,10 @@ mod tests {
             Line { done, elapsed: Duration::from_secs(seconds) }.on_a_terminal()
         };
         let line = text(300 << 30, Some(1023 << 30), 36_000);
-        assert!(line.starts_with(" 29 % of 1023.00 GiB, 24h 6m left  300.00 GiB, 75.00 GiB stored"), "{line}");
+        assert!(
+            line.starts_with(" 29 % of 1023.00 GiB, 24h 6m left  300.00 GiB, 75.00 GiB stored"),
+            "{line}"
+        );
         assert!(line.find("left").unwrap() + 4 <= 40);
         assert!(text(1023 << 30, Some(1023 << 30), 60).starts_with("100 % of 1023.00 GiB  "));
         assert!(text(1 << 20, None, 1).starts_with("1.00 MiB, 256.00 KiB stored"));

@@ -46,7 +46,8 @@ fn a_server_that_archives_nothing_is_refused_unless_the_wal_is_inside() -> Resul
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn what_the_server_warns_of_is_shown_and_reported() -> Result<()> {
     let site = site()?;
-    let (hba, elsewhere) = (site.postgres.data().join("pg_hba.conf"), site.scratch.path().join("pg_hba.conf"));
+    let (hba, elsewhere) =
+        (site.postgres.data().join("pg_hba.conf"), site.scratch.path().join("pg_hba.conf"));
     fs::copy(&hba, &elsewhere)?;
     fs::remove_file(&hba)?;
     std::os::unix::fs::symlink(&elsewhere, &hba)?;
@@ -136,8 +137,7 @@ fn the_times_of_a_backup_are_the_servers_whatever_its_zone() -> Result<()> {
     site.postgres.reload()?;
     let moment = || -> Result<f64> { Ok(site.postgres.sql("select extract(epoch from now())")?.parse()?) };
     let before = moment()?;
-    let report: serde_json::Value =
-        serde_json::from_str(&site.run(&["--json", "backup", "-c", "fast"])?)?;
+    let report: serde_json::Value = serde_json::from_str(&site.run(&["--json", "backup", "-c", "fast"])?)?;
     let after = moment()?;
     let time = |field: &str| -> Result<f64> {
         let time: jiff::Timestamp = report[field].as_str().context("a time")?.parse()?;

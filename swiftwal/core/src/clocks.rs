@@ -68,12 +68,7 @@ impl Repository {
 }
 
 /// What to say where two clocks that were read at the same moment differ.
-pub(crate) fn difference(
-    one: &str,
-    by_one: Timestamp,
-    other: &str,
-    by_other: Timestamp,
-) -> Option<String> {
+pub(crate) fn difference(one: &str, by_one: Timestamp, other: &str, by_other: Timestamp) -> Option<String> {
     let apart = by_one.duration_since(by_other).abs();
     (apart > TOLERANCE).then(|| {
         let (by_one, by_other) = (to_the_second(by_one), to_the_second(by_other));

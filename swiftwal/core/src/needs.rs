@@ -6,8 +6,11 @@ use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, SegmentName, Timeline, TimelineHistory, WalName};
 
 use crate::{
-    BackupKey, ChosenBackup, Error, ErrorKind, Inventory, Repository, Result, backup::{MarkerContent, is_claim_object},
-    history::histories, label::label_of, legacy,
+    BackupKey, ChosenBackup, Error, ErrorKind, Inventory, Repository, Result,
+    backup::{MarkerContent, is_claim_object},
+    history::histories,
+    label::label_of,
+    legacy,
 };
 
 /// The WAL that recovery from some backups can need.

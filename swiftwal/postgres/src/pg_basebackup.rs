@@ -73,8 +73,7 @@ impl BaseBackupSource for PgBasebackup {
 
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
         let arguments = command::arguments(&self.connect, request);
-        let child =
-            command::spawn(command::PG_BASEBACKUP, self.program.as_deref(), &arguments, Stdio::null)?;
+        let child = command::spawn(command::PG_BASEBACKUP, self.program.as_deref(), &arguments, Stdio::null)?;
         Ok(Box::new(PgBasebackupStream::new(child)?))
     }
 }

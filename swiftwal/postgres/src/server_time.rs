@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn what_no_zone_brings_near_and_what_is_no_time_is_none() {
         let near = time("2013-08-28T16:12:00Z");
-        for text in ["2013-08-30 18:10:42 CEST", "2013-08-28 18:10:42", "soon", "", "2013-13-28 18:10:42 UTC"] {
+        for text in ["2013-08-30 18:10:42 CEST", "2013-08-28 18:10:42", "soon", "", "2013-13-28 18:10:42 UTC"]
+        {
             assert_eq!(moment(text, near), None, "{text}");
         }
     }

@@ -164,7 +164,8 @@ impl<'a> Claim<'a> {
     async fn holder(&self) -> Result<Option<Holding>> {
         let Some(bytes) = self.repository.read(&self.claim_name()).await? else { return Ok(None) };
         // What can't be read is not what we wrote.
-        let is_ours = serde_json::from_slice(&bytes).is_ok_and(|holder: Holder| holder.id == self.id.to_string());
+        let is_ours =
+            serde_json::from_slice(&bytes).is_ok_and(|holder: Holder| holder.id == self.id.to_string());
         Ok(Some(if is_ours { Holding::Ours } else { Holding::Anothers }))
     }
 

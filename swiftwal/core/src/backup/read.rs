@@ -3,8 +3,8 @@
 use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
-use swiftwal_compression::compress_frame;
 use jiff::Timestamp;
+use swiftwal_compression::compress_frame;
 use swiftwal_postgres::{BackupLabel, BaseBackupEvent, BaseBackupStream, Lsn, Tablespace, Timeline};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 

@@ -175,9 +175,13 @@ mod tests {
 
     #[test]
     fn an_explicit_program_that_is_not_there_is_named() {
-        let error = spawn(PG_BASEBACKUP, Some(Path::new("/nowhere/pg_basebackup")), &[], Stdio::null).unwrap_err();
+        let error =
+            spawn(PG_BASEBACKUP, Some(Path::new("/nowhere/pg_basebackup")), &[], Stdio::null).unwrap_err();
         assert_eq!(error.kind(), SourceErrorKind::ProgramMissing);
         let text = error.to_string();
-        assert!(text.contains("/nowhere/pg_basebackup") && text.contains("install PostgreSQL's client"), "{text}");
+        assert!(
+            text.contains("/nowhere/pg_basebackup") && text.contains("install PostgreSQL's client"),
+            "{text}"
+        );
     }
 }

@@ -90,9 +90,7 @@ fn warning(line: &str, follows_warning: bool) -> Option<String> {
     match severity {
         _ if !is_word => None,
         "WARNING" => Some(printable(text)),
-        "DETAIL" | "HINT" | "CONTEXT" => {
-            follows_warning.then(|| printable(&format!("{severity}: {text}")))
-        }
+        "DETAIL" | "HINT" | "CONTEXT" => follows_warning.then(|| printable(&format!("{severity}: {text}"))),
         // What a backup that goes well says, and errors, which the program repeats when it fails.
         "NOTICE" | "INFO" | "LOG" | "DEBUG" | "ERROR" | "FATAL" | "PANIC" => None,
         // A word of another language: rather one notice too much than one warning too few.
@@ -101,12 +99,13 @@ fn warning(line: &str, follows_warning: bool) -> Option<String> {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| {
-        let escaped = c.is_control().then(|| c.escape_default());
-        let plain = (!c.is_control()).then_some(c);
-        escaped.into_iter().flatten().chain(plain)
-    })
-    .collect()
+    text.chars()
+        .flat_map(|c| {
+            let escaped = c.is_control().then(|| c.escape_default());
+            let plain = (!c.is_control()).then_some(c);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
 }
 
 #[cfg(test)]

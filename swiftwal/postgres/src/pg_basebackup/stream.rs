@@ -181,10 +181,7 @@ impl Run {
 
 impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run")
-            .field("child", &self.child)
-            .field("state", &self.state)
-            .finish_non_exhaustive()
+        f.debug_struct("Run").field("child", &self.child).field("state", &self.state).finish_non_exhaustive()
     }
 }
 
