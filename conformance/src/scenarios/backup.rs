@@ -329,6 +329,7 @@ pub(crate) async fn where_there_is_no_room_it_is_said_before_the_copy(subject: S
 fn facts(cluster: &SyntheticCluster) -> ServerFacts {
     let mut facts = ServerFacts::new(cluster.system_identifier(), cluster.timeline());
     facts.segment_size = Some(cluster.segment_size());
+    facts.is_standby = Some(false);
     facts.archiving = Some(Archiving::new("on", "swiftwal archive-wal %p", ""));
     facts
 }

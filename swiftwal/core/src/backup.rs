@@ -144,7 +144,7 @@ pub async fn backup(
     // Check this first: it would otherwise fail after hours of copying.
     let prepared = async {
         let cluster = repository.cluster().await?;
-        side::prepare(repository, cluster.as_ref(), source, options, observe).await
+        side::prepare(repository, cluster.as_ref(), source, options).await
     };
     let side = unless(stop.clone(), prepared).await?;
     let asked = Instant::now();
@@ -201,14 +201,15 @@ async fn make(
     repository: &Repository,
     stream: Result<Box<dyn BaseBackupStream>>,
     asked: Instant,
-    side: Side,
+    mut side: Side,
     options: &BackupOptions,
     observe: Observe<'_>,
     claim: &Claim<'_>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<BackupRecord> {
     let mut uploads = Uploads::new(repository, claim.key, options.codec.format())?;
-    let source = Source { repository, claim, stream: stream?, asked };
+    let doubts = side.take_doubts();
+    let source = Source { repository, claim, stream: stream?, asked, doubts };
     let gathered = unless(stop, gather(source, side, options, observe, &mut uploads)).await;
     let draft = match gathered {
         Ok(draft) => draft,

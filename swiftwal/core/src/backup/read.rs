@@ -69,13 +69,14 @@ pub(super) async fn read(
     observe: Observe<'_>,
     items: mpsc::Sender<Item>,
 ) -> Result<Received> {
-    let Source { repository, claim, mut stream, asked } = source;
+    let Source { repository, claim, mut stream, asked, doubts } = source;
     let mut reader = Reader {
         claim,
         options,
         observe,
         items,
         asked,
+        doubts,
         listened: Instant::now(),
         tar: None,
         framer: Framer::default(),
@@ -131,6 +132,8 @@ pub(super) struct Source<'a> {
     pub(super) stream: Box<dyn BaseBackupStream>,
     /// When it was.
     pub(super) asked: Instant,
+    /// What to tell once it has begun.
+    pub(super) doubts: Vec<String>,
 }
 
 struct Reader<'a> {
@@ -139,6 +142,7 @@ struct Reader<'a> {
     observe: Observe<'a>,
     items: mpsc::Sender<Item>,
     asked: Instant,
+    doubts: Vec<String>,
     listened: Instant,
     tar: Option<TarStream>,
     framer: Framer,
@@ -184,6 +188,9 @@ impl Reader<'_> {
 
     async fn take_label(&mut self, text: &[u8]) -> Result<()> {
         let label = BackupLabel::from_bytes(text).map_err(|error| Error::damaged("backup_label", error))?;
+        for doubt in self.doubts.drain(..) {
+            (self.observe)(BackupEvent::Warning(&doubt));
+        }
         let sighting = Sighting { asked: self.asked, listened: self.listened, seen: Instant::now() };
         let storage = self.claim.storage_now();
         let clock = ServerClock::new(&label, self.inspector.label_modified, storage, sighting);
@@ -348,7 +355,13 @@ mod tests {
         let (sender, mut items) = mpsc::channel(100);
         let claim = Claim::take(&repository, Timestamp::UNIX_EPOCH).await.unwrap();
         let stream = Box::new(Pieces(events.into_iter()));
-        let source = Source { repository: &repository, claim: &claim, stream, asked: Instant::now() };
+        let source = Source {
+            repository: &repository,
+            claim: &claim,
+            stream,
+            asked: Instant::now(),
+            doubts: Vec::new(),
+        };
         read(source, &options, &|_| {}, sender).await.unwrap();
         let mut end = 0;
         let mut names = Vec::new();

@@ -7,13 +7,17 @@ use swiftwal_postgres::{BaseBackupSource, ServerSession};
 use super::{BackupEvent, BackupOptions, Observe};
 use crate::{ClusterInfo, Error, Finding, Repository, Result, preflight::preflight};
 
-/// The session, where it is of use during the copy.
-pub(super) type Side = Option<Box<dyn ServerSession>>;
+/// What comes of looking at the server before the copy.
+#[derive(Debug, Default)]
+pub(super) struct Side {
+    /// Where it is of use during the copy.
+    session: Option<Box<dyn ServerSession>>,
+    /// What couldn't be checked or held: for when the copy begins. If the server can't be reached at all, the backup itself
+    /// says so in better words.
+    doubts: Vec<String>,
+}
 
 /// Checks what can be known before the copy, and has the server hold the WAL that goes into the backup.
-///
-/// What can't be checked is told and stops nothing: if the server can't be reached, the backup itself says so in better
-/// words.
 ///
 /// # Errors
 /// [`Error::Refused`] where a backup would come to nothing.
@@ -22,40 +26,46 @@ pub(super) async fn prepare(
     cluster: Option<&ClusterInfo>,
     source: &dyn BaseBackupSource,
     options: &BackupOptions,
-    observe: Observe<'_>,
 ) -> Result<Side> {
+    let mut side = Side::default();
     let session = match source.connect().await {
         Ok(Some(session)) => session,
-        Ok(None) => return Ok(None),
+        Ok(None) => return Ok(side),
         Err(error) => {
-            observe(BackupEvent::Warning(&format!(
-                "the server and its archiving couldn't be checked before the copy: {error}"
-            )));
-            return Ok(None);
+            side.doubts
+                .push(format!("the server and its archiving couldn't be checked before the copy: {error}"));
+            return Ok(side);
         }
     };
     for finding in preflight(session.facts(), cluster, repository.location(), options.include_wal) {
         match finding {
             Finding::Obstacle(text) => return Err(Error::Refused(text)),
-            Finding::Doubt(text) => observe(BackupEvent::Warning(&text)),
+            Finding::Doubt(text) => side.doubts.push(text),
         }
     }
-    if options.include_wal { Ok(hold_wal(session, observe).await) } else { Ok(None) }
+    if options.include_wal {
+        side.hold_wal(session).await;
+    }
+    Ok(side)
 }
 
-async fn hold_wal(mut session: Box<dyn ServerSession>, observe: Observe<'_>) -> Side {
-    match session.hold_wal().await {
-        Ok(()) => Some(session),
-        Err(error) => {
-            observe(BackupEvent::Warning(&not_held(&error)));
-            None
+impl Side {
+    async fn hold_wal(&mut self, mut session: Box<dyn ServerSession>) {
+        match session.hold_wal().await {
+            Ok(()) => self.session = Some(session),
+            Err(error) => self.doubts.push(not_held(&error)),
         }
+    }
+
+    /// What the administrator should know once the copy has begun.
+    pub(super) fn take_doubts(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.doubts)
     }
 }
 
 /// Keeps the session, as long as it is polled, and says if it is lost.
 pub(super) async fn keep(side: Side, observe: Observe<'_>) -> Infallible {
-    if let Some(mut session) = side {
+    if let Some(mut session) = side.session {
         let error = session.keep_alive().await;
         observe(BackupEvent::Warning(&not_held(&error)));
     }
