@@ -109,8 +109,8 @@ impl BackupOptions {
         if self.archive_timeout > LONGEST_ARCHIVE_TIMEOUT {
             let hours = LONGEST_ARCHIVE_TIMEOUT.as_secs() / 3600;
             return Err(Error::Usage(format!(
-                "WAL is waited for {hours} hours at most, and --archive-timeout is longer: a backup that stands still for a day \
-                 is taken for dead, and its parts are swept"
+                "--archive-timeout may be {hours} hours at most: a backup that stands still for a day counts as \
+                 crashed, and prune removes its parts"
             )));
         }
         Ok(())

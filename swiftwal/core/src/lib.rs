@@ -56,5 +56,7 @@ pub use restore::{
     TargetAction, TargetTimeline, parse_target_time, restore,
 };
 pub use restore_wal::restore_wal;
-pub use storage::{Backend, OpenError, Options, Prepare, Registry, Storage, StorageClock, StorageSpace, Sweep};
+pub use storage::{
+    Backend, OpenError, Options, Prepare, Registry, Storage, StorageClock, StorageSpace, Sweep,
+};
 pub use wal_variant::WalVariant;

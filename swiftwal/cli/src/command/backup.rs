@@ -55,7 +55,8 @@ pub(crate) struct Args {
     /// The server's port
     #[arg(short, long, value_parser = whole::<u16>(1..=u16::MAX.into()), allow_negative_numbers = true)]
     port: Option<u16>,
-    /// How long to wait for WAL to be archived, in seconds or as 5min or 2h; six hours at most [default: 60]
+    /// How long to wait for the next WAL segment to be archived, in seconds or as 5min or 2h; six hours at most
+    /// [default: 60]
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
     pub(crate) archive_timeout: Option<Duration>,
     /// Read the configuration from FILE, in TOML or as lines KEY=VALUE

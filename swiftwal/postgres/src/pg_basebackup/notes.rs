@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::BaseBackupEvent;
+use crate::{BaseBackupEvent, printable};
 
 /// A server that warns of every file of a large cluster doesn't fill our memory, nor the administrator's mail.
 const MOST_WARNINGS: usize = 200;
@@ -83,29 +83,21 @@ fn estimate(line: &str) -> Option<u64> {
 /// them on as they are; what says more about one follows it in lines of its own.
 fn warning(line: &str, follows_warning: bool) -> Option<String> {
     if let Some((_, text)) = line.split_once("pg_basebackup: warning: ") {
-        return Some(printable(text));
+        return Some(printable(text).to_string());
     }
     let (severity, text) = line.split_once(":  ")?;
     let is_word = !severity.is_empty() && !severity.chars().any(|c| c.is_whitespace() || c.is_lowercase());
     match severity {
         _ if !is_word => None,
-        "WARNING" => Some(printable(text)),
-        "DETAIL" | "HINT" | "CONTEXT" => follows_warning.then(|| printable(&format!("{severity}: {text}"))),
+        "WARNING" => Some(printable(text).to_string()),
+        "DETAIL" | "HINT" | "CONTEXT" => {
+            follows_warning.then(|| printable(&format!("{severity}: {text}")).to_string())
+        }
         // What a backup that goes well says, and errors, which the program repeats when it fails.
         "NOTICE" | "INFO" | "LOG" | "DEBUG" | "ERROR" | "FATAL" | "PANIC" => None,
         // A word of another language: rather one notice too much than one warning too few.
-        _ => Some(printable(&format!("{severity}: {text}"))),
+        _ => Some(printable(&format!("{severity}: {text}")).to_string()),
     }
-}
-
-fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
-            let plain = (!c.is_control()).then_some(c);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -162,7 +154,7 @@ mod tests {
 
     #[test]
     fn control_characters_of_the_server_do_not_reach_the_terminal() {
-        assert_eq!(warnings(&["WARNING:  \u{1b}[2Jx\ty"]), ["\\u{1b}[2Jx\\ty"]);
+        assert_eq!(warnings(&["WARNING:  \u{1b}[2Jx\ty"]), ["\\x1b[2Jx\\ty"]);
     }
 
     #[test]

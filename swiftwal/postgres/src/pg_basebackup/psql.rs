@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{ConnectOptions, command};
-use crate::{SourceError, SourceErrorKind};
+use crate::{SourceError, SourceErrorKind, printable};
 
 /// How long an answer may take, the connection's making included: libpq tries each address for 30 s.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
@@ -97,7 +97,7 @@ impl Psql {
         drop(timeout(COMPLAINT_LIMIT, reading.read_to_end(&mut said)).await);
         let said = String::from_utf8_lossy(&said);
         let said = said.trim().strip_prefix("psql: error: ").unwrap_or(said.trim());
-        failed(format!("{command} failed: {}", said.replace(char::is_control, " ")))
+        failed(format!("{command} failed: {}", printable(said)))
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::sleep;
 
 use super::{ConnectOptions, psql::Psql};
-use crate::{Archiving, SegmentSize, ServerFacts, ServerSession, SourceError, SourceErrorKind};
+use crate::{Archiving, SegmentSize, ServerFacts, ServerSession, SourceError, SourceErrorKind, printable};
 
 /// How often an otherwise idle session asks something: `idle_session_timeout`, and firewalls, end idle ones.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -49,7 +49,7 @@ async fn identity(psql: &mut Psql) -> Result<ServerFacts, SourceError> {
         (Ok(system_identifier), Ok(timeline)) => Ok(ServerFacts::new(system_identifier, timeline)),
         _ => Err(SourceError::new(
             SourceErrorKind::Failed,
-            format!("the answer to {IDENTIFY} can't be read: {row:?}"),
+            format!("the answer to {IDENTIFY} can't be read: {}", printable(&row.join(" "))),
         )),
     }
 }
