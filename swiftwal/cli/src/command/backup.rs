@@ -34,7 +34,8 @@ pub(crate) const CLEARING: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml -v backup -c fast -H db1")]
 pub(crate) struct Args {
-    /// Include the WAL that makes the backup consistent
+    /// Include the WAL that makes the backup consistent. The server sends it last, and is kept from removing it
+    /// meanwhile by a temporary replication slot
     #[arg(short, long)]
     xlog: bool,
     /// Checkpoint mode: fast (at once) or spread (slowly, less load) [default: spread]
