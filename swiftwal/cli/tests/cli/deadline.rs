@@ -138,7 +138,7 @@ fn a_standby_that_asks_for_a_history_is_told_that_it_is_unknown_only_at_the_dead
     site.write("standby.signal", "");
     let away = site.path("away");
     fs::rename(site.path("repository"), &away).unwrap();
-    let ask = |name: &str| site.run(&["--deadline", "4", "restore-wal", name, "back"]);
+    let ask = |name: &str| site.run(&["--deadline", "10", "restore-wal", name, "back"]);
     let ran = ask("00000002.history");
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("; trying again in 1 s\n"), "{ran:?}");
