@@ -22,7 +22,7 @@ pub(crate) enum Failure {
     Runtime(#[source] io::Error),
     #[error("can't write to standard output")]
     Output(#[source] io::Error),
-    /// Whoever read standard output has gone, as in `swiftwal list-wal | head`.
+    /// The reader of standard output has gone, as in `swiftwal list-wal | head`.
     #[error("standard output was closed")]
     ClosedStdout,
     #[error("{0}")]

@@ -27,9 +27,9 @@ use crate::{
     values::{BackupArg, whole},
 };
 
-/// Unpack a base backup and set up the recovery that follows.
+/// Restore a base backup and set up recovery.
 ///
-/// The server recovers when it is started; it fetches the WAL with restore-wal from the same repository.
+/// Recovery runs when the server is started. It fetches the WAL from the same repository with restore-wal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   swiftwal -c /etc/swiftwal.toml restore latest /var/lib/postgresql/15/main
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// The backup: its key or a unique beginning of it, or latest (with a target, the newest that can reach it)
     #[arg(value_name = "KEY|latest")]
     backup: BackupArg,
-    /// The data directory: empty, or absent
+    /// The data directory: it must be empty or not exist yet
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// Put the tablespace that was in OLD into NEW; may be given again

@@ -48,8 +48,8 @@ enum Key {
 }
 
 impl Key {
-    /// The key that stands for one of the variables of storage and PostgreSQL; else what is wrong with it, with
-    /// `known` for what may be said there.
+    /// The key for a variable of the storage or of PostgreSQL; else what is wrong with `name`, where `known` lists the
+    /// keys that are allowed.
     fn variable(name: &str, names: &SettingNames, known: &str) -> Result<Self, String> {
         if POSTGRES.contains(&name) {
             return Ok(Self::Postgres(name.to_owned()));

@@ -7,7 +7,7 @@ use figment::{
 
 use super::{ConfigError, Location};
 
-/// What one source says: texts by key, and under `settings` texts by the backend's own names.
+/// The values of one source, as text by key, and the backend's settings by their names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layer {
     source: String,
@@ -16,7 +16,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// Nothing yet. `source` is what messages call the source.
+    /// An empty layer of the source that messages call `source`.
     pub(super) fn new(source: impl Into<String>) -> Self {
         Self { source: source.into(), ..Self::default() }
     }
@@ -31,8 +31,8 @@ impl Layer {
         self.settings.insert(name.to_owned(), value.into());
     }
 
-    /// Sets where the repository is. That is one key, whichever of the two a source uses, so that a container
-    /// named by a flag beats a repository named in the environment.
+    /// Sets the location of the repository. Repository and container are one key, so that a container given as a flag
+    /// overrides a repository from the environment.
     pub(super) fn set_place(
         &mut self,
         repository: Option<String>,

@@ -2,7 +2,7 @@
 
 use swiftwal_core::Registry;
 
-/// How alike two names are, between 0 and 1, if the one may have been meant by the other.
+/// The least likeness, between 0 and 1, at which one name is suggested for another.
 const ALIKE: f64 = 0.8;
 
 /// The settings that the storage takes.
@@ -10,15 +10,16 @@ const ALIKE: f64 = 0.8;
 pub(crate) struct SettingNames(Vec<&'static str>);
 
 impl SettingNames {
-    /// Those of backends that a build may leave out: where one is wanted, that it isn't there is what has to be told.
+    /// The settings of backends that a build may leave out. They are always accepted, so that the message is about the
+    /// missing backend and not about an unknown setting.
     const LEFT_OUT: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 
-    /// Those of all backends.
+    /// The settings of all backends.
     pub(crate) fn of(registry: &Registry) -> Self {
         Self(registry.settings().into_iter().chain(Self::LEFT_OUT).collect())
     }
 
-    /// Those of the backend of `scheme`.
+    /// The settings of the backend of `scheme`.
     pub(super) fn of_scheme(registry: &Registry, scheme: &str) -> Self {
         Self(registry.settings_of(scheme).to_vec())
     }
@@ -27,7 +28,7 @@ impl SettingNames {
         self.0.iter().any(|known| name == *known || (is_family(known) && name.starts_with(known)))
     }
 
-    /// The one that most likely was meant by `name`, if any.
+    /// The setting whose name is most like `name`, if one is like enough.
     pub(super) fn nearest(&self, name: &str) -> Option<&'static str> {
         let name = name.to_ascii_uppercase();
         let named = self.0.iter().filter(|known| !is_family(known));
@@ -38,13 +39,13 @@ impl SettingNames {
             .map(|(_, name)| name)
     }
 
-    /// Those that an option stands for as well: OpenStack's.
+    /// The settings that have an option of their own: OpenStack's.
     pub(crate) fn with_option(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().copied().filter(|name| name.starts_with("OS_") && !is_family(name))
     }
 }
 
-/// Whether `name` stands for all that begin so.
+/// Whether `name` is the prefix of a family of settings.
 fn is_family(name: &str) -> bool {
     name.ends_with('_')
 }

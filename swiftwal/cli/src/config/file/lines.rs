@@ -9,7 +9,8 @@ const KNOWN: &str = "REPOSITORY, CONTAINER, COMPRESSION and ARCHIVE_TIMEOUT (eac
 const EXPANSION: &str =
     "holds a '$' or '`', which isn't expanded here; put it in single quotes to have it as it is";
 
-/// Whether the first line that says something begins with a variable's name: TOML's keys are in lower case here.
+/// Whether the first line that isn't empty or a comment begins with a variable's name. The keys of the TOML form are in
+/// lower case.
 pub(super) fn looks_like_lines(text: &str) -> bool {
     text.lines().find_map(assignment).is_some_and(|(name, _)| is_variable(name))
 }
