@@ -298,7 +298,7 @@ async fn containers_are_made_with_the_policy_that_is_named_and_segments_go_with_
     let unknown = SwiftBuilder::new(format!("{container}-2")).with_settings(settings(V1)).with_create(true);
     let unknown = unknown.with_policy("nobody's").build().unwrap();
     let error = unknown.put(&location("a"), "x".into()).await.unwrap_err().to_string();
-    assert!(error.contains("400") && error.contains("nobody's"), "{error}");
+    assert!(error.contains("nobody's") && error.contains("Policy-0, Policy-1"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

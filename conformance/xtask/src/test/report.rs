@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::libtest::Verdict;
+use super::libtest::{Verdict, verdict};
 use super::phases::seconds;
 
 /// How many of the slowest tests are named.
@@ -40,10 +40,12 @@ impl Report {
         tests.times.extend(took.map(|took| (took, name.to_owned())));
     }
 
-    /// Prints what a binary with failed tests had printed.
+    /// Prints what a binary with failed tests had printed, without the tests that passed.
     pub(crate) fn output(&self, name: &str, output: &str) {
         let _one_at_a_time = self.tests();
-        println!("\n==== what {name} printed:\n{output}====\n");
+        let passed = |line: &&str| verdict(line).is_some_and(|(_, verdict)| verdict == Verdict::Passed);
+        let lines: Vec<&str> = output.lines().filter(|line| !passed(line)).collect();
+        println!("\n==== what {name} printed:\n{}\n====\n", lines.join("\n"));
     }
 
     /// Counts as failed what isn't a test: a binary that crashed, servers that didn't start.
