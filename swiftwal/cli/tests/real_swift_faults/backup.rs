@@ -23,7 +23,7 @@ fn a_backup_waits_for_a_swift_that_is_away_for_a_while() -> Result<()> {
     }
     swift.wire().heal();
     // With -vv it tells of each. The pauses between them grow: this takes some seconds.
-    backup.wait_for_retries(10)?;
+    backup.wait_for_retries(5)?;
     for service in STORAGE.into_iter().chain([Service::Proxy]) {
         swift.up(service)?;
     }
