@@ -113,7 +113,7 @@ pub struct RestoreStats {
 /// Run as root, everything belongs to the owner of `directory`, or of its parent if it wasn't there.
 ///
 /// # Errors
-/// [`Error::UnknownBackup`], [`Error::Refused`] for a directory with content or a target that can't be reached,
+/// [`Error::UnknownBackup`], [`Error::Usage`], [`Error::Refused`] for a directory with content or a target that can't be reached,
 /// [`Error::Damaged`] for a backup that isn't what was stored.
 pub async fn restore(
     repository: &Repository,

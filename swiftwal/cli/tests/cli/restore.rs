@@ -183,7 +183,7 @@ fn a_line_break_that_would_end_in_the_settings_is_refused_before_the_copy() {
         &["-c", "a\nb.toml", "restore", "latest", "data"],
     ] {
         let ran = site.run(arguments);
-        assert_eq!(ran.code, 1, "{ran:?}");
+        assert_eq!(ran.code, 2, "{ran:?}");
         assert!(ran.stderr.contains("line break") && ran.stderr.lines().count() == 1, "{ran:?}");
         assert!(!site.path("data").exists());
     }

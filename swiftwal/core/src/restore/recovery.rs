@@ -127,15 +127,15 @@ pub(super) fn check(options: &RestoreOptions) -> Result<()> {
         ("the name of the restore point", name.unwrap_or_default()),
     ];
     if let Some((what, value)) = values.iter().find(|(_, value)| value.contains(char::is_control)) {
-        return Err(Error::Refused(format!(
+        return Err(Error::Usage(format!(
             "{what} has a line break or another control character in it ('{}'), which can't stand in PostgreSQL's \
              configuration; give names and paths without one",
             printable(*value)
         )));
     }
     match name {
-        Some("") => Err(Error::Refused("the name of the restore point is empty".to_owned())),
-        Some(name) if name.len() > MOST_NAME_BYTES => Err(Error::Refused(format!(
+        Some("") => Err(Error::Usage("the name of the restore point is empty".to_owned())),
+        Some(name) if name.len() > MOST_NAME_BYTES => Err(Error::Usage(format!(
             "the name of the restore point has {} bytes; PostgreSQL's names have at most {MOST_NAME_BYTES}",
             name.len()
         ))),
@@ -360,7 +360,7 @@ mod tests {
         };
         named("before the Übernahme").unwrap();
         for name in ["a\nb", "a\rb", "", &"x".repeat(64)] {
-            assert!(matches!(named(name), Err(Error::Refused(_))), "{name:?}");
+            assert!(matches!(named(name), Err(Error::Usage(_))), "{name:?}");
         }
         let restore_command = "swiftwal --config '/etc/a\nb' restore-wal %f %p".to_owned();
         let told = check(&RestoreOptions { restore_command, ..options() }).unwrap_err().to_string();
