@@ -16,6 +16,7 @@ pub(crate) mod restore_wal;
 pub(crate) mod store_contract;
 pub(crate) mod strangers;
 pub(crate) mod tablespaces;
+pub(crate) mod timelines;
 pub(crate) mod unknown;
 pub(crate) mod uploads;
 

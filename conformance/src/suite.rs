@@ -247,6 +247,28 @@ suite! { $
         a_timeline_that_nobody_archived_is_refused,
     }
 
+    timelines {
+        a_stray_timeline_is_a_question_before_anything_is_copied,
+        the_branch_that_was_chosen_is_the_one_in_the_settings,
+        wal_that_was_stored_later_on_another_branch_is_a_question,
+        a_backup_that_was_taken_later_on_another_branch_is_a_question,
+        a_backup_on_a_timeline_without_history_is_the_newest,
+        timelines_beyond_a_missing_history_are_not_followed,
+        the_newest_backup_is_the_one_furthest_on_whatever_the_clock_said,
+        a_history_with_bytes_that_are_no_utf8_is_read_as_postgresql_reads_it,
+        prune_counts_the_backups_of_each_branch,
+        prune_says_how_to_give_a_stray_timeline_up,
+        backups_that_tell_nothing_are_no_reason_to_remove_one,
+        a_backup_is_restored_by_its_key_where_listings_fail,
+        it_is_said_which_timeline_is_followed_and_where_the_others_end,
+        every_timeline_is_listed_with_what_lies_on_it,
+        a_discarded_timeline_goes_with_its_history_last,
+        an_interrupted_discard_is_finished_by_the_next_one,
+        a_timeline_that_something_needs_is_not_discarded,
+        the_history_of_a_discarded_timeline_stays_where_a_later_one_is_found_by_it,
+        what_is_listed_and_gone_stops_neither_prune_nor_archive_cleanup,
+    }
+
     damage {
         a_damaged_object_is_named_and_nothing_is_restored,
         a_damaged_commit_record_is_named_and_nothing_is_restored,
@@ -272,7 +294,7 @@ suite! { $
         the_newest_backups_stay_with_the_wal_from_their_start_on,
         a_plan_alone_changes_nothing,
         to_keep_more_backups_than_there_are_removes_none,
-        where_there_is_no_backup_nothing_is_pruned,
+        where_there_is_no_backup_no_wal_is_pruned_but_leftovers_are_swept,
         the_newest_segments_stay_as_many_as_asked,
         histories_stay_and_the_rest_follows_its_segment,
         along_the_timelines_everything_stays_that_recovery_can_come_to,

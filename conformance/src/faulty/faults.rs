@@ -16,6 +16,7 @@ struct State {
     unproven: bool,
     hidden: Option<String>,
     markers_hidden: bool,
+    vanished: Option<String>,
     dead: bool,
 }
 
@@ -130,6 +131,13 @@ impl Faults {
         faults
     }
 
+    /// Listings show `object`, which isn't there any more, as where they lag behind a deletion.
+    pub(crate) fn vanished(object: impl ToString) -> Self {
+        let faults = Self::default();
+        faults.state().vanished = Some(object.to_string());
+        faults
+    }
+
     /// The writing calls so far, those that went wrong included.
     pub(crate) fn writes(&self) -> Vec<Call> {
         self.state().writes.clone()
@@ -188,6 +196,11 @@ impl Faults {
         let state = self.state();
         let is_marker = object.as_ref().starts_with("...uploading/");
         state.hidden.as_deref() != Some(object.as_ref()) && !(state.markers_hidden && is_marker)
+    }
+
+    /// Whether `object` is still there, whatever listings show.
+    pub(super) fn has(&self, object: &Path) -> bool {
+        self.state().vanished.as_deref() != Some(object.as_ref())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -75,6 +75,10 @@ impl ObjectStore for FaultyStore {
         if fault == Some(ReadFault::Fails) {
             return Err(injected());
         }
+        if !self.faults.has(location) {
+            let source = "it was told to have vanished".into();
+            return Err(object_store::Error::NotFound { path: location.to_string(), source });
+        }
         let result = self.inner.get_opts(location, options).await;
         let result = result.map_err(|error| self.faults.absence(error))?;
         let Some(fault) = fault else { return Ok(result) };

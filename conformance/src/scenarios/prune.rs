@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use anyhow::{Context, Result};
+use object_store::{ObjectStoreExt, path::Path};
 use swiftwal_compression::Format;
 use swiftwal_core::{
     ArchiveOptions, BackupRecord, Error, ErrorKind, PrunePlan, PrunePolicy, plan_prune, prune,
@@ -69,14 +70,25 @@ pub(crate) async fn to_keep_more_backups_than_there_are_removes_none(subject: Su
     Ok(())
 }
 
-pub(crate) async fn where_there_is_no_backup_nothing_is_pruned(subject: Subject) -> Result<()> {
+pub(crate) async fn where_there_is_no_backup_no_wal_is_pruned_but_leftovers_are_swept(
+    subject: Subject,
+) -> Result<()> {
     let site = Site::new(subject)?;
     site.archive(1..=5).await?;
-    site.subject.put("pg_basebackup_20130828T1810Z.tar.zst", "of a backup that was never committed").await?;
+    let leftover = Path::from("pg_basebackup_20130828T1810Z.tar.zst");
+    let store = site.repository.storage().store();
+    store.put(&leftover, "of a backup that was never committed".into()).await?;
     let before = site.subject.objects().await?;
-    let error = refused(plan(&site, 1, 0).await);
-    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-    assert_eq!(site.subject.objects().await?, before);
+    for leftovers in [0, 1] {
+        let plan = plan(&site, 1, 0).await?;
+        assert!(plan.refused.as_ref().is_some_and(|reason| reason.contains("no backup")), "{plan:?}");
+        assert_eq!((plan.remove_wal.len(), plan.keep_wal.len(), plan.leftovers.len()), (0, 5, leftovers));
+        assert_eq!(site.subject.objects().await?, before);
+        prune(&site.repository, &plan).await?;
+        site.wait_hours(25);
+    }
+    assert!(!site.subject.objects().await?.contains(leftover.as_ref()));
+    assert_eq!(site.listed_wal().await?, names(&site.cluster, 1..=5));
     Ok(())
 }
 
@@ -173,8 +185,9 @@ pub(crate) async fn a_backup_that_leads_to_the_newest_timeline_stays(subject: Su
     assert!(plan.notices.iter().any(|notice| notice.contains(&shared.key.to_string())), "{:?}", plan.notices);
     assert!(site.listed_wal().await?.contains(&second.segment_name(5).to_string()));
 
-    site.back_up_of(&second, 7, 7).await?;
-    assert_eq!(prune_to(&site, 1, 0).await?.keep_backups.len(), 1);
+    let promoted = site.back_up_of(&second, 7, 7).await?;
+    // The branch that was left behind is a branch all the same.
+    assert_eq!(prune_to(&site, 1, 0).await?.keep_backups, [abandoned[1].key, promoted.key]);
     Ok(())
 }
 

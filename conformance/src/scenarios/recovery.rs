@@ -265,9 +265,10 @@ pub(crate) async fn a_backup_of_an_abandoned_branch_is_not_taken_for_the_newest(
     site.archive_as(history, text.as_bytes()).await?;
     let abandoned = site.back_up(8, 9).await?;
     let on = |timeline| RestoreOptions { target_timeline: timeline, ..restore_options() };
+    for timeline in [None, Some(TargetTimeline::Latest)] {
+        assert_refused(&site, BackupChoice::Latest, &on(timeline), abandoned.key).await;
+    }
     for (timeline, expected) in [
-        (None, &shared),
-        (Some(TargetTimeline::Latest), &shared),
         (Some(TargetTimeline::Id(second.timeline())), &shared),
         (Some(TargetTimeline::Id(first.timeline())), &abandoned),
         (Some(TargetTimeline::Current), &abandoned),
@@ -276,8 +277,9 @@ pub(crate) async fn a_backup_of_an_abandoned_branch_is_not_taken_for_the_newest(
         let stats = site.restore_into(BackupChoice::Latest, &directory, &on(timeline)).await?;
         assert_eq!(stats.key, expected.key, "{timeline:?}");
     }
-    let latest = on(Some(TargetTimeline::Latest));
-    assert_refused(&site, BackupChoice::Key(abandoned.key), &latest, abandoned.key).await;
+    for timeline in [TargetTimeline::Latest, TargetTimeline::Id(second.timeline())] {
+        assert_refused(&site, BackupChoice::Key(abandoned.key), &on(Some(timeline)), abandoned.key).await;
+    }
 
     let promoted = site.back_up_of(&second, 7, 7).await?;
     let directory = site.subject.new_path("pgdata");

@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::{
     command::{
         archive_cleanup, archive_wal, backup, label, list_backups, list_wal, prune, restore, restore_wal,
+        timeline,
     },
     config::{Flags, SettingNames},
     exit,
@@ -91,6 +92,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "cleanup")]
     Prune(prune::Args),
     ArchiveCleanup(archive_cleanup::Args),
+    Timeline(timeline::Args),
 }
 
 impl Cli {

@@ -9,6 +9,7 @@ pub(crate) mod list_wal;
 pub(crate) mod prune;
 pub(crate) mod restore;
 pub(crate) mod restore_wal;
+pub(crate) mod timeline;
 
 use std::{io, time::Duration};
 
@@ -80,6 +81,7 @@ impl Command {
             Self::RestoreWal(args) => restore_wal::run(args, session).await,
             Self::Prune(args) => prune::run(args, session).await,
             Self::ArchiveCleanup(args) => archive_cleanup::run(args, session).await,
+            Self::Timeline(args) => timeline::run(args, session).await,
         }
     }
 

@@ -16,6 +16,7 @@ xtask::on_file_and_on_swift!(
     after_a_prune_the_kept_backup_restores_and_an_earlier_moment_is_refused,
     a_file_whose_name_is_not_utf_8_is_backed_up_and_restored,
     a_copy_without_archiving_leaves_no_trace_in_the_repository,
+    a_stray_timeline_is_asked_about_each_branch_restores_and_it_can_be_given_up,
 );
 
 /// The number of rows and their checksum.
@@ -41,7 +42,8 @@ fn each_kind_of_target_restores_the_rows_of_its_moment(site: &Site) -> Result<()
 
     for (number, (target, rows)) in moments.iter().enumerate() {
         let mut options: Vec<&str> = target.iter().map(String::as_str).collect();
-        options.extend(["--target-action", "promote"]);
+        // Each copy would start a timeline of its own in the repository.
+        options.extend(["--target-action", "promote", "--archive-mode", "off"]);
         let restored = site.restore(&format!("restored{number}"), "latest", &options)?;
         restored.start()?;
         restored.wait_for_promotion()?;
@@ -128,6 +130,46 @@ fn a_copy_without_archiving_leaves_no_trace_in_the_repository(site: &Site) -> Re
     copy.stop()?;
     assert_eq!(site.run(&["list-wal"])?, before, "a timeline of the copy would be in it");
     Ok(())
+}
+
+fn a_stray_timeline_is_asked_about_each_branch_restores_and_it_can_be_given_up(site: &Site) -> Result<()> {
+    let server = &site.postgres;
+    server.pgbench_init(1)?;
+    site.run(&["backup", "-c", "fast"])?;
+    server.archive_all()?;
+    // Nobody thought of turning archiving off.
+    let copy = site.restore("copy", "latest", &[])?;
+    copy.start()?;
+    copy.wait_for_promotion()?;
+    change(&copy)?;
+    copy.archive_all()?;
+    let rows_of_copy = copy.rows()?;
+    copy.stop()?;
+    for _ in 0..2 {
+        change(server)?;
+        site.run(&["backup", "-c", "fast"])?;
+    }
+    change(server)?;
+    server.archive_all()?;
+    let rows = server.rows()?;
+
+    let directory = site.scratch.path().join("asked");
+    let asked = output(&mut site.command(&["restore", "latest", &directory.to_string_lossy()]))?;
+    assert!(!asked.status.success() && !directory.exists(), "{asked:?}");
+    let restores = |name: &str, options: &[&str], expected: &Rows| -> Result<()> {
+        let restored = site.restore(name, "latest", &[options, &["--archive-mode", "off"]].concat())?;
+        restored.start()?;
+        restored.wait_for_promotion()?;
+        assert_eq!(restored.rows()?, *expected, "{name}");
+        Ok(())
+    };
+    for (timeline, expected) in [("1", &rows), ("2", &rows_of_copy)] {
+        let option = ["--target-timeline", timeline];
+        assert!(String::from_utf8_lossy(&asked.stderr).contains(&option.join(" ")), "{asked:?}");
+        restores(&format!("on_{timeline}"), &option, expected)?;
+    }
+    site.run(&["timeline", "discard", "2", "--yes"])?;
+    restores("after_the_discard", &[], &rows)
 }
 
 fn change(server: &Postgres) -> Result<()> {

@@ -1,62 +1,178 @@
-//! Timeline histories, from the repository.
+//! Timeline histories, from the repository: one parser for the one that acknowledges a history and those that read it.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use swiftwal_compression::decoder;
 use swiftwal_postgres::{Timeline, TimelineHistory, WalName};
 use tokio::io::AsyncReadExt;
 
-use crate::{Error, Inventory, ObjectName, Repository, Result, wal_object::find};
+use crate::{Error, Inventory, ObjectName, Repository, Result, wal_object::ask};
 
-/// No history file comes near this.
+/// No history file comes near this size.
 pub(crate) const HISTORY_BYTES: u64 = 1 << 20;
 
-/// The history of `timeline`. The first timeline has none, and needs none.
-///
-/// # Errors
-/// [`Error::WalAbsent`], [`Error::Damaged`].
-pub(crate) async fn history(repository: &Repository, timeline: Timeline) -> Result<TimelineHistory> {
-    if timeline == Timeline::FIRST {
-        return TimelineHistory::parse(timeline, "")
-            .map_err(|error| Error::damaged("an empty history", error));
+/// How many histories are read at a time.
+const CONCURRENT_READS: usize = 8;
+
+/// The histories that are stored.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Histories {
+    readable: BTreeMap<Timeline, TimelineHistory>,
+    /// Those that are there and can't be read: the object, and why.
+    damaged: BTreeMap<Timeline, (String, String)>,
+    /// Those that a listing shows, and that aren't there.
+    vanished: Vec<String>,
+}
+
+impl Histories {
+    /// Reads every history that a listing shows.
+    pub(crate) async fn listed(repository: &Repository, inventory: &Inventory) -> Result<Self> {
+        let mut listed: Vec<_> = inventory.wal.iter().filter_map(|wal| history_of(wal.name)).collect();
+        listed.dedup();
+        let read = |timeline| async move { Ok((timeline, read(repository, timeline).await?)) }.boxed();
+        let reads: Vec<BoxFuture<'_, Result<_>>> = listed.into_iter().map(read).collect();
+        let read: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
+        let mut histories = Self::default();
+        for (timeline, found) in read {
+            if !histories.add(timeline, found) {
+                let wal = inventory.wal.iter().filter(|wal| history_of(wal.name) == Some(timeline));
+                histories.vanished.extend(wal.map(|wal| wal.object_name().to_string()));
+            }
+        }
+        Ok(histories)
     }
+
+    /// Asks the storage itself for the histories after `timeline`, as PostgreSQL does, where no listing shows them: a
+    /// listing may lag.
+    pub(crate) async fn look_beyond(&mut self, repository: &Repository, timeline: Timeline) -> Result<()> {
+        while let Some(next) = next(self.newest_from(timeline)) {
+            let found = read(repository, next).await?;
+            if !self.add(next, found) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the storage itself for the history of `timeline`, where it isn't known yet.
+    pub(crate) async fn look_for(&mut self, repository: &Repository, timeline: Timeline) -> Result<()> {
+        if timeline != Timeline::FIRST && !self.has(timeline) {
+            let found = read(repository, timeline).await?;
+            self.add(timeline, found);
+        }
+        Ok(())
+    }
+
+    /// Takes what was found of a history. Whether it is there.
+    fn add(&mut self, timeline: Timeline, found: Option<Stored>) -> bool {
+        match found {
+            Some(Ok(history)) => drop(self.readable.insert(timeline, history)),
+            Some(Err(damage)) => drop(self.damaged.insert(timeline, damage)),
+            None => return false,
+        }
+        true
+    }
+
+    /// The newest timeline as PostgreSQL finds it from `timeline` on: it looks for the history of the next one, and of
+    /// the next, until one is missing.
+    ///
+    /// Source: `findNewestTimeLine` in PostgreSQL's `src/backend/access/transam/timeline.c`.
+    pub(crate) fn newest_from(&self, timeline: Timeline) -> Timeline {
+        let mut newest = timeline;
+        while let Some(next) = next(newest).filter(|next| self.has(*next)) {
+            newest = next;
+        }
+        newest
+    }
+
+    /// Whether the history of `timeline` is stored, readable or not. The first timeline has none.
+    pub(crate) fn has(&self, timeline: Timeline) -> bool {
+        self.readable.contains_key(&timeline) || self.damaged.contains_key(&timeline)
+    }
+
+    /// The past of `timeline`. One without a stored history has no ancestors, as for PostgreSQL.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where its history can't be read.
+    pub(crate) fn past_of(&self, timeline: Timeline) -> Result<TimelineHistory> {
+        if let Some((object, reason)) = self.damaged.get(&timeline) {
+            return Err(Error::damaged(object, reason));
+        }
+        let stored = self.readable.get(&timeline).cloned();
+        Ok(stored.unwrap_or_else(|| TimelineHistory::without_ancestors(timeline)))
+    }
+
+    /// The history of `timeline`; none where it isn't stored, or can't be read.
+    pub(crate) fn get(&self, timeline: Timeline) -> Option<&TimelineHistory> {
+        self.readable.get(&timeline)
+    }
+
+    /// Every history that can be read, by timeline.
+    pub(crate) fn readable(&self) -> impl Iterator<Item = &TimelineHistory> {
+        self.readable.values()
+    }
+
+    /// The timelines whose histories are stored, readable or not, in order.
+    pub(crate) fn timelines(&self) -> impl Iterator<Item = Timeline> {
+        self.readable.keys().chain(self.damaged.keys()).copied()
+    }
+
+    /// Refuses where any of them can't be read: before something is deleted, all must be known.
+    pub(crate) fn all_readable(&self) -> Result<()> {
+        match self.damaged.values().next() {
+            Some((object, reason)) => Err(Error::damaged(object, reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// What the administrator should know.
+    pub(crate) fn notices(&self) -> impl Iterator<Item = String> {
+        self.vanished.iter().map(|object| {
+            format!("{object} is listed but isn't there; it was deleted a moment ago, or the storage lost it")
+        })
+    }
+}
+
+/// A history as it is stored: what it says, or the object and why it can't be read.
+type Stored = Result<TimelineHistory, (String, String)>;
+
+fn next(timeline: Timeline) -> Option<Timeline> {
+    timeline.get().checked_add(1).and_then(Timeline::new)
+}
+
+fn history_of(name: WalName) -> Option<Timeline> {
+    match name {
+        WalName::History(timeline) => Some(timeline),
+        _ => None,
+    }
+}
+
+/// Reads the history of `timeline` by its name; none if it is proven absent.
+async fn read(repository: &Repository, timeline: Timeline) -> Result<Option<Stored>> {
     let name = WalName::History(timeline);
-    let (format, stored) = find(repository, name).await?;
+    let Some((format, stored)) = ask(repository, name).await? else { return Ok(None) };
     let object = ObjectName::Wal { name, format };
-    let mut text = String::new();
-    let read = decoder(format, &*stored).take(HISTORY_BYTES).read_to_string(&mut text).await;
-    read.map_err(|error| Error::damaged(&object, error))?;
-    check_history(timeline, &text, object)
+    let mut content = Vec::new();
+    let read = decoder(format, &*stored).take(HISTORY_BYTES).read_to_end(&mut content).await;
+    let read = read.map_err(|error| Error::damaged(&object, error));
+    match read.and_then(|_| check_history(timeline, &content, &object)) {
+        Ok(history) => Ok(Some(Ok(history))),
+        Err(Error::Damaged { object, reason }) => Ok(Some(Err((object, reason)))),
+        Err(error) => Err(error),
+    }
 }
 
 /// A history as it must be, before it is stored and before it is believed. `place` is how an error calls it.
 pub(crate) fn check_history(
     timeline: Timeline,
-    text: &str,
+    content: &[u8],
     place: impl fmt::Display,
 ) -> Result<TimelineHistory> {
-    let history = TimelineHistory::parse(timeline, text).map_err(|error| Error::damaged(&place, error))?;
+    let history = TimelineHistory::parse(timeline, content).map_err(|error| Error::damaged(&place, error))?;
     if history.ancestors().is_empty() && timeline != Timeline::FIRST {
         let hint = "it names no ancestor; store the right one with archive-wal --force";
         return Err(Error::damaged(place, hint));
     }
     Ok(history)
-}
-
-/// Every history that a listing shows, by timeline.
-pub(crate) async fn histories(
-    repository: &Repository,
-    inventory: &Inventory,
-) -> Result<BTreeMap<Timeline, TimelineHistory>> {
-    let mut histories = BTreeMap::new();
-    for wal in &inventory.wal {
-        let WalName::History(timeline) = wal.name else { continue };
-        if let Entry::Vacant(vacant) = histories.entry(timeline) {
-            vacant.insert(history(repository, timeline).await?);
-        }
-    }
-    Ok(histories)
 }

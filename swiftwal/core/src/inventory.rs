@@ -64,6 +64,8 @@ pub struct StoredWal {
     pub format: Format,
     /// Its size as stored.
     pub bytes: u64,
+    /// When it was stored, by the storage's clock.
+    pub stored: Timestamp,
 }
 
 /// The objects of a backup that doesn't exist.
@@ -177,10 +179,10 @@ impl InventoryBuilder {
         let name = ObjectName::parse(name);
         match name.clone() {
             ObjectName::Wal { name, format } => {
-                self.wal.push(StoredWal { name, variant: None, format, bytes });
+                self.wal.push(StoredWal { name, variant: None, format, bytes, stored: touched });
             }
             ObjectName::WalVariant { name, variant, format } => {
-                self.wal.push(StoredWal { name, variant: Some(variant), format, bytes });
+                self.wal.push(StoredWal { name, variant: Some(variant), format, bytes, stored: touched });
             }
             ObjectName::Backup { key, .. } => {
                 let object = StoredObject { name, bytes };

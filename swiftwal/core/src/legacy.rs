@@ -40,6 +40,19 @@ pub(crate) fn object(key: BackupKey) -> ObjectName {
     ObjectName::Backup { key, part: BackupPart::Legacy }
 }
 
+/// Whether such a backup is there, where the repository can't be listed: its object has content, and no sign tells that
+/// its deletion has begun.
+pub(crate) async fn is_there(repository: &Repository, key: BackupKey) -> Result<bool> {
+    let name = object(key);
+    let signs = [ObjectName::Deleting(key), ObjectName::LegacyDeletion { key, name: name.to_string() }];
+    for sign in signs {
+        if repository.size(&sign).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(repository.size(&name).await?.is_some_and(|bytes| bytes > 0))
+}
+
 impl Traces {
     pub(crate) fn add_marker(&mut self, key: BackupKey, id: &str, name: ObjectName, touched: Timestamp) {
         self.upload(key, id, touched).marker = Some(name);

@@ -32,6 +32,7 @@ mod segment_check;
 mod storage;
 mod strangers;
 mod tar_stream;
+mod timelines;
 mod understood;
 mod wal_object;
 mod wal_variant;
@@ -59,4 +60,5 @@ pub use restore_wal::restore_wal;
 pub use storage::{
     Backend, OpenError, Options, Prepare, Registry, Storage, StorageClock, StorageSpace, Sweep,
 };
+pub use timelines::{Branch, DiscardPlan, discard_timeline, plan_discard, timelines};
 pub use wal_variant::WalVariant;

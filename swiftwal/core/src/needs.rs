@@ -1,27 +1,30 @@
 //! Which WAL the stored backups need: the one answer for prune and archive-cleanup.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
-use swiftwal_postgres::{Lsn, SegmentName, Timeline, TimelineHistory, WalName};
+use swiftwal_postgres::{Lsn, SegmentName, WalName};
 
 use crate::{
     BackupKey, ChosenBackup, Error, ErrorKind, Inventory, Repository, Result,
     backup::{MarkerContent, is_claim_object},
-    history::histories,
+    history::Histories,
     label::label_of,
     legacy,
+    timelines::{Content, read_all},
 };
 
 /// The WAL that recovery from some backups can need.
 #[derive(Clone, Debug)]
 pub(crate) struct Needs {
     starts: Vec<Start>,
-    histories: BTreeMap<Timeline, TimelineHistory>,
-    /// Some backup is just beginning, and nobody knows yet which WAL it needs.
+    histories: Histories,
+    /// All WAL may be needed.
     everything: bool,
+    /// A backup is starting, and it isn't known yet which WAL it needs.
+    is_starting: bool,
     /// Backups of SwiftWAL 0.2.2 that need nothing, since nobody can restore them.
     broken: Vec<(BackupKey, String)>,
+    /// Why some of what is listed isn't a backup.
+    no_backups: Vec<String>,
 }
 
 /// Where recovery from a backup begins.
@@ -39,7 +42,7 @@ impl Needs {
     pub(crate) async fn of(
         repository: &Repository,
         inventory: &Inventory,
-        histories: BTreeMap<Timeline, TimelineHistory>,
+        histories: Histories,
         backups: impl Iterator<Item = &ChosenBackup> + Send,
     ) -> Result<Self> {
         let (mut starts, mut broken) = (Vec::new(), Vec::new());
@@ -59,19 +62,37 @@ impl Needs {
         }
         let before = repository.liveness().await.before;
         let in_progress = in_progress(repository, inventory, before).await?;
-        let everything = in_progress.contains(&None) || inventory.has_live_legacy_upload(before);
+        let is_starting = in_progress.contains(&None) || inventory.has_live_legacy_upload(before);
         starts.extend(in_progress.into_iter().flatten().map(|(segment, lsn)| Start { segment, lsn }));
-        Ok(Self { starts, histories, everything, broken })
+        Ok(Self { starts, histories, everything: is_starting, is_starting, broken, no_backups: Vec::new() })
+    }
+
+    /// What is needed where no backup tells: all WAL.
+    pub(crate) fn everything() -> Self {
+        Self {
+            starts: Vec::new(),
+            histories: Histories::default(),
+            everything: true,
+            is_starting: false,
+            broken: Vec::new(),
+            no_backups: Vec::new(),
+        }
     }
 
     /// What every backup of the inventory needs, and those in progress.
     pub(crate) async fn of_all(repository: &Repository, inventory: &Inventory) -> Result<Self> {
-        let mut backups = Vec::new();
-        for backup in &inventory.backups {
-            backups.push(ChosenBackup::listed(repository, inventory, backup.key).await?);
+        let (mut backups, mut no_backups) = (Vec::new(), Vec::new());
+        for listed in read_all(repository, inventory).await? {
+            match listed.content {
+                Content::Backup(backup) => backups.push(backup),
+                Content::NoBackup(reason) => no_backups.push(reason),
+                Content::Unreadable(error) => return Err(error),
+            }
         }
-        let histories = histories(repository, inventory).await?;
-        Self::of(repository, inventory, histories, backups.iter()).await
+        let histories = Histories::listed(repository, inventory).await?;
+        histories.all_readable()?;
+        let needs = Self::of(repository, inventory, histories, backups.iter()).await?;
+        Ok(Self { no_backups, ..needs })
     }
 
     /// Whether `name` may be needed. Histories always are.
@@ -83,7 +104,7 @@ impl Needs {
     /// Whether recovery from `start` may come to read `segment`: it lies behind it, on the same timeline or one that
     /// branched off later. Where a history is missing, a higher timeline is taken for such a one.
     fn leads_to(&self, start: Start, segment: SegmentName) -> bool {
-        let descends = || match self.histories.get(&segment.timeline()) {
+        let descends = || match self.histories.get(segment.timeline()) {
             Some(history) => history.contains(start.segment.timeline(), start.lsn),
             None => segment.timeline() > start.segment.timeline(),
         };
@@ -93,15 +114,16 @@ impl Needs {
 
     /// What the administrator should know.
     pub(crate) fn notices(&self) -> Vec<String> {
-        let notice = "a backup is being started, or died while it was, and nobody knows which WAL it needs: all WAL \
-                      stays this time (see the markers in ...uploading/; a dead one is swept after 24 hours)";
+        let notice = "a backup is starting, or crashed while starting, so it isn't known which WAL it needs; no WAL is \
+                      removed this time (see the markers in ...uploading/; prune removes an abandoned one after 24 hours)";
         let broken = self.broken.iter().map(|(key, reason)| {
             format!(
                 "backup {key} can't be restored, so no WAL is kept for it: {reason}; it is left as it is: delete it, if \
                  SwiftWAL 0.2.2 reported then that the backup had failed"
             )
         });
-        broken.chain(self.everything.then(|| notice.to_owned())).collect()
+        let known = broken.chain(self.no_backups.iter().cloned()).chain(self.histories.notices());
+        known.chain(self.is_starting.then(|| notice.to_owned())).collect()
     }
 }
 
@@ -128,7 +150,7 @@ fn is_without_label(inventory: &Inventory, key: BackupKey) -> bool {
 }
 
 /// The first WAL of each backup in progress; none for one that doesn't know it yet.
-async fn in_progress(
+pub(crate) async fn in_progress(
     repository: &Repository,
     inventory: &Inventory,
     before: Timestamp,

@@ -1,5 +1,6 @@
 //! prune: inventory → plan (pure: no clock, no I/O) → delete, commit record first.
 
+mod branches;
 mod plan;
 
 use std::num::NonZeroU32;
@@ -7,19 +8,22 @@ use std::num::NonZeroU32;
 use futures::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
 use object_store::{ObjectMeta, PutMode, PutPayload};
-use swiftwal_postgres::TimelineHistory;
+use swiftwal_postgres::Timeline;
 use tokio::sync::oneshot;
 
 pub use self::plan::PrunePlan;
-use self::plan::{DeadUpload, Facts};
+use self::{
+    branches::{BranchBackups, by_branch, counts, leading_notice},
+    plan::{DeadUpload, Facts, Left},
+};
 use crate::{
     BackupKey, BackupPart, BackupRecord, ChosenBackup, Error, Inventory, ObjectName, Repository, Result,
     StoredBackup,
     backup::{markers, needed_and_unlisted},
     clocks::Liveness,
-    history::histories,
     legacy,
     needs::Needs,
+    timelines::{ListedBackup, Timelines},
     whole::missing_object,
 };
 
@@ -38,13 +42,15 @@ pub struct PrunePolicy {
 
 /// Says what pruning would remove and keep. It reads only.
 ///
-/// Kept are the newest backups, those they build on, every WAL file that recovery from one of them can need, on
-/// whatever timeline, the newest segments, every history, and whatever belongs to a backup in progress.
+/// Kept are the newest backups of each branch, those they build on, every WAL file that recovery from one of them can
+/// need, on whatever timeline, the newest segments, every history, and whatever belongs to a backup in progress.
+///
+/// Where there is no backup at all, the plan keeps all WAL and says so in [`PrunePlan::refused`].
 ///
 /// # Errors
-/// [`Error::Refused`] where there is no backup at all, or a backup that would be kept isn't whole, or lacks WAL
-/// without which it can't become consistent: then nothing may be removed. [`Error::Damaged`] names a commit record
-/// that can't be read; [`Error::NewerFormat`].
+/// [`Error::Refused`] where a backup that would be kept isn't whole, or lacks WAL without which it can't become
+/// consistent: then nothing may be removed. [`Error::Damaged`] names a commit record or a history that can't be read;
+/// [`Error::NewerFormat`].
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
     // What a newer version stored may need more than this program knows of.
     repository.cluster().await?;
@@ -58,27 +64,58 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
         Ok(inventory)
     };
     let listed = listed.map(Result::unwrap_or_default).boxed();
-    let (inventory, swept) = tokio::try_join!(listing, leftovers(repository, before, listed))?;
-    if inventory.backups.is_empty() {
-        return Err(Error::Refused(format!(
-            "there is no backup in {}, so nothing is pruned: take a backup first",
-            repository.location()
-        )));
-    }
-    let mut kept = kept_backups(repository, &inventory, policy.keep_backups).await?;
-    let histories = histories(repository, &inventory).await?;
-    let mut notices = inventory.strangers.clone();
-    notices.extend(not_counted(&inventory, &kept));
+    let (mut inventory, swept) = tokio::try_join!(listing, leftovers(repository, before, listed))?;
+    let timelines = Timelines::survey(repository, &inventory).await?;
+    timelines.histories.all_readable()?;
+    let mut notices = leave_no_backups(&mut inventory, &timelines);
     notices.extend(of_clocks);
-    if let Some(newest) = histories.values().next_back() {
-        notices.extend(keep_one_that_leads_to(newest, repository, &inventory, &mut kept).await?);
+    notices.extend(timelines.without_history().map(|timeline| {
+        format!(
+            "{:08X}.history is not stored, so recovery can't come to timeline {timeline} from another one, and the backups \
+             before it are counted as a branch of their own; store it with archive-wal from the server's pg_wal",
+            timeline.get()
+        )
+    }));
+    if inventory.backups.is_empty() {
+        let left = Left { before, swept, notices };
+        return Ok(PrunePlan::without_backups(repository.location(), inventory, left));
     }
-    let needs = Needs::of(repository, &inventory, histories, kept.iter()).await?;
+    let branches = by_branch(&timelines);
+    let mut wanted = Vec::new();
+    for (number, branch) in branches.iter().enumerate() {
+        let newest = branch.newest(&inventory, policy.keep_backups);
+        if number > 0 && !newest.is_empty() {
+            notices.push(branch.kept_notice(&timelines, &newest));
+        }
+        wanted.extend(newest);
+    }
+    let mut kept = kept_backups(repository, &inventory, &timelines, wanted).await?;
+    notices.extend(not_counted(&inventory, &kept));
+    for branch in newer_without_backups(&branches) {
+        notices.extend(keep_one_that_leads_to(branch, repository, &inventory, &timelines, &mut kept).await?);
+    }
+    let needs = Needs::of(repository, &inventory, timelines.histories, kept.iter()).await?;
     let keep_backups = kept.iter().map(|backup| backup.key).collect();
     Ok(PrunePlan::new(
         inventory,
-        Facts { keep_backups, needs, keep_wals: policy.keep_wals, before, swept, notices },
+        Facts { keep_backups, needs, keep_wals: policy.keep_wals, left: Left { before, swept, notices } },
     ))
+}
+
+/// Takes what is listed and isn't a backup out of the inventory: it is left alone. Says so.
+fn leave_no_backups(inventory: &mut Inventory, timelines: &Timelines) -> Vec<String> {
+    let reason = |key| timelines.backups.iter().find(|backup| backup.key == key)?.no_backup();
+    let reasons = inventory.backups.iter().filter_map(|backup| reason(backup.key)).map(str::to_owned);
+    let notices = inventory.strangers.iter().cloned().chain(reasons).collect();
+    inventory.backups.retain(|backup| reason(backup.key).is_none());
+    notices
+}
+
+/// The timelines after that of the newest backup that have no backup to themselves.
+fn newer_without_backups(branches: &[BranchBackups]) -> impl Iterator<Item = Timeline> {
+    let main = branches.first().map(|branch| branch.tip);
+    let others = branches.iter().filter(|branch| branch.is_empty()).map(|branch| branch.tip);
+    others.filter(move |tip| Some(*tip) > main)
 }
 
 /// What died uploads left where no listing shows it.
@@ -92,19 +129,19 @@ async fn leftovers(
     found.map_err(repository.failed("look for", "leftovers"))
 }
 
-/// The backups that stay, oldest first, each proven to be whole.
+/// The backups that stay and those they build on, oldest first, each proven to be whole.
 async fn kept_backups(
     repository: &Repository,
     inventory: &Inventory,
-    keep_backups: NonZeroU32,
+    timelines: &Timelines,
+    mut wanted: Vec<BackupKey>,
 ) -> Result<Vec<ChosenBackup>> {
-    let mut wanted = newest(inventory, keep_backups);
     let mut kept: Vec<ChosenBackup> = Vec::new();
     while let Some(key) = wanted.pop() {
         if kept.iter().any(|backup| backup.key == key) {
             continue;
         }
-        let backup = ChosenBackup::listed(repository, inventory, key).await.map_err(|error| match error {
+        let backup = chosen(repository, inventory, timelines, key).await.map_err(|error| match error {
             Error::Damaged { object, reason } => {
                 let hint =
                     "if it is lost, delete that object: the rest of the backup goes with a later prune";
@@ -120,22 +157,18 @@ async fn kept_backups(
     Ok(kept)
 }
 
-/// The newest backups, as many as count, and those between them that don't.
-fn newest(inventory: &Inventory, count: NonZeroU32) -> Vec<BackupKey> {
-    let mut missing = count.get();
-    let mut is_wanted = |backup: &&StoredBackup| {
-        let wanted = missing > 0;
-        missing = missing.saturating_sub(u32::from(counts(backup)));
-        wanted
-    };
-    let newest = inventory.backups.iter().rev().take_while(|backup| is_wanted(backup));
-    newest.map(|backup| backup.key).collect()
-}
-
-/// Whether older backups may go because of this one. SwiftWAL 0.2.2 gave a backup its name even if pg_basebackup had
-/// failed in the middle; what it left out then is the label.
-fn counts(backup: &StoredBackup) -> bool {
-    !backup.legacy || backup.has_label()
+/// The backup `key`, read again only if it couldn't be read.
+async fn chosen(
+    repository: &Repository,
+    inventory: &Inventory,
+    timelines: &Timelines,
+    key: BackupKey,
+) -> Result<ChosenBackup> {
+    let listed = timelines.backups.iter().find(|backup| backup.key == key);
+    match listed.and_then(ListedBackup::backup) {
+        Some(backup) => Ok(backup.clone()),
+        None => ChosenBackup::listed(repository, inventory, key).await,
+    }
 }
 
 /// Says which of the kept backups stand beside the number that was asked for.
@@ -152,32 +185,31 @@ fn not_counted(inventory: &Inventory, kept: &[ChosenBackup]) -> Vec<String> {
     uncounted.map(notice).collect()
 }
 
-/// Sees to it that some backup leads to the newest timeline, which is most likely the one that is lived on: after a
-/// recovery to a point before every newer backup, it may be an old one. Says what it did.
+/// Sees to it that some backup leads to `tip`, on which the production server may be: after a recovery to a point before
+/// every newer backup, that may be an old one. Says what it did.
 async fn keep_one_that_leads_to(
-    newest: &TimelineHistory,
+    tip: Timeline,
     repository: &Repository,
     inventory: &Inventory,
+    timelines: &Timelines,
     kept: &mut Vec<ChosenBackup>,
 ) -> Result<Option<String>> {
-    let timeline = newest.timeline();
-    if kept.iter().any(|backup| backup.leads_to(newest)) {
+    let leads_to = |key| timelines.position_of(key).is_none_or(|position| timelines.leads_to(position, tip));
+    if kept.iter().any(|backup| leads_to(backup.key)) {
         return Ok(None);
     }
-    for backup in inventory.backups.iter().rev() {
-        let candidate = ChosenBackup::listed(repository, inventory, backup.key).await?;
-        if candidate.leads_to(newest) {
-            refuse_incomplete(repository, &candidate, inventory).await?;
-            let key = candidate.key;
-            kept.push(candidate);
-            kept.sort_by_key(|backup| backup.key);
-            return Ok(Some(format!(
-                "backup {key} is kept too: none of the newer ones leads to timeline {timeline}, the newest. Take a \
-                 backup on that timeline"
-            )));
-        }
-    }
-    Ok(Some(format!("no backup leads to timeline {timeline}, the newest; take one on that timeline")))
+    let newest =
+        timelines.backups.iter().rev().find(|backup| backup.no_backup().is_none() && leads_to(backup.key));
+    let Some(key) = newest.map(|backup| backup.key) else {
+        return Ok(Some(format!(
+            "no backup leads to {}; if your server is on timeline {tip}, take a backup there",
+            timelines.branch(tip)
+        )));
+    };
+    kept.extend(kept_backups(repository, inventory, timelines, vec![key]).await?);
+    kept.sort_by_key(|backup| backup.key);
+    kept.dedup_by_key(|backup| backup.key);
+    Ok(Some(leading_notice(timelines, key, tip)))
 }
 
 /// What is to be kept must be there, before anything else goes: its objects, and the WAL that makes it consistent.

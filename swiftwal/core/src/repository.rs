@@ -13,8 +13,8 @@ use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
 
 use crate::{
-    BackupKey, BackupPart, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, Inventory, ObjectName,
-    Result, Storage,
+    BackupKey, BackupPart, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, ErrorKind, Inventory,
+    ObjectName, Result, Storage,
     inventory::{InventoryBuilder, StoredObject, touched},
     memory::Memory,
 };
@@ -185,11 +185,19 @@ impl Repository {
     /// [`Error::UnknownBackup`] where it has none, [`Error::Damaged`], [`Error::NewerFormat`],
     /// [`Error::NotUnderstood`], and [`Error::Stranger`] where it is the record of another backup or cluster.
     pub async fn record(&self, key: BackupKey) -> Result<BackupRecord> {
+        match self.record_if_there(key).await? {
+            Some(record) => Ok(record),
+            None => Err(self.unknown_backup(key).await),
+        }
+    }
+
+    /// The commit record of a backup; none if it is proven absent.
+    pub(crate) async fn record_if_there(&self, key: BackupKey) -> Result<Option<BackupRecord>> {
         let name = BackupRecord::object_name(key);
-        let Some(bytes) = self.read(&name).await? else { return Err(self.unknown_backup(key).await) };
+        let Some(bytes) = self.read(&name).await? else { return Ok(None) };
         let record = BackupRecord::from_bytes(key, &bytes)?;
         self.refuse_stranger(&record, self.system_identifier().await?)?;
-        Ok(record)
+        Ok(Some(record))
     }
 
     /// PostgreSQL's system identifier of the cluster it belongs to; none where `cluster.json` is missing.
@@ -204,6 +212,14 @@ impl Repository {
     pub(crate) async fn unknown_backup(&self, wanted: impl ToString + Send) -> Error {
         let keys: Vec<_> = match self.inventory().await {
             Ok(inventory) => inventory.backups.iter().map(|backup| backup.key.to_string()).collect(),
+            Err(error) if error.kind() == ErrorKind::Failed => {
+                let (wanted, location) = (wanted.to_string(), self.location.to_string());
+                return Error::UnknownBackup {
+                    wanted,
+                    location,
+                    hint: format!("which there are isn't known: {error}"),
+                };
+            }
             Err(error) => return error,
         };
         let location = self.location.to_string();
@@ -340,6 +356,18 @@ impl Repository {
     pub(crate) async fn delete(&self, name: &ObjectName) -> Result<()> {
         let deleted = absent_is_none(self.storage.store().delete(&path(name)).await);
         deleted.map(drop).map_err(self.failed("delete", name))
+    }
+
+    /// Proves that objects can be removed here, by storing and deleting an empty one: a command that is going to remove
+    /// something fails here before it says so.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn check_removal(&self) -> Result<()> {
+        let probe = path(&ObjectName::Hidden("...removing".to_owned()));
+        let store = self.storage.store();
+        store.put(&probe, PutPayload::new()).await.map_err(self.failed("remove", "objects"))?;
+        absent_is_none(store.delete(&probe).await).map(drop).map_err(self.failed("remove", "objects"))
     }
 
     /// Deletes many objects, as few requests as the storage can; those already gone are no error.

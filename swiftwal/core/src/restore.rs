@@ -23,18 +23,19 @@ use std::{
 
 use tokio::sync::mpsc;
 
-pub use self::{
-    choose::{BackupChoice, ChosenBackup},
-    recovery::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline},
-    target::parse_target_time,
-};
 use self::{
+    choose::Choice,
     destination::Destination,
     extract::{Extracted, Extractor},
     fetch::StoredTar,
     tablespaces::Tablespaces,
 };
-use crate::{BackupKey, Error, Repository, Result, blocking::blocking};
+pub use self::{
+    choose::{BackupChoice, ChosenBackup},
+    recovery::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline},
+    target::parse_target_time,
+};
+use crate::{BackupKey, Branch, Error, Repository, Result, blocking::blocking};
 
 /// How a backup is to be restored.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +76,14 @@ pub enum RestoreEvent<'a> {
         old: &'a Path,
         /// Where it goes.
         directory: &'a Path,
+    },
+    /// Which timeline recovery will follow, and the ends of the others. Comes before anything is copied.
+    Timelines {
+        /// The timeline to follow; none where that depends on the version of PostgreSQL, as for a backup of SwiftWAL
+        /// 0.2.2.
+        followed: Option<&'a Branch>,
+        /// The timelines that aren't followed, those left out that lie on the way.
+        others: &'a [Branch],
     },
     /// Something the administrator should know.
     Notice(&'a str),
@@ -123,7 +132,8 @@ pub async fn restore(
     observe: Observe<'_>,
 ) -> Result<RestoreStats> {
     recovery::check(options)?;
-    let chosen = choose::choose(repository, choice, options, observe).await?;
+    let Choice { backup: chosen, target_timeline, followed, others } =
+        choose::choose(repository, choice, options, observe).await?;
     chosen.refuse_incremental()?;
     let tablespaces = Tablespaces::plan(&chosen, options)?;
     for tablespaces::Tablespace { oid, old, directory } in tablespaces.iter() {
@@ -131,6 +141,7 @@ pub async fn restore(
     }
     let destination = Destination::claim(directory, &tablespaces, chosen.key)?;
     observe(RestoreEvent::Chosen(&chosen));
+    observe(RestoreEvent::Timelines { followed: followed.as_ref(), others: &others });
     if destination.belongs_to_root() {
         observe(RestoreEvent::Notice(&format!(
             "what is restored into {} will belong to root, and PostgreSQL doesn't run as root: give the directory to the \
@@ -142,7 +153,7 @@ pub async fn restore(
     for notice in notices(&destination)? {
         observe(RestoreEvent::Notice(&notice));
     }
-    let options = options.clone();
+    let options = RestoreOptions { target_timeline, ..options.clone() };
     blocking(move || finish(chosen.key, extracted, destination, tablespaces, &options)).await
 }
 

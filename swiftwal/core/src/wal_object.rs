@@ -38,7 +38,7 @@ pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(Form
 }
 
 /// The file by its names, the likeliest first; none if the storage proved that it is under none of them.
-async fn ask(repository: &Repository, name: WalName) -> Result<Option<(Format, Bytes)>> {
+pub(crate) async fn ask(repository: &Repository, name: WalName) -> Result<Option<(Format, Bytes)>> {
     let mut failed: Option<Error> = None;
     let mut formats = Format::ALL.into_iter();
     let mut asked = FuturesUnordered::new();

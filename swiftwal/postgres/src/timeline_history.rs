@@ -2,6 +2,9 @@
 
 use crate::{Lsn, SegmentName, SegmentSize, Timeline};
 
+/// How much of a line an error shows.
+const SHOWN_BYTES: usize = 80;
+
 /// A timeline and those it branched off from, as its history file tells.
 ///
 /// Source: `readTimeLineHistory` in PostgreSQL's `src/backend/access/transam/timeline.c`.
@@ -21,19 +24,27 @@ pub struct Ancestor {
 }
 
 impl TimelineHistory {
-    /// Reads the text of the history file of `timeline`; an empty text is a timeline without ancestors, such as the first.
+    /// The history of a timeline without ancestors: the first one, or one whose history file doesn't exist, which
+    /// PostgreSQL treats in the same way.
+    #[must_use]
+    pub fn without_ancestors(timeline: Timeline) -> Self {
+        Self { timeline, ancestors: Vec::new() }
+    }
+
+    /// Reads the content of the history file of `timeline`; an empty content is a timeline without ancestors.
     ///
     /// Each line is the ancestor's number, the switchpoint and a reason, with white space between; lines may be empty or
-    /// begin with `#`. PostgreSQL 9.2 and older give, instead of the switchpoint, the segment that holds it: then the end
-    /// of that segment stands for it, at their default segment size.
-    pub fn parse(timeline: Timeline, text: &str) -> Result<Self, HistoryError> {
+    /// begin with `#`. The reason is bytes in any encoding: it may hold the name of a restore point as a client sent it.
+    /// PostgreSQL 9.2 and older give, instead of the switchpoint, the segment that holds it: then the end of that segment
+    /// stands for it, at their default segment size.
+    pub fn parse(timeline: Timeline, content: &[u8]) -> Result<Self, HistoryError> {
         let mut ancestors: Vec<Ancestor> = Vec::new();
-        for (line, number) in text.lines().zip(1..) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
+        for (line, number) in content.split(|byte| *byte == b'\n').zip(1..) {
+            let line = line.trim_ascii();
+            if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let error = |problem| HistoryError { timeline, number, line: line.to_owned(), problem };
+            let error = |problem| HistoryError { timeline, number, line: shown(line), problem };
             let ancestor = parse_line(line).map_err(error)?;
             if ancestors.last().is_some_and(|last| last.timeline >= ancestor.timeline) {
                 return Err(error("its timeline isn't above that of the line before"));
@@ -71,8 +82,9 @@ impl TimelineHistory {
     }
 }
 
-fn parse_line(line: &str) -> Result<Ancestor, &'static str> {
-    let mut fields = line.split_whitespace();
+fn parse_line(line: &[u8]) -> Result<Ancestor, &'static str> {
+    let fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
+    let mut fields = fields.map(|field| str::from_utf8(field).unwrap_or_default());
     let timeline =
         fields.next().and_then(|field| field.parse().ok()).ok_or("it doesn't begin with a timeline")?;
     let switchpoint = fields.next().and_then(parse_switchpoint).ok_or("its second field isn't an LSN")?;
@@ -87,7 +99,12 @@ fn parse_switchpoint(field: &str) -> Option<Lsn> {
     field.parse().ok()
 }
 
-/// The text isn't the history of that timeline.
+/// The beginning of a line, for an error.
+fn shown(line: &[u8]) -> String {
+    String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]).into_owned()
+}
+
+/// The content isn't the history of that timeline.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "line {number} of the history of timeline {timeline} is not readable: {problem}: {line:?}; \
@@ -105,7 +122,7 @@ pub struct HistoryError {
 mod tests {
     use super::*;
 
-    const THIRD: &str = include_str!("../tests/data/00000003.history");
+    const THIRD: &[u8] = include_bytes!("../tests/data/00000003.history");
 
     fn timeline(number: u32) -> Timeline {
         Timeline::new(number).unwrap()
@@ -125,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_past_changes_timeline_at_each_switchpoint() {
-        let text = "1\t0/5000000\tbefore 2000-01-01\n\n# a comment\n\n3\t0/7000028\n";
+        let text = b"1\t0/5000000\tbefore 2000-01-01\n\n# a comment\n\n3\t0/7000028\n";
         let history = TimelineHistory::parse(timeline(4), text).unwrap();
         let contains = |number, lsn| history.contains(timeline(number), Lsn(lsn));
         assert!(contains(1, 0) && contains(1, 0x4FF_FFFF) && !contains(1, 0x500_0000));
@@ -136,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_timeline_that_is_no_ancestor_is_not_in_the_past() {
-        let history = TimelineHistory::parse(timeline(4), "1\t0/5000000\n3\t0/7000028\n").unwrap();
+        let history = TimelineHistory::parse(timeline(4), b"1\t0/5000000\n3\t0/7000028\n").unwrap();
         for number in [2, 5] {
             assert!(!history.contains(timeline(number), Lsn(0x600_0000)));
         }
@@ -144,14 +161,15 @@ mod tests {
 
     #[test]
     fn an_empty_history_is_a_timeline_without_ancestors() {
-        let history = TimelineHistory::parse(Timeline::FIRST, "").unwrap();
+        let history = TimelineHistory::parse(Timeline::FIRST, b"").unwrap();
+        assert_eq!(history, TimelineHistory::without_ancestors(Timeline::FIRST));
         assert!(history.ancestors().is_empty());
         assert!(history.contains(Timeline::FIRST, Lsn(0)));
     }
 
     #[test]
     fn a_history_of_postgresql_9_2_switches_at_the_end_of_the_segment_it_names() {
-        let text = "1\t000000010000000000000005\tbefore 2012-08-28 18:10:42.123+02\n";
+        let text = b"1\t000000010000000000000005\tbefore 2012-08-28 18:10:42.123+02\n";
         let history = TimelineHistory::parse(timeline(2), text).unwrap();
         assert_eq!(history.ancestors()[0].switchpoint, Lsn(0x600_0000));
     }
@@ -168,8 +186,22 @@ mod tests {
             ("1\t0/5000000\n4\t0/6000000\n", 2),
             ("<html>", 1),
         ] {
-            let message = TimelineHistory::parse(timeline(4), text).unwrap_err().to_string();
+            let message = TimelineHistory::parse(timeline(4), text.as_bytes()).unwrap_err().to_string();
             assert!(message.starts_with(&format!("line {number} of the history of timeline 4")), "{message}");
         }
+    }
+
+    #[test]
+    fn a_reason_in_any_encoding_is_skipped() {
+        let content = b"1\t0/5000000\tat restore point \"vor der \xC4nderung\"\n";
+        let history = TimelineHistory::parse(timeline(2), content).unwrap();
+        assert_eq!(history.ancestors()[0].switchpoint, Lsn(0x500_0000));
+    }
+
+    #[test]
+    fn an_error_shows_the_beginning_of_the_line_and_no_control_character() {
+        let line = [b"\x1b[2J\xff".to_vec(), vec![b'x'; 5000]].concat();
+        let message = TimelineHistory::parse(timeline(2), &line).unwrap_err().to_string();
+        assert!(message.len() < 400 && !message.contains('\x1b'), "{message}");
     }
 }

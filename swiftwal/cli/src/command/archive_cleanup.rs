@@ -1,4 +1,4 @@
-use swiftwal_core::{archive_cleanup, plan_archive_cleanup};
+use swiftwal_core::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 use swiftwal_postgres::WalName;
 
 use crate::{
@@ -11,12 +11,13 @@ use crate::{
 /// Remove the WAL before FILE: PostgreSQL's archive_cleanup_command.
 ///
 /// The rules are pg_archivecleanup's: segments and .partial files go, of whatever timeline; histories stay.
+/// With -n or -v the name of each file is printed on standard output, and the summary on standard error.
 /// Other than there, WAL that a stored backup needs stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, in a standby's postgresql.conf:\n  \
                         archive_cleanup_command = 'swiftwal -c /etc/swiftwal.toml archive-cleanup %r'")]
 pub(crate) struct Args {
-    /// Print what would be removed, and remove nothing
+    /// Print the name of each file that would be removed, and remove nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
     /// Remove WAL that stored backups need too
@@ -41,22 +42,30 @@ fn with_segment(text: &str) -> Result<WalName, String> {
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
     let repository = session.open()?;
     let plan = plan_archive_cleanup(&repository, args.oldest_kept, args.ignore_backups).await?;
+    if !args.dry_run && !plan.remove.is_empty() {
+        repository.check_removal().await?;
+    }
     for notice in &plan.notices {
         log::say(format_args!("{notice}"));
     }
     if session.output.json {
         session.output.json(&Planned { dry_run: args.dry_run, plan: &plan })?;
+    } else if args.dry_run || session.output.verbose {
+        session.output.text(|out| plan.remove.iter().try_for_each(|wal| writeln!(out, "{}", wal.name)))?;
+        summary(&plan).iter().for_each(|line| log::say(format_args!("{line}")));
     } else {
-        session.output.text(|out| {
-            for line in wal_ranges("Removing", plan.remove.iter().map(|wal| wal.name)) {
-                writeln!(out, "{line}")?;
-            }
-            writeln!(out, "Keeping {} that backups need", Counted(plan.kept_for_backups, WAL_FILES))
-        })?;
+        session.output.text(|out| summary(&plan).iter().try_for_each(|line| writeln!(out, "{line}")))?;
     }
     if args.dry_run {
         log::say(format_args!("nothing was removed (-n)"));
         return Ok(());
     }
     Ok(archive_cleanup(&repository, &plan).await?)
+}
+
+/// How much goes and stays.
+fn summary(plan: &CleanupPlan) -> Vec<String> {
+    let removing = wal_ranges("Removing", plan.remove.iter().map(|wal| wal.name));
+    let keeping = format!("Keeping {} that backups need", Counted(plan.kept_for_backups, WAL_FILES));
+    removing.iter().map(ToString::to_string).chain([keeping]).collect()
 }

@@ -3,7 +3,7 @@ use std::{
     num::NonZeroU32,
 };
 
-use swiftwal_core::{BackupKey, PrunePlan, PrunePolicy, plan_prune};
+use swiftwal_core::{BackupKey, Error, PrunePlan, PrunePolicy, plan_prune};
 
 use crate::{
     failure::Failure,
@@ -43,6 +43,9 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let repository = session.open()?;
     let policy = PrunePolicy { keep_backups: args.keep_backups, keep_wals: args.keep_wals.unwrap_or(0) };
     let plan = plan_prune(&repository, &policy).await?;
+    if !args.dry_run && plan.removes_something() {
+        repository.check_removal().await?;
+    }
     for notice in &plan.notices {
         log::say(format_args!("{notice}"));
     }
@@ -53,9 +56,18 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     }
     if args.dry_run {
         log::say(format_args!("nothing was removed (-n)"));
-        return Ok(());
+        return refused(&plan);
     }
-    Ok(swiftwal_core::prune(&repository, &plan).await?)
+    swiftwal_core::prune(&repository, &plan).await?;
+    refused(&plan)
+}
+
+/// Removing WAL was refused, though the rest of the plan was carried out.
+fn refused(plan: &PrunePlan) -> Result<(), Failure> {
+    match &plan.refused {
+        Some(reason) => Err(Error::Refused(reason.clone()).into()),
+        None => Ok(()),
+    }
 }
 
 /// What goes and what stays, in the four lines of the original, and more where there are several timelines.

@@ -9,8 +9,8 @@ use std::{
 
 use serde_json::json;
 use swiftwal_core::{
-    ArchiveMode, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats, TargetAction, TargetTimeline,
-    parse_target_time,
+    ArchiveMode, Branch, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats, TargetAction,
+    TargetTimeline, parse_target_time,
 };
 use swiftwal_postgres::{Lsn, printable};
 
@@ -140,6 +140,9 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
                 [old, directory].map(|path| printable(path.as_os_str().as_bytes()).to_string());
             log::say(format_args!("tablespace {oid} of {old} goes to {directory}"));
         }),
+        RestoreEvent::Timelines { followed, others } => {
+            progress.suspend(|| say_timelines(followed, others));
+        }
         RestoreEvent::Notice(notice) => progress.suspend(|| log::say(format_args!("{notice}"))),
         RestoreEvent::Progress { tar_bytes, total_tar_bytes } => {
             progress.show(Done { bytes: tar_bytes, of: total_tar_bytes, stored: None });
@@ -175,4 +178,18 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             stats.key
         ));
     })
+}
+
+/// Says which timeline recovery follows, and where the others end.
+fn say_timelines(followed: Option<&Branch>, others: &[Branch]) {
+    let other = match followed {
+        Some(followed) => {
+            log::say(format_args!("recovery follows {followed}"));
+            "not followed: "
+        }
+        None => "",
+    };
+    for branch in others {
+        log::say(format_args!("{other}{branch}"));
+    }
 }

@@ -14,4 +14,5 @@ mod site;
 mod stopping;
 mod swift;
 mod terminal;
+mod timeline;
 mod usage;

@@ -75,12 +75,19 @@ fn to_keep_no_backup_is_refused_and_nothing_is_removed() {
 }
 
 #[test]
-fn without_any_backup_wal_is_not_pruned() {
+fn without_any_backup_wal_is_not_pruned_but_leftovers_are_swept() {
     let site = Site::new();
     site.archive([1]);
-    let ran = site.run(&["prune", "--keep-backups", "1"]);
-    assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stderr.contains("there is no backup"), "{ran:?}");
+    site.write("repository/...deleting/20130828T1810Z", "");
+    for (arguments, leftover) in
+        [(&["prune", "--keep-backups", "1", "-n"][..], true), (&["prune", "--keep-backups", "1"], false)]
+    {
+        let ran = site.run(arguments);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.stderr.contains("there is no backup"), "{ran:?}");
+        assert!(ran.stdout.contains("Removing 1 leftover of interrupted commands"), "{ran:?}");
+        assert_eq!(site.object("...deleting/20130828T1810Z").exists(), leftover);
+    }
     assert_eq!(site.succeed(&["list-wal"]), segment_name(1) + "\n");
 }
 
@@ -90,18 +97,17 @@ fn archive_cleanup_keeps_what_backups_need_unless_told_otherwise() {
     let oldest = segment_name(7);
     let before = site.stored();
     let ran = site.run(&["archive-cleanup", "-n", &oldest]);
+    let names: String = (1..=2).map(|number| segment_name(number) + "\n").collect();
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, names.as_str()));
     assert_eq!(
-        (ran.code, ran.stdout.as_str()),
-        (
-            0,
-            "Removing 2 WAL files, 000000010000000000000001 -> 000000010000000000000002\n\
-             Keeping 4 WAL files that backups need\n"
-        )
+        ran.stderr,
+        "swiftwal: Removing 2 WAL files, 000000010000000000000001 -> 000000010000000000000002\n\
+         swiftwal: Keeping 4 WAL files that backups need\n\
+         swiftwal: nothing was removed (-n)\n"
     );
-    assert_eq!(ran.stderr.lines().last(), Some("swiftwal: nothing was removed (-n)"));
     assert_eq!(site.stored(), before);
-    let ran = site.run(&["archive-cleanup", &oldest]);
-    assert!(ran.code == 0 && !ran.stderr.contains("nothing was removed"), "{ran:?}");
+    let ran = site.run(&["-v", "archive-cleanup", &oldest]);
+    assert!(ran.code == 0 && ran.stdout == names && !ran.stderr.contains("nothing was removed"), "{ran:?}");
     assert!(site.succeed(&["list-wal"]).starts_with(&segment_name(3)));
     let partial = format!("{oldest}.partial");
     assert_eq!(

@@ -50,8 +50,8 @@ impl WalFile {
                 self.header = Some(check_segment(segment, &start, self.bytes, self.path.display())?);
             }
             WalName::History(timeline) => {
-                let text = self.start(HISTORY_BYTES)?;
-                check_history(timeline, &String::from_utf8_lossy(&text), self.path.display())?;
+                let content = self.start(HISTORY_BYTES)?;
+                check_history(timeline, &content, self.path.display())?;
             }
             // As large as a segment, though not all of it was written.
             WalName::Partial(_) => {

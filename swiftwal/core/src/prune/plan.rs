@@ -24,6 +24,9 @@ pub struct PrunePlan {
     pub leftovers: Vec<String>,
     /// What the administrator should know.
     pub notices: Vec<String>,
+    /// Why no WAL is removed, where that was refused: there is no backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     #[serde(skip)]
     pub(super) doomed: Vec<StoredBackup>,
     #[serde(skip)]
@@ -57,14 +60,23 @@ pub(super) struct Facts {
     pub(super) keep_backups: Vec<BackupKey>,
     pub(super) needs: Needs,
     pub(super) keep_wals: u32,
+    pub(super) left: Left,
+}
+
+/// What there is apart from backups and WAL.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// What was touched later than this is alive.
     pub(super) before: Timestamp,
+    /// The leftovers that only the backend can see.
     pub(super) swept: Vec<String>,
     pub(super) notices: Vec<String>,
 }
 
 impl PrunePlan {
     pub(super) fn new(inventory: Inventory, facts: Facts) -> Self {
-        let Facts { keep_backups, needs, keep_wals, before, swept, mut notices } = facts;
+        let Facts { keep_backups, needs, keep_wals, left } = facts;
+        let Left { before, swept, mut notices } = left;
         notices.extend(needs.notices());
         notices.extend(inventory.legacy_notices(before));
         let dead_uploads = dead_uploads(&inventory, before);
@@ -87,6 +99,7 @@ impl PrunePlan {
             keep_wal,
             leftovers,
             notices,
+            refused: None,
             doomed,
             dead_uploads,
             legacy_uploads,
@@ -94,6 +107,19 @@ impl PrunePlan {
             swept,
             before,
         }
+    }
+
+    /// Whether anything goes.
+    #[must_use]
+    pub fn removes_something(&self) -> bool {
+        !(self.doomed.is_empty() && self.leftovers.is_empty() && self.remove_wal.is_empty())
+    }
+
+    /// The plan where there is no backup: only what crashed uploads left is removed.
+    pub(super) fn without_backups(location: &str, inventory: Inventory, left: Left) -> Self {
+        let facts = Facts { keep_backups: Vec::new(), needs: Needs::everything(), keep_wals: 0, left };
+        let refused = format!("there is no backup in {location}, so no WAL is removed; take a backup first");
+        Self { refused: Some(refused), ..Self::new(inventory, facts) }
     }
 }
 

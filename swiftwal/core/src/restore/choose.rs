@@ -1,13 +1,24 @@
-//! Which backup is restored, and whether it can reach the target.
+//! Which backup is restored and which timeline recovery follows, and whether that can reach the target.
+
+mod goal;
+mod question;
 
 use std::{fmt, str::FromStr};
 
-use swiftwal_postgres::{Lsn, Timeline, TimelineHistory, WalName};
+use swiftwal_postgres::Timeline;
 
-use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline, recovery};
+use self::{
+    goal::{Goal, Way},
+    question::Doubt,
+};
+use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline};
 use crate::{
-    BackupKey, BackupKind, BackupRecord, Error, Inventory, ObjectName, ParseKeyError, Repository, Result,
-    backup::needed_and_missing, history::history, legacy, whole::missing_object,
+    BackupKey, BackupKind, BackupRecord, Branch, Error, Inventory, ObjectName, ParseKeyError, Repository,
+    Result,
+    backup::needed_and_missing,
+    legacy,
+    timelines::{Content, Position, Timelines, read_all},
+    whole::missing_object,
 };
 
 /// Which backup somebody wants.
@@ -51,19 +62,11 @@ impl ChosenBackup {
     pub(crate) async fn find(repository: &Repository, choice: BackupChoice) -> Result<Self> {
         // What a newer version stored may not be what it seems.
         repository.cluster().await?;
-        match choice {
-            BackupChoice::Key(key) => Self::by_key(repository, key).await,
-            BackupChoice::Latest => {
-                let inventory = repository.inventory().await?;
-                for backup in inventory.backups.iter().rev() {
-                    match Self::listed(repository, &inventory, backup.key).await {
-                        Err(Error::Stranger { .. }) => {}
-                        found => return found,
-                    }
-                }
-                Err(Error::NoBackup { location: repository.location().to_owned() })
-            }
-        }
+        let BackupChoice::Key(key) = choice else {
+            let inventory = repository.inventory().await?;
+            return newest(repository, &inventory).await;
+        };
+        Self::by_key(repository, key).await
     }
 
     /// A backup that `inventory` shows.
@@ -77,16 +80,16 @@ impl ChosenBackup {
         Ok(Self { key, record })
     }
 
+    /// The backup `key`, asked for by its name. A listing is wanted only where it has no commit record.
     async fn by_key(repository: &Repository, key: BackupKey) -> Result<Self> {
-        match repository.record(key).await {
-            Ok(record) => Ok(Self { key, record: Some(record) }),
-            Err(absent @ Error::UnknownBackup { .. }) => {
-                let inventory = repository.inventory().await?;
-                let is_legacy = inventory.backups.iter().any(|backup| backup.key == key && backup.legacy);
-                if is_legacy { Ok(Self { key, record: None }) } else { Err(absent) }
-            }
-            Err(error) => Err(error),
+        if let Some(record) = repository.record_if_there(key).await? {
+            return Ok(Self { key, record: Some(record) });
         }
+        let is_legacy = match repository.inventory().await {
+            Ok(inventory) => inventory.backups.iter().any(|backup| backup.key == key && backup.legacy),
+            Err(_) => legacy::is_there(repository, key).await?,
+        };
+        if is_legacy { Ok(Self { key, record: None }) } else { Err(repository.unknown_backup(key).await) }
     }
 
     /// Refuses what this version can't restore by itself.
@@ -105,87 +108,208 @@ impl ChosenBackup {
         )))
     }
 
-    /// Whether recovery from it can follow `history`, as far as the record tells.
-    pub(crate) fn leads_to(&self, history: &TimelineHistory) -> bool {
-        self.record.as_ref().is_none_or(|record| {
-            // The end is exclusive: its last byte must lie on the way.
-            history.contains(record.timeline, Lsn(record.stop_lsn.0.saturating_sub(1)))
-        })
-    }
-
     /// The object that holds the whole of a backup of SwiftWAL 0.2.2.
     pub(crate) fn legacy_object(&self) -> ObjectName {
         legacy::object(self.key)
     }
 }
 
-/// The backup to restore.
+/// What is restored, and along which timeline.
+#[derive(Debug)]
+pub(super) struct Choice {
+    pub(super) backup: ChosenBackup,
+    /// The timeline to be named in the settings.
+    pub(super) target_timeline: Option<TargetTimeline>,
+    /// What lies on the timeline to follow; none where that depends on the version of PostgreSQL.
+    pub(super) followed: Option<Branch>,
+    /// The ends of the timelines that aren't followed.
+    pub(super) others: Vec<Branch>,
+}
+
+/// The backup to restore, and the timeline to follow.
 ///
 /// # Errors
-/// [`Error::Refused`] where it can't reach the target: better now than after the copying.
+/// [`Error::Refused`] where the target can't be reached, or where only a person can tell which timeline holds the newest
+/// data: better now than after the copying.
 pub(super) async fn choose(
     repository: &Repository,
     choice: BackupChoice,
     options: &RestoreOptions,
     observe: Observe<'_>,
-) -> Result<ChosenBackup> {
+) -> Result<Choice> {
     repository.cluster().await?;
+    match choice {
+        BackupChoice::Latest => choose_latest(repository, options, observe).await,
+        BackupChoice::Key(key) => choose_by_key(repository, key, options, observe).await,
+    }
+}
+
+async fn choose_latest(
+    repository: &Repository,
+    options: &RestoreOptions,
+    observe: Observe<'_>,
+) -> Result<Choice> {
     let inventory = repository.inventory().await?;
-    let goal = Goal::new(repository, &inventory, options).await?;
-    let BackupChoice::Key(key) = choice else {
-        let chosen = newest_that_reaches(repository, &inventory, &goal, observe).await?;
-        if let Some(RecoveryTarget::Name(_) | RecoveryTarget::Xid(_)) = options.target {
-            observe(RestoreEvent::Notice(
-                "nobody but PostgreSQL can tell whether this backup ended before the target; if recovery says that \
-                 it ended before the target was reached, restore an earlier backup",
-            ));
+    let mut timelines = Timelines::survey(repository, &inventory).await?;
+    look_for_asked(repository, &mut timelines, options).await?;
+    let goal = Goal { options, timelines: &timelines };
+    goal.check_timeline(repository.location())?;
+    let (backup, way) = newest_that_reaches(repository, &inventory, &goal, observe).await?;
+    if let Some(RecoveryTarget::Name(_) | RecoveryTarget::Xid(_)) = options.target {
+        observe(RestoreEvent::Notice(
+            "swiftwal can't tell whether this backup ended before the target; if recovery says that it ended before the \
+             target was reached, restore an earlier backup",
+        ));
+    }
+    goal.settle(backup, BackupChoice::Latest, way)
+}
+
+async fn choose_by_key(
+    repository: &Repository,
+    key: BackupKey,
+    options: &RestoreOptions,
+    observe: Observe<'_>,
+) -> Result<Choice> {
+    let backup = ChosenBackup::by_key(repository, key).await?;
+    let mut timelines = survey_or_look_beyond(repository, &backup, observe).await?;
+    look_for_asked(repository, &mut timelines, options).await?;
+    let goal = Goal { options, timelines: &timelines };
+    goal.check_timeline(repository.location())?;
+    let unusable = |text| Error::Refused(format!("backup {key} can't be used: {text}"));
+    if let Some(text) = goal.is_too_late(&backup) {
+        return Err(unusable(text));
+    }
+    let choice = BackupChoice::Key(key);
+    let way = match goal.way_from(&backup)? {
+        Way::Blocked { followed, position } if goal.is_open() => {
+            return Err(goal.question(&Doubt::NotOnTheWay { key, position, followed }, choice));
         }
-        return Ok(chosen);
+        Way::Blocked { followed, position } => return Err(unusable(blocked(followed, position))),
+        way => way,
     };
-    let chosen = ChosenBackup::by_key(repository, key).await?;
-    match goal.obstacle_to(repository, &chosen).await? {
-        None => Ok(chosen),
-        Some(Obstacle { text, .. }) => {
-            Err(Error::Refused(format!("backup {} can't be used: {text}", chosen.key)))
+    if let Some(text) = missing_wal(repository, &backup).await? {
+        return Err(unusable(text));
+    }
+    goal.settle(backup, choice, way)
+}
+
+/// All that is known of the timelines; where the repository can't be listed, what can be asked for by name.
+async fn survey_or_look_beyond(
+    repository: &Repository,
+    backup: &ChosenBackup,
+    observe: Observe<'_>,
+) -> Result<Timelines> {
+    let surveyed = async {
+        let inventory = repository.inventory().await?;
+        Timelines::survey(repository, &inventory).await
+    };
+    match surveyed.await {
+        Ok(timelines) => Ok(timelines.with(backup)),
+        Err(error) => {
+            observe(RestoreEvent::Notice(&format!(
+                "it isn't known whether there is newer data on another timeline: {error}"
+            )));
+            Timelines::beyond(repository, backup).await
         }
     }
 }
 
+/// A listing may not show the history of the timeline that was asked for yet.
+async fn look_for_asked(
+    repository: &Repository,
+    timelines: &mut Timelines,
+    options: &RestoreOptions,
+) -> Result<()> {
+    match options.target_timeline {
+        Some(TargetTimeline::Id(timeline)) => timelines.histories.look_for(repository, timeline).await,
+        _ => Ok(()),
+    }
+}
+
+impl Goal<'_> {
+    /// Settles which timeline recovery follows, unless that is for a person to decide.
+    fn settle(&self, backup: ChosenBackup, choice: BackupChoice, way: Way) -> Result<Choice> {
+        let followed = match way {
+            Way::Along(past) => {
+                if let Some(doubt) = self.doubt(&backup, choice, &past) {
+                    return Err(self.question(&doubt, choice));
+                }
+                Some(self.timelines.branch(past.timeline()))
+            }
+            Way::Blocked { .. } | Way::Unknown => None,
+        };
+        let tips = self.timelines.tips().into_iter().map(|tip| self.timelines.branch(tip));
+        let others: Vec<_> = tips
+            .filter(|tip| followed.as_ref().is_none_or(|followed| followed.timeline != tip.timeline))
+            .collect();
+        Ok(Choice { backup, target_timeline: self.setting(), followed, others })
+    }
+}
+
+/// The newest backup that can be read, for a command that doesn't restore it.
+async fn newest(repository: &Repository, inventory: &Inventory) -> Result<ChosenBackup> {
+    for listed in read_all(repository, inventory).await?.into_iter().rev() {
+        match listed.content {
+            Content::Backup(backup) => return Ok(backup),
+            Content::Unreadable(error) => return Err(error),
+            Content::NoBackup(_) => {}
+        }
+    }
+    Err(Error::NoBackup { location: repository.location().to_owned() })
+}
+
+/// The newest backup from which recovery can get to the goal, and its way there.
 async fn newest_that_reaches(
     repository: &Repository,
     inventory: &Inventory,
     goal: &Goal<'_>,
     observe: Observe<'_>,
-) -> Result<ChosenBackup> {
+) -> Result<(ChosenBackup, Way)> {
     let mut obstacle = None;
-    for backup in inventory.backups.iter().rev() {
-        let candidate = match ChosenBackup::listed(repository, inventory, backup.key).await {
-            Ok(candidate) => candidate,
-            Err(error @ Error::Stranger { .. }) => {
-                observe(RestoreEvent::Notice(&error.to_string()));
+    for listed in goal.timelines.backups.iter().rev() {
+        let key = listed.key;
+        let backup = match &listed.content {
+            Content::Backup(backup) => backup,
+            Content::NoBackup(reason) => {
+                observe(RestoreEvent::Notice(reason));
                 continue;
             }
             // With a target, an older backup does as well: it only takes longer.
-            Err(error @ Error::Damaged { .. }) if goal.target.is_some() => {
-                observe(RestoreEvent::Notice(&format!("passing over backup {}: {error}", backup.key)));
-                obstacle = Some((backup.key, error.to_string()));
+            Content::Unreadable(error) if goal.options.target.is_some() => {
+                observe(RestoreEvent::Notice(&format!("skipping backup {key}: {error}")));
+                obstacle = Some((key, error.to_string()));
                 continue;
             }
-            Err(error) => return Err(naming_an_older(error, inventory, backup.key)),
-        };
-        let obstacle_to = match goal.obstacle_to(repository, &candidate).await? {
-            None => lost_tar(repository, inventory, &candidate).await?,
-            found => found,
-        };
-        match obstacle_to {
-            None => return Ok(candidate),
-            Some(Obstacle { text, is_surprising }) => {
-                if is_surprising {
-                    observe(RestoreEvent::Notice(&format!("passing over backup {}: {text}", candidate.key)));
-                }
-                obstacle = Some((candidate.key, text));
+            Content::Unreadable(_) => {
+                let error = repository.record(key).await.err();
+                return Err(error.map_or_else(
+                    || Error::Refused(format!("backup {key} couldn't be read a moment ago; try again")),
+                    |error| naming_an_older(error, goal.timelines, key),
+                ));
             }
+        };
+        if let Some(text) = goal.is_too_late(backup) {
+            obstacle = Some((key, text));
+            continue;
         }
+        let way = match goal.way_from(backup)? {
+            Way::Blocked { followed, position } if goal.is_open() => {
+                let doubt = Doubt::NotOnTheWay { key, position, followed };
+                return Err(goal.question(&doubt, BackupChoice::Latest));
+            }
+            Way::Blocked { followed, position } => {
+                obstacle = Some((key, blocked(followed, position)));
+                continue;
+            }
+            way => way,
+        };
+        let lost = match missing_wal(repository, backup).await? {
+            None => lost_tar(repository, inventory, backup).await?,
+            lost => lost,
+        };
+        let Some(text) = lost else { return Ok((backup.clone(), way)) };
+        observe(RestoreEvent::Notice(&format!("skipping backup {key}: {text}")));
+        obstacle = Some((key, text));
     }
     match obstacle {
         None => Err(Error::NoBackup { location: repository.location().to_owned() }),
@@ -197,136 +321,49 @@ async fn newest_that_reaches(
     }
 }
 
+fn blocked(followed: Timeline, position: Position) -> String {
+    format!("it was taken on timeline {} after timeline {followed} branched off", position.timeline)
+}
+
+/// The WAL without which the backup can't become consistent, and which isn't there.
+async fn missing_wal(repository: &Repository, backup: &ChosenBackup) -> Result<Option<String>> {
+    let Some(record) = &backup.record else { return Ok(None) };
+    let missing = needed_and_missing(repository, record).await?;
+    Ok(missing.map(|segment| {
+        format!(
+            "it can't become consistent without WAL segment {segment}, which is not in {}; if you have that file \
+             elsewhere, store it with archive-wal",
+            repository.location()
+        )
+    }))
+}
+
 /// What of its data isn't there with its size.
 async fn lost_tar(
     repository: &Repository,
     inventory: &Inventory,
-    candidate: &ChosenBackup,
-) -> Result<Option<Obstacle>> {
-    let Some(record) = &candidate.record else { return Ok(None) };
+    backup: &ChosenBackup,
+) -> Result<Option<String>> {
+    let Some(record) = &backup.record else { return Ok(None) };
     let lost = missing_object(repository, inventory, record, |object| object.tar_bytes.is_some()).await?;
-    Ok(lost.map(|object| Obstacle {
-        text: format!(
+    Ok(lost.map(|object| {
+        format!(
             "{} isn't in {} with its {} bytes; look at what happened to it, and take a new backup",
             object.name,
             repository.location(),
             object.bytes
-        ),
-        is_surprising: true,
+        )
     }))
 }
 
 /// The same error, with the way out that there is.
-fn naming_an_older(error: Error, inventory: &Inventory, key: BackupKey) -> Error {
-    let older = inventory.backups.iter().rev().find(|backup| backup.key < key);
-    match (error, older) {
+fn naming_an_older(error: Error, timelines: &Timelines, key: BackupKey) -> Error {
+    let backups = timelines.backups.iter().rev();
+    let mut older = backups.skip_while(|backup| backup.key != key).filter(|backup| backup.backup().is_some());
+    match (error, older.next()) {
         (Error::Damaged { object, reason }, Some(older)) => {
             Error::damaged(object, format!("{reason}; the one before it can be restored as {}", older.key))
         }
         (error, _) => error,
     }
-}
-
-/// Where recovery is to go.
-struct Goal<'a> {
-    target: Option<&'a RecoveryTarget>,
-    /// The past of the timeline to be followed; none for that of the backup itself.
-    history: Option<TimelineHistory>,
-    /// Whether nobody chose that timeline, but PostgreSQL 12 and later would.
-    is_default: bool,
-}
-
-/// Why a backup doesn't lead to the goal.
-struct Obstacle {
-    text: String,
-    /// Whether the administrator should hear of it even where another backup serves.
-    is_surprising: bool,
-}
-
-impl<'a> Goal<'a> {
-    async fn new(
-        repository: &Repository,
-        inventory: &Inventory,
-        options: &'a RestoreOptions,
-    ) -> Result<Self> {
-        let timeline = match options.target_timeline {
-            Some(TargetTimeline::Current) => None,
-            Some(TargetTimeline::Id(timeline)) => Some(timeline),
-            Some(TargetTimeline::Latest) | None => latest_timeline(inventory),
-        };
-        let history = match timeline {
-            Some(timeline) => Some(known_history(repository, timeline).await?),
-            None => None,
-        };
-        Ok(Self { target: options.target.as_ref(), history, is_default: options.target_timeline.is_none() })
-    }
-
-    /// Whether recovery just goes to the end of what there is.
-    fn is_end(&self) -> bool {
-        self.target.is_none() && self.is_default
-    }
-
-    /// Why recovery from `chosen` can't get there; none if it can, as far as anybody can know.
-    async fn obstacle_to(&self, repository: &Repository, chosen: &ChosenBackup) -> Result<Option<Obstacle>> {
-        if let Some(obstacle) = self.obstacle(chosen) {
-            return Ok(Some(obstacle));
-        }
-        let Some(record) = &chosen.record else { return Ok(None) };
-        let missing = needed_and_missing(repository, record).await?;
-        Ok(missing.map(|segment| Obstacle {
-            text: format!(
-                "it can't become consistent without WAL segment {segment}, which is not in {}; if you have that file \
-                 elsewhere, store it with archive-wal",
-                repository.location()
-            ),
-            is_surprising: true,
-        }))
-    }
-
-    /// What the record tells of that.
-    fn obstacle(&self, chosen: &ChosenBackup) -> Option<Obstacle> {
-        let record = chosen.record.as_ref()?;
-        let early = |end: &dyn fmt::Display, target: &dyn fmt::Display| {
-            let text = format!("it ended at {end}, and the target is {target}; an earlier one is needed");
-            Some(Obstacle { text, is_surprising: false })
-        };
-        match self.target {
-            Some(RecoveryTarget::Time(time)) if *time < record.finished => {
-                return early(&record.finished, time);
-            }
-            Some(RecoveryTarget::Lsn(lsn)) if *lsn < record.stop_lsn => return early(&record.stop_lsn, lsn),
-            _ => {}
-        }
-        let history = self.history.as_ref()?;
-        // Up to 11, PostgreSQL stays on the backup's own timeline unless told otherwise.
-        let stays =
-            self.is_default && recovery::major(&record.postgres_version).is_ok_and(|major| major < 12);
-        if stays || chosen.leads_to(history) {
-            return None;
-        }
-        let text = format!(
-            "it was taken on timeline {} after timeline {} branched off; --target-timeline current stays on its own",
-            record.timeline,
-            history.timeline()
-        );
-        Some(Obstacle { text, is_surprising: true })
-    }
-}
-
-async fn known_history(repository: &Repository, timeline: Timeline) -> Result<TimelineHistory> {
-    history(repository, timeline).await.map_err(|error| match error {
-        Error::WalAbsent { name, location } => Error::Refused(format!(
-            "timeline {timeline} is not known: {name} is not in {location}; list-wal shows the histories there are"
-        )),
-        error => error,
-    })
-}
-
-/// The newest timeline whose history is stored; none while there is but the first.
-fn latest_timeline(inventory: &Inventory) -> Option<Timeline> {
-    let histories = inventory.wal.iter().filter_map(|wal| match wal.name {
-        WalName::History(timeline) => Some(timeline),
-        _ => None,
-    });
-    histories.max()
 }

@@ -1,0 +1,483 @@
+//! Several timelines in one repository: a copy that was started for a test and archived, or a recovery to a point in the
+//! past. Which data are the newest then is a person's decision.
+
+use std::{num::NonZeroU32, sync::Mutex};
+
+use anyhow::Result;
+use swiftwal_core::{
+    BackupChoice, BackupKey, BackupRecord, Branch, Error, ErrorKind, PrunePolicy, RecoveryTarget,
+    RestoreEvent, RestoreOptions, TargetTimeline, discard_timeline, label, plan_archive_cleanup,
+    plan_discard, plan_prune, restore, timelines,
+};
+use swiftwal_postgres::Timeline;
+
+use super::{
+    prune::{plan, prune_to},
+    site::{Site, refused, restore_options},
+};
+use crate::{
+    SyntheticCluster,
+    faulty::{Faults, WriteFault},
+    subject::Subject,
+};
+
+/// Production on timeline 1 with three backups, and timeline 2 of a copy of the first one, which was started for a test
+/// between the first two and archived one segment.
+struct Stray {
+    site: Site,
+    copy: SyntheticCluster,
+    backups: [BackupRecord; 3],
+}
+
+impl Stray {
+    async fn new(subject: Subject) -> Result<Self> {
+        let site = Site::new(subject)?;
+        let copy = site.cluster.promoted();
+        let first = site.back_up(3, 4).await?;
+        store_history(&site, &copy, 5).await?;
+        site.archive_of(&copy, 5..=5).await?;
+        let second = site.back_up(6, 7).await?;
+        site.archive(8..=8).await?;
+        let third = site.back_up(9, 10).await?;
+        Ok(Self { site, copy, backups: [first, second, third] })
+    }
+
+    fn keys(&self) -> [BackupKey; 3] {
+        self.backups.each_ref().map(|backup| backup.key)
+    }
+}
+
+async fn store_history(site: &Site, copy: &SyntheticCluster, number: u64) -> Result<()> {
+    let (history, text) = copy.history(&[(site.cluster.timeline(), number)]);
+    site.archive_as(history, text.as_bytes()).await?;
+    Ok(())
+}
+
+fn on(timeline: TargetTimeline) -> RestoreOptions {
+    RestoreOptions { target_timeline: Some(timeline), ..restore_options() }
+}
+
+/// Restores the newest backup; its key, and the timeline in the settings.
+async fn restore_latest(site: &Site, options: &RestoreOptions) -> Result<(BackupKey, String), Error> {
+    restore_choice(site, BackupChoice::Latest, options).await
+}
+
+async fn restore_choice(
+    site: &Site,
+    choice: BackupChoice,
+    options: &RestoreOptions,
+) -> Result<(BackupKey, String), Error> {
+    let directory = site.subject.new_path("pgdata");
+    let stats = site.restore_into(choice, &directory, options).await?;
+    let settings = std::fs::read_to_string(directory.join("postgresql.auto.conf")).unwrap_or_default();
+    let timeline =
+        settings.lines().filter_map(|line| line.strip_prefix("recovery_target_timeline = ")).last();
+    Ok((stats.key, timeline.unwrap_or_default().trim_matches('\'').to_owned()))
+}
+
+/// Checks that a person is asked, and told of each of these; nothing is written.
+async fn assert_asked(site: &Site, choice: BackupChoice, options: &RestoreOptions, told: &[String]) {
+    let directory = site.subject.new_path("pgdata");
+    let error = refused(site.restore_into(choice, &directory, options).await);
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    for told in told {
+        assert!(error.to_string().contains(told.as_str()), "{told} isn't in: {error}");
+    }
+    assert!(!directory.exists());
+}
+
+fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).to_vec()
+}
+
+pub(crate) async fn a_stray_timeline_is_a_question_before_anything_is_copied(subject: Subject) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let [first, second, third] = stray.keys();
+    let branches = [
+        third.to_string(),
+        "timeline 1".to_owned(),
+        "00000001000000000000000A".to_owned(),
+        "--target-timeline 1".to_owned(),
+        "timeline 2, branched off timeline 1 at 0/500000".to_owned(),
+        "000000020000000000000005".to_owned(),
+        "--target-timeline 2".to_owned(),
+        "timeline discard".to_owned(),
+    ];
+    let latest = BackupChoice::Latest;
+    for options in [restore_options(), on(TargetTimeline::Latest)] {
+        assert_asked(&stray.site, latest, &options, &branches).await;
+        for key in [first, second, third] {
+            assert_asked(&stray.site, BackupChoice::Key(key), &options, &branches[1..]).await;
+        }
+    }
+    let target = RecoveryTarget::Lsn(stray.site.cluster.lsn(8, 0));
+    let options = RestoreOptions { target: Some(target), ..restore_options() };
+    assert_asked(&stray.site, latest, &options, &[second.to_string(), "--target-timeline 1".to_owned()])
+        .await;
+    Ok(())
+}
+
+pub(crate) async fn the_branch_that_was_chosen_is_the_one_in_the_settings(subject: Subject) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let [first, second, third] = stray.keys();
+    let (one, two) = (stray.site.cluster.timeline(), stray.copy.timeline());
+    for (options, expected) in [
+        (on(TargetTimeline::Id(one)), (third, "1")),
+        (on(TargetTimeline::Id(two)), (first, "2")),
+        (on(TargetTimeline::Current), (third, "current")),
+    ] {
+        let (key, timeline) = restore_latest(&stray.site, &options).await?;
+        assert_eq!((key, timeline.as_str()), expected);
+    }
+    let current = on(TargetTimeline::Current);
+    let (key, timeline) = restore_choice(&stray.site, BackupChoice::Key(second), &current).await?;
+    assert_eq!((key, timeline.as_str()), (second, "current"));
+    Ok(())
+}
+
+/// The stray timeline branched off after the newest backup: that leads to it, but production's WAL lies elsewhere.
+pub(crate) async fn wal_that_was_stored_later_on_another_branch_is_a_question(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let copy = site.cluster.promoted();
+    let backup = site.back_up(3, 4).await?;
+    site.archive(5..=5).await?;
+    store_history(&site, &copy, 6).await?;
+    site.archive_of(&copy, 6..=6).await?;
+    let (key, _) = restore_latest(&site, &restore_options()).await?;
+    assert_eq!(key, backup.key, "nothing lies elsewhere yet");
+    site.wait_hours(1);
+    site.archive(6..=8).await?;
+    let told = texts(["000000010000000000000008", "--target-timeline 1", "--target-timeline 2"]);
+    assert_asked(&site, BackupChoice::Latest, &restore_options(), &told).await;
+    assert_asked(&site, BackupChoice::Key(backup.key), &restore_options(), &told).await;
+
+    // What the old server left before it was replaced is no question.
+    site.wait_hours(1);
+    site.archive_of(&copy, 7..=7).await?;
+    assert_eq!(restore_latest(&site, &restore_options()).await?.0, backup.key);
+    Ok(())
+}
+
+/// The copy was even backed up, from a timer that was copied too.
+pub(crate) async fn a_backup_that_was_taken_later_on_another_branch_is_a_question(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let copy = site.cluster.promoted();
+    site.back_up(3, 4).await?;
+    store_history(&site, &copy, 5).await?;
+    let of_copy = site.back_up_of(&copy, 5, 6).await?;
+    let newest = site.back_up(7, 8).await?;
+    let told = texts(["--target-timeline 1", "--target-timeline 2"]);
+    let told = [told, vec![newest.key.to_string(), of_copy.key.to_string()]].concat();
+    for options in [restore_options(), on(TargetTimeline::Current)] {
+        assert_asked(&site, BackupChoice::Latest, &options, &told).await;
+    }
+    assert_eq!(restore_latest(&site, &on(TargetTimeline::Id(copy.timeline()))).await?.0, of_copy.key);
+    assert_eq!(restore_latest(&site, &on(TargetTimeline::Id(site.cluster.timeline()))).await?.0, newest.key);
+    Ok(())
+}
+
+/// The history was lost, or the server was promoted while archiving was off.
+pub(crate) async fn a_backup_on_a_timeline_without_history_is_the_newest(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let (second, third) = (site.cluster.promoted(), site.cluster.promoted().promoted());
+    site.back_up(3, 4).await?;
+    store_history(&site, &second, 5).await?;
+    site.back_up_of(&second, 6, 7).await?;
+    let newest = site.back_up_of(&third, 9, 10).await?;
+    let (key, timeline) = restore_latest(&site, &restore_options()).await?;
+    assert_eq!((key, timeline.as_str()), (newest.key, "latest"));
+    // PostgreSQL takes a timeline that is named and has no history for one that doesn't exist.
+    let (key, timeline) = restore_latest(&site, &on(TargetTimeline::Id(third.timeline()))).await?;
+    assert_eq!((key, timeline.as_str()), (newest.key, "current"));
+    let plan = prune_to(&site, 1, 0).await?;
+    assert!(plan.keep_backups.contains(&newest.key), "{plan:?}");
+    Ok(())
+}
+
+/// PostgreSQL looks for the next history, and not beyond one that is missing.
+pub(crate) async fn timelines_beyond_a_missing_history_are_not_followed(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let (second, fourth) = (site.cluster.promoted(), site.cluster.promoted().promoted().promoted());
+    let backup = site.back_up(3, 4).await?;
+    store_history(&site, &second, 7).await?;
+    store_history(&site, &fourth, 4).await?;
+    let (key, _) = restore_latest(&site, &restore_options()).await?;
+    assert_eq!(key, backup.key, "timeline 4 left before its end, but PostgreSQL stops at 2");
+    Ok(())
+}
+
+/// The order is that of timelines and LSNs: a host's clock may be wrong.
+pub(crate) async fn the_newest_backup_is_the_one_furthest_on_whatever_the_clock_said(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.wait_hours(48);
+    let older = site.back_up(3, 4).await?;
+    site.subject.clock().rewind();
+    let newer = site.back_up(6, 7).await?;
+    assert!(newer.key < older.key);
+    assert_eq!(restore_latest(&site, &restore_options()).await?.0, newer.key);
+    assert!(
+        label(&site.repository, BackupChoice::Latest).await?.to_string().contains("000000010000000000000006")
+    );
+    assert_eq!(prune_to(&site, 1, 0).await?.keep_backups, [newer.key]);
+    Ok(())
+}
+
+/// PostgreSQL writes the name of a restore point into the history, in whatever encoding the client sent.
+pub(crate) async fn a_history_with_bytes_that_are_no_utf8_is_read_as_postgresql_reads_it(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let second = site.cluster.promoted();
+    let shared = site.back_up(3, 4).await?;
+    let (history, _) = second.history(&[]);
+    let text = b"1\t0/500000\tat restore point \"vor der \xC4nderung\"\n";
+    site.archive_as(history, text).await?;
+    assert_eq!(site.restored_wal(history).await?, text);
+    let newest = site.back_up_of(&second, 6, 7).await?;
+    assert_eq!(restore_latest(&site, &restore_options()).await?.0, newest.key);
+    let two = on(TargetTimeline::Id(second.timeline()));
+    assert_eq!(restore_latest(&site, &two).await?.0, newest.key);
+    assert_eq!(plan(&site, 2, 0).await?.keep_backups, [shared.key, newest.key]);
+    plan_archive_cleanup(&site.repository, site.cluster.wal_name(9), false).await?;
+    Ok(())
+}
+
+/// Each branch keeps as many as asked, since nobody but a person knows which one is production.
+pub(crate) async fn prune_counts_the_backups_of_each_branch(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let copy = site.cluster.promoted();
+    let shared = site.back_up(2, 3).await?;
+    store_history(&site, &copy, 4).await?;
+    let mut production = Vec::new();
+    let mut of_copy = Vec::new();
+    for start in [5, 7, 9] {
+        production.push(site.back_up(start, start).await?.key);
+        of_copy.push(site.back_up_of(&copy, start, start).await?.key);
+    }
+    let plan = prune_to(&site, 2, 0).await?;
+    assert_eq!(plan.keep_backups, [production[1], of_copy[1], production[2], of_copy[2]]);
+    assert_eq!(plan.remove_backups, [shared.key, production[0], of_copy[0]]);
+    let listed = site.listed_wal().await?;
+    assert!(listed.contains(&site.cluster.segment_name(7).to_string()), "{listed:?}");
+    assert!(!listed.contains(&site.cluster.segment_name(6).to_string()), "{listed:?}");
+    let told = format!("pg_basebackup_{}.json", production[2]);
+    assert!(plan.notices.iter().any(|notice| notice.contains(&told)), "{:?}", plan.notices);
+    Ok(())
+}
+
+/// It holds an old backup and all WAL since; so prune says how to give it up.
+pub(crate) async fn prune_says_how_to_give_a_stray_timeline_up(subject: Subject) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let [first, _, third] = stray.keys();
+    let plan = prune_to(&stray.site, 1, 0).await?;
+    assert_eq!(plan.keep_backups, [first, third]);
+    let told = "swiftwal timeline discard 2";
+    assert!(plan.notices.iter().any(|notice| notice.contains(told)), "{:?}", plan.notices);
+    Ok(())
+}
+
+/// Such a backup may be of any timeline, and there is no WAL either that would tell of one.
+pub(crate) async fn backups_that_tell_nothing_are_no_reason_to_remove_one(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    for key in ["20130828T1810Z", "20130829T1125Z"] {
+        site.subject.put(&format!("pg_basebackup_{key}.tgz"), "no tar at all").await?;
+    }
+    let error = refused(plan(&site, 1, 0).await);
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    for key in ["20130828T1810Z", "20130829T1125Z"] {
+        site.subject.put(&format!("backup_label_{key}.txt"), "no label").await?;
+    }
+    refused(plan(&site, 1, 0).await);
+    assert_eq!(site.listed().await?.len(), 2);
+    Ok(())
+}
+
+pub(crate) async fn a_backup_is_restored_by_its_key_where_listings_fail(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let record = site.back_up(3, 4).await?;
+    let repository = site.subject.repository_with(&Faults::at_every_listing())?;
+    let choice = BackupChoice::Key(record.key);
+    let text = label(&repository, choice).await?.to_string();
+    assert!(text.contains("000000010000000000000003"), "{text}");
+    for options in [restore_options(), on(TargetTimeline::Current), on(TargetTimeline::Id(record.timeline))] {
+        let directory = site.subject.new_path("pgdata");
+        let stats = restore(&repository, choice, &directory, &options, &|_| {}).await?;
+        assert_eq!(stats.key, record.key);
+    }
+    let unknown = BackupChoice::Key("20130828T1810Z".parse()?);
+    let error = refused(label(&repository, unknown).await);
+    assert_eq!(error.kind(), ErrorKind::Absent, "{error}");
+    Ok(())
+}
+
+/// Another prune removed them a moment ago, and the listing lags.
+pub(crate) async fn what_is_listed_and_gone_stops_neither_prune_nor_archive_cleanup(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let second = site.cluster.promoted();
+    let gone = site.back_up(2, 3).await?;
+    let kept = site.back_up(6, 7).await?;
+    store_history(&site, &second, 9).await?;
+    for object in [format!("pg_basebackup_{}.json", gone.key), "wal_00000002.history.zst".to_owned()] {
+        let repository = site.subject.repository_with(&Faults::vanished(&object))?;
+        let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+        let plan = plan_prune(&repository, &policy).await?;
+        assert_eq!(plan.keep_backups, [kept.key], "{object}");
+        assert!(plan.notices.iter().any(|notice| notice.contains(&object)), "{:?}", plan.notices);
+        plan_archive_cleanup(&repository, site.cluster.wal_name(6), false).await?;
+        let directory = site.subject.new_path("pgdata");
+        let stats =
+            restore(&repository, BackupChoice::Latest, &directory, &restore_options(), &|_| {}).await?;
+        assert_eq!(stats.key, kept.key, "{object}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn it_is_said_which_timeline_is_followed_and_where_the_others_end(
+    subject: Subject,
+) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let (one, two) = (stray.site.cluster.timeline(), stray.copy.timeline());
+    for (asked, other) in [(one, two), (two, one)] {
+        let told = Mutex::new(Vec::new());
+        let observe = |event: RestoreEvent<'_>| {
+            if let (RestoreEvent::Timelines { followed, others }, Ok(mut told)) = (event, told.lock()) {
+                told.push((followed.map(|branch| branch.timeline), others.to_vec()));
+            }
+        };
+        let directory = stray.site.subject.new_path("pgdata");
+        let options = on(TargetTimeline::Id(asked));
+        restore(&stray.site.repository, BackupChoice::Latest, &directory, &options, &observe).await?;
+        let told = told.into_inner().unwrap_or_default();
+        let [(followed, others)] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(*followed, Some(asked));
+        let others: Vec<_> = others.iter().map(|branch| branch.timeline).collect();
+        assert_eq!(others, [other]);
+    }
+    Ok(())
+}
+
+pub(crate) async fn every_timeline_is_listed_with_what_lies_on_it(subject: Subject) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let (site, copy) = (&stray.site, &stray.copy);
+    let branches = timelines(&site.repository).await?;
+    let [one, two] = &branches[..] else { panic!("{branches:?}") };
+    let told = |branch: &Branch| {
+        (branch.timeline, branch.parent, branch.branched_off_at, branch.newest_backup, branch.last_wal)
+    };
+    let last = site.cluster.segment_name(10);
+    assert_eq!(told(one), (site.cluster.timeline(), None, None, Some(stray.keys()[2]), Some(last)));
+    let first = Some(site.cluster.timeline());
+    let (fork, last) = (Some(copy.lsn(5, 0)), Some(copy.segment_name(5)));
+    assert_eq!(told(two), (copy.timeline(), first, fork, None, last));
+    assert!(two.last_wal_stored < one.last_wal_stored);
+    Ok(())
+}
+
+pub(crate) async fn a_discarded_timeline_goes_with_its_history_last(subject: Subject) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let site = &stray.site;
+    let faults = Faults::none();
+    let repository = site.subject.repository_with(&faults)?;
+    let before = site.subject.objects().await?;
+    let plan = plan_discard(&repository, stray.copy.timeline()).await?;
+    assert_eq!(site.subject.objects().await?, before, "a plan alone changes nothing");
+    discard_timeline(&repository, &plan).await?;
+    let deleted: Vec<_> = faults.writes().into_iter().map(|call| call.object).collect();
+    assert_eq!(deleted, ["wal_000000020000000000000005.zst", "wal_00000002.history.zst"]);
+    let [_, _, third] = stray.keys();
+    assert_eq!(restore_latest(site, &restore_options()).await?.0, third);
+    assert_eq!(prune_to(site, 1, 0).await?.keep_backups, [third]);
+    Ok(())
+}
+
+pub(crate) async fn an_interrupted_discard_is_finished_by_the_next_one(subject: Subject) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let two = stray.copy.timeline();
+    for n in 1..=2 {
+        let repository = stray.site.subject.repository_with(&Faults::at_write(n, WriteFault::Dies))?;
+        let plan = plan_discard(&repository, two).await?;
+        refused(discard_timeline(&repository, &plan).await);
+        assert!(stray.site.listed_wal().await?.contains(&"00000002.history".to_owned()));
+    }
+    let plan = plan_discard(&stray.site.repository, two).await?;
+    discard_timeline(&stray.site.repository, &plan).await?;
+    assert_eq!(timelines(&stray.site.repository).await?.len(), 1);
+    Ok(())
+}
+
+async fn assert_not_discarded(site: &Site, timeline: Timeline, told: &[&str]) -> Result<()> {
+    let before = site.subject.objects().await?;
+    let error = refused(plan_discard(&site.repository, timeline).await);
+    assert!(matches!(error.kind(), ErrorKind::Refused | ErrorKind::Damaged), "{error}");
+    for told in told {
+        assert!(error.to_string().contains(told), "{told} isn't in: {error}");
+    }
+    assert_eq!(site.subject.objects().await?, before);
+    Ok(())
+}
+
+pub(crate) async fn a_timeline_that_something_needs_is_not_discarded(subject: Subject) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let (site, copy) = (&stray.site, &stray.copy);
+    let (one, two) = (site.cluster.timeline(), copy.timeline());
+    let third = copy.promoted();
+    let key = stray.keys()[2].to_string();
+    assert_not_discarded(site, one, &[&key]).await?;
+    assert_not_discarded(site, third.timeline(), &["no timeline 3"]).await?;
+
+    let marker = "...uploading/20130828T1810Z/4d2e";
+    site.subject.put(marker, "{}").await?;
+    assert_not_discarded(site, two, &["in progress"]).await?;
+    site.subject.delete(marker).await?;
+
+    // Timeline 3 branched off timeline 2.
+    site.archive_of(&third, 6..=6).await?;
+    assert_not_discarded(site, two, &["00000003.history"]).await?;
+    let (history, text) = third.history(&[(one, 5), (two, 6)]);
+    site.archive_as(history, text.as_bytes()).await?;
+    assert_not_discarded(site, two, &["timeline 3"]).await?;
+    let plan = plan_discard(&site.repository, third.timeline()).await?;
+    discard_timeline(&site.repository, &plan).await?;
+
+    let backup = site.back_up_of(copy, 6, 6).await?;
+    assert_not_discarded(site, two, &[&format!("pg_basebackup_{}.json", backup.key)]).await?;
+    site.subject.delete(&format!("pg_basebackup_{}.json", backup.key)).await?;
+    plan_discard(&site.repository, two).await?;
+
+    site.subject.put("wal_00000002.history.zst", "damaged").await?;
+    assert_not_discarded(site, two, &["00000002.history"]).await
+}
+
+/// PostgreSQL looks for one history after the other, so a gap would hide those behind it.
+pub(crate) async fn the_history_of_a_discarded_timeline_stays_where_a_later_one_is_found_by_it(
+    subject: Subject,
+) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let site = &stray.site;
+    let production = stray.copy.promoted();
+    let (history, text) = production.history(&[(site.cluster.timeline(), 11)]);
+    site.archive_as(history, text.as_bytes()).await?;
+    site.archive_of(&production, 11..=12).await?;
+    let plan = plan_discard(&site.repository, stray.copy.timeline()).await?;
+    assert!(
+        plan.notices.iter().any(|notice| notice.contains("00000002.history stays")),
+        "{:?}",
+        plan.notices
+    );
+    discard_timeline(&site.repository, &plan).await?;
+    let listed = site.listed_wal().await?;
+    assert!(
+        listed.contains(&"00000002.history".to_owned())
+            && !listed.contains(&stray.copy.segment_name(5).to_string())
+    );
+    assert_eq!(restore_latest(site, &restore_options()).await?.0, stray.keys()[2]);
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! Which backups count for which branch: only a person knows on which one the production server is, so each branch keeps
+//! as many as asked.
+
+use std::{cmp::Reverse, num::NonZeroU32};
+
+use swiftwal_postgres::Timeline;
+
+use crate::{
+    BackupKey, BackupRecord, Inventory, StoredBackup,
+    timelines::{ListedBackup, Timelines},
+};
+
+/// The end of a timeline, with the backups that lead there and to no branch before it.
+#[derive(Debug)]
+pub(super) struct BranchBackups {
+    pub(super) tip: Timeline,
+    /// Newest first.
+    keys: Vec<BackupKey>,
+}
+
+/// Divides the backups among the branches. The first branch is the one that the newest backup leads to.
+pub(super) fn by_branch(timelines: &Timelines) -> Vec<BranchBackups> {
+    let main = timelines.main_tip();
+    let mut tips = timelines.tips();
+    tips.sort_by_key(|tip| (main != Some(*tip), Reverse(*tip)));
+    let mut branches: Vec<_> = tips.into_iter().map(|tip| BranchBackups { tip, keys: Vec::new() }).collect();
+    for backup in timelines.backups.iter().rev().filter(|backup| backup.no_backup().is_none()) {
+        match branches.iter_mut().find(|branch| leads_to(timelines, backup, branch.tip)) {
+            Some(branch) => branch.keys.push(backup.key),
+            // Nothing tells where it lies, or histories contradict each other: no reason to remove it.
+            None => {
+                let tip = backup.position.map_or(Timeline::FIRST, |position| position.timeline);
+                branches.push(BranchBackups { tip, keys: vec![backup.key] });
+            }
+        }
+    }
+    branches
+}
+
+/// Whether recovery from `backup` can come to the end of `tip`, as far as is known.
+fn leads_to(timelines: &Timelines, backup: &ListedBackup, tip: Timeline) -> bool {
+    backup.position.is_none_or(|position| timelines.leads_to(position, tip))
+}
+
+impl BranchBackups {
+    /// The newest backups, as many as count, and those between them that don't.
+    pub(super) fn newest(&self, inventory: &Inventory, count: NonZeroU32) -> Vec<BackupKey> {
+        let mut missing = count.get();
+        let mut is_wanted = |key: &&BackupKey| {
+            let wanted = missing > 0;
+            let stored = inventory.backups.iter().find(|backup| backup.key == **key);
+            missing = missing.saturating_sub(u32::from(stored.is_some_and(counts)));
+            wanted
+        };
+        self.keys.iter().take_while(|key| is_wanted(key)).copied().collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Says what is kept for a branch beside the first one, and how to give it up.
+    pub(super) fn kept_notice(&self, timelines: &Timelines, kept: &[BackupKey]) -> String {
+        let records: Vec<_> = kept.iter().map(|key| BackupRecord::object_name(*key).to_string()).collect();
+        let tip = self.tip;
+        let discard = if timelines.children(tip).next().is_none() && tip != Timeline::FIRST {
+            format!(", and then: swiftwal timeline discard {tip}")
+        } else {
+            String::new()
+        };
+        format!(
+            "for a branch of its own, {branch}, as many backups are kept as for the newest. If nobody needs that branch, \
+             delete {records}; the rest goes with the next prune{discard}",
+            branch = timelines.branch(tip),
+            records = records.join(", "),
+        )
+    }
+}
+
+/// Whether older backups may go because of this one. SwiftWAL 0.2.2 gave a backup its name even if pg_basebackup had
+/// failed in the middle; what it left out then is the label.
+pub(super) fn counts(backup: &StoredBackup) -> bool {
+    !backup.legacy || backup.has_label()
+}
+
+/// Says that a backup is kept only because it leads to a timeline, and how to end that.
+pub(super) fn leading_notice(timelines: &Timelines, key: BackupKey, tip: Timeline) -> String {
+    format!(
+        "backup {key} is kept too, with all WAL since: no newer one leads to {branch}. If your server is on timeline {tip}, \
+         take a backup there. If that timeline was a mistake, such as that of a copy that was started for a test, give it \
+         up: swiftwal timeline discard {tip}",
+        branch = timelines.branch(tip),
+    )
+}

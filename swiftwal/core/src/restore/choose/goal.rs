@@ -1,0 +1,117 @@
+//! Where recovery is to go, and whether a backup leads there.
+
+use std::fmt;
+
+use swiftwal_postgres::{Timeline, TimelineHistory};
+
+use crate::{
+    BackupRecord, ChosenBackup, Error, RecoveryTarget, RestoreOptions, Result, TargetTimeline,
+    restore::recovery,
+    timelines::{Position, Timelines},
+};
+
+/// Where recovery is to go, in a repository with these timelines.
+#[derive(Debug)]
+pub(super) struct Goal<'a> {
+    pub(super) options: &'a RestoreOptions,
+    pub(super) timelines: &'a Timelines,
+}
+
+impl Goal<'_> {
+    /// Whether recovery just goes to the end of what there is.
+    pub(super) fn is_end(&self) -> bool {
+        self.options.target.is_none() && self.options.target_timeline.is_none()
+    }
+
+    /// Whether nobody has said which timeline to follow: `latest` names none either.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.options.target_timeline, None | Some(TargetTimeline::Latest))
+    }
+
+    /// Why recovery from a backup can't stop at the target: the backup ended after it.
+    pub(super) fn is_too_late(&self, backup: &ChosenBackup) -> Option<String> {
+        let record = backup.record.as_ref()?;
+        let early = |end: &dyn fmt::Display, target: &dyn fmt::Display| {
+            Some(format!("it ended at {end}, and the target is {target}; an earlier one is needed"))
+        };
+        match &self.options.target {
+            Some(RecoveryTarget::Time(time)) if *time < record.finished => early(&record.finished, time),
+            Some(RecoveryTarget::Lsn(lsn)) if *lsn < record.stop_lsn => early(&record.stop_lsn, lsn),
+            _ => None,
+        }
+    }
+
+    /// The timeline that PostgreSQL follows from a backup; none where that isn't known.
+    pub(super) fn followed_from(&self, backup: &ChosenBackup) -> Option<Timeline> {
+        let own = self.timelines.position_of(backup.key)?.timeline;
+        match self.options.target_timeline {
+            Some(TargetTimeline::Id(timeline)) => Some(timeline),
+            Some(TargetTimeline::Current) => Some(own),
+            Some(TargetTimeline::Latest) => Some(self.timelines.histories.newest_from(own)),
+            None => Some(match stays_on_its_own(backup.record.as_ref()?) {
+                true => own,
+                false => self.timelines.histories.newest_from(own),
+            }),
+        }
+    }
+
+    /// The way that recovery from a backup takes; none where it can't take it, or where its way isn't known.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where the history of that timeline can't be read.
+    pub(super) fn way_from(&self, backup: &ChosenBackup) -> Result<Way> {
+        let (Some(followed), Some(position)) =
+            (self.followed_from(backup), self.timelines.position_of(backup.key))
+        else {
+            return Ok(Way::Unknown);
+        };
+        let past = self.timelines.histories.past_of(followed)?;
+        let leads_there = past.contains(position.timeline, position.last);
+        Ok(if leads_there { Way::Along(past) } else { Way::Blocked { followed, position } })
+    }
+
+    /// The timeline to be named in the settings. PostgreSQL refuses a timeline that is named by its number and has no
+    /// history, unless it is the first; but it can stay on that of the backup.
+    pub(super) fn setting(&self) -> Option<TargetTimeline> {
+        match self.options.target_timeline {
+            Some(TargetTimeline::Id(timeline))
+                if timeline != Timeline::FIRST && !self.timelines.histories.has(timeline) =>
+            {
+                Some(TargetTimeline::Current)
+            }
+            asked => asked,
+        }
+    }
+
+    /// Refuses a timeline of which nothing is known.
+    pub(super) fn check_timeline(&self, location: &str) -> Result<()> {
+        let Some(TargetTimeline::Id(timeline)) = self.options.target_timeline else { return Ok(()) };
+        let mut positions = self.timelines.backups.iter().filter_map(|backup| backup.position);
+        let is_known = timeline == Timeline::FIRST
+            || self.timelines.histories.has(timeline)
+            || positions.any(|position| position.timeline == timeline);
+        if is_known {
+            return Ok(());
+        }
+        Err(Error::Refused(format!(
+            "timeline {timeline} is not known: {:08X}.history is not in {location}; see timeline list",
+            timeline.get()
+        )))
+    }
+}
+
+/// The way that recovery takes from a backup.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// It leads to the end of the timeline with this past.
+    Along(TimelineHistory),
+    /// The timeline to be followed branched off before the backup's end.
+    Blocked { followed: Timeline, position: Position },
+    /// Nothing tells where the backup lies, or which version of PostgreSQL it is of.
+    Unknown,
+}
+
+/// Up to version 11, PostgreSQL stays on the backup's own timeline unless told otherwise.
+fn stays_on_its_own(record: &BackupRecord) -> bool {
+    recovery::major(&record.postgres_version).is_ok_and(|major| major < 12)
+}

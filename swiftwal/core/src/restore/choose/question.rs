@@ -1,0 +1,128 @@
+//! The question which branch to restore, where only a person can tell.
+
+use std::fmt::{self, Write};
+
+use swiftwal_postgres::{Timeline, TimelineHistory};
+
+use super::{BackupChoice, goal::Goal};
+use crate::{
+    BackupKey, ChosenBackup, Error, RecoveryTarget, TargetTimeline,
+    timelines::{ListedBackup, Position, Segment},
+};
+
+/// What makes the choice of a branch doubtful.
+#[derive(Debug)]
+pub(super) enum Doubt {
+    /// The newest backup, or the one that was named, isn't on the way to the timeline that PostgreSQL would follow.
+    NotOnTheWay { key: BackupKey, position: Position, followed: Timeline },
+    /// A backup beside the way was taken later than the one that would be restored.
+    LaterBackup { key: BackupKey, beside: BackupKey, timeline: Timeline, followed: Timeline },
+    /// WAL beside the way was stored later than the last on it.
+    LaterWal { beside: Segment, last: Option<Segment>, followed: Timeline },
+}
+
+impl Goal<'_> {
+    /// What makes it doubtful that the newest data lie on the way from `chosen` along `past`.
+    pub(super) fn doubt(
+        &self,
+        chosen: &ChosenBackup,
+        choice: BackupChoice,
+        past: &TimelineHistory,
+    ) -> Option<Doubt> {
+        let is_asked_for =
+            choice == BackupChoice::Latest && self.options.target_timeline == Some(TargetTimeline::Current);
+        if !self.is_open() && !is_asked_for {
+            return None;
+        }
+        let of_backup = self.later_backup(chosen, past);
+        of_backup.or_else(|| self.is_open().then(|| self.later_wal(past)).flatten())
+    }
+
+    fn later_backup(&self, chosen: &ChosenBackup, past: &TimelineHistory) -> Option<Doubt> {
+        let is_beside = |position: Position| !past.contains(position.timeline, position.last);
+        let later = |listed: &&ListedBackup| {
+            let reaches = listed.backup().is_some_and(|backup| self.is_too_late(backup).is_none());
+            reaches && listed.key > chosen.key && listed.position.is_some_and(is_beside)
+        };
+        let beside = self.timelines.backups.iter().filter(later).max_by_key(|listed| listed.key)?;
+        Some(Doubt::LaterBackup {
+            key: chosen.key,
+            beside: beside.key,
+            timeline: beside.position?.timeline,
+            followed: past.timeline(),
+        })
+    }
+
+    fn later_wal(&self, past: &TimelineHistory) -> Option<Doubt> {
+        let (last, beside) = self.timelines.last_stored(past);
+        let beside = beside?;
+        let is_later = last.is_none_or(|last| beside.stored > last.stored);
+        let may_matter = match &self.options.target {
+            None | Some(RecoveryTarget::Xid(_) | RecoveryTarget::Name(_)) => true,
+            Some(RecoveryTarget::Time(time)) => last.is_none_or(|last| *time > last.stored),
+            Some(RecoveryTarget::Lsn(lsn)) => last.is_none_or(|last| *lsn >= self.timelines.end_of(last)),
+            Some(RecoveryTarget::Immediate) => false,
+        };
+        (is_later && may_matter).then_some(Doubt::LaterWal { beside, last, followed: past.timeline() })
+    }
+
+    /// The question, with every branch and the option that chooses it.
+    pub(super) fn question(&self, doubt: &Doubt, choice: BackupChoice) -> Error {
+        let mut text = format!("{doubt}. Nothing was restored: choose the timeline to follow");
+        for tip in self.timelines.tips() {
+            // Writing to a String can't fail.
+            let _ = write!(text, "\n  {}\n      {}", self.timelines.branch(tip), self.option(tip, choice));
+        }
+        text.push_str(
+            "\nIf one of them was a mistake, such as that of a copy that was started for a test, give it up: see \
+             swiftwal timeline discard --help",
+        );
+        Error::Refused(text)
+    }
+
+    /// How to restore the end of `tip`.
+    fn option(&self, tip: Timeline, choice: BackupChoice) -> String {
+        let leads = |listed: &ListedBackup| {
+            listed.position.is_some_and(|position| self.timelines.leads_to(position, tip))
+        };
+        if let BackupChoice::Key(key) = choice
+            && self.timelines.backups.iter().any(|listed| listed.key == key && leads(listed))
+        {
+            return format!("to follow it: restore {key} --target-timeline {tip}");
+        }
+        let reaches = |listed: &&ListedBackup| {
+            leads(listed) && listed.backup().is_some_and(|backup| self.is_too_late(backup).is_none())
+        };
+        match self.timelines.backups.iter().rev().find(reaches) {
+            Some(best) => {
+                format!("to follow it, from backup {}: restore latest --target-timeline {tip}", best.key)
+            }
+            None => "no backup leads there".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOnTheWay { key, position, followed } => write!(
+                f,
+                "backup {key} was taken on timeline {} after timeline {followed} branched off, and PostgreSQL would follow \
+                 timeline {followed}",
+                position.timeline
+            ),
+            Self::LaterBackup { key, beside, timeline, followed } => write!(
+                f,
+                "backup {beside} was taken later than {key}, on timeline {timeline}, and isn't on the way to timeline \
+                 {followed}, which PostgreSQL would follow"
+            ),
+            Self::LaterWal { beside, last, followed } => {
+                write!(f, "{} was stored at {}", beside.name, beside.stored)?;
+                if let Some(last) = last {
+                    write!(f, ", later than {} at {}", last.name, last.stored)?;
+                }
+                write!(f, ", and isn't on the way to timeline {followed}, which PostgreSQL would follow")
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The timelines of a repository: which there are, what lies on each, and which one PostgreSQL would follow.
+//!
+//! The one answer for restore, prune, archive-cleanup and the commands about timelines. Nothing here decides by a clock:
+//! backups and WAL are ordered by timelines and LSNs. When WAL was stored is only shown, or is a reason to ask.
+
+mod backups;
+mod branch;
+mod discard;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, TimelineHistory, WalName};
+
+pub(crate) use self::backups::{Content, ListedBackup, Position, read_all};
+pub use self::{
+    branch::Branch,
+    discard::{DiscardPlan, discard_timeline, plan_discard},
+};
+use crate::{BackupKey, ChosenBackup, Inventory, Repository, Result, history::Histories};
+
+/// What a repository holds of each timeline.
+#[derive(Debug)]
+pub(crate) struct Timelines {
+    /// Oldest first, as they lie in the WAL.
+    pub(crate) backups: Vec<ListedBackup>,
+    pub(crate) histories: Histories,
+    /// As their names order, each once.
+    segments: Vec<Segment>,
+    segment_size: SegmentSize,
+}
+
+/// A WAL segment that is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub(crate) name: SegmentName,
+    pub(crate) stored: Timestamp,
+}
+
+/// Every timeline of a repository, in order.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn timelines(repository: &Repository) -> Result<Vec<Branch>> {
+    let inventory = repository.inventory().await?;
+    let timelines = Timelines::survey(repository, &inventory).await?;
+    Ok(timelines.all().into_iter().map(|timeline| timelines.branch(timeline)).collect())
+}
+
+impl Timelines {
+    /// Reads all that tells of timelines.
+    ///
+    /// # Errors
+    /// Those of the storage, and [`Error::NewerFormat`](crate::Error::NewerFormat) for the repository as a whole. What
+    /// is damaged or gone is no error here.
+    pub(crate) async fn survey(repository: &Repository, inventory: &Inventory) -> Result<Self> {
+        let cluster = repository.cluster().await?;
+        let backups = read_all(repository, inventory).await?;
+        let mut histories = Histories::listed(repository, inventory).await?;
+        let on: BTreeSet<_> = backups.iter().filter_map(|backup| Some(backup.position?.timeline)).collect();
+        for timeline in on {
+            histories.look_beyond(repository, timeline).await?;
+        }
+        let of_backup = || backups.iter().find_map(ListedBackup::segment_size);
+        let segment_size = cluster.map(|info| info.identity.wal_segment_bytes).or_else(of_backup);
+        let segment_size = segment_size.unwrap_or_default();
+        Ok(Self { segments: segments(inventory, segment_size), backups, histories, segment_size })
+    }
+
+    /// What the objects tell of the timelines after that of `backup`, where the repository can't be listed.
+    pub(crate) async fn beyond(repository: &Repository, backup: &ChosenBackup) -> Result<Self> {
+        let backup = ListedBackup::of(backup.clone());
+        let mut histories = Histories::default();
+        if let Some(position) = backup.position {
+            histories.look_for(repository, position.timeline).await?;
+            histories.look_beyond(repository, position.timeline).await?;
+        }
+        let segment_size = backup.segment_size().unwrap_or_default();
+        Ok(Self { backups: vec![backup], histories, segments: Vec::new(), segment_size })
+    }
+
+    /// The same with `backup`, where a listing didn't show it yet.
+    pub(crate) fn with(mut self, backup: &ChosenBackup) -> Self {
+        if !self.backups.iter().any(|listed| listed.key == backup.key) {
+            self.backups.push(ListedBackup::of(backup.clone()));
+        }
+        self
+    }
+
+    /// Every timeline of which anything is stored.
+    pub(crate) fn all(&self) -> BTreeSet<Timeline> {
+        let of_backups = self.backups.iter().filter_map(|backup| Some(backup.position?.timeline));
+        let of_wal = self.segments.iter().map(|segment| segment.name.timeline());
+        self.histories.timelines().chain(of_backups).chain(of_wal).collect()
+    }
+
+    /// The timelines whose histories should be stored and aren't.
+    pub(crate) fn without_history(&self) -> impl Iterator<Item = Timeline> {
+        let lacks = |timeline: &Timeline| *timeline != Timeline::FIRST && !self.histories.has(*timeline);
+        self.all().into_iter().filter(lacks)
+    }
+
+    /// The timelines that end by themselves: nothing of them lies beyond the places where others branched off, unless
+    /// none did.
+    pub(crate) fn tips(&self) -> Vec<Timeline> {
+        self.all().into_iter().filter(|timeline| self.is_tip(*timeline)).collect()
+    }
+
+    fn is_tip(&self, timeline: Timeline) -> bool {
+        let children: Vec<_> = self.children(timeline).collect();
+        let is_shared = |lsn| children.iter().any(|child| child.contains(timeline, lsn));
+        let mut backups = self.backups.iter().filter_map(|backup| backup.position);
+        let last = self.last_segment(timeline).and_then(|segment| segment.name.start(self.segment_size));
+        children.is_empty()
+            || last.is_some_and(|start| !is_shared(start))
+            || backups.any(|backup| backup.timeline == timeline && !is_shared(backup.last))
+    }
+
+    /// The branch that the newest backup leads to: the newest timeline that PostgreSQL finds from it, if it leads there.
+    pub(crate) fn main_tip(&self) -> Option<Timeline> {
+        let position = self.backups.iter().rev().find_map(|backup| backup.position)?;
+        let newest = self.histories.newest_from(position.timeline);
+        let leading = self.tips().into_iter().filter(|tip| self.leads_to(position, *tip));
+        leading.max_by_key(|tip| (*tip == newest, *tip))
+    }
+
+    /// The timelines that descend from `timeline`.
+    pub(crate) fn children(&self, timeline: Timeline) -> impl Iterator<Item = &TimelineHistory> {
+        self.histories
+            .readable()
+            .filter(move |history| history.ancestors().iter().any(|ancestor| ancestor.timeline == timeline))
+    }
+
+    /// What lies on `timeline`.
+    pub(crate) fn branch(&self, timeline: Timeline) -> Branch {
+        let ancestor = self.histories.get(timeline).and_then(|history| history.ancestors().last().copied());
+        let is_on = |backup: &&ListedBackup| {
+            backup.backup().is_some() && backup.position.is_some_and(|position| position.timeline == timeline)
+        };
+        let last = self.last_segment(timeline);
+        Branch {
+            timeline,
+            parent: ancestor.map(|ancestor| ancestor.timeline),
+            branched_off_at: ancestor.map(|ancestor| ancestor.switchpoint),
+            newest_backup: self.backups.iter().rev().find(is_on).map(|backup| backup.key),
+            last_wal: last.map(|segment| segment.name),
+            last_wal_stored: last.map(|segment| segment.stored),
+        }
+    }
+
+    fn last_segment(&self, timeline: Timeline) -> Option<Segment> {
+        let after = self.segments.partition_point(|segment| segment.name.timeline() <= timeline);
+        let last = self.segments.get(after.checked_sub(1)?)?;
+        (last.name.timeline() == timeline).then_some(*last)
+    }
+
+    /// Whether recovery from a backup at `position` can follow `timeline`. Where the history can't be read, it can't.
+    pub(crate) fn leads_to(&self, position: Position, timeline: Timeline) -> bool {
+        let past = self.histories.past_of(timeline);
+        past.is_ok_and(|past| past.contains(position.timeline, position.last))
+    }
+
+    /// Where `backup` lies; none where nothing tells.
+    pub(crate) fn position_of(&self, key: BackupKey) -> Option<Position> {
+        self.backups.iter().find(|backup| backup.key == key)?.position
+    }
+
+    /// Where a segment ends: the first byte after it.
+    pub(crate) fn end_of(&self, segment: Segment) -> Lsn {
+        let start = segment.name.start(self.segment_size).unwrap_or(Lsn(0));
+        Lsn(start.0.saturating_add(self.segment_size.bytes()))
+    }
+
+    /// The segment on the way to the end of `past` that was stored last, and the one beside that way.
+    pub(crate) fn last_stored(&self, past: &TimelineHistory) -> (Option<Segment>, Option<Segment>) {
+        let is_on_the_way = |segment: &&Segment| {
+            let start = segment.name.start(self.segment_size);
+            start.is_some_and(|start| past.contains(segment.name.timeline(), start))
+        };
+        let (on, beside): (Vec<_>, Vec<_>) = self.segments.iter().partition(is_on_the_way);
+        let last =
+            |segments: Vec<&Segment>| segments.into_iter().copied().max_by_key(|segment| segment.stored);
+        (last(on), last(beside))
+    }
+}
+
+impl ListedBackup {
+    fn segment_size(&self) -> Option<SegmentSize> {
+        Some(self.backup()?.record.as_ref()?.wal_segment_bytes)
+    }
+}
+
+/// The segments of a listing that a cluster with segments of `size` can have, each once.
+fn segments(inventory: &Inventory, size: SegmentSize) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    for wal in &inventory.wal {
+        let WalName::Segment(name) = wal.name else { continue };
+        match segments.last_mut() {
+            // One name may be there in several compressions.
+            Some(last) if last.name == name => last.stored = last.stored.max(wal.stored),
+            _ if name.start(size).is_some() => segments.push(Segment { name, stored: wal.stored }),
+            _ => {}
+        }
+    }
+    segments
+}

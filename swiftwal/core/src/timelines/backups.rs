@@ -1,0 +1,138 @@
+//! The stored backups in the order in which they lie in the WAL: by timeline and LSN, not by what a clock said.
+
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use swiftwal_postgres::{BackupLabel, Lsn, Timeline};
+
+use crate::{
+    BackupKey, BackupRecord, ChosenBackup, Error, ErrorKind, Inventory, Repository, Result, StoredBackup,
+    label::label_of,
+};
+
+/// How many records are read at a time.
+const CONCURRENT_READS: usize = 8;
+
+/// A backup that a listing shows.
+#[derive(Debug)]
+pub(crate) struct ListedBackup {
+    pub(crate) key: BackupKey,
+    /// Where it lies in the WAL; none where nothing that can be read tells.
+    pub(crate) position: Option<Position>,
+    pub(crate) content: Content,
+}
+
+/// What reading a listed backup's commit record gave.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// The backup exists.
+    Backup(ChosenBackup),
+    /// It is listed and isn't a backup of this repository, for this reason: its commit record isn't there, or is that of
+    /// another backup or cluster.
+    NoBackup(String),
+    /// Its commit record is damaged, or written by a newer version.
+    Unreadable(Error),
+}
+
+/// Where a backup lies in the WAL. Ordered by timeline and start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    pub(crate) timeline: Timeline,
+    /// Where recovery from it begins.
+    pub(crate) start: Lsn,
+    /// The last byte without which it can't become consistent, as far as that is known.
+    pub(crate) last: Lsn,
+}
+
+impl Position {
+    fn of_record(record: &BackupRecord) -> Self {
+        // The end is exclusive.
+        let last = Lsn(record.stop_lsn.0.saturating_sub(1));
+        Self { timeline: record.timeline, start: record.start_lsn, last }
+    }
+
+    fn of_label(label: &BackupLabel) -> Self {
+        let start = label.start_lsn();
+        Self { timeline: label.start_segment().timeline(), start, last: start }
+    }
+}
+
+impl ListedBackup {
+    /// A backup whose commit record was read.
+    pub(crate) fn of(backup: ChosenBackup) -> Self {
+        let position = backup.record.as_ref().map(Position::of_record);
+        Self { key: backup.key, position, content: Content::Backup(backup) }
+    }
+
+    /// The backup, if it exists and can be read.
+    pub(crate) fn backup(&self) -> Option<&ChosenBackup> {
+        match &self.content {
+            Content::Backup(backup) => Some(backup),
+            Content::NoBackup(_) | Content::Unreadable(_) => None,
+        }
+    }
+
+    /// Why it isn't a backup of this repository, if it isn't.
+    pub(crate) fn no_backup(&self) -> Option<&str> {
+        match &self.content {
+            Content::NoBackup(reason) => Some(reason),
+            Content::Backup(_) | Content::Unreadable(_) => None,
+        }
+    }
+}
+
+/// Reads every backup that `inventory` shows, oldest first. A backup whose position isn't known keeps its place behind
+/// the one before it by key.
+///
+/// # Errors
+/// Those of the storage. What is damaged or gone is no error here.
+pub(crate) async fn read_all(repository: &Repository, inventory: &Inventory) -> Result<Vec<ListedBackup>> {
+    let reads: Vec<_> = inventory.backups.iter().map(|stored| read(repository, stored).boxed()).collect();
+    let backups: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
+    let mut last_known = None;
+    let mut places: Vec<_> = backups
+        .into_iter()
+        .map(|backup: ListedBackup| {
+            last_known = backup.position.or(last_known);
+            (last_known, backup)
+        })
+        .collect();
+    places.sort_by_key(|(position, backup)| (*position, backup.key));
+    Ok(places.into_iter().map(|(_, backup)| backup).collect())
+}
+
+async fn read(repository: &Repository, stored: &StoredBackup) -> Result<ListedBackup> {
+    let key = stored.key;
+    if stored.legacy {
+        return read_legacy(repository, key).await;
+    }
+    let content = match repository.record_if_there(key).await {
+        Ok(Some(record)) => return Ok(ListedBackup::of(ChosenBackup { key, record: Some(record) })),
+        Ok(None) => Content::NoBackup(vanished(key)),
+        Err(error @ Error::Stranger { .. }) => Content::NoBackup(error.to_string()),
+        Err(error) if is_of_this_backup(&error) => Content::Unreadable(error),
+        Err(error) => return Err(error),
+    };
+    Ok(ListedBackup { key, position: None, content })
+}
+
+fn vanished(key: BackupKey) -> String {
+    format!(
+        "{} is listed but isn't there; it was deleted a moment ago, or the storage lost it: backup {key} isn't counted, \
+         and what is left of it stays",
+        BackupRecord::object_name(key)
+    )
+}
+
+async fn read_legacy(repository: &Repository, key: BackupKey) -> Result<ListedBackup> {
+    let backup = ChosenBackup { key, record: None };
+    let position = match label_of(repository, &backup).await {
+        Ok(label) => Some(Position::of_label(&label)),
+        Err(error) if is_of_this_backup(&error) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(ListedBackup { key, position, content: Content::Backup(backup) })
+}
+
+/// Whether the fault lies in what is stored of one backup, and not with the storage.
+fn is_of_this_backup(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Refused)
+}

@@ -1,0 +1,178 @@
+//! Giving up a timeline that was a mistake, such as that of a copy that was started for a test and archived.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use swiftwal_postgres::{Lsn, SegmentName, Timeline, WalName};
+
+use super::{Branch, Content, ListedBackup, Timelines};
+use crate::{BackupRecord, Error, Inventory, Repository, Result, StoredWal, needs::in_progress};
+
+/// What giving up a timeline removes.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DiscardPlan {
+    /// The timeline.
+    pub branch: Branch,
+    /// The WAL files to be removed, as their names order.
+    pub remove: Vec<StoredWal>,
+    /// The history to be removed after them, in each compression that it has; none if it stays.
+    pub remove_history: Vec<StoredWal>,
+    /// What the administrator should know.
+    pub notices: Vec<String>,
+}
+
+/// Says what giving up `timeline` would remove. It reads only.
+///
+/// # Errors
+/// [`Error::Refused`] where a backup or another timeline needs it, or where that can't be told; [`Error::Damaged`] for
+/// a commit record or a history that can't be read.
+pub async fn plan_discard(repository: &Repository, timeline: Timeline) -> Result<DiscardPlan> {
+    let inventory = repository.inventory_with_every_record().await?;
+    let mut timelines = Timelines::survey(repository, &inventory).await?;
+    refuse_unknown(repository, &timelines, timeline)?;
+    refuse_unreadable(&mut timelines)?;
+    refuse_with_backups(&timelines, timeline)?;
+    refuse_while_backing_up(repository, &inventory, timeline).await?;
+    refuse_with_children(&timelines, timeline)?;
+    Ok(plan(&inventory, &timelines, timeline))
+}
+
+/// Does what the plan says. The history goes last: interrupted, the timeline is still listed, and can be discarded again.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn discard_timeline(repository: &Repository, plan: &DiscardPlan) -> Result<()> {
+    for wal in [&plan.remove, &plan.remove_history] {
+        let names: Vec<_> = wal.iter().map(StoredWal::object_name).collect();
+        repository.delete_all(names.into_iter()).await?;
+    }
+    Ok(())
+}
+
+fn plan(inventory: &Inventory, timelines: &Timelines, timeline: Timeline) -> DiscardPlan {
+    let of_it = inventory.wal.iter().copied().filter(|wal| wal.name.timeline() == timeline);
+    let (mut remove_history, remove): (Vec<_>, Vec<_>) =
+        of_it.partition(|wal| matches!(wal.name, WalName::History(_)));
+    let mut notices: Vec<_> = timelines.histories.notices().collect();
+    let newer = timelines.histories.newest_from(timeline);
+    if newer > timeline && !remove_history.is_empty() {
+        remove_history.clear();
+        notices.push(format!(
+            "{:08X}.history stays: without it PostgreSQL wouldn't find timeline {newer}, since it looks for one history \
+             after the other",
+            timeline.get()
+        ));
+    }
+    notices.extend(still_in_use(timelines, timeline));
+    DiscardPlan { branch: timelines.branch(timeline), remove, remove_history, notices }
+}
+
+/// Warns of a timeline on which a server may still be writing.
+fn still_in_use(timelines: &Timelines, timeline: Timeline) -> Option<String> {
+    let newest = timelines.segments.iter().max_by_key(|segment| segment.stored)?;
+    (newest.name.timeline() == timeline).then(|| {
+        format!(
+            "the WAL that was stored last of all, {} at {}, is on timeline {timeline}: make sure that it isn't the \
+             timeline of your production server, and that no server archives on it any more",
+            newest.name, newest.stored
+        )
+    })
+}
+
+fn refuse_unknown(repository: &Repository, timelines: &Timelines, timeline: Timeline) -> Result<()> {
+    let known = timelines.all();
+    if !known.contains(&timeline) {
+        let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+        return Err(Error::Refused(format!(
+            "there is no timeline {timeline} in {}; there are {}",
+            repository.location(),
+            known.join(", ")
+        )));
+    }
+    if known.len() == 1 {
+        return Err(Error::Refused(format!(
+            "timeline {timeline} is the only one in {}; to give the repository up, delete its directory or container",
+            repository.location()
+        )));
+    }
+    Ok(())
+}
+
+/// What can't be read may need the timeline.
+fn refuse_unreadable(timelines: &mut Timelines) -> Result<()> {
+    timelines.histories.all_readable()?;
+    let backups = std::mem::take(&mut timelines.backups);
+    for backup in backups {
+        match (backup.content, backup.position) {
+            (Content::Unreadable(error), _) => return Err(error),
+            (Content::Backup(_), None) => {
+                return Err(Error::Refused(format!(
+                    "backup {} doesn't tell on which timeline it was taken: it has no label that can be read",
+                    backup.key
+                )));
+            }
+            (content, position) => timelines.backups.push(ListedBackup { content, position, ..backup }),
+        }
+    }
+    Ok(())
+}
+
+fn refuse_with_backups(timelines: &Timelines, timeline: Timeline) -> Result<()> {
+    let is_on = |backup: &&ListedBackup| {
+        backup.backup().is_some() && backup.position.is_some_and(|position| position.timeline == timeline)
+    };
+    let on: Vec<_> = timelines.backups.iter().filter(is_on).map(|backup| backup.key).collect();
+    if on.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<_> = on.iter().map(ToString::to_string).collect();
+    let records: Vec<_> = on.iter().map(|key| BackupRecord::object_name(*key).to_string()).collect();
+    Err(Error::Refused(format!(
+        "timeline {timeline} is needed by what was backed up on it: {}. If that isn't needed any more, delete {}: the \
+         rest of it goes with the next prune, and then the timeline can be discarded",
+        keys.join(", "),
+        records.join(", ")
+    )))
+}
+
+async fn refuse_while_backing_up(
+    repository: &Repository,
+    inventory: &Inventory,
+    timeline: Timeline,
+) -> Result<()> {
+    let before = repository.liveness().await.before;
+    let running = in_progress(repository, inventory, before).await?;
+    let may_need_it = |first_wal: &Option<(SegmentName, Lsn)>| {
+        first_wal.is_none_or(|(segment, _)| segment.timeline() == timeline)
+    };
+    if running.iter().any(may_need_it) || inventory.has_live_legacy_upload(before) {
+        return Err(Error::Refused(format!(
+            "a backup is in progress, or crashed less than 24 hours ago, and may need timeline {timeline}; try again when \
+             it is done"
+        )));
+    }
+    Ok(())
+}
+
+fn refuse_with_children(timelines: &Timelines, timeline: Timeline) -> Result<()> {
+    let children: BTreeSet<_> = timelines.children(timeline).map(|history| history.timeline()).collect();
+    if !children.is_empty() {
+        let children: Vec<_> = children.iter().map(ToString::to_string).collect();
+        return Err(Error::Refused(format!(
+            "timeline {timeline} is needed by what branched off it: timeline {}. What lies beyond that, and no backup \
+             needs, is removed by prune",
+            children.join(", ")
+        )));
+    }
+    let is_orphan = |other: &Timeline| *other > timeline && !timelines.histories.has(*other);
+    match timelines.all().into_iter().find(is_orphan) {
+        Some(orphan) => Err(Error::Refused(format!(
+            "{:08X}.history is not stored, so timeline {orphan} may have branched off timeline {timeline} and need it; \
+             store that history with archive-wal from the pg_wal of a server that has it, or discard timeline {orphan} \
+             first",
+            orphan.get()
+        ))),
+        None => Ok(()),
+    }
+}
