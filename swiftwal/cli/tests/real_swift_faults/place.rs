@@ -53,7 +53,10 @@ impl<'a> Place<'a> {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.swift.scratch().command(program(self.swift));
-        command.args(arguments).current_dir(&self.directory).envs(self.settings.clone());
+        // The time for retries is what ends it: archive-wal's own deadline comes too early on a loaded machine, and with
+        // the first minute of silence.
+        command.args(["--deadline", "0"]).args(arguments);
+        command.current_dir(&self.directory).envs(self.settings.clone());
         command.env("XDG_STATE_HOME", self.directory.join("state"));
         command.env("SWIFTWAL_REPOSITORY", format!("swift://{}", self.container));
         command
