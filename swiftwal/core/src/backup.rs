@@ -154,8 +154,9 @@ pub async fn backup(
         unless(stop.clone(), async { Ok(source.start(&request).await?) }),
     );
     let claim = claim?;
+    let begun = Begun { stream, asked, side };
     let made = tokio::select! {
-        made = make(repository, stream, asked, side, options, observe, &claim, stop.clone()) => made,
+        made = make(repository, begun, options, observe, &claim, stop.clone()) => made,
         never = claim.keep_alive() => match never {},
     };
     match made {
@@ -197,17 +198,23 @@ async fn take_claim<'a>(
     Ok(claim)
 }
 
-async fn make(
-    repository: &Repository,
+/// A base backup that was asked for, and the connection beside it.
+struct Begun {
     stream: Result<Box<dyn BaseBackupStream>>,
     asked: Instant,
-    mut side: Side,
+    side: Side,
+}
+
+async fn make(
+    repository: &Repository,
+    begun: Begun,
     options: &BackupOptions,
     observe: Observe<'_>,
     claim: &Claim<'_>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<BackupRecord> {
     let mut uploads = Uploads::new(repository, claim.key, options.codec.format())?;
+    let Begun { stream, asked, mut side } = begun;
     let doubts = side.take_doubts();
     let source = Source { repository, claim, stream: stream?, asked, doubts };
     let gathered = unless(stop, gather(source, side, options, observe, &mut uploads)).await;
