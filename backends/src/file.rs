@@ -7,6 +7,8 @@ mod root;
 mod space;
 mod store;
 mod sweep;
+mod top;
+mod trouble;
 mod walk;
 
 use std::{
@@ -21,10 +23,13 @@ use rustix::{
     fs::{Access, AtFlags, CWD, accessat},
     process::geteuid,
 };
-use swiftwal_core::{Backend, OpenError, Options, Storage};
+use swiftwal_core::{Backend, OpenError, Options, SeenRepository, StateDir, Storage};
 use url::Url;
 
-use self::{clock::FileClock, root::Root, space::FileSpace, store::FileStore, sweep::FileSweep};
+use self::{
+    clock::FileClock, root::Root, space::FileSpace, store::FileStore, sweep::FileSweep, top::FileTop,
+    trouble::way_out,
+};
 
 /// Storage in a directory, `file:///dir`: one file per object.
 ///
@@ -51,35 +56,50 @@ impl Backend for LocalFile {
     /// Opens the directory, which must be there and readable.
     ///
     /// With [`Options::create`] it must be writable too, and is made if only its last component is
-    /// missing. Its parent never is: that would hide that a disk isn't mounted. Root is refused where the
-    /// directory is another user's, who couldn't read what root stores.
+    /// missing and this machine, by [`Options::state`], has never seen a repository there. Its parent never is: that
+    /// would hide that a disk isn't mounted. Root is refused where the directory is another user's, who couldn't read
+    /// what root stores.
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
         let dir = directory(location)?;
+        let state_dir = options.state.as_deref().map(|state| state_dir(state, &dir));
         let unavailable = |(reason, source): (String, io::Error)| OpenError::Unavailable {
             location: location.to_string(),
             reason,
             source: Some(source.into()),
         };
-        if options.create {
+        let seen = || state_dir.as_ref().and_then(StateDir::seen);
+        if options.create && (options.anew || dir.exists() || seen().is_none()) {
             make(&dir).map_err(unavailable)?;
         }
-        let root = usable(&dir, options.create).map_err(unavailable)?;
+        let root = usable(&dir, options.create, seen).map_err(unavailable)?;
         if options.create {
             not_roots_in_anothers(&dir).map_err(unavailable)?;
         }
+        warn_of_open_directory(&dir);
         let files = LocalFileSystem::new_with_prefix(root.path()).map_err(|source| {
             let reason = "the directory's real path can't be found".to_owned();
             OpenError::Unavailable { location: location.to_string(), reason, source: Some(source.into()) }
         })?;
         let root = Arc::new(root);
         let store = FileStore::new(files.with_fsync(true), Arc::clone(&root));
-        let (sweep, clock) = (FileSweep::new(Arc::clone(&root)), FileClock::new(Arc::clone(&root)));
-        Ok(Storage::new(Arc::new(store))
-            .with_sweep(Arc::new(sweep))
-            .with_clock(Arc::new(clock))
+        let storage = Storage::new(Arc::new(store))
+            .with_sweep(Arc::new(FileSweep::new(Arc::clone(&root))))
+            .with_top_names(Arc::new(FileTop::new(Arc::clone(&root))))
+            .with_clock(Arc::new(FileClock::new(Arc::clone(&root))))
             .with_space(Arc::new(FileSpace::new(root)))
-            .with_part_bytes(Self::PART_BYTES))
+            .with_part_bytes(Self::PART_BYTES);
+        Ok(match state_dir {
+            Some(state_dir) => storage.with_state_dir(state_dir),
+            None => storage,
+        })
     }
+}
+
+/// The state directory of the repository in `dir`, however the URL spelled it.
+fn state_dir(state: &Path, dir: &Path) -> StateDir {
+    let dir: PathBuf = dir.components().collect();
+    let place = Url::from_file_path(&dir).map_or_else(|()| dir.display().to_string(), String::from);
+    StateDir::of_place(state, &place)
 }
 
 fn directory(location: &Url) -> Result<PathBuf, OpenError> {
@@ -106,6 +126,7 @@ fn make(dir: &Path) -> Result<(), (String, io::Error)> {
     };
     made.map_err(|source| {
         let hint = match source.kind() {
+            kind if way_out(kind).is_some() => way_out(kind).unwrap_or_default(),
             io::ErrorKind::NotFound => "mount its disk, or make it: only the last directory is made here",
             io::ErrorKind::PermissionDenied => {
                 "make the directory yourself and give it to the user that this program runs as"
@@ -116,26 +137,53 @@ fn make(dir: &Path) -> Result<(), (String, io::Error)> {
     })
 }
 
-/// Holds `dir` if it is a directory that may be read, and written where that is asked for.
-fn usable(dir: &Path, writable: bool) -> Result<Root, (String, io::Error)> {
+/// Holds `dir` if it is a directory that may be read, and written where that is asked for. `seen` tells which repository
+/// was there before.
+fn usable(
+    dir: &Path,
+    writable: bool,
+    seen: impl FnOnce() -> Option<SeenRepository>,
+) -> Result<Root, (String, io::Error)> {
     let root = Root::open(dir).map_err(|source| {
         let reason = match source.kind() {
-            io::ErrorKind::NotFound => {
-                "the directory doesn't exist; is its disk mounted? Commands that store something make it"
-            }
-            io::ErrorKind::NotADirectory => "it isn't a directory; name one",
-            _ => "the directory can't be opened; give it to the user that this program runs as",
+            io::ErrorKind::NotFound => missing(writable, seen()),
+            io::ErrorKind::NotADirectory => "it isn't a directory; name one".to_owned(),
+            _ => "the directory can't be opened; give it to the user that this program runs as".to_owned(),
         };
-        (reason.to_owned(), source)
+        (reason, source)
     })?;
     let access = Access::READ_OK | Access::EXEC_OK;
     let access = if writable { access | Access::WRITE_OK } else { access };
     accessat(CWD, root.path(), access, AtFlags::EACCESS).map_err(|errno| {
         let verb = if writable { "written" } else { "read" };
-        let reason = format!("the directory can't be {verb}; give it to the user that this program runs as");
-        (reason, errno.into())
+        let source = io::Error::from(errno);
+        let hint = way_out(source.kind()).unwrap_or("give it to the user that this program runs as");
+        (format!("the directory can't be {verb}; {hint}"), source)
     })?;
     Ok(root)
+}
+
+/// What to say where the directory doesn't exist.
+fn missing(to_store: bool, seen: Option<SeenRepository>) -> String {
+    let Some(seen) = seen else {
+        return "the directory doesn't exist; is its disk mounted? Commands that store something make it"
+            .to_owned();
+    };
+    let anew = if to_store { " To start a new repository there, run this once with --create" } else { "" };
+    format!(
+        "the directory doesn't exist, but on {} the repository of the PostgreSQL cluster with system identifier {} was \
+         there; is its disk mounted?{anew}",
+        seen.date(),
+        seen.system_identifier,
+    )
+}
+
+/// Warns where every user could put a forged backup in the place of a good one, or delete it.
+fn warn_of_open_directory(dir: &Path) {
+    if fs::metadata(dir).is_ok_and(|directory| directory.mode() & 0o002 != 0) {
+        let dir = dir.display();
+        tracing::warn!("every user can write to the repository's directory {dir}; run chmod o-w {dir}");
+    }
 }
 
 /// Refuses root in another user's directory: objects are their owner's alone, so that one segment archived by

@@ -31,7 +31,7 @@ impl Backend for Memory {
                 reason: "give it a name and nothing else, as in memory://name".to_owned(),
             });
         }
-        Ok(Storage::new(store(name)))
+        Ok(Storage::new(store(name)).volatile())
     }
 }
 

@@ -2,16 +2,12 @@ mod clock;
 mod sweep;
 mod token;
 
-use std::{
-    path::{Path as Directory, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
 use object_store_swift::{BuildError, Config, SwiftBuilder, Timeouts};
 use percent_encoding::percent_decode_str;
-use swiftwal_core::{Backend, OpenError, Options, Storage};
+use swiftwal_core::{Backend, OpenError, Options, StateDir, Storage};
 use url::Url;
 
 use self::{clock::SwiftClock, sweep::SwiftSweep, token::Token};
@@ -26,8 +22,9 @@ use self::{clock::SwiftClock, sweep::SwiftSweep, token::Token};
 /// - `SWIFT_STORAGE_POLICY`: the policy of containers that are made here, instead of the cluster's default;
 /// - `SWIFT_RETRY_SECONDS`: how long a request that fails is tried again, instead of 120.
 ///
-/// With [`Options::create`] the first use makes the container, and the first large object that of the segments.
-/// In [`Options::state`] tokens are kept for the processes that follow.
+/// With [`Options::create`] the first use makes the container, unless this machine has seen a repository in it before,
+/// and the first large object that of the segments. In [`Options::state`] tokens are kept for the processes that
+/// follow, and which repositories were seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Swift;
 
@@ -71,7 +68,12 @@ impl Backend for Swift {
             config = config.with_token_cache(state.join("tokens"));
         }
         let account = config.fingerprint().map_err(|error| unfit(error.to_string()))?;
-        let mut builder = SwiftBuilder::new(container).with_config(config).with_create(options.create);
+        let place = format!("{account} {location}");
+        let state_dir = options.state.as_deref().map(|state| StateDir::of_place(state, &place));
+        let is_known =
+            !options.anew && state_dir.as_ref().is_some_and(|state_dir| state_dir.seen().is_some());
+        let mut builder =
+            SwiftBuilder::new(container).with_config(config).with_create(options.create && !is_known);
         if let Some(segments) = options.setting(SEGMENTS_CONTAINER) {
             builder = builder.with_segments_container(segments);
         }
@@ -91,8 +93,8 @@ impl Backend for Swift {
             .with_prepare(Arc::new(token))
             .with_clock(Arc::new(clock))
             .with_part_bytes(Self::PART_BYTES);
-        Ok(match &options.state {
-            Some(state) => storage.with_memory(memory(state, &account, location)),
+        Ok(match state_dir {
+            Some(state_dir) => storage.with_state_dir(state_dir).with_identity_cache(),
             None => storage,
         })
     }
@@ -135,16 +137,12 @@ fn retry(options: &Options) -> Result<Duration, String> {
     Ok(options.time_left.map_or(retry, |left| retry.min(left - left / 10)))
 }
 
-/// A directory for this place alone: another account's container of the same name has another. The name tells
-/// nothing of the settings.
-fn memory(state: &Directory, account: &str, location: &Url) -> PathBuf {
-    let place = format!("{account} {location}");
-    state.join(blake3::hash(place.as_bytes()).to_hex().as_str())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{
+        fs,
+        path::{Path as Directory, PathBuf},
+    };
 
     use super::*;
 
@@ -155,12 +153,12 @@ mod tests {
         ("OS_PROJECT_NAME", "backups"),
     ];
 
-    fn memory(location: &str, settings: &[(&str, &str)]) -> PathBuf {
+    fn state_dir(location: &str, settings: &[(&str, &str)]) -> PathBuf {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let options =
             Options { settings: settings.collect(), state: Some("state".into()), ..Options::default() };
         let storage = Swift.open(&location.parse().unwrap(), &options).unwrap();
-        storage.memory().unwrap().to_owned()
+        storage.state_dir().unwrap().path().to_owned()
     }
 
     #[test]
@@ -181,33 +179,33 @@ mod tests {
     }
 
     fn with(setting: (&'static str, &'static str)) -> PathBuf {
-        memory("swift://pg", &[&PLACE[..], &[setting]].concat())
+        state_dir("swift://pg", &[&PLACE[..], &[setting]].concat())
     }
 
     #[test]
-    fn each_place_has_a_memory_of_its_own() {
-        let place = memory("swift://pg", &PLACE);
+    fn each_place_has_a_state_directory_of_its_own() {
+        let place = state_dir("swift://pg", &PLACE);
         assert_eq!(place.parent(), Some(Directory::new("state")));
-        assert_eq!(place, memory("swift://pg", &PLACE));
-        assert_ne!(place, memory("swift://other", &PLACE));
-        assert_ne!(place, memory("swift://pg/below", &PLACE));
+        assert_eq!(place, state_dir("swift://pg", &PLACE));
+        assert_ne!(place, state_dir("swift://other", &PLACE));
+        assert_ne!(place, state_dir("swift://pg/below", &PLACE));
         assert_ne!(place, with(("OS_PROJECT_NAME", "other")));
     }
 
     #[test]
-    fn the_memory_of_a_place_outlives_its_password() {
-        assert_eq!(memory("swift://pg", &PLACE), with(("OS_PASSWORD", "other")));
+    fn the_state_directory_of_a_place_outlives_its_password() {
+        assert_eq!(state_dir("swift://pg", &PLACE), with(("OS_PASSWORD", "other")));
     }
 
     #[test]
-    fn a_cloud_that_is_another_by_now_has_another_memory() {
+    fn a_cloud_that_is_another_by_now_has_another_state_directory() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("clouds.yaml");
         let of = |host: &str| {
             let auth = format!("auth_url: http://{host}/v3, username: u, password: p, project_name: backups");
             fs::write(&file, format!("clouds: {{main: {{auth: {{{auth}}}}}}}")).unwrap();
             let file = file.to_str().unwrap();
-            memory("swift://pg", &[("OS_CLOUD", "main"), ("OS_CLIENT_CONFIG_FILE", file)])
+            state_dir("swift://pg", &[("OS_CLOUD", "main"), ("OS_CLIENT_CONFIG_FILE", file)])
         };
         assert_eq!(of("here"), of("here"));
         assert_ne!(of("here"), of("there"));

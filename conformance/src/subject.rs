@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::{DynObjectStore, ObjectStoreExt, path::Path};
-use swiftwal_core::{OpenError, Repository, Storage, StorageSpace};
+use swiftwal_core::{OpenError, Repository, StateDir, Storage, StorageSpace};
 use tempfile::TempDir;
 use url::Url;
 
@@ -104,7 +104,8 @@ impl Subject {
 
     /// The same, of a storage whose requests are so costly that this machine remembers what it saw.
     pub(crate) fn remembering_repository(&self, faults: &Faults) -> Result<Repository> {
-        Ok(self.of_storage(self.storage()?.with_memory(self.path("memory")), faults))
+        let storage = self.storage()?.with_state_dir(StateDir::new(self.path("state"))).with_identity_cache();
+        Ok(self.of_storage(storage, faults))
     }
 
     /// The same, of a storage that has so much room left.

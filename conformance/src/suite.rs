@@ -113,6 +113,8 @@ suite! { $
         a_damaged_cluster_json_stops_what_would_write,
         keys_are_read_in_lower_case_and_without_the_z,
         whose_it_is_is_remembered_for_ten_minutes,
+        a_repository_that_has_vanished_is_not_started_anew_unasked,
+        an_object_that_is_too_large_is_not_read,
         another_clusters_segment_is_refused_whatever_is_remembered,
     }
 

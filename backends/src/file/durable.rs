@@ -5,20 +5,27 @@ use std::{
     path::Path,
 };
 
+use rustix::fs::{Mode, OFlags, open};
+
+use swiftwal_core::open_regular_file;
+
 use super::{error::Error, root::Root};
 
-/// Flushes a file, or the names in a directory, to disk.
-pub(super) fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+/// Flushes the names in a directory to disk.
+pub(super) fn sync(dir: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    File::from(open(dir, flags, Mode::empty())?).sync_all()
 }
 
 /// Makes the object at `path`, which another process may have stored and not flushed, durable.
 pub(super) fn sync_object(root: &Root, path: &Path) -> Result<(), Error> {
     let parent = path.parent().unwrap_or_else(|| root.path());
-    for path in [path, parent] {
-        sync(path).map_err(|source| Error::Flush { path: path.to_owned(), source })?;
-    }
-    Ok(())
+    let unflushed = |path: &Path| {
+        let path = path.to_owned();
+        |source| Error::Flush { path, source }
+    };
+    open_regular_file(path).and_then(|file| file.sync_all()).map_err(unflushed(path))?;
+    sync(parent).map_err(unflushed(parent))
 }
 
 /// The directories that an object is about to be stored in: while this lives, nobody removes them.
@@ -40,7 +47,7 @@ impl Parents {
         if dirs.is_empty() {
             return Ok(Self { _lock: None });
         }
-        let lock = File::open(root.path()).ok().filter(|root| root.lock_shared().is_ok());
+        let lock = root.reopen().ok().filter(|root| root.lock_shared().is_ok());
         dirs.reverse();
         let mut parent = root.path();
         for dir in dirs {
@@ -64,7 +71,7 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 pub(super) fn remove_empty<'a>(root: &Root, dirs: impl IntoIterator<Item = &'a Path>) {
     let mut dirs = dirs.into_iter().filter(|dir| *dir != root.path()).peekable();
     let Some(_) = dirs.peek() else { return };
-    let Ok(lock) = File::open(root.path()) else { return };
+    let Ok(lock) = root.reopen() else { return };
     if lock.try_lock().is_err() {
         return;
     }

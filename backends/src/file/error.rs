@@ -19,6 +19,12 @@ pub(super) enum Error {
     NotALeftover { name: String },
     #[error("can't make the directory {}", .dir.display())]
     MakeDirectory { dir: PathBuf, source: io::Error },
+    #[error("can't open {}", .path.display())]
+    Open { path: PathBuf, source: io::Error },
+    #[error("can't read that part of {}", .path.display())]
+    Range { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("can't write to {}; {way_out}", .dir.display())]
+    Write { dir: PathBuf, way_out: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("can't flush {} to disk", .path.display())]
     Flush { path: PathBuf, source: io::Error },
     #[error("can't delete {}", .path.display())]

@@ -18,10 +18,6 @@ use super::{
     walk::{Found, Walk, Wanted},
 };
 
-/// How many names are taken from a directory before their files are looked at: enough that handing them from thread to
-/// thread costs next to nothing.
-const BATCH: usize = 4096;
-
 /// How many batches are looked at at a time. A second thread nearly halves the time of a large directory, and a third
 /// batch gives it something to go on with while the first is taken.
 const BATCHES: usize = 3;
@@ -51,9 +47,9 @@ async fn look_at<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Se
 }
 
 /// The next names, and the walk that goes on from there.
-async fn next_names(mut walk: Walk) -> Result<Option<(Vec<Found>, Walk)>> {
+pub(super) async fn next_names(mut walk: Walk) -> Result<Option<(Vec<Found>, Walk)>> {
     look_at(move || {
-        let names = walk.by_ref().take(BATCH).collect::<Result<Vec<_>, _>>()?;
+        let names = walk.next_batch()?;
         Ok((!names.is_empty()).then_some((names, walk)))
     })
     .await
@@ -67,13 +63,18 @@ fn objects(names: Vec<Found>, offset: Option<&Path>) -> Result<Vec<ObjectMeta>, 
 fn object(found: Found) -> Result<Option<ObjectMeta>, Error> {
     let Some(metadata) = found.metadata()? else { return Ok(None) };
     let modified = found.modified(&metadata)?;
-    Ok(Some(ObjectMeta {
-        e_tag: Some(e_tag(&metadata, modified)),
+    Ok(Some(object_meta(found.location, &metadata, modified)))
+}
+
+/// What is known of the object in a file.
+pub(super) fn object_meta(location: Path, metadata: &Metadata, modified: SystemTime) -> ObjectMeta {
+    ObjectMeta {
+        e_tag: Some(e_tag(metadata, modified)),
         last_modified: modified.into(),
-        location: found.location,
+        location,
         size: metadata.len(),
         version: None,
-    }))
+    }
 }
 
 /// The tag that `LocalFileSystem` gives an object that is asked for by name.

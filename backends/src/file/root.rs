@@ -1,5 +1,6 @@
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -21,8 +22,13 @@ pub(super) struct Root {
 impl Root {
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let path = fs::canonicalize(dir)?;
-        let held = open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let held = open_directory(&path)?;
         Ok(Self { path, held })
+    }
+
+    /// The directory opened once more, to be locked.
+    pub(super) fn reopen(&self) -> io::Result<File> {
+        Ok(open_directory(&self.path)?.into())
     }
 
     /// The directory's path, absolute and free of links.
@@ -50,4 +56,8 @@ impl Root {
     pub(super) fn between<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Path> {
         path.ancestors().skip(1).take_while(|dir| *dir != self.path)
     }
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }

@@ -1,8 +1,12 @@
 use std::{
     fmt,
+    fs::{File, Metadata},
+    io,
     ops::Range,
+    os::unix::fs::FileExt,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use async_trait::async_trait;
@@ -12,18 +16,20 @@ use futures::{
     stream::{self, BoxStream},
 };
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, local::LocalFileSystem,
-    path::Path,
+    Attributes, CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    local::LocalFileSystem, path::Path,
 };
+use swiftwal_core::open_regular_file;
 use tokio::task::spawn_blocking;
 
 use super::{
     delete,
     durable::{Parents, sync_object},
     error::Error,
-    listing::list,
+    listing::{list, object_meta},
     root::Root,
+    trouble::{Upload, explain},
     walk::is_staged,
 };
 
@@ -64,6 +70,16 @@ impl FileStore {
         Ok(spawn_blocking(move || work(&root, &file)).await??)
     }
 
+    /// Opens the file of an object, unless what has its name is something else.
+    async fn open(&self, location: &Path) -> Result<Opened> {
+        let opened = self.blocking(location, |_, path| Opened::open(path)).await?;
+        let opened = opened.map_err(|source| object_store::Error::NotFound {
+            path: location.to_string(),
+            source: source.into(),
+        });
+        self.proven(location, opened).await
+    }
+
     /// Passes `outcome` on, once it is certain that what was found at `to` stays there.
     async fn kept<T>(&self, to: &Path, outcome: Result<T>) -> Result<T> {
         if let Err(object_store::Error::AlreadyExists { .. }) = outcome {
@@ -94,11 +110,37 @@ impl FileStore {
 
     fn remove(&self, location: Path) -> Result<(Path, PathBuf)> {
         let file = self.file(&location)?;
-        if delete::remove(&self.root, &file)? {
+        let removed = delete::remove(&self.root, &file).map_err(object_store::Error::from);
+        if explain(self.root.path(), removed)? {
             return Ok((location, file));
         }
         let source = "there is no such file".into();
         Err(object_store::Error::NotFound { path: location.into(), source })
+    }
+}
+
+/// The file of an object.
+struct Opened {
+    file: File,
+    path: PathBuf,
+    metadata: Metadata,
+    modified: SystemTime,
+}
+
+impl Opened {
+    /// Within: an error if there is no file of that name, which isn't proven yet.
+    fn open(path: &FilePath) -> Result<io::Result<Self>, Error> {
+        let opened = open_regular_file(path).and_then(|file| {
+            let metadata = file.metadata()?;
+            let modified = metadata.modified()?;
+            Ok(Self { file, path: path.to_owned(), metadata, modified })
+        });
+        match opened {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => {
+                Err(Error::Open { path: path.to_owned(), source: error })
+            }
+            opened => Ok(opened),
+        }
     }
 }
 
@@ -119,9 +161,10 @@ impl fmt::Display for FileStore {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for FileStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let _parents = self.blocking(location, Parents::make).await?;
+        let _parents = explain(self.root.path(), self.blocking(location, Parents::make).await)?;
         let outcome = self.files.put_opts(location, payload, opts).await;
-        self.kept(location, outcome).await
+        let outcome = self.kept(location, outcome).await;
+        explain(self.root.path(), outcome)
     }
 
     async fn put_multipart_opts(
@@ -129,20 +172,37 @@ impl ObjectStore for FileStore {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let _parents = self.blocking(location, Parents::make).await?;
-        self.files.put_multipart_opts(location, opts).await
+        let dir = self.root.path();
+        let _parents = explain(dir, self.blocking(location, Parents::make).await)?;
+        let upload = explain(dir, self.files.put_multipart_opts(location, opts).await)?;
+        Ok(Box::new(Upload { upload, dir: dir.into() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        addressable(location)?;
-        let outcome = self.files.get_opts(location, options).await;
-        self.proven(location, outcome).await
+        let Opened { file, path, metadata, modified } = self.open(location).await?;
+        let meta = object_meta(location.clone(), &metadata, modified);
+        options.check_preconditions(&meta)?;
+        let range = options.range.map_or(Ok(0..meta.size), |range| range.as_range(meta.size));
+        let range = range.map_err(|error| Error::Range { path: path.clone(), source: error.into() })?;
+        let (payload, attributes) = (GetResultPayload::File(file, path), Attributes::default());
+        Ok(GetResult { payload, meta, range, attributes, extensions: Default::default() })
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        addressable(location)?;
-        let outcome = self.files.get_ranges(location, ranges).await;
-        self.proven(location, outcome).await
+        let Opened { file, path, metadata, .. } = self.open(location).await?;
+        let ranges = ranges.to_vec();
+        spawn_blocking(move || {
+            let read = |range: Range<u64>| -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+                let range = GetRange::Bounded(range).as_range(metadata.len())?;
+                let mut bytes = vec![0; usize::try_from(range.end - range.start)?];
+                file.read_exact_at(&mut bytes, range.start)?;
+                Ok(bytes.into())
+            };
+            let read =
+                |range| read(range).map_err(|source| Error::Range { path: path.clone(), source }.into());
+            ranges.into_iter().map(read).collect()
+        })
+        .await?
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

@@ -1,6 +1,7 @@
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
+use futures::{TryStreamExt, stream};
 use jiff::Timestamp;
 use object_store::{Result, path::Path};
 use swiftwal_core::Sweep;
@@ -9,8 +10,9 @@ use tokio::task::spawn_blocking;
 use super::{
     delete,
     error::Error,
+    listing::next_names,
     root::Root,
-    walk::{Walk, Wanted, is_staged},
+    walk::{Found, Walk, Wanted, is_staged},
 };
 
 /// Finds the staged files of uploads that died.
@@ -30,8 +32,15 @@ impl FileSweep {
 #[async_trait]
 impl Sweep for FileSweep {
     async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
-        let root = Arc::clone(&self.root);
-        Ok(spawn_blocking(move || leftovers(&root, before.into())).await??)
+        let before = before.into();
+        stream::try_unfold(Walk::new(&self.root, Wanted::Staged, None), next_names)
+            // In steps, so that who stops waiting stops the walk.
+            .try_fold(Vec::new(), move |mut names, found| async move {
+                let old = spawn_blocking(move || untouched_since(before, found)).await??;
+                names.extend(old);
+                Ok(names)
+            })
+            .await
     }
 
     async fn remove(&self, leftovers: &[String]) -> Result<()> {
@@ -40,10 +49,10 @@ impl Sweep for FileSweep {
     }
 }
 
-fn leftovers(root: &Arc<Root>, before: SystemTime) -> Result<Vec<String>, Error> {
+/// The names of those files that were last written to before `before`.
+fn untouched_since(before: SystemTime, files: Vec<Found>) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    for found in Walk::new(root, Wanted::Staged, None) {
-        let found = found?;
+    for found in files {
         let Some(metadata) = found.metadata()? else { continue };
         if found.modified(&metadata)? < before {
             names.push(found.location.into());

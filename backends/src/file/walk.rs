@@ -56,15 +56,29 @@ impl Found {
     }
 }
 
+/// How many files a batch has at most: enough that handing them from thread to thread costs next to nothing.
+const BATCH: usize = 4096;
+
+/// From how many directories the files of a batch come at most. Each keeps a file descriptor open, as long as one of
+/// its files hasn't been looked at.
+const DIRECTORIES: usize = 4;
+
+/// Where fsck puts what it finds, at the top of a file system. Only root can read it, and nothing there is ours.
+const LOST_AND_FOUND: &str = "lost+found";
+
 /// The wanted files below a directory, in no order.
 ///
-/// Names that no object can have are left out. Links to directories are not followed.
+/// Names that no object can have are left out. Links to directories are not followed. A directory that this user may
+/// not read is skipped, unless its name is one of the repository's own or it is the one that was asked for.
 #[derive(Debug)]
 pub(super) struct Walk {
     root: Arc<Root>,
     wanted: Wanted,
+    prefix: Path,
     waiting: Vec<(PathBuf, Path)>,
     reading: Option<(ReadDir, Path)>,
+    /// How many directories were begun since the last batch.
+    begun: usize,
 }
 
 impl Walk {
@@ -72,7 +86,21 @@ impl Walk {
     pub(super) fn new(root: &Arc<Root>, wanted: Wanted, prefix: Option<&Path>) -> Self {
         let prefix = prefix.cloned().unwrap_or_default();
         let dir = root.path().join(prefix.as_ref());
-        Self { root: Arc::clone(root), wanted, waiting: vec![(dir, prefix)], reading: None }
+        let waiting = vec![(dir, prefix.clone())];
+        Self { root: Arc::clone(root), wanted, prefix, waiting, reading: None, begun: 0 }
+    }
+
+    /// The next files; none after the last one. It holds few file descriptors, however many directories there are.
+    pub(super) fn next_batch(&mut self) -> Result<Vec<Found>, Error> {
+        let mut batch = Vec::new();
+        self.begun = 0;
+        while batch.len() < BATCH && (self.begun < DIRECTORIES || batch.is_empty()) {
+            match self.next() {
+                Some(found) => batch.push(found?),
+                None => break,
+            }
+        }
+        Ok(batch)
     }
 
     /// Begins to read the next directory. `None` after the last one.
@@ -86,6 +114,10 @@ impl Walk {
         Some(match entries {
             Ok(entries) => {
                 self.reading = Some((entries, location));
+                self.begun += 1;
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.is_foreign(&location) => {
                 Ok(())
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -93,6 +125,11 @@ impl Walk {
             }
             Err(source) => Err(Error::List { path, source }),
         })
+    }
+
+    /// Whether a directory can't be one that a repository has. Its directories begin with three dots.
+    fn is_foreign(&self, location: &Path) -> bool {
+        *location != self.prefix && !location.as_ref().starts_with("...")
     }
 
     /// Takes note of a directory; a file of the wanted kind is what is looked for.
@@ -105,6 +142,9 @@ impl Walk {
         }
         let location = if parent.is_root() { name } else { format!("{parent}/{name}") };
         let Ok(location) = Path::parse(location) else { return Ok(None) };
+        if kind.is_dir() && location.as_ref() == LOST_AND_FOUND {
+            return Ok(None);
+        }
         if kind.is_dir() {
             self.waiting.push((entry.path(), location));
             return Ok(None);

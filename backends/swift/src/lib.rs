@@ -9,6 +9,7 @@ mod error;
 mod large;
 mod listing;
 mod object;
+mod regular_file;
 mod retry;
 mod secret;
 mod store;

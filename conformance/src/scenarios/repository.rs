@@ -120,6 +120,54 @@ pub(crate) async fn whose_it_is_is_remembered_for_ten_minutes(subject: Subject) 
     Ok(())
 }
 
+pub(crate) async fn a_repository_that_has_vanished_is_not_started_anew_unasked(
+    subject: Subject,
+) -> Result<()> {
+    let mut site = Site::new(subject)?;
+    site.repository = site.subject.remembering_repository(&Faults::none())?;
+    site.archive(3..=3).await?;
+    let objects = site.subject.objects().await?;
+    for object in &objects {
+        site.subject.delete(object).await?;
+    }
+    site.subject.clock().advance(SignedDuration::from_mins(10));
+
+    let history = site.wal_file("00000002.history", b"1\t0/3000000\tno recovery target specified\n")?;
+    let segment = site.wal_file(&site.cluster.wal_name(4).to_string(), &site.cluster.segment(4))?;
+    for path in [&history, &segment] {
+        assert_not_as_seen(archive_wal(&site.repository, path, &ArchiveOptions::default()).await);
+    }
+    assert_not_as_seen(site.take_with_wal(&site.cluster.backup(5, 5)).await);
+    let policy = PrunePolicy { keep_backups: std::num::NonZeroU32::MIN, keep_wals: 0 };
+    assert_not_as_seen(plan_prune(&site.repository, &policy).await);
+    assert_not_as_seen(plan_archive_cleanup(&site.repository, site.cluster.wal_name(4), true).await);
+    assert!(site.subject.objects().await?.is_empty());
+
+    let anew = site.repository.clone().starting_anew(true);
+    archive_wal(&anew, &segment, &ArchiveOptions::default()).await?;
+    site.archive(5..=5).await
+}
+
+fn assert_not_as_seen<T: std::fmt::Debug>(outcome: Result<T, Error>) {
+    let error = refused(outcome);
+    assert!(matches!(error, Error::NotAsSeen { found: None, .. }), "{error}");
+}
+
+pub(crate) async fn an_object_that_is_too_large_is_not_read(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let record = site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let huge = vec![b' '; (16 << 20) + 1];
+    for object in ["cluster.json".to_owned(), format!("pg_basebackup_{}.json", record.key)] {
+        site.subject.put(&object, huge.clone()).await?;
+    }
+    for error in [refused(site.repository.cluster().await), refused(site.repository.record(record.key).await)]
+    {
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+        assert!(error.to_string().contains("16777217 bytes"), "{error}");
+    }
+    Ok(())
+}
+
 pub(crate) async fn another_clusters_segment_is_refused_whatever_is_remembered(
     subject: Subject,
 ) -> Result<()> {

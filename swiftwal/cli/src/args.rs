@@ -37,8 +37,8 @@ Environment:
   SWIFT_STORAGE_POLICY and SWIFT_RETRY_SECONDS. For s3://, gs:// and az://, in
   builds that support them, the variables that begin with AWS_, GOOGLE_ or
   AZURE_.
-  XDG_STATE_HOME, else ~/.local/state, holds the directory swiftwal, where
-  tokens are kept for the next call, and for ten minutes whose repository it is.";
+  XDG_STATE_HOME, else ~/.local/state, holds the directory swiftwal: tokens
+  for the next call, and which repositories this user has used.";
 
 /// PostgreSQL base backups, WAL archiving and point-in-time recovery to object storage.
 #[derive(Debug, Parser)]

@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) unwritten_settings: Vec<String>,
     /// Where what spares the next process a request is kept; none if this user has no place for such things.
     pub(crate) state: Option<PathBuf>,
+    /// Whether WAL and backups may be stored where they end with the process.
+    pub(crate) allow_volatile: bool,
     /// How new objects are compressed.
     pub(crate) codec: Codec,
     /// How long a backup waits for WAL.
@@ -80,7 +82,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let names = SettingNames::of(registry);
         let environment = environment::read(environment, &names)?;
-        let state = environment.state.clone();
+        let (state, allow_volatile) = (environment.state.clone(), environment.allow_volatile);
         let path = flags.config.as_ref().or(environment.config.as_ref());
         let file = path.map(|path| file::read(path, &names)).transpose()?;
         let connect = connect(&flags.connect, &environment, file.as_ref())?;
@@ -105,6 +107,7 @@ impl Config {
             settings: raw.settings,
             unwritten_settings,
             state,
+            allow_volatile,
             codec: raw.compression.map_or(Ok(Codec::default()), |text| {
                 text.parse().map_err(|source| ConfigError::Compression { from: from("compression"), source })
             })?,

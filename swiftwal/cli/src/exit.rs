@@ -118,7 +118,9 @@ impl Exit {
 
     fn plain(failure: &Failure) -> Self {
         match failure {
-            Failure::Usage | Failure::Config(_) | Failure::Flow(Error::Usage(_)) => Self::Usage,
+            Failure::Usage | Failure::Config(_) | Failure::Volatile(_) | Failure::Flow(Error::Usage(_)) => {
+                Self::Usage
+            }
             Failure::Flow(Error::Open(error)) if !matches!(error, OpenError::Unavailable { .. }) => {
                 Self::Usage
             }

@@ -18,6 +18,12 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Flow(#[from] swiftwal_core::Error),
+    /// A command that acknowledges what it stores was given a storage that ends with the process.
+    #[error(
+        "{0} is in this process's memory, so what is stored there is lost when it ends; name another repository, or, in a \
+         test, set SWIFTWAL_ALLOW_MEMORY=1"
+    )]
+    Volatile(String),
     #[error("can't get from the system what a program needs to run")]
     Runtime(#[source] io::Error),
     #[error("can't write to standard output")]
@@ -61,7 +67,10 @@ impl Failure {
         if !matches!(self, Self::Usage | Self::ClosedStdout) {
             let way_out = match self {
                 Self::Flow(swiftwal_core::Error::Open(error)) => way_to_open(error),
-                _ if is_missing_container(self) => "; archive-wal and backup create it".to_owned(),
+                _ if is_missing_container(self) => {
+                    "; archive-wal and backup create it, with --create if this machine has used it before"
+                        .to_owned()
+                }
                 _ => String::new(),
             };
             log::say(format_args!("{}{way_out}", chain(self)));
@@ -82,6 +91,11 @@ fn way_to_open(error: &OpenError) -> String {
         _ => return String::new(),
     };
     let feature = match scheme.as_str() {
+        "http" | "https" => {
+            return "; for Swift, the repository is swift://CONTAINER, and the address goes into a setting: that of \
+                    Keystone into OS_AUTH_URL, that of TempAuth into ST_AUTH"
+                .to_owned();
+        }
         "s3" => "s3",
         "gs" => "gcs",
         "az" => "azure",

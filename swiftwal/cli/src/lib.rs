@@ -16,6 +16,7 @@ mod command;
 mod config;
 mod exit;
 mod failure;
+mod hardening;
 mod log;
 mod output;
 mod panic;
@@ -48,10 +49,12 @@ pub use self::exit::Exit;
 
 /// Runs the program with this process's arguments, environment and streams, and says how it is to exit.
 ///
-/// It takes the process for its own: it sets the umask to 077, since a repository holds a whole database, and a
-/// panic anywhere aborts the process, since PostgreSQL would take the usual code 101 for "not in the archive".
+/// It takes the process for its own: it sets the umask to 077, since a repository holds a whole database; it forbids
+/// core dumps, which would hold passwords and tokens; and a panic anywhere aborts the process, since PostgreSQL would
+/// take the usual code 101 for "not in the archive".
 #[must_use]
 pub fn run(registry: Registry) -> ExitCode {
+    hardening::forbid_core_dumps();
     umask(Mode::RWXG | Mode::RWXO);
     panic::abort_on_panic();
     let arguments: Vec<OsString> = env::args_os().collect();

@@ -17,12 +17,23 @@ pub(crate) struct Session<'a> {
 impl Session<'_> {
     /// The repository, for a command that only reads or deletes.
     pub(crate) fn open(&self) -> Result<Repository, Failure> {
-        self.open_with(false)
+        self.open_with(false, false)
     }
 
-    /// The repository, for a command that stores: its directory or container may be made.
-    pub(crate) fn open_to_store(&self) -> Result<Repository, Failure> {
-        self.open_with(true)
+    /// The repository, for a command that stores. Its directory or container is created where there was none before;
+    /// where there was one, only if `anew` says so.
+    pub(crate) fn open_to_store(&self, anew: bool) -> Result<Repository, Failure> {
+        let repository = self.open_with(true, anew)?;
+        if repository.storage().is_volatile() && !self.config.allow_volatile {
+            return Err(Failure::Volatile(repository.location().to_owned()));
+        }
+        if self.config.state.is_none() {
+            tracing::warn!(
+                "this user has no home directory, so a repository that vanishes can't be told from a new one; set \
+                 XDG_STATE_HOME to a directory of this user's"
+            );
+        }
+        Ok(repository)
     }
 
     /// The header of a column with names of objects, as the original called them where they are Swift's.
@@ -33,17 +44,19 @@ impl Session<'_> {
         }
     }
 
-    fn open_with(&self, create: bool) -> Result<Repository, Failure> {
+    fn open_with(&self, create: bool, anew: bool) -> Result<Repository, Failure> {
         let location = &self.config.repository;
         self.watchdog.doing(format!("opening {location}"));
         let options = Options {
             create,
+            anew,
             settings: self.config.settings.clone(),
             state: self.config.state.clone(),
             time_left: self.watchdog.time_left(),
         };
         let storage = self.registry.open(location.url(), &options).map_err(swiftwal_core::Error::from)?;
         self.watchdog.doing(format!("{} {location}", if create { "writing to" } else { "reading" }));
-        Ok(Repository::new(storage, location.to_string(), Arc::new(SystemClock)))
+        let repository = Repository::new(storage, location.to_string(), Arc::new(SystemClock));
+        Ok(repository.starting_anew(anew))
     }
 }

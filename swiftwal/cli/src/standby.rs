@@ -1,11 +1,16 @@
 //! Whether a data directory is a standby's.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
+
+use swiftwal_core::read_regular_file;
 
 use crate::watchdog::within;
 
 /// How long the data directory may take to answer. It doesn't where its disk hangs.
 const LIMIT: Duration = Duration::from_secs(1);
+
+/// More than any recovery.conf has.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Whether the working directory is the data directory of a server which asks its archive again and again: it holds
 /// `standby.signal` (PostgreSQL 12 and later) or a `recovery.conf` with `standby_mode` on (up to 11).
@@ -17,7 +22,8 @@ pub(crate) fn serves_standby() -> bool {
 
 fn is_standby(data_directory: &Path) -> bool {
     data_directory.join("standby.signal").exists()
-        || fs::read_to_string(data_directory.join("recovery.conf")).is_ok_and(|text| standby_mode(&text))
+        || read_regular_file(&data_directory.join("recovery.conf"), MOST_BYTES)
+            .is_ok_and(|text| standby_mode(&String::from_utf8_lossy(&text)))
 }
 
 /// The last setting of `standby_mode` in a recovery.conf, read as PostgreSQL reads a boolean.

@@ -33,7 +33,7 @@ pub async fn plan_archive_cleanup(
         )));
     };
     // What a newer version stored may need more than this program knows of.
-    repository.cluster().await?;
+    repository.check_before_deleting().await?;
     let inventory = match ignore_backups {
         true => repository.inventory().await?,
         false => repository.inventory_with_every_record().await?,

@@ -143,7 +143,7 @@ pub async fn backup(
     let stop = stop.shared();
     // Check this first: it would otherwise fail after hours of copying.
     let prepared = async {
-        let cluster = repository.cluster().await?;
+        let cluster = repository.cluster_or_new().await?;
         side::prepare(repository, cluster.as_ref(), source, options).await
     };
     let side = unless(stop.clone(), prepared).await?;

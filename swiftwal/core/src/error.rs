@@ -1,4 +1,8 @@
-use std::{io, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{
+    io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use swiftwal_postgres::{SourceError, WalName, printable};
 use thiserror::Error;
@@ -41,6 +45,23 @@ pub enum Error {
     NoRepository {
         /// The place.
         location: String,
+    },
+    /// This machine has used the repository before, and what is there now isn't it.
+    #[error(
+        "{location} held the repository of the PostgreSQL cluster with system identifier {expected} on {date}, and {}",
+        changed(*found, state)
+    )]
+    NotAsSeen {
+        /// In which place.
+        location: String,
+        /// When it was seen last.
+        date: String,
+        /// The system identifier of the cluster whose repository it was.
+        expected: u64,
+        /// That of the cluster whose repository it is now; none where there is no `cluster.json`.
+        found: Option<u64>,
+        /// The state directory that says so.
+        state: PathBuf,
     },
     /// There is no backup at all.
     #[error("there is no backup in {location}; take one first")]
@@ -150,13 +171,28 @@ pub enum ErrorKind {
     Stopped,
 }
 
+/// What is there in place of the repository that was seen before, and what to do.
+fn changed(found: Option<u64>, state: &Path) -> String {
+    match found {
+        None => "now there is no cluster.json; is its disk mounted? To start a new repository there, run archive-wal or \
+                 backup once with --create"
+            .to_owned(),
+        Some(found) => format!(
+            "now it belongs to the cluster with system identifier {found}; is the right disk mounted? If it is, delete {}",
+            state.display()
+        ),
+    }
+}
+
 /// What to do about a local failure, where that can be told.
 fn way_out(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
             "; its file system is mounted read-only: remount it for writing, or use another place"
         }
-        io::ErrorKind::StorageFull => "; free some space there, or use another place",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space there, or use another place"
+        }
         io::ErrorKind::NotFound => "; check that the file and its directory exist",
         io::ErrorKind::PermissionDenied => "; run this as a user with permission, or grant it",
         _ => "",
@@ -171,6 +207,7 @@ impl Error {
             Self::WalAbsent { .. } | Self::NoBackup { .. } | Self::UnknownBackup { .. } => ErrorKind::Absent,
             Self::Open(_)
             | Self::NoRepository { .. }
+            | Self::NotAsSeen { .. }
             | Self::NewerFormat { .. }
             | Self::NotUnderstood { .. }
             | Self::Stranger { .. }
@@ -190,6 +227,17 @@ impl Error {
     }
 
     pub(crate) fn damaged(object: impl ToString, reason: impl ToString) -> Self {
-        Self::Damaged { object: object.to_string(), reason: reason.to_string() }
+        Self::Damaged { object: object.to_string(), reason: printable(&reason.to_string()).to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_is_shown_without_control_characters() {
+        let error = Error::damaged("x.json", "unknown variant `\u{1b}[2J\u{9b}`\n");
+        assert_eq!(error.to_string(), "x.json is damaged: unknown variant `\\x1b[2J\\u{9b}`\\n");
     }
 }

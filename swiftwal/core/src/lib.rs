@@ -20,15 +20,16 @@ mod label;
 mod layout;
 mod legacy;
 mod local;
-mod memory;
 mod needs;
 mod preflight;
 mod prune;
 mod record;
+mod regular_file;
 mod repository;
 mod restore;
 mod restore_wal;
 mod segment_check;
+mod state_dir;
 mod storage;
 mod strangers;
 mod tar_stream;
@@ -51,14 +52,16 @@ pub use layout::{BackupPart, ObjectName};
 pub use preflight::{Finding, preflight};
 pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};
 pub use record::{BackupKind, BackupRecord, RecordedObject};
+pub use regular_file::{open_regular_file, read_regular_file};
 pub use repository::Repository;
 pub use restore::{
     ArchiveMode, BackupChoice, ChosenBackup, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats,
     TargetAction, TargetTimeline, parse_target_time, restore,
 };
 pub use restore_wal::restore_wal;
+pub use state_dir::{SeenRepository, StateDir};
 pub use storage::{
-    Backend, OpenError, Options, Prepare, Registry, Storage, StorageClock, StorageSpace, Sweep,
+    Backend, OpenError, Options, Prepare, Registry, Storage, StorageClock, StorageSpace, Sweep, TopNames,
 };
 pub use timelines::{Branch, DiscardPlan, discard_timeline, plan_discard, timelines};
 pub use wal_variant::WalVariant;

@@ -53,6 +53,17 @@ impl StagedFile {
         }
         Ok(())
     }
+
+    /// As [`publish`](Self::publish), and safe from a power failure when it returns.
+    pub(crate) fn publish_durably(self) -> io::Result<()> {
+        match &self.file {
+            Staged::Unnamed(file) => file.sync_all()?,
+            Staged::Named(file) => file.as_file().sync_all()?,
+        }
+        let directory = File::open(parent(&self.target))?;
+        self.publish()?;
+        directory.sync_all()
+    }
 }
 
 impl Write for StagedFile {

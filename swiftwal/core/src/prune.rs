@@ -53,7 +53,7 @@ pub struct PrunePolicy {
 /// [`Error::NewerFormat`].
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
     // What a newer version stored may need more than this program knows of.
-    repository.cluster().await?;
+    repository.check_before_deleting().await?;
     let Liveness { before, notice: of_clocks } = repository.liveness().await;
     // At once, as each goes over everything that is there.
     let (tell, listed) = oneshot::channel();

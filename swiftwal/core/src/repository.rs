@@ -6,17 +6,18 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
-use object_store::{Attributes, GetResult, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
+use object_store::{
+    Attributes, GetResult, GetResultPayload, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path,
+};
 use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
 
 use crate::{
     BackupKey, BackupPart, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, ErrorKind, Inventory,
-    ObjectName, Result, Storage,
-    inventory::{InventoryBuilder, StoredObject, touched},
-    memory::Memory,
+    ObjectName, Result, StateDir, Storage,
+    inventory::{StoredObject, touched},
 };
 
 /// The stored base backups and WAL of one PostgreSQL cluster.
@@ -29,10 +30,19 @@ pub struct Repository {
     clock: Arc<dyn Clock>,
     /// Of the cluster it belongs to, once `cluster.json` was read.
     system_identifier: Arc<OnceLock<u64>>,
+    anew: bool,
 }
 
 /// How often a compression is added to `cluster.json` while others overwrite it.
 const FORMAT_TRIES: u32 = 5;
+
+/// The most that an object may have which is read as a whole, other than a WAL file. Only a damaged or forged one has
+/// more.
+const SMALL_OBJECT_BYTES: u64 = 16 << 20;
+
+/// The most that a WAL file may have as stored: PostgreSQL's largest segment, and what compression adds to random
+/// bytes.
+const WAL_BYTES: u64 = (1 << 30) + (16 << 20);
 
 /// What became of a conditional put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +54,19 @@ pub(crate) enum Put {
 impl Repository {
     /// The repository in `storage`. `location` is how messages call it, and must hold no secret.
     pub fn new(storage: Storage, location: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
-        Self { storage, location: location.into().into(), clock, system_identifier: Arc::default() }
+        Self {
+            storage,
+            location: location.into().into(),
+            clock,
+            system_identifier: Arc::default(),
+            anew: false,
+        }
+    }
+
+    /// Lets archive-wal and backup start a new repository where this machine has seen one that has vanished.
+    #[must_use]
+    pub fn starting_anew(self, anew: bool) -> Self {
+        Self { anew, ..self }
     }
 
     /// How messages call it.
@@ -70,20 +92,80 @@ impl Repository {
     pub async fn cluster(&self) -> Result<Option<ClusterInfo>> {
         let name = ObjectName::Cluster;
         let Some(bytes) = self.read(&name).await? else { return Ok(None) };
-        let info = ClusterInfo::from_bytes(&name, &bytes);
-        if let Ok(info) = &info {
+        let parsed = ClusterInfo::from_bytes(&name, &bytes);
+        if let Ok(info) = &parsed {
             // It never changes, so the first one read stands.
             let _ = self.system_identifier.set(info.identity.system_identifier);
         }
-        info.map(Some).map_err(|error| match error {
+        let info = parsed.map_err(|error| match error {
             Error::Damaged { object, reason } => Error::damaged(
                 format!("{object} in {}", self.location),
                 format!(
-                    "{reason}; put a good copy back, or delete it: archive-wal and backup write it again"
+                    "{reason}; put a good copy back, or delete it: archive-wal --create and backup --create write it again"
                 ),
             ),
             error => error,
-        })
+        })?;
+        self.note_seen(&info);
+        Ok(Some(info))
+    }
+
+    /// Remembers on this machine what was seen, unless that would hide that another repository was seen before.
+    fn note_seen(&self, info: &ClusterInfo) {
+        let Some(state_dir) = self.storage.state_dir() else { return };
+        let found = info.identity.system_identifier;
+        if state_dir.seen().is_none_or(|seen| seen.system_identifier == found) {
+            state_dir.remember(self.clock.now(), info);
+        }
+    }
+
+    /// Remembers on this machine that the repository is there, after something else than `cluster.json` was read from
+    /// it. Does nothing where that could cost a request each time.
+    pub(crate) async fn note_read(&self) {
+        if self.storage.state_dir().is_some() && self.storage.identity_cache().is_none() {
+            // Whoever writes to it, or deletes from it, will be told what is wrong with it.
+            drop(self.cluster().await);
+        }
+    }
+
+    /// Whose repository this is, for a command that stores: none if it is new.
+    ///
+    /// # Errors
+    /// As [`cluster`](Self::cluster); [`Error::NotAsSeen`] where it isn't new to this machine, and has vanished.
+    pub(crate) async fn cluster_or_new(&self) -> Result<Option<ClusterInfo>> {
+        let found = self.cluster().await?;
+        if found.is_none() && !self.anew {
+            self.refuse_other_than_seen(None)?;
+        }
+        Ok(found)
+    }
+
+    /// Checks that this is a repository, and the one that this machine knows, for a command that deletes.
+    ///
+    /// # Errors
+    /// As [`cluster`](Self::cluster); [`Error::NotAsSeen`]; [`Error::NoRepository`] where that can be told at once.
+    pub(crate) async fn check_before_deleting(&self) -> Result<()> {
+        let found = self.cluster().await?;
+        self.refuse_other_than_seen(found.as_ref())?;
+        if found.is_none() && !self.shows_ours_at_its_top().await? {
+            return Err(Error::NoRepository { location: self.location.to_string() });
+        }
+        Ok(())
+    }
+
+    fn refuse_other_than_seen(&self, found: Option<&ClusterInfo>) -> Result<()> {
+        let found = found.map(|info| info.identity.system_identifier);
+        let seen = self.storage.state_dir().and_then(|state_dir| Some((state_dir, state_dir.seen()?)));
+        match seen {
+            Some((state_dir, seen)) if found != Some(seen.system_identifier) => Err(Error::NotAsSeen {
+                location: self.location.to_string(),
+                date: seen.date(),
+                expected: seen.system_identifier,
+                found,
+                state: state_dir.path().to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a repository that demands more than this program knows. That `cluster.json` can't be read is left for
@@ -104,26 +186,27 @@ impl Repository {
     /// A file that doesn't tell whose it is comes without identity: it is taken on trust.
     ///
     /// # Errors
-    /// [`Error::Refused`] where the repository belongs to another cluster.
+    /// [`Error::Refused`] where the repository belongs to another cluster; [`Error::NotAsSeen`].
     pub(crate) async fn claim(
         &self,
         identity: Option<&ClusterIdentity>,
         format: Option<Format>,
     ) -> Result<BTreeSet<Format>> {
-        let known = match (self.cluster().await?, identity) {
+        let known = match (self.cluster_or_new().await?, identity) {
             (Some(known), _) => known,
             (None, None) => return Ok(Format::ALL.into()),
             (None, Some(identity)) => self.found(identity, format).await?,
         };
-        if let Some(identity) = identity {
-            known.check(identity, &self.location)?;
+        match identity {
+            Some(identity) => known.check(identity, &self.location)?,
+            None => self.refuse_other_than_seen(Some(&known))?,
         }
         let known = match format {
             Some(format) if !known.wal_formats.contains(&format) => self.add_format(known, format).await?,
             _ => known,
         };
-        if let Some(memory) = self.storage.memory() {
-            Memory::new(memory).remember(self.clock.now(), &known);
+        if let Some(state_dir) = self.storage.state_dir() {
+            state_dir.remember(self.clock.now(), &known);
         }
         Ok(known.wal_formats)
     }
@@ -134,7 +217,8 @@ impl Repository {
         identity: Option<&ClusterIdentity>,
         format: Format,
     ) -> Result<BTreeSet<Format>> {
-        let known = self.storage.memory().and_then(|memory| Memory::new(memory).recall(self.clock.now()));
+        let now = self.clock.now();
+        let known = self.storage.identity_cache().and_then(|state_dir| StateDir::up_to_date(state_dir, now));
         let fits = |known: &ClusterInfo| {
             let is_ours = identity.is_none_or(|identity| known.check(identity, &self.location).is_ok());
             // In several compressions, the file is looked for in the others, and Swift only proves an absence without its
@@ -263,11 +347,16 @@ impl Repository {
 
     /// Everything that is stored; none where there is nothing at all.
     pub(crate) async fn list(&self) -> Result<Option<Inventory>> {
+        if !self.shows_ours_at_its_top().await? {
+            return Ok(None);
+        }
         let mut objects = self.storage.store().list(None);
-        let mut builder = None;
+        let mut builder = Inventory::builder();
+        let mut is_empty = true;
         while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
-            let builder = builder.get_or_insert_with(Inventory::builder);
-            builder.add(object.location.as_ref(), object.size, touched(&object));
+            let name = object.location.as_ref();
+            is_empty &= !is_ours(name);
+            builder.add(name, object.size, touched(&object));
             let is_tar = || {
                 let name = ObjectName::parse(object.location.as_ref());
                 matches!(name, ObjectName::Backup { part: BackupPart::Tar { .. }, .. })
@@ -276,13 +365,33 @@ impl Repository {
                 builder.keep(object);
             }
         }
-        Ok(builder.map(InventoryBuilder::finish))
+        if is_empty {
+            return Ok(None);
+        }
+        self.note_read().await;
+        Ok(Some(builder.finish()))
     }
 
-    /// Whether anything at all is stored here.
+    /// Whether nothing of a repository is listed here.
     pub(crate) async fn is_empty(&self) -> Result<bool> {
-        let first = self.storage.store().list(None).try_next().await;
-        Ok(first.map_err(self.failed("list", "objects"))?.is_none())
+        if !self.shows_ours_at_its_top().await? {
+            return Ok(true);
+        }
+        let mut objects = self.storage.store().list(None);
+        while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
+            if is_ours(object.location.as_ref()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a name of ours is at the storage's top; true where a look costs as much as a listing.
+    async fn shows_ours_at_its_top(&self) -> Result<bool> {
+        match self.storage.top_names() {
+            Some(names) => names.any(is_ours).await.map_err(self.failed("list", "objects")),
+            None => Ok(true),
+        }
     }
 
     /// The compression in which restore-wal finds this WAL file; none if it is proven absent.
@@ -312,12 +421,24 @@ impl Repository {
     }
 
     /// The whole of an object; none if it is proven absent.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] also where it is larger than any such object can be: it isn't read then.
     pub(crate) async fn read(&self, name: &ObjectName) -> Result<Option<Bytes>> {
         let Some(object) = self.open(name).await? else { return Ok(None) };
         let expected = object.meta.size;
-        let bytes = object.bytes().await.map_err(self.failed("read", name))?;
+        let limit = most_bytes(name);
+        if expected > limit {
+            let reason = format!("it has {expected} bytes, and such an object has {limit} at most");
+            return Err(Error::damaged(name, reason));
+        }
+        let bytes = whole(object).await.map_err(self.failed("read", name))?;
         if bytes.len() as u64 != expected {
-            return Err(Error::damaged(name, format!("{} of its {expected} bytes came", bytes.len())));
+            let reason = match bytes.len() as u64 {
+                came if came > expected => format!("more than its {expected} bytes came"),
+                came => format!("{came} of its {expected} bytes came"),
+            };
+            return Err(Error::damaged(name, reason));
         }
         Ok(Some(bytes))
     }
@@ -421,6 +542,33 @@ impl Repository {
             Err(error) => Error::damaged(object, error),
         }
     }
+}
+
+/// Whether a name at the top of a storage is one that this program writes, or the directory of such names.
+fn is_ours(name: &str) -> bool {
+    !matches!(ObjectName::parse(name), ObjectName::Foreign(_))
+}
+
+/// The most bytes that an object may have which is read as a whole.
+fn most_bytes(name: &ObjectName) -> u64 {
+    if matches!(name, ObjectName::Wal { .. }) { WAL_BYTES } else { SMALL_OBJECT_BYTES }
+}
+
+/// The content of an object; where more comes than its size says, the beginning of it.
+async fn whole(object: GetResult) -> object_store::Result<Bytes> {
+    let expected = object.meta.size;
+    let GetResultPayload::Stream(mut stream) = object.payload else {
+        // A file is read up to the size that it had when it was opened.
+        return object.bytes().await;
+    };
+    let mut content = BytesMut::with_capacity(usize::try_from(expected).unwrap_or(usize::MAX));
+    while let Some(piece) = stream.try_next().await? {
+        content.extend_from_slice(&piece);
+        if content.len() as u64 > expected {
+            break;
+        }
+    }
+    Ok(content.freeze())
 }
 
 /// Where an object lies in the store: under that very name, percent signs included.

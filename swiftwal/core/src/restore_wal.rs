@@ -24,7 +24,9 @@ use crate::{
 pub async fn restore_wal(repository: &Repository, name: WalName, path: &Path) -> Result<()> {
     let (format, stored) = find(repository, name).await?;
     let target = if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() };
-    write(name, format, &stored, &target).await
+    write(name, format, &stored, &target).await?;
+    repository.note_read().await;
+    Ok(())
 }
 
 async fn write(name: WalName, format: Format, stored: &[u8], target: &Path) -> Result<()> {

@@ -8,17 +8,15 @@ mod options;
 mod registry;
 mod space;
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
+
+use crate::StateDir;
 
 pub use self::{
     clock::StorageClock,
@@ -69,6 +67,13 @@ pub trait Sweep: fmt::Debug + Send + Sync {
     async fn remove(&self, leftovers: &[String]) -> object_store::Result<()>;
 }
 
+/// Looks at the names at a storage's top, where that costs far less than a listing.
+#[async_trait]
+pub trait TopNames: fmt::Debug + Send + Sync {
+    /// Whether any of them, of an object or of a directory, is `wanted`.
+    async fn any(&self, wanted: for<'a> fn(&'a str) -> bool) -> object_store::Result<bool>;
+}
+
 /// Does ahead what a storage's first request would have to wait for, such as asking for a token.
 #[async_trait]
 pub trait Prepare: fmt::Debug + Send + Sync {
@@ -84,11 +89,14 @@ pub trait Prepare: fmt::Debug + Send + Sync {
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
     sweep: Option<Arc<dyn Sweep>>,
+    top_names: Option<Arc<dyn TopNames>>,
     prepare: Option<Arc<dyn Prepare>>,
     clock: Option<Arc<dyn StorageClock>>,
     space: Option<Arc<dyn StorageSpace>>,
     part_bytes: usize,
-    memory: Option<Arc<Path>>,
+    state_dir: Option<StateDir>,
+    caches_identity: bool,
+    volatile: bool,
 }
 
 impl Storage {
@@ -101,11 +109,14 @@ impl Storage {
         Self {
             store,
             sweep: None,
+            top_names: None,
             prepare: None,
             clock: None,
             space: None,
             part_bytes: Self::DEFAULT_PART_BYTES,
-            memory: None,
+            state_dir: None,
+            caches_identity: false,
+            volatile: false,
         }
     }
 
@@ -113,6 +124,13 @@ impl Storage {
     #[must_use]
     pub fn with_sweep(self, sweep: Arc<dyn Sweep>) -> Self {
         Self { sweep: Some(sweep), ..self }
+    }
+
+    /// Says how the names at its top are looked at, so that a place that holds no repository is told from one that
+    /// does before everything below it is listed.
+    #[must_use]
+    pub fn with_top_names(self, top_names: Arc<dyn TopNames>) -> Self {
+        Self { top_names: Some(top_names), ..self }
     }
 
     /// Says how it can be made ready while something else is done.
@@ -139,11 +157,25 @@ impl Storage {
         Self { part_bytes, ..self }
     }
 
-    /// Says where on this machine what was seen of this place, and of no other, may be remembered. Only for storage
-    /// whose every request takes its time.
+    /// Sets the directory in which this machine keeps what it knows of this place, and of no other. With it, a
+    /// repository that was there before and has vanished isn't created again unless that is asked for.
     #[must_use]
-    pub fn with_memory(self, directory: impl Into<PathBuf>) -> Self {
-        Self { memory: Some(directory.into().into()), ..self }
+    pub fn with_state_dir(self, state_dir: StateDir) -> Self {
+        Self { state_dir: Some(state_dir), ..self }
+    }
+
+    /// Lets archive-wal rely for ten minutes on what the state directory says of `cluster.json`. For storage whose
+    /// every request takes its time.
+    #[must_use]
+    pub fn with_identity_cache(self) -> Self {
+        Self { caches_identity: true, ..self }
+    }
+
+    /// Marks storage whose content ends with this process. A program must not acknowledge WAL or a backup there,
+    /// except in a test.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        Self { volatile: true, ..self }
     }
 
     /// The same storage behind another store, as a wrapper that counts or fails calls needs it.
@@ -184,10 +216,26 @@ impl Storage {
         self.part_bytes
     }
 
-    /// The directory for what is remembered of this place.
+    /// The directory in which this machine keeps what it knows of this place.
     #[must_use]
-    pub fn memory(&self) -> Option<&Path> {
-        self.memory.as_deref()
+    pub fn state_dir(&self) -> Option<&StateDir> {
+        self.state_dir.as_ref()
+    }
+
+    /// The state directory, where it spares requests.
+    pub(crate) fn identity_cache(&self) -> Option<&StateDir> {
+        self.state_dir.as_ref().filter(|_| self.caches_identity)
+    }
+
+    /// Whether the content ends with this process.
+    #[must_use]
+    pub fn is_volatile(&self) -> bool {
+        self.volatile
+    }
+
+    /// How the names at its top are looked at, where that is cheap.
+    pub(crate) fn top_names(&self) -> Option<&Arc<dyn TopNames>> {
+        self.top_names.as_ref()
     }
 
     /// How leftovers are found, where there can be any.

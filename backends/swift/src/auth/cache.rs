@@ -8,6 +8,10 @@ use std::{
 use tempfile::NamedTempFile;
 
 use super::Session;
+use crate::regular_file::read_regular_file;
+
+/// More than any token has: Fernet's have some hundred bytes, and those with a catalog inside some thousand.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// One token on disk, for the next process of this user with the same settings.
 ///
@@ -26,7 +30,7 @@ impl TokenCache {
 
     /// The session that is there, if any, which may have had its time.
     pub(super) fn load(&self) -> Option<Session> {
-        let text = self.guarded().and_then(|()| fs::read(&self.file));
+        let text = self.guarded().and_then(|()| read_regular_file(&self.file, MOST_BYTES));
         match text {
             Ok(text) => serde_json::from_slice(&text).ok(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -125,6 +129,28 @@ mod tests {
         cache.store(&session("second"));
         fs::set_permissions(&cache.directory, fs::Permissions::from_mode(0o700)).unwrap();
         assert_eq!(cache.load().unwrap().token, Secret::new("first"));
+    }
+
+    #[test]
+    fn a_fifo_or_a_huge_file_is_ignored_and_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = TokenCache::new(root.path().join("tokens"), "a");
+        cache.store(&session("first"));
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        for replace in [
+            &|| {
+                rustix::fs::mknodat(rustix::fs::CWD, &cache.file, rustix::fs::FileType::Fifo, mode, 0)
+                    .unwrap()
+            },
+            &|| fs::File::create(&cache.file).unwrap().set_len(1 << 40).unwrap(),
+        ] as [&dyn Fn(); 2]
+        {
+            fs::remove_file(&cache.file).unwrap();
+            replace();
+            assert!(cache.load().is_none());
+            cache.store(&session("second"));
+            assert_eq!(cache.load().unwrap().token, Secret::new("second"));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::{
     error::Error as StdError,
-    fs, io,
+    io,
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -25,7 +25,10 @@ use super::{
     upload::{Activity, Upload},
     watched::Watched,
 };
-use crate::{Config, ConfigError, Kind, config::Timeouts, retry::Outcome};
+use crate::{Config, ConfigError, Kind, config::Timeouts, regular_file::read_regular_file, retry::Outcome};
+
+/// More than all certificates of a system have.
+const MOST_BYTES_OF_ROOTS: u64 = 16 << 20;
 
 /// Servers and balancers close idle connections after a minute or less; a request on one that is being closed fails.
 const IDLE: Duration = Duration::from_secs(20);
@@ -276,7 +279,8 @@ fn is_not_http(cause: &(dyn StdError + Send + Sync)) -> bool {
 
 /// The certificates that `OS_CACERT` names; then no others are trusted.
 fn read_roots(path: &Path) -> Result<RootCertStore, ConfigError> {
-    let pem = fs::read(path).map_err(|error| ConfigError::file(path, format!("{error}; check OS_CACERT")))?;
+    let pem = read_regular_file(path, MOST_BYTES_OF_ROOTS)
+        .map_err(|error| ConfigError::file(path, format!("{error}; check OS_CACERT")))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let added = certificate.map_err(|error| error.to_string());

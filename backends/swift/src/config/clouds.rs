@@ -1,12 +1,16 @@
 use std::{
     collections::{BTreeMap, HashMap},
-    env, fs, io,
+    env, io,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
 use super::ConfigError;
+use crate::regular_file::read_regular_text;
+
+/// More than any of these files has.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// `clouds.yaml` and `secure.yaml`, which have the same form: the second holds what the first shouldn't.
 ///
@@ -91,7 +95,7 @@ fn candidates(given: Option<&String>, directories: &[PathBuf], name: &str) -> Ve
 /// The first of the files that is there.
 fn first(paths: &[PathBuf]) -> Result<Option<(&Path, Clouds)>, ConfigError> {
     for path in paths {
-        match fs::read_to_string(path) {
+        match read_regular_text(path, MOST_BYTES) {
             Ok(text) => return Ok(Some((path, parse(path, &text)?))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(ConfigError::file(path, error.to_string())),

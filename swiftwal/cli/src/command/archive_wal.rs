@@ -19,12 +19,15 @@ pub(crate) struct Args {
     /// Replace what is stored under the name with another content
     #[arg(short, long)]
     force: bool,
+    /// Start a new repository although this machine has used one there that has vanished
+    #[arg(long)]
+    create: bool,
     /// The WAL file: a segment, or a .history, .partial or .backup file
     path: PathBuf,
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
-    let repository = session.open_to_store()?;
+    let repository = session.open_to_store(args.create)?;
     let options = ArchiveOptions { codec: session.config.codec, force: args.force };
     session.watchdog.doing(format!("storing {} in {}", args.path.display(), repository.location()));
     let archived = swiftwal_core::archive_wal(&repository, &args.path, &options).await?;

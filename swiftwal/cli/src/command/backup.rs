@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Checkpoint mode: fast (at once) or spread (slowly, less load) [default: spread]
     #[arg(short, long, value_name = "fast|spread", value_parser = checkpoint)]
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// Start a new repository although this machine has used one there that has vanished
+    #[arg(long)]
+    create: bool,
     /// Show progress
     #[arg(short = 'P', long)]
     progress: bool,
@@ -91,7 +94,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         estimate_size: args.progress,
     };
     options.check()?;
-    let repository = session.open_to_store()?;
+    let repository = session.open_to_store(args.create)?;
     let (reporter, unheard) = Reporter::new(session.output, repository.location(), args.progress);
     let stage = Mutex::new(Stage::Nothing);
     let observe = |event: BackupEvent<'_>| match event {

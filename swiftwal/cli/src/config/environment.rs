@@ -23,6 +23,8 @@ pub(super) struct Read {
     pub(super) config: Option<PathBuf>,
     /// The program's directory for what may be lost.
     pub(super) state: Option<PathBuf>,
+    /// Whether storage that ends with the process will do, as in a test.
+    pub(super) allow_volatile: bool,
     /// Which of the variables are set that libpq reads by itself.
     pub(super) postgres: BTreeSet<String>,
 }
@@ -30,8 +32,13 @@ pub(super) struct Read {
 /// Sorts the variables, where those that have one of `names` are the storage's; one that is empty is as one that
 /// isn't set.
 pub(super) fn read(environment: Environment, names: &SettingNames) -> Result<Read, ConfigError> {
-    let mut read =
-        Read { layer: Layer::new("the environment"), config: None, state: None, postgres: BTreeSet::new() };
+    let mut read = Read {
+        layer: Layer::new("the environment"),
+        config: None,
+        state: None,
+        allow_volatile: false,
+        postgres: BTreeSet::new(),
+    };
     let (mut repository, mut container, mut states) = (None, None, None);
     for (name, value) in environment.into_iter().filter(|(_, value)| !value.is_empty()) {
         let Some(name) = name.to_str() else { continue };
@@ -41,6 +48,7 @@ pub(super) fn read(environment: Environment, names: &SettingNames) -> Result<Rea
             "SWIFTWAL_CONTAINER" => container = Some(text(name, &value)?),
             "SWIFTWAL_COMPRESSION" => read.layer.set("compression", Some(text(name, &value)?)),
             "SWIFTWAL_ARCHIVE_TIMEOUT" => read.layer.set("archive_timeout", Some(text(name, &value)?)),
+            "SWIFTWAL_ALLOW_MEMORY" => read.allow_volatile = value == "1",
             "XDG_STATE_HOME" => states = Some(PathBuf::from(value)).filter(|path| path.is_absolute()),
             // Where a backend looks for the user's own files, such as clouds.yaml.
             "XDG_CONFIG_HOME" => read.layer.set_setting(name, text(name, &value)?),

@@ -5,11 +5,12 @@ mod toml;
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, Read as _},
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{self, Path, PathBuf},
 };
+
+use swiftwal_core::read_regular_file;
 
 use super::{ConfigError, Layer, SettingNames};
 
@@ -98,13 +99,8 @@ pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigErro
 
 /// The content of the file, and whether every user can read it.
 fn bytes(path: &Path) -> io::Result<(Vec<u8>, bool)> {
-    let file = File::open(path)?;
-    let readable_by_others = file.metadata()?.mode() & 0o004 != 0;
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
+    let bytes = read_regular_file(path, MOST_BYTES)?;
+    let readable_by_others = fs::metadata(path)?.mode() & 0o004 != 0;
     Ok((bytes, readable_by_others))
 }
 

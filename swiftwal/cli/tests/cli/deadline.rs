@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe},
     net::TcpListener,
     os::fd::AsFd,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -15,7 +15,10 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-use crate::site::{Ran, Site, ran, segment_name};
+use crate::{
+    site::{Ran, Site, ran, segment_name},
+    stopping::{heeds_sigterm, until},
+};
 
 /// A pipe that nobody reads, and that takes nothing more: a write to it never returns.
 fn full_pipe() -> (PipeReader, PipeWriter) {
@@ -66,17 +69,9 @@ fn one_signal_ends_a_command_that_hangs_in_the_kernel() {
         site.archive([1]);
         let (_reader, stdout) = full_pipe();
         let child = site.command(&["list-wal"]).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
-        until_it_writes(&child);
+        until(|| heeds_sigterm(&child));
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert_eq!(ran(child.wait_with_output().unwrap()).code, code);
-    }
-}
-
-/// Waits until the program is in a system call on its standard output.
-fn until_it_writes(child: &Child) {
-    let call = format!("/proc/{}/syscall", child.id());
-    while fs::read_to_string(&call).unwrap().split(' ').nth(1) != Some("0x1") {
-        thread::yield_now();
     }
 }
 

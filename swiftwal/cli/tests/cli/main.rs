@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "the tests' helpers fail as tests do")]
 
 mod archive_wal;
+mod bounds;
 mod configuration;
 mod deadline;
+mod hardening;
 mod lists;
 mod prune;
 mod ranges;
@@ -16,3 +18,4 @@ mod swift;
 mod terminal;
 mod timeline;
 mod usage;
+mod vanished;

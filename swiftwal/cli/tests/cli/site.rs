@@ -57,10 +57,11 @@ impl Site {
         command
     }
 
-    /// The program with an empty environment.
+    /// The program with an environment that names nothing but a place for its state.
     pub(crate) fn bare_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swiftwal"));
         command.args(arguments).current_dir(self.scratch.path()).env_clear().stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", self.path("state"));
         command
     }
 

@@ -2,17 +2,17 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Seek},
+    io::{Read, Seek},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Mode, OFlags};
 use swiftwal_compression::Format;
 use swiftwal_postgres::{SegmentHeader, SegmentSize, WalName};
 
 use crate::{
     ClusterIdentity, Error, ObjectName, Result,
     history::{HISTORY_BYTES, check_history},
+    regular_file::open_regular_file,
     segment_check::check_segment,
 };
 
@@ -29,14 +29,8 @@ pub(super) struct WalFile {
 impl WalFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let name = name_of(path)?;
-        // Not to wait for ever where it is a pipe.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(io::Error::from);
-        let file = file.map_err(Error::local("read", path))?;
+        let file = open_regular_file(path).map_err(Error::local("read", path))?;
         let metadata = file.metadata().map_err(Error::local("read", path))?;
-        if !metadata.is_file() {
-            return Err(Error::Refused(format!("{} is not a file", path.display())));
-        }
         let mut opened = Self { name, path: path.to_owned(), bytes: metadata.len(), file, header: None };
         opened.check()?;
         Ok(opened)

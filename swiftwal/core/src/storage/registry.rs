@@ -10,12 +10,14 @@ use super::{Backend, Options, Storage};
 #[non_exhaustive]
 pub enum OpenError {
     /// No backend answers to the URL's scheme.
-    #[error("no storage is known under the scheme '{scheme}://'; known are {known}")]
+    #[error("no storage is known under the scheme '{scheme}://'; known are {known}{}", did_you_mean(*nearest))]
     UnknownScheme {
         /// The scheme asked for.
         scheme: String,
         /// The schemes there are, ready to print.
         known: String,
+        /// The one that was most likely meant, if one is spelled much alike.
+        nearest: Option<&'static str>,
     },
     /// The URL isn't one that this backend can understand.
     #[error("'{location}' doesn't name a repository: {reason}")]
@@ -119,6 +121,17 @@ impl Registry {
     fn unknown(&self, scheme: &str) -> OpenError {
         let known: Vec<_> = self.schemes().iter().map(|scheme| format!("{scheme}://")).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        OpenError::UnknownScheme { scheme: scheme.to_owned(), known }
+        OpenError::UnknownScheme { scheme: scheme.to_owned(), known, nearest: self.nearest(scheme) }
     }
+
+    /// The scheme that `scheme` becomes when one or two letters are corrected.
+    fn nearest(&self, scheme: &str) -> Option<&'static str> {
+        let distance = |known: &str| strsim::osa_distance(known, scheme);
+        let alike = self.schemes().into_iter().filter(|known| distance(known) <= known.len() / 3);
+        alike.min_by_key(|known| distance(known))
+    }
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map(|scheme| format!("; did you mean {scheme}://?")).unwrap_or_default()
 }

@@ -1,0 +1,89 @@
+//! Why a directory can't be written to, and what to do about it.
+
+use std::{error::Error as StdError, io, iter, path::Path};
+
+use async_trait::async_trait;
+use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
+
+use super::error::Error;
+
+/// What to do about a failure to write that has to do with the whole file system, where that can be told.
+pub(super) fn way_out(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::StorageFull => Some(
+            "its file system is full: enlarge it, or free some space there (swiftwal prune removes old backups and WAL)",
+        ),
+        io::ErrorKind::QuotaExceeded => Some("raise the quota of the user that this program runs as"),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("its file system is mounted read-only: find out why, and mount it read-write")
+        }
+        _ => None,
+    }
+}
+
+/// Adds the way out to a failure to store something below `dir`, where there is one.
+pub(super) fn explain<T>(dir: &Path, outcome: Result<T>) -> Result<T> {
+    outcome.map_err(|error| match cause(&error).and_then(way_out) {
+        Some(way_out) => Error::Write { dir: dir.to_owned(), way_out, source: inner(error) }.into(),
+        None => error,
+    })
+}
+
+/// What the system said.
+fn cause(error: &object_store::Error) -> Option<io::ErrorKind> {
+    let causes = iter::successors(Some(error as &dyn StdError), |&error| error.source());
+    causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).next()
+}
+
+/// What stands behind a message that says nothing itself.
+fn inner(error: object_store::Error) -> Box<dyn StdError + Send + Sync> {
+    match error {
+        object_store::Error::Generic { source, .. } => source,
+        error => Box::new(error),
+    }
+}
+
+/// An upload whose failures are explained.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) upload: Box<dyn MultipartUpload>,
+    pub(super) dir: Box<Path>,
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let (part, dir) = (self.upload.put_part(data), self.dir.clone());
+        Box::pin(async move { explain(&dir, part.await) })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let outcome = self.upload.complete().await;
+        explain(&self.dir, outcome)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.upload.abort().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(code: i32) -> String {
+        let system = io::Error::from_raw_os_error(code);
+        let error = object_store::Error::Generic { store: "LocalFileSystem", source: system.into() };
+        explain::<()>(Path::new("/backup"), Err(error)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_full_or_read_only_file_system_is_told_with_the_way_out() {
+        for (code, way_out) in [(28, "swiftwal prune"), (30, "mount it read-write"), (122, "raise the quota")]
+        {
+            let told = explained(code);
+            assert!(told.contains("can't write to /backup; ") && told.contains(way_out), "{told}");
+        }
+        assert!(!explained(5).contains("can't write to /backup"));
+    }
+}
