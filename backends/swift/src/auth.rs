@@ -183,6 +183,7 @@ impl Authenticator {
 
     /// Asks until there is an answer or no more time.
     async fn exchange(&self, ask: &Ask, tries: &mut Tries, silence: Duration) -> Result<Reply, AuthError> {
+        let mut before: Option<AuthError> = None;
         loop {
             let outcome = match self.http.send(ask.request(), tries.patience(silence)).await {
                 Ok(answer) => Reply::read(ask.url(), answer).await,
@@ -200,9 +201,14 @@ impl Authenticator {
                     (verdict, idle, AuthError::unreachable(ask.url(), broken))
                 }
             };
+            let failure = match before.take() {
+                Some(before) if tries.is_cut_short(idle, silence) => before,
+                _ => failure,
+            };
             if verdict != Verdict::Retry || !tries.again(idle, None, &failure).await {
                 return Err(failure);
             }
+            before = Some(failure);
         }
     }
 }

@@ -72,6 +72,7 @@ impl Client {
         let trouble = &request.trouble;
         let patience = self.patience(&request);
         let mut tries = Tries::new(self.budget(&request), trouble);
+        let mut before: Option<Error> = None;
         let mut token = if auth.is_renewable() { Token::Renewable } else { Token::Fixed };
         let mut session = auth.session(trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
         loop {
@@ -91,7 +92,10 @@ impl Client {
                 }
             };
             let (idle, is_refused) = (kind.idle(), kind.is_refused_token());
-            let error = origin.error(kind);
+            let error = match before.take() {
+                Some(before) if tries.is_cut_short(idle, patience) => before,
+                _ => origin.error(kind),
+            };
             if verdict == Verdict::Renew {
                 tracing::debug!(%error, "the token is refused, asking for another");
                 token = Token::Renewed;
@@ -101,6 +105,7 @@ impl Client {
             let next =
                 if is_refused { auth.renew(&session, trouble).await } else { auth.session(trouble).await };
             session = next.map_err(|error| origin.error(Kind::Auth(error)))?;
+            before = Some(error);
         }
     }
 
@@ -122,6 +127,7 @@ impl Client {
         let session = auth.session(&trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
         let url = Info::url(&session.storage_url);
         let mut tries = Tries::new(http.timeouts().retry, &trouble);
+        let mut before: Option<Error> = None;
         loop {
             let outgoing = Outgoing {
                 method: Method::GET,
@@ -131,8 +137,8 @@ impl Client {
                 pace: Pace::Data,
             };
             origin.tries += 1;
-            let silence = tries.patience(http.timeouts().silence);
-            let (verdict, kind): (_, Kind) = match http.send(outgoing, silence).await {
+            let patience = http.timeouts().silence;
+            let (verdict, kind): (_, Kind) = match http.send(outgoing, tries.patience(patience)).await {
                 Ok(answer) if answer.status == StatusCode::OK => match answer.bytes(MOST_INFO_BYTES).await {
                     Ok(body) => return Ok(Info::parse(&body).unwrap_or_default()),
                     Err(broken) => (classify(broken.outcome(), Token::Fixed), broken.into()),
@@ -144,10 +150,14 @@ impl Client {
                 Err(broken) => (classify(broken.outcome(), Token::Fixed), broken.into()),
             };
             let idle = kind.idle();
-            let error = origin.error(kind);
+            let error = match before.take() {
+                Some(before) if tries.is_cut_short(idle, patience) => before,
+                _ => origin.error(kind),
+            };
             if verdict != Verdict::Retry || !tries.again(idle, None, &error).await {
                 return Err(error);
             }
+            before = Some(error);
         }
     }
 

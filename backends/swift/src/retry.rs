@@ -155,6 +155,12 @@ impl Tries {
         }
     }
 
+    /// Whether a failure after so much silence is due to the end of the budget alone. Then the failure before it says
+    /// why the request failed.
+    pub(crate) fn is_cut_short(&self, idle: Duration, patience: Duration) -> bool {
+        self.failures > 0 && !idle.is_zero() && idle < patience
+    }
+
     /// What is left of the budget.
     pub(crate) fn left(&self) -> Duration {
         self.budget.saturating_sub(self.trouble.spent())

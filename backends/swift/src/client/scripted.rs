@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{Client, Request};
-use crate::{Config, Swift, SwiftBuilder};
+use crate::{Config, Swift, SwiftBuilder, Timeouts};
 
 /// Longer than anything here takes, and shorter than the time for which a request is tried again.
 const SOON: Duration = Duration::from_secs(60);
@@ -102,6 +102,22 @@ async fn a_renewed_token_that_dies_too_is_renewed_too() {
     let response = sent.expect("it repeats the token that was refused").unwrap();
     assert_eq!(response.status, StatusCode::NO_CONTENT);
     assert_eq!(client.session().await.unwrap().token.expose(), "t4");
+}
+
+#[tokio::test]
+async fn where_the_time_ends_in_the_middle_of_a_try_the_failure_before_it_is_told() {
+    let asked = AtomicUsize::new(0);
+    let url = authenticating(move |_, _| match asked.fetch_add(1, SeqCst) {
+        0 => answer("503 Service Unavailable", "", ""),
+        // Never whole.
+        _ => "HTTP/1.1 ".to_owned(),
+    })
+    .await;
+    let timeouts = Timeouts { retry: Duration::from_secs(1), ..Timeouts::default() };
+    let client = Client::new(config(&url).with_timeouts(timeouts)).unwrap();
+    let sent = timeout(SOON, client.send(Request::new(Method::HEAD, "c"))).await;
+    let error = sent.expect("it waits for the whole of its patience").err().unwrap();
+    assert_eq!(error.status(), Some(StatusCode::SERVICE_UNAVAILABLE), "{error}");
 }
 
 fn swift(url: &str) -> Swift {

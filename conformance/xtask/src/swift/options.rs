@@ -47,10 +47,17 @@ impl SwiftOptions {
         Self { keystone: true, ..Self::default() }
     }
 
-    /// One node that allows less than most clusters do: short manifests, short listings, no bulk deletion.
+    /// One node that allows less than most clusters do: short manifests, short listings, no bulk deletion, and no object
+    /// as long as a WAL segment.
     #[must_use]
     pub fn narrow() -> Self {
-        Self { manifest_segments: 3, listing_names: 100, bulk_delete: false, ..Self::default() }
+        Self {
+            manifest_segments: 3,
+            max_file_bytes: 8 << 20,
+            listing_names: 100,
+            bulk_delete: false,
+            ..Self::default()
+        }
     }
 
     /// Three nodes, and a copy on each.

@@ -1,11 +1,15 @@
 //! Limits of rate and space.
 
+use std::fs;
+
 use anyhow::Result;
+use swiftwal_conformance::SyntheticCluster;
+use swiftwal_postgres::SegmentSize;
 use xtask::Direction;
 
 use crate::{
     place::Place,
-    shared::{PLAIN, RATED},
+    shared::{NARROW, PLAIN, RATED},
 };
 
 #[test]
@@ -107,6 +111,28 @@ fn a_backup_that_meets_a_quota_or_full_disks_leaves_nothing_that_is_listed() -> 
         assert_eq!(place.run(&["list-backups"])?.said, "");
     }
     place.back_up()?;
+    place.succeed(&["prune", "--keep-backups", "1"])?;
+    assert!(place.restores("latest")?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn what_is_longer_than_the_cluster_takes_objects_is_stored_in_shorter_ones() -> Result<()> {
+    let swift = NARROW.lease()?;
+    let place = Place::new(&swift, "narrow")?;
+    let cluster = SyntheticCluster::new(1).with_segment_size(SegmentSize::new(16 << 20)?);
+    let name = cluster.wal_name(1).to_string();
+    fs::write(place.directory.join(&name), cluster.segment(1))?;
+    for _ in 0..2 {
+        let archived = place.run(&["--compression", "none", "archive-wal", &name])?.expect(0)?;
+        assert!(!archived.tried_again(), "{}", archived.complaint);
+    }
+    assert!(place.brings_back(&name)?);
+    let place = Place::new(&swift, "narrow-backup")?;
+    for _ in 0..2 {
+        place.back_up()?;
+    }
     place.succeed(&["prune", "--keep-backups", "1"])?;
     assert!(place.restores("latest")?);
     Ok(())

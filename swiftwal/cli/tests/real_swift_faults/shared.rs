@@ -21,6 +21,8 @@ pub(crate) static SHORT_LIVED: Shared =
 /// One write in ten seconds in a container.
 pub(crate) static RATED: Shared =
     Shared::new(|| SwiftOptions { seconds_between_writes: Some(10), ..SwiftOptions::default() });
+/// One that takes no object as long as a WAL segment, and whose manifests are short.
+pub(crate) static NARROW: Shared = Shared::new(SwiftOptions::narrow);
 /// Three nodes with a copy on each.
 pub(crate) static THREE: Shared = Shared::new(SwiftOptions::three_replicas);
 
