@@ -20,7 +20,7 @@ use self::{clock::SwiftClock, sweep::SwiftSweep, token::Token};
 /// - `SWIFT_SEGMENTS_CONTAINER`: the container of the segments of large objects, instead of
 ///   `<container>_segments`;
 /// - `SWIFT_STORAGE_POLICY`: the policy of containers that are made here, instead of the cluster's default;
-/// - `SWIFT_RETRY_SECONDS`: how long a request that fails is tried again, instead of 120.
+/// - `SWIFT_RETRY_SECONDS`: how long a request may get nowhere, all tries included, instead of 120.
 ///
 /// With [`Options::create`] the first use makes the container, unless this machine has seen a repository in it before,
 /// and the first large object that of the segments. In [`Options::state`] tokens are kept for the processes that

@@ -107,7 +107,10 @@ impl Authenticator {
         let (mut tries, silence) = match alive {
             // Who has a session can do without another for now, and needn't wait for it.
             Some(_) => (Tries::new(Duration::ZERO, &Trouble::default()), timeouts.connect),
-            None => (Tries::new(timeouts.retry, trouble), timeouts.silence),
+            None => {
+                let (budget, silence) = self.http.exhaustion().limit(timeouts.retry, timeouts.silence);
+                (Tries::new(budget, trouble), silence)
+            }
         };
         match (self.authenticate(&mut tries, silence).await, alive) {
             (Ok(session), _) => {
@@ -123,6 +126,9 @@ impl Authenticator {
                 Ok(Arc::clone(state.session.insert(session)))
             }
             (Err(error), _) => {
+                if error.is_outage() {
+                    self.http.exhaustion().note();
+                }
                 self.failures.fetch_add(1, SeqCst);
                 Err(Arc::clone(state.failure.insert(Arc::new(error))))
             }

@@ -70,8 +70,8 @@ impl Client {
         let Inner { http, auth, .. } = &*self.0;
         let mut origin = Origin::new(&request);
         let trouble = &request.trouble;
-        let patience = self.patience(&request);
-        let mut tries = Tries::new(self.budget(&request), trouble);
+        let (budget, patience) = http.exhaustion().limit(self.budget(&request), self.patience(&request));
+        let mut tries = Tries::new(budget, trouble);
         let mut before: Option<Error> = None;
         let mut token = if auth.is_renewable() { Token::Renewable } else { Token::Fixed };
         let mut session = auth.session(trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
@@ -82,7 +82,10 @@ impl Client {
                 Ok(answer) => {
                     origin.trans_id = text(&answer.headers, TRANS_ID).map(str::to_owned);
                     match classify(Outcome::Answered(answer.status), token) {
-                        Verdict::Answer => return Ok(Response::new(origin, answer, trouble)),
+                        Verdict::Answer => {
+                            http.exhaustion().clear();
+                            return Ok(Response::new(origin, answer, trouble));
+                        }
                         verdict => (verdict, retry_after(&answer.headers), Kind::answer(answer.status)),
                     }
                 }
@@ -99,7 +102,10 @@ impl Client {
             if verdict == Verdict::Renew {
                 tracing::debug!(%error, "the token is refused, asking for another");
                 token = Token::Renewed;
-            } else if verdict != Verdict::Retry || !tries.again(idle, asked, &error).await {
+            } else if verdict != Verdict::Retry {
+                return Err(error);
+            } else if !tries.again(idle, asked, &error).await {
+                http.exhaustion().note();
                 return Err(error);
             }
             let next =

@@ -44,10 +44,11 @@ pub(crate) struct Endpoint {
 pub struct Timeouts {
     /// To be connected.
     pub connect: Duration,
-    /// Without a byte sent or received. A copy inside the cluster, which is silent until it is done, has ten
-    /// times as long.
+    /// With less than 64 KiB sent or received. A copy inside the cluster, which is silent until it is done, has ten
+    /// times as long; so has a report for which the server keeps the connection alive.
     pub silence: Duration,
-    /// From the first failure of a request to its last retry.
+    /// In all, from when a request got nowhere any more until it fails: tries, pauses, silence, a renewed token. The first
+    /// try has ten seconds in any case; zero means one try.
     pub retry: Duration,
 }
 

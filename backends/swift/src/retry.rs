@@ -1,6 +1,6 @@
 use std::{
     error::Error,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -127,6 +127,31 @@ impl Trouble {
 
     fn spent(&self) -> Duration {
         self.0.get().map(Instant::elapsed).unwrap_or_default()
+    }
+}
+
+/// When a request last failed for as long as it may, and nothing has succeeded since. What follows, such as the removal of
+/// what the failure left behind, is tried once, so that an outage is waited for once and not by each request in turn.
+#[derive(Debug, Default)]
+pub(crate) struct Exhaustion(Mutex<Option<Instant>>);
+
+impl Exhaustion {
+    pub(crate) fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    pub(crate) fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The budget and the patience of a request that would have so much otherwise. The exhaustion is forgotten after the
+    /// time of the budget.
+    pub(crate) fn limit(&self, budget: Duration, patience: Duration) -> (Duration, Duration) {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match last {
+            Some(last) if last.elapsed() < budget => (Duration::ZERO, patience.min(FIRST_TRY)),
+            _ => (budget, patience),
+        }
     }
 }
 
@@ -278,6 +303,20 @@ mod tests {
         assert!(!tries.again(patience, None, &failure).await);
         let once = Tries::new(Duration::ZERO, &Trouble::default());
         assert_eq!(once.patience(minute), minute);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_waited_for_once_until_something_succeeds_or_time_has_passed() {
+        let (exhaustion, minute) = (Exhaustion::default(), Duration::from_secs(60));
+        let whole = (BUDGET, minute);
+        assert_eq!(exhaustion.limit(BUDGET, minute), whole);
+        exhaustion.note();
+        assert_eq!(exhaustion.limit(BUDGET, minute), (Duration::ZERO, FIRST_TRY));
+        exhaustion.clear();
+        assert_eq!(exhaustion.limit(BUDGET, minute), whole);
+        exhaustion.note();
+        tokio::time::advance(BUDGET).await;
+        assert_eq!(exhaustion.limit(BUDGET, minute), whole);
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl AuthError {
         Self::Unreachable { url: url.clone(), source: Box::new(source) }
     }
 
+    /// Whether the identity service didn't serve the request.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Unreachable { .. })
+    }
+
     /// Whether the credentials were understood and refused, so that asking again is of no use.
     #[must_use]
     pub fn is_refusal(&self) -> bool {

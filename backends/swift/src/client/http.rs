@@ -25,7 +25,12 @@ use super::{
     upload::{Activity, Upload},
     watched::Watched,
 };
-use crate::{Config, ConfigError, Kind, config::Timeouts, regular_file::read_regular_file, retry::Outcome};
+use crate::{
+    Config, ConfigError, Kind,
+    config::Timeouts,
+    regular_file::read_regular_file,
+    retry::{Exhaustion, Outcome},
+};
 
 /// More than all certificates of a system have.
 const MOST_BYTES_OF_ROOTS: u64 = 16 << 20;
@@ -47,6 +52,7 @@ struct Inner {
     roots: Option<RootCertStore>,
     plain: OnceLock<reqwest::Client>,
     tls: OnceLock<reqwest::Client>,
+    exhaustion: Exhaustion,
 }
 
 /// One request as it goes out.
@@ -101,11 +107,22 @@ impl Http {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
         let roots = config.ca_file.as_deref().map(read_roots).transpose()?;
         let timeouts = config.timeouts;
-        Ok(Self(Arc::new(Inner { timeouts, roots, plain: OnceLock::new(), tls: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner {
+            timeouts,
+            roots,
+            plain: OnceLock::new(),
+            tls: OnceLock::new(),
+            exhaustion: Exhaustion::default(),
+        })))
     }
 
     pub(crate) fn timeouts(&self) -> Timeouts {
         self.0.timeouts
+    }
+
+    /// Whether a request has just failed for as long as it may.
+    pub(crate) fn exhaustion(&self) -> &Exhaustion {
+        &self.0.exhaustion
     }
 
     /// One try. Its answer begins, and its body goes on, within `silence` of the last byte sent or received.

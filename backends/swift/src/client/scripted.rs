@@ -120,6 +120,26 @@ async fn where_the_time_ends_in_the_middle_of_a_try_the_failure_before_it_is_tol
     assert_eq!(error.status(), Some(StatusCode::SERVICE_UNAVAILABLE), "{error}");
 }
 
+#[tokio::test]
+async fn after_an_outage_that_took_all_the_time_for_retries_the_next_request_is_tried_once() {
+    let is_up = Arc::new(AtomicUsize::new(0));
+    let up = Arc::clone(&is_up);
+    let url = authenticating(move |_, _| match up.load(SeqCst) {
+        0 => answer("503 Service Unavailable", "", ""),
+        _ => answer("204 No Content", "", ""),
+    })
+    .await;
+    let timeouts = Timeouts { retry: Duration::from_secs(3), ..Timeouts::default() };
+    let client = Client::new(config(&url).with_timeouts(timeouts)).unwrap();
+    let send = || client.send(Request::new(Method::HEAD, "c"));
+    assert!(send().await.err().unwrap().tries() > 1);
+    assert_eq!(send().await.err().unwrap().tries(), 1);
+    is_up.store(1, SeqCst);
+    send().await.unwrap();
+    is_up.store(0, SeqCst);
+    assert!(send().await.err().unwrap().tries() > 1);
+}
+
 fn swift(url: &str) -> Swift {
     SwiftBuilder::new("c").with_config(config(url)).with_policy("silver").with_create(true).build().unwrap()
 }
