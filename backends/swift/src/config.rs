@@ -45,7 +45,7 @@ pub struct Timeouts {
     /// To be connected.
     pub connect: Duration,
     /// With less than 64 KiB sent or received. A copy inside the cluster, which is silent until it is done, has ten
-    /// times as long; so has a report for which the server keeps the connection alive.
+    /// times as long; so has a report for which the server keeps the connection alive. Half of `retry` if that is less.
     pub silence: Duration,
     /// In all, from when a request got nowhere any more until it fails: tries, pauses, silence, a renewed token. The first
     /// try has ten seconds in any case; zero means one try.

@@ -42,7 +42,7 @@ pub enum Kind {
     #[error("no whole answer")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
     /// Nothing, or next to nothing, was sent or received for so long.
-    #[error("no progress for {} s", .0.as_secs())]
+    #[error("no progress for {:.0} s", .0.as_secs_f64())]
     Stalled(Duration),
     /// The answer is longer than anything that could be meant.
     #[error("the answer is longer than {limit} bytes")]

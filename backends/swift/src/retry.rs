@@ -170,12 +170,12 @@ impl Tries {
         Self { budget, failures: 0, trouble: trouble.clone(), warnings: Warnings::default() }
     }
 
-    /// How long the next try may be silent, `patience` at most: it ends with the budget. The first has ten seconds
-    /// in any case. A request that is to be tried once has no budget, and all of its patience.
+    /// How long the next try may be silent, `patience` at most: it ends with the budget. The first leaves half of that to
+    /// another, but has ten seconds in any case. A request that is to be tried once has no budget, and all of its patience.
     pub(crate) fn patience(&self, patience: Duration) -> Duration {
         match self.trouble.0.get() {
             _ if self.budget.is_zero() => patience,
-            None => patience.min(self.budget.max(FIRST_TRY)),
+            None => patience.min((self.budget / 2).max(FIRST_TRY)),
             Some(_) => patience.min(self.left()),
         }
     }
@@ -301,6 +301,8 @@ mod tests {
         assert!(patience < minute);
         tokio::time::sleep(patience).await;
         assert!(!tries.again(patience, None, &failure).await);
+        let half = Tries::new(minute, &Trouble::default());
+        assert_eq!(half.patience(minute), minute / 2);
         let once = Tries::new(Duration::ZERO, &Trouble::default());
         assert_eq!(once.patience(minute), minute);
     }

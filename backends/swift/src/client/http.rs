@@ -91,7 +91,7 @@ pub(crate) enum Broken {
     Connection(#[source] Box<dyn StdError + Send + Sync>),
     #[error("the server's certificate isn't trusted; give the authority's certificate with OS_CACERT")]
     Untrusted(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("no progress for {} s", .0.as_secs())]
+    #[error("no progress for {:.0} s", .0.as_secs_f64())]
     Stalled(Duration),
     #[error("{server} doesn't speak TLS; use http:// for it, or the port where it speaks https")]
     NotTls { server: String },
