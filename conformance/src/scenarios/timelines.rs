@@ -71,7 +71,7 @@ async fn restore_choice(
     let stats = site.restore_into(choice, &directory, options).await?;
     let settings = std::fs::read_to_string(directory.join("postgresql.auto.conf")).unwrap_or_default();
     let timeline =
-        settings.lines().filter_map(|line| line.strip_prefix("recovery_target_timeline = ")).last();
+        settings.lines().filter_map(|line| line.strip_prefix("recovery_target_timeline = ")).next_back();
     Ok((stats.key, timeline.unwrap_or_default().trim_matches('\'').to_owned()))
 }
 
