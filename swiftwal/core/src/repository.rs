@@ -551,7 +551,8 @@ fn is_ours(name: &str) -> bool {
 
 /// The most bytes that an object may have which is read as a whole.
 fn most_bytes(name: &ObjectName) -> u64 {
-    if matches!(name, ObjectName::Wal { .. }) { WAL_BYTES } else { SMALL_OBJECT_BYTES }
+    let is_wal = matches!(name, ObjectName::Wal { .. } | ObjectName::WalVariant { .. });
+    if is_wal { WAL_BYTES } else { SMALL_OBJECT_BYTES }
 }
 
 /// The content of an object; where more comes than its size says, the beginning of it.
