@@ -1,27 +1,29 @@
 //! What to do when a restore is done.
 
-use std::{os::unix::fs::MetadataExt, path::Path};
+use std::{
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::Path,
+};
 
 use swiftwal_core::{ArchiveMode, RecoveryTarget, RestoreOptions, TargetAction};
 use swiftwal_postgres::printable;
 
+use super::restore_command::quoted;
+
 /// What an administrator does next, a line for each step. `owner` is the number of the user who owns the directory.
 pub(super) fn next_steps(directory: &Path, owner: Option<u32>, options: &RestoreOptions) -> Vec<String> {
-    let shown = directory.display();
+    let shown = quoted(&printable(directory.as_os_str().as_bytes()).to_string());
     let mut steps = Vec::new();
-    if owner == Some(0) {
+    let is_roots = owner == Some(0);
+    if is_roots {
         steps.push(format!("Give the directory to PostgreSQL's user: chown -R postgres: {shown}"));
     }
-    steps.push(format!("As that user, start PostgreSQL: pg_ctl -D {shown} start"));
+    let user = if is_roots { "that user" } else { "the directory's owner" };
+    steps.push(format!("As {user}, start PostgreSQL: pg_ctl -D {shown} start"));
     steps.push(recovery(options));
     if !options.standby {
         steps.push("See how far it is: SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn();".to_owned());
         steps.push(archiving(options.archive_mode).to_owned());
-    }
-    if owner != Some(0)
-        && let Some(start) = steps.first_mut()
-    {
-        *start = start.replacen("As that user, start", "As the directory's owner, start", 1);
     }
     steps
 }
@@ -93,6 +95,12 @@ mod tests {
         );
         let standby = steps(70, &RestoreOptions { standby: true, ..RestoreOptions::default() });
         assert!(standby.contains("as a standby") && !standby.contains("new backup"), "{standby}");
+    }
+
+    #[test]
+    fn a_path_with_spaces_can_be_copied_into_a_shell() {
+        let steps = next_steps(Path::new("/my restore/data"), Some(70), &RestoreOptions::default());
+        assert!(steps[0].ends_with("pg_ctl -D '/my restore/data' start"), "{steps:?}");
     }
 
     #[test]
