@@ -163,7 +163,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         session.output.json(&document)
     } else {
         let absolute = std::path::absolute(&args.directory).unwrap_or_else(|_| args.directory.clone());
-        let steps = next_steps(&absolute, owner(&absolute), &options);
+        let steps = next_steps(&absolute, owner(&absolute), &stats.postgres_version, &options);
         session.output.text(|out| {
             let (size, seconds) = (Size(stats.bytes), began.elapsed().as_secs());
             let RestoreStats { key, files, postgres_version, .. } = &stats;

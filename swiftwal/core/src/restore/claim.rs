@@ -229,10 +229,14 @@ fn refusal(path: &Path, error: io::Error) -> Error {
             format!("can't create {shown}: {} doesn't exist; create it first", parent.display())
         }
         io::ErrorKind::PermissionDenied => match owner_name(path) {
-            Some(owner) => format!(
-                "can't restore into {shown}: permission denied; it belongs to the user {owner}: run this as sudo -u \
-                 {owner} swiftwal …"
-            ),
+            Some(owner) => {
+                // A shell takes what follows a bare '#' for a comment.
+                let quoted = if owner.starts_with('#') { format!("'{owner}'") } else { owner.clone() };
+                format!(
+                    "can't restore into {shown}: permission denied; it belongs to the user {owner}: run this as sudo -u \
+                     {quoted} swiftwal …"
+                )
+            }
             None => return Error::local("restore into", path)(error),
         },
         _ => return Error::local("restore into", path)(error),

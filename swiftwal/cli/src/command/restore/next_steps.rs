@@ -10,8 +10,14 @@ use swiftwal_postgres::printable;
 
 use super::restore_command::quoted;
 
-/// What an administrator does next, a line for each step. `owner` is the number of the user who owns the directory.
-pub(super) fn next_steps(directory: &Path, owner: Option<u32>, options: &RestoreOptions) -> Vec<String> {
+/// What an administrator does next with a server of that version, a line for each step. `owner` is the number of the user
+/// who owns the directory.
+pub(super) fn next_steps(
+    directory: &Path,
+    owner: Option<u32>,
+    version: &str,
+    options: &RestoreOptions,
+) -> Vec<String> {
     let shown = quoted(&printable(directory.as_os_str().as_bytes()).to_string());
     let mut steps = Vec::new();
     let is_roots = owner == Some(0);
@@ -20,15 +26,18 @@ pub(super) fn next_steps(directory: &Path, owner: Option<u32>, options: &Restore
     }
     let user = if is_roots { "that user" } else { "the directory's owner" };
     steps.push(format!("As {user}, start PostgreSQL: pg_ctl -D {shown} start"));
-    steps.push(recovery(options));
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    let wal = if major.is_some_and(|major| major < 10) { "xlog" } else { "wal" };
+    steps.push(recovery(options, wal));
     if !options.standby {
-        steps.push("See how far it is: SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn();".to_owned());
+        steps.push("See whether it is done: SELECT pg_is_in_recovery();".to_owned());
         steps.push(archiving(options.archive_mode).to_owned());
     }
     steps
 }
 
-fn recovery(options: &RestoreOptions) -> String {
+/// Where recovery ends, and what then. `wal` is what the WAL is called in this version's functions.
+fn recovery(options: &RestoreOptions, wal: &str) -> String {
     let end = match &options.target {
         None => "the end of the stored WAL".to_owned(),
         Some(RecoveryTarget::Time(time)) => time.to_string(),
@@ -38,12 +47,12 @@ fn recovery(options: &RestoreOptions) -> String {
         Some(RecoveryTarget::Immediate) => "where the backup is consistent".to_owned(),
     };
     let then = match (&options.target, options.target_action) {
-        _ if options.standby => "and goes on as a standby",
-        (None, _) => "then ends recovery and accepts writes on a new timeline",
-        (_, Some(TargetAction::Promote)) => "then accepts writes on a new timeline",
-        (_, Some(TargetAction::Shutdown)) => "then shuts down",
+        _ if options.standby => "and goes on as a standby".to_owned(),
+        (None, _) => "then ends recovery and accepts writes on a new timeline".to_owned(),
+        (_, Some(TargetAction::Promote)) => "then accepts writes on a new timeline".to_owned(),
+        (_, Some(TargetAction::Shutdown)) => "then shuts down".to_owned(),
         (_, Some(TargetAction::Pause) | None) => {
-            "then pauses: look at the data, and SELECT pg_wal_replay_resume() to accept writes"
+            format!("then pauses: look at the data, and SELECT pg_{wal}_replay_resume() to accept writes")
         }
     };
     format!("It recovers to {end}, {then}; its log says how far it is.")
@@ -72,7 +81,7 @@ mod tests {
     use super::*;
 
     fn steps(owner: u32, options: &RestoreOptions) -> String {
-        next_steps(Path::new("/restore/data"), Some(owner), options).join("\n")
+        next_steps(Path::new("/restore/data"), Some(owner), "15", options).join("\n")
     }
 
     #[test]
@@ -98,8 +107,21 @@ mod tests {
     }
 
     #[test]
+    fn functions_are_called_as_in_that_version() {
+        let options = RestoreOptions { target: Some(RecoveryTarget::Immediate), ..RestoreOptions::default() };
+        for (version, function) in [
+            ("9.6", "pg_xlog_replay_resume()"),
+            ("10", "pg_wal_replay_resume()"),
+            ("15", "pg_wal_replay_resume()"),
+        ] {
+            let steps = next_steps(Path::new("/data"), None, version, &options).join(" ");
+            assert!(steps.contains(function), "{version}: {steps}");
+        }
+    }
+
+    #[test]
     fn a_path_with_spaces_can_be_copied_into_a_shell() {
-        let steps = next_steps(Path::new("/my restore/data"), Some(70), &RestoreOptions::default());
+        let steps = next_steps(Path::new("/my restore/data"), Some(70), "15", &RestoreOptions::default());
         assert!(steps[0].ends_with("pg_ctl -D '/my restore/data' start"), "{steps:?}");
     }
 
