@@ -117,8 +117,8 @@ pub(super) async fn fetch(
     let mut pieces = Pieces { sender: pieces, sent_bytes: 0, progress };
     let Some(frames) = tar.frames.take() else { return fetch_stream(repository, &tar, &mut pieces).await };
     match frames::fetch_frames(repository, &tar, frames, &mut pieces).await {
-        Ok(Fetched::All(hashed)) => tar.check(&hashed),
-        Ok(Fetched::GivenUp) => Ok(()),
+        Ok(Some(hashed)) => tar.check(&hashed),
+        Ok(None) => Ok(()),
         Err(error @ Error::Damaged { .. }) => {
             observe(RestoreEvent::Notice(&format!(
                 "the backup's index doesn't fit {} ({error}); restoring the rest of that without it, more slowly",
@@ -128,14 +128,6 @@ pub(super) async fn fetch(
         }
         Err(error) => Err(error),
     }
-}
-
-/// How the fetching of an object ended.
-enum Fetched {
-    /// All of it came.
-    All(Hashed),
-    /// The receiver takes no more: its own error says why.
-    GivenUp,
 }
 
 /// Where the pieces of a tar go, in order.

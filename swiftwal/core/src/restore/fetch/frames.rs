@@ -11,7 +11,7 @@ use object_store::{GetOptions, GetRange, GetResultPayload};
 use swiftwal_compression::decompress_frames;
 use tokio::task::JoinSet;
 
-use super::{Fetched, Hashed, Pieces, StoredTar};
+use super::{Hashed, Pieces, StoredTar};
 use crate::{Error, Repository, Result, blocking::blocking, index::Frame, repository::path};
 
 /// How many frames are decompressed at a time.
@@ -25,7 +25,8 @@ const MOST_FRAME_BYTES: usize = 16 << 20;
 /// A frame, and its bytes as they are stored.
 type StoredFrame = (Frame, Bytes);
 
-/// Fetches the tar by the `frames` of the index. What was sent when it fails is the beginning of the tar.
+/// Fetches the tar by the `frames` of the index; none where the receiver takes no more. What was sent when it fails is
+/// the beginning of the tar.
 ///
 /// # Errors
 /// [`Error::Damaged`] where the object isn't made of these frames.
@@ -34,7 +35,7 @@ pub(super) async fn fetch_frames(
     tar: &StoredTar,
     frames: Vec<Frame>,
     pieces: &mut Pieces<'_>,
-) -> Result<Fetched> {
+) -> Result<Option<Hashed>> {
     let mut hashed = Hashed::default();
     let ranges = ranges(frames, repository.storage().part_bytes() as u64);
     let fetches = ranges.into_iter().map(|range| fetch_range(repository, tar, range));
@@ -45,10 +46,10 @@ pub(super) async fn fetch_frames(
     while let Some((stored, piece)) = decompressed.try_next().await? {
         hashed.add(&stored);
         if !pieces.send(piece).await {
-            return Ok(Fetched::GivenUp);
+            return Ok(None);
         }
     }
-    Ok(Fetched::All(hashed))
+    Ok(Some(hashed))
 }
 
 /// Adjacent frames that are fetched by one request each time: of `part_bytes` together, or just above. Parts are
