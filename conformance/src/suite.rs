@@ -241,6 +241,7 @@ suite! { $
         a_standby_keeps_the_archive_cleanup_command_that_was_set_for_it,
         each_kind_of_target_is_the_only_one_that_is_set,
         a_time_target_is_the_same_instant_in_the_settings,
+        a_target_that_the_stored_wal_does_not_reach_is_told_before_the_copy,
         timeline_and_action_are_set_as_asked,
         up_to_version_11_the_settings_are_in_recovery_conf,
         latest_takes_the_newest_backup_that_reaches_the_target,

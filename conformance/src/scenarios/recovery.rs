@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::Result;
 use jiff::SignedDuration;
 use swiftwal_core::{
-    BackupChoice, BackupKey, Error, ErrorKind, RecoveryTarget, RestoreOptions, TargetAction, TargetTimeline,
-    parse_target_time,
+    BackupChoice, BackupKey, Error, ErrorKind, RecoveryTarget, RestoreEvent, RestoreOptions, TargetAction,
+    TargetTimeline, parse_target_time, restore,
 };
 
 use super::site::{Site, file_names, refused, restore_options};
@@ -110,6 +110,35 @@ pub(crate) async fn a_time_target_is_the_same_instant_in_the_settings(subject: S
     let options = RestoreOptions { target: Some(RecoveryTarget::Time(time)), ..restore_options() };
     let restored = Restored::with(&site, options).await?;
     assert_eq!(parse_target_time(restored.set()["recovery_target_time"])?, time);
+    Ok(())
+}
+
+/// Recovery would end with an error after hours of copying.
+pub(crate) async fn a_target_that_the_stored_wal_does_not_reach_is_told_before_the_copy(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.back_up(3, 4).await?;
+    let time = parse_target_time("2943-08-28 20:10:42 UTC")?;
+    for (target, is_told) in [
+        (RecoveryTarget::Lsn(site.cluster.lsn(4, 0x200)), false),
+        (RecoveryTarget::Lsn(site.cluster.lsn(9, 0)), true),
+        (RecoveryTarget::Time(time), true),
+    ] {
+        let (sender, events) = std::sync::mpsc::channel();
+        let observe = |event: RestoreEvent<'_>| {
+            let _ = sender.send(match event {
+                RestoreEvent::Notice(notice) => notice.to_owned(),
+                RestoreEvent::Progress { .. } => "copying".to_owned(),
+                _ => String::new(),
+            });
+        };
+        let options = RestoreOptions { target: Some(target), ..restore_options() };
+        let directory = site.subject.new_path("pgdata");
+        restore(&site.repository, BackupChoice::Latest, &directory, &options, &observe).await?;
+        let before: String = events.try_iter().take_while(|event| event != "copying").collect();
+        assert_eq!(before.contains("doesn't reach the target"), is_told, "{before}");
+    }
     Ok(())
 }
 

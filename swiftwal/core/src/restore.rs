@@ -8,6 +8,7 @@ mod extract;
 mod fetch;
 mod made;
 mod owner;
+mod reach;
 mod recovery;
 mod root;
 mod tablespaces;
@@ -28,6 +29,7 @@ use self::{
     destination::Destination,
     extract::{Extracted, Extractor},
     fetch::StoredTar,
+    reach::StoredEnd,
     tablespaces::Tablespaces,
 };
 pub use self::{
@@ -142,6 +144,9 @@ pub async fn restore(
     let destination = Destination::claim(directory, &tablespaces, chosen.key)?;
     observe(RestoreEvent::Chosen(&chosen));
     observe(RestoreEvent::Timelines { followed: followed.as_ref(), others: &others });
+    if let Some(notice) = shortfall(&chosen, followed.as_ref(), options) {
+        observe(RestoreEvent::Notice(&notice));
+    }
     if destination.belongs_to_root() {
         observe(RestoreEvent::Notice(&format!(
             "what is restored into {} will belong to root, and PostgreSQL doesn't run as root: give the directory to the \
@@ -155,6 +160,13 @@ pub async fn restore(
     }
     let options = RestoreOptions { target_timeline, ..options.clone() };
     blocking(move || finish(chosen.key, extracted, destination, tablespaces, &options)).await
+}
+
+/// What the administrator should know where the stored WAL doesn't reach the target.
+fn shortfall(chosen: &ChosenBackup, followed: Option<&Branch>, options: &RestoreOptions) -> Option<String> {
+    let (last_wal, stored) = followed.and_then(|branch| branch.last_wal.zip(branch.last_wal_stored))?;
+    let segment_size = chosen.record.as_ref()?.wal_segment_bytes;
+    StoredEnd { last_wal, stored, segment_size }.shortfall(options.target.as_ref()?)
 }
 
 /// What the administrator should know about the directories as they are now.
