@@ -93,3 +93,22 @@ async fn an_object_is_reported_as_stored_only_after_it_could_be_made_durable() {
     let answer = create().await;
     assert!(matches!(&answer, Err(Error::Generic { .. })), "{answer:?}");
 }
+
+#[tokio::test]
+async fn what_is_not_a_regular_file_is_neither_read_nor_taken_for_absent() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let dir = tempdir().unwrap();
+    let storage = open(dir.path());
+    mknodat(CWD, dir.path().join("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let name = Location::from("fifo");
+    let store = storage.store();
+    let outcomes = [
+        store.get(&name).await.map(drop),
+        store.head(&name).await.map(drop),
+        store.get_ranges(&name, std::slice::from_ref(&(0..1))).await.map(drop),
+        store.put_opts(&name, "x".into(), PutMode::Create.into()).await.map(drop),
+    ];
+    for outcome in outcomes {
+        assert!(matches!(outcome, Err(Error::Generic { .. })), "{outcome:?}");
+    }
+}

@@ -2,14 +2,17 @@ use std::{
     collections::BTreeSet,
     ffi::OsStr,
     fs,
-    os::unix::{ffi::OsStrExt, fs::symlink},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
 };
 
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path as Location};
 use tempfile::tempdir;
 
-use super::{listed, open};
+use super::{listed, obey_file_modes, open};
 
 async fn objects(store: &dyn ObjectStore) -> Vec<ObjectMeta> {
     store.list(None).try_collect().await.unwrap()
@@ -126,4 +129,31 @@ async fn files_that_go_during_a_listing_do_not_fail_it() {
     }
     let rest: Vec<_> = listing.try_collect().await.unwrap();
     assert!(rest.len() < FILES - 1);
+}
+
+#[tokio::test]
+async fn directories_that_are_not_ours_to_read_are_skipped_and_our_own_are_an_error() {
+    obey_file_modes();
+    let dir = tempdir().unwrap();
+    let close = |name: &str, mode| {
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap()
+    };
+    for name in ["private", "...uploading"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    fs::write(dir.path().join("lost+found/#12"), "found by fsck").unwrap();
+    fs::write(dir.path().join("lost+found/file"), "found by fsck").unwrap();
+    fs::write(dir.path().join("plain"), "x").unwrap();
+    close("private", 0o000);
+    let storage = open(dir.path());
+    assert_eq!(listed(storage.store()).await, ["plain".into()] as [Location; 1]);
+    let leftovers = storage.sweeper().unwrap().leftovers(jiff::Timestamp::MAX).await.unwrap();
+    assert_eq!(leftovers, [""; 0]);
+
+    close("...uploading", 0o000);
+    let refused = storage.store().list(None).try_collect::<Vec<_>>().await;
+    assert!(refused.is_err(), "{refused:?}");
+    close("...uploading", 0o700);
+    close("private", 0o700);
 }

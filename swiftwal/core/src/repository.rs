@@ -585,3 +585,37 @@ fn absent_is_none<T>(answer: object_store::Result<T>) -> object_store::Result<Op
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::{SystemClock, TopNames};
+
+    #[derive(Debug)]
+    struct Top(&'static [&'static str]);
+
+    #[async_trait]
+    impl TopNames for Top {
+        async fn any(&self, wanted: for<'a> fn(&'a str) -> bool) -> object_store::Result<bool> {
+            Ok(self.0.iter().any(|name| wanted(name)))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_with_no_name_of_ours_at_its_top_is_not_listed() {
+        let store = InMemory::new();
+        store.put(&"wal_00000002.history".into(), "x".into()).await.unwrap();
+        let store = Arc::new(store);
+        for (top, is_repository) in
+            [(&["home", "etc"][..], false), (&["home", "...uploading"], true), (&["cluster.json"], true)]
+        {
+            let storage = Storage::new(Arc::<InMemory>::clone(&store)).with_top_names(Arc::new(Top(top)));
+            let repository = Repository::new(storage, "x", Arc::new(SystemClock));
+            assert_eq!(repository.inventory().await.is_ok(), is_repository, "{top:?}");
+            assert_eq!(repository.is_empty().await.unwrap(), !is_repository, "{top:?}");
+        }
+    }
+}
