@@ -131,8 +131,7 @@ fn a_standby_that_asks_for_a_history_is_told_that_it_is_unknown_only_at_the_dead
     let site = Site::new();
     site.archive([1]);
     site.write("standby.signal", "");
-    let away = site.path("away");
-    fs::rename(site.path("repository"), &away).unwrap();
+    site.move_repository_away();
     let ask = |name: &str| site.run(&["--deadline", "10", "restore-wal", name, "back"]);
     let ran = ask("00000002.history");
     assert_eq!(ran.code, 1, "{ran:?}");
@@ -145,7 +144,7 @@ fn a_standby_that_asks_for_a_history_is_told_that_it_is_unknown_only_at_the_dead
         ran.code == 1 && !ran.stderr.contains("trying again") && !ran.stderr.contains(warning),
         "{ran:?}"
     );
-    fs::rename(away, site.path("repository")).unwrap();
+    site.move_repository_back();
     let ran = ask("00000002.history");
     assert!(ran.code == 1 && !ran.stderr.contains(warning), "{ran:?}");
 }
@@ -157,8 +156,7 @@ fn a_standby_gets_a_history_that_can_be_read_again_before_the_deadline() {
     let history = site.write("pg_wal/00000002.history", "1\t0/300000\tno recovery target specified\n");
     site.succeed(&["archive-wal", history.to_str().unwrap()]);
     site.write("standby.signal", "");
-    let away = site.path("away");
-    fs::rename(site.path("repository"), &away).unwrap();
+    site.move_repository_away();
     let mut child = site
         .command(&["--deadline", "600", "restore-wal", "00000002.history", "back"])
         .stderr(Stdio::piped())
@@ -168,7 +166,7 @@ fn a_standby_gets_a_history_that_can_be_read_again_before_the_deadline() {
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     stderr.read_line(&mut first).unwrap();
     assert!(first.contains("trying again"), "{first}");
-    fs::rename(away, site.path("repository")).unwrap();
+    site.move_repository_back();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(fs::read(site.path("back")).unwrap(), fs::read(history).unwrap());
 }

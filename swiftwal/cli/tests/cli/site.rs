@@ -124,6 +124,18 @@ impl Site {
         runtime.block_on(backup).unwrap().key.to_string()
     }
 
+    /// Does what unmounting the repository's disk does.
+    #[expect(clippy::disallowed_methods, reason = "nothing is published")]
+    pub(crate) fn move_repository_away(&self) {
+        fs::rename(self.path("repository"), self.path("elsewhere")).unwrap();
+    }
+
+    /// Does what mounting it again does.
+    #[expect(clippy::disallowed_methods, reason = "nothing is published")]
+    pub(crate) fn move_repository_back(&self) {
+        fs::rename(self.path("elsewhere"), self.path("repository")).unwrap();
+    }
+
     /// Every file below the repository, with its content.
     pub(crate) fn stored(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files = Vec::new();

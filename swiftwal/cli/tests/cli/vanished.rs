@@ -37,23 +37,15 @@ fn refuses_everything(site: &Site) {
     }
 }
 
-fn move_away(site: &Site) {
-    fs::rename(site.path("repository"), site.path("elsewhere")).unwrap();
-}
-
-fn move_back(site: &Site) {
-    fs::rename(site.path("elsewhere"), site.path("repository")).unwrap();
-}
-
 #[test]
 fn a_directory_that_vanished_is_not_made_anew() {
     let site = Site::new();
     site.archive([1]);
-    move_away(&site);
+    site.move_repository_away();
     refuses_everything(&site);
     let ran = site.run(&["list-wal"]);
     assert!(ran.code == 1 && ran.stderr.contains("is its disk mounted?"), "{ran:?}");
-    move_back(&site);
+    site.move_repository_back();
     site.archive([9]);
 }
 
@@ -61,7 +53,7 @@ fn a_directory_that_vanished_is_not_made_anew() {
 fn an_empty_mount_point_in_its_place_is_not_taken_for_a_new_repository() {
     let site = Site::new();
     site.archive([1]);
-    move_away(&site);
+    site.move_repository_away();
     fs::create_dir(site.path("repository")).unwrap();
     refuses_everything(&site);
     fs::create_dir(site.object("lost+found")).unwrap();
@@ -74,7 +66,7 @@ fn a_new_repository_is_started_there_if_that_is_asked_for() {
     let site = Site::new();
     site.archive([1]);
     let (one, two) = (site.write_segment(2, 0), site.write_segment(3, 0));
-    move_away(&site);
+    site.move_repository_away();
     site.succeed(&["archive-wal", "--create", &one]);
     site.succeed(&["archive-wal", &two]);
     assert_eq!(site.succeed(&["list-wal"]), format!("{}\n{}\n", segment_name(2), segment_name(3)));
@@ -87,7 +79,7 @@ fn to_have_read_from_a_repository_is_enough_to_miss_it() {
         site.archive([1]);
         fs::remove_dir_all(site.path("state")).unwrap();
         site.succeed(read);
-        move_away(&site);
+        site.move_repository_away();
         refuses_everything(&site);
     }
 }
