@@ -106,6 +106,7 @@ fn back_up_under_load(site: &Site) -> Result<()> {
 fn rows_before_the_mistake(site: &Site) -> Result<(String, (u64, String))> {
     let server = &site.postgres;
     server.sql("update pgbench_accounts set abalance = abalance + 1 where aid % 10 = 0")?;
+    site.swiftwal.wait_for_end_of_backups(server)?;
     let rows = server.rows()?;
     let time = server.sql("select to_char(clock_timestamp(), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")?;
     step(&format!("At {time} there are {} rows; then somebody forgets a WHERE", rows.0));

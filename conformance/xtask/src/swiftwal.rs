@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 
-use crate::{Container, Scratch, run};
+use crate::{Container, Postgres, Scratch, run, until};
 
 /// The program under test, run by the PostgreSQL user from the scratch directory, with one repository.
 ///
@@ -81,6 +82,20 @@ impl Swiftwal {
     /// Runs the command; its standard output, or an error that shows all it said.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         run::stdout(&mut self.command(arguments))
+    }
+
+    /// Returns once the server's clock is past the end of every backup. Their records say it up to some seconds late,
+    /// and no earlier moment can be recovered to.
+    pub fn wait_for_end_of_backups(&self, server: &Postgres) -> Result<()> {
+        let listed: Value = serde_json::from_str(&self.run(&["--json", "list-backups"])?)?;
+        let ends = listed
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|backup| backup["record"]["finished"].as_str());
+        let end = ends.max().context("no backup says when it finished")?.to_owned();
+        let is_past = format!("select clock_timestamp() > '{end}'");
+        until("the backups have ended", || Ok(server.sql(&is_past)? == "t"))
     }
 
     /// The value of `archive_command` that stores each segment here.

@@ -33,6 +33,7 @@ fn each_kind_of_target_restores_the_rows_of_its_moment(site: &Site) -> Result<()
     };
     site.run(&["backup", "-c", "fast"])?;
     note("--target-immediate", "")?;
+    site.swiftwal.wait_for_end_of_backups(server)?;
     note("--target-time", &now(server)?)?;
     server.sql("select pg_create_restore_point('before the upgrade')")?;
     note("--target-name", "before the upgrade")?;
@@ -82,6 +83,7 @@ fn after_a_prune_the_kept_backup_restores_and_an_earlier_moment_is_refused(site:
     change(server)?;
     site.run(&["backup", "-c", "fast"])?;
     change(server)?;
+    site.swiftwal.wait_for_end_of_backups(server)?;
     let (late, rows) = (now(server)?, server.rows()?);
     change(server)?;
     server.archive_all()?;

@@ -57,6 +57,7 @@ impl Tour {
         let mut target_time = String::new();
         for command in commands(&self.page).filter(|line| !line.contains("cargo xtask ")) {
             if command.contains(" restore ") && target_time.is_empty() {
+                self.swiftwal.wait_for_end_of_backups(&server)?;
                 target_time = server.sql("select clock_timestamp()")?;
                 server.sql("delete from orders")?;
                 server.archive_all()?;
