@@ -231,7 +231,10 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    fn read(tar: &[u8], piece: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TarError> {
+    /// The name of a member, and what was told of it.
+    type MemberSeen = (Vec<u8>, Vec<u8>);
+
+    fn read(tar: &[u8], piece: usize) -> Result<Vec<MemberSeen>, TarError> {
         let mut seen = Seen::default();
         let mut stream = TarStream::default();
         for piece in tar.chunks(piece) {
