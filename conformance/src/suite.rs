@@ -255,6 +255,7 @@ suite! { $
         the_branch_that_was_chosen_is_the_one_in_the_settings,
         wal_that_was_stored_later_on_another_branch_is_a_question,
         a_backup_that_was_taken_later_on_another_branch_is_a_question,
+        a_backup_beside_the_way_is_no_question_where_a_later_one_is_on_it,
         a_backup_on_a_timeline_without_history_is_the_newest,
         timelines_beyond_a_missing_history_are_not_followed,
         the_newest_backup_is_the_one_furthest_on_whatever_the_clock_said,

@@ -33,9 +33,17 @@ pub struct SyntheticSource {
     started: Timestamp,
     estimate: Option<u64>,
     facts: Facts,
-    /// Whether somebody keeps it from removing WAL. Clones are the same server.
-    holding: Arc<AtomicBool>,
+    /// Clones are the same server.
+    wal: Arc<WalHold>,
     fault: Option<SourceFault>,
+}
+
+/// Whether the server is kept from removing WAL.
+#[derive(Debug, Default)]
+struct WalHold {
+    now: AtomicBool,
+    /// Whether data was sent while it wasn't.
+    sent_without: AtomicBool,
 }
 
 /// What the server tells before a backup.
@@ -79,7 +87,7 @@ impl SyntheticCluster {
             started,
             estimate: None,
             facts: Facts::NotAsked,
-            holding: Arc::default(),
+            wal: Arc::default(),
             fault: None,
         }
     }
@@ -119,7 +127,13 @@ impl SyntheticSource {
     /// Whether the server is kept from removing WAL at present.
     #[must_use]
     pub fn holds_wal(&self) -> bool {
-        self.holding.load(Ordering::SeqCst)
+        self.wal.now.load(Ordering::SeqCst)
+    }
+
+    /// Whether it was kept from that whenever it sent data.
+    #[must_use]
+    pub fn held_wal_while_sending(&self) -> bool {
+        !self.wal.sent_without.load(Ordering::SeqCst)
     }
 
     /// The cluster it is of.
@@ -225,13 +239,16 @@ impl SyntheticSource {
 }
 
 #[derive(Debug)]
-struct SyntheticStream(VecDeque<Step>);
+struct SyntheticStream {
+    steps: VecDeque<Step>,
+    wal: Arc<WalHold>,
+}
 
 /// A connection to the synthetic server. WAL is held until it is dropped.
 #[derive(Debug)]
 struct SyntheticSession {
     facts: ServerFacts,
-    holding: Arc<AtomicBool>,
+    wal: Arc<WalHold>,
 }
 
 #[async_trait]
@@ -241,7 +258,7 @@ impl ServerSession for SyntheticSession {
     }
 
     async fn hold_wal(&mut self) -> Result<(), SourceError> {
-        self.holding.store(true, Ordering::SeqCst);
+        self.wal.now.store(true, Ordering::SeqCst);
         Ok(())
     }
 
@@ -252,7 +269,7 @@ impl ServerSession for SyntheticSession {
 
 impl Drop for SyntheticSession {
     fn drop(&mut self) {
-        self.holding.store(false, Ordering::SeqCst);
+        self.wal.now.store(false, Ordering::SeqCst);
     }
 }
 
@@ -265,10 +282,9 @@ impl BaseBackupSource for SyntheticSource {
                 SourceErrorKind::Unavailable,
                 "the server can't be asked, as it was told",
             )),
-            Facts::Known(facts) => Ok(Some(Box::new(SyntheticSession {
-                facts: facts.clone(),
-                holding: Arc::clone(&self.holding),
-            }))),
+            Facts::Known(facts) => {
+                Ok(Some(Box::new(SyntheticSession { facts: facts.clone(), wal: Arc::clone(&self.wal) })))
+            }
         }
     }
 
@@ -277,14 +293,19 @@ impl BaseBackupSource for SyntheticSource {
             SourceError::new(SourceErrorKind::Failed, "writing the synthetic cluster's tar failed")
                 .caused_by(error)
         })?;
-        Ok(Box::new(SyntheticStream(self.steps(request, archives))))
+        Ok(Box::new(SyntheticStream { steps: self.steps(request, archives), wal: Arc::clone(&self.wal) }))
     }
 }
 
 #[async_trait]
 impl BaseBackupStream for SyntheticStream {
     async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
-        match self.0.pop_front() {
+        let step = self.steps.pop_front();
+        if matches!(step, Some(Step::Event(BaseBackupEvent::Data(_)))) && !self.wal.now.load(Ordering::SeqCst)
+        {
+            self.wal.sent_without.store(true, Ordering::SeqCst);
+        }
+        match step {
             Some(Step::Event(event)) => Ok(Some(event)),
             Some(Step::Fail) => {
                 Err(SourceError::new(SourceErrorKind::Failed, "the server went away, as it was told to"))

@@ -383,14 +383,8 @@ pub(crate) async fn wal_is_held_while_it_is_copied_and_let_go_afterwards(subject
     let site = Site::new(subject)?;
     let source = site.cluster.backup(3, 4).with_facts(facts(&site.cluster));
     let options = BackupOptions { include_wal: true, ..options() };
-    let held = Mutex::new(false);
-    let observe = |event: BackupEvent<'_>| {
-        if let BackupEvent::Label(_) = event {
-            *held.lock().unwrap_or_else(PoisonError::into_inner) = source.holds_wal();
-        }
-    };
-    backup(&site.repository, &source, &options, &observe, pending()).await?;
-    assert!(*held.lock().unwrap_or_else(PoisonError::into_inner));
+    backup(&site.repository, &source, &options, &|_| {}, pending()).await?;
+    assert!(source.held_wal_while_sending());
     assert!(!source.holds_wal());
     Ok(())
 }

@@ -180,6 +180,22 @@ pub(crate) async fn a_backup_that_was_taken_later_on_another_branch_is_a_questio
     Ok(())
 }
 
+/// After a recovery to a point in time, what was abandoned stays until prune may remove it.
+pub(crate) async fn a_backup_beside_the_way_is_no_question_where_a_later_one_is_on_it(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let recovered = site.cluster.promoted();
+    let first = site.back_up(3, 4).await?;
+    site.back_up(7, 8).await?;
+    store_history(&site, &recovered, 5).await?;
+    let newest = site.back_up_of(&recovered, 9, 10).await?;
+    for (choice, key) in [(BackupChoice::Key(first.key), first.key), (BackupChoice::Latest, newest.key)] {
+        assert_eq!(restore_choice(&site, choice, &restore_options()).await?.0, key);
+    }
+    Ok(())
+}
+
 /// The history was lost, or the server was promoted while archiving was off.
 pub(crate) async fn a_backup_on_a_timeline_without_history_is_the_newest(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;

@@ -138,7 +138,9 @@ async fn assert_repository_refused(site: &Site, record: &BackupRecord, named: &s
         let options = ArchiveOptions { force, ..ArchiveOptions::default() };
         assert_names(&refused(archive_wal(&site.repository, &path, &options).await), &named);
     }
-    assert_names(&refused(site.restored_wal(site.cluster.wal_name(7)).await), &named);
+    for segment in [5, 7] {
+        assert_names(&refused(site.restored_wal(site.cluster.wal_name(segment)).await), &named);
+    }
     assert_names(&refused(site.take_with_wal(&site.cluster.backup(5, 5)).await), &named);
     for choice in [BackupChoice::Key(record.key), BackupChoice::Latest] {
         assert_names(&refused(site.restore(choice).await), &named);

@@ -194,7 +194,8 @@ async fn keep_one_that_leads_to(
     timelines: &Timelines,
     kept: &mut Vec<ChosenBackup>,
 ) -> Result<Option<String>> {
-    let leads_to = |key| timelines.position_of(key).is_none_or(|position| timelines.leads_to(position, tip));
+    // A backup that doesn't tell where it ends is kept, but is no proof that the tip can be reached.
+    let leads_to = |key| timelines.position_of(key).is_some_and(|position| timelines.leads_to(position, tip));
     if kept.iter().any(|backup| leads_to(backup.key)) {
         return Ok(None);
     }

@@ -168,6 +168,24 @@ impl Repository {
         }
     }
 
+    /// As [`refuse_unknown`](Self::refuse_unknown), without a request where this machine read `cluster.json` within the
+    /// last minutes. What it reads is noted on this machine.
+    pub(crate) async fn refuse_unknown_unless_seen(&self) -> Result<()> {
+        let now = self.clock.now();
+        let cache = self.storage.identity_cache();
+        if cache.is_some_and(|state_dir| StateDir::up_to_date(state_dir, now).is_some()) {
+            return Ok(());
+        }
+        match self.cluster().await {
+            Err(error @ (Error::NewerFormat { .. } | Error::NotUnderstood { .. })) => Err(error),
+            Ok(Some(known)) => {
+                cache.inspect(|state_dir| state_dir.remember(now, &known));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses a repository that demands more than this program knows. That `cluster.json` can't be read is left for
     /// what needs it.
     ///
@@ -199,6 +217,7 @@ impl Repository {
         };
         match identity {
             Some(identity) => known.check(identity, &self.location)?,
+            None if self.anew => {}
             None => self.refuse_other_than_seen(Some(&known))?,
         }
         let known = match format {

@@ -4,13 +4,13 @@ use std::{io::Write, path::Path};
 
 use swiftwal_compression::{Format, decoder};
 use swiftwal_postgres::{SegmentHeader, WalName};
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, time::timeout};
 
 use crate::{
     Error, ObjectName, Repository, Result,
     local::StagedFile,
     segment_check::{check_segment, most_bytes},
-    wal_object::find,
+    wal_object::{PATIENCE, find},
 };
 
 /// Writes the WAL file `name` to `path`, or into `path` where that is a directory. When it returns, the file
@@ -20,13 +20,16 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::WalAbsent`] only if the storage proved that it isn't there; a place that holds no repository at all
-/// is [`Error::NoRepository`]. [`Error::Damaged`] where what is stored can't be what was archived.
+/// is [`Error::NoRepository`]. [`Error::Damaged`] where what is stored can't be what was archived;
+/// [`Error::NewerFormat`] and [`Error::NotUnderstood`] where the repository demands more than this program knows.
 pub async fn restore_wal(repository: &Repository, name: WalName, path: &Path) -> Result<()> {
-    let (format, stored) = find(repository, name).await?;
+    // What is there goes through though cluster.json can't be read: so that is waited for only a moment.
+    let understood = timeout(PATIENCE, repository.refuse_unknown_unless_seen());
+    let (understood, found) = tokio::join!(understood, find(repository, name));
+    understood.unwrap_or(Ok(()))?;
+    let (format, stored) = found?;
     let target = if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() };
-    write(name, format, &stored, &target).await?;
-    repository.note_read().await;
-    Ok(())
+    write(name, format, &stored, &target).await
 }
 
 async fn write(name: WalName, format: Format, stored: &[u8], target: &Path) -> Result<()> {

@@ -16,7 +16,7 @@ use crate::{Error, ObjectName, Repository, Result};
 
 /// How long one compression is waited for before the next one is asked for as well, and the others when one has failed.
 /// While a storage can't prove that an object is absent, asking for one that isn't there can take minutes.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The content of the object that holds `name`, and how it is compressed.
 ///
@@ -69,5 +69,5 @@ async fn listed(repository: &Repository, name: WalName, format: Format) -> Resul
     let hint = "if nobody has pruned it just now and a server's pg_wal still has the file, store it again by archive-wal";
     stored
         .map(|stored| (format, stored))
-        .ok_or_else(|| Error::damaged(object, format!("the storage lists it and doesn't give it; {hint}")))
+        .ok_or_else(|| Error::damaged(object, format!("it is listed but can't be read; {hint}")))
 }

@@ -22,7 +22,7 @@ fn a_damaged_wal_file_is_neither_brought_back_nor_taken_for_absent() -> Result<(
             swift.damage(&account, &place.container, &place.object(&name))?;
         }
         // Swift notices while it hands the first out, and has none any more when it is asked again.
-        for told in ["", "the storage lists it and doesn't give it"] {
+        for told in ["", "it is listed but can't be read"] {
             let refused = place.impatient().run(&["restore-wal", &name, "fetched"])?.expect(128)?;
             assert!(refused.reason().contains(told), "{}", refused.reason());
             assert!(!place.has_rest_of_fetched()?);

@@ -4,8 +4,9 @@
 use std::{collections::BTreeSet, fs, path::Path, path::PathBuf, process::Command, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use swiftwal_core::{Clock, Options, PrunePolicy, Repository, SystemClock, plan_prune, prune};
+use swiftwal_core::{Clock, Options, PrunePolicy, Repository, StorageClock, SystemClock, plan_prune, prune};
 use xtask::{Container, Installation, Postgres, Scratch, Swiftwal, stdout, swift_test_settings};
 
 use crate::PROGRAM;
@@ -164,6 +165,7 @@ impl Original {
             Options { settings: container.settings().iter().cloned().collect(), ..Options::default() };
         let location = self.swiftwal.place().url();
         let storage = swiftwal_backends::registry().open(&location.parse()?, &options)?;
+        let storage = storage.with_clock(Arc::new(Tomorrow));
         let repository = Repository::new(storage, location, Arc::new(Tomorrow));
         let keep_backups = keep_backups.try_into()?;
         let runtime = tokio::runtime::Runtime::new()?;
@@ -182,12 +184,20 @@ impl Backup {
     }
 }
 
+/// The clock of this machine and of the storage, in 25 hours.
 #[derive(Debug)]
 struct Tomorrow;
 
 impl Clock for Tomorrow {
     fn now(&self) -> Timestamp {
         SystemClock.now() + SignedDuration::from_hours(25)
+    }
+}
+
+#[async_trait]
+impl StorageClock for Tomorrow {
+    async fn now(&self) -> object_store::Result<Timestamp> {
+        Ok(Clock::now(self))
     }
 }
 

@@ -76,7 +76,10 @@ fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
             "a container that isn't there",
             password(),
             1,
-            vec!["there is no container options-absent; ", "; archive-wal and backup create it\n"],
+            vec![
+                "there is no container options-absent; ",
+                "; archive-wal and backup create it, with --create if this machine has used it before\n",
+            ],
         ),
     ]
 }

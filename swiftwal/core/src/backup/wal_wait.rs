@@ -114,18 +114,23 @@ pub(super) async fn server_waits(
         Ok(control) => control,
         Err(error) => return Error::damaged("global/pg_control", error),
     };
-    // Another cluster's WAL will never arrive here: better now than after the wait.
-    if let Err(error) = is_of(repository, &control).await {
-        return error;
-    }
     let mut segments =
         std::iter::successors(Some(label.start_segment()), |segment| segment.next(control.segment_size));
     let Some(mut segment) = segments.next() else {
         return Error::TimedOut("PostgreSQL has no more WAL positions to give".to_owned());
     };
+    let mut is_ours = false;
     loop {
         patience.pause(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+        if !is_ours {
+            match is_of(repository, &control).await {
+                Ok(()) => is_ours = true,
+                // Another cluster's WAL will never arrive here: better now than after the wait.
+                Err(error @ Error::Refused(_)) => return error,
+                Err(error) => tracing::debug!("can't look whose repository it is: {error}"),
+            }
+        }
         match is_archived(repository, segment).await {
             Ok(true) => {
                 (segment, pause) = (segments.next().unwrap_or(segment), SHORTEST_PAUSE);
@@ -188,8 +193,8 @@ async fn missing_after(repository: &Repository, segment: SegmentName, limit: Dur
 fn cause(segment: SegmentName, newest: Option<SegmentName>, location: &str) -> String {
     match newest {
         None => format!(
-            "No WAL of timeline {} was ever archived there: set archive_mode = on, and archive_command to swiftwal's \
-             archive-wal with this repository",
+            "No WAL of timeline {} was ever archived there: archive_command fails, or stores elsewhere. Look at \
+             pg_stat_archiver and the server's log; archive_command must be swiftwal's archive-wal with this repository",
             segment.timeline()
         ),
         Some(newest) if newest < segment => format!(

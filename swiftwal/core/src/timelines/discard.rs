@@ -28,6 +28,7 @@ pub struct DiscardPlan {
 /// [`Error::Refused`] where a backup or another timeline needs it, or where that can't be told; [`Error::Damaged`] for
 /// a commit record or a history that can't be read.
 pub async fn plan_discard(repository: &Repository, timeline: Timeline) -> Result<DiscardPlan> {
+    repository.check_before_deleting().await?;
     let inventory = repository.inventory_with_every_record().await?;
     let mut timelines = Timelines::survey(repository, &inventory).await?;
     refuse_unknown(repository, &timelines, timeline)?;

@@ -38,13 +38,21 @@ impl Goal<'_> {
         of_backup.or_else(|| self.is_open().then(|| self.later_wal(past)).flatten())
     }
 
+    /// A backup beside the way that was taken later than each on it. With a target, only those that reach it count: at
+    /// that time, the others weren't there.
     fn later_backup(&self, chosen: &ChosenBackup, past: &TimelineHistory) -> Option<Doubt> {
-        let is_beside = |position: Position| !past.contains(position.timeline, position.last);
-        let later = |listed: &&ListedBackup| {
-            let reaches = listed.backup().is_some_and(|backup| self.is_too_late(backup).is_none());
-            reaches && listed.key > chosen.key && listed.position.is_some_and(is_beside)
+        let is_on_the_way = |position: Position| past.contains(position.timeline, position.last);
+        let reaches =
+            |listed: &&ListedBackup| listed.backup().is_some_and(|backup| self.is_too_late(backup).is_none());
+        let newest_where = |is_wanted: &dyn Fn(Position) -> bool| {
+            let wanted = |listed: &&ListedBackup| listed.position.is_some_and(is_wanted);
+            self.timelines.backups.iter().filter(reaches).filter(wanted).max_by_key(|listed| listed.key)
         };
-        let beside = self.timelines.backups.iter().filter(later).max_by_key(|listed| listed.key)?;
+        let on_the_way = newest_where(&is_on_the_way).map_or(chosen.key, |newest| newest.key);
+        let beside = newest_where(&|position| !is_on_the_way(position))?;
+        if beside.key < on_the_way.max(chosen.key) {
+            return None;
+        }
         Some(Doubt::LaterBackup {
             key: chosen.key,
             beside: beside.key,
