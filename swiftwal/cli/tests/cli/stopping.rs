@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     process::{Child, ChildStdout, Command, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -128,7 +129,7 @@ fn a_stored_segment_is_stored_even_if_nobody_reads_the_json() {
 }
 
 /// Starts the program on a storage that never answers, and returns when it has asked something and heeds signals.
-fn start_waiting(site: &Site, arguments: &[&str]) -> (Child, TcpStream) {
+fn start_waiting(site: &Site, arguments: &[&str]) -> (Child, (TcpListener, TcpStream)) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1/AUTH_test", silent.local_addr().unwrap());
     let mut command = site.bare_command(&["-C", "pgprod"]);
@@ -136,11 +137,13 @@ fn start_waiting(site: &Site, arguments: &[&str]) -> (Child, TcpStream) {
     let child = command.spawn().unwrap();
     let (asked, _) = silent.accept().unwrap();
     until(|| heeds_sigterm(&child));
-    (child, asked)
+    (child, (silent, asked))
 }
 
 pub(crate) fn until(happened: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(600);
     while !happened() {
+        assert!(Instant::now() < end, "it hasn't happened in ten minutes");
         thread::yield_now();
     }
 }
