@@ -3,7 +3,10 @@
 use serde::Serialize;
 use swiftwal_postgres::WalName;
 
-use crate::{Error, Repository, Result, StoredWal, needs::Needs};
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, inventory::StoredWal, needs::Needs},
+};
 
 /// What archive-cleanup removes.
 #[derive(Clone, Debug, Serialize)]

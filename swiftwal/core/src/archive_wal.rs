@@ -12,7 +12,10 @@ use swiftwal_postgres::WalName;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use self::{compress::compress, variant::store_beside, wal_file::WalFile};
-use crate::{Error, ObjectName, Repository, Result, WalVariant, repository::Put};
+use crate::{
+    error::{Error, Result},
+    repository::{Put, Repository, layout::ObjectName, wal_variant::WalVariant},
+};
 
 /// How a WAL file is to be archived.
 #[derive(Clone, Copy, Debug, Default)]

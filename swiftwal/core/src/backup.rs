@@ -36,8 +36,14 @@ pub(crate) use self::{
     wal_wait::{needed_and_missing, needed_and_unlisted},
 };
 use crate::{
-    BackupKey, BackupKind, BackupPart, BackupRecord, ClusterIdentity, Error, ObjectName, RecordedObject,
-    Repository, Result, repository::Put,
+    error::{Error, Result},
+    repository::{
+        Put, Repository,
+        cluster::ClusterIdentity,
+        key::BackupKey,
+        layout::{BackupPart, ObjectName},
+        record::{BackupKind, BackupRecord, RecordedObject},
+    },
 };
 
 /// Twice as long (PostgreSQL may wait for its archiver first), the parts of the tar lie there untouched: well below

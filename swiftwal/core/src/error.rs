@@ -7,7 +7,7 @@ use std::{
 use swiftwal_postgres::{SourceError, WalName, printable};
 use thiserror::Error;
 
-use crate::OpenError;
+use crate::storage::OpenError;
 
 /// The result of what this crate does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -7,8 +7,13 @@ use tokio::io::AsyncReadExt;
 use tokio_util::io::StreamReader;
 
 use crate::{
-    BackupChoice, BackupPart, ChosenBackup, Error, ObjectName, Repository, Result,
-    tar_stream::{Member, TarStream, TarVisitor},
+    error::{Error, Result},
+    repository::{
+        Repository,
+        layout::{BackupPart, ObjectName},
+        tar_stream::{Member, TarStream, TarVisitor},
+    },
+    restore::{BackupChoice, ChosenBackup},
 };
 
 /// The label lies at the start of a tar: what is not there isn't anywhere.

@@ -1,5 +1,10 @@
 //! Files of this machine: staged where nobody sees them, published whole.
 
+pub(crate) mod blocking;
+pub(crate) mod clock;
+pub(crate) mod regular_file;
+pub(crate) mod state_dir;
+
 use std::{
     fs::File,
     io::{self, Write},

@@ -17,14 +17,21 @@ use self::{
     plan::{DeadUpload, Facts, Left},
 };
 use crate::{
-    BackupKey, BackupPart, BackupRecord, ChosenBackup, Error, Inventory, ObjectName, Repository, Result,
-    StoredBackup,
     backup::{markers, needed_and_unlisted},
-    clocks::Liveness,
-    legacy,
-    needs::Needs,
-    timelines::{ListedBackup, Timelines},
-    whole::missing_object,
+    error::{Error, Result},
+    repository::{
+        Repository,
+        clocks::Liveness,
+        inventory::{Inventory, StoredBackup},
+        key::BackupKey,
+        layout::{BackupPart, ObjectName},
+        legacy,
+        needs::Needs,
+        record::BackupRecord,
+        timelines::{ListedBackup, Timelines},
+        whole::missing_object,
+    },
+    restore::ChosenBackup,
 };
 
 /// How long what an upload left behind is let alone, since it might still go on. A live one shows itself far more
@@ -258,7 +265,8 @@ pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
     if let Some(sweeper) = repository.storage().sweeper() {
         sweeper.remove(&plan.swept).await.map_err(repository.failed("remove", "leftovers"))?;
     }
-    let wal: Vec<_> = plan.remove_wal.iter().map(crate::StoredWal::object_name).collect();
+    let wal: Vec<_> =
+        plan.remove_wal.iter().map(crate::repository::inventory::StoredWal::object_name).collect();
     repository.delete_all(wal.into_iter()).await
 }
 

@@ -1,5 +1,26 @@
 //! A repository: the objects of one PostgreSQL cluster, read and written by name.
 
+pub(crate) mod clocks;
+pub(crate) mod cluster;
+pub(crate) mod decimal;
+pub(crate) mod history;
+pub(crate) mod index;
+pub(crate) mod inventory;
+pub(crate) mod key;
+pub(crate) mod layout;
+pub(crate) mod legacy;
+pub(crate) mod needs;
+pub(crate) mod preflight;
+pub(crate) mod record;
+pub(crate) mod segment_check;
+pub(crate) mod strangers;
+pub(crate) mod tar_stream;
+pub(crate) mod timelines;
+pub(crate) mod understood;
+pub(crate) mod wal_object;
+pub(crate) mod wal_variant;
+pub(crate) mod whole;
+
 use std::{
     collections::BTreeSet,
     io,
@@ -15,9 +36,16 @@ use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
 
 use crate::{
-    BackupKey, BackupPart, BackupRecord, Clock, ClusterIdentity, ClusterInfo, Error, ErrorKind, Inventory,
-    ObjectName, Result, StateDir, Storage,
-    inventory::{StoredObject, touched},
+    error::{Error, ErrorKind, Result},
+    local::{clock::Clock, state_dir::StateDir},
+    repository::{
+        cluster::{ClusterIdentity, ClusterInfo},
+        inventory::{Inventory, StoredObject, touched},
+        key::BackupKey,
+        layout::{BackupPart, ObjectName},
+        record::BackupRecord,
+    },
+    storage::Storage,
 };
 
 /// The stored base backups and WAL of one PostgreSQL cluster.
@@ -611,7 +639,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::{SystemClock, TopNames};
+    use crate::{local::clock::SystemClock, storage::TopNames};
 
     #[derive(Debug)]
     struct Top(&'static [&'static str]);

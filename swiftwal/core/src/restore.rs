@@ -37,7 +37,11 @@ pub use self::{
     recovery::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline},
     target::parse_target_time,
 };
-use crate::{BackupKey, Branch, Error, Repository, Result, blocking::blocking};
+use crate::{
+    error::{Error, Result},
+    local::blocking::blocking,
+    repository::{Repository, key::BackupKey, timelines::Branch},
+};
 
 /// How a backup is to be restored.
 #[derive(Clone, Debug, Default)]

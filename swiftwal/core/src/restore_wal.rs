@@ -7,10 +7,14 @@ use swiftwal_postgres::{SegmentHeader, WalName};
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use crate::{
-    Error, ObjectName, Repository, Result,
+    error::{Error, Result},
     local::StagedFile,
-    segment_check::{check_segment, most_bytes},
-    wal_object::{PATIENCE, find},
+    repository::{
+        Repository,
+        layout::ObjectName,
+        segment_check::{check_segment, most_bytes},
+        wal_object::{PATIENCE, find},
+    },
 };
 
 /// Writes the WAL file `name` to `path`, or into `path` where that is a directory. When it returns, the file

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
-use crate::StateDir;
+use crate::local::state_dir::StateDir;
 
 pub use self::{
     clock::StorageClock,

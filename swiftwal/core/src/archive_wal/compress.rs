@@ -10,7 +10,10 @@ use object_store::PutPayload;
 use swiftwal_compression::{Codec, Encoder};
 
 use super::WalFile;
-use crate::{Error, Result, blocking::blocking};
+use crate::{
+    error::{Error, Result},
+    local::blocking::blocking,
+};
 
 /// A piece that is worth a thread: some 15 ms of it.
 const PIECE_BYTES: u64 = 4 << 20;

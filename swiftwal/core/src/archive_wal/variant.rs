@@ -4,7 +4,11 @@ use object_store::PutMode;
 use swiftwal_compression::{Codec, Format};
 
 use super::{Archived, WalFile, compress_and_prepare, is_same};
-use crate::{Error, ObjectName, Repository, Result, WalVariant, blocking::blocking};
+use crate::{
+    error::{Error, Result},
+    local::blocking::blocking,
+    repository::{Repository, layout::ObjectName, wal_variant::WalVariant},
+};
 
 /// Stores the file under the name of its content, unless it is there already, and warns that there are two.
 pub(super) async fn store_beside(repository: &Repository, file: &WalFile, codec: Codec) -> Result<Archived> {

@@ -10,10 +10,14 @@ use swiftwal_compression::Format;
 use swiftwal_postgres::{SegmentHeader, SegmentSize, WalName};
 
 use crate::{
-    ClusterIdentity, Error, ObjectName, Result,
-    history::{HISTORY_BYTES, check_history},
-    regular_file::open_regular_file,
-    segment_check::check_segment,
+    error::{Error, Result},
+    local::regular_file::open_regular_file,
+    repository::{
+        cluster::ClusterIdentity,
+        history::{HISTORY_BYTES, check_history},
+        layout::ObjectName,
+        segment_check::check_segment,
+    },
 };
 
 /// A file with a WAL file's name, and, if it is a segment, with that segment's first page and size.

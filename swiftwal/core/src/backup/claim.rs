@@ -20,11 +20,16 @@ use uuid::Uuid;
 
 use super::unless;
 use crate::{
-    BackupKey, BackupPart, BackupRecord, Error, ObjectName, Repository, Result,
     backup::server_clock::signed,
-    inventory::{StoredObject, touched},
-    layout::UPLOADING,
-    legacy,
+    error::{Error, Result},
+    repository::{
+        Repository,
+        inventory::{StoredObject, touched},
+        key::BackupKey,
+        layout::{BackupPart, ObjectName, UPLOADING},
+        legacy,
+        record::BackupRecord,
+    },
 };
 
 /// How often a live marker is written anew, so that its age tells the living from the dead.
@@ -356,7 +361,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::{Storage, SystemClock};
+    use crate::{local::clock::SystemClock, storage::Storage};
 
     fn repository() -> Repository {
         Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock))

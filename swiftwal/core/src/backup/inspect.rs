@@ -5,10 +5,12 @@ use swiftwal_compression::Encoder;
 use swiftwal_postgres::printable;
 
 use crate::{
-    Error, Result,
-    index::IndexedMember,
-    layout::SIDE_FORMAT,
-    tar_stream::{Member, MemberKind, TarError, TarVisitor},
+    error::{Error, Result},
+    repository::{
+        index::IndexedMember,
+        layout::SIDE_FORMAT,
+        tar_stream::{Member, MemberKind, TarError, TarVisitor},
+    },
 };
 
 /// None of the files that are kept whole comes near this.

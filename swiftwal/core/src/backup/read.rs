@@ -17,7 +17,10 @@ use super::{
     server_clock::{ServerClock, Sighting},
     wal_wait,
 };
-use crate::{Error, Repository, Result, index::IndexedMember, tar_stream::TarStream};
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, index::IndexedMember, tar_stream::TarStream},
+};
 
 /// How long the server may take until the first byte: a spread checkpoint lasts about `checkpoint_timeout`, which
 /// people set to an hour and seldom to more.
@@ -342,8 +345,8 @@ mod tests {
         events.extend(cuts);
         events.push(BaseBackupEvent::Finished { lsn, timeline });
         let store = std::sync::Arc::new(object_store::memory::InMemory::new());
-        let clock = std::sync::Arc::new(crate::SystemClock);
-        let repository = Repository::new(crate::Storage::new(store), "a test", clock);
+        let clock = std::sync::Arc::new(crate::local::clock::SystemClock);
+        let repository = Repository::new(crate::storage::Storage::new(store), "a test", clock);
         let options = BackupOptions {
             label: String::new(),
             checkpoint: swiftwal_postgres::Checkpoint::Fast,

@@ -1,7 +1,10 @@
 //! Whether a backup will fit, as soon as the server has said how large it is.
 
 use super::{BackupEvent, Observe};
-use crate::{Error, Repository, Result};
+use crate::{
+    error::{Error, Result},
+    repository::Repository,
+};
 
 /// Where no earlier backup tells how well this cluster compresses: nobody's does that well.
 const BEST_RATIO: u64 = 50;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use swiftwal_postgres::BackupLabel;
 use tokio::time::Instant;
 
-use crate::clocks::difference;
+use crate::repository::clocks::difference;
 
 /// Times in a backup are whole seconds, the part behind the point cut off.
 const PRECISION: SignedDuration = SignedDuration::from_secs(1);

@@ -5,7 +5,14 @@ use std::{convert::Infallible, future::pending};
 use swiftwal_postgres::{BaseBackupSource, ServerSession};
 
 use super::{BackupEvent, BackupOptions, Observe};
-use crate::{ClusterInfo, Error, Finding, Repository, Result, preflight::preflight};
+use crate::{
+    error::{Error, Result},
+    repository::{
+        Repository,
+        cluster::ClusterInfo,
+        preflight::{Finding, preflight},
+    },
+};
 
 /// What comes of looking at the server before the copy.
 #[derive(Debug, Default)]

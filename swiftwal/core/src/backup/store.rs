@@ -13,8 +13,14 @@ use super::{
     upload::Upload,
 };
 use crate::{
-    BackupKey, BackupPart, Error, ObjectName, RecordedObject, Repository, Result,
-    index::{Frame, IndexWriter, Line},
+    error::{Error, Result},
+    repository::{
+        Repository,
+        index::{Frame, IndexWriter, Line},
+        key::BackupKey,
+        layout::{BackupPart, ObjectName},
+        record::RecordedObject,
+    },
 };
 
 /// How many objects are looked at at a time.

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::{task::JoinSet, time::timeout};
 
-use crate::{Error, ObjectName, RecordedObject, Repository, Result, repository::path};
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, layout::ObjectName, path, record::RecordedObject},
+};
 
 /// How many parts are under way at a time.
 const PARTS_IN_FLIGHT: usize = 2;

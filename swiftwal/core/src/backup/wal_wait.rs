@@ -10,7 +10,10 @@ use swiftwal_postgres::{BackupLabel, ControlFile, SegmentName, WalName, segments
 use tokio::time::{Instant, sleep};
 
 use super::{BackupEvent, LONGEST_ARCHIVE_TIMEOUT, Observe};
-use crate::{BackupRecord, ClusterIdentity, Error, Inventory, Repository, Result};
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, cluster::ClusterIdentity, inventory::Inventory, record::BackupRecord},
+};
 
 /// How soon after a look without success the next one comes; it doubles up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -227,7 +230,7 @@ mod tests {
     use swiftwal_compression::Format;
 
     use super::*;
-    use crate::{ObjectName, Storage, SystemClock};
+    use crate::{local::clock::SystemClock, repository::layout::ObjectName, storage::Storage};
 
     /// A backup that needs the segments 2 to 5.
     fn record() -> BackupRecord {

@@ -5,8 +5,10 @@ use std::{cmp::Reverse, num::NonZeroU32};
 
 use swiftwal_postgres::Timeline;
 
-use crate::{
-    BackupKey, BackupRecord, Inventory, StoredBackup,
+use crate::repository::{
+    inventory::{Inventory, StoredBackup},
+    key::BackupKey,
+    record::BackupRecord,
     timelines::{ListedBackup, Timelines},
 };
 

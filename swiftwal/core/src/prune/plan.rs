@@ -6,7 +6,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use swiftwal_postgres::WalName;
 
-use crate::{BackupKey, Inventory, ObjectName, StoredBackup, StoredWal, legacy, needs::Needs};
+use crate::repository::{
+    inventory::{Inventory, StoredBackup, StoredWal},
+    key::BackupKey,
+    layout::ObjectName,
+    legacy,
+    needs::Needs,
+};
 
 /// What pruning removes and keeps.
 #[derive(Clone, Debug, Serialize)]

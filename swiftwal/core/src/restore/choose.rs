@@ -13,12 +13,18 @@ use self::{
 };
 use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline};
 use crate::{
-    BackupKey, BackupKind, BackupRecord, Branch, Error, Inventory, ObjectName, ParseKeyError, Repository,
-    Result,
     backup::needed_and_missing,
-    legacy,
-    timelines::{Content, Position, Timelines, read_all},
-    whole::missing_object,
+    error::{Error, Result},
+    repository::{
+        Repository,
+        inventory::Inventory,
+        key::{BackupKey, ParseKeyError},
+        layout::ObjectName,
+        legacy,
+        record::{BackupKind, BackupRecord},
+        timelines::{Branch, Content, Position, Timelines, read_all},
+        whole::missing_object,
+    },
 };
 
 /// Which backup somebody wants.

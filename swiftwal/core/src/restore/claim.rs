@@ -22,7 +22,10 @@ use super::{
     owner::{owner_name, parent},
     root::{Owner, Root, path_of},
 };
-use crate::{BackupKey, Error, Result};
+use crate::{
+    error::{Error, Result},
+    repository::key::BackupKey,
+};
 
 /// The marker file.
 pub(super) const MARKER: &[u8] = b"swiftwal_restore_in_progress";

@@ -18,7 +18,10 @@ use super::{
     root::{Owner, Root, path_of},
     tablespaces::Tablespaces,
 };
-use crate::{BackupKey, Error, Result};
+use crate::{
+    error::{Error, Result},
+    repository::key::BackupKey,
+};
 
 /// The file without which PostgreSQL starts nothing.
 pub(super) const CONTROL: &[u8] = b"global/pg_control";

@@ -19,8 +19,8 @@ use super::{
     tablespaces::Tablespaces,
 };
 use crate::{
-    Error, Result,
-    tar_stream::{Member, MemberKind, TarStream, TarVisitor},
+    error::{Error, Result},
+    repository::tar_stream::{Member, MemberKind, TarStream, TarVisitor},
 };
 
 /// The size of `global/pg_control` in every version: PostgreSQL's `PG_CONTROL_FILE_SIZE`.

@@ -14,9 +14,13 @@ use tokio_util::io::StreamReader;
 use self::hashed::Hashed;
 use super::{ChosenBackup, Observe, RestoreEvent};
 use crate::{
-    BackupPart, Error, ObjectName, RecordedObject, Repository, Result,
-    index::{self, Frame, Index},
-    layout::SIDE_FORMAT,
+    error::{Error, Result},
+    repository::{
+        Repository,
+        index::{self, Frame, Index},
+        layout::{BackupPart, ObjectName, SIDE_FORMAT},
+        record::RecordedObject,
+    },
 };
 
 /// How many decompressed pieces wait for the writer at most.

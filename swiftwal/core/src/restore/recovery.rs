@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, Timeline, printable};
 
 use super::RestoreOptions;
-use crate::{BackupKey, Error, Result};
+use crate::{
+    error::{Error, Result},
+    repository::key::BackupKey,
+};
 
 /// Where recovery ends.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use rustix::{
 use swiftwal_postgres::printable;
 
 use super::made::{Kind, MadeNames, split};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The user and group that everything shall belong to.
 pub(super) type Owner = (u32, u32);

@@ -11,7 +11,10 @@ use std::{
 use swiftwal_postgres::printable;
 
 use super::{RestoreOptions, choose::ChosenBackup};
-use crate::{BackupPart, Error, Result};
+use crate::{
+    error::{Error, Result},
+    repository::layout::BackupPart,
+};
 
 /// The tablespaces of a backup, with the directories they are restored into.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use swiftwal_postgres::printable;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// PostgreSQL accepts no larger offset.
 const MOST_OFFSET_HOURS: i32 = 15;

@@ -5,9 +5,12 @@ use std::fmt;
 use swiftwal_postgres::{Timeline, TimelineHistory};
 
 use crate::{
-    BackupRecord, ChosenBackup, Error, RecoveryTarget, RestoreOptions, Result, TargetTimeline,
-    restore::recovery,
-    timelines::{Position, Timelines},
+    error::{Error, Result},
+    repository::{
+        record::BackupRecord,
+        timelines::{Position, Timelines},
+    },
+    restore::{ChosenBackup, RecoveryTarget, RestoreOptions, TargetTimeline, recovery},
 };
 
 /// Where recovery is to go, in a repository with these timelines.

@@ -6,8 +6,12 @@ use swiftwal_postgres::{Timeline, TimelineHistory};
 
 use super::{BackupChoice, goal::Goal};
 use crate::{
-    BackupKey, ChosenBackup, Error, RecoveryTarget, TargetTimeline,
-    timelines::{ListedBackup, Position, Segment},
+    error::Error,
+    repository::{
+        key::BackupKey,
+        timelines::{ListedBackup, Position, Segment},
+    },
+    restore::{ChosenBackup, RecoveryTarget, TargetTimeline},
 };
 
 /// What makes the choice of a branch doubtful.

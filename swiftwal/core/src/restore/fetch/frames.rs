@@ -12,7 +12,11 @@ use swiftwal_compression::decompress_frames;
 use tokio::task::JoinSet;
 
 use super::{Hashed, Pieces, StoredTar};
-use crate::{Error, Repository, Result, blocking::blocking, index::Frame, repository::path};
+use crate::{
+    error::{Error, Result},
+    local::blocking::blocking,
+    repository::{Repository, index::Frame, path},
+};
 
 /// How many frames are decompressed at a time.
 const FRAMES_IN_FLIGHT: usize = 4;

@@ -1,7 +1,10 @@
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 
-use crate::{Error, RecordedObject, Result};
+use crate::{
+    error::{Error, Result},
+    repository::record::RecordedObject,
+};
 
 /// What came of an object so far, to be held against the commit record.
 #[derive(Debug, Default)]

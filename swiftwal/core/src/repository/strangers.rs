@@ -3,7 +3,10 @@
 
 use futures::{StreamExt, stream};
 
-use crate::{BackupKey, BackupRecord, Error, Inventory, Repository, Result};
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, inventory::Inventory, key::BackupKey, record::BackupRecord},
+};
 
 /// How many records are read at a time.
 const CONCURRENT_READS: usize = 8;

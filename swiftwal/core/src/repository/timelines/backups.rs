@@ -4,8 +4,15 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use swiftwal_postgres::{BackupLabel, Lsn, Timeline};
 
 use crate::{
-    BackupKey, BackupRecord, ChosenBackup, Error, ErrorKind, Inventory, Repository, Result, StoredBackup,
+    error::{Error, ErrorKind, Result},
     label::label_of,
+    repository::{
+        Repository,
+        inventory::{Inventory, StoredBackup},
+        key::BackupKey,
+        record::BackupRecord,
+    },
+    restore::ChosenBackup,
 };
 
 /// How many records are read at a time.

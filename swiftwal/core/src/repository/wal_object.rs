@@ -12,7 +12,10 @@ use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
 use tokio::time::timeout;
 
-use crate::{Error, ObjectName, Repository, Result};
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, layout::ObjectName},
+};
 
 /// How long one compression is waited for before the next one is asked for as well, and the others when one has failed.
 /// While a storage can't prove that an object is absent, asking for one that isn't there can take minutes.

@@ -7,7 +7,13 @@ use jiff::Timestamp;
 use object_store::{ObjectMeta, path::Path};
 
 use crate::{
-    BackupKey, BackupPart, Inventory, ObjectName, Repository, Result, inventory::touched, layout::SEGMENTS,
+    error::Result,
+    repository::{
+        Repository,
+        inventory::{Inventory, touched},
+        key::BackupKey,
+        layout::{BackupPart, ObjectName, SEGMENTS},
+    },
 };
 
 /// What was found of its uploads and deletions.

@@ -2,7 +2,7 @@
 
 use std::panic;
 
-use crate::Result;
+use crate::error::Result;
 
 /// Runs `work` on a blocking thread. A panic in it goes on in the caller.
 pub(crate) async fn blocking<T: Send + 'static>(

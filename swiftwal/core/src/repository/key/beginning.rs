@@ -3,7 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use super::{BackupKey, ParseKeyError};
-use crate::{Error, Repository, Result};
+use crate::{
+    error::{Error, Result},
+    repository::Repository,
+};
 
 /// A key without its end, as an administrator types it: `20130828`, `20130828T18`.
 #[derive(Clone, Debug, PartialEq, Eq)]

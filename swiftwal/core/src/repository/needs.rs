@@ -4,12 +4,18 @@ use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, SegmentName, WalName};
 
 use crate::{
-    BackupKey, ChosenBackup, Error, ErrorKind, Inventory, Repository, Result,
     backup::{MarkerContent, is_claim_object},
-    history::Histories,
+    error::{Error, ErrorKind, Result},
     label::label_of,
-    legacy,
-    timelines::{Content, read_all},
+    repository::{
+        Repository,
+        history::Histories,
+        inventory::Inventory,
+        key::BackupKey,
+        legacy,
+        timelines::{Content, read_all},
+    },
+    restore::ChosenBackup,
 };
 
 /// The WAL that recovery from some backups can need.

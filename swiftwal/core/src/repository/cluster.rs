@@ -7,7 +7,10 @@ use serde_json::Value;
 use swiftwal_compression::Format;
 use swiftwal_postgres::SegmentSize;
 
-use crate::{Error, ObjectName, Result, record::refuse_newer, understood::Demands};
+use crate::{
+    error::{Error, Result},
+    repository::{layout::ObjectName, record::refuse_newer, understood::Demands},
+};
 
 /// The one PostgreSQL cluster a repository belongs to. The first archive-wal or backup writes it; every later
 /// one is checked against it.
@@ -29,7 +32,7 @@ pub struct ClusterInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterIdentity {
     /// The cluster's system identifier.
-    #[serde(with = "crate::decimal")]
+    #[serde(with = "crate::repository::decimal")]
     pub system_identifier: u64,
     /// PostgreSQL's version when the repository was made, where it was known: `15`, `9.6`. For people only.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,10 @@ use swiftwal_compression::decoder;
 use swiftwal_postgres::{Timeline, TimelineHistory, WalName};
 use tokio::io::AsyncReadExt;
 
-use crate::{Error, Inventory, ObjectName, Repository, Result, wal_object::ask};
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, inventory::Inventory, layout::ObjectName, wal_object::ask},
+};
 
 /// No history file comes near this size.
 pub(crate) const HISTORY_BYTES: u64 = 1 << 20;

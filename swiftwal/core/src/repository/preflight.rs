@@ -3,7 +3,7 @@
 
 use swiftwal_postgres::{Archiving, NotArchiving, ServerFacts};
 
-use crate::{ClusterIdentity, ClusterInfo};
+use crate::repository::cluster::{ClusterIdentity, ClusterInfo};
 
 /// What a check has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use swiftwal_compression::Format;
 use swiftwal_postgres::WalName;
 
-use crate::{BackupKey, WalVariant};
+use crate::repository::{key::BackupKey, wal_variant::WalVariant};
 
 const BACKUP: &str = "pg_basebackup_";
 const LABEL: &str = "backup_label_";

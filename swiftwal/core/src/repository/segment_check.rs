@@ -4,7 +4,10 @@ use std::fmt;
 
 use swiftwal_postgres::{SegmentHeader, SegmentName, SegmentSize, WalName};
 
-use crate::{Error, Result, history::HISTORY_BYTES};
+use crate::{
+    error::{Error, Result},
+    repository::history::HISTORY_BYTES,
+};
 
 /// Checks the start of what is called `segment`, and its size. `place` is how an error calls it.
 pub(crate) fn check_segment(

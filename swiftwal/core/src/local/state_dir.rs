@@ -22,7 +22,10 @@ use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{ClusterInfo, ObjectName, local::StagedFile, regular_file::read_regular_file};
+use crate::{
+    local::{StagedFile, regular_file::read_regular_file},
+    repository::{cluster::ClusterInfo, layout::ObjectName},
+};
 
 /// How long what was seen counts as up to date. A container that is given to another cluster is noticed after so long
 /// at the latest.
@@ -61,7 +64,7 @@ struct Stored {
 /// What every version of `cluster.json` says.
 #[derive(Deserialize)]
 struct Identifier {
-    #[serde(with = "crate::decimal")]
+    #[serde(with = "crate::repository::decimal")]
     system_identifier: u64,
 }
 
@@ -184,7 +187,7 @@ mod tests {
     use swiftwal_postgres::SegmentSize;
 
     use super::*;
-    use crate::ClusterIdentity;
+    use crate::repository::cluster::ClusterIdentity;
 
     fn cluster() -> ClusterInfo {
         let identity = ClusterIdentity {

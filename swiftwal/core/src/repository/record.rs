@@ -5,7 +5,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline};
 
-use crate::{BackupKey, BackupPart, Error, ObjectName, Result, understood::Demands};
+use crate::{
+    error::{Error, Result},
+    repository::{
+        key::BackupKey,
+        layout::{BackupPart, ObjectName},
+        understood::Demands,
+    },
+};
 
 /// What is known of a committed backup. Its object is written last: a backup without one doesn't exist.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +32,7 @@ pub struct BackupRecord {
     /// When it had ended for sure, by the same clock: no earlier point can be recovered to.
     pub finished: Timestamp,
     /// The cluster's system identifier.
-    #[serde(with = "crate::decimal")]
+    #[serde(with = "crate::repository::decimal")]
     pub system_identifier: u64,
     /// `PG_VERSION` of the data directory: `15`, `9.6`.
     pub postgres_version: String,

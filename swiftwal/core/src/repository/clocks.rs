@@ -8,7 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use object_store::{ObjectStoreExt, PutMode, PutPayload};
 use uuid::Uuid;
 
-use crate::{ObjectName, Repository, Result, inventory::touched, prune::GRACE, repository::path};
+use crate::{
+    error::Result,
+    prune::GRACE,
+    repository::{Repository, inventory::touched, layout::ObjectName, path},
+};
 
 /// How far two clocks may be apart before somebody is told. HTTP dates are whole seconds, and requests take their time.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
@@ -99,7 +103,10 @@ mod tests {
     use object_store::{ObjectStore, memory::InMemory};
 
     use super::*;
-    use crate::{Clock, Storage, SystemClock};
+    use crate::{
+        local::clock::{Clock, SystemClock},
+        storage::Storage,
+    };
 
     #[derive(Debug)]
     struct Slow(SignedDuration);

@@ -6,7 +6,15 @@ use serde::Serialize;
 use swiftwal_postgres::{Lsn, SegmentName, Timeline, WalName};
 
 use super::{Branch, Content, ListedBackup, Timelines};
-use crate::{BackupRecord, Error, Inventory, Repository, Result, StoredWal, needs::in_progress};
+use crate::{
+    error::{Error, Result},
+    repository::{
+        Repository,
+        inventory::{Inventory, StoredWal},
+        needs::in_progress,
+        record::BackupRecord,
+    },
+};
 
 /// What giving up a timeline removes.
 #[derive(Clone, Debug, Serialize)]

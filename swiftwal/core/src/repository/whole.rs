@@ -1,6 +1,14 @@
 //! Whether all of a backup is there.
 
-use crate::{BackupRecord, Inventory, ObjectName, RecordedObject, Repository, Result};
+use crate::{
+    error::Result,
+    repository::{
+        Repository,
+        inventory::Inventory,
+        layout::ObjectName,
+        record::{BackupRecord, RecordedObject},
+    },
+};
 
 /// The first of those objects of `record` that are `needed` which isn't there with its size.
 ///

@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use swiftwal_compression::Encoder;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
-use crate::{Error, RecordedObject, Result, layout::SIDE_FORMAT};
+use crate::{
+    error::{Error, Result},
+    repository::{layout::SIDE_FORMAT, record::RecordedObject},
+};
 
 /// The largest frame that the format allows, in bytes of tar.
 const MOST_FRAME_BYTES: u64 = 16 << 20;

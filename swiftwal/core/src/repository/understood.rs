@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::{Error, ObjectName, Result};
+use crate::{
+    error::{Error, Result},
+    repository::layout::ObjectName,
+};
 
 /// The part of a stored file that says what its readers have to know.
 ///

@@ -17,7 +17,11 @@ pub use self::{
     branch::Branch,
     discard::{DiscardPlan, discard_timeline, plan_discard},
 };
-use crate::{BackupKey, ChosenBackup, Inventory, Repository, Result, history::Histories};
+use crate::{
+    error::Result,
+    repository::{Repository, history::Histories, inventory::Inventory, key::BackupKey},
+    restore::ChosenBackup,
+};
 
 /// What a repository holds of each timeline.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ impl Timelines {
     /// Reads all that tells of timelines.
     ///
     /// # Errors
-    /// Those of the storage, and [`Error::NewerFormat`](crate::Error::NewerFormat) for the repository as a whole. What
+    /// Those of the storage, and [`Error::NewerFormat`](crate::error::Error::NewerFormat) for the repository as a whole. What
     /// is damaged or gone is no error here.
     pub(crate) async fn survey(repository: &Repository, inventory: &Inventory) -> Result<Self> {
         let cluster = repository.cluster().await?;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use swiftwal_postgres::{Lsn, SegmentName, Timeline};
 
-use crate::BackupKey;
+use crate::repository::key::BackupKey;
 
 /// A timeline of a repository, and what lies on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
