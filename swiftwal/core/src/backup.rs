@@ -31,10 +31,6 @@ use self::{
     store::Uploads,
     upload::recorded,
 };
-pub(crate) use self::{
-    claim::{MarkerContent, is_claim_object, markers},
-    wal_wait::{needed_and_missing, needed_and_unlisted},
-};
 use crate::{
     error::{Error, Result},
     repository::{

@@ -3,17 +3,19 @@
 //!
 //! This crate knows no storage plug-in and no command line. A program opens a [`Storage`] by a [`Registry`].
 //!
-//! The modules are floors. Each imports only from those below it:
+//! The modules are floors. Each imports only from those below it, by path (`tests/floors.rs` keeps it so):
 //!
-//! - one module for each flow: `backup`, `restore`, `archive_wal`, `restore_wal`, `prune`, `archive_cleanup`,
-//!   `label`. A flow never imports another flow.
-//! - `repository`: what is stored and what follows from it: names, records, the inventory, timelines, what
+//! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `restore_wal`, `prune`,
+//!   `archive_cleanup`, `discard_timeline`, `label`. A flow never imports another flow.
+//! - `repository`: what is stored, and what follows from it: names, records, the inventory, timelines, markers, what
 //!   a backup needs.
-//! - `storage` is the plug-in point, and `local` is files and clocks of this machine.
+//! - `storage`: the plug-in point.
+//! - `local`: files and clocks of this machine.
 
 mod archive_cleanup;
 mod archive_wal;
 mod backup;
+mod discard_timeline;
 mod error;
 mod label;
 mod local;
@@ -26,24 +28,27 @@ mod storage;
 pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 pub use archive_wal::{ArchiveOptions, Archived, archive_wal};
 pub use backup::{BackupEvent, BackupOptions, backup};
+pub use discard_timeline::{DiscardPlan, discard_timeline, plan_discard};
 pub use error::{Error, ErrorKind, Result};
 pub use label::label;
 pub use local::clock::{Clock, SystemClock};
 pub use local::regular_file::{open_regular_file, read_regular_file};
-pub use local::state_dir::{SeenRepository, StateDir};
+pub use local::state_dir::StateDir;
 pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};
 pub use repository::Repository;
+pub use repository::backup::{BackupChoice, ChosenBackup};
 pub use repository::cluster::{ClusterIdentity, ClusterInfo};
 pub use repository::inventory::{Inventory, StoredBackup, StoredObject, StoredWal};
 pub use repository::key::{BackupKey, KeyBeginning, ParseKeyError};
 pub use repository::layout::{BackupPart, ObjectName};
 pub use repository::preflight::{Finding, preflight};
 pub use repository::record::{BackupKind, BackupRecord, RecordedObject};
-pub use repository::timelines::{Branch, DiscardPlan, discard_timeline, plan_discard, timelines};
+pub use repository::seen::SeenRepository;
+pub use repository::timelines::{Branch, timelines};
 pub use repository::wal_variant::WalVariant;
 pub use restore::{
-    ArchiveMode, BackupChoice, ChosenBackup, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats,
-    TargetAction, TargetTimeline, parse_target_time, restore,
+    ArchiveMode, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats, TargetAction, TargetTimeline,
+    parse_target_time, restore,
 };
 pub use restore_wal::restore_wal;
 pub use storage::{

@@ -6,7 +6,7 @@ mod plan;
 use std::num::NonZeroU32;
 
 use futures::{FutureExt, future::BoxFuture};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use object_store::{ObjectMeta, PutMode, PutPayload};
 use swiftwal_postgres::Timeline;
 use tokio::sync::oneshot;
@@ -17,26 +17,22 @@ use self::{
     plan::{DeadUpload, Facts, Left},
 };
 use crate::{
-    backup::{markers, needed_and_unlisted},
     error::{Error, Result},
     repository::{
         Repository,
+        backup::ChosenBackup,
         clocks::Liveness,
+        completeness::{missing_object, needed_and_unlisted},
         inventory::{Inventory, StoredBackup},
         key::BackupKey,
         layout::{BackupPart, ObjectName},
         legacy,
+        markers::markers,
         needs::Needs,
         record::BackupRecord,
         timelines::{ListedBackup, Timelines},
-        whole::missing_object,
     },
-    restore::ChosenBackup,
 };
-
-/// How long what an upload left behind is let alone, since it might still go on. A live one shows itself far more
-/// often.
-pub(crate) const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 /// What shall be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

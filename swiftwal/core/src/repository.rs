@@ -1,17 +1,22 @@
 //! A repository: the objects of one PostgreSQL cluster, read and written by name.
 
+pub(crate) mod backup;
 pub(crate) mod clocks;
 pub(crate) mod cluster;
+pub(crate) mod completeness;
 pub(crate) mod decimal;
 pub(crate) mod history;
 pub(crate) mod index;
 pub(crate) mod inventory;
 pub(crate) mod key;
+pub(crate) mod label;
 pub(crate) mod layout;
 pub(crate) mod legacy;
+pub(crate) mod markers;
 pub(crate) mod needs;
 pub(crate) mod preflight;
 pub(crate) mod record;
+pub(crate) mod seen;
 pub(crate) mod segment_check;
 pub(crate) mod strangers;
 pub(crate) mod tar_stream;
@@ -19,7 +24,6 @@ pub(crate) mod timelines;
 pub(crate) mod understood;
 pub(crate) mod wal_object;
 pub(crate) mod wal_variant;
-pub(crate) mod whole;
 
 use std::{
     collections::BTreeSet,

@@ -33,14 +33,18 @@ use self::{
     tablespaces::Tablespaces,
 };
 pub use self::{
-    choose::{BackupChoice, ChosenBackup},
     recovery::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline},
     target::parse_target_time,
 };
 use crate::{
     error::{Error, Result},
     local::blocking::blocking,
-    repository::{Repository, key::BackupKey, timelines::Branch},
+    repository::{
+        Repository,
+        backup::{BackupChoice, ChosenBackup},
+        key::BackupKey,
+        timelines::Branch,
+    },
 };
 
 /// How a backup is to be restored.

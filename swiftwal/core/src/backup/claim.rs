@@ -10,11 +10,10 @@ use std::{
     time::Duration,
 };
 
-use futures::TryStreamExt;
 use jiff::Timestamp;
-use object_store::{PutMode, path::Path};
+use object_store::PutMode;
 use serde::{Deserialize, Serialize};
-use swiftwal_postgres::{BackupLabel, Lsn, SegmentName};
+use swiftwal_postgres::BackupLabel;
 use tokio::{sync::Mutex, time::Instant};
 use uuid::Uuid;
 
@@ -24,10 +23,11 @@ use crate::{
     error::{Error, Result},
     repository::{
         Repository,
-        inventory::{StoredObject, touched},
+        inventory::StoredObject,
         key::BackupKey,
-        layout::{BackupPart, ObjectName, UPLOADING},
+        layout::{BackupPart, ObjectName},
         legacy,
+        markers::{CLAIM_ID, MarkerContent, all_markers},
         record::BackupRecord,
     },
 };
@@ -38,14 +38,6 @@ const HEARTBEAT: Duration = Duration::from_secs(600);
 const TRIES: u32 = 60;
 /// How often, a second apart, one looks whether somebody else's claim to our key stays.
 const LOOKS: u32 = 10;
-
-/// The id of the claim object among the markers of a key: the one name that all who want the key have to take.
-const CLAIM_ID: &str = "claim";
-
-/// Whether this marker is a key's claim object.
-pub(crate) fn is_claim_object(name: &ObjectName) -> bool {
-    matches!(name, ObjectName::Marker { id, .. } if id == CLAIM_ID)
-}
 
 /// What a claim object says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,23 +55,6 @@ struct Holder {
 enum Holding {
     Ours,
     Anothers,
-}
-
-/// What a marker says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct MarkerContent {
-    /// The machine.
-    host: String,
-    /// The process on it.
-    pid: u32,
-    /// When it began.
-    started: Timestamp,
-    /// The first WAL segment the backup will need, as soon as that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) first_wal: Option<SegmentName>,
-    /// Where it begins, likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) start_lsn: Option<Lsn>,
 }
 
 /// The right to write one backup.
@@ -329,25 +304,6 @@ impl<'a> Claim<'a> {
         }
         self.give_back().await
     }
-}
-
-/// The markers that claim `name`, a key or the object of a backup of SwiftWAL 0.2.2, and when each was last written.
-pub(crate) async fn markers(
-    repository: &Repository,
-    name: impl ToString + Send,
-) -> Result<Vec<(ObjectName, Timestamp)>> {
-    list_markers(repository, Path::from_iter([UPLOADING.to_owned(), name.to_string()])).await
-}
-
-/// Those of every backup in progress.
-async fn all_markers(repository: &Repository) -> Result<Vec<(ObjectName, Timestamp)>> {
-    list_markers(repository, Path::from(UPLOADING)).await
-}
-
-async fn list_markers(repository: &Repository, directory: Path) -> Result<Vec<(ObjectName, Timestamp)>> {
-    let listed: Result<Vec<_>, _> = repository.storage().store().list(Some(&directory)).try_collect().await;
-    let listed = listed.map_err(repository.failed("list", "the markers of backups in progress"))?;
-    Ok(listed.iter().map(|meta| (ObjectName::parse(meta.location.as_ref()), touched(meta))).collect())
 }
 
 fn host() -> String {

@@ -2,25 +2,24 @@
 
 use std::time::Duration;
 
-use futures::{
-    StreamExt, TryStreamExt,
-    stream::{self, BoxStream},
-};
-use swiftwal_postgres::{BackupLabel, ControlFile, SegmentName, WalName, segments_between};
+use futures::TryStreamExt;
+use swiftwal_postgres::{BackupLabel, ControlFile, SegmentName, WalName};
 use tokio::time::{Instant, sleep};
 
 use super::{BackupEvent, LONGEST_ARCHIVE_TIMEOUT, Observe};
 use crate::{
     error::{Error, Result},
-    repository::{Repository, cluster::ClusterIdentity, inventory::Inventory, record::BackupRecord},
+    repository::{
+        Repository,
+        cluster::ClusterIdentity,
+        completeness::{is_archived, missing_of, needed_by},
+        record::BackupRecord,
+    },
 };
 
 /// How soon after a look without success the next one comes; it doubles up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// How many segments are looked for at a time.
-const LOOKS: usize = 16;
 
 /// How long the next segment may still be awaited: the limit counts from the last one that arrived, so that an archive
 /// that is behind, but moves, is waited for.
@@ -76,31 +75,6 @@ pub(super) async fn until_archived(
         patience.renew();
     }
     Ok(())
-}
-
-/// The first segment without which `record`'s backup can't become consistent, and which isn't in the repository.
-pub(crate) async fn needed_and_missing(
-    repository: &Repository,
-    record: &BackupRecord,
-) -> Result<Option<SegmentName>> {
-    missing_of(repository, needed_by(record)).try_next().await
-}
-
-/// The same where a listing is at hand: what it shows is there, and only of the rest the storage itself is asked.
-pub(crate) async fn needed_and_unlisted(
-    repository: &Repository,
-    record: &BackupRecord,
-    inventory: &Inventory,
-) -> Result<Option<SegmentName>> {
-    let unlisted = needed_by(record).filter(|segment| !inventory.has_wal(WalName::Segment(*segment)));
-    missing_of(repository, unlisted).try_next().await
-}
-
-/// None where the WAL is inside.
-fn needed_by(record: &BackupRecord) -> impl Iterator<Item = SegmentName> + Send + use<> {
-    let is_inside = record.includes_wal;
-    segments_between(record.timeline, record.start_lsn, record.stop_lsn, record.wal_segment_bytes)
-        .take_while(move |_| !is_inside)
 }
 
 /// Waits beside the server, which has sent everything else and waits for its archiver, for as long as WAL arrives in the
@@ -160,22 +134,6 @@ async fn is_of(repository: &Repository, control: &ControlFile) -> Result<()> {
         wal_segment_bytes: control.segment_size,
     };
     known.check(&identity, repository.location())
-}
-
-/// Those of `segments` that weren't there when they were looked for, in order.
-fn missing_of<'a>(
-    repository: &'a Repository,
-    segments: impl Iterator<Item = SegmentName> + Send + 'a,
-) -> BoxStream<'a, Result<SegmentName>> {
-    let looks = segments.map(move |segment| async move {
-        let archived = is_archived(repository, segment).await?;
-        Ok((!archived).then_some(segment))
-    });
-    stream::iter(looks).buffered(LOOKS).try_filter_map(|missing| async move { Ok(missing) }).boxed()
-}
-
-async fn is_archived(repository: &Repository, segment: SegmentName) -> Result<bool> {
-    Ok(repository.wal_format(WalName::Segment(segment)).await?.is_some())
 }
 
 /// Names the segment, and the cause as far as what is stored shows it.

@@ -10,10 +10,12 @@ use uuid::Uuid;
 
 use crate::{
     error::Result,
-    prune::GRACE,
     repository::{Repository, inventory::touched, layout::ObjectName, path},
 };
 
+/// How long what an upload left behind is let alone, since it might still go on. A live one shows itself far more
+/// often.
+pub(crate) const GRACE: SignedDuration = SignedDuration::from_hours(24);
 /// How far two clocks may be apart before somebody is told. HTTP dates are whole seconds, and requests take their time.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
 /// The directory of the objects that are written to learn the storage's time.

@@ -4,18 +4,18 @@ use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, SegmentName, WalName};
 
 use crate::{
-    backup::{MarkerContent, is_claim_object},
     error::{Error, ErrorKind, Result},
-    label::label_of,
     repository::{
         Repository,
+        backup::ChosenBackup,
         history::Histories,
         inventory::Inventory,
         key::BackupKey,
+        label::label_of,
         legacy,
+        markers::{MarkerContent, is_claim_object},
         timelines::{Content, read_all},
     },
-    restore::ChosenBackup,
 };
 
 /// The WAL that recovery from some backups can need.

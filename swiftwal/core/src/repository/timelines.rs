@@ -5,7 +5,6 @@
 
 mod backups;
 mod branch;
-mod discard;
 
 use std::collections::BTreeSet;
 
@@ -13,14 +12,12 @@ use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, TimelineHistory, WalName};
 
 pub(crate) use self::backups::{Content, ListedBackup, Position, read_all};
-pub use self::{
-    branch::Branch,
-    discard::{DiscardPlan, discard_timeline, plan_discard},
-};
+pub use self::branch::Branch;
 use crate::{
     error::Result,
-    repository::{Repository, history::Histories, inventory::Inventory, key::BackupKey},
-    restore::ChosenBackup,
+    repository::{
+        Repository, backup::ChosenBackup, history::Histories, inventory::Inventory, key::BackupKey,
+    },
 };
 
 /// What a repository holds of each timeline.
@@ -30,7 +27,7 @@ pub(crate) struct Timelines {
     pub(crate) backups: Vec<ListedBackup>,
     pub(crate) histories: Histories,
     /// As their names order, each once.
-    segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     segment_size: SegmentSize,
 }
 

@@ -12,11 +12,12 @@ use tokio::{
 use tokio_util::io::StreamReader;
 
 use self::hashed::Hashed;
-use super::{ChosenBackup, Observe, RestoreEvent};
+use super::{Observe, RestoreEvent};
 use crate::{
     error::{Error, Result},
     repository::{
         Repository,
+        backup::ChosenBackup,
         index::{self, Frame, Index},
         layout::{BackupPart, ObjectName, SIDE_FORMAT},
         record::RecordedObject,

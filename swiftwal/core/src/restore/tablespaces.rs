@@ -10,10 +10,10 @@ use std::{
 
 use swiftwal_postgres::printable;
 
-use super::{RestoreOptions, choose::ChosenBackup};
+use super::RestoreOptions;
 use crate::{
     error::{Error, Result},
-    repository::layout::BackupPart,
+    repository::{backup::ChosenBackup, layout::BackupPart},
 };
 
 /// The tablespaces of a backup, with the directories they are restored into.

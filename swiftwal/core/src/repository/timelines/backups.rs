@@ -5,14 +5,14 @@ use swiftwal_postgres::{BackupLabel, Lsn, Timeline};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    label::label_of,
     repository::{
         Repository,
+        backup::ChosenBackup,
         inventory::{Inventory, StoredBackup},
         key::BackupKey,
+        label::label_of,
         record::BackupRecord,
     },
-    restore::ChosenBackup,
 };
 
 /// How many records are read at a time.

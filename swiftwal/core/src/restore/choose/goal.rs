@@ -7,10 +7,11 @@ use swiftwal_postgres::{Timeline, TimelineHistory};
 use crate::{
     error::{Error, Result},
     repository::{
+        backup::ChosenBackup,
         record::BackupRecord,
         timelines::{Position, Timelines},
     },
-    restore::{ChosenBackup, RecoveryTarget, RestoreOptions, TargetTimeline, recovery},
+    restore::{RecoveryTarget, RestoreOptions, TargetTimeline, recovery},
 };
 
 /// Where recovery is to go, in a repository with these timelines.

@@ -4,14 +4,15 @@ use std::fmt::{self, Write};
 
 use swiftwal_postgres::{Timeline, TimelineHistory};
 
-use super::{BackupChoice, goal::Goal};
+use super::goal::Goal;
 use crate::{
     error::Error,
     repository::{
+        backup::{BackupChoice, ChosenBackup},
         key::BackupKey,
         timelines::{ListedBackup, Position, Segment},
     },
-    restore::{ChosenBackup, RecoveryTarget, TargetTimeline},
+    restore::{RecoveryTarget, TargetTimeline},
 };
 
 /// What makes the choice of a branch doubtful.

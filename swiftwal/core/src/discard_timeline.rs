@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use swiftwal_postgres::{Lsn, SegmentName, Timeline, WalName};
 
-use super::{Branch, Content, ListedBackup, Timelines};
 use crate::{
     error::{Error, Result},
     repository::{
@@ -13,6 +12,7 @@ use crate::{
         inventory::{Inventory, StoredWal},
         needs::in_progress,
         record::BackupRecord,
+        timelines::{Branch, Content, ListedBackup, Timelines},
     },
 };
 
