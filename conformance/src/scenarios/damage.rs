@@ -178,7 +178,7 @@ pub(crate) async fn an_index_that_cannot_be_is_done_without(subject: Subject) ->
         ),
         " ".repeat(40 << 20),
     ] {
-        let text = format!("{{\"object\":\"{}\"}}\n{frames}\n", tar.name);
+        let text = format!("{{\"format\":1}}\n{{\"object\":\"{}\"}}\n{frames}\n", tar.name);
         put_again(&site, &record, &index, compress_frame(Format::Zstd.into(), text.as_bytes())?, 0).await?;
         let (sender, notices) = mpsc::channel();
         let observe = |event: RestoreEvent<'_>| {

@@ -8,13 +8,13 @@ mod read;
 mod room;
 mod server_clock;
 mod side;
+mod side_text;
 mod store;
 mod upload;
 mod wal_wait;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use object_store::{PutMode, PutPayload};
 use swiftwal_compression::Codec;
@@ -215,7 +215,7 @@ async fn make(
     claim: &Claim<'_>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<BackupRecord> {
-    let mut uploads = Uploads::new(repository, claim.key, options.codec.format())?;
+    let mut uploads = Uploads::new(repository, claim.key, options.codec.format());
     let Begun { stream, asked, mut side } = begun;
     let doubts = side.take_doubts();
     let source = Source { repository, claim, stream: stream?, asked, doubts };
@@ -270,8 +270,8 @@ async fn gather(
 /// Gives every object but the commit record its name, and says what that shall be.
 async fn publish(repository: &Repository, draft: Draft, uploads: Uploads<'_>) -> Result<BackupRecord> {
     // All to their ends, whichever fails: a put still at work would come after whoever cleans up.
-    let (tars, small) = tokio::join!(uploads.finish(), store_small_objects(repository, &draft));
-    let objects = tars?.into_iter().chain(small?).collect();
+    let (uploaded, label) = tokio::join!(uploads.finish(), store_label(repository, &draft));
+    let objects = uploaded?.into_iter().chain([label?]).collect();
     Ok(BackupRecord { objects, ..draft.record })
 }
 
@@ -284,7 +284,6 @@ fn frames_in_flight() -> usize {
 struct Draft {
     record: BackupRecord,
     label: BackupLabel,
-    manifest: Option<Vec<Bytes>>,
 }
 
 fn draft(
@@ -293,7 +292,7 @@ fn draft(
     received: Received,
     control: &ControlFile,
 ) -> Result<Draft> {
-    let Received { label, version, start, stop, started, finished, manifest, .. } = received;
+    let Received { label, version, start, stop, started, finished, .. } = received;
     let (timeline, stop_lsn) = stop;
     if timeline != start.0 {
         return Err(Error::Refused(format!(
@@ -321,7 +320,7 @@ fn draft(
         objects: Vec::new(),
         written_by: concat!("swiftwal ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    Ok(Draft { record, label, manifest })
+    Ok(Draft { record, label })
 }
 
 fn last_wal(timeline: Timeline, start: Lsn, stop: Lsn, size: swiftwal_postgres::SegmentSize) -> SegmentName {
@@ -337,34 +336,12 @@ fn identity(record: &BackupRecord) -> ClusterIdentity {
     }
 }
 
-async fn store_small_objects(repository: &Repository, draft: &Draft) -> Result<Vec<RecordedObject>> {
-    let label = vec![Bytes::copy_from_slice(draft.label.as_bytes())];
-    let key = draft.record.key;
-    let manifest = async {
-        match draft.manifest.clone() {
-            Some(manifest) => store_part(repository, key, BackupPart::Manifest, manifest).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let (label, manifest) = tokio::join!(store_part(repository, key, BackupPart::Label, label), manifest);
-    Ok(std::iter::once(label?).chain(manifest?).collect())
-}
-
-/// Stores a small object of the backup and says what the record shall say of it.
-async fn store_part(
-    repository: &Repository,
-    key: BackupKey,
-    part: BackupPart,
-    content: Vec<Bytes>,
-) -> Result<RecordedObject> {
-    let name = ObjectName::Backup { key, part };
-    let mut hasher = blake3::Hasher::new();
-    for piece in &content {
-        hasher.update(piece);
-    }
-    let payload = PutPayload::from_iter(content);
-    let recorded = recorded(&name, payload.content_length() as u64, &hasher);
-    repository.put_new(&name, payload).await?;
+/// Stores the label and says what the record shall say of it.
+async fn store_label(repository: &Repository, draft: &Draft) -> Result<RecordedObject> {
+    let name = ObjectName::Backup { key: draft.record.key, part: BackupPart::Label };
+    let label = draft.label.as_bytes();
+    let recorded = recorded(&name, label.len() as u64, blake3::Hasher::new().update(label));
+    repository.put_new(&name, PutPayload::from(label.to_vec())).await?;
     Ok(recorded)
 }
 

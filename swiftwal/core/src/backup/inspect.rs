@@ -1,15 +1,12 @@
 //! Looks into the tar as it passes: for what the record needs, and for where each file lies.
 
-use bytes::Bytes;
-use swiftwal_compression::Encoder;
 use swiftwal_postgres::printable;
 
 use crate::{
     error::{Error, Result},
     repository::{
         index::IndexedMember,
-        layout::SIDE_FORMAT,
-        tar_stream::{Member, MemberKind, TarError, TarVisitor},
+        tar_stream::{Member, TarError, TarVisitor},
     },
 };
 
@@ -27,10 +24,14 @@ pub(super) struct Inspector {
     pub(super) version: Option<Vec<u8>>,
     /// `global/pg_control`, once it is whole.
     pub(super) control: Option<Vec<u8>>,
-    manifest: Option<Encoder>,
-    /// The members whose headers came since they were last taken.
+    /// More of PostgreSQL's manifest, where the tar holds one, since it was last taken.
+    pub(super) manifest: Vec<u8>,
+    /// The members that ended since they were last taken.
     pub(super) members: Vec<IndexedMember>,
     current: Kept,
+    /// The member that is passing.
+    member: Option<Member>,
+    content: blake3::Hasher,
 }
 
 #[derive(Debug, Default)]
@@ -57,12 +58,6 @@ impl Inspector {
             _ => self.control.as_deref(),
         }
     }
-
-    /// PostgreSQL's manifest, compressed, where the tar held one.
-    pub(super) fn take_manifest(&mut self) -> Result<Option<Vec<Bytes>>> {
-        let finished = self.manifest.take().map(Encoder::finish).transpose();
-        finished.map_err(|error| Error::damaged("backup_manifest", error))
-    }
 }
 
 impl TarVisitor for Inspector {
@@ -76,42 +71,32 @@ impl TarVisitor for Inspector {
             }
             b"PG_VERSION" => small(SmallFile::Version, &member)?,
             b"global/pg_control" => small(SmallFile::Control, &member)?,
-            b"backup_manifest" => {
-                let encoder = Encoder::new(SIDE_FORMAT.into(), None);
-                self.manifest = Some(encoder.map_err(|error| Error::damaged("backup_manifest", error))?);
-                Kept::Manifest
-            }
+            b"backup_manifest" => Kept::Manifest,
             _ => Kept::Nothing,
         };
         // The server writes these when it includes the WAL, whatever lay there before.
         if member.name.starts_with(b"pg_wal/archive_status/") {
             self.last_modified = self.last_modified.max(member.modified);
         }
-        if member.kind == MemberKind::File {
-            self.members.push(IndexedMember {
-                name: member.name,
-                offset: member.offset,
-                bytes: member.bytes,
-            });
-        }
+        self.content.reset();
+        self.member = Some(member);
         Ok(())
     }
 
     fn data(&mut self, data: &[u8]) -> Result<()> {
+        self.content.update(data);
         match &mut self.current {
-            Kept::Nothing => Ok(()),
-            Kept::Small(_, content) => {
-                content.extend_from_slice(data);
-                Ok(())
-            }
-            Kept::Manifest => {
-                let Some(encoder) = &mut self.manifest else { return Ok(()) };
-                encoder.write(data).map_err(|error| Error::damaged("backup_manifest", error))
-            }
+            Kept::Nothing => {}
+            Kept::Small(_, content) => content.extend_from_slice(data),
+            Kept::Manifest => self.manifest.extend_from_slice(data),
         }
+        Ok(())
     }
 
     fn end(&mut self) -> Result<()> {
+        if let Some(member) = self.member.take() {
+            self.members.push(IndexedMember::new(member, &self.content));
+        }
         if let Kept::Small(file, content) = std::mem::take(&mut self.current) {
             let place = match file {
                 SmallFile::Label => &mut self.label,

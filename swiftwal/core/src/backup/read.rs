@@ -46,7 +46,10 @@ pub(super) enum Item {
 pub(super) struct PendingFrame {
     pub(super) compressed: JoinHandle<std::io::Result<Vec<u8>>>,
     pub(super) tar_bytes: u64,
+    /// The members that end in it.
     pub(super) members: Vec<IndexedMember>,
+    /// What lies in it of PostgreSQL's manifest.
+    pub(super) manifest: Vec<u8>,
 }
 
 /// What the tar of the data directory told.
@@ -62,7 +65,6 @@ pub(super) struct Received {
     pub(super) started: Timestamp,
     /// When it had ended for sure, by the same clock.
     pub(super) finished: Timestamp,
-    pub(super) manifest: Option<Vec<Bytes>>,
 }
 
 /// Reads the whole backup and sends it on, frame by frame.
@@ -218,8 +220,9 @@ impl Reader<'_> {
         let codec = self.options.codec;
         let tar_bytes = frame.len() as u64;
         let members = std::mem::take(&mut self.inspector.members);
+        let manifest = std::mem::take(&mut self.inspector.manifest);
         let compressed = tokio::task::spawn_blocking(move || compress_frame(codec, &frame));
-        self.send(Item::Frame(PendingFrame { compressed, tar_bytes, members })).await
+        self.send(Item::Frame(PendingFrame { compressed, tar_bytes, members, manifest })).await
     }
 
     async fn send(&mut self, item: Item) -> Result<()> {
@@ -243,7 +246,6 @@ impl Reader<'_> {
             stop,
             started: clock.started(),
             finished: clock.latest().max(last),
-            manifest: self.inspector.take_manifest()?,
         };
         self.send(Item::End).await?;
         Ok(received)
@@ -293,6 +295,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repository::index::IndexedKind;
 
     /// Gives what it has, and then says nothing more.
     #[derive(Debug)]
@@ -335,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_file_is_indexed_in_the_frame_that_holds_its_header_however_the_tar_was_cut() {
+    async fn each_member_is_indexed_in_the_frame_in_which_it_ends_with_its_hash_however_the_tar_was_cut() {
         let tar = Bytes::from(tar_of_large_files());
         let (lsn, timeline) = ("0/2000028".parse().unwrap(), Timeline::FIRST);
         let mut events =
@@ -373,13 +376,20 @@ mod tests {
             let start = end;
             end += frame.tar_bytes;
             for member in frame.members {
-                let header = member.offset - 512;
-                assert!((start..end).contains(&header), "{:?} is not in {start}..{end}", member.name);
-                names.push(member.name);
+                let name = member.name.0.escape_ascii().to_string();
+                let IndexedKind::File { offset, bytes, blake3 } = member.kind else {
+                    panic!("{name} isn't a file");
+                };
+                let (from, to) = (usize::try_from(offset).unwrap(), usize::try_from(offset + bytes).unwrap());
+                assert!(
+                    start < offset + bytes && offset + bytes <= end,
+                    "{name} doesn't end in {start}..{end}"
+                );
+                assert_eq!(blake3, blake3::hash(&tar[from..to]).to_hex().as_str(), "{name}");
+                names.push(name);
             }
         }
         assert_eq!(end, tar.len() as u64);
-        let names: Vec<_> = names.iter().map(|name| name.escape_ascii().to_string()).collect();
         let expected =
             ["backup_label", "PG_VERSION", "base/1", "base/2", "base/3", "global/pg_control", r"caf\xe9"];
         assert_eq!(names, expected);

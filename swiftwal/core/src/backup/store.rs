@@ -9,14 +9,14 @@ use super::{
     BackupEvent, Observe,
     claim::Claim,
     read::{Item, PendingFrame},
-    store_part,
+    side_text::SideText,
     upload::Upload,
 };
 use crate::{
     error::{Error, Result},
     repository::{
         Repository,
-        index::{Frame, IndexWriter, Line},
+        index::{Frame, Line},
         key::BackupKey,
         layout::{BackupPart, ObjectName},
         record::RecordedObject,
@@ -32,7 +32,9 @@ pub(super) struct Uploads<'a> {
     repository: &'a Repository,
     key: BackupKey,
     format: Format,
-    index: IndexWriter,
+    index: SideText<'a>,
+    /// PostgreSQL's own, as soon as some of it came.
+    manifest: Option<SideText<'a>>,
     current: Option<Tar<'a>>,
     /// The tars before the current one.
     named: Vec<RecordedObject>,
@@ -48,10 +50,18 @@ struct Tar<'a> {
 }
 
 impl<'a> Uploads<'a> {
-    pub(super) fn new(repository: &'a Repository, key: BackupKey, format: Format) -> Result<Self> {
-        let index = IndexWriter::new()?;
-        let named = Vec::new();
-        Ok(Self { repository, key, format, index, current: None, named, tar_bytes: 0, stored_bytes: 0 })
+    pub(super) fn new(repository: &'a Repository, key: BackupKey, format: Format) -> Self {
+        Self {
+            repository,
+            key,
+            format,
+            index: SideText::new(repository, key, BackupPart::Index),
+            manifest: None,
+            current: None,
+            named: Vec::new(),
+            tar_bytes: 0,
+            stored_bytes: 0,
+        }
     }
 
     /// Stores what comes until its end was said. The tar that comes last, which is the data directory's, gets no name
@@ -62,11 +72,12 @@ impl<'a> Uploads<'a> {
         claim: &Claim<'_>,
         observe: Observe<'_>,
     ) -> Result<()> {
+        self.index_line(&Line::FIRST).await?;
         while let Some(item) = items.recv().await {
             match item {
                 Item::Archive(tablespace) => {
                     self.name_tar_before(claim).await?;
-                    self.begin(tablespace)?;
+                    self.begin(tablespace).await?;
                 }
                 Item::Label(label) => {
                     claim.begin_at(&label).await?;
@@ -83,17 +94,17 @@ impl<'a> Uploads<'a> {
         Err(Error::damaged("the base backup", "it broke off"))
     }
 
-    fn begin(&mut self, tablespace: Option<Tablespace>) -> Result<()> {
+    async fn begin(&mut self, tablespace: Option<Tablespace>) -> Result<()> {
         let part =
             BackupPart::Tar { tablespace: tablespace.as_ref().map(|space| space.oid), format: self.format };
         let name = ObjectName::Backup { key: self.key, part };
-        self.index.write(&Line::Object { object: name.to_string() })?;
+        self.index_line(&Line::Object { object: name.to_string() }).await?;
         self.current = Some(Tar { upload: Upload::new(self.repository, name), tablespace, tar_bytes: 0 });
         Ok(())
     }
 
     async fn frame(&mut self, frame: PendingFrame) -> Result<()> {
-        let PendingFrame { compressed, tar_bytes, members } = frame;
+        let PendingFrame { compressed, tar_bytes, members, manifest } = frame;
         let broken = |error: &dyn std::fmt::Display| Error::damaged("a frame of the base backup", error);
         let compressed = compressed.await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
         let Some(tar) = &mut self.current else {
@@ -101,12 +112,25 @@ impl<'a> Uploads<'a> {
         };
         let stored_bytes = compressed.len() as u64;
         let frame = Frame { offset: tar.upload.bytes(), stored_bytes, tar_bytes };
-        self.index.write(&Line::Frame { frame, members })?;
         tar.upload.write(compressed.into()).await?;
         tar.tar_bytes += tar_bytes;
         self.tar_bytes += tar_bytes;
         self.stored_bytes += stored_bytes;
-        Ok(())
+        self.index_line(&Line::Frame { frame, members }).await?;
+        self.manifest(&manifest).await
+    }
+
+    async fn index_line(&mut self, line: &Line) -> Result<()> {
+        let text = line.to_bytes().map_err(|error| Error::damaged("the backup's index", error))?;
+        self.index.write(&text).await
+    }
+
+    async fn manifest(&mut self, text: &[u8]) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let new = || SideText::new(self.repository, self.key, BackupPart::Manifest);
+        self.manifest.get_or_insert_with(new).write(text).await
     }
 
     /// Gives the current tar its name, if there is one, as another one begins.
@@ -118,12 +142,22 @@ impl<'a> Uploads<'a> {
         Ok(())
     }
 
-    /// Waits until all of the last tar is in the storage, though without a name.
+    /// Waits until all of the last tar, the index and the manifest is in the storage, though without a name.
     pub(super) async fn send_rest(&mut self) -> Result<()> {
-        match &mut self.current {
-            Some(tar) => tar.upload.send_rest().await,
-            None => Ok(()),
-        }
+        let Self { current, index, manifest, .. } = self;
+        let tar = async {
+            match current {
+                Some(tar) => tar.upload.send_rest().await,
+                None => Ok(()),
+            }
+        };
+        let manifest = async {
+            match manifest {
+                Some(manifest) => manifest.send_rest().await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(tar, index.send_rest(), manifest).map(|_| ())
     }
 
     /// Nothing, if the tars that got their names a while ago are there as they were stored.
@@ -133,9 +167,9 @@ impl<'a> Uploads<'a> {
         stream::iter(looks).buffer_unordered(LOOKS).try_collect().await
     }
 
-    /// Gives the last tar its name, and stores the index. Returns what the commit record shall name.
+    /// Gives the last tar its name, and those of the index and the manifest. Returns what the commit record shall name.
     pub(super) async fn finish(self) -> Result<Vec<RecordedObject>> {
-        let Self { repository, key, index, current, mut named, .. } = self;
+        let Self { index, manifest, current, mut named, .. } = self;
         let tar = async {
             let Some(mut tar) = current else { return Ok(None) };
             let finished = tar.finish().await;
@@ -144,17 +178,29 @@ impl<'a> Uploads<'a> {
             }
             finished.map(Some)
         };
-        let index = async { store_part(repository, key, BackupPart::Index, index.finish()?).await };
-        let (tar, index) = tokio::join!(tar, index);
+        let manifest = async {
+            match manifest {
+                Some(manifest) => manifest.finish().await.map(Some),
+                None => Ok(None),
+            }
+        };
+        // All to their ends, whichever fails: a put still at work would come after whoever cleans up.
+        let (tar, index, manifest) = tokio::join!(tar, index.finish(), manifest);
         named.extend(tar?);
         named.push(index?);
+        named.extend(manifest?);
         Ok(named)
     }
 
-    /// Gives up the tar that is being written. Those that have their names go with the claim.
-    pub(super) async fn abort(mut self) {
-        if let Some(tar) = &mut self.current {
+    /// Gives up what is being written. The tars that have their names go with the claim.
+    pub(super) async fn abort(self) {
+        let Self { index, manifest, current, .. } = self;
+        if let Some(mut tar) = current {
             tar.upload.abort().await;
+        }
+        index.abort().await;
+        if let Some(manifest) = manifest {
+            manifest.abort().await;
         }
     }
 }

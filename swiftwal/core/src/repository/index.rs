@@ -1,25 +1,28 @@
-//! The index of a backup: where each file lies, as tar members → frames → byte ranges.
+//! The index of a backup: what it holds, and where in the tars: members → frames → byte ranges.
 //!
-//! JSON, a line for each frame, so that it is written and read in bounded memory: in a line of its own before the
-//! frames of each tar, `{"object": NAME}`; then `{"frame": [offset, stored bytes, tar bytes], "members": [[name,
-//! offset in the tar, bytes], …]}` with the files whose header lies in that frame. A name that isn't UTF-8 is an object
-//! with its bytes in hexadecimal digits, named as in PostgreSQL's backup manifest: `{"Encoded-Path": "636166e9"}`.
+//! A format of its own, lines of JSON, so that it is written and read in bounded memory. The first line is its version,
+//! `{"format": 1}`. Then, in a line of its own before the frames of each tar, `{"object": NAME}`, and a line for each
+//! frame: `{"frame": [offset, stored bytes, tar bytes], "members": [MEMBER, …]}` with the members that end in that frame,
+//! since only then the hash of their content is known.
 //!
 //! Nobody needs an index to restore, and it may be damaged or crafted. So a reader stops at the first number that can't be,
 //! and never holds more than a frame for each mebibyte of tar.
 
 use std::{collections::HashMap, io};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
-use swiftwal_compression::Encoder;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
 use crate::{
-    error::{Error, Result},
-    repository::{layout::SIDE_FORMAT, record::RecordedObject},
+    error::Result,
+    repository::{
+        record::RecordedObject,
+        tar_stream::{Member, MemberKind},
+    },
 };
 
+/// The version that this program writes, and the highest that it reads.
+const FORMAT: u32 = 1;
 /// The largest frame that the format allows, in bytes of tar.
 const MOST_FRAME_BYTES: u64 = 16 << 20;
 /// A tar that was cut into smaller frames than this, on average, is read without its index.
@@ -29,18 +32,50 @@ const MOST_FRAMES: u64 = 4 << 20;
 /// The longest line: a frame full of the headers of empty files with long names.
 const MOST_LINE_BYTES: u64 = 32 << 20;
 
-/// A file in a tar.
+/// A member of a tar: a file, a directory or a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(into = "(MemberName, u64, u64)")]
 pub(crate) struct IndexedMember {
-    pub(crate) name: Vec<u8>,
-    /// Where its content begins in the tar.
-    pub(crate) offset: u64,
-    pub(crate) bytes: u64,
+    pub(crate) name: MemberName,
+    mode: Mode,
+    #[serde(flatten)]
+    pub(crate) kind: IndexedKind,
 }
 
-/// A file's name as JSON can hold it.
-struct MemberName(Vec<u8>);
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum IndexedKind {
+    File {
+        /// Where its content begins in the tar.
+        offset: u64,
+        bytes: u64,
+        /// Of its content, in lower-case hexadecimal.
+        blake3: String,
+    },
+    Directory,
+    Link {
+        target: MemberName,
+    },
+}
+
+impl IndexedMember {
+    /// What the index says of `member`, once all of its `content` was hashed.
+    pub(crate) fn new(member: Member, content: &blake3::Hasher) -> Self {
+        let Member { name, kind, mode, bytes, offset, .. } = member;
+        let kind = match kind {
+            MemberKind::File => {
+                IndexedKind::File { offset, bytes, blake3: content.finalize().to_hex().to_string() }
+            }
+            MemberKind::Directory => IndexedKind::Directory,
+            MemberKind::Link { target } => IndexedKind::Link { target: MemberName(target) },
+        };
+        Self { name: MemberName(name), mode: Mode(mode), kind }
+    }
+}
+
+/// A file's name, or a link's target, as JSON can hold it: as text, or where it isn't UTF-8, as an object with its bytes
+/// in hexadecimal digits, named as in PostgreSQL's backup manifest: `{"Encoded-Path": "636166e9"}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MemberName(pub(crate) Vec<u8>);
 
 impl Serialize for MemberName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -59,6 +94,16 @@ impl Serialize for MemberName {
     }
 }
 
+/// Permissions, written as people write them: `"0600"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mode(u32);
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:04o}", self.0 & 0o7777))
+    }
+}
+
 /// A frame of a stored tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u64, u64, u64)", into = "(u64, u64, u64)")]
@@ -73,6 +118,9 @@ pub(crate) struct Frame {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Line {
+    Format {
+        format: u32,
+    },
     Object {
         object: String,
     },
@@ -83,28 +131,16 @@ pub(crate) enum Line {
     },
 }
 
-/// Writes an index into memory, compressed as it grows.
-#[derive(Debug)]
-pub(crate) struct IndexWriter(Encoder);
+impl Line {
+    /// The first line of every index.
+    pub(crate) const FIRST: Self = Self::Format { format: FORMAT };
 
-impl IndexWriter {
-    pub(crate) fn new() -> Result<Self> {
-        Encoder::new(SIDE_FORMAT.into(), None).map(Self).map_err(broken)
-    }
-
-    pub(crate) fn write(&mut self, line: &Line) -> Result<()> {
-        let mut text = serde_json::to_vec(line).map_err(broken)?;
+    /// The line as it is stored, its line break included.
+    pub(crate) fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self)?;
         text.push(b'\n');
-        self.0.write(&text).map_err(broken)
+        Ok(text)
     }
-
-    pub(crate) fn finish(self) -> Result<Vec<Bytes>> {
-        self.0.finish().map_err(broken)
-    }
-}
-
-fn broken(error: impl ToString) -> Error {
-    Error::damaged("the backup's index", error)
 }
 
 /// The frames of each tar, in order, by its object's name.
@@ -113,6 +149,7 @@ pub(crate) type Index = HashMap<String, Vec<Frame>>;
 /// What a restore needs of a line. The members are skipped, and never in memory.
 #[derive(Deserialize)]
 struct FrameLine {
+    format: Option<u32>,
     object: Option<String>,
     frame: Option<Frame>,
 }
@@ -131,6 +168,14 @@ pub(crate) async fn read(
         .collect();
     let mut reader = IndexReader { tars, current: None, frames: 0 };
     let mut lines = BoundedLines::new(text);
+    let first: Option<FrameLine> = lines.next().await?.map(serde_json::from_slice).transpose()?;
+    match first.and_then(|line| line.format) {
+        Some(FORMAT) => {}
+        Some(other) => {
+            return Err(absurd(&format!("it has format {other}, and this version reads {FORMAT}")));
+        }
+        None => return Err(absurd("it doesn't begin with its format")),
+    }
     while let Some(line) = lines.next().await? {
         reader.take(serde_json::from_slice(line)?)?;
     }
@@ -226,12 +271,6 @@ fn absurd(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-impl From<IndexedMember> for (MemberName, u64, u64) {
-    fn from(member: IndexedMember) -> Self {
-        (MemberName(member.name), member.offset, member.bytes)
-    }
-}
-
 impl From<(u64, u64, u64)> for Frame {
     fn from((offset, stored_bytes, tar_bytes): (u64, u64, u64)) -> Self {
         Self { offset, stored_bytes, tar_bytes }
@@ -256,19 +295,34 @@ mod tests {
     }
 
     async fn read_of(lines: &str, tar: RecordedObject) -> io::Result<Index> {
-        read(lines.as_bytes(), &[tar]).await
+        let text = [Line::FIRST.to_bytes().unwrap().as_slice(), lines.as_bytes()].concat();
+        read(text.as_slice(), &[tar]).await
     }
 
     #[tokio::test]
     async fn names_are_written_as_text_or_as_postgresqls_encoded_path_and_skipped_when_read() {
-        let member = |name: &[u8]| IndexedMember { name: name.to_owned(), offset: 512, bytes: 3 };
+        let member = |name: &[u8], kind| {
+            let (name, mode, modified, bytes, offset) = (name.to_owned(), 0o100_600, 0, 3, 512);
+            let member = Member { name, kind, mode, modified, bytes, offset };
+            IndexedMember::new(member, blake3::Hasher::new().update(b"abc"))
+        };
         let frame = Frame { offset: 0, stored_bytes: 10, tar_bytes: 2048 };
-        let members = vec![member("Übernahme".as_bytes()), member(b"caf\xe9\n")];
-        let line = serde_json::to_string(&Line::Frame { frame, members }).unwrap();
-        let expected =
-            r#"{"frame":[0,10,2048],"members":[["Übernahme",512,3],[{"Encoded-Path":"636166e90a"},512,3]]}"#;
+        let members = vec![
+            member("Übernahme".as_bytes(), MemberKind::File),
+            member(b"caf\xe9\n", MemberKind::Directory),
+            member(b"pg_tblspc/1", MemberKind::Link { target: b"/\xff".to_vec() }),
+        ];
+        let line = String::from_utf8(Line::Frame { frame, members }.to_bytes().unwrap()).unwrap();
+        let expected = concat!(
+            r#"{"frame":[0,10,2048],"members":["#,
+            r#"{"name":"Übernahme","mode":"0600","kind":"file","offset":512,"bytes":3,"#,
+            r#""blake3":"6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"},"#,
+            r#"{"name":{"Encoded-Path":"636166e90a"},"mode":"0600","kind":"directory"},"#,
+            r#"{"name":"pg_tblspc/1","mode":"0600","kind":"link","target":{"Encoded-Path":"2fff"}}]}"#,
+            "\n"
+        );
         assert_eq!(line, expected);
-        let text = format!("{{\"object\":\"a.tar\"}}\n{line}\n");
+        let text = format!("{{\"object\":\"a.tar\"}}\n{line}");
         assert_eq!(read_of(&text, tar(10, 2048)).await.unwrap()["a.tar"], [frame]);
     }
 
@@ -296,11 +350,22 @@ mod tests {
     #[tokio::test]
     async fn an_endless_line_and_endless_frames_end_early() {
         let line = tokio::io::BufReader::new(tokio::io::repeat(b' ').take(10 << 30));
-        assert!(read(line, &[tar(10, 10)]).await.is_err());
+        let text = std::io::Cursor::new(b"{\"format\":1}\n").chain(line);
+        assert!(read(text, &[tar(10, 10)]).await.is_err());
         let mut text = "{\"object\":\"a.tar\"}\n".to_owned();
         for offset in 0..100 {
             text.push_str(&format!("{{\"frame\":[{offset},1,1]}}\n"));
         }
         assert!(read_of(&text, tar(100, 100)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_index_without_a_format_or_of_a_newer_one_is_refused() {
+        let lines = "{\"object\":\"a.tar\"}\n{\"frame\":[0,10,10]}\n";
+        for first in ["", "\n", "{}\n", "{\"format\":2}\n"] {
+            let text = format!("{first}{lines}");
+            assert!(read(text.as_bytes(), &[tar(10, 10)]).await.is_err(), "{first}");
+        }
+        assert!(read(&b""[..], &[tar(10, 10)]).await.is_err());
     }
 }
