@@ -9,13 +9,15 @@ use object_store::azure::MicrosoftAzureBuilder;
 #[cfg(feature = "gcs")]
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{ClientOptions, ObjectStore, path::Path, prefix::PrefixStore};
-use swiftwal_core::{Backend, OpenError, Options, Storage};
+use swiftwal_core::{Backend, Limits, OpenError, Options, Storage};
 use url::Url;
 
 use self::bucket::Bucket;
 
-/// 10,000 parts are the most that S3 takes, so this is a limit of 320 GB for one object.
+/// Of each part. A few are in memory at a time.
 const PART_BYTES: usize = 32 << 20;
+
+const TIB: u64 = 1 << 40;
 
 /// How long a connection may say nothing. A limit on the whole request would cut off large parts.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -27,6 +29,12 @@ const SILENCE: Duration = Duration::from_secs(60);
 #[cfg(feature = "s3")]
 #[derive(Clone, Copy, Debug)]
 pub struct S3;
+
+#[cfg(feature = "s3")]
+impl S3 {
+    /// 10,000 parts and 5 TiB, says the S3 user guide ("Multipart upload limits").
+    const LIMITS: Limits = Limits { part_bytes: PART_BYTES, max_parts: 10_000, max_object_bytes: 5 * TIB };
+}
 
 #[cfg(feature = "s3")]
 impl Backend for S3 {
@@ -42,7 +50,7 @@ impl Backend for S3 {
         let builder = AmazonS3Builder::new().with_url(location.as_str()).with_client_options(client());
         let settings = settings(options, "aws_");
         let builder = settings.fold(builder, |builder, (key, value)| builder.with_config(key, value));
-        storage(location, builder.build())
+        storage(location, builder.build(), Self::LIMITS)
     }
 }
 
@@ -51,6 +59,12 @@ impl Backend for S3 {
 #[cfg(feature = "gcs")]
 #[derive(Clone, Copy, Debug)]
 pub struct Gcs;
+
+#[cfg(feature = "gcs")]
+impl Gcs {
+    /// 10,000 parts and 5 TiB, says the documentation of Cloud Storage ("Quotas and limits").
+    const LIMITS: Limits = Limits { part_bytes: PART_BYTES, max_parts: 10_000, max_object_bytes: 5 * TIB };
+}
 
 #[cfg(feature = "gcs")]
 impl Backend for Gcs {
@@ -67,7 +81,7 @@ impl Backend for Gcs {
             GoogleCloudStorageBuilder::new().with_url(location.as_str()).with_client_options(client());
         let settings = settings(options, "google_");
         let builder = settings.fold(builder, |builder, (key, value)| builder.with_config(key, value));
-        storage(location, builder.build())
+        storage(location, builder.build(), Self::LIMITS)
     }
 }
 
@@ -76,6 +90,12 @@ impl Backend for Gcs {
 #[cfg(feature = "azure")]
 #[derive(Clone, Copy, Debug)]
 pub struct Azure;
+
+#[cfg(feature = "azure")]
+impl Azure {
+    /// 50,000 blocks of up to 4000 MiB, says the documentation of Blob Storage ("Scalability targets").
+    const LIMITS: Limits = Limits { part_bytes: PART_BYTES, max_parts: 50_000, max_object_bytes: 190 * TIB };
+}
 
 #[cfg(feature = "azure")]
 impl Backend for Azure {
@@ -91,7 +111,7 @@ impl Backend for Azure {
         let builder = MicrosoftAzureBuilder::new().with_url(location.as_str()).with_client_options(client());
         let settings = settings(options, "azure_");
         let builder = settings.fold(builder, |builder, (key, value)| builder.with_config(key, value));
-        storage(location, builder.build())
+        storage(location, builder.build(), Self::LIMITS)
     }
 }
 
@@ -116,7 +136,11 @@ fn settings<'a, K: FromStr>(
 }
 
 /// The objects under the path of `location`, if `built` came to something.
-fn storage(location: &Url, built: object_store::Result<impl ObjectStore>) -> Result<Storage, OpenError> {
+fn storage(
+    location: &Url,
+    built: object_store::Result<impl ObjectStore>,
+    limits: Limits,
+) -> Result<Storage, OpenError> {
     let invalid = |reason: String| OpenError::InvalidLocation { location: location.to_string(), reason };
     if location.query().is_some() || location.fragment().is_some() {
         return Err(invalid("it goes on after the path; write '?' as %3F and '#' as %23".to_owned()));
@@ -125,5 +149,5 @@ fn storage(location: &Url, built: object_store::Result<impl ObjectStore>) -> Res
     let store = built
         .map_err(|error| OpenError::Settings { location: location.to_string(), reason: error.to_string() })?;
     let store = Bucket::new(PrefixStore::new(store, prefix));
-    Ok(Storage::new(Arc::new(store)).with_part_bytes(PART_BYTES))
+    Ok(Storage::new(Arc::new(store)).with_limits(limits))
 }

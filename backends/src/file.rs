@@ -23,7 +23,7 @@ use rustix::{
     fs::{Access, AtFlags, CWD, accessat},
     process::geteuid,
 };
-use swiftwal_core::{Backend, OpenError, Options, SeenRepository, StateDir, Storage};
+use swiftwal_core::{Backend, Limits, OpenError, Options, SeenRepository, StateDir, Storage};
 use url::Url;
 
 use self::{
@@ -87,7 +87,7 @@ impl Backend for LocalFile {
             .with_top_names(Arc::new(FileTop::new(Arc::clone(&root))))
             .with_clock(Arc::new(FileClock::new(Arc::clone(&root))))
             .with_space(Arc::new(FileSpace::new(root)))
-            .with_part_bytes(Self::PART_BYTES);
+            .with_limits(Limits { part_bytes: Self::PART_BYTES, ..Limits::default() });
         Ok(match state_dir {
             Some(state_dir) => storage.with_state_dir(state_dir),
             None => storage,

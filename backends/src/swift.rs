@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
 use object_store_swift::{BuildError, Config, SwiftBuilder, Timeouts};
 use percent_encoding::percent_decode_str;
-use swiftwal_core::{Backend, OpenError, Options, StateDir, Storage};
+use swiftwal_core::{Backend, Limits, OpenError, Options, StateDir, Storage};
 use url::Url;
 
 use self::{clock::SwiftClock, sweep::SwiftSweep, token::Token};
@@ -92,7 +92,7 @@ impl Backend for Swift {
             .with_sweep(Arc::new(sweep))
             .with_prepare(Arc::new(token))
             .with_clock(Arc::new(clock))
-            .with_part_bytes(Self::PART_BYTES);
+            .with_limits(Limits { part_bytes: Self::PART_BYTES, ..Limits::default() });
         Ok(match state_dir {
             Some(state_dir) => storage.with_state_dir(state_dir).with_identity_cache(),
             None => storage,

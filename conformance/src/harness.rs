@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use anyhow::{Context, Result};
-use swiftwal_core::{OpenError, Options, Registry, Storage};
+use swiftwal_core::{Limits, OpenError, Options, Registry, Storage};
 use url::Url;
 
 /// What the suite has to know of the backend that it runs against.
@@ -84,7 +84,8 @@ impl Harness {
     /// Opens the storage as a program does, once more each time.
     pub(crate) fn open(&self, location: &Url, create: bool) -> Result<Storage, OpenError> {
         let storage = self.registry.open(location, &Options { create, ..self.options.clone() })?;
-        Ok(storage.with_part_bytes(self.part_bytes))
+        let limits = Limits { part_bytes: self.part_bytes, ..storage.limits() };
+        Ok(storage.with_limits(limits))
     }
 }
 

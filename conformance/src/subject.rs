@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::{DynObjectStore, ObjectStoreExt, path::Path};
-use swiftwal_core::{OpenError, Repository, StateDir, Storage, StorageSpace};
+use swiftwal_core::{Limits, OpenError, Repository, StateDir, Storage, StorageSpace};
 use tempfile::TempDir;
 use url::Url;
 
@@ -106,6 +106,13 @@ impl Subject {
     pub(crate) fn remembering_repository(&self, faults: &Faults) -> Result<Repository> {
         let storage = self.storage()?.with_state_dir(StateDir::new(self.path("state"))).with_identity_cache();
         Ok(self.of_storage(storage, faults))
+    }
+
+    /// The same, of a storage with such limits.
+    pub(crate) fn repository_with_limits(&self, change: fn(Limits) -> Limits) -> Result<Repository> {
+        let storage = self.storage()?;
+        let limits = change(storage.limits());
+        Ok(self.of_storage(storage.with_limits(limits), &Faults::none()))
     }
 
     /// The same, of a storage that has so much room left.

@@ -174,6 +174,7 @@ suite! { $
 
     backup {
         the_record_tells_what_was_backed_up,
+        a_tar_that_outgrows_the_largest_object_is_stored_as_several,
         the_marker_comes_first_and_the_commit_record_last,
         a_backup_is_not_listed_while_it_is_made,
         a_stopped_backup_leaves_nothing,

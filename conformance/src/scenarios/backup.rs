@@ -9,9 +9,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
+use swiftwal_compression::{Codec, Format};
 use swiftwal_core::{
-    Archived, BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Clock, ErrorKind, backup,
-    label,
+    Archived, BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Clock, ErrorKind, Limits,
+    backup, label,
 };
 use swiftwal_postgres::{Archiving, SegmentSize, ServerFacts, SourceErrorKind};
 use tokio::sync::mpsc;
@@ -44,6 +45,41 @@ pub(crate) async fn the_record_tells_what_was_backed_up(subject: Subject) -> Res
         assert!(objects.contains(&object.name), "{object:?}");
         assert_eq!(site.subject.get(&object.name).await?.len() as u64, object.bytes, "{object:?}");
     }
+    Ok(())
+}
+
+pub(crate) async fn a_tar_that_outgrows_the_largest_object_is_stored_as_several(
+    subject: Subject,
+) -> Result<()> {
+    let mut site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(9 << 20))?;
+    let source = site.cluster.backup(3, 3);
+    // Each object takes one frame of 4 MiB.
+    let limit = |limits| Limits { max_object_bytes: 5 << 20, ..limits };
+    site.repository = site.subject.repository_with_limits(limit)?;
+    let codec = Codec::from(Format::None);
+    let whole = BackupOptions { include_wal: true, codec, ..options() };
+    let record = take(&site.repository, &source, &whole).await?;
+    let tars: Vec<_> = record.objects.iter().filter(|object| object.tar_bytes.is_some()).collect();
+    assert!(tars.len() > 2, "{tars:?}");
+    for (number, tar) in (1..).zip(&tars) {
+        let piece = if number == 1 { String::new() } else { format!(".{number:04}") };
+        assert_eq!(tar.name, format!("pg_basebackup_{}.tar{piece}", record.key));
+        assert!(tar.bytes <= 5 << 20, "{tar:?}");
+    }
+    // As a person puts it together.
+    let mut contents = Vec::new();
+    for tar in &tars {
+        contents.extend_from_slice(&site.subject.get(&tar.name).await?);
+    }
+    assert_eq!(contents, source.tar(&request(true))?);
+    site.assert_restorable(&record, &source).await?;
+
+    // Without its index, too; and not without one of its objects.
+    site.subject.delete(&format!("pg_basebackup_{}.index.zst", record.key)).await?;
+    site.assert_restorable(&record, &source).await?;
+    site.subject.delete(&tars[1].name).await?;
+    let error = refused(site.restore(BackupChoice::Key(record.key)).await);
+    assert!(error.to_string().contains(&tars[1].name), "{error}");
     Ok(())
 }
 

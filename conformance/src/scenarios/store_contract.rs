@@ -108,7 +108,7 @@ pub(crate) async fn of_writers_at_the_same_time_one_wins_whole(subject: Subject)
 
 pub(crate) async fn an_upload_has_no_name_before_it_is_complete(subject: Subject) -> Result<()> {
     let (store, name) = (store(&subject)?, Path::from("upload"));
-    let part = Bytes::from(vec![7; subject.storage()?.part_bytes()]);
+    let part = Bytes::from(vec![7; subject.storage()?.limits().part_bytes]);
     let mut upload = store.put_multipart(&name).await?;
     upload.put_part(part.clone().into()).await?;
     assert!(subject.objects().await?.is_empty());
@@ -121,7 +121,7 @@ pub(crate) async fn an_upload_has_no_name_before_it_is_complete(subject: Subject
 pub(crate) async fn an_upload_that_was_given_up_leaves_nothing(subject: Subject) -> Result<()> {
     let storage = subject.storage()?;
     let mut upload = storage.store().put_multipart(&Path::from("upload")).await?;
-    upload.put_part(vec![7; storage.part_bytes()].into()).await?;
+    upload.put_part(vec![7; storage.limits().part_bytes].into()).await?;
     upload.abort().await?;
     assert!(subject.objects().await?.is_empty());
     if let Some(sweeper) = storage.sweeper() {
@@ -135,7 +135,7 @@ pub(crate) async fn an_upload_that_was_given_up_leaves_nothing(subject: Subject)
 pub(crate) async fn what_a_killed_upload_leaves_can_be_swept(subject: Subject) -> Result<()> {
     let storage = subject.storage()?;
     let mut upload = storage.store().put_multipart(&Path::from("upload")).await?;
-    upload.put_part(vec![7; storage.part_bytes()].into()).await?;
+    upload.put_part(vec![7; storage.limits().part_bytes].into()).await?;
     std::mem::forget(upload);
     subject.put("neighbor", "stays").await?;
     let Some(sweeper) = storage.sweeper() else { return Ok(()) };

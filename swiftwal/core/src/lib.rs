@@ -52,5 +52,6 @@ pub use restore::{
 };
 pub use restore_wal::restore_wal;
 pub use storage::{
-    Backend, OpenError, Options, Prepare, Registry, Storage, StorageClock, StorageSpace, Sweep, TopNames,
+    Backend, Limits, OpenError, Options, Prepare, Registry, Storage, StorageClock, StorageSpace, Sweep,
+    TopNames,
 };

@@ -412,7 +412,7 @@ impl Repository {
                 let name = ObjectName::parse(object.location.as_ref());
                 matches!(name, ObjectName::Backup { part: BackupPart::Tar { .. }, .. })
             };
-            if object.size > self.storage.part_bytes() as u64 && is_tar() {
+            if object.size > self.storage.limits().part_bytes as u64 && is_tar() {
                 builder.keep(object);
             }
         }

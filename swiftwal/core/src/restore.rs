@@ -199,11 +199,11 @@ async fn write_tars(
     observe: Observe<'_>,
 ) -> Result<Extracted> {
     let tars = fetch::tars(repository, chosen, observe).await?;
-    let total_tar_bytes = tars.iter().map(|tar| tar.tar_bytes).sum();
+    let total_tar_bytes = tars.iter().map(StoredTar::tar_bytes).sum();
     let written = Arc::new(AtomicU64::new(0));
     let mut extracted = Extracted::default();
     for tar in tars {
-        let name = tar.name.to_string();
+        let name = tar.name();
         let extractor = Extractor::new(Arc::clone(destination), name, tar.tablespace, tablespaces)?;
         let progress = || {
             let tar_bytes = written.load(Ordering::Relaxed);

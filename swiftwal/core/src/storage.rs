@@ -4,6 +4,7 @@
 //! program knows; there is no global one and nothing runs before `main`.
 
 mod clock;
+mod limits;
 mod options;
 mod registry;
 mod space;
@@ -20,6 +21,7 @@ use crate::local::state_dir::StateDir;
 
 pub use self::{
     clock::StorageClock,
+    limits::Limits,
     options::Options,
     registry::{OpenError, Registry},
     space::StorageSpace,
@@ -93,16 +95,13 @@ pub struct Storage {
     prepare: Option<Arc<dyn Prepare>>,
     clock: Option<Arc<dyn StorageClock>>,
     space: Option<Arc<dyn StorageSpace>>,
-    part_bytes: usize,
+    limits: Limits,
     state_dir: Option<StateDir>,
     caches_identity: bool,
     volatile: bool,
 }
 
 impl Storage {
-    /// How much of a large object goes into one part unless the backend says otherwise.
-    pub const DEFAULT_PART_BYTES: usize = 8 << 20;
-
     /// Storage that leaves nothing behind which its listing doesn't show.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
@@ -113,7 +112,7 @@ impl Storage {
             prepare: None,
             clock: None,
             space: None,
-            part_bytes: Self::DEFAULT_PART_BYTES,
+            limits: Limits::default(),
             state_dir: None,
             caches_identity: false,
             volatile: false,
@@ -151,10 +150,10 @@ impl Storage {
         Self { space: Some(space), ..self }
     }
 
-    /// Says how much of a large object goes into one part, and is read by one request. A few are in memory at a time.
+    /// Says how large its objects may be, and in what parts they are written.
     #[must_use]
-    pub fn with_part_bytes(self, part_bytes: usize) -> Self {
-        Self { part_bytes, ..self }
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Sets the directory in which this machine keeps what it knows of this place, and of no other. With it, a
@@ -210,10 +209,10 @@ impl Storage {
         self.space.as_ref()
     }
 
-    /// The bytes of one part of a large object.
+    /// How large its objects may be, and in what parts they are written.
     #[must_use]
-    pub fn part_bytes(&self) -> usize {
-        self.part_bytes
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The directory in which this machine keeps what it knows of this place.

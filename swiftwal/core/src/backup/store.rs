@@ -46,6 +46,8 @@ pub(super) struct Uploads<'a> {
 struct Tar<'a> {
     upload: Upload<'a>,
     tablespace: Option<Tablespace>,
+    /// Which of the tar's objects it is, from 1 on.
+    piece: u32,
     tar_bytes: u64,
 }
 
@@ -77,14 +79,14 @@ impl<'a> Uploads<'a> {
             match item {
                 Item::Archive(tablespace) => {
                     self.name_tar_before(claim).await?;
-                    self.begin(tablespace).await?;
+                    self.begin(tablespace, 1).await?;
                 }
                 Item::Label(label) => {
                     claim.begin_at(&label).await?;
                     observe(BackupEvent::Label(&label));
                 }
                 Item::Frame(frame) => {
-                    self.frame(frame).await?;
+                    self.frame(frame, claim).await?;
                     let (tar_bytes, stored_bytes) = (self.tar_bytes, self.stored_bytes);
                     observe(BackupEvent::Progress { tar_bytes, stored_bytes });
                 }
@@ -94,19 +96,21 @@ impl<'a> Uploads<'a> {
         Err(Error::damaged("the base backup", "it broke off"))
     }
 
-    async fn begin(&mut self, tablespace: Option<Tablespace>) -> Result<()> {
-        let part =
-            BackupPart::Tar { tablespace: tablespace.as_ref().map(|space| space.oid), format: self.format };
+    async fn begin(&mut self, tablespace: Option<Tablespace>, piece: u32) -> Result<()> {
+        let oid = tablespace.as_ref().map(|space| space.oid);
+        let part = BackupPart::Tar { tablespace: oid, piece, format: self.format };
         let name = ObjectName::Backup { key: self.key, part };
         self.index_line(&Line::Object { object: name.to_string() }).await?;
-        self.current = Some(Tar { upload: Upload::new(self.repository, name), tablespace, tar_bytes: 0 });
+        self.current =
+            Some(Tar { upload: Upload::new(self.repository, name), tablespace, piece, tar_bytes: 0 });
         Ok(())
     }
 
-    async fn frame(&mut self, frame: PendingFrame) -> Result<()> {
+    async fn frame(&mut self, frame: PendingFrame, claim: &Claim<'_>) -> Result<()> {
         let PendingFrame { compressed, tar_bytes, members, manifest } = frame;
         let broken = |error: &dyn std::fmt::Display| Error::damaged("a frame of the base backup", error);
         let compressed = compressed.await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
+        self.make_room(compressed.len() as u64, claim).await?;
         let Some(tar) = &mut self.current else {
             return Err(Error::damaged("the base backup", "a frame came before its tar began"));
         };
@@ -118,6 +122,18 @@ impl<'a> Uploads<'a> {
         self.stored_bytes += stored_bytes;
         self.index_line(&Line::Frame { frame, members }).await?;
         self.manifest(&manifest).await
+    }
+
+    /// Goes on with the next object of the tar where a frame of `bytes` doesn't go into this one.
+    async fn make_room(&mut self, bytes: u64, claim: &Claim<'_>) -> Result<()> {
+        let most = self.repository.storage().limits().largest_object();
+        let full =
+            self.current.as_ref().filter(|tar| tar.upload.bytes() > 0 && tar.upload.bytes() + bytes > most);
+        let Some((tablespace, piece)) = full.map(|tar| (tar.tablespace.clone(), tar.piece)) else {
+            return Ok(());
+        };
+        self.name_tar_before(claim).await?;
+        self.begin(tablespace, piece + 1).await
     }
 
     async fn index_line(&mut self, line: &Line) -> Result<()> {

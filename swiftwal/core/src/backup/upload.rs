@@ -55,7 +55,7 @@ impl<'a> Upload<'a> {
         self.bytes += piece.len() as u64;
         self.part_bytes += piece.len();
         self.part.push(piece);
-        if self.part_bytes >= self.repository.storage().part_bytes() {
+        if self.part_bytes >= self.repository.storage().limits().part_bytes {
             self.send_part().await?;
         }
         Ok(())

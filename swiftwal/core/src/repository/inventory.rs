@@ -158,7 +158,7 @@ impl Inventory {
 fn main_object(objects: &[StoredObject]) -> Option<&StoredObject> {
     objects.iter().find(|object| {
         let ObjectName::Backup { part, .. } = object.name else { return false };
-        matches!(part, BackupPart::Tar { tablespace: None, .. } | BackupPart::Legacy)
+        matches!(part, BackupPart::Tar { tablespace: None, piece: 1, .. } | BackupPart::Legacy)
     })
 }
 

@@ -95,6 +95,8 @@ pub enum BackupPart {
     Tar {
         /// The tablespace's oid; none for the data directory.
         tablespace: Option<u32>,
+        /// Which of the objects that hold it, from 1 on. One is enough unless it outgrows the storage's largest.
+        piece: u32,
         /// How the frames are compressed.
         format: Format,
     },
@@ -197,11 +199,15 @@ fn backup_part(name: &str) -> Option<(&str, BackupPart)> {
         "index.zst" => BackupPart::Index,
         tar => {
             let (tar, format) = split_format(tar);
-            let tablespace = match tar.strip_suffix("tar")? {
+            let (tar, piece) = match tar.rsplit_once("tar.") {
+                Some((tar, piece)) => (tar, piece.parse().ok()?),
+                None => (tar.strip_suffix("tar")?, 1),
+            };
+            let tablespace = match tar {
                 "" => None,
                 oid => Some(oid.strip_suffix('.')?.parse().ok()?),
             };
-            BackupPart::Tar { tablespace, format }
+            BackupPart::Tar { tablespace, piece, format }
         }
     };
     Some((key, part))
@@ -231,11 +237,16 @@ impl fmt::Display for ObjectName {
             Self::Deleting(key) => write!(f, "{DELETING}/{key}"),
             Self::Hidden(name) | Self::Foreign(name) => f.write_str(name),
             Self::Backup { key, part } => match part {
-                BackupPart::Tar { tablespace: None, format } => {
-                    write!(f, "{BACKUP}{key}.tar{}", format.suffix())
-                }
-                BackupPart::Tar { tablespace: Some(oid), format } => {
-                    write!(f, "{BACKUP}{key}.{oid}.tar{}", format.suffix())
+                BackupPart::Tar { tablespace, piece, format } => {
+                    write!(f, "{BACKUP}{key}.")?;
+                    if let Some(oid) = tablespace {
+                        write!(f, "{oid}.")?;
+                    }
+                    f.write_str("tar")?;
+                    if *piece > 1 {
+                        write!(f, ".{piece:04}")?;
+                    }
+                    f.write_str(format.suffix())
                 }
                 BackupPart::Legacy => write!(f, "{BACKUP}{key}.tgz"),
                 BackupPart::Label => write!(f, "{LABEL}{key}.txt"),
@@ -271,6 +282,8 @@ mod tests {
             "pg_basebackup_20130828T1810Z.tgz",
             "backup_label_20130828T1810Z.txt",
             "backup_manifest_20130828T1810Z.zst",
+            "pg_basebackup_20130828T1810Z.tar.0002.zst",
+            "pg_basebackup_20130828T1810Z.16384.tar.12345",
             "pg_basebackup_20130828T1810Z.index.zst",
             "pg_basebackup_20130828T1810Z.json",
             "...uploading/20130828T1810Z/7b9c",

@@ -1,5 +1,7 @@
 //! The commit record: what makes a backup exist.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -177,6 +179,26 @@ impl BackupRecord {
                 _ => {}
             }
         }
-        Ok(())
+        self.refuse_incomplete()
+    }
+
+    /// Refuses tars of several objects of which one isn't named: the rest would be restored as if it were all.
+    fn refuse_incomplete(&self) -> Result<()> {
+        let mut tars: BTreeMap<Option<u32>, BTreeSet<u32>> = BTreeMap::new();
+        for object in &self.objects {
+            if let Some(BackupPart::Tar { tablespace, piece, .. }) = object.part() {
+                tars.entry(tablespace).or_default().insert(piece);
+            }
+        }
+        let missing = tars.values().find_map(|pieces| {
+            (1..).find(|piece| !pieces.contains(piece)).filter(|piece| pieces.last() > Some(piece))
+        });
+        match missing {
+            Some(missing) => {
+                let reason = format!("it doesn't name object {missing} of a tar");
+                Err(Error::damaged(Self::object_name(self.key), reason))
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -3,6 +3,8 @@
 mod frames;
 mod hashed;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use swiftwal_compression::{Format, decoder};
 use tokio::{
@@ -29,15 +31,33 @@ pub(super) const PIECES_WAITING: usize = 3;
 /// The pieces of a tar that is read from front to back.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A tar as it is stored.
+/// A tar as it is stored: in one object, or in several that follow one another.
 #[derive(Debug)]
 pub(super) struct StoredTar {
-    pub(super) name: ObjectName,
-    format: Format,
     pub(super) tablespace: Option<u32>,
+    pub(super) pieces: Vec<TarPiece>,
+}
+
+impl StoredTar {
+    /// Its bytes, where they are known.
+    pub(super) fn tar_bytes(&self) -> Option<u64> {
+        self.pieces.iter().map(|piece| piece.tar_bytes).sum()
+    }
+
+    /// The object that it begins with.
+    pub(super) fn name(&self) -> String {
+        self.pieces.first().map(|piece| piece.name.to_string()).unwrap_or_default()
+    }
+}
+
+/// An object of a tar.
+#[derive(Debug)]
+pub(super) struct TarPiece {
+    name: ObjectName,
+    format: Format,
     /// What is known of it from the commit record.
     recorded: Option<RecordedObject>,
-    pub(super) tar_bytes: Option<u64>,
+    tar_bytes: Option<u64>,
     frames: Option<Vec<Frame>>,
 }
 
@@ -49,15 +69,8 @@ pub(super) async fn tars(
 ) -> Result<Vec<StoredTar>> {
     let Some(record) = &chosen.record else {
         let name = chosen.legacy_object();
-        let legacy = StoredTar {
-            name,
-            format: Format::Gzip,
-            tablespace: None,
-            recorded: None,
-            tar_bytes: None,
-            frames: None,
-        };
-        return Ok(vec![legacy]);
+        let legacy = TarPiece { name, format: Format::Gzip, recorded: None, tar_bytes: None, frames: None };
+        return Ok(vec![StoredTar { tablespace: None, pieces: vec![legacy] }]);
     };
     let mut index = match read_index(repository, &record.objects).await {
         Ok(index) => Some(index),
@@ -69,29 +82,29 @@ pub(super) async fn tars(
         }
     };
     let has_index = index.is_some();
-    let mut tars: Vec<_> =
-        record.objects.iter().filter_map(|object| stored_tar(object, index.as_mut())).collect();
-    if let Some(tar) = tars.iter().find(|tar| has_index && tar.frames.is_none()) {
-        observe(RestoreEvent::Notice(&format!(
-            "the backup's index doesn't fit {}; restoring that without it, more slowly",
-            tar.name
-        )));
+    let mut tars: BTreeMap<Option<u32>, BTreeMap<u32, TarPiece>> = BTreeMap::new();
+    for object in &record.objects {
+        let Some(BackupPart::Tar { tablespace, piece, format }) = object.part() else { continue };
+        let frames = index.as_mut().and_then(|index| index.remove(&object.name));
+        if has_index && frames.is_none() {
+            observe(RestoreEvent::Notice(&format!(
+                "the backup's index doesn't fit {}; restoring that without it, more slowly",
+                object.name
+            )));
+        }
+        let stored = TarPiece {
+            name: ObjectName::parse(&object.name),
+            format,
+            recorded: Some(object.clone()),
+            tar_bytes: object.tar_bytes,
+            frames,
+        };
+        tars.entry(tablespace).or_default().insert(piece, stored);
     }
-    tars.sort_by_key(|tar| tar.tablespace);
-    Ok(tars)
-}
-
-fn stored_tar(object: &RecordedObject, index: Option<&mut Index>) -> Option<StoredTar> {
-    let BackupPart::Tar { tablespace, format } = object.part()? else { return None };
-    let frames = index.and_then(|index| index.remove(&object.name));
-    Some(StoredTar {
-        name: ObjectName::parse(&object.name),
-        format,
-        tablespace,
-        recorded: Some(object.clone()),
-        tar_bytes: object.tar_bytes,
-        frames,
-    })
+    let tars = tars.into_iter();
+    Ok(tars
+        .map(|(tablespace, pieces)| StoredTar { tablespace, pieces: pieces.into_values().collect() })
+        .collect())
 }
 
 /// The frames of each tar, if the index is what was stored.
@@ -108,13 +121,26 @@ async fn read_index(repository: &Repository, objects: &[RecordedObject]) -> Resu
     Ok(index)
 }
 
-/// Sends the tar, in order, to `pieces`. When it returns, either every byte of the object was proven to be what was
+/// Sends the tar, in order, to `pieces`. When it returns, either every byte of its objects was proven to be what was
 /// stored, or the receiver had given up.
 ///
 /// Where the index turns out to be wrong, what is still missing is read without it.
 pub(super) async fn fetch(
     repository: &Repository,
-    mut tar: StoredTar,
+    tar: StoredTar,
+    pieces: mpsc::Sender<Bytes>,
+    progress: &(dyn Fn() + Send + Sync),
+    observe: Observe<'_>,
+) -> Result<()> {
+    for piece in tar.pieces {
+        fetch_piece(repository, piece, pieces.clone(), progress, observe).await?;
+    }
+    Ok(())
+}
+
+async fn fetch_piece(
+    repository: &Repository,
+    mut tar: TarPiece,
     pieces: mpsc::Sender<Bytes>,
     progress: &(dyn Fn() + Send + Sync),
     observe: Observe<'_>,
@@ -154,7 +180,7 @@ impl Pieces<'_> {
     }
 }
 
-impl StoredTar {
+impl TarPiece {
     /// Whether what came is what was stored, where that is known.
     fn check(&self, hashed: &Hashed) -> Result<()> {
         self.recorded.as_ref().map_or(Ok(()), |recorded| hashed.check(recorded))
@@ -162,7 +188,7 @@ impl StoredTar {
 }
 
 /// Reads the object from front to back, and sends what of the tar wasn't sent before.
-async fn fetch_stream(repository: &Repository, tar: &StoredTar, pieces: &mut Pieces<'_>) -> Result<()> {
+async fn fetch_stream(repository: &Repository, tar: &TarPiece, pieces: &mut Pieces<'_>) -> Result<()> {
     let Some(object) = repository.open(&tar.name).await? else {
         return Err(repository.missing(&tar.name));
     };

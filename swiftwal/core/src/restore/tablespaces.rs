@@ -45,7 +45,9 @@ impl Tablespaces {
         let mut planned = Self { version: record.postgres_version.clone(), ..Self::default() };
         let mut homeless = Vec::new();
         for object in &record.objects {
-            let Some(BackupPart::Tar { tablespace: Some(oid), .. }) = object.part() else { continue };
+            let Some(BackupPart::Tar { tablespace: Some(oid), piece: 1, .. }) = object.part() else {
+                continue;
+            };
             let old = PathBuf::from(object.tablespace_location.clone().unwrap_or_default());
             let mapped = options.tablespace_mapping.iter().find(|(from, _)| *from == old);
             let directory = match mapped {

@@ -11,7 +11,7 @@ use object_store::{GetOptions, GetRange, GetResultPayload};
 use swiftwal_compression::decompress_frames;
 use tokio::task::JoinSet;
 
-use super::{Hashed, Pieces, StoredTar};
+use super::{Hashed, Pieces, TarPiece};
 use crate::{
     error::{Error, Result},
     local::blocking::blocking,
@@ -36,12 +36,12 @@ type StoredFrame = (Frame, Bytes);
 /// [`Error::Damaged`] where the object isn't made of these frames.
 pub(super) async fn fetch_frames(
     repository: &Repository,
-    tar: &StoredTar,
+    tar: &TarPiece,
     frames: Vec<Frame>,
     pieces: &mut Pieces<'_>,
 ) -> Result<Option<Hashed>> {
     let mut hashed = Hashed::default();
-    let ranges = ranges(frames, repository.storage().part_bytes() as u64);
+    let ranges = ranges(frames, repository.storage().limits().part_bytes as u64);
     let fetches = ranges.into_iter().map(|range| fetch_range(repository, tar, range));
     let fetched = stream::iter(fetches).buffered(RANGES_IN_FLIGHT - 1);
     let frames = fetched.map_ok(|frames| stream::iter(frames).map(Ok)).try_flatten();
@@ -77,7 +77,7 @@ fn ranges(frames: Vec<Frame>, part_bytes: u64) -> Vec<Vec<Frame>> {
 /// Fetches adjacent frames on a task of its own, which goes on while others wait to be written.
 async fn fetch_range(
     repository: &Repository,
-    tar: &StoredTar,
+    tar: &TarPiece,
     frames: Vec<Frame>,
 ) -> Result<Vec<StoredFrame>> {
     let (store, location) = (Arc::clone(repository.storage().store()), path(&tar.name));
@@ -137,7 +137,7 @@ async fn cut(
 }
 
 /// What is in a frame, behind what was stored.
-async fn decompress(tar: &StoredTar, (frame, stored): StoredFrame) -> Result<(Bytes, Bytes)> {
+async fn decompress(tar: &TarPiece, (frame, stored): StoredFrame) -> Result<(Bytes, Bytes)> {
     let (name, format, compressed) = (tar.name.clone(), tar.format, stored.clone());
     let tar_bytes = usize::try_from(frame.tar_bytes).map_err(|error| Error::damaged(&name, error))?;
     let piece = blocking(move || {
