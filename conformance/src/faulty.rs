@@ -12,7 +12,7 @@ use swiftwal_core::Storage;
 
 pub(crate) use self::{
     dates::Dates,
-    faults::{Call, Faults, ReadFault, WriteFault},
+    faults::{Call, Faults, LISTING, ReadFault, SWEEP, WriteFault},
 };
 use self::{store::FaultyStore, sweep::FaultySweep};
 

@@ -1,3 +1,4 @@
+mod dates;
 mod http;
 mod info;
 #[cfg(test)]
@@ -12,12 +13,16 @@ mod trace;
 mod upload;
 mod watched;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::RETRY_AFTER};
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
+use self::dates::Dates;
 pub(crate) use self::{
     http::{Answer, Broken, Http, Outgoing, Pace},
     info::Info,
@@ -51,6 +56,7 @@ struct Inner {
     http: Http,
     auth: Authenticator,
     info: OnceCell<Info>,
+    dates: Dates,
 }
 
 impl Client {
@@ -58,7 +64,7 @@ impl Client {
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
         let http = Http::new(&config)?;
         let auth = Authenticator::new(config, http.clone())?;
-        Ok(Self(Arc::new(Inner { http, auth, info: OnceCell::new() })))
+        Ok(Self(Arc::new(Inner { http, auth, info: OnceCell::new(), dates: Dates::default() })))
     }
 
     /// Sends it, with token and retries. Any status below 500 other than 401, 408, 429 and 498 comes back as a
@@ -83,6 +89,7 @@ impl Client {
                     origin.trans_id = text(&answer.headers, TRANS_ID).map(str::to_owned);
                     match classify(Outcome::Answered(answer.status), token) {
                         Verdict::Answer => {
+                            self.0.dates.note(&answer.headers, Instant::now());
                             http.exhaustion().clear();
                             return Ok(Response::new(origin, answer, trouble));
                         }
@@ -113,6 +120,11 @@ impl Client {
             session = next.map_err(|error| origin.error(Kind::Auth(error)))?;
             before = Some(error);
         }
+    }
+
+    /// The servers' time, to the second, as an answer of a moment ago told it; none if there was no such answer.
+    pub(crate) fn server_time(&self) -> Option<SystemTime> {
+        self.0.dates.time_at(Instant::now())
     }
 
     /// What `/info` says of the cluster's limits; asked once, then remembered. A cluster that doesn't tell (some

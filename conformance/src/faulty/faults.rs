@@ -9,7 +9,7 @@ pub(crate) struct Faults(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     writes: Vec<Call>,
-    reads: usize,
+    reads: Vec<String>,
     write_fault: Option<(usize, WriteFault)>,
     read_fault: Option<(usize, ReadFault)>,
     unlisted: bool,
@@ -19,6 +19,12 @@ struct State {
     vanished: Option<String>,
     dead: bool,
 }
+
+/// What a listing asks for, among what was [read](Faults::reads).
+pub(crate) const LISTING: &str = "a listing";
+
+/// What a look for leftovers asks for.
+pub(crate) const SWEEP: &str = "a sweep";
 
 /// A call that changes what is stored: every one that makes, completes, gives up or deletes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,9 +149,9 @@ impl Faults {
         self.state().writes.clone()
     }
 
-    /// How many reading calls there were so far: of whole objects, ranges, sizes, and lists.
-    pub(crate) fn reads(&self) -> usize {
-        self.state().reads
+    /// What the reading calls so far asked for: objects by name (whole, a range or the size), [`LISTING`], or [`SWEEP`].
+    pub(crate) fn reads(&self) -> Vec<String> {
+        self.state().reads.clone()
     }
 
     pub(super) fn is_dead(&self) -> bool {
@@ -168,11 +174,11 @@ impl Faults {
         }
     }
 
-    /// What is wrong with the reading call that begins.
-    pub(super) fn read(&self) -> Option<ReadFault> {
+    /// What is wrong with the reading call for `what` that begins.
+    pub(super) fn read(&self, what: impl ToString) -> Option<ReadFault> {
         let mut state = self.state();
-        state.reads += 1;
-        let n = state.reads;
+        state.reads.push(what.to_string());
+        let n = state.reads.len();
         match state.read_fault {
             _ if state.dead => Some(ReadFault::Fails),
             Some((at, fault)) if at == n => Some(fault),
@@ -182,7 +188,7 @@ impl Faults {
 
     /// Whether the listing that begins fails.
     pub(super) fn list(&self) -> bool {
-        self.read().is_some() || self.state().unlisted
+        self.read(LISTING).is_some() || self.state().unlisted
     }
 
     /// What is answered where the answer is that an object is absent.

@@ -71,7 +71,7 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let fault = self.faults.read();
+        let fault = self.faults.read(location);
         if fault == Some(ReadFault::Fails) {
             return Err(injected());
         }
@@ -90,7 +90,7 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let fault = self.faults.read();
+        let fault = self.faults.read(location);
         if fault == Some(ReadFault::Fails) {
             return Err(injected());
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use object_store::{ObjectMeta, Result};
 use swiftwal_core::Sweep;
 
-use super::faults::{Faults, injected};
+use super::faults::{Faults, SWEEP, injected};
 
 /// A sweep that counts and fails as the store does.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl FaultySweep {
 #[deny(clippy::missing_trait_methods)]
 impl Sweep for FaultySweep {
     async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
-        match self.faults.read() {
+        match self.faults.read(SWEEP) {
             Some(_) => Err(injected()),
             None => self.inner.leftovers(before).await,
         }
@@ -36,7 +36,7 @@ impl Sweep for FaultySweep {
         before: Timestamp,
         listed: BoxFuture<'_, Vec<ObjectMeta>>,
     ) -> Result<Vec<String>> {
-        match self.faults.read() {
+        match self.faults.read(SWEEP) {
             Some(_) => Err(injected()),
             None => self.inner.leftovers_beside(before, listed).await,
         }

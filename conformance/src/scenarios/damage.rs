@@ -287,7 +287,7 @@ pub(crate) async fn a_failing_storage_never_makes_a_restore_short(subject: Subje
                 }
                 Err(_) => assert!(!directory.exists(), "{fault:?} at {n}"),
             }
-            if faults.reads() < n {
+            if faults.reads().len() < n {
                 break;
             }
         }

@@ -6,14 +6,15 @@ use anyhow::{Context, Result};
 use object_store::{ObjectStoreExt, path::Path};
 use swiftwal_compression::Format;
 use swiftwal_core::{
-    ArchiveOptions, BackupRecord, Error, ErrorKind, PrunePlan, PrunePolicy, plan_prune, prune,
+    ArchiveOptions, BackupRecord, Error, ErrorKind, PrunePlan, PrunePolicy, plan_archive_cleanup,
+    plan_discard, plan_prune, prune,
 };
 use swiftwal_postgres::WalName;
 
 use super::site::{Site, refused};
 use crate::{
     SyntheticCluster,
-    faulty::{Call, Faults},
+    faulty::{Call, Faults, LISTING, SWEEP},
     subject::Subject,
 };
 
@@ -315,6 +316,36 @@ pub(crate) async fn the_parents_of_a_kept_incremental_stay(subject: Subject) -> 
     let plan = prune_to(&site, 1, 0).await?;
     assert_eq!(plan.keep_backups, [keys[0], keys[2], keys[3]]);
     assert_eq!(plan.remove_backups, [keys[1]]);
+    Ok(())
+}
+
+/// The plans of all that deletes: each request costs time, and two answers might differ.
+pub(crate) async fn nothing_is_asked_for_twice_before_something_is_deleted(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let second = site.cluster.promoted();
+    let (history, text) = second.history(&[(site.cluster.timeline(), 5)]);
+    site.archive_as(history, text.as_bytes()).await?;
+    let mut expected =
+        vec!["cluster.json".to_owned(), LISTING.to_owned(), "wal_00000002.history.zst".to_owned()];
+    // That no later timeline is there is asked of the storage itself: a listing may lag.
+    expected.push("wal_00000003.history.zst".to_owned());
+    for backup in [site.back_up(2, 3).await?, site.back_up_of(&second, 6, 7).await?] {
+        expected.push(format!("pg_basebackup_{}.json", backup.key));
+    }
+    site.archive_of(&second, 8..=9).await?;
+    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+    let sweep = site.repository.storage().sweeper().map(|_| SWEEP.to_owned());
+
+    let reads = Faults::none();
+    plan_prune(&site.subject.repository_with(&reads)?, &policy).await?;
+    assert_eq!(sorted(reads.reads()), sorted(expected.iter().cloned().chain(sweep).collect()));
+    let reads = Faults::none();
+    plan_archive_cleanup(&site.subject.repository_with(&reads)?, second.wal_name(9), false).await?;
+    let asked = expected.iter().filter(|name| !name.contains("00000003"));
+    assert_eq!(sorted(reads.reads()), sorted(asked.cloned().collect()));
+    let reads = Faults::none();
+    refused(plan_discard(&site.subject.repository_with(&reads)?, second.timeline()).await);
+    assert_eq!(sorted(reads.reads()), sorted(expected));
     Ok(())
 }
 

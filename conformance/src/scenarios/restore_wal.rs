@@ -98,7 +98,7 @@ pub(crate) async fn a_failing_storage_never_makes_wal_look_absent(subject: Subje
                         assert!(!path.exists(), "{fault:?} at {n}");
                     }
                 }
-                if faults.reads() < n {
+                if faults.reads().len() < n {
                     break;
                 }
             }

@@ -42,8 +42,7 @@ pub async fn plan_archive_cleanup(
         false => repository.inventory_with_every_record().await?,
     };
     let needs = if ignore_backups { None } else { Some(Needs::of_all(repository, &inventory).await?) };
-    let mut notices = inventory.strangers.clone();
-    notices.extend(needs.iter().flat_map(Needs::notices));
+    let notices = needs.iter().flat_map(Needs::notices).collect();
     let older = inventory.wal.into_iter().filter(|wal| match wal.name {
         WalName::Segment(segment) | WalName::Partial(segment) => segment.position() < oldest.position(),
         _ => false,

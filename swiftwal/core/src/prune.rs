@@ -68,7 +68,8 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     };
     let listed = listed.map(Result::unwrap_or_default).boxed();
     let (mut inventory, swept) = tokio::try_join!(listing, leftovers(repository, before, listed))?;
-    let timelines = Timelines::survey(repository, &inventory).await?;
+    let mut timelines = Timelines::survey(repository, &inventory).await?;
+    timelines.refuse_not_understood()?;
     timelines.histories.all_readable()?;
     let mut notices = leave_no_backups(&mut inventory, &timelines);
     notices.extend(of_clocks);
@@ -97,7 +98,7 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     for branch in newer_without_backups(&branches) {
         notices.extend(keep_one_that_leads_to(branch, repository, &inventory, &timelines, &mut kept).await?);
     }
-    let needs = Needs::of(repository, &inventory, timelines.histories, kept.iter()).await?;
+    let needs = Needs::of(repository, &inventory, timelines.histories, kept.iter(), before).await?;
     let keep_backups = kept.iter().map(|backup| backup.key).collect();
     Ok(PrunePlan::new(
         inventory,
@@ -109,7 +110,7 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
 fn leave_no_backups(inventory: &mut Inventory, timelines: &Timelines) -> Vec<String> {
     let reason = |key| timelines.backups.iter().find(|backup| backup.key == key)?.no_backup();
     let reasons = inventory.backups.iter().filter_map(|backup| reason(backup.key)).map(str::to_owned);
-    let notices = inventory.strangers.iter().cloned().chain(reasons).collect();
+    let notices = reasons.collect();
     inventory.backups.retain(|backup| reason(backup.key).is_none());
     notices
 }

@@ -60,8 +60,8 @@ pub struct Repository {
     storage: Storage,
     location: Arc<str>,
     clock: Arc<dyn Clock>,
-    /// Of the cluster it belongs to, once `cluster.json` was read.
-    system_identifier: Arc<OnceLock<u64>>,
+    /// What `cluster.json` said when it was first read.
+    first_read: Arc<OnceLock<ClusterInfo>>,
     anew: bool,
 }
 
@@ -86,13 +86,7 @@ pub(crate) enum Put {
 impl Repository {
     /// The repository in `storage`. `location` is how messages call it, and must hold no secret.
     pub fn new(storage: Storage, location: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            storage,
-            location: location.into().into(),
-            clock,
-            system_identifier: Arc::default(),
-            anew: false,
-        }
+        Self { storage, location: location.into().into(), clock, first_read: Arc::default(), anew: false }
     }
 
     /// Lets archive-wal and backup start a new repository where this machine has seen one that has vanished.
@@ -126,8 +120,7 @@ impl Repository {
         let Some(bytes) = self.read(&name).await? else { return Ok(None) };
         let parsed = ClusterInfo::from_bytes(&name, &bytes);
         if let Ok(info) = &parsed {
-            // It never changes, so the first one read stands.
-            let _ = self.system_identifier.set(info.identity.system_identifier);
+            let _ = self.first_read.set(info.clone());
         }
         let info = parsed.map_err(|error| match error {
             Error::Damaged { object, reason } => Error::damaged(
@@ -142,6 +135,14 @@ impl Repository {
         Ok(Some(info))
     }
 
+    /// The same, without a request where it was read before: whose it is never changes.
+    pub(crate) async fn cluster_once(&self) -> Result<Option<ClusterInfo>> {
+        match self.first_read.get() {
+            Some(known) => Ok(Some(known.clone())),
+            None => self.cluster().await,
+        }
+    }
+
     /// Remembers on this machine what was seen, unless that would hide that another repository was seen before.
     fn note_seen(&self, info: &ClusterInfo) {
         let Some(state_dir) = self.storage.state_dir() else { return };
@@ -154,7 +155,8 @@ impl Repository {
     /// Remembers on this machine that the repository is there, after something else than `cluster.json` was read from
     /// it. Does nothing where that could cost a request each time.
     pub(crate) async fn note_read(&self) {
-        if self.storage.state_dir().is_some() && self.storage.identity_cache().is_none() {
+        if self.storage.state_dir().is_some() && self.storage.identity_cache().is_none() && !self.is_proven()
+        {
             // Whoever writes to it, or deletes from it, will be told what is wrong with it.
             drop(self.cluster().await);
         }
@@ -337,10 +339,7 @@ impl Repository {
 
     /// PostgreSQL's system identifier of the cluster it belongs to; none where `cluster.json` is missing.
     pub(crate) async fn system_identifier(&self) -> Result<Option<u64>> {
-        match self.system_identifier.get() {
-            Some(known) => Ok(Some(*known)),
-            None => Ok(self.cluster().await?.map(|info| info.identity.system_identifier)),
-        }
+        Ok(self.cluster_once().await?.map(|info| info.identity.system_identifier))
     }
 
     /// What to say where the backup `wanted` isn't there.
@@ -383,7 +382,7 @@ impl Repository {
     }
 
     /// The same for who is going to delete something: where a listing lags behind, and doesn't show a commit record yet,
-    /// the storage itself is asked for it. Backups whose record isn't theirs are set aside.
+    /// the storage itself is asked for it.
     pub(crate) async fn inventory_with_every_record(&self) -> Result<Inventory> {
         let mut inventory = self.inventory().await?;
         for key in inventory.without_record() {
@@ -392,13 +391,12 @@ impl Repository {
                 inventory.commit(key, StoredObject { name, bytes });
             }
         }
-        self.set_strangers_aside(&mut inventory).await?;
         Ok(inventory)
     }
 
     /// Everything that is stored; none where there is nothing at all.
     pub(crate) async fn list(&self) -> Result<Option<Inventory>> {
-        if !self.shows_ours_at_its_top().await? {
+        if !self.is_proven() && !self.shows_ours_at_its_top().await? {
             return Ok(None);
         }
         let mut objects = self.storage.store().list(None);
@@ -435,6 +433,11 @@ impl Repository {
             }
         }
         Ok(true)
+    }
+
+    /// Whether it was seen to be a repository: its `cluster.json` was read.
+    fn is_proven(&self) -> bool {
+        self.first_read.get().is_some()
     }
 
     /// Whether a name of ours is at the storage's top; true where a look costs as much as a listing.

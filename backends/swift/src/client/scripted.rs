@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use http::{Method, StatusCode};
@@ -219,4 +219,22 @@ async fn what_a_cluster_finds_too_long_is_stored_as_a_large_object() {
     })
     .await;
     create_eight_bytes(&swift(&url)).await;
+}
+
+#[tokio::test]
+async fn the_servers_time_is_that_of_an_answer_that_came_anyway() {
+    let heads = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&heads);
+    let url = authenticating(move |_, head| {
+        asked.fetch_add(usize::from(head.starts_with("head ")), SeqCst);
+        answer("404 Not Found", "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n", "")
+    })
+    .await;
+    let swift = SwiftBuilder::new("c").with_config(config(&url)).build().unwrap();
+    let told = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    for _ in 0..2 {
+        let time = swift.server_time().await.unwrap();
+        assert!((told..told + SOON).contains(&time), "{time:?}");
+        assert_eq!(heads.load(SeqCst), 1);
+    }
 }

@@ -1,8 +1,7 @@
 mod table;
 
-use futures::{StreamExt, stream};
 use serde::Serialize;
-use swiftwal_core::{BackupRecord, Error, Inventory, Repository, StoredBackup};
+use swiftwal_core::{BackupRecord, Error, Inventory, StoredBackup};
 
 use crate::{
     failure::{Failure, chain},
@@ -10,9 +9,6 @@ use crate::{
     output::{Size, columns},
     session::Session,
 };
-
-/// How many records are read at a time.
-const CONCURRENT_READS: usize = 8;
 
 /// List the base backups, oldest first.
 ///
@@ -38,9 +34,10 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     let repository = session.open()?;
     repository.refuse_unknown().await?;
     let mut inventory = repository.inventory().await?;
-    set_strangers_aside(&repository, &mut inventory).await;
+    let records = repository.read_records(&mut inventory).await;
+    inventory.strangers.iter().for_each(|stranger| log::say(format_args!("{stranger}")));
     if session.output.json {
-        return print_records(session, &repository, &inventory).await;
+        return print_records(session, &inventory, records);
     }
     for backup in inventory.backups.iter().filter(|backup| backup.main_object().is_none()) {
         log::say(format_args!(
@@ -57,13 +54,13 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
             ));
         }
     }
+    let records = readable(records);
     if !session.output.verbose {
         let keys = inventory.backups.iter().map(|backup| backup.key);
         return session.output.text(|out| keys.into_iter().try_for_each(|key| writeln!(out, "{key}")));
     }
     let mut table = table::original(&inventory.backups, session.object_header());
     if let Some(width) = columns() {
-        let records = readable_records(&repository, &inventory).await;
         table.add_while_it_fits(table::from_records(&records), width);
     }
     session.output.text(|out| {
@@ -73,48 +70,35 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     })
 }
 
-/// Leaves out, with a message, what is no backup of this repository. A record that can't be read doesn't stop the list.
-async fn set_strangers_aside(repository: &Repository, inventory: &mut Inventory) {
-    let outcome = repository.set_strangers_aside(inventory).await;
-    inventory.strangers.iter().for_each(|stranger| log::say(format_args!("{stranger}")));
-    if let Err(error) = outcome {
-        log::say(format_args!("{}", chain(&error)));
-    }
-}
-
-/// The record of each backup; none, and a message, where it can't be read.
-async fn readable_records(repository: &Repository, inventory: &Inventory) -> Vec<Option<BackupRecord>> {
-    let read = read_all(repository, inventory).await;
-    read.iter()
-        .filter_map(|(_, error)| error.as_ref())
-        .for_each(|error| log::say(format_args!("{}", chain(error))));
-    read.into_iter().map(|(entry, _)| entry.record).collect()
+/// The record of each backup; none, and a message, where it can't be read: that doesn't stop the list.
+fn readable(records: Vec<Result<Option<BackupRecord>, Error>>) -> Vec<Option<BackupRecord>> {
+    let report = |error: &Error| log::say(format_args!("{}", chain(error)));
+    records.into_iter().map(|record| record.inspect_err(report).ok().flatten()).collect()
 }
 
 /// Prints all of them, also where a record can't be read; that is a failure then.
-async fn print_records(
+fn print_records(
     session: &Session<'_>,
-    repository: &Repository,
     inventory: &Inventory,
+    records: Vec<Result<Option<BackupRecord>, Error>>,
 ) -> Result<(), Failure> {
-    let (entries, errors): (Vec<_>, Vec<_>) = read_all(repository, inventory).await.into_iter().unzip();
+    let mut failed = None;
+    let entries: Vec<_> = inventory
+        .backups
+        .iter()
+        .zip(records)
+        .map(|(stored, record)| {
+            let entry = Entry { stored, bytes: stored.stored_bytes(), record: None, error: None };
+            match record {
+                Ok(record) => Entry { record, ..entry },
+                Err(error) => {
+                    let entry = Entry { error: Some(chain(&error)), ..entry };
+                    failed.get_or_insert(error);
+                    entry
+                }
+            }
+        })
+        .collect();
     session.output.json(&entries)?;
-    errors.into_iter().flatten().next().map_or(Ok(()), |error| Err(error.into()))
-}
-
-/// Every backup with its record, or with the reason why that can't be read.
-async fn read_all<'a>(repository: &Repository, inventory: &'a Inventory) -> Vec<(Entry<'a>, Option<Error>)> {
-    let reads = inventory.backups.iter().map(|backup| read(repository, backup));
-    stream::iter(reads).buffered(CONCURRENT_READS).collect().await
-}
-
-async fn read<'a>(repository: &Repository, stored: &'a StoredBackup) -> (Entry<'a>, Option<Error>) {
-    let entry = Entry { stored, bytes: stored.stored_bytes(), record: None, error: None };
-    if stored.legacy {
-        return (entry, None);
-    }
-    match repository.record(stored.key).await {
-        Ok(record) => (Entry { record: Some(record), ..entry }, None),
-        Err(error) => (Entry { error: Some(chain(&error)), ..entry }, Some(error)),
-    }
+    failed.map_or(Ok(()), |error| Err(error.into()))
 }

@@ -1,9 +1,12 @@
 //! Timeline histories, from the repository: one parser for the one that acknowledges a history and those that read it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
-use swiftwal_compression::decoder;
+use swiftwal_compression::{Format, decoder};
 use swiftwal_postgres::{Timeline, TimelineHistory, WalName};
 use tokio::io::AsyncReadExt;
 
@@ -26,6 +29,8 @@ pub(crate) struct Histories {
     damaged: BTreeMap<Timeline, (String, String)>,
     /// Those that a listing shows, and that aren't there.
     vanished: Vec<String>,
+    /// The storage was asked for these itself, and hasn't got them.
+    absent: BTreeSet<Timeline>,
 }
 
 impl Histories {
@@ -33,7 +38,8 @@ impl Histories {
     pub(crate) async fn listed(repository: &Repository, inventory: &Inventory) -> Result<Self> {
         let mut listed: Vec<_> = inventory.wal.iter().filter_map(|wal| history_of(wal.name)).collect();
         listed.dedup();
-        let read = |timeline| async move { Ok((timeline, read(repository, timeline).await?)) }.boxed();
+        let read =
+            |timeline| async move { Ok((timeline, read(repository, timeline, Format::ALL).await?)) }.boxed();
         let reads: Vec<BoxFuture<'_, Result<_>>> = listed.into_iter().map(read).collect();
         let read: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
         let mut histories = Self::default();
@@ -47,12 +53,17 @@ impl Histories {
     }
 
     /// Asks the storage itself for the histories after `timeline`, as PostgreSQL does, where no listing shows them: a
-    /// listing may lag.
-    pub(crate) async fn look_beyond(&mut self, repository: &Repository, timeline: Timeline) -> Result<()> {
-        while let Some(next) = next(self.newest_from(timeline)) {
-            let found = read(repository, next).await?;
+    /// listing may lag. `formats` are the compressions in which they can be stored.
+    pub(crate) async fn look_beyond(
+        &mut self,
+        repository: &Repository,
+        timeline: Timeline,
+        formats: &BTreeSet<Format>,
+    ) -> Result<()> {
+        while let Some(next) = next(self.newest_from(timeline)).filter(|next| !self.absent.contains(next)) {
+            let found = read(repository, next, formats.iter().copied()).await?;
             if !self.add(next, found) {
-                break;
+                self.absent.insert(next);
             }
         }
         Ok(())
@@ -61,7 +72,7 @@ impl Histories {
     /// Asks the storage itself for the history of `timeline`, where it isn't known yet.
     pub(crate) async fn look_for(&mut self, repository: &Repository, timeline: Timeline) -> Result<()> {
         if timeline != Timeline::FIRST && !self.has(timeline) {
-            let found = read(repository, timeline).await?;
+            let found = read(repository, timeline, Format::ALL).await?;
             self.add(timeline, found);
         }
         Ok(())
@@ -152,9 +163,13 @@ fn history_of(name: WalName) -> Option<Timeline> {
 }
 
 /// Reads the history of `timeline` by its name; none if it is proven absent.
-async fn read(repository: &Repository, timeline: Timeline) -> Result<Option<Stored>> {
+async fn read(
+    repository: &Repository,
+    timeline: Timeline,
+    formats: impl IntoIterator<Item = Format>,
+) -> Result<Option<Stored>> {
     let name = WalName::History(timeline);
-    let Some((format, stored)) = ask(repository, name).await? else { return Ok(None) };
+    let Some((format, stored)) = ask(repository, name, formats).await? else { return Ok(None) };
     let object = ObjectName::Wal { name, format };
     let mut content = Vec::new();
     let read = decoder(format, &*stored).take(HISTORY_BYTES).read_to_end(&mut content).await;

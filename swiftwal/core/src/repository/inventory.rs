@@ -22,7 +22,7 @@ pub struct Inventory {
     pub backups: Vec<StoredBackup>,
     /// The WAL files, as their names order; one name may be there under several compressions.
     pub wal: Vec<StoredWal>,
-    /// Which backups were [set aside](crate::repository::Repository::set_strangers_aside), and why, for people to read.
+    /// Which backups were [set aside](crate::repository::Repository::read_records), and why, for people to read.
     pub strangers: Vec<String>,
     /// What belongs to no backup that exists: of uploads in progress or died, and of interrupted deletions.
     pub(crate) uncommitted: BTreeMap<BackupKey, Uncommitted>,

@@ -41,7 +41,7 @@ struct Start {
 }
 
 impl Needs {
-    /// What `backups` need, and those in progress.
+    /// What `backups` need, and those in progress: those that were touched later than `before`.
     ///
     /// # Errors
     /// [`Error::Refused`] where there are backups, and none of them tells what it needs.
@@ -50,6 +50,7 @@ impl Needs {
         inventory: &Inventory,
         histories: Histories,
         backups: impl Iterator<Item = &ChosenBackup> + Send,
+        before: Timestamp,
     ) -> Result<Self> {
         let (mut starts, mut broken) = (Vec::new(), Vec::new());
         for backup in backups {
@@ -66,7 +67,6 @@ impl Needs {
         if let (true, Some((key, reason))) = (starts.is_empty(), broken.first()) {
             return Err(nothing_is_known(*key, reason));
         }
-        let before = repository.liveness().await.before;
         let in_progress = in_progress(repository, inventory, before).await?;
         let is_starting = in_progress.contains(&None) || inventory.has_live_legacy_upload(before);
         starts.extend(in_progress.into_iter().flatten().map(|(segment, lsn)| Start { segment, lsn }));
@@ -97,7 +97,8 @@ impl Needs {
         }
         let histories = Histories::listed(repository, inventory).await?;
         histories.all_readable()?;
-        let needs = Self::of(repository, inventory, histories, backups.iter()).await?;
+        let before = repository.liveness().await.before;
+        let needs = Self::of(repository, inventory, histories, backups.iter(), before).await?;
         Ok(Self { no_backups, ..needs })
     }
 

@@ -1,48 +1,48 @@
 //! Backups whose commit record isn't theirs: one that was copied here from another repository, or under another name.
 //! They are no backups of this repository, so they aren't counted, restored or removed.
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 
 use crate::{
     error::{Error, Result},
-    repository::{Repository, inventory::Inventory, key::BackupKey, record::BackupRecord},
+    repository::{
+        Repository,
+        inventory::{Inventory, StoredBackup},
+        record::BackupRecord,
+    },
 };
 
 /// How many records are read at a time.
 const CONCURRENT_READS: usize = 8;
 
 impl Repository {
-    /// Moves the backups whose commit record isn't theirs from `inventory.backups` to `inventory.strangers`.
+    /// Reads the commit record of each backup in `inventory.backups`, and returns them in the same order: none for a backup
+    /// of SwiftWAL 0.2.2. The backups whose record isn't theirs move to `inventory.strangers` before.
     ///
-    /// # Errors
-    /// The first record that can't be judged, after all others were: the storage failed, or a newer version wrote it.
-    /// A damaged record stays, and is an error of whatever needs it.
-    pub async fn set_strangers_aside(&self, inventory: &mut Inventory) -> Result<()> {
-        let ours = self.system_identifier().await?;
-        let keys: Vec<_> =
-            inventory.backups.iter().filter(|backup| !backup.legacy).map(|backup| backup.key).collect();
-        let judged = keys.into_iter().map(|key| async move { (key, self.judge(key, ours).await) });
-        let judged: Vec<_> = stream::iter(judged).buffered(CONCURRENT_READS).collect().await;
-        let mut outcome = Ok(());
-        for (key, judgement) in judged {
-            match judgement {
-                Ok(()) | Err(Error::Damaged { .. }) => {}
-                Err(Error::Stranger { object, reason }) => {
-                    inventory.strangers.push(Error::Stranger { object, reason }.to_string());
-                    inventory.backups.retain(|backup| backup.key != key);
+    /// A record that can't be read stops none of the others.
+    pub async fn read_records(&self, inventory: &mut Inventory) -> Vec<Result<Option<BackupRecord>>> {
+        let backups = std::mem::take(&mut inventory.backups);
+        let reads: Vec<_> = backups.iter().map(|backup| self.record_of(backup).boxed()).collect();
+        let records: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).collect().await;
+        let mut read = Vec::new();
+        for (backup, record) in backups.into_iter().zip(records) {
+            match record {
+                Err(stranger @ Error::Stranger { .. }) => inventory.strangers.push(stranger.to_string()),
+                record => {
+                    inventory.backups.push(backup);
+                    read.push(record);
                 }
-                Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        outcome
+        read
     }
 
-    /// Refuses a commit record that isn't that of `key`, or of another cluster than `ours`. A record that has gone
-    /// meanwhile is no stranger's.
-    async fn judge(&self, key: BackupKey, ours: Option<u64>) -> Result<()> {
-        let name = BackupRecord::object_name(key);
-        let Some(bytes) = self.read(&name).await? else { return Ok(()) };
-        self.refuse_stranger(&BackupRecord::from_bytes(key, &bytes)?, ours)
+    async fn record_of(&self, backup: &StoredBackup) -> Result<Option<BackupRecord>> {
+        if backup.legacy {
+            return Ok(None);
+        }
+        let record = self.record_if_there(backup.key).await?;
+        record.map(Some).ok_or_else(|| self.missing(BackupRecord::object_name(backup.key)))
     }
 
     /// Refuses a record of another cluster than `ours`, where that is known.

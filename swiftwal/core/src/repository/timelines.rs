@@ -9,12 +9,13 @@ mod branch;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use swiftwal_compression::Format;
 use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, TimelineHistory, WalName};
 
 pub(crate) use self::backups::{Content, ListedBackup, Position, read_all};
 pub use self::branch::Branch;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     repository::{
         Repository, backup::ChosenBackup, history::Histories, inventory::Inventory, key::BackupKey,
     },
@@ -55,12 +56,13 @@ impl Timelines {
     /// Those of the storage, and [`Error::NewerFormat`](crate::error::Error::NewerFormat) for the repository as a whole. What
     /// is damaged or gone is no error here.
     pub(crate) async fn survey(repository: &Repository, inventory: &Inventory) -> Result<Self> {
-        let cluster = repository.cluster().await?;
+        let cluster = repository.cluster_once().await?;
+        let formats = cluster.as_ref().map_or_else(|| Format::ALL.into(), |info| info.wal_formats.clone());
         let backups = read_all(repository, inventory).await?;
         let mut histories = Histories::listed(repository, inventory).await?;
         let on: BTreeSet<_> = backups.iter().filter_map(|backup| Some(backup.position?.timeline)).collect();
         for timeline in on {
-            histories.look_beyond(repository, timeline).await?;
+            histories.look_beyond(repository, timeline, &formats).await?;
         }
         let of_backup = || backups.iter().find_map(ListedBackup::segment_size);
         let segment_size = cluster.map(|info| info.identity.wal_segment_bytes).or_else(of_backup);
@@ -74,7 +76,7 @@ impl Timelines {
         let mut histories = Histories::default();
         if let Some(position) = backup.position {
             histories.look_for(repository, position.timeline).await?;
-            histories.look_beyond(repository, position.timeline).await?;
+            histories.look_beyond(repository, position.timeline, &Format::ALL.into()).await?;
         }
         let segment_size = backup.segment_size().unwrap_or_default();
         Ok(Self { backups: vec![backup], histories, segments: Vec::new(), segment_size })
@@ -86,6 +88,19 @@ impl Timelines {
             self.backups.push(ListedBackup::of(backup.clone()));
         }
         self
+    }
+
+    /// Refuses where a backup's record is one that this version doesn't know all of. A damaged one is left for what needs
+    /// it.
+    pub(crate) fn refuse_not_understood(&mut self) -> Result<()> {
+        let is_foreign = |backup: &mut ListedBackup| match &backup.content {
+            Content::Unreadable(error) => !matches!(error, Error::Damaged { .. }),
+            Content::Backup(_) | Content::NoBackup(_) => false,
+        };
+        match self.backups.extract_if(.., is_foreign).next().map(|backup| backup.content) {
+            Some(Content::Unreadable(error)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Every timeline of which anything is stored.

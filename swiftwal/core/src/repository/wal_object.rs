@@ -26,7 +26,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// It asks for every compression there is, the likeliest first, and relies on no list of those in use, which may be
 /// outdated. A file that isn't there, and yet is listed, is not absent.
 pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(Format, Bytes)> {
-    if let Some(found) = ask(repository, name).await? {
+    if let Some(found) = ask(repository, name, Format::ALL).await? {
         return Ok(found);
     }
     let location = repository.location().to_owned();
@@ -40,10 +40,14 @@ pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(Form
     }
 }
 
-/// The file by its names, the likeliest first; none if the storage proved that it is under none of them.
-pub(crate) async fn ask(repository: &Repository, name: WalName) -> Result<Option<(Format, Bytes)>> {
+/// The file by its names in `formats`, the likeliest first; none if the storage proved that it is under none of them.
+pub(crate) async fn ask(
+    repository: &Repository,
+    name: WalName,
+    formats: impl IntoIterator<Item = Format>,
+) -> Result<Option<(Format, Bytes)>> {
     let mut failed: Option<Error> = None;
-    let mut formats = Format::ALL.into_iter();
+    let mut formats = formats.into_iter().fuse();
     let mut asked = FuturesUnordered::new();
     loop {
         let next = formats.next();
