@@ -2,7 +2,7 @@ mod clock;
 mod sweep;
 mod token;
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
 use object_store_swift::{BuildError, Config, SwiftBuilder, Timeouts};
@@ -92,12 +92,20 @@ impl Backend for Swift {
             .with_sweep(Arc::new(sweep))
             .with_prepare(Arc::new(token))
             .with_clock(Arc::new(clock))
+            .with_fullness(says_full)
             .with_limits(Limits { part_bytes: Self::PART_BYTES, ..Limits::default() });
         Ok(match state_dir {
             Some(state_dir) => storage.with_state_dir(state_dir).with_identity_cache(),
             None => storage,
         })
     }
+}
+
+/// Whether Swift takes no more: a quota is used up, or its disks are full. Where only some are, its proxies answer 503.
+fn says_full(error: &(dyn Error + 'static)) -> bool {
+    let status =
+        error.downcast_ref::<object_store_swift::Error>().and_then(object_store_swift::Error::status);
+    status.is_some_and(|status| [413, 503, 507].contains(&status.as_u16()))
 }
 
 /// The container and what the names of all objects of the repository begin with.

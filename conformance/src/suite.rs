@@ -311,6 +311,7 @@ suite! { $
         what_a_listing_does_not_show_yet_is_there_all_the_same,
         a_commit_record_goes_before_what_it_names,
         the_parents_of_a_kept_incremental_stay,
+        a_storage_without_room_is_pruned_all_the_same,
         nothing_is_asked_for_twice_before_something_is_deleted,
     }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use object_store::{ObjectMeta, path::Path};
 use swiftwal_core::{Clock, StorageClock};
 
+use super::faults::Faults;
 use crate::ManualClock;
 
 /// When each object was written, by the manual clock. Clones are the same.
@@ -39,10 +40,17 @@ impl Dates {
     }
 }
 
-/// The manual clock is the storage's.
+/// The manual clock as the storage's, which is read off an object that is stored for that.
+#[derive(Debug)]
+pub(super) struct FaultyClock {
+    pub(super) dates: Dates,
+    pub(super) faults: Faults,
+}
+
 #[async_trait]
-impl StorageClock for Dates {
+impl StorageClock for FaultyClock {
     async fn now(&self) -> object_store::Result<Timestamp> {
-        Ok(self.clock.now())
+        self.faults.room()?;
+        Ok(self.dates.clock.now())
     }
 }

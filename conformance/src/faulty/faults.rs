@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use object_store::path::Path;
 
@@ -17,6 +20,7 @@ struct State {
     hidden: Option<String>,
     markers_hidden: bool,
     vanished: Option<String>,
+    full: bool,
     dead: bool,
 }
 
@@ -144,6 +148,13 @@ impl Faults {
         faults
     }
 
+    /// Nothing can be stored for want of room: not even an object that would tell the time.
+    pub(crate) fn no_room() -> Self {
+        let faults = Self::default();
+        faults.state().full = true;
+        faults
+    }
+
     /// The writing calls so far, those that went wrong included.
     pub(crate) fn writes(&self) -> Vec<Call> {
         self.state().writes.clone()
@@ -202,6 +213,12 @@ impl Faults {
         let state = self.state();
         let is_marker = object.as_ref().starts_with("...uploading/");
         state.hidden.as_deref() != Some(object.as_ref()) && !(state.markers_hidden && is_marker)
+    }
+
+    /// Fails where there is no room for what is to be stored.
+    pub(super) fn room(&self) -> object_store::Result<()> {
+        let source = Box::new(io::Error::from(io::ErrorKind::StorageFull));
+        if self.state().full { Err(object_store::Error::Generic { store: "faulty", source }) } else { Ok(()) }
     }
 
     /// Whether `object` is still there, whatever listings show.

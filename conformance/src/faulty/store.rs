@@ -52,6 +52,7 @@ impl fmt::Display for FaultyStore {
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let verdict = self.faults.write("put", location);
+        self.faults.room()?;
         verdict.begin()?;
         let result = self.inner.put_opts(location, payload, opts).await?;
         self.dates.written(location);
@@ -64,6 +65,7 @@ impl ObjectStore for FaultyStore {
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let verdict = self.faults.write("begin", location);
+        self.faults.room()?;
         verdict.begin()?;
         let inner = self.inner.put_multipart_opts(location, opts).await?;
         let upload = FaultyUpload::new(inner, location.clone(), self.faults.clone(), self.dates.clone());

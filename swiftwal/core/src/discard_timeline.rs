@@ -150,7 +150,7 @@ async fn refuse_while_backing_up(
     inventory: &Inventory,
     timeline: Timeline,
 ) -> Result<()> {
-    let before = repository.liveness().await.before;
+    let before = repository.liveness(inventory).await.before;
     let running = in_progress(repository, inventory, before).await?;
     let may_need_it = |first_wal: &Option<(SegmentName, Lsn)>| {
         first_wal.is_none_or(|(segment, _)| segment.timeline() == timeline)

@@ -1,19 +1,19 @@
 //! prune: inventory → plan (pure: no clock, no I/O) → delete, commit record first.
 
 mod branches;
+mod found;
 mod plan;
 
 use std::num::NonZeroU32;
 
-use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
-use object_store::{ObjectMeta, PutMode, PutPayload};
+use object_store::{PutMode, PutPayload};
 use swiftwal_postgres::Timeline;
-use tokio::sync::oneshot;
 
 pub use self::plan::PrunePlan;
 use self::{
     branches::{BranchBackups, by_branch, counts, leading_notice},
+    found::{Found, everything},
     plan::{DeadUpload, Facts, Left},
 };
 use crate::{
@@ -57,17 +57,8 @@ pub struct PrunePolicy {
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
     // What a newer version stored may need more than this program knows of.
     repository.check_before_deleting().await?;
-    let Liveness { before, notice: of_clocks } = repository.liveness().await;
-    // At once, as each goes over everything that is there.
-    let (tell, listed) = oneshot::channel();
-    let listing = async {
-        let mut inventory = repository.inventory_with_every_record().await?;
-        // Nobody listens where the storage leaves nothing behind.
-        let _ = tell.send(std::mem::take(&mut inventory.long));
-        Ok(inventory)
-    };
-    let listed = listed.map(Result::unwrap_or_default).boxed();
-    let (mut inventory, swept) = tokio::try_join!(listing, leftovers(repository, before, listed))?;
+    let Found { mut inventory, swept, liveness: Liveness { before, notice: of_clocks } } =
+        everything(repository).await?;
     let mut timelines = Timelines::survey(repository, &inventory).await?;
     timelines.refuse_not_understood()?;
     timelines.histories.all_readable()?;
@@ -120,17 +111,6 @@ fn newer_without_backups(branches: &[BranchBackups]) -> impl Iterator<Item = Tim
     let main = branches.first().map(|branch| branch.tip);
     let others = branches.iter().filter(|branch| branch.is_empty()).map(|branch| branch.tip);
     others.filter(move |tip| Some(*tip) > main)
-}
-
-/// What died uploads left where no listing shows it.
-async fn leftovers(
-    repository: &Repository,
-    before: Timestamp,
-    listed: BoxFuture<'_, Vec<ObjectMeta>>,
-) -> Result<Vec<String>> {
-    let Some(sweeper) = repository.storage().sweeper() else { return Ok(Vec::new()) };
-    let found = sweeper.leftovers_beside(before, listed).await;
-    found.map_err(repository.failed("look for", "leftovers"))
 }
 
 /// The backups that stay and those they build on, oldest first, each proven to be whole.
@@ -270,7 +250,7 @@ pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
 /// Deletes a backup: first what makes it exist, then the rest.
 async fn delete_backup(repository: &Repository, backup: &StoredBackup, before: Timestamp) -> Result<()> {
     let sign = ObjectName::Deleting(backup.key);
-    repository.put(&sign, PutPayload::new(), PutMode::Overwrite).await?;
+    let is_signed = sign_deletion(repository, &sign).await?;
     let crown = if backup.legacy { BackupPart::Legacy } else { BackupPart::Record };
     let crown = ObjectName::Backup { key: backup.key, part: crown };
     repository.delete(&crown).await?;
@@ -278,7 +258,17 @@ async fn delete_backup(repository: &Repository, backup: &StoredBackup, before: T
         backup.objects.iter().map(|object| object.name.clone()).filter(|name| *name != crown).collect();
     let stale = stale_markers(repository, backup, before).await?;
     repository.delete_all(rest.into_iter().chain(stale)).await?;
-    repository.delete(&sign).await
+    if is_signed { repository.delete(&sign).await } else { Ok(()) }
+}
+
+/// Stores the sign by which another prune goes on at once where this one is interrupted. A full storage takes none, and
+/// is pruned without: what is left then goes when it is a day old, as what a died upload left. Whether it was stored.
+async fn sign_deletion(repository: &Repository, sign: &ObjectName) -> Result<bool> {
+    match repository.put(sign, PutPayload::new(), PutMode::Overwrite).await {
+        Ok(_) => Ok(true),
+        Err(error) if repository.storage().is_full(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The markers that were left when the backup was complete.

@@ -204,7 +204,10 @@ impl Repository {
 
     /// As [`refuse_unknown`](Self::refuse_unknown), without a request where this machine read `cluster.json` within the
     /// last minutes. What it reads is noted on this machine.
-    pub(crate) async fn refuse_unknown_unless_seen(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`], [`Error::NotUnderstood`].
+    pub async fn refuse_unknown_unless_seen(&self) -> Result<()> {
         let now = self.clock.now();
         let cache = self.storage.identity_cache();
         if cache.is_some_and(|state_dir| StateDir::up_to_date(state_dir, now).is_some()) {
@@ -534,14 +537,17 @@ impl Repository {
     }
 
     /// Proves that objects can be removed here, by storing and deleting an empty one: a command that is going to remove
-    /// something fails here before it says so.
+    /// something fails here before it says so. That a full storage takes no object proves nothing against it.
     ///
     /// # Errors
     /// Those of the storage.
     pub async fn check_removal(&self) -> Result<()> {
         let probe = path(&ObjectName::Hidden("...removing".to_owned()));
         let store = self.storage.store();
-        store.put(&probe, PutPayload::new()).await.map_err(self.failed("remove", "objects"))?;
+        match store.put(&probe, PutPayload::new()).await {
+            Err(error) if self.storage.is_full(&error) => return Ok(()),
+            stored => drop(stored.map_err(self.failed("remove", "objects"))?),
+        }
         absent_is_none(store.delete(&probe).await).map(drop).map_err(self.failed("remove", "objects"))
     }
 

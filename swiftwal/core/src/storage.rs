@@ -9,7 +9,7 @@ mod options;
 mod registry;
 mod space;
 
-use std::{fmt, sync::Arc};
+use std::{error::Error, fmt, io, iter, sync::Arc};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -99,6 +99,7 @@ pub struct Storage {
     state_dir: Option<StateDir>,
     caches_identity: bool,
     volatile: bool,
+    says_full: fn(&(dyn Error + 'static)) -> bool,
 }
 
 impl Storage {
@@ -116,6 +117,7 @@ impl Storage {
             state_dir: None,
             caches_identity: false,
             volatile: false,
+            says_full: |_| false,
         }
     }
 
@@ -177,6 +179,13 @@ impl Storage {
         Self { volatile: true, ..self }
     }
 
+    /// Says which error, anywhere among the causes of one, means that there is no room left, or that a quota is used up.
+    /// What the system says of a file is known without.
+    #[must_use]
+    pub fn with_fullness(self, says_full: fn(&(dyn Error + 'static)) -> bool) -> Self {
+        Self { says_full, ..self }
+    }
+
     /// The same storage behind another store, as a wrapper that counts or fails calls needs it.
     #[must_use]
     pub fn map_store(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
@@ -232,6 +241,12 @@ impl Storage {
         self.volatile
     }
 
+    /// Whether `error` means that nothing more can be stored for want of room. What is stored can be deleted then.
+    pub(crate) fn is_full(&self, error: &(dyn Error + 'static)) -> bool {
+        let mut causes = iter::successors(Some(error), |&error| error.source());
+        causes.any(|cause| is_full_disk(cause) || (self.says_full)(cause))
+    }
+
     /// How the names at its top are looked at, where that is cheap.
     pub(crate) fn top_names(&self) -> Option<&Arc<dyn TopNames>> {
         self.top_names.as_ref()
@@ -242,4 +257,10 @@ impl Storage {
     pub fn sweeper(&self) -> Option<&Arc<dyn Sweep>> {
         self.sweep.as_ref()
     }
+}
+
+/// Whether the system said that a disk is full, or that a quota is used up.
+fn is_full_disk(error: &(dyn Error + 'static)) -> bool {
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))
 }

@@ -11,7 +11,7 @@ pub(crate) struct Args {}
 
 pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     let repository = session.open()?;
-    repository.refuse_unknown().await?;
+    repository.refuse_unknown_unless_seen().await?;
     let wal = repository.inventory().await?.wal;
     if session.output.json {
         return session.output.json(&wal);

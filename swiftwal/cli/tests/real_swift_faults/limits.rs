@@ -118,6 +118,32 @@ fn a_backup_that_meets_a_quota_or_full_disks_leaves_nothing_that_is_listed() -> 
 
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
+fn where_nothing_more_can_be_stored_it_can_be_pruned() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "overfull")?;
+    let quota =
+        |bytes: &str| place.client(&["post", "-m", &format!("quota-bytes:{bytes}"), &place.container]);
+    for limit in ["container", "account", "disks"] {
+        place.back_up()?;
+        let kept = place.back_up()?;
+        match limit {
+            "container" => drop(quota("1000")?),
+            "account" => swift.limit_account(Some(1000))?,
+            _ => swift.fill_disks()?,
+        }
+        let pruned = place.impatient().run(&["prune", "--keep-backups", "1"]);
+        quota("")?;
+        swift.limit_account(None)?;
+        swift.free_disks()?;
+        pruned?.expect(0)?;
+        assert_eq!(place.succeed(&["list-backups"])?, format!("{kept}\n"), "{limit}");
+        assert!(place.restores(&kept)?, "{limit}");
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
 fn what_is_longer_than_the_cluster_takes_objects_is_stored_in_shorter_ones() -> Result<()> {
     let swift = NARROW.lease()?;
     let place = Place::new(&swift, "narrow")?;

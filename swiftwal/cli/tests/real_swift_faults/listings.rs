@@ -111,3 +111,34 @@ fn a_backup_waits_for_the_container_server_before_anything_of_it_gets_its_name()
     assert!(place.restores("latest")?);
     Ok(())
 }
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn what_is_read_before_something_is_listed_or_removed_is_asked_for_once() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "counted")?;
+    let key = place.back_up()?;
+    let record = format!("pg_basebackup_{key}.json");
+    let asked = |arguments: &[&str]| -> Result<Vec<String>> {
+        let before = swift.requests()?.len();
+        place.succeed(arguments)?;
+        let requests = swift.requests()?.split_off(before);
+        Ok(requests.into_iter().map(|request| short(&request)).collect())
+    };
+    // What the backup saw of cluster.json a moment ago counts for a list, and not for what deletes.
+    assert_eq!(asked(&["list-wal"])?, ["GET counted"]);
+    assert_eq!(asked(&["list-backups"])?, ["GET cluster.json", "GET counted", &format!("GET {record}")]);
+    let mut plan = asked(&["prune", "--keep-backups", "1", "--dry-run"])?;
+    plan.sort();
+    let mut expected = ["cluster.json", "counted", "counted_segments", &record, "wal_00000002.history.zst"]
+        .map(|name| format!("GET {name}"));
+    expected.sort();
+    assert_eq!(plan, expected);
+    Ok(())
+}
+
+/// The method, and the last of the path: an object, or a container that was listed.
+fn short(request: &LoggedRequest) -> String {
+    let path = request.path.split('?').next().unwrap_or_default();
+    format!("{} {}", request.method, path.trim_end_matches('/').rsplit('/').next().unwrap_or_default())
+}

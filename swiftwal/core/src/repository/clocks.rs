@@ -10,7 +10,12 @@ use uuid::Uuid;
 
 use crate::{
     error::Result,
-    repository::{Repository, inventory::touched, layout::ObjectName, path},
+    repository::{
+        Repository,
+        inventory::{Inventory, touched},
+        layout::ObjectName,
+        path,
+    },
 };
 
 /// How long what an upload left behind is let alone, since it might still go on. A live one shows itself far more
@@ -58,18 +63,30 @@ impl Repository {
         Ok((storage, notice))
     }
 
-    /// How old an upload must be to count as dead. Where the storage's time can't be learned, as by somebody who may
-    /// only read, nothing does.
-    pub(crate) async fn liveness(&self) -> Liveness {
-        match self.storage_now_compared().await {
-            Ok((now, notice)) => Liveness { before: now - GRACE, notice },
-            Err(error) => Liveness {
-                before: Timestamp::UNIX_EPOCH,
-                notice: Some(format!(
-                    "the storage's time can't be learned, so nothing counts as left behind by a crash: {error}"
-                )),
-            },
-        }
+    /// How old an upload must be to count as dead, in a repository that holds `inventory`.
+    pub(crate) async fn liveness(&self, inventory: &Inventory) -> Liveness {
+        self.liveness_at(self.storage_now_compared().await, inventory)
+    }
+
+    /// The same where the storage was asked for its time already. Where it couldn't tell, as a full one that stores no
+    /// object for that, it is taken to be no later than when its newest object was stored: less counts as dead then than
+    /// is, and never more.
+    pub(crate) fn liveness_at(
+        &self,
+        asked: Result<(Timestamp, Option<String>)>,
+        inventory: &Inventory,
+    ) -> Liveness {
+        let error = match asked {
+            Ok((now, notice)) => return Liveness { before: now - GRACE, notice },
+            Err(error) => error,
+        };
+        // A date that lies ahead was given by another clock, as to a file that was copied here.
+        let newest = inventory.newest.min(self.clock().now());
+        let notice = format!(
+            "the storage's time can't be learned, so nothing counts as left behind by a crash unless it is more than \
+             24 hours older than the newest object: {error}"
+        );
+        Liveness { before: newest.checked_sub(GRACE).unwrap_or(Timestamp::MIN), notice: Some(notice) }
     }
 }
 
@@ -137,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn a_machine_whose_clock_differs_from_the_storages_is_told_both_times() {
         let (repository, _) = repository(Slow(SignedDuration::from_mins(26 * 60 + 30)));
-        let notice = repository.liveness().await.notice.unwrap();
+        let notice = repository.liveness(&Inventory::default()).await.notice.unwrap();
         assert!(notice.contains("26h 30m apart: 2") && notice.contains("Z and 2"), "{notice}");
     }
 

@@ -34,6 +34,8 @@ pub struct Inventory {
     pub(crate) legacy: legacy::Traces,
     /// The tars that are longer than one part, as the storage showed them: for its sweep.
     pub(crate) long: Vec<ObjectMeta>,
+    /// When the newest of all objects was written.
+    pub(crate) newest: Timestamp,
 }
 
 /// A backup that exists.
@@ -171,6 +173,7 @@ pub(crate) struct InventoryBuilder {
     markers: Vec<Marker>,
     legacy: legacy::Traces,
     long: Vec<ObjectMeta>,
+    newest: Timestamp,
 }
 
 impl InventoryBuilder {
@@ -182,6 +185,9 @@ impl InventoryBuilder {
     /// Adds what the listing shows as `name`.
     pub(crate) fn add(&mut self, name: &str, bytes: u64, touched: Timestamp) {
         let name = ObjectName::parse(name);
+        if !matches!(name, ObjectName::Foreign(_)) {
+            self.newest = self.newest.max(touched);
+        }
         match name.clone() {
             ObjectName::Wal { name, format } => {
                 self.wal.push(StoredWal { name, variant: None, format, bytes, stored: touched });
@@ -212,8 +218,9 @@ impl InventoryBuilder {
 
     pub(crate) fn finish(mut self) -> Inventory {
         self.wal.sort_unstable();
-        let Self { by_key, deleting, wal, markers, legacy, long } = self;
-        let mut inventory = Inventory { wal, markers, deleting, legacy, long, ..Inventory::default() };
+        let Self { by_key, deleting, wal, markers, legacy, long, newest } = self;
+        let mut inventory =
+            Inventory { wal, markers, deleting, legacy, long, newest, ..Inventory::default() };
         for (key, mut found) in by_key {
             let objects = &mut found.objects;
             objects.sort_by(|a, b| a.name.cmp(&b.name));

@@ -97,7 +97,7 @@ impl Needs {
         }
         let histories = Histories::listed(repository, inventory).await?;
         histories.all_readable()?;
-        let before = repository.liveness().await.before;
+        let before = repository.liveness(inventory).await.before;
         let needs = Self::of(repository, inventory, histories, backups.iter(), before).await?;
         Ok(Self { no_backups, ..needs })
     }
