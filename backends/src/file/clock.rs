@@ -51,7 +51,7 @@ fn date_of_a_new_file(root: &Root) -> io::Result<Timestamp> {
 /// Where the file system has no files without a name, as NFS. What a crash leaves is swept as an upload is.
 fn dated_by_name(root: &Root) -> io::Result<SystemTime> {
     let unique = RandomState::new().build_hasher().finish();
-    let path = root.path().join(format!("clock#{unique}"));
+    let path = root.path().join(format!("...clock#{unique}"));
     let modified = dated(&File::create_new(&path)?);
     fs::remove_file(&path)?;
     modified

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::{TryStreamExt, stream};
 use jiff::Timestamp;
 use object_store::{Result, path::Path};
-use swiftwal_core::Sweep;
+use swiftwal_core::{ObjectName, Sweep};
 use tokio::task::spawn_blocking;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     error::Error,
     listing::next_names,
     root::Root,
-    walk::{Found, Walk, Wanted, is_staged},
+    walk::{Found, Walk, Wanted, unstaged},
 };
 
 /// Finds the staged files of uploads that died.
@@ -49,10 +49,17 @@ impl Sweep for FileSweep {
     }
 }
 
+/// Whether it is the staged file of a name that a repository has. Other programs have names with `#` and digits too, as
+/// Emacs for what it saves by itself.
+fn is_ours(location: &Path) -> bool {
+    let name = unstaged(location.as_ref());
+    name.is_some_and(|name| !matches!(ObjectName::parse(name), ObjectName::Foreign(_)))
+}
+
 /// The names of those files that were last written to before `before`.
 fn untouched_since(before: SystemTime, files: Vec<Found>) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    for found in files {
+    for found in files.into_iter().filter(|found| is_ours(&found.location)) {
         let Some(metadata) = found.metadata()? else { continue };
         if found.modified(&metadata)? < before {
             names.push(found.location.into());
@@ -72,7 +79,7 @@ fn remove(root: &Root, names: &[String]) -> Result<(), Error> {
 
 fn leftover(root: &Root, name: &str) -> Result<PathBuf, Error> {
     match Path::parse(name) {
-        Ok(location) if location.filename().is_some_and(is_staged) => Ok(root.path().join(location.as_ref())),
+        Ok(location) if is_ours(&location) => Ok(root.path().join(location.as_ref())),
         _ => Err(Error::NotALeftover { name: name.to_owned() }),
     }
 }

@@ -12,7 +12,13 @@ use super::{error::Error, root::Root};
 
 /// Whether a file's name is that of an upload in progress, or of what a killed one left.
 pub(super) fn is_staged(name: &str) -> bool {
-    name.rsplit_once('#').is_some_and(|(_, id)| !id.is_empty() && id.bytes().all(|c| c.is_ascii_digit()))
+    unstaged(name).is_some()
+}
+
+/// What an upload's file is to be called in the end; none if it isn't one.
+pub(super) fn unstaged(name: &str) -> Option<&str> {
+    let (name, id) = name.rsplit_once('#')?;
+    (!id.is_empty() && id.bytes().all(|c| c.is_ascii_digit())).then_some(name)
 }
 
 /// Which files a walk looks for.

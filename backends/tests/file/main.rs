@@ -4,6 +4,7 @@
 
 mod absence;
 mod deletion;
+mod full;
 mod kill;
 mod names;
 mod opening;

@@ -30,11 +30,16 @@ async fn only_staged_files_that_nobody_writes_to_are_leftovers() {
     let storage = open(dir.path());
     let begun = SystemTime::UNIX_EPOCH + 1_000_000 * HOUR;
     fs::create_dir(dir.path().join("sub")).unwrap();
+    fs::create_dir_all(dir.path().join("...uploading/20130828T1810Z")).unwrap();
     for (name, written) in [
-        ("old#1", begun - HOUR),
-        ("sub/old#23", begun - HOUR),
-        ("fresh#1", begun),
+        ("wal_00000002.history#1", begun - HOUR),
+        ("...uploading/20130828T1810Z/id#23", begun - HOUR),
+        ("cluster.json#1", begun),
         ("object", begun - HOUR),
+        // Another program's.
+        ("#draft.txt#1", begun - HOUR),
+        ("notes#2", begun - HOUR),
+        ("sub/wal_00000002.history#1", begun - HOUR),
         ("a#b", begun - HOUR),
         ("a#", begun - HOUR),
     ] {
@@ -42,11 +47,13 @@ async fn only_staged_files_that_nobody_writes_to_are_leftovers() {
         age(&dir.path().join(name), written);
     }
     let found = leftovers(&storage, begun).await;
-    assert_eq!(found, ["old#1", "sub/old#23"]);
+    assert_eq!(found, ["...uploading/20130828T1810Z/id#23", "wal_00000002.history#1"]);
 
     storage.sweeper().unwrap().remove(&found).await.unwrap();
     assert_eq!(leftovers(&storage, begun).await, [""; 0]);
-    assert!(dir.path().join("fresh#1").exists());
+    for left in ["cluster.json#1", "#draft.txt#1", "notes#2", "sub/wal_00000002.history#1"] {
+        assert!(dir.path().join(left).exists(), "{left}");
+    }
     assert_eq!(listed(storage.store()).await.len(), 3);
     storage.sweeper().unwrap().remove(&found).await.unwrap();
 }
@@ -56,14 +63,14 @@ async fn an_upload_in_progress_becomes_an_object_although_a_sweep_came_by() {
     let dir = tempdir().unwrap();
     let storage = open(dir.path());
     let begun = fs::metadata(dir.path()).unwrap().modified().unwrap();
-    let mut upload = storage.store().put_multipart(&"large".into()).await.unwrap();
+    let mut upload = storage.store().put_multipart(&"cluster.json".into()).await.unwrap();
     upload.put_part("one ".into()).await.unwrap();
     assert_eq!(leftovers(&storage, begun).await, [""; 0]);
-    assert_eq!(leftovers(&storage, begun + HOUR).await, ["large#1"]);
+    assert_eq!(leftovers(&storage, begun + HOUR).await, ["cluster.json#1"]);
     upload.put_part("two".into()).await.unwrap();
     assert!(listed(storage.store()).await.is_empty());
     upload.complete().await.unwrap();
-    let stored = storage.store().get(&"large".into()).await.unwrap().bytes().await.unwrap();
+    let stored = storage.store().get(&"cluster.json".into()).await.unwrap().bytes().await.unwrap();
     assert_eq!(stored, "one two");
 }
 
@@ -71,7 +78,7 @@ async fn an_upload_in_progress_becomes_an_object_although_a_sweep_came_by() {
 async fn an_aborted_upload_leaves_nothing() {
     let dir = tempdir().unwrap();
     let storage = open(dir.path());
-    let mut upload = storage.store().put_multipart(&"large".into()).await.unwrap();
+    let mut upload = storage.store().put_multipart(&"cluster.json".into()).await.unwrap();
     upload.put_part("one".into()).await.unwrap();
     upload.abort().await.unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -84,13 +91,13 @@ async fn a_sweep_removes_nothing_that_is_not_a_leftover() {
     let storage = open(&dir.path().join("repository"));
     fs::write(&outside, "x").unwrap();
     storage.store().put(&"object".into(), "x".into()).await.unwrap();
-    fs::write(dir.path().join("repository/left#1"), "x").unwrap();
-    for name in ["object", "../outside#1", "", "/"] {
-        let names = ["left#1".to_owned(), name.to_owned()];
+    fs::write(dir.path().join("repository/cluster.json#1"), "x").unwrap();
+    for name in ["object", "notes#1", "../outside#1", "", "/"] {
+        let names = ["cluster.json#1".to_owned(), name.to_owned()];
         let refused = storage.sweeper().unwrap().remove(&names).await.unwrap_err();
         assert!(refused.to_string().contains("isn't what an upload left behind"), "{refused}");
     }
-    assert!(outside.exists() && dir.path().join("repository/left#1").exists());
+    assert!(outside.exists() && dir.path().join("repository/cluster.json#1").exists());
 }
 
 #[test]

@@ -120,7 +120,8 @@ pub(crate) async fn an_upload_has_no_name_before_it_is_complete(subject: Subject
 
 pub(crate) async fn an_upload_that_was_given_up_leaves_nothing(subject: Subject) -> Result<()> {
     let storage = subject.storage()?;
-    let mut upload = storage.store().put_multipart(&Path::from("upload")).await?;
+    let mut upload =
+        storage.store().put_multipart(&Path::from("pg_basebackup_20130828T1810Z.tar.zst")).await?;
     upload.put_part(vec![7; storage.limits().part_bytes].into()).await?;
     upload.abort().await?;
     assert!(subject.objects().await?.is_empty());
@@ -134,7 +135,8 @@ pub(crate) async fn an_upload_that_was_given_up_leaves_nothing(subject: Subject)
 /// The upload is forgotten and not dropped: a process that was killed tidies nothing.
 pub(crate) async fn what_a_killed_upload_leaves_can_be_swept(subject: Subject) -> Result<()> {
     let storage = subject.storage()?;
-    let mut upload = storage.store().put_multipart(&Path::from("upload")).await?;
+    let mut upload =
+        storage.store().put_multipart(&Path::from("pg_basebackup_20130828T1810Z.tar.zst")).await?;
     upload.put_part(vec![7; storage.limits().part_bytes].into()).await?;
     std::mem::forget(upload);
     subject.put("neighbor", "stays").await?;

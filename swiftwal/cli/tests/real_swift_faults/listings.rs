@@ -139,6 +139,6 @@ fn what_is_read_before_something_is_listed_or_removed_is_asked_for_once() -> Res
 
 /// The method, and the last of the path: an object, or a container that was listed.
 fn short(request: &LoggedRequest) -> String {
-    let path = request.path.split('?').next().unwrap_or_default();
+    let path = request.path.split("%3F").next().unwrap_or_default();
     format!("{} {}", request.method, path.trim_end_matches('/').rsplit('/').next().unwrap_or_default())
 }
