@@ -83,11 +83,9 @@ impl Bench {
             theirs: curl,
             limits,
         };
-        // The three of the list; and cluster.json, a commit record, the segments, and the proof that no history of a later
-        // timeline is stored, which a listing might not show yet.
         Ok([
             row("list-wal", list, Limits { wall: Some(1.25), requests: Some(3.0), ..Limits::default() }),
-            row("prune -n", plan, Limits { requests: Some(7.0), ..Limits::default() }),
+            row("prune -n", plan, Limits { requests: Some(6.0), ..Limits::default() }),
         ])
     }
 }
