@@ -14,8 +14,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use swiftwal_core::{
-    BackupChoice, Error, Options, PrunePolicy, Repository, RestoreOptions, SystemClock, plan_prune, prune,
-    restore, restore_wal, timelines,
+    BackupChoice, Clock, Error, Options, PrunePolicy, Repository, RestoreOptions, SystemClock, plan_prune,
+    prune, restore, restore_wal, timelines,
 };
 use tempfile::TempDir;
 use url::Url;
@@ -70,7 +70,7 @@ impl Golden {
 }
 
 fn copy_of_old(from: &Path, to: &Path) -> Result<()> {
-    let old = SystemTime::now() - Duration::from_secs(2 * 86_400);
+    let old = SystemTime::from(SystemClock.now()) - Duration::from_secs(2 * 86_400);
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
