@@ -1,13 +1,13 @@
-mod clock;
 mod delete;
 mod durable;
 mod error;
+mod file_system;
 mod listing;
 mod root;
-mod space;
 mod store;
 mod sweep;
 mod top;
+mod trace;
 mod trouble;
 mod walk;
 
@@ -23,12 +23,11 @@ use rustix::{
     fs::{Access, AtFlags, CWD, accessat},
     process::geteuid,
 };
-use swiftwal_core::{Backend, Limits, OpenError, Options, SeenRepository, StateDir, Storage};
+use swiftwal_core::{Backend, Limits, OpenError, Options, SeenRepository, StateDir, Storage, user_name};
 use url::Url;
 
 use self::{
-    clock::FileClock, root::Root, space::FileSpace, store::FileStore, sweep::FileSweep, top::FileTop,
-    trouble::way_out,
+    file_system::FileSystem, root::Root, store::FileStore, sweep::FileSweep, top::FileTop, trouble::way_out,
 };
 
 /// Storage in a directory, `file:///dir`: one file per object.
@@ -44,7 +43,7 @@ use self::{
 pub struct LocalFile;
 
 impl LocalFile {
-    /// A part is written as soon as it is there, so a large one would only cost memory.
+    /// The part size. Each part is written as soon as it arrives, so a larger one would only cost memory.
     const PART_BYTES: usize = 2 << 20;
 }
 
@@ -53,12 +52,12 @@ impl Backend for LocalFile {
         &["file"]
     }
 
-    /// Opens the directory, which must be there and readable.
+    /// Opens the directory, which must exist and be readable.
     ///
-    /// With [`Options::create`] it must be writable too, and is made if only its last component is
-    /// missing and this machine, by [`Options::state`], has never seen a repository there. Its parent never is: that
-    /// would hide that a disk isn't mounted. Root is refused where the directory is another user's, who couldn't read
-    /// what root stores.
+    /// With [`Options::create`] it must be writable too, and is created if only its last component is missing and
+    /// this machine, according to [`Options::state`], has never seen a repository there. Its parent is never created: that
+    /// would hide that a disk isn't mounted. Root is refused in another user's directory, since that user couldn't
+    /// read what root stores.
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
         let dir = directory(location)?;
         let state_dir = options.state.as_deref().map(|state| state_dir(state, &dir));
@@ -77,7 +76,7 @@ impl Backend for LocalFile {
         }
         warn_of_open_directory(&dir);
         let files = LocalFileSystem::new_with_prefix(root.path()).map_err(|source| {
-            let reason = "the directory's real path can't be found".to_owned();
+            let reason = "can't resolve the directory's path".to_owned();
             OpenError::Unavailable { location: location.to_string(), reason, source: Some(source.into()) }
         })?;
         let root = Arc::new(root);
@@ -85,8 +84,8 @@ impl Backend for LocalFile {
         let storage = Storage::new(Arc::new(store))
             .with_sweep(Arc::new(FileSweep::new(Arc::clone(&root))))
             .with_top_names(Arc::new(FileTop::new(Arc::clone(&root))))
-            .with_clock(Arc::new(FileClock::new(Arc::clone(&root))))
-            .with_space(Arc::new(FileSpace::new(root)))
+            .with_clock(Arc::new(FileSystem::new(Arc::clone(&root))))
+            .with_space(Arc::new(FileSystem::new(root)))
             .with_limits(Limits { part_bytes: Self::PART_BYTES, ..Limits::default() });
         Ok(match state_dir {
             Some(state_dir) => storage.with_state_dir(state_dir),
@@ -108,7 +107,7 @@ fn directory(location: &Url) -> Result<PathBuf, OpenError> {
         reason: reason.to_owned(),
     };
     if location.host_str().is_some() {
-        return Err(invalid("a directory's URL has three slashes and a whole path, as in file:///dir"));
+        return Err(invalid("write three slashes and an absolute path, as in file:///dir"));
     }
     if location.query().is_some() || location.fragment().is_some() {
         return Err(invalid("write '?' in a directory's name as %3F and '#' as %23"));
@@ -116,7 +115,7 @@ fn directory(location: &Url) -> Result<PathBuf, OpenError> {
     location.to_file_path().map_err(|()| invalid("it isn't the path of a directory, as in file:///dir"))
 }
 
-/// Makes `dir` if it isn't there, and makes that durable.
+/// Creates `dir` durably unless it exists.
 fn make(dir: &Path) -> Result<(), (String, io::Error)> {
     let parent = dir.parent().unwrap_or(dir);
     let made = match fs::DirBuilder::new().mode(0o700).create(dir) {
@@ -127,18 +126,20 @@ fn make(dir: &Path) -> Result<(), (String, io::Error)> {
     made.map_err(|source| {
         let hint = match source.kind() {
             kind if way_out(kind).is_some() => way_out(kind).unwrap_or_default(),
-            io::ErrorKind::NotFound => "mount its disk, or make it: only the last directory is made here",
-            io::ErrorKind::PermissionDenied => {
-                "make the directory yourself and give it to the user that this program runs as"
+            io::ErrorKind::NotFound => {
+                "mount its disk, or create it: only the last directory of the path is created automatically"
             }
-            _ => "make the directory yourself, or name another",
+            io::ErrorKind::PermissionDenied => {
+                "create the directory yourself and give it to the user that this program runs as"
+            }
+            _ => "create the directory yourself, or name another",
         };
-        (format!("the directory can't be made in {}; {hint}", parent.display()), source)
+        (format!("can't create the directory in {}; {hint}", parent.display()), source)
     })
 }
 
-/// Holds `dir` if it is a directory that may be read, and written where that is asked for. `seen` tells which repository
-/// was there before.
+/// Opens `dir` if it is a directory that this process may read, and write if `writable`. `seen` returns the repository
+/// that was there before.
 fn usable(
     dir: &Path,
     writable: bool,
@@ -147,26 +148,26 @@ fn usable(
     let root = Root::open(dir).map_err(|source| {
         let reason = match source.kind() {
             io::ErrorKind::NotFound => missing(writable, seen()),
-            io::ErrorKind::NotADirectory => "it isn't a directory; name one".to_owned(),
-            _ => "the directory can't be opened; give it to the user that this program runs as".to_owned(),
+            io::ErrorKind::NotADirectory => "it isn't a directory; name a directory".to_owned(),
+            _ => "can't open the directory; give it to the user that this program runs as".to_owned(),
         };
         (reason, source)
     })?;
     let access = Access::READ_OK | Access::EXEC_OK;
     let access = if writable { access | Access::WRITE_OK } else { access };
     accessat(CWD, root.path(), access, AtFlags::EACCESS).map_err(|errno| {
-        let verb = if writable { "written" } else { "read" };
+        let verb = if writable { "write to" } else { "read" };
         let source = io::Error::from(errno);
         let hint = way_out(source.kind()).unwrap_or("give it to the user that this program runs as");
-        (format!("the directory can't be {verb}; {hint}"), source)
+        (format!("can't {verb} the directory; {hint}"), source)
     })?;
     Ok(root)
 }
 
-/// What to say where the directory doesn't exist.
+/// The message for a directory that doesn't exist.
 fn missing(to_store: bool, seen: Option<SeenRepository>) -> String {
     let Some(seen) = seen else {
-        return "the directory doesn't exist; is its disk mounted? Commands that store something make it"
+        return "the directory doesn't exist; is its disk mounted? Commands that store something create it"
             .to_owned();
     };
     let anew = if to_store { " To start a new repository there, run this once with --create" } else { "" };
@@ -178,7 +179,7 @@ fn missing(to_store: bool, seen: Option<SeenRepository>) -> String {
     )
 }
 
-/// Warns where every user could put a forged backup in the place of a good one, or delete it.
+/// Warns if every user could replace a good backup by a forged one, or delete it.
 fn warn_of_open_directory(dir: &Path) {
     if fs::metadata(dir).is_ok_and(|directory| directory.mode() & 0o002 != 0) {
         let dir = dir.display();
@@ -186,16 +187,16 @@ fn warn_of_open_directory(dir: &Path) {
     }
 }
 
-/// Refuses root in another user's directory: objects are their owner's alone, so that one segment archived by
-/// root would be one that the server can neither read nor archive.
+/// Refuses root in another user's directory: only the owner of an object can read it, so the server could neither read
+/// nor archive again a segment that root archived.
 fn not_roots_in_anothers(dir: &Path) -> Result<(), (String, io::Error)> {
-    let unknown = |source| ("its owner can't be found".to_owned(), source);
+    let unknown = |source| ("can't look up its owner".to_owned(), source);
     let owner = fs::metadata(dir).map_err(unknown)?.uid();
     if !geteuid().is_root() || owner == geteuid().as_raw() {
         return Ok(());
     }
-    let reason = format!(
-        "the directory belongs to the user with the number {owner}; run this as that user, as with sudo -u '#{owner}'"
-    );
+    let owner = user_name(owner);
+    let reason =
+        format!("the directory belongs to user {owner}; run this as that user, as with sudo -u '{owner}'");
     Err((reason, io::Error::other("that user couldn't read what root would store there")))
 }

@@ -2,7 +2,7 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-/// What can go wrong with a directory beyond what the store beneath reports.
+/// The failures of a directory that the store beneath doesn't report.
 #[derive(Debug, Error)]
 pub(super) enum Error {
     #[error("the repository's directory {} has vanished or been replaced; is its disk mounted?", .dir.display())]
@@ -11,14 +11,16 @@ pub(super) enum Error {
         #[source]
         source: Option<io::Error>,
     },
-    #[error("{} is a link that leads nowhere, which doesn't prove that the object is absent", .path.display())]
+    #[error("{} is a dangling link, which doesn't prove that the object is missing", .path.display())]
     DanglingLink { path: PathBuf },
     #[error("'{name}' can't name an object: '#' and digits end the names of unfinished uploads")]
     ReservedName { name: String },
-    #[error("'{name}' isn't what an upload left behind")]
+    #[error("'{name}' isn't a leftover of an upload")]
     NotALeftover { name: String },
-    #[error("can't make the directory {}", .dir.display())]
+    #[error("can't create the directory {}", .dir.display())]
     MakeDirectory { dir: PathBuf, source: io::Error },
+    #[error("can't ask the file system of {}", .dir.display())]
+    FileSystem { dir: PathBuf, source: io::Error },
     #[error("can't open {}", .path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("can't read that part of {}", .path.display())]

@@ -1,7 +1,11 @@
 use std::{
     fs::Metadata,
     os::unix::fs::MetadataExt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -15,6 +19,7 @@ use tokio::task::spawn_blocking;
 use super::{
     error::Error,
     root::Root,
+    trace::Trace,
     walk::{Found, Walk, Wanted},
 };
 
@@ -31,6 +36,9 @@ pub(super) fn list(
     offset: Option<&Path>,
 ) -> BoxStream<'static, Result<ObjectMeta>> {
     let offset = offset.cloned();
+    let trace = Trace::new("LIST", prefix.map_or("", AsRef::as_ref));
+    let counted = Arc::new(AtomicU64::new(0));
+    let listed = Arc::clone(&counted);
     stream::try_unfold(Walk::new(root, Wanted::Objects, prefix), next_names)
         .map_ok(move |names| {
             let offset = offset.clone();
@@ -39,6 +47,13 @@ pub(super) fn list(
         .try_buffered(BATCHES)
         .map_ok(|objects| stream::iter(objects).map(Ok))
         .try_flatten()
+        .inspect_ok(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        })
+        .chain(stream::poll_fn(move |_| {
+            trace.listed(listed.load(Ordering::Relaxed));
+            Poll::Ready(None)
+        }))
         .boxed()
 }
 

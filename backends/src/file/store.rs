@@ -29,6 +29,7 @@ use super::{
     error::Error,
     listing::{list, object_meta},
     root::Root,
+    trace::Trace,
     trouble::{Upload, explain},
     walk::is_staged,
 };
@@ -96,9 +97,46 @@ impl FileStore {
         outcome
     }
 
+    async fn put(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let _parents = self.blocking(location, Parents::make).await?;
+        let outcome = self.files.put_opts(location, payload, opts).await;
+        self.kept(location, outcome).await
+    }
+
+    async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let Opened { file, path, metadata, modified } = self.open(location).await?;
+        let meta = object_meta(location.clone(), &metadata, modified);
+        options.check_preconditions(&meta)?;
+        let range = options.range.map_or(Ok(0..meta.size), |range| range.as_range(meta.size));
+        let range = range.map_err(|error| Error::Range { path: path.clone(), source: error.into() })?;
+        let (payload, attributes) = (GetResultPayload::File(file, path), Attributes::default());
+        Ok(GetResult { payload, meta, range, attributes, extensions: Default::default() })
+    }
+
+    async fn read_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let Opened { file, path, metadata, .. } = self.open(location).await?;
+        let ranges = ranges.to_vec();
+        spawn_blocking(move || {
+            let read = |range: Range<u64>| -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+                let range = GetRange::Bounded(range).as_range(metadata.len())?;
+                let mut bytes = vec![0; usize::try_from(range.end - range.start)?];
+                file.read_exact_at(&mut bytes, range.start)?;
+                Ok(bytes.into())
+            };
+            let read =
+                |range| read(range).map_err(|source| Error::Range { path: path.clone(), source }.into());
+            ranges.into_iter().map(read).collect()
+        })
+        .await?
+    }
+
     /// The outcomes are in the order of `locations`; all successes are durable, or none is one.
     fn delete_batch(&self, locations: Vec<Result<Path>>) -> Vec<Result<Path>> {
-        let removed: Vec<_> = locations.into_iter().map(|location| self.remove(location?)).collect();
+        let remove = |location: Path| {
+            let trace = Trace::new("DELETE", location.as_ref());
+            trace.ended(None, self.remove(location))
+        };
+        let removed: Vec<_> = locations.into_iter().map(|location| remove(location?)).collect();
         let files = removed.iter().flatten().map(|(_, file)| file);
         let Err(error) = delete::flush(&self.root, files) else {
             return removed.into_iter().map(|outcome| Ok(outcome?.0)).collect();
@@ -161,10 +199,10 @@ impl fmt::Display for FileStore {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for FileStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let _parents = explain(self.root.path(), self.blocking(location, Parents::make).await)?;
-        let outcome = self.files.put_opts(location, payload, opts).await;
-        let outcome = self.kept(location, outcome).await;
-        explain(self.root.path(), outcome)
+        let trace = Trace::new("WRITE", location.as_ref());
+        let bytes = payload.content_length() as u64;
+        let outcome = explain(self.root.path(), self.put(location, payload, opts).await);
+        trace.ended(Some(bytes), outcome)
     }
 
     async fn put_multipart_opts(
@@ -172,37 +210,24 @@ impl ObjectStore for FileStore {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let dir = self.root.path();
+        let (dir, trace) = (self.root.path(), Trace::new("WRITE", location.as_ref()));
         let _parents = explain(dir, self.blocking(location, Parents::make).await)?;
         let upload = explain(dir, self.files.put_multipart_opts(location, opts).await)?;
-        Ok(Box::new(Upload { upload, dir: dir.into() }))
+        Ok(Box::new(Upload { upload, dir: dir.into(), trace, bytes: 0 }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let Opened { file, path, metadata, modified } = self.open(location).await?;
-        let meta = object_meta(location.clone(), &metadata, modified);
-        options.check_preconditions(&meta)?;
-        let range = options.range.map_or(Ok(0..meta.size), |range| range.as_range(meta.size));
-        let range = range.map_err(|error| Error::Range { path: path.clone(), source: error.into() })?;
-        let (payload, attributes) = (GetResultPayload::File(file, path), Attributes::default());
-        Ok(GetResult { payload, meta, range, attributes, extensions: Default::default() })
+        let trace = Trace::new("READ", location.as_ref());
+        let outcome = self.get(location, options).await;
+        let bytes = outcome.as_ref().ok().map(|read| read.range.end - read.range.start);
+        trace.ended(bytes, outcome)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let Opened { file, path, metadata, .. } = self.open(location).await?;
-        let ranges = ranges.to_vec();
-        spawn_blocking(move || {
-            let read = |range: Range<u64>| -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-                let range = GetRange::Bounded(range).as_range(metadata.len())?;
-                let mut bytes = vec![0; usize::try_from(range.end - range.start)?];
-                file.read_exact_at(&mut bytes, range.start)?;
-                Ok(bytes.into())
-            };
-            let read =
-                |range| read(range).map_err(|source| Error::Range { path: path.clone(), source }.into());
-            ranges.into_iter().map(read).collect()
-        })
-        .await?
+        let trace = Trace::new("READ", location.as_ref());
+        let outcome = self.read_ranges(location, ranges).await;
+        let bytes = outcome.as_ref().ok().map(|read| read.iter().map(|part| part.len() as u64).sum());
+        trace.ended(bytes, outcome)
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -230,7 +255,9 @@ impl ObjectStore for FileStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let mut listed = self.files.list_with_delimiter(prefix).await?;
+        let trace = Trace::new("LIST", prefix.map_or("", AsRef::as_ref));
+        let listed = self.files.list_with_delimiter(prefix).await;
+        let mut listed = trace.ended(None, listed)?;
         listed.objects.retain(|object| !object.location.filename().is_some_and(is_staged));
         let root = Arc::clone(&self.root);
         spawn_blocking(move || root.check()).await??;
@@ -240,16 +267,18 @@ impl ObjectStore for FileStore {
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         addressable(from)?;
         let _parents = self.blocking(to, Parents::make).await?;
+        let trace = Trace::new("COPY", format!("{from} to {to}"));
         let outcome = self.files.copy_opts(from, to, options).await;
         let outcome = self.proven(from, outcome).await;
-        self.kept(to, outcome).await
+        trace.ended(None, self.kept(to, outcome).await)
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         addressable(from)?;
         let _parents = self.blocking(to, Parents::make).await?;
+        let trace = Trace::new("RENAME", format!("{from} to {to}"));
         let outcome = self.files.rename_opts(from, to, options).await;
         let outcome = self.proven(from, outcome).await;
-        self.kept(to, outcome).await
+        trace.ended(None, self.kept(to, outcome).await)
     }
 }

@@ -1,13 +1,13 @@
-//! Why a directory can't be written to, and what to do about it.
+//! Hints for failures to write to a directory.
 
 use std::{error::Error as StdError, io, iter, path::Path};
 
 use async_trait::async_trait;
 use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 
-use super::error::Error;
+use super::{error::Error, trace::Trace};
 
-/// What to do about a failure to write that has to do with the whole file system, where that can be told.
+/// A hint for a failure to write that concerns the whole file system.
 pub(super) fn way_out(kind: io::ErrorKind) -> Option<&'static str> {
     match kind {
         io::ErrorKind::StorageFull => Some(
@@ -21,7 +21,7 @@ pub(super) fn way_out(kind: io::ErrorKind) -> Option<&'static str> {
     }
 }
 
-/// Adds the way out to a failure to store something below `dir`, where there is one.
+/// Adds a hint to a failure to write below `dir`, if there is one.
 pub(super) fn explain<T>(dir: &Path, outcome: Result<T>) -> Result<T> {
     outcome.map_err(|error| match cause(&error).and_then(way_out) {
         Some(way_out) => Error::Write { dir: dir.to_owned(), way_out, source: inner(error) }.into(),
@@ -29,13 +29,13 @@ pub(super) fn explain<T>(dir: &Path, outcome: Result<T>) -> Result<T> {
     })
 }
 
-/// What the system said.
+/// The kind of the system's error behind `error`.
 fn cause(error: &object_store::Error) -> Option<io::ErrorKind> {
     let causes = iter::successors(Some(error as &dyn StdError), |&error| error.source());
     causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).next()
 }
 
-/// What stands behind a message that says nothing itself.
+/// The source of an error whose own message says nothing.
 fn inner(error: object_store::Error) -> Box<dyn StdError + Send + Sync> {
     match error {
         object_store::Error::Generic { source, .. } => source,
@@ -48,18 +48,21 @@ fn inner(error: object_store::Error) -> Box<dyn StdError + Send + Sync> {
 pub(super) struct Upload {
     pub(super) upload: Box<dyn MultipartUpload>,
     pub(super) dir: Box<Path>,
+    pub(super) trace: Trace,
+    pub(super) bytes: u64,
 }
 
 #[async_trait]
 impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.bytes += data.content_length() as u64;
         let (part, dir) = (self.upload.put_part(data), self.dir.clone());
         Box::pin(async move { explain(&dir, part.await) })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let outcome = self.upload.complete().await;
-        explain(&self.dir, outcome)
+        let outcome = explain(&self.dir, self.upload.complete().await);
+        self.trace.ended(Some(self.bytes), outcome)
     }
 
     async fn abort(&mut self) -> Result<()> {

@@ -122,7 +122,7 @@ impl Authenticator {
                 state.postponed = Some(session.postponed(now));
                 let left = session.ends_at.duration_since(now).as_secs();
                 let error: &(dyn Error + 'static) = &error;
-                tracing::warn!(error, "no new token yet, going on with one that ends in {left} s");
+                tracing::warn!(error, "can't renew the token; the current one expires in {left} s");
                 Ok(Arc::clone(state.session.insert(session)))
             }
             (Err(error), _) => {

@@ -219,12 +219,12 @@ impl Client {
 fn outgoing(request: &Request, session: &Session) -> Result<Outgoing, Kind> {
     let mut headers = request.headers.clone();
     let token = HeaderValue::from_bytes(session.token.expose().as_bytes());
-    let mut token = token.map_err(|_| Kind::Unspeakable { what: "the token" })?;
+    let mut token = token.map_err(|_| Kind::InvalidInput { what: "token" })?;
     token.set_sensitive(true);
     headers.insert(TOKEN, token);
     Ok(Outgoing {
         method: request.method.clone(),
-        url: request.url(&session.storage_url).ok_or(Kind::Unspeakable { what: "the name" })?,
+        url: request.url(&session.storage_url).ok_or(Kind::InvalidInput { what: "name" })?,
         headers,
         body: request.body.clone(),
         pace: request.pace(),

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::AuthError;
 
-/// A request to Swift that failed, with all that an operator of the cluster needs to find it in the logs.
+/// A failed request to Swift, with what an operator of the cluster needs to find it in the logs.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -22,12 +22,12 @@ struct Inner {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Swift answered, with a status that isn't success or a body that says otherwise.
+    /// Swift answered with a status other than success, or with a body that reports a failure.
     #[error("answered {}{}", named(*.status), said(.detail))]
     Answer {
         /// The status, of the answer or of the report in its body.
         status: StatusCode,
-        /// What the body said, shortened, or what is wrong with it; may be empty.
+        /// The body's text, shortened, or what is wrong with it; may be empty.
         detail: String,
     },
     /// No connection could be made.
@@ -38,31 +38,31 @@ pub enum Kind {
         /// Why the last try failed.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// No whole answer came: reset, cut off, or not HTTP.
-    #[error("no whole answer")]
+    /// The answer was incomplete: reset, cut off, or not HTTP.
+    #[error("incomplete answer")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
-    /// Nothing, or next to nothing, was sent or received for so long.
+    /// The time for which almost nothing was sent or received.
     #[error("no progress for {:.0} s", .0.as_secs_f64())]
     Stalled(Duration),
-    /// The answer is longer than anything that could be meant.
+    /// The answer is longer than any valid one.
     #[error("the answer is longer than {limit} bytes")]
     TooLong {
-        /// Most that was to be read.
+        /// The longest answer accepted.
         limit: usize,
     },
-    /// A name or token that HTTP can't carry, so that nothing was sent.
-    #[error("HTTP can't carry {what}")]
-    Unspeakable {
+    /// A name or token that isn't valid in HTTP; nothing was sent.
+    #[error("invalid {what}")]
+    InvalidInput {
         /// Which part of the request.
         what: &'static str,
     },
-    /// No token could be had.
-    #[error("no token for it")]
+    /// No token could be obtained.
+    #[error("authentication failed")]
     Auth(#[source] Arc<AuthError>),
 }
 
 impl Kind {
-    /// An answer whose status says all.
+    /// An answer with a status and no detail.
     pub(crate) fn answer(status: StatusCode) -> Self {
         Self::Answer { status, detail: String::new() }
     }
@@ -77,13 +77,13 @@ impl Kind {
         matches!(self, Self::Answer { status, .. } if *status == StatusCode::UNAUTHORIZED)
     }
 
-    /// Whether nobody answered, or not to the end.
+    /// Whether the answer was missing or incomplete.
     pub(crate) fn is_broken(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Connection(_) | Self::Stalled(_))
     }
 }
 
-/// A status as people say it.
+/// A status with its name.
 fn named(status: StatusCode) -> String {
     match status.as_u16() {
         // Swift's own.
@@ -92,7 +92,7 @@ fn named(status: StatusCode) -> String {
     }
 }
 
-/// What to do about it, where that can be told.
+/// A hint at what to do about a failure, or an empty text.
 fn way_out(method: &Method, kind: &Kind) -> &'static str {
     let (status, detail) = match kind {
         Kind::Answer { status, detail } => (status.as_u16(), detail),
@@ -105,15 +105,15 @@ fn way_out(method: &Method, kind: &Kind) -> &'static str {
         409 if method == Method::GET => {
             "; a segment of this large object is missing, or this user may not read it"
         }
-        401 => "; the token isn't good for this account: look at its end, its project and its access rules",
+        401 => "; the token isn't valid for this account: check its expiry, project and access rules",
         403 => {
-            "; the user needs a role in the project that Swift takes for an operator's, or a right by the container's ACL"
+            "; give the user a role in the project that counts as an operator in Swift (operator_roles), or access by the container's ACL"
         }
         413 if detail.to_lowercase().contains("quota") => {
-            "; the container or the account has used its quota up: raise it, or delete what isn't needed"
+            "; the quota of the container or the account is used up: raise it, or delete what isn't needed"
         }
         413 => {
-            "; it is longer than this cluster takes objects (max_file_size in its /info), or a quota is used up: raise it"
+            "; the object is larger than this cluster accepts (max_file_size in its /info), or a quota is used up: raise it"
         }
         _ => "",
     }
@@ -135,7 +135,7 @@ impl Error {
         self
     }
 
-    /// What a store's error comes of.
+    /// The Swift error behind an error of the object store.
     pub(crate) fn of(error: &object_store::Error) -> Option<&Self> {
         error.source().and_then(|source| source.downcast_ref())
     }
@@ -167,7 +167,7 @@ impl Error {
         &self.0.target
     }
 
-    /// Swift's own name of the last try, `X-Trans-Id`, under which its logs have it.
+    /// The `X-Trans-Id` of the last try, by which it is found in Swift's logs.
     #[must_use]
     pub fn trans_id(&self) -> Option<&str> {
         self.0.trans_id.as_deref()
@@ -242,10 +242,10 @@ mod tests {
             Error::new(Method::PUT, "backups/a", 1, kind).to_string()
         };
         let error = refused("Upload exceeds quota.");
-        let told = "PUT backups/a: answered 413 Payload Too Large: Upload exceeds quota.; the container or the account";
+        let told = "PUT backups/a: answered 413 Payload Too Large: Upload exceeds quota.; the quota of the container";
         assert!(error.starts_with(told), "{error}");
         let error = refused("");
-        assert!(error.contains("max_file_size") && !error.contains("the container or"), "{error}");
+        assert!(error.contains("max_file_size") && !error.contains("of the container or"), "{error}");
         assert!(answered(498).to_string().contains("answered 498 Rate Limited (tried"));
         let kind = Kind::answer(StatusCode::CONFLICT);
         let unreadable = Error::new(Method::GET, "backups/a", 1, kind).to_string();
@@ -265,7 +265,7 @@ mod tests {
         let url = "http://keystone/v3".parse().unwrap();
         let refused = AuthError::Refused { url, status: StatusCode::UNAUTHORIZED };
         let error = Error::new(Method::GET, "backups/a", 0, Kind::Auth(Arc::new(refused)));
-        assert_eq!(error.to_string(), "GET backups/a: no token for it");
+        assert_eq!(error.to_string(), "GET backups/a: authentication failed");
         assert!(error.source().unwrap().to_string().contains("keystone"));
     }
 

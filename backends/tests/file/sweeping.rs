@@ -95,7 +95,7 @@ async fn a_sweep_removes_nothing_that_is_not_a_leftover() {
     for name in ["object", "notes#1", "../outside#1", "", "/"] {
         let names = ["cluster.json#1".to_owned(), name.to_owned()];
         let refused = storage.sweeper().unwrap().remove(&names).await.unwrap_err();
-        assert!(refused.to_string().contains("isn't what an upload left behind"), "{refused}");
+        assert!(refused.to_string().contains("isn't a leftover of an upload"), "{refused}");
     }
     assert!(outside.exists() && dir.path().join("repository/cluster.json#1").exists());
 }

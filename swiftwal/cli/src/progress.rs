@@ -1,4 +1,4 @@
-//! How far a long command has come: a bar on a terminal, else a line now and then.
+//! The progress of a long command: a bar on a terminal, else a line now and then.
 
 use std::{
     fmt::{self, Display},
@@ -7,14 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::{
+    log,
+    output::{Elapsed, Size},
+};
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::SignedDuration;
 
-use crate::{log, output::Size};
-
-/// A line comes at the latest after this time, if anything moves at all.
+/// The longest time between two lines, while data moves.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
-/// And whenever another 20th is done.
+/// The number of equal steps after each of which a line is printed too.
 const STEPS: u64 = 20;
 
 /// Where the progress of one command is shown, on stderr.
@@ -22,18 +23,18 @@ pub(crate) struct Progress(Shown);
 
 enum Shown {
     Nowhere,
-    /// What was shown there first, and when.
+    /// A bar, and when it showed an amount for the first time.
     Bar(ProgressBar, OnceLock<Instant>),
     Lines(Mutex<Lines>),
 }
 
-/// How much is done.
+/// The amount of work that is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Done {
     pub(crate) bytes: u64,
-    /// What it will come to, if known.
+    /// The total, if known.
     pub(crate) of: Option<u64>,
-    /// What it came to, compressed, where something is stored.
+    /// The compressed bytes that were stored, for a command that stores.
     pub(crate) stored: Option<u64>,
 }
 
@@ -47,7 +48,7 @@ impl Progress {
         })
     }
 
-    /// Shows what is waited for before anything can be counted.
+    /// Shows what the command waits for before there is anything to count.
     pub(crate) fn wait(&self, what: &'static str) {
         match &self.0 {
             Shown::Nowhere => {}
@@ -76,7 +77,7 @@ impl Progress {
         }
     }
 
-    /// Shows that it is all done; without it, nobody can tell the end of the lines from a standstill.
+    /// Shows that all is done, so that the end of the lines can be told from a standstill.
     pub(crate) fn finish(&self) {
         match &self.0 {
             Shown::Nowhere => {}
@@ -92,7 +93,7 @@ impl Progress {
         }
     }
 
-    /// Runs `print` while no bar is in its way.
+    /// Runs `print` while the bar is hidden.
     pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.0 {
             Shown::Bar(bar, _) => bar.suspend(print),
@@ -101,7 +102,7 @@ impl Progress {
     }
 }
 
-/// A bar comes to rest when the command ends, however it ends.
+/// Finishes the bar however the command ends.
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Shown::Bar(bar, _) = &self.0
@@ -121,19 +122,20 @@ fn bar() -> ProgressBar {
     }
 }
 
-/// Which of many small steps are worth a line.
+/// Chooses which of many small steps get a line.
 struct Lines {
     began: Instant,
     last: Instant,
     last_step: u64,
-    /// What was told here last, whether there was a line of it or not.
+    /// The latest amount, whether it got a line or not.
     latest: Option<Done>,
-    said: Option<Done>,
+    /// The amount in the last line.
+    printed: Option<Done>,
 }
 
 impl Lines {
     fn new(now: Instant) -> Self {
-        Self { began: now, last: now, last_step: 0, latest: None, said: None }
+        Self { began: now, last: now, last_step: 0, latest: None, printed: None }
     }
 
     /// The line to print now, if it is time for one.
@@ -143,15 +145,15 @@ impl Lines {
         if step <= self.last_step && now - self.last < LINE_INTERVAL {
             return None;
         }
-        (self.last, self.last_step, self.said) = (now, step, Some(done));
+        (self.last, self.last_step, self.printed) = (now, step, Some(done));
         Some(Line { done, elapsed: now - self.began })
     }
 
-    /// The last line, unless the one before said the same. What is told on the way lags behind what is done.
+    /// The last line, unless the one before shows the same. The amounts on the way lag behind what is done.
     fn finish(&self, now: Instant) -> Option<Line> {
         let latest = self.latest?;
         let done = Done { bytes: latest.of.unwrap_or(latest.bytes), ..latest };
-        (self.said != Some(done)).then(|| Line { done, elapsed: now - self.began })
+        (self.printed != Some(done)).then(|| Line { done, elapsed: now - self.began })
     }
 }
 
@@ -169,15 +171,14 @@ impl Line {
         (self.done.bytes as f64 / self.elapsed.as_secs_f64().max(0.001)) as u64
     }
 
-    /// How long the rest takes, if it goes on as it did.
-    fn left(&self, of: u64) -> SignedDuration {
+    /// The time that the rest takes at the average rate so far.
+    fn left(&self, of: u64) -> Elapsed {
         let rest = of.saturating_sub(self.done.bytes);
-        let seconds = (rest as f64 / self.bytes_per_second().max(1) as f64).ceil() as i64;
-        // Seconds say nothing where it takes hours.
-        SignedDuration::from_secs(if seconds < 3600 { seconds } else { seconds / 60 * 60 })
+        let seconds = (rest as f64 / self.bytes_per_second().max(1) as f64).ceil() as u64;
+        Elapsed(Duration::from_secs(seconds))
     }
 
-    /// What matters most comes first, and fits 40 columns.
+    /// The part that matters most comes first and fits into 40 columns; the terminal cuts off the rest.
     fn on_a_terminal(&self) -> String {
         let Done { bytes, of, stored } = self.done;
         let rate = Size(self.bytes_per_second());
@@ -185,9 +186,9 @@ impl Line {
         let amount = format!("{}{stored}, {rate}/s", Size(bytes));
         match of {
             Some(of) if bytes < of => {
-                format!("{:>3} % of {}, {:#} left  {amount}", self.percent(of), Size(of), self.left(of))
+                format!("{:>3} % of {}, {} left  {amount}", self.percent(of), Size(of), self.left(of))
             }
-            Some(of) => format!("100 % of {}  {amount}", Size(of)),
+            Some(_) => format!("100 % of {amount}"),
             None => amount,
         }
     }
@@ -205,7 +206,7 @@ impl Display for Line {
         }
         write!(f, ", {}/s", Size(self.bytes_per_second()))?;
         match of {
-            Some(of) if bytes < of => write!(f, ", {:#} left", self.left(of)),
+            Some(of) if bytes < of => write!(f, ", {} left", self.left(of)),
             _ => Ok(()),
         }
     }
@@ -230,7 +231,7 @@ mod tests {
         assert_eq!(line(&mut lines, 1, 4, Some(100)), None);
         assert_eq!(
             line(&mut lines, 1, 5, Some(100)).unwrap(),
-            "5 bytes of 100 bytes (5 %), 5 bytes/s, 19s left"
+            "5 bytes of 100 bytes (5 %), 5 bytes/s, 19 s left"
         );
         assert_eq!(line(&mut lines, 2, 9, Some(100)), None);
     }
@@ -244,7 +245,7 @@ mod tests {
         assert_eq!(lines.finish(end).unwrap().to_string(), "80.00 MiB, 40.00 MiB/s");
         assert_eq!(
             line(&mut lines, 2, 70, Some(100)).unwrap(),
-            "70 bytes of 100 bytes (70 %), 35 bytes/s, 1s left"
+            "70 bytes of 100 bytes (70 %), 35 bytes/s, 1 s left"
         );
         let all = "100 bytes of 100 bytes (100 %), 50 bytes/s";
         assert_eq!(lines.finish(end).unwrap().to_string(), all);
@@ -260,11 +261,13 @@ mod tests {
         };
         let line = text(300 << 30, Some(1023 << 30), 36_000);
         assert!(
-            line.starts_with(" 29 % of 1023.00 GiB, 24h 6m left  300.00 GiB, 75.00 GiB stored"),
+            line.starts_with(" 29 % of 1023.00 GiB, 24 h 6 min left  300.00 GiB, 75.00 GiB stored"),
             "{line}"
         );
         assert!(line.find("left").unwrap() + 4 <= 40);
-        assert!(text(1023 << 30, Some(1023 << 30), 60).starts_with("100 % of 1023.00 GiB  "));
+        assert!(
+            text(1023 << 30, Some(1023 << 30), 60).starts_with("100 % of 1023.00 GiB, 255.75 GiB stored")
+        );
         assert!(text(1 << 20, None, 1).starts_with("1.00 MiB, 256.00 KiB stored"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::signal::Signal;
+use crate::{output::Elapsed, signal::Signal};
 
 /// Why a command is stopped before it is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +28,9 @@ impl fmt::Display for Stop {
             Self::Signal(signal) => write!(f, "stopped by {signal}"),
             Self::Deadline(MissedDeadline { allowed, doing }) => write!(
                 f,
-                "not done within the deadline of {} s, and stopped while {doing}; check that the storage and the file \
+                "not done within the deadline of {}, and stopped while {doing}; check that the storage and the file \
                  systems in use answer, or allow more time with --deadline",
-                allowed.as_secs()
+                Elapsed(*allowed)
             ),
         }
     }

@@ -58,7 +58,8 @@ fn what_the_server_warns_of_is_shown_and_reported() -> Result<()> {
     let said = String::from_utf8(output.stderr)?;
     assert!(output.status.success() && said.contains(warning), "{said}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    assert!(report["warnings"].to_string().contains("skipping special file"), "{report}");
+    assert_eq!(said.matches(warning).count(), 1, "{said}");
+    assert_eq!(report["warnings"].to_string().matches("skipping special file").count(), 1, "{report}");
     assert!(report["stored_bytes"].as_u64() > Some(0) && report["key"].is_string(), "{report}");
     Ok(())
 }

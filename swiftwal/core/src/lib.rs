@@ -34,6 +34,7 @@ pub use label::label;
 pub use local::clock::{Clock, SystemClock};
 pub use local::regular_file::{open_regular_file, read_regular_file};
 pub use local::state_dir::StateDir;
+pub use local::user::user_name;
 pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};
 pub use repository::Repository;
 pub use repository::backup::{BackupChoice, ChosenBackup};

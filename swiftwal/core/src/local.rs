@@ -1,9 +1,10 @@
-//! Files of this machine: staged where nobody sees them, published whole.
+//! Files of this machine, written under no name or a hidden one and published when complete.
 
 pub(crate) mod blocking;
 pub(crate) mod clock;
 pub(crate) mod regular_file;
 pub(crate) mod state_dir;
+pub(crate) mod user;
 
 use std::{
     fs::File,
@@ -15,8 +16,8 @@ use std::{
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use tempfile::{Builder, NamedTempFile};
 
-/// A file that has no name yet. Dropped, it is gone; a killed process leaves nothing behind either where the
-/// file system can keep files without a name (most can; NFS can't).
+/// A file that has no name yet. Dropping it removes it; a killed process leaves nothing behind either if the file system
+/// supports unnamed files (most do; NFS doesn't).
 #[derive(Debug)]
 pub(crate) struct StagedFile {
     file: Staged,
@@ -30,7 +31,7 @@ enum Staged {
 }
 
 impl StagedFile {
-    /// Stages what is to become `target`, on the same file system.
+    /// Creates the file that will become `target`, on the same file system.
     pub(crate) fn for_target(target: &Path) -> io::Result<Self> {
         let directory = parent(target);
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -41,15 +42,15 @@ impl StagedFile {
         Ok(Self { file, target: target.to_owned() })
     }
 
-    /// Gives the file its name, in place of what had it before. It is whole at once for every reader, but not
-    /// yet safe from a power failure.
+    /// Gives the file its name, replacing an older one. Every reader sees a complete file, but it isn't yet safe from
+    /// a power failure.
     pub(crate) fn publish(self) -> io::Result<()> {
         let Self { file, target } = self;
         match file {
             Staged::Named(file) => drop(file.persist(&target)?),
             Staged::Unnamed(file) => match link(&file, &target) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    // A link can't replace a name, a rename can: so it goes by a second name for a moment.
+                    // A link can't replace a name but a rename can, so the file gets a second name first.
                     let named = hidden().make_in(parent(&target), |name| link(&file, name))?;
                     named.persist(&target)?;
                 }
@@ -84,7 +85,7 @@ impl Write for StagedFile {
     }
 }
 
-/// The directory a file lies in; the working directory for a bare name.
+/// The directory that contains a file; the working directory for a bare name.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

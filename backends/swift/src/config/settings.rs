@@ -107,14 +107,15 @@ impl<'a> Settings<'a> {
 
 /// A URL that can be asked: http or https, with a host, without a user in it (which would end up in logs).
 fn parse(name: &str, value: &str) -> Result<Url, ConfigError> {
-    let url = Url::parse(value).map_err(|error| ConfigError::invalid(name, format!("is no URL: {error}")))?;
+    let url =
+        Url::parse(value).map_err(|error| ConfigError::invalid(name, format!("is not a URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(ConfigError::invalid(name, "is no http or https URL"));
+        return Err(ConfigError::invalid(name, "is not an http or https URL"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(ConfigError::invalid(
             name,
-            "has a user in it; give user and password by their own settings",
+            "contains a user; set user and password in their own settings",
         ));
     }
     Ok(url)

@@ -21,7 +21,7 @@ use self::{
 use crate::{
     failure::Failure,
     log,
-    output::Size,
+    output::{Elapsed, Size},
     progress::{Done, Progress},
     session::Session,
     values::{BackupArg, whole},
@@ -165,9 +165,9 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         let absolute = std::path::absolute(&args.directory).unwrap_or_else(|_| args.directory.clone());
         let steps = next_steps(&absolute, owner(&absolute), &stats.postgres_version, &options);
         session.output.text(|out| {
-            let (size, seconds) = (Size(stats.bytes), began.elapsed().as_secs());
+            let (size, duration) = (Size(stats.bytes), Elapsed(began.elapsed()));
             let RestoreStats { key, files, postgres_version, .. } = &stats;
-            writeln!(out, "Restored {key} into {directory}: {files} files, {size}, in {seconds} s")?;
+            writeln!(out, "Restored {key} into {directory}: {files} files, {size}, in {duration}")?;
             writeln!(out, "\nNext, with PostgreSQL {}:", printable(postgres_version))?;
             steps.iter().try_for_each(|step| writeln!(out, "  {step}"))
         })

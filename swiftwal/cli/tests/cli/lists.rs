@@ -15,6 +15,25 @@ fn wal_is_listed_one_name_a_line() {
 }
 
 #[test]
+fn with_vv_each_file_operation_of_a_directory_is_shown_with_its_bytes_and_time() {
+    let site = Site::new();
+    site.write("pg_wal/00000002.history", "1\t0/3000000\tno recovery target specified\n");
+    let archive = |verbosity| {
+        site.run(&[verbosity, "--compression", "none", "archive-wal", "pg_wal/00000002.history"]).stderr
+    };
+    assert!(!archive("-v").contains("WRITE "));
+    let told = archive("-vv") + &site.run(&["-vv", "list-wal"]).stderr;
+    for (begins, with) in [
+        ("swiftwal: WRITE wal_00000002.history: exists, ", ""),
+        ("swiftwal: READ wal_00000002.history: ", "bytes"),
+        ("swiftwal: LIST ", "files"),
+    ] {
+        let is_told = |line: &str| line.starts_with(begins) && line.contains(with) && line.ends_with(" ms");
+        assert!(told.lines().any(is_told), "{begins}: {told}");
+    }
+}
+
+#[test]
 fn verbosely_wal_is_a_table_with_sizes_and_their_total() {
     let site = Site::new();
     let history = format!("1\t0/3000000\t{:x>587}\n", "");

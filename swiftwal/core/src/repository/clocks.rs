@@ -1,6 +1,6 @@
 //! The three clocks of a repository: the storage's, PostgreSQL's, and this machine's.
 //!
-//! Prune tells live uploads from dead ones by the storage's clock, since the storage dated what it compares. The times
+//! Prune tells running uploads from abandoned ones by the storage's clock, since the storage dated the objects. The times
 //! in a backup are PostgreSQL's, since recovery targets are. This machine's clock decides nothing: it is only compared
 //! with the others, so that an administrator hears of a clock that is wrong.
 
@@ -18,28 +18,28 @@ use crate::{
     },
 };
 
-/// How long what an upload left behind is let alone, since it might still go on. A live one shows itself far more
-/// often.
+/// The time for which leftovers of an upload are kept, since it might still be running. A running one touches its
+/// objects far more often.
 pub(crate) const GRACE: SignedDuration = SignedDuration::from_hours(24);
-/// How far two clocks may be apart before somebody is told. HTTP dates are whole seconds, and requests take their time.
+/// The difference of two clocks from which on it is reported. HTTP dates are whole seconds, and requests take their time.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
-/// The directory of the objects that are written to learn the storage's time.
+/// The prefix of the objects that are written to learn the storage's time.
 const PROBES: &str = "...clock";
 
-/// From when on an upload counts as alive.
+/// The limit between running uploads and abandoned ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Liveness {
-    /// What was touched later than this, by the storage's clock, is alive.
+    /// An upload touched later than this, by the storage's clock, is running.
     pub(crate) before: Timestamp,
-    /// What the administrator should know of the clocks.
+    /// A notice for the administrator about the clocks.
     pub(crate) notice: Option<String>,
 }
 
 impl Repository {
-    /// The storage's time: from its own answer, or the date that it gives to an object written for that.
+    /// The storage's time: from one of its answers, or the date of an object written for this.
     pub(crate) async fn storage_now(&self) -> Result<Timestamp> {
         match self.storage().clock() {
-            Some(clock) => clock.now().await.map_err(self.failed("ask for the time of", "the storage")),
+            Some(clock) => clock.now().await.map_err(self.failed("get the time from", "the storage")),
             None => self.probed_time().await,
         }
     }
@@ -49,7 +49,7 @@ impl Repository {
         self.put(&probe, PutPayload::new(), PutMode::Create).await?;
         let dated = self.storage().store().head(&path(&probe)).await;
         let deleted = self.delete(&probe).await;
-        let dated = dated.map_err(self.failed("look at", &probe))?;
+        let dated = dated.map_err(self.failed("get the date of", &probe))?;
         deleted.map(|()| touched(&dated))
     }
 
@@ -63,14 +63,14 @@ impl Repository {
         Ok((storage, notice))
     }
 
-    /// How old an upload must be to count as dead, in a repository that holds `inventory`.
+    /// The age from which on an upload counts as abandoned, in a repository that holds `inventory`.
     pub(crate) async fn liveness(&self, inventory: &Inventory) -> Liveness {
         self.liveness_at(self.storage_now_compared().await, inventory)
     }
 
-    /// The same where the storage was asked for its time already. Where it couldn't tell, as a full one that stores no
-    /// object for that, it is taken to be no later than when its newest object was stored: less counts as dead then than
-    /// is, and never more.
+    /// As [`liveness`](Self::liveness), with the storage's time or the failure to get it, as from a full storage. After
+    /// a failure, the date of the newest object stands for the time. The true time is later, so some abandoned uploads
+    /// count as running, and never the other way round.
     pub(crate) fn liveness_at(
         &self,
         asked: Result<(Timestamp, Option<String>)>,
@@ -80,17 +80,17 @@ impl Repository {
             Ok((now, notice)) => return Liveness { before: now - GRACE, notice },
             Err(error) => error,
         };
-        // A date that lies ahead was given by another clock, as to a file that was copied here.
+        // A date in the future comes from another clock, as that of a file that was copied here.
         let newest = inventory.newest.min(self.clock().now());
         let notice = format!(
-            "the storage's time can't be learned, so nothing counts as left behind by a crash unless it is more than \
+            "can't get the storage's time, so nothing counts as left behind by a crash unless it is more than \
              24 hours older than the newest object: {error}"
         );
         Liveness { before: newest.checked_sub(GRACE).unwrap_or(Timestamp::MIN), notice: Some(notice) }
     }
 }
 
-/// What to say where two clocks that were read at the same moment differ.
+/// A notice that two clocks, read at the same moment, differ.
 pub(crate) fn difference(one: &str, by_one: Timestamp, other: &str, by_other: Timestamp) -> Option<String> {
     let apart = by_one.duration_since(by_other).abs();
     (apart > TOLERANCE).then(|| {

@@ -1,4 +1,4 @@
-//! Whose a directory is, and how a message names that user.
+//! The owner of a directory, and the user's name for messages.
 
 use std::{
     fs, io,
@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::root::Owner;
+use crate::local::user::user_name;
 
-/// Who shall own everything that is restored into `data`, where this program runs as root: the owner of the directory, or
-/// of its parent if it is absent.
+/// The owner of everything that is restored into `data` when this program runs as root: the owner of the directory, or of
+/// its parent if it doesn't exist.
 pub(super) fn owner(data: &Path) -> io::Result<Option<Owner>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -19,42 +20,15 @@ pub(super) fn owner(data: &Path) -> io::Result<Option<Owner>> {
     Ok(Some((model.uid(), model.gid())))
 }
 
-/// The name of the user who owns `path`, or what is nearest above it.
+/// The name of the owner of `path`, or of the nearest directory above it that exists.
 pub(super) fn owner_name(path: &Path) -> Option<String> {
     let absolute = std::path::absolute(path).ok()?;
     let uid = absolute.ancestors().find_map(|path| fs::metadata(path).ok())?.uid();
     Some(user_name(uid))
 }
 
-/// The directory that `path` lies in.
+/// The directory that contains `path`.
 pub(super) fn parent(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     Ok(absolute.parent().unwrap_or(&absolute).to_owned())
-}
-
-/// The name of a user as `sudo -u` takes it: `#70` for one that `/etc/passwd` doesn't know.
-fn user_name(uid: u32) -> String {
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    name_in(&users, uid).map_or_else(|| format!("#{uid}"), str::to_owned)
-}
-
-fn name_in(users: &str, uid: u32) -> Option<&str> {
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_user_is_named_by_the_number() {
-        let users = "root:x:0:0:root:/root:/bin/sh\nodd\npostgres:x:107:112::/var/lib/postgresql:/bin/bash\n";
-        assert_eq!(name_in(users, 107), Some("postgres"));
-        assert_eq!(name_in(users, 108), None);
-        assert_eq!(user_name(4_000_000_000), "#4000000000");
-    }
 }

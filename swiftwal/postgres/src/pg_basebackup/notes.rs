@@ -1,10 +1,12 @@
-//! What `pg_basebackup` says that must not wait for the end: the server's warnings, and the size it expects.
+//! The lines of `pg_basebackup` that are passed on at once: the server's warnings, and the size it expects.
+
+use std::collections::HashSet;
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{BaseBackupEvent, printable};
 
-/// A server that warns of every file of a large cluster doesn't fill our memory, nor the administrator's mail.
+/// The largest number of warnings passed on, in case a server warns of every file of a large cluster.
 const MOST_WARNINGS: usize = 200;
 
 /// One line worth passing on at once.
@@ -23,21 +25,31 @@ impl From<Note> for BaseBackupEvent {
     }
 }
 
+/// The line before, which a detail or a hint belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    Warning,
+    RepeatedWarning,
+    Other,
+}
+
 /// Picks the notes from the lines of one run.
 #[derive(Debug)]
 pub(super) struct Notes {
     sender: UnboundedSender<Note>,
-    warnings: usize,
-    follows_warning: bool,
+    /// The warnings passed on so far. A server that is asked for its size walks its files twice, and warns twice.
+    warnings: HashSet<String>,
+    sent: usize,
+    last: Last,
     estimate: u64,
 }
 
 impl Notes {
     pub(super) fn new(sender: UnboundedSender<Note>) -> Self {
-        Self { sender, warnings: 0, follows_warning: false, estimate: 0 }
+        Self { sender, warnings: HashSet::new(), sent: 0, last: Last::Other, estimate: 0 }
     }
 
-    /// Takes a look at a line. Returns whether it is one of the progress, which are too many to keep.
+    /// Passes the note in a line on, if it holds one. Returns true for a line of progress, which needn't be kept.
     pub(super) fn take(&mut self, line: &str) -> bool {
         if let Some(bytes) = estimate(line) {
             if bytes != self.estimate {
@@ -46,19 +58,28 @@ impl Notes {
             }
             return true;
         }
-        match warning(line, self.follows_warning) {
-            Some(text) => {
-                self.follows_warning = true;
-                self.warn(text);
-            }
-            None => self.follows_warning = false,
+        match detail(line) {
+            Some(text) if self.last == Last::Warning => self.pass_on(text),
+            Some(_) => {}
+            None => self.last = warning(line).map_or(Last::Other, |text| self.warn(text)),
         }
         false
     }
 
-    fn warn(&mut self, text: String) {
-        self.warnings += 1;
-        match self.warnings {
+    fn warn(&mut self, text: String) -> Last {
+        if self.sent >= MOST_WARNINGS {
+            return Last::Other;
+        }
+        if !self.warnings.insert(text.clone()) {
+            return Last::RepeatedWarning;
+        }
+        self.pass_on(text);
+        Last::Warning
+    }
+
+    fn pass_on(&mut self, text: String) {
+        self.sent += 1;
+        match self.sent {
             1..MOST_WARNINGS => self.send(Note::Warning(text)),
             MOST_WARNINGS => self.send(Note::Warning("and more; see the server's log".to_owned())),
             _ => {}
@@ -79,25 +100,36 @@ fn estimate(line: &str) -> Option<u64> {
     total.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What a line warns of. The server's messages come as `WARNING:  text`, in the language of the server, and libpq passes
-/// them on as they are; what says more about one follows it in lines of its own.
-fn warning(line: &str, follows_warning: bool) -> Option<String> {
+/// The warning in a line. The server's messages come as `WARNING:  text`, in the language of the server, and libpq passes
+/// them on as they are.
+fn warning(line: &str) -> Option<String> {
     if let Some((_, text)) = line.split_once("pg_basebackup: warning: ") {
         return Some(printable(text).to_string());
     }
+    match message(line)? {
+        ("WARNING", text) => Some(printable(text).to_string()),
+        // What a successful backup prints, and errors, which the program repeats when it fails.
+        ("NOTICE" | "INFO" | "LOG" | "DEBUG" | "ERROR" | "FATAL" | "PANIC", _) => None,
+        // A word of another language: an unneeded notice is better than a lost warning.
+        (severity, text) => Some(printable(&format!("{severity}: {text}")).to_string()),
+    }
+}
+
+/// The explanation in a line that follows the message it explains.
+fn detail(line: &str) -> Option<String> {
+    match message(line)? {
+        (severity @ ("DETAIL" | "HINT" | "CONTEXT"), text) => {
+            Some(printable(&format!("{severity}: {text}")).to_string())
+        }
+        _ => None,
+    }
+}
+
+/// The severity and the text of a server's message.
+fn message(line: &str) -> Option<(&str, &str)> {
     let (severity, text) = line.split_once(":  ")?;
     let is_word = !severity.is_empty() && !severity.chars().any(|c| c.is_whitespace() || c.is_lowercase());
-    match severity {
-        _ if !is_word => None,
-        "WARNING" => Some(printable(text).to_string()),
-        "DETAIL" | "HINT" | "CONTEXT" => {
-            follows_warning.then(|| printable(&format!("{severity}: {text}")).to_string())
-        }
-        // What a backup that goes well says, and errors, which the program repeats when it fails.
-        "NOTICE" | "INFO" | "LOG" | "DEBUG" | "ERROR" | "FATAL" | "PANIC" => None,
-        // A word of another language: rather one notice too much than one warning too few.
-        _ => Some(printable(&format!("{severity}: {text}")).to_string()),
-    }
+    is_word.then_some((severity, text))
 }
 
 #[cfg(test)]
@@ -147,6 +179,12 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_that_the_server_repeats_is_passed_on_once() {
+        let lines = ["WARNING:  skipping special file \"./x\"", "HINT:  of x", "WARNING:  another"];
+        assert_eq!(warnings(&lines.repeat(2)), ["skipping special file \"./x\"", "HINT: of x", "another"]);
+    }
+
+    #[test]
     fn a_warning_in_another_language_is_one_too() {
         let said = warnings(&["WARNUNG:  Spezialdatei »./x« wird übersprungen", "ПРЕДУПРЕЖДЕНИЕ:  x"]);
         assert_eq!(said, ["WARNUNG: Spezialdatei »./x« wird übersprungen", "ПРЕДУПРЕЖДЕНИЕ: x"]);
@@ -159,7 +197,8 @@ mod tests {
 
     #[test]
     fn warnings_without_end_are_cut_off() {
-        let many = vec!["WARNING:  x"; 10_000];
+        let many: Vec<_> = (0..10_000).map(|number| format!("WARNING:  {number}")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
         let said = warnings(&many);
         assert_eq!((said.len(), said.last().unwrap().as_str()), (200, "and more; see the server's log"));
     }

@@ -1,4 +1,4 @@
-//! What people, and programs, are told of a backup.
+//! Reports of a backup, for people and for programs.
 
 use std::{
     io::Write,
@@ -6,10 +6,9 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use jiff::SignedDuration;
 use serde::Serialize;
 use swiftwal_core::{BackupEvent, BackupRecord};
 use tokio::sync::oneshot;
@@ -17,11 +16,11 @@ use tokio::sync::oneshot;
 use crate::{
     failure::Failure,
     log,
-    output::{Output, Size},
+    output::{Elapsed, Output, Size},
     progress::{Done, Progress},
 };
 
-/// Tells people what happens during a backup.
+/// Prints what happens during a backup.
 pub(super) struct Reporter<'a> {
     output: Output,
     location: &'a str,
@@ -156,8 +155,8 @@ impl<'a> Report<'a> {
             (false, false) => format!("it needs WAL {first_wal} to {last_wal}"),
         };
         let (size, stored) = (Size(self.tar_bytes), Size(self.stored_bytes));
-        let duration = SignedDuration::from_secs(self.duration_seconds.try_into().unwrap_or(i64::MAX));
-        format!("Backup {key} is complete: {size}, {stored} stored, in {duration:#}; {wal}")
+        let duration = Elapsed(Duration::from_secs(self.duration_seconds));
+        format!("Backup {key} is complete: {size}, {stored} stored, in {duration}; {wal}")
     }
 }
 
@@ -183,7 +182,7 @@ mod tests {
 
     #[test]
     fn the_closing_line_tells_size_duration_and_the_wal_that_is_needed() {
-        let start = "Backup 20130828T1810Z is complete: 4.00 MiB, 1.50 MiB stored, in 2m 5s; ";
+        let start = "Backup 20130828T1810Z is complete: 4.00 MiB, 1.50 MiB stored, in 2 min 5 s; ";
         let (first, last) = ("000000010000000000000002", "000000010000000000000003");
         assert_eq!(line(first, false), format!("{start}it needs WAL {first}"));
         assert_eq!(line(last, false), format!("{start}it needs WAL {first} to {last}"));
