@@ -146,16 +146,19 @@ async fn fetch_piece(
     observe: Observe<'_>,
 ) -> Result<()> {
     let mut pieces = Pieces { sender: pieces, sent_bytes: 0, progress };
-    let Some(frames) = tar.frames.take() else { return fetch_stream(repository, &tar, &mut pieces).await };
-    match frames::fetch_frames(repository, &tar, frames, &mut pieces).await {
-        Ok(Some(hashed)) => tar.check(&hashed),
-        Ok(None) => Ok(()),
+    let mut hashed = Hashed::default();
+    let Some(frames) = tar.frames.take() else {
+        return fetch_stream(repository, &tar, &mut pieces, hashed).await;
+    };
+    match frames::fetch_frames(repository, &tar, frames, &mut pieces, &mut hashed).await {
+        Ok(true) => tar.check(&hashed),
+        Ok(false) => Ok(()),
         Err(error @ Error::Damaged { .. }) => {
             observe(RestoreEvent::Notice(&format!(
                 "the backup's index doesn't fit {} ({error}); restoring the rest of that without it, more slowly",
                 tar.name
             )));
-            fetch_stream(repository, &tar, &mut pieces).await
+            fetch_stream(repository, &tar, &mut pieces, hashed.once_more()).await
         }
         Err(error) => Err(error),
     }
@@ -187,13 +190,18 @@ impl TarPiece {
     }
 }
 
-/// Reads the object from front to back, and sends what of the tar wasn't sent before.
-async fn fetch_stream(repository: &Repository, tar: &TarPiece, pieces: &mut Pieces<'_>) -> Result<()> {
+/// Reads the object from front to back, and sends what of the tar wasn't sent before. `hashed` knows the bytes that stand
+/// behind what was: not every compression notices that they were read wrongly.
+async fn fetch_stream(
+    repository: &Repository,
+    tar: &TarPiece,
+    pieces: &mut Pieces<'_>,
+    mut hashed: Hashed,
+) -> Result<()> {
     let Some(object) = repository.open(&tar.name).await? else {
         return Err(repository.missing(&tar.name));
     };
     let expected = object.meta.size;
-    let mut hashed = Hashed::default();
     let stored = hashed.pass(object.into_stream());
     let mut reader = decoder(tar.format, StreamReader::new(stored));
     let mut skip = pieces.sent_bytes;
@@ -214,5 +222,74 @@ async fn fetch_stream(repository: &Repository, tar: &TarPiece, pieces: &mut Piec
     if tar.recorded.is_none() && hashed.bytes != expected {
         return Err(Error::damaged(&tar.name, format!("{} of its {expected} bytes came", hashed.bytes)));
     }
-    tar.check(&hashed)
+    tar.check(&hashed)?;
+    hashed.check_beginning(&tar.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::{PutMode, memory::InMemory};
+
+    use super::*;
+    use crate::{
+        local::clock::SystemClock,
+        storage::{Limits, Storage},
+    };
+
+    const TAR: &[u8] = b"0123456789";
+
+    fn repository() -> Repository {
+        let limits = Limits { part_bytes: 1, ..Limits::default() };
+        let storage = Storage::new(Arc::new(InMemory::new())).with_limits(limits);
+        Repository::new(storage, "memory", Arc::new(SystemClock))
+    }
+
+    /// The tar with frames of a byte, the last of which is longer than the object.
+    fn tar_with_a_wrong_index() -> TarPiece {
+        let name = ObjectName::parse("pg_basebackup_20130828T1810Z.tar");
+        let recorded = RecordedObject {
+            name: name.to_string(),
+            bytes: TAR.len() as u64,
+            blake3: blake3::hash(TAR).to_hex().to_string(),
+            tar_bytes: Some(TAR.len() as u64),
+            tablespace_location: None,
+        };
+        let mut frames: Vec<_> =
+            (0..10).map(|offset| Frame { offset, stored_bytes: 1, tar_bytes: 1 }).collect();
+        frames.push(Frame { offset: 9, stored_bytes: 4, tar_bytes: 4 });
+        TarPiece {
+            name,
+            format: Format::None,
+            recorded: Some(recorded),
+            tar_bytes: Some(TAR.len() as u64),
+            frames: Some(frames),
+        }
+    }
+
+    /// What is fetched where the object holds `first` until its first piece has come, and then `TAR`.
+    async fn fetched(first: &'static [u8]) -> Result<Vec<u8>> {
+        let (repository, tar) = (repository(), tar_with_a_wrong_index());
+        let name = tar.name.clone();
+        repository.put(&name, first.into(), PutMode::Overwrite).await?;
+        let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
+        let received = async {
+            let mut received = Vec::new();
+            while let Some(piece) = receiver.recv().await {
+                received.extend_from_slice(&piece);
+                drop(repository.put(&name, TAR.into(), PutMode::Overwrite).await);
+            }
+            received
+        };
+        let (outcome, received) = tokio::join!(fetch_piece(&repository, tar, sender, &|| {}, &|_| {}), received);
+        outcome.map(|()| received)
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_before_the_index_was_given_up_is_compared_with_what_is_read_then() {
+        assert_eq!(fetched(TAR).await.unwrap(), TAR);
+        let error = fetched(b"x123456789").await.unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    }
 }

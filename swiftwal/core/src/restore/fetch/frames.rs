@@ -29,8 +29,8 @@ const MOST_FRAME_BYTES: usize = 16 << 20;
 /// A frame, and its bytes as they are stored.
 type StoredFrame = (Frame, Bytes);
 
-/// Fetches the tar by the `frames` of the index; none where the receiver takes no more. What was sent when it fails is
-/// the beginning of the tar.
+/// Fetches the tar by the `frames` of the index; whether the receiver took it to its end. What was sent when it fails is
+/// the beginning of the tar, from the bytes in `hashed`.
 ///
 /// # Errors
 /// [`Error::Damaged`] where the object isn't made of these frames.
@@ -39,8 +39,8 @@ pub(super) async fn fetch_frames(
     tar: &TarPiece,
     frames: Vec<Frame>,
     pieces: &mut Pieces<'_>,
-) -> Result<Option<Hashed>> {
-    let mut hashed = Hashed::default();
+    hashed: &mut Hashed,
+) -> Result<bool> {
     let ranges = ranges(frames, repository.storage().limits().part_bytes as u64);
     let fetches = ranges.into_iter().map(|range| fetch_range(repository, tar, range));
     let fetched = stream::iter(fetches).buffered(RANGES_IN_FLIGHT - 1);
@@ -50,10 +50,10 @@ pub(super) async fn fetch_frames(
     while let Some((stored, piece)) = decompressed.try_next().await? {
         hashed.add(&stored);
         if !pieces.send(piece).await {
-            return Ok(None);
+            return Ok(false);
         }
     }
-    Ok(Some(hashed))
+    Ok(true)
 }
 
 /// Adjacent frames that are fetched by one request each time: of `part_bytes` together, or just above. Parts are

@@ -11,12 +11,62 @@ use crate::{
 pub(super) struct Hashed {
     hasher: blake3::Hasher,
     pub(super) bytes: u64,
+    beginning: Option<Beginning>,
+}
+
+/// What came when the object was read before, from its beginning.
+#[derive(Debug)]
+struct Beginning {
+    bytes: u64,
+    hash: blake3::Hash,
+    /// The hash of as many bytes this time, once they have come.
+    again: Option<blake3::Hash>,
 }
 
 impl Hashed {
+    /// For an object that is read once more, of which `self` came the first time.
+    pub(super) fn once_more(&self) -> Self {
+        let mut again = Self {
+            beginning: Some(Beginning { bytes: self.bytes, hash: self.hasher.finalize(), again: None }),
+            ..Self::default()
+        };
+        again.note_beginning();
+        again
+    }
+
     pub(super) fn add(&mut self, piece: &[u8]) {
-        self.hasher.update(piece);
-        self.bytes += piece.len() as u64;
+        let until = self.beginning.as_ref().and_then(|first| first.bytes.checked_sub(self.bytes));
+        let until = until.map_or(0, |until| usize::try_from(until).unwrap_or(usize::MAX).min(piece.len()));
+        let (before, behind) = piece.split_at(until);
+        self.hasher.update(before);
+        self.bytes += before.len() as u64;
+        self.note_beginning();
+        self.hasher.update(behind);
+        self.bytes += behind.len() as u64;
+    }
+
+    fn note_beginning(&mut self) {
+        if let Some(first) = &mut self.beginning
+            && first.bytes == self.bytes
+            && first.again.is_none()
+        {
+            first.again = Some(self.hasher.finalize());
+        }
+    }
+
+    /// Fails unless the bytes that came the first time came again.
+    pub(super) fn check_beginning(&self, object: impl ToString) -> Result<()> {
+        match &self.beginning {
+            Some(first) if first.again != Some(first.hash) => Err(Error::damaged(
+                object,
+                format!(
+                    "its first {} bytes were read twice and differ; restore again, and if that happens again, check the \
+                     network, the disks and the memory between here and the storage",
+                    first.bytes
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Adds each piece of `stream` as it passes.
