@@ -52,9 +52,9 @@ impl Backend for LocalFile {
         &["file"]
     }
 
-    /// Opens the directory, which must exist and be readable.
+    /// Opens the directory, which must exist and be searchable; to list it, it must be readable too.
     ///
-    /// With [`Options::create`] it must be writable too, and is created if only its last component is missing and
+    /// With [`Options::create`] it must be readable and writable, and is created if only its last component is missing and
     /// this machine, according to [`Options::state`], has never seen a repository there. Its parent is never created: that
     /// would hide that a disk isn't mounted. Root is refused in another user's directory, since that user couldn't
     /// read what root stores.
@@ -138,8 +138,8 @@ fn make(dir: &Path) -> Result<(), (String, io::Error)> {
     })
 }
 
-/// Opens `dir` if it is a directory that this process may read, and write if `writable`. `seen` returns the repository
-/// that was there before.
+/// Opens `dir` if it is a directory whose files this process may read, and which it may write to if `writable`. `seen`
+/// returns the repository that was there before.
 fn usable(
     dir: &Path,
     writable: bool,
@@ -153,10 +153,14 @@ fn usable(
         };
         (reason, source)
     })?;
-    let access = Access::READ_OK | Access::EXEC_OK;
-    let access = if writable { access | Access::WRITE_OK } else { access };
+    // What a reader asks for by its name is there even where the directory can't be listed. A process that stores must be
+    // able to flush the directory, and so to read it.
+    let (access, verb) = if writable {
+        (Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK, "read and write to")
+    } else {
+        (Access::EXEC_OK, "search")
+    };
     accessat(CWD, root.path(), access, AtFlags::EACCESS).map_err(|errno| {
-        let verb = if writable { "write to" } else { "read" };
         let source = io::Error::from(errno);
         let hint = way_out(source.kind()).unwrap_or("give it to the user that this program runs as");
         (format!("can't {verb} the directory; {hint}"), source)

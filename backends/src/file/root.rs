@@ -22,13 +22,14 @@ pub(super) struct Root {
 impl Root {
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let path = fs::canonicalize(dir)?;
-        let held = open_directory(&path)?;
+        // A directory may be held by one who can't list it: what is asked for by its name is there all the same.
+        let held = open_directory(&path, OFlags::PATH)?;
         Ok(Self { path, held })
     }
 
     /// The directory opened once more, to be locked.
     pub(super) fn reopen(&self) -> io::Result<File> {
-        Ok(open_directory(&self.path)?.into())
+        Ok(open_directory(&self.path, OFlags::RDONLY)?.into())
     }
 
     /// The directory's path, absolute and free of links.
@@ -58,6 +59,6 @@ impl Root {
     }
 }
 
-fn open_directory(path: &Path) -> io::Result<OwnedFd> {
-    Ok(open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+fn open_directory(path: &Path, access: OFlags) -> io::Result<OwnedFd> {
+    Ok(open(path, access | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }

@@ -4,6 +4,7 @@ use std::{
     path::Path,
 };
 
+use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use swiftwal_backends::registry;
 use swiftwal_core::{OpenError, Options};
@@ -80,11 +81,27 @@ fn root_stores_nothing_where_another_user_could_not_read_it_and_may_read() {
     assert!(try_open(dir.path(), true).is_ok());
 }
 
-#[test]
-fn an_unreadable_directory_is_refused() {
+#[tokio::test]
+async fn a_directory_that_can_not_be_listed_gives_what_is_asked_for_by_name() {
     obey_file_modes();
     let dir = tempdir().unwrap();
+    open(dir.path()).store().put(&"x".into(), "x".into()).await.unwrap();
     set_mode(dir.path(), 0o300);
+    let storage = try_open(dir.path(), false).unwrap();
+    assert!(storage.store().head(&"x".into()).await.is_ok());
+    let absent = storage.store().head(&"y".into()).await.unwrap_err();
+    assert!(matches!(absent, object_store::Error::NotFound { .. }), "{absent}");
+    let listed: Result<Vec<_>, _> = storage.store().list(None).try_collect().await;
+    assert!(listed.is_err());
+    assert!(reason(try_open(dir.path(), true)).contains("can't read and write to"));
+    set_mode(dir.path(), 0o700);
+}
+
+#[test]
+fn a_directory_whose_files_can_not_be_reached_is_refused() {
+    obey_file_modes();
+    let dir = tempdir().unwrap();
+    set_mode(dir.path(), 0o600);
     assert!(reason(try_open(dir.path(), false)).contains("give it to the user"));
     set_mode(dir.path(), 0o700);
 }

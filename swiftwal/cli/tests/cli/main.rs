@@ -17,5 +17,6 @@ mod stopping;
 mod swift;
 mod terminal;
 mod timeline;
+mod unlisted;
 mod usage;
 mod vanished;

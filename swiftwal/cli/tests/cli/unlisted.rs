@@ -1,0 +1,75 @@
+//! A repository's directory that can't be listed, as mode 0311 makes it: what is asked for by its name is there.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::Path,
+    process::Command,
+};
+
+use crate::site::{Ran, Site, run, segment, segment_name};
+
+/// A user that has no rights and no name.
+const STRANGER: u32 = 54_321;
+
+/// Gives `path` and all below it to the stranger, who can pass over no file mode. Only root can.
+fn give_away(path: &Path) {
+    chown(path, Some(STRANGER), None).unwrap();
+    for entry in fs::read_dir(path).into_iter().flatten() {
+        give_away(&entry.unwrap().path());
+    }
+}
+
+/// A site whose repository can be read by name only. The program is run there by `run_without_rights`.
+fn unlisted(fill: impl FnOnce(&Site)) -> Site {
+    let site = Site::new();
+    fill(&site);
+    fs::copy(env!("CARGO_BIN_EXE_swiftwal"), site.path("swiftwal")).unwrap();
+    if fs::metadata(site.path("")).unwrap().uid() == 0 {
+        give_away(&site.path(""));
+    }
+    fs::set_permissions(site.path("repository"), Permissions::from_mode(0o311)).unwrap();
+    site
+}
+
+/// Runs the program as a user who obeys file modes.
+fn run_without_rights(site: &Site, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(site.path("swiftwal"));
+    command.args(arguments).current_dir(site.path("")).env_clear();
+    command.env("SWIFTWAL_REPOSITORY", site.repository_url()).env("XDG_STATE_HOME", site.path("state"));
+    if fs::metadata(site.path("")).unwrap().uid() == STRANGER {
+        command.uid(STRANGER).gid(STRANGER);
+    }
+    run(&mut command)
+}
+
+#[test]
+fn a_wal_file_is_fetched_by_its_name() {
+    let site = unlisted(|site| site.archive([5]));
+    let ran = run_without_rights(&site, &["restore-wal", &segment_name(5), "back"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(fs::read(site.path("back")).unwrap(), segment(5, 0));
+}
+
+#[test]
+fn a_backup_is_restored_and_its_label_shown_by_its_key() {
+    let mut key = String::new();
+    let site = unlisted(|site| key = site.store_backup());
+    for arguments in [&["label", &key][..], &["restore", &key, "data"]] {
+        let ran = run_without_rights(&site, arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
+    }
+    assert!(site.path("data/global/pg_control").exists());
+}
+
+#[test]
+fn what_needs_a_list_says_what_is_missing() {
+    let site = unlisted(|site| site.archive([5]));
+    let ran = run_without_rights(&site, &["list-wal"]);
+    assert!(ran.code == 1 && ran.stderr.contains("Permission denied"), "{ran:?}");
+    let ran = run_without_rights(&site, &["archive-wal", &site.write_segment(6, 0)]);
+    assert!(ran.code == 1 && ran.stderr.contains("can't be written"), "{ran:?}");
+}
