@@ -163,6 +163,7 @@ suite! { $
         every_compression_gives_the_bytes_back,
         nothing_stays_beside_the_file,
         the_path_may_be_a_directory,
+        its_size_is_told_before_the_file_is_read,
         what_is_not_there_is_absent_and_nothing_is_written,
         where_no_repository_is_nothing_is_proven_absent,
         a_failing_storage_never_makes_wal_look_absent,

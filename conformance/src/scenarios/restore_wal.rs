@@ -1,6 +1,9 @@
 //! restore-wal.
 
-use std::fs;
+use std::{
+    fs,
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::Result;
 use swiftwal_compression::{Encoder, Format};
@@ -32,7 +35,7 @@ pub(crate) async fn nothing_stays_beside_the_file(subject: Subject) -> Result<()
     let target = directory.join("RECOVERYXLOG");
     for content in [None, Some("what was there before")] {
         content.map(|content| fs::write(&target, content)).transpose()?;
-        restore_wal(&site.repository, site.cluster.wal_name(3), &target).await?;
+        restore_wal(&site.repository, site.cluster.wal_name(3), &target, &|_| {}).await?;
         assert_eq!(fs::read(&target)?, site.cluster.segment(3));
         assert_eq!(file_names(&directory)?, ["RECOVERYXLOG"]);
     }
@@ -44,9 +47,26 @@ pub(crate) async fn the_path_may_be_a_directory(subject: Subject) -> Result<()> 
     site.archive(3..=3).await?;
     let directory = site.subject.path("pg_wal_to_be");
     fs::create_dir(&directory)?;
-    restore_wal(&site.repository, site.cluster.wal_name(3), &directory).await?;
+    restore_wal(&site.repository, site.cluster.wal_name(3), &directory, &|_| {}).await?;
     assert_eq!(fs::read(directory.join("000000010000000000000003"))?, site.cluster.segment(3));
     assert_eq!(file_names(&directory)?.len(), 1);
+    Ok(())
+}
+
+/// By that size a program gives the file time.
+pub(crate) async fn its_size_is_told_before_the_file_is_read(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=3).await?;
+    let name = site.cluster.wal_name(3);
+    let bytes = site.subject.get(&format!("wal_{name}.zst")).await?.len() as u64;
+    let path = site.subject.path("RECOVERYXLOG");
+    // The file itself is cut short when it is read.
+    for faults in [Faults::none(), Faults::at_read(2, ReadFault::Cut)] {
+        let told = Mutex::new(Vec::new());
+        let observe = |bytes| told.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        let _ = restore_wal(&site.subject.repository_with(&faults)?, name, &path, &observe).await;
+        assert_eq!(told.into_inner().unwrap_or_else(PoisonError::into_inner), [bytes], "{faults:?}");
+    }
     Ok(())
 }
 
@@ -67,10 +87,10 @@ pub(crate) async fn where_no_repository_is_nothing_is_proven_absent(subject: Sub
     let name = crate::SyntheticCluster::new(1).wal_name(3);
     let path = subject.path("RECOVERYXLOG");
     if let Ok(repository) = subject.existing_repository() {
-        let error = refused(restore_wal(&repository, name, &path).await);
+        let error = refused(restore_wal(&repository, name, &path, &|_| {}).await);
         assert!(!matches!(error.kind(), ErrorKind::Absent), "{error}");
     }
-    let error = refused(restore_wal(&subject.repository()?, name, &path).await);
+    let error = refused(restore_wal(&subject.repository()?, name, &path, &|_| {}).await);
     assert!(matches!(error, Error::NoRepository { .. }), "{error}");
     assert!(!path.exists());
     Ok(())
@@ -88,7 +108,7 @@ pub(crate) async fn a_failing_storage_never_makes_wal_look_absent(subject: Subje
                 let faults = Faults::at_read(n, fault);
                 let repository = site.subject.repository_with(&faults)?;
                 let path = site.subject.path("RECOVERYXLOG");
-                match restore_wal(&repository, site.cluster.wal_name(number), &path).await {
+                match restore_wal(&repository, site.cluster.wal_name(number), &path, &|_| {}).await {
                     Ok(()) => {
                         assert_eq!(fs::read(&path)?, site.cluster.segment(number), "{fault:?} at {n}");
                         fs::remove_file(&path)?;

@@ -84,7 +84,7 @@ impl Site {
     /// The bytes that restore-wal gives for `name`.
     pub(super) async fn restored_wal(&self, name: WalName) -> Result<Vec<u8>, Error> {
         let path = self.subject.path("RECOVERYXLOG");
-        restore_wal(&self.repository, name, &path).await?;
+        restore_wal(&self.repository, name, &path, &|_| {}).await?;
         let bytes = fs::read(&path).and_then(|bytes| fs::remove_file(&path).map(|()| bytes));
         bytes.map_err(|source| Error::Local { action: "take", path, source })
     }

@@ -68,7 +68,7 @@ pub(crate) struct GlobalArgs {
     /// How to compress what is stored: zstd[:1-9], gzip[:1-9], lz4 or none [default: zstd:1]
     #[arg(long, value_name = "CODEC", global = true)]
     compression: Option<String>,
-    /// End the command after this time, in seconds or as 5min; 0 for no limit [default: archive-wal 60, restore-wal 120, others none]
+    /// End the command after this time, in seconds or as 5min; 0 for no limit [default: archive-wal 60 and restore-wal 120, each and one more for every MiB of the file; others none]
     #[arg(long, value_name = "DURATION", global = true, value_parser = duration, allow_negative_numbers = true)]
     pub(crate) deadline: Option<Duration>,
     /// Print more; -vv for details of every step

@@ -14,6 +14,7 @@
 mod args;
 mod command;
 mod config;
+mod deadline;
 mod exit;
 mod failure;
 mod hardening;
@@ -37,6 +38,7 @@ use swiftwal_core::Registry;
 use self::{
     args::Cli,
     config::{Config, Flags, SettingNames},
+    deadline::Deadline,
     exit::Caller,
     failure::Failure,
     output::Output,
@@ -68,10 +70,7 @@ pub fn run(registry: Registry) -> ExitCode {
 fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
     let verdict = Verdict { caller: cli.command.caller(), history: cli.command.history() };
     let limits = Limits {
-        deadline: match cli.global.deadline {
-            None => verdict.caller.default_deadline(),
-            Some(asked) => Some(asked).filter(|asked| !asked.is_zero()),
-        },
+        deadline: Deadline::of(cli.global.deadline, verdict.caller),
         clearing: cli.command.clearing(),
     };
     log::to_stderr(cli.global.verbose);
@@ -81,9 +80,11 @@ fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
     };
     let output = Output { json: cli.global.json, verbose: cli.global.verbose > 0 };
     watchdog.doing("reading the configuration");
-    let outcome = Config::resolve(flags, config::environment(), registry)
-        .map_err(Failure::from)
-        .and_then(|config| cli.command.run(&Session { registry, config, output, watchdog: &watchdog }));
+    let deadline = cli.global.deadline;
+    let outcome =
+        Config::resolve(flags, config::environment(), registry).map_err(Failure::from).and_then(|config| {
+            cli.command.run(&Session { registry, config, output, deadline, watchdog: &watchdog })
+        });
     match outcome {
         Ok(()) => Exit::Success,
         Err(failure) => {
@@ -96,7 +97,7 @@ fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
 /// Prints the help that was asked for, or what is wrong with the arguments.
 fn refuse(error: &clap::Error, caller: Caller) -> Exit {
     let verdict = Verdict { caller, history: None };
-    let limits = Limits { deadline: caller.default_deadline(), clearing: Duration::ZERO };
+    let limits = Limits { deadline: Deadline::of(None, caller), clearing: Duration::ZERO };
     // To print may take for ever, too.
     let _watchdog = Watchdog::start(limits, verdict);
     // Where the message can't be printed there is nowhere to say so, and the exit code tells.

@@ -1,6 +1,6 @@
 //! What every command is given.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use swiftwal_core::{Options, Registry, Repository, SystemClock};
 
@@ -11,6 +11,8 @@ pub(crate) struct Session<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) config: Config,
     pub(crate) output: Output,
+    /// What `--deadline` says.
+    pub(crate) deadline: Option<Duration>,
     pub(crate) watchdog: &'a Watchdog,
 }
 

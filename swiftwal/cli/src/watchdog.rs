@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    deadline::Deadline,
     exit::Exit,
     failure::Failure,
     signal::Signals,
@@ -39,7 +40,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// How long it may take as a whole.
-    pub(crate) deadline: Option<Duration>,
+    pub(crate) deadline: Deadline,
     /// How long it may take to clean up when it was stopped.
     pub(crate) clearing: Duration,
 }
@@ -49,7 +50,9 @@ pub(crate) struct Limits {
 pub(crate) struct Watchdog {
     stop: watch::Receiver<Option<Stop>>,
     state: Arc<State>,
-    give_up: Option<Instant>,
+    deadline: Deadline,
+    began: Instant,
+    allowed: watch::Sender<Option<Duration>>,
 }
 
 /// What the command tells its watchdog.
@@ -67,7 +70,8 @@ impl Watchdog {
     pub(crate) fn start(limits: Limits, verdict: Verdict) -> Result<Self, Failure> {
         let runtime =
             runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-        let give_up = limits.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
+        let began = Instant::now();
+        let (allowed, mut allowance) = watch::channel(limits.deadline.allowed(0));
         let (tell, stop) = watch::channel(None);
         let state = Arc::new(State {
             doing: Mutex::new("starting".to_owned()),
@@ -80,7 +84,7 @@ impl Watchdog {
         };
         let watched = Arc::clone(&state);
         let watch = async move {
-            let first = first_stop(&mut signals, limits.deadline.zip(give_up), &watched).await;
+            let first = first_stop(&mut signals, began, &mut allowance, &watched).await;
             // The receiver is gone if the command has ended.
             let _ = tell.send(Some(first.clone()));
             let last = last_stop(&mut signals, first, limits.clearing, &watched).await;
@@ -88,7 +92,7 @@ impl Watchdog {
         };
         let thread = thread::Builder::new().name("watchdog".to_owned());
         thread.spawn(move || runtime.block_on(watch)).map_err(Failure::Runtime)?;
-        Ok(Self { stop, state, give_up })
+        Ok(Self { stop, state, deadline: limits.deadline, began, allowed })
     }
 
     /// Notes what the command does next, as "reading the configuration": the deadline's message says it.
@@ -96,9 +100,21 @@ impl Watchdog {
         *self.state.doing.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
     }
 
+    /// Gives the command the time that a WAL file of so many bytes needs, unless `--deadline` says how much it has.
+    pub(crate) fn allow_for(&self, bytes: u64) {
+        let allowed = self.deadline.allowed(bytes);
+        self.allowed.send_if_modified(|before| {
+            let is_more = allowed > *before;
+            if is_more {
+                *before = allowed;
+            }
+            is_more
+        });
+    }
+
     /// How much time is left until the deadline, if there is one.
     pub(crate) fn time_left(&self) -> Option<Duration> {
-        self.give_up.map(|give_up| give_up.saturating_duration_since(Instant::now()))
+        self.allowed.borrow().map(|allowed| allowed.saturating_sub(self.began.elapsed()))
     }
 
     /// Returns when the command shall stop. From then on the command has a limited time to clean up.
@@ -137,14 +153,34 @@ impl Watchdog {
 }
 
 /// Waits for a signal or the deadline.
-async fn first_stop(signals: &mut Signals, deadline: Option<(Duration, Instant)>, state: &State) -> Stop {
-    let Some((allowed, at)) = deadline else { return Stop::Signal(signals.next().await) };
-    tokio::select! {
-        signal = signals.next() => Stop::Signal(signal),
-        () = sleep_until(at) => {
-            let doing = state.doing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Stop::Deadline(MissedDeadline { allowed, doing })
+async fn first_stop(
+    signals: &mut Signals,
+    began: Instant,
+    allowance: &mut watch::Receiver<Option<Duration>>,
+    state: &State,
+) -> Stop {
+    loop {
+        let allowed = *allowance.borrow_and_update();
+        tokio::select! {
+            signal = signals.next() => return Stop::Signal(signal),
+            // The sender is gone if the command has ended.
+            Ok(()) = allowance.changed() => {}
+            allowed = passed(began, allowed) => {
+                let doing = state.doing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                return Stop::Deadline(MissedDeadline { allowed, doing });
+            }
         }
+    }
+}
+
+/// Waits until the time that was allowed is over, for ever where there is no limit; gives that time.
+async fn passed(began: Instant, allowed: Option<Duration>) -> Duration {
+    match allowed.and_then(|allowed| Some((allowed, began.checked_add(allowed)?))) {
+        Some((allowed, end)) => {
+            sleep_until(end).await;
+            allowed
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -185,4 +221,25 @@ pub(crate) fn within<T: Send + 'static>(
     let thread = thread::Builder::new().name("last words".to_owned());
     thread.spawn(move || drop(tell.send(work()))).ok()?;
     told.recv_timeout(limit).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_time_that_is_allowed_may_change_while_the_command_runs() {
+        let (allowed, mut allowance) = watch::channel(None);
+        let state = State {
+            doing: Mutex::new("storing".to_owned()),
+            noticed: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
+        };
+        let mut signals = Signals::listen().unwrap();
+        let stopped = first_stop(&mut signals, Instant::now(), &mut allowance, &state);
+        let change = async { allowed.send(Some(Duration::ZERO)).unwrap() };
+        let (stop, ()) = tokio::join!(stopped, change);
+        let missed = MissedDeadline { allowed: Duration::ZERO, doing: "storing".to_owned() };
+        assert_eq!(stop, Stop::Deadline(missed));
+    }
 }

@@ -48,6 +48,7 @@ use crate::{
         key::BackupKey,
         layout::{BackupPart, ObjectName},
         record::BackupRecord,
+        wal_object::ObserveSize,
     },
     storage::Storage,
 };
@@ -482,8 +483,18 @@ impl Repository {
     /// # Errors
     /// [`Error::Damaged`] also where it is larger than any such object can be: it isn't read then.
     pub(crate) async fn read(&self, name: &ObjectName) -> Result<Option<Bytes>> {
+        self.read_observed(name, &|_| {}).await
+    }
+
+    /// As [`read`](Self::read); `observe_size` is told how many bytes are going to be read.
+    pub(crate) async fn read_observed(
+        &self,
+        name: &ObjectName,
+        observe_size: ObserveSize<'_>,
+    ) -> Result<Option<Bytes>> {
         let Some(object) = self.open(name).await? else { return Ok(None) };
         let expected = object.meta.size;
+        observe_size(expected);
         let limit = most_bytes(name);
         if expected > limit {
             let reason = format!("it has {expected} bytes, and such an object has {limit} at most");

@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// Writes the WAL file `name` to `path`, or into `path` where that is a directory. When it returns, the file
-/// there is whole and checked; no other file stays beside it.
+/// there is whole and checked; no other file stays beside it. `observe_size` is told the size as stored of each object that
+/// may hold it, before that is read.
 ///
 /// It isn't safe from a power failure: PostgreSQL itself takes care of that, or asks again.
 ///
@@ -26,10 +27,15 @@ use crate::{
 /// [`Error::WalAbsent`] only if the storage proved that it isn't there; a place that holds no repository at all
 /// is [`Error::NoRepository`]. [`Error::Damaged`] where what is stored can't be what was archived;
 /// [`Error::NewerFormat`] and [`Error::NotUnderstood`] where the repository demands more than this program knows.
-pub async fn restore_wal(repository: &Repository, name: WalName, path: &Path) -> Result<()> {
+pub async fn restore_wal(
+    repository: &Repository,
+    name: WalName,
+    path: &Path,
+    observe_size: &(dyn Fn(u64) + Send + Sync),
+) -> Result<()> {
     // What is there goes through though cluster.json can't be read: so that is waited for only a moment.
     let understood = timeout(PATIENCE, repository.refuse_unknown_unless_seen());
-    let (understood, found) = tokio::join!(understood, find(repository, name));
+    let (understood, found) = tokio::join!(understood, find(repository, name, observe_size));
     understood.unwrap_or(Ok(()))?;
     let (format, stored) = found?;
     let target = if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() };

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use serde_json::json;
 use swiftwal_core::{ArchiveOptions, Archived};
@@ -27,6 +27,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
+    // Where the file can't be looked at, the command fails with the reason in a moment.
+    session.watchdog.allow_for(fs::metadata(&args.path).map_or(0, |file| file.len()));
     let repository = session.open_to_store(args.create)?;
     let options = ArchiveOptions { codec: session.config.codec, force: args.force };
     session.watchdog.doing(format!("storing {} in {}", args.path.display(), repository.location()));

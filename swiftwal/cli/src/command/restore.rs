@@ -120,7 +120,8 @@ fn mapping(text: &str) -> Result<(PathBuf, PathBuf), &'static str> {
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
     let began = Instant::now();
     let repository = session.open()?;
-    let commands = ServerCommands::for_session(&session.config).map_err(Failure::Runtime)?;
+    let commands =
+        ServerCommands::for_session(&session.config, session.deadline).map_err(Failure::Runtime)?;
     let options = RestoreOptions {
         target: args.target.chosen(),
         target_timeline: args.target_timeline,

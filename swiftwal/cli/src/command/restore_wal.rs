@@ -59,7 +59,8 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
 async fn fetch(args: &Args, session: &Session<'_>) -> Result<(), Failure> {
     let repository = session.open()?;
     session.watchdog.doing(format!("fetching {} from {}", args.name, repository.location()));
-    Ok(restore_wal(&repository, args.name, &args.path).await?)
+    let found = |bytes| session.watchdog.allow_for(bytes);
+    Ok(restore_wal(&repository, args.name, &args.path, &found).await?)
 }
 
 /// Fetches a history for a standby, and asks again as long as there is no answer and time is left.

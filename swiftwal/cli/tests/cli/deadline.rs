@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use crate::{
-    site::{Ran, Site, ran, segment_name},
+    site::{Ran, Site, ran, segment_name, segment_of},
     stopping::{heeds_sigterm, until},
 };
 
@@ -181,4 +181,38 @@ fn a_deadline_is_a_number_of_seconds() {
     for text in ["0", "5min", "18446744073709551615"] {
         site.succeed(&["list-wal", "--deadline", text]);
     }
+}
+
+/// Where nobody answers, the first warning says how long a request is tried again: nine tenths of the time that is left.
+#[test]
+fn by_default_a_large_file_has_more_time_than_a_small_one() {
+    let mut last = 0.0;
+    for megabytes in [1, 32, 64] {
+        let site = Site::new();
+        let path = format!("pg_wal/{}", segment_name(0));
+        site.write(&path, segment_of(0, 0, megabytes << 20));
+        let mut command = site.bare_command(&["-C", "pgprod", "archive-wal", &path]);
+        command.env("OS_TOKEN", "x").env("OS_STORAGE_URL", "http://127.0.0.1:1/v1/AUTH_test");
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut warnings = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+        let told =
+            warnings.find_map(|line| Some(line.split_once("trying again, for ")?.1.to_owned())).unwrap();
+        kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+        child.wait().unwrap();
+        let seconds: f64 = told.split(' ').next().unwrap().parse().unwrap();
+        assert!(seconds > last + 10.0, "{megabytes} MiB: {told}");
+        last = seconds;
+    }
+}
+
+#[test]
+fn the_deadline_of_a_restore_is_that_of_the_restore_command() {
+    let site = Site::new();
+    site.store_backup();
+    site.succeed(&["--deadline", "2h", "restore", "latest", "data"]);
+    let settings = fs::read_to_string(site.path("data/postgresql.auto.conf")).unwrap();
+    assert!(settings.contains(" --deadline 7200 restore-wal %f "), "{settings}");
+    site.succeed(&["restore", "latest", "other"]);
+    let settings = fs::read_to_string(site.path("other/postgresql.auto.conf")).unwrap();
+    assert!(!settings.contains("--deadline"), "{settings}");
 }

@@ -177,15 +177,20 @@ pub(crate) fn segment_name(number: u32) -> String {
 
 /// A segment with the first page's header of PostgreSQL 15 and otherwise the byte `fill`.
 pub(crate) fn segment(number: u32, fill: u8) -> Vec<u8> {
-    let mut segment = vec![fill; SEGMENT_BYTES];
+    segment_of(number, fill, SEGMENT_BYTES)
+}
+
+/// The same, of a server whose segments have so many bytes.
+pub(crate) fn segment_of(number: u32, fill: u8, bytes: usize) -> Vec<u8> {
+    let mut segment = vec![fill; bytes];
     let header = [
         &0xD110_u16.to_ne_bytes()[..],
         &2_u16.to_ne_bytes(),
         &1_u32.to_ne_bytes(),
-        &(u64::from(number) * SEGMENT_BYTES as u64).to_ne_bytes(),
+        &(u64::from(number) * bytes as u64).to_ne_bytes(),
         &[0; 8],
         &7_u64.to_ne_bytes(),
-        &(SEGMENT_BYTES as u32).to_ne_bytes(),
+        &(bytes as u32).to_ne_bytes(),
         &8192_u32.to_ne_bytes(),
     ]
     .concat();

@@ -169,7 +169,7 @@ async fn read(
     formats: impl IntoIterator<Item = Format>,
 ) -> Result<Option<Stored>> {
     let name = WalName::History(timeline);
-    let Some((format, stored)) = ask(repository, name, formats).await? else { return Ok(None) };
+    let Some((format, stored)) = ask(repository, name, formats, &|_| {}).await? else { return Ok(None) };
     let object = ObjectName::Wal { name, format };
     let mut content = Vec::new();
     let read = decoder(format, &*stored).take(HISTORY_BYTES).read_to_end(&mut content).await;

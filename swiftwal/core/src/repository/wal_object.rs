@@ -21,12 +21,19 @@ use crate::{
 /// While a storage can't prove that an object is absent, asking for one that isn't there can take minutes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Is told the size of an object that is going to be read.
+pub(crate) type ObserveSize<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
 /// The content of the object that holds `name`, and how it is compressed.
 ///
 /// It asks for every compression there is, the likeliest first, and relies on no list of those in use, which may be
 /// outdated. A file that isn't there, and yet is listed, is not absent.
-pub(crate) async fn find(repository: &Repository, name: WalName) -> Result<(Format, Bytes)> {
-    if let Some(found) = ask(repository, name, Format::ALL).await? {
+pub(crate) async fn find(
+    repository: &Repository,
+    name: WalName,
+    observe_size: ObserveSize<'_>,
+) -> Result<(Format, Bytes)> {
+    if let Some(found) = ask(repository, name, Format::ALL, observe_size).await? {
         return Ok(found);
     }
     let location = repository.location().to_owned();
@@ -45,6 +52,7 @@ pub(crate) async fn ask(
     repository: &Repository,
     name: WalName,
     formats: impl IntoIterator<Item = Format>,
+    observe_size: ObserveSize<'_>,
 ) -> Result<Option<(Format, Bytes)>> {
     let mut failed: Option<Error> = None;
     let mut formats = formats.into_iter().fuse();
@@ -53,7 +61,7 @@ pub(crate) async fn ask(
         let next = formats.next();
         if let Some(format) = next {
             let object = ObjectName::Wal { name, format };
-            asked.push(async move { (format, repository.read(&object).await) });
+            asked.push(async move { (format, repository.read_observed(&object, observe_size).await) });
         }
         let patience = if next.is_none() && failed.is_none() { Duration::MAX } else { PATIENCE };
         let answer = timeout(patience, asked.next()).await;

@@ -3,25 +3,31 @@
 use std::{
     env, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::config::Config;
 
 /// The commands that a restored server runs. No secret is in them.
 pub(super) struct ServerCommands {
-    /// Fetches WAL from the same repository with the same configuration file.
+    /// Fetches WAL from the same repository with the same configuration file, and the deadline that the restore was given.
     pub(super) restore: String,
     /// Removes there what a standby needs no longer.
     pub(super) archive_cleanup: String,
 }
 
 impl ServerCommands {
-    pub(super) fn for_session(config: &Config) -> io::Result<Self> {
+    pub(super) fn for_session(config: &Config, deadline: Option<Duration>) -> io::Result<Self> {
         let program = present(env::current_exe()?)?;
-        Self::new(&program, config.repository.url().as_str(), config.file.as_deref())
+        Self::new(&program, config.repository.url().as_str(), config.file.as_deref(), deadline)
     }
 
-    fn new(program: &Path, repository: &str, config: Option<&Path>) -> io::Result<Self> {
+    fn new(
+        program: &Path,
+        repository: &str,
+        config: Option<&Path>,
+        deadline: Option<Duration>,
+    ) -> io::Result<Self> {
         let mut words = vec![text(program)?, "--repository", repository];
         if let Some(config) = config {
             words.extend(["--config", text(config)?]);
@@ -29,8 +35,10 @@ impl ServerCommands {
         let words: Vec<_> = words.into_iter().map(quoted).collect();
         // PostgreSQL replaces %f, %p and %r before the shell sees the command, and %% by %.
         let program = words.join(" ").replace('%', "%%");
+        let deadline =
+            deadline.map_or_else(String::new, |deadline| format!(" --deadline {}", deadline.as_secs()));
         Ok(Self {
-            restore: format!("{program} restore-wal %f \"%p\""),
+            restore: format!("{program}{deadline} restore-wal %f \"%p\""),
             archive_cleanup: format!("{program} archive-cleanup \"%r\""),
         })
     }
@@ -89,7 +97,7 @@ mod tests {
     #[test]
     fn credentials_that_came_by_the_environment_or_as_options_are_not_written_and_that_is_said() {
         let config = config("swift://pgprod");
-        assert!(!ServerCommands::for_session(&config).unwrap().restore.contains("hunter2"));
+        assert!(!ServerCommands::for_session(&config, None).unwrap().restore.contains("hunter2"));
         let notice = unwritten(&config).unwrap();
         assert!(
             notice.starts_with("OS_PASSWORD, OS_USERNAME came from the environment or as options "),
@@ -106,10 +114,23 @@ mod tests {
     #[test]
     fn the_commands_name_program_repository_and_configuration() {
         let config = Some(Path::new("/etc/swiftwal.toml"));
-        let commands = ServerCommands::new(Path::new("/usr/bin/swiftwal"), "swift://pgprod", config).unwrap();
+        let program = Path::new("/usr/bin/swiftwal");
+        let commands = ServerCommands::new(program, "swift://pgprod", config, None).unwrap();
         let program = "/usr/bin/swiftwal --repository swift://pgprod --config /etc/swiftwal.toml";
         assert_eq!(commands.restore, format!("{program} restore-wal %f \"%p\""));
         assert_eq!(commands.archive_cleanup, format!("{program} archive-cleanup \"%r\""));
+    }
+
+    #[test]
+    fn the_deadline_that_was_given_is_that_of_fetching_wal_too() {
+        let program = Path::new("/usr/bin/swiftwal");
+        for seconds in [0, 7200] {
+            let deadline = Some(Duration::from_secs(seconds));
+            let commands = ServerCommands::new(program, "swift://pgprod", None, deadline).unwrap();
+            let options = format!("--repository swift://pgprod --deadline {seconds}");
+            assert_eq!(commands.restore, format!("/usr/bin/swiftwal {options} restore-wal %f \"%p\""));
+            assert!(!commands.archive_cleanup.contains("--deadline"));
+        }
     }
 
     #[test]
@@ -124,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_the_shell_or_postgresql_would_read_otherwise_is_quoted() {
-        let commands = ServerCommands::new(Path::new("/opt/it's mine/swiftwal"), "file:///a%20b", None);
+        let commands = ServerCommands::new(Path::new("/opt/it's mine/swiftwal"), "file:///a%20b", None, None);
         assert_eq!(
             commands.unwrap().restore,
             r#"'/opt/it'\''s mine/swiftwal' --repository file:///a%%20b restore-wal %f "%p""#

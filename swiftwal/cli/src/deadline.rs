@@ -1,0 +1,73 @@
+//! How long a command may take.
+
+use std::time::Duration;
+
+use crate::exit::Caller;
+
+/// How many bytes of a file are expected to be stored or fetched in a second, at least.
+const BYTES_PER_SECOND: u64 = 1 << 20;
+/// No WAL file is larger.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// How long a command may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    /// As long as it needs.
+    None,
+    /// What `--deadline` says.
+    Asked(Duration),
+    /// The default of a command that PostgreSQL waits for: this time, and more by the size of the WAL file.
+    BySize(Duration),
+}
+
+impl Deadline {
+    /// The deadline of a command that `caller` has started with this `--deadline`.
+    pub(crate) fn of(asked: Option<Duration>, caller: Caller) -> Self {
+        match (asked, caller.default_deadline()) {
+            (Some(Duration::ZERO), _) | (None, None) => Self::None,
+            (Some(asked), _) => Self::Asked(asked),
+            (None, Some(default)) => Self::BySize(default),
+        }
+    }
+
+    /// The time that the command has, if it has to do with a file of so many bytes.
+    pub(crate) fn allowed(self, bytes: u64) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::Asked(asked) => Some(asked),
+            Self::BySize(base) => {
+                Some(base + Duration::from_secs(bytes.min(MOST_BYTES).div_ceil(BYTES_PER_SECOND)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT_BYTES: u64 = 16 << 20;
+
+    fn seconds(asked: Option<u64>, caller: Caller, bytes: u64) -> Option<u64> {
+        let deadline = Deadline::of(asked.map(Duration::from_secs), caller);
+        deadline.allowed(bytes).map(|allowed| allowed.as_secs())
+    }
+
+    #[test]
+    fn the_default_grows_with_the_file() {
+        assert_eq!(seconds(None, Caller::ArchiveCommand, 0), Some(60));
+        assert_eq!(seconds(None, Caller::ArchiveCommand, 41), Some(61));
+        assert_eq!(seconds(None, Caller::ArchiveCommand, SEGMENT_BYTES), Some(76));
+        assert_eq!(seconds(None, Caller::RestoreCommand, 1 << 30), Some(120 + 1024));
+        assert_eq!(seconds(None, Caller::RestoreCommand, u64::MAX), Some(120 + 1024));
+    }
+
+    #[test]
+    fn what_was_asked_for_stays_and_zero_is_no_limit() {
+        for caller in [Caller::Anyone, Caller::ArchiveCommand, Caller::RestoreCommand] {
+            assert_eq!(seconds(Some(7), caller, 1 << 30), Some(7));
+            assert_eq!(seconds(Some(0), caller, 1 << 30), None);
+        }
+        assert_eq!(seconds(None, Caller::Anyone, 1 << 30), None);
+    }
+}
