@@ -121,7 +121,7 @@ async fn version_1_is_listed_restored_and_pruned() -> Result<()> {
     for line in &wal {
         let (hash, name) = line.split_once("  ").context("a hash and a name")?;
         let path = golden.copy.path().join("RECOVERYXLOG");
-        restore_wal(repository, name.parse()?, &path).await?;
+        restore_wal(repository, name.parse()?, &path, &|_| {}).await?;
         assert_eq!(blake3::hash(&fs::read(&path)?).to_string(), hash, "{name}");
     }
 
@@ -138,8 +138,8 @@ async fn version_1_is_listed_restored_and_pruned() -> Result<()> {
     fs::remove_dir_all(golden.copy.path().join(format!("tablespace-{second}")))?;
     golden.assert_restorable(BackupChoice::Latest, second).await?;
     let path = golden.copy.path().join("RECOVERYXLOG");
-    let absent = restore_wal(repository, "000000010000000000000003".parse()?, &path).await;
+    let absent = restore_wal(repository, "000000010000000000000003".parse()?, &path, &|_| {}).await;
     assert!(matches!(absent, Err(Error::WalAbsent { .. })), "{absent:?}");
-    restore_wal(repository, "000000020000000000000006".parse()?, &path).await?;
+    restore_wal(repository, "000000020000000000000006".parse()?, &path, &|_| {}).await?;
     Ok(())
 }

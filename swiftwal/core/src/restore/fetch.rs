@@ -282,7 +282,8 @@ mod tests {
             }
             received
         };
-        let (outcome, received) = tokio::join!(fetch_piece(&repository, tar, sender, &|| {}, &|_| {}), received);
+        let (outcome, received) =
+            tokio::join!(fetch_piece(&repository, tar, sender, &|| {}, &|_| {}), received);
         outcome.map(|()| received)
     }
 
