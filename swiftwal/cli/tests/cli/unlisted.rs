@@ -71,5 +71,5 @@ fn what_needs_a_list_says_what_is_missing() {
     let ran = run_without_rights(&site, &["list-wal"]);
     assert!(ran.code == 1 && ran.stderr.contains("Permission denied"), "{ran:?}");
     let ran = run_without_rights(&site, &["archive-wal", &site.write_segment(6, 0)]);
-    assert!(ran.code == 1 && ran.stderr.contains("can't be written"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stderr.contains("can't read and write to the directory"), "{ran:?}");
 }
