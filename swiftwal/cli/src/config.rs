@@ -89,7 +89,10 @@ impl Config {
         let flags = flags.layer()?;
         let mut unwritten_settings: Vec<_> =
             environment.layer.settings().chain(flags.settings()).map(str::to_owned).collect();
-        let path = file.as_ref().map(|file| file.path.clone());
+        if let Some(piped) = file.as_ref().filter(|file| file.path.is_none()) {
+            unwritten_settings.extend(piped.layer.settings().map(str::to_owned));
+        }
+        let path = file.as_ref().and_then(|file| file.path.clone());
         let merged = Figment::new()
             .merge(file.map(|file| file.layer).unwrap_or_default())
             .merge(environment.layer)

@@ -1,6 +1,7 @@
 //! The configuration file: TOML, or lines `KEY=VALUE` as the original's.
 
 mod lines;
+mod pipe;
 mod toml;
 
 use std::{
@@ -22,8 +23,8 @@ pub(super) const MOST_BYTES: u64 = 1 << 20;
 
 /// A configuration file.
 pub(super) struct Read {
-    /// Its whole path.
-    pub(super) path: PathBuf,
+    /// Its absolute path; none for a pipe, which can't be read again.
+    pub(super) path: Option<PathBuf>,
     pub(super) layer: Layer,
     /// What it says about the server to back up.
     pub(super) postgres: BTreeMap<String, String>,
@@ -84,7 +85,12 @@ pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigErro
     };
     let in_file = |Problem { line, problem }| ConfigError::InFile { path: path.to_owned(), line, problem };
     let whole_path = path::absolute(path).map_err(unreadable)?;
-    let (bytes, readable_by_others) = bytes(&whole_path).map_err(unreadable)?;
+    let piped = pipe::open(&whole_path).map_err(unreadable)?;
+    let is_pipe = piped.is_some();
+    let (bytes, readable_by_others) = match piped {
+        Some(pipe) => (pipe::read(pipe, MOST_BYTES).map_err(unreadable)?, false),
+        None => bytes(&whole_path).map_err(unreadable)?,
+    };
     let text = text(&bytes).map_err(in_file)?;
     let parse = if lines::looks_like_lines(text) { lines::parse } else { toml::parse };
     let entries = parse(text, names).map_err(in_file)?;
@@ -94,7 +100,7 @@ pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigErro
             file = path.display()
         );
     }
-    collect(whole_path, entries)
+    collect(whole_path, is_pipe, entries)
 }
 
 /// The content of the file, and whether every user can read it.
@@ -113,7 +119,7 @@ fn text(bytes: &[u8]) -> Result<&str, Problem> {
     Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text))
 }
 
-fn collect(path: PathBuf, entries: Vec<Entry>) -> Result<Read, ConfigError> {
+fn collect(path: PathBuf, is_pipe: bool, entries: Vec<Entry>) -> Result<Read, ConfigError> {
     let mut layer = Layer::new(path.display().to_string());
     let (mut repository, mut container, mut postgres) = (None, None, BTreeMap::new());
     for Entry { key, value, .. } in entries {
@@ -127,7 +133,7 @@ fn collect(path: PathBuf, entries: Vec<Entry>) -> Result<Read, ConfigError> {
         }
     }
     layer.set_place(repository, container)?;
-    Ok(Read { path, layer, postgres })
+    Ok(Read { path: (!is_pipe).then_some(path), layer, postgres })
 }
 
 impl Entry {

@@ -1,4 +1,4 @@
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use crate::site::{Site, run};
 
@@ -221,4 +221,25 @@ fn the_second_c_is_the_checkpoint() {
     let ran = site.run(&["-c", "absent.toml", "backup", "-c", "fast"]);
     assert!(ran.stderr.contains("absent.toml") && !ran.stderr.contains("fast"), "{ran:?}");
     assert_eq!(ran.code, 2);
+}
+
+#[test]
+fn a_shell_can_give_the_output_of_a_command_for_the_file() {
+    let site = Site::new();
+    let key = site.store_backup();
+    for program in [
+        format!(
+            "exec \"$0\" -c /dev/fd/3 list-backups 3<<END\nrepository = '{}'\nEND\n",
+            site.repository_url()
+        ),
+        format!("echo REPOSITORY={} | \"$0\" -c /dev/fd/0 restore latest data", site.repository_url()),
+    ] {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &program, env!("CARGO_BIN_EXE_swiftwal")]).current_dir(site.path(""));
+        command.env("XDG_STATE_HOME", site.path("state"));
+        let ran = run(&mut command);
+        assert!(ran.code == 0 && ran.stdout.contains(&key), "{program}: {ran:?}");
+    } // What can't be read again isn't named in the restore_command.
+    let settings = fs::read_to_string(site.path("data/postgresql.auto.conf")).unwrap();
+    assert!(settings.contains("restore-wal %f") && !settings.contains("--config"), "{settings}");
 }
