@@ -256,6 +256,7 @@ suite! { $
         a_stray_timeline_is_a_question_before_anything_is_copied,
         the_branch_that_was_chosen_is_the_one_in_the_settings,
         wal_that_was_stored_later_on_another_branch_is_a_question,
+        a_timeline_that_has_nothing_but_its_history_is_a_question_beside_wal_as_late,
         a_backup_that_was_taken_later_on_another_branch_is_a_question,
         a_backup_beside_the_way_is_no_question_where_a_later_one_is_on_it,
         a_backup_on_a_timeline_without_history_is_the_newest,
@@ -271,6 +272,7 @@ suite! { $
         a_discarded_timeline_goes_with_its_history_last,
         an_interrupted_discard_is_finished_by_the_next_one,
         a_timeline_that_something_needs_is_not_discarded,
+        a_stray_timeline_whose_own_history_is_damaged_is_discarded,
         the_history_of_a_discarded_timeline_stays_where_a_later_one_is_found_by_it,
         what_is_listed_and_gone_stops_neither_prune_nor_archive_cleanup,
     }

@@ -160,6 +160,27 @@ pub(crate) async fn wal_that_was_stored_later_on_another_branch_is_a_question(
     Ok(())
 }
 
+/// As in a repository that was copied, all at once. PostgreSQL would end where timeline 2 begins.
+pub(crate) async fn a_timeline_that_has_nothing_but_its_history_is_a_question_beside_wal_as_late(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let copy = site.cluster.promoted();
+    let backup = site.take_with_wal(&site.cluster.backup(3, 4)).await?;
+    site.archive(3..=5).await?;
+    store_history(&site, &copy, 6).await?;
+    assert_eq!(restore_latest(&site, &restore_options()).await?.0, backup.key, "nothing lies elsewhere");
+    site.archive(6..=8).await?;
+    let told = texts(["as late as", "--target-timeline 1", "--target-timeline 2"]);
+    assert_asked(&site, BackupChoice::Latest, &restore_options(), &told).await;
+    assert_asked(&site, BackupChoice::Key(backup.key), &restore_options(), &told).await;
+
+    // With WAL of its own it is in use.
+    site.archive_of(&copy, 6..=6).await?;
+    assert_eq!(restore_latest(&site, &restore_options()).await?.0, backup.key);
+    Ok(())
+}
+
 /// The copy was even backed up, from a timer that was copied too.
 pub(crate) async fn a_backup_that_was_taken_later_on_another_branch_is_a_question(
     subject: Subject,
@@ -468,8 +489,31 @@ pub(crate) async fn a_timeline_that_something_needs_is_not_discarded(subject: Su
     site.subject.delete(&format!("pg_basebackup_{}.json", backup.key)).await?;
     plan_discard(&site.repository, two).await?;
 
+    // A history that can't be read may name it.
+    site.subject.put("wal_00000003.history.zst", "damaged").await?;
+    assert_not_discarded(site, two, &["00000003.history", "timeline discard 3"]).await
+}
+
+/// Otherwise what stops prune could never be removed.
+pub(crate) async fn a_stray_timeline_whose_own_history_is_damaged_is_discarded(
+    subject: Subject,
+) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let (site, two) = (&stray.site, stray.copy.timeline());
+    let third = stray.copy.promoted();
+    let history = third.history(&[(site.cluster.timeline(), 5), (two, 6)]);
+    site.archive_as(history.0, history.1.as_bytes()).await?;
     site.subject.put("wal_00000002.history.zst", "damaged").await?;
-    assert_not_discarded(site, two, &["00000002.history"]).await
+    assert_not_discarded(site, two, &["timeline 3"]).await?;
+    let error = refused(plan(site, 1, 0).await).to_string();
+    assert!(error.contains("00000002.history") && error.contains("timeline discard 2"), "{error}");
+
+    site.subject.delete("wal_00000003.history.zst").await?;
+    let discarded = plan_discard(&site.repository, two).await?;
+    discard_timeline(&site.repository, &discarded).await?;
+    assert!(!site.listed_wal().await?.iter().any(|name| name.starts_with("00000002")));
+    assert_eq!(plan(site, 1, 0).await?.keep_backups, [stray.keys()[2]]);
+    Ok(())
 }
 
 /// PostgreSQL looks for one history after the other, so a gap would hide those behind it.

@@ -40,7 +40,7 @@ pub async fn plan_discard(repository: &Repository, timeline: Timeline) -> Result
     let inventory = repository.inventory_with_every_record().await?;
     let mut timelines = Timelines::survey(repository, &inventory).await?;
     refuse_unknown(repository, &timelines, timeline)?;
-    refuse_unreadable(&mut timelines)?;
+    refuse_unreadable(&mut timelines, timeline)?;
     refuse_with_backups(&timelines, timeline)?;
     refuse_while_backing_up(repository, &inventory, timeline).await?;
     refuse_with_children(&timelines, timeline)?;
@@ -108,9 +108,9 @@ fn refuse_unknown(repository: &Repository, timelines: &Timelines, timeline: Time
     Ok(())
 }
 
-/// What can't be read may need the timeline.
-fn refuse_unreadable(timelines: &mut Timelines) -> Result<()> {
-    timelines.histories.all_readable()?;
+/// What can't be read may need the timeline. Its own history doesn't: what descends from it says so itself.
+fn refuse_unreadable(timelines: &mut Timelines, timeline: Timeline) -> Result<()> {
+    timelines.histories.all_readable_but(Some(timeline))?;
     let backups = std::mem::take(&mut timelines.backups);
     for backup in backups {
         match (backup.content, backup.position) {

@@ -132,10 +132,21 @@ impl Histories {
         self.readable.keys().chain(self.damaged.keys()).copied()
     }
 
-    /// Refuses where any of them can't be read: before something is deleted, all must be known.
+    /// Refuses where any of them can't be read: before something is deleted, all must be known. Says how to give such a
+    /// timeline up.
     pub(crate) fn all_readable(&self) -> Result<()> {
-        match self.damaged.values().next() {
-            Some((object, reason)) => Err(Error::damaged(object, reason)),
+        self.all_readable_but(None)
+    }
+
+    /// The same where that of `discarded` is to go: what it says of its past is of no matter then.
+    pub(crate) fn all_readable_but(&self, discarded: Option<Timeline>) -> Result<()> {
+        match self.damaged.iter().find(|(timeline, _)| Some(**timeline) != discarded) {
+            Some((timeline, (object, reason))) => Err(Error::damaged(
+                object,
+                format!(
+                    "{reason}; if that timeline was a mistake, give it up: swiftwal timeline discard {timeline}"
+                ),
+            )),
             None => Ok(()),
         }
     }

@@ -164,6 +164,12 @@ impl Timelines {
         }
     }
 
+    /// Whether nothing lies on `timeline`: no backup and no segment.
+    pub(crate) fn is_bare(&self, timeline: Timeline) -> bool {
+        let mut on = self.backups.iter().filter_map(|backup| backup.position);
+        self.last_segment(timeline).is_none() && !on.any(|position| position.timeline == timeline)
+    }
+
     fn last_segment(&self, timeline: Timeline) -> Option<Segment> {
         let after = self.segments.partition_point(|segment| segment.name.timeline() <= timeline);
         let last = self.segments.get(after.checked_sub(1)?)?;

@@ -22,7 +22,7 @@ pub(super) enum Doubt {
     NotOnTheWay { key: BackupKey, position: Position, followed: Timeline },
     /// A backup beside the way was taken later than the one that would be restored.
     LaterBackup { key: BackupKey, beside: BackupKey, timeline: Timeline, followed: Timeline },
-    /// WAL beside the way was stored later than the last on it.
+    /// WAL beside the way was stored later than the last on it, or as late where the timeline to follow has none.
     LaterWal { beside: Segment, last: Option<Segment>, followed: Timeline },
 }
 
@@ -69,7 +69,10 @@ impl Goal<'_> {
     fn later_wal(&self, past: &TimelineHistory) -> Option<Doubt> {
         let (last, beside) = self.timelines.last_stored(past);
         let beside = beside?;
-        let is_later = last.is_none_or(|last| beside.stored > last.stored);
+        // Where the timeline to follow has nothing of its own, WAL as late as the last before it is the newer data.
+        let is_bare = self.timelines.is_bare(past.timeline());
+        let is_later =
+            last.is_none_or(|last| beside.stored > last.stored || (is_bare && beside.stored == last.stored));
         let may_matter = match &self.options.target {
             None | Some(RecoveryTarget::Xid(_) | RecoveryTarget::Name(_)) => true,
             Some(RecoveryTarget::Time(time)) => last.is_none_or(|last| *time > last.stored),
@@ -131,8 +134,10 @@ impl fmt::Display for Doubt {
             ),
             Self::LaterWal { beside, last, followed } => {
                 write!(f, "{} was stored at {}", beside.name, beside.stored)?;
-                if let Some(last) = last {
-                    write!(f, ", later than {} at {}", last.name, last.stored)?;
+                match last {
+                    Some(last) if last.stored == beside.stored => write!(f, ", as late as {}", last.name)?,
+                    Some(last) => write!(f, ", later than {} at {}", last.name, last.stored)?,
+                    None => {}
                 }
                 write!(f, ", and isn't on the way to timeline {followed}, which PostgreSQL would follow")
             }
