@@ -262,6 +262,8 @@ impl ServerSession for SyntheticSession {
         Ok(())
     }
 
+    async fn end(self: Box<Self>) {}
+
     async fn keep_alive(&mut self) -> SourceError {
         std::future::pending().await
     }

@@ -348,7 +348,7 @@ pub(crate) async fn where_there_is_no_room_it_is_said_before_the_copy(subject: S
     let options = BackupOptions { include_wal: true, ..options() };
     let record = take(&site.repository, &site.cluster.backup(3, 3), &options).await?;
     let before = site.subject.objects().await?;
-    let full = site.subject.repository_with_room(record.objects[0].bytes / 2)?;
+    let full = site.subject.repository_with_room(record.objects[0].bytes / 4)?;
     let tar_bytes = record.objects[0].tar_bytes.context("it is a tar")?;
     let source = site.cluster.backup(4, 4).with_estimate(tar_bytes);
     let stalls = source.clone().with_fault(SourceFault::StallsAfter(0));

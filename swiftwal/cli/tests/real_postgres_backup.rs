@@ -81,7 +81,8 @@ fn a_cluster_with_a_tablespace_is_refused_before_anything_is_stored(site: &Site)
     let elsewhere = site.scratch.directory("elsewhere")?;
     site.postgres.sql(&format!("create tablespace elsewhere location '{}'", elsewhere.display()))?;
     let complaint = refused(site, &["backup", "-c", "fast"])?;
-    assert!(complaint.contains("tablespace"), "{complaint}");
+    assert!(complaint.contains("tablespace") && complaint.contains("elsewhere"), "{complaint}");
+    assert!(!site.postgres.log()?.contains("BASE_BACKUP"), "{complaint}");
     assert_eq!(site.swiftwal.stored()?, [""; 0]);
     Ok(())
 }

@@ -6,9 +6,9 @@ use std::{
     process::{Child, Stdio},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use xtask::{Process, Site, descendants, output, until};
+use xtask::{Place, Process, Site, descendants, output, until};
 
 fn site() -> Result<Site> {
     Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))
@@ -98,6 +98,38 @@ fn without_a_slot_to_be_had_xlog_says_so_and_goes_on() -> Result<()> {
     let output = output(&mut site.command(&["backup", "--xlog", "-c", "fast"]))?;
     let said = String::from_utf8(output.stderr)?;
     assert!(output.status.success() && said.contains("wal_keep_size"), "{said}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn the_copy_takes_the_last_replication_connection_if_there_is_but_one() -> Result<()> {
+    let site = site()?;
+    site.postgres.configure(&["max_wal_senders = 1"])?;
+    site.postgres.stop()?;
+    site.postgres.start()?;
+    let output = output(&mut site.command(&["backup", "--xlog", "-c", "fast"]))?;
+    let said = String::from_utf8(output.stderr)?;
+    assert!(output.status.success() && said.contains("no room for two replication connections"), "{said}");
+    site.run(&["backup", "-c", "fast"])?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_first_backup_lets_the_servers_archiver_in_before_the_copy() -> Result<()> {
+    let site = site()?;
+    site.run(&["backup", "-c", "fast"])?;
+    let Place::Directory(repository) = site.swiftwal.place() else {
+        bail!("the repository isn't a directory")
+    };
+    for name in site.swiftwal.stored()? {
+        fs::remove_file(repository.join(name))?;
+    }
+    let refused = output(&mut site.command(&["backup", "-c", "fast"]))?;
+    assert!(!refused.status.success(), "{refused:?}");
+    // The server's archive_command has no --create.
+    site.run(&["backup", "-c", "fast", "--create"])?;
     Ok(())
 }
 

@@ -148,17 +148,17 @@ pub async fn backup(
         let cluster = repository.cluster_or_new().await?;
         side::prepare(repository, cluster.as_ref(), source, options).await
     };
-    let side = unless(stop.clone(), prepared).await?;
+    let mut side = unless(stop.clone(), prepared).await?;
+    let taking = Taking { repository, source, request: &request, options, observe };
     let asked = Instant::now();
     // The checkpoint with which the server begins goes on meanwhile.
     let (claim, stream) = tokio::join!(
-        take_claim(repository, observe, stop.clone()),
+        take_claim(repository, side.identity.as_ref(), observe, stop.clone()),
         unless(stop.clone(), async { Ok(source.start(&request).await?) }),
     );
     let claim = claim?;
-    let begun = Begun { stream, asked, side };
     let made = tokio::select! {
-        made = make(repository, begun, options, observe, &claim, stop.clone()) => made,
+        made = taking.make(stream, asked, &mut side, &claim, stop.clone()) => made,
         never = claim.keep_alive() => match never {},
     };
     match made {
@@ -185,12 +185,18 @@ async fn unless<T>(
     }
 }
 
+/// Claims a key, and the repository for the server where that has told whose it is: the WAL of a first backup may have to be
+/// archived while the copy is made, and without `--create` archive-wal starts no repository anew.
 async fn take_claim<'a>(
     repository: &'a Repository,
+    identity: Option<&ClusterIdentity>,
     observe: Observe<'_>,
     stop: impl Future<Output = ()> + Send + Clone,
 ) -> Result<Claim<'a>> {
     observe(BackupEvent::Claiming);
+    if identity.is_some() {
+        unless(stop.clone(), repository.claim(identity, None)).await?;
+    }
     let (now, notice) = unless(stop, repository.storage_now_compared()).await?;
     if let Some(notice) = notice {
         observe(BackupEvent::Warning(&notice));
@@ -200,56 +206,83 @@ async fn take_claim<'a>(
     Ok(claim)
 }
 
-/// A base backup that was asked for, and the connection beside it.
-struct Begun {
-    stream: Result<Box<dyn BaseBackupStream>>,
-    asked: Instant,
-    side: Side,
+/// A backup that is being taken.
+#[derive(Clone, Copy)]
+struct Taking<'a> {
+    repository: &'a Repository,
+    source: &'a dyn BaseBackupSource,
+    request: &'a BaseBackupRequest,
+    options: &'a BackupOptions,
+    observe: Observe<'a>,
 }
 
-async fn make(
-    repository: &Repository,
-    begun: Begun,
-    options: &BackupOptions,
-    observe: Observe<'_>,
-    claim: &Claim<'_>,
-    stop: impl Future<Output = ()> + Send,
-) -> Result<BackupRecord> {
-    let mut uploads = Uploads::new(repository, claim.key, options.codec.format());
-    let Begun { stream, asked, mut side } = begun;
-    let doubts = side.take_doubts();
-    let source = Source { repository, claim, stream: stream?, asked, doubts };
-    let gathered = unless(stop, gather(source, side, options, observe, &mut uploads)).await;
-    let draft = match gathered {
-        Ok(draft) => draft,
-        Err(error) => {
-            uploads.abort().await;
-            return Err(error);
-        }
-    };
-    let record = publish(repository, draft, uploads).await?;
-    observe(BackupEvent::Committing);
-    commit(repository, &record, claim).await?;
-    Ok(record)
+impl Taking<'_> {
+    /// Makes it of `stream`, which was asked for at that time; once more, where the server had no room for that beside the
+    /// other connection.
+    async fn make(
+        self,
+        stream: Result<Box<dyn BaseBackupStream>>,
+        asked: Instant,
+        side: &mut Side,
+        claim: &Claim<'_>,
+        stop: impl Future<Output = ()> + Send + Clone,
+    ) -> Result<BackupRecord> {
+        let refusal = match self.make_once(stream, asked, side, claim, stop.clone()).await {
+            Err(error) if side.give_way(&error).await => error,
+            made => return made,
+        };
+        tracing::debug!("the base backup is asked for once more: {refusal}");
+        let asked = Instant::now();
+        let stream = unless(stop.clone(), async { Ok(self.source.start(self.request).await?) }).await;
+        self.make_once(stream, asked, side, claim, stop).await
+    }
+
+    async fn make_once(
+        self,
+        stream: Result<Box<dyn BaseBackupStream>>,
+        asked: Instant,
+        side: &mut Side,
+        claim: &Claim<'_>,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<BackupRecord> {
+        let Self { repository, options, observe, .. } = self;
+        let mut uploads = Uploads::new(repository, claim.key, options.codec.format());
+        let source = Source { repository, claim, stream: stream?, asked };
+        let gathered = unless(stop, gather(source, side, options, observe, &mut uploads)).await;
+        let draft = match gathered {
+            Ok(draft) => draft,
+            Err(error) => {
+                uploads.abort().await;
+                return Err(error);
+            }
+        };
+        let record = publish(repository, draft, uploads).await?;
+        observe(BackupEvent::Committing);
+        commit(repository, &record, claim).await?;
+        Ok(record)
+    }
 }
 
 /// Brings the tars into the repository and waits for the WAL. When it returns, all that may take long is done, the key
 /// is still ours alone, and the data directory's tar is stored, but has no name yet.
 async fn gather(
     source: Source<'_>,
-    side: Side,
+    side: &mut Side,
     options: &BackupOptions,
     observe: Observe<'_>,
     uploads: &mut Uploads<'_>,
 ) -> Result<Draft> {
     let (repository, claim) = (source.repository, source.claim);
     let (sender, receiver) = mpsc::channel(frames_in_flight());
-    // When all has been read the session ends, and with it the slot.
+    let doubts = side.doubts.clone();
     let reading = async {
-        tokio::select! {
-            received = read::read(source, options, observe, sender) => received,
+        let received = tokio::select! {
+            received = read::read(source, doubts, options, observe, sender) => received,
             never = side::keep(side, observe) => match never {},
-        }
+        }?;
+        // With the session goes the slot.
+        side.end().await;
+        Ok(received)
     };
     let (received, ()) = tokio::try_join!(reading, uploads.store(receiver, claim, observe))?;
     let control =

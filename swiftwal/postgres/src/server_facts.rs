@@ -14,6 +14,8 @@ pub struct ServerFacts {
     pub system_identifier: u64,
     /// The timeline it is on.
     pub timeline: Timeline,
+    /// Its major version, as `PG_VERSION` has it: `15`, `9.6`.
+    pub postgres_version: Option<String>,
     /// The size of a WAL segment.
     pub segment_size: Option<SegmentSize>,
     /// How it archives WAL.
@@ -44,7 +46,14 @@ pub enum NotArchiving {
 impl ServerFacts {
     /// The facts that every server tells.
     pub fn new(system_identifier: u64, timeline: Timeline) -> Self {
-        Self { system_identifier, timeline, segment_size: None, archiving: None, is_standby: None }
+        Self {
+            system_identifier,
+            timeline,
+            postgres_version: None,
+            segment_size: None,
+            archiving: None,
+            is_standby: None,
+        }
     }
 }
 
@@ -79,6 +88,9 @@ pub trait ServerSession: fmt::Debug + Send {
 
     /// Keeps the server from removing WAL, from its last checkpoint on, until the session ends.
     async fn hold_wal(&mut self) -> Result<(), SourceError>;
+
+    /// Ends the session. When it returns, the server has been told so, and soon has room for another one.
+    async fn end(self: Box<Self>);
 
     /// Sees to it that the session isn't ended as an idle one. Returns only if it is lost.
     async fn keep_alive(&mut self) -> SourceError;

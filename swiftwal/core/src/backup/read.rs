@@ -67,14 +67,15 @@ pub(super) struct Received {
     pub(super) finished: Timestamp,
 }
 
-/// Reads the whole backup and sends it on, frame by frame.
+/// Reads the whole backup and sends it on, frame by frame. `doubts` are told once it has begun.
 pub(super) async fn read(
     source: Source<'_>,
+    doubts: Vec<String>,
     options: &BackupOptions,
     observe: Observe<'_>,
     items: mpsc::Sender<Item>,
 ) -> Result<Received> {
-    let Source { repository, claim, mut stream, asked, doubts } = source;
+    let Source { repository, claim, mut stream, asked } = source;
     let mut reader = Reader {
         claim,
         options,
@@ -137,8 +138,6 @@ pub(super) struct Source<'a> {
     pub(super) stream: Box<dyn BaseBackupStream>,
     /// When it was.
     pub(super) asked: Instant,
-    /// What to tell once it has begun.
-    pub(super) doubts: Vec<String>,
 }
 
 struct Reader<'a> {
@@ -361,14 +360,8 @@ mod tests {
         let (sender, mut items) = mpsc::channel(100);
         let claim = Claim::take(&repository, Timestamp::UNIX_EPOCH).await.unwrap();
         let stream = Box::new(Pieces(events.into_iter()));
-        let source = Source {
-            repository: &repository,
-            claim: &claim,
-            stream,
-            asked: Instant::now(),
-            doubts: Vec::new(),
-        };
-        read(source, &options, &|_| {}, sender).await.unwrap();
+        let source = Source { repository: &repository, claim: &claim, stream, asked: Instant::now() };
+        read(source, Vec::new(), &options, &|_| {}, sender).await.unwrap();
         let mut end = 0;
         let mut names = Vec::new();
         while let Some(item) = items.recv().await {

@@ -1,15 +1,15 @@
 //! The connection beside a base backup: it tells beforehand what would fail at the end, and holds the WAL meanwhile.
 
-use std::{convert::Infallible, future::pending};
+use std::{convert::Infallible, fmt, future::pending};
 
-use swiftwal_postgres::{BaseBackupSource, ServerSession};
+use swiftwal_postgres::{BaseBackupSource, ServerFacts, ServerSession, SourceErrorKind};
 
 use super::{BackupEvent, BackupOptions, Observe};
 use crate::{
     error::{Error, Result},
     repository::{
         Repository,
-        cluster::ClusterInfo,
+        cluster::{ClusterIdentity, ClusterInfo},
         preflight::{Finding, preflight},
     },
 };
@@ -21,7 +21,9 @@ pub(super) struct Side {
     session: Option<Box<dyn ServerSession>>,
     /// What couldn't be checked or held: for when the copy begins. If the server can't be reached at all, the backup itself
     /// says so in better words.
-    doubts: Vec<String>,
+    pub(super) doubts: Vec<String>,
+    /// Whose the server is, where it has told.
+    pub(super) identity: Option<ClusterIdentity>,
 }
 
 /// Checks what can be known before the copy, and has the server hold the WAL that goes into the backup.
@@ -38,6 +40,7 @@ pub(super) async fn prepare(
     let session = match source.connect().await {
         Ok(Some(session)) => session,
         Ok(None) => return Ok(side),
+        Err(error) if error.kind() == SourceErrorKind::Tablespaces => return Err(error.into()),
         Err(error) => {
             side.doubts
                 .push(format!("the server and its archiving couldn't be checked before the copy: {error}"));
@@ -50,13 +53,38 @@ pub(super) async fn prepare(
             Finding::Doubt(text) => side.doubts.push(text),
         }
     }
+    side.identity = identity(session.facts());
     if options.include_wal {
         side.hold_wal(session).await;
+    } else {
+        session.end().await;
     }
     Ok(side)
 }
 
+fn identity(facts: &ServerFacts) -> Option<ClusterIdentity> {
+    Some(ClusterIdentity {
+        system_identifier: facts.system_identifier,
+        postgres_version: facts.postgres_version.clone(),
+        wal_segment_bytes: facts.segment_size?,
+    })
+}
+
 impl Side {
+    /// Gives the connection up, so that the server has room for that of the copy. Whether there was one.
+    pub(super) async fn give_way(&mut self, error: &Error) -> bool {
+        let Error::Source(refusal) = error else { return false };
+        if refusal.kind() != SourceErrorKind::Unavailable {
+            return false;
+        }
+        if self.session.is_none() {
+            return false;
+        }
+        self.end().await;
+        self.doubts.push(not_held(&"the server has no room for two replication connections"));
+        true
+    }
+
     async fn hold_wal(&mut self, mut session: Box<dyn ServerSession>) {
         match session.hold_wal().await {
             Ok(()) => self.session = Some(session),
@@ -64,24 +92,26 @@ impl Side {
         }
     }
 
-    /// What the administrator should know once the copy has begun.
-    pub(super) fn take_doubts(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.doubts)
+    /// Ends the connection.
+    pub(super) async fn end(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.end().await;
+        }
     }
 }
 
 /// Keeps the session, as long as it is polled, and says if it is lost.
-pub(super) async fn keep(side: Side, observe: Observe<'_>) -> Infallible {
-    if let Some(mut session) = side.session {
+pub(super) async fn keep(side: &mut Side, observe: Observe<'_>) -> Infallible {
+    if let Some(session) = &mut side.session {
         let error = session.keep_alive().await;
         observe(BackupEvent::Warning(&not_held(&error)));
     }
     pending().await
 }
 
-fn not_held(error: &swiftwal_postgres::SourceError) -> String {
+fn not_held(reason: &dyn fmt::Display) -> String {
     format!(
-        "the server isn't kept from removing WAL by a replication slot ({error}): if it removes some before the end of the \
+        "the server isn't kept from removing WAL by a replication slot ({reason}): if it removes some before the end of the \
          copy, the backup fails; wal_keep_size prevents that"
     )
 }

@@ -28,14 +28,36 @@ const COLUMN: char = '\u{1f}';
 #[derive(Debug)]
 pub(super) struct Psql {
     /// Killed when it is dropped.
-    _child: Child,
+    child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     stderr: ChildStderr,
 }
 
+/// How long a session may take to end.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// What kind of connection it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Connection {
+    /// For the commands of the replication protocol. The name of the database is the one that pg_basebackup has looked up
+    /// in ~/.pgpass.
+    Replication,
+    /// For SQL, in the database that every server has.
+    Sql,
+}
+
+impl Connection {
+    fn database(self) -> &'static str {
+        match self {
+            Self::Replication => "dbname=replication replication=true",
+            Self::Sql => "dbname=postgres",
+        }
+    }
+}
+
 /// The arguments: each answer is one row that ends with a zero byte, and the first error ends the program.
-fn arguments(connect: &ConnectOptions) -> Vec<String> {
+fn arguments(connect: &ConnectOptions, connection: Connection) -> Vec<String> {
     let mut arguments: Vec<String> = [
         "--no-psqlrc",
         "--no-password",
@@ -44,12 +66,14 @@ fn arguments(connect: &ConnectOptions) -> Vec<String> {
         "--no-align",
         "--record-separator-zero",
         "--set=ON_ERROR_STOP=1",
-        // The name of the database is the one that pg_basebackup has looked up in ~/.pgpass. A dead peer is noticed.
-        "--dbname=dbname=replication replication=true application_name=swiftwal \
-         keepalives_idle=30 keepalives_interval=10 keepalives_count=3",
     ]
     .map(str::to_owned)
     .into();
+    // A dead peer is noticed.
+    arguments.push(format!(
+        "--dbname={} application_name=swiftwal keepalives_idle=30 keepalives_interval=10 keepalives_count=3",
+        connection.database()
+    ));
     arguments.push(format!("--field-separator={COLUMN}"));
     arguments.extend(connect.arguments());
     arguments
@@ -57,15 +81,20 @@ fn arguments(connect: &ConnectOptions) -> Vec<String> {
 
 impl Psql {
     /// Runs the program that lies beside `pg_basebackup`, or else the first one found. It connects meanwhile.
-    pub(super) fn start(pg_basebackup: Option<&Path>, connect: &ConnectOptions) -> Result<Self, SourceError> {
+    pub(super) fn start(
+        pg_basebackup: Option<&Path>,
+        connect: &ConnectOptions,
+        connection: Connection,
+    ) -> Result<Self, SourceError> {
         let beside = pg_basebackup.map(|program| program.with_file_name(command::PSQL));
-        let mut child = command::spawn(command::PSQL, beside.as_deref(), &arguments(connect), Stdio::piped)?;
+        let mut child =
+            command::spawn(command::PSQL, beside.as_deref(), &arguments(connect, connection), Stdio::piped)?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(failed("cannot talk to psql"));
         };
-        Ok(Self { _child: child, stdin, stdout: BufReader::new(stdout), stderr })
+        Ok(Self { child, stdin, stdout: BufReader::new(stdout), stderr })
     }
 
     /// Sends one command and returns the columns of the one row that answers it. After an error there is nothing more to
@@ -77,6 +106,14 @@ impl Psql {
             Ok(Err(error)) => Err(failed(format!("cannot ask the server for {command}")).caused_by(error)),
             Err(_) => Err(failed(format!("no answer to {command} within {} s", ANSWER_LIMIT.as_secs()))),
         }
+    }
+
+    /// Ends the session, and waits until the program has said so to the server and ended.
+    pub(super) async fn end(self) {
+        let Self { mut child, stdin, .. } = self;
+        drop(stdin);
+        // One that doesn't end is killed as it is dropped.
+        drop(timeout(END_LIMIT, child.wait()).await);
     }
 
     /// The row; `None` where the program ends instead.

@@ -8,7 +8,10 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::sleep;
 
-use super::{ConnectOptions, psql::Psql};
+use super::{
+    ConnectOptions,
+    psql::{Connection, Psql},
+};
 use crate::{Archiving, SegmentSize, ServerFacts, ServerSession, SourceError, SourceErrorKind, printable};
 
 /// How often an otherwise idle session asks something: `idle_session_timeout`, and firewalls, end idle ones.
@@ -16,6 +19,10 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 
 /// The oldest `archive_library`.
 const ARCHIVE_LIBRARY_VERSION: u32 = 150_000;
+
+/// The directories of the tablespaces outside the data directory; an empty text where there are none.
+const TABLESPACES: &str = "SELECT coalesce(string_agg(place, ', '), '') \
+    FROM (SELECT pg_tablespace_location(oid) AS place FROM pg_tablespace) AS spaces WHERE place LIKE '/%'";
 
 const IDENTIFY: &str = "IDENTIFY_SYSTEM";
 
@@ -32,13 +39,57 @@ impl PsqlSession {
         pg_basebackup: Option<&std::path::Path>,
         connect: &ConnectOptions,
     ) -> Result<Self, SourceError> {
-        let mut psql = Psql::start(pg_basebackup, connect)?;
+        refuse_tablespaces(pg_basebackup, connect).await?;
+        let mut psql = Psql::start(pg_basebackup, connect, Connection::Replication)?;
         let mut facts = identity(&mut psql).await?;
         // Before version 10, SHOW isn't known on such a connection, and the error ends it.
         if let Ok(version) = show(&mut psql, "server_version_num").await {
-            settings(&mut psql, version.parse().unwrap_or_default(), &mut facts).await?;
+            let version = version.parse().unwrap_or_default();
+            facts.postgres_version = major_version(version);
+            settings(&mut psql, version, &mut facts).await?;
         }
         Ok(Self { psql, facts })
+    }
+}
+
+/// Refuses a server with tablespaces, which `pg_basebackup` would only do after the checkpoint. They can't be asked for on
+/// a replication connection; where another one isn't permitted, nothing is known.
+///
+/// # Errors
+/// Only [`SourceErrorKind::Tablespaces`].
+async fn refuse_tablespaces(
+    pg_basebackup: Option<&std::path::Path>,
+    connect: &ConnectOptions,
+) -> Result<(), SourceError> {
+    let asked = async {
+        let mut psql = Psql::start(pg_basebackup, connect, Connection::Sql)?;
+        let row = psql.ask(TABLESPACES).await?;
+        psql.end().await;
+        Ok::<_, SourceError>(row.into_iter().next().unwrap_or_default())
+    };
+    match asked.await {
+        Ok(locations) if locations.is_empty() => Ok(()),
+        Ok(locations) => Err(SourceError::new(
+            SourceErrorKind::Tablespaces,
+            format!(
+                "pg_basebackup can't stream a cluster with tablespaces, and the server has some in {}; this method needs a \
+                 cluster whose data is all in its data directory",
+                printable(&locations)
+            ),
+        )),
+        Err(error) => {
+            tracing::debug!("can't ask for tablespaces before the copy: {error}");
+            Ok(())
+        }
+    }
+}
+
+/// `15` for 150004, `9.6` for 90624.
+fn major_version(number: u32) -> Option<String> {
+    match (number / 10_000, number / 100 % 100) {
+        (0, _) => None,
+        (major @ 10.., _) => Some(major.to_string()),
+        (major, minor) => Some(format!("{major}.{minor}")),
     }
 }
 
@@ -105,6 +156,10 @@ impl ServerSession for PsqlSession {
         Ok(())
     }
 
+    async fn end(self: Box<Self>) {
+        self.psql.end().await;
+    }
+
     async fn keep_alive(&mut self) -> SourceError {
         loop {
             sleep(HEARTBEAT).await;
@@ -118,6 +173,15 @@ impl ServerSession for PsqlSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_major_version_is_that_of_pg_version() {
+        for (number, version) in
+            [(150_004, Some("15")), (90_624, Some("9.6")), (100_000, Some("10")), (0, None)]
+        {
+            assert_eq!(major_version(number).as_deref(), version);
+        }
+    }
 
     #[test]
     fn the_segment_size_is_read_with_its_unit() {
