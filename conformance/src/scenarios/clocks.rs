@@ -8,7 +8,6 @@ use std::{
 use anyhow::Result;
 use jiff::SignedDuration;
 use swiftwal_core::{BackupChoice, BackupEvent, Clock, RecoveryTarget, RestoreOptions, backup};
-use tokio::sync::mpsc;
 
 use super::{
     prune::{plan, prune_to},
@@ -75,23 +74,14 @@ pub(crate) async fn with_a_clock_two_days_fast_no_live_backup_is_taken_for_dead(
     let site = Site::new(subject)?;
     site.back_up(8, 9).await?;
     let source = site.cluster.backup(5, 6).with_fault(SourceFault::StallsAfter(200_000));
-    let (sender, mut labelled) = mpsc::unbounded_channel();
-    let observe = |event: BackupEvent<'_>| {
-        if let BackupEvent::Label(_) = event {
-            let _ = sender.send(());
-        }
-    };
-    let options = options();
-    let making = backup(&site.repository, &source, &options, &observe, pending());
-    tokio::pin!(making);
-    tokio::select! {
-        outcome = &mut making => panic!("a stalled backup came to {outcome:?}"),
-        begun = labelled.recv() => assert!(begun.is_some()),
-    }
-    site.subject.set_machine_ahead(HOUR * 48);
-    let plan = plan(&site, 1, 0).await?;
+    let plan = site
+        .during_backup(&source, |event| matches!(event, BackupEvent::Label(_)), async {
+            site.subject.set_machine_ahead(HOUR * 48);
+            plan(&site, 1, 0).await
+        })
+        .await?;
     assert!(plan.leftovers.is_empty(), "{:?}", plan.leftovers);
-    assert!(plan.notices.iter().any(|notice| notice.contains("48h apart")), "{:?}", plan.notices);
+    assert!(plan.notices.iter().any(|notice| notice.contains("48 h apart")), "{:?}", plan.notices);
     Ok(())
 }
 
@@ -101,8 +91,12 @@ pub(crate) async fn a_clock_that_differs_is_told_of_with_both_times(subject: Sub
     let now = site.subject.clock().now();
     for (machine_ahead, server_ahead, expected) in [
         (SignedDuration::ZERO, SignedDuration::ZERO, None),
-        (-MINUTE * 10, SignedDuration::ZERO, Some("clocks of this machine and of the storage are 10m apart")),
-        (SignedDuration::ZERO, HOUR * 3, Some("clocks of PostgreSQL and of the storage are 3h apart")),
+        (
+            -MINUTE * 10,
+            SignedDuration::ZERO,
+            Some("clocks of this machine and of the storage are 10 min apart"),
+        ),
+        (SignedDuration::ZERO, HOUR * 3, Some("clocks of PostgreSQL and of the storage are 3 h apart")),
     ] {
         site.subject.set_machine_ahead(machine_ahead);
         let warnings = Mutex::new(Vec::new());

@@ -12,10 +12,11 @@ use anyhow::Result;
 use jiff::SignedDuration;
 use swiftwal_compression::Codec;
 use swiftwal_core::{
-    ArchiveOptions, Archived, BackupChoice, BackupKey, BackupOptions, BackupRecord, Error, Repository,
-    RestoreOptions, RestoreStats, archive_wal, backup, restore, restore_wal,
+    ArchiveOptions, Archived, BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Error,
+    Repository, RestoreOptions, RestoreStats, archive_wal, backup, restore, restore_wal,
 };
 use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, Checkpoint, WalName};
+use tokio::sync::mpsc;
 
 use crate::{Entry, SyntheticCluster, SyntheticSource, Tree, subject::Subject};
 
@@ -35,6 +36,30 @@ impl Site {
     pub(super) fn of(subject: Subject, cluster: SyntheticCluster) -> Result<Self> {
         let repository = subject.repository()?;
         Ok(Self { subject, repository, cluster })
+    }
+
+    /// Starts a backup of `source`, which must stall, and awaits `work` once an event `is_reached`. The backup is
+    /// abandoned afterwards.
+    pub(super) async fn during_backup<T>(
+        &self,
+        source: &SyntheticSource,
+        is_reached: impl Fn(&BackupEvent<'_>) -> bool + Sync,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let (sender, mut reached) = mpsc::unbounded_channel();
+        let observe = |event: BackupEvent<'_>| {
+            if is_reached(&event) {
+                let _ = sender.send(());
+            }
+        };
+        let options = options();
+        let backup = backup(&self.repository, source, &options, &observe, pending());
+        tokio::pin!(backup);
+        tokio::select! {
+            outcome = &mut backup => panic!("a stalled backup came to {outcome:?}"),
+            event = reached.recv() => assert!(event.is_some()),
+        }
+        work.await
     }
 
     /// Lets time pass.

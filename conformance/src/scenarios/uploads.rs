@@ -134,20 +134,9 @@ pub(crate) async fn while_a_backup_begins_all_wal_stays(subject: Subject) -> Res
     site.archive(1..=10).await?;
     site.back_up(8, 9).await?;
     let source = site.cluster.backup(5, 6).with_fault(SourceFault::StallsAfter(0));
-    let (sender, mut claimed) = mpsc::unbounded_channel();
-    let observe = |event: BackupEvent<'_>| {
-        if let BackupEvent::Claimed(_) = event {
-            let _ = sender.send(());
-        }
-    };
-    let options = options();
-    let making = backup(&site.repository, &source, &options, &observe, pending());
-    tokio::pin!(making);
-    tokio::select! {
-        outcome = &mut making => panic!("a stalled backup came to {outcome:?}"),
-        begun = claimed.recv() => assert!(begun.is_some()),
-    }
-    let plan = prune_to(&site, 1, 0).await?;
+    let plan = site
+        .during_backup(&source, |event| matches!(event, BackupEvent::Claimed(_)), prune_to(&site, 1, 0))
+        .await?;
     assert!(plan.remove_wal.is_empty());
     assert_eq!(plan.notices.len(), 1, "and says so: {:?}", plan.notices);
     Ok(())

@@ -101,6 +101,7 @@ impl Cli {
         arguments: &[OsString],
         names: &SettingNames,
     ) -> Result<(Self, Flags), clap::Error> {
+        let arguments = unknown::without_help_on_help(arguments);
         let mut command = settings::add(Self::command(), names);
         let matches = command
             .try_get_matches_from_mut(arguments)

@@ -4,7 +4,12 @@ use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use swiftwal_core::{Error, OpenError};
 
-use crate::{failure::Failure, signal::Signal, standby::serves_standby, stop::Stop};
+use crate::{
+    failure::{Failure, Finding},
+    signal::Signal,
+    standby::serves_standby,
+    stop::Stop,
+};
 
 /// The exit codes as `--help` shows them; docs/operations.md has the same table, and what PostgreSQL does with them.
 pub(crate) const TABLE: &str = "\
@@ -132,6 +137,8 @@ impl Exit {
             },
             Failure::Stopped(Stop::Deadline(_)) => Self::Failure,
             Failure::ClosedStdout => Self::ClosedStdout,
+            Failure::Found(Finding::Damage) => Self::DamageFound,
+            Failure::Found(Finding::Unproven) => Self::Unproven,
         }
     }
 }

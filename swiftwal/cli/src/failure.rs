@@ -33,6 +33,28 @@ pub(crate) enum Failure {
     ClosedStdout,
     #[error("{0}")]
     Stopped(Stop),
+    /// The command printed its result, and before that a message for each problem that it found.
+    #[error("{0}")]
+    Found(Finding),
+}
+
+/// The worst problem that a command found in a repository and reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
+pub(crate) enum Finding {
+    #[error("it couldn't be proven whether all is well")]
+    Unproven,
+    #[error("damage was found")]
+    Damage,
+}
+
+impl Finding {
+    /// The finding that `error` is for a command that goes on after it.
+    pub(crate) fn of(error: &swiftwal_core::Error) -> Self {
+        match error.kind() {
+            swiftwal_core::ErrorKind::Damaged => Self::Damage,
+            _ => Self::Unproven,
+        }
+    }
 }
 
 /// From writing to standard output.
@@ -62,9 +84,9 @@ impl Failure {
         }
     }
 
-    /// Prints the message to stderr, unless clap has printed it or nobody reads it any more.
+    /// Prints the message to stderr, unless it was printed already or stdout is closed.
     pub(crate) fn report(&self) {
-        if !matches!(self, Self::Usage | Self::ClosedStdout) {
+        if !matches!(self, Self::Usage | Self::ClosedStdout | Self::Found(_)) {
             let way_out = match self {
                 Self::Flow(swiftwal_core::Error::Open(error)) => way_to_open(error),
                 _ if is_missing_container(self) => {

@@ -1,6 +1,5 @@
 //! Results, on standard output.
 
-mod elapsed;
 mod json;
 mod range;
 mod size;
@@ -14,8 +13,9 @@ use serde::Serialize;
 use self::terminal::Escaping;
 use crate::failure::Failure;
 
+pub(crate) use swiftwal_core::Elapsed;
+
 pub(crate) use self::{
-    elapsed::Elapsed,
     range::{BACKUPS, Counted, LEFTOVERS, Range, WAL_FILES, wal_ranges},
     size::Size,
     table::{Column, Table},

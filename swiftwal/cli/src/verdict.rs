@@ -13,7 +13,7 @@ use crate::{
 pub(crate) struct Verdict {
     /// What acts on the exit code.
     pub(crate) caller: Caller,
-    /// The timeline whose history restore-wal was asked for.
+    /// The timeline whose history restore-wal is to fetch.
     pub(crate) history: Option<Timeline>,
 }
 
@@ -27,8 +27,8 @@ impl Verdict {
             && !failure.is_proven_absence()
         {
             log::say(format_args!(
-                "warning: it isn't known whether timeline {timeline} is in use, but a standby can only be told that it is \
-                 not; if this server is promoted now, it may take a timeline that another server has. Make sure that the \
+                "warning: it isn't known whether timeline {timeline} is in use, and a standby takes every failure for \"not in \
+                 use\". If this server is promoted now, it may take a timeline that another server has: make sure that the \
                  repository can be read before you promote"
             ));
         }

@@ -1,4 +1,4 @@
-//! archive-cleanup: what pg_archivecleanup does to a directory, without harm to the stored backups.
+//! archive-cleanup: removes old WAL as pg_archivecleanup does, but keeps what stored backups need.
 
 use serde::Serialize;
 use swiftwal_postgres::WalName;
@@ -8,15 +8,15 @@ use crate::{
     repository::{Repository, inventory::StoredWal, needs::Needs},
 };
 
-/// What archive-cleanup removes.
+/// The WAL files that archive-cleanup removes.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct CleanupPlan {
-    /// The segments and `.partial` files to be removed, as their names order.
+    /// The segments and `.partial` files to remove, in the order of their names.
     pub remove: Vec<StoredWal>,
-    /// How many more would go if no backup needed them.
+    /// The number of older files that are kept because a backup needs them.
     pub kept_for_backups: usize,
-    /// What the administrator should know.
+    /// Notices for the administrator.
     pub notices: Vec<String>,
 }
 

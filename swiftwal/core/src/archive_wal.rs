@@ -17,19 +17,19 @@ use crate::{
     repository::{Put, Repository, layout::ObjectName, wal_variant::WalVariant},
 };
 
-/// How a WAL file is to be archived.
+/// The options of archiving a WAL file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ArchiveOptions {
-    /// How it is compressed.
+    /// The compression.
     pub codec: Codec,
-    /// Whether another content under the same name is replaced.
+    /// Replace different content under the same name.
     pub force: bool,
 }
 
-/// What archiving a WAL file came to.
+/// The outcome of archiving a WAL file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Archived {
-    /// It is stored now.
+    /// The file was stored.
     Stored {
         /// Its size as stored.
         stored_bytes: u64,

@@ -386,10 +386,12 @@ async fn commit(repository: &Repository, record: &BackupRecord, claim: &Claim<'_
     claim.note_record_sent();
     let written = match repository.put(&name, bytes.into(), PutMode::Create).await {
         Ok(Put::Stored) => return Ok(()),
-        Ok(Put::NameTaken) => Error::Refused(format!("{name} was written by somebody else; theirs stands")),
+        Ok(Put::NameTaken) => Error::Refused(format!(
+            "{name} was written by another process and is kept; this backup was abandoned"
+        )),
         Err(error) => error,
     };
-    // It may have been stored all the same, and only the answer been lost.
+    // The record may have been stored although the answer was lost.
     match repository.record(record.key).await {
         Ok(stands) if stands == *record => Ok(()),
         _ => Err(written),

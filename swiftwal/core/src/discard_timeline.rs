@@ -138,8 +138,8 @@ fn refuse_with_backups(timelines: &Timelines, timeline: Timeline) -> Result<()> 
     let keys: Vec<_> = on.iter().map(ToString::to_string).collect();
     let records: Vec<_> = on.iter().map(|key| BackupRecord::object_name(*key).to_string()).collect();
     Err(Error::Refused(format!(
-        "timeline {timeline} is needed by what was backed up on it: {}. If that isn't needed any more, delete {}: the \
-         rest of it goes with the next prune, and then the timeline can be discarded",
+        "timeline {timeline} is needed by the backups that were taken on it: {}. If they are no longer needed, delete {}; \
+         the next prune removes the rest of them, and then the timeline can be discarded",
         keys.join(", "),
         records.join(", ")
     )))
@@ -169,8 +169,8 @@ fn refuse_with_children(timelines: &Timelines, timeline: Timeline) -> Result<()>
     if !children.is_empty() {
         let children: Vec<_> = children.iter().map(ToString::to_string).collect();
         return Err(Error::Refused(format!(
-            "timeline {timeline} is needed by what branched off it: timeline {}. What lies beyond that, and no backup \
-             needs, is removed by prune",
+            "timeline {timeline} is needed by another that branched off it: timeline {}. Use prune to remove the WAL that no \
+             backup needs",
             children.join(", ")
         )));
     }

@@ -32,6 +32,7 @@ pub use discard_timeline::{DiscardPlan, discard_timeline, plan_discard};
 pub use error::{Error, ErrorKind, Result};
 pub use label::label;
 pub use local::clock::{Clock, SystemClock};
+pub use local::elapsed::Elapsed;
 pub use local::regular_file::{open_regular_file, read_regular_file};
 pub use local::state_dir::StateDir;
 pub use local::user::user_name;

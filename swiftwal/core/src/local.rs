@@ -2,6 +2,7 @@
 
 pub(crate) mod blocking;
 pub(crate) mod clock;
+pub(crate) mod elapsed;
 pub(crate) mod regular_file;
 pub(crate) mod state_dir;
 pub(crate) mod user;

@@ -301,7 +301,7 @@ impl Repository {
         Ok(known)
     }
 
-    /// Writes the first `cluster.json`; where somebody else was faster, theirs stands.
+    /// Writes the first `cluster.json`, unless another process was faster.
     async fn found(&self, identity: &ClusterIdentity, format: Option<Format>) -> Result<ClusterInfo> {
         // SwiftWAL 0.2.2 left no cluster.json, so there may be WAL of other compressions already.
         let stored = self.list().await?.unwrap_or_default().wal;

@@ -1,7 +1,7 @@
-//! The plug-in point: how a kind of storage is opened, and what the flows may ask of it.
+//! The plug-in point for storage: how a backend is opened, and what the flows need from it.
 //!
-//! A backend is a crate with one `impl Backend`. A [`Registry`] is a value that holds the backends a
-//! program knows; there is no global one and nothing runs before `main`.
+//! A backend is a crate with one `impl Backend`. A [`Registry`] is a value that holds a program's
+//! backends; there is no global one and nothing runs before `main`.
 
 mod clock;
 mod limits;
@@ -32,29 +32,29 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// The URL schemes this backend answers to, in lower case, the preferred one first.
     fn schemes(&self) -> &'static [&'static str];
 
-    /// The names of the settings it takes; one that ends in `_` stands for all that begin so.
+    /// The names of the settings that it takes; one that ends in `_` stands for all with this prefix.
     ///
-    /// A program passes on no others, and refuses a configuration file that holds others: they would do nothing.
+    /// A program passes on no others and refuses a configuration file with others, since they would have no effect.
     fn settings(&self) -> &'static [&'static str] {
         &[]
     }
 
     /// Opens the storage at `location`, whose scheme is one of [`schemes`](Self::schemes).
     ///
-    /// It may look at local things (a directory, a file of settings) but makes no network request: those
-    /// belong to the first use. Only with [`Options::create`] may what is missing be made.
+    /// It may read local files and directories but makes no network request: the first use does. It creates
+    /// missing directories or containers only with [`Options::create`].
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError>;
 }
 
-/// Finds and removes what uploads that died have left where no listing shows it.
+/// Finds and removes the leftovers of crashed uploads that no listing shows.
 #[async_trait]
 pub trait Sweep: fmt::Debug + Send + Sync {
-    /// Names the leftovers that nobody has touched since `before`, for a person to read and for
+    /// The names of the leftovers that no upload has touched since `before`, for messages and for
     /// [`remove`](Self::remove). An upload in progress is never among them.
     async fn leftovers(&self, before: Timestamp) -> object_store::Result<Vec<String>>;
 
-    /// The same for who lists the storage meanwhile: `listed` comes to what that shows of long objects, or
-    /// of some of them. To go by it may save requests.
+    /// As [`leftovers`](Self::leftovers), for a caller that lists the storage at the same time: `listed` resolves to the
+    /// large objects, or some of them, that the listing shows. Using it may save requests.
     async fn leftovers_beside(
         &self,
         before: Timestamp,
@@ -64,29 +64,28 @@ pub trait Sweep: fmt::Debug + Send + Sync {
         self.leftovers(before).await
     }
 
-    /// Removes leftovers by the names that [`leftovers`](Self::leftovers) gave; one that is already gone
-    /// is no error.
+    /// Removes leftovers by the names that [`leftovers`](Self::leftovers) returned. A missing one is not an error.
     async fn remove(&self, leftovers: &[String]) -> object_store::Result<()>;
 }
 
-/// Looks at the names at a storage's top, where that costs far less than a listing.
+/// Reads the names at a storage's top level, if that costs far less than a listing.
 #[async_trait]
 pub trait TopNames: fmt::Debug + Send + Sync {
-    /// Whether any of them, of an object or of a directory, is `wanted`.
+    /// True if the name of an object or a directory at the top is `wanted`.
     async fn any(&self, wanted: for<'a> fn(&'a str) -> bool) -> object_store::Result<bool>;
 }
 
-/// Does ahead what a storage's first request would have to wait for, such as asking for a token.
+/// Prepares a storage for its first request, for example by obtaining a token.
 #[async_trait]
 pub trait Prepare: fmt::Debug + Send + Sync {
-    /// Returns when a request can go out at once. What fails here would have failed that request.
+    /// Returns when a request can be sent at once. A failure here would have failed that request.
     async fn prepare(&self) -> object_store::Result<()>;
 }
 
-/// One opened place of storage: an [`ObjectStore`] and what that trait can't say.
+/// An opened storage: an [`ObjectStore`] and what that trait doesn't cover.
 ///
-/// What the store acknowledges must be durable, a name it lists must be whole, and it may answer
-/// `NotFound` only if the object is proven absent: a missing container or directory is another error.
+/// What the store acknowledges must be durable, an object that it lists must be complete, and it may answer
+/// `NotFound` only if the object is proven to be missing: a missing container or directory is another error.
 #[derive(Clone, Debug)]
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
@@ -103,7 +102,7 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Storage that leaves nothing behind which its listing doesn't show.
+    /// A storage without leftovers that its listing doesn't show.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self {
@@ -121,72 +120,72 @@ impl Storage {
         }
     }
 
-    /// Says how the leftovers of died uploads are found.
+    /// Adds the search for leftovers of crashed uploads.
     #[must_use]
     pub fn with_sweep(self, sweep: Arc<dyn Sweep>) -> Self {
         Self { sweep: Some(sweep), ..self }
     }
 
-    /// Says how the names at its top are looked at, so that a place that holds no repository is told from one that
-    /// does before everything below it is listed.
+    /// Adds a look at the names at the top level, so that a place without a repository is recognised before everything
+    /// below it is listed.
     #[must_use]
     pub fn with_top_names(self, top_names: Arc<dyn TopNames>) -> Self {
         Self { top_names: Some(top_names), ..self }
     }
 
-    /// Says how it can be made ready while something else is done.
+    /// Adds a preparation that can run while something else is done.
     #[must_use]
     pub fn with_prepare(self, prepare: Arc<dyn Prepare>) -> Self {
         Self { prepare: Some(prepare), ..self }
     }
 
-    /// Says how its own time is learned. Without it, an object is written for that and deleted again.
+    /// Adds the storage's own clock. Without it, an object is written to learn the time, and deleted again.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn StorageClock>) -> Self {
         Self { clock: Some(clock), ..self }
     }
 
-    /// Says how its free space is learned, where it has an end.
+    /// Adds the free space, for a storage of limited size.
     #[must_use]
     pub fn with_space(self, space: Arc<dyn StorageSpace>) -> Self {
         Self { space: Some(space), ..self }
     }
 
-    /// Says how large its objects may be, and in what parts they are written.
+    /// Sets the largest size of an object, and the size of the parts in which it is written.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Sets the directory in which this machine keeps what it knows of this place, and of no other. With it, a
-    /// repository that was there before and has vanished isn't created again unless that is asked for.
+    /// Sets the directory in which this machine keeps its state of this repository, and of no other. With it, a
+    /// repository that existed before and has vanished isn't created again unless the caller asks for it.
     #[must_use]
     pub fn with_state_dir(self, state_dir: StateDir) -> Self {
         Self { state_dir: Some(state_dir), ..self }
     }
 
-    /// Lets archive-wal rely for ten minutes on what the state directory says of `cluster.json`. For storage whose
-    /// every request takes its time.
+    /// Lets archive-wal rely for ten minutes on the copy of `cluster.json` in the state directory, for a storage with
+    /// slow requests.
     #[must_use]
     pub fn with_identity_cache(self) -> Self {
         Self { caches_identity: true, ..self }
     }
 
-    /// Marks storage whose content ends with this process. A program must not acknowledge WAL or a backup there,
-    /// except in a test.
+    /// Marks a storage whose content is lost when this process ends. A program must not acknowledge WAL or a backup
+    /// there, except in a test.
     #[must_use]
     pub fn volatile(self) -> Self {
         Self { volatile: true, ..self }
     }
 
-    /// Says which error, anywhere among the causes of one, means that there is no room left, or that a quota is used up.
-    /// What the system says of a file is known without.
+    /// Sets the test for errors which mean that the storage is full or a quota is used up. It is applied to an error and
+    /// each of its causes. The system's own errors of files are recognised without it.
     #[must_use]
     pub fn with_fullness(self, says_full: fn(&(dyn Error + 'static)) -> bool) -> Self {
         Self { says_full, ..self }
     }
 
-    /// The same storage behind another store, as a wrapper that counts or fails calls needs it.
+    /// The same storage with its store wrapped, for example to count calls or make them fail.
     #[must_use]
     pub fn map_store(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
         Self { store: wrap(self.store), ..self }
@@ -198,7 +197,7 @@ impl Storage {
         &self.store
     }
 
-    /// Makes it ready for a request, where that takes its time.
+    /// Prepares it for a request, if the backend has a preparation.
     pub(crate) async fn prepare(&self) -> object_store::Result<()> {
         match &self.prepare {
             Some(prepare) => prepare.prepare().await,
@@ -206,48 +205,48 @@ impl Storage {
         }
     }
 
-    /// How its own time is learned, where its answers or files tell it.
+    /// The storage's own clock, if the backend has one.
     #[must_use]
     pub fn clock(&self) -> Option<&Arc<dyn StorageClock>> {
         self.clock.as_ref()
     }
 
-    /// How its free space is learned, where it has an end.
+    /// The free space, if the storage is of limited size.
     #[must_use]
     pub fn space(&self) -> Option<&Arc<dyn StorageSpace>> {
         self.space.as_ref()
     }
 
-    /// How large its objects may be, and in what parts they are written.
+    /// The largest size of an object, and the size of the parts in which it is written.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// The directory in which this machine keeps what it knows of this place.
+    /// The directory in which this machine keeps its state of this repository.
     #[must_use]
     pub fn state_dir(&self) -> Option<&StateDir> {
         self.state_dir.as_ref()
     }
 
-    /// The state directory, where it spares requests.
+    /// The state directory, if it serves as a cache of the repository's identity.
     pub(crate) fn identity_cache(&self) -> Option<&StateDir> {
         self.state_dir.as_ref().filter(|_| self.caches_identity)
     }
 
-    /// Whether the content ends with this process.
+    /// True if the content is lost when this process ends.
     #[must_use]
     pub fn is_volatile(&self) -> bool {
         self.volatile
     }
 
-    /// Whether `error` means that nothing more can be stored for want of room. What is stored can be deleted then.
+    /// True if `error` means that the storage is full. Objects can still be deleted then.
     pub(crate) fn is_full(&self, error: &(dyn Error + 'static)) -> bool {
         let mut causes = iter::successors(Some(error), |&error| error.source());
         causes.any(|cause| is_full_disk(cause) || (self.says_full)(cause))
     }
 
-    /// How the names at its top are looked at, where that is cheap.
+    /// The look at the names at the top level, if it is cheap.
     pub(crate) fn top_names(&self) -> Option<&Arc<dyn TopNames>> {
         self.top_names.as_ref()
     }

@@ -1,11 +1,13 @@
-//! What is said of a subcommand that doesn't exist.
+//! Messages about a subcommand that doesn't exist.
+
+use std::ffi::OsString;
 
 use clap::{
     Command, Error,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-/// What other programs call their subcommands, and what does it here.
+/// The names of subcommands in other programs, and the subcommands here that do the same.
 const ELSEWHERE: [(&[&str], &str); 4] = [
     (
         &["info", "status", "list", "show"],
@@ -19,6 +21,18 @@ const ELSEWHERE: [(&[&str], &str); 4] = [
     (&["archive-push", "wal-push"], "archive-wal stores a WAL file"),
     (&["archive-get", "wal-fetch"], "restore-wal fetches a WAL file"),
 ];
+
+/// `arguments`, where `help --help` becomes `help`: clap takes the option for the name of a subcommand.
+pub(super) fn without_help_on_help(arguments: &[OsString]) -> &[OsString] {
+    match arguments {
+        [asked @ .., option]
+            if (option == "--help" || option == "-h") && asked.last().is_some_and(|last| last == "help") =>
+        {
+            asked
+        }
+        _ => arguments,
+    }
+}
 
 /// `error`, or where it is about an unknown subcommand that resembles none, an error that names those of `command`.
 pub(super) fn explained(error: Error, command: &mut Command) -> Error {

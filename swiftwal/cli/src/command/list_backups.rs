@@ -4,7 +4,7 @@ use serde::Serialize;
 use swiftwal_core::{BackupRecord, Error, Inventory, StoredBackup};
 
 use crate::{
-    failure::{Failure, chain},
+    failure::{Failure, Finding, chain},
     log,
     output::{Size, columns},
     session::Session,
@@ -36,9 +36,25 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     let mut inventory = repository.inventory().await?;
     let records = repository.read_records(&mut inventory).await;
     inventory.strangers.iter().for_each(|stranger| log::say(format_args!("{stranger}")));
+    records.iter().filter_map(|record| record.as_ref().err()).for_each(report);
+    let finding = records.iter().filter_map(|record| record.as_ref().err()).map(Finding::of).max();
     if session.output.json {
-        return print_records(session, &inventory, records);
+        print_json(session, &inventory, records)?;
+    } else {
+        print_text(session, &inventory, records)?;
     }
+    finding.map_or(Ok(()), |finding| Err(Failure::Found(finding)))
+}
+
+fn report(error: &Error) {
+    log::say(format_args!("{}", chain(error)));
+}
+
+fn print_text(
+    session: &Session<'_>,
+    inventory: &Inventory,
+    records: Vec<Result<Option<BackupRecord>, Error>>,
+) -> Result<(), Failure> {
     for backup in inventory.backups.iter().filter(|backup| backup.main_object().is_none()) {
         log::say(format_args!(
             "backup {key} can't be restored: its data, pg_basebackup_{key}.tar and the ending of its compression, is missing; \
@@ -54,11 +70,11 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
             ));
         }
     }
-    let records = readable(records);
     if !session.output.verbose {
         let keys = inventory.backups.iter().map(|backup| backup.key);
         return session.output.text(|out| keys.into_iter().try_for_each(|key| writeln!(out, "{key}")));
     }
+    let records: Vec<_> = records.into_iter().map(|record| record.ok().flatten()).collect();
     let mut table = table::original(&inventory.backups, session.object_header());
     if let Some(width) = columns() {
         table.add_while_it_fits(table::from_records(&records), width);
@@ -70,19 +86,12 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     })
 }
 
-/// The record of each backup; none, and a message, where it can't be read: that doesn't stop the list.
-fn readable(records: Vec<Result<Option<BackupRecord>, Error>>) -> Vec<Option<BackupRecord>> {
-    let report = |error: &Error| log::say(format_args!("{}", chain(error)));
-    records.into_iter().map(|record| record.inspect_err(report).ok().flatten()).collect()
-}
-
-/// Prints all of them, also where a record can't be read; that is a failure then.
-fn print_records(
+/// Prints every backup, with its record or the reason why that can't be read.
+fn print_json(
     session: &Session<'_>,
     inventory: &Inventory,
     records: Vec<Result<Option<BackupRecord>, Error>>,
 ) -> Result<(), Failure> {
-    let mut failed = None;
     let entries: Vec<_> = inventory
         .backups
         .iter()
@@ -91,14 +100,9 @@ fn print_records(
             let entry = Entry { stored, bytes: stored.stored_bytes(), record: None, error: None };
             match record {
                 Ok(record) => Entry { record, ..entry },
-                Err(error) => {
-                    let entry = Entry { error: Some(chain(&error)), ..entry };
-                    failed.get_or_insert(error);
-                    entry
-                }
+                Err(error) => Entry { error: Some(chain(&error)), ..entry },
             }
         })
         .collect();
-    session.output.json(&entries)?;
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    session.output.json(&entries)
 }

@@ -121,7 +121,7 @@ fn as_json_a_backup_comes_with_its_commit_record() {
 }
 
 #[test]
-fn as_json_a_damaged_record_is_told_with_the_rest_and_fails() {
+fn a_damaged_record_is_reported_with_the_rest_and_the_exit_code_for_damage() {
     let site = Site::new();
     site.store_legacy_backup("20130828T1810Z", 1);
     let legacy: Value = serde_json::from_str(&site.succeed(&["--json", "list-backups"])).unwrap();
@@ -132,11 +132,24 @@ fn as_json_a_damaged_record_is_told_with_the_rest_and_fails() {
     site.write("repository/pg_basebackup_20130828T1904Z.json", "{\"format\":1}");
     let ran = site.run(&["--json", "list-backups"]);
     let both: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!((ran.code, &both[0]), (1, &legacy[0]));
+    assert_eq!((ran.code, &both[0]), (3, &legacy[0]));
     assert!(
         both[1]["error"].as_str().unwrap().contains("pg_basebackup_20130828T1904Z.json is damaged"),
         "{both}"
     );
+    let ran = site.run(&["list-backups"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, "20130828T1810Z\n20130828T1904Z\n"));
+    assert!(ran.stderr.contains("pg_basebackup_20130828T1904Z.json is damaged"), "{ran:?}");
+}
+
+#[test]
+fn with_a_damaged_cluster_json_the_list_is_complete_and_ends_with_the_code_for_damage() {
+    let site = Site::new();
+    let key = site.store_backup();
+    site.write("repository/cluster.json", "{");
+    let ran = site.run(&["list-backups"]);
+    assert_eq!((ran.code, ran.stdout), (3, format!("{key}\n")));
+    assert!(ran.stderr.contains("cluster.json") && ran.stderr.contains("damaged"), "{}", ran.stderr);
 }
 
 #[test]

@@ -36,7 +36,7 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(600);
 /// How many keys are tried before somebody must be going wrong.
 const TRIES: u32 = 60;
-/// How often, a second apart, one looks whether somebody else's claim to our key stays.
+/// The number of looks, a second apart, at whether another process's claim to our key stays.
 const LOOKS: u32 = 10;
 
 /// What a claim object says.

@@ -137,6 +137,6 @@ mod tests {
         let clock = clock("2026-07-01 12:00:00 UTC", 0, "2026-07-01T12:00:00Z", Duration::ZERO).await;
         assert_eq!(clock.difference_from(at("2026-07-01T12:01:05Z")), None);
         let notice = clock.difference_from(at("2026-07-01T12:11:01Z")).unwrap();
-        assert!(notice.contains("PostgreSQL and of the storage are 10m apart"), "{notice}");
+        assert!(notice.contains("PostgreSQL and of the storage are 10 min apart"), "{notice}");
     }
 }

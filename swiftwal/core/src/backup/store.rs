@@ -241,6 +241,9 @@ async fn prove(repository: &Repository, object: &RecordedObject) -> Result<()> {
         return Ok(());
     }
     let found = stored.map_or("is gone".to_owned(), |bytes| format!("has {bytes} bytes"));
-    let reason = format!("{} bytes were stored, and now it {found}: somebody else writes here", object.bytes);
+    let reason = format!(
+        "{} bytes were stored, and now it {found}: another program writes to this repository",
+        object.bytes
+    );
     Err(Error::damaged(name, reason))
 }

@@ -61,7 +61,7 @@ impl BranchBackups {
         self.keys.is_empty()
     }
 
-    /// Says what is kept for a branch beside the first one, and how to give it up.
+    /// A notice of what is kept for another branch than the first, and how to give that branch up.
     pub(super) fn kept_notice(&self, timelines: &Timelines, kept: &[BackupKey]) -> String {
         let records: Vec<_> = kept.iter().map(|key| BackupRecord::object_name(*key).to_string()).collect();
         let tip = self.tip;
@@ -71,24 +71,24 @@ impl BranchBackups {
             String::new()
         };
         format!(
-            "for a branch of its own, {branch}, as many backups are kept as for the newest. If nobody needs that branch, \
-             delete {records}; the rest goes with the next prune{discard}",
+            "{branch} is another branch, so the same number of backups is kept on it. If that branch is no longer needed, \
+             delete {records}; the next prune removes the rest{discard}",
             branch = timelines.branch(tip),
             records = records.join(", "),
         )
     }
 }
 
-/// Whether older backups may go because of this one. SwiftWAL 0.2.2 gave a backup its name even if pg_basebackup had
-/// failed in the middle; what it left out then is the label.
+/// Whether this backup counts, so that older ones may be removed. SwiftWAL 0.2.2 gave a backup its name even if pg_basebackup had
+/// failed in the middle; what it left out in that case is the label.
 pub(super) fn counts(backup: &StoredBackup) -> bool {
     !backup.legacy || backup.has_label()
 }
 
-/// Says that a backup is kept only because it leads to a timeline, and how to end that.
+/// A notice that a backup is kept only because it leads to a timeline, and how to give that timeline up.
 pub(super) fn leading_notice(timelines: &Timelines, key: BackupKey, tip: Timeline) -> String {
     format!(
-        "backup {key} is kept too, with all WAL since: no newer one leads to {branch}. If your server is on timeline {tip}, \
+        "backup {key} is kept too, with all WAL since: no newer backup leads to {branch}. If your server is on timeline {tip}, \
          take a backup there. If that timeline was a mistake, such as that of a copy that was started for a test, give it \
          up: swiftwal timeline discard {tip}",
         branch = timelines.branch(tip),

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     error::Result,
+    local::elapsed::Elapsed,
     repository::{
         Repository,
         inventory::{Inventory, touched},
@@ -95,9 +96,9 @@ pub(crate) fn difference(one: &str, by_one: Timestamp, other: &str, by_other: Ti
     let apart = by_one.duration_since(by_other).abs();
     (apart > TOLERANCE).then(|| {
         let (by_one, by_other) = (to_the_second(by_one), to_the_second(by_other));
-        let apart = to_the_minute(apart);
+        let apart = Elapsed(to_the_minute(apart).unsigned_abs());
         format!(
-            "the clocks of {one} and of {other} are {apart:#} apart: {by_one} and {by_other}; set both by NTP"
+            "the clocks of {one} and of {other} are {apart} apart: {by_one} and {by_other}; set both by NTP"
         )
     })
 }

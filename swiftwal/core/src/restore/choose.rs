@@ -210,7 +210,7 @@ async fn newest_that_reaches(
     match obstacle {
         None => Err(Error::NoBackup { location: repository.location().to_owned() }),
         Some((oldest, reason)) => Err(Error::Refused(format!(
-            "no backup in {} can {}; of the oldest, {oldest}: {reason}",
+            "no backup in {} can {}; the reason for the oldest one, {oldest}: {reason}",
             repository.location(),
             if goal.is_end() { "be restored" } else { "reach that" }
         ))),

@@ -1,8 +1,10 @@
+//! Durations in messages.
+
 use std::{fmt, time::Duration};
 
 /// A duration for people, in its two largest units: `42 s`, `5 min 3 s`, `2 h 4 min`, `1 min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Elapsed(pub(crate) Duration);
+pub struct Elapsed(pub Duration);
 
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
