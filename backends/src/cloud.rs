@@ -25,7 +25,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Storage in Amazon S3 or what speaks its protocol, `s3://bucket/prefix`, with settings named as in the
 /// environment of the AWS tools (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …).
 ///
-/// Parts of uploads that died stay until a lifecycle rule of the bucket removes them.
+/// Parts of crashed uploads stay until a lifecycle rule of the bucket removes them.
 #[cfg(feature = "s3")]
 #[derive(Clone, Copy, Debug)]
 pub struct S3;

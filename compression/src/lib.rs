@@ -1,4 +1,4 @@
-//! Codecs and framed streams: how bytes are made small, and made whole again.
+//! Codecs and framed streams: compression and decompression.
 //!
 //! A stored file is a run of *frames* (zstd frames, gzip members, lz4 frames), each of which can be
 //! read by itself. Frames may be compressed apart and simply follow one another: the standard

@@ -28,9 +28,9 @@ pub(super) fn sync_object(root: &Root, path: &Path) -> Result<(), Error> {
     sync(parent).map_err(unflushed(parent))
 }
 
-/// The directories that an object is about to be stored in: while this lives, nobody removes them.
+/// The directories in which an object is about to be stored. They aren't removed while this value exists.
 ///
-/// Holds a shared lock on the root, which they who remove directories must have alone. A file system
+/// Holds a shared lock on the root, which a process that removes directories must hold exclusively. A file system
 /// without locks keeps its empty directories.
 #[derive(Debug)]
 #[must_use]

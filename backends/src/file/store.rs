@@ -60,7 +60,7 @@ impl FileStore {
         self.files.path_to_filesystem(location)
     }
 
-    /// Does what waits for the disk to the file of `location`, where waiting holds up nobody.
+    /// Runs blocking `work` on the file of `location` in a thread for that.
     async fn blocking<T, F>(&self, location: &Path, work: F) -> Result<T>
     where
         T: Send + 'static,

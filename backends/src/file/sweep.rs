@@ -15,9 +15,9 @@ use super::{
     walk::{Found, Walk, Wanted, unstaged},
 };
 
-/// Finds the staged files of uploads that died.
+/// Finds the staged files of crashed uploads.
 ///
-/// An upload writes to its file all the time, so one that was last written long ago has nobody left.
+/// A running upload writes to its file all the time, so a file that was last written long ago is abandoned.
 #[derive(Debug)]
 pub(super) struct FileSweep {
     root: Arc<Root>,
@@ -34,7 +34,7 @@ impl Sweep for FileSweep {
     async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
         let before = before.into();
         stream::try_unfold(Walk::new(&self.root, Wanted::Staged, None), next_names)
-            // In steps, so that who stops waiting stops the walk.
+            // In steps, so that a caller that stops waiting stops the walk.
             .try_fold(Vec::new(), move |mut names, found| async move {
                 let old = spawn_blocking(move || untouched_since(before, found)).await??;
                 names.extend(old);

@@ -26,7 +26,7 @@ pub(super) fn unstaged(name: &str) -> Option<&str> {
 pub(super) enum Wanted {
     /// Those that have their final names.
     Objects,
-    /// Those of uploads, in progress or died.
+    /// The files of uploads, in progress or crashed.
     Staged,
 }
 

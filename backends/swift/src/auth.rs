@@ -56,7 +56,7 @@ impl Authenticator {
     pub(crate) fn new(config: Config, http: Http) -> Result<Self, ConfigError> {
         let Config { credentials, endpoint, token_cache, .. } = config;
         let ask = Ask::new(&credentials)?;
-        // Filed under the password, too: who has another may not be let in.
+        // The password is part of the key: credentials with another one must not get this token.
         let key = fingerprint(&credentials, &endpoint)?;
         let directory = token_cache.filter(|_| ask.is_some());
         let cache = directory.map(|directory| TokenCache::new(directory, &key));
@@ -78,7 +78,7 @@ impl Authenticator {
         self.obtain(None, trouble).await
     }
 
-    /// A session other than the one that Swift refused. Of all who come with the same, one asks for it.
+    /// A session other than the one that Swift refused. Of several callers with the same refused one, one requests it.
     pub(crate) async fn renew(
         &self,
         refused: &Arc<Session>,
@@ -105,7 +105,7 @@ impl Authenticator {
         let alive = refused.is_none().then(|| self.alive(&state)).flatten();
         let timeouts = self.http.timeouts();
         let (mut tries, silence) = match alive {
-            // Who has a session can do without another for now, and needn't wait for it.
+            // A caller with a valid session needn't wait for another.
             Some(_) => (Tries::new(Duration::ZERO, &Trouble::default()), timeouts.connect),
             None => {
                 let (budget, silence) = self.http.exhaustion().limit(timeouts.retry, timeouts.silence);

@@ -133,7 +133,7 @@ impl Client {
         self.0.info.get_or_try_init(|| self.ask_info()).await.cloned()
     }
 
-    /// The same, if it was asked before.
+    /// As above, if it was requested before.
     pub(crate) fn known_info(&self) -> Option<&Info> {
         self.0.info.get()
     }

@@ -1,4 +1,4 @@
-//! Large objects: the segments they are made of, the manifests that name these, and how both come and go.
+//! Large objects: their segments, the manifests that name these, and how both are stored and deleted.
 
 mod dynamic;
 mod manifest;

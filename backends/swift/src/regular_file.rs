@@ -25,7 +25,7 @@ pub(crate) fn read_regular_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> 
     Ok(content)
 }
 
-/// The same as text.
+/// As above, as text.
 pub(crate) fn read_regular_text(path: &Path, limit: u64) -> io::Result<String> {
     let content = read_regular_file(path, limit)?;
     String::from_utf8(content).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
     Answered(StatusCode),
-    /// No whole answer; the next try may have one.
+    /// The answer was incomplete; a retry may succeed.
     Broken,
     /// No answer, and none to be had: a certificate that isn't trusted.
     Hopeless,

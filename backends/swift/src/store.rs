@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use crate::{Config, Timeouts};
 
-    /// Where nobody listens.
+    /// An address without a server.
     const NOWHERE: &str = "http://127.0.0.1:1";
 
     /// A store that tries everything once.

@@ -34,8 +34,8 @@ impl Swift {
         self.leftovers_beside(before, async { Vec::new() }).await
     }
 
-    /// The same for who lists the container anyway: `listed` comes to what that listing shows, or to as much of
-    /// it as was kept. Where it shows that every upload belongs to its object, the second listing is spared.
+    /// As above, for a caller that lists the container anyway: `listed` resolves to what that listing shows, or to as
+    /// much of it as was kept. If it shows that every upload belongs to its object, the second listing is saved.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl Swift {
     ///
     /// # Errors
     ///
-    /// The first failure, told at the end. The others are removed all the same, unless nobody answers any more.
+    /// The first failure, returned at the end. The others are removed anyway, unless the server no longer answers.
     pub async fn remove_leftovers(&self, leftovers: &[String]) -> Result<()> {
         let outage = Outage::default();
         let mut removed = Ok(());

@@ -24,7 +24,7 @@ const LAST_WRITES: Duration = Duration::from_secs(2);
 const REMOVING: Duration = Duration::from_secs(60);
 
 impl Command {
-    /// Who acts on the exit code.
+    /// The program that acts on the exit code.
     pub(crate) fn caller(&self) -> Caller {
         match self {
             Self::ArchiveWal(_) => Caller::ArchiveCommand,

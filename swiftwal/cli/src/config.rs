@@ -60,7 +60,7 @@ pub(crate) struct Config {
     pub(crate) archive_timeout: Duration,
     /// The server to back up.
     pub(crate) connect: ConnectOptions,
-    /// The whole path of the configuration file, if there is one.
+    /// The absolute path of the configuration file, if there is one.
     pub(crate) file: Option<PathBuf>,
 }
 

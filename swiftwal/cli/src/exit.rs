@@ -71,7 +71,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Who acts on the exit code.
+/// The program that acts on the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// A person or a script.
@@ -93,7 +93,7 @@ impl Caller {
         }
     }
 
-    /// Who called, by arguments that couldn't be understood.
+    /// The caller, guessed from arguments that couldn't be parsed.
     ///
     /// In doubt it is a restore_command: only there is a low exit code dangerous.
     pub(crate) fn by_arguments(arguments: &[OsString]) -> Self {

@@ -29,7 +29,7 @@ impl fmt::Display for Signal {
 pub(crate) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
-    /// None where SIGHUP is ignored: `nohup` says so that the command shall outlive its terminal.
+    /// None where SIGHUP is ignored: `nohup` does that so that the command outlives its terminal.
     hangup: Option<unix::Signal>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every command runs under one watchdog, which is started before anything that may block, the reading of the
 //! configuration included. It first asks the command to stop, which lets it clean up. Where that doesn't help, since a
-//! thread hangs in the kernel (a mount whose server is gone, a pipe that nobody reads), it ends the process by the exit
+//! thread hangs in the kernel (a mount whose server is gone, a pipe without a reader), it ends the process by the exit
 //! code that is documented for the command.
 
 use std::{
@@ -31,9 +31,9 @@ use crate::{
     verdict::Verdict,
 };
 
-/// How long a command may take to notice that it shall stop. One that doesn't is blocked, and can't clean up either.
+/// The time in which a command must notice that it is to stop. One that doesn't is blocked, and can't clean up either.
 const NOTICING: Duration = Duration::from_secs(2);
-/// How long the last message may take: stderr may be a pipe that nobody reads.
+/// How long the last message may take: stderr may be a pipe without a reader.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The limits of a command.
@@ -59,7 +59,7 @@ pub(crate) struct Watchdog {
 #[derive(Debug)]
 struct State {
     doing: Mutex<String>,
-    /// The command has noticed that it shall stop.
+    /// The command has noticed that it is to stop.
     noticed: AtomicBool,
     /// The command has said on stderr how it ended.
     reported: AtomicBool,
@@ -117,7 +117,7 @@ impl Watchdog {
         self.allowed.borrow().map(|allowed| allowed.saturating_sub(self.began.elapsed()))
     }
 
-    /// Returns when the command shall stop. From then on the command has a limited time to clean up.
+    /// Returns when the command is to stop. From then on the command has a limited time to clean up.
     pub(crate) async fn stopped(&self) -> Stop {
         let mut stop = self.stop.clone();
         loop {

@@ -49,11 +49,11 @@ const LONGEST_ARCHIVE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 /// How a backup is to be made.
 #[derive(Clone, Debug)]
 pub struct BackupOptions {
-    /// The label PostgreSQL shall put into the backup.
+    /// The label that PostgreSQL puts into the backup.
     pub label: String,
-    /// How fast the server shall make the checkpoint that the backup begins with.
+    /// The mode of the checkpoint that the backup begins with.
     pub checkpoint: Checkpoint,
-    /// Whether the backup shall hold the WAL that makes it consistent.
+    /// Include the WAL that makes the backup consistent.
     pub include_wal: bool,
     /// How it is compressed.
     pub codec: Codec,
@@ -94,7 +94,7 @@ pub enum BackupEvent<'a> {
     Committing,
 }
 
-/// Who wants to know what happens.
+/// The receiver of a backup's events.
 pub(crate) type Observe<'a> = &'a (dyn Fn(BackupEvent<'_>) + Send + Sync);
 
 impl BackupOptions {
@@ -300,9 +300,9 @@ async fn gather(
     Ok(draft)
 }
 
-/// Gives every object but the commit record its name, and says what that shall be.
+/// Gives every object but the commit record its name, and returns the record to write.
 async fn publish(repository: &Repository, draft: Draft, uploads: Uploads<'_>) -> Result<BackupRecord> {
-    // All to their ends, whichever fails: a put still at work would come after whoever cleans up.
+    // All to their ends, whichever fails: a put that is still running would outlast the cleanup.
     let (uploaded, label) = tokio::join!(uploads.finish(), store_label(repository, &draft));
     let objects = uploaded?.into_iter().chain([label?]).collect();
     Ok(BackupRecord { objects, ..draft.record })
@@ -369,7 +369,7 @@ fn identity(record: &BackupRecord) -> ClusterIdentity {
     }
 }
 
-/// Stores the label and says what the record shall say of it.
+/// Stores the label and returns its entry for the record.
 async fn store_label(repository: &Repository, draft: &Draft) -> Result<RecordedObject> {
     let name = ObjectName::Backup { key: draft.record.key, part: BackupPart::Label };
     let label = draft.label.as_bytes();

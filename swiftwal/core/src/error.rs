@@ -87,7 +87,7 @@ pub enum Error {
         /// What doesn't fit.
         reason: String,
     },
-    /// An object that a backup is made of isn't there.
+    /// An object of a backup is missing.
     #[error("{object} is missing in {location}; another backup may be whole, see list-backups")]
     Missing {
         /// The object.
@@ -117,7 +117,7 @@ pub enum Error {
     },
     /// A commit record that is not of this repository, or not of the backup whose name it has.
     #[error(
-        "{object} isn't a backup of this repository: {reason}; it is left alone: find out who put it there"
+        "{object} isn't a backup of this repository: {reason}; it is ignored: find out where it comes from"
     )]
     Stranger {
         /// The record's object.

@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// What shall be kept.
+/// What to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrunePolicy {
     /// So many of the newest backups.
@@ -51,7 +51,7 @@ pub struct PrunePolicy {
 /// Where there is no backup at all, the plan keeps all WAL and says so in [`PrunePlan::refused`].
 ///
 /// # Errors
-/// [`Error::Refused`] where a backup that would be kept isn't whole, or lacks WAL without which it can't become
+/// [`Error::Refused`] where a backup that would be kept is incomplete, or lacks WAL without which it can't become
 /// consistent: then nothing may be removed. [`Error::Damaged`] names a commit record or a history that can't be read;
 /// [`Error::NewerFormat`].
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
@@ -113,7 +113,7 @@ fn newer_without_backups(branches: &[BranchBackups]) -> impl Iterator<Item = Tim
     others.filter(move |tip| Some(*tip) > main)
 }
 
-/// The backups that stay and those they build on, oldest first, each proven to be whole.
+/// The backups to keep and those they build on, oldest first, each proven to be complete.
 async fn kept_backups(
     repository: &Repository,
     inventory: &Inventory,
@@ -222,7 +222,7 @@ async fn refuse_incomplete(
     )))
 }
 
-/// Does what the plan says. Interrupted, it leaves a backup either whole or not listed; the next prune goes on.
+/// Carries the plan out. An interrupted prune leaves each backup either complete or not listed; the next one continues.
 ///
 /// # Errors
 /// Those of the storage.
@@ -261,8 +261,9 @@ async fn delete_backup(repository: &Repository, backup: &StoredBackup, before: T
     if is_signed { repository.delete(&sign).await } else { Ok(()) }
 }
 
-/// Stores the sign by which another prune goes on at once where this one is interrupted. A full storage takes none, and
-/// is pruned without: what is left then goes when it is a day old, as what a died upload left. Whether it was stored.
+/// Stores the mark that lets the next prune continue at once after an interruption; returns true if it was stored. A full
+/// storage refuses it and is pruned without: after an interruption, the rest is removed when it is a day old, like the
+/// leftovers of a crashed upload.
 async fn sign_deletion(repository: &Repository, sign: &ObjectName) -> Result<bool> {
     match repository.put(sign, PutPayload::new(), PutMode::Overwrite).await {
         Ok(_) => Ok(true),
@@ -288,18 +289,18 @@ async fn stale_markers(
     Ok(found.into_iter().map(|(name, _)| name).collect())
 }
 
-/// Deletes what a died upload or an interrupted deletion left, unless it has come to life since the plan was made.
+/// Deletes the leftovers of a crashed upload or an interrupted deletion, unless they were touched since the plan was made.
 async fn delete_upload(repository: &Repository, upload: &DeadUpload, before: Timestamp) -> Result<()> {
     let markers = markers(repository, upload.key).await?;
     let is_alive = markers.iter().any(|(_, touched)| *touched > before);
     if is_alive || (!upload.deleting && is_whole_legacy(repository, upload.key).await?) {
         return Ok(());
     }
-    // With a record, it died between its commit and the end: the backup stands.
+    // With a record, it crashed after its commit: the backup is kept.
     if repository.size(&BackupRecord::object_name(upload.key)).await?.is_none() {
         repository.delete_all(upload.objects.clone().into_iter()).await?;
     }
-    // The markers last: as long as one is there, somebody comes back to finish this.
+    // The markers last: as long as one exists, a later prune finishes this.
     repository.delete_all(upload.markers.clone().into_iter()).await
 }
 

@@ -136,7 +136,7 @@ impl Repository {
         Ok(Some(info))
     }
 
-    /// The same, without a request where it was read before: whose it is never changes.
+    /// As above, without a request if it was read before: the identity never changes.
     pub(crate) async fn cluster_once(&self) -> Result<Option<ClusterInfo>> {
         match self.first_read.get() {
             Some(known) => Ok(Some(known.clone())),
@@ -236,7 +236,7 @@ impl Repository {
         }
     }
 
-    /// Checks that the repository belongs to the cluster `identity`, makes it so where it was nobody's yet, and
+    /// Checks that the repository belongs to the cluster `identity`, or claims it if it belongs to none yet, and
     /// sees to it that `cluster.json` names `format`. Returns every compression that a WAL file here may have.
     ///
     /// A file that doesn't tell whose it is comes without identity: it is taken on trust.
@@ -268,7 +268,7 @@ impl Repository {
         Ok(known.wal_formats)
     }
 
-    /// The same, without a request where this machine saw a moment ago that nothing is to be done.
+    /// As above, without a request if this machine saw a moment ago that nothing is to be done.
     pub(crate) async fn claim_unless_known(
         &self,
         identity: Option<&ClusterIdentity>,
@@ -288,7 +288,7 @@ impl Repository {
         }
     }
 
-    /// Adds a compression to `cluster.json`. Who does so at the same time may overwrite it: so it looks again, a few
+    /// Adds a compression to `cluster.json`. Another process may overwrite it at the same time, so it checks again, a few
     /// times. A format that is lost all the same costs an archive-wal its look for the same file in that format.
     async fn add_format(&self, mut known: ClusterInfo, format: Format) -> Result<ClusterInfo> {
         for _ in 0..FORMAT_TRIES {
@@ -385,8 +385,8 @@ impl Repository {
         }
     }
 
-    /// The same for who is going to delete something: where a listing lags behind, and doesn't show a commit record yet,
-    /// the storage itself is asked for it.
+    /// As [`inventory`](Self::inventory), for a caller that deletes: asks the storage itself for commit records that the
+    /// listing doesn't show yet.
     pub(crate) async fn inventory_with_every_record(&self) -> Result<Inventory> {
         let mut inventory = self.inventory().await?;
         for key in inventory.without_record() {
@@ -478,7 +478,7 @@ impl Repository {
         Ok(None)
     }
 
-    /// The whole of an object; none if it is proven absent.
+    /// The content of an object; none if it is proven to be missing.
     ///
     /// # Errors
     /// [`Error::Damaged`] also where it is larger than any such object can be: it isn't read then.
@@ -522,7 +522,7 @@ impl Repository {
         Ok(head.map_err(self.failed("look at", name))?.map(|meta| meta.size))
     }
 
-    /// Stores an object whole and durably, or not at all.
+    /// Stores an object completely and durably, or not at all.
     pub(crate) async fn put(&self, name: &ObjectName, payload: PutPayload, mode: PutMode) -> Result<Put> {
         let options = PutOptions { mode, attributes: Attributes::new(), ..PutOptions::default() };
         match self.storage.store().put_opts(&path(name), payload, options).await {

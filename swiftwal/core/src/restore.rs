@@ -50,20 +50,20 @@ use crate::{
 /// How a backup is to be restored.
 #[derive(Clone, Debug, Default)]
 pub struct RestoreOptions {
-    /// Where recovery shall end; none for the end of the WAL.
+    /// The recovery target; none for the end of the WAL.
     pub target: Option<RecoveryTarget>,
-    /// Which timeline recovery shall follow; none for what the version of PostgreSQL does by itself.
+    /// The timeline that recovery follows; none for PostgreSQL's default.
     pub target_timeline: Option<TargetTimeline>,
-    /// What PostgreSQL shall do at the target; none for what it does by itself.
+    /// PostgreSQL's action at the target; none for its default.
     pub target_action: Option<TargetAction>,
-    /// Where tablespaces shall lie: from where they lay, to where they go.
+    /// The new locations of tablespaces, by their original ones.
     pub tablespace_mapping: Vec<(PathBuf, PathBuf)>,
     /// Whether tablespaces without a mapping go where they lay. Otherwise they are refused: a commit record can name any
     /// directory of this machine.
     pub tablespaces_in_place: bool,
     /// Whether the restored server archives its WAL.
     pub archive_mode: ArchiveMode,
-    /// Whether the restored server shall stay a standby.
+    /// Set the restored server up as a standby.
     pub standby: bool,
     /// The command by which PostgreSQL fetches WAL, with its `%f` and `%p`.
     pub restore_command: String,
@@ -225,7 +225,7 @@ async fn write_tar(
     let (sender, receiver) = mpsc::channel(fetch::PIECES_WAITING);
     let writing = blocking(move || extractor.extract(receiver, &written));
     let fetching = fetch::fetch(repository, tar, sender, progress, observe);
-    // Both to their ends, whichever fails: a writer still at work would come after whoever cleans up.
+    // Both to their ends, whichever fails: a writer that is still running would outlast the cleanup.
     let (fetched, extracted) = tokio::join!(fetching, writing);
     fetched.and(extracted)
 }

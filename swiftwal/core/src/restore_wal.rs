@@ -18,8 +18,8 @@ use crate::{
 };
 
 /// Writes the WAL file `name` to `path`, or into `path` where that is a directory. When it returns, the file
-/// there is whole and checked; no other file stays beside it. `observe_size` is told the size as stored of each object that
-/// may hold it, before that is read.
+/// there is complete and verified; no other file stays beside it. `observe_size` receives the stored size of each object
+/// that may contain it, before it is read.
 ///
 /// It isn't safe from a power failure: PostgreSQL itself takes care of that, or asks again.
 ///

@@ -52,13 +52,13 @@ pub struct ParseCheckpointError {
 /// Which base backup is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseBackupRequest {
-    /// What the backup label shall say in its `LABEL` line.
+    /// The text of the `LABEL` line in the backup label.
     pub label: String,
     /// How the server makes the checkpoint.
     pub checkpoint: Checkpoint,
     /// Whether the data directory's archive carries the WAL from start to stop in its `pg_wal`.
     pub include_wal: bool,
-    /// Whether the server shall say how large the backup will be: it looks at every file for that before it begins.
+    /// Ask the server for the size of the backup: it looks at every file for that before it begins.
     pub estimate_size: bool,
 }
 

@@ -3,7 +3,7 @@
 use crate::SegmentSize;
 use crate::machine_order::Numbers;
 
-/// The lasting part of a cluster's control file: who the cluster is and how it was set up.
+/// The lasting part of a cluster's control file: its identity and its settings from initdb.
 ///
 /// Source: `ControlFileData` in PostgreSQL's `src/include/catalog/pg_control.h`. The first three fields never move. The
 /// place of the segment size depends on the version, but in every version since 8.3 these follow one another:

@@ -14,7 +14,7 @@ use crate::{SegmentName, Timeline};
 /// Source: the `Is…FileName` functions in PostgreSQL's `src/include/access/xlog_internal.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WalName {
-    /// A whole segment: `00000001000000000000005C`.
+    /// A complete segment: `00000001000000000000005C`.
     Segment(SegmentName),
     /// The unfinished last segment of the timeline that a promoted server left: `00000001000000000000005C.partial`.
     Partial(SegmentName),

@@ -17,7 +17,7 @@ use crate::{
 /// A catalog of a large cloud has some hundred KiB.
 const MOST_BYTES: usize = 8 << 20;
 
-/// The identity service's answer, whole.
+/// The identity service's complete answer.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     url: Url,

@@ -28,7 +28,7 @@ impl Outage {
     }
 }
 
-/// Whether this says that nobody served the request, rather than that it was refused.
+/// True if the request wasn't served at all, rather than refused.
 pub(crate) fn is_outage(error: &object_store::Error) -> bool {
     match Error::of(error).map(Error::kind) {
         Some(Kind::Auth(auth)) => !auth.is_refusal(),

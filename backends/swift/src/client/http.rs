@@ -81,7 +81,7 @@ pub(crate) struct Answer {
     pub(crate) body: BoxStream<'static, Result<Bytes, Broken>>,
 }
 
-/// Why there is no whole answer. Says nothing of the URL, which the caller knows.
+/// The reason for a missing or incomplete answer, without the URL, which the caller knows.
 #[derive(Debug, Error)]
 pub(crate) enum Broken {
     /// No connection could be made to this scheme, host and port.
@@ -163,13 +163,13 @@ impl Http {
 }
 
 impl Answer {
-    /// The whole body, which must not be longer than `limit` bytes.
+    /// The complete body, which must not be longer than `limit` bytes.
     pub(crate) async fn bytes(self, limit: usize) -> Result<Bytes, Broken> {
         whole(self.body, limit).await?.ok_or(Broken::TooLong(limit))
     }
 }
 
-/// The whole of a body. None: it is longer than `limit` bytes.
+/// A complete body; none if it is longer than `limit` bytes.
 pub(super) async fn whole<E>(
     mut body: BoxStream<'static, Result<Bytes, E>>,
     limit: usize,

@@ -6,7 +6,7 @@ use url::Url;
 use super::http::Pace;
 use crate::retry::Trouble;
 
-/// One request, whole, so that it can be sent again.
+/// A complete request, so that it can be sent again.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,

@@ -36,7 +36,7 @@ impl Origin {
 }
 
 impl Response {
-    /// The whole body, which must not be longer than `limit` bytes.
+    /// The complete body, which must not be longer than `limit` bytes.
     pub(crate) async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
         let body = whole(self.body, limit).await;
         let body = body.inspect_err(|error| {

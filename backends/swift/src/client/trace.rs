@@ -1,4 +1,4 @@
-//! What is told of each request to those who ask for all that happens.
+//! The trace of requests, for `-vv`: one line for each.
 
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
@@ -6,10 +6,10 @@ use url::Url;
 
 use super::http::Broken;
 
-/// Under which names Swift, Ceph and Keystone tell by what to find a request in their logs.
+/// The headers in which Swift, Ceph and Keystone name a request as in their logs.
 const IDS: [&str; 3] = ["x-trans-id", "x-openstack-request-id", "x-amz-request-id"];
 
-/// One request, to be told of when its answer begins. Headers are left out: they hold the token.
+/// One request, traced when its answer begins. Headers are left out since they contain the token.
 pub(super) struct Trace {
     method: Method,
     url: Url,

@@ -16,7 +16,7 @@ use super::http::LEAST_BYTES;
 /// A payload goes out in pieces, so that it shows whether it moves.
 const PIECE_BYTES: usize = LEAST_BYTES;
 
-/// When a body last moved; shared between the body and who watches it.
+/// When a body last moved; shared between the body and its watcher.
 #[derive(Clone, Debug)]
 pub(super) struct Activity(Arc<Mutex<Instant>>);
 

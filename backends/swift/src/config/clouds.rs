@@ -36,7 +36,7 @@ struct Cloud {
 }
 
 impl Cloud {
-    /// The same as settings.
+    /// The cloud as settings.
     fn settings(self) -> impl Iterator<Item = (String, String)> {
         let named = [
             ("OS_AUTH_TYPE", self.auth_type),

@@ -13,7 +13,7 @@ const CREDENTIAL_NAME: &str = "OS_APPLICATION_CREDENTIAL_NAME";
 const CREDENTIAL_SECRET: &str = "OS_APPLICATION_CREDENTIAL_SECRET";
 const SECRETS: &[&str] = &[CREDENTIAL_SECRET, "OS_PASSWORD", "ST_KEY"];
 
-/// Who asks, and whom.
+/// The credentials, and the identity service that they are for.
 #[derive(Clone, Debug)]
 pub(crate) enum Credentials {
     /// Swift's own: the answer to one GET has token and account.
@@ -68,7 +68,7 @@ pub(crate) enum Tenant {
 }
 
 impl Credentials {
-    /// The same with nothing secret in it.
+    /// The credentials without their secrets.
     pub(super) fn without_secret(&self) -> Self {
         let mut bare = self.clone();
         match &mut bare {

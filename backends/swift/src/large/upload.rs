@@ -82,7 +82,7 @@ impl Store {
     ) -> Result<PutResult> {
         long_enough(object, &segments, self.client.info().await?.shortest_segment())?;
         let mut replaced = self.segments_to_replace(object).await?;
-        // Completed before, though nobody was told.
+        // Completed before, although the answer was lost.
         replaced.retain(|target| !place.has(&target.name));
         let e_tag = if segments.is_empty() {
             // Swift has no large object of no segments.

@@ -32,7 +32,7 @@ impl Store {
     /// Of the listing, which answers for none of them then; each outcome has those of its own request.
     pub(crate) async fn shapes(&self, objects: &[Target]) -> Result<Vec<Result<Option<Shape>>>> {
         let listed = match self.listed_shapes(objects).await {
-            // Who may delete may not be allowed to list.
+            // Credentials that may delete may not be allowed to list.
             Err(object_store::Error::PermissionDenied { .. }) => HashMap::new(),
             listed => listed?,
         };

@@ -6,7 +6,7 @@ use object_store::Result;
 use super::{Md5Sum, Shape, header, unquoted};
 use crate::{StoreError, bulk::Target, client::Response, store::Store};
 
-/// Compares a whole object, as it comes, with what is known of its content.
+/// Compares a complete object, while it is read, with the known hashes of its content.
 #[derive(Debug)]
 pub(super) enum Check {
     /// Nothing is known: a part of an object, a dynamic large one, or one made of parts of large ones.

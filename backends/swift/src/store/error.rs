@@ -96,7 +96,7 @@ pub enum StoreError {
         /// How the other failed.
         reason: String,
     },
-    /// A large object that can't be handled whole.
+    /// A large object that can't be handled completely.
     #[error("the large object {target} can't be handled: {reason}")]
     Large {
         /// Container and object.

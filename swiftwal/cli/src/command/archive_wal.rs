@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             Archived::Stored { stored_bytes } => Some(stored_bytes),
             Archived::AlreadyThere => None,
         };
-        // The file is stored: PostgreSQL must not be told otherwise because nobody reads this.
+        // The file is stored: a closed stdout must not turn that into a failure for PostgreSQL.
         drop(session.output.json(&json!({ "path": args.path, "stored_bytes": stored_bytes })));
     }
     Ok(())

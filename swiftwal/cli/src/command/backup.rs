@@ -22,7 +22,7 @@ use crate::{
 
 /// What the label says unless another is asked for.
 const LABEL: &str = "swiftwal base backup";
-/// How long a backup that was stopped goes on to remove what it stored. Who stopped it waits.
+/// The time that a stopped backup may take to remove what it stored. The person who stopped it is waiting.
 pub(crate) const CLEARING: Duration = Duration::from_secs(10);
 
 /// Take a base backup of a running server.

@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Fetch a WAL file: PostgreSQL's restore_command.
 ///
-/// Exit code 0: PATH is the whole file. 1: the storage proved that it isn't there, and PostgreSQL ends recovery
+/// Exit code 0: PATH is the complete file. 1: the storage proved that it isn't there, and PostgreSQL ends recovery
 /// (or, on a standby, asks again). Anything else is 128 or above, which stops recovery; except on a standby, where
 /// it is 1 too. A standby that asks for a timeline's .history while the storage fails gets its 1 only at the
 /// deadline: it takes that for a timeline that isn't in use.
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     }
     tracing::info!("{} fetched", args.name);
     if session.output.json {
-        // The file is in place: PostgreSQL must not be told otherwise because nobody reads this.
+        // The file is in place: a closed stdout must not turn that into a failure for PostgreSQL.
         drop(session.output.json(&json!({ "name": args.name, "path": args.path })));
     }
     Ok(())

@@ -46,7 +46,7 @@ impl FromStr for Location {
         if !text.contains("://") {
             return Err(no_scheme(text));
         }
-        // The text isn't shown where it can't be read: who knows what is a password in it.
+        // The text isn't shown where it can't be read: it may contain a password.
         let url: Url = text.parse().map_err(ConfigError::BadUrl)?;
         if url.password().is_some() {
             return Err(ConfigError::PasswordInUrl { scheme: url.scheme().to_owned() });

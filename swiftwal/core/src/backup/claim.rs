@@ -1,5 +1,5 @@
 //! The claim of a backup in progress to its key: an object of a fixed name, which only one process can hold, and a marker
-//! that keeps prune away and shows where a process died.
+//! that keeps prune away and shows where a process crashed.
 //!
 //! Listings may lag behind, so no listing decides who has a key: the claim object is created only where it is missing, and
 //! read back. A process that stood still for longer than prune waits finds its claim gone, and commits nothing.
@@ -32,9 +32,9 @@ use crate::{
     },
 };
 
-/// How often a live marker is written anew, so that its age tells the living from the dead.
+/// The interval at which a running backup rewrites its marker, so that its age shows whether the backup is running.
 const HEARTBEAT: Duration = Duration::from_secs(600);
-/// How many keys are tried before somebody must be going wrong.
+/// The number of keys that are tried before the claim fails.
 const TRIES: u32 = 60;
 /// The number of looks, a second apart, at whether another process's claim to our key stays.
 const LOOKS: u32 = 10;
@@ -218,8 +218,8 @@ impl<'a> Claim<'a> {
         Err(self.taken_by_another())
     }
 
-    /// Nothing, if the claim object is still ours. Asked right before the commit, too: a process that stood still for longer
-    /// than a day, as on a suspended machine, is taken for dead, and what it stored has been swept.
+    /// Fails unless the claim object is still ours. Called right before the commit, too: a process that was suspended for
+    /// longer than a day counts as crashed, and prune has removed what it stored.
     pub(crate) async fn ensure_held(&self) -> Result<()> {
         match self.holder().await? {
             Some(Holding::Ours) => Ok(()),

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// None of the files that are kept whole comes near this.
+/// The size limit of a file that is kept in memory; none comes near it.
 const SMALL_FILE_BYTES: u64 = 1 << 20;
 
 /// What is taken from the tar of the data directory.
@@ -22,7 +22,7 @@ pub(super) struct Inspector {
     /// The newest date of what the server wrote at the end, beside the WAL it included.
     pub(super) last_modified: u64,
     pub(super) version: Option<Vec<u8>>,
-    /// `global/pg_control`, once it is whole.
+    /// `global/pg_control`, once it is complete.
     pub(super) control: Option<Vec<u8>>,
     /// More of PostgreSQL's manifest, where the tar holds one, since it was last taken.
     pub(super) manifest: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The reading half: PostgreSQL → tar → frames. It waits for nobody without a limit.
+//! The reading half: PostgreSQL → tar → frames. Every wait has a limit.
 
 use std::{pin::pin, time::Duration};
 
@@ -37,7 +37,7 @@ pub(super) enum Item {
     Label(BackupLabel),
     /// More of the current tar.
     Frame(PendingFrame),
-    /// Every tar is whole. Without it, what came must not be used.
+    /// Every tar is complete. Without this item, the data must not be used.
     End,
 }
 

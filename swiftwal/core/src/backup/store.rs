@@ -183,7 +183,7 @@ impl<'a> Uploads<'a> {
         stream::iter(looks).buffer_unordered(LOOKS).try_collect().await
     }
 
-    /// Gives the last tar its name, and those of the index and the manifest. Returns what the commit record shall name.
+    /// Gives the last tar its name, and those of the index and the manifest. Returns the entries for the commit record.
     pub(super) async fn finish(self) -> Result<Vec<RecordedObject>> {
         let Self { index, manifest, current, mut named, .. } = self;
         let tar = async {
@@ -200,7 +200,7 @@ impl<'a> Uploads<'a> {
                 None => Ok(None),
             }
         };
-        // All to their ends, whichever fails: a put still at work would come after whoever cleans up.
+        // All to their ends, whichever fails: a put that is still running would outlast the cleanup.
         let (tar, index, manifest) = tokio::join!(tar, index.finish(), manifest);
         named.extend(tar?);
         named.push(index?);
@@ -222,7 +222,7 @@ impl<'a> Uploads<'a> {
 }
 
 impl Tar<'_> {
-    /// Gives it its name, durably, and says what the commit record shall say of it.
+    /// Gives it its name, durably, and returns its entry for the commit record.
     async fn finish(&mut self) -> Result<RecordedObject> {
         let recorded = self.upload.finish().await?;
         Ok(RecordedObject {

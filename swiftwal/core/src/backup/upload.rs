@@ -13,7 +13,7 @@ use crate::{
 
 /// How many parts are under way at a time.
 const PARTS_IN_FLIGHT: usize = 2;
-/// How long who gives up waits for those. Who stopped it waits, too.
+/// The time that an abandoned upload waits for those. The person who stopped it is waiting, too.
 const LAST_PARTS: Duration = Duration::from_secs(5);
 
 /// An object being uploaded. It has its name only when [`finish`](Self::finish) has returned.
@@ -103,7 +103,7 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Gives the object its name, durably, and says what the commit record shall say of it.
+    /// Gives the object its name, durably, and returns its entry for the commit record.
     pub(super) async fn finish(&mut self) -> Result<RecordedObject> {
         self.send_rest().await?;
         let failed = "finish writing";
@@ -123,7 +123,7 @@ impl<'a> Upload<'a> {
     /// Gives up: as far as the storage can, no part stays. What was completed, though nobody was told, may stay under
     /// its name: it goes with the claim.
     pub(super) async fn abort(&mut self) {
-        // What had been sent would be stored after all, behind the back of whoever removes the parts.
+        // A part that was sent would otherwise be stored after the parts were removed.
         let arrived = async { while self.under_way.join_next().await.is_some() {} };
         if timeout(LAST_PARTS, arrived).await.is_err() {
             self.under_way.shutdown().await;

@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) inventory: Inventory,
-    /// What died uploads left where no listing shows it.
+    /// The leftovers of crashed uploads that no listing shows.
     pub(super) swept: Vec<String>,
     pub(super) liveness: Liveness,
 }
@@ -54,7 +54,7 @@ pub(super) async fn everything(repository: &Repository) -> Result<Found> {
     Ok(Found { inventory, swept, liveness })
 }
 
-/// What died uploads left where no listing shows it.
+/// The leftovers of crashed uploads that no listing shows.
 async fn leftovers(
     repository: &Repository,
     before: Timestamp,

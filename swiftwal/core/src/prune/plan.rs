@@ -26,7 +26,7 @@ pub struct PrunePlan {
     pub remove_wal: Vec<StoredWal>,
     /// The WAL files that stay, as their names order.
     pub keep_wal: Vec<StoredWal>,
-    /// What died uploads and interrupted deletions left, to be removed.
+    /// The leftovers of crashed uploads and interrupted deletions, to be removed.
     pub leftovers: Vec<String>,
     /// What the administrator should know.
     pub notices: Vec<String>,
@@ -60,7 +60,7 @@ pub(super) struct DeadUpload {
     pub(super) deleting: bool,
 }
 
-/// What a plan is made of, apart from the inventory.
+/// The input of a plan, apart from the inventory.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) keep_backups: Vec<BackupKey>,
@@ -138,7 +138,7 @@ fn oldest_of_newest(wal: &[StoredWal], count: u32) -> Option<WalName> {
     distinct.take(usize::try_from(count).unwrap_or(usize::MAX)).last()
 }
 
-/// What belongs to no backup, and to nobody who is alive.
+/// The objects that belong to no backup and to no running process.
 fn dead_uploads(inventory: &Inventory, before: Timestamp) -> Vec<DeadUpload> {
     let marked = inventory.markers.iter().map(|marker| marker.key);
     let uncommitted = inventory.uncommitted.keys().copied();
@@ -146,7 +146,7 @@ fn dead_uploads(inventory: &Inventory, before: Timestamp) -> Vec<DeadUpload> {
     keys.into_iter().filter_map(|key| dead_upload(inventory, key, before)).collect()
 }
 
-/// What is left of `key`, if nobody works at it: its deletion was begun, or all of it is old.
+/// The leftovers of `key`, if no process is working on it: its deletion was begun, or all of them are old.
 fn dead_upload(inventory: &Inventory, key: BackupKey, before: Timestamp) -> Option<DeadUpload> {
     let markers = || inventory.markers.iter().filter(|marker| marker.key == key);
     let uncommitted = inventory.uncommitted.get(&key);

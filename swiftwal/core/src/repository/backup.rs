@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Which backup somebody wants.
+/// The choice of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackupChoice {
     /// The newest; with a target, the newest that can reach it.

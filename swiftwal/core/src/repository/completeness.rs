@@ -49,7 +49,7 @@ pub(crate) async fn needed_and_missing(
     missing_of(repository, needed_by(record)).try_next().await
 }
 
-/// The same where a listing is at hand: what it shows is there, and only of the rest the storage itself is asked.
+/// As above, with a listing: an object in it exists, and only the others are asked for in the storage.
 pub(crate) async fn needed_and_unlisted(
     repository: &Repository,
     record: &BackupRecord,

@@ -24,11 +24,11 @@ pub struct Inventory {
     pub wal: Vec<StoredWal>,
     /// Which backups were [set aside](crate::repository::Repository::read_records), and why, for people to read.
     pub strangers: Vec<String>,
-    /// What belongs to no backup that exists: of uploads in progress or died, and of interrupted deletions.
+    /// Objects that belong to no existing backup: of uploads in progress, crashed uploads and interrupted deletions.
     pub(crate) uncommitted: BTreeMap<BackupKey, Uncommitted>,
     /// The backups whose deletion has begun.
     pub(crate) deleting: Vec<BackupKey>,
-    /// Who is, or was, writing.
+    /// The process that is, or was, writing.
     pub(crate) markers: Vec<Marker>,
     /// What SwiftWAL 0.2.2 left beside its backups.
     pub(crate) legacy: legacy::Traces,
@@ -83,7 +83,7 @@ pub(crate) struct Uncommitted {
     pub(crate) touched: Timestamp,
 }
 
-/// The sign that somebody is writing, or died writing.
+/// A marker of a process that is writing, or crashed while writing.
 #[derive(Clone, Debug)]
 pub(crate) struct Marker {
     /// The backup that is, or was, being written.

@@ -55,12 +55,12 @@ pub enum ObjectName {
         /// Which of its objects it is.
         part: BackupPart,
     },
-    /// `...uploading/<claim>/<id>`: somebody is, or was, writing what `claim` names: a key, or in a container
+    /// `...uploading/<claim>/<id>`: a process is, or was, writing what `claim` names: a key, or in a container
     /// of SwiftWAL 0.2.2 an object's name.
     Marker {
         /// What is claimed.
         claim: String,
-        /// Who claims it.
+        /// The id of the process that claims it.
         id: String,
     },
     /// `...seg/pg_basebackup_<key>.tgz/<upload>/<number>`: a part of a backup that SwiftWAL 0.2.2 wrote, or began to.

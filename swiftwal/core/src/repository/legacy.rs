@@ -32,7 +32,7 @@ struct Found {
     touched: Timestamp,
 }
 
-/// An upload that died.
+/// A crashed upload.
 #[derive(Clone, Debug)]
 pub(crate) struct DeadUpload {
     key: BackupKey,

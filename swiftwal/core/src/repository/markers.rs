@@ -1,5 +1,5 @@
 //! The markers of backups in progress: they keep prune away from what a backup has stored so far and the WAL it will need,
-//! and show where a process died.
+//! and show where a process crashed.
 
 use futures::TryStreamExt;
 use jiff::Timestamp;

@@ -27,7 +27,7 @@ pub(crate) struct Needs {
     everything: bool,
     /// A backup is starting, and it isn't known yet which WAL it needs.
     is_starting: bool,
-    /// Backups of SwiftWAL 0.2.2 that need nothing, since nobody can restore them.
+    /// Backups of SwiftWAL 0.2.2 that need no WAL, since they can't be restored.
     broken: Vec<(BackupKey, String)>,
     /// Why some of what is listed isn't a backup.
     no_backups: Vec<String>,

@@ -63,7 +63,7 @@ pub struct BackupRecord {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum BackupKind {
-    /// It holds every file whole.
+    /// It contains every file completely.
     Full,
     /// It needs its parent.
     Incremental,

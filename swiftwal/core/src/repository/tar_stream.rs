@@ -17,7 +17,7 @@ pub(crate) trait TarVisitor {
     /// More of the current member.
     fn data(&mut self, data: &[u8]) -> Result<(), Self::Error>;
 
-    /// The current member is whole.
+    /// The current member is complete.
     fn end(&mut self) -> Result<(), Self::Error>;
 }
 

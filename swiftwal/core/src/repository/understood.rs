@@ -1,4 +1,4 @@
-//! What a stored file demands of its readers: whoever doesn't know all of it must leave the file alone.
+//! The requirements of a stored file on its readers: a program that doesn't know all of them must not use the file.
 
 use serde::Deserialize;
 

@@ -81,7 +81,7 @@ pub(crate) async fn ask(
 async fn listed(repository: &Repository, name: WalName, format: Format) -> Result<(Format, Bytes)> {
     let object = ObjectName::Wal { name, format };
     let stored = repository.read(&object).await?;
-    let hint = "if nobody has pruned it just now and a server's pg_wal still has the file, store it again by archive-wal";
+    let hint = "if it wasn't pruned just now and a server's pg_wal still has the file, store it again with archive-wal";
     stored
         .map(|stored| (format, stored))
         .ok_or_else(|| Error::damaged(object, format!("it is listed but can't be read; {hint}")))

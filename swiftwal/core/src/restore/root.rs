@@ -26,7 +26,7 @@ use swiftwal_postgres::printable;
 use super::made::{Kind, MadeNames, split};
 use crate::error::{Error, Result};
 
-/// The user and group that everything shall belong to.
+/// The owner and group of everything that is restored.
 pub(super) type Owner = (u32, u32);
 
 const DIRECTORY: OFlags =
@@ -64,7 +64,7 @@ impl Root {
         self.opened.as_fd()
     }
 
-    /// Gives the directory itself to whom everything in it shall belong.
+    /// Gives the directory itself the owner of everything in it.
     pub(super) fn give(&self) -> io::Result<()> {
         give(&self.opened, self.owner)
     }

@@ -71,7 +71,7 @@ fn archiving(mode: ArchiveMode) -> &'static str {
     }
 }
 
-/// The number of the user who owns a directory.
+/// The user id of a directory's owner.
 pub(super) fn owner(directory: &Path) -> Option<u32> {
     directory.metadata().ok().map(|found| found.uid())
 }

@@ -44,7 +44,7 @@ impl ServerCommands {
     }
 }
 
-/// `program`, which a server shall run later. That of a running process may be gone, as after an upgrade.
+/// `program`, which a server will run later. That of a running process may be gone, as after an upgrade.
 fn present(program: PathBuf) -> io::Result<PathBuf> {
     if program.is_file() {
         return Ok(program);

@@ -1,4 +1,4 @@
-//! What there is of a timeline, for a person who has to choose one.
+//! The description of a timeline, for a person who has to choose one.
 
 use std::fmt;
 

@@ -27,7 +27,7 @@ impl Goal<'_> {
         self.options.target.is_none() && self.options.target_timeline.is_none()
     }
 
-    /// Whether nobody has said which timeline to follow: `latest` names none either.
+    /// True if no timeline was chosen; `latest` doesn't name one either.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.options.target_timeline, None | Some(TargetTimeline::Latest))
     }
