@@ -156,7 +156,7 @@ mod tests {
     async fn a_machine_whose_clock_differs_from_the_storages_is_told_both_times() {
         let (repository, _) = repository(Slow(SignedDuration::from_mins(26 * 60 + 30)));
         let notice = repository.liveness(&Inventory::default()).await.notice.unwrap();
-        assert!(notice.contains("26h 30m apart: 2") && notice.contains("Z and 2"), "{notice}");
+        assert!(notice.contains("26 h 30 min apart: 2") && notice.contains("Z and 2"), "{notice}");
     }
 
     #[test]
