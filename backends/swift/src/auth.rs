@@ -1,3 +1,9 @@
+//! Tokens: from memory, from the token cache on disk, or from the identity service (v1, v2.0, v3).
+//!
+//! The client asks [`Authenticator`] for a [`Session`] before each request, and for another when Swift refuses the
+//! token. One request to the identity service is on its way at a time. While the service is down, a token that hasn't
+//! expired is used on.
+
 mod ask;
 mod cache;
 mod catalog;
@@ -19,15 +25,15 @@ use http::StatusCode;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
+use self::ask::fingerprint;
 pub use self::error::AuthError;
+pub(crate) use self::session::Session;
 use self::{ask::Ask, cache::TokenCache, reply::Reply};
-pub(crate) use self::{ask::fingerprint, session::Session};
 use crate::{
-    Config, ConfigError,
-    client::Http,
     clock,
-    config::{Credentials, Endpoint},
-    retry::{Outcome, Token, Tries, Trouble, Verdict, classify},
+    config::{Config, ConfigError, Credentials, Endpoint},
+    retry::{Failure, Outcome, Token, Tries, Trouble, Verdict, classify},
+    transport::{Broken, Http},
 };
 
 /// Has a token when one is needed: from memory, from disk, or from the identity service, one renewal at a time.
@@ -104,15 +110,15 @@ impl Authenticator {
         }
         let alive = refused.is_none().then(|| self.alive(&state)).flatten();
         let timeouts = self.http.timeouts();
-        let (mut tries, silence) = match alive {
+        let mut tries = match alive {
             // A caller with a valid session needn't wait for another.
-            Some(_) => (Tries::new(Duration::ZERO, &Trouble::default()), timeouts.connect),
+            Some(_) => Tries::new(Duration::ZERO, &Trouble::default()).with_patience(timeouts.connect),
             None => {
                 let (budget, silence) = self.http.exhaustion().limit(timeouts.retry, timeouts.silence);
-                (Tries::new(budget, trouble), silence)
+                Tries::new(budget, trouble).with_patience(silence)
             }
         };
-        match (self.authenticate(&mut tries, silence).await, alive) {
+        match (self.authenticate(&mut tries).await, alive) {
             (Ok(session), _) => {
                 state.postponed = None;
                 Ok(Arc::clone(state.session.insert(Arc::new(session))))
@@ -165,10 +171,10 @@ impl Authenticator {
         self.state.lock().await.session = Some(Arc::new(session));
     }
 
-    async fn authenticate(&self, tries: &mut Tries, silence: Duration) -> Result<Session, AuthError> {
+    async fn authenticate(&self, tries: &mut Tries<AuthError>) -> Result<Session, AuthError> {
         let Some(ask) = &self.ask else { return self.fixed() };
         tracing::debug!(url = %ask.url(), "asking for a token");
-        let reply = self.exchange(ask, tries, silence).await?;
+        let reply = self.exchange(ask, tries).await?;
         let session = reply.session(&self.credentials, &self.endpoint, clock::now())?;
         if let Some(cache) = &self.cache {
             cache.store(&session);
@@ -188,33 +194,31 @@ impl Authenticator {
     }
 
     /// Asks until there is an answer or no more time.
-    async fn exchange(&self, ask: &Ask, tries: &mut Tries, silence: Duration) -> Result<Reply, AuthError> {
-        let mut before: Option<AuthError> = None;
+    async fn exchange(&self, ask: &Ask, tries: &mut Tries<AuthError>) -> Result<Reply, AuthError> {
         loop {
-            let outcome = match self.http.send(ask.request(), tries.patience(silence)).await {
-                Ok(answer) => Reply::read(ask.url(), answer).await,
-                Err(broken) => Err(broken),
-            };
-            let (verdict, idle, failure) = match outcome {
-                // To these credentials, since no token was sent.
-                Ok(reply) if reply.status == StatusCode::UNAUTHORIZED => return Ok(reply),
-                Ok(reply) => match classify(Outcome::Answered(reply.status), Token::Fixed) {
-                    Verdict::Answer => return Ok(reply),
-                    verdict => (verdict, Duration::ZERO, AuthError::unavailable(ask.url(), reply.status)),
-                },
-                Err(broken) => {
-                    let (verdict, idle) = (classify(broken.outcome(), Token::Fixed), broken.idle());
-                    (verdict, idle, AuthError::unreachable(ask.url(), broken))
-                }
-            };
-            let failure = match before.take() {
-                Some(before) if tries.is_cut_short(idle, silence) => before,
-                _ => failure,
-            };
-            if verdict != Verdict::Retry || !tries.again(idle, None, &failure).await {
-                return Err(failure);
+            match self.attempt(ask, tries.patience()).await {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => tries.again(failure).await?,
             }
-            before = Some(failure);
+        }
+    }
+
+    /// One try.
+    async fn attempt(&self, ask: &Ask, patience: Duration) -> Result<Reply, Failure<AuthError>> {
+        let broken = |broken: Broken| {
+            let (idle, verdict) = (broken.idle(), classify(broken.outcome(), Token::Fixed));
+            Failure { idle, ..Failure::judged(AuthError::unreachable(ask.url(), broken), verdict) }
+        };
+        let answer = self.http.send(ask.request(), patience).await.map_err(broken)?;
+        let reply = Reply::read(ask.url(), answer).await.map_err(broken)?;
+        // No token was sent, so a 401 refuses these credentials.
+        let verdict = match reply.status {
+            StatusCode::UNAUTHORIZED => Verdict::Answer,
+            status => classify(Outcome::Answered(status), Token::Fixed),
+        };
+        match verdict {
+            Verdict::Answer => Ok(reply),
+            verdict => Err(Failure::judged(AuthError::unavailable(ask.url(), reply.status), verdict)),
         }
     }
 }

@@ -17,15 +17,12 @@ use serde::Deserialize;
 
 pub(crate) use self::outage::{Outage, is_outage};
 use crate::{
-    client::{Info, PATH, Request},
-    store::{Store, rejected},
+    client::{Info, PATH, REPORT_LIMIT, Request, rejected},
+    store::Store,
 };
 
 /// Requests in flight where each object takes one of its own.
 pub(crate) const AT_ONCE: usize = 8;
-
-/// No report, on a deletion or a manifest, is longer.
-pub(crate) const REPORT_LIMIT: usize = 16 << 20;
 
 /// The results of these, in their order, of which a few are on their way at a time.
 pub(crate) fn at_once<'a, T>(

@@ -1,5 +1,6 @@
+//! One account of Swift: endpoint, token, retries, limits. Every request of the store goes through [`Client::send`].
+
 mod dates;
-mod http;
 mod info;
 #[cfg(test)]
 pub(crate) mod live;
@@ -9,30 +10,29 @@ mod response;
 mod scripted;
 #[cfg(test)]
 mod tls;
-mod trace;
-mod upload;
-mod watched;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::RETRY_AFTER};
 use futures::{StreamExt, TryStreamExt};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::RETRY_AFTER};
 use tokio::sync::OnceCell;
+use url::Url;
 
 use self::dates::Dates;
 pub(crate) use self::{
-    http::{Answer, Broken, Http, Outgoing, Pace},
     info::Info,
     request::{PATH, Request},
-    response::{Origin, Response},
+    response::{Origin, REPORT_LIMIT, Response, rejected},
 };
 use crate::{
-    AuthError, Config, ConfigError, Error, Kind,
-    auth::{Authenticator, Session},
-    retry::{Outcome, Token, Tries, Trouble, Verdict, classify},
+    auth::{AuthError, Authenticator, Session},
+    config::{Config, ConfigError},
+    error::{Error, Kind},
+    retry::{Failure, Outcome, Token, Tries, Trouble, Verdict, classify},
+    transport::{Answer, Http, Outgoing, Pace},
 };
 
 /// Where a PUT has its content from, instead of a body.
@@ -67,58 +67,67 @@ impl Client {
         Ok(Self(Arc::new(Inner { http, auth, info: OnceCell::new(), dates: Dates::default() })))
     }
 
-    /// Sends it, with token and retries. Any status below 500 other than 401, 408, 429 and 498 comes back as a
+    /// Sends a request, with token and retries. Any status below 500 other than 401, 408, 429 and 498 comes back as a
     /// response, for the caller to judge.
     ///
-    /// The request is sent again whatever became of it, so it must be one that may be: what it leaves behind when
-    /// it is done twice is what it leaves behind when it is done once.
+    /// The request is sent again however a try of it ended, so it must be idempotent.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, Error> {
         let Inner { http, auth, .. } = &*self.0;
         let mut origin = Origin::new(&request);
         let trouble = &request.trouble;
         let (budget, patience) = http.exhaustion().limit(self.budget(&request), self.patience(&request));
-        let mut tries = Tries::new(budget, trouble);
-        let mut before: Option<Error> = None;
+        let mut tries = Tries::new(budget, trouble).with_patience(patience);
         let mut token = if auth.is_renewable() { Token::Renewable } else { Token::Fixed };
         let mut session = auth.session(trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
         loop {
-            let outgoing = outgoing(&request, &session).map_err(|kind| origin.error(kind))?;
-            origin.tries += 1;
-            let (verdict, asked, kind) = match http.send(outgoing, tries.patience(patience)).await {
-                Ok(answer) => {
-                    origin.trans_id = text(&answer.headers, TRANS_ID).map(str::to_owned);
-                    match classify(Outcome::Answered(answer.status), token) {
-                        Verdict::Answer => {
-                            self.0.dates.note(&answer.headers, Instant::now());
-                            http.exhaustion().clear();
-                            return Ok(Response::new(origin, answer, trouble));
-                        }
-                        verdict => (verdict, retry_after(&answer.headers), Kind::answer(answer.status)),
-                    }
-                }
-                Err(broken) => {
-                    origin.trans_id = None;
-                    (classify(broken.outcome(), token), None, broken.into())
-                }
+            let outcome = self.attempt(&request, &session, &mut origin, token, tries.patience()).await;
+            let failure = match outcome {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
             };
-            let (idle, is_refused) = (kind.idle(), kind.is_refused_token());
-            let error = match before.take() {
-                Some(before) if tries.is_cut_short(idle, patience) => before,
-                _ => origin.error(kind),
-            };
-            if verdict == Verdict::Renew {
-                tracing::debug!(%error, "the token is refused, asking for another");
+            let is_refused = failure.error.kind().is_refused_token();
+            if failure.verdict == Verdict::Renew {
                 token = Token::Renewed;
-            } else if verdict != Verdict::Retry {
-                return Err(error);
-            } else if !tries.again(idle, asked, &error).await {
-                http.exhaustion().note();
+            }
+            if let Err(error) = tries.again(failure).await {
+                if tries.is_exhausted() {
+                    http.exhaustion().note();
+                }
                 return Err(error);
             }
             let next =
                 if is_refused { auth.renew(&session, trouble).await } else { auth.session(trouble).await };
             session = next.map_err(|error| origin.error(Kind::Auth(error)))?;
-            before = Some(error);
+        }
+    }
+
+    /// One try.
+    async fn attempt(
+        &self,
+        request: &Request,
+        session: &Session,
+        origin: &mut Origin,
+        token: Token,
+        patience: Duration,
+    ) -> Result<Response, Failure<Error>> {
+        let outgoing =
+            outgoing(request, session).map_err(|kind| Failure::judged(origin.error(kind), Verdict::Fail))?;
+        origin.tries += 1;
+        let answer = self.0.http.send(outgoing, patience).await.map_err(|broken| {
+            origin.trans_id = None;
+            origin.broken(broken, token)
+        })?;
+        origin.trans_id = text(&answer.headers, TRANS_ID).map(str::to_owned);
+        match classify(Outcome::Answered(answer.status), token) {
+            Verdict::Answer => {
+                self.0.dates.note(&answer.headers, Instant::now());
+                self.0.http.exhaustion().clear();
+                Ok(Response::new(origin.clone(), answer, &request.trouble))
+            }
+            verdict => {
+                let error = origin.error(Kind::answer(answer.status));
+                Err(Failure { asked: retry_after(&answer.headers), ..Failure::judged(error, verdict) })
+            }
         }
     }
 
@@ -144,44 +153,24 @@ impl Client {
         let trouble = Trouble::default();
         let session = auth.session(&trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
         let url = Info::url(&session.storage_url);
-        let mut tries = Tries::new(http.timeouts().retry, &trouble);
-        let mut before: Option<Error> = None;
+        let mut tries = Tries::new(http.timeouts().retry, &trouble).with_patience(http.timeouts().silence);
         loop {
-            let outgoing = Outgoing {
-                method: Method::GET,
-                url: url.clone(),
-                headers: HeaderMap::new(),
-                body: object_store::PutPayload::new(),
-                pace: Pace::Data,
-            };
             origin.tries += 1;
-            let patience = http.timeouts().silence;
-            let (verdict, kind): (_, Kind) = match http.send(outgoing, tries.patience(patience)).await {
-                Ok(answer) if answer.status == StatusCode::OK => match answer.bytes(MOST_INFO_BYTES).await {
-                    Ok(body) => return Ok(Info::parse(&body).unwrap_or_default()),
-                    Err(broken) => (classify(broken.outcome(), Token::Fixed), broken.into()),
-                },
-                Ok(answer) => match classify(Outcome::Answered(answer.status), Token::Fixed) {
-                    Verdict::Retry => (Verdict::Retry, Kind::answer(answer.status)),
-                    _ => return Ok(Info::default()),
-                },
-                Err(broken) => (classify(broken.outcome(), Token::Fixed), broken.into()),
-            };
-            let idle = kind.idle();
-            let error = match before.take() {
-                Some(before) if tries.is_cut_short(idle, patience) => before,
-                _ => origin.error(kind),
-            };
-            if verdict != Verdict::Retry || !tries.again(idle, None, &error).await {
-                return Err(error);
+            match attempt_info(http, url.clone(), &origin, tries.patience()).await {
+                Ok(info) => return Ok(info),
+                Err(failure) => tries.again(failure).await?,
             }
-            before = Some(error);
         }
     }
 
     /// The tries of a request beyond those that [`send`](Self::send) makes, under the one bound for both.
-    pub(crate) fn tries(&self, request: &Request) -> Tries {
+    pub(crate) fn tries<E: std::error::Error + Send + Sync + 'static>(&self, request: &Request) -> Tries<E> {
         Tries::new(self.budget(request), &request.trouble)
+    }
+
+    /// What is left of the time for all tries of a request.
+    pub(crate) fn left(&self, request: &Request) -> Duration {
+        request.trouble.left(self.budget(request))
     }
 
     /// The session at hand, or a new one.
@@ -193,7 +182,7 @@ impl Client {
     #[cfg(test)]
     pub(crate) async fn spoil_token(&self) {
         let session = Session::clone(&*self.session().await.unwrap());
-        self.resume(Session { token: crate::Secret::new("expired"), ..session }).await;
+        self.resume(Session { token: crate::secret::Secret::new("expired"), ..session }).await;
     }
 
     /// Goes on with this session.
@@ -212,6 +201,32 @@ impl Client {
         let retry = self.0.http.timeouts().retry;
         let is_copy = request.headers.contains_key(COPY_FROM) && !retry.is_zero();
         if is_copy { retry.max(self.patience(request)) } else { retry }
+    }
+}
+
+/// One try to ask for `/info`. A cluster that refuses to tell has Swift's defaults.
+async fn attempt_info(
+    http: &Http,
+    url: Url,
+    origin: &Origin,
+    patience: Duration,
+) -> Result<Info, Failure<Error>> {
+    let outgoing = Outgoing {
+        method: Method::GET,
+        url,
+        headers: HeaderMap::new(),
+        body: object_store::PutPayload::new(),
+        pace: Pace::Data,
+    };
+    let broken = |broken| origin.broken(broken, Token::Fixed);
+    let answer = http.send(outgoing, patience).await.map_err(broken)?;
+    if answer.status == StatusCode::OK {
+        let body = answer.bytes(MOST_INFO_BYTES).await.map_err(broken)?;
+        return Ok(Info::parse(&body).unwrap_or_default());
+    }
+    match classify(Outcome::Answered(answer.status), Token::Fixed) {
+        Verdict::Retry => Err(Failure::retry(origin.error(Kind::answer(answer.status)))),
+        _ => Ok(Info::default()),
     }
 }
 

@@ -1,3 +1,6 @@
+//! Settings of an account, in two steps: names and values as the OpenStack tools have them, and the [`Config`] that
+//! they resolve to. Nothing is sent here.
+
 mod clouds;
 mod credentials;
 mod error;
@@ -16,7 +19,6 @@ use url::Url;
 pub(crate) use self::credentials::{AppCredential, Credentials, Domain, Identity, Named, Scope, Tenant};
 pub use self::error::{ConfigError, Missing};
 use self::settings::Settings;
-use crate::auth;
 
 /// All that is needed to reach one account: credentials, which endpoint, how patient to be.
 #[derive(Clone, Debug)]
@@ -102,16 +104,6 @@ impl Config {
         let ca_file = settings.get(&["OS_CACERT"]).map(PathBuf::from);
         settings.complete()?;
         Ok(Self { credentials, endpoint, ca_file, token_cache: None, timeouts: Timeouts::default() })
-    }
-
-    /// Stands for the account that these settings lead to: digits that are the same in each process with the same
-    /// settings, whichever file they come from. No secret is in it, so that it outlives a password or a token.
-    ///
-    /// # Errors
-    ///
-    /// A setting that can't be sent.
-    pub fn fingerprint(&self) -> Result<String, ConfigError> {
-        auth::fingerprint(&self.credentials.without_secret(), &self.endpoint)
     }
 
     /// Keeps tokens in `directory`, which is made when needed, for this user alone. Another process with the same

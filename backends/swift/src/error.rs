@@ -1,9 +1,14 @@
+//! The errors of requests ([`Error`], [`Kind`]) and of the store's own checks ([`StoreError`]).
+
+mod store_error;
+
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use thiserror::Error;
 
-use crate::AuthError;
+pub use self::store_error::StoreError;
+use crate::{auth::AuthError, transport::Broken};
 
 /// A failed request to Swift, with what an operator of the cluster needs to find it in the logs.
 #[derive(Debug)]
@@ -197,6 +202,21 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.kind.source()
+    }
+}
+
+impl From<Broken> for Kind {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Stalled(silence) => Self::Stalled(silence),
+            Broken::TooLong(limit) => Self::TooLong { limit },
+            Broken::Unreachable { server, source } => Self::Unreachable { server, source },
+            Broken::Connection(error) => Self::Connection(error),
+            tls
+            @ (Broken::Untrusted(_) | Broken::Tls(_) | Broken::NotTls { .. } | Broken::NotHttp { .. }) => {
+                Self::Connection(tls.into())
+            }
+        }
     }
 }
 

@@ -8,17 +8,18 @@ mod config;
 mod error;
 mod large;
 mod listing;
+mod local_file;
 mod object;
-mod regular_file;
+
 mod retry;
 mod secret;
 mod store;
 mod sweep;
+mod transport;
 
-use self::secret::Secret;
 pub use self::{
     auth::AuthError,
     config::{Config, ConfigError, Missing, Timeouts},
-    error::{Error, Kind},
-    store::{BuildError, StoreError, Swift, SwiftBuilder},
+    error::{Error, Kind, StoreError},
+    store::{BuildError, Swift, SwiftBuilder},
 };

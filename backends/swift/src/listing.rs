@@ -20,8 +20,8 @@ use self::{
 use crate::{
     StoreError,
     bulk::{AT_ONCE, at_once},
-    client::Request,
-    store::{Store, rejected},
+    client::{Request, rejected},
+    store::Store,
 };
 
 /// 10,000 names of 1024 bytes, each escaped sixfold, with what stands beside them.

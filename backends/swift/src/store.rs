@@ -1,6 +1,5 @@
 mod builder;
 mod container;
-mod error;
 #[cfg(test)]
 mod real;
 mod server_time;
@@ -17,12 +16,8 @@ use object_store::{
     RenameOptions, RenameTargetMode, Result, coalesce_ranges, path::Path,
 };
 
-pub(crate) use self::container::rejected;
+pub use self::builder::{BuildError, SwiftBuilder};
 use self::sighting::Sighting;
-pub use self::{
-    builder::{BuildError, SwiftBuilder},
-    error::StoreError,
-};
 use crate::{bulk::Target, client::Client};
 
 /// One container of OpenStack Swift. Cheap to clone.
@@ -38,7 +33,7 @@ use crate::{bulk::Target, client::Client};
 /// - A listing may lag behind: it may lack an object that was stored, and show one that was deleted. Ask for the
 ///   object itself, which doesn't.
 /// - `NotFound` means that the container is there, or was ten seconds ago, and the object is not. A container that
-///   is missing is a [`StoreError::MissingContainer`], unless the store was built
+///   is missing is a [`StoreError::MissingContainer`](crate::StoreError::MissingContainer), unless the store was built
 ///   [to create it](SwiftBuilder::with_create).
 /// - Deleting what isn't there is no error. Of three objects and more that are deleted together, a listing tells
 ///   which are large ones: a plain object that became one a moment ago may leave its segments behind.

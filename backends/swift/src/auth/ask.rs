@@ -1,12 +1,16 @@
+//! The request for a token, in the words of each version of the identity service.
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use object_store::PutPayload;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    ConfigError, Secret,
-    client::{Outgoing, Pace},
-    config::{AppCredential, Credentials, Domain, Endpoint, Identity, Named, Scope, Tenant},
+    config::{
+        AppCredential, Config, ConfigError, Credentials, Domain, Endpoint, Identity, Named, Scope, Tenant,
+    },
+    secret::Secret,
+    transport::{Outgoing, Pace},
 };
 
 /// The request for a token: where to, and what is said there.
@@ -76,8 +80,20 @@ impl Ask {
     }
 }
 
+impl Config {
+    /// The fingerprint of the account that these settings lead to: the same digits in each process with the same
+    /// settings, whichever file they come from. It contains no secret, and a new password or token doesn't change it.
+    ///
+    /// # Errors
+    ///
+    /// A setting that can't be sent.
+    pub fn fingerprint(&self) -> Result<String, ConfigError> {
+        fingerprint(&self.credentials.without_secret(), &self.endpoint)
+    }
+}
+
 /// Differs when anything differs that is asked for with these credentials, or that leads from there to an account.
-pub(crate) fn fingerprint(credentials: &Credentials, endpoint: &Endpoint) -> Result<String, ConfigError> {
+pub(super) fn fingerprint(credentials: &Credentials, endpoint: &Endpoint) -> Result<String, ConfigError> {
     let said = Ask::new(credentials)?.map(|ask| ask.said());
     let Endpoint { storage_url, region, interface } = endpoint;
     let meant = json!([said, storage_url.as_ref().map(Url::as_str), region, interface]);
@@ -136,7 +152,6 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::Config;
 
     const PASSWORD: &[(&str, &str)] = &[
         ("OS_AUTH_URL", "http://keystone:5000"),

@@ -1,3 +1,5 @@
+//! The token cache: one file for each set of credentials, in a directory for this user alone.
+
 use std::{
     fs::{self, DirBuilder},
     io::{self, Write},
@@ -8,7 +10,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 use super::Session;
-use crate::regular_file::read_regular_file;
+use crate::local_file::read_regular_file;
 
 /// More than any token has: Fernet's have some hundred bytes, and those with a catalog inside some thousand.
 const MOST_BYTES: u64 = 1 << 20;
@@ -82,7 +84,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::Secret;
+    use crate::secret::Secret;
 
     fn session(token: &str) -> Session {
         let url = "http://swift/v1/AUTH_a".parse().unwrap();

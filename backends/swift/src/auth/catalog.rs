@@ -1,3 +1,5 @@
+//! The catalog of an identity service, and the endpoint of the object store in it.
+
 use serde::Deserialize;
 use url::Url;
 

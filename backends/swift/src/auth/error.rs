@@ -1,3 +1,5 @@
+//! Why there is no token.
+
 use std::error::Error as StdError;
 
 use http::StatusCode;

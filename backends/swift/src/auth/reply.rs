@@ -1,3 +1,5 @@
+//! The identity service's answer, and the session that it opens.
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -9,9 +11,9 @@ use super::{
     catalog::{Offer, ServiceV2, ServiceV3, offers_v2, offers_v3, pick},
 };
 use crate::{
-    Secret,
-    client::{Answer, Broken},
     config::{Credentials, Endpoint, Identity},
+    secret::Secret,
+    transport::{Answer, Broken},
 };
 
 /// A catalog of a large cloud has some hundred KiB.
@@ -169,7 +171,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::Config;
+    use crate::config::Config;
 
     const V2: &str = r#"{"access": {
         "token": {"id": "t2", "issued_at": "2013-08-28T18:10:00.000001", "expires": "1970-01-01T01:00:00Z",

@@ -1,8 +1,10 @@
+//! A token with its account and its time.
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
-use crate::Secret;
+use crate::secret::Secret;
 
 /// Renewed when a tenth of its life is left, but no earlier than this before its end.
 const LONGEST_MARGIN: SignedDuration = SignedDuration::from_mins(5);

@@ -1,3 +1,5 @@
+//! The servers' time, from the dates of their answers.
+
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},

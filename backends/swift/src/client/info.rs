@@ -1,3 +1,5 @@
+//! The limits that a cluster tells in `/info`.
+
 use bytes::Bytes;
 use serde::Deserialize;
 use url::Url;

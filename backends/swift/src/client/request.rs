@@ -1,10 +1,11 @@
+//! One request to an account, and the URL that its names make.
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use object_store::PutPayload;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use super::http::Pace;
-use crate::retry::Trouble;
+use crate::{retry::Trouble, transport::Pace};
 
 /// A complete request, so that it can be sent again.
 #[derive(Clone, Debug)]

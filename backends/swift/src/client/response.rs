@@ -1,9 +1,18 @@
+//! The answer to a request, and the request it belongs to.
+
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{Request, http::whole};
-use crate::{Error, Kind, retry::Trouble};
+use super::Request;
+use crate::{
+    error::{Error, Kind},
+    retry::{Failure, Token, Trouble, classify},
+    transport::{Broken, whole},
+};
+
+/// The longest report on a deletion or a manifest that is read.
+pub(crate) const REPORT_LIMIT: usize = 16 << 20;
 
 /// An answer whose head is here and whose body is still to come.
 pub(crate) struct Response {
@@ -33,6 +42,12 @@ impl Origin {
     pub(crate) fn error(&self, kind: Kind) -> Error {
         Error::new(self.method.clone(), &self.target, self.tries, kind).with_trans_id(self.trans_id.clone())
     }
+
+    /// A try without a complete answer.
+    pub(super) fn broken(&self, broken: Broken, token: Token) -> Failure<Error> {
+        let (idle, verdict) = (broken.idle(), classify(broken.outcome(), token));
+        Failure { idle, ..Failure::judged(self.error(broken.into()), verdict) }
+    }
 }
 
 impl Response {
@@ -49,4 +64,15 @@ impl Response {
     pub(crate) fn into_stream(self) -> BoxStream<'static, Result<Bytes, Error>> {
         self.body
     }
+}
+
+/// The error of an answer that refuses the request, with what its body says if that is for people.
+pub(crate) async fn rejected(response: Response) -> Error {
+    const MOST_WORTH_READING: usize = 16 << 10;
+    let (status, request) = (response.status, response.request.clone());
+    let body = response.bytes(MOST_WORTH_READING).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&body);
+    // Swift's pages of HTML say no more than the status.
+    let detail = if text.starts_with('<') { "" } else { text.trim() };
+    request.error(Kind::Answer { status, detail: detail.chars().take(300).collect() })
 }

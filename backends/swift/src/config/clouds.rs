@@ -1,3 +1,5 @@
+//! `clouds.yaml` and `secure.yaml`, in which `OS_CLOUD` names a cloud.
+
 use std::{
     collections::{BTreeMap, HashMap},
     env, io,
@@ -7,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::ConfigError;
-use crate::regular_file::read_regular_text;
+use crate::local_file::read_regular_text;
 
 /// More than any of these files has.
 const MOST_BYTES: u64 = 1 << 20;

@@ -1,7 +1,9 @@
+//! What to authenticate with, and against which version of the identity service.
+
 use url::Url;
 
 use super::{ConfigError, settings::Settings};
-use crate::Secret;
+use crate::secret::Secret;
 
 const AUTH_URL: &[&str] = &["OS_AUTH_URL", "ST_AUTH"];
 const USER: &[&str] = &["OS_USERNAME", "OS_USER_ID"];
@@ -69,7 +71,7 @@ pub(crate) enum Tenant {
 
 impl Credentials {
     /// The credentials without their secrets.
-    pub(super) fn without_secret(&self) -> Self {
+    pub(crate) fn without_secret(&self) -> Self {
         let mut bare = self.clone();
         match &mut bare {
             Self::V1 { key: secret, .. }

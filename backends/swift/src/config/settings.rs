@@ -1,9 +1,11 @@
+//! Settings by name: those given, over those of a cloud.
+
 use std::collections::HashMap;
 
 use url::Url;
 
 use super::{ConfigError, Missing};
-use crate::Secret;
+use crate::secret::Secret;
 
 pub(super) const NAMES: &[&str] = &[
     "OS_APPLICATION_CREDENTIAL_ID",

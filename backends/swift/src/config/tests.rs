@@ -1,3 +1,5 @@
+//! How settings resolve.
+
 use std::{fs, path::Path};
 
 use tempfile::TempDir;
@@ -131,7 +133,7 @@ fn a_certificate_file_without_certificates_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), "-----BEGIN NOTHING-----").unwrap();
     let config = resolve(&[PASSWORD, &[("OS_CACERT", file.path().to_str().unwrap())]]).unwrap();
-    let error = crate::client::Client::new(config).unwrap_err();
+    let error = crate::transport::Http::new(&config).unwrap_err();
     assert!(error.to_string().contains(file.path().to_str().unwrap()), "{error}");
 }
 

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     StoreError,
     bulk::{Target, at_once},
-    client::Request,
+    client::{Request, rejected},
     object::{Md5Sum, Shape, unquoted},
-    store::{Store, rejected},
+    store::Store,
 };
 
 /// No manifest that is read is longer, whatever a cluster allows.

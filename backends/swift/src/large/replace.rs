@@ -4,9 +4,9 @@ use object_store::Result;
 use super::Segment;
 use crate::{
     bulk::Target,
-    client::Request,
+    client::{Request, rejected},
     object::Shape,
-    store::{Store, rejected},
+    store::Store,
 };
 
 impl Store {

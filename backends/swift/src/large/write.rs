@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header as http_header};
 use object_store::{PutPayload, Result};
 use serde::Deserialize;
@@ -7,10 +5,10 @@ use serde::Deserialize;
 use super::{Place, Segment, manifest};
 use crate::{
     StoreError,
-    bulk::{REPORT_LIMIT, Target},
-    client::{Request, Response},
+    bulk::Target,
+    client::{REPORT_LIMIT, Request, Response},
     object::{header, stored, unquoted},
-    retry::{Outcome, Token, Tries, Verdict, classify},
+    retry::{Failure, Outcome, Token, Tries, Verdict, classify},
     store::Store,
 };
 
@@ -101,7 +99,7 @@ impl Store {
             let failure = match Answer::of(self.send(request.clone()).await?).await {
                 Ok(Answer::Status(response)) => return stored(response, e_tag).await,
                 Ok(Answer::Report(report)) if report.names_no_container() => {
-                    self.await_container(&request, &mut tries_of_new, &report.failure(&request.target()))
+                    self.await_container(&request, &mut tries_of_new, report.failure(&request.target()))
                         .await?;
                     continue;
                 }
@@ -120,9 +118,7 @@ impl Store {
                 }
                 Err(failure) => failure,
             };
-            if !tries.again(Duration::ZERO, None, &failure).await {
-                return Err(failure);
-            }
+            tries.again(Failure::retry(failure)).await?;
             if is_refused {
                 self.renew_token(&request).await?;
             }
@@ -134,15 +130,15 @@ impl Store {
     async fn await_container(
         &self,
         request: &Request,
-        tries: &mut Option<Tries>,
-        failure: &StoreError,
+        tries: &mut Option<Tries<StoreError>>,
+        failure: StoreError,
     ) -> Result<()> {
         let Some(tries) = tries else {
             self.make_if_missing(&request.container, true, &request.trouble).await?;
             *tries = Some(self.tries_of_new(request));
             return Ok(());
         };
-        if tries.again(Duration::ZERO, None, failure).await {
+        if tries.again(Failure::retry(failure)).await.is_ok() {
             return Ok(());
         }
         Err(StoreError::MissingContainer { container: request.container.clone() }.into())

@@ -1,4 +1,4 @@
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures::{
@@ -12,13 +12,10 @@ use super::{check::Check, get::content_range, header};
 use crate::{
     Error, StoreError,
     bulk::Target,
-    client::{Request, Response},
-    retry::Trouble,
-    store::{Store, rejected},
+    client::{Request, Response, rejected},
+    retry::Breaks,
+    store::Store,
 };
-
-/// How often a body may break off without a byte in between before that is an error.
-const MOST_BREAKS: u32 = 5;
 
 /// The bytes of an object, as they come: continued where they break off, counted, and summed.
 pub(super) struct Body {
@@ -30,10 +27,7 @@ pub(super) struct Body {
     left: Range<u64>,
     stream: BoxStream<'static, Result<Bytes, Error>>,
     check: Check,
-    /// Breaks since the last byte.
-    breaks: u32,
-    /// Of what is asked for since then: all of it falls under one bound.
-    trouble: Trouble,
+    breaks: Breaks,
 }
 
 impl Body {
@@ -46,8 +40,7 @@ impl Body {
             e_tag,
             left: range,
             stream: response.into_stream(),
-            breaks: 0,
-            trouble: Trouble::default(),
+            breaks: Breaks::default(),
         }
     }
 
@@ -80,9 +73,7 @@ impl Body {
             return Err(self.length(position).into());
         }
         self.left.start = position;
-        if self.breaks > 0 {
-            (self.breaks, self.trouble) = (0, Trouble::default());
-        }
+        self.breaks.clear();
         let target = self.target();
         if let Check::Stretches(stretches) = &mut self.check {
             stretches.update(chunk, &target)?;
@@ -101,18 +92,17 @@ impl Body {
     /// Asks for what is still to come, of the same content and no other. `error` is why the body broke off, if
     /// it didn't just end.
     async fn resume(&mut self, error: Option<Error>) -> Result<()> {
-        self.breaks += 1;
-        self.trouble.note(error.as_ref().map(|error| error.kind().idle()).unwrap_or_default());
-        let (Some(e_tag), true) = (&self.e_tag, self.breaks <= MOST_BREAKS) else {
+        let idle = error.as_ref().map(|error| error.kind().idle()).unwrap_or_default();
+        let goes_on = self.e_tag.is_some() && self.breaks.again(idle).await;
+        let Some(e_tag) = self.e_tag.as_ref().filter(|_| goes_on) else {
             let short = || self.length(self.left.start).into();
             return Err(error.map_or_else(short, Into::into));
         };
-        tokio::time::sleep(Duration::from_millis(50) * (1 << self.breaks)).await;
         let range = range_header(&self.left).map_err(|_| self.length(self.left.start))?;
         let request = Request::object(Method::GET, &self.store.container, self.location.as_ref())
             .header(http_header::RANGE, range)
             .header(http_header::IF_MATCH, e_tag.clone())
-            .within(&self.trouble);
+            .within(self.breaks.trouble());
         let response = self.store.send(request).await?;
         if response.status != StatusCode::PARTIAL_CONTENT {
             return Err(rejected(response).await.into());

@@ -7,10 +7,10 @@ use super::{Shape, attributes, header, stored, unquoted};
 use crate::{
     StoreError,
     bulk::{Target, at_once},
-    client::{COPY_FROM, PATH, Request, Response},
+    client::{COPY_FROM, PATH, Request, Response, rejected},
     large::{Place, Segment},
     listing::Entry,
-    store::{Store, rejected},
+    store::Store,
 };
 
 impl Store {

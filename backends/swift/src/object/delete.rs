@@ -11,8 +11,8 @@ use super::Shape;
 use crate::{
     StoreError,
     bulk::{Outage, Target, at_once},
-    client::Request,
-    store::{Store, rejected},
+    client::{Request, rejected},
+    store::Store,
 };
 
 /// Objects that are deleted together: as many as Swift usually takes in one request.

@@ -8,8 +8,8 @@ use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, Result, pa
 use super::{Shape, attributes, body::Body, header, meta::meta, put::not_implemented, unquoted};
 use crate::{
     StoreError,
-    client::{Request, Response},
-    store::{Store, rejected},
+    client::{Request, Response, rejected},
+    store::Store,
 };
 
 impl Store {

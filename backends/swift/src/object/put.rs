@@ -4,8 +4,8 @@ use object_store::{PutMode, PutOptions, PutPayload, PutResult, Result, path::Pat
 use super::{header, md5_hex, to_headers, unquoted};
 use crate::{
     Error, StoreError,
-    client::{Request, Response},
-    store::{Store, rejected},
+    client::{Request, Response, rejected},
+    store::Store,
 };
 
 /// Payloads up to here fit into one object nearly wherever Swift runs, so that `/info` isn't asked for them before they

@@ -6,9 +6,10 @@ use object_store::Result;
 
 use super::Store;
 use crate::{
-    Kind, StoreError,
-    client::{COPY_FROM, Request, Response},
-    retry::{Tries, Trouble},
+    StoreError,
+    client::{COPY_FROM, Request, Response, rejected},
+    error::Error,
+    retry::{Failure, Tries, Trouble, Verdict},
 };
 
 /// Swift's proxies remember for 6 s that a container wasn't there, unless their operator has changed that.
@@ -49,23 +50,22 @@ impl Store {
     /// Writes to a container that is there by now: a proxy that looked a moment too early remembers for some seconds that
     /// it isn't.
     async fn send_to_new(&self, request: Request) -> Result<Response> {
-        let mut tries = self.tries_of_new(&request);
+        let mut tries: Tries<Error> = self.tries_of_new(&request);
         loop {
             let response = self.client.send(request.clone()).await?;
             if response.status != StatusCode::NOT_FOUND {
                 return Ok(response);
             }
-            let failure = rejected(response).await;
-            if !tries.again(Duration::ZERO, None, &failure).await {
-                return Err(failure.into());
-            }
+            tries.again(Failure::retry(rejected(response).await)).await?;
         }
     }
 
     /// The tries of a request to a container that was made a moment ago.
-    pub(crate) fn tries_of_new(&self, request: &Request) -> Tries {
-        let left = self.client.tries(request).left();
-        Tries::new(left.min(REMEMBERED_ABSENT), &Trouble::default())
+    pub(crate) fn tries_of_new<E: std::error::Error + Send + Sync + 'static>(
+        &self,
+        request: &Request,
+    ) -> Tries<E> {
+        Tries::new(self.client.left(request).min(REMEMBERED_ABSENT), &Trouble::default())
     }
 
     /// The body of the answer to a request, which is sent again if the body breaks off.
@@ -82,9 +82,9 @@ impl Store {
                 Ok(body) => return Ok(body),
                 Err(error) => error,
             };
-            if !error.kind().is_broken() || !tries.again(error.kind().idle(), None, &error).await {
-                return Err(error.into());
-            }
+            let verdict = if error.kind().is_broken() { Verdict::Retry } else { Verdict::Fail };
+            let idle = error.kind().idle();
+            tries.again(Failure { idle, ..Failure::judged(error, verdict) }).await?;
             response = self.send(request.clone()).await?;
             if response.status != status {
                 return Err(rejected(response).await.into());
@@ -175,15 +175,4 @@ impl Store {
 
 fn missing(container: &str) -> object_store::Error {
     StoreError::MissingContainer { container: container.to_owned() }.into()
-}
-
-/// An answer that isn't what was asked for, as an error, with what its body says if that is for people.
-pub(crate) async fn rejected(response: Response) -> crate::Error {
-    const MOST_WORTH_READING: usize = 16 << 10;
-    let (status, request) = (response.status, response.request.clone());
-    let body = response.bytes(MOST_WORTH_READING).await.unwrap_or_default();
-    let text = String::from_utf8_lossy(&body);
-    // Swift's pages of HTML say no more than the status.
-    let detail = if text.starts_with('<') { "" } else { text.trim() };
-    request.error(Kind::Answer { status, detail: detail.chars().take(300).collect() })
 }

@@ -8,9 +8,10 @@ use tempfile::TempDir;
 
 use super::{PASSWORD, Settings, brief, client, config, get, head_account, put, relayed, settings};
 use crate::{
-    AuthError, Secret,
+    AuthError,
     auth::Session,
     client::{Client, Request},
+    secret::Secret,
 };
 
 /// A client that finds a token in its cache which looks good and which Swift refuses.

@@ -3,7 +3,7 @@ use object_store::PutPayload;
 use serde_json::{Value, json};
 
 use super::{PASSWORD, PATIENCE, Settings, client, config, head_account, settings};
-use crate::client::{Http, Outgoing, Pace};
+use crate::transport::{Http, Outgoing, Pace};
 
 /// Asks Keystone, with this user's token, and has its JSON.
 async fn keystone(given: &Settings, method: Method, path: &str, body: Option<Value>) -> Value {

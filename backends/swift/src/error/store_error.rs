@@ -1,6 +1,8 @@
+//! Why the store refused or failed where Swift's answer alone doesn't say it.
+
 use thiserror::Error as ThisError;
 
-use crate::Error;
+use super::Error;
 
 /// Why a store refused or failed, where the answer of Swift alone doesn't say it.
 ///

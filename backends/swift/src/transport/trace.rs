@@ -4,7 +4,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
-use super::http::Broken;
+use super::Broken;
 
 /// The headers in which Swift, Ceph and Keystone name a request as in their logs.
 const IDS: [&str; 3] = ["x-trans-id", "x-openstack-request-id", "x-amz-request-id"];

@@ -1,3 +1,5 @@
+//! The body of a request on its way out, which shows whether it moves.
+
 use std::{
     convert::Infallible,
     pin::Pin,
@@ -11,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use object_store::PutPayload;
 use tokio::time::{Instant, sleep_until};
 
-use super::http::LEAST_BYTES;
+use super::LEAST_BYTES;
 
 /// A payload goes out in pieces, so that it shows whether it moves.
 const PIECE_BYTES: usize = LEAST_BYTES;
@@ -49,14 +51,14 @@ impl Activity {
 
 /// A payload on its way out, of known length.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub(super) struct UploadBody {
     chunks: std::vec::IntoIter<Bytes>,
     current: Bytes,
     left: u64,
     activity: Activity,
 }
 
-impl Upload {
+impl UploadBody {
     pub(super) fn new(payload: PutPayload, activity: Activity) -> Self {
         let left = payload.content_length() as u64;
         let chunks = payload.into_iter().collect::<Vec<_>>().into_iter();
@@ -73,7 +75,7 @@ impl Upload {
     }
 }
 
-impl Body for Upload {
+impl Body for UploadBody {
     type Data = Bytes;
     type Error = Infallible;
 

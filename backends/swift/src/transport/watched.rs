@@ -9,7 +9,7 @@ use futures::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::http::{Broken, LEAST_BYTES, Pace};
+use super::{Broken, LEAST_BYTES, Pace};
 
 /// How many times as long as nothing may stand still a server may send blanks before it reports.
 const LONGEST_REPORT: u32 = 10;

@@ -1,7 +1,16 @@
+//! Exchanges over HTTP below authentication and retries: one try each, with time limits.
+//!
+//! [`Http`] makes connections (TLS with the system's certificates, or those of `OS_CACERT`), sends a request and gives
+//! the answer with its body still to come. A transfer that stands still, in either direction, ends in
+//! [`Broken::Stalled`]. Authentication and the client are built on it; it knows neither tokens nor Swift.
+
+mod broken;
+mod roots;
+mod trace;
+mod upload_body;
+mod watched;
+
 use std::{
-    error::Error as StdError,
-    io,
-    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -11,29 +20,21 @@ use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use object_store::PutPayload;
 use reqwest::Body;
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt;
-use thiserror::Error;
 use url::Url;
 
-use super::{
+pub(crate) use self::broken::Broken;
+use self::{
+    roots::read_roots,
     trace::Trace,
-    upload::{Activity, Upload},
+    upload_body::{Activity, UploadBody},
     watched::Watched,
 };
 use crate::{
-    Config, ConfigError, Kind,
-    config::Timeouts,
-    regular_file::read_regular_file,
-    retry::{Exhaustion, Outcome},
+    config::{Config, ConfigError, Timeouts},
+    retry::Exhaustion,
 };
-
-/// More than all certificates of a system have.
-const MOST_BYTES_OF_ROOTS: u64 = 16 << 20;
 
 /// Servers and balancers close idle connections after a minute or less; a request on one that is being closed fails.
 const IDLE: Duration = Duration::from_secs(20);
@@ -81,28 +82,6 @@ pub(crate) struct Answer {
     pub(crate) body: BoxStream<'static, Result<Bytes, Broken>>,
 }
 
-/// The reason for a missing or incomplete answer, without the URL, which the caller knows.
-#[derive(Debug, Error)]
-pub(crate) enum Broken {
-    /// No connection could be made to this scheme, host and port.
-    #[error("no connection")]
-    Unreachable { server: String, source: Box<dyn StdError + Send + Sync> },
-    #[error("the connection failed")]
-    Connection(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("the server's certificate isn't trusted; give the authority's certificate with OS_CACERT")]
-    Untrusted(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("no progress for {:.0} s", .0.as_secs_f64())]
-    Stalled(Duration),
-    #[error("{server} doesn't speak TLS; use http:// for it, or the port where it speaks https")]
-    NotTls { server: String },
-    #[error("{server} doesn't speak plain HTTP; use https:// for it, if it speaks TLS")]
-    NotHttp { server: String },
-    #[error("the answer is longer than {0} bytes")]
-    TooLong(usize),
-    #[error("TLS can't be set up; give the authority's certificate with OS_CACERT")]
-    Tls(#[source] Box<dyn StdError + Send + Sync>),
-}
-
 impl Http {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
         let roots = config.ca_file.as_deref().map(read_roots).transpose()?;
@@ -137,7 +116,7 @@ impl Http {
             // Swift insists on a length, and the HTTP client leaves that of nothing out.
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        *request.body_mut() = Some(Body::wrap(Upload::new(body, activity.clone())));
+        *request.body_mut() = Some(Body::wrap(UploadBody::new(body, activity.clone())));
         let response = tokio::select! {
             response = client.execute(request) => response.map_err(Broken::connection),
             () = activity.ceases_for(silence) => Err(Broken::Stalled(silence)),
@@ -170,7 +149,7 @@ impl Answer {
 }
 
 /// A complete body; none if it is longer than `limit` bytes.
-pub(super) async fn whole<E>(
+pub(crate) async fn whole<E>(
     mut body: BoxStream<'static, Result<Bytes, E>>,
     limit: usize,
 ) -> Result<Option<Bytes>, E> {
@@ -215,97 +194,4 @@ impl Inner {
         };
         Ok(builder.with_no_client_auth())
     }
-}
-
-impl Broken {
-    pub(super) fn connection(error: reqwest::Error) -> Self {
-        let source: Box<dyn StdError + Send + Sync> = first_cause(&error).to_string().into();
-        let server = error.url().map(|url| url.origin().ascii_serialization());
-        match (tls_error(&error), server) {
-            (Some(rustls::Error::InvalidCertificate(_)), _) => Self::Untrusted(source),
-            // What came first was no TLS at all.
-            (Some(rustls::Error::InvalidMessage(_)), Some(server)) if error.is_connect() => {
-                Self::NotTls { server }
-            }
-            (None, Some(server)) if is_not_http(&*source) => Self::NotHttp { server },
-            (_, Some(server)) if error.is_connect() => Self::Unreachable { server, source },
-            _ => Self::Connection(source),
-        }
-    }
-
-    /// How long nothing had moved when it broke.
-    pub(crate) fn idle(&self) -> Duration {
-        if let Self::Stalled(idle) = self { *idle } else { Duration::ZERO }
-    }
-
-    pub(crate) fn outcome(&self) -> Outcome {
-        match self {
-            Self::Untrusted(_)
-            | Self::Tls(_)
-            | Self::TooLong(_)
-            | Self::NotTls { .. }
-            | Self::NotHttp { .. } => Outcome::Hopeless,
-            Self::Unreachable { .. } | Self::Connection(_) | Self::Stalled(_) => Outcome::Broken,
-        }
-    }
-}
-
-impl From<Broken> for Kind {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Stalled(silence) => Self::Stalled(silence),
-            Broken::TooLong(limit) => Self::TooLong { limit },
-            Broken::Unreachable { server, source } => Self::Unreachable { server, source },
-            Broken::Connection(error) => Self::Connection(error),
-            tls
-            @ (Broken::Untrusted(_) | Broken::Tls(_) | Broken::NotTls { .. } | Broken::NotHttp { .. }) => {
-                Self::Connection(tls.into())
-            }
-        }
-    }
-}
-
-/// The error at the end of the chain. Those before it say in several ways that a request failed.
-fn first_cause(error: &reqwest::Error) -> &(dyn StdError + 'static) {
-    let mut cause: &(dyn StdError + 'static) = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause
-}
-
-/// What TLS says of it, if that is the reason.
-fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut next = error.source();
-    while let Some(error) = next {
-        // The source of an I/O error is the source of what it wraps: what it wraps has to be asked for.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = wrapped.and_then(|error| error.downcast_ref()).or_else(|| error.downcast_ref());
-        if tls.is_some() {
-            return tls;
-        }
-        next = wrapped.map(|error| error as &(dyn StdError + 'static)).or_else(|| error.source());
-    }
-    None
-}
-
-/// Whether what came isn't an answer of HTTP, as from a server that waits for TLS. The HTTP client says so in words only.
-fn is_not_http(cause: &(dyn StdError + Send + Sync)) -> bool {
-    cause.to_string().contains("invalid HTTP version")
-}
-
-/// The certificates that `OS_CACERT` names; then no others are trusted.
-fn read_roots(path: &Path) -> Result<RootCertStore, ConfigError> {
-    let pem = read_regular_file(path, MOST_BYTES_OF_ROOTS)
-        .map_err(|error| ConfigError::file(path, format!("{error}; check OS_CACERT")))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added = certificate.map_err(|error| error.to_string());
-        let added = added.and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
-        added.map_err(|problem| ConfigError::file(path, problem))?;
-    }
-    if roots.is_empty() {
-        return Err(ConfigError::file(path, "there is no certificate in PEM form in it"));
-    }
-    Ok(roots)
 }

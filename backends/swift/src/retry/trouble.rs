@@ -1,0 +1,34 @@
+//! The time for which a request has made no progress.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Since when a request has made no progress. Clones are the same trouble: every part of the program that sends the
+/// request again shares it, so that one bound holds for all their retries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble(Arc<OnceLock<Instant>>);
+
+impl Trouble {
+    /// Notes a failure before which nothing had moved for `idle`, and gives the time since the first one began.
+    pub(crate) fn note(&self, idle: Duration) -> Duration {
+        let began = || Instant::now().checked_sub(idle).unwrap_or_else(Instant::now);
+        self.0.get_or_init(began).elapsed()
+    }
+
+    pub(super) fn spent(&self) -> Duration {
+        self.0.get().map(Instant::elapsed).unwrap_or_default()
+    }
+
+    pub(super) fn is_noted(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// What is left of a budget that began with the first failure.
+    pub(crate) fn left(&self, budget: Duration) -> Duration {
+        budget.saturating_sub(self.spent())
+    }
+}

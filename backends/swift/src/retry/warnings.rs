@@ -1,0 +1,44 @@
+//! Warns of the failures that are tried again, but not of each of them.
+
+use std::{error::Error, time::Duration};
+
+use tokio::time::Instant;
+
+/// The shortest time between two warnings of one request.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// Warns of the first failure, and after that of one in each [`QUIET`].
+#[derive(Debug, Default)]
+pub(super) struct Warnings(Option<Instant>);
+
+impl Warnings {
+    /// Traces a failure: as a warning if one is due.
+    pub(super) fn tell(&mut self, error: &(dyn Error + 'static), left: f64) {
+        if self.is_due(Instant::now()) {
+            tracing::warn!(error, "trying again, for {left} s at most");
+        } else {
+            tracing::debug!(error, "trying again, for {left} s at most");
+        }
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.0.is_none_or(|last| now.duration_since(last) >= QUIET);
+        if due {
+            self.0 = Some(now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_warned_at_once_and_then_every_quarter_of_a_minute_at_most() {
+        let (mut warnings, start) = (Warnings::default(), Instant::now());
+        let due =
+            [0, 1, 14, 15, 16, 29, 45].map(|second| warnings.is_due(start + Duration::from_secs(second)));
+        assert_eq!(due, [true, false, false, true, false, false, true]);
+    }
+}
