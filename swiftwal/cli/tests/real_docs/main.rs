@@ -7,6 +7,7 @@
 mod by_hand;
 mod page;
 mod readme;
+mod sources;
 mod swift;
 mod tour;
 
