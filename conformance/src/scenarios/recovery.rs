@@ -128,7 +128,7 @@ pub(crate) async fn a_target_that_the_stored_wal_does_not_reach_is_told_before_t
         let (sender, events) = std::sync::mpsc::channel();
         let observe = |event: RestoreEvent<'_>| {
             let _ = sender.send(match event {
-                RestoreEvent::Notice(notice) => notice.to_owned(),
+                RestoreEvent::Notice(notice) | RestoreEvent::Shortfall(notice) => notice.to_owned(),
                 RestoreEvent::Progress { .. } => "copying".to_owned(),
                 _ => String::new(),
             });

@@ -95,6 +95,8 @@ pub enum RestoreEvent<'a> {
         /// The timelines that aren't followed, those left out that lie on the way.
         others: &'a [Branch],
     },
+    /// The stored WAL doesn't reach the target: what that means.
+    Shortfall(&'a str),
     /// Something the administrator should know.
     Notice(&'a str),
     /// More of it is written.
@@ -153,7 +155,7 @@ pub async fn restore(
     observe(RestoreEvent::Chosen(&chosen));
     observe(RestoreEvent::Timelines { followed: followed.as_ref(), others: &others });
     if let Some(notice) = shortfall(&chosen, followed.as_ref(), options) {
-        observe(RestoreEvent::Notice(&notice));
+        observe(RestoreEvent::Shortfall(&notice));
     }
     if destination.belongs_to_root() {
         observe(RestoreEvent::Notice(&format!(

@@ -1,4 +1,5 @@
 mod next_steps;
+mod report;
 mod restore_command;
 
 use std::{
@@ -7,7 +8,6 @@ use std::{
     time::Instant,
 };
 
-use serde_json::json;
 use swiftwal_core::{
     ArchiveMode, Branch, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats, TargetAction,
     TargetTimeline, parse_target_time,
@@ -16,6 +16,7 @@ use swiftwal_postgres::{Lsn, printable};
 
 use self::{
     next_steps::{next_steps, owner},
+    report::Report,
     restore_command::ServerCommands,
 };
 use crate::{
@@ -134,6 +135,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         archive_cleanup_command: args.archive_cleanup.then_some(commands.archive_cleanup),
     };
     let progress = Progress::new(args.progress);
+    let report = Report::default();
     let observe = |event: RestoreEvent<'_>| match event {
         RestoreEvent::Chosen(chosen) => progress.suspend(|| tracing::info!("restoring {}", chosen.key)),
         RestoreEvent::Tablespace { oid, old, directory } => progress.suspend(|| {
@@ -142,9 +144,17 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             log::say(format_args!("tablespace {oid} of {old} goes to {directory}"));
         }),
         RestoreEvent::Timelines { followed, others } => {
+            report.timelines(followed, others);
             progress.suspend(|| say_timelines(followed, others));
         }
-        RestoreEvent::Notice(notice) => progress.suspend(|| log::say(format_args!("{notice}"))),
+        RestoreEvent::Shortfall(notice) => {
+            report.shortfall(notice);
+            progress.suspend(|| log::say(format_args!("{notice}")));
+        }
+        RestoreEvent::Notice(notice) => {
+            report.notice(notice);
+            progress.suspend(|| log::say(format_args!("{notice}")));
+        }
         RestoreEvent::Progress { tar_bytes, total_tar_bytes } => {
             progress.show(Done { bytes: tar_bytes, of: total_tar_bytes, stored: None });
         }
@@ -156,15 +166,21 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     progress.finish();
     drop(progress);
     if let Some(notice) = restore_command::unwritten(&session.config) {
+        report.notice(&notice);
         log::say(format_args!("{notice}"));
     }
     let directory = args.directory.display();
     let reported = if session.output.json {
-        let document = json!({ "key": stats.key, "files": stats.files, "bytes": stats.bytes });
-        session.output.json(&document)
+        session.output.json(&report.document(&stats))
     } else {
         let absolute = std::path::absolute(&args.directory).unwrap_or_else(|_| args.directory.clone());
-        let steps = next_steps(&absolute, owner(&absolute), &stats.postgres_version, &options);
+        let steps = next_steps(
+            &absolute,
+            owner(&absolute),
+            &stats.postgres_version,
+            &options,
+            report.is_beyond_wal(),
+        );
         session.output.text(|out| {
             let (size, duration) = (Size(stats.bytes), Elapsed(began.elapsed()));
             let RestoreStats { key, files, postgres_version, .. } = &stats;

@@ -45,6 +45,8 @@ fn a_backup_may_be_restored_into_the_working_directory_and_told_of_as_json() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let told: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(told["key"], key.as_str());
+    assert_eq!((&told["followed"]["timeline"], &told["others"]), (&1.into(), &serde_json::json!([])));
+    assert!(told["notices"].is_array(), "{told}");
     assert!(data.join("global/pg_control").exists());
 }
 

@@ -11,12 +11,13 @@ use swiftwal_postgres::printable;
 use super::restore_command::quoted;
 
 /// What an administrator does next with a server of that version, a line for each step. `owner` is the number of the user
-/// who owns the directory.
+/// who owns the directory; `is_beyond_wal` says that the stored WAL doesn't reach the target.
 pub(super) fn next_steps(
     directory: &Path,
     owner: Option<u32>,
     version: &str,
     options: &RestoreOptions,
+    is_beyond_wal: bool,
 ) -> Vec<String> {
     let shown = quoted(&printable(directory.as_os_str().as_bytes()).to_string());
     let mut steps = Vec::new();
@@ -28,7 +29,11 @@ pub(super) fn next_steps(
     steps.push(format!("As {user}, start PostgreSQL: pg_ctl -D {shown} start"));
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     let wal = if major.is_some_and(|major| major < 10) { "xlog" } else { "wal" };
-    steps.push(recovery(options, wal));
+    let recovery = recovery(options, wal);
+    steps.push(match is_beyond_wal {
+        true => format!("Only if the missing WAL is archived first: {recovery}"),
+        false => recovery,
+    });
     if !options.standby {
         steps.push("See whether it is done: SELECT pg_is_in_recovery();".to_owned());
         steps.push(archiving(options.archive_mode).to_owned());
@@ -81,7 +86,7 @@ mod tests {
     use super::*;
 
     fn steps(owner: u32, options: &RestoreOptions) -> String {
-        next_steps(Path::new("/restore/data"), Some(owner), "15", options).join("\n")
+        next_steps(Path::new("/restore/data"), Some(owner), "15", options, false).join("\n")
     }
 
     #[test]
@@ -107,6 +112,15 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_the_stored_wal_does_not_reach_is_no_promise() {
+        let target = Some(RecoveryTarget::Lsn("0/9000000".parse().unwrap()));
+        let options = RestoreOptions { target, ..RestoreOptions::default() };
+        let steps = next_steps(Path::new("/data"), Some(70), "15", &options, true);
+        let promise = "Only if the missing WAL is archived first: It recovers to 0/9000000, ";
+        assert!(steps.iter().any(|step| step.starts_with(promise)), "{steps:?}");
+    }
+
+    #[test]
     fn functions_are_called_as_in_that_version() {
         let options = RestoreOptions { target: Some(RecoveryTarget::Immediate), ..RestoreOptions::default() };
         for (version, function) in [
@@ -114,14 +128,15 @@ mod tests {
             ("10", "pg_wal_replay_resume()"),
             ("15", "pg_wal_replay_resume()"),
         ] {
-            let steps = next_steps(Path::new("/data"), None, version, &options).join(" ");
+            let steps = next_steps(Path::new("/data"), None, version, &options, false).join(" ");
             assert!(steps.contains(function), "{version}: {steps}");
         }
     }
 
     #[test]
     fn a_path_with_spaces_can_be_copied_into_a_shell() {
-        let steps = next_steps(Path::new("/my restore/data"), Some(70), "15", &RestoreOptions::default());
+        let steps =
+            next_steps(Path::new("/my restore/data"), Some(70), "15", &RestoreOptions::default(), false);
         assert!(steps[0].ends_with("pg_ctl -D '/my restore/data' start"), "{steps:?}");
     }
 
