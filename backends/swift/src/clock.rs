@@ -1,3 +1,5 @@
+//! The time of day.
+
 use jiff::Timestamp;
 
 /// The time of day, asked here alone.

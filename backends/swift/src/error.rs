@@ -220,6 +220,11 @@ impl From<Broken> for Kind {
     }
 }
 
+/// The error of an operation that `object_store` has and Swift doesn't.
+pub(crate) fn not_implemented(operation: &str) -> object_store::Error {
+    object_store::Error::NotImplemented { operation: operation.to_owned(), implementer: "Swift".to_owned() }
+}
+
 /// The nearest variant by status alone: 404, 304, 401, 403 and 412 have one of their own.
 impl From<Error> for object_store::Error {
     fn from(error: Error) -> Self {

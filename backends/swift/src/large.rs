@@ -1,17 +1,196 @@
-//! Large objects: their segments, the manifests that name these, and how both are stored and deleted.
+//! Large objects: their segments, the manifests that name these, and how both are stored and given up.
+//!
+//! Segments lie under names of their own ([`SegmentNames`]) until a manifest names them: a crash before that leaves
+//! them for a sweep.
 
-mod dynamic;
-mod manifest;
-mod parts;
-mod place;
-#[cfg(test)]
-mod real;
-mod replace;
-mod segments;
-mod upload;
-mod write;
+mod cut;
+mod manifest_report;
+mod manifest_writer;
+mod multipart_upload;
+mod segment_names;
 
-pub(crate) use self::{
-    manifest::Segment,
-    place::{Place, segments_of, upload_of},
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderMap, HeaderValue, header};
+use object_store::{PutPayload, PutResult, Result, path::Path};
+
+use self::{
+    cut::{cut, long_enough},
+    manifest_writer::ManifestWriter,
 };
+pub(crate) use self::{
+    multipart_upload::Upload,
+    segment_names::{SegmentNames, segments_of, upload_of},
+};
+use crate::{
+    containers::Containers,
+    deletion::Deletion,
+    error::StoreError,
+    listing::Listings,
+    manifests::{Manifests, Segment},
+    object::put_plain,
+    outage::is_outage,
+    target::Target,
+};
+
+/// Stores large objects, and removes what an upload that failed has stored.
+#[derive(Clone, Debug)]
+pub(crate) struct LargeObjects {
+    containers: Arc<Containers>,
+    listings: Listings,
+    manifests: Manifests,
+    deletion: Deletion,
+    writer: ManifestWriter,
+}
+
+impl LargeObjects {
+    pub(crate) fn new(
+        containers: &Arc<Containers>,
+        listings: &Listings,
+        manifests: &Manifests,
+        deletion: &Deletion,
+    ) -> Self {
+        Self {
+            containers: Arc::clone(containers),
+            listings: listings.clone(),
+            manifests: manifests.clone(),
+            deletion: deletion.clone(),
+            writer: ManifestWriter::new(containers, manifests),
+        }
+    }
+
+    /// Makes a large object of segments, as [`ManifestWriter`] does.
+    pub(crate) async fn write_manifests(
+        &self,
+        target: &Target,
+        place: &SegmentNames,
+        segments: Vec<Segment>,
+        headers: HeaderMap,
+    ) -> Result<String> {
+        self.writer.write_manifests(target, place, segments, headers).await
+    }
+
+    /// Stores a part as as many segments as it takes, and tells `begun` of each before it is sent.
+    pub(crate) async fn put_segments(
+        &self,
+        place: &SegmentNames,
+        part: usize,
+        data: PutPayload,
+        begun: impl Fn(Target) + Send,
+    ) -> Result<Vec<Segment>> {
+        let most = self.containers.client.info().await?.max_file_size;
+        let mut segments = Vec::new();
+        for (number, piece) in cut(data, most).into_iter().enumerate() {
+            let target = Target::new(&self.containers.segments, place.segment(part, number));
+            begun(target.clone());
+            let bytes = piece.content_length() as u64;
+            let headers = HeaderMap::from_iter([(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/octet-stream"),
+            )]);
+            let e_tag = put_plain(&self.containers, &target, piece, headers).await?;
+            segments.push(Segment { name: target.path(), e_tag, bytes, range: None, nested: false });
+        }
+        Ok(segments)
+    }
+
+    /// Stores a payload that is too long for one object as a large one, segment after segment, and gives the
+    /// entity tag. A failure leaves nothing behind, if that can be removed.
+    pub(crate) async fn put_long(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        headers: HeaderMap,
+    ) -> Result<String> {
+        let object = self.containers.target(location);
+        let place = SegmentNames::unique(&object);
+        let begun: Mutex<Vec<Target>> = Mutex::default();
+        let stored = async {
+            let note = |target| lock(&begun).push(target);
+            let segments = self.put_segments(&place, 0, payload, note).await?;
+            self.writer.write_manifests(&object, &place, segments, headers).await
+        };
+        let stored = stored.await;
+        if let Err(error) = &stored {
+            let begun = std::mem::take(&mut *lock(&begun));
+            self.discard_quietly(&object, &place, begun, error).await;
+        }
+        stored
+    }
+
+    /// Makes an object of the segments that an upload has stored, in the place of what is there.
+    pub(crate) async fn complete(
+        &self,
+        object: &Target,
+        place: &SegmentNames,
+        segments: Vec<Segment>,
+        headers: HeaderMap,
+    ) -> Result<PutResult> {
+        long_enough(object, &segments, self.containers.client.info().await?.shortest_segment())?;
+        let mut replaced = self.manifests.segments_to_replace(object).await?;
+        // Completed before, although the answer was lost.
+        replaced.retain(|target| !place.has(&target.name));
+        let e_tag = if segments.is_empty() {
+            // Swift has no large object of no segments.
+            put_plain(&self.containers, object, PutPayload::new(), headers).await?
+        } else {
+            self.writer.write_manifests(object, place, segments, headers).await?
+        };
+        self.deletion.remove_quietly(replaced).await;
+        Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
+    }
+
+    /// Removes what an upload has stored, unless it has become the object after all, though nobody was told. Then
+    /// all of it stays: it is whole, and what it has replaced can't be brought back.
+    pub(crate) async fn discard(
+        &self,
+        object: &Target,
+        place: &SegmentNames,
+        mut begun: Vec<Target>,
+    ) -> Result<()> {
+        let manifest = self.manifests.static_manifest(object).await?.unwrap_or_default();
+        let names_it =
+            |target: Target| target.container == self.containers.segments && place.has(&target.name);
+        if manifest.iter().filter_map(Segment::target).any(names_it) {
+            return Ok(());
+        }
+        begun.extend(self.listed_at(place).await?);
+        self.deletion.delete_all(&begun).await.into_iter().collect()
+    }
+
+    /// The same after a failure that is to be reported rather than one of this. What stays is for a sweep: all of it
+    /// where nobody served the request, as nobody would serve these.
+    pub(crate) async fn discard_quietly(
+        &self,
+        object: &Target,
+        place: &SegmentNames,
+        begun: Vec<Target>,
+        failure: &object_store::Error,
+    ) {
+        if is_outage(failure) {
+            tracing::warn!(%object, "segments of a failed upload are left behind, for a sweep to remove");
+            return;
+        }
+        if let Err(error) = self.discard(object, place, begun).await {
+            tracing::warn!(%object, %error, "segments of a failed upload are left behind, for a sweep to remove");
+        }
+    }
+
+    /// What an upload has stored, as far as a listing shows it.
+    async fn listed_at(&self, place: &SegmentNames) -> Result<Vec<Target>> {
+        match self.listings.names_under(&self.containers.segments, &place.prefix()).await {
+            Ok(entries) => Ok(entries
+                .into_iter()
+                .map(|entry| Target::new(&self.containers.segments, entry.name))
+                .collect()),
+            // No container has no segments.
+            Err(error) if StoreError::is_missing_container(&error) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A panic elsewhere leaves the lists as they were.
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
+}

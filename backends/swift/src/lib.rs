@@ -1,21 +1,40 @@
 #![doc = include_str!("../README.md")]
+//! # Modules
+//!
+//! A module imports only from floors below its own (`tests/floors.rs` keeps it so):
+//!
+//! 1. Basics: `clock`, `secret`, `local_file`, `private_directory`, `retry`, `concurrency`, `target`.
+//! 2. Reaching an account: `config` (settings), `transport` (HTTP), `auth` (tokens), `error`, `outage`, and `client`,
+//!    through which every request goes.
+//! 3. What is stored: `containers`, `object` (headers, digests), `listing` (how a listing pages is in its `cursor`),
+//!    `manifests` (what large objects consist of).
+//! 4. What is done, a type for each concern: `deletion`, `large`, `reading`, `writing`, `copying`.
+//! 5. `store`, which implements the traits of `object_store` with these, and `sweep`.
 
 mod auth;
-mod bulk;
 mod client;
 mod clock;
+mod concurrency;
 mod config;
+mod containers;
+mod copying;
+mod deletion;
 mod error;
 mod large;
 mod listing;
 mod local_file;
+mod manifests;
 mod object;
-
+mod outage;
+mod private_directory;
+mod reading;
 mod retry;
 mod secret;
 mod store;
 mod sweep;
+mod target;
 mod transport;
+mod writing;
 
 pub use self::{
     auth::AuthError,

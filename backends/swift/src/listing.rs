@@ -1,6 +1,9 @@
+//! Listings, page by page, and what they tell about objects. A listing may lag behind what is stored.
+//!
+//! Pages are read by a [`Cursor`]: its `advance` decides whether another follows.
+
 mod cursor;
 mod page;
-mod paginated;
 mod shapes;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -9,47 +12,59 @@ use futures::{
     FutureExt, StreamExt, TryStreamExt,
     stream::{BoxStream, try_unfold},
 };
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use object_store::{ListResult, ObjectMeta, Result, path::Path};
 
-pub(crate) use self::page::Entry;
-use self::{
+use self::page::Row;
+pub(crate) use self::{
     cursor::{Cursor, PAGE},
-    page::Row,
+    page::Entry,
 };
 use crate::{
-    StoreError,
-    bulk::{AT_ONCE, at_once},
     client::{Request, rejected},
-    store::Store,
+    concurrency::{AT_ONCE, at_once},
+    containers::Containers,
+    error::StoreError,
+    object::{Shape, header, no_length},
 };
 
 /// 10,000 names of 1024 bytes, each escaped sixfold, with what stands beside them.
 const PAGE_BYTES: usize = 128 << 20;
 
-impl Store {
+/// Lists containers.
+#[derive(Clone, Debug)]
+pub(crate) struct Listings {
+    containers: Arc<Containers>,
+}
+
+impl Listings {
+    pub(crate) fn new(containers: &Arc<Containers>) -> Self {
+        Self { containers: Arc::clone(containers) }
+    }
+
     /// The objects below a prefix, behind an offset, in the order of their names' bytes.
     pub(crate) fn list(
-        self: &Arc<Self>,
+        &self,
         prefix: Option<&Path>,
         offset: Option<&Path>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let mut cursor = Cursor::new(&self.container, below(prefix));
+        let mut cursor = Cursor::new(&self.containers.container, below(prefix));
         cursor.marker = offset.map(|offset| offset.as_ref().to_owned()).unwrap_or_default();
-        let store = Arc::clone(self);
+        let this = self.clone();
         self.entries(cursor)
             .try_filter_map(|entry| async move { Ok(entry.location().map(|location| (location, entry))) })
             .map_ok(move |(location, entry)| {
-                let store = Arc::clone(&store);
-                async move { store.listed(location, &entry).await }.boxed()
+                let this = this.clone();
+                async move { this.listed(location, &entry).await }.boxed()
             })
             .try_buffered(AT_ONCE)
             .boxed()
     }
 
     /// The objects directly below a prefix, and the prefixes below it.
-    pub(crate) async fn list_with_delimiter(self: &Arc<Self>, prefix: Option<&Path>) -> Result<ListResult> {
-        let mut cursor = Cursor { delimiter: "/".to_owned(), ..Cursor::new(&self.container, below(prefix)) };
+    pub(crate) async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let mut cursor =
+            Cursor { delimiter: "/".to_owned(), ..Cursor::new(&self.containers.container, below(prefix)) };
         let mut rows = Vec::new();
         while !cursor.done {
             rows.extend(self.page(&mut cursor).await?);
@@ -58,7 +73,7 @@ impl Store {
     }
 
     /// Rows as objects and prefixes that end with a delimiter.
-    async fn list_result(self: &Arc<Self>, rows: Vec<Row>, delimiter: &str) -> Result<ListResult> {
+    pub(crate) async fn list_result(&self, rows: Vec<Row>, delimiter: &str) -> Result<ListResult> {
         let (mut common_prefixes, mut entries) = (Vec::new(), Vec::new());
         for row in rows {
             match row {
@@ -69,8 +84,8 @@ impl Store {
         // A page may begin with the prefix that ended the one before it.
         common_prefixes.dedup();
         let metas = entries.into_iter().map(|(location, entry)| {
-            let store = Arc::clone(self);
-            async move { store.listed(location, &entry).await }.boxed()
+            let this = self.clone();
+            async move { this.listed(location, &entry).await }.boxed()
         });
         let objects = at_once(metas).try_collect().await?;
         Ok(ListResult { common_prefixes, objects, extensions: http::Extensions::new() })
@@ -92,48 +107,51 @@ impl Store {
         if names.is_empty() {
             return Ok(entries);
         }
-        let mut cursor = Cursor { limit: PAGE, ..Cursor::over(&self.container, names) };
+        let mut cursor = Cursor { limit: PAGE, ..Cursor::over(&self.containers.container, names) };
         while !cursor.done {
             entries.extend(self.page(&mut cursor).await?.into_iter().filter_map(Row::object));
         }
         Ok(entries)
     }
 
-    fn entries(self: &Arc<Self>, cursor: Cursor) -> BoxStream<'static, Result<Entry>> {
-        let state = (Arc::clone(self), cursor, VecDeque::new());
-        try_unfold(state, |(store, mut cursor, mut rows)| async move {
+    fn entries(&self, cursor: Cursor) -> BoxStream<'static, Result<Entry>> {
+        let state = (self.clone(), cursor, VecDeque::new());
+        try_unfold(state, |(this, mut cursor, mut rows)| async move {
             loop {
                 if let Some(entry) = rows.pop_front() {
-                    return Ok(Some((entry, (store, cursor, rows))));
+                    return Ok(Some((entry, (this, cursor, rows))));
                 }
                 if cursor.done {
                     return Ok(None);
                 }
-                rows.extend(store.page(&mut cursor).await?.into_iter().filter_map(Row::object));
+                rows.extend(this.page(&mut cursor).await?.into_iter().filter_map(Row::object));
             }
         })
         .boxed()
     }
 
     /// The next page.
-    async fn page(&self, cursor: &mut Cursor) -> Result<Vec<Row>> {
-        if let Some(info) = self.client.known_info() {
+    pub(crate) async fn page(&self, cursor: &mut Cursor) -> Result<Vec<Row>> {
+        if let Some(info) = self.containers.client.known_info() {
             cursor.limit = cursor.limit.min(info.container_listing_limit.max(1));
         }
         let mut request = cursor.request();
-        let mut response = self.send(request.clone()).await?;
+        let mut response = self.containers.send(request.clone()).await?;
         if response.status == StatusCode::PRECONDITION_FAILED {
             // This cluster's pages are shorter.
-            cursor.limit = self.client.info().await?.container_listing_limit.clamp(1, cursor.limit.max(1));
+            cursor.limit =
+                self.containers.client.info().await?.container_listing_limit.clamp(1, cursor.limit.max(1));
             request = cursor.request();
-            response = self.send(request.clone()).await?;
+            response = self.containers.send(request.clone()).await?;
         }
         let rows = match response.status {
             StatusCode::NO_CONTENT => Vec::new(),
             StatusCode::OK => {
-                serde_json::from_slice(&self.whole(&request, response, PAGE_BYTES).await?).map_err(
-                    |error| StoreError::Protocol { target: request.target(), reason: error.to_string() },
-                )?
+                serde_json::from_slice(&self.containers.whole(&request, response, PAGE_BYTES).await?)
+                    .map_err(|error| StoreError::Protocol {
+                        target: request.target(),
+                        reason: error.to_string(),
+                    })?
             }
             _ => return Err(rejected(response).await.into()),
         };
@@ -145,8 +163,8 @@ impl Store {
     async fn listed(&self, location: Path, entry: &Entry) -> Result<ObjectMeta> {
         let mut meta = entry.meta(location)?;
         if entry.may_be_dynamic() {
-            let request = Request::object(Method::HEAD, &self.container, &entry.name);
-            let response = self.client.send(request).await?;
+            let request = Request::object(Method::HEAD, &self.containers.container, &entry.name);
+            let response = self.containers.client.send(request).await?;
             if response.status.is_success() {
                 meta.size = self.size(&entry.name, &response.headers).await?;
                 meta.e_tag = page::e_tag(&response.headers).or(meta.e_tag);
@@ -155,6 +173,20 @@ impl Store {
             }
         }
         Ok(meta)
+    }
+
+    /// The size of an object from the answer to its GET or HEAD. Swift doesn't say that of a dynamic large object whose
+    /// segments fill more than one listing: they are added up then.
+    pub(crate) async fn size(&self, target: &str, headers: &HeaderMap) -> Result<u64> {
+        let length = header(headers, "content-length").and_then(|length| length.parse().ok());
+        match (length, Shape::of(headers)) {
+            (Some(length), _) => Ok(length),
+            (None, Shape::Dynamic { container, prefix }) => {
+                let segments = self.names_under(&container, &prefix).await?;
+                Ok(segments.iter().map(|segment| segment.bytes).sum())
+            }
+            (None, _) => Err(no_length(target).into()),
+        }
     }
 }
 
@@ -165,9 +197,9 @@ fn below(prefix: Option<&Path>) -> String {
 
 /// All names, asked for in pages of so many.
 #[cfg(test)]
-pub(crate) async fn in_pages_of(store: &Arc<Store>, limit: usize) -> Vec<String> {
-    let cursor = Cursor { limit, ..Cursor::new(&store.container, "") };
-    store.entries(cursor).map_ok(|entry| entry.name).try_collect().await.unwrap()
+pub(crate) async fn in_pages_of(listings: &Listings, limit: usize) -> Vec<String> {
+    let cursor = Cursor { limit, ..Cursor::new(&listings.containers.container, "") };
+    listings.entries(cursor).map_ok(|entry| entry.name).try_collect().await.unwrap()
 }
 
 #[cfg(test)]

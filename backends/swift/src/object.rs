@@ -1,18 +1,13 @@
-//! Single objects: what is sent with them, what comes back, and how it is checked.
+//! Single objects: their headers and digests, and how one is stored in one piece.
 
-mod attributes;
-mod body;
-mod check;
-mod copy;
-mod delete;
+pub(crate) mod attributes;
 mod digest;
-mod get;
 mod meta;
-mod put;
+mod put_plain;
 
 pub(crate) use self::{
     attributes::to_headers,
     digest::{Md5Sum, md5_hex},
-    meta::{Shape, header, unquoted},
-    put::stored,
+    meta::{Shape, header, meta, no_length, shape, unquoted},
+    put_plain::{put_plain, stored},
 };

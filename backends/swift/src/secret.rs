@@ -1,3 +1,5 @@
+//! Passwords, keys and tokens, which are never shown.
+
 use std::fmt;
 
 use serde::Deserialize;

@@ -1,9 +1,13 @@
+//! The store: [`Swift`] implements the traits of `object_store`, each method by the part that it concerns.
+
 mod builder;
-mod container;
+mod multipart_store;
+mod paginated_list_store;
 #[cfg(test)]
 mod real;
+#[cfg(test)]
+mod real_large;
 mod server_time;
-mod sighting;
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -17,8 +21,16 @@ use object_store::{
 };
 
 pub use self::builder::{BuildError, SwiftBuilder};
-use self::sighting::Sighting;
-use crate::{bulk::Target, client::Client};
+use crate::{
+    containers::Containers,
+    copying::Copying,
+    deletion::{Deletion, ObjectDeletion},
+    large::{LargeObjects, Upload},
+    listing::Listings,
+    manifests::Manifests,
+    reading::Reading,
+    writing::Writing,
+};
 
 /// One container of OpenStack Swift. Cheap to clone.
 ///
@@ -55,27 +67,46 @@ use crate::{bulk::Target, client::Client};
 #[derive(Clone, Debug)]
 pub struct Swift(pub(crate) Arc<Store>);
 
-/// What all clones of a [`Swift`] share.
+/// What all clones of a [`Swift`] share: one part for each concern.
 #[derive(Debug)]
 pub(crate) struct Store {
-    pub(crate) client: Client,
-    pub(crate) container: String,
-    /// The container of the segments.
-    pub(crate) segments: String,
-    /// The storage policy of containers made here; none: the cluster's default, and for segments that of the
-    /// container.
-    policy: Option<String>,
-    /// Whether a missing container is made.
-    create: bool,
-    /// Of the container.
-    sighting: Sighting,
+    pub(crate) containers: Arc<Containers>,
+    pub(crate) listings: Listings,
+    pub(crate) manifests: Manifests,
+    pub(crate) deletion: Deletion,
+    pub(crate) object_deletion: ObjectDeletion,
+    pub(crate) large: LargeObjects,
+    reading: Reading,
+    writing: Writing,
+    copying: Copying,
+}
+
+impl Store {
+    fn new(containers: Containers) -> Self {
+        let containers = Arc::new(containers);
+        let listings = Listings::new(&containers);
+        let manifests = Manifests::new(&containers, &listings);
+        let deletion = Deletion::new(&containers);
+        let large = LargeObjects::new(&containers, &listings, &manifests, &deletion);
+        Self {
+            object_deletion: ObjectDeletion::new(&containers, &listings, &manifests, &deletion),
+            reading: Reading::new(&containers, &listings, &manifests),
+            writing: Writing::new(&containers, &manifests, &deletion, &large),
+            copying: Copying::new(&containers, &listings, &manifests, &deletion, &large),
+            containers,
+            listings,
+            manifests,
+            deletion,
+            large,
+        }
+    }
 }
 
 impl Swift {
     /// The name of the container.
     #[must_use]
     pub fn container(&self) -> &str {
-        &self.0.container
+        &self.0.containers.container
     }
 
     /// Asks for a token, unless one is at hand: the next request need not wait for it.
@@ -86,10 +117,10 @@ impl Swift {
     /// [`Generic`](object_store::Error::Generic) if there is no token for another reason. Their source is the
     /// [`AuthError`](crate::AuthError) in an [`Arc`].
     pub async fn authenticate(&self) -> Result<()> {
-        self.0.client.session().await.map(drop).map_err(|error| {
+        self.0.containers.client.session().await.map(drop).map_err(|error| {
             let (is_refusal, source) = (error.is_refusal(), Box::new(error));
             if is_refusal {
-                object_store::Error::Unauthenticated { path: self.0.container.clone(), source }
+                object_store::Error::Unauthenticated { path: self.0.containers.container.clone(), source }
             } else {
                 object_store::Error::Generic { store: "Swift", source }
             }
@@ -99,20 +130,13 @@ impl Swift {
     /// The name of the container that has the segments of large objects.
     #[must_use]
     pub fn segments_container(&self) -> &str {
-        &self.0.segments
-    }
-}
-
-impl Store {
-    /// The object of that name.
-    pub(crate) fn target(&self, location: &Path) -> Target {
-        Target::new(&self.container, location.as_ref())
+        &self.0.containers.segments
     }
 }
 
 impl fmt::Display for Swift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Swift({})", self.0.container)
+        write!(f, "Swift({})", self.0.containers.container)
     }
 }
 
@@ -120,7 +144,7 @@ impl fmt::Display for Swift {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for Swift {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.0.put(location, payload, opts).await
+        self.0.writing.put(location, payload, opts).await
     }
 
     async fn put_multipart_opts(
@@ -128,11 +152,11 @@ impl ObjectStore for Swift {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Ok(Box::new(Store::upload(&self.0, location, &opts.attributes)?))
+        Ok(Box::new(Upload::new(&self.0.large, self.0.containers.target(location), &opts.attributes)?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        Store::get(&self.0, location, options).await
+        self.0.reading.get(location, options).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
@@ -140,11 +164,11 @@ impl ObjectStore for Swift {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        Store::delete_stream(&self.0, locations)
+        self.0.object_deletion.delete_stream(locations)
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        Store::list(&self.0, prefix, None)
+        self.0.listings.list(prefix, None)
     }
 
     fn list_with_offset(
@@ -152,15 +176,15 @@ impl ObjectStore for Swift {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        Store::list(&self.0, prefix, Some(offset))
+        self.0.listings.list(prefix, Some(offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.list_with_delimiter(prefix).await
+        self.0.listings.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.0.copy(from, to, options.mode).await
+        self.0.copying.copy(from, to, options.mode).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
@@ -168,7 +192,7 @@ impl ObjectStore for Swift {
             RenameTargetMode::Overwrite => CopyMode::Overwrite,
             RenameTargetMode::Create => CopyMode::Create,
         };
-        self.0.copy(from, to, mode).await?;
+        self.0.copying.copy(from, to, mode).await?;
         if from == to {
             return Ok(());
         }

@@ -1,3 +1,5 @@
+//! Finds and removes the segments that uploads have left behind.
+
 mod inventory;
 
 use std::{collections::HashSet, time::SystemTime};
@@ -7,11 +9,14 @@ use object_store::{ObjectMeta, Result};
 
 use self::inventory::{Inventory, Tags};
 use crate::{
-    StoreError,
-    bulk::{Outage, Target, at_once},
-    large::{Segment, segments_of, upload_of},
+    concurrency::at_once,
+    error::StoreError,
+    large::{segments_of, upload_of},
     listing::Entry,
+    manifests::Segment,
+    outage::Outage,
     store::{Store, Swift},
+    target::Target,
 };
 
 impl Swift {
@@ -48,19 +53,24 @@ impl Swift {
         let store = &self.0;
         let (segments, listed) = tokio::join!(store.segments_listed(), listed);
         let Some(segments) = segments? else { return Ok(Vec::new()) };
-        let inventory = Inventory::new(&store.container, segments)?;
+        let inventory = Inventory::new(&store.containers.container, segments)?;
         let mut tags: Tags =
             listed.into_iter().filter_map(|meta| Some((meta.location.into(), meta.e_tag?))).collect();
         let unsettled = inventory.unsettled(&tags, before);
-        let entries = store.names_among(&inventory.objects_of(&unsettled)).await?;
+        let entries = store.listings.names_among(&inventory.objects_of(&unsettled)).await?;
         tags.extend(entries.into_iter().filter_map(Entry::tagged));
         let candidates = inventory.unsettled(&tags, before);
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
         // A copy may have another name, and the same segments.
-        let objects: Vec<_> =
-            store.names_under(&store.container, "").await?.into_iter().filter(Entry::is_static).collect();
+        let objects: Vec<_> = store
+            .listings
+            .names_under(&store.containers.container, "")
+            .await?
+            .into_iter()
+            .filter(Entry::is_static)
+            .collect();
         let named = store.named_uploads(&objects).await?;
         let unnamed = candidates.into_iter().filter(|upload| !named.contains(upload));
         let checks = unnamed.map(|upload| {
@@ -91,15 +101,20 @@ impl Store {
         if !self.is_left_over(upload).await? {
             return Ok(());
         }
-        let segments = self.names_under(&self.segments, &self.segments_at(upload)).await?;
+        let segments =
+            self.listings.names_under(&self.containers.segments, &self.segments_at(upload)).await?;
         let targets: Vec<_> =
-            segments.into_iter().map(|entry| Target::new(&self.segments, entry.name)).collect();
-        self.delete_all(&targets).await.into_iter().collect()
+            segments.into_iter().map(|entry| Target::new(&self.containers.segments, entry.name)).collect();
+        self.deletion.delete_all(&targets).await.into_iter().collect()
     }
 
     /// Those of this container's objects. None: there is no container of segments.
     async fn segments_listed(&self) -> Result<Option<Vec<Entry>>> {
-        match self.names_under(&self.segments, &segments_of(&self.container)).await {
+        match self
+            .listings
+            .names_under(&self.containers.segments, &segments_of(&self.containers.container))
+            .await
+        {
             Ok(entries) => Ok(Some(entries)),
             Err(error) if StoreError::is_missing_container(&error) => Ok(None),
             Err(error) => Err(error),
@@ -108,28 +123,33 @@ impl Store {
 
     /// The uploads that the manifests of these objects name.
     async fn named_uploads(&self, objects: &[Entry]) -> Result<HashSet<String>> {
-        let targets: Vec<_> = objects.iter().map(|entry| Target::new(&self.container, &entry.name)).collect();
-        let manifests = targets.iter().map(|target| self.manifest(target).boxed());
+        let targets: Vec<_> =
+            objects.iter().map(|entry| Target::new(&self.containers.container, &entry.name)).collect();
+        let manifests = targets.iter().map(|target| self.manifests.manifest(target).boxed());
         let manifests: Vec<_> = at_once(manifests).try_collect().await?;
         Ok(manifests.iter().flatten().flatten().filter_map(|segment| self.upload_named(segment)).collect())
     }
 
     /// Which upload of this store a manifest names by one of its segments.
     fn upload_named(&self, segment: &Segment) -> Option<String> {
-        let target = segment.target().filter(|target| target.container == self.segments)?;
-        upload_of(&self.container, &target.name).map(|(upload, _)| upload.to_owned())
+        let target = segment.target().filter(|target| target.container == self.containers.segments)?;
+        upload_of(&self.containers.container, &target.name).map(|(upload, _)| upload.to_owned())
     }
 
     /// What the names of an upload's segments begin with.
     fn segments_at(&self, upload: &str) -> String {
-        format!("{}{upload}/", segments_of(&self.container))
+        format!("{}{upload}/", segments_of(&self.containers.container))
     }
 
     /// Whether the object that an upload was for does without it, by the object's own word.
     async fn is_left_over(&self, upload: &str) -> Result<bool> {
         let below = self.segments_at(upload);
-        let Some((_, object)) = upload_of(&self.container, &below) else { return Ok(false) };
-        let manifest = self.static_manifest(&Target::new(&self.container, object)).await?.unwrap_or_default();
+        let Some((_, object)) = upload_of(&self.containers.container, &below) else { return Ok(false) };
+        let manifest = self
+            .manifests
+            .static_manifest(&Target::new(&self.containers.container, object))
+            .await?
+            .unwrap_or_default();
         Ok(!manifest.iter().any(|segment| self.upload_named(segment).as_deref() == Some(upload)))
     }
 }

@@ -197,7 +197,7 @@ async fn a_manifest_waits_until_the_proxies_know_of_its_container() {
     })
     .await;
     let swift = swift(&url);
-    swift.0.client.info().await.unwrap();
+    swift.0.containers.client.info().await.unwrap();
     create_eight_bytes(&swift).await;
 }
 

@@ -1,28 +1,30 @@
+//! Where a listing stands, and whether another page follows.
+
 use http::{HeaderValue, Method, header};
 
 use super::page::Row;
 use crate::client::Request;
 
 /// Most names of one page: Swift's default, and hardly anyone's is lower.
-pub(super) const PAGE: usize = 10_000;
+pub(crate) const PAGE: usize = 10_000;
 
 /// What is to be listed, and how far that has come.
 #[derive(Clone, Debug)]
-pub(super) struct Cursor {
-    pub(super) container: String,
-    pub(super) prefix: String,
+pub(crate) struct Cursor {
+    pub(crate) container: String,
+    pub(crate) prefix: String,
     /// The listing goes on behind this name.
-    pub(super) marker: String,
+    pub(crate) marker: String,
     /// It ends before this name; empty: where the prefix ends.
-    pub(super) end: String,
+    pub(crate) end: String,
     /// Empty: none.
-    pub(super) delimiter: String,
-    pub(super) limit: usize,
-    pub(super) done: bool,
+    pub(crate) delimiter: String,
+    pub(crate) limit: usize,
+    pub(crate) done: bool,
 }
 
 impl Cursor {
-    pub(super) fn new(container: &str, prefix: impl Into<String>) -> Self {
+    pub(crate) fn new(container: &str, prefix: impl Into<String>) -> Self {
         Self {
             container: container.to_owned(),
             prefix: prefix.into(),
@@ -34,7 +36,7 @@ impl Cursor {
         }
     }
 
-    pub(super) fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Request {
         let mut request = Request::new(Method::GET, &self.container)
             .header(header::ACCEPT, HeaderValue::from_static("application/json"))
             .query("format", "json")
@@ -54,7 +56,7 @@ impl Cursor {
 
     /// Moves on behind a page. A page that isn't full is the last; but a server that silently hands out less than it
     /// is asked for (Ceph) stops at a round number.
-    pub(super) fn advance(&mut self, rows: &[Row]) {
+    pub(crate) fn advance(&mut self, rows: &[Row]) {
         let is_full = rows.len() >= self.limit || rows.len().is_multiple_of(1000);
         self.done = rows.is_empty() || !is_full;
         if let Some(last) = rows.last() {

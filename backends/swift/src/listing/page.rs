@@ -1,3 +1,5 @@
+//! The rows of a listing.
+
 use std::time::SystemTime;
 
 use http::HeaderMap;
@@ -6,7 +8,7 @@ use object_store::{ObjectMeta, path::Path};
 use serde::Deserialize;
 
 use crate::{
-    StoreError,
+    error::StoreError,
     object::{header, unquoted},
 };
 
@@ -20,7 +22,7 @@ const SURELY_PLAIN: u64 = 16 << 20;
 /// One line of a listing.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Row {
+pub(crate) enum Row {
     /// All names that begin so, slash included.
     Subdir { subdir: String },
     /// An object.

@@ -1,16 +1,20 @@
+//! How objects are stored, as far as a listing tells it.
+
 use std::collections::HashMap;
 
 use futures::FutureExt;
 use object_store::Result;
 
 use super::{
+    Listings,
     cursor::{Cursor, PAGE},
     page::{Entry, Row},
 };
 use crate::{
-    bulk::{Outage, Target, at_once},
-    object::Shape,
-    store::Store,
+    concurrency::at_once,
+    object::{self, Shape},
+    outage::Outage,
+    target::Target,
 };
 
 /// From so many objects on, a listing may cost less than asking for each of them.
@@ -19,7 +23,7 @@ const FEW: usize = 3;
 /// So many rows of a listing cost Swift about as much as one more request.
 const ROWS_A_REQUEST: usize = 100;
 
-impl Store {
+impl Listings {
     /// How objects of this store's container are stored. None: there is no such object.
     ///
     /// A listing tells it of all of them at once, if they lie near each other. It may lag, so it is believed about
@@ -42,7 +46,7 @@ impl Store {
             async move {
                 match known {
                     Some(shape) => Ok(Some(shape.clone())),
-                    None => outage.or(object, self.shape(object)).await,
+                    None => outage.or(object, object::shape(&self.containers, object)).await,
                 }
             }
             .boxed()
@@ -56,7 +60,7 @@ impl Store {
         names.sort_unstable();
         let (mut rest, mut shapes) = (&names[..], HashMap::new());
         while rest.len() >= FEW {
-            let mut cursor = Cursor::over(&self.container, rest);
+            let mut cursor = Cursor::over(&self.containers.container, rest);
             let rows = self.page(&mut cursor).await?;
             let end = cursor.marker.as_str();
             let covered = if cursor.done { rest.len() } else { rest.partition_point(|name| *name <= end) };

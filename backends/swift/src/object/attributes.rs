@@ -1,8 +1,10 @@
+//! The attributes of an object, as headers.
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use object_store::{Attribute, AttributeValue, Attributes, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 const METADATA: &str = "x-object-meta-";
 
@@ -55,12 +57,12 @@ fn refused(attribute: &Attribute, reason: &'static str) -> StoreError {
 }
 
 /// The attributes that headers carry.
-pub(super) fn from_headers(headers: &HeaderMap) -> Attributes {
+pub(crate) fn from_headers(headers: &HeaderMap) -> Attributes {
     headers.iter().filter_map(|(name, value)| Some((from_name(name)?, from_value(value)))).collect()
 }
 
 /// The headers that carry attributes, as they are.
-pub(super) fn raw(headers: &HeaderMap) -> HeaderMap {
+pub(crate) fn raw(headers: &HeaderMap) -> HeaderMap {
     let carries = |(name, _): &(&HeaderName, &HeaderValue)| from_name(name).is_some();
     headers.iter().filter(carries).map(|(name, value)| (name.clone(), value.clone())).collect()
 }

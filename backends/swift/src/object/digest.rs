@@ -1,3 +1,5 @@
+//! MD5 sums, as Swift compares them.
+
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use object_store::PutPayload;

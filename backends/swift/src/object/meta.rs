@@ -1,10 +1,17 @@
+//! What the headers of an object say: how it is stored, its tag, its time.
+
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, header};
-use object_store::{ObjectMeta, path::Path};
+use http::{HeaderMap, Method, StatusCode, header};
+use object_store::{ObjectMeta, Result, path::Path};
 use percent_encoding::percent_decode_str;
 
-use crate::StoreError;
+use crate::{
+    client::{Request, rejected},
+    containers::Containers,
+    error::StoreError,
+    target::Target,
+};
 
 /// How an object is stored.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,6 +39,16 @@ impl Shape {
     }
 }
 
+/// Asks how an object is stored. None: there is no such object.
+pub(crate) async fn shape(containers: &Containers, object: &Target) -> Result<Option<Shape>> {
+    let response = containers.send(Request::object(Method::HEAD, &object.container, &object.name)).await?;
+    match response.status {
+        StatusCode::NOT_FOUND => Ok(None),
+        status if status.is_success() => Ok(Some(Shape::of(&response.headers))),
+        _ => Err(rejected(response).await.into()),
+    }
+}
+
 /// A header's value, if it is text.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
@@ -42,8 +59,13 @@ pub(crate) fn unquoted(tag: &str) -> &str {
     tag.trim().trim_matches('"')
 }
 
+/// The error of an answer without a length.
+pub(crate) fn no_length(target: &str) -> StoreError {
+    StoreError::Protocol { target: target.to_owned(), reason: "it doesn't say how long it is".to_owned() }
+}
+
 /// What the headers say of an object of `size` bytes.
-pub(super) fn meta(location: &Path, headers: &HeaderMap, size: u64) -> Result<ObjectMeta, StoreError> {
+pub(crate) fn meta(location: &Path, headers: &HeaderMap, size: u64) -> Result<ObjectMeta, StoreError> {
     let time = modified(headers).ok_or_else(|| StoreError::Protocol {
         target: location.to_string(),
         reason: "it doesn't say when the object was stored".to_owned(),

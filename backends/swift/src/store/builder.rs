@@ -1,9 +1,15 @@
+//! Opens a store.
+
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use thiserror::Error;
 
-use super::{Store, Swift, sighting::Sighting};
-use crate::{Config, ConfigError, client::Client};
+use super::{Store, Swift};
+use crate::{
+    client::Client,
+    config::{Config, ConfigError},
+    containers::Containers,
+};
 
 /// Says which container to open, and how.
 #[derive(Clone)]
@@ -111,9 +117,8 @@ impl SwiftBuilder {
             None => Config::from_settings(&self.settings)?,
         };
         let client = Client::new(config)?;
-        let (container, policy, create) = (self.container, self.policy, self.create);
-        let sighting = Sighting::default();
-        Ok(Swift(Arc::new(Store { client, container, segments, policy, create, sighting })))
+        let containers = Containers::new(client, self.container, segments, self.policy, self.create);
+        Ok(Swift(Arc::new(Store::new(containers))))
     }
 }
 

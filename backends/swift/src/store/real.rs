@@ -9,12 +9,13 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
 
 use crate::{
     Config, StoreError, Swift, SwiftBuilder, Timeouts,
-    bulk::{AT_ONCE, Target},
     client::{
         Request,
         live::{NARROW, PASSWORD, Settings, V1, before, relay::Relay, relayed, settings},
     },
+    concurrency::AT_ONCE,
     object::Shape,
+    target::Target,
 };
 
 const MIB: usize = 1 << 20;
@@ -88,7 +89,7 @@ async fn storing_and_reading_cost_one_request_and_replacing_two() {
     swift.put(&location("a"), four_mib.into()).await.unwrap();
     assert_eq!(sent(&relay, &swift), ["HEAD/a", "PUT/a"]);
     // Its limits known, since it may allow only shorter listings than usual.
-    swift.0.client.info().await.unwrap();
+    swift.0.containers.client.info().await.unwrap();
     relay.take_requests();
     assert_eq!(swift.list(None).count().await, 1);
     assert_eq!(sent(&relay, &swift), ["GET"]);
@@ -100,7 +101,7 @@ async fn a_process_without_a_token_stores_with_two_requests() {
     let (seed, _relay) = fixture(PASSWORD, "cold").await;
     let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
     let swift = again(seed.container(), &settings);
-    let storage = swift.0.client.session().await.unwrap().storage_url.to_string();
+    let storage = swift.0.containers.client.session().await.unwrap().storage_url.to_string();
     keystone.take_requests();
     let relay = Relay::to(&storage).await;
     let mut settings = settings.clone();
@@ -158,7 +159,7 @@ async fn many_are_deleted_by_one_listing_and_one_deletion_and_large_ones_each_by
     assert_eq!(sent(&relay, &swift), expected);
     let left: Vec<_> = swift.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
     assert_eq!(left, [location("other")]);
-    assert!(swift.0.names_under(swift.segments_container(), "").await.unwrap().is_empty());
+    assert!(swift.0.listings.names_under(swift.segments_container(), "").await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -172,7 +173,7 @@ async fn a_large_object_that_no_listing_shows_as_one_goes_with_its_segments() {
     relay.take_requests();
     delete_all(&swift, ["a", "b", "c"].map(location).to_vec()).await;
     assert!(sent(&relay, &swift).starts_with(&["GET".to_owned(), "HEAD/c".to_owned()]));
-    assert!(swift.0.names_under(swift.segments_container(), "").await.unwrap().is_empty());
+    assert!(swift.0.listings.names_under(swift.segments_container(), "").await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -211,7 +212,7 @@ async fn what_bulk_deletion_cannot_delete_says_why_and_the_others_go() {
     relay.take_requests();
     // Swift takes no NUL in a name.
     let targets = ["a", "b\0", "absent"].map(|name| Target::new(swift.container(), name));
-    let results = swift.0.delete_all(&targets).await;
+    let results = swift.0.deletion.delete_all(&targets).await;
     assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
     let error = results[1].as_ref().unwrap_err().to_string();
     assert!(error.contains("412") && error.contains("DELETE"), "{error}");
@@ -226,7 +227,12 @@ async fn an_object_that_is_no_large_one_any_more_is_deleted_all_the_same() {
     swift.put(&location("a"), "x".into()).await.unwrap();
     relay.take_requests();
     // As a listing that lags may have told.
-    swift.0.delete_large(&swift.0.target(&location("a")), &Shape::Static).await.unwrap();
+    swift
+        .0
+        .object_deletion
+        .delete_large(&swift.0.containers.target(&location("a")), &Shape::Static)
+        .await
+        .unwrap();
     assert_eq!(sent(&relay, &swift), ["GET/a", "HEAD/a", "DELETE/a"]);
     assert!(swift.head(&location("a")).await.is_err());
 }
@@ -270,10 +276,11 @@ async fn an_outage_is_waited_for_once_by_many_deletions() {
     let config = Config::from_settings(&settings).unwrap().with_timeouts(brief);
     let swift = SwiftBuilder::new("outage").with_config(config).build().unwrap();
     // There is no bulk deletion, it says.
-    swift.0.client.info().await.unwrap();
+    swift.0.containers.client.info().await.unwrap();
     relay.close();
     let targets: Vec<_> = (0..20).map(|number| Target::new("outage", number.to_string())).collect();
-    let errors: Vec<_> = swift.0.delete_all(&targets).await.into_iter().map(Result::unwrap_err).collect();
+    let errors: Vec<_> =
+        swift.0.deletion.delete_all(&targets).await.into_iter().map(Result::unwrap_err).collect();
     let not_tried = |error: &object_store::Error| {
         let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
         matches!(source, Some(StoreError::NotTried { .. }))
@@ -292,7 +299,7 @@ async fn containers_are_made_with_the_policy_that_is_named_and_segments_go_with_
     let swift = builder().build().unwrap();
     put_large(&swift, "b", &[Bytes::from_static(b"large")]).await;
     for container in [swift.container(), swift.segments_container()] {
-        let head = swift.0.client.send(Request::new(Method::HEAD, container)).await.unwrap();
+        let head = swift.0.containers.client.send(Request::new(Method::HEAD, container)).await.unwrap();
         assert_eq!(head.headers[&policy], "Policy-1", "{container}");
     }
     let unknown = SwiftBuilder::new(format!("{container}-2")).with_settings(settings(V1)).with_create(true);
@@ -329,7 +336,7 @@ async fn a_token_that_ends_in_the_middle_of_an_upload_is_renewed() {
         let mut upload = swift.put_multipart(&location("a")).await.unwrap();
         for part in &parts {
             upload.put_part(part.clone().into()).await.unwrap();
-            swift.0.client.spoil_token().await;
+            swift.0.containers.client.spoil_token().await;
         }
         upload.complete().await.unwrap();
         assert_eq!(swift.get(&location("a")).await.unwrap().bytes().await.unwrap(), parts.concat());

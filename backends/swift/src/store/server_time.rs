@@ -1,10 +1,12 @@
+//! The servers' time.
+
 use std::time::SystemTime;
 
 use http::Method;
 use object_store::Result;
 
 use super::Swift;
-use crate::{StoreError, client::Request};
+use crate::{client::Request, error::StoreError};
 
 impl Swift {
     /// The servers' time, by which they date what is stored: to the second, from the date of an answer. Where none came
@@ -14,7 +16,7 @@ impl Swift {
     ///
     /// Those of any request, and [`StoreError::Protocol`] for an answer without a date.
     pub async fn server_time(&self) -> Result<SystemTime> {
-        let (client, container) = (&self.0.client, &self.0.container);
+        let (client, container) = (&self.0.containers.client, &self.0.containers.container);
         if let Some(time) = client.server_time() {
             return Ok(time);
         }

@@ -1,10 +1,12 @@
+//! What lies in the container of the segments, by upload.
+
 use std::{
     collections::{BTreeMap, HashMap},
     time::SystemTime,
 };
 
 use crate::{
-    StoreError,
+    error::StoreError,
     large::upload_of,
     listing::Entry,
     object::{Md5Sum, unquoted},

@@ -1,3 +1,5 @@
+//! Authentication against a real Keystone and the v1 service of Swift.
+
 use super::{PASSWORD, Settings, V1, client, config, head_account, relayed, settings};
 use crate::{Kind, client::Client};
 

@@ -1,3 +1,5 @@
+//! Faults between the client and Swift.
+
 use http::Method;
 
 use super::{

@@ -1,3 +1,5 @@
+//! A relay before a real server, which makes faults.
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},

@@ -1,3 +1,5 @@
+//! Tokens that are cached, expire or are refused.
+
 use std::fs;
 
 use futures::future::join_all;

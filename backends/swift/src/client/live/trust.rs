@@ -1,3 +1,5 @@
+//! A trust in place of a project.
+
 use http::{HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
 use object_store::PutPayload;
 use serde_json::{Value, json};

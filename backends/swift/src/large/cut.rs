@@ -1,35 +1,9 @@
+//! Cuts a part into pieces that the cluster takes as segments.
+
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
-use object_store::{PutPayload, Result};
+use object_store::PutPayload;
 
-use super::{Place, Segment};
-use crate::{StoreError, bulk::Target, store::Store};
-
-impl Store {
-    /// Stores a part as as many segments as it takes, and tells `begun` of each before it is sent.
-    pub(super) async fn put_segments(
-        &self,
-        place: &Place,
-        part: usize,
-        data: PutPayload,
-        begun: impl Fn(Target) + Send,
-    ) -> Result<Vec<Segment>> {
-        let most = self.client.info().await?.max_file_size;
-        let mut segments = Vec::new();
-        for (number, piece) in cut(data, most).into_iter().enumerate() {
-            let target = Target::new(&self.segments, place.segment(part, number));
-            begun(target.clone());
-            let bytes = piece.content_length() as u64;
-            let headers = HeaderMap::from_iter([(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/octet-stream"),
-            )]);
-            let e_tag = self.put_plain(&target.container, &target.name, piece, headers).await?;
-            segments.push(Segment { name: target.path(), e_tag, bytes, range: None, nested: false });
-        }
-        Ok(segments)
-    }
-}
+use crate::{error::StoreError, manifests::Segment, target::Target};
 
 /// Makes sure that no segment but the last is shorter than the cluster takes.
 ///
@@ -52,7 +26,7 @@ pub(super) fn long_enough(object: &Target, segments: &[Segment], shortest: u64) 
 
 /// The payload in pieces of at most `most` bytes, as even as can be, so that none of them is too short; none if it
 /// is empty, as Swift takes no empty segments.
-fn cut(payload: PutPayload, most: u64) -> Vec<PutPayload> {
+pub(super) fn cut(payload: PutPayload, most: u64) -> Vec<PutPayload> {
     let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
     let length = payload.content_length();
     let even = length.div_ceil(length.div_ceil(most).max(1)).max(1);

@@ -1,9 +1,13 @@
+//! An outage that one of many requests has met: the others aren't tried.
+
 use std::{error::Error as _, fmt::Write, sync::OnceLock};
 
 use object_store::Result;
 
-use super::Target;
-use crate::{Error, Kind, StoreError};
+use crate::{
+    error::{Error, Kind, StoreError},
+    target::Target,
+};
 
 /// Keeps many requests from waiting for an outage one after the other: once one of them has failed for as long as
 /// requests are retried, the others fail at once.

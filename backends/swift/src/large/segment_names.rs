@@ -1,6 +1,8 @@
+//! The names of segments and nested manifests, and which upload a name belongs to.
+
 use uuid::Uuid;
 
-use crate::bulk::Target;
+use crate::target::Target;
 
 /// What the names of all segments of one upload have between that of the object and their own.
 const MARK: &str = "/upload-";
@@ -11,15 +13,15 @@ const UNIQUE: usize = 32;
 /// Where the segments of one upload lie: `<container>/<object>/upload-<unique>`, which no other upload ever has,
 /// of any container.
 #[derive(Clone, Debug)]
-pub(crate) struct Place(String);
+pub(crate) struct SegmentNames(String);
 
-impl Place {
+impl SegmentNames {
     /// For the segments of a new upload.
     pub(crate) fn unique(object: &Target) -> Self {
         Self::new(object, Uuid::new_v4())
     }
 
-    pub(super) fn new(object: &Target, unique: Uuid) -> Self {
+    pub(crate) fn new(object: &Target, unique: Uuid) -> Self {
         Self(format!("{object}{MARK}{}", unique.simple()))
     }
 
@@ -29,17 +31,17 @@ impl Place {
     }
 
     /// The name of a manifest that a manifest of a higher level, or the object's, names.
-    pub(super) fn manifest(&self, level: usize, number: usize) -> String {
+    pub(crate) fn manifest(&self, level: usize, number: usize) -> String {
         format!("{}/manifest-{level}-{number:08}", self.0)
     }
 
     /// What the names of all that lies here begin with.
-    pub(super) fn prefix(&self) -> String {
+    pub(crate) fn prefix(&self) -> String {
         format!("{}/", self.0)
     }
 
     /// Whether an object of the segments' container lies here.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         name.starts_with(&self.prefix())
     }
 }
@@ -65,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_upload_is_known_by_the_names_of_its_segments_and_by_no_others() {
-        let place = Place::new(&Target::new("c", "a/b"), Uuid::nil());
+        let place = SegmentNames::new(&Target::new("c", "a/b"), Uuid::nil());
         for name in [place.segment(3, 0), place.manifest(1, 2)] {
             assert_eq!(upload_of("c", &name), Some((&place.0[2..], "a/b")));
             assert_eq!(upload_of("a", &name), None);
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn segments_sort_as_their_parts_do() {
-        let place = Place::new(&Target::new("c", "a"), Uuid::nil());
+        let place = SegmentNames::new(&Target::new("c", "a"), Uuid::nil());
         let segments = [(2, 0), (2, 1), (10, 0)].map(|(part, piece)| place.segment(part, piece));
         assert!(segments.is_sorted());
     }

@@ -1,10 +1,17 @@
+//! Compares what is read with the MD5 that is known of it.
+
 use std::collections::VecDeque;
 
 use http::StatusCode;
 use object_store::Result;
 
-use super::{Md5Sum, Shape, header, unquoted};
-use crate::{StoreError, bulk::Target, client::Response, store::Store};
+use crate::{
+    client::Response,
+    error::StoreError,
+    manifests::Manifests,
+    object::{Md5Sum, Shape, header, unquoted},
+    target::Target,
+};
 
 /// Compares a complete object, while it is read, with the known hashes of its content.
 #[derive(Debug)]
@@ -27,6 +34,24 @@ impl Check {
             Shape::Static => Self::Manifest { e_tag: e_tag.to_owned() },
             Shape::Dynamic { .. } => Self::None,
         }
+    }
+
+    /// The segments to compare a static large object with. Nothing, if it has ranges of other large objects for
+    /// segments: of these no tag is known.
+    ///
+    /// Swift compares each segment with its own tag too, but only after it has handed it out: nobody would learn of
+    /// damage in the last one.
+    ///
+    /// # Errors
+    ///
+    /// Precondition, if it isn't the one of this tag any more.
+    pub(super) async fn read_manifest(manifests: &Manifests, object: &Target, tag: &str) -> Result<Self> {
+        let Some(leaves) = manifests.leaves(object, tag).await? else { return Ok(Self::None) };
+        let leaves = leaves.iter().filter(|segment| segment.length() > 0);
+        Ok(Self::Stretches(Stretches::new(leaves.map(|segment| {
+            let whole = segment.range.is_none();
+            (segment.length(), whole.then(|| md5(&segment.e_tag)).flatten())
+        }))))
     }
 }
 
@@ -69,26 +94,6 @@ impl Stretches {
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl Store {
-    /// The segments to compare a static large object with. Nothing, if it has ranges of other large objects for
-    /// segments: of these no tag is known.
-    ///
-    /// Swift compares each segment with its own tag too, but only after it has handed it out: nobody would learn of
-    /// damage in the last one.
-    ///
-    /// # Errors
-    ///
-    /// Precondition, if it isn't the one of this tag any more.
-    pub(super) async fn stretches(&self, object: &Target, tag: &str) -> Result<Check> {
-        let Some(leaves) = self.leaves(object, tag).await? else { return Ok(Check::None) };
-        let leaves = leaves.iter().filter(|segment| segment.length() > 0);
-        Ok(Check::Stretches(Stretches::new(leaves.map(|segment| {
-            let whole = segment.range.is_none();
-            (segment.length(), whole.then(|| md5(&segment.e_tag)).flatten())
-        }))))
     }
 }
 

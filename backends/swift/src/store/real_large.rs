@@ -8,11 +8,11 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, path::
 
 use crate::{
     Swift, SwiftBuilder,
-    bulk::Target,
     client::{
         Request,
         live::{NARROW, Settings, V1, before_swift, settings},
     },
+    target::Target,
 };
 
 const MANIFEST: HeaderName = HeaderName::from_static("x-object-manifest");
@@ -35,7 +35,7 @@ fn open(name: &str, settings: Settings) -> Swift {
 async fn put_dynamic(swift: &Swift, name: &str, prefix: &str) {
     let manifest = HeaderValue::try_from(format!("{}/{prefix}", swift.container())).unwrap();
     let request = Request::object(Method::PUT, swift.container(), name).header(MANIFEST, manifest);
-    assert_eq!(swift.0.send(request).await.unwrap().status, StatusCode::CREATED);
+    assert_eq!(swift.0.containers.send(request).await.unwrap().status, StatusCode::CREATED);
 }
 
 async fn put_static(swift: &Swift, name: &str, parts: &[Bytes]) {
@@ -48,7 +48,7 @@ async fn put_static(swift: &Swift, name: &str, parts: &[Bytes]) {
 
 /// What the container of the segments lists.
 async fn segments(swift: &Swift) -> Vec<String> {
-    let entries = swift.0.names_under(swift.segments_container(), "").await.unwrap();
+    let entries = swift.0.listings.names_under(swift.segments_container(), "").await.unwrap();
     entries.into_iter().map(|entry| entry.name).collect()
 }
 
@@ -104,7 +104,10 @@ async fn pages_are_put_together_whatever_their_length() {
         swift.put(&Path::from(name), "x".into()).await.unwrap();
     }
     for limit in 1..=6 {
-        assert_eq!(crate::listing::in_pages_of(&swift.0, limit).await, ["a/1", "a/2", "b", "c/1", "d"]);
+        assert_eq!(
+            crate::listing::in_pages_of(&swift.0.listings, limit).await,
+            ["a/1", "a/2", "b", "c/1", "d"]
+        );
     }
 }
 
@@ -168,7 +171,7 @@ async fn a_static_large_object_of_ranges_is_read_and_copied() {
     let request = Request::object(Method::PUT, swift.container(), "a")
         .query("multipart-manifest", "put")
         .body(manifest.into());
-    assert_eq!(swift.0.send(request).await.unwrap().status, StatusCode::CREATED);
+    assert_eq!(swift.0.containers.send(request).await.unwrap().status, StatusCode::CREATED);
     assert_eq!(content(&swift, "a").await, "234012345678989");
     swift.copy(&Path::from("a"), &Path::from("copy")).await.unwrap();
     swift.delete(&Path::from("a")).await.unwrap();
@@ -203,7 +206,7 @@ async fn what_lacks_a_nested_manifest_is_neither_copied_nor_renamed() {
     let (swift, location) = (narrow("truncated"), Path::from("a"));
     put_static(&swift, "a", &vec![Bytes::from("part"); 10]).await;
     let manifest = segments(&swift).await.into_iter().rfind(|name| name.contains("/manifest-1-")).unwrap();
-    swift.0.delete_one(&Target::new(swift.segments_container(), manifest)).await.unwrap();
+    swift.0.deletion.delete_one(&Target::new(swift.segments_container(), manifest)).await.unwrap();
 
     let target = Path::from("b");
     for error in [swift.copy(&location, &target).await, swift.rename(&location, &target).await] {
@@ -224,12 +227,12 @@ async fn an_object_stays_as_long_as_a_segment_of_it_cannot_be_deleted() {
     let destination = HeaderName::from_static("destination");
     let request = Request::object(copy, swift.container(), "seg")
         .header(destination, HeaderValue::try_from(&odd).unwrap());
-    assert_eq!(swift.0.send(request).await.unwrap().status, StatusCode::CREATED);
+    assert_eq!(swift.0.containers.send(request).await.unwrap().status, StatusCode::CREATED);
     let manifest = format!(r#"[{{"path": "/{}/seg"}}, {{"path": "/{odd}"}}]"#, swift.container());
     let request = Request::object(Method::PUT, swift.container(), "large")
         .query("multipart-manifest", "put")
         .body(manifest.into());
-    assert_eq!(swift.0.send(request).await.unwrap().status, StatusCode::CREATED);
+    assert_eq!(swift.0.containers.send(request).await.unwrap().status, StatusCode::CREATED);
 
     let error = swift.delete(&Path::from("large")).await.unwrap_err();
     assert!(error.to_string().contains(&odd), "{error}");

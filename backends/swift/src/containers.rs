@@ -1,15 +1,19 @@
+//! The two containers of a store: which requests tell that one is missing, and what creates it.
+
+mod sighting;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use object_store::Result;
+use object_store::{Result, path::Path};
 
-use super::Store;
+use self::sighting::Sighting;
 use crate::{
-    StoreError,
-    client::{COPY_FROM, Request, Response, rejected},
-    error::Error,
+    client::{COPY_FROM, Client, Request, Response, rejected},
+    error::{Error, StoreError},
     retry::{Failure, Tries, Trouble, Verdict},
+    target::Target,
 };
 
 /// Swift's proxies remember for 6 s that a container wasn't there, unless their operator has changed that.
@@ -17,7 +21,39 @@ const REMEMBERED_ABSENT: Duration = Duration::from_secs(20);
 
 const STORAGE_POLICY: HeaderName = HeaderName::from_static("x-storage-policy");
 
-impl Store {
+/// The container of the objects and that of the segments: sends requests about what lies in them, and creates them.
+#[derive(Debug)]
+pub(crate) struct Containers {
+    pub(crate) client: Client,
+    /// The container of the objects.
+    pub(crate) container: String,
+    /// The container of the segments.
+    pub(crate) segments: String,
+    /// The storage policy of containers created here; none: the cluster's default, and for segments that of the
+    /// container.
+    policy: Option<String>,
+    /// Whether a missing container is created.
+    create: bool,
+    /// When the container of the objects was last seen to exist.
+    sighting: Sighting,
+}
+
+impl Containers {
+    pub(crate) fn new(
+        client: Client,
+        container: String,
+        segments: String,
+        policy: Option<String>,
+        create: bool,
+    ) -> Self {
+        Self { client, container, segments, policy, create, sighting: Sighting::default() }
+    }
+
+    /// The object of that name.
+    pub(crate) fn target(&self, location: &Path) -> Target {
+        Target::new(&self.container, location.as_ref())
+    }
+
     /// Sends a request about an object or a listing, and makes sure that a 404 is not the container's.
     ///
     /// A missing container is made and the request sent again, if this store may make it: the container itself

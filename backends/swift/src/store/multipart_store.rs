@@ -1,3 +1,5 @@
+//! Uploads whose state the caller keeps.
+
 use std::{fmt, str::FromStr};
 
 use async_trait::async_trait;
@@ -10,8 +12,8 @@ use object_store::{
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use uuid::Uuid;
 
-use super::{Place, Segment};
-use crate::{StoreError, Swift, bulk::Target, object::to_headers};
+use super::Swift;
+use crate::{error::StoreError, large::SegmentNames, manifests::Segment, object::to_headers, target::Target};
 
 /// Uploads whose state the caller keeps, even in another process. Nothing is sent to begin one: the id says where
 /// its segments lie and which attributes the object is to have.
@@ -37,8 +39,8 @@ impl MultipartStore for Swift {
         part_idx: usize,
         data: PutPayload,
     ) -> Result<PartId> {
-        let place = Place::new(&self.0.target(path), Ticket::read(path, id)?.unique);
-        let segments = self.0.put_segments(&place, part_idx, data, |_| ()).await?;
+        let place = SegmentNames::new(&self.0.containers.target(path), Ticket::read(path, id)?.unique);
+        let segments = self.0.large.put_segments(&place, part_idx, data, |_| ()).await?;
         Ok(part_id(&segments))
     }
 
@@ -49,8 +51,8 @@ impl MultipartStore for Swift {
         parts: Vec<PartId>,
     ) -> Result<PutResult> {
         let Ticket { unique, headers } = Ticket::read(path, id)?;
-        let object = self.0.target(path);
-        let place = Place::new(&object, unique);
+        let object = self.0.containers.target(path);
+        let place = SegmentNames::new(&object, unique);
         let mut segments = Vec::with_capacity(parts.len());
         for (part, id) in parts.iter().enumerate() {
             let pieces = pieces(id).ok_or_else(|| StoreError::Upload {
@@ -58,16 +60,16 @@ impl MultipartStore for Swift {
                 reason: format!("{:?} is no part of it", id.content_id),
             })?;
             segments.extend(pieces.into_iter().enumerate().map(|(number, (e_tag, bytes))| {
-                let name = Target::new(&self.0.segments, place.segment(part, number)).path();
+                let name = Target::new(&self.0.containers.segments, place.segment(part, number)).path();
                 Segment { name, e_tag, bytes, range: None, nested: false }
             }));
         }
-        self.0.complete(&object, &place, segments, headers).await
+        self.0.large.complete(&object, &place, segments, headers).await
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
-        let place = Place::new(&self.0.target(path), Ticket::read(path, id)?.unique);
-        self.0.discard(&self.0.target(path), &place, Vec::new()).await
+        let place = SegmentNames::new(&self.0.containers.target(path), Ticket::read(path, id)?.unique);
+        self.0.large.discard(&self.0.containers.target(path), &place, Vec::new()).await
     }
 }
 

@@ -1,4 +1,6 @@
-use std::{ops::Range, sync::Arc};
+//! The body of an object that is read: continued where it breaks off, and checked.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 use futures::{
@@ -8,18 +10,18 @@ use futures::{
 use http::{HeaderValue, Method, StatusCode, header as http_header};
 use object_store::{Result, path::Path};
 
-use super::{check::Check, get::content_range, header};
+use super::{Reading, check::Check, content_range::content_range};
 use crate::{
-    Error, StoreError,
-    bulk::Target,
     client::{Request, Response, rejected},
+    error::{Error, StoreError},
+    object::header,
     retry::Breaks,
-    store::Store,
+    target::Target,
 };
 
 /// The bytes of an object, as they come: continued where they break off, counted, and summed.
 pub(super) struct Body {
-    store: Arc<Store>,
+    reading: Reading,
     location: Path,
     /// Of the whole object, as Swift wrote it. Without one a body that broke off can't be continued.
     e_tag: Option<HeaderValue>,
@@ -31,10 +33,10 @@ pub(super) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(store: Arc<Store>, location: &Path, range: Range<u64>, response: Response) -> Self {
+    pub(super) fn new(reading: &Reading, location: &Path, range: Range<u64>, response: Response) -> Self {
         let e_tag = response.headers.get(http_header::ETAG).cloned();
         Self {
-            store,
+            reading: reading.clone(),
             location: location.clone(),
             check: Check::of(&response),
             e_tag,
@@ -50,7 +52,7 @@ impl Body {
 
     async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
         if let Check::Manifest { e_tag } = &self.check {
-            self.check = self.store.stretches(&self.target(), e_tag).await?;
+            self.check = Check::read_manifest(&self.reading.manifests, &self.target(), e_tag).await?;
         }
         loop {
             match self.stream.next().await {
@@ -99,11 +101,12 @@ impl Body {
             return Err(error.map_or_else(short, Into::into));
         };
         let range = range_header(&self.left).map_err(|_| self.length(self.left.start))?;
-        let request = Request::object(Method::GET, &self.store.container, self.location.as_ref())
-            .header(http_header::RANGE, range)
-            .header(http_header::IF_MATCH, e_tag.clone())
-            .within(self.breaks.trouble());
-        let response = self.store.send(request).await?;
+        let request =
+            Request::object(Method::GET, &self.reading.containers.container, self.location.as_ref())
+                .header(http_header::RANGE, range)
+                .header(http_header::IF_MATCH, e_tag.clone())
+                .within(self.breaks.trouble());
+        let response = self.reading.containers.send(request).await?;
         if response.status != StatusCode::PARTIAL_CONTENT {
             return Err(rejected(response).await.into());
         }
@@ -121,7 +124,7 @@ impl Body {
     }
 
     fn target(&self) -> Target {
-        self.store.target(&self.location)
+        self.reading.containers.target(&self.location)
     }
 }
 

@@ -1,18 +1,8 @@
-use futures::{FutureExt, TryStreamExt, future::BoxFuture};
-use http::{Method, StatusCode};
-use object_store::Result;
+//! The segments that a manifest names, and the manifest's own form.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    StoreError,
-    bulk::{Target, at_once},
-    client::{Request, rejected},
-    object::{Md5Sum, Shape, unquoted},
-    store::Store,
-};
-
-/// No manifest that is read is longer, whatever a cluster allows.
-const MANIFEST_LIMIT: usize = 64 << 20;
+use crate::{object::Md5Sum, target::Target};
 
 /// A part of a large object: an object, or a range of one, or another large object.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
@@ -79,7 +69,7 @@ struct Entry<'a> {
 }
 
 /// The body of the PUT of a manifest.
-pub(super) fn encode(segments: &[Segment]) -> Result<Vec<u8>, serde_json::Error> {
+pub(crate) fn encode(segments: &[Segment]) -> Result<Vec<u8>, serde_json::Error> {
     let entries = segments.iter().map(|segment| Entry {
         path: &segment.name,
         etag: &segment.e_tag,
@@ -91,96 +81,10 @@ pub(super) fn encode(segments: &[Segment]) -> Result<Vec<u8>, serde_json::Error>
 
 /// How many segments one manifest surely holds, where it may have so many segments and bytes, if the longest of
 /// their names has so many bytes.
-pub(super) fn capacity(most_segments: usize, most_bytes: usize, longest_name: usize) -> usize {
+pub(crate) fn capacity(most_segments: usize, most_bytes: usize, longest_name: usize) -> usize {
     // What JSON may make of a name, and all that stands around it.
     let longest_entry = 6 * longest_name + 128;
     most_segments.min(most_bytes / longest_entry).max(2)
-}
-
-impl Store {
-    /// The segments a static large object names, its nested manifests unopened. None: there is no such object,
-    /// or it is no static large one.
-    pub(crate) async fn manifest(&self, target: &Target) -> Result<Option<Vec<Segment>>> {
-        let request =
-            Request::object(Method::GET, &target.container, &target.name).query("multipart-manifest", "get");
-        let response = self.client.send(request.clone()).await?;
-        match response.status {
-            StatusCode::OK if Shape::of(&response.headers) == Shape::Static => {}
-            StatusCode::OK | StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(rejected(response).await.into()),
-        }
-        let body = self.whole(&request, response, MANIFEST_LIMIT).await?;
-        let mut segments: Vec<Segment> =
-            serde_json::from_slice(&body).map_err(|error| StoreError::Large {
-                target: target.to_string(),
-                reason: format!("its manifest can't be read: {error}"),
-            })?;
-        for segment in &mut segments {
-            segment.e_tag = unquoted(&segment.e_tag).to_owned();
-        }
-        Ok(Some(segments))
-    }
-
-    /// The segments that the static large object of this tag consists of, in their order, and none of them a large
-    /// object itself. None: it has ranges of large objects for segments.
-    ///
-    /// # Errors
-    ///
-    /// Precondition, if the object isn't the one of this tag any more, or a nested manifest not the one it names.
-    pub(crate) fn leaves<'a>(
-        &'a self,
-        object: &'a Target,
-        tag: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Vec<Segment>>>> {
-        async move {
-            let manifest = self.manifest(object).await?.filter(|manifest| e_tag(manifest) == tag);
-            let Some(manifest) = manifest else { return Err(changed(object)) };
-            let mut leaves = Vec::with_capacity(manifest.len());
-            for segment in manifest {
-                let Some(target) = segment.target().filter(|_| segment.nested) else {
-                    leaves.push(segment);
-                    continue;
-                };
-                if segment.range.is_some() {
-                    return Ok(None);
-                }
-                let Some(inner) = self.leaves(&target, &segment.e_tag).await? else { return Ok(None) };
-                leaves.extend(inner);
-            }
-            Ok(Some(leaves))
-        }
-        .boxed()
-    }
-
-    /// All that a manifest names, and what nested manifests name, level by level: no manifest is before the level
-    /// of what it names. A nested manifest that is gone names nothing.
-    pub(crate) async fn levels(&self, manifest: &[Segment]) -> Result<Vec<Vec<Target>>> {
-        let mut levels = vec![targets(manifest)];
-        let mut manifests = nested(manifest);
-        while !manifests.is_empty() {
-            let opened = manifests.iter().map(|target| self.manifest(target).boxed());
-            let opened: Vec<_> = at_once(opened).try_collect().await?;
-            let inner: Vec<_> = opened.into_iter().flatten().flatten().collect();
-            levels.push(targets(&inner));
-            manifests = nested(&inner);
-        }
-        Ok(levels)
-    }
-}
-
-fn targets(segments: &[Segment]) -> Vec<Target> {
-    segments.iter().filter_map(Segment::target).collect()
-}
-
-/// The manifests among the segments.
-fn nested(segments: &[Segment]) -> Vec<Target> {
-    segments.iter().filter(|segment| segment.nested).filter_map(Segment::target).collect()
-}
-
-fn changed(object: &Target) -> object_store::Error {
-    let path = object.to_string();
-    let source = StoreError::Changed { target: path.clone() }.into();
-    object_store::Error::Precondition { path, source }
 }
 
 #[cfg(test)]

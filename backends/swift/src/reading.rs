@@ -1,3 +1,9 @@
+//! Reading: objects, ranges of them, and what is known of them, under conditions.
+
+mod body;
+mod check;
+mod content_range;
+
 use std::{ops::Range, sync::Arc, time::SystemTime};
 
 use futures::StreamExt;
@@ -5,23 +11,38 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header as htt
 use jiff::{SignedDuration, Timestamp};
 use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, Result, path::Path};
 
-use super::{Shape, attributes, body::Body, header, meta::meta, put::not_implemented, unquoted};
+use self::{body::Body, content_range::content_range};
 use crate::{
-    StoreError,
     client::{Request, Response, rejected},
-    store::Store,
+    containers::Containers,
+    error::{StoreError, not_implemented},
+    listing::Listings,
+    manifests::Manifests,
+    object::{attributes, header, meta, no_length, unquoted},
 };
 
-impl Store {
+/// Reads objects.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    containers: Arc<Containers>,
+    listings: Listings,
+    manifests: Manifests,
+}
+
+impl Reading {
+    pub(crate) fn new(containers: &Arc<Containers>, listings: &Listings, manifests: &Manifests) -> Self {
+        Self { containers: Arc::clone(containers), listings: listings.clone(), manifests: manifests.clone() }
+    }
+
     /// Reads an object, or a range of it, or only what is known of it, under the conditions given.
-    pub(crate) async fn get(self: &Arc<Self>, location: &Path, options: GetOptions) -> Result<GetResult> {
+    pub(crate) async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         if options.version.is_some() {
             return Err(not_implemented("reading a certain version"));
         }
         let method = if options.head { Method::HEAD } else { Method::GET };
-        let mut request = Request::object(method, &self.container, location.as_ref());
+        let mut request = Request::object(method, &self.containers.container, location.as_ref());
         request.headers = conditions(&options, &request)?;
-        let response = self.send(request).await?;
+        let response = self.containers.send(request).await?;
         if options.head {
             return self.head_result(location, &options, response).await;
         }
@@ -42,7 +63,7 @@ impl Store {
         if response.status != StatusCode::OK {
             return Err(rejected(response).await.into());
         }
-        let size = self.size(&response.request.target, &response.headers).await?;
+        let size = self.listings.size(&response.request.target, &response.headers).await?;
         let range = match &options.range {
             Some(range) => range.as_range(size).map_err(generic)?,
             None => 0..size,
@@ -57,7 +78,7 @@ impl Store {
     }
 
     async fn get_result(
-        self: &Arc<Self>,
+        &self,
         location: &Path,
         options: &GetOptions,
         response: Response,
@@ -71,7 +92,7 @@ impl Store {
         }
         let meta = meta(location, &response.headers, size)?;
         let attributes = attributes::from_headers(&response.headers);
-        let body = Body::new(Arc::clone(self), location, range.clone(), response);
+        let body = Body::new(self, location, range.clone(), response);
         Ok(GetResult {
             payload: GetResultPayload::Stream(body.into_stream()),
             meta,
@@ -92,35 +113,9 @@ impl Store {
             let range = header(headers, "content-range").and_then(content_range);
             return Ok(range.ok_or_else(|| no_length(target))?);
         }
-        let size = self.size(target, headers).await?;
+        let size = self.listings.size(target, headers).await?;
         Ok((0..size, size))
     }
-
-    /// The size of an object from the answer to its GET or HEAD. Swift doesn't say that of a dynamic large object whose
-    /// segments fill more than one listing: they are added up then.
-    pub(crate) async fn size(&self, target: &str, headers: &HeaderMap) -> Result<u64> {
-        let length = header(headers, "content-length").and_then(|length| length.parse().ok());
-        match (length, Shape::of(headers)) {
-            (Some(length), _) => Ok(length),
-            (None, Shape::Dynamic { container, prefix }) => {
-                let segments = self.names_under(&container, &prefix).await?;
-                Ok(segments.iter().map(|segment| segment.bytes).sum())
-            }
-            (None, _) => Err(no_length(target).into()),
-        }
-    }
-}
-
-fn no_length(target: &str) -> StoreError {
-    StoreError::Protocol { target: target.to_owned(), reason: "it doesn't say how long it is".to_owned() }
-}
-
-/// `bytes 2-4/14`
-pub(super) fn content_range(value: &str) -> Option<(Range<u64>, u64)> {
-    let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then_some((first..last + 1, size.parse().ok()?))
 }
 
 /// The headers that ask for the range under the conditions.
@@ -184,13 +179,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-
-    #[test]
-    fn a_content_range_gives_the_bytes_and_the_size() {
-        assert_eq!(content_range("bytes 2-4/14"), Some((2..5, 14)));
-        assert_eq!(content_range("bytes 5-4/14"), None);
-        assert_eq!(content_range("bytes */14"), None);
-    }
 
     #[test]
     fn tags_are_quoted_however_they_were_given() {

@@ -1,34 +1,72 @@
+//! Copying within the container, without the bytes passing through here.
+
+use std::sync::Arc;
+
 use futures::{FutureExt, TryStreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use object_store::{CopyMode, Result, path::Path};
+use object_store::{CopyMode, PutPayload, Result, path::Path};
 use percent_encoding::utf8_percent_encode;
 
-use super::{Shape, attributes, header, stored, unquoted};
 use crate::{
-    StoreError,
-    bulk::{Target, at_once},
     client::{COPY_FROM, PATH, Request, Response, rejected},
-    large::{Place, Segment},
-    listing::Entry,
-    store::Store,
+    concurrency::at_once,
+    containers::Containers,
+    deletion::Deletion,
+    error::StoreError,
+    large::{LargeObjects, SegmentNames},
+    listing::{Entry, Listings},
+    manifests::{Manifests, Segment},
+    object::{Shape, attributes, header, put_plain, shape, stored, unquoted},
+    target::Target,
 };
 
-impl Store {
+/// Copies objects.
+#[derive(Clone, Debug)]
+pub(crate) struct Copying {
+    containers: Arc<Containers>,
+    listings: Listings,
+    manifests: Manifests,
+    deletion: Deletion,
+    large: LargeObjects,
+}
+
+impl Copying {
+    pub(crate) fn new(
+        containers: &Arc<Containers>,
+        listings: &Listings,
+        manifests: &Manifests,
+        deletion: &Deletion,
+        large: &LargeObjects,
+    ) -> Self {
+        Self {
+            containers: Arc::clone(containers),
+            listings: listings.clone(),
+            manifests: manifests.clone(),
+            deletion: deletion.clone(),
+            large: large.clone(),
+        }
+    }
+
     /// Copies an object within the container, attributes included, without its bytes passing through here.
     ///
     /// The copy of a large object has segments of its own, so that each can be deleted without the other; that
     /// of a dynamic one is a static one. [`CopyMode::Create`] looks whether the name is taken and then copies:
     /// it is no lock.
     pub(crate) async fn copy(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<()> {
-        let source = self.send(Request::object(Method::HEAD, &self.container, from.as_ref())).await?;
+        let source = self
+            .containers
+            .send(Request::object(Method::HEAD, &self.containers.container, from.as_ref()))
+            .await?;
         if !source.status.is_success() {
             return Err(rejected(source).await.into());
         }
-        let (from, to) =
-            (Target::new(&self.container, from.as_ref()), Target::new(&self.container, to.as_ref()));
+        let (from, to) = (
+            Target::new(&self.containers.container, from.as_ref()),
+            Target::new(&self.containers.container, to.as_ref()),
+        );
         let replaced = match mode {
-            CopyMode::Overwrite => self.segments_to_replace(&to).await?,
-            CopyMode::Create if self.shape(&to).await?.is_none() => Vec::new(),
+            CopyMode::Overwrite => self.manifests.segments_to_replace(&to).await?,
+            CopyMode::Create if shape(&self.containers, &to).await?.is_none() => Vec::new(),
             CopyMode::Create => {
                 let source = "there is an object of this name".into();
                 return Err(object_store::Error::AlreadyExists { path: to.name, source });
@@ -38,7 +76,7 @@ impl Store {
             Shape::Plain => self.copy_plain(&from, &to).await?,
             _ => self.copy_large(&from, &to, &source.headers).await?,
         }
-        self.remove_quietly(replaced).await;
+        self.deletion.remove_quietly(replaced).await;
         Ok(())
     }
 
@@ -56,20 +94,20 @@ impl Store {
         let path = format!("{}/{}", encoded(&from.container), encoded(&from.name));
         let path = HeaderValue::try_from(path)
             .map_err(|error| StoreError::Protocol { target: from.to_string(), reason: error.to_string() })?;
-        self.send(Request::object(Method::PUT, &to.container, &to.name).header(COPY_FROM, path)).await
+        self.containers
+            .send(Request::object(Method::PUT, &to.container, &to.name).header(COPY_FROM, path))
+            .await
     }
 
     async fn copy_large(&self, from: &Target, to: &Target, head: &HeaderMap) -> Result<()> {
         let segments = self.copied_segments(from, head).await?;
         let headers = attributes::raw(head);
         if segments.is_empty() {
-            return self
-                .put_plain(&to.container, &to.name, object_store::PutPayload::new(), headers)
-                .await
-                .map(drop);
+            return put_plain(&self.containers, to, PutPayload::new(), headers).await.map(drop);
         }
-        let place = Place::unique(to);
-        let names = (0..segments.len()).map(|number| Target::new(&self.segments, place.segment(number, 0)));
+        let place = SegmentNames::unique(to);
+        let names = (0..segments.len())
+            .map(|number| Target::new(&self.containers.segments, place.segment(number, 0)));
         let names: Vec<_> = names.collect();
         let copied = async {
             let copies = segments
@@ -77,11 +115,11 @@ impl Store {
                 .zip(&names)
                 .map(|(segment, name)| self.copy_segment(segment, name).boxed());
             let copies: Vec<_> = at_once(copies).try_collect().await?;
-            self.write_manifests(to, &place, copies, headers).await
+            self.large.write_manifests(to, &place, copies, headers).await
         };
         let copied = copied.await;
         if let Err(error) = &copied {
-            self.discard_quietly(to, &place, names, error).await;
+            self.large.discard_quietly(to, &place, names, error).await;
         }
         copied.map(drop)
     }
@@ -105,7 +143,7 @@ impl Store {
             |reason: &str| StoreError::Large { target: object.to_string(), reason: reason.to_owned() };
         let segments = match Shape::of(head) {
             Shape::Dynamic { container, prefix } => {
-                let mut entries = self.names_under(&container, &prefix).await?;
+                let mut entries = self.listings.names_under(&container, &prefix).await?;
                 entries.retain(|entry| entry.bytes > 0);
                 if entries.iter().any(Entry::is_static) {
                     return Err(refused("a segment of it is a large object itself").into());
@@ -114,12 +152,12 @@ impl Store {
             }
             _ => {
                 let tag = header(head, "etag").map(unquoted).unwrap_or_default();
-                let leaves = self.leaves(object, tag).await?;
+                let leaves = self.manifests.leaves(object, tag).await?;
                 leaves.ok_or_else(|| refused("its manifest names a range of another large object"))?
             }
         };
         let found: u64 = segments.iter().map(Segment::length).sum();
-        let expected = self.size(&object.to_string(), head).await?;
+        let expected = self.listings.size(&object.to_string(), head).await?;
         if found != expected {
             return Err(refused(&format!("it has {expected} bytes, and its segments have {found}")).into());
         }

@@ -1,3 +1,5 @@
+//! When a container was last seen to exist.
+
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},

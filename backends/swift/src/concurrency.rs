@@ -1,0 +1,17 @@
+//! A few requests at a time.
+
+use futures::{
+    StreamExt,
+    future::BoxFuture,
+    stream::{self, Buffered},
+};
+
+/// The most requests in flight where each object takes one of its own.
+pub(crate) const AT_ONCE: usize = 8;
+
+/// Runs the futures, a few at a time, and gives their results in order.
+pub(crate) fn at_once<'a, T>(
+    futures: impl Iterator<Item = BoxFuture<'a, T>>,
+) -> Buffered<stream::Iter<std::vec::IntoIter<BoxFuture<'a, T>>>> {
+    stream::iter(futures.collect::<Vec<_>>()).buffered(AT_ONCE)
+}

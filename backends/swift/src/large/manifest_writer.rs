@@ -1,0 +1,183 @@
+//! Writes the manifests of large objects, nested ones where one can't hold all segments.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, header as http_header};
+use object_store::{PutPayload, Result};
+
+use super::{SegmentNames, manifest_report::Answer};
+use crate::{
+    client::Request,
+    containers::Containers,
+    error::StoreError,
+    manifests::{self, Manifests, Segment},
+    object::stored,
+    retry::{Failure, Token, Tries, Verdict},
+    target::Target,
+};
+
+/// Writes manifests.
+#[derive(Clone, Debug)]
+pub(super) struct ManifestWriter {
+    containers: Arc<Containers>,
+    manifests: Manifests,
+}
+
+impl ManifestWriter {
+    pub(super) fn new(containers: &Arc<Containers>, manifests: &Manifests) -> Self {
+        Self { containers: Arc::clone(containers), manifests: manifests.clone() }
+    }
+
+    /// Makes a large object of segments. If they don't fit into one manifest, nested ones are stored first, where
+    /// the segments lie. Gives the entity tag.
+    pub(super) async fn write_manifests(
+        &self,
+        target: &Target,
+        place: &SegmentNames,
+        mut segments: Vec<Segment>,
+        headers: HeaderMap,
+    ) -> Result<String> {
+        let limits = self.containers.client.info().await?.slo.ok_or_else(|| StoreError::Large {
+            target: target.to_string(),
+            reason: "this cluster offers no static large objects".to_owned(),
+        })?;
+        let longest = segments.iter().map(|segment| segment.name.len()).max().unwrap_or(0);
+        // Nested manifests have names of the same kind as segments, and little longer.
+        let capacity =
+            manifests::capacity(limits.max_manifest_segments, limits.max_manifest_size, longest + 16);
+        let mut level = 1;
+        while segments.len() > capacity {
+            let mut nested = Vec::with_capacity(segments.len().div_ceil(capacity));
+            for (number, group) in segments.chunks(even(segments.len(), capacity)).enumerate() {
+                let target = Target::new(&self.containers.segments, place.manifest(level, number));
+                let e_tag = self.write_manifest(&target, group, HeaderMap::new()).await?;
+                let bytes = group.iter().map(Segment::length).sum();
+                nested.push(Segment { name: target.path(), e_tag, bytes, range: None, nested: true });
+            }
+            segments = nested;
+            level += 1;
+        }
+        self.write_manifest(target, &segments, headers).await
+    }
+
+    /// Stores one manifest, and gives its tag, which Swift has compared with those of the segments.
+    async fn write_manifest(
+        &self,
+        target: &Target,
+        segments: &[Segment],
+        headers: HeaderMap,
+    ) -> Result<String> {
+        let e_tag = manifests::e_tag(segments);
+        let named = target.to_string();
+        let protocol = |reason: String| StoreError::Protocol { target: named.clone(), reason };
+        let body = manifests::encode(segments).map_err(|error| protocol(error.to_string()))?;
+        // The heartbeat keeps the connection alive while Swift looks at a thousand segments.
+        let mut request = Request::object(Method::PUT, &target.container, &target.name)
+            .query("multipart-manifest", "put")
+            .query("heartbeat", "on")
+            .body(PutPayload::from(body));
+        request.headers = headers;
+        let tag = HeaderValue::from_str(&e_tag).map_err(|error| protocol(error.to_string()))?;
+        request.headers.insert(http_header::ETAG, tag);
+        request.headers.insert(http_header::ACCEPT, HeaderValue::from_static("application/json"));
+
+        match self.send_manifest(request, &e_tag).await {
+            // Stored by a try whose answer was lost.
+            Err(object_store::Error::AlreadyExists { .. }) if self.consists_of(target, segments).await? => {}
+            outcome => outcome?,
+        }
+        Ok(e_tag)
+    }
+
+    /// Sends it until Swift has said what became of it. Its 202 is no answer: what breaks off or fails behind that
+    /// is tried again here.
+    async fn send_manifest(&self, request: Request, e_tag: &str) -> Result<()> {
+        let mut tries = self.containers.client.tries(&request);
+        let mut tries_of_new = None;
+        let mut token = Token::Renewable;
+        loop {
+            let mut is_refused = false;
+            let failure = match Answer::of(self.containers.send(request.clone()).await?).await {
+                Ok(Answer::Status(response)) => return stored(response, e_tag).await,
+                Ok(Answer::Report(report)) if report.names_no_container() => {
+                    self.await_container(&request, &mut tries_of_new, report.failure(&request.target()))
+                        .await?;
+                    continue;
+                }
+                Ok(Answer::Report(report)) => {
+                    let verdict = report.verdict(token);
+                    if verdict == Verdict::Renew {
+                        self.renew_token(&request).await?;
+                        token = Token::Renewed;
+                        continue;
+                    }
+                    is_refused = report.names_refused_token();
+                    match report.outcome(&request.target(), e_tag) {
+                        Err(failure) if verdict == Verdict::Retry => failure,
+                        outcome => return outcome,
+                    }
+                }
+                Err(failure) => failure,
+            };
+            tries.again(Failure::retry(failure)).await?;
+            if is_refused {
+                self.renew_token(&request).await?;
+            }
+        }
+    }
+
+    /// Makes the container that a proxy doesn't know of, the first time. Then it waits: a proxy that looked a moment too
+    /// early remembers for some seconds that there was none.
+    async fn await_container(
+        &self,
+        request: &Request,
+        tries: &mut Option<Tries<StoreError>>,
+        failure: StoreError,
+    ) -> Result<()> {
+        let Some(tries) = tries else {
+            self.containers.make_if_missing(&request.container, true, &request.trouble).await?;
+            *tries = Some(self.containers.tries_of_new(request));
+            return Ok(());
+        };
+        if tries.again(Failure::retry(failure)).await.is_ok() {
+            return Ok(());
+        }
+        Err(StoreError::MissingContainer { container: request.container.clone() }.into())
+    }
+
+    /// Swift asked for the segments with our token, which has ended: on a request of its own it says so by a 401, and
+    /// the client gets another.
+    async fn renew_token(&self, request: &Request) -> Result<()> {
+        let head = Request::new(Method::HEAD, &request.container).within(&request.trouble);
+        self.containers.client.send(head).await?;
+        Ok(())
+    }
+
+    /// Whether an object is made of just these segments. No two uploads have segments of one name.
+    async fn consists_of(&self, object: &Target, segments: &[Segment]) -> Result<bool> {
+        let manifest = self.manifests.manifest(object).await?.unwrap_or_default();
+        Ok(manifest.iter().map(Segment::target).eq(segments.iter().map(Segment::target)))
+    }
+}
+
+/// The size of groups, at most `capacity`, that are as even as can be.
+fn even(segments: usize, capacity: usize) -> usize {
+    segments.div_ceil(segments.div_ceil(capacity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_even_and_none_is_too_large() {
+        assert_eq!(even(1001, 1000), 501);
+        assert_eq!(even(2000, 1000), 1000);
+        for (segments, capacity) in [(7, 2), (999, 10), (10_001, 1000)] {
+            let groups: Vec<_> =
+                vec![(); segments].chunks(even(segments, capacity)).map(<[_]>::len).collect();
+            assert!(groups.iter().all(|group| *group <= capacity), "{groups:?}");
+            assert_eq!(groups.len(), segments.div_ceil(capacity));
+        }
+    }
+}

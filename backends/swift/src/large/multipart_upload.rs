@@ -1,0 +1,96 @@
+//! An upload part by part, whose state is kept here.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use http::HeaderMap;
+use object_store::{Attributes, MultipartUpload, PutPayload, PutResult, Result, UploadPart};
+
+use super::{LargeObjects, SegmentNames, lock};
+use crate::{error::StoreError, manifests::Segment, object::to_headers, target::Target};
+
+/// A large object in the making: segments that lie below a name of their own, until a manifest names them.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    large: LargeObjects,
+    object: Target,
+    headers: HeaderMap,
+    place: SegmentNames,
+    parts: Arc<Mutex<Parts>>,
+    /// Whether there may be a manifest already.
+    completing: bool,
+}
+
+/// What has become of the parts.
+#[derive(Debug, Default)]
+struct Parts {
+    /// The segments of each part, by its number. None: not stored, or not yet.
+    stored: Vec<Option<Vec<Segment>>>,
+    /// Segments that may lie in the container, whether or not their part is done.
+    begun: Vec<Target>,
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let (large, parts, place) = (self.large.clone(), Arc::clone(&self.parts), self.place.clone());
+        let part = {
+            let mut parts = lock(&parts);
+            parts.stored.push(None);
+            parts.stored.len() - 1
+        };
+        async move {
+            let begun = |target| lock(&parts).begun.push(target);
+            let segments = large.put_segments(&place, part, data, begun).await?;
+            lock(&parts).stored[part] = Some(segments);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    /// Puts the parts together under the object's name, in one step.
+    async fn complete(&mut self) -> Result<PutResult> {
+        let segments = self.segments()?;
+        self.completing = true;
+        self.large.complete(&self.object, &self.place, segments, self.headers.clone()).await
+    }
+
+    /// Removes the segments. Parts still on their way may arrive afterwards, and are left for a sweep. An upload
+    /// that is complete, even if nobody was told, stays: delete the object if it isn't wanted.
+    async fn abort(&mut self) -> Result<()> {
+        let begun = lock(&self.parts).begun.clone();
+        if self.completing {
+            return self.large.discard(&self.object, &self.place, begun).await;
+        }
+        self.large.deletion.delete_all(&begun).await.into_iter().collect()
+    }
+}
+
+impl Upload {
+    /// Begins an upload; nothing is sent yet.
+    pub(crate) fn new(large: &LargeObjects, object: Target, attributes: &Attributes) -> Result<Self> {
+        Ok(Self {
+            large: large.clone(),
+            place: SegmentNames::unique(&object),
+            object,
+            headers: to_headers(attributes)?,
+            parts: Arc::default(),
+            completing: false,
+        })
+    }
+
+    /// All segments, in the order of the parts.
+    fn segments(&self) -> Result<Vec<Segment>> {
+        let parts = lock(&self.parts);
+        let missing = parts.stored.iter().position(Option::is_none);
+        if let Some(part) = missing {
+            return Err(StoreError::Upload {
+                target: self.object.to_string(),
+                reason: format!("part {part} is not stored: it failed, or was not waited for"),
+            }
+            .into());
+        }
+        Ok(parts.stored.iter().flatten().flatten().cloned().collect())
+    }
+}
