@@ -12,7 +12,7 @@ use object_store::{ClientOptions, ObjectStore, path::Path, prefix::PrefixStore};
 use swiftwal_core::{Backend, Limits, OpenError, Options, Storage};
 use url::Url;
 
-use self::bucket::Bucket;
+use self::bucket::{Bucket, hint};
 
 /// Of each part. A few are in memory at a time.
 const PART_BYTES: usize = 32 << 20;
@@ -141,13 +141,12 @@ fn storage(
     built: object_store::Result<impl ObjectStore>,
     limits: Limits,
 ) -> Result<Storage, OpenError> {
-    let invalid = |reason: String| OpenError::InvalidLocation { location: location.to_string(), reason };
+    let invalid = |reason: String| OpenError::invalid_location(location, reason);
     if location.query().is_some() || location.fragment().is_some() {
         return Err(invalid("it goes on after the path; write '?' as %3F and '#' as %23".to_owned()));
     }
     let prefix = Path::from_url_path(location.path()).map_err(|error| invalid(error.to_string()))?;
-    let store = built
-        .map_err(|error| OpenError::Settings { location: location.to_string(), reason: error.to_string() })?;
+    let store = built.map_err(|error| OpenError::settings(location, error.to_string()))?;
     let store = Bucket::new(PrefixStore::new(store, prefix));
-    Ok(Storage::new(Arc::new(store)).with_limits(limits))
+    Ok(Storage::new(Arc::new(store)).with_limits(limits).with_hints(hint))
 }

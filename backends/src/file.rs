@@ -61,24 +61,17 @@ impl Backend for LocalFile {
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
         let dir = directory(location)?;
         let state_dir = options.state.as_deref().map(|state| state_dir(state, &dir));
-        let unavailable = |(reason, source): (String, io::Error)| OpenError::Unavailable {
-            location: location.to_string(),
-            reason,
-            source: Some(source.into()),
-        };
         let seen = || state_dir.as_ref().and_then(StateDir::seen);
         if options.create && (options.anew || dir.exists() || seen().is_none()) {
-            make(&dir).map_err(unavailable)?;
+            make(location, &dir)?;
         }
-        let root = usable(&dir, options.create, seen).map_err(unavailable)?;
+        let root = usable(location, &dir, options.create, seen)?;
         if options.create {
-            not_roots_in_anothers(&dir).map_err(unavailable)?;
+            not_roots_in_anothers(location, &dir)?;
         }
         warn_of_open_directory(&dir);
-        let files = LocalFileSystem::new_with_prefix(root.path()).map_err(|source| {
-            let reason = "can't resolve the directory's path".to_owned();
-            OpenError::Unavailable { location: location.to_string(), reason, source: Some(source.into()) }
-        })?;
+        let files = LocalFileSystem::new_with_prefix(root.path())
+            .map_err(|source| unavailable(location, "can't resolve the directory's path", source))?;
         let root = Arc::new(root);
         let store = FileStore::new(files.with_fsync(true), Arc::clone(&root));
         let storage = Storage::new(Arc::new(store))
@@ -86,13 +79,25 @@ impl Backend for LocalFile {
             .with_top_names(Arc::new(FileTop::new(Arc::clone(&root))))
             .with_clock(Arc::new(FileSystem::new(Arc::clone(&root))))
             .with_space(Arc::new(FileSystem::new(root)))
-            .with_limits(Limits { part_bytes: Self::PART_BYTES, ..Limits::default() });
+            .with_limits(Limits { part_bytes: Self::PART_BYTES, ..Limits::default() })
+            .with_hints(error::hint);
         Ok(match state_dir {
             Some(state_dir) => storage.with_state_dir(state_dir),
             None => storage,
         })
     }
 }
+
+fn unavailable(
+    location: &Url,
+    reason: impl Into<String>,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> OpenError {
+    OpenError::unavailable(location, reason, Some(source.into()))
+}
+
+/// The hint for a directory that this user may not use.
+const GIVE_IT: &str = "give it to the user that this program runs as";
 
 /// The state directory of the repository in `dir`, however the URL spelled it.
 fn state_dir(state: &Path, dir: &Path) -> StateDir {
@@ -102,10 +107,7 @@ fn state_dir(state: &Path, dir: &Path) -> StateDir {
 }
 
 fn directory(location: &Url) -> Result<PathBuf, OpenError> {
-    let invalid = |reason: &str| OpenError::InvalidLocation {
-        location: location.to_string(),
-        reason: reason.to_owned(),
-    };
+    let invalid = |reason: &str| OpenError::invalid_location(location, reason);
     if location.host_str().is_some() {
         return Err(invalid("write three slashes and an absolute path, as in file:///dir"));
     }
@@ -116,7 +118,7 @@ fn directory(location: &Url) -> Result<PathBuf, OpenError> {
 }
 
 /// Creates `dir` durably unless it exists.
-fn make(dir: &Path) -> Result<(), (String, io::Error)> {
+fn make(location: &Url, dir: &Path) -> Result<(), OpenError> {
     let parent = dir.parent().unwrap_or(dir);
     let made = match fs::DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
@@ -134,24 +136,28 @@ fn make(dir: &Path) -> Result<(), (String, io::Error)> {
             }
             _ => "create the directory yourself, or name another",
         };
-        (format!("can't create the directory in {}; {hint}", parent.display()), source)
+        let reason = format!("can't create the directory in {}", parent.display());
+        unavailable(location, reason, source).with_hint(hint)
     })
 }
 
 /// Opens `dir` if it is a directory whose files this process may read, and which it may write to if `writable`. `seen`
 /// returns the repository that was there before.
 fn usable(
+    location: &Url,
     dir: &Path,
     writable: bool,
     seen: impl FnOnce() -> Option<SeenRepository>,
-) -> Result<Root, (String, io::Error)> {
+) -> Result<Root, OpenError> {
     let root = Root::open(dir).map_err(|source| {
-        let reason = match source.kind() {
+        let (reason, hint) = match source.kind() {
             io::ErrorKind::NotFound => missing(writable, seen()),
-            io::ErrorKind::NotADirectory => "it isn't a directory; name a directory".to_owned(),
-            _ => "can't open the directory; give it to the user that this program runs as".to_owned(),
+            io::ErrorKind::NotADirectory => {
+                ("it isn't a directory".to_owned(), "name a directory".to_owned())
+            }
+            _ => ("can't open the directory".to_owned(), GIVE_IT.to_owned()),
         };
-        (reason, source)
+        unavailable(location, reason, source).with_hint(hint)
     })?;
     // What a reader asks for by its name is there even where the directory can't be listed. A process that stores must be
     // able to flush the directory, and so to read it.
@@ -162,25 +168,26 @@ fn usable(
     };
     accessat(CWD, root.path(), access, AtFlags::EACCESS).map_err(|errno| {
         let source = io::Error::from(errno);
-        let hint = way_out(source.kind()).unwrap_or("give it to the user that this program runs as");
-        (format!("can't {verb} the directory; {hint}"), source)
+        let hint = way_out(source.kind()).unwrap_or(GIVE_IT);
+        unavailable(location, format!("can't {verb} the directory"), source).with_hint(hint)
     })?;
     Ok(root)
 }
 
-/// The message for a directory that doesn't exist.
-fn missing(to_store: bool, seen: Option<SeenRepository>) -> String {
+/// What to say of a directory that doesn't exist, and the hint.
+fn missing(to_store: bool, seen: Option<SeenRepository>) -> (String, String) {
     let Some(seen) = seen else {
-        return "the directory doesn't exist; is its disk mounted? Commands that store something create it"
-            .to_owned();
+        let hint = "is its disk mounted? Commands that store something create it";
+        return ("the directory doesn't exist".to_owned(), hint.to_owned());
     };
     let anew = if to_store { " To start a new repository there, run this once with --create" } else { "" };
-    format!(
+    let reason = format!(
         "the directory doesn't exist, but on {} the repository of the PostgreSQL cluster with system identifier {} was \
-         there; is its disk mounted?{anew}",
+         there",
         seen.date(),
         seen.system_identifier,
-    )
+    );
+    (reason, format!("is its disk mounted?{anew}"))
 }
 
 /// Warns if every user could replace a good backup by a forged one, or delete it.
@@ -193,14 +200,17 @@ fn warn_of_open_directory(dir: &Path) {
 
 /// Refuses root in another user's directory: only the owner of an object can read it, so the server could neither read
 /// nor archive again a segment that root archived.
-fn not_roots_in_anothers(dir: &Path) -> Result<(), (String, io::Error)> {
-    let unknown = |source| ("can't look up its owner".to_owned(), source);
+fn not_roots_in_anothers(location: &Url, dir: &Path) -> Result<(), OpenError> {
+    let unknown = |source| unavailable(location, "can't look up its owner", source);
     let owner = fs::metadata(dir).map_err(unknown)?.uid();
     if !geteuid().is_root() || owner == geteuid().as_raw() {
         return Ok(());
     }
     let owner = user_name(owner);
-    let reason =
-        format!("the directory belongs to user {owner}; run this as that user, as with sudo -u '{owner}'");
-    Err((reason, io::Error::other("that user couldn't read what root would store there")))
+    let error = unavailable(
+        location,
+        format!("the directory belongs to user {owner}"),
+        "that user couldn't read what root would store there",
+    );
+    Err(error.with_hint(format!("run this as that user, as with sudo -u '{owner}'")))
 }

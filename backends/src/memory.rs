@@ -26,10 +26,10 @@ impl Backend for Memory {
         let name = format!("{}{}", location.host_str().unwrap_or_default(), location.path());
         let name = name.trim_matches('/');
         if name.is_empty() || location.query().is_some() || location.fragment().is_some() {
-            return Err(OpenError::InvalidLocation {
-                location: location.to_string(),
-                reason: "give it a name and nothing else, as in memory://name".to_owned(),
-            });
+            return Err(OpenError::invalid_location(
+                location,
+                "give it a name and nothing else, as in memory://name",
+            ));
         }
         Ok(Storage::new(store(name)).volatile())
     }

@@ -5,7 +5,7 @@ mod token;
 use std::{error::Error, sync::Arc, time::Duration};
 
 use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
-use object_store_swift::{BuildError, Config, SwiftBuilder, Timeouts};
+use object_store_swift::{BuildError, Config, ConfigError, StoreError, SwiftBuilder, Timeouts};
 use percent_encoding::percent_decode_str;
 use swiftwal_core::{Backend, Limits, OpenError, Options, StateDir, Storage};
 use url::Url;
@@ -57,17 +57,25 @@ impl Backend for Swift {
         SETTINGS
     }
 
+    fn settings_hint(&self) -> Option<&'static str> {
+        Some(
+            "a setting is taken from its option (--os-auth-url for OS_AUTH_URL), else from the environment, else from the \
+             configuration file",
+        )
+    }
+
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
         let (container, prefix) = place(location)?;
-        let unfit = |reason: String| OpenError::Settings { location: location.to_string(), reason };
+        let unfit = |reason: String| OpenError::settings(location, reason);
         let settings = options.settings.clone().into_iter().collect();
-        let mut config = Config::from_settings(&settings).map_err(|error| unfit(error.to_string()))?;
+        let bad_settings = |error: ConfigError| hinted(unfit(error.to_string()), error.hint());
+        let mut config = Config::from_settings(&settings).map_err(bad_settings)?;
         let retry = retry(options).map_err(unfit)?;
         config = config.with_timeouts(Timeouts { retry, ..Timeouts::default() });
         if let Some(state) = &options.state {
             config = config.with_token_cache(state.join("tokens"));
         }
-        let account = config.fingerprint().map_err(|error| unfit(error.to_string()))?;
+        let account = config.fingerprint().map_err(bad_settings)?;
         let place = format!("{account} {location}");
         let state_dir = options.state.as_deref().map(|state| StateDir::of_place(state, &place));
         let is_known =
@@ -81,7 +89,9 @@ impl Backend for Swift {
             builder = builder.with_policy(policy);
         }
         let swift = builder.build().map_err(|error| match error {
-            BuildError::Config(_) | BuildError::SameContainer { .. } => unfit(error.to_string()),
+            BuildError::Config(_) | BuildError::SameContainer { .. } => {
+                hinted(unfit(error.to_string()), error.hint())
+            }
             _ => invalid(location, error.to_string()),
         })?;
         let sweep = SwiftSweep::new(swift.clone(), prefix.clone());
@@ -92,6 +102,7 @@ impl Backend for Swift {
             .with_sweep(Arc::new(sweep))
             .with_prepare(Arc::new(token))
             .with_clock(Arc::new(clock))
+            .with_hints(hint)
             .with_fullness(says_full)
             .with_limits(Limits { part_bytes: Self::PART_BYTES, ..Limits::default() });
         Ok(match state_dir {
@@ -130,8 +141,23 @@ fn place(location: &Url) -> Result<(String, Path), OpenError> {
     Ok((container.into_owned(), prefix))
 }
 
+/// What to do about an error of the store: its own hint, and which commands create a container.
+fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    let hint = object_store_swift::hint(error)?;
+    let is_missing = matches!(error.downcast_ref(), Some(StoreError::MissingContainer { .. }));
+    let creation = "archive-wal and backup create it, with --create if this machine has used it before";
+    Some(if is_missing { format!("{hint}; {creation}") } else { hint })
+}
+
+fn hinted(error: OpenError, hint: Option<&str>) -> OpenError {
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
 fn invalid(location: &Url, reason: impl Into<String>) -> OpenError {
-    OpenError::InvalidLocation { location: location.to_string(), reason: reason.into() }
+    OpenError::invalid_location(location, reason)
 }
 
 /// How long a request that fails is tried again. A little less than the program has time for, so that what failed is

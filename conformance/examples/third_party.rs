@@ -30,18 +30,12 @@ impl Backend for Attic {
 
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
         let Some(name) = location.host_str() else {
-            return Err(OpenError::InvalidLocation {
-                location: location.to_string(),
-                reason: "give it a name, as in attic://name".to_owned(),
-            });
+            return Err(OpenError::invalid_location(location, "give it a name, as in attic://name"));
         };
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         if !options.create && !stores.contains_key(name) {
-            return Err(OpenError::Unavailable {
-                location: location.to_string(),
-                reason: "nothing was ever stored there; check the name".to_owned(),
-                source: None,
-            });
+            let error = OpenError::unavailable(location, "nothing was ever stored there", None);
+            return Err(error.with_hint("check the name"));
         }
         let store = stores.entry(name.to_owned()).or_default();
         Ok(Storage::new(Arc::<InMemory>::clone(store)))

@@ -14,9 +14,14 @@ use thiserror::Error;
 pub(super) struct Bucket<S>(Arc<S>);
 
 #[derive(Debug, Error)]
-#[error("the bucket or container isn't there; make it, or correct its name or the endpoint")]
+#[error("the bucket or container isn't there")]
 struct Absent {
     source: Error,
+}
+
+/// What to do about an error of the store.
+pub(super) fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    error.is::<Absent>().then(|| "create it, or correct its name or the endpoint".to_owned())
 }
 
 impl<S: ObjectStore> Bucket<S> {

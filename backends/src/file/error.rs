@@ -5,7 +5,7 @@ use thiserror::Error;
 /// The failures of a directory that the store beneath doesn't report.
 #[derive(Debug, Error)]
 pub(super) enum Error {
-    #[error("the repository's directory {} has vanished or been replaced; is its disk mounted?", .dir.display())]
+    #[error("the repository's directory {} has vanished or been replaced", .dir.display())]
     Vanished {
         dir: PathBuf,
         #[source]
@@ -25,7 +25,7 @@ pub(super) enum Error {
     Open { path: PathBuf, source: io::Error },
     #[error("can't read that part of {}", .path.display())]
     Range { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("can't write to {}; {way_out}", .dir.display())]
+    #[error("can't write to {}", .dir.display())]
     Write { dir: PathBuf, way_out: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("can't flush {} to disk", .path.display())]
     Flush { path: PathBuf, source: io::Error },
@@ -33,6 +33,16 @@ pub(super) enum Error {
     Delete { path: PathBuf, source: io::Error },
     #[error("can't list {}", .path.display())]
     List { path: PathBuf, source: io::Error },
+}
+
+/// What to do about an error of the store.
+pub(super) fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let hint = match error.downcast_ref()? {
+        Error::Vanished { .. } => "is its disk mounted?",
+        Error::Write { way_out, .. } => way_out,
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 impl From<Error> for object_store::Error {

@@ -106,7 +106,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::open(directory.path()).unwrap();
         let full = failed(&root, io::Error::from_raw_os_error(28));
-        let told = explain::<()>(root.path(), Err(full)).unwrap_err().to_string();
+        let error = explain::<()>(root.path(), Err(full)).unwrap_err();
+        let hint = std::error::Error::source(&error).and_then(crate::file::error::hint);
+        let told = format!("{error}; {}", hint.unwrap_or_default());
         assert!(told.contains("can't write to") && told.contains("swiftwal prune"), "{told}");
     }
 

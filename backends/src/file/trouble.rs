@@ -73,11 +73,14 @@ impl MultipartUpload for Upload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::error::hint;
 
     fn explained(code: i32) -> String {
         let system = io::Error::from_raw_os_error(code);
         let error = object_store::Error::Generic { store: "LocalFileSystem", source: system.into() };
-        explain::<()>(Path::new("/backup"), Err(error)).unwrap_err().to_string()
+        let error = explain::<()>(Path::new("/backup"), Err(error)).unwrap_err();
+        let hint = error.source().and_then(hint);
+        format!("{error}; {}", hint.unwrap_or_default())
     }
 
     #[test]

@@ -97,33 +97,6 @@ fn named(status: StatusCode) -> String {
     }
 }
 
-/// A hint at what to do about a failure, or an empty text.
-fn way_out(method: &Method, kind: &Kind) -> &'static str {
-    let (status, detail) = match kind {
-        Kind::Answer { status, detail } => (status.as_u16(), detail),
-        Kind::Unreachable { .. } => {
-            return "; check that it is up, and its address, which OS_STORAGE_URL or else the identity service gives";
-        }
-        _ => return "",
-    };
-    match status {
-        409 if method == Method::GET => {
-            "; a segment of this large object is missing, or this user may not read it"
-        }
-        401 => "; the token isn't valid for this account: check its expiry, project and access rules",
-        403 => {
-            "; give the user a role in the project that counts as an operator in Swift (operator_roles), or access by the container's ACL"
-        }
-        413 if detail.to_lowercase().contains("quota") => {
-            "; the quota of the container or the account is used up: raise it, or delete what isn't needed"
-        }
-        413 => {
-            "; the object is larger than this cluster accepts (max_file_size in its /info), or a quota is used up: raise it"
-        }
-        _ => "",
-    }
-}
-
 /// A detail as it stands behind a status.
 fn said(detail: &str) -> String {
     if detail.is_empty() { String::new() } else { format!(": {detail}") }
@@ -143,6 +116,37 @@ impl Error {
     /// The Swift error behind an error of the object store.
     pub(crate) fn of(error: &object_store::Error) -> Option<&Self> {
         error.source().and_then(|source| source.downcast_ref())
+    }
+
+    /// What to do about it, where that can be told.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        let (status, detail) = match self.kind() {
+            Kind::Answer { status, detail } => (status.as_u16(), detail),
+            Kind::Unreachable { .. } => {
+                return Some(
+                    "check that it is up, and its address, which OS_STORAGE_URL or else the identity service gives",
+                );
+            }
+            _ => return None,
+        };
+        Some(match status {
+            409 if self.0.method == Method::GET => {
+                "a segment of this large object is missing, or this user may not read it"
+            }
+            401 => "the token isn't valid for this account: check its expiry, project and access rules",
+            403 => {
+                "give the user a role in the project that counts as an operator in Swift (operator_roles), or access by \
+                 the container's ACL"
+            }
+            413 if detail.to_lowercase().contains("quota") => {
+                "the quota of the container or the account is used up: raise it, or delete what isn't needed"
+            }
+            413 => {
+                "the object is larger than this cluster accepts (max_file_size in its /info), or a quota is used up: raise it"
+            }
+            _ => return None,
+        })
     }
 
     /// Why it failed.
@@ -194,8 +198,7 @@ impl fmt::Display for Error {
             (Some(id), tries) => write!(f, " (tried {tries} times, X-Trans-Id {id})"),
             (None, 0 | 1) => Ok(()),
             (None, tries) => write!(f, " (tried {tries} times)"),
-        }?;
-        f.write_str(way_out(method, kind))
+        }
     }
 }
 
@@ -261,28 +264,31 @@ mod tests {
     }
 
     #[test]
-    fn an_error_ends_with_the_way_out_where_there_is_one() {
+    fn an_error_has_a_hint_where_there_is_one() {
         let refused = |detail: &str| {
             let kind = Kind::Answer { status: StatusCode::PAYLOAD_TOO_LARGE, detail: detail.to_owned() };
-            Error::new(Method::PUT, "backups/a", 1, kind).to_string()
+            Error::new(Method::PUT, "backups/a", 1, kind)
         };
         let error = refused("Upload exceeds quota.");
-        let told = "PUT backups/a: answered 413 Payload Too Large: Upload exceeds quota.; the quota of the container";
-        assert!(error.starts_with(told), "{error}");
-        let error = refused("");
-        assert!(error.contains("max_file_size") && !error.contains("of the container or"), "{error}");
+        let text = "PUT backups/a: answered 413 Payload Too Large: Upload exceeds quota.";
+        assert_eq!(error.to_string(), text);
+        assert!(error.hint().unwrap().starts_with("the quota of the container or the account"));
+        let hint = refused("").hint().unwrap();
+        assert!(hint.contains("max_file_size") && !hint.contains("of the container or"), "{hint}");
         assert!(answered(498).to_string().contains("answered 498 Rate Limited (tried"));
-        let kind = Kind::answer(StatusCode::CONFLICT);
-        let unreadable = Error::new(Method::GET, "backups/a", 1, kind).to_string();
-        assert!(unreadable.contains("; a segment of this large object is missing"), "{unreadable}");
+        assert_eq!(answered(498).hint(), None);
+        let unreadable = Error::new(Method::GET, "backups/a", 1, Kind::answer(StatusCode::CONFLICT));
+        assert!(unreadable.hint().unwrap().starts_with("a segment of this large object is missing"));
     }
 
     #[test]
     fn a_server_that_cannot_be_reached_is_named() {
         let kind = Kind::Unreachable { server: "http://swift:8080".to_owned(), source: "refused".into() };
-        let error = Error::new(Method::GET, "backups/a", 2, kind).to_string();
-        let told = "GET backups/a: no connection to http://swift:8080 (tried 2 times); check that it is up, ";
-        assert!(error.starts_with(told) && error.contains("OS_STORAGE_URL"), "{error}");
+        let error = Error::new(Method::GET, "backups/a", 2, kind);
+        let text = "GET backups/a: no connection to http://swift:8080 (tried 2 times)";
+        assert_eq!(error.to_string(), text);
+        let hint = error.hint().unwrap();
+        assert!(hint.starts_with("check that it is up, ") && hint.contains("OS_STORAGE_URL"), "{hint}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod containers;
 mod copying;
 mod deletion;
 mod error;
+mod hint;
 mod large;
 mod listing;
 mod local_file;
@@ -40,5 +41,6 @@ pub use self::{
     auth::AuthError,
     config::{Config, ConfigError, Missing, Timeouts},
     error::{Error, Kind, StoreError},
+    hint::hint,
     store::{BuildError, Swift, SwiftBuilder},
 };

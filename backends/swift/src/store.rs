@@ -233,7 +233,7 @@ mod tests {
         let account = format!("{NOWHERE}/v1/AUTH_a");
         let swift = hasty(&[("OS_TOKEN", "t"), ("OS_STORAGE_URL", &account)]);
         let error = swift.get(&Path::from("a")).await.unwrap_err();
-        let told = error.source().unwrap().to_string();
+        let told = crate::hint::text_and_hint(error.source().unwrap());
         assert!(told.starts_with("GET c/a: no connection to http://127.0.0.1:1; check that"), "{told}");
     }
 }

@@ -14,7 +14,9 @@ use super::{obey_file_modes, open, try_open};
 
 fn reason(opened: Result<swiftwal_core::Storage, OpenError>) -> String {
     match opened {
-        Err(OpenError::Unavailable { reason, source: Some(_), .. }) => reason,
+        Err(error @ OpenError::Unavailable { source: Some(_), .. }) => {
+            format!("{error}; {}", error.hint().unwrap_or_default())
+        }
         other => panic!("{other:?}"),
     }
 }

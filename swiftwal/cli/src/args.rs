@@ -5,13 +5,10 @@ mod unknown;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser};
 
 use crate::{
-    command::{
-        archive_cleanup, archive_wal, backup, label, list_backups, list_wal, prune, restore, restore_wal,
-        timeline,
-    },
+    command::{Command, backup},
     config::{Flags, SettingNames},
     exit,
     values::duration,
@@ -77,22 +74,6 @@ pub(crate) struct GlobalArgs {
     /// Print the result as one JSON document
     #[arg(long, global = true)]
     pub(crate) json: bool,
-}
-
-/// The subcommands.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Backup(backup::Args),
-    Restore(restore::Args),
-    ListBackups(list_backups::Args),
-    ListWal(list_wal::Args),
-    Label(label::Args),
-    ArchiveWal(archive_wal::Args),
-    RestoreWal(restore_wal::Args),
-    #[command(visible_alias = "cleanup")]
-    Prune(prune::Args),
-    ArchiveCleanup(archive_cleanup::Args),
-    Timeline(timeline::Args),
 }
 
 impl Cli {

@@ -13,15 +13,32 @@ pub(crate) mod timeline;
 
 use std::{io, time::Duration};
 
+use clap::Subcommand;
 use swiftwal_postgres::Timeline;
 use tokio::runtime::{self, Runtime};
 
-use crate::{args::Command, exit::Caller, failure::Failure, session::Session};
+use crate::{exit::Caller, failure::Failure, session::Session};
 
 /// How long a command stays at its end for what still runs on blocking threads, unless that cleans up.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 /// How long a restore that was stopped may take to remove what it wrote.
 const REMOVING: Duration = Duration::from_secs(60);
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Backup(backup::Args),
+    Restore(restore::Args),
+    ListBackups(list_backups::Args),
+    ListWal(list_wal::Args),
+    Label(label::Args),
+    ArchiveWal(archive_wal::Args),
+    RestoreWal(restore_wal::Args),
+    #[command(visible_alias = "cleanup")]
+    Prune(prune::Args),
+    ArchiveCleanup(archive_cleanup::Args),
+    Timeline(timeline::Args),
+}
 
 impl Command {
     /// The program that acts on the exit code.

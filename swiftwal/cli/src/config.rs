@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn error(flags: Flags, variables: &[(&str, &str)]) -> String {
-        crate::failure::chain(&resolve(flags, variables).err().unwrap())
+        crate::message::chain(&resolve(flags, variables).err().unwrap())
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod exit;
 mod failure;
 mod hardening;
 mod log;
+mod message;
 mod output;
 mod panic;
 mod progress;
@@ -29,6 +30,7 @@ mod stop;
 mod values;
 mod verdict;
 mod watchdog;
+mod within;
 
 use std::{env, ffi::OsString, process::ExitCode, time::Duration};
 

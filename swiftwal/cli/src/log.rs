@@ -22,7 +22,7 @@ use tracing_subscriber::{
 
 use swiftwal_postgres::is_misleading;
 
-use crate::failure::chain;
+use crate::message::chain_of_any;
 
 /// Writes `swiftwal: message` to stderr. A closed stderr is no reason to fail.
 pub(crate) fn say(message: fmt::Arguments<'_>) {
@@ -127,7 +127,7 @@ impl Visit for Text {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.add(field, &chain(value));
+        self.add(field, &chain_of_any(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use swiftwal_core::read_regular_file;
 
-use crate::watchdog::within;
+use crate::within::within;
 
 /// How long the data directory may take to answer. It doesn't where its disk hangs.
 const LIMIT: Duration = Duration::from_secs(1);

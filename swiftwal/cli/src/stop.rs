@@ -2,7 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{output::Elapsed, signal::Signal};
+use swiftwal_core::Elapsed;
+
+use crate::signal::Signal;
 
 /// Why a command is stopped before it is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +28,20 @@ impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Signal(signal) => write!(f, "stopped by {signal}"),
-            Self::Deadline(MissedDeadline { allowed, doing }) => write!(
-                f,
-                "not done within the deadline of {}, and stopped while {doing}; check that the storage and the file \
-                 systems in use answer, or allow more time with --deadline",
-                Elapsed(*allowed)
+            Self::Deadline(MissedDeadline { allowed, doing }) => {
+                write!(f, "not done within the deadline of {}, and stopped while {doing}", Elapsed(*allowed))
+            }
+        }
+    }
+}
+
+impl Stop {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Signal(_) => None,
+            Self::Deadline(_) => Some(
+                "check that the storage and the file systems in use answer, or allow more time with --deadline",
             ),
         }
     }

@@ -10,7 +10,6 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread,
     time::Duration,
@@ -29,6 +28,7 @@ use crate::{
     signal::Signals,
     stop::{MissedDeadline, Stop},
     verdict::Verdict,
+    within::within,
 };
 
 /// The time in which a command must notice that it is to stop. One that doesn't is blocked, and can't clean up either.
@@ -211,18 +211,6 @@ fn end_process(stop: Stop, verdict: Verdict, state: &State) -> ! {
     let exit = pronounced.unwrap_or_else(|| Exit::of(&failure, verdict.caller));
     process::exit(i32::from(exit as u8))
 }
-
-/// What `work` returns, or none if it takes longer than `limit`.
-pub(crate) fn within<T: Send + 'static>(
-    limit: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (tell, told) = mpsc::channel();
-    let thread = thread::Builder::new().name("last words".to_owned());
-    thread.spawn(move || drop(tell.send(work()))).ok()?;
-    told.recv_timeout(limit).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,7 @@
+mod open;
+
 use std::{
+    borrow::Cow,
     io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -7,7 +10,7 @@ use std::{
 use swiftwal_postgres::{SourceError, WalName, printable};
 use thiserror::Error;
 
-use crate::storage::OpenError;
+pub use self::open::OpenError;
 
 /// The result of what this crate does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +28,8 @@ pub enum Error {
         object: String,
         /// In which repository.
         location: String,
+        /// What to do about it, as the storage's backend knows it.
+        hint: Option<String>,
         /// What the storage said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -132,7 +137,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(String),
     /// A file or directory of this machine.
-    #[error("can't {action} {}{}", printable(path.as_os_str().as_bytes()), way_out(source))]
+    #[error("can't {action} {}", printable(path.as_os_str().as_bytes()))]
     Local {
         /// What was being done, as a verb.
         action: &'static str,
@@ -185,18 +190,18 @@ fn changed(found: Option<u64>, state: &Path) -> String {
 }
 
 /// What to do about a local failure, where that can be told.
-fn way_out(error: &io::Error) -> &'static str {
-    match error.kind() {
+fn way_out(error: &io::Error) -> Option<&'static str> {
+    Some(match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
-            "; its file system is mounted read-only: remount it for writing, or use another place"
+            "its file system is mounted read-only: remount it for writing, or use another place"
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space there, or use another place"
+            "free some space there, or use another place"
         }
-        io::ErrorKind::NotFound => "; check that the file and its directory exist",
-        io::ErrorKind::PermissionDenied => "; run this as a user with permission, or grant it",
-        _ => "",
-    }
+        io::ErrorKind::NotFound => "check that the file and its directory exist",
+        io::ErrorKind::PermissionDenied => "run this as a user with permission, or grant it",
+        _ => return None,
+    })
 }
 
 impl Error {
@@ -217,6 +222,18 @@ impl Error {
             Self::Storage { .. } | Self::Local { .. } | Self::Source(_) => ErrorKind::Failed,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::Stopped => ErrorKind::Stopped,
+        }
+    }
+
+    /// What to do about it, where that can be told and the text itself doesn't say it.
+    #[must_use]
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Storage { hint, .. } => hint.as_deref().map(Cow::Borrowed),
+            Self::Open(error) => error.hint().map(Cow::Borrowed),
+            Self::Local { source, .. } => way_out(source).map(Cow::Borrowed),
+            Self::Source(error) => error.hint().map(Cow::Borrowed),
+            _ => None,
         }
     }
 

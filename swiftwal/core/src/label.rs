@@ -4,11 +4,7 @@ use swiftwal_postgres::BackupLabel;
 
 use crate::{
     error::Result,
-    repository::{
-        Repository,
-        backup::{BackupChoice, ChosenBackup},
-        label::label_of,
-    },
+    repository::{Repository, choice::BackupChoice, label::label_of},
 };
 
 /// The backup label of a backup, as PostgreSQL wrote it.
@@ -17,5 +13,5 @@ use crate::{
 /// [`Error::UnknownBackup`](crate::Error::UnknownBackup); [`Error::Damaged`](crate::Error::Damaged) where it can't be
 /// read.
 pub async fn label(repository: &Repository, choice: BackupChoice) -> Result<BackupLabel> {
-    label_of(repository, &ChosenBackup::find(repository, choice).await?).await
+    label_of(repository, &choice.find(repository).await?).await
 }

@@ -29,7 +29,7 @@ pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 pub use archive_wal::{ArchiveOptions, Archived, archive_wal};
 pub use backup::{BackupEvent, BackupOptions, backup};
 pub use discard_timeline::{DiscardPlan, discard_timeline, plan_discard};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, OpenError, Result};
 pub use label::label;
 pub use local::clock::{Clock, SystemClock};
 pub use local::elapsed::Elapsed;
@@ -38,7 +38,8 @@ pub use local::state_dir::StateDir;
 pub use local::user::user_name;
 pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};
 pub use repository::Repository;
-pub use repository::backup::{BackupChoice, ChosenBackup};
+pub use repository::backup::ChosenBackup;
+pub use repository::choice::BackupChoice;
 pub use repository::cluster::{ClusterIdentity, ClusterInfo};
 pub use repository::inventory::{Inventory, StoredBackup, StoredObject, StoredWal};
 pub use repository::key::{BackupKey, KeyBeginning, ParseKeyError};
@@ -54,6 +55,6 @@ pub use restore::{
 };
 pub use restore_wal::restore_wal;
 pub use storage::{
-    Backend, Limits, OpenError, Options, Prepare, Registry, Storage, StorageClock, StorageSpace, Sweep,
+    Absent, Backend, Hints, Limits, Options, Prepare, Registry, Storage, StorageClock, StorageSpace, Sweep,
     TopNames,
 };

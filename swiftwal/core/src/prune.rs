@@ -279,7 +279,7 @@ async fn stale_markers(
     before: Timestamp,
 ) -> Result<Vec<ObjectName>> {
     let found = if backup.legacy {
-        let mut markers = markers(repository, legacy::object(backup.key)).await?;
+        let mut markers = markers(repository, ObjectName::legacy_backup(backup.key)).await?;
         // A younger one may be another upload's.
         markers.retain(|(_, touched)| *touched <= before);
         markers
@@ -306,5 +306,5 @@ async fn delete_upload(repository: &Repository, upload: &DeadUpload, before: Tim
 
 /// Whether SwiftWAL 0.2.2 made this backup, and its segments are there after all: no listing decides that they aren't.
 async fn is_whole_legacy(repository: &Repository, key: BackupKey) -> Result<bool> {
-    Ok(repository.size(&legacy::object(key)).await?.is_some_and(|bytes| bytes > 0))
+    Ok(repository.size(&ObjectName::legacy_backup(key)).await?.is_some_and(|bytes| bytes > 0))
 }

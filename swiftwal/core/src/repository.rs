@@ -1,6 +1,7 @@
 //! A repository: the objects of one PostgreSQL cluster, read and written by name.
 
 pub(crate) mod backup;
+pub(crate) mod choice;
 pub(crate) mod clocks;
 pub(crate) mod cluster;
 pub(crate) mod completeness;
@@ -12,6 +13,7 @@ pub(crate) mod key;
 pub(crate) mod label;
 pub(crate) mod layout;
 pub(crate) mod legacy;
+pub(crate) mod legacy_traces;
 pub(crate) mod markers;
 pub(crate) mod needs;
 pub(crate) mod preflight;
@@ -596,6 +598,7 @@ impl Repository {
             action,
             object: object.to_string(),
             location: self.location.to_string(),
+            hint: self.storage.hint(&source),
             source: match source {
                 // Say nothing that their source doesn't say in better words.
                 object_store::Error::Generic { source, .. }

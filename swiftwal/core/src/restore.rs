@@ -39,12 +39,7 @@ pub use self::{
 use crate::{
     error::{Error, Result},
     local::blocking::blocking,
-    repository::{
-        Repository,
-        backup::{BackupChoice, ChosenBackup},
-        key::BackupKey,
-        timelines::Branch,
-    },
+    repository::{Repository, backup::ChosenBackup, choice::BackupChoice, key::BackupKey, timelines::Branch},
 };
 
 /// How a backup is to be restored.

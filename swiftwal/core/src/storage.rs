@@ -17,13 +17,13 @@ use jiff::Timestamp;
 use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
-use crate::local::state_dir::StateDir;
+use crate::{error::OpenError, local::state_dir::StateDir};
 
 pub use self::{
     clock::StorageClock,
     limits::Limits,
     options::Options,
-    registry::{OpenError, Registry},
+    registry::{Absent, Registry},
     space::StorageSpace,
 };
 
@@ -37,6 +37,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// A program passes on no others and refuses a configuration file with others, since they would have no effect.
     fn settings(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Where the settings come from, as a hint for an error about them.
+    fn settings_hint(&self) -> Option<&'static str> {
+        None
     }
 
     /// Opens the storage at `location`, whose scheme is one of [`schemes`](Self::schemes).
@@ -82,6 +87,9 @@ pub trait Prepare: fmt::Debug + Send + Sync {
     async fn prepare(&self) -> object_store::Result<()>;
 }
 
+/// Says what to do about an error of a storage. It is asked about each cause by itself, and knows that error or doesn't.
+pub type Hints = fn(&(dyn Error + 'static)) -> Option<String>;
+
 /// An opened storage: an [`ObjectStore`] and what that trait doesn't cover.
 ///
 /// What the store acknowledges must be durable, an object that it lists must be complete, and it may answer
@@ -96,6 +104,7 @@ pub struct Storage {
     space: Option<Arc<dyn StorageSpace>>,
     limits: Limits,
     state_dir: Option<StateDir>,
+    hints: Hints,
     caches_identity: bool,
     volatile: bool,
     says_full: fn(&(dyn Error + 'static)) -> bool,
@@ -114,6 +123,7 @@ impl Storage {
             space: None,
             limits: Limits::default(),
             state_dir: None,
+            hints: |_| None,
             caches_identity: false,
             volatile: false,
             says_full: |_| false,
@@ -162,6 +172,12 @@ impl Storage {
     #[must_use]
     pub fn with_state_dir(self, state_dir: StateDir) -> Self {
         Self { state_dir: Some(state_dir), ..self }
+    }
+
+    /// Says what to do about the errors of its store.
+    #[must_use]
+    pub fn with_hints(self, hints: Hints) -> Self {
+        Self { hints, ..self }
     }
 
     /// Lets archive-wal rely for ten minutes on the copy of `cluster.json` in the state directory, for a storage with
@@ -227,6 +243,14 @@ impl Storage {
     #[must_use]
     pub fn state_dir(&self) -> Option<&StateDir> {
         self.state_dir.as_ref()
+    }
+
+    /// What to do about `error` and its causes.
+    pub(crate) fn hint(&self, error: &(dyn Error + 'static)) -> Option<String> {
+        let causes = iter::successors(Some(error), |&error| error.source());
+        let mut hints: Vec<_> = causes.filter_map(self.hints).collect();
+        hints.dedup();
+        (!hints.is_empty()).then(|| hints.join("; "))
     }
 
     /// The state directory, if it serves as a cache of the repository's identity.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::text::{hex_u32, serde_as_text};
-use crate::{Lsn, ParseWalNameError, SegmentSize, Timeline};
+use crate::{Lsn, SegmentSize, Timeline};
 
 /// The name of a WAL segment: 24 hexadecimal digits, eight each for timeline, log and segment.
 ///
@@ -121,6 +121,23 @@ fn parse(text: &str) -> Option<SegmentName> {
 }
 
 serde_as_text!(SegmentName);
+
+/// The text isn't the name of a WAL file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is not the name of a WAL file; the names are 00000001000000000000005C (a segment), \
+     00000001000000000000005C.partial, 00000001000000000000005C.00000020.backup and 00000002.history, \
+     with hexadecimal digits in upper case"
+)]
+pub struct ParseWalNameError {
+    text: String,
+}
+
+impl ParseWalNameError {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.to_owned() }
+    }
+}
 
 #[cfg(test)]
 mod tests {

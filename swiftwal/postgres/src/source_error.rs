@@ -1,6 +1,6 @@
 //! Why a base backup failed.
 
-use std::error::Error;
+use std::{borrow::Cow, error::Error};
 
 /// What a caller may branch on in a [`SourceError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,25 +18,37 @@ pub enum SourceErrorKind {
     Failed,
 }
 
-/// A base backup failed; the message says at what, and ends with a way out.
+/// A base backup failed; the message says at what, and the [hint](Self::hint) what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SourceError {
     kind: SourceErrorKind,
     message: String,
+    hint: Option<Cow<'static, str>>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl SourceError {
-    /// An error of that kind; `message` says what was being done and to what, and ends with a hint.
+    /// An error of that kind; `message` says what was being done and to what.
     pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// The same error with what to do about it, which the message doesn't say.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// The same error with the one that caused it, which the message doesn't repeat.
     #[must_use]
     pub fn caused_by(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), ..self }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// What a caller may branch on.

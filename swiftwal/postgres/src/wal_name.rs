@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::text::{hex_u32, serde_as_text};
-use crate::{SegmentName, Timeline};
+use crate::{ParseWalNameError, SegmentName, Timeline};
 
 /// The name of a file that PostgreSQL archives.
 ///
@@ -111,23 +111,6 @@ fn parse(text: &str) -> Option<WalName> {
 }
 
 serde_as_text!(WalName);
-
-/// The text isn't the name of a WAL file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{text:?} is not the name of a WAL file; the names are 00000001000000000000005C (a segment), \
-     00000001000000000000005C.partial, 00000001000000000000005C.00000020.backup and 00000002.history, \
-     with hexadecimal digits in upper case"
-)]
-pub struct ParseWalNameError {
-    text: String,
-}
-
-impl ParseWalNameError {
-    pub(crate) fn new(text: &str) -> Self {
-        Self { text: text.to_owned() }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -11,10 +11,7 @@ use url::Url;
 #[non_exhaustive]
 pub enum AuthError {
     /// The credentials were refused.
-    #[error(
-        "{url} refused the credentials ({status}); check user, password or secret, project and domains, or the \
-         token, and whether they have expired"
-    )]
+    #[error("{url} refused the credentials ({status})")]
     Refused {
         /// What was asked.
         url: Url,
@@ -22,9 +19,7 @@ pub enum AuthError {
         status: StatusCode,
     },
     /// Whatever is there, it isn't the identity service that was meant.
-    #[error(
-        "{url} answered {status}, as no identity service does; check OS_AUTH_URL and OS_IDENTITY_API_VERSION"
-    )]
+    #[error("{url} answered {status}, as no identity service does")]
     NotThere {
         /// What was asked.
         url: Url,
@@ -40,7 +35,7 @@ pub enum AuthError {
         status: StatusCode,
     },
     /// No answer came until time was up.
-    #[error("no answer from {url}; check OS_AUTH_URL")]
+    #[error("no answer from {url}")]
     Unreachable {
         /// What was asked.
         url: Url,
@@ -57,7 +52,7 @@ pub enum AuthError {
     },
     /// The token is good, but its catalog doesn't say where the objects are.
     #[error(
-        "the catalog has no endpoint {wanted}, but {}; check OS_REGION_NAME and OS_INTERFACE, or set OS_STORAGE_URL",
+        "the catalog has no endpoint {wanted}, but {}",
         if known.is_empty() { "none of object-store at all".to_owned() } else { known.join(", ") }
     )]
     NoEndpoint {
@@ -75,6 +70,20 @@ impl AuthError {
 
     pub(super) fn unreachable(url: &Url, source: impl StdError + Send + Sync + 'static) -> Self {
         Self::Unreachable { url: url.clone(), source: Box::new(source) }
+    }
+
+    /// What to do about it, where that can be told.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { .. } => Some(
+                "check user, password or secret, project and domains, or the token, and whether they have expired",
+            ),
+            Self::NotThere { .. } => Some("check OS_AUTH_URL and OS_IDENTITY_API_VERSION"),
+            Self::Unreachable { .. } => Some("check OS_AUTH_URL"),
+            Self::NoEndpoint { .. } => Some("check OS_REGION_NAME and OS_INTERFACE, or set OS_STORAGE_URL"),
+            Self::Unavailable { .. } | Self::Unreadable { .. } => None,
+        }
     }
 
     /// Whether the identity service didn't serve the request.

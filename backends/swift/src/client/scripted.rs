@@ -163,7 +163,7 @@ async fn a_policy_that_the_cluster_does_not_have_is_named_with_those_that_it_has
     })
     .await;
     let error = swift(&url).put(&Path::from("a"), PutPayload::from("a")).await.unwrap_err();
-    let told = std::error::Error::source(&error).unwrap().to_string();
+    let told = crate::hint::text_and_hint(std::error::Error::source(&error).unwrap());
     assert!(told.contains("\"silver\"") && told.contains("gold, ec42"), "{told}");
 }
 

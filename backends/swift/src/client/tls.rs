@@ -71,7 +71,7 @@ async fn an_unknown_authority_is_an_error_that_says_what_to_do() {
     let (_, other) = server().await;
     for settings in [&[][..], &[("OS_CACERT", other.path().to_str().unwrap())]] {
         let error = client(&url, settings).session().await.unwrap_err();
-        let why = error.source().unwrap().to_string();
+        let why = crate::hint::text_and_hint(error.source().unwrap());
         assert!(why.contains("isn't trusted") && why.contains("OS_CACERT"), "{why}");
     }
 }
@@ -90,7 +90,7 @@ async fn https_to_a_server_without_tls_is_told_as_that_and_not_tried_again() {
     let client = client(&url, &[]);
     let asked = tokio::time::timeout(SOON, client.session()).await;
     let error = asked.expect("it is tried again").unwrap_err();
-    let why = error.source().unwrap().to_string();
+    let why = crate::hint::text_and_hint(error.source().unwrap());
     assert!(why.contains("doesn't speak TLS") && why.contains("http://"), "{why}");
 }
 
@@ -100,6 +100,6 @@ async fn http_to_a_server_with_tls_is_told_as_that_and_not_tried_again() {
     let client = client(&url.replace("https://", "http://"), &[]);
     let asked = tokio::time::timeout(SOON, client.session()).await;
     let error = asked.expect("it is tried again").unwrap_err();
-    let why = error.source().unwrap().to_string();
+    let why = crate::hint::text_and_hint(error.source().unwrap());
     assert!(why.contains("doesn't speak plain HTTP") && why.contains("https://"), "{why}");
 }

@@ -9,18 +9,10 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ConfigError {
     /// There is nothing at all to authenticate with.
-    #[error(
-        "no credentials are set; set OS_AUTH_URL with OS_APPLICATION_CREDENTIAL_ID and OS_APPLICATION_CREDENTIAL_SECRET, \
-         or with OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME; or OS_CLOUD, for a cloud of clouds.yaml; or ST_AUTH, \
-         ST_USER and ST_KEY"
-    )]
+    #[error("no credentials are set")]
     NoCredentials,
     /// Settings that this way of authentication needs and that are nowhere.
-    #[error(
-        "to authenticate with {method}, these settings are missing: {}; set them, or name with OS_CLOUD a cloud of \
-         clouds.yaml that has them",
-        list(.missing)
-    )]
+    #[error("to authenticate with {method}, these settings are missing: {}", list(.missing))]
     Missing {
         /// How it would have authenticated.
         method: &'static str,
@@ -64,6 +56,22 @@ pub struct Missing {
 }
 
 impl ConfigError {
+    /// What to do about it, where that can be told.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoCredentials => Some(
+                "set OS_AUTH_URL with OS_APPLICATION_CREDENTIAL_ID and OS_APPLICATION_CREDENTIAL_SECRET, or with \
+                 OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME; or OS_CLOUD, for a cloud of clouds.yaml; or ST_AUTH, ST_USER \
+                 and ST_KEY",
+            ),
+            Self::Missing { .. } => {
+                Some("set them, or name with OS_CLOUD a cloud of clouds.yaml that has them")
+            }
+            Self::Invalid { .. } | Self::File { .. } | Self::NoCloud { .. } => None,
+        }
+    }
+
     pub(crate) fn invalid(name: &str, problem: impl Into<String>) -> Self {
         Self::Invalid { name: name.to_owned(), problem: problem.into() }
     }

@@ -79,14 +79,14 @@ fn all_that_is_missing_is_named_at_once() {
         let credential = [PASSWORD, &[(one, "c")]].concat();
         assert_eq!(missing(&credential), [["OS_APPLICATION_CREDENTIAL_SECRET"]], "{one}");
     }
-    let text = resolve(&[&[("OS_AUTH_URL", "http://k")]]).unwrap_err().to_string();
+    let text = crate::hint::text_and_hint(&resolve(&[&[("OS_AUTH_URL", "http://k")]]).unwrap_err());
     assert!(text.contains("OS_USERNAME or OS_USER_ID, ") && text.contains("OS_CLOUD"), "{text}");
 }
 
 #[test]
 fn where_nothing_is_set_each_way_to_authenticate_is_named() {
     for settings in [&[][..], &[("OS_REGION_NAME", "north")], &[("OS_PASSWORD", "")]] {
-        let text = resolve(&[settings]).unwrap_err().to_string();
+        let text = crate::hint::text_and_hint(&resolve(&[settings]).unwrap_err());
         assert!(text.starts_with("no credentials are set; "), "{text}");
         for way in ["OS_APPLICATION_CREDENTIAL_ID", "OS_PASSWORD", "OS_CLOUD", "ST_KEY"] {
             assert!(text.contains(way), "{text}");

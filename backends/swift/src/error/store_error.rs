@@ -1,5 +1,7 @@
 //! Why the store refused or failed where Swift's answer alone doesn't say it.
 
+use std::borrow::Cow;
+
 use thiserror::Error as ThisError;
 
 use super::Error;
@@ -11,19 +13,13 @@ use super::Error;
 #[non_exhaustive]
 pub enum StoreError {
     /// Whether an object exists can't be asked of a container that doesn't.
-    #[error("there is no container {container}; check its name and the account")]
+    #[error("there is no container {container}")]
     MissingContainer {
         /// The container.
         container: String,
     },
     /// A container that can't be made with the storage policy that was asked for.
-    #[error(
-        "can't create container {container} with the storage policy {policy:?}; {}",
-        match known.as_slice() {
-            [] => "ask the operator of the cluster which policies there are".to_owned(),
-            known => format!("this cluster has {}", known.join(", ")),
-        }
-    )]
+    #[error("can't create container {container} with the storage policy {policy:?}")]
     Policy {
         /// The container.
         container: String,
@@ -35,7 +31,7 @@ pub enum StoreError {
         source: Box<Error>,
     },
     /// Swift accepted the request (202) and kept what it had, which has a newer timestamp.
-    #[error("{target} was not stored: Swift has a newer one; check the clocks of its proxy servers")]
+    #[error("{target} was not stored: Swift has a newer one")]
     NotStored {
         /// Container and object.
         target: String,
@@ -85,7 +81,7 @@ pub enum StoreError {
         reason: String,
     },
     /// What was read isn't there any more.
-    #[error("{target} was replaced or deleted while it was read; read it again")]
+    #[error("{target} was replaced or deleted while it was read")]
     Changed {
         /// Container and object.
         target: String,
@@ -109,6 +105,21 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What to do about it, where that can be told.
+    #[must_use]
+    pub fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::MissingContainer { .. } => "check its name and the account".into(),
+            Self::Policy { known, .. } if known.is_empty() => {
+                "ask the operator of the cluster which policies there are".into()
+            }
+            Self::Policy { known, .. } => format!("this cluster has {}", known.join(", ")).into(),
+            Self::NotStored { .. } => "check the clocks of its proxy servers".into(),
+            Self::Changed { .. } => "read it again".into(),
+            _ => return None,
+        })
+    }
+
     /// Whether this is what an error of the store comes of.
     pub(crate) fn is_missing_container(error: &object_store::Error) -> bool {
         let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());

@@ -33,7 +33,7 @@ pub enum BuildError {
         name: String,
     },
     /// The segments would be listed among the objects.
-    #[error("the segments of large objects can't lie in {name} itself; name another container for them")]
+    #[error("the segments of large objects can't lie in {name} itself")]
     SameContainer {
         /// The name.
         name: String,
@@ -41,6 +41,18 @@ pub enum BuildError {
     /// The account can't be reached with these settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
+}
+
+impl BuildError {
+    /// What to do about it, where that can be told.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::ContainerName { .. } => None,
+            Self::SameContainer { .. } => Some("name another container for them"),
+            Self::Config(error) => error.hint(),
+        }
+    }
 }
 
 impl SwiftBuilder {

@@ -304,7 +304,8 @@ async fn containers_are_made_with_the_policy_that_is_named_and_segments_go_with_
     }
     let unknown = SwiftBuilder::new(format!("{container}-2")).with_settings(settings(V1)).with_create(true);
     let unknown = unknown.with_policy("nobody's").build().unwrap();
-    let error = unknown.put(&location("a"), "x".into()).await.unwrap_err().to_string();
+    let error = unknown.put(&location("a"), "x".into()).await.unwrap_err();
+    let error = crate::hint::text_and_hint(std::error::Error::source(&error).unwrap());
     assert!(error.contains("nobody's") && error.contains("Policy-0, Policy-1"), "{error}");
 }
 

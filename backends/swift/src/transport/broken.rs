@@ -14,21 +14,31 @@ pub(crate) enum Broken {
     Unreachable { server: String, source: Box<dyn StdError + Send + Sync> },
     #[error("the connection failed")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("the server's certificate isn't trusted; give the authority's certificate with OS_CACERT")]
+    #[error("the server's certificate isn't trusted")]
     Untrusted(#[source] Box<dyn StdError + Send + Sync>),
     #[error("no progress for {:.0} s", .0.as_secs_f64())]
     Stalled(Duration),
-    #[error("{server} doesn't speak TLS; use http:// for it, or the port where it speaks https")]
+    #[error("{server} doesn't speak TLS")]
     NotTls { server: String },
-    #[error("{server} doesn't speak plain HTTP; use https:// for it, if it speaks TLS")]
+    #[error("{server} doesn't speak plain HTTP")]
     NotHttp { server: String },
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
-    #[error("TLS can't be set up; give the authority's certificate with OS_CACERT")]
+    #[error("TLS can't be set up")]
     Tls(#[source] Box<dyn StdError + Send + Sync>),
 }
 
 impl Broken {
+    /// What to do about it, where that can be told.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Untrusted(_) | Self::Tls(_) => Some("give the authority's certificate with OS_CACERT"),
+            Self::NotTls { .. } => Some("use http:// for it, or the port where it speaks https"),
+            Self::NotHttp { .. } => Some("use https:// for it, if it speaks TLS"),
+            _ => None,
+        }
+    }
+
     pub(super) fn connection(error: reqwest::Error) -> Self {
         let source: Box<dyn StdError + Send + Sync> = first_cause(&error).to_string().into();
         let server = error.url().map(|url| url.origin().ascii_serialization());

@@ -14,8 +14,9 @@ use tokio::{sync::oneshot, time::timeout};
 
 use self::reporter::Reporter;
 use crate::{
-    failure::{Failure, chain},
+    failure::Failure,
     log,
+    message::chain,
     session::Session,
     values::{duration, whole},
 };

@@ -4,8 +4,9 @@ use serde::Serialize;
 use swiftwal_core::{BackupRecord, Error, Inventory, StoredBackup};
 
 use crate::{
-    failure::{Failure, Finding, chain},
+    failure::{Failure, Finding},
     log,
+    message::chain,
     output::{Size, columns},
     session::Session,
 };

@@ -5,12 +5,7 @@ use swiftwal_core::restore_wal;
 use swiftwal_postgres::{Timeline, WalName};
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    exit::Caller,
-    failure::{Failure, chain},
-    session::Session,
-    standby::serves_standby,
-};
+use crate::{exit::Caller, failure::Failure, message::chain, session::Session, standby::serves_standby};
 
 /// The first pause before a standby's question for a history is repeated; each later one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ use super::{ConfigError, Layer, SettingNames};
 pub(super) const POSTGRES: [&str; 3] = ["PGHOST", "PGPORT", "PGUSER"];
 
 /// The largest file that is read: a wrong path may lead to anything.
-pub(super) const MOST_BYTES: u64 = 1 << 20;
+const MOST_BYTES: u64 = 1 << 20;
 
 /// A configuration file.
 pub(super) struct Read {
@@ -80,7 +80,9 @@ struct Problem {
 pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigError> {
     let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::IsADirectory => ConfigError::Directory { path: path.to_owned() },
-        io::ErrorKind::FileTooLarge => ConfigError::TooLarge { path: path.to_owned() },
+        io::ErrorKind::FileTooLarge => {
+            ConfigError::TooLarge { path: path.to_owned(), most_bytes: MOST_BYTES }
+        }
         _ => ConfigError::Unreadable { path: path.to_owned(), source },
     };
     let in_file = |Problem { line, problem }| ConfigError::InFile { path: path.to_owned(), line, problem };

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> String {
-        crate::failure::chain(&text.parse::<Location>().unwrap_err())
+        crate::message::chain(&text.parse::<Location>().unwrap_err())
     }
 
     #[test]

@@ -10,13 +10,9 @@ const ALIKE: f64 = 0.8;
 pub(crate) struct SettingNames(Vec<&'static str>);
 
 impl SettingNames {
-    /// The settings of backends that a build may leave out. They are always accepted, so that the message is about the
-    /// missing backend and not about an unknown setting.
-    const LEFT_OUT: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-
     /// The settings of all backends.
     pub(crate) fn of(registry: &Registry) -> Self {
-        Self(registry.settings().into_iter().chain(Self::LEFT_OUT).collect())
+        Self(registry.settings())
     }
 
     /// The settings of the backend of `scheme`.

@@ -1,8 +1,6 @@
 use std::str::FromStr;
 
-use swiftwal_core::{BackupChoice, KeyBeginning, ParseKeyError, Repository};
-
-use crate::failure::Failure;
+use swiftwal_core::{BackupChoice, KeyBeginning, ParseKeyError, Repository, Result};
 
 /// Which backup an argument names: `latest`, a key, or the beginning of a key.
 #[derive(Clone, Debug)]
@@ -25,7 +23,7 @@ impl FromStr for BackupArg {
 
 impl BackupArg {
     /// The backup that is meant. Only where the key isn't complete, the repository is asked which backups there are.
-    pub(crate) async fn resolve(self, repository: &Repository) -> Result<BackupChoice, Failure> {
+    pub(crate) async fn resolve(self, repository: &Repository) -> Result<BackupChoice> {
         match self {
             Self::Choice(choice) => Ok(choice),
             Self::Beginning(beginning) => {

@@ -26,7 +26,6 @@ use crate::{
         inventory::StoredObject,
         key::BackupKey,
         layout::{BackupPart, ObjectName},
-        legacy,
         markers::{CLAIM_ID, MarkerContent, all_markers},
         record::BackupRecord,
     },
@@ -191,7 +190,7 @@ impl<'a> Claim<'a> {
             self.repository.size(&legacy),
         )?;
         // SwiftWAL 0.2.2 at the same minute would write its label over ours.
-        let claims = [self.key.to_string(), legacy::object(self.key).to_string()];
+        let claims = [self.key.to_string(), ObjectName::legacy_backup(self.key).to_string()];
         let is_rival = |(name, _): &(ObjectName, Timestamp)| {
             let is_of_key = matches!(name, ObjectName::Marker { claim, .. } if claims.contains(claim));
             // Whose the claim object is shows in its content.

@@ -1,45 +1,16 @@
-//! A backup of the repository, and how a person names one.
-
-use std::{fmt, str::FromStr};
+//! A backup of the repository.
 
 use crate::{
     error::{Error, Result},
     repository::{
         Repository,
         inventory::Inventory,
-        key::{BackupKey, ParseKeyError},
+        key::BackupKey,
         layout::ObjectName,
         legacy,
         record::{BackupKind, BackupRecord},
-        timelines::{Content, read_all},
     },
 };
-
-/// The choice of a backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackupChoice {
-    /// The newest; with a target, the newest that can reach it.
-    Latest,
-    /// This one.
-    Key(BackupKey),
-}
-
-impl FromStr for BackupChoice {
-    type Err = ParseKeyError;
-
-    fn from_str(text: &str) -> Result<Self, ParseKeyError> {
-        if text.eq_ignore_ascii_case("latest") { Ok(Self::Latest) } else { text.parse().map(Self::Key) }
-    }
-}
-
-impl fmt::Display for BackupChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Latest => f.write_str("latest"),
-            Self::Key(key) => key.fmt(f),
-        }
-    }
-}
 
 /// A backup that exists.
 #[derive(Clone, Debug)]
@@ -52,17 +23,6 @@ pub struct ChosenBackup {
 }
 
 impl ChosenBackup {
-    /// The backup that was chosen, without regard to any target.
-    pub(crate) async fn find(repository: &Repository, choice: BackupChoice) -> Result<Self> {
-        // What a newer version stored may not be what it seems.
-        repository.cluster().await?;
-        let BackupChoice::Key(key) = choice else {
-            let inventory = repository.inventory().await?;
-            return newest(repository, &inventory).await;
-        };
-        Self::by_key(repository, key).await
-    }
-
     /// A backup that `inventory` shows.
     pub(crate) async fn listed(
         repository: &Repository,
@@ -104,18 +64,6 @@ impl ChosenBackup {
 
     /// The object that holds the whole of a backup of SwiftWAL 0.2.2.
     pub(crate) fn legacy_object(&self) -> ObjectName {
-        legacy::object(self.key)
+        ObjectName::legacy_backup(self.key)
     }
-}
-
-/// The newest backup that can be read, for a command that doesn't restore it.
-async fn newest(repository: &Repository, inventory: &Inventory) -> Result<ChosenBackup> {
-    for listed in read_all(repository, inventory).await?.into_iter().rev() {
-        match listed.content {
-            Content::Backup(backup) => return Ok(backup),
-            Content::Unreadable(error) => return Err(error),
-            Content::NoBackup(_) => {}
-        }
-    }
-    Err(Error::NoBackup { location: repository.location().to_owned() })
 }

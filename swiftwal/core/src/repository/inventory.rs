@@ -11,7 +11,7 @@ use swiftwal_postgres::WalName;
 use crate::repository::{
     key::BackupKey,
     layout::{BackupPart, ObjectName, legacy_key},
-    legacy,
+    legacy_traces::LegacyTraces,
     wal_variant::WalVariant,
 };
 
@@ -31,7 +31,7 @@ pub struct Inventory {
     /// The process that is, or was, writing.
     pub(crate) markers: Vec<Marker>,
     /// What SwiftWAL 0.2.2 left beside its backups.
-    pub(crate) legacy: legacy::Traces,
+    pub(crate) legacy: LegacyTraces,
     /// The tars that are longer than one part, as the storage showed them: for its sweep.
     pub(crate) long: Vec<ObjectMeta>,
     /// When the newest of all objects was written.
@@ -171,7 +171,7 @@ pub(crate) struct InventoryBuilder {
     deleting: Vec<BackupKey>,
     wal: Vec<StoredWal>,
     markers: Vec<Marker>,
-    legacy: legacy::Traces,
+    legacy: LegacyTraces,
     long: Vec<ObjectMeta>,
     newest: Timestamp,
 }
@@ -245,7 +245,7 @@ impl Inventory {
     /// Whether these are a backup of SwiftWAL 0.2.2. Its object got its name last of all, so it is whole, markers or not,
     /// until its deletion begins. What has no content has lost all its segments.
     fn is_legacy_backup(&self, key: BackupKey, objects: &[StoredObject]) -> bool {
-        let name = legacy::object(key);
+        let name = ObjectName::legacy_backup(key);
         let is_there = objects.iter().any(|object| object.name == name && object.bytes > 0);
         is_there && !self.deleting.contains(&key) && !self.legacy.is_being_deleted(key)
     }

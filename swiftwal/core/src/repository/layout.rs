@@ -113,6 +113,11 @@ pub enum BackupPart {
 }
 
 impl ObjectName {
+    /// The object that holds the whole of a backup of SwiftWAL 0.2.2.
+    pub(crate) fn legacy_backup(key: BackupKey) -> Self {
+        Self::Backup { key, part: BackupPart::Legacy }
+    }
+
     /// What `name` is. Every text has an answer.
     #[must_use]
     pub fn parse(name: &str) -> Self {

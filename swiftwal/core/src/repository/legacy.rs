@@ -1,7 +1,5 @@
 //! What SwiftWAL 0.2.2 left beside its backups. How it worked, step by step, is told in `docs/format.md`.
 
-use std::collections::BTreeMap;
-
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use object_store::{ObjectMeta, path::Path};
@@ -13,24 +11,9 @@ use crate::{
         inventory::{Inventory, touched},
         key::BackupKey,
         layout::{BackupPart, ObjectName, SEGMENTS},
+        legacy_traces::LegacyUpload,
     },
 };
-
-/// What was found of its uploads and deletions.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Traces {
-    uploads: BTreeMap<(BackupKey, String), Found>,
-    deletions: Vec<(BackupKey, ObjectName)>,
-}
-
-/// What there is of one upload.
-#[derive(Clone, Debug)]
-struct Found {
-    marker: Option<ObjectName>,
-    segments: Vec<ObjectName>,
-    /// When the last of it was written. The marker is written once, before the first segment.
-    touched: Timestamp,
-}
 
 /// A crashed upload.
 #[derive(Clone, Debug)]
@@ -41,15 +24,10 @@ pub(crate) struct DeadUpload {
     segments: Vec<ObjectName>,
 }
 
-/// The object that was the backup.
-pub(crate) fn object(key: BackupKey) -> ObjectName {
-    ObjectName::Backup { key, part: BackupPart::Legacy }
-}
-
 /// Whether such a backup is there, where the repository can't be listed: its object has content, and no sign tells that
 /// its deletion has begun.
 pub(crate) async fn is_there(repository: &Repository, key: BackupKey) -> Result<bool> {
-    let name = object(key);
+    let name = ObjectName::legacy_backup(key);
     let signs = [ObjectName::Deleting(key), ObjectName::LegacyDeletion { key, name: name.to_string() }];
     for sign in signs {
         if repository.size(&sign).await?.is_some() {
@@ -57,37 +35,6 @@ pub(crate) async fn is_there(repository: &Repository, key: BackupKey) -> Result<
         }
     }
     Ok(repository.size(&name).await?.is_some_and(|bytes| bytes > 0))
-}
-
-impl Traces {
-    pub(crate) fn add_marker(&mut self, key: BackupKey, id: &str, name: ObjectName, touched: Timestamp) {
-        self.upload(key, id, touched).marker = Some(name);
-    }
-
-    pub(crate) fn add_segment(&mut self, key: BackupKey, id: &str, name: ObjectName, touched: Timestamp) {
-        self.upload(key, id, touched).segments.push(name);
-    }
-
-    fn upload(&mut self, key: BackupKey, id: &str, touched: Timestamp) -> &mut Found {
-        let new = || Found { marker: None, segments: Vec::new(), touched };
-        let found = self.uploads.entry((key, id.to_owned())).or_insert_with(new);
-        found.touched = found.touched.max(touched);
-        found
-    }
-
-    pub(crate) fn add_deletion(&mut self, key: BackupKey, name: ObjectName) {
-        self.deletions.push((key, name));
-    }
-
-    /// Whether the deletion of this backup, or of an upload of it, was begun and not finished.
-    pub(crate) fn is_being_deleted(&self, key: BackupKey) -> bool {
-        self.deletions.iter().any(|(deleted, _)| *deleted == key)
-    }
-
-    /// The signs of the deletions that were begun.
-    pub(crate) fn deletions(&self) -> Vec<(BackupKey, ObjectName)> {
-        self.deletions.clone()
-    }
 }
 
 impl Inventory {
@@ -107,7 +54,7 @@ impl Inventory {
 
     /// Whether such a backup may be going on: something of it is younger than `before`, and it isn't there yet.
     pub(crate) fn has_live_legacy_upload(&self, before: Timestamp) -> bool {
-        let is_live = |key: BackupKey, found: &Found| {
+        let is_live = |key: BackupKey, found: &LegacyUpload| {
             found.marker.is_some() && found.touched > before && !self.has_legacy(key)
         };
         self.legacy.uploads.iter().any(|((key, _), found)| is_live(*key, found))
@@ -116,13 +63,13 @@ impl Inventory {
     /// Says of which backups only segments are left: that is no work of the original's, which never lost sight of its
     /// segments, so a person may want them back.
     pub(crate) fn legacy_notices(&self, before: Timestamp) -> Vec<String> {
-        let is_orphan = |key: BackupKey, found: &Found| {
+        let is_orphan = |key: BackupKey, found: &LegacyUpload| {
             let is_old = found.marker.is_none() && found.touched <= before;
             is_old && !self.has_legacy(key) && !self.legacy.is_being_deleted(key)
         };
         let orphans = self.legacy.uploads.iter().filter(|((key, _), found)| is_orphan(*key, found));
-        let notice = |((key, id), found): (&(BackupKey, String), &Found)| {
-            let object = object(*key);
+        let notice = |((key, id), found): (&(BackupKey, String), &LegacyUpload)| {
+            let object = ObjectName::legacy_backup(*key);
             let left = match found.segments.len() {
                 1 => "1 segment of it is".to_owned(),
                 count => format!("{count} segments of it are"),
@@ -140,7 +87,7 @@ impl Inventory {
         let backups =
             self.backups.iter().filter(|backup| backup.key == key).flat_map(|backup| &backup.objects);
         let uncommitted = self.uncommitted.get(&key).into_iter().flat_map(|found| &found.objects);
-        let name = object(key);
+        let name = ObjectName::legacy_backup(key);
         backups.chain(uncommitted).any(|object| object.name == name)
     }
 }
@@ -153,10 +100,11 @@ impl DeadUpload {
 
     /// Removes it, the marker last, unless it came to life after `before` or turned out to be complete.
     pub(crate) async fn remove(&self, repository: &Repository, before: Timestamp) -> Result<()> {
-        if repository.size(&object(self.key)).await?.is_some() {
+        if repository.size(&ObjectName::legacy_backup(self.key)).await?.is_some() {
             return Ok(());
         }
-        let directory = Path::from_iter([SEGMENTS, &object(self.key).to_string(), &self.id]);
+        let directory =
+            Path::from_iter([SEGMENTS, &ObjectName::legacy_backup(self.key).to_string(), &self.id]);
         let segments = list(repository, &directory).await?;
         if segments.iter().any(|segment| touched(segment) > before) {
             return Ok(());
@@ -178,7 +126,7 @@ pub(crate) async fn finish_deletion(
     sign: &ObjectName,
 ) -> Result<()> {
     repository.delete(sign).await?;
-    let object = object(key);
+    let object = ObjectName::legacy_backup(key);
     if repository.size(&object).await? == Some(0) {
         repository.delete(&object).await?;
         repository.delete(&ObjectName::Backup { key, part: BackupPart::Label }).await?;

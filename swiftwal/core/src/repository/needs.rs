@@ -12,7 +12,7 @@ use crate::{
         inventory::Inventory,
         key::BackupKey,
         label::label_of,
-        legacy,
+        layout::ObjectName,
         markers::{MarkerContent, is_claim_object},
         timelines::{Content, read_all},
     },
@@ -139,7 +139,7 @@ fn nothing_is_known(key: BackupKey, reason: &str) -> Error {
     Error::Refused(format!(
         "none of the backups tells which WAL it needs, so nothing is removed; of the first, {key}: {reason}. Take a new \
          backup; or delete {}, if SwiftWAL 0.2.2 reported then that the backup had failed",
-        legacy::object(key)
+        ObjectName::legacy_backup(key)
     ))
 }
 

@@ -14,7 +14,8 @@ use crate::{
     error::{Error, Result},
     repository::{
         Repository,
-        backup::{BackupChoice, ChosenBackup},
+        backup::ChosenBackup,
+        choice::BackupChoice,
         completeness::{missing_object, needed_and_missing},
         inventory::Inventory,
         key::BackupKey,

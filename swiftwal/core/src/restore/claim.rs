@@ -323,8 +323,8 @@ mod tests {
             let told = refusal(&path, io::ErrorKind::PermissionDenied.into()).to_string();
             assert!(told.contains(&format!("sudo -u {owner} swiftwal")), "{told}");
         }
-        let told = refusal(scratch.path(), io::ErrorKind::ReadOnlyFilesystem.into()).to_string();
-        assert!(told.contains("mounted read-only"), "{told}");
+        let error = refusal(scratch.path(), io::ErrorKind::ReadOnlyFilesystem.into());
+        assert!(error.hint().unwrap().contains("mounted read-only"), "{error}");
     }
 
     #[test]

@@ -1,52 +1,9 @@
-use std::{error::Error, sync::Arc};
+use std::sync::Arc;
 
-use thiserror::Error;
 use url::Url;
 
 use super::{Backend, Options, Storage};
-
-/// Why a repository's storage could not be opened.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// No backend answers to the URL's scheme.
-    #[error("no storage is known under the scheme '{scheme}://'; known are {known}{}", did_you_mean(*nearest))]
-    UnknownScheme {
-        /// The scheme asked for.
-        scheme: String,
-        /// The schemes there are, ready to print.
-        known: String,
-        /// The one that was most likely meant, if one is spelled much alike.
-        nearest: Option<&'static str>,
-    },
-    /// The URL isn't one that this backend can understand.
-    #[error("'{location}' doesn't name a repository: {reason}")]
-    InvalidLocation {
-        /// The URL asked for.
-        location: String,
-        /// What is wrong with it, and what would be right.
-        reason: String,
-    },
-    /// The backend's settings are missing or contradict each other.
-    #[error("the settings for '{location}' don't fit: {reason}")]
-    Settings {
-        /// The URL asked for.
-        location: String,
-        /// What is missing, and where it could come from. Never a secret.
-        reason: String,
-    },
-    /// The place isn't there, or can't be used.
-    #[error("can't use the repository at '{location}': {reason}")]
-    Unavailable {
-        /// The URL asked for.
-        location: String,
-        /// What was tried, and a hint of the way out.
-        reason: String,
-        /// What the system said.
-        #[source]
-        source: Option<Box<dyn Error + Send + Sync>>,
-    },
-}
+use crate::error::OpenError;
 
 /// The kinds of storage that a program knows, by URL scheme.
 ///
@@ -61,6 +18,19 @@ pub enum OpenError {
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     backends: Vec<Arc<dyn Backend>>,
+    absent: Vec<Absent>,
+}
+
+/// A kind of storage that a program doesn't know, though somebody may ask for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Absent {
+    /// Its URL scheme.
+    pub scheme: &'static str,
+    /// The names of its settings, as [`Backend::settings`] has them. They are accepted, so that the message is about the
+    /// storage.
+    pub settings: &'static [&'static str],
+    /// What to do: how to build a program that knows it, or what to give instead.
+    pub hint: &'static str,
 }
 
 impl Registry {
@@ -77,6 +47,13 @@ impl Registry {
         self
     }
 
+    /// Says what to tell who asks for a storage that isn't there.
+    #[must_use]
+    pub fn with_absent(mut self, absent: Absent) -> Self {
+        self.absent.push(absent);
+        self
+    }
+
     /// The known schemes, in alphabetical order.
     #[must_use]
     pub fn schemes(&self) -> Vec<&'static str> {
@@ -87,11 +64,12 @@ impl Registry {
         schemes
     }
 
-    /// The settings that any of the backends takes, by [`Backend::settings`], in alphabetical order.
+    /// The settings that any of the backends takes, the [absent](Absent) ones among them, in alphabetical order.
     #[must_use]
     pub fn settings(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> =
-            self.backends.iter().flat_map(|backend| backend.settings()).copied().collect();
+        let known = self.backends.iter().flat_map(|backend| backend.settings());
+        let absent = self.absent.iter().flat_map(|absent| absent.settings);
+        let mut names: Vec<_> = known.chain(absent).copied().collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -106,11 +84,14 @@ impl Registry {
     /// Opens the storage at `location` by the backend of its scheme.
     ///
     /// # Errors
-    /// [`OpenError::UnknownScheme`] names the schemes there are; the rest is the backend's to say.
+    /// [`OpenError::UnknownScheme`] names the schemes there are; the backend gives all others.
     pub fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
-        self.backend(location.scheme())
-            .ok_or_else(|| self.unknown(location.scheme()))?
-            .open(location, options)
+        let scheme = location.scheme();
+        let backend = self.backend(scheme).ok_or_else(|| self.unknown(scheme))?;
+        backend.open(location, options).map_err(|error| match (&error, backend.settings_hint()) {
+            (OpenError::Settings { .. }, Some(hint)) => error.with_hint(hint),
+            _ => error,
+        })
     }
 
     fn backend(&self, scheme: &str) -> Option<&dyn Backend> {
@@ -121,7 +102,16 @@ impl Registry {
     fn unknown(&self, scheme: &str) -> OpenError {
         let known: Vec<_> = self.schemes().iter().map(|scheme| format!("{scheme}://")).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        OpenError::UnknownScheme { scheme: scheme.to_owned(), known, nearest: self.nearest(scheme) }
+        let error =
+            OpenError::UnknownScheme { scheme: scheme.to_owned(), hint: format!("known are {known}") };
+        let error = match self.nearest(scheme) {
+            Some(nearest) => error.with_hint(format!("did you mean {nearest}://?")),
+            None => error,
+        };
+        match self.absent.iter().find(|absent| absent.scheme == scheme) {
+            Some(absent) => error.with_hint(absent.hint),
+            None => error,
+        }
     }
 
     /// The scheme that `scheme` becomes when one or two letters are corrected.
@@ -130,8 +120,4 @@ impl Registry {
         let alike = self.schemes().into_iter().filter(|known| distance(known) <= known.len() / 3);
         alike.min_by_key(|known| distance(known))
     }
-}
-
-fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map(|scheme| format!("; did you mean {scheme}://?")).unwrap_or_default()
 }

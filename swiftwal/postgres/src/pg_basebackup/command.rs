@@ -74,8 +74,8 @@ fn spawn_at(program: &Path, arguments: &[String], stdin: fn() -> Stdio) -> io::R
 
 fn cannot_run(program: &Path, error: io::Error) -> SourceError {
     let what = if error.kind() == io::ErrorKind::NotFound { "find" } else { "run" };
-    let message = format!("can't {what} {}; {INSTALL}", program.display());
-    SourceError::new(SourceErrorKind::ProgramMissing, message).caused_by(error)
+    let message = format!("can't {what} {}", program.display());
+    SourceError::new(SourceErrorKind::ProgramMissing, message).with_hint(INSTALL).caused_by(error)
 }
 
 /// The programs that distributions' packages installed, newest version first.

@@ -12,12 +12,9 @@ pub(super) fn failed(status: ExitStatus, messages: &Messages) -> SourceError {
 
 /// The error for a run that ended well, but whose archive says otherwise.
 pub(super) fn incomplete(problem: &str, messages: &Messages) -> SourceError {
-    let message = report(
-        &format!("pg_basebackup ended without an error, but {problem}"),
-        messages,
-        "take the backup again, with a pg_basebackup of the server's version",
-    );
-    SourceError::new(SourceErrorKind::Failed, message)
+    let message = report(&format!("pg_basebackup ended without an error, but {problem}"), messages);
+    let hint = "take the backup again, with a pg_basebackup of the server's version";
+    SourceError::new(SourceErrorKind::Failed, message).with_hint(hint)
 }
 
 fn error(status: &str, messages: &Messages) -> SourceError {
@@ -37,7 +34,7 @@ fn error(status: &str, messages: &Messages) -> SourceError {
         ),
         _ => ("failed", failure_hint(messages)),
     };
-    SourceError::new(kind, report(&format!("pg_basebackup {what} {status}"), messages, hint))
+    SourceError::new(kind, report(&format!("pg_basebackup {what} {status}"), messages)).with_hint(hint)
 }
 
 /// The way out of a failure that is neither of the connection nor of the tablespaces.
@@ -60,12 +57,12 @@ const WAL_REMOVED: [&str; 3] =
 /// What `pg_basebackup` says of a server that is newer than itself.
 const CLIENT_TOO_OLD: &str = "incompatible server version";
 
-/// What happened, the program's own words, and the way out, each on lines of its own.
-fn report(what: &str, messages: &Messages, hint: &str) -> String {
+/// What happened, and the program's own words on lines of their own.
+fn report(what: &str, messages: &Messages) -> String {
     let said: String = messages.last.iter().map(|line| format!("\n    {line}")).collect();
     match said.as_str() {
-        "" => format!("{what}; {hint}"),
-        said => format!("{what}, and said:{said}\n{hint}"),
+        "" => what.to_owned(),
+        said => format!("{what}, and said:{said}"),
     }
 }
 
@@ -170,7 +167,10 @@ mod tests {
 
     #[test]
     fn each_late_failure_has_its_own_way_out() {
-        let hint = |line: &str| failed(ExitStatus::from_raw(1 << 8), &messages(&[line])).to_string();
+        let hint = |line: &str| {
+            let error = failed(ExitStatus::from_raw(1 << 8), &messages(&[line]));
+            error.hint().unwrap_or_default().to_owned()
+        };
         let removed = "ERROR:  requested WAL segment 000000010000000000000002 has already been removed";
         assert!(hint(removed).contains("raise wal_keep_size"));
         let newer = "pg_basebackup: error: incompatible server version 18.1";
@@ -189,20 +189,20 @@ mod tests {
     }
 
     #[test]
-    fn an_error_tells_status_messages_and_a_way_out() {
+    fn an_error_tells_status_and_messages_and_has_a_hint() {
         let error =
             failed(ExitStatus::from_raw(1 << 8), &messages(&["pg_basebackup: error: could not x", "more"]));
         assert_eq!(
             error.to_string(),
-            "pg_basebackup failed (exit status: 1), and said:\n    pg_basebackup: error: could not x\n    more\n\
-             see its last messages above and the server's log, then take the backup again"
+            "pg_basebackup failed (exit status: 1), and said:\n    pg_basebackup: error: could not x\n    more"
         );
+        assert!(error.hint().unwrap().starts_with("see its last messages above"));
     }
 
     #[test]
     fn an_error_without_messages_is_one_line() {
         let error = failed(ExitStatus::from_raw(9), &messages(&[]));
-        assert!(error.to_string().starts_with("pg_basebackup failed (signal: 9 (SIGKILL)); "), "{error}");
+        assert!(error.to_string().starts_with("pg_basebackup failed (signal: 9 (SIGKILL))"), "{error}");
         assert!(!error.to_string().contains('\n'));
     }
 }

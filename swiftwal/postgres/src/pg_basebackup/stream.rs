@@ -186,12 +186,12 @@ impl fmt::Debug for Run {
 }
 
 fn unreadable(error: io::Error) -> SourceError {
-    let message = "cannot read what pg_basebackup writes; take the backup again";
-    SourceError::new(SourceErrorKind::Failed, message).caused_by(error)
+    let message = "cannot read what pg_basebackup writes";
+    SourceError::new(SourceErrorKind::Failed, message).with_hint("take the backup again").caused_by(error)
 }
 
 fn no_label(error: StartError) -> SourceError {
-    let message = "the archive that pg_basebackup writes doesn't begin with a backup label; \
-                   use the pg_basebackup of the server's version";
-    SourceError::new(SourceErrorKind::Failed, message).caused_by(error)
+    let message = "the archive that pg_basebackup writes doesn't begin with a backup label";
+    let hint = "use the pg_basebackup of the server's version";
+    SourceError::new(SourceErrorKind::Failed, message).with_hint(hint).caused_by(error)
 }

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, fcntl_setfl};
 
-use crate::watchdog::within;
+use crate::within::within;
 
 /// How long the other command may take: it may ask a person for a passphrase.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -8,7 +8,8 @@ use super::goal::Goal;
 use crate::{
     error::Error,
     repository::{
-        backup::{BackupChoice, ChosenBackup},
+        backup::ChosenBackup,
+        choice::BackupChoice,
         key::BackupKey,
         timelines::{ListedBackup, Position, Segment},
     },
