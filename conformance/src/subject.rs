@@ -141,7 +141,7 @@ impl Subject {
     pub(crate) async fn everything(&self) -> Result<BTreeSet<String>> {
         let mut names = self.objects().await?;
         if let Some(sweeper) = self.opened()?.sweeper() {
-            names.extend(sweeper.leftovers(Timestamp::MAX).await?);
+            names.extend(sweeper.leftovers(Timestamp::MAX, Vec::new()).await?);
         }
         Ok(names)
     }

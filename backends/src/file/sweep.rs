@@ -3,7 +3,7 @@ use std::{path::PathBuf, sync::Arc, time::SystemTime};
 use async_trait::async_trait;
 use futures::{TryStreamExt, stream};
 use jiff::Timestamp;
-use object_store::{Result, path::Path};
+use object_store::{ObjectMeta, Result, path::Path};
 use swiftwal_core::{ObjectName, Sweep};
 use tokio::task::spawn_blocking;
 
@@ -31,7 +31,7 @@ impl FileSweep {
 
 #[async_trait]
 impl Sweep for FileSweep {
-    async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
+    async fn leftovers(&self, before: Timestamp, _listed: Vec<ObjectMeta>) -> Result<Vec<String>> {
         let before = before.into();
         stream::try_unfold(Walk::new(&self.root, Wanted::Staged, None), next_names)
             // In steps, so that a caller that stops waiting stops the walk.

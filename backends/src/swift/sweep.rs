@@ -1,8 +1,4 @@
 use async_trait::async_trait;
-use futures::{
-    FutureExt,
-    future::{BoxFuture, ready},
-};
 use jiff::Timestamp;
 use object_store::{ObjectMeta, Result, path::Path};
 use object_store_swift::Swift;
@@ -39,19 +35,10 @@ fn whole(prefix: &Path, object: ObjectMeta) -> Option<ObjectMeta> {
 
 #[async_trait]
 impl Sweep for SwiftSweep {
-    async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
-        self.leftovers_beside(before, ready(Vec::new()).boxed()).await
-    }
-
-    async fn leftovers_beside(
-        &self,
-        before: Timestamp,
-        listed: BoxFuture<'_, Vec<ObjectMeta>>,
-    ) -> Result<Vec<String>> {
-        // The container's own listing names them whole.
-        let listed = listed
-            .map(|objects| objects.into_iter().filter_map(|object| whole(&self.prefix, object)).collect());
-        let mut uploads = self.swift.leftovers_beside(before.into(), listed).await?;
+    async fn leftovers(&self, before: Timestamp, listed: Vec<ObjectMeta>) -> Result<Vec<String>> {
+        // The container's own listing names them with the prefix.
+        let listed = listed.into_iter().filter_map(|object| whole(&self.prefix, object)).collect();
+        let mut uploads = self.swift.leftovers_after_listing(before.into(), listed).await?;
         uploads.retain(|upload| is_below(&self.prefix, upload));
         Ok(uploads)
     }

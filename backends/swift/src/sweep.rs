@@ -36,23 +36,22 @@ impl Swift {
     ///
     /// Whatever keeps it from being certain. A missing container of segments has nothing in it.
     pub async fn leftovers(&self, before: SystemTime) -> Result<Vec<String>> {
-        self.leftovers_beside(before, async { Vec::new() }).await
+        self.leftovers_after_listing(before, Vec::new()).await
     }
 
-    /// As above, for a caller that lists the container anyway: `listed` resolves to what that listing shows, or to as
-    /// much of it as was kept. If it shows that every upload belongs to its object, the second listing is saved.
+    /// As [`leftovers`](Self::leftovers), for a caller that has just listed the container: `listed` is what that listing
+    /// showed, or a part of it. If it shows that every upload belongs to its object, the second listing is saved.
     ///
     /// # Errors
     ///
     /// As [`leftovers`](Self::leftovers).
-    pub async fn leftovers_beside(
+    pub async fn leftovers_after_listing(
         &self,
         before: SystemTime,
-        listed: impl Future<Output = Vec<ObjectMeta>> + Send,
+        listed: Vec<ObjectMeta>,
     ) -> Result<Vec<String>> {
         let store = &self.0;
-        let (segments, listed) = tokio::join!(store.segments_listed(), listed);
-        let Some(segments) = segments? else { return Ok(Vec::new()) };
+        let Some(segments) = store.segments_listed().await? else { return Ok(Vec::new()) };
         let inventory = Inventory::new(&store.containers.container, segments)?;
         let mut tags: Tags =
             listed.into_iter().filter_map(|meta| Some((meta.location.into(), meta.e_tag?))).collect();

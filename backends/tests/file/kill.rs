@@ -127,9 +127,9 @@ async fn whatever_was_acknowledged_survives_a_kill_and_nothing_partial_has_a_nam
     let storage = open(dir.path());
     let whole = listed(storage.store()).await;
     let sweep = storage.sweeper().unwrap();
-    sweep.remove(&sweep.leftovers(Timestamp::MAX).await.unwrap()).await.unwrap();
+    sweep.remove(&sweep.leftovers(Timestamp::MAX, Vec::new()).await.unwrap()).await.unwrap();
     assert_eq!(listed(storage.store()).await, whole);
-    assert_eq!(sweep.leftovers(Timestamp::MAX).await.unwrap(), [""; 0]);
+    assert_eq!(sweep.leftovers(Timestamp::MAX, Vec::new()).await.unwrap(), [""; 0]);
 }
 
 /// A put that dies may leave its staged file, and what a later one stores has nothing to do with it.

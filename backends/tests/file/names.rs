@@ -148,7 +148,7 @@ async fn directories_that_are_not_ours_to_read_are_skipped_and_our_own_are_an_er
     close("private", 0o000);
     let storage = open(dir.path());
     assert_eq!(listed(storage.store()).await, ["plain".into()] as [Location; 1]);
-    let leftovers = storage.sweeper().unwrap().leftovers(jiff::Timestamp::MAX).await.unwrap();
+    let leftovers = storage.sweeper().unwrap().leftovers(jiff::Timestamp::MAX, Vec::new()).await.unwrap();
     assert_eq!(leftovers, [""; 0]);
 
     close("...uploading", 0o000);

@@ -19,7 +19,7 @@ fn age(file: &Path, written: SystemTime) {
 
 async fn leftovers(storage: &Storage, before: SystemTime) -> Vec<String> {
     let before = Timestamp::try_from(before).unwrap();
-    let mut names = storage.sweeper().unwrap().leftovers(before).await.unwrap();
+    let mut names = storage.sweeper().unwrap().leftovers(before, Vec::new()).await.unwrap();
     names.sort();
     names
 }

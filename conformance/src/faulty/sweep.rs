@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use object_store::{ObjectMeta, Result};
 use swiftwal_core::Sweep;
@@ -24,21 +23,10 @@ impl FaultySweep {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Sweep for FaultySweep {
-    async fn leftovers(&self, before: Timestamp) -> Result<Vec<String>> {
+    async fn leftovers(&self, before: Timestamp, listed: Vec<ObjectMeta>) -> Result<Vec<String>> {
         match self.faults.read(SWEEP) {
             Some(_) => Err(injected()),
-            None => self.inner.leftovers(before).await,
-        }
-    }
-
-    async fn leftovers_beside(
-        &self,
-        before: Timestamp,
-        listed: BoxFuture<'_, Vec<ObjectMeta>>,
-    ) -> Result<Vec<String>> {
-        match self.faults.read(SWEEP) {
-            Some(_) => Err(injected()),
-            None => self.inner.leftovers_beside(before, listed).await,
+            None => self.inner.leftovers(before, listed).await,
         }
     }
 

@@ -127,7 +127,7 @@ pub(crate) async fn an_upload_that_was_given_up_leaves_nothing(subject: Subject)
     assert!(subject.objects().await?.is_empty());
     if let Some(sweeper) = storage.sweeper() {
         let tomorrow = subject.clock().now() + SignedDuration::from_hours(24);
-        assert!(sweeper.leftovers(tomorrow).await?.is_empty());
+        assert!(sweeper.leftovers(tomorrow, Vec::new()).await?.is_empty());
     }
     Ok(())
 }
@@ -142,12 +142,15 @@ pub(crate) async fn what_a_killed_upload_leaves_can_be_swept(subject: Subject) -
     subject.put("neighbor", "stays").await?;
     let Some(sweeper) = storage.sweeper() else { return Ok(()) };
     let (yesterday, tomorrow) = (SignedDuration::from_hours(-24), SignedDuration::from_hours(24));
-    assert!(sweeper.leftovers(subject.clock().now() + yesterday).await?.is_empty(), "it may be in progress");
-    let leftovers = sweeper.leftovers(subject.clock().now() + tomorrow).await?;
+    assert!(
+        sweeper.leftovers(subject.clock().now() + yesterday, Vec::new()).await?.is_empty(),
+        "it may be in progress"
+    );
+    let leftovers = sweeper.leftovers(subject.clock().now() + tomorrow, Vec::new()).await?;
     assert!(!leftovers.is_empty());
     sweeper.remove(&leftovers).await?;
     sweeper.remove(&leftovers).await?;
-    assert!(sweeper.leftovers(subject.clock().now() + tomorrow).await?.is_empty());
+    assert!(sweeper.leftovers(subject.clock().now() + tomorrow, Vec::new()).await?.is_empty());
     assert_eq!(subject.objects().await?, ["neighbor".to_owned()].into());
     Ok(())
 }

@@ -12,7 +12,6 @@ mod space;
 use std::{error::Error, fmt, io, iter, sync::Arc};
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
@@ -56,18 +55,14 @@ pub trait Backend: fmt::Debug + Send + Sync {
 pub trait Sweep: fmt::Debug + Send + Sync {
     /// The names of the leftovers that no upload has touched since `before`, for messages and for
     /// [`remove`](Self::remove). An upload in progress is never among them.
-    async fn leftovers(&self, before: Timestamp) -> object_store::Result<Vec<String>>;
-
-    /// As [`leftovers`](Self::leftovers), for a caller that lists the storage at the same time: `listed` resolves to the
-    /// large objects, or some of them, that the listing shows. Using it may save requests.
-    async fn leftovers_beside(
+    ///
+    /// `listed` are the large objects, or some of them, that a listing of the storage has just shown: using it may save
+    /// requests.
+    async fn leftovers(
         &self,
         before: Timestamp,
-        listed: BoxFuture<'_, Vec<ObjectMeta>>,
-    ) -> object_store::Result<Vec<String>> {
-        drop(listed);
-        self.leftovers(before).await
-    }
+        listed: Vec<ObjectMeta>,
+    ) -> object_store::Result<Vec<String>>;
 
     /// Removes leftovers by the names that [`leftovers`](Self::leftovers) returned. A missing one is not an error.
     async fn remove(&self, leftovers: &[String]) -> object_store::Result<()>;
