@@ -2,7 +2,13 @@
 
 use std::error::Error as StdError;
 
-use crate::{AuthError, BuildError, ConfigError, Error, StoreError, transport::Broken};
+use crate::{
+    auth::AuthError,
+    config::ConfigError,
+    error::{Error, StoreError},
+    store::BuildError,
+    transport::Broken,
+};
 
 /// What to do about `error`, if it is an error of this crate and that can be told. Its causes have hints of their own.
 #[must_use]

@@ -9,7 +9,7 @@
 //! 3. What is stored: `containers`, `object` (headers, digests), `listing` (how a listing pages is in its `cursor`),
 //!    `manifests` (what large objects consist of).
 //! 4. What is done, a type for each concern: `deletion`, `large`, `reading`, `writing`, `copying`.
-//! 5. `store`, which implements the traits of `object_store` with these, and `sweep`.
+//! 5. `store`, which implements the traits of `object_store` with these, `sweep`, and `hint`.
 
 mod auth;
 mod client;

@@ -33,6 +33,7 @@ const FLOORS: &[&str] = &[
     "copying",
     "store",
     "sweep",
+    "hint",
 ];
 
 /// Files of tests, which open whole stores.
