@@ -108,7 +108,7 @@ pub(crate) async fn an_unknown_key_is_answered_with_the_known_ones(subject: Subj
     let unknown = BackupChoice::Key("20130828T1810Z".parse()?);
     let error = refused(site.restore_into(unknown, &directory, &restore_options()).await);
     assert_eq!(error.kind(), ErrorKind::Absent);
-    let text = error.to_string();
+    let text = super::site::shown(&error);
     assert!(text.contains("20130828T1810Z") && text.contains(&record.key.to_string()), "{text}");
     assert!(!directory.exists());
     Ok(())

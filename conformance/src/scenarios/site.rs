@@ -249,3 +249,8 @@ pub(super) fn refused<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Error {
         Ok(done) => panic!("it should have been refused, and came to {done:?}"),
     }
 }
+
+/// The text and the hint of an error, as a program shows them.
+pub(super) fn shown(error: &Error) -> String {
+    format!("{error}; {}", error.hint().unwrap_or_default())
+}

@@ -55,7 +55,7 @@ pub(crate) async fn no_tablespace_is_restored_to_its_place_unasked(subject: Subj
         let options = RestoreOptions { tablespace_mapping: mapping, ..restore_options() };
         let error = refused(site.restore_into(BackupChoice::Latest, &directory, &options).await);
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-        let told = error.to_string();
+        let told = super::site::shown(&error);
         assert!(
             told.contains(&place.display().to_string()) && told.contains("--tablespaces-in-place"),
             "{told}"

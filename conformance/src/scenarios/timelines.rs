@@ -81,7 +81,7 @@ async fn assert_asked(site: &Site, choice: BackupChoice, options: &RestoreOption
     let error = refused(site.restore_into(choice, &directory, options).await);
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     for told in told {
-        assert!(error.to_string().contains(told.as_str()), "{told} isn't in: {error}");
+        assert!(super::site::shown(&error).contains(told.as_str()), "{told} isn't in: {error}");
     }
     assert!(!directory.exists());
 }
@@ -455,7 +455,7 @@ async fn assert_not_discarded(site: &Site, timeline: Timeline, told: &[&str]) ->
     let error = refused(plan_discard(&site.repository, timeline).await);
     assert!(matches!(error.kind(), ErrorKind::Refused | ErrorKind::Damaged), "{error}");
     for told in told {
-        assert!(error.to_string().contains(told), "{told} isn't in: {error}");
+        assert!(super::site::shown(&error).contains(told), "{told} isn't in: {error}");
     }
     assert_eq!(site.subject.objects().await?, before);
     Ok(())
@@ -505,7 +505,7 @@ pub(crate) async fn a_stray_timeline_whose_own_history_is_damaged_is_discarded(
     site.archive_as(history.0, history.1.as_bytes()).await?;
     site.subject.put("wal_00000002.history.zst", "damaged").await?;
     assert_not_discarded(site, two, &["timeline 3"]).await?;
-    let error = refused(plan(site, 1, 0).await).to_string();
+    let error = super::site::shown(&refused(plan(site, 1, 0).await));
     assert!(error.contains("00000002.history") && error.contains("timeline discard 2"), "{error}");
 
     site.subject.delete("wal_00000003.history.zst").await?;

@@ -33,7 +33,7 @@ fn record_of(record: &BackupRecord) -> String {
 fn assert_names(error: &Error, named: &[&str]) {
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     for named in named.iter().chain(&["newer swiftwal"]) {
-        assert!(error.to_string().contains(named), "{named} isn't named: {error}");
+        assert!(super::site::shown(error).contains(named), "{named} isn't named: {error}");
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use self::{compress::compress, variant::store_beside, wal_file::WalFile};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::{Put, Repository, layout::ObjectName, wal_variant::WalVariant},
 };
 
@@ -124,7 +124,11 @@ async fn compress_and_prepare(
 async fn is_stored(repository: &Repository, file: &WalFile, format: Format) -> Result<bool> {
     let object = file.object(format);
     let Some(stored) = repository.read(&object).await? else {
-        return Err(Error::Refused(format!("{object} disappeared while it was being compared; try again")));
+        return Err(Refusal::overtaken(
+            format!("{object} disappeared while it was being compared"),
+            "try again",
+        )
+        .into());
     };
     let is_same = is_same(file, &object, format, &stored).await?;
     if is_same {
@@ -136,20 +140,17 @@ async fn is_stored(repository: &Repository, file: &WalFile, format: Format) -> R
 
 /// Why a file isn't stored whose name has another content. A human has to decide which of the two is right.
 fn another_content(repository: &Repository, file: &WalFile, format: Format) -> Error {
-    let (object, location, path) = (file.object(format), repository.location(), file.path.display());
-    let what = format!("{object} is already in {location} with another content than {path}");
-    Error::Refused(match file.name {
-        WalName::History(timeline) => format!(
-            "{what}: another server has taken timeline {timeline}, most likely because one of the two was promoted while \
-             it couldn't ask the repository which timelines are in use. Nothing was overwritten; archive this server into \
-             a repository of its own and take a backup there, or, if the other server was a mistake, remove its timeline \
-             with: swiftwal timeline discard {timeline}"
-        ),
-        _ => format!(
-            "{what}; most likely two clusters archive into one repository. It was not overwritten: only if you are sure \
-             that the file here is the right one, use --force"
-        ),
-    })
+    let history_of = match file.name {
+        WalName::History(timeline) => Some(timeline),
+        _ => None,
+    };
+    let refusal = Refusal::AnotherContent {
+        object: file.object(format).to_string(),
+        location: repository.location().to_owned(),
+        path: file.path.display().to_string(),
+        history_of,
+    };
+    refusal.into()
 }
 
 /// Whether `stored`, which `object` holds in this compression, unpacks to the content of `file`.

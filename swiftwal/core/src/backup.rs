@@ -32,7 +32,7 @@ use self::{
     upload::recorded,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::{
         Put, Repository,
         cluster::ClusterIdentity,
@@ -328,10 +328,7 @@ fn draft(
     let Received { label, version, start, stop, started, finished, .. } = received;
     let (timeline, stop_lsn) = stop;
     if timeline != start.0 {
-        return Err(Error::Refused(format!(
-            "the server went from timeline {} to {timeline} during the backup; take another one",
-            start.0
-        )));
+        return Err(Refusal::Promoted { from: start.0, to: timeline }.into());
     }
     let size = control.segment_size;
     let record = BackupRecord {
@@ -386,9 +383,10 @@ async fn commit(repository: &Repository, record: &BackupRecord, claim: &Claim<'_
     claim.note_record_sent();
     let written = match repository.put(&name, bytes.into(), PutMode::Create).await {
         Ok(Put::Stored) => return Ok(()),
-        Ok(Put::NameTaken) => Error::Refused(format!(
-            "{name} was written by another process and is kept; this backup was abandoned"
-        )),
+        Ok(Put::NameTaken) => Error::Refused(Refusal::Overtaken {
+            what: format!("{name} was written by another process and is kept; this backup was abandoned"),
+            hint: None,
+        }),
         Err(error) => error,
     };
     // The record may have been stored although the answer was lost.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use swiftwal_postgres::{Lsn, SegmentName, Timeline, WalName};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::{
         Repository,
         inventory::{Inventory, StoredWal},
@@ -93,16 +93,17 @@ fn refuse_unknown(repository: &Repository, timelines: &Timelines, timeline: Time
     let known = timelines.all();
     if !known.contains(&timeline) {
         let known: Vec<_> = known.iter().map(ToString::to_string).collect();
-        return Err(Error::Refused(format!(
-            "there is no timeline {timeline} in {}; there are {}",
-            repository.location(),
-            known.join(", ")
+        return Err(Error::Refused(Refusal::timeline(
+            timeline,
+            format!("there is no timeline {timeline} in {}", repository.location()),
+            format!("there are {}", known.join(", ")),
         )));
     }
     if known.len() == 1 {
-        return Err(Error::Refused(format!(
-            "timeline {timeline} is the only one in {}; to give the repository up, delete its directory or container",
-            repository.location()
+        return Err(Error::Refused(Refusal::timeline(
+            timeline,
+            format!("timeline {timeline} is the only one in {}", repository.location()),
+            "to give the repository up, delete its directory or container",
         )));
     }
     Ok(())
@@ -116,10 +117,14 @@ fn refuse_unreadable(timelines: &mut Timelines, timeline: Timeline) -> Result<()
         match (backup.content, backup.position) {
             (Content::Unreadable(error), _) => return Err(error),
             (Content::Backup(_), None) => {
-                return Err(Error::Refused(format!(
-                    "backup {} doesn't tell on which timeline it was taken: it has no label that can be read",
-                    backup.key
-                )));
+                return Err(Error::Refused(Refusal::Timeline {
+                    timeline,
+                    what: format!(
+                        "backup {} doesn't tell on which timeline it was taken: it has no label that can be read",
+                        backup.key
+                    ),
+                    hint: None,
+                }));
             }
             (content, position) => timelines.backups.push(ListedBackup { content, position, ..backup }),
         }
@@ -137,11 +142,14 @@ fn refuse_with_backups(timelines: &Timelines, timeline: Timeline) -> Result<()> 
     }
     let keys: Vec<_> = on.iter().map(ToString::to_string).collect();
     let records: Vec<_> = on.iter().map(|key| BackupRecord::object_name(*key).to_string()).collect();
-    Err(Error::Refused(format!(
-        "timeline {timeline} is needed by the backups that were taken on it: {}. If they are no longer needed, delete {}; \
-         the next prune removes the rest of them, and then the timeline can be discarded",
-        keys.join(", "),
-        records.join(", ")
+    Err(Error::Refused(Refusal::timeline(
+        timeline,
+        format!("timeline {timeline} is needed by the backups that were taken on it: {}", keys.join(", ")),
+        format!(
+            "if they are no longer needed, delete {}; the next prune removes the rest of them, and then the timeline can be \
+             discarded",
+            records.join(", ")
+        ),
     )))
 }
 
@@ -156,9 +164,12 @@ async fn refuse_while_backing_up(
         first_wal.is_none_or(|(segment, _)| segment.timeline() == timeline)
     };
     if running.iter().any(may_need_it) || inventory.has_live_legacy_upload(before) {
-        return Err(Error::Refused(format!(
-            "a backup is in progress, or crashed less than 24 hours ago, and may need timeline {timeline}; try again when \
-             it is done"
+        return Err(Error::Refused(Refusal::timeline(
+            timeline,
+            format!(
+                "a backup is in progress, or crashed less than 24 hours ago, and may need timeline {timeline}"
+            ),
+            "try again when it is done",
         )));
     }
     Ok(())
@@ -168,19 +179,27 @@ fn refuse_with_children(timelines: &Timelines, timeline: Timeline) -> Result<()>
     let children: BTreeSet<_> = timelines.children(timeline).map(|history| history.timeline()).collect();
     if !children.is_empty() {
         let children: Vec<_> = children.iter().map(ToString::to_string).collect();
-        return Err(Error::Refused(format!(
-            "timeline {timeline} is needed by another that branched off it: timeline {}. Use prune to remove the WAL that no \
-             backup needs",
-            children.join(", ")
+        return Err(Error::Refused(Refusal::timeline(
+            timeline,
+            format!(
+                "timeline {timeline} is needed by another that branched off it: timeline {}",
+                children.join(", ")
+            ),
+            "use prune to remove the WAL that no backup needs",
         )));
     }
     let is_orphan = |other: &Timeline| *other > timeline && !timelines.histories.has(*other);
     match timelines.all().into_iter().find(is_orphan) {
-        Some(orphan) => Err(Error::Refused(format!(
-            "{:08X}.history is not stored, so timeline {orphan} may have branched off timeline {timeline} and need it; \
-             store that history with archive-wal from the pg_wal of a server that has it, or discard timeline {orphan} \
-             first",
-            orphan.get()
+        Some(orphan) => Err(Error::Refused(Refusal::timeline(
+            timeline,
+            format!(
+                "{:08X}.history is not stored, so timeline {orphan} may have branched off timeline {timeline} and need it",
+                orphan.get()
+            ),
+            format!(
+                "store that history with archive-wal from the pg_wal of a server that has it, or discard timeline {orphan} \
+                 first"
+            ),
         ))),
         None => Ok(()),
     }

@@ -1,16 +1,15 @@
 mod open;
+mod refusal;
 
-use std::{
-    borrow::Cow,
-    io,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-};
+use std::{borrow::Cow, io, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use swiftwal_postgres::{SourceError, WalName, printable};
 use thiserror::Error;
 
-pub use self::open::OpenError;
+pub use self::{
+    open::OpenError,
+    refusal::{Overdue, Refusal},
+};
 
 /// The result of what this crate does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -46,7 +45,7 @@ pub enum Error {
         location: String,
     },
     /// The place exists but holds nothing of ours: most likely another place was meant.
-    #[error("{location} holds no repository; check the name, and whether the storage is the right one")]
+    #[error("{location} holds no repository")]
     NoRepository {
         /// The place.
         location: String,
@@ -54,7 +53,7 @@ pub enum Error {
     /// This machine has used the repository before, and what is there now isn't it.
     #[error(
         "{location} held the repository of the PostgreSQL cluster with system identifier {expected} on {date}, and {}",
-        changed(*found, state)
+        changed(*found)
     )]
     NotAsSeen {
         /// In which place.
@@ -69,13 +68,13 @@ pub enum Error {
         state: PathBuf,
     },
     /// There is no backup at all.
-    #[error("there is no backup in {location}; take one first")]
+    #[error("there is no backup in {location}")]
     NoBackup {
         /// In which repository.
         location: String,
     },
     /// There is no such backup.
-    #[error("there is no backup {wanted} in {location}; {hint}")]
+    #[error("there is no backup {wanted} in {location}")]
     UnknownBackup {
         /// What was asked for.
         wanted: String,
@@ -93,7 +92,7 @@ pub enum Error {
         reason: String,
     },
     /// An object of a backup is missing.
-    #[error("{object} is missing in {location}; another backup may be whole, see list-backups")]
+    #[error("{object} is missing in {location}")]
     Missing {
         /// The object.
         object: String,
@@ -101,9 +100,7 @@ pub enum Error {
         location: String,
     },
     /// An object was written by a newer version of this program.
-    #[error(
-        "{object} has format version {found}, and this program knows versions up to {known}; use a newer swiftwal"
-    )]
+    #[error("{object} has format version {found}, and this program knows versions up to {known}")]
     NewerFormat {
         /// The object.
         object: String,
@@ -113,7 +110,7 @@ pub enum Error {
         known: u32,
     },
     /// An object demands more of its readers than this program knows.
-    #[error("{object} requires {feature}, which this version doesn't know; use a newer swiftwal")]
+    #[error("{object} requires {feature}, which this version doesn't know")]
     NotUnderstood {
         /// The object.
         object: String,
@@ -121,9 +118,7 @@ pub enum Error {
         feature: String,
     },
     /// A commit record that is not of this repository, or not of the backup whose name it has.
-    #[error(
-        "{object} isn't a backup of this repository: {reason}; it is ignored: find out where it comes from"
-    )]
+    #[error("{object} isn't a backup of this repository: {reason}")]
     Stranger {
         /// The record's object.
         object: String,
@@ -134,8 +129,8 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// What was asked would do harm, or can't be done as asked; the text says what, and the way out.
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// A file or directory of this machine.
     #[error("can't {action} {}", printable(path.as_os_str().as_bytes()))]
     Local {
@@ -154,8 +149,8 @@ pub enum Error {
     #[error("interrupted")]
     Stopped,
     /// Something took longer than its limit; the text says what, and what to look at.
-    #[error("{0}")]
-    TimedOut(String),
+    #[error(transparent)]
+    TimedOut(#[from] Overdue),
 }
 
 /// What a caller may branch on.
@@ -177,15 +172,10 @@ pub enum ErrorKind {
 }
 
 /// What is there in place of the repository that was seen before, and what to do.
-fn changed(found: Option<u64>, state: &Path) -> String {
+fn changed(found: Option<u64>) -> String {
     match found {
-        None => "now there is no cluster.json; is its disk mounted? To start a new repository there, run archive-wal or \
-                 backup once with --create"
-            .to_owned(),
-        Some(found) => format!(
-            "now it belongs to the cluster with system identifier {found}; is the right disk mounted? If it is, delete {}",
-            state.display()
-        ),
+        None => "now there is no cluster.json".to_owned(),
+        Some(found) => format!("now it belongs to the cluster with system identifier {found}"),
     }
 }
 
@@ -228,12 +218,35 @@ impl Error {
     /// What to do about it, where that can be told and the text itself doesn't say it.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Storage { hint, .. } => hint.as_deref().map(Cow::Borrowed),
-            Self::Open(error) => error.hint().map(Cow::Borrowed),
-            Self::Local { source, .. } => way_out(source).map(Cow::Borrowed),
-            Self::Source(error) => error.hint().map(Cow::Borrowed),
-            _ => None,
+        Some(Cow::Borrowed(match self {
+            Self::Storage { hint, .. } => return hint.as_deref().map(Cow::Borrowed),
+            Self::Open(error) => return error.hint().map(Cow::Borrowed),
+            Self::NoRepository { .. } => "check the name, and whether the storage is the right one",
+            Self::NotAsSeen { found: None, .. } => {
+                "is its disk mounted? To start a new repository there, run archive-wal or backup once with --create"
+            }
+            Self::NotAsSeen { found: Some(_), state, .. } => {
+                let state = state.display();
+                return Some(format!("is the right disk mounted? If it is, delete {state}").into());
+            }
+            Self::NoBackup { .. } => "take one first",
+            Self::UnknownBackup { hint, .. } => hint,
+            Self::Missing { .. } => "another backup may be complete, see list-backups",
+            Self::NewerFormat { .. } | Self::NotUnderstood { .. } => "use a newer swiftwal",
+            Self::Stranger { .. } => "it is ignored: find out where it comes from",
+            Self::Refused(refusal) => return refusal.hint(),
+            Self::Local { source, .. } => return way_out(source).map(Cow::Borrowed),
+            Self::Source(error) => return error.hint().map(Cow::Borrowed),
+            Self::TimedOut(overdue) => return overdue.hint().map(Cow::Borrowed),
+            Self::WalAbsent { .. } | Self::Damaged { .. } | Self::Usage(_) | Self::Stopped => return None,
+        }))
+    }
+
+    /// The text and the hint, without the causes: for a notice about something that went on.
+    pub(crate) fn text_and_hint(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{self}; {hint}"),
+            None => self.to_string(),
         }
     }
 

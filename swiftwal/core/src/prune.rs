@@ -17,7 +17,7 @@ use self::{
     plan::{DeadUpload, Facts, Left},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::{
         Repository,
         backup::ChosenBackup,
@@ -205,21 +205,22 @@ async fn refuse_incomplete(
 ) -> Result<()> {
     let Some(record) = &backup.record else { return Ok(()) };
     if let Some(object) = missing_object(repository, inventory, record, |_| true).await? {
-        return Err(Error::Refused(format!(
-            "backup {}, which would be kept, is not whole: {} isn't there with its {} bytes. Nothing was \
-             pruned: take a new backup, and look at what happened to this one",
-            record.key, object.name, object.bytes
-        )));
+        return Err(Error::Refused(Refusal::Unrestorable {
+            key: record.key.to_string(),
+            what: format!("is incomplete: {} isn't there with its {} bytes", object.name, object.bytes),
+            hint: "take a new backup, and look at what happened to this one".to_owned(),
+        }));
     }
     let Some(segment) = needed_and_unlisted(repository, record, inventory).await? else { return Ok(()) };
-    Err(Error::Refused(format!(
-        "backup {}, which would be kept, can't be restored: WAL segment {segment} is not in {}. Nothing was pruned: if \
-         you have that file elsewhere, store it with archive-wal; if it is lost, take a new backup, then delete {}: the \
-         rest of this one goes with a later prune",
-        record.key,
-        repository.location(),
-        BackupRecord::object_name(record.key),
-    )))
+    Err(Error::Refused(Refusal::Unrestorable {
+        key: record.key.to_string(),
+        what: format!("can't be restored: WAL segment {segment} is not in {}", repository.location()),
+        hint: format!(
+            "if you have that file elsewhere, store it with archive-wal; if it is lost, take a new backup, then delete {}: \
+             the rest of this one goes with a later prune",
+            BackupRecord::object_name(record.key),
+        ),
+    }))
 }
 
 /// Carries the plan out. An interrupted prune leaves each backup either complete or not listed; the next one continues.

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
 /// Removing WAL was refused, though the rest of the plan was carried out.
 fn refused(plan: &PrunePlan) -> Result<(), Failure> {
     match &plan.refused {
-        Some(reason) => Err(Error::Refused(reason.clone()).into()),
+        Some(refusal) => Err(Error::Refused(refusal.clone()).into()),
         None => Ok(()),
     }
 }

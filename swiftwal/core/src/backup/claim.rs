@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::unless;
 use crate::{
     backup::server_clock::signed,
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::{
         Repository,
         inventory::StoredObject,
@@ -87,11 +87,12 @@ impl<'a> Claim<'a> {
             let given_back = claim.give_back().await;
             taken.and(given_back)?;
         }
-        Err(Error::Refused(format!(
+        let what = format!(
             "every key from {} on is taken; other backups into {} are being started at the same time",
             BackupKey::to_the_minute(started),
             repository.location(),
-        )))
+        );
+        Err(Refusal::Overtaken { what, hint: None }.into())
     }
 
     fn new(repository: &'a Repository, key: BackupKey, started: Timestamp) -> Self {
@@ -223,20 +224,24 @@ impl<'a> Claim<'a> {
         match self.holder().await? {
             Some(Holding::Ours) => Ok(()),
             Some(Holding::Anothers) => Err(self.taken_by_another()),
-            None => Err(Error::Refused(format!(
-                "the claim of backup {} in {} is gone: this process stood still for more than a day, and prune has removed \
-                 what it had stored. Take the backup again",
-                self.key,
-                self.repository.location()
-            ))),
+            None => Err(self.lost().into()),
         }
+    }
+
+    fn lost(&self) -> Refusal {
+        let what = format!(
+            "the claim of backup {} in {} is gone: this process stood still for more than a day, and prune has removed what \
+             it had stored",
+            self.key,
+            self.repository.location()
+        );
+        Refusal::overtaken(what, "take the backup again")
     }
 
     fn taken_by_another(&self) -> Error {
         let (key, location) = (self.key, self.repository.location());
-        Error::Refused(format!(
-            "another process is writing backup {key} in {location}; this one was abandoned. Take it again"
-        ))
+        let what = format!("another process is writing backup {key} in {location}; this one was abandoned");
+        Refusal::overtaken(what, "take it again").into()
     }
 
     /// Tells prune which WAL this backup is going to need.

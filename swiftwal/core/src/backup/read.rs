@@ -18,7 +18,7 @@ use super::{
     wal_wait,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Overdue, Result},
     repository::{Repository, index::IndexedMember, tar_stream::TarStream},
 };
 
@@ -274,20 +274,12 @@ impl Reader<'_> {
             return wal_wait::server_waits(repository, label, control, limit, self.observe).await;
         }
         tokio::time::sleep(limit).await;
-        let seconds = limit.as_secs();
-        match (&self.label, self.inspector.control_so_far()) {
-            (None, _) => Error::TimedOut(format!(
-                "PostgreSQL sent nothing for {seconds} s after the base backup was asked for; a spread checkpoint \
-                 takes its time, and -c fast makes it quick"
-            )),
-            (Some(_), Some(_)) => Error::TimedOut(format!(
-                "PostgreSQL sent nothing for {seconds} s after the data directory; perhaps it waits for its \
-                 archiver: see its log and pg_stat_archiver"
-            )),
-            (Some(_), None) => Error::TimedOut(format!(
-                "PostgreSQL sent nothing for {seconds} s in the middle of the base backup; see its log"
-            )),
-        }
+        let overdue = match (&self.label, self.inspector.control_so_far()) {
+            (None, _) => Overdue::Start { limit },
+            (Some(_), Some(_)) => Overdue::End { limit },
+            (Some(_), None) => Overdue::Middle { limit },
+        };
+        overdue.into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{BackupEvent, Observe};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::Repository,
 };
 
@@ -41,13 +41,11 @@ pub(super) async fn check(repository: &Repository, tar_bytes: u64, observe: Obse
             observe(BackupEvent::Warning(&notice));
             Ok(())
         }
-        Verdict::TooLarge { expected } => Err(Error::Refused(format!(
-            "{} has no room for this backup: {} are free, and it would take about {}. Free some space there, prune old \
-             backups, or use another place",
-            repository.location(),
-            mebibytes(free),
-            mebibytes(expected)
-        ))),
+        Verdict::TooLarge { expected } => Err(Error::Refused(Refusal::NoRoom {
+            location: repository.location().to_owned(),
+            free: mebibytes(free),
+            expected: mebibytes(expected),
+        })),
     }
 }
 

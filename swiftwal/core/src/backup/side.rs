@@ -42,14 +42,16 @@ pub(super) async fn prepare(
         Ok(None) => return Ok(side),
         Err(error) if error.kind() == SourceErrorKind::Tablespaces => return Err(error.into()),
         Err(error) => {
-            side.doubts
-                .push(format!("the server and its archiving couldn't be checked before the copy: {error}"));
+            side.doubts.push(format!(
+                "the server and its archiving couldn't be checked before the copy: {}",
+                Error::from(error).text_and_hint()
+            ));
             return Ok(side);
         }
     };
     for finding in preflight(session.facts(), cluster, repository.location(), options.include_wal) {
         match finding {
-            Finding::Obstacle(text) => return Err(Error::Refused(text)),
+            Finding::Obstacle(refusal) => return Err(refusal.into()),
             Finding::Doubt(text) => side.doubts.push(text),
         }
     }

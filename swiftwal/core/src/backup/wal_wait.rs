@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{BackupEvent, LONGEST_ARCHIVE_TIMEOUT, Observe};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Overdue, Refusal, Result},
     repository::{
         Repository,
         cluster::ClusterIdentity,
@@ -94,7 +94,7 @@ pub(super) async fn server_waits(
     let mut segments =
         std::iter::successors(Some(label.start_segment()), |segment| segment.next(control.segment_size));
     let Some(mut segment) = segments.next() else {
-        return Error::TimedOut("PostgreSQL has no more WAL positions to give".to_owned());
+        return Overdue::NoPositions.into();
     };
     let mut is_ours = false;
     loop {
@@ -104,7 +104,7 @@ pub(super) async fn server_waits(
             match is_of(repository, &control).await {
                 Ok(()) => is_ours = true,
                 // Another cluster's WAL will never arrive here: better now than after the wait.
-                Err(error @ Error::Refused(_)) => return error,
+                Err(error @ Error::Refused(Refusal::AnotherCluster { .. })) => return error,
                 Err(error) => tracing::debug!("can't look whose repository it is: {error}"),
             }
         }
@@ -133,7 +133,7 @@ async fn is_of(repository: &Repository, control: &ControlFile) -> Result<()> {
         postgres_version: None,
         wal_segment_bytes: control.segment_size,
     };
-    known.check(&identity, repository.location())
+    Ok(known.check(&identity, repository.location())?)
 }
 
 /// Names the segment, and the cause as far as what is stored shows it.
@@ -143,11 +143,7 @@ async fn missing_after(repository: &Repository, segment: SegmentName, limit: Dur
         Ok(newest) => cause(segment, newest, location),
         Err(error) => format!("what is there can't be listed: {error}"),
     };
-    let seconds = limit.as_secs();
-    Error::TimedOut(format!(
-        "the backup needs WAL segment {segment}, which didn't arrive in {location} within {seconds} s; the backup was \
-         abandoned. {cause}. With --xlog the WAL is in the backup itself"
-    ))
+    Overdue::Wal { segment, location: location.to_owned(), limit, cause }.into()
 }
 
 /// What is most likely wrong where `segment` is missing, and the newest one stored is `newest`.

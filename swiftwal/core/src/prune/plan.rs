@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use swiftwal_postgres::WalName;
 
-use crate::repository::{
-    inventory::{Inventory, StoredBackup, StoredWal},
-    key::BackupKey,
-    layout::ObjectName,
-    legacy,
-    needs::Needs,
+use crate::{
+    error::{Error, Refusal},
+    repository::{
+        inventory::{Inventory, StoredBackup, StoredWal},
+        key::BackupKey,
+        layout::ObjectName,
+        legacy,
+        needs::Needs,
+    },
 };
 
 /// What pruning removes and keeps.
@@ -31,8 +34,8 @@ pub struct PrunePlan {
     /// What the administrator should know.
     pub notices: Vec<String>,
     /// Why no WAL is removed, where that was refused: there is no backup.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refused: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_message")]
+    pub refused: Option<Refusal>,
     #[serde(skip)]
     pub(super) doomed: Vec<StoredBackup>,
     #[serde(skip)]
@@ -124,9 +127,14 @@ impl PrunePlan {
     /// The plan where there is no backup: only what crashed uploads left is removed.
     pub(super) fn without_backups(location: &str, inventory: Inventory, left: Left) -> Self {
         let facts = Facts { keep_backups: Vec::new(), needs: Needs::everything(), keep_wals: 0, left };
-        let refused = format!("there is no backup in {location}, so no WAL is removed; take a backup first");
+        let refused = Refusal::NoBackup { location: location.to_owned() };
         Self { refused: Some(refused), ..Self::new(inventory, facts) }
     }
+}
+
+fn as_message<S: Serializer>(refused: &Option<Refusal>, serializer: S) -> Result<S::Ok, S::Error> {
+    let message = refused.clone().map(|refused| Error::from(refused).text_and_hint());
+    message.serialize(serializer)
 }
 
 /// The oldest of the `count` newest segments; what belongs to a segment that stays, stays.

@@ -1,7 +1,7 @@
 //! A backup of the repository.
 
 use crate::{
-    error::{Error, Result},
+    error::{Refusal, Result},
     repository::{
         Repository,
         inventory::Inventory,
@@ -54,12 +54,8 @@ impl ChosenBackup {
         let Some(BackupRecord { kind: BackupKind::Incremental, parent, .. }) = self.record else {
             return Ok(());
         };
-        let parent = parent.map_or_else(String::new, |parent| format!(" (it builds on {parent})"));
-        Err(Error::Refused(format!(
-            "backup {} is incremental{parent}, and this version restores full backups only; use a newer swiftwal, or \
-             restore a full backup by its key",
-            self.key
-        )))
+        let parent = parent.map(|parent| parent.to_string());
+        Err(Refusal::Incremental { key: self.key.to_string(), parent }.into())
     }
 
     /// The object that holds the whole of a backup of SwiftWAL 0.2.2.

@@ -8,7 +8,7 @@ use swiftwal_compression::Format;
 use swiftwal_postgres::SegmentSize;
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::{layout::ObjectName, record::refuse_newer, understood::Demands},
 };
 
@@ -63,8 +63,8 @@ impl ClusterInfo {
     /// Nothing, if the cluster `other` may use this repository.
     ///
     /// # Errors
-    /// [`Error::Refused`] where the system identifier or the segment size differs.
-    pub(crate) fn check(&self, other: &ClusterIdentity, location: &str) -> Result<()> {
+    /// [`Refusal::AnotherCluster`] where the system identifier or the segment size differs.
+    pub(crate) fn check(&self, other: &ClusterIdentity, location: &str) -> Result<(), Refusal> {
         let ours = &self.identity;
         let (what, expected, found) = if ours.system_identifier != other.system_identifier {
             ("system identifier", ours.system_identifier, other.system_identifier)
@@ -73,9 +73,6 @@ impl ClusterInfo {
         } else {
             return Ok(());
         };
-        Err(Error::Refused(format!(
-            "{location} belongs to the PostgreSQL cluster with {what} {expected}, and this is one with {found}; \
-             give each cluster a repository of its own"
-        )))
+        Err(Refusal::AnotherCluster { location: location.to_owned(), what, expected, found })
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, SegmentName, WalName};
 
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Refusal, Result},
     repository::{
         Repository,
         backup::ChosenBackup,
@@ -136,11 +136,8 @@ impl Needs {
 
 /// What a backup of SwiftWAL 0.2.2 looks like may be a listing's fault: alone it is no ground for deleting WAL.
 fn nothing_is_known(key: BackupKey, reason: &str) -> Error {
-    Error::Refused(format!(
-        "none of the backups tells which WAL it needs, so nothing is removed; of the first, {key}: {reason}. Take a new \
-         backup; or delete {}, if SwiftWAL 0.2.2 reported then that the backup had failed",
-        ObjectName::legacy_backup(key)
-    ))
+    let object = ObjectName::legacy_backup(key).to_string();
+    Refusal::NeedsUnknown { key: key.to_string(), reason: reason.to_owned(), object }.into()
 }
 
 async fn start(repository: &Repository, backup: &ChosenBackup) -> Result<Start> {

@@ -3,13 +3,16 @@
 
 use swiftwal_postgres::{Archiving, NotArchiving, ServerFacts};
 
-use crate::repository::cluster::{ClusterIdentity, ClusterInfo};
+use crate::{
+    error::Refusal,
+    repository::cluster::{ClusterIdentity, ClusterInfo},
+};
 
 /// What a check has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// A backup would come to nothing: what is wrong, and the way out.
-    Obstacle(String),
+    Obstacle(Refusal),
     /// It may come to nothing.
     Doubt(String),
 }
@@ -35,7 +38,7 @@ fn another_cluster(facts: &ServerFacts, cluster: &ClusterInfo, location: &str) -
         wal_segment_bytes: facts.segment_size.unwrap_or(cluster.identity.wal_segment_bytes),
     };
     let refusal = cluster.check(&identity, location).err()?;
-    Some(Finding::Obstacle(refusal.to_string()))
+    Some(Finding::Obstacle(refusal))
 }
 
 fn without_archive(facts: &ServerFacts) -> Option<Finding> {
@@ -45,10 +48,7 @@ fn without_archive(facts: &ServerFacts) -> Option<Finding> {
     let what = complaint(archiving)?;
     // The WAL of a standby's backup is archived by its primary, unless archive_mode is always.
     Some(match facts.is_standby {
-        Some(false) => Finding::Obstacle(format!(
-            "{what}, so the WAL that the backup needs would never arrive. Set archive_mode = on, and archive_command to \
-             swiftwal's archive-wal with this repository, or use --xlog, which puts the WAL into the backup"
-        )),
+        Some(false) => Finding::Obstacle(Refusal::NotArchiving { what }),
         _ => Finding::Doubt(format!("{what}: its primary must archive the WAL that the backup needs")),
     })
 }

@@ -11,7 +11,7 @@ use self::{
 };
 use super::{Observe, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::{
         Repository,
         backup::ChosenBackup,
@@ -84,7 +84,7 @@ async fn choose_by_key(
     look_for_asked(repository, &mut timelines, options).await?;
     let goal = Goal { options, timelines: &timelines };
     goal.check_timeline(repository.location())?;
-    let unusable = |text| Error::Refused(format!("backup {key} can't be used: {text}"));
+    let unusable = |reason| Error::Refused(Refusal::Unsuitable { key: key.to_string(), reason });
     if let Some(text) = goal.is_too_late(&backup) {
         return Err(unusable(text));
     }
@@ -173,14 +173,17 @@ async fn newest_that_reaches(
             }
             // With a target, an older backup does as well: it only takes longer.
             Content::Unreadable(error) if goal.options.target.is_some() => {
-                observe(RestoreEvent::Notice(&format!("skipping backup {key}: {error}")));
+                observe(RestoreEvent::Notice(&format!("skipping backup {key}: {}", error.text_and_hint())));
                 obstacle = Some((key, error.to_string()));
                 continue;
             }
             Content::Unreadable(_) => {
                 let error = repository.record(key).await.err();
                 return Err(error.map_or_else(
-                    || Error::Refused(format!("backup {key} couldn't be read a moment ago; try again")),
+                    || {
+                        let what = format!("backup {key} couldn't be read a moment ago");
+                        Refusal::overtaken(what, "try again").into()
+                    },
                     |error| naming_an_older(error, goal.timelines, key),
                 ));
             }
@@ -210,11 +213,12 @@ async fn newest_that_reaches(
     }
     match obstacle {
         None => Err(Error::NoBackup { location: repository.location().to_owned() }),
-        Some((oldest, reason)) => Err(Error::Refused(format!(
-            "no backup in {} can {}; the reason for the oldest one, {oldest}: {reason}",
-            repository.location(),
-            if goal.is_end() { "be restored" } else { "reach that" }
-        ))),
+        Some((oldest, reason)) => Err(Error::Refused(Refusal::OutOfReach {
+            location: repository.location().to_owned(),
+            goal: if goal.is_end() { "be restored" } else { "reach that" },
+            oldest: oldest.to_string(),
+            reason,
+        })),
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     root::{Owner, Root, path_of},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::key::BackupKey,
 };
 
@@ -71,9 +71,9 @@ impl ClaimedDirectory {
                 }
             }
         }
-        Err(Error::Refused(format!(
-            "{} disappears again and again; find out which process removes it, or restore into another directory",
-            path.display()
+        Err(Error::Refused(Refusal::destination(
+            format!("{} disappears again and again", path.display()),
+            "find out which process removes it, or restore into another directory",
         )))
     }
 
@@ -167,10 +167,13 @@ fn create(path: &Path) -> io::Result<bool> {
 /// Locks the directory; whether the file system has such locks.
 fn lock(root: &Root) -> Result<bool> {
     match rustix::fs::flock(root.opened(), FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => Err(Error::Refused(format!(
-            "another process is restoring into {}{}; wait for it, or restore into another directory",
-            root.path().display(),
-            marker_of(root).map_or_else(String::new, |marker| format!(" ({marker})"))
+        Err(Errno::WOULDBLOCK) => Err(Error::Refused(Refusal::destination(
+            format!(
+                "another process is restoring into {}{}",
+                root.path().display(),
+                marker_of(root).map_or_else(String::new, |marker| format!(" ({marker})"))
+            ),
+            "wait for it, or restore into another directory",
         ))),
         locked => Ok(locked.is_ok()),
     }
@@ -190,6 +193,9 @@ fn marker_of(root: &Root) -> Option<String> {
     Some(printable(marker.trim_ascii()).to_string())
 }
 
+/// The hint for a directory that holds something else.
+const GIVE_ANOTHER: &str = "give an empty or a new directory";
+
 fn refuse_content(root: &mut Root, is_locked: bool) -> Result<()> {
     let names = root.names().map_err(Error::local("restore into", root.path()))?;
     let path = root.path().display();
@@ -197,19 +203,21 @@ fn refuse_content(root: &mut Root, is_locked: bool) -> Result<()> {
         return Ok(());
     }
     Err(Error::Refused(match marker_of(root) {
-        Some(marker) if is_locked => format!(
-            "{path} holds what an interrupted restore left ({marker}); remove everything in it, then restore again"
+        Some(marker) if is_locked => Refusal::destination(
+            format!("{path} holds what an interrupted restore left ({marker})"),
+            "remove everything in it, then restore again",
         ),
-        Some(marker) => format!(
-            "{path} holds an unfinished restore ({marker}); wait if that process still runs, else remove everything in \
-             the directory and restore again"
+        Some(marker) => Refusal::destination(
+            format!("{path} holds an unfinished restore ({marker})"),
+            "wait if that process still runs, else remove everything in the directory and restore again",
         ),
-        None if names == [b"lost+found"] => format!(
-            "{path} is the top directory of a file system, as its lost+found shows; restore into a directory below it, \
-             such as {path}/data"
+        None if names == [b"lost+found"] => Refusal::destination(
+            format!("{path} is the top directory of a file system, as its lost+found shows"),
+            format!("restore into a directory below it, such as {path}/data"),
         ),
-        None => format!(
-            "{path} is not empty, and a restore never overwrites files; give an empty or a new directory"
+        None => Refusal::destination(
+            format!("{path} is not empty, and a restore never overwrites files"),
+            GIVE_ANOTHER,
         ),
     }))
 }
@@ -219,32 +227,37 @@ fn refusal(path: &Path, error: io::Error) -> Error {
     let shown = path.display();
     let link = fs::read_link(path).ok();
     let file = path.ancestors().find(|path| fs::metadata(path).is_ok_and(|found| !found.is_dir()));
-    let text = match error.kind() {
-        _ if link.is_some() && fs::metadata(path).is_err() => format!(
-            "{shown} is a symbolic link to {}, which doesn't exist; create that directory, or remove the link",
-            link.unwrap_or_default().display()
+    Error::Refused(match error.kind() {
+        _ if link.is_some() && fs::metadata(path).is_err() => Refusal::destination(
+            format!(
+                "{shown} is a symbolic link to {}, which doesn't exist",
+                link.unwrap_or_default().display()
+            ),
+            "create that directory, or remove the link",
         ),
         _ if file.is_some() => {
-            format!("{} is a file; give an empty or a new directory", file.unwrap_or(path).display())
+            Refusal::destination(format!("{} is a file", file.unwrap_or(path).display()), GIVE_ANOTHER)
         }
         io::ErrorKind::NotFound => {
             let parent = parent(path).unwrap_or_default();
-            format!("can't create {shown}: {} doesn't exist; create it first", parent.display())
+            Refusal::destination(
+                format!("can't create {shown}: {} doesn't exist", parent.display()),
+                "create it first",
+            )
         }
         io::ErrorKind::PermissionDenied => match owner_name(path) {
             Some(owner) => {
                 // A shell takes what follows a bare '#' for a comment.
                 let quoted = if owner.starts_with('#') { format!("'{owner}'") } else { owner.clone() };
-                format!(
-                    "can't restore into {shown}: permission denied; it belongs to the user {owner}: run this as sudo -u \
-                     {quoted} swiftwal …"
+                Refusal::destination(
+                    format!("can't restore into {shown}: permission denied"),
+                    format!("it belongs to the user {owner}: run this as sudo -u {quoted} swiftwal …"),
                 )
             }
             None => return Error::local("restore into", path)(error),
         },
         _ => return Error::local("restore into", path)(error),
-    };
-    Error::Refused(text)
+    })
 }
 
 #[cfg(test)]
@@ -259,7 +272,7 @@ mod tests {
 
     fn refused(path: &Path) -> String {
         match claim(path) {
-            Err(error) => error.to_string(),
+            Err(error) => error.text_and_hint(),
             Ok(claimed) => panic!("{claimed:?}"),
         }
     }
@@ -320,7 +333,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let owner = owner_name(scratch.path()).unwrap();
         for path in [scratch.path().to_owned(), scratch.path().join("a/data")] {
-            let told = refusal(&path, io::ErrorKind::PermissionDenied.into()).to_string();
+            let told = refusal(&path, io::ErrorKind::PermissionDenied.into()).text_and_hint();
             assert!(told.contains(&format!("sudo -u {owner} swiftwal")), "{told}");
         }
         let error = refusal(scratch.path(), io::ErrorKind::ReadOnlyFilesystem.into());

@@ -19,7 +19,7 @@ use super::{
     tablespaces::Tablespaces,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::key::BackupKey,
 };
 
@@ -132,10 +132,12 @@ impl Destination {
         let written = file.write_all(content).and_then(|()| file.sync_all());
         written.map_err(Error::local("write", root.path().join(path_of(STAGED))))?;
         if root.read(LABEL, label.len() as u64).as_deref() != Some(label) {
-            return Err(Error::Refused(format!(
-                "backup_label in {} was changed or removed during the restore, and without it PostgreSQL would lose \
-                 data; find out which process writes there, and restore into another directory",
-                root.path().display()
+            return Err(Error::Refused(Refusal::destination(
+                format!(
+                    "backup_label in {} was changed or removed during the restore, and without it PostgreSQL would lose data",
+                    root.path().display()
+                ),
+                "find out which process writes there, and restore into another directory",
             )));
         }
         for directory in &self.directories {
@@ -182,10 +184,9 @@ fn refuse_overlap(places: &[(&Path, Option<u32>)]) -> Result<()> {
     for (number, (place, shown)) in real.iter().enumerate() {
         let others = real.iter().enumerate().filter(|(other, _)| *other != number);
         if let Some((_, (_, other))) = others.into_iter().find(|(_, (other, _))| place.starts_with(other)) {
-            return Err(Error::Refused(format!(
-                "{} lies in {}, and both would be restored into: use --tablespace-mapping to keep them apart",
-                shown.display(),
-                other.display()
+            return Err(Error::Refused(Refusal::destination(
+                format!("{} lies in {}, and both would be restored into", shown.display(), other.display()),
+                "use --tablespace-mapping to keep them apart",
             )));
         }
     }

@@ -19,7 +19,7 @@ use super::{
     tablespaces::Tablespaces,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::tar_stream::{Member, MemberKind, TarStream, TarVisitor},
 };
 
@@ -222,7 +222,7 @@ impl Extractor {
     /// Tells a name that came before from one that another process took.
     fn unless_twice(&self, name: &[u8], error: Error) -> Error {
         match error {
-            Error::Refused(_) if self.root.has_made(name) => self.comes_twice(name),
+            Error::Refused(Refusal::Appeared { .. }) if self.root.has_made(name) => self.comes_twice(name),
             error => error,
         }
     }

@@ -24,7 +24,7 @@ use rustix::{
 use swiftwal_postgres::printable;
 
 use super::made::{Kind, MadeNames, split};
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 
 /// The owner and group of everything that is restored.
 pub(super) type Owner = (u32, u32);
@@ -238,11 +238,7 @@ impl Root {
     fn failed(&self, name: &[u8], error: io::Error) -> Error {
         let path = self.path.join(path_of(name));
         if error.kind() == io::ErrorKind::AlreadyExists {
-            return Error::Refused(format!(
-                "{} appeared while the backup was being restored, and was left alone; find out which process writes \
-                 there, and restore into another directory",
-                printable(path.as_os_str().as_bytes())
-            ));
+            return Refusal::Appeared { path: printable(path.as_os_str().as_bytes()).to_string() }.into();
         }
         Error::local("write", path)(error)
     }

@@ -12,7 +12,7 @@ use swiftwal_postgres::printable;
 
 use super::RestoreOptions;
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::{backup::ChosenBackup, layout::BackupPart},
 };
 
@@ -60,7 +60,11 @@ impl Tablespaces {
             };
             planned.spaces.push(Tablespace { oid, old, directory });
         }
-        if homeless.is_empty() { planned.checked(options) } else { Err(without_place(&homeless)) }
+        if homeless.is_empty() {
+            planned.checked(options)
+        } else {
+            Err(Refusal::Tablespaces { places: homeless }.into())
+        }
     }
 
     fn checked(self, options: &RestoreOptions) -> Result<Self> {
@@ -74,10 +78,13 @@ impl Tablespaces {
             )));
         }
         match self.spaces.iter().find(|space| !space.directory.is_absolute()) {
-            Some(space) => Err(Error::Refused(format!(
-                "the tablespace directory '{}' is not an absolute path, which PostgreSQL requires",
-                shown(&space.directory)
-            ))),
+            Some(space) => Err(Error::Refused(Refusal::Destination {
+                what: format!(
+                    "the tablespace directory '{}' is not an absolute path, which PostgreSQL requires",
+                    shown(&space.directory)
+                ),
+                hint: None,
+            })),
             None => Ok(self),
         }
     }
@@ -139,15 +146,6 @@ fn lines(map: &[u8]) -> Vec<&[u8]> {
     lines.push(&map[start..]);
     lines.retain(|line| !line.trim_ascii().is_empty());
     lines
-}
-
-fn without_place(homeless: &[String]) -> Error {
-    let them = if homeless.len() == 1 { "the tablespace" } else { "the tablespaces" };
-    Error::Refused(format!(
-        "the backup has {them} {}, outside the data directory; say where each goes by --tablespace-mapping OLD=NEW, or \
-         --tablespaces-in-place for the original place",
-        homeless.join(", ")
-    ))
 }
 
 fn shown(path: &Path) -> String {

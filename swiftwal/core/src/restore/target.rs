@@ -3,7 +3,7 @@
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use swiftwal_postgres::printable;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 
 /// PostgreSQL accepts no larger offset.
 const MOST_OFFSET_HOURS: i32 = 15;
@@ -15,8 +15,9 @@ const MOST_OFFSET_HOURS: i32 = 15;
 /// [`Error::Refused`] for anything else, a time without a zone and the name of a zone included: on the day of the restore
 /// nobody should have to guess.
 pub fn parse_target_time(text: &str) -> Result<Timestamp> {
-    let refused = |hint: &str| {
-        Err(Error::Refused(format!("'{}' is not a point in time to recover to: {hint}", printable(text))))
+    let refused = |problem: &str| {
+        let (text, problem) = (printable(text).to_string(), problem.to_owned());
+        Err(Error::Refused(Refusal::TargetTime { text, problem }))
     };
     let text = text.trim();
     let Some((moment, zone)) = split_zone(text).and_then(|(time, zone)| Some((moment(time)?, zone))) else {

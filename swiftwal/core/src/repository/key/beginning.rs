@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use super::{BackupKey, ParseKeyError};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::Repository,
 };
 
@@ -54,12 +54,12 @@ impl Repository {
             (keys, Some(key)) if keys.is_empty() || keys.contains(&key) => Ok(key),
             ([], _) => Err(self.unknown_backup(beginning).await),
             ([key], _) => Ok(*key),
-            (keys, _) => Err(Error::Refused(format!(
-                "the keys of {} backups in {} begin with {beginning}: {}; give more of the key",
-                keys.len(),
-                self.location(),
-                named(keys)
-            ))),
+            (keys, _) => Err(Error::Refused(Refusal::AmbiguousKey {
+                beginning: beginning.to_string(),
+                location: self.location().to_owned(),
+                count: keys.len(),
+                keys: named(keys),
+            })),
         }
     }
 }

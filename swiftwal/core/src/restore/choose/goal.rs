@@ -5,7 +5,7 @@ use std::fmt;
 use swiftwal_postgres::{Timeline, TimelineHistory};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::{
         backup::ChosenBackup,
         record::BackupRecord,
@@ -97,9 +97,10 @@ impl Goal<'_> {
         if is_known {
             return Ok(());
         }
-        Err(Error::Refused(format!(
-            "timeline {timeline} is not known: {:08X}.history is not in {location}; see timeline list",
-            timeline.get()
+        Err(Error::Refused(Refusal::timeline(
+            timeline,
+            format!("timeline {timeline} is not known: {:08X}.history is not in {location}", timeline.get()),
+            "see timeline list",
         )))
     }
 }

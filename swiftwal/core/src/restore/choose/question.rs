@@ -6,7 +6,7 @@ use swiftwal_postgres::{Timeline, TimelineHistory};
 
 use super::goal::Goal;
 use crate::{
-    error::Error,
+    error::{Error, Refusal},
     repository::{
         backup::ChosenBackup,
         choice::BackupChoice,
@@ -90,11 +90,7 @@ impl Goal<'_> {
             // Writing to a String can't fail.
             let _ = write!(text, "\n  {}\n      {}", self.timelines.branch(tip), self.option(tip, choice));
         }
-        text.push_str(
-            "\nIf one of them was a mistake, such as that of a copy that was started for a test, give it up: see \
-             swiftwal timeline discard --help",
-        );
-        Error::Refused(text)
+        Refusal::Undecided { question: text }.into()
     }
 
     /// How to restore the end of `tip`.
