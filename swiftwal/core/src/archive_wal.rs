@@ -53,7 +53,7 @@ pub async fn archive_wal(repository: &Repository, path: &Path, options: &Archive
         return replace(repository, &file, options.codec).await;
     }
     let format = options.codec.format();
-    let formats = repository.claim_unless_known(file.identity().as_ref(), format).await?;
+    let formats = repository.claim_unless_seen(file.identity().as_ref(), format).await?;
     let mut stored = Vec::new();
     for other in formats.into_iter().filter(|other| *other != format) {
         if repository.size(&file.object(other)).await?.is_some() {

@@ -1,0 +1,169 @@
+//! What a listing of a repository shows.
+
+use futures::TryStreamExt;
+use object_store::path::Path;
+use swiftwal_compression::Format;
+use swiftwal_postgres::WalName;
+
+use crate::{
+    error::{Error, Result},
+    repository::{
+        Repository,
+        inventory::{Inventory, StoredObject, touched},
+        layout::{BackupPart, ObjectName},
+        record::BackupRecord,
+    },
+};
+
+impl Repository {
+    /// Everything that is stored, by one listing.
+    ///
+    /// A listing may lag behind on some storage: nothing is absent because it isn't in here.
+    ///
+    /// # Errors
+    /// [`Error::NoRepository`] where nothing at all is listed: an unmounted disk looks like that; and those of the
+    /// storage.
+    pub async fn inventory(&self) -> Result<Inventory> {
+        match self.list().await? {
+            Some(inventory) => Ok(inventory),
+            None => Err(Error::NoRepository { location: self.location.to_string() }),
+        }
+    }
+
+    /// As [`inventory`](Self::inventory), for a caller that deletes: asks the storage itself for commit records that the
+    /// listing doesn't show yet.
+    pub(crate) async fn inventory_with_every_record(&self) -> Result<Inventory> {
+        let mut inventory = self.inventory().await?;
+        for key in inventory.without_record() {
+            let name = BackupRecord::object_name(key);
+            if let Some(bytes) = self.size(&name).await? {
+                inventory.commit(key, StoredObject { name, bytes });
+            }
+        }
+        Ok(inventory)
+    }
+
+    /// Everything that is stored; none where there is nothing at all.
+    pub(crate) async fn list(&self) -> Result<Option<Inventory>> {
+        if !self.is_proven() && !self.shows_ours_at_its_top().await? {
+            return Ok(None);
+        }
+        let mut objects = self.storage.store().list(None);
+        let mut builder = Inventory::builder();
+        let mut is_empty = true;
+        while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
+            let name = object.location.as_ref();
+            is_empty &= !is_ours(name);
+            builder.add(name, object.size, touched(&object));
+            let is_tar = || {
+                let name = ObjectName::parse(object.location.as_ref());
+                matches!(name, ObjectName::Backup { part: BackupPart::Tar { .. }, .. })
+            };
+            if object.size > self.storage.limits().part_bytes as u64 && is_tar() {
+                builder.keep(object);
+            }
+        }
+        if is_empty {
+            return Ok(None);
+        }
+        self.note_read().await;
+        Ok(Some(builder.finish()))
+    }
+
+    /// Whether nothing of a repository is listed here.
+    pub(crate) async fn is_empty(&self) -> Result<bool> {
+        if !self.shows_ours_at_its_top().await? {
+            return Ok(true);
+        }
+        let mut objects = self.storage.store().list(None);
+        while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
+            if is_ours(object.location.as_ref()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether it was seen to be a repository: its `cluster.json` was read.
+    fn is_proven(&self) -> bool {
+        self.first_read.get().is_some()
+    }
+
+    /// Whether a name of ours is at the storage's top; true where a look costs as much as a listing.
+    pub(super) async fn shows_ours_at_its_top(&self) -> Result<bool> {
+        match self.storage.top_names() {
+            Some(names) => names.any(is_ours).await.map_err(self.failed("list", "objects")),
+            None => Ok(true),
+        }
+    }
+
+    /// The compression in which restore-wal finds this WAL file; none if it is proven absent.
+    pub(crate) async fn wal_format(&self, name: WalName) -> Result<Option<Format>> {
+        for format in Format::ALL {
+            if self.size(&ObjectName::Wal { name, format }).await?.is_some() {
+                return Ok(Some(format));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A compression in which a listing shows this WAL file.
+    pub(crate) async fn listed_wal(&self, name: WalName) -> Result<Option<Format>> {
+        // What comes before every name of it: listings are asked for what comes after.
+        let mut before = ObjectName::Wal { name, format: Format::None }.to_string();
+        before.pop();
+        let mut objects = self.storage.store().list_with_offset(None, &Path::from(before));
+        while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
+            if let ObjectName::Wal { name: listed, format } = ObjectName::parse(object.location.as_ref())
+                && listed == name
+            {
+                return Ok(Some(format));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a name at the top of a storage is one that this program writes, or the directory of such names.
+fn is_ours(name: &str) -> bool {
+    !matches!(ObjectName::parse(name), ObjectName::Foreign(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use object_store::{ObjectStoreExt, memory::InMemory};
+
+    use super::*;
+    use crate::{
+        local::clock::SystemClock,
+        storage::{Storage, TopNames},
+    };
+
+    #[derive(Debug)]
+    struct Top(&'static [&'static str]);
+
+    #[async_trait]
+    impl TopNames for Top {
+        async fn any(&self, wanted: for<'a> fn(&'a str) -> bool) -> object_store::Result<bool> {
+            Ok(self.0.iter().any(|name| wanted(name)))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_with_no_name_of_ours_at_its_top_is_not_listed() {
+        let store = InMemory::new();
+        store.put(&"wal_00000002.history".into(), "x".into()).await.unwrap();
+        let store = Arc::new(store);
+        for (top, is_repository) in
+            [(&["home", "etc"][..], false), (&["home", "...uploading"], true), (&["cluster.json"], true)]
+        {
+            let storage = Storage::new(Arc::<InMemory>::clone(&store)).with_top_names(Arc::new(Top(top)));
+            let repository = Repository::new(storage, "x", Arc::new(SystemClock));
+            assert_eq!(repository.inventory().await.is_ok(), is_repository, "{top:?}");
+            assert_eq!(repository.is_empty().await.unwrap(), !is_repository, "{top:?}");
+        }
+    }
+}
