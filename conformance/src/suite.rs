@@ -114,6 +114,7 @@ suite! { $
         keys_are_read_in_lower_case_and_without_the_z,
         whose_it_is_is_remembered_for_ten_minutes,
         a_repository_that_has_vanished_is_not_started_anew_unasked,
+        what_restore_wal_reads_of_another_repository_is_not_remembered,
         an_object_that_is_too_large_is_not_read,
         another_clusters_segment_is_refused_whatever_is_remembered,
     }
@@ -175,6 +176,7 @@ suite! { $
 
     backup {
         the_record_tells_what_was_backed_up,
+        while_the_server_waits_for_its_archiver_the_repository_is_its_own,
         a_tar_that_outgrows_the_largest_object_is_stored_as_several,
         the_marker_comes_first_and_the_commit_record_last,
         a_backup_is_not_listed_while_it_is_made,

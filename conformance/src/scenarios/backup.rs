@@ -48,6 +48,20 @@ pub(crate) async fn the_record_tells_what_was_backed_up(subject: Subject) -> Res
     Ok(())
 }
 
+pub(crate) async fn while_the_server_waits_for_its_archiver_the_repository_is_its_own(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    // It waits when it has sent all, before it says so.
+    let source = site.cluster.backup(3, 3).that_tells_nothing();
+    let all = source.tar(&request(false))?.len();
+    let waiting = source.with_fault(SourceFault::StallsAfter(all));
+    let options = BackupOptions { archive_timeout: Duration::from_secs(1), ..options() };
+    assert_eq!(refused(take(&site.repository, &waiting, &options).await).kind(), ErrorKind::TimedOut);
+    assert!(site.subject.objects().await?.contains("cluster.json"));
+    Ok(())
+}
+
 pub(crate) async fn a_tar_that_outgrows_the_largest_object_is_stored_as_several(
     subject: Subject,
 ) -> Result<()> {

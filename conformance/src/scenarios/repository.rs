@@ -148,6 +148,29 @@ pub(crate) async fn a_repository_that_has_vanished_is_not_started_anew_unasked(
     site.archive(5..=5).await
 }
 
+pub(crate) async fn what_restore_wal_reads_of_another_repository_is_not_remembered(
+    subject: Subject,
+) -> Result<()> {
+    let mut site = Site::new(subject)?;
+    site.repository = site.subject.remembering_repository(&Faults::none())?;
+    site.archive(3..=3).await?;
+    let ours = String::from_utf8(site.subject.get("cluster.json").await?.to_vec())?;
+    let (ours_id, other) = (site.cluster.system_identifier(), SyntheticCluster::new(2));
+    let others = ours.replace(&ours_id.to_string(), &other.system_identifier().to_string());
+    assert_ne!(ours, others);
+    site.subject.delete("cluster.json").await?;
+    site.subject.put("cluster.json", others).await?;
+    site.subject.clock().advance(SignedDuration::from_mins(10));
+    site.restored_wal(site.cluster.wal_name(3)).await?;
+
+    // Another process.
+    site.repository = site.subject.remembering_repository(&Faults::none())?;
+    let policy = PrunePolicy { keep_backups: std::num::NonZeroU32::MIN, keep_wals: 0 };
+    let error = refused(plan_prune(&site.repository, &policy).await);
+    assert!(matches!(error, Error::NotAsSeen { found: Some(_), .. }), "{error}");
+    Ok(())
+}
+
 fn assert_not_as_seen<T: std::fmt::Debug>(outcome: Result<T, Error>) {
     let error = refused(outcome);
     assert!(matches!(error, Error::NotAsSeen { found: None, .. }), "{error}");

@@ -101,7 +101,7 @@ pub(super) async fn server_waits(
         patience.pause(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
         if !is_ours {
-            match is_of(repository, &control).await {
+            match claim(repository, &control).await {
                 Ok(()) => is_ours = true,
                 // Another cluster's WAL will never arrive here: better now than after the wait.
                 Err(error @ Error::Refused(Refusal::AnotherCluster { .. })) => return error,
@@ -125,15 +125,15 @@ pub(super) async fn server_waits(
     }
 }
 
-/// Nothing, unless the repository belongs to another cluster.
-async fn is_of(repository: &Repository, control: &ControlFile) -> Result<()> {
-    let Some(known) = repository.cluster().await? else { return Ok(()) };
+/// Claims the repository for the cluster that the server waits for, unless it belongs to another one. As long as it belongs
+/// to none, the server's archive_command may refuse to begin one.
+async fn claim(repository: &Repository, control: &ControlFile) -> Result<()> {
     let identity = ClusterIdentity {
         system_identifier: control.system_identifier,
         postgres_version: None,
         wal_segment_bytes: control.segment_size,
     };
-    Ok(known.check(&identity, repository.location())?)
+    repository.claim(Some(&identity), None).await.map(drop)
 }
 
 /// Names the segment, and the cause as far as what is stored shows it.
