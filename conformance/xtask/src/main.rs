@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod demo;
+mod lint;
 mod services;
 mod shared;
 mod test;
@@ -24,6 +25,8 @@ enum Task {
     Demo(demo::Options),
     /// All tests, those that need a server included
     Test,
+    /// Spelling, and the size of every tracked file
+    Lint,
     /// PostgreSQL, Swift and Keystone in the background, to try things on
     #[command(subcommand)]
     Services(services::Action),
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Demo(options) => demo::demo(&options),
         Task::Test => test::test(),
+        Task::Lint => lint::lint(),
         Task::Services(action) => services::services(&action),
         Task::Bench(options) => bench::bench(&options),
     };

@@ -61,6 +61,12 @@ impl SwiftInstallation {
         self.directory.join("bin/swift")
     }
 
+    /// The spelling checker, which is installed beside them.
+    #[must_use]
+    pub fn typos(&self) -> PathBuf {
+        self.directory.join("bin/typos")
+    }
+
     /// Whether an earlier installation ended well, and the Python that it was made for still runs.
     fn is_complete(&self) -> bool {
         let marker = fs::read_to_string(self.directory.join(MARKER));
