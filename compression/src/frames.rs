@@ -67,7 +67,7 @@ fn decompress_zstd(frames: &[u8], expected_bytes: usize) -> io::Result<Vec<u8>> 
 }
 
 /// Reads the decoder to its end, or to the first byte too many.
-async fn read(format: Format, frames: &[u8], expected_bytes: usize) -> io::Result<Vec<u8>> {
+pub(crate) async fn read(format: Format, frames: &[u8], expected_bytes: usize) -> io::Result<Vec<u8>> {
     let mut decoder = decoder(format, frames);
     // One byte of room is left when all have come: what follows them, checksums among it, is read too.
     let mut bytes = reserve(expected_bytes.saturating_add(1))?;
@@ -76,7 +76,7 @@ async fn read(format: Format, frames: &[u8], expected_bytes: usize) -> io::Resul
 }
 
 /// Runs a future that never waits, as reading from memory doesn't.
-fn at_once<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(crate) fn at_once<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
         Poll::Pending => Err(ErrorKind::WouldBlock.into()),

@@ -17,6 +17,9 @@ mod decoder;
 mod encoder;
 mod format;
 mod frames;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 
 pub use codec::{Codec, ParseCodecError};
 pub use decoder::decoder;

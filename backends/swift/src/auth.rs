@@ -27,6 +27,8 @@ use tokio::sync::Mutex;
 
 use self::ask::fingerprint;
 pub use self::error::AuthError;
+#[cfg(any(test, fuzzing))]
+pub use self::reply::fuzz::catalog;
 pub(crate) use self::session::Session;
 use self::{ask::Ask, cache::TokenCache, reply::Reply};
 use crate::{

@@ -16,6 +16,8 @@ use std::{
 
 use url::Url;
 
+#[cfg(any(test, fuzzing))]
+pub use self::clouds::fuzz::clouds;
 pub(crate) use self::credentials::{AppCredential, Credentials, Domain, Identity, Named, Scope, Tenant};
 pub use self::error::{ConfigError, Missing};
 use self::settings::Settings;

@@ -20,6 +20,13 @@ mod containers;
 mod copying;
 mod deletion;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz {
+    //! Fuzzing targets; each lies beside the parser that it is for.
+
+    pub use crate::{auth::catalog, config::clouds, listing::listing};
+}
 mod hint;
 mod large;
 mod listing;

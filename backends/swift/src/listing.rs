@@ -15,6 +15,8 @@ use futures::{
 use http::{HeaderMap, Method, StatusCode};
 use object_store::{ListResult, ObjectMeta, Result, path::Path};
 
+#[cfg(any(test, fuzzing))]
+pub use self::page::fuzz::listing;
 use self::page::Row;
 pub(crate) use self::{
     cursor::{Cursor, PAGE},

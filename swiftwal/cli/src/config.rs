@@ -21,6 +21,8 @@ use swiftwal_postgres::ConnectOptions;
 use self::{environment::Environment, layer::Layer};
 use crate::values::{duration, whole};
 
+#[cfg(any(test, fuzzing))]
+pub use self::file::fuzz::configuration;
 pub(crate) use self::{
     environment::environment, error::ConfigError, location::Location, names::SettingNames,
 };

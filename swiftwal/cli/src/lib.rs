@@ -17,6 +17,13 @@ mod config;
 mod deadline;
 mod exit;
 mod failure;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz {
+    //! Fuzzing targets; each lies beside the parser that it is for.
+
+    pub use crate::config::configuration;
+}
 mod hardening;
 mod log;
 mod message;

@@ -17,6 +17,9 @@ mod archive_wal;
 mod backup;
 mod discard_timeline;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod label;
 mod local;
 mod prune;

@@ -6,6 +6,9 @@
 mod backup_label;
 pub mod base_backup;
 mod control_file;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod lsn;
 mod machine_order;
 pub mod pg_basebackup;

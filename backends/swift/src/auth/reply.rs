@@ -1,5 +1,8 @@
 //! The identity service's answer, and the session that it opens.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};

@@ -1,5 +1,8 @@
 //! `clouds.yaml` and `secure.yaml`, in which `OS_CLOUD` names a cloud.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
+
 use std::{
     collections::{BTreeMap, HashMap},
     env, io,

@@ -1,5 +1,8 @@
 //! The rows of a listing.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
+
 use std::time::SystemTime;
 
 use http::HeaderMap;

@@ -1,5 +1,7 @@
 //! The configuration file: TOML, or lines `KEY=VALUE` as the original's.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod lines;
 mod pipe;
 mod toml;

@@ -5,6 +5,8 @@ use tar::EntryType;
 use thiserror::Error;
 
 const BLOCK: usize = 512;
+/// The largest size that a file can have.
+const MOST_BYTES: u64 = i64::MAX as u64;
 
 /// What a tar stream is shown to, in order.
 pub(crate) trait TarVisitor {
@@ -179,6 +181,9 @@ fn parse(block: &[u8], offset: u64) -> Result<Member, String> {
         }
     };
     let bytes = if kind == MemberKind::File { header.entry_size().map_err(text)? } else { 0 };
+    if bytes > MOST_BYTES {
+        return Err(format!("'{}' has {bytes} bytes, more than any file", printable(&name)));
+    }
     let (mode, modified) = (header.mode().map_err(text)?, header.mtime().unwrap_or_default());
     Ok(Member { name, kind, mode, modified, bytes, offset })
 }

@@ -1,0 +1,22 @@
+//! A fuzzing target: whatever the bytes are, it must not panic.
+
+use std::path::Path;
+
+use super::parse;
+
+/// A `clouds.yaml`.
+pub fn clouds(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match parse(Path::new("clouds.yaml"), text) {
+        Ok(file) => file.clouds.into_values().for_each(|cloud| drop(cloud.settings().collect::<Vec<_>>())),
+        Err(error) => assert!(error.to_string().len() < 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_clouds_yaml_is_read_or_refused() {
+        swiftwal_mutation::check("clouds", super::clouds);
+    }
+}

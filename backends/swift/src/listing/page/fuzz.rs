@@ -1,0 +1,29 @@
+//! A fuzzing target: whatever the bytes are, it must not panic.
+
+use super::{Row, directory};
+
+/// A page of a container's listing.
+pub fn listing(bytes: &[u8]) {
+    let Ok(rows) = serde_json::from_slice::<Vec<Row>>(bytes) else { return };
+    for row in rows {
+        let name = row.name().to_owned();
+        let Some(entry) = row.object() else {
+            let _ = directory(&name, "/");
+            continue;
+        };
+        if let Some(location) = entry.location() {
+            assert_eq!(location.as_ref(), name);
+            let meta = entry.meta(location);
+            assert!(meta.is_err() || meta.is_ok_and(|meta| meta.size == entry.bytes));
+        }
+        let _ = (entry.may_be_dynamic(), entry.may_be_static(), entry.clone().tagged());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_listing_is_read_or_refused() {
+        swiftwal_mutation::check("listing", super::listing);
+    }
+}

@@ -1,0 +1,32 @@
+//! Fuzzing targets: whatever the bytes are, these must not panic, and memory stays bounded.
+
+use crate::frames::{at_once, read};
+use crate::{Codec, Format, compress_frame, decompress_frames};
+
+/// The most that is decompressed at once.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// Compressed frames, of every format.
+pub fn frames(bytes: &[u8]) {
+    for format in Format::ALL {
+        let Ok(streamed) = at_once(read(format, bytes, MOST_BYTES)) else { continue };
+        assert!(streamed.len() <= MOST_BYTES + 1 || format == Format::None);
+        if streamed.len() <= MOST_BYTES {
+            assert_eq!(decompress_frames(format, bytes, streamed.len()).ok(), Some(streamed), "{format}");
+        }
+    }
+    for codec in ["zstd", "gzip", "lz4", "none"] {
+        let Ok(codec) = codec.parse::<Codec>() else { continue };
+        let read_back = compress_frame(codec, bytes)
+            .and_then(|frame| decompress_frames(codec.format(), &frame, bytes.len()));
+        assert_eq!(read_back.ok().as_deref(), Some(bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn frames_are_read_or_refused() {
+        swiftwal_mutation::check("frames", super::frames);
+    }
+}

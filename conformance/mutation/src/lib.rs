@@ -1,0 +1,110 @@
+//! Runs a fuzzing target on mutations of valid examples, the same ones each time.
+//!
+//! The examples lie in `fuzz/corpus/TARGET`, where libFuzzer begins with them too.
+
+use std::{fs, ops::Range, path::PathBuf};
+
+use proptest::{
+    prelude::*,
+    sample::{Index, select},
+    test_runner::{RngAlgorithm, TestError, TestRng, TestRunner},
+};
+
+/// How many mutations each target is shown.
+const CASES: u32 = 1000;
+/// Bytes that parsers treat specially: ends of ranges, signs, digits and punctuation.
+const SPECIAL: &[u8] = b"\x00\x01\x7f\x80\xff\n\r\t #'\"\\/=-.:,[]{}0123456789Ee";
+/// Numbers at which arithmetic overflows.
+const NUMBERS: [&str; 6] =
+    ["18446744073709551615", "18446744073709551616", "9223372036854775807", "4294967295", "-1", "1e400"];
+
+/// One change to an example. The places are relative to its length.
+#[derive(Clone, Debug)]
+enum Edit {
+    Set(Index, u8),
+    Insert(Index, Vec<u8>),
+    Remove(Index, usize),
+    Repeat(Index, usize),
+    Fill(Index, usize, u8),
+    Cut(Index),
+}
+
+/// Shows `target` each example of the corpus `name` as it is, and then mutations of them.
+///
+/// # Panics
+/// Where the target panics, with the smallest input that was found; and where there are no examples.
+pub fn check(name: &str, target: fn(&[u8])) {
+    let examples = examples(name);
+    assert!(!examples.is_empty(), "fuzz/corpus/{name} has no examples");
+    examples.iter().for_each(|example| target(example));
+    target(b"");
+    let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
+    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, random);
+    let mutations = (select(examples), prop::collection::vec(edits(), 1..6));
+    let inputs =
+        mutations.prop_map(|(example, edits)| edits.iter().fold(example, |bytes, edit| edit.of(bytes)));
+    match runner.run(&inputs, |bytes| {
+        target(&bytes);
+        Ok(())
+    }) {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, bytes)) => {
+            panic!("{name}: {reason}, for the {} bytes b\"{}\"", bytes.len(), bytes.escape_ascii())
+        }
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
+/// The files of a corpus, in the order of their names.
+fn examples(name: &str) -> Vec<Vec<u8>> {
+    let corpus = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus")).join(name);
+    let files = fs::read_dir(corpus).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = files.map(|file| file.path()).collect();
+    paths.sort();
+    paths.iter().filter_map(|path| fs::read(path).ok()).collect()
+}
+
+fn edits() -> impl Strategy<Value = Edit> {
+    let byte = || prop_oneof![any::<u8>(), select(SPECIAL)];
+    let place = any::<Index>;
+    let number = select(&NUMBERS[..]).prop_map(|number| number.as_bytes().to_vec());
+    let text = prop_oneof![prop::collection::vec(byte(), 1..8), number];
+    prop_oneof![
+        6 => (place(), byte()).prop_map(|(at, byte)| Edit::Set(at, byte)),
+        3 => (place(), text).prop_map(|(at, text)| Edit::Insert(at, text)),
+        3 => (place(), 1..20usize).prop_map(|(at, count)| Edit::Remove(at, count)),
+        2 => (place(), 1..600usize).prop_map(|(at, count)| Edit::Repeat(at, count)),
+        2 => (place(), 1..16usize, byte()).prop_map(|(at, count, byte)| Edit::Fill(at, count, byte)),
+        1 => place().prop_map(Edit::Cut),
+    ]
+}
+
+impl Edit {
+    fn of(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        if bytes.is_empty() {
+            return bytes;
+        }
+        let length = bytes.len();
+        let range = |at: &Index, count: usize| -> Range<usize> {
+            let start = at.index(length);
+            start..length.min(start + count)
+        };
+        match self {
+            Self::Set(at, byte) => bytes[at.index(length)] = *byte,
+            Self::Fill(at, count, byte) => bytes[range(at, *count)].fill(*byte),
+            Self::Cut(at) => bytes.truncate(at.index(length)),
+            Self::Remove(at, count) => drop(bytes.drain(range(at, *count))),
+            Self::Repeat(at, count) => {
+                let range = range(at, *count);
+                let copy = bytes[range.clone()].to_vec();
+                drop(bytes.splice(range.end..range.end, copy));
+            }
+            Self::Insert(at, text) => {
+                let at = at.index(length);
+                drop(bytes.splice(at..at, text.iter().copied()));
+            }
+        }
+        bytes
+    }
+}
