@@ -35,12 +35,17 @@ impl BackupLabel {
             required(text, START_LOCATION)?.split_once(" (file ").ok_or_else(|| bad(START_LOCATION))?;
         let start_segment: SegmentName =
             file.strip_suffix(')').and_then(parsed).ok_or_else(|| bad(START_LOCATION))?;
+        // PostgreSQL refuses to recover from a label that contradicts itself.
+        let start_timeline = optional(text, START_TIMELINE)?.unwrap_or(start_segment.timeline());
+        if start_timeline != start_segment.timeline() {
+            return Err(bad(START_TIMELINE));
+        }
         Ok(Self {
             bytes: bytes.to_owned(),
             text: text.to_owned(),
             start_lsn: parsed(start).ok_or_else(|| bad(START_LOCATION))?,
             start_segment,
-            start_timeline: optional(text, START_TIMELINE)?.unwrap_or(start_segment.timeline()),
+            start_timeline,
             checkpoint_lsn: parsed(required(text, CHECKPOINT_LOCATION)?)
                 .ok_or_else(|| bad(CHECKPOINT_LOCATION))?,
             incremental_from: optional(text, INCREMENTAL_LSN)?.zip(optional(text, INCREMENTAL_TIMELINE)?),
@@ -198,9 +203,9 @@ mod tests {
     #[test]
     fn an_incremental_backup_says_what_it_builds_on() {
         let text =
-            format!("{OF_9_1}START TIMELINE: 11\nINCREMENTAL FROM LSN: 0/4000028\nINCREMENTAL FROM TLI: 9\n");
+            format!("{OF_9_1}START TIMELINE: 10\nINCREMENTAL FROM LSN: 0/4000028\nINCREMENTAL FROM TLI: 9\n");
         let label = BackupLabel::parse(&text).unwrap();
-        assert_eq!(label.start_timeline().get(), 11);
+        assert_eq!(label.start_timeline().get(), 10);
         assert_eq!(label.incremental_from(), Some((Lsn(0x400_0028), Timeline::new(9).unwrap())));
     }
 
@@ -213,6 +218,7 @@ mod tests {
             ("0/5C000020", "5C000020", "unreadable value in the line \"START WAL LOCATION\""),
             ("CHECKPOINT", "POINT", "lacks the line \"CHECKPOINT LOCATION\""),
             ("0/5C000058", "0/", "unreadable value in the line \"CHECKPOINT LOCATION\""),
+            ("LABEL: nightly: db1", "START TIMELINE: 11", "unreadable value in the line \"START TIMELINE\""),
             ("LABEL: ", "START TIMELINE: ", "unreadable value in the line \"START TIMELINE\""),
         ] {
             let message = BackupLabel::parse(&OF_9_1.replace(from, to)).unwrap_err().to_string();
