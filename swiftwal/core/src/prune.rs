@@ -2,6 +2,8 @@
 
 mod branches;
 mod found;
+#[cfg(test)]
+mod model;
 mod plan;
 
 use std::num::NonZeroU32;

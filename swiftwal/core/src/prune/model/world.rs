@@ -1,0 +1,198 @@
+//! A cluster's past: timelines, what was archived of each, and the backups that were taken.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
+use proptest::{collection::vec, prelude::*, sample::Index};
+use swiftwal_compression::Format;
+use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, WalName};
+
+use super::Segment;
+use crate::{
+    local::clock::SystemClock,
+    repository::{
+        Repository,
+        cluster::{ClusterIdentity, ClusterInfo},
+        key::BackupKey,
+        record::{BackupKind, BackupRecord},
+    },
+    storage::Storage,
+};
+
+pub(super) const SEGMENT: u64 = 1 << 20;
+
+#[derive(Clone, Debug)]
+pub(super) struct Past {
+    pub(super) number: u32,
+    /// 0 for the first timeline.
+    pub(super) parent: u32,
+    /// Where it branched off.
+    pub(super) begins: u64,
+    /// The number of its last archived segment.
+    last: u64,
+    pub(super) history_is_lost: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Backup {
+    pub(super) timeline: u32,
+    /// The segment that it was taken in.
+    segment: u64,
+    pub(super) minute: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) timelines: Vec<Past>,
+    pub(super) backups: Vec<Backup>,
+    /// A backup in progress.
+    pub(super) running: Option<Backup>,
+}
+
+pub(super) fn worlds() -> impl Strategy<Value = World> {
+    let child = (any::<Index>(), any::<Index>(), any::<bool>(), 0..5u64, prop::bool::weighted(0.15));
+    let backup = || (any::<Index>(), any::<Index>());
+    (1..6u64, vec(child, 0..5), vec(backup(), 1..7), prop::option::of(backup())).prop_map(
+        |(length, children, backups, running)| {
+            let first = Past { number: 1, parent: 0, begins: SEGMENT, last: length, history_is_lost: false };
+            let mut timelines = vec![first];
+            for ((parent, place, at_boundary, length, history_is_lost), number) in
+                children.into_iter().zip(2..)
+            {
+                let parent = &timelines[parent.index(timelines.len())];
+                let segment =
+                    parent.first() + place.index((parent.last - parent.first() + 1) as usize) as u64;
+                // Behind the parent's own beginning, and behind a backup in that segment.
+                let begins =
+                    if at_boundary { (segment + 1) * SEGMENT } else { segment * SEGMENT + SEGMENT / 2 };
+                let begins = begins.max(parent.begins + 8);
+                let (parent, last) = (parent.number, begins / SEGMENT + length);
+                timelines.push(Past { number, parent, begins, last, history_is_lost });
+            }
+            let taken = |(timeline, place): (Index, Index), minute| {
+                let past = &timelines[timeline.index(timelines.len())];
+                // Not in the segment with the switch, half of which is the parent's.
+                let first = past.begins.div_ceil(SEGMENT).min(past.last);
+                let is_possible = past.begins <= first * SEGMENT;
+                let segment = first + place.index((past.last - first + 1) as usize) as u64;
+                is_possible.then_some(Backup { timeline: past.number, segment, minute })
+            };
+            let mut backups: Vec<_> = backups.into_iter().zip(0..).filter_map(|(b, n)| taken(b, n)).collect();
+            if backups.is_empty() {
+                backups.push(Backup { timeline: 1, segment: 1, minute: 0 });
+            }
+            let running = running.and_then(|running| taken(running, 100));
+            World { timelines, backups, running }
+        },
+    )
+}
+
+impl Past {
+    fn first(&self) -> u64 {
+        self.begins / SEGMENT
+    }
+
+    fn timeline(&self) -> Timeline {
+        Timeline::new(self.number).unwrap()
+    }
+}
+
+impl Backup {
+    pub(super) fn key(&self) -> BackupKey {
+        BackupKey::to_the_minute(Timestamp::UNIX_EPOCH + SignedDuration::from_mins(self.minute))
+    }
+
+    pub(super) fn start(&self) -> u64 {
+        self.segment * SEGMENT + 0x28
+    }
+
+    pub(super) fn stop(&self) -> u64 {
+        self.start() + 0xd8
+    }
+
+    fn wal(&self) -> SegmentName {
+        name((self.timeline, self.segment))
+    }
+
+    fn record(&self) -> BackupRecord {
+        let started = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(self.minute);
+        BackupRecord {
+            key: self.key(),
+            kind: BackupKind::Full,
+            parent: None,
+            label: String::new(),
+            started,
+            finished: started,
+            system_identifier: 7,
+            postgres_version: "15".to_owned(),
+            wal_segment_bytes: SegmentSize::new(SEGMENT).unwrap(),
+            timeline: self.wal().timeline(),
+            start_lsn: Lsn(self.start()),
+            stop_lsn: Lsn(self.stop()),
+            first_wal: self.wal(),
+            last_wal: self.wal(),
+            includes_wal: false,
+            objects: Vec::new(),
+            written_by: "a test".to_owned(),
+        }
+    }
+}
+
+impl World {
+    pub(super) fn segments(&self) -> impl Iterator<Item = Segment> {
+        self.timelines.iter().flat_map(|past| (past.first()..=past.last).map(|number| (past.number, number)))
+    }
+
+    /// Stores it all.
+    pub(super) async fn repository(&self) -> Repository {
+        let store = Arc::new(InMemory::new());
+        let put = async |name: String, bytes: Vec<u8>| {
+            store.put(&Path::from(name), bytes.into()).await.unwrap();
+        };
+        let wal_segment_bytes = SegmentSize::new(SEGMENT).unwrap();
+        let identity = ClusterIdentity { system_identifier: 7, postgres_version: None, wal_segment_bytes };
+        let info = ClusterInfo::new(identity, BTreeSet::from([Format::None]));
+        put("cluster.json".to_owned(), serde_json::to_vec(&info).unwrap()).await;
+        for segment in self.segments() {
+            put(format!("wal_{}", name(segment)), vec![1]).await;
+        }
+        for past in self.timelines.iter().filter(|past| past.parent > 0 && !past.history_is_lost) {
+            put(format!("wal_{:08X}.history", past.timeline().get()), self.history(past).into_bytes()).await;
+        }
+        for backup in &self.backups {
+            let record = backup.record();
+            put(BackupRecord::object_name(record.key).to_string(), record.to_bytes().unwrap()).await;
+        }
+        if let Some(running) = &self.running {
+            let (wal, lsn) = (running.wal(), Lsn(running.start()));
+            let content = format!(
+                r#"{{"host":"h","pid":1,"started":"2013-08-28T18:10:42Z","first_wal":"{wal}","start_lsn":"{lsn}"}}"#
+            );
+            let id = "78e204be-1228-44f1-9308-dcddf7eb8cf6";
+            put(format!("...uploading/{}/{id}", running.key()), content.into_bytes()).await;
+        }
+        Repository::new(Storage::new(store as Arc<dyn ObjectStore>), "a test", Arc::new(SystemClock))
+    }
+
+    /// Its ancestors, the oldest first.
+    fn history(&self, past: &Past) -> String {
+        let Some(parent) = self.timelines.iter().find(|other| other.number == past.parent) else {
+            return String::new();
+        };
+        let begins = Lsn(past.begins);
+        format!("{}{}\t{begins}\tno reason\n", self.history(parent), parent.number)
+    }
+}
+
+fn name((timeline, number): Segment) -> SegmentName {
+    let size = SegmentSize::new(SEGMENT).unwrap();
+    SegmentName::containing(Timeline::new(timeline).unwrap(), Lsn(number * SEGMENT), size)
+}
+
+/// The segment of that name.
+pub(super) fn segment(name: WalName) -> Option<Segment> {
+    let WalName::Segment(segment) = name else { return None };
+    let start = segment.start(SegmentSize::new(SEGMENT).unwrap())?;
+    Some((segment.timeline().get(), start.0 / SEGMENT))
+}
