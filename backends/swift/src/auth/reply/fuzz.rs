@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 
 use super::Reply;
-use crate::Config;
+use crate::config::Config;
 
 /// An identity service's answer, of each protocol; for version 1, the bytes are its headers.
 pub fn catalog(bytes: &[u8]) {
