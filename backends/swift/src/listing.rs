@@ -15,9 +15,9 @@ use futures::{
 use http::{HeaderMap, Method, StatusCode};
 use object_store::{ListResult, ObjectMeta, Result, path::Path};
 
+use self::page::Row;
 #[cfg(any(test, fuzzing))]
 pub use self::page::fuzz::listing;
-use self::page::Row;
 pub(crate) use self::{
     cursor::{Cursor, PAGE},
     page::Entry,
