@@ -1,6 +1,6 @@
 //! What to do about an error, for a program that has it only as a cause of another error.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, sync::Arc};
 
 use crate::{
     auth::AuthError,
@@ -18,7 +18,9 @@ pub fn hint(error: &(dyn StdError + 'static)) -> Option<String> {
     }
     let of_request = error.downcast_ref().and_then(Error::hint);
     let of_answer = || error.downcast_ref().and_then(Broken::hint);
-    let of_credentials = || error.downcast_ref().and_then(AuthError::hint);
+    // Requests that wait for one token share its error.
+    let shared = error.downcast_ref::<Arc<AuthError>>().map(Arc::as_ref);
+    let of_credentials = || error.downcast_ref().or(shared).and_then(AuthError::hint);
     let of_settings = || error.downcast_ref().and_then(ConfigError::hint);
     let of_store = || error.downcast_ref().and_then(BuildError::hint);
     let hint = of_request.or_else(of_answer).or_else(of_credentials).or_else(of_settings).or_else(of_store);
@@ -29,4 +31,22 @@ pub fn hint(error: &(dyn StdError + 'static)) -> Option<String> {
 #[cfg(test)]
 pub(crate) fn text_and_hint(error: &(dyn StdError + 'static)) -> String {
     format!("{error}; {}", hint(error).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, StatusCode};
+
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn refused_credentials_have_their_hint_behind_a_request_too() {
+        let refused =
+            AuthError::Refused { url: "http://keystone".parse().unwrap(), status: StatusCode::UNAUTHORIZED };
+        let expected = refused.hint().map(str::to_owned);
+        assert!(expected.is_some());
+        let error = Error::new(Method::GET, "container", 1, Kind::Auth(Arc::new(refused)));
+        assert_eq!(error.source().and_then(hint), expected);
+    }
 }

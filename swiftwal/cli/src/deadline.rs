@@ -35,9 +35,7 @@ impl Deadline {
         match self {
             Self::None => None,
             Self::Asked(asked) => Some(asked),
-            Self::BySize(base) => {
-                Some(base + Duration::from_secs(bytes.min(MOST_BYTES).div_ceil(BYTES_PER_SECOND)))
-            }
+            Self::BySize(base) => Some(base + Duration::from_secs(bytes.min(MOST_BYTES) / BYTES_PER_SECOND)),
         }
     }
 }
@@ -56,7 +54,7 @@ mod tests {
     #[test]
     fn the_default_grows_with_the_file() {
         assert_eq!(seconds(None, Caller::ArchiveCommand, 0), Some(60));
-        assert_eq!(seconds(None, Caller::ArchiveCommand, 41), Some(61));
+        assert_eq!(seconds(None, Caller::ArchiveCommand, 41), Some(60));
         assert_eq!(seconds(None, Caller::ArchiveCommand, SEGMENT_BYTES), Some(76));
         assert_eq!(seconds(None, Caller::RestoreCommand, 1 << 30), Some(120 + 1024));
         assert_eq!(seconds(None, Caller::RestoreCommand, u64::MAX), Some(120 + 1024));
