@@ -212,5 +212,5 @@ fn not_roots_in_anothers(location: &Url, dir: &Path) -> Result<(), OpenError> {
         format!("the directory belongs to user {owner}"),
         "that user couldn't read what root would store there",
     );
-    Err(error.with_hint(format!("run this as that user, as with sudo -u '{owner}'")))
+    Err(error.with_hint(format!("run this as that user, for example with sudo -u '{owner}'")))
 }

@@ -87,7 +87,7 @@ impl Reading {
         let (range, size) = self.extent(*status, headers, &request.target).await?;
         let asked = options.range.as_ref().map_or(Ok(0..size), |range| range.as_range(size));
         if asked.map_err(generic)? != range {
-            let reason = format!("bytes {range:?} of {size} came, and others were asked for");
+            let reason = format!("received bytes {range:?} of {size} instead of the requested ones");
             return Err(StoreError::Protocol { target: response.request.target, reason }.into());
         }
         let meta = meta(location, &response.headers, size)?;

@@ -106,7 +106,7 @@ impl<E: Error + Send + Sync + 'static> Tries<E> {
             _ => error,
         };
         match verdict {
-            Verdict::Renew => tracing::debug!(%error, "the token is refused, asking for another"),
+            Verdict::Renew => tracing::debug!(%error, "the token was refused; requesting another"),
             Verdict::Retry => {
                 if !self.wait(idle, asked, &error).await {
                     self.is_exhausted = true;

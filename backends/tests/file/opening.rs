@@ -74,7 +74,8 @@ fn root_stores_nothing_where_another_user_could_not_read_it_and_may_read() {
     if owner == 0 {
         chown(dir.path(), Some(1), None).unwrap();
         let reason = reason(try_open(dir.path(), true));
-        let hint = format!("run this as that user, as with sudo -u '{}'", swiftwal_core::user_name(1));
+        let hint =
+            format!("run this as that user, for example with sudo -u '{}'", swiftwal_core::user_name(1));
         assert!(reason.ends_with(&hint), "{reason}");
         assert!(try_open(dir.path(), false).is_ok());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

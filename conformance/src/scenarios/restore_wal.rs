@@ -168,7 +168,7 @@ pub(crate) async fn a_file_that_unpacks_to_more_than_it_can_have_is_not_written_
         site.subject.put(&format!("wal_{name}.zst"), encoder.finish()?.concat()).await?;
         let error = refused(site.restored_wal(name).await);
         assert_eq!(error.kind(), ErrorKind::Damaged, "{name}: {error}");
-        let most = "it unpacks to more than the 1048576 bytes that such a file has";
+        let most = "it decompresses to more than 1048576 bytes, the most that such a file can have";
         assert!(error.to_string().contains(most), "{name}: {error}");
     }
     Ok(())

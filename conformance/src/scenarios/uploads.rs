@@ -102,7 +102,7 @@ pub(crate) async fn a_backup_that_stood_still_until_it_was_swept_is_not_committe
     let (outcome, swept) = tokio::join!(making, meanwhile);
     swept?;
     let error = refused(outcome);
-    assert!(error.to_string().contains("stood still for more than a day"), "{error}");
+    assert!(error.to_string().contains("was suspended for more than a day"), "{error}");
     assert_eq!(site.listed().await?, [kept.key]);
     Ok(())
 }

@@ -23,7 +23,7 @@ Regularly, from a timer:
   swiftwal -C pgprod prune --keep-backups 7
 To restore:
   swiftwal -C pgprod restore latest DIR
-A directory instead of a container: --repository file:///srv/backups/main
+To use a directory instead of a container: --repository file:///srv/backups/main
 
 Environment:
   SWIFTWAL_REPOSITORY, SWIFTWAL_CONTAINER, SWIFTWAL_CONFIG,
@@ -34,8 +34,8 @@ Environment:
   SWIFT_STORAGE_POLICY and SWIFT_RETRY_SECONDS. For s3://, gs:// and az://, in
   builds that support them, the variables that begin with AWS_, GOOGLE_ or
   AZURE_.
-  XDG_STATE_HOME, else ~/.local/state, holds the directory swiftwal: tokens
-  for the next call, and which repositories this user has used.";
+  Cached tokens, and a record of the repositories that this user has used, are
+  in the directory swiftwal in XDG_STATE_HOME, or else in ~/.local/state.";
 
 /// PostgreSQL base backups, WAL archiving and point-in-time recovery to object storage.
 #[derive(Debug, Parser)]
@@ -57,7 +57,7 @@ pub(crate) struct GlobalArgs {
     /// The repository: swift://container[/prefix], file:///directory, or another scheme that this build supports
     #[arg(long, value_name = "URL", global = true)]
     repository: Option<String>,
-    /// Read the configuration from FILE, in TOML or as lines KEY=VALUE
+    /// Read the configuration from FILE, in TOML or as KEY=VALUE lines
     ///
     /// With backup, -c means --checkpoint; use --config instead, or give -c FILE before the word backup.
     #[arg(short, long, value_name = "FILE", global = true)]
@@ -65,10 +65,10 @@ pub(crate) struct GlobalArgs {
     /// How to compress what is stored: zstd[:1-9], gzip[:1-9], lz4 or none [default: zstd:1]
     #[arg(long, value_name = "CODEC", global = true)]
     compression: Option<String>,
-    /// End the command after this time, in seconds or as 5min; 0 for no limit [default: archive-wal 60 and restore-wal 120, each and one more for every MiB of the file; others none]
+    /// Stop the command after this time, in seconds or with a unit, such as 5min; 0 for no limit [default: 60 for archive-wal and 120 for restore-wal, plus one second for each MiB of the file; none for other commands]
     #[arg(long, value_name = "DURATION", global = true, value_parser = duration, allow_negative_numbers = true)]
     pub(crate) deadline: Option<Duration>,
-    /// Print more; -vv for details of every step
+    /// Print more details; -vv also prints each request and file operation
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
     /// Print the result as one JSON document

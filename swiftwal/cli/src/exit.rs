@@ -14,11 +14,11 @@ use crate::{
 /// The exit codes as `--help` shows them; docs/operations.md has the same table, and what PostgreSQL does with them.
 pub(crate) const TABLE: &str = "\
 Exit codes:
-  0    done, as promised
+  0    done
   1    failed, or not done within --deadline; the message says why
   2    the command line or the configuration is wrong; nothing was done
   3    done, but damage was found
-  4    it couldn't be proven whether all is well
+  4    it couldn't be proven that all is well
   128  restore-wal only: it isn't known whether the file is in the repository
   129, 130, 143
        stopped by SIGHUP, SIGINT or SIGTERM

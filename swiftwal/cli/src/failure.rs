@@ -25,7 +25,7 @@ pub(crate) enum Failure {
     /// A command that acknowledges what it stores was given a storage that ends with the process.
     #[error("{0} is in this process's memory, so what is stored there is lost when it ends")]
     Volatile(String),
-    #[error("can't get from the system what a program needs to run")]
+    #[error("the operating system refused a resource that the program needs")]
     Runtime(#[source] io::Error),
     #[error("can't write to standard output")]
     Output(#[source] io::Error),
@@ -42,7 +42,7 @@ pub(crate) enum Failure {
 /// The worst problem that a command found in a repository and reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
 pub(crate) enum Finding {
-    #[error("it couldn't be proven whether all is well")]
+    #[error("it couldn't be proven that all is well")]
     Unproven,
     #[error("damage was found")]
     Damage,

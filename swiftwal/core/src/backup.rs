@@ -111,7 +111,7 @@ impl BackupOptions {
         if self.archive_timeout > LONGEST_ARCHIVE_TIMEOUT {
             let hours = LONGEST_ARCHIVE_TIMEOUT.as_secs() / 3600;
             return Err(Error::Usage(format!(
-                "--archive-timeout may be {hours} hours at most: a backup that stands still for a day counts as \
+                "--archive-timeout may be {hours} hours at most: a backup without progress for a day counts as \
                  crashed, and prune removes its parts"
             )));
         }
@@ -231,7 +231,7 @@ impl Taking<'_> {
             Err(error) if side.give_way(&error).await => error,
             made => return made,
         };
-        tracing::debug!("the base backup is asked for once more: {refusal}");
+        tracing::debug!("requesting the base backup again: {refusal}");
         let asked = Instant::now();
         let stream = unless(stop.clone(), async { Ok(self.source.start(self.request).await?) }).await;
         self.make_once(stream, asked, side, claim, stop).await

@@ -68,7 +68,7 @@ fn plan(inventory: &Inventory, timelines: &Timelines, timeline: Timeline) -> Dis
     if newer > timeline && !remove_history.is_empty() {
         remove_history.clear();
         notices.push(format!(
-            "{:08X}.history stays: without it PostgreSQL wouldn't find timeline {newer}, since it looks for one history \
+            "{:08X}.history is kept: without it PostgreSQL wouldn't find timeline {newer}, since it looks for one history \
              after the other",
             timeline.get()
         ));
@@ -82,7 +82,7 @@ fn still_in_use(timelines: &Timelines, timeline: Timeline) -> Option<String> {
     let newest = timelines.segments.iter().max_by_key(|segment| segment.stored)?;
     (newest.name.timeline() == timeline).then(|| {
         format!(
-            "the WAL that was stored last of all, {} at {}, is on timeline {timeline}: make sure that it isn't the \
+            "the newest WAL in the repository,  {} at {}, is on timeline {timeline}: make sure that it isn't the \
              timeline of your production server, and that no server archives on it any more",
             newest.name, newest.stored
         )
@@ -120,7 +120,7 @@ fn refuse_unreadable(timelines: &mut Timelines, timeline: Timeline) -> Result<()
                 return Err(Error::Refused(Refusal::Timeline {
                     timeline,
                     what: format!(
-                        "backup {} doesn't tell on which timeline it was taken: it has no label that can be read",
+                        "backup {} doesn't show which timeline it was taken on: it has no label that can be read",
                         backup.key
                     ),
                     hint: None,

@@ -210,7 +210,7 @@ async fn refuse_incomplete(
         return Err(Error::Refused(Refusal::Unrestorable {
             key: record.key.to_string(),
             what: format!("is incomplete: {} isn't there with its {} bytes", object.name, object.bytes),
-            hint: "take a new backup, and look at what happened to this one".to_owned(),
+            hint: "take a new backup, and find out what happened to this one".to_owned(),
         }));
     }
     let Some(segment) = needed_and_unlisted(repository, record, inventory).await? else { return Ok(()) };

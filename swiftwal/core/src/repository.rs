@@ -112,7 +112,7 @@ impl Repository {
                 return Error::UnknownBackup {
                     wanted,
                     location,
-                    hint: format!("which there are isn't known: {error}"),
+                    hint: format!("the list of backups can't be read: {error}"),
                 };
             }
             Err(error) => return error,

@@ -154,7 +154,7 @@ pub async fn restore(
     }
     if destination.belongs_to_root() {
         observe(RestoreEvent::Notice(&format!(
-            "what is restored into {} will belong to root, and PostgreSQL doesn't run as root: give the directory to the \
+            "the files restored into {} will belong to root, and PostgreSQL doesn't run as root: give the directory to the \
              user that PostgreSQL runs as, as with chown -R postgres",
             directory.display()
         )));
@@ -241,7 +241,7 @@ fn finish(
     let label = extracted.label.ok_or_else(|| lacks("backup_label"))?;
     if let Some(map) = extracted.tablespace_map {
         let map = tablespaces.map(&map).map_err(|oid| {
-            let reason = format!("its tablespace_map names a tablespace {oid} that it doesn't hold");
+            let reason = format!("its tablespace_map names a tablespace {oid} that it doesn't contain");
             Error::damaged(format!("backup {key}"), reason)
         })?;
         destination.write("tablespace_map", &map)?;

@@ -59,7 +59,8 @@ async fn write(name: WalName, format: Format, stored: &[u8], target: &Path) -> R
         bytes += read as u64;
         let most = most_bytes(name, &start);
         if bytes > most {
-            let reason = format!("it unpacks to more than the {most} bytes that such a file has");
+            let reason =
+                format!("it decompresses to more than {most} bytes, the most that such a file can have");
             return Err(Error::damaged(object, reason));
         }
         staged.write_all(piece).map_err(Error::local("write", target))?;

@@ -42,7 +42,7 @@ impl Ask {
             [("x-auth-user", user, "ST_USER"), ("x-auth-key", key.expose(), "ST_KEY")]
         {
             let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
-                ConfigError::invalid(setting, "has a character that no HTTP header can carry")
+                ConfigError::invalid(setting, "contains a character that isn't allowed in an HTTP header")
             })?;
             value.set_sensitive(true);
             headers.insert(HeaderName::from_static(header), value);

@@ -19,7 +19,7 @@ pub enum AuthError {
         status: StatusCode,
     },
     /// Whatever is there, it isn't the identity service that was meant.
-    #[error("{url} answered {status}, as no identity service does")]
+    #[error("{url} answered {status}, which no identity service returns")]
     NotThere {
         /// What was asked.
         url: Url,

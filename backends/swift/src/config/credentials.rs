@@ -119,7 +119,7 @@ impl Version {
         let names = ["OS_IDENTITY_API_VERSION", "OS_AUTH_VERSION", "ST_AUTH_VERSION"];
         if let Some(given) = settings.get(&names) {
             return Self::parse(given)
-                .ok_or_else(|| ConfigError::invalid(names[0], "is none of 1, 2.0 and 3"));
+                .ok_or_else(|| ConfigError::invalid(names[0], "is not one of 1, 2.0 and 3"));
         }
         let url = settings.get(AUTH_URL).unwrap_or_default();
         let last = url.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
@@ -203,7 +203,7 @@ impl Way {
             Some("password" | "v3password") => Ok(Self::Password),
             Some(_) => Err(ConfigError::invalid(
                 "OS_AUTH_TYPE",
-                "is none of v3password, v3token and v3applicationcredential",
+                "is not one of v3password, v3token and v3applicationcredential",
             )),
             // One of the three stands for the way; what is missing of the others is asked for.
             None if settings.has(&[CREDENTIAL_ID, CREDENTIAL_NAME, CREDENTIAL_SECRET]) => {

@@ -17,7 +17,7 @@ pub(super) fn long_enough(object: &Target, segments: &[Segment], shortest: u64) 
         Some(Segment { bytes, .. }) => Err(StoreError::Upload {
             target: object.to_string(),
             reason: format!(
-                "a part has {bytes} bytes, and this cluster takes none shorter than {shortest} but the last; \
+                "a part has {bytes} bytes, and this cluster accepts none shorter than {shortest} but the last; \
                  make the parts longer"
             ),
         }),

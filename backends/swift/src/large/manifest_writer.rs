@@ -39,7 +39,7 @@ impl ManifestWriter {
     ) -> Result<String> {
         let limits = self.containers.client.info().await?.slo.ok_or_else(|| StoreError::Large {
             target: target.to_string(),
-            reason: "this cluster offers no static large objects".to_owned(),
+            reason: "this cluster doesn't support static large objects".to_owned(),
         })?;
         let longest = segments.iter().map(|segment| segment.name.len()).max().unwrap_or(0);
         // Nested manifests have names of the same kind as segments, and little longer.

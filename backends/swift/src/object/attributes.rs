@@ -33,7 +33,7 @@ fn to_name(attribute: &Attribute) -> Result<HeaderName> {
         Attribute::ContentLanguage => Ok(header::CONTENT_LANGUAGE),
         Attribute::ContentType => Ok(header::CONTENT_TYPE),
         Attribute::Metadata(key) => HeaderName::try_from(format!("{METADATA}{}", encode_name(key)))
-            .map_err(|_| refused(attribute, "its name can't be part of a header's").into()),
+            .map_err(|_| refused(attribute, "its name can't be part of the name of a header").into()),
         other => Err(object_store::Error::NotImplemented {
             operation: format!("storing the attribute {other:?}"),
             implementer: "Swift".to_owned(),
@@ -43,10 +43,10 @@ fn to_name(attribute: &Attribute) -> Result<HeaderName> {
 
 fn to_value(attribute: &Attribute, value: &AttributeValue) -> Result<HeaderValue> {
     if value.is_empty() {
-        return Err(refused(attribute, "its value is empty, and Swift drops such").into());
+        return Err(refused(attribute, "its value is empty, and Swift drops empty values").into());
     }
     if value.trim() != value.as_ref() {
-        return Err(refused(attribute, "there is space around its value, which HTTP drops").into());
+        return Err(refused(attribute, "there is space around its value, which HTTP removes").into());
     }
     HeaderValue::from_bytes(value.as_bytes())
         .map_err(|_| refused(attribute, "there are control characters in its value").into())

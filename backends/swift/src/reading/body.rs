@@ -112,7 +112,7 @@ impl Body {
         }
         let range = header(&response.headers, "content-range").and_then(content_range);
         if range.map(|(range, _)| range) != Some(self.left.clone()) {
-            let reason = format!("bytes {:?} were asked for, and others came", self.left);
+            let reason = format!("requested bytes {:?}, but received others", self.left);
             return Err(StoreError::Protocol { target: self.target().to_string(), reason }.into());
         }
         self.stream = response.into_stream();

@@ -10,9 +10,9 @@ use crate::{
 
 /// Remove the WAL before FILE: PostgreSQL's archive_cleanup_command.
 ///
-/// The rules are pg_archivecleanup's: segments and .partial files go, of whatever timeline; histories stay.
-/// With -n or -v the name of each file is printed on standard output, and the summary on standard error.
-/// Other than there, WAL that a stored backup needs stays.
+/// As pg_archivecleanup does, it removes segments and .partial files of every timeline, and keeps histories. Unlike
+/// pg_archivecleanup, it keeps WAL that a stored backup needs. With -n or -v it prints the name of each file on standard
+/// output, and the summary on standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, in a standby's postgresql.conf:\n  \
                         archive_cleanup_command = 'swiftwal -c /etc/swiftwal.toml archive-cleanup %r'")]
@@ -20,10 +20,10 @@ pub(crate) struct Args {
     /// Print the name of each file that would be removed, and remove nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Remove WAL that stored backups need too
+    /// Also remove WAL that stored backups need
     #[arg(long)]
     ignore_backups: bool,
-    /// The oldest WAL file to keep; the name of a .partial or .backup file will do
+    /// The oldest WAL file to keep; the name of a .partial or .backup file is accepted, too
     #[arg(value_name = "FILE", value_parser = with_segment)]
     oldest_kept: WalName,
 }
@@ -33,8 +33,7 @@ fn with_segment(text: &str) -> Result<WalName, String> {
     match name.segment() {
         Some(_) => Ok(name),
         None => {
-            Err("a timeline's history has no place in the order of WAL; give the name of a segment"
-                .to_owned())
+            Err("the history of a timeline has no position in the WAL; give the name of a segment".to_owned())
         }
     }
 }

@@ -7,19 +7,20 @@ use crate::{failure::Failure, session::Session};
 
 /// Store a WAL file: PostgreSQL's archive_command.
 ///
-/// Exit code 0: this content is stored durably under this name, now or before. Otherwise nothing was
-/// overwritten, and PostgreSQL will try again.
+/// Exit code 0 means that the file is stored durably, whether it was stored now or earlier. After any other exit code
+/// nothing was overwritten, and PostgreSQL will try again.
 ///
-/// In Swift, of two that store different contents under one name at the very same moment, only one may stay.
+/// In Swift, if two processes store different content under one name at the same moment, both may exit with 0, although
+/// only one content is kept.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example, in postgresql.conf:\n  archive_command = 'swiftwal -c /etc/swiftwal.toml archive-wal \"%p\"'"
 )]
 pub(crate) struct Args {
-    /// Replace what is stored under the name with another content
+    /// Replace different content that is stored under this name
     #[arg(short, long)]
     force: bool,
-    /// Start a new repository although this machine has used one there that has vanished
+    /// Start a new repository even though one that this machine has used there has vanished
     #[arg(long)]
     create: bool,
     /// The WAL file: a segment, or a .history, .partial or .backup file
@@ -48,6 +49,6 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
 fn told(archived: Archived) -> String {
     match archived {
         Archived::Stored { stored_bytes } => format!("stored in {}", crate::output::Size(stored_bytes)),
-        Archived::AlreadyThere => "was stored before, the same".to_owned(),
+        Archived::AlreadyThere => "was already stored, with the same content".to_owned(),
     }
 }

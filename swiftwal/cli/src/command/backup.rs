@@ -28,21 +28,21 @@ pub(crate) const CLEARING: Duration = Duration::from_secs(10);
 
 /// Take a base backup of a running server.
 ///
-/// The backup is listed only when it can be restored: with --xlog the WAL that makes it consistent is inside;
-/// without it, that WAL has been seen in the repository, where archive_command puts it.
+/// The backup is listed only when it can be restored. With --xlog, it contains the WAL that makes it consistent;
+/// without --xlog, swiftwal waits until archive_command has stored that WAL in the repository.
 ///
-/// The server is found as psql finds it: by PGHOST, PGPORT, PGUSER and the like, and a password in ~/.pgpass.
+/// The connection settings are those of psql: PGHOST, PGPORT, PGUSER and so on, and a password in ~/.pgpass.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml -v backup -c fast -H db1")]
 pub(crate) struct Args {
-    /// Include the WAL that makes the backup consistent. The server sends it last, and is kept from removing it
-    /// meanwhile by a temporary replication slot
+    /// Include the WAL that makes the backup consistent. The server sends it last; until then, a temporary replication
+    /// slot prevents the server from removing it
     #[arg(short, long)]
     xlog: bool,
     /// Checkpoint mode: fast (at once) or spread (slowly, less load) [default: spread]
     #[arg(short, long, value_name = "fast|spread", value_parser = checkpoint)]
     pub(crate) checkpoint: Option<Checkpoint>,
-    /// Start a new repository although this machine has used one there that has vanished
+    /// Start a new repository even though one that this machine has used there has vanished
     #[arg(long)]
     create: bool,
     /// Show progress
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// The text of the backup label
     #[arg(short, long)]
     label: Option<String>,
-    /// The role to connect as; it needs the attribute REPLICATION
+    /// The role to connect as; it needs the REPLICATION attribute
     #[arg(short = 'U', long, value_name = "NAME")]
     username: Option<String>,
     /// The server's host name or address, or the directory of its socket
@@ -64,7 +64,7 @@ pub(crate) struct Args {
     /// [default: 60]
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
     pub(crate) archive_timeout: Option<Duration>,
-    /// Read the configuration from FILE, in TOML or as lines KEY=VALUE
+    /// Read the configuration from FILE, in TOML or as KEY=VALUE lines
     // The global option without its short form, which is --checkpoint's here.
     #[arg(long, value_name = "FILE", help_heading = "Global options")]
     config: Option<std::path::PathBuf>,
@@ -165,11 +165,11 @@ async fn ended(
             match stage() {
                 Stage::Nothing => {}
                 Stage::Stored => log::say(format_args!(
-                    "what was stored is left for prune to remove: it wasn't done within {seconds} seconds"
+                    "what was stored is left for prune to remove: the cleanup wasn't done within {seconds} seconds"
                 )),
                 Stage::Committing => log::say(format_args!(
                     "the storage didn't answer within {seconds} seconds: the backup may or may not have been committed; \
-                     list-backups tells"
+                     check with list-backups"
                 )),
             }
         }

@@ -14,7 +14,7 @@ use crate::{
 /// List the base backups, oldest first.
 ///
 /// With -v, a table of their sizes and objects; on a wide terminal also how long each took, its timeline, its version of
-/// PostgreSQL, whether the WAL it needs is inside, and which WAL that is. With --json, everything that is known.
+/// PostgreSQL, whether it contains the WAL that it needs, and which WAL that is. With --json, everything that is known.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml list-backups -v")]
 pub(crate) struct Args {}

@@ -35,7 +35,7 @@ use crate::{
 #[command(after_help = "Examples:
   swiftwal -c /etc/swiftwal.toml restore latest /var/lib/postgresql/15/main
   swiftwal -c /etc/swiftwal.toml restore latest ./ --target-time '2013-08-28 19:40:00 UTC'
-A copy to look at, which must not archive into the repository:
+To restore a copy for inspection, which must not archive into the repository:
   swiftwal -c /etc/swiftwal.toml restore latest /restore/copy --archive-mode off")]
 pub(crate) struct Args {
     /// The backup: its key or a unique beginning of it, or latest (with a target, the newest that can reach it)
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// The data directory: it must be empty or not exist yet
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// Put the tablespace that was in OLD into NEW; may be given again
+    /// Put the tablespace that was in OLD into NEW; may be given several times
     #[arg(long, value_name = "OLD=NEW", value_parser = mapping)]
     tablespace_mapping: Vec<(PathBuf, PathBuf)>,
     /// Put tablespaces without a mapping where they were on the original server
@@ -55,21 +55,21 @@ pub(crate) struct Args {
     progress: bool,
     #[command(flatten)]
     target: TargetArgs,
-    /// Which timeline to follow: latest, current, or its number [default: PostgreSQL's, latest since 12]
+    /// Which timeline to follow: latest, current, or its number [default: PostgreSQL's own, which is latest since version 12]
     #[arg(long, value_name = "TIMELINE", help_heading = "Recovery")]
     target_timeline: Option<TargetTimeline>,
-    /// What the server does at the target: pause, promote or shutdown [default: PostgreSQL's, pause]
+    /// What the server does at the target: pause, promote or shutdown [default: PostgreSQL's own, pause]
     #[arg(long, value_name = "ACTION", help_heading = "Recovery", requires = "target")]
     target_action: Option<TargetAction>,
     /// Set the server up as a standby, which keeps asking for WAL
     #[arg(long, help_heading = "Recovery")]
     standby: bool,
-    /// Let the standby remove WAL from the repository that neither it nor a backup needs any more, by
-    /// archive_cleanup_command. Right only where no other standby reads that WAL
+    /// Set archive_cleanup_command so that the standby removes WAL from the repository that neither it nor a backup needs.
+    /// Use this only if no other standby reads that WAL
     #[arg(long, help_heading = "Recovery", requires = "standby")]
     archive_cleanup: bool,
-    /// Whether the server archives its WAL: keep as it was, or off for a copy, which otherwise adds a timeline of its own to
-    /// the repository [default: keep]
+    /// Whether the server archives its WAL: keep the original setting, or off for a copy, which would otherwise add a
+    /// timeline of its own to the repository [default: keep]
     #[arg(long, value_name = "keep|off", help_heading = "Recovery")]
     archive_mode: Option<ArchiveMode>,
 }
@@ -79,16 +79,16 @@ pub(crate) struct Args {
 #[command(next_help_heading = "Recovery")]
 #[group(id = "target", multiple = false)]
 struct TargetArgs {
-    /// Recover up to this time; with its time zone, as '2013-08-28 19:40:00 UTC' or '…+02'
+    /// Recover up to this time; with its time zone, such as '2013-08-28 19:40:00 UTC' or '…+02'
     #[arg(long, value_name = "TIME", value_parser = parse_target_time)]
     target_time: Option<jiff::Timestamp>,
     /// Recover up to this transaction
     #[arg(long, value_name = "XID", value_parser = whole::<u64>(0..=u64::MAX), allow_negative_numbers = true)]
     target_xid: Option<u64>,
-    /// Recover up to this place in the WAL, as 0/5C000020
+    /// Recover up to this position in the WAL, such as 0/5C000020
     #[arg(long, value_name = "LSN")]
     target_lsn: Option<Lsn>,
-    /// Recover up to the restore point that pg_create_restore_point() made
+    /// Recover up to this restore point, created by pg_create_restore_point()
     #[arg(long, value_name = "NAME")]
     target_name: Option<String>,
     /// Recover until the backup is consistent, and no further

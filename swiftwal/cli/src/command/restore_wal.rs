@@ -13,17 +13,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Fetch a WAL file: PostgreSQL's restore_command.
 ///
-/// Exit code 0: PATH is the complete file. 1: the storage proved that it isn't there, and PostgreSQL ends recovery
-/// (or, on a standby, asks again). Anything else is 128 or above, which stops recovery; except on a standby, where
-/// it is 1 too. A standby that asks for a timeline's .history while the storage fails gets its 1 only at the
-/// deadline: it takes that for a timeline that isn't in use.
+/// Exit code 0: PATH is the complete file. 1: the file is proven not to be in the repository; PostgreSQL ends recovery
+/// (a standby asks again). 128 or above: any other failure; PostgreSQL stops recovery. On a standby, other failures give
+/// 1, too. If a standby asks for a timeline's .history while the storage fails, restore-wal retries until the deadline
+/// before it exits with 1, since the standby takes 1 to mean that the timeline isn't in use.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, in postgresql.conf (restore writes it for you):\n  \
                         restore_command = 'swiftwal -c /etc/swiftwal.toml restore-wal %f \"%p\"'")]
 pub(crate) struct Args {
     /// The name of the WAL file
     name: WalName,
-    /// Where to put it: a file's name, or a directory
+    /// Where to put the file: a file name, or a directory
     path: PathBuf,
 }
 

@@ -8,10 +8,10 @@ use crate::{
     session::Session,
 };
 
-/// Show the timelines in the repository, or give one up that was a mistake.
+/// Show the timelines in the repository, or discard one that was a mistake.
 ///
-/// PostgreSQL begins a new timeline when it ends recovery: after a failover, after a recovery to a point in time, and
-/// where a copy was started for a test.
+/// PostgreSQL starts a new timeline when it ends recovery: after a failover, after a recovery to a point in time, and
+/// when a copy is started for a test.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   swiftwal -c /etc/swiftwal.toml timeline list
@@ -38,7 +38,7 @@ struct Discard {
     /// The number of the timeline
     #[arg(value_name = "TIMELINE")]
     timeline: Timeline,
-    /// Remove it
+    /// Remove the timeline
     #[arg(short, long)]
     yes: bool,
 }

@@ -97,17 +97,17 @@ fn what_is_wrong_in_the_file_is_told_with_file_and_line_and_without_the_value() 
         (
             format!("container = 'c'\n\ncontainer = '{SECRET}'\n"),
             3,
-            "'container' is there twice, first in line 1; keep one of the two",
+            "'container' occurs twice, first in line 1; keep one of the two",
         ),
         (
             format!("[settings]\nOS_PASSWORD = 'x'\nOS_PASSWORD = '{SECRET}'\n"),
             3,
-            "'OS_PASSWORD' is there twice, first in line 2; keep one of the two",
+            "'OS_PASSWORD' occurs twice, first in line 2; keep one of the two",
         ),
         (
             format!("[settings]\nOS_USERNAME = 'x'\n[settings]\nOS_PASSWORD = '{SECRET}'\n"),
             3,
-            "'settings' is there twice; keep one of the two",
+            "'settings' occurs twice; keep one of the two",
         ),
         (format!("container = ['{SECRET}']\n"), 1, "must be a text in quotes, or a number"),
         (

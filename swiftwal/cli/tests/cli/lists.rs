@@ -180,7 +180,9 @@ fn the_unique_beginning_of_a_key_is_enough_and_another_is_told_with_what_it_may_
     let several = told("20130829");
     assert!(several.contains("the keys of 2 backups in file://"), "{several}");
     assert!(
-        several.ends_with("begin with 20130829: 20130829T1125Z, 20130829T112542Z; give more of the key\n"),
+        several.ends_with(
+            "begin with 20130829: 20130829T1125Z, 20130829T112542Z; give a longer prefix of the key\n"
+        ),
         "{several}"
     );
     let none = told("2014");

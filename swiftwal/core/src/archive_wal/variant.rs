@@ -29,7 +29,7 @@ pub(super) async fn store_beside(repository: &Repository, file: &WalFile, codec:
     let stored_bytes = payload.content_length() as u64;
     repository.put(&object, payload, PutMode::Overwrite).await?;
     tracing::warn!(
-        "{name} is already in {} with another content than {}; both are kept, this one as {object}. Recovery reads \
+        "{name} is already in {} with different content than {}; both are kept, this one as {object}. Recovery reads \
          neither",
         repository.location(),
         file.path.display(),

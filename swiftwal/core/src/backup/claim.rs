@@ -230,7 +230,7 @@ impl<'a> Claim<'a> {
 
     fn lost(&self) -> Refusal {
         let what = format!(
-            "the claim of backup {} in {} is gone: this process stood still for more than a day, and prune has removed what \
+            "the claim of backup {} in {} is gone: this process was suspended for more than a day, and prune has removed what \
              it had stored",
             self.key,
             self.repository.location()
@@ -266,7 +266,7 @@ impl<'a> Claim<'a> {
             if let Err(error) = self.write(|_| {}).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "the marker of the backup couldn't be renewed, which is tried again"
+                    "the marker of the backup couldn't be renewed; trying again"
                 );
             }
         }
@@ -278,7 +278,7 @@ impl<'a> Claim<'a> {
         if let Err(error) = unless(stop, self.give_back()).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the backup is complete, but its marker {} stays until it is swept",
+                "the backup is complete, but its marker {} remains until prune removes it",
                 self.name()
             );
         }
@@ -288,11 +288,11 @@ impl<'a> Claim<'a> {
     pub(crate) async fn abandon(self) {
         let key = self.key;
         if self.record_is_sent.load(Ordering::Relaxed) {
-            tracing::warn!("the backup {key} may or may not have been committed; list-backups tells");
+            tracing::warn!("the backup {key} may or may not have been committed; check with list-backups");
         } else if let Err(error) = self.remove().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "what the backup {key} left is to be swept by a later prune"
+                "what the backup {key} left is for a later prune to remove"
             );
         }
     }
@@ -411,7 +411,7 @@ mod tests {
         claim.ensure_held().await.unwrap();
         repository.delete(&claim.claim_name()).await.unwrap();
         let swept = claim.ensure_held().await.unwrap_err().to_string();
-        assert!(swept.contains("stood still for more than a day"), "{swept}");
+        assert!(swept.contains("was suspended for more than a day"), "{swept}");
         let holder = Holder { id: "other".to_owned(), host: "other".to_owned(), pid: 1 };
         let holder = serde_json::to_vec(&holder).unwrap();
         repository.put(&claim.claim_name(), holder.into(), PutMode::Create).await.unwrap();

@@ -94,7 +94,7 @@ pub(super) async fn read(
     loop {
         let event = next_of_data(&mut *stream, repository, reader.fell_silent(repository), observe).await?;
         let Some(event) = event else {
-            return Err(Error::damaged("the base backup", "it ended without saying that it is complete"));
+            return Err(Error::damaged("the base backup", "it ended without a report that it is complete"));
         };
         if let BaseBackupEvent::Finished { lsn, timeline } = event {
             return reader.finish((timeline, lsn)).await;
@@ -177,7 +177,7 @@ impl Reader<'_> {
         while !chunk.is_empty() {
             let piece = self.framer.cut(&mut chunk);
             let Some(tar) = &mut self.tar else {
-                return Err(Error::damaged("the base backup", "it sent data before saying of what"));
+                return Err(Error::damaged("the base backup", "it sent data before naming the file"));
             };
             tar.push(&piece, &mut self.inspector)?;
             if let Some(text) = self.inspector.label.take() {
@@ -225,7 +225,7 @@ impl Reader<'_> {
     }
 
     async fn send(&mut self, item: Item) -> Result<()> {
-        let refused = "the storing half has given up; its own error says why";
+        let refused = "the upload failed; its error says why";
         self.items.send(item).await.map_err(|_| Error::damaged("the base backup", refused))
     }
 

@@ -25,7 +25,7 @@ pub(super) async fn check(repository: &Repository, tar_bytes: u64, observe: Obse
         Ok(free) => free,
         Err(error) => {
             let location = repository.location();
-            observe(BackupEvent::Warning(&format!("how much room {location} has can't be learned: {error}")));
+            observe(BackupEvent::Warning(&format!("can't determine the free space of {location}: {error}")));
             return Ok(());
         }
     };

@@ -133,7 +133,7 @@ impl<'a> Upload<'a> {
         {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the parts of {} stay until they are swept",
+                "the parts of {} remain until prune removes them",
                 self.name
             );
         }

@@ -105,7 +105,7 @@ pub(super) async fn server_waits(
                 Ok(()) => is_ours = true,
                 // Another cluster's WAL will never arrive here: better now than after the wait.
                 Err(error @ Error::Refused(Refusal::AnotherCluster { .. })) => return error,
-                Err(error) => tracing::debug!("can't look whose repository it is: {error}"),
+                Err(error) => tracing::debug!("can't check which cluster the repository belongs to: {error}"),
             }
         }
         match is_archived(repository, segment).await {
@@ -141,7 +141,7 @@ async fn missing_after(repository: &Repository, segment: SegmentName, limit: Dur
     let location = repository.location();
     let cause = match newest_of_its_timeline(repository, segment).await {
         Ok(newest) => cause(segment, newest, location),
-        Err(error) => format!("what is there can't be listed: {error}"),
+        Err(error) => format!("the stored WAL can't be listed: {error}"),
     };
     Overdue::Wal { segment, location: location.to_owned(), limit, cause }.into()
 }
@@ -155,11 +155,11 @@ fn cause(segment: SegmentName, newest: Option<SegmentName>, location: &str) -> S
             segment.timeline()
         ),
         Some(newest) if newest < segment => format!(
-            "The last segment that was archived is {newest}: archive_command fails since then, or is behind. Look at \
+            "The last segment that was archived is {newest}: archive_command has failed since then, or lags behind. Look at \
              pg_stat_archiver and the server's log; --archive-timeout waits longer for each segment"
         ),
         Some(newest) => format!(
-            "Later WAL is there, up to {newest}: this segment was archived elsewhere, or removed from {location}"
+            "Later WAL is stored, up to {newest}: this segment was archived elsewhere, or removed from {location}"
         ),
     }
 }
@@ -239,7 +239,7 @@ mod tests {
         let missing = name("000000010000000000000005");
         for (newest, expected) in [
             (None, "No WAL of timeline 1"),
-            (Some(name("000000010000000000000004")), "fails since then, or is behind"),
+            (Some(name("000000010000000000000004")), "has failed since then, or lags behind"),
             (Some(name("000000010000000000000006")), "archived elsewhere, or removed"),
         ] {
             let cause = cause(missing, newest, "file:///backup");

@@ -10,7 +10,7 @@ use url::Url;
 #[non_exhaustive]
 pub enum OpenError {
     /// No backend answers to the URL's scheme.
-    #[error("no storage is known under the scheme '{scheme}://'")]
+    #[error("no storage has the scheme '{scheme}://'")]
     UnknownScheme {
         /// The scheme asked for.
         scheme: String,
@@ -28,7 +28,7 @@ pub enum OpenError {
         hint: Option<String>,
     },
     /// The backend's settings are missing or contradict each other.
-    #[error("the settings for '{location}' don't fit: {reason}")]
+    #[error("the settings for '{location}' are invalid: {reason}")]
     Settings {
         /// The URL asked for.
         location: String,

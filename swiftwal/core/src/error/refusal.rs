@@ -24,7 +24,7 @@ pub enum Refusal {
         found: u64,
     },
     /// The name of a WAL file is taken by another content; it was not overwritten.
-    #[error("{object} is already in {location} with another content than {path}{}", why_another(*history_of))]
+    #[error("{object} is already in {location} with different content than {path}{}", why_another(*history_of))]
     AnotherContent {
         /// The stored object.
         object: String,
@@ -242,33 +242,33 @@ impl Refusal {
             Self::AnotherContent { history_of: None, .. } => {
                 "it was not overwritten: only if you are sure that the file here is the right one, use --force"
             }
-            Self::AmbiguousKey { .. } => "give more of the key",
+            Self::AmbiguousKey { .. } => "give a longer prefix of the key",
             Self::Incremental { .. } => "use a newer swiftwal, or restore a full backup by its key",
             Self::NoRoom { .. } => "free some space there, prune old backups, or use another place",
             Self::NotArchiving { .. } => {
                 "set archive_mode = on, and archive_command to swiftwal's archive-wal with this repository, or use --xlog, \
                  which puts the WAL into the backup"
             }
-            Self::Promoted { .. } => "take another one",
+            Self::Promoted { .. } => "take another backup",
             Self::Unrestorable { hint, .. } => hint,
             Self::NeedsUnknown { object, .. } => {
                 return Some(
                     format!(
-                        "take a new backup; or delete {object}, if SwiftWAL 0.2.2 reported then that the backup had failed"
+                        "take a new backup; or delete {object}, if SwiftWAL 0.2.2 reported at the time that the backup had failed"
                     )
                     .into(),
                 );
             }
             Self::NoBackup { .. } => "take a backup first",
             Self::Undecided { .. } => {
-                "If one of them was a mistake, such as that of a copy that was started for a test, give it up: see \
+                "If one of them was a mistake, such as the timeline of a copy that was started for a test, discard it: see \
                  swiftwal timeline discard --help"
             }
             Self::Appeared { .. } => {
                 "find out which process writes there, and restore into another directory"
             }
             Self::Tablespaces { .. } => {
-                "say where each goes by --tablespace-mapping OLD=NEW, or --tablespaces-in-place for the original place"
+                "give --tablespace-mapping OLD=NEW for each, or --tablespaces-in-place to restore them to their original location"
             }
             Self::Overtaken { hint, .. } | Self::Timeline { hint, .. } | Self::Destination { hint, .. } => {
                 return hint.as_deref().map(Cow::Borrowed);
@@ -302,9 +302,11 @@ impl Overdue {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Start { .. } => Some("a spread checkpoint takes its time, and -c fast makes it quick"),
+            Self::Start { .. } => Some("a spread checkpoint takes long; -c fast makes it quick"),
             Self::Middle { .. } => Some("see its log"),
-            Self::End { .. } => Some("perhaps it waits for its archiver: see its log and pg_stat_archiver"),
+            Self::End { .. } => {
+                Some("perhaps the server waits for its archiver: see its log and pg_stat_archiver")
+            }
             Self::Wal { .. } => Some("with --xlog the WAL is in the backup itself"),
             Self::NoPositions => None,
         }

@@ -144,7 +144,7 @@ impl Histories {
             Some((timeline, (object, reason))) => Err(Error::damaged(
                 object,
                 format!(
-                    "{reason}; if that timeline was a mistake, give it up: swiftwal timeline discard {timeline}"
+                    "{reason}; if that timeline was a mistake, discard it: swiftwal timeline discard {timeline}"
                 ),
             )),
             None => Ok(()),

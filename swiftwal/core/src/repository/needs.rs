@@ -126,7 +126,7 @@ impl Needs {
         let broken = self.broken.iter().map(|(key, reason)| {
             format!(
                 "backup {key} can't be restored, so no WAL is kept for it: {reason}; it is left as it is: delete it, if \
-                 SwiftWAL 0.2.2 reported then that the backup had failed"
+                 SwiftWAL 0.2.2 reported at the time that the backup had failed"
             )
         });
         let known = broken.chain(self.no_backups.iter().cloned()).chain(self.histories.notices());

@@ -54,8 +54,8 @@ impl Repository {
         let bytes = whole(object).await.map_err(self.failed("read", name))?;
         if bytes.len() as u64 != expected {
             let reason = match bytes.len() as u64 {
-                came if came > expected => format!("more than its {expected} bytes came"),
-                came => format!("{came} of its {expected} bytes came"),
+                came if came > expected => format!("received more than its {expected} bytes"),
+                came => format!("received only {came} of its {expected} bytes"),
             };
             return Err(Error::damaged(name, reason));
         }

@@ -150,7 +150,7 @@ impl BackupRecord {
         let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
         let content = envelope.backup.get();
         if blake3::hash(content.as_bytes()).to_hex().as_str() != envelope.blake3 {
-            return Err(damaged("its content doesn't fit its checksum".to_owned()));
+            return Err(damaged("its content doesn't match its checksum".to_owned()));
         }
         Demands::check(name, content.as_bytes())?;
         let record: Self = serde_json::from_str(content).map_err(|e| damaged(e.to_string()))?;

@@ -249,7 +249,7 @@ async fn lost_tar(
     let lost = missing_object(repository, inventory, record, |object| object.tar_bytes.is_some()).await?;
     Ok(lost.map(|object| {
         format!(
-            "{} isn't in {} with its {} bytes; look at what happened to it, and take a new backup",
+            "{} isn't in {} with its {} bytes; find out what happened to it, and take a new backup",
             object.name,
             repository.location(),
             object.bytes

@@ -136,7 +136,7 @@ impl ClaimedDirectory {
             Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
                 format!("{error}; it still holds {left}")
             }
-            _ => format!("it holds what this restore didn't make, in {left}"),
+            _ => format!("it contains files that this restore didn't create, in {left}"),
         })
     }
 

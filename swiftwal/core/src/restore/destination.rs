@@ -76,7 +76,7 @@ impl Destination {
     pub(super) fn root(&self, tablespace: Option<u32>) -> Result<Root> {
         let directory = self.directories.iter().find(|directory| directory.tablespace == tablespace);
         let root = directory.map(|directory| directory.claimed.root.clone());
-        root.ok_or_else(|| Error::damaged("the commit record", "it has a tablespace without a place"))
+        root.ok_or_else(|| Error::damaged("the commit record", "it has a tablespace without a location"))
     }
 
     /// Writes a new file of the data directory.

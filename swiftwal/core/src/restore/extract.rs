@@ -168,7 +168,7 @@ impl Extractor {
     /// What to say of a member that PostgreSQL never sends.
     fn not_postgresqls(&self, name: &[u8], what: &str) -> Error {
         let reason = format!(
-            "it holds '{}', {what}; PostgreSQL never writes that, so this isn't its backup: don't trust it, nor the \
+            "it contains '{}', {what}; PostgreSQL never writes that, so this isn't its backup: don't trust it, nor the \
              rest of the repository before you know who wrote it",
             printable(name)
         );
@@ -178,7 +178,7 @@ impl Extractor {
     /// Refuses a name that PostgreSQL never sends.
     fn check_name(&self, name: &[u8]) -> Result<()> {
         if !stays_inside(name) {
-            return Err(self.not_postgresqls(name, "a name that leads out of its directory"));
+            return Err(self.not_postgresqls(name, "a name that points outside its directory"));
         }
         if self.tablespace.is_some() && !self.tablespaces.may_hold(name) {
             return Err(self.not_postgresqls(name, "which isn't in PostgreSQL's directory of the tablespace"));

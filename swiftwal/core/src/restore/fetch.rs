@@ -220,7 +220,10 @@ async fn fetch_stream(
     }
     drop(reader);
     if tar.recorded.is_none() && hashed.bytes != expected {
-        return Err(Error::damaged(&tar.name, format!("{} of its {expected} bytes came", hashed.bytes)));
+        return Err(Error::damaged(
+            &tar.name,
+            format!("received only {} of its {expected} bytes", hashed.bytes),
+        ));
     }
     tar.check(&hashed)?;
     hashed.check_beginning(&tar.name)

@@ -131,7 +131,7 @@ pub(super) fn check(options: &RestoreOptions) -> Result<()> {
     ];
     if let Some((what, value)) = values.iter().find(|(_, value)| value.contains(char::is_control)) {
         return Err(Error::Usage(format!(
-            "{what} has a line break or another control character in it ('{}'), which can't stand in PostgreSQL's \
+            "{what} has a line break or another control character in it ('{}'), which isn't allowed in PostgreSQL's \
              configuration; give names and paths without one",
             printable(*value)
         )));

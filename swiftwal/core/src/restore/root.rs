@@ -262,7 +262,7 @@ pub(super) fn path_of(name: &[u8]) -> &Path {
 /// A name that stays in its directory.
 fn component(name: &[u8]) -> io::Result<&OsStr> {
     if matches!(name, b"" | b"." | b"..") || name.contains(&0) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name leads out of its directory"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name points outside the directory"));
     }
     Ok(OsStr::from_bytes(name))
 }

@@ -150,7 +150,7 @@ impl<'a> Report<'a> {
     fn in_a_line(&self) -> String {
         let BackupRecord { key, first_wal, last_wal, includes_wal, .. } = self.record;
         let wal = match (includes_wal, first_wal == last_wal) {
-            (true, _) => "the WAL it needs is inside".to_owned(),
+            (true, _) => "it contains the WAL that it needs".to_owned(),
             (false, true) => format!("it needs WAL {first_wal}"),
             (false, false) => format!("it needs WAL {first_wal} to {last_wal}"),
         };
@@ -186,6 +186,6 @@ mod tests {
         let (first, last) = ("000000010000000000000002", "000000010000000000000003");
         assert_eq!(line(first, false), format!("{start}it needs WAL {first}"));
         assert_eq!(line(last, false), format!("{start}it needs WAL {first} to {last}"));
-        assert_eq!(line(last, true), format!("{start}the WAL it needs is inside"));
+        assert_eq!(line(last, true), format!("{start}it contains the WAL that it needs"));
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn next_steps(
         false => recovery,
     });
     if !options.standby {
-        steps.push("See whether it is done: SELECT pg_is_in_recovery();".to_owned());
+        steps.push("To see whether recovery is done: SELECT pg_is_in_recovery();".to_owned());
         steps.push(archiving(options.archive_mode).to_owned());
     }
     steps
@@ -49,10 +49,10 @@ fn recovery(options: &RestoreOptions, wal: &str) -> String {
         Some(RecoveryTarget::Xid(xid)) => format!("transaction {xid}"),
         Some(RecoveryTarget::Lsn(lsn)) => lsn.to_string(),
         Some(RecoveryTarget::Name(name)) => format!("the restore point {}", printable(name)),
-        Some(RecoveryTarget::Immediate) => "where the backup is consistent".to_owned(),
+        Some(RecoveryTarget::Immediate) => "the point where the backup is consistent".to_owned(),
     };
     let then = match (&options.target, options.target_action) {
-        _ if options.standby => "and goes on as a standby".to_owned(),
+        _ if options.standby => "and continues as a standby".to_owned(),
         (None, _) => "then ends recovery and accepts writes on a new timeline".to_owned(),
         (_, Some(TargetAction::Promote)) => "then accepts writes on a new timeline".to_owned(),
         (_, Some(TargetAction::Shutdown)) => "then shuts down".to_owned(),

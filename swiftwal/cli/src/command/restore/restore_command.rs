@@ -50,7 +50,7 @@ fn present(program: PathBuf) -> io::Result<PathBuf> {
         return Ok(program);
     }
     let reason = format!(
-        "this program isn't at {} any more, and restore_command has to name it; run the installed one",
+        "this program isn't at {} any more, but restore_command must name it; run the installed program",
         program.display()
     );
     Err(io::Error::new(io::ErrorKind::NotFound, reason))

@@ -124,7 +124,7 @@ async fn read(repository: &Repository, stored: &StoredBackup) -> Result<ListedBa
 fn vanished(key: BackupKey) -> String {
     format!(
         "{} is listed but isn't there; it was deleted a moment ago, or the storage lost it: backup {key} isn't counted, \
-         and what is left of it stays",
+         and the rest of it is kept",
         BackupRecord::object_name(key)
     )
 }

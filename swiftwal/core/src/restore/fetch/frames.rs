@@ -104,7 +104,7 @@ async fn fetch_range(
         error => repository.failed("read", &tar.name)(error),
     })?;
     if bytes != end - start {
-        return Err(Error::damaged(&tar.name, format!("{bytes} bytes came instead of {}", end - start)));
+        return Err(Error::damaged(&tar.name, format!("received {bytes} bytes instead of {}", end - start)));
     }
     Ok(stored)
 }

@@ -83,7 +83,7 @@ impl Hashed {
             return Err(Error::damaged(&recorded.name, reason));
         }
         if self.hasher.finalize().to_hex().as_str() != recorded.blake3 {
-            return Err(Error::damaged(&recorded.name, "its content doesn't fit its checksum"));
+            return Err(Error::damaged(&recorded.name, "its content doesn't match its checksum"));
         }
         Ok(())
     }

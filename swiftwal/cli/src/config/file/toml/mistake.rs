@@ -47,8 +47,8 @@ fn duplicate(text: &str, place: Range<usize>) -> String {
     match starts.find(|start| *start < place.start) {
         Some(start) => {
             let first = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-            format!("'{name}' is there twice, first in line {first}; keep one of the two")
+            format!("'{name}' occurs twice, first in line {first}; keep one of the two")
         }
-        None => format!("'{name}' is there twice; keep one of the two"),
+        None => format!("'{name}' occurs twice; keep one of the two"),
     }
 }
