@@ -1,7 +1,7 @@
-//! The built-in storage plug-ins: OpenStack Swift, file and memory, and S3, GCS and Azure behind the features
+//! The built-in backends: OpenStack Swift, file and memory, and S3, GCS and Azure behind the cargo features
 //! `s3`, `gcs` and `azure`.
 //!
-//! A program takes [`registry`] as it is, or adds a backend of its own to it.
+//! A program uses [`registry`] unchanged, or adds its own backend to it.
 
 #[cfg(feature = "cloud")]
 mod cloud;

@@ -1,8 +1,8 @@
 //! Codecs and framed streams: compression and decompression.
 //!
-//! A stored file is a run of *frames* (zstd frames, gzip members, lz4 frames), each of which can be
-//! read by itself. Frames may be compressed apart and simply follow one another: the standard
-//! tools read the whole as one file, and so does [`decoder`].
+//! A stored file is a sequence of *frames* (zstd frames, gzip members, lz4 frames), each of which can be
+//! read by itself. Frames may be compressed separately and are concatenated: the standard tools, and
+//! [`decoder`], read the sequence as one file.
 //!
 //! - One frame at a time, in memory: [`compress_frame`], [`decompress_frames`].
 //! - One file that isn't in memory at once: [`Encoder`], [`decoder`].

@@ -1,9 +1,9 @@
-//! What a backend must do, and the whole backup, WAL and prune semantics, run against any backend.
+//! Tests of the requirements on a backend, and of all backup, WAL and prune semantics, to run against any backend.
 //!
-//! The suite is a list of scenarios, each of them a fact: `archive::the_identical_file_again_is_fine`. A scenario gets a
-//! repository of its own, opened through the backend's own registry, and a [`SyntheticCluster`] that makes WAL and base
-//! backups without a PostgreSQL. Many of them put a faulty storage in between and interrupt a command at every single
-//! call. What object_store's own integration tests demand is part of it.
+//! The suite is a list of scenarios, each of them a fact: `archive::the_identical_file_again_is_fine`. Each scenario
+//! gets its own repository, opened through the backend's own registry, and a [`SyntheticCluster`] that makes WAL and
+//! base backups without a PostgreSQL. Many of them put a faulty storage in between and interrupt a command at every
+//! single call. The suite includes object_store's own integration tests.
 //!
 //! # For the author of a backend
 //! A [`Harness`] says how the backend is opened, and [`conformance_suite!`] makes each scenario a test of its own. In a

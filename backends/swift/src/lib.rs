@@ -1,14 +1,15 @@
 #![doc = include_str!("../README.md")]
 //! # Modules
 //!
-//! A module imports only from floors below its own (`tests/floors.rs` keeps it so):
+//! The modules form layers, numbered from the bottom. A module imports only from the layers below its own
+//! (`tests/floors.rs` checks this):
 //!
 //! 1. Basics: `clock`, `secret`, `local_file`, `private_directory`, `retry`, `concurrency`, `target`.
 //! 2. Reaching an account: `config` (settings), `transport` (HTTP), `auth` (tokens), `error`, `outage`, and `client`,
 //!    through which every request goes.
-//! 3. What is stored: `containers`, `object` (headers, digests), `listing` (how a listing pages is in its `cursor`),
-//!    `manifests` (what large objects consist of).
-//! 4. What is done, a type for each concern: `deletion`, `large`, `reading`, `writing`, `copying`.
+//! 3. Stored objects: `containers`, `object` (headers, digests), `listing` (its `cursor` implements paging),
+//!    `manifests` (the parts of large objects).
+//! 4. Operations, a type for each: `deletion`, `large`, `reading`, `writing`, `copying`.
 //! 5. `store`, which implements the traits of `object_store` with these, `sweep`, and `hint`.
 
 mod auth;

@@ -1,4 +1,4 @@
-//! What the program's exit codes mean.
+//! The program's exit codes, such as that of an outage, and their meaning.
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 

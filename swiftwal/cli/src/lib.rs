@@ -1,7 +1,7 @@
 //! PostgreSQL base backups, WAL archiving and point-in-time recovery to object storage.
 //!
-//! The whole program `swiftwal` is [`run`]; what differs from one build to another is the kinds of storage in
-//! the registry that it is given. A program with a backend of its own is
+//! [`run`] is the complete program `swiftwal`; builds differ only in the backends of the registry that they pass to
+//! it. This is a program with its own backend:
 //!
 //! ```no_run
 //! fn main() -> std::process::ExitCode {
@@ -9,7 +9,7 @@
 //! }
 //! ```
 //!
-//! What its exit codes mean is told at [`Exit`].
+//! [`Exit`] documents the exit codes.
 
 mod args;
 mod command;

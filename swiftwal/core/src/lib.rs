@@ -1,15 +1,15 @@
 //! The storage registry, the repository (what is stored, under which name) and the flows: backup, restore,
 //! archive, fetch, prune.
 //!
-//! This crate knows no storage plug-in and no command line. A program opens a [`Storage`] by a [`Registry`].
+//! This crate contains no backend and no command line. A program opens a [`Storage`] through a [`Registry`].
 //!
-//! The modules are floors. Each imports only from those below it, by path (`tests/floors.rs` keeps it so):
+//! The modules form layers. Each imports only from the layers below it, by path (`tests/floors.rs` checks this):
 //!
 //! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `restore_wal`, `prune`,
 //!   `archive_cleanup`, `discard_timeline`, `label`. A flow never imports another flow.
-//! - `repository`: what is stored, and what follows from it: names, records, the inventory, timelines, markers, what
-//!   a backup needs.
-//! - `storage`: the plug-in point.
+//! - `repository`: the stored objects and what is derived from them: names, records, the inventory, timelines,
+//!   markers, what a backup needs.
+//! - `storage`: the backend interface.
 //! - `local`: files and clocks of this machine.
 
 mod archive_cleanup;

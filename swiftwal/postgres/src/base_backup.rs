@@ -1,4 +1,4 @@
-//! Where base backups come from.
+//! The sources of base backups.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
-//! What PostgreSQL says and how it names things: LSNs, WAL file names, timelines, labels, headers, base backups.
+//! Reads and writes the formats of PostgreSQL: LSNs, WAL file names, timelines, labels, headers, base backups.
 //!
-//! Nothing here knows where backups are stored. All types read what PostgreSQL writes, refuse the rest with an error that
-//! names it, and print it as PostgreSQL does.
+//! This crate doesn't access storage. Each type parses what PostgreSQL writes, refuses anything else with an error that
+//! names it, and prints the value as PostgreSQL does.
 
 mod backup_label;
 pub mod base_backup;

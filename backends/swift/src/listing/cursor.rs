@@ -1,4 +1,4 @@
-//! Where a listing stands, and whether another page follows.
+//! Paging: the position of a listing, and whether another page follows.
 
 use http::{HeaderValue, Method, header};
 

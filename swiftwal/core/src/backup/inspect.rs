@@ -1,4 +1,4 @@
-//! Looks into the tar as it passes: for what the record needs, and for where each file lies.
+//! Inspects the tar as it passes: extracts what the commit record needs, and the position of each file.
 
 use swiftwal_postgres::printable;
 

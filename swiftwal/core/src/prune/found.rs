@@ -1,4 +1,4 @@
-//! What there is to prune.
+//! Reads what a prune decides on: the inventory, leftovers of uploads, and the age of markers.
 
 use jiff::Timestamp;
 use object_store::ObjectMeta;

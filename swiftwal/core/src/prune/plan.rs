@@ -1,4 +1,4 @@
-//! What goes and what stays: decided here, done elsewhere.
+//! The plan of a prune: which objects it keeps and which it removes. `prune.rs` carries it out.
 
 use std::collections::BTreeSet;
 

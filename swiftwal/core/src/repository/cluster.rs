@@ -1,4 +1,4 @@
-//! `cluster.json`: whose repository this is.
+//! `cluster.json`: the identity of the PostgreSQL cluster that the repository belongs to.
 
 use std::collections::{BTreeMap, BTreeSet};
 

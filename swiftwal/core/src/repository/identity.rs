@@ -1,4 +1,4 @@
-//! Whose repository this is: `cluster.json`, as it is read, remembered on this machine, checked and written.
+//! The identity of the repository's cluster: reads, caches, checks and writes `cluster.json`.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The index of a backup: what it holds, and where in the tars: members → frames → byte ranges.
+//! The index of a backup: the members of its tars and their positions: members → frames → byte ranges.
 //!
 //! A format of its own, lines of JSON, so that it is written and read in bounded memory. The first line is its version,
 //! `{"format": 1}`. Then, in a line of its own before the frames of each tar, `{"object": NAME}`, and a line for each

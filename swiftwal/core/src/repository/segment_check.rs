@@ -1,4 +1,4 @@
-//! What a WAL segment must be, before it is stored and before it is given back.
+//! Checks a WAL segment before it is stored and before it is restored.
 
 use std::fmt;
 

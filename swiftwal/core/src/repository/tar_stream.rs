@@ -1,4 +1,4 @@
-//! A tar as it comes, piece by piece, as PostgreSQL sends it: plain ustar members.
+//! Parses a tar as a stream, as PostgreSQL sends it: plain ustar members.
 
 use swiftwal_postgres::printable;
 use tar::EntryType;

@@ -1,4 +1,4 @@
-//! Brings a backup's tars back: frames in parallel where there is an index, else from front to back.
+//! Fetches a backup's tars: frames in parallel if there is an index, otherwise from front to back.
 
 mod frames;
 mod hashed;

@@ -1,4 +1,4 @@
-//! Where tablespaces go.
+//! The directories that tablespaces are restored to.
 //!
 //! Their original places stand in the commit record, and whoever may write to the repository may have put any directory of
 //! this machine there. So none of them is written into unless the administrator names it.

@@ -1,4 +1,4 @@
-//! Where recovery is to go, and whether a backup leads there.
+//! The goal of a recovery, and whether it can be reached from a backup.
 
 use std::fmt;
 
