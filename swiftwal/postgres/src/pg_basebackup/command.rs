@@ -178,10 +178,7 @@ mod tests {
         let error =
             spawn(PG_BASEBACKUP, Some(Path::new("/nowhere/pg_basebackup")), &[], Stdio::null).unwrap_err();
         assert_eq!(error.kind(), SourceErrorKind::ProgramMissing);
-        let text = error.to_string();
-        assert!(
-            text.contains("/nowhere/pg_basebackup") && text.contains("install PostgreSQL's client"),
-            "{text}"
-        );
+        assert!(error.to_string().contains("/nowhere/pg_basebackup"), "{error}");
+        assert!(error.hint().unwrap().starts_with("install PostgreSQL's client"), "{error}");
     }
 }
