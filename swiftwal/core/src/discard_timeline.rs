@@ -82,7 +82,7 @@ fn still_in_use(timelines: &Timelines, timeline: Timeline) -> Option<String> {
     let newest = timelines.segments.iter().max_by_key(|segment| segment.stored)?;
     (newest.name.timeline() == timeline).then(|| {
         format!(
-            "the newest WAL in the repository,  {} at {}, is on timeline {timeline}: make sure that it isn't the \
+            "the newest WAL in the repository, {} at {}, is on timeline {timeline}: make sure that it isn't the \
              timeline of your production server, and that no server archives on it any more",
             newest.name, newest.stored
         )

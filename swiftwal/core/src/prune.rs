@@ -253,7 +253,7 @@ pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
 /// Deletes a backup: first what makes it exist, then the rest.
 async fn delete_backup(repository: &Repository, backup: &StoredBackup, before: Timestamp) -> Result<()> {
     let sign = ObjectName::Deleting(backup.key);
-    let is_signed = sign_deletion(repository, &sign).await?;
+    let is_signed = sign_deletion(repository, &sign, backup.legacy).await?;
     let crown = if backup.legacy { BackupPart::Legacy } else { BackupPart::Record };
     let crown = ObjectName::Backup { key: backup.key, part: crown };
     repository.delete(&crown).await?;
@@ -266,11 +266,12 @@ async fn delete_backup(repository: &Repository, backup: &StoredBackup, before: T
 
 /// Stores the mark that lets the next prune continue at once after an interruption; returns true if it was stored. A full
 /// storage refuses it and is pruned without: after an interruption, the rest is removed when it is a day old, like the
-/// leftovers of a crashed upload.
-async fn sign_deletion(repository: &Repository, sign: &ObjectName) -> Result<bool> {
+/// leftovers of a crashed upload. A backup of SwiftWAL 0.2.2 loses its segments before its object, and without the mark
+/// it would still be listed then: it stays.
+async fn sign_deletion(repository: &Repository, sign: &ObjectName, is_legacy: bool) -> Result<bool> {
     match repository.put(sign, PutPayload::new(), PutMode::Overwrite).await {
         Ok(_) => Ok(true),
-        Err(error) if repository.storage().is_full(&error) => Ok(false),
+        Err(error) if !is_legacy && repository.storage().is_full(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }

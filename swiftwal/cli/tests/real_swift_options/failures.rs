@@ -22,7 +22,7 @@ fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
             "an account of others",
             with(password(), &[("OS_STORAGE_URL", &account_of_others())]),
             1,
-            vec!["answered 403 Forbidden (X-Trans-Id ", "; the user needs a role in the project"],
+            vec!["answered 403 Forbidden (X-Trans-Id ", "; give the user a role in the project"],
         ),
         (
             "nothing set",

@@ -25,8 +25,16 @@ pub(super) async fn everything(repository: &Repository) -> Result<Found> {
     let time = repository.storage_now_compared().await;
     let mut inventory = repository.inventory_with_every_record().await?;
     let liveness = repository.liveness_at(time, &inventory);
-    let swept = leftovers(repository, liveness.before, std::mem::take(&mut inventory.long)).await?;
+    let mut swept = leftovers(repository, liveness.before, std::mem::take(&mut inventory.long)).await?;
+    swept.retain(|name| !is_of_live_backup(&inventory, liveness.before, name));
     Ok(Found { inventory, swept, liveness })
+}
+
+/// Whether the upload `name` is one of a backup whose marker shows that it is running. Such a backup may write nothing to
+/// an upload for long: the index of a few large tables grows slowly.
+fn is_of_live_backup(inventory: &Inventory, before: Timestamp, name: &str) -> bool {
+    let running = inventory.markers.iter().filter(|marker| marker.touched > before);
+    running.map(|marker| marker.key.to_string()).any(|key| name.contains(&key))
 }
 
 /// The leftovers of crashed uploads that no listing shows.
@@ -38,4 +46,21 @@ async fn leftovers(
     let Some(sweeper) = repository.storage().sweeper() else { return Ok(Vec::new()) };
     let found = sweeper.leftovers(before, listed).await;
     found.map_err(repository.failed("look for", "leftovers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_running_backup_uploads_is_no_leftover_however_long_it_wrote_nothing_there() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let mut builder = Inventory::builder();
+        builder.add("...uploading/20130828T1810Z/4d2e", 1, at(100));
+        let inventory = builder.finish();
+        let is_live = |before, name| is_of_live_backup(&inventory, at(before), name);
+        assert!(is_live(99, "pg_basebackup_20130828T1810Z.index.zst#1"));
+        assert!(!is_live(100, "pg_basebackup_20130828T1810Z.index.zst#1"));
+        assert!(!is_live(99, "pg_basebackup_20130828T181042Z.index.zst#1"));
+    }
 }

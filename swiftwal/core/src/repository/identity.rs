@@ -7,10 +7,12 @@ use swiftwal_compression::Format;
 
 use crate::{
     error::{Error, Result},
+    local::state_dir::StateDir,
     repository::{
         Put, Repository,
         cluster::{ClusterIdentity, ClusterInfo},
         layout::ObjectName,
+        seen::SeenRepository,
     },
 };
 
@@ -86,13 +88,20 @@ impl Repository {
     /// # Errors
     /// As [`cluster`](Self::cluster); [`Error::NotAsSeen`] where it isn't new to this machine, and has vanished.
     pub(crate) async fn cluster_or_new(&self) -> Result<Option<ClusterInfo>> {
+        let seen = self.seen();
         let found = self.cluster().await?;
-        self.refuse_vanished(found.as_ref())?;
+        self.refuse_vanished(seen, found.as_ref())?;
         Ok(found)
     }
 
-    fn refuse_vanished(&self, found: Option<&ClusterInfo>) -> Result<()> {
-        if found.is_none() && !self.anew { self.refuse_other_than_seen(None) } else { Ok(()) }
+    /// What this machine saw of it last. It must be read before the storage is: a process that stores the first
+    /// `cluster.json` in between would look like one that saw a repository which has vanished.
+    fn seen(&self) -> Option<SeenRepository> {
+        self.storage.state_dir().and_then(StateDir::seen)
+    }
+
+    fn refuse_vanished(&self, seen: Option<SeenRepository>, found: Option<&ClusterInfo>) -> Result<()> {
+        if found.is_none() && !self.anew { self.refuse_other_than_seen(seen, None) } else { Ok(()) }
     }
 
     /// Checks that this is a repository, and the one that this machine knows, for a command that deletes.
@@ -100,18 +109,22 @@ impl Repository {
     /// # Errors
     /// As [`cluster`](Self::cluster); [`Error::NotAsSeen`]; [`Error::NoRepository`] where that can be told at once.
     pub(crate) async fn check_before_deleting(&self) -> Result<()> {
+        let seen = self.seen();
         let found = self.cluster().await?;
-        self.refuse_other_than_seen(found.as_ref())?;
+        self.refuse_other_than_seen(seen, found.as_ref())?;
         if found.is_none() && !self.shows_ours_at_its_top().await? {
             return Err(Error::NoRepository { location: self.location.to_string() });
         }
         Ok(())
     }
 
-    fn refuse_other_than_seen(&self, found: Option<&ClusterInfo>) -> Result<()> {
+    fn refuse_other_than_seen(
+        &self,
+        seen: Option<SeenRepository>,
+        found: Option<&ClusterInfo>,
+    ) -> Result<()> {
         let found = found.map(|info| info.identity.system_identifier);
-        let seen = self.storage.state_dir().and_then(|state_dir| Some((state_dir, state_dir.seen()?)));
-        match seen {
+        match self.storage.state_dir().zip(seen) {
             Some((state_dir, seen)) if found != Some(seen.system_identifier) => Err(Error::NotAsSeen {
                 location: self.location.to_string(),
                 date: seen.date(),
@@ -153,7 +166,9 @@ impl Repository {
         identity: Option<&ClusterIdentity>,
         format: Option<Format>,
     ) -> Result<BTreeSet<Format>> {
-        self.claim_found(self.cluster().await?, identity, format).await
+        let seen = self.seen();
+        let found = self.cluster().await?;
+        self.claim_found(seen, found, identity, format).await
     }
 
     /// As above, without a request if this machine saw a moment ago that nothing is to be done.
@@ -168,16 +183,21 @@ impl Repository {
             // container servers right after it has given something of the container: so cluster.json is read.
             is_ours && seen.wal_formats.iter().eq([&format])
         };
-        self.claim_found(self.cluster_unless_seen(fits).await?, identity, Some(format)).await
+        let seen = self.seen();
+        let found = self.cluster_unless_seen(fits).await?;
+        self.claim_found(seen, found, identity, Some(format)).await
     }
 
     async fn claim_found(
         &self,
+        seen: Option<SeenRepository>,
         found: Option<ClusterInfo>,
         identity: Option<&ClusterIdentity>,
         format: Option<Format>,
     ) -> Result<BTreeSet<Format>> {
-        self.refuse_vanished(found.as_ref())?;
+        if found.is_none() {
+            self.refuse_vanished(seen.clone(), None)?;
+        }
         let known = match (found, identity) {
             (Some(known), _) => known,
             (None, None) => return Ok(Format::ALL.into()),
@@ -186,7 +206,7 @@ impl Repository {
         match identity {
             Some(identity) => known.check(identity, &self.location)?,
             None if self.anew => {}
-            None => self.refuse_other_than_seen(Some(&known))?,
+            None => self.refuse_other_than_seen(seen, Some(&known))?,
         }
         let known = match format {
             Some(format) if !known.wal_formats.contains(&format) => self.add_format(known, format).await?,
