@@ -528,7 +528,7 @@ pub(crate) async fn the_history_of_a_discarded_timeline_stays_where_a_later_one_
     site.archive_of(&production, 11..=12).await?;
     let plan = plan_discard(&site.repository, stray.copy.timeline()).await?;
     assert!(
-        plan.notices.iter().any(|notice| notice.contains("00000002.history stays")),
+        plan.notices.iter().any(|notice| notice.contains("00000002.history is kept")),
         "{:?}",
         plan.notices
     );
