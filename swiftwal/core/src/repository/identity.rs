@@ -90,7 +90,7 @@ impl Repository {
     pub(crate) async fn cluster_or_new(&self) -> Result<Option<ClusterInfo>> {
         let seen = self.seen();
         let found = self.cluster().await?;
-        self.refuse_vanished(seen, found.as_ref())?;
+        self.refuse_vanished(seen.as_ref(), found.as_ref())?;
         Ok(found)
     }
 
@@ -100,7 +100,7 @@ impl Repository {
         self.storage.state_dir().and_then(StateDir::seen)
     }
 
-    fn refuse_vanished(&self, seen: Option<SeenRepository>, found: Option<&ClusterInfo>) -> Result<()> {
+    fn refuse_vanished(&self, seen: Option<&SeenRepository>, found: Option<&ClusterInfo>) -> Result<()> {
         if found.is_none() && !self.anew { self.refuse_other_than_seen(seen, None) } else { Ok(()) }
     }
 
@@ -111,7 +111,7 @@ impl Repository {
     pub(crate) async fn check_before_deleting(&self) -> Result<()> {
         let seen = self.seen();
         let found = self.cluster().await?;
-        self.refuse_other_than_seen(seen, found.as_ref())?;
+        self.refuse_other_than_seen(seen.as_ref(), found.as_ref())?;
         if found.is_none() && !self.shows_ours_at_its_top().await? {
             return Err(Error::NoRepository { location: self.location.to_string() });
         }
@@ -120,7 +120,7 @@ impl Repository {
 
     fn refuse_other_than_seen(
         &self,
-        seen: Option<SeenRepository>,
+        seen: Option<&SeenRepository>,
         found: Option<&ClusterInfo>,
     ) -> Result<()> {
         let found = found.map(|info| info.identity.system_identifier);
@@ -195,9 +195,7 @@ impl Repository {
         identity: Option<&ClusterIdentity>,
         format: Option<Format>,
     ) -> Result<BTreeSet<Format>> {
-        if found.is_none() {
-            self.refuse_vanished(seen.clone(), None)?;
-        }
+        self.refuse_vanished(seen.as_ref(), found.as_ref())?;
         let known = match (found, identity) {
             (Some(known), _) => known,
             (None, None) => return Ok(Format::ALL.into()),
@@ -206,7 +204,7 @@ impl Repository {
         match identity {
             Some(identity) => known.check(identity, &self.location)?,
             None if self.anew => {}
-            None => self.refuse_other_than_seen(seen, Some(&known))?,
+            None => self.refuse_other_than_seen(seen.as_ref(), Some(&known))?,
         }
         let known = match format {
             Some(format) if !known.wal_formats.contains(&format) => self.add_format(known, format).await?,
