@@ -1,4 +1,4 @@
-//! The suite on `file://`.
+//! Runs the suite on `file://`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

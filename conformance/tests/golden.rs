@@ -1,7 +1,7 @@
-//! The golden repositories: what each version of the format stored is read by this one.
+//! The golden repositories: this version reads what each version of the format stored.
 //!
-//! They are never written anew. A change of the format gets a repository of its own (`examples/write_golden.rs`), and
-//! the older ones stay.
+//! They are never written again. A change of the format gets a new repository (`examples/write_golden.rs`), and the
+//! older ones are kept.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ use swiftwal_core::{
 use tempfile::TempDir;
 use url::Url;
 
-/// What a restore writes or changes.
+/// The files that a restore writes or changes.
 const CHANGED: [&str; 3] = ["postgresql.auto.conf", "recovery.signal", "tablespace_map"];
 
 /// A copy of a golden repository, as if it had been written two days ago.
@@ -42,7 +42,7 @@ impl Golden {
         Ok(Self { place, copy, repository })
     }
 
-    /// The lines of an expectation, each the hash of a content and its name.
+    /// Returns the lines of an expectation, each the hash of a content and its name.
     fn expected(&self, file: &str) -> Result<BTreeSet<String>> {
         Ok(fs::read_to_string(self.place.join(file))?.lines().map(str::to_owned).collect())
     }
@@ -60,7 +60,7 @@ impl Golden {
         let mut found = contents(&directory, "")?;
         found.extend(contents(&tablespace, "tablespace/")?);
         let expected = self.expected(&format!("{key}.b3"))?;
-        // The places of tablespaces are new ones, and a restore adds its settings.
+        // The locations of tablespaces are new, and a restore adds its settings.
         let is_changed = |line: &&String| CHANGED.contains(&&line[66..]);
         let missing: Vec<_> = expected.difference(&found).filter(|line| !is_changed(line)).collect();
         let added: Vec<_> = found.difference(&expected).filter(|line| !is_changed(line)).collect();
@@ -85,7 +85,7 @@ fn copy_of_old(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A line for each file below `directory`: its hash and its name.
+/// Returns a line for each file below `directory`: its hash and its name.
 fn contents(directory: &Path, prefix: &str) -> Result<BTreeSet<String>> {
     let mut lines = BTreeSet::new();
     for entry in fs::read_dir(directory)? {

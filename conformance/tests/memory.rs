@@ -1,4 +1,4 @@
-//! The suite on `memory://`.
+//! Runs the suite on `memory://`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,14 +1,15 @@
-//! The suite on `swift://`: twice, so that both ways to authenticate and both kinds of places are in it.
+//! Runs the suite on `swift://` twice, to cover both authentication methods and both kinds of URLs.
 //!
-//! Where the servers are comes from the environment: each setting of the account, with `SWIFT_TEST_` before its name, or
-//! `SWIFT_TEST_NARROW_` for the Swift that allows less. Containers stay behind, as the servers are there for tests alone.
+//! The environment names the servers: each setting of the account, with the prefix `SWIFT_TEST_`, or
+//! `SWIFT_TEST_NARROW_` for the Swift with low limits. The containers aren't removed, as the servers exist only for the
+//! tests.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use swiftwal_conformance::{Harness, conformance_suite};
 use uuid::Uuid;
 
-/// Swift doesn't let segments below this be read, save the first ten, faster than one a second.
+/// Below this size, and after the first ten, Swift lets only one segment a second be read.
 const PART_BYTES: usize = 1 << 20;
 
 fn swift(settings: BTreeMap<String, String>, fresh: impl Fn() -> String + Send + Sync + 'static) -> Harness {
@@ -17,7 +18,7 @@ fn swift(settings: BTreeMap<String, String>, fresh: impl Fn() -> String + Send +
         .with_smallest_part_bytes(PART_BYTES)
 }
 
-/// These settings of the test servers, whose names in the environment begin with `prefix`.
+/// Reads these settings of the test servers, whose names in the environment begin with `prefix`.
 #[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
 fn account(prefix: &str, settings: &[&str]) -> BTreeMap<String, String> {
     let value = |name: &str| std::env::var(format!("{prefix}{name}")).unwrap_or_else(|_| panic!("{name}?"));
@@ -28,7 +29,7 @@ fn unique() -> String {
     format!("suite-{}", Uuid::new_v4().simple())
 }
 
-/// Authenticated by Swift itself, which allows less than most; each repository is a container.
+/// Authenticated by a Swift with low limits; each repository is a container.
 mod containers {
     use super::*;
 
@@ -40,7 +41,7 @@ mod containers {
     conformance_suite!(containers(), #[ignore = "needs Swift: run by cargo xtask test"]);
 }
 
-/// Authenticated by Keystone; all repositories lie in one container, which has one container of segments.
+/// Authenticated by Keystone; all repositories are in one container, which has one container of segments.
 mod prefixes {
     use super::*;
 

@@ -3,7 +3,8 @@
 //!
 //! This crate contains no backend and no command line. A program opens a [`Storage`] through a [`Registry`].
 //!
-//! The modules form layers. Each imports only from the layers below it, by path (`tests/floors.rs` checks this):
+//! The modules form layers. Each imports only from the layers below it, by path (`conformance/tests/modules/layers.rs`
+//! checks this):
 //!
 //! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `restore_wal`, `prune`,
 //!   `archive_cleanup`, `discard_timeline`, `label`. A flow never imports another flow.

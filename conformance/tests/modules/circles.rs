@@ -2,97 +2,19 @@
 //! without the other.
 //!
 //! Neighbours are modules with the same parent. What a module takes from its parent counts as taken from the neighbour
-//! that the parent re-exports it from; what the parent itself defines isn't looked at.
+//! that the parent re-exports it from; items that the parent itself defines aren't examined.
 
-#![expect(clippy::unwrap_used, reason = "the tests' helpers fail as tests do")]
+use std::collections::{BTreeMap, BTreeSet};
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
-    path::{Path, PathBuf},
-};
+use crate::source::{Module, after, modules_of, paths};
 
-/// The crates that are looked at.
+/// The crates that are examined. `object_store_swift` has no circles since its modules are ordered; see `layers`.
 const CRATES: [&str; 4] = ["compression", "swiftwal/cli", "swiftwal/core", "swiftwal/postgres"];
 
-/// A module's path from the crate's root, which is the empty one.
-type Module = Vec<String>;
-
-/// Which neighbours a module imports.
+/// The neighbours that each module imports.
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
 
-/// Every source file below `directory`.
-fn sources(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut sources = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            sources.extend(self::sources(&path)?);
-        } else {
-            sources.push(path);
-        }
-    }
-    Ok(sources)
-}
-
-/// The code of each module below `root`, without comments and unit tests.
-fn modules(root: &Path) -> BTreeMap<Module, String> {
-    let files = sources(root).unwrap().into_iter().filter(|file| !file.ends_with("main.rs"));
-    let module = |file: PathBuf| {
-        let text = fs::read_to_string(&file).unwrap();
-        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        let code =
-            code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join(" ");
-        let place = file.strip_prefix(root).unwrap().with_extension("");
-        let names: Module = place.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
-        (if names == ["lib"] { Module::new() } else { names }, code)
-    };
-    files.map(module).collect()
-}
-
-/// The paths of a use tree such as `a::{b, c::{d, e}}`, up to where it ends.
-fn paths(tree: &str) -> Vec<Module> {
-    let mut paths = Vec::new();
-    let (mut stack, mut path, mut name) = (Vec::new(), Module::new(), String::new());
-    for character in tree.chars() {
-        match character {
-            ':' if !name.is_empty() => path.push(std::mem::take(&mut name)),
-            ':' => {}
-            '{' => stack.push(path.len()),
-            ',' | '}' => {
-                if !name.is_empty() {
-                    path.push(std::mem::take(&mut name));
-                    paths.push(path.clone());
-                }
-                let Some(depth) = stack.last() else { break };
-                path.truncate(*depth);
-                if character == '}' {
-                    stack.pop();
-                    if stack.is_empty() {
-                        return paths;
-                    }
-                }
-            }
-            _ if character.is_alphanumeric() || character == '_' => name.push(character),
-            ' ' if name.is_empty() || !stack.is_empty() => {}
-            _ => break,
-        }
-    }
-    path.extend(Some(name).filter(|name| !name.is_empty()));
-    if stack.is_empty() {
-        paths.push(path);
-    }
-    paths
-}
-
-/// What follows each `keyword::` in `code`.
-fn after<'a>(code: &'a str, keyword: &str) -> Vec<&'a str> {
-    let begins = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
-    let found = code.match_indices(keyword).filter(|(at, _)| begins(*at));
-    found.map(|(at, _)| &code[at + keyword.len()..]).collect()
-}
-
-/// The absolute paths that the code of `module` names.
+/// Returns the absolute paths that the code of `module` names.
 fn named(module: &Module, code: &str) -> Vec<Module> {
     let absolute = after(code, "crate::").into_iter().flat_map(paths);
     let parent = &module[..module.len().saturating_sub(1)];
@@ -103,7 +25,7 @@ fn named(module: &Module, code: &str) -> Vec<Module> {
     absolute.chain(relative).collect()
 }
 
-/// From which module below it each module re-exports a name.
+/// Returns, for each name that a module re-exports, the module below it that the name comes from.
 fn exports(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, Module> {
     let mut exports = BTreeMap::new();
     for (module, code) in modules {
@@ -118,7 +40,7 @@ fn exports(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, Module> {
     exports
 }
 
-/// The deepest module that `path` leads into.
+/// Returns the deepest module on `path`.
 fn home(path: &Module, modules: &BTreeMap<Module, String>, exports: &BTreeMap<Module, Module>) -> Module {
     let mut home = Module::new();
     for name in path {
@@ -133,7 +55,7 @@ fn home(path: &Module, modules: &BTreeMap<Module, String>, exports: &BTreeMap<Mo
     home
 }
 
-/// Which neighbour each module imports, itself or by a module below it.
+/// Returns the neighbours that each module imports, itself or in a module below it.
 fn imports(modules: &BTreeMap<Module, String>) -> Imports {
     let exports = exports(modules);
     let mut imports = Imports::new();
@@ -149,7 +71,7 @@ fn imports(modules: &BTreeMap<Module, String>) -> Imports {
     imports
 }
 
-/// Everything that `module` imports, and that imports in turn.
+/// Returns everything that `module` imports, directly or indirectly.
 fn reached<'a>(module: &Module, imports: &'a Imports) -> BTreeSet<&'a Module> {
     let mut reached = BTreeSet::new();
     let mut open: Vec<_> = imports.get(module).into_iter().flatten().collect();
@@ -161,7 +83,7 @@ fn reached<'a>(module: &Module, imports: &'a Imports) -> BTreeSet<&'a Module> {
     reached
 }
 
-/// The imports that are part of a circle.
+/// Returns the imports that are part of a circle.
 fn circles(modules: &BTreeMap<Module, String>) -> Vec<String> {
     let imports = imports(modules);
     let mut circles = Vec::new();
@@ -175,8 +97,7 @@ fn circles(modules: &BTreeMap<Module, String>) -> Vec<String> {
 
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let found = CRATES.map(|name| (name, circles(&modules(&workspace.join(name).join("src")))));
+    let found = CRATES.map(|name| (name, circles(&modules_of(name))));
     let circles: Vec<_> = found.iter().filter(|(_, circles)| !circles.is_empty()).collect();
     assert!(circles.is_empty(), "{circles:#?}");
 }
