@@ -1,8 +1,8 @@
 //! Tokens: from memory, from the token cache on disk, or from the identity service (v1, v2.0, v3).
 //!
-//! The client asks [`Authenticator`] for a [`Session`] before each request, and for another when Swift refuses the
-//! token. One request to the identity service is on its way at a time. While the service is down, a token that hasn't
-//! expired is used on.
+//! The client asks [`Authenticator`] for a [`Session`] before each request, and for another one when Swift refuses the
+//! token. Only one request to the identity service is in progress at a time. While the service is down, a token that
+//! hasn't expired remains in use.
 
 mod ask;
 mod cache;
@@ -38,15 +38,15 @@ use crate::{
     transport::{Broken, Http},
 };
 
-/// Has a token when one is needed: from memory, from disk, or from the identity service, one renewal at a time.
+/// Supplies tokens: from memory, from disk, or from the identity service, with one renewal at a time.
 pub(crate) struct Authenticator {
     http: Http,
     credentials: Credentials,
     endpoint: Endpoint,
-    /// None for a token that was given.
+    /// None if the user gave a token, which can't be renewed.
     ask: Option<Ask>,
     cache: Option<TokenCache>,
-    /// How often the identity service gave none.
+    /// The number of failed requests to the identity service.
     failures: AtomicU64,
     state: Mutex<State>,
 }
@@ -54,9 +54,9 @@ pub(crate) struct Authenticator {
 #[derive(Default)]
 struct State {
     session: Option<Arc<Session>>,
-    /// Until then the session is good enough, though it is time for another: there was none to be had.
+    /// Until this time the session is used although it should be renewed: the identity service couldn't supply another.
     postponed: Option<Timestamp>,
-    /// The last one.
+    /// The most recent failure.
     failure: Option<Arc<AuthError>>,
 }
 
@@ -64,7 +64,7 @@ impl Authenticator {
     pub(crate) fn new(config: Config, http: Http) -> Result<Self, ConfigError> {
         let Config { credentials, endpoint, token_cache, .. } = config;
         let ask = Ask::new(&credentials)?;
-        // The password is part of the key: credentials with another one must not get this token.
+        // The password is part of the key: different credentials must not get this token.
         let key = fingerprint(&credentials, &endpoint)?;
         let directory = token_cache.filter(|_| ask.is_some());
         let cache = directory.map(|directory| TokenCache::new(directory, &key));
@@ -79,14 +79,15 @@ impl Authenticator {
         })
     }
 
-    /// A session that is good for some time yet; or, while the identity service gives none, one that hasn't ended.
+    /// Returns a session that needn't be renewed yet or, while the identity service is down, one that hasn't expired.
     ///
-    /// What it waits for falls under the bound of the request it is for, whose `trouble` it shares.
+    /// Waiting counts against the time limit of the request that needs the session, whose `trouble` is passed.
     pub(crate) async fn session(&self, trouble: &Trouble) -> Result<Arc<Session>, Arc<AuthError>> {
         self.obtain(None, trouble).await
     }
 
-    /// A session other than the one that Swift refused. Of several callers with the same refused one, one requests it.
+    /// Returns a session other than the one that Swift refused. If several callers report the same one, one of them
+    /// requests another.
     pub(crate) async fn renew(
         &self,
         refused: &Arc<Session>,
@@ -95,8 +96,8 @@ impl Authenticator {
         self.obtain(Some(refused), trouble).await
     }
 
-    /// What is at hand, else what the identity service gives to the first who asks. Who waited meanwhile shares
-    /// its failure: if they asked in turn, each with retries of its own, the last of many would wait for hours.
+    /// Returns the session at hand, or requests one from the identity service. Callers that waited meanwhile share its
+    /// failure: if each retried in turn, the last of many would wait for hours.
     async fn obtain(
         &self,
         refused: Option<&Arc<Session>>,
@@ -143,7 +144,8 @@ impl Authenticator {
         }
     }
 
-    /// A good session in memory or on disk, where another process may have left one.
+    /// Returns a session from memory or from disk, where another process may have stored one, that needn't be renewed
+    /// yet.
     fn at_hand(&self, state: &State, refused: Option<&Arc<Session>>) -> Option<Arc<Session>> {
         let now = clock::now();
         let is_postponed = state.postponed.is_some_and(|until| now < until);
@@ -155,7 +157,7 @@ impl Authenticator {
         })
     }
 
-    /// The session in memory or on disk that lasts longest, if it hasn't ended.
+    /// Returns the session in memory or on disk that expires last, if it hasn't expired.
     fn alive(&self, state: &State) -> Option<Arc<Session>> {
         let stored = self.cache.as_ref().and_then(TokenCache::load).map(Arc::new);
         let sessions = state.session.iter().cloned().chain(stored);
@@ -163,7 +165,7 @@ impl Authenticator {
         sessions.filter(|session| session.is_alive(now)).max_by_key(|session| session.ends_at)
     }
 
-    /// Whether another token can be had for these credentials.
+    /// Whether another token can be requested with these credentials.
     pub(crate) fn is_renewable(&self) -> bool {
         self.ask.is_some()
     }
@@ -184,7 +186,7 @@ impl Authenticator {
         Ok(session)
     }
 
-    /// The session of a token that came with its storage URL.
+    /// Returns the session of a token that was given with its storage URL.
     fn fixed(&self) -> Result<Session, AuthError> {
         match (&self.credentials, &self.endpoint.storage_url) {
             (Credentials::Token(token), Some(url)) => {
@@ -195,7 +197,7 @@ impl Authenticator {
         }
     }
 
-    /// Asks until there is an answer or no more time.
+    /// Sends the request until it is answered or the time is over.
     async fn exchange(&self, ask: &Ask, tries: &mut Tries<AuthError>) -> Result<Reply, AuthError> {
         loop {
             match self.attempt(ask, tries.patience()).await {
@@ -205,7 +207,7 @@ impl Authenticator {
         }
     }
 
-    /// One try.
+    /// Makes one try.
     async fn attempt(&self, ask: &Ask, patience: Duration) -> Result<Reply, Failure<AuthError>> {
         let broken = |broken: Broken| {
             let (idle, verdict) = (broken.idle(), classify(broken.outcome(), Token::Fixed));

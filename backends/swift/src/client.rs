@@ -1,4 +1,5 @@
-//! One account of Swift: endpoint, token, retries, limits. Every request of the store goes through [`Client::send`].
+//! The client of one account: endpoint, token, retries, limits. Every request of the store goes through
+//! [`Client::send`].
 
 mod dates;
 mod info;
@@ -35,19 +36,20 @@ use crate::{
     transport::{Answer, Http, Outgoing, Pace},
 };
 
-/// Where a PUT has its content from, instead of a body.
+/// The header that names the source of a copy.
 pub(crate) const COPY_FROM: HeaderName = HeaderName::from_static("x-copy-from");
 
 const TOKEN: &str = "x-auth-token";
 const TRANS_ID: &str = "x-trans-id";
 
-/// `/info` of a cluster with everything switched on has some ten KiB.
+/// More than `/info` of a cluster with all features has, which is about ten KiB.
 const MOST_INFO_BYTES: usize = 1 << 20;
 
-/// A copy inside the cluster is silent until it is done: 5 GiB take their time.
+/// How many times the usual limit a copy inside the cluster may be silent: nothing is sent until it is done, and 5 GiB
+/// take time.
 const COPY_PATIENCE: u32 = 10;
 
-/// One account of Swift: endpoint, token, retries. Cheap to clone.
+/// The client of one account. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Client(Arc<Inner>);
 
@@ -60,17 +62,17 @@ struct Inner {
 }
 
 impl Client {
-    /// Makes the client; nothing is sent yet.
+    /// Creates the client; no request is sent yet.
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
         let http = Http::new(&config)?;
         let auth = Authenticator::new(config, http.clone())?;
         Ok(Self(Arc::new(Inner { http, auth, info: OnceCell::new(), dates: Dates::default() })))
     }
 
-    /// Sends a request, with token and retries. Any status below 500 other than 401, 408, 429 and 498 comes back as a
+    /// Sends a request, with a token and retries. A status below 500 other than 401, 408, 429 and 498 is returned as a
     /// response, for the caller to judge.
     ///
-    /// The request is sent again however a try of it ended, so it must be idempotent.
+    /// Any failed try may be repeated, so the request must be idempotent.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, Error> {
         let Inner { http, auth, .. } = &*self.0;
         let mut origin = Origin::new(&request);
@@ -101,7 +103,7 @@ impl Client {
         }
     }
 
-    /// One try.
+    /// Makes one try.
     async fn attempt(
         &self,
         request: &Request,
@@ -131,18 +133,18 @@ impl Client {
         }
     }
 
-    /// The servers' time, to the second, as an answer of a moment ago told it; none if there was no such answer.
+    /// The servers' time, to the second, according to a response of the last seconds; None if there was none.
     pub(crate) fn server_time(&self) -> Option<SystemTime> {
         self.0.dates.time_at(Instant::now())
     }
 
-    /// What `/info` says of the cluster's limits; asked once, then remembered. A cluster that doesn't tell (some
-    /// operators switch it off) is taken to have Swift's defaults.
+    /// Returns the cluster's limits from `/info`, which is requested once. A cluster that doesn't answer it (some
+    /// operators disable it) is assumed to have Swift's defaults.
     pub(crate) async fn info(&self) -> Result<Info, Error> {
         self.0.info.get_or_try_init(|| self.ask_info()).await.cloned()
     }
 
-    /// As above, if it was requested before.
+    /// As [`info`](Self::info), if it was requested before.
     pub(crate) fn known_info(&self) -> Option<&Info> {
         self.0.info.get()
     }
@@ -163,29 +165,29 @@ impl Client {
         }
     }
 
-    /// The tries of a request beyond those that [`send`](Self::send) makes, under the one bound for both.
+    /// The tries of a request in addition to those that [`send`](Self::send) makes, within the same time limit.
     pub(crate) fn tries<E: std::error::Error + Send + Sync + 'static>(&self, request: &Request) -> Tries<E> {
         Tries::new(self.budget(request), &request.trouble)
     }
 
-    /// What is left of the time for all tries of a request.
+    /// The time that is left for all tries of a request.
     pub(crate) fn left(&self, request: &Request) -> Duration {
         request.trouble.left(self.budget(request))
     }
 
-    /// The session at hand, or a new one.
+    /// Returns the current session, or a new one.
     pub(crate) async fn session(&self) -> Result<Arc<Session>, Arc<AuthError>> {
         self.0.auth.session(&Trouble::default()).await
     }
 
-    /// Makes the token one that Swift refuses.
+    /// Replaces the token by one that Swift refuses.
     #[cfg(test)]
     pub(crate) async fn spoil_token(&self) {
         let session = Session::clone(&*self.session().await.unwrap());
         self.resume(Session { token: crate::secret::Secret::new("expired"), ..session }).await;
     }
 
-    /// Goes on with this session.
+    /// Uses this session from now on.
     #[cfg(test)]
     pub(crate) async fn resume(&self, session: Session) {
         self.0.auth.resume(session).await;
@@ -196,7 +198,8 @@ impl Client {
         if request.headers.contains_key(COPY_FROM) { silence * COPY_PATIENCE } else { silence }
     }
 
-    /// How long it may get nowhere in all: the time for retries, and in any case the silence of a copy.
+    /// How long the request may make no progress in total: the time for retries, but at least the permitted silence of
+    /// a copy.
     fn budget(&self, request: &Request) -> Duration {
         let retry = self.0.http.timeouts().retry;
         let is_copy = request.headers.contains_key(COPY_FROM) && !retry.is_zero();
@@ -204,7 +207,7 @@ impl Client {
     }
 }
 
-/// One try to ask for `/info`. A cluster that refuses to tell has Swift's defaults.
+/// Makes one try to request `/info`. A cluster that refuses it is assumed to have Swift's defaults.
 async fn attempt_info(
     http: &Http,
     url: Url,
@@ -230,7 +233,7 @@ async fn attempt_info(
     }
 }
 
-/// The request as it goes out under this session.
+/// The HTTP request, with the session's token.
 fn outgoing(request: &Request, session: &Session) -> Result<Outgoing, Kind> {
     let mut headers = request.headers.clone();
     let token = HeaderValue::from_bytes(session.token.expose().as_bytes());
@@ -259,7 +262,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// In seconds; the form with a date is not used by what stands before Swift.
+/// The value of `Retry-After` in seconds. Servers in front of Swift don't use the form with a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     text(headers, RETRY_AFTER.as_str())?.parse().ok().map(Duration::from_secs)
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-/// The time of day, asked here alone.
+/// Returns the time of day. The only place in this crate that reads it.
 #[expect(clippy::disallowed_methods, reason = "its one home in this crate")]
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()

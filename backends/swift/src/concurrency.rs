@@ -1,4 +1,4 @@
-//! A few requests at a time.
+//! Runs a few requests at a time.
 
 use futures::{
     StreamExt,
@@ -6,10 +6,10 @@ use futures::{
     stream::{self, Buffered},
 };
 
-/// The most requests in flight where each object takes one of its own.
+/// The largest number of simultaneous requests where each object takes one.
 pub(crate) const AT_ONCE: usize = 8;
 
-/// Runs the futures, a few at a time, and gives their results in order.
+/// Runs the futures, a few at a time, and returns their results in order.
 pub(crate) fn at_once<'a, T>(
     futures: impl Iterator<Item = BoxFuture<'a, T>>,
 ) -> Buffered<stream::Iter<std::vec::IntoIter<BoxFuture<'a, T>>>> {

@@ -1,5 +1,5 @@
-//! Settings of an account, in two steps: names and values as the OpenStack tools have them, and the [`Config`] that
-//! they resolve to. Nothing is sent here.
+//! The settings of an account, in two steps: names and values as in the OpenStack tools, and the [`Config`] that they
+//! resolve to. No request is sent here.
 
 mod clouds;
 mod credentials;
@@ -22,7 +22,7 @@ pub(crate) use self::credentials::{AppCredential, Credentials, Domain, Identity,
 pub use self::error::{ConfigError, Missing};
 use self::settings::Settings;
 
-/// All that is needed to reach one account: credentials, which endpoint, how patient to be.
+/// Everything needed to reach one account: credentials, the endpoint to use, time limits.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) credentials: Credentials,
@@ -32,31 +32,32 @@ pub struct Config {
     pub(crate) timeouts: Timeouts,
 }
 
-/// Where an account's objects are.
+/// Which endpoint of the account to use.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Endpoint {
-    /// Taken instead of what the identity service says.
+    /// Used instead of the URL in the catalog.
     pub(crate) storage_url: Option<Url>,
-    /// None: the first that the catalog has.
+    /// None for the first one in the catalog.
     pub(crate) region: Option<String>,
     /// `public`, `internal` or `admin`.
     pub(crate) interface: String,
 }
 
-/// How long to wait. None of them limits a transfer that moves.
+/// Time limits. None of them limits a transfer that makes progress.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// To be connected.
+    /// For establishing a connection.
     pub connect: Duration,
-    /// With less than 64 KiB sent or received. A copy inside the cluster, which is silent until it is done, has ten
-    /// times as long; so has a report for which the server keeps the connection alive. Half of `retry` if that is less.
+    /// How long less than 64 KiB may be sent or received. A copy inside the cluster, which is silent until it is done,
+    /// may take ten times as long, and so may a report while the server keeps the connection alive. It is half of
+    /// `retry` if that is less.
     pub silence: Duration,
-    /// In all, from when a request got nowhere any more until it fails: tries, pauses, silence, a renewed token. The first
-    /// try has ten seconds in any case; zero means one try.
+    /// How long a request may make no progress before it fails, in total: tries, pauses, silence, token renewal. The
+    /// first try has ten seconds in any case; zero means one try.
     pub retry: Duration,
 }
 
-/// Ten seconds, one minute, two minutes.
+/// Ten seconds, one minute and two minutes.
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
@@ -68,32 +69,32 @@ impl Default for Timeouts {
 }
 
 impl Config {
-    /// The names of all settings that [`from_settings`](Self::from_settings) knows, in alphabetical order; but for
-    /// `HOME` and `XDG_CONFIG_HOME`, which tell it where the user's files are.
+    /// The names of all settings that [`from_settings`](Self::from_settings) accepts, in alphabetical order, except
+    /// `HOME` and `XDG_CONFIG_HOME`, which say where the user's files are.
     pub const SETTINGS: &[&str] = settings::NAMES;
 
-    /// Resolves settings named as in the environment of the OpenStack tools; empty ones count as absent. Reads
-    /// the files that `OS_CLOUD` stands for, and no environment but for the home directory where `HOME` isn't among
-    /// the settings: the caller passes what it wants seen.
+    /// Resolves settings that are named as in the environment of the OpenStack tools. Empty settings count as absent.
+    /// It reads the files that `OS_CLOUD` refers to. It doesn't read the environment, except for the home directory if
+    /// `HOME` isn't among the settings: the caller passes the settings to use.
     ///
     /// - v3: `OS_AUTH_URL` and either an application credential (`OS_APPLICATION_CREDENTIAL_SECRET` and `_ID`, or
-    ///   `_NAME` and the user), a token (`OS_TOKEN`), or a password (`OS_PASSWORD` and `OS_USERNAME` or
-    ///   `OS_USER_ID`; `OS_USER_DOMAIN_NAME` or `_ID`). Other than the first need a project (`OS_PROJECT_NAME` or
-    ///   `_ID`; `OS_PROJECT_DOMAIN_NAME` or `_ID`) or a trust (`OS_TRUST_ID`). A domain not given is `default`.
+    ///   `_NAME` and the user), a token (`OS_TOKEN`), or a password (`OS_PASSWORD` and `OS_USERNAME` or `OS_USER_ID`;
+    ///   `OS_USER_DOMAIN_NAME` or `_ID`). A token or password also needs a project (`OS_PROJECT_NAME` or `_ID`;
+    ///   `OS_PROJECT_DOMAIN_NAME` or `_ID`) or a trust (`OS_TRUST_ID`). The default domain is `default`.
     /// - v2.0: `OS_AUTH_URL`, `OS_USERNAME`, `OS_PASSWORD`, `OS_TENANT_NAME` or `_ID`.
     /// - v1: `ST_AUTH`, `ST_USER`, `ST_KEY`.
     /// - A token and its account: `OS_TOKEN`, `OS_STORAGE_URL`, and no `OS_AUTH_URL`.
     ///
-    /// The version is `OS_IDENTITY_API_VERSION` (also `OS_AUTH_VERSION`, `ST_AUTH_VERSION`), else what the URL
-    /// ends with, else 1 if only `ST_AUTH` is set, else 3. `OS_AUTH_TYPE`, if set, chooses among v3's ways.
-    /// `OS_CLOUD` takes the cloud of that name from `clouds.yaml` and `secure.yaml` (`OS_CLIENT_CONFIG_FILE`,
-    /// `OS_CLIENT_SECURE_FILE`, else the working directory, the user's configuration directory, and
-    /// `/etc/openstack`); settings given here win over the cloud's. For all: `OS_REGION_NAME`, `OS_INTERFACE`
-    /// (`OS_ENDPOINT_TYPE`), `OS_STORAGE_URL`, `OS_CACERT`.
+    /// The version is `OS_IDENTITY_API_VERSION` (also `OS_AUTH_VERSION`, `ST_AUTH_VERSION`), or the end of the URL, or
+    /// 1 if only `ST_AUTH` is set, or 3. `OS_AUTH_TYPE`, if set, chooses the method of v3. `OS_CLOUD` takes the cloud
+    /// of that name from `clouds.yaml` and `secure.yaml` (`OS_CLIENT_CONFIG_FILE`, `OS_CLIENT_SECURE_FILE`, or those in
+    /// the working directory, the user's configuration directory, and `/etc/openstack`); settings given here override
+    /// the cloud's. With every version: `OS_REGION_NAME`, `OS_INTERFACE` (`OS_ENDPOINT_TYPE`), `OS_STORAGE_URL`,
+    /// `OS_CACERT`.
     ///
     /// # Errors
     ///
-    /// All that is missing at once; a value that can't be; a cloud that isn't there.
+    /// All missing settings at once; an invalid value; an unknown cloud.
     pub fn from_settings(settings: &HashMap<String, String>) -> Result<Self, ConfigError> {
         let cloud = clouds::load(settings)?;
         let mut settings = Settings::new(settings, &cloud);
@@ -108,15 +109,15 @@ impl Config {
         Ok(Self { credentials, endpoint, ca_file, token_cache: None, timeouts: Timeouts::default() })
     }
 
-    /// Keeps tokens in `directory`, which is made when needed, for this user alone. Another process with the same
-    /// settings then needs no request to the identity service while the token lives.
+    /// Caches tokens in `directory`, which is created when needed and which only this user can read. Another process
+    /// with the same settings then needs no request to the identity service until the token expires.
     #[must_use]
     pub fn with_token_cache(mut self, directory: impl AsRef<Path>) -> Self {
         self.token_cache = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// Other patience than the default.
+    /// Sets other time limits than the default.
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
@@ -124,7 +125,7 @@ impl Config {
     }
 }
 
-/// The interface's name as catalogs have it: `publicURL` is `public`.
+/// The interface's name as catalogs have it: `public` for `publicURL`.
 fn interface(given: Option<&str>) -> Result<String, ConfigError> {
     let given = given.unwrap_or("public");
     match given.strip_suffix("URL").unwrap_or(given) {

@@ -1,6 +1,4 @@
-//! Copying within the container, without the bytes passing through here.
-
-use std::sync::Arc;
+//! Copies within the container, which Swift carries out itself.
 
 use futures::{FutureExt, TryStreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -10,12 +8,11 @@ use percent_encoding::utf8_percent_encode;
 use crate::{
     client::{COPY_FROM, PATH, Request, Response, rejected},
     concurrency::at_once,
-    containers::Containers,
-    deletion::Deletion,
     error::StoreError,
+    handles::Handles,
     large::{LargeObjects, SegmentNames},
-    listing::{Entry, Listings},
-    manifests::{Manifests, Segment},
+    listing::Entry,
+    manifests::Segment,
     object::{Shape, attributes, header, put_plain, shape, stored, unquoted},
     target::Target,
 };
@@ -23,50 +20,36 @@ use crate::{
 /// Copies objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Copying {
-    containers: Arc<Containers>,
-    listings: Listings,
-    manifests: Manifests,
-    deletion: Deletion,
+    handles: Handles,
     large: LargeObjects,
 }
 
 impl Copying {
-    pub(crate) fn new(
-        containers: &Arc<Containers>,
-        listings: &Listings,
-        manifests: &Manifests,
-        deletion: &Deletion,
-        large: &LargeObjects,
-    ) -> Self {
-        Self {
-            containers: Arc::clone(containers),
-            listings: listings.clone(),
-            manifests: manifests.clone(),
-            deletion: deletion.clone(),
-            large: large.clone(),
-        }
+    pub(crate) fn new(handles: &Handles, large: &LargeObjects) -> Self {
+        Self { handles: handles.clone(), large: large.clone() }
     }
 
-    /// Copies an object within the container, attributes included, without its bytes passing through here.
+    /// Copies an object within the container, with its attributes; Swift itself copies the data.
     ///
-    /// The copy of a large object has segments of its own, so that each can be deleted without the other; that
-    /// of a dynamic one is a static one. [`CopyMode::Create`] looks whether the name is taken and then copies:
-    /// it is no lock.
+    /// The copy of a large object has its own segments, so that each can be deleted without the other; the copy of a
+    /// dynamic large object is a static one. [`CopyMode::Create`] first checks that the name isn't taken, and then
+    /// copies: it isn't a lock.
     pub(crate) async fn copy(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<()> {
         let source = self
+            .handles
             .containers
-            .send(Request::object(Method::HEAD, &self.containers.container, from.as_ref()))
+            .send(Request::object(Method::HEAD, &self.handles.containers.container, from.as_ref()))
             .await?;
         if !source.status.is_success() {
             return Err(rejected(source).await.into());
         }
         let (from, to) = (
-            Target::new(&self.containers.container, from.as_ref()),
-            Target::new(&self.containers.container, to.as_ref()),
+            Target::new(&self.handles.containers.container, from.as_ref()),
+            Target::new(&self.handles.containers.container, to.as_ref()),
         );
         let replaced = match mode {
-            CopyMode::Overwrite => self.manifests.segments_to_replace(&to).await?,
-            CopyMode::Create if shape(&self.containers, &to).await?.is_none() => Vec::new(),
+            CopyMode::Overwrite => self.handles.manifests.segments_to_replace(&to).await?,
+            CopyMode::Create if shape(&self.handles.containers, &to).await?.is_none() => Vec::new(),
             CopyMode::Create => {
                 let source = "there is an object of this name".into();
                 return Err(object_store::Error::AlreadyExists { path: to.name, source });
@@ -76,7 +59,7 @@ impl Copying {
             Shape::Plain => self.copy_plain(&from, &to).await?,
             _ => self.copy_large(&from, &to, &source.headers).await?,
         }
-        self.deletion.remove_quietly(replaced).await;
+        self.handles.deletion.remove_quietly(replaced).await;
         Ok(())
     }
 
@@ -94,7 +77,8 @@ impl Copying {
         let path = format!("{}/{}", encoded(&from.container), encoded(&from.name));
         let path = HeaderValue::try_from(path)
             .map_err(|error| StoreError::Protocol { target: from.to_string(), reason: error.to_string() })?;
-        self.containers
+        self.handles
+            .containers
             .send(Request::object(Method::PUT, &to.container, &to.name).header(COPY_FROM, path))
             .await
     }
@@ -103,11 +87,11 @@ impl Copying {
         let segments = self.copied_segments(from, head).await?;
         let headers = attributes::raw(head);
         if segments.is_empty() {
-            return put_plain(&self.containers, to, PutPayload::new(), headers).await.map(drop);
+            return put_plain(&self.handles.containers, to, PutPayload::new(), headers).await.map(drop);
         }
         let place = SegmentNames::unique(to);
         let names = (0..segments.len())
-            .map(|number| Target::new(&self.containers.segments, place.segment(number, 0)));
+            .map(|number| Target::new(&self.handles.containers.segments, place.segment(number, 0)));
         let names: Vec<_> = names.collect();
         let copied = async {
             let copies = segments
@@ -133,17 +117,18 @@ impl Copying {
         Ok(Segment { name: to.path(), ..segment })
     }
 
-    /// The segments of the large object that this is the HEAD of, in their order, none of them a large object.
+    /// Returns the segments of the large object with this HEAD, in order. None of them is a large object itself.
     ///
     /// # Errors
     ///
-    /// Whatever keeps it from being certain that these are all of it: who renames deletes the object then.
+    /// Anything that leaves it uncertain that the segments are complete: after a rename, the caller deletes the
+    /// original.
     async fn copied_segments(&self, object: &Target, head: &HeaderMap) -> Result<Vec<Segment>> {
         let refused =
             |reason: &str| StoreError::Large { target: object.to_string(), reason: reason.to_owned() };
         let segments = match Shape::of(head) {
             Shape::Dynamic { container, prefix } => {
-                let mut entries = self.listings.names_under(&container, &prefix).await?;
+                let mut entries = self.handles.listings.names_under(&container, &prefix).await?;
                 entries.retain(|entry| entry.bytes > 0);
                 if entries.iter().any(Entry::is_static) {
                     return Err(refused("a segment of it is a large object itself").into());
@@ -152,12 +137,12 @@ impl Copying {
             }
             _ => {
                 let tag = header(head, "etag").map(unquoted).unwrap_or_default();
-                let leaves = self.manifests.leaves(object, tag).await?;
+                let leaves = self.handles.manifests.leaves(object, tag).await?;
                 leaves.ok_or_else(|| refused("its manifest names a range of another large object"))?
             }
         };
         let found: u64 = segments.iter().map(Segment::length).sum();
-        let expected = self.listings.size(&object.to_string(), head).await?;
+        let expected = self.handles.listings.size(&object.to_string(), head).await?;
         if found != expected {
             return Err(refused(&format!("it has {expected} bytes, and its segments have {found}")).into());
         }
@@ -165,7 +150,7 @@ impl Copying {
     }
 }
 
-/// An object of this container as a segment.
+/// Describes an object of this container as a segment.
 fn segment(container: &str, entry: Entry) -> Segment {
     Segment {
         name: Target::new(container, entry.name).path(),

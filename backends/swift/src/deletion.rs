@@ -1,8 +1,6 @@
-//! Deletion: of plain objects, many in one request where the cluster offers it ([`Deletion`]), and of objects with the
-//! segments that belong to them ([`ObjectDeletion`]).
+//! Deletes single objects, many in one request if the cluster supports it.
 
 mod bulk_report;
-mod object_deletion;
 
 use std::sync::Arc;
 
@@ -11,7 +9,6 @@ use http::{HeaderValue, Method, StatusCode, header};
 use object_store::Result;
 
 use self::bulk_report::{Report, lines};
-pub(crate) use self::object_deletion::ObjectDeletion;
 use crate::{
     client::{Info, REPORT_LIMIT, Request, rejected},
     concurrency::at_once,
@@ -20,7 +17,7 @@ use crate::{
     target::Target,
 };
 
-/// Deletes objects of any container, each for itself: a manifest goes without its segments.
+/// Deletes single objects of any container: a manifest is deleted without its segments.
 #[derive(Clone, Debug)]
 pub(crate) struct Deletion {
     containers: Arc<Containers>,
@@ -31,10 +28,10 @@ impl Deletion {
         Self { containers: Arc::clone(containers) }
     }
 
-    /// Deletes objects, and says of each, in their order, whether it is gone. One that was absent is.
+    /// Deletes objects, and returns for each, in order, whether it succeeded. A missing object is success.
     ///
-    /// Many go by bulk deletion where the cluster offers it; what that fails to delete is tried once more by
-    /// itself, which also gives a failure its reason.
+    /// Many objects are deleted by bulk deletion, if the cluster supports it. What that can't delete is deleted again
+    /// by a single request, which also gives the reason for a failure.
     pub(crate) async fn delete_all(&self, targets: &[Target]) -> Vec<Result<()>> {
         let outage = Outage::default();
         let gone = self.bulk_delete_all(targets, &outage).await;
@@ -46,7 +43,7 @@ impl Deletion {
         at_once(singly).collect().await
     }
 
-    /// Which of them are gone for certain.
+    /// Returns which of the objects were certainly deleted.
     async fn bulk_delete_all(&self, targets: &[Target], outage: &Outage) -> Vec<bool> {
         if targets.len() > 1
             && let Ok(Info { bulk_delete: Some(limits), .. }) = self.containers.client.info().await
@@ -61,7 +58,7 @@ impl Deletion {
         vec![false; targets.len()]
     }
 
-    /// None: it was refused, or nothing is known of what it did.
+    /// Returns None if the request was refused, or its effect isn't known.
     async fn bulk_delete(&self, targets: &[Target]) -> Result<Option<Report>> {
         let request = Request::new(Method::POST, "")
             .query("bulk-delete", "")
@@ -75,7 +72,7 @@ impl Deletion {
         Ok(response.bytes(REPORT_LIMIT).await.ok().and_then(|body| Report::parse(&body)))
     }
 
-    /// Deletes one object; one that is absent is deleted.
+    /// Deletes one object. A missing object is success.
     pub(crate) async fn delete_one(&self, target: &Target) -> Result<()> {
         let request = Request::object(Method::DELETE, &target.container, &target.name);
         let response = self.containers.client.send(request).await?;
@@ -85,8 +82,8 @@ impl Deletion {
         Err(rejected(response).await.into())
     }
 
-    /// Deletes what nothing names any more. What can't be deleted now is left for a sweep, so that is no error
-    /// of the operation that is over.
+    /// Deletes objects that nothing refers to any more. A failure isn't an error of the operation, which has succeeded:
+    /// the sweep removes the rest.
     pub(crate) async fn remove_quietly(&self, targets: Vec<Target>) {
         let results = self.delete_all(&targets).await;
         let failed = results.iter().filter(|result| result.is_err()).count();

@@ -10,7 +10,7 @@ use thiserror::Error;
 pub use self::store_error::StoreError;
 use crate::{auth::AuthError, transport::Broken};
 
-/// A failed request to Swift, with what an operator of the cluster needs to find it in the logs.
+/// A failed request to Swift, with the details by which an operator of the cluster finds it in the logs.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -23,42 +23,42 @@ struct Inner {
     kind: Kind,
 }
 
-/// Why a request failed.
+/// The reason why a request failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Kind {
     /// Swift answered with a status other than success, or with a body that reports a failure.
     #[error("answered {}{}", named(*.status), said(.detail))]
     Answer {
-        /// The status, of the answer or of the report in its body.
+        /// The status of the response, or of the report in its body.
         status: StatusCode,
-        /// The body's text, shortened, or what is wrong with it; may be empty.
+        /// The text of the body, shortened, or what is wrong with the body. It may be empty.
         detail: String,
     },
-    /// No connection could be made.
+    /// No connection could be established.
     #[error("no connection to {server}")]
     Unreachable {
         /// Scheme, host and port.
         server: String,
-        /// Why the last try failed.
+        /// The failure of the last try.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The answer was incomplete: reset, cut off, or not HTTP.
+    /// The response was incomplete: reset, cut off, or not HTTP.
     #[error("incomplete answer")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
-    /// The time for which almost nothing was sent or received.
+    /// Less than 64 KiB were sent or received during this time.
     #[error("no progress for {:.0} s", .0.as_secs_f64())]
     Stalled(Duration),
-    /// The answer is longer than any valid one.
+    /// The response is longer than any valid one.
     #[error("the answer is longer than {limit} bytes")]
     TooLong {
-        /// The longest answer accepted.
+        /// The largest accepted length.
         limit: usize,
     },
-    /// A name or token that isn't valid in HTTP; nothing was sent.
+    /// A name or token isn't valid in HTTP. No request was sent.
     #[error("invalid {what}")]
     InvalidInput {
-        /// Which part of the request.
+        /// The invalid part of the request.
         what: &'static str,
     },
     /// No token could be obtained.
@@ -67,37 +67,37 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// An answer with a status and no detail.
+    /// An error for a response with a status and no detail.
     pub(crate) fn answer(status: StatusCode) -> Self {
         Self::Answer { status, detail: String::new() }
     }
 
-    /// How long nothing had moved when it failed.
+    /// How long nothing had been transferred when the request failed.
     pub(crate) fn idle(&self) -> Duration {
         if let Self::Stalled(idle) = self { *idle } else { Duration::ZERO }
     }
 
-    /// Whether Swift doesn't accept the token.
+    /// Whether Swift has refused the token.
     pub(crate) fn is_refused_token(&self) -> bool {
         matches!(self, Self::Answer { status, .. } if *status == StatusCode::UNAUTHORIZED)
     }
 
-    /// Whether the answer was missing or incomplete.
+    /// Whether the response was missing or incomplete.
     pub(crate) fn is_broken(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Connection(_) | Self::Stalled(_))
     }
 }
 
-/// A status with its name.
+/// The status with its name.
 fn named(status: StatusCode) -> String {
     match status.as_u16() {
-        // Swift's own.
+        // Swift's own status.
         498 => "498 Rate Limited".to_owned(),
         _ => status.to_string(),
     }
 }
 
-/// A detail as it stands behind a status.
+/// The detail as it follows the status in a message.
 fn said(detail: &str) -> String {
     if detail.is_empty() { String::new() } else { format!(": {detail}") }
 }
@@ -113,12 +113,12 @@ impl Error {
         self
     }
 
-    /// The Swift error behind an error of the object store.
+    /// Returns the Swift error that caused an error of the object store.
     pub(crate) fn of(error: &object_store::Error) -> Option<&Self> {
         error.source().and_then(|source| source.downcast_ref())
     }
 
-    /// What to do about it, where that can be told.
+    /// What to do about the error, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         let (status, detail) = match self.kind() {
@@ -149,13 +149,13 @@ impl Error {
         })
     }
 
-    /// Why it failed.
+    /// The reason why the request failed.
     #[must_use]
     pub fn kind(&self) -> &Kind {
         &self.0.kind
     }
 
-    /// The status that Swift answered, if it answered.
+    /// The status of Swift's response, if there was one.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match self.0.kind {
@@ -164,25 +164,25 @@ impl Error {
         }
     }
 
-    /// The request's method.
+    /// The method of the request.
     #[must_use]
     pub fn method(&self) -> &Method {
         &self.0.method
     }
 
-    /// What the request was about: `container/object`, `container`, or the account's URL.
+    /// The target of the request: `container/object`, `container`, or the account's URL.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.0.target
     }
 
-    /// The `X-Trans-Id` of the last try, by which it is found in Swift's logs.
+    /// The `X-Trans-Id` of the last try, which identifies it in Swift's logs.
     #[must_use]
     pub fn trans_id(&self) -> Option<&str> {
         self.0.trans_id.as_deref()
     }
 
-    /// How often it was tried.
+    /// The number of tries.
     #[must_use]
     pub fn tries(&self) -> u32 {
         self.0.tries
@@ -223,12 +223,12 @@ impl From<Broken> for Kind {
     }
 }
 
-/// The error of an operation that `object_store` has and Swift doesn't.
+/// The error of an operation of `object_store` that Swift doesn't support.
 pub(crate) fn not_implemented(operation: &str) -> object_store::Error {
     object_store::Error::NotImplemented { operation: operation.to_owned(), implementer: "Swift".to_owned() }
 }
 
-/// The nearest variant by status alone: 404, 304, 401, 403 and 412 have one of their own.
+/// Converts to the nearest variant, by status: 401, 403, 404, 304 and 412 have variants.
 impl From<Error> for object_store::Error {
     fn from(error: Error) -> Self {
         let path = error.target().to_owned();

@@ -1,4 +1,4 @@
-//! What to do about an error, for a program that has it only as a cause of another error.
+//! Hints for a program that has an error of this crate only as the cause of another error.
 
 use std::{error::Error as StdError, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     transport::Broken,
 };
 
-/// What to do about `error`, if it is an error of this crate and that can be told. Its causes have hints of their own.
+/// Returns what to do about `error`, if it is an error of this crate with a hint. Its causes have their own hints.
 #[must_use]
 pub fn hint(error: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<StoreError>() {
@@ -18,7 +18,7 @@ pub fn hint(error: &(dyn StdError + 'static)) -> Option<String> {
     }
     let of_request = error.downcast_ref().and_then(Error::hint);
     let of_answer = || error.downcast_ref().and_then(Broken::hint);
-    // Requests that wait for one token share its error.
+    // Requests that wait for the same token share its error.
     let shared = error.downcast_ref::<Arc<AuthError>>().map(Arc::as_ref);
     let of_credentials = || error.downcast_ref().or(shared).and_then(AuthError::hint);
     let of_settings = || error.downcast_ref().and_then(ConfigError::hint);

@@ -9,7 +9,7 @@ mod manifest_writer;
 mod multipart_upload;
 mod segment_names;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderValue, header};
 use object_store::{PutPayload, PutResult, Result, path::Path};
@@ -23,39 +23,22 @@ pub(crate) use self::{
     segment_names::{SegmentNames, segments_of, upload_of},
 };
 use crate::{
-    containers::Containers,
-    deletion::Deletion,
-    error::StoreError,
-    listing::Listings,
-    manifests::{Manifests, Segment},
-    object::put_plain,
-    outage::is_outage,
+    error::StoreError, handles::Handles, manifests::Segment, object::put_plain, outage::is_outage,
     target::Target,
 };
 
 /// Stores large objects, and removes what an upload that failed has stored.
 #[derive(Clone, Debug)]
 pub(crate) struct LargeObjects {
-    containers: Arc<Containers>,
-    listings: Listings,
-    manifests: Manifests,
-    deletion: Deletion,
+    handles: Handles,
     writer: ManifestWriter,
 }
 
 impl LargeObjects {
-    pub(crate) fn new(
-        containers: &Arc<Containers>,
-        listings: &Listings,
-        manifests: &Manifests,
-        deletion: &Deletion,
-    ) -> Self {
+    pub(crate) fn new(handles: &Handles) -> Self {
         Self {
-            containers: Arc::clone(containers),
-            listings: listings.clone(),
-            manifests: manifests.clone(),
-            deletion: deletion.clone(),
-            writer: ManifestWriter::new(containers, manifests),
+            writer: ManifestWriter::new(&handles.containers, &handles.manifests),
+            handles: handles.clone(),
         }
     }
 
@@ -78,17 +61,17 @@ impl LargeObjects {
         data: PutPayload,
         begun: impl Fn(Target) + Send,
     ) -> Result<Vec<Segment>> {
-        let most = self.containers.client.info().await?.max_file_size;
+        let most = self.handles.containers.client.info().await?.max_file_size;
         let mut segments = Vec::new();
         for (number, piece) in cut(data, most).into_iter().enumerate() {
-            let target = Target::new(&self.containers.segments, place.segment(part, number));
+            let target = Target::new(&self.handles.containers.segments, place.segment(part, number));
             begun(target.clone());
             let bytes = piece.content_length() as u64;
             let headers = HeaderMap::from_iter([(
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("application/octet-stream"),
             )]);
-            let e_tag = put_plain(&self.containers, &target, piece, headers).await?;
+            let e_tag = put_plain(&self.handles.containers, &target, piece, headers).await?;
             segments.push(Segment { name: target.path(), e_tag, bytes, range: None, nested: false });
         }
         Ok(segments)
@@ -102,7 +85,7 @@ impl LargeObjects {
         payload: PutPayload,
         headers: HeaderMap,
     ) -> Result<String> {
-        let object = self.containers.target(location);
+        let object = self.handles.containers.target(location);
         let place = SegmentNames::unique(&object);
         let begun: Mutex<Vec<Target>> = Mutex::default();
         let stored = async {
@@ -126,17 +109,17 @@ impl LargeObjects {
         segments: Vec<Segment>,
         headers: HeaderMap,
     ) -> Result<PutResult> {
-        long_enough(object, &segments, self.containers.client.info().await?.shortest_segment())?;
-        let mut replaced = self.manifests.segments_to_replace(object).await?;
+        long_enough(object, &segments, self.handles.containers.client.info().await?.shortest_segment())?;
+        let mut replaced = self.handles.manifests.segments_to_replace(object).await?;
         // Completed before, although the answer was lost.
         replaced.retain(|target| !place.has(&target.name));
         let e_tag = if segments.is_empty() {
             // Swift has no large object of no segments.
-            put_plain(&self.containers, object, PutPayload::new(), headers).await?
+            put_plain(&self.handles.containers, object, PutPayload::new(), headers).await?
         } else {
             self.writer.write_manifests(object, place, segments, headers).await?
         };
-        self.deletion.remove_quietly(replaced).await;
+        self.handles.deletion.remove_quietly(replaced).await;
         Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
     }
 
@@ -148,14 +131,14 @@ impl LargeObjects {
         place: &SegmentNames,
         mut begun: Vec<Target>,
     ) -> Result<()> {
-        let manifest = self.manifests.static_manifest(object).await?.unwrap_or_default();
+        let manifest = self.handles.manifests.static_manifest(object).await?.unwrap_or_default();
         let names_it =
-            |target: Target| target.container == self.containers.segments && place.has(&target.name);
+            |target: Target| target.container == self.handles.containers.segments && place.has(&target.name);
         if manifest.iter().filter_map(Segment::target).any(names_it) {
             return Ok(());
         }
         begun.extend(self.listed_at(place).await?);
-        self.deletion.delete_all(&begun).await.into_iter().collect()
+        self.handles.deletion.delete_all(&begun).await.into_iter().collect()
     }
 
     /// The same after a failure that is to be reported rather than one of this. What stays is for a sweep: all of it
@@ -178,10 +161,10 @@ impl LargeObjects {
 
     /// What an upload has stored, as far as a listing shows it.
     async fn listed_at(&self, place: &SegmentNames) -> Result<Vec<Target>> {
-        match self.listings.names_under(&self.containers.segments, &place.prefix()).await {
+        match self.handles.listings.names_under(&self.handles.containers.segments, &place.prefix()).await {
             Ok(entries) => Ok(entries
                 .into_iter()
-                .map(|entry| Target::new(&self.containers.segments, entry.name))
+                .map(|entry| Target::new(&self.handles.containers.segments, entry.name))
                 .collect()),
             // No container has no segments.
             Err(error) if StoreError::is_missing_container(&error) => Ok(Vec::new()),

@@ -2,14 +2,14 @@
 //! # Modules
 //!
 //! The modules form layers, numbered from the bottom. A module imports only from the layers below its own
-//! (`tests/floors.rs` checks this):
+//! (a test in `conformance/tests/modules` checks this):
 //!
 //! 1. Basics: `clock`, `secret`, `local_file`, `private_directory`, `retry`, `concurrency`, `target`.
 //! 2. Reaching an account: `config` (settings), `transport` (HTTP), `auth` (tokens), `error`, `outage`, and `client`,
 //!    through which every request goes.
 //! 3. Stored objects: `containers`, `object` (headers, digests), `listing` (its `cursor` implements paging),
-//!    `manifests` (the parts of large objects).
-//! 4. Operations, a type for each: `deletion`, `large`, `reading`, `writing`, `copying`.
+//!    `manifests` (the parts of large objects), `deletion` (of single objects), and `handles`, which holds all of these.
+//! 4. Operations, a type for each: `object_deletion`, `large`, `reading`, `writing`, `copying`.
 //! 5. `store`, which implements the traits of `object_store` with these, `sweep`, and `hint`.
 
 mod auth;
@@ -28,12 +28,14 @@ pub mod fuzz {
 
     pub use crate::{auth::catalog, config::clouds, listing::listing};
 }
+mod handles;
 mod hint;
 mod large;
 mod listing;
 mod local_file;
 mod manifests;
 mod object;
+mod object_deletion;
 mod outage;
 mod private_directory;
 mod reading;

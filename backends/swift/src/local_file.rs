@@ -1,4 +1,4 @@
-//! Reading files of this machine, none of which may hold up the process or fill its memory.
+//! Reads local files, with a limit on size and without blocking on special files.
 
 use std::{
     fs::File,
@@ -8,7 +8,7 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, open};
 
-/// Opens a regular file. Anything else in its place, such as a FIFO, is an error at once.
+/// Opens a regular file. Anything else under its name, such as a FIFO, is an error at once.
 pub(crate) fn open_regular_file(path: &Path) -> io::Result<File> {
     // Without O_NONBLOCK, opening a FIFO waits for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;

@@ -1,4 +1,4 @@
-//! What large objects consist of: reads the manifests of static ones, and lists the segments of dynamic ones.
+//! The parts of large objects: reads the manifests of static ones, and lists the segments of dynamic ones.
 
 mod dynamic;
 mod segment;
@@ -21,10 +21,10 @@ use crate::{
     target::Target,
 };
 
-/// The longest manifest that is read, whatever a cluster allows.
+/// The longest manifest that is read, whatever the cluster's limit is.
 const MANIFEST_LIMIT: usize = 64 << 20;
 
-/// Reads what large objects consist of.
+/// Finds the parts of large objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifests {
     containers: Arc<Containers>,
@@ -36,8 +36,8 @@ impl Manifests {
         Self { containers: Arc::clone(containers), listings: listings.clone() }
     }
 
-    /// The segments a static large object names, its nested manifests unopened. None: there is no such object,
-    /// or it is no static large one.
+    /// Returns the segments that a static large object names, without opening nested manifests. None if there is no
+    /// such object, or it isn't a static large object.
     pub(crate) async fn manifest(&self, target: &Target) -> Result<Option<Vec<Segment>>> {
         let request =
             Request::object(Method::GET, &target.container, &target.name).query("multipart-manifest", "get");
@@ -59,12 +59,12 @@ impl Manifests {
         Ok(Some(segments))
     }
 
-    /// The segments that the static large object of this tag consists of, in their order, and none of them a large
-    /// object itself. None: it has ranges of large objects for segments.
+    /// Returns the segments of the static large object with this tag, in order; none of them is a large object itself.
+    /// None if its segments are ranges of large objects.
     ///
     /// # Errors
     ///
-    /// Precondition, if the object isn't the one of this tag any more, or a nested manifest not the one it names.
+    /// `Precondition` if the object no longer has this tag, or a nested manifest isn't the one that it names.
     pub(crate) fn leaves<'a>(
         &'a self,
         object: &'a Target,
@@ -90,8 +90,8 @@ impl Manifests {
         .boxed()
     }
 
-    /// All that a manifest names, and what nested manifests name, level by level: no manifest is before the level
-    /// of what it names. A nested manifest that is gone names nothing.
+    /// Returns everything that a manifest and its nested manifests name, level by level: each manifest is in an earlier
+    /// level than what it names. A missing nested manifest names nothing.
     pub(crate) async fn levels(&self, manifest: &[Segment]) -> Result<Vec<Vec<Target>>> {
         let mut levels = vec![targets(manifest)];
         let mut manifests = nested(manifest);
@@ -105,14 +105,14 @@ impl Manifests {
         Ok(levels)
     }
 
-    /// The segments of a dynamic large object, of which it is certain that they are its own.
+    /// Returns the segments of a dynamic large object, if it is certain that they belong to it.
     ///
-    /// The manifest is never one of them, though it may begin as they do.
+    /// The manifest is never among them, even if its name begins with their prefix.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Large`] if its prefix begins names that may belong to something else: nothing, or a name
-    /// that goes on with neither a slash nor a number behind a divider.
+    /// [`StoreError::Large`] if other objects may share the prefix: it is empty, or a name continues with neither a
+    /// slash nor a divider and a number.
     pub(crate) async fn dynamic_segments(
         &self,
         object: &Target,
@@ -133,10 +133,10 @@ impl Manifests {
         }
     }
 
-    /// What will be named by nothing any more once this object is replaced: the segments it has, as far as they
-    /// lie in this store's own container for them.
+    /// Returns the objects that nothing refers to after this object is replaced: its segments, if they are in this
+    /// store's own container of segments.
     pub(crate) async fn segments_to_replace(&self, object: &Target) -> Result<Vec<Target>> {
-        // A missing container is the PUT's business.
+        // If the container is missing, the PUT reports it.
         let request = Request::object(Method::HEAD, &object.container, &object.name);
         let response = self.containers.client.send(request).await?;
         if response.status == StatusCode::NOT_FOUND {
@@ -148,7 +148,7 @@ impl Manifests {
         self.own_segments(object, &Shape::of(&response.headers)).await
     }
 
-    /// The manifest of an object that is a static large one, and None for any other, whose content isn't read.
+    /// Returns the manifest of a static large object. None for any other object, whose content isn't read.
     pub(crate) async fn static_manifest(&self, object: &Target) -> Result<Option<Vec<Segment>>> {
         match shape(&self.containers, object).await? {
             Some(Shape::Static) => self.manifest(object).await,
@@ -177,7 +177,7 @@ fn targets(segments: &[Segment]) -> Vec<Target> {
     segments.iter().filter_map(Segment::target).collect()
 }
 
-/// The manifests among the segments.
+/// Returns the manifests among the segments.
 fn nested(segments: &[Segment]) -> Vec<Target> {
     segments.iter().filter(|segment| segment.nested).filter_map(Segment::target).collect()
 }

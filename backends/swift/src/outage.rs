@@ -1,4 +1,4 @@
-//! An outage that one of many requests has met: the others aren't tried.
+//! Stops a series of requests when one of them has met an outage.
 
 use std::{error::Error as _, fmt::Write, sync::OnceLock};
 
@@ -9,13 +9,13 @@ use crate::{
     target::Target,
 };
 
-/// Keeps many requests from waiting for an outage one after the other: once one of them has failed for as long as
-/// requests are retried, the others fail at once.
+/// Prevents many requests from waiting for one outage in turn: once one of them has used up its time for retries, the
+/// others fail at once.
 #[derive(Debug, Default)]
 pub(crate) struct Outage(OnceLock<String>);
 
 impl Outage {
-    /// The request's outcome, or [`StoreError::NotTried`].
+    /// Returns the request's outcome, or [`StoreError::NotTried`].
     pub(crate) async fn or<T>(&self, target: &Target, request: impl Future<Output = Result<T>>) -> Result<T> {
         if let Some(reason) = self.0.get() {
             let (target, reason) = (target.to_string(), reason.clone());
@@ -25,14 +25,14 @@ impl Outage {
         if let Err(error) = &outcome
             && is_outage(error)
         {
-            // Another may have met it first.
+            // Another request may have met the outage first.
             let _ = self.0.set(in_full(error));
         }
         outcome
     }
 }
 
-/// True if the request wasn't served at all, rather than refused.
+/// Whether the request failed because of an outage, rather than being refused.
 pub(crate) fn is_outage(error: &object_store::Error) -> bool {
     match Error::of(error).map(Error::kind) {
         Some(Kind::Auth(auth)) => !auth.is_refusal(),
@@ -43,7 +43,7 @@ pub(crate) fn is_outage(error: &object_store::Error) -> bool {
     }
 }
 
-/// What a request failed of, and of what that.
+/// The text of an error with all its causes.
 fn in_full(error: &object_store::Error) -> String {
     let mut text = String::new();
     let mut next = error.source();

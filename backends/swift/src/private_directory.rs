@@ -1,4 +1,4 @@
-//! A directory that belongs to this user alone, and its files: the one place that checks their owner and mode.
+//! A directory that only this user can access, and its files. The one place that checks their owner and mode.
 
 use std::{
     fs::{self, DirBuilder, Metadata},
@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 use crate::local_file::{open_regular_file, read_at_most};
 
-/// A directory for what only this user may read or write. It is created when something is first stored in it.
+/// A directory that only this user may read or write. It is created when something is first stored in it.
 #[derive(Debug)]
 pub(crate) struct PrivateDirectory(PathBuf);
 
@@ -37,7 +37,7 @@ impl PrivateDirectory {
         read_at_most(file, limit)
     }
 
-    /// Stores a file in the place of what is there. It appears complete or not at all.
+    /// Stores a file, in place of an existing one. It appears complete or not at all.
     ///
     /// # Errors
     ///

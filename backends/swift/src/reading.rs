@@ -4,7 +4,7 @@ mod body;
 mod check;
 mod content_range;
 
-use std::{ops::Range, sync::Arc, time::SystemTime};
+use std::{ops::Range, time::SystemTime};
 
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header as http_header};
@@ -14,24 +14,20 @@ use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, Result, pa
 use self::{body::Body, content_range::content_range};
 use crate::{
     client::{Request, Response, rejected},
-    containers::Containers,
     error::{StoreError, not_implemented},
-    listing::Listings,
-    manifests::Manifests,
+    handles::Handles,
     object::{attributes, header, meta, no_length, unquoted},
 };
 
 /// Reads objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
-    containers: Arc<Containers>,
-    listings: Listings,
-    manifests: Manifests,
+    handles: Handles,
 }
 
 impl Reading {
-    pub(crate) fn new(containers: &Arc<Containers>, listings: &Listings, manifests: &Manifests) -> Self {
-        Self { containers: Arc::clone(containers), listings: listings.clone(), manifests: manifests.clone() }
+    pub(crate) fn new(handles: &Handles) -> Self {
+        Self { handles: handles.clone() }
     }
 
     /// Reads an object, or a range of it, or only what is known of it, under the conditions given.
@@ -40,9 +36,9 @@ impl Reading {
             return Err(not_implemented("reading a certain version"));
         }
         let method = if options.head { Method::HEAD } else { Method::GET };
-        let mut request = Request::object(method, &self.containers.container, location.as_ref());
+        let mut request = Request::object(method, &self.handles.containers.container, location.as_ref());
         request.headers = conditions(&options, &request)?;
-        let response = self.containers.send(request).await?;
+        let response = self.handles.containers.send(request).await?;
         if options.head {
             return self.head_result(location, &options, response).await;
         }
@@ -63,7 +59,7 @@ impl Reading {
         if response.status != StatusCode::OK {
             return Err(rejected(response).await.into());
         }
-        let size = self.listings.size(&response.request.target, &response.headers).await?;
+        let size = self.handles.listings.size(&response.request.target, &response.headers).await?;
         let range = match &options.range {
             Some(range) => range.as_range(size).map_err(generic)?,
             None => 0..size,
@@ -113,7 +109,7 @@ impl Reading {
             let range = header(headers, "content-range").and_then(content_range);
             return Ok(range.ok_or_else(|| no_length(target))?);
         }
-        let size = self.listings.size(target, headers).await?;
+        let size = self.handles.listings.size(target, headers).await?;
         Ok((0..size, size))
     }
 }

@@ -1,9 +1,9 @@
 //! Retries: the one place that decides whether a failed request is sent again, and when.
 //!
-//! The sender makes one try, describes how it failed as a [`Failure`], and gives that to [`Tries::again`], which waits
-//! until the next try is due or gives back the error to fail with. [`classify`] judges a try; [`Trouble`] bounds all
-//! retries of one request together, on whatever level they are made; [`Exhaustion`] keeps the requests after a
-//! long outage from waiting for it again; [`Breaks`] continues a body that broke off.
+//! The sender makes one try, describes its failure as a [`Failure`], and passes that to [`Tries::again`], which waits
+//! until the next try is due or returns the error to fail with. [`classify`] judges a try. [`Trouble`] limits all
+//! retries of one request together, at whatever level they are made. [`Exhaustion`] keeps the requests after a long
+//! outage from waiting for it again. [`Breaks`] resumes a body that broke off.
 
 mod breaks;
 mod exhaustion;
@@ -24,7 +24,7 @@ pub(crate) use self::{
 };
 use self::{pause::pause, warnings::Warnings};
 
-/// What any server may take to answer, however short the budget is.
+/// The time that the first try always has, however short the budget is.
 const FIRST_TRY: Duration = Duration::from_secs(10);
 
 /// A try that failed.
@@ -32,19 +32,19 @@ const FIRST_TRY: Duration = Duration::from_secs(10);
 pub(crate) struct Failure<E> {
     pub(crate) error: E,
     pub(crate) verdict: Verdict,
-    /// How long nothing had moved when it failed.
+    /// How long nothing had been transferred when the try failed.
     pub(crate) idle: Duration,
     /// The server's `Retry-After`.
     pub(crate) asked: Option<Duration>,
 }
 
 impl<E> Failure<E> {
-    /// A failure at once that another try may mend.
+    /// An immediate failure that a retry may overcome.
     pub(crate) fn retry(error: E) -> Self {
         Self::judged(error, Verdict::Retry)
     }
 
-    /// A failure at once.
+    /// An immediate failure.
     pub(crate) fn judged(error: E, verdict: Verdict) -> Self {
         Self { error, verdict, idle: Duration::ZERO, asked: None }
     }
@@ -63,7 +63,7 @@ pub(crate) struct Tries<E> {
 }
 
 impl<E: Error + Send + Sync + 'static> Tries<E> {
-    /// Tries that end when the request has made no progress for as long as `budget`.
+    /// Tries that end when the request has made no progress for the time `budget`.
     pub(crate) fn new(budget: Duration, trouble: &Trouble) -> Self {
         Self {
             budget,
@@ -76,14 +76,14 @@ impl<E: Error + Send + Sync + 'static> Tries<E> {
         }
     }
 
-    /// Sets how long a try may be silent, as far as the budget allows.
+    /// Sets how long a try may be silent, within the budget.
     #[must_use]
     pub(crate) fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
-    /// How long the next try may be silent: until the budget ends, at most. The first try leaves half of the budget to
-    /// another, but has ten seconds in any case. Without a budget there is one try, with all of the patience.
+    /// How long the next try may be silent: until the end of the budget at most. The first try leaves half of the
+    /// budget for another one, but always has ten seconds. With a budget of zero there is a single try.
     pub(crate) fn patience(&self) -> Duration {
         match self.trouble.is_noted() {
             _ if self.budget.is_zero() => self.patience,
@@ -92,12 +92,12 @@ impl<E: Error + Send + Sync + 'static> Tries<E> {
         }
     }
 
-    /// Waits until the next try is due, and traces the failure, as a warning now and then.
+    /// Waits until the next try is due, and logs the failure, as a warning from time to time.
     ///
     /// # Errors
     ///
-    /// The error that the request fails with, at once, where there is no next try: that of this failure, or, if only the
-    /// end of the budget cut this try short, the one before it, which says more.
+    /// If there is no next try, the error that the request fails with, at once: that of this failure or, if only the
+    /// end of the budget ended this try, the previous one, which says more.
     pub(crate) async fn again(&mut self, failure: Failure<E>) -> Result<(), E> {
         let Failure { error, verdict, idle, asked } = failure;
         let is_cut_short = !idle.is_zero() && idle < self.patience;
@@ -124,7 +124,7 @@ impl<E: Error + Send + Sync + 'static> Tries<E> {
         self.is_exhausted
     }
 
-    /// Counts a failure and sleeps until the next try; false, at once, when there is to be none.
+    /// Counts a failure and sleeps until the next try. Returns false, at once, if there is none.
     async fn wait(&mut self, idle: Duration, asked: Option<Duration>, error: &E) -> bool {
         self.failures += 1;
         let spent = self.trouble.note(idle);

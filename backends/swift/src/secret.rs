@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// A password, key or token: shown by no `Debug` or `Display`, only by [`Secret::expose`].
+/// A password, key or token. `Debug` hides it; only [`Secret::expose`] returns it.
 #[derive(Clone, Deserialize, Eq, PartialEq)]
 #[serde(transparent)]
 pub(crate) struct Secret(String);
@@ -15,7 +15,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The secret itself, for the one place that sends it.
+    /// Returns the secret, for the one place that sends it.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

@@ -24,10 +24,9 @@ pub use self::builder::{BuildError, SwiftBuilder};
 use crate::{
     containers::Containers,
     copying::Copying,
-    deletion::{Deletion, ObjectDeletion},
+    handles::Handles,
     large::{LargeObjects, Upload},
-    listing::Listings,
-    manifests::Manifests,
+    object_deletion::ObjectDeletion,
     reading::Reading,
     writing::Writing,
 };
@@ -70,10 +69,7 @@ pub struct Swift(pub(crate) Arc<Store>);
 /// What all clones of a [`Swift`] share: one part for each concern.
 #[derive(Debug)]
 pub(crate) struct Store {
-    pub(crate) containers: Arc<Containers>,
-    pub(crate) listings: Listings,
-    pub(crate) manifests: Manifests,
-    pub(crate) deletion: Deletion,
+    pub(crate) handles: Handles,
     pub(crate) object_deletion: ObjectDeletion,
     pub(crate) large: LargeObjects,
     reading: Reading,
@@ -83,20 +79,14 @@ pub(crate) struct Store {
 
 impl Store {
     fn new(containers: Containers) -> Self {
-        let containers = Arc::new(containers);
-        let listings = Listings::new(&containers);
-        let manifests = Manifests::new(&containers, &listings);
-        let deletion = Deletion::new(&containers);
-        let large = LargeObjects::new(&containers, &listings, &manifests, &deletion);
+        let handles = Handles::new(containers);
+        let large = LargeObjects::new(&handles);
         Self {
-            object_deletion: ObjectDeletion::new(&containers, &listings, &manifests, &deletion),
-            reading: Reading::new(&containers, &listings, &manifests),
-            writing: Writing::new(&containers, &manifests, &deletion, &large),
-            copying: Copying::new(&containers, &listings, &manifests, &deletion, &large),
-            containers,
-            listings,
-            manifests,
-            deletion,
+            object_deletion: ObjectDeletion::new(&handles),
+            reading: Reading::new(&handles),
+            writing: Writing::new(&handles, &large),
+            copying: Copying::new(&handles, &large),
+            handles,
             large,
         }
     }
@@ -106,7 +96,7 @@ impl Swift {
     /// The name of the container.
     #[must_use]
     pub fn container(&self) -> &str {
-        &self.0.containers.container
+        &self.0.handles.containers.container
     }
 
     /// Asks for a token, unless one is at hand: the next request need not wait for it.
@@ -117,10 +107,13 @@ impl Swift {
     /// [`Generic`](object_store::Error::Generic) if there is no token for another reason. Their source is the
     /// [`AuthError`](crate::AuthError) in an [`Arc`].
     pub async fn authenticate(&self) -> Result<()> {
-        self.0.containers.client.session().await.map(drop).map_err(|error| {
+        self.0.handles.containers.client.session().await.map(drop).map_err(|error| {
             let (is_refusal, source) = (error.is_refusal(), Box::new(error));
             if is_refusal {
-                object_store::Error::Unauthenticated { path: self.0.containers.container.clone(), source }
+                object_store::Error::Unauthenticated {
+                    path: self.0.handles.containers.container.clone(),
+                    source,
+                }
             } else {
                 object_store::Error::Generic { store: "Swift", source }
             }
@@ -130,13 +123,13 @@ impl Swift {
     /// The name of the container that has the segments of large objects.
     #[must_use]
     pub fn segments_container(&self) -> &str {
-        &self.0.containers.segments
+        &self.0.handles.containers.segments
     }
 }
 
 impl fmt::Display for Swift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Swift({})", self.0.containers.container)
+        write!(f, "Swift({})", self.0.handles.containers.container)
     }
 }
 
@@ -152,7 +145,11 @@ impl ObjectStore for Swift {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Ok(Box::new(Upload::new(&self.0.large, self.0.containers.target(location), &opts.attributes)?))
+        Ok(Box::new(Upload::new(
+            &self.0.large,
+            self.0.handles.containers.target(location),
+            &opts.attributes,
+        )?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -168,7 +165,7 @@ impl ObjectStore for Swift {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.listings.list(prefix, None)
+        self.0.handles.listings.list(prefix, None)
     }
 
     fn list_with_offset(
@@ -176,11 +173,11 @@ impl ObjectStore for Swift {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.listings.list(prefix, Some(offset))
+        self.0.handles.listings.list(prefix, Some(offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.listings.list_with_delimiter(prefix).await
+        self.0.handles.listings.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

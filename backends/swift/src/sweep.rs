@@ -1,4 +1,4 @@
-//! Finds and removes the segments that uploads have left behind.
+//! Finds and removes the segments that abandoned uploads have left.
 
 mod inventory;
 
@@ -20,27 +20,27 @@ use crate::{
 };
 
 impl Swift {
-    /// Names the uploads that have left segments behind: no manifest of this container names them, and nothing
-    /// was added to them since `before`. Each is named by where its segments lie below the
-    /// name of this container, `<object>/upload-<unique>`.
+    /// Finds abandoned uploads: no manifest of this container names their segments, and no segment was added since
+    /// `before`. Each is named by the prefix of its segments below the name of this container,
+    /// `<object>/upload-<unique>`.
     ///
-    /// An upload in progress is never among them as long as it stores a segment now and then, and completes soon
-    /// after the last: choose a time a day ago. Only what was uploaded to this container is looked at; what other
-    /// containers and other programs keep beside it is not.
+    /// An upload in progress is never among them if it stores a segment from time to time and completes soon after the
+    /// last one: set `before` to a day ago. Only uploads to this container are considered, not what other containers
+    /// and programs keep in the same container of segments.
     ///
-    /// It costs two listings, as long as these show that every upload belongs to its object: that of the segments,
-    /// and of the stretch of names which the older uploads were for. Otherwise the manifests are read. That a manifest
-    /// is absent is decided by asking for it, never by a listing.
+    /// It costs two listings, if these show that every upload belongs to its object: one of the segments, and one of
+    /// the range of names that the older uploads were for. Otherwise manifests are read. Only a request for a manifest
+    /// proves that it is missing, never a listing.
     ///
     /// # Errors
     ///
-    /// Whatever keeps it from being certain. A missing container of segments has nothing in it.
+    /// Anything that leaves the result uncertain. A missing container of segments is empty.
     pub async fn leftovers(&self, before: SystemTime) -> Result<Vec<String>> {
         self.leftovers_after_listing(before, Vec::new()).await
     }
 
-    /// As [`leftovers`](Self::leftovers), for a caller that has just listed the container: `listed` is what that listing
-    /// showed, or a part of it. If it shows that every upload belongs to its object, the second listing is saved.
+    /// As [`leftovers`](Self::leftovers), for a caller that has just listed the container: `listed` is the result of
+    /// that listing, or a part of it. If it shows that every upload belongs to its object, the second listing is saved.
     ///
     /// # Errors
     ///
@@ -52,11 +52,11 @@ impl Swift {
     ) -> Result<Vec<String>> {
         let store = &self.0;
         let Some(segments) = store.segments_listed().await? else { return Ok(Vec::new()) };
-        let inventory = Inventory::new(&store.containers.container, segments)?;
+        let inventory = Inventory::new(&store.handles.containers.container, segments)?;
         let mut tags: Tags =
             listed.into_iter().filter_map(|meta| Some((meta.location.into(), meta.e_tag?))).collect();
         let unsettled = inventory.unsettled(&tags, before);
-        let entries = store.listings.names_among(&inventory.objects_of(&unsettled)).await?;
+        let entries = store.handles.listings.names_among(&inventory.objects_of(&unsettled)).await?;
         tags.extend(entries.into_iter().filter_map(Entry::tagged));
         let candidates = inventory.unsettled(&tags, before);
         if candidates.is_empty() {
@@ -64,8 +64,9 @@ impl Swift {
         }
         // A copy may have another name, and the same segments.
         let objects: Vec<_> = store
+            .handles
             .listings
-            .names_under(&store.containers.container, "")
+            .names_under(&store.handles.containers.container, "")
             .await?
             .into_iter()
             .filter(Entry::is_static)
@@ -78,12 +79,13 @@ impl Swift {
         at_once(checks).try_filter_map(|upload| async { Ok(upload) }).try_collect().await
     }
 
-    /// Removes the segments of uploads that [`leftovers`](Self::leftovers) named. One that is gone, or that its
-    /// object's manifest names by now, is left alone.
+    /// Removes the segments of uploads that [`leftovers`](Self::leftovers) returned. An upload that no longer exists,
+    /// or that a manifest names by now, is left alone.
     ///
     /// # Errors
     ///
-    /// The first failure, returned at the end. The others are removed anyway, unless the server no longer answers.
+    /// The first failure, returned at the end. The other uploads are still removed, unless the server no longer
+    /// answers.
     pub async fn remove_leftovers(&self, leftovers: &[String]) -> Result<()> {
         let outage = Outage::default();
         let mut removed = Ok(());
@@ -100,18 +102,24 @@ impl Store {
         if !self.is_left_over(upload).await? {
             return Ok(());
         }
-        let segments =
-            self.listings.names_under(&self.containers.segments, &self.segments_at(upload)).await?;
-        let targets: Vec<_> =
-            segments.into_iter().map(|entry| Target::new(&self.containers.segments, entry.name)).collect();
-        self.deletion.delete_all(&targets).await.into_iter().collect()
+        let segments = self
+            .handles
+            .listings
+            .names_under(&self.handles.containers.segments, &self.segments_at(upload))
+            .await?;
+        let targets: Vec<_> = segments
+            .into_iter()
+            .map(|entry| Target::new(&self.handles.containers.segments, entry.name))
+            .collect();
+        self.handles.deletion.delete_all(&targets).await.into_iter().collect()
     }
 
-    /// Those of this container's objects. None: there is no container of segments.
+    /// Lists the segments of this container's objects. None if there is no container of segments.
     async fn segments_listed(&self) -> Result<Option<Vec<Entry>>> {
         match self
+            .handles
             .listings
-            .names_under(&self.containers.segments, &segments_of(&self.containers.container))
+            .names_under(&self.handles.containers.segments, &segments_of(&self.handles.containers.container))
             .await
         {
             Ok(entries) => Ok(Some(entries)),
@@ -120,33 +128,39 @@ impl Store {
         }
     }
 
-    /// The uploads that the manifests of these objects name.
+    /// Returns the uploads that the manifests of these objects name.
     async fn named_uploads(&self, objects: &[Entry]) -> Result<HashSet<String>> {
-        let targets: Vec<_> =
-            objects.iter().map(|entry| Target::new(&self.containers.container, &entry.name)).collect();
-        let manifests = targets.iter().map(|target| self.manifests.manifest(target).boxed());
+        let targets: Vec<_> = objects
+            .iter()
+            .map(|entry| Target::new(&self.handles.containers.container, &entry.name))
+            .collect();
+        let manifests = targets.iter().map(|target| self.handles.manifests.manifest(target).boxed());
         let manifests: Vec<_> = at_once(manifests).try_collect().await?;
         Ok(manifests.iter().flatten().flatten().filter_map(|segment| self.upload_named(segment)).collect())
     }
 
-    /// Which upload of this store a manifest names by one of its segments.
+    /// Returns the upload of this store that a manifest names by one of its segments.
     fn upload_named(&self, segment: &Segment) -> Option<String> {
-        let target = segment.target().filter(|target| target.container == self.containers.segments)?;
-        upload_of(&self.containers.container, &target.name).map(|(upload, _)| upload.to_owned())
+        let target =
+            segment.target().filter(|target| target.container == self.handles.containers.segments)?;
+        upload_of(&self.handles.containers.container, &target.name).map(|(upload, _)| upload.to_owned())
     }
 
-    /// What the names of an upload's segments begin with.
+    /// The beginning of the names of an upload's segments.
     fn segments_at(&self, upload: &str) -> String {
-        format!("{}{upload}/", segments_of(&self.containers.container))
+        format!("{}{upload}/", segments_of(&self.handles.containers.container))
     }
 
-    /// Whether the object that an upload was for does without it, by the object's own word.
+    /// Whether the object that an upload was for doesn't consist of it, according to a request for the object.
     async fn is_left_over(&self, upload: &str) -> Result<bool> {
         let below = self.segments_at(upload);
-        let Some((_, object)) = upload_of(&self.containers.container, &below) else { return Ok(false) };
+        let Some((_, object)) = upload_of(&self.handles.containers.container, &below) else {
+            return Ok(false);
+        };
         let manifest = self
+            .handles
             .manifests
-            .static_manifest(&Target::new(&self.containers.container, object))
+            .static_manifest(&Target::new(&self.handles.containers.container, object))
             .await?
             .unwrap_or_default();
         Ok(!manifest.iter().any(|segment| self.upload_named(segment).as_deref() == Some(upload)))

@@ -14,7 +14,7 @@ impl Target {
         Self { container: container.into(), name: name.into() }
     }
 
-    /// As manifests name it.
+    /// The name as it stands in manifests: `/container/object`.
     pub(crate) fn path(&self) -> String {
         format!("/{self}")
     }

@@ -1,8 +1,8 @@
-//! Exchanges over HTTP below authentication and retries: one try each, with time limits.
+//! HTTP exchanges, below authentication and retries: one try each, with time limits.
 //!
-//! [`Http`] makes connections (TLS with the system's certificates, or those of `OS_CACERT`), sends a request and gives
-//! the answer with its body still to come. A transfer that stands still, in either direction, ends in
-//! [`Broken::Stalled`]. Authentication and the client are built on it; it knows neither tokens nor Swift.
+//! [`Http`] opens connections (TLS with the system's certificates, or those of `OS_CACERT`), sends a request and
+//! returns the response before its body is read. A transfer without progress, in either direction, ends with
+//! [`Broken::Stalled`]. The client and the authentication use this module, which knows neither tokens nor Swift.
 
 mod broken;
 mod roots;
@@ -36,14 +36,14 @@ use crate::{
     retry::Exhaustion,
 };
 
-/// Servers and balancers close idle connections after a minute or less; a request on one that is being closed fails.
+/// How long an idle connection is kept. Servers and load balancers close them after a minute or less, and a request on
+/// a connection that is being closed fails.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// A transfer moves if so much is sent or received while nothing may stand still: less is as bad as nothing. What is
-/// sent goes out in pieces of this size.
+/// The number of bytes that counts as progress within the permitted silence. Requests are sent in pieces of this size.
 pub(super) const LEAST_BYTES: usize = 64 << 10;
 
-/// One HTTP/1.1 client with keep-alive. Certificates that the system trusts are only read for https.
+/// An HTTP/1.1 client with keep-alive. It reads the system's certificates only for https.
 #[derive(Clone, Debug)]
 pub(crate) struct Http(Arc<Inner>);
 
@@ -56,7 +56,7 @@ struct Inner {
     exhaustion: Exhaustion,
 }
 
-/// One request as it goes out.
+/// One request as it is sent.
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -65,17 +65,17 @@ pub(crate) struct Outgoing {
     pub(crate) pace: Pace,
 }
 
-/// What shows that an answer's body moves.
+/// What counts as progress while a response's body is read.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Pace {
-    /// Its bytes, at more than a trickle.
+    /// [`LEAST_BYTES`] bytes.
     #[default]
     Data,
-    /// Each byte: blanks keep the connection alive until the server has done the work and reports.
+    /// Any byte: blanks keep the connection alive until the server has finished the work and sends the report.
     Report,
 }
 
-/// An answer whose body is still to come.
+/// A response whose body hasn't been read yet.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -99,12 +99,13 @@ impl Http {
         self.0.timeouts
     }
 
-    /// Whether a request has just failed for as long as it may.
+    /// Whether a request has recently used up its time for retries.
     pub(crate) fn exhaustion(&self) -> &Exhaustion {
         &self.0.exhaustion
     }
 
-    /// One try. Its answer begins, and its body goes on, within `silence` of the last byte sent or received.
+    /// Makes one try. The response must begin, and its body continue, within `silence` after the last byte that was
+    /// sent or received.
     pub(crate) async fn send(&self, outgoing: Outgoing, silence: Duration) -> Result<Answer, Broken> {
         let Outgoing { method, url, headers, body, pace } = outgoing;
         let (activity, trace) = (Activity::default(), Trace::new(&method, &url));
@@ -113,7 +114,7 @@ impl Http {
         let mut request = reqwest::Request::new(method, url);
         *request.headers_mut() = headers;
         if sends && body.content_length() == 0 {
-            // Swift insists on a length, and the HTTP client leaves that of nothing out.
+            // Swift requires a length, which the HTTP client omits for an empty body.
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         *request.body_mut() = Some(Body::wrap(UploadBody::new(body, activity.clone())));
@@ -142,13 +143,13 @@ impl Http {
 }
 
 impl Answer {
-    /// The complete body, which must not be longer than `limit` bytes.
+    /// Reads the complete body, which must not be longer than `limit` bytes.
     pub(crate) async fn bytes(self, limit: usize) -> Result<Bytes, Broken> {
         whole(self.body, limit).await?.ok_or(Broken::TooLong(limit))
     }
 }
 
-/// A complete body; none if it is longer than `limit` bytes.
+/// Reads a complete body; None if it is longer than `limit` bytes.
 pub(crate) async fn whole<E>(
     mut body: BoxStream<'static, Result<Bytes, E>>,
     limit: usize,
@@ -166,8 +167,8 @@ pub(crate) async fn whole<E>(
 impl Inner {
     fn build(&self, https: bool) -> Result<reqwest::Client, Broken> {
         let builder = reqwest::Client::builder();
-        // The kernel would end a connection whose server is busy for half a minute. How long that may be is for
-        // `Timeouts` to say.
+        // The kernel would close a connection whose server is busy for half a minute. `Timeouts` sets the limit
+        // instead.
         #[cfg(target_os = "linux")]
         let builder = builder.tcp_user_timeout(None);
         builder
@@ -176,7 +177,7 @@ impl Inner {
             .connect_timeout(self.timeouts.connect)
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
-            // A redirect would carry the token to wherever it leads.
+            // A redirect would send the token to another server.
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))

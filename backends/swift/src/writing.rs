@@ -1,50 +1,34 @@
-//! Writing: an object in one piece, or a large one where the cluster doesn't take it in one.
-
-use std::sync::Arc;
+//! Stores objects: in one piece, or as a large object if the cluster doesn't accept the length.
 
 use http::{HeaderMap, HeaderValue, StatusCode, header as http_header};
 use object_store::{PutMode, PutOptions, PutPayload, PutResult, Result, path::Path};
 
 use crate::{
-    containers::Containers,
-    deletion::Deletion,
     error::{Error, not_implemented},
+    handles::Handles,
     large::LargeObjects,
-    manifests::Manifests,
     object::{put_plain, to_headers},
 };
 
-/// Payloads up to here fit into one object nearly wherever Swift runs, so that `/info` isn't asked for them before they
-/// were refused. Swift's own default is 5 GiB.
+/// Payloads of at most this size fit into one object on nearly every Swift, so `/info` isn't requested before one was
+/// refused. Swift's default limit is 5 GiB.
 const MOSTLY_FITS: usize = 32 << 20;
 
 /// Stores objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Writing {
-    containers: Arc<Containers>,
-    manifests: Manifests,
-    deletion: Deletion,
+    handles: Handles,
     large: LargeObjects,
 }
 
 impl Writing {
-    pub(crate) fn new(
-        containers: &Arc<Containers>,
-        manifests: &Manifests,
-        deletion: &Deletion,
-        large: &LargeObjects,
-    ) -> Self {
-        Self {
-            containers: Arc::clone(containers),
-            manifests: manifests.clone(),
-            deletion: deletion.clone(),
-            large: large.clone(),
-        }
+    pub(crate) fn new(handles: &Handles, large: &LargeObjects) -> Self {
+        Self { handles: handles.clone(), large: large.clone() }
     }
 
-    /// Stores a payload under a name, its attributes with it.
+    /// Stores a payload with its attributes.
     ///
-    /// What was there is replaced in one step; the segments it had, if it was a large object, go afterwards.
+    /// An existing object is replaced in one step. If it was a large one, its segments are removed afterwards.
     pub(crate) async fn put(
         &self,
         location: &Path,
@@ -54,7 +38,7 @@ impl Writing {
         let mut headers = to_headers(&options.attributes)?;
         let replaced = match options.mode {
             PutMode::Overwrite => {
-                self.manifests.segments_to_replace(&self.containers.target(location)).await?
+                self.handles.manifests.segments_to_replace(&self.handles.containers.target(location)).await?
             }
             PutMode::Create => {
                 headers.insert(http_header::IF_NONE_MATCH, HeaderValue::from_static("*"));
@@ -63,17 +47,17 @@ impl Writing {
             PutMode::Update(_) => return Err(not_implemented("replacing a certain version")),
         };
         let e_tag = self.put_whole(location, payload, headers).await?;
-        self.deletion.remove_quietly(replaced).await;
+        self.handles.deletion.remove_quietly(replaced).await;
         Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
     }
 
-    /// Stores a payload as one object, or as a large one where that is too long for this cluster. Gives the entity tag.
+    /// Stores a payload as one object, or as a large one if it is too long for this cluster. Returns the entity tag.
     async fn put_whole(&self, location: &Path, payload: PutPayload, headers: HeaderMap) -> Result<String> {
         if !self.fits(payload.content_length()).await? {
             return self.large.put_long(location, payload, headers).await;
         }
-        let target = self.containers.target(location);
-        match put_plain(&self.containers, &target, payload.clone(), headers.clone()).await {
+        let target = self.handles.containers.target(location);
+        match put_plain(&self.handles.containers, &target, payload.clone(), headers.clone()).await {
             Err(error) if self.is_too_long(&payload, &error).await => {
                 self.large.put_long(location, payload, headers).await
             }
@@ -82,18 +66,19 @@ impl Writing {
     }
 
     async fn fits(&self, length: usize) -> Result<bool> {
-        match self.containers.client.known_info() {
+        match self.handles.containers.client.known_info() {
             None if length <= MOSTLY_FITS => Ok(true),
-            _ => Ok(length as u64 <= self.containers.client.info().await?.max_file_size),
+            _ => Ok(length as u64 <= self.handles.containers.client.info().await?.max_file_size),
         }
     }
 
-    /// Whether a payload was refused since this cluster takes shorter objects than others do.
+    /// Whether a payload was refused because this cluster accepts only shorter objects than most.
     async fn is_too_long(&self, payload: &PutPayload, error: &object_store::Error) -> bool {
         let is_too_large = Error::of(error).and_then(Error::status) == Some(StatusCode::PAYLOAD_TOO_LARGE);
-        // Where the limit can't be had, the refusal stands.
+        // If the limit is unknown, the payload stays refused.
         is_too_large
             && self
+                .handles
                 .containers
                 .client
                 .info()

@@ -1,4 +1,4 @@
-//! The request for a token, in the words of each version of the identity service.
+//! The request for a token, in the protocol of each version of the identity service.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use object_store::PutPayload;
@@ -13,7 +13,7 @@ use crate::{
     transport::{Outgoing, Pace},
 };
 
-/// The request for a token: where to, and what is said there.
+/// The request for a token.
 pub(super) struct Ask {
     method: Method,
     url: Url,
@@ -22,7 +22,7 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    /// None for credentials that are a token already.
+    /// Builds the request; None for credentials that are a token already.
     pub(super) fn new(credentials: &Credentials) -> Result<Option<Self>, ConfigError> {
         match credentials {
             Credentials::V1 { url, user, key } => Self::v1(url, user, key).map(Some),
@@ -62,7 +62,7 @@ impl Ask {
         &self.url
     }
 
-    /// All that is said, the method aside.
+    /// Everything that the request contains, except the method.
     fn said(&self) -> Value {
         let header = |(name, value): (&HeaderName, &HeaderValue)| json!([name.as_str(), value.as_bytes()]);
         let headers = self.headers.iter().map(header).collect::<Vec<_>>();
@@ -81,8 +81,9 @@ impl Ask {
 }
 
 impl Config {
-    /// The fingerprint of the account that these settings lead to: the same digits in each process with the same
-    /// settings, whichever file they come from. It contains no secret, and a new password or token doesn't change it.
+    /// Returns the fingerprint of the account that these settings select: the same hexadecimal digits in each process
+    /// with the same settings, whichever file they come from. It contains no secret, and a new password or token
+    /// doesn't change it.
     ///
     /// # Errors
     ///
@@ -92,7 +93,7 @@ impl Config {
     }
 }
 
-/// Differs when anything differs that is asked for with these credentials, or that leads from there to an account.
+/// Hashes everything that is requested with these credentials and everything that selects the account.
 pub(super) fn fingerprint(credentials: &Credentials, endpoint: &Endpoint) -> Result<String, ConfigError> {
     let said = Ask::new(credentials)?.map(|ask| ask.said());
     let Endpoint { storage_url, region, interface } = endpoint;
@@ -100,6 +101,7 @@ pub(super) fn fingerprint(credentials: &Credentials, endpoint: &Endpoint) -> Res
     Ok(blake3::hash(meant.to_string().as_bytes()).to_hex().to_string())
 }
 
+/// The body of a request of version 3:
 /// <https://docs.openstack.org/api-ref/identity/v3/#authentication-and-token-management>
 fn v3(identity: &Identity, scope: &Scope) -> Value {
     let identity = match identity {
@@ -137,7 +139,7 @@ fn named(named: &Named) -> Value {
     }
 }
 
-/// The protocol that Keystone dropped in 2018.
+/// The body of a request of version 2.0, which Keystone removed in 2018.
 fn v2(user: &str, password: &Secret, tenant: &Tenant) -> Value {
     let (key, value) = match tenant {
         Tenant::Id(id) => ("tenantId", id),

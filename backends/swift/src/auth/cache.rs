@@ -1,17 +1,17 @@
-//! The token cache: one file for each set of credentials, in a directory for this user alone.
+//! The token cache: one file for each set of credentials, in a directory that only this user can read.
 
 use std::{io, path::PathBuf};
 
 use super::Session;
 use crate::private_directory::PrivateDirectory;
 
-/// More than any token has: Fernet's have some hundred bytes, and those with a catalog inside some thousand.
+/// More than any token has: Fernet tokens have a few hundred bytes, tokens that contain a catalog a few thousand.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// One token on disk, for the next process of this user with the same settings.
+/// A token on disk, for the next process of this user with the same settings.
 ///
-/// It is a convenience: whatever goes wrong with it costs a request to the identity service and a warning. The
-/// file appears whole or not at all; one that a crash left behind under a temporary name is never read.
+/// A failure of the cache costs one request to the identity service and a warning, nothing else. The file appears
+/// complete or not at all; one that a crash left under a temporary name is never read.
 #[derive(Debug)]
 pub(super) struct TokenCache {
     directory: PrivateDirectory,
@@ -34,7 +34,7 @@ impl TokenCache {
         }
     }
 
-    /// Replaces what is there.
+    /// Stores a session in place of the cached one.
     pub(super) fn store(&self, session: &Session) {
         if let Err(error) = self.try_store(session) {
             self.warn::<()>("write", &error);

@@ -6,7 +6,7 @@ use url::Url;
 use super::AuthError;
 use crate::config::Endpoint;
 
-/// One place where a token's account can be had.
+/// An endpoint of the object store in the catalog.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Offer {
     pub(super) region: String,
@@ -74,7 +74,7 @@ pub(super) fn offers_v2(catalog: Vec<ServiceV2>) -> Vec<Offer> {
     services.flat_map(|service| service.endpoints).flat_map(offers).collect()
 }
 
-/// The first offer of the wanted interface in the wanted region.
+/// Returns the first endpoint of the wanted interface in the wanted region.
 pub(super) fn pick(offers: &[Offer], wanted: &Endpoint) -> Result<Url, AuthError> {
     let fits = |offer: &&Offer| {
         offer.interface == wanted.interface

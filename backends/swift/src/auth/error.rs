@@ -1,4 +1,4 @@
-//! Why there is no token.
+//! The error of a request for a token.
 
 use std::error::Error as StdError;
 
@@ -6,59 +6,59 @@ use http::StatusCode;
 use thiserror::Error;
 use url::Url;
 
-/// Why no token could be had.
+/// The reason why no token could be obtained.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AuthError {
     /// The credentials were refused.
     #[error("{url} refused the credentials ({status})")]
     Refused {
-        /// What was asked.
+        /// The URL of the identity service.
         url: Url,
-        /// The answer.
+        /// The status of the response.
         status: StatusCode,
     },
-    /// Whatever is there, it isn't the identity service that was meant.
+    /// The server isn't an identity service.
     #[error("{url} answered {status}, which no identity service returns")]
     NotThere {
-        /// What was asked.
+        /// The URL of the identity service.
         url: Url,
-        /// The answer.
+        /// The status of the response.
         status: StatusCode,
     },
-    /// The identity service is in trouble, and was until time was up.
+    /// The identity service failed, with every retry.
     #[error("{url} answered {status}")]
     Unavailable {
-        /// What was asked.
+        /// The URL of the identity service.
         url: Url,
-        /// The last answer.
+        /// The status of the last response.
         status: StatusCode,
     },
-    /// No answer came until time was up.
+    /// No response arrived, with every retry.
     #[error("no answer from {url}")]
     Unreachable {
-        /// What was asked.
+        /// The URL of the identity service.
         url: Url,
-        /// Why the last try failed.
+        /// The failure of the last try.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The answer has no token, or isn't what the protocol says.
+    /// The response contains no token, or doesn't follow the protocol.
     #[error("the answer of {url} can't be used: {problem}")]
     Unreadable {
-        /// What was asked.
+        /// The URL of the identity service.
         url: Url,
         /// What is missing or wrong.
         problem: String,
     },
-    /// The token is good, but its catalog doesn't say where the objects are.
+    /// The token is valid, but its catalog has no matching endpoint.
     #[error(
         "the catalog has no endpoint {wanted}, but {}",
         if known.is_empty() { "none of object-store at all".to_owned() } else { known.join(", ") }
     )]
     NoEndpoint {
-        /// Type, interface and region that were looked for.
+        /// The wanted type, interface and region.
         wanted: String,
-        /// Interface and region of those that are there.
+        /// The interface and region of each endpoint in the catalog.
         known: Vec<String>,
     },
 }
@@ -72,7 +72,7 @@ impl AuthError {
         Self::Unreachable { url: url.clone(), source: Box::new(source) }
     }
 
-    /// What to do about it, where that can be told.
+    /// What to do about the error, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -91,7 +91,7 @@ impl AuthError {
         matches!(self, Self::Unavailable { .. } | Self::Unreachable { .. })
     }
 
-    /// Whether the credentials were understood and refused, so that asking again is of no use.
+    /// Whether the identity service refused the credentials. Another request with them would be refused, too.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. })

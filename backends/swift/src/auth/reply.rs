@@ -1,4 +1,4 @@
-//! The identity service's answer, and the session that it opens.
+//! The response of the identity service, and the session in it.
 
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
@@ -19,10 +19,10 @@ use crate::{
     transport::{Answer, Broken},
 };
 
-/// A catalog of a large cloud has some hundred KiB.
+/// More than the catalog of a large cloud, which has a few hundred KiB.
 const MOST_BYTES: usize = 8 << 20;
 
-/// The identity service's complete answer.
+/// The complete response of the identity service.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     url: Url,
@@ -30,7 +30,7 @@ pub(super) struct Reply {
     body: Bytes,
 }
 
-/// What each protocol's answer comes down to.
+/// The content of a response, in any version of the protocol.
 struct Grant {
     token: Secret,
     life: Option<SignedDuration>,
@@ -80,7 +80,7 @@ impl Reply {
         Ok(Self { status, url: url.clone(), headers, body: answer.bytes(MOST_BYTES).await? })
     }
 
-    /// The session that this answer opens.
+    /// Returns the session that this response grants.
     pub(super) fn session(
         &self,
         credentials: &Credentials,
@@ -106,13 +106,13 @@ impl Reply {
         match status.as_u16() {
             200..300 => Ok(()),
             401 | 403 => Err(AuthError::Refused { url, status }),
-            // Keystone's answer to an application credential or a token that it doesn't know.
+            // Keystone answers 404 for an application credential or a token that it doesn't know.
             404 if may_be_unknown(credentials) && self.is_worded() => Err(AuthError::Refused { url, status }),
             _ => Err(AuthError::NotThere { url, status }),
         }
     }
 
-    /// Whether the error is one of Keystone's, rather than one of a web server that knows no such path.
+    /// Whether the error comes from Keystone, rather than from a web server that doesn't know the path.
     fn is_worded(&self) -> bool {
         let body = serde_json::from_slice::<serde_json::Value>(&self.body).unwrap_or_default();
         body["error"]["message"].is_string()
@@ -130,7 +130,7 @@ impl Reply {
         })
     }
 
-    /// The time of issue has no zone in v2.0, so the life is counted from now.
+    /// Reads a response of version 2.0. Its time of issue has no zone, so the lifetime is counted from now.
     fn v2(&self, now: Timestamp) -> Result<Grant, AuthError> {
         let BodyV2 { access } = self.json()?;
         Ok(Grant {
@@ -151,7 +151,7 @@ impl Reply {
         })
     }
 
-    /// The parser's message may quote the body, and the body may have a token: only the place is told.
+    /// Parses the body. The error gives only the position, since the parser's message may quote a token.
     fn json<T: DeserializeOwned>(&self) -> Result<T, AuthError> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let (line, column) = (error.line(), error.column());

@@ -1,4 +1,4 @@
-//! A token with its account and its time.
+//! A token with its account and its lifetime.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
@@ -6,27 +6,29 @@ use url::Url;
 
 use crate::secret::Secret;
 
-/// Renewed when a tenth of its life is left, but no earlier than this before its end.
+/// The longest time before its end at which a token is renewed; otherwise it is renewed when a tenth of its lifetime is
+/// left.
 const LONGEST_MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// The life of a token whose end isn't told. Longer than that of most requests, shorter than that of any token.
+/// The assumed lifetime of a token whose response doesn't give one: longer than most requests, shorter than any
+/// token's.
 const UNTOLD_LIFE: SignedDuration = SignedDuration::from_mins(10);
 
-/// A token and the account it is for.
+/// A token and the account that it is valid for.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Session {
     #[serde(serialize_with = "exposed")]
     pub(crate) token: Secret,
     /// Without a slash at its end.
     pub(crate) storage_url: Url,
-    /// By this machine's clock, as the next.
+    /// When to renew the token, by this machine's clock, as `ends_at`.
     pub(crate) renew_at: Timestamp,
     pub(crate) ends_at: Timestamp,
 }
 
 impl Session {
-    /// A session that begins now. The life is a duration, so that this machine's clock need not agree with the
-    /// server's.
+    /// Creates a session that begins now. The lifetime is a duration, so that this machine's clock needn't agree with
+    /// the server's.
     pub(super) fn new(
         token: Secret,
         mut storage_url: Url,
@@ -41,23 +43,23 @@ impl Session {
         Self { token, storage_url, renew_at: after(life - margin), ends_at: after(life) }
     }
 
-    /// Whether a request may begin with it without a thought of another.
+    /// Whether a request may use it without renewing it first.
     pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
         now < self.renew_at
     }
 
-    /// Whether a request may begin with it where no other is to be had.
+    /// Whether a request may use it if no other is available.
     pub(super) fn is_alive(&self, now: Timestamp) -> bool {
         now < self.ends_at
     }
 
-    /// When to ask for another again, after the identity service failed to give one.
+    /// When to request another token again, after the identity service failed.
     pub(super) fn postponed(&self, now: Timestamp) -> Timestamp {
         now.saturating_add(self.ends_at.duration_since(now) / 10).unwrap_or(now)
     }
 }
 
-/// Only the token cache writes it down, in a file for this user alone.
+/// Serializes the secret. Only the token cache does that, in a file that only this user can read.
 fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }

@@ -1,4 +1,4 @@
-//! The servers' time, from the dates of their answers.
+//! The servers' time, according to the dates of their responses.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -8,22 +8,22 @@ use std::{
 use http::{HeaderMap, header};
 use jiff::fmt::rfc2822::DateTimeParser;
 
-/// How long the last date is carried on by this machine's steady clock.
+/// How long the last date is extrapolated by this machine's monotonic clock.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// The servers' time, as their last answer told it: asking for it costs no request then.
+/// The servers' time according to their last response, which saves a request for it.
 #[derive(Debug, Default)]
 pub(super) struct Dates(Mutex<Option<(SystemTime, Instant)>>);
 
 impl Dates {
-    /// Takes the date of an answer that came at `now`.
+    /// Records the date of a response that arrived at `now`.
     pub(super) fn note(&self, headers: &HeaderMap, now: Instant) {
         if let Some(date) = date(headers) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, now));
         }
     }
 
-    /// The servers' time at `now`; none if no answer has told it within the last seconds.
+    /// The servers' time at `now`; None if no response of the last seconds had a date.
     pub(super) fn time_at(&self, now: Instant) -> Option<SystemTime> {
         let (date, noted) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
         let since = now.duration_since(noted);

@@ -1,38 +1,38 @@
-//! The limits that a cluster tells in `/info`.
+//! The limits of a cluster, from its `/info`.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use url::Url;
 
-/// The limits of a cluster. What `/info` doesn't say has Swift's default.
+/// The limits of a cluster. Values that `/info` lacks have Swift's defaults.
 ///
 /// Source: <https://docs.openstack.org/swift/latest/api/discoverability.html>
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Info {
-    /// Most bytes of one object that isn't a large one.
+    /// The largest size of an object in one piece, in bytes.
     pub(crate) max_file_size: u64,
-    /// Most names in one listing.
+    /// The largest number of names in one listing.
     pub(crate) container_listing_limit: usize,
-    /// The names of the storage policies, as far as they are told.
+    /// The names of the storage policies that `/info` lists.
     pub(crate) policies: Vec<String>,
-    /// None: static large objects aren't offered.
+    /// None if the cluster doesn't support static large objects.
     pub(crate) slo: Option<SloLimits>,
-    /// None: bulk deletion isn't offered.
+    /// None if the cluster doesn't support bulk deletion.
     pub(crate) bulk_delete: Option<BulkDeleteLimits>,
 }
 
-/// Limits of static large objects.
+/// The limits of static large objects.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default)]
 pub(crate) struct SloLimits {
     pub(crate) max_manifest_segments: usize,
-    /// Bytes.
+    /// In bytes.
     pub(crate) max_manifest_size: usize,
-    /// Bytes.
+    /// In bytes.
     pub(crate) min_segment_size: u64,
 }
 
-/// Limits of bulk deletion.
+/// The limits of bulk deletion.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default)]
 pub(crate) struct BulkDeleteLimits {
@@ -78,8 +78,8 @@ impl Default for BulkDeleteLimits {
     }
 }
 
-/// A cluster that says nothing of itself. Static large objects are nearly always there; bulk deletion has a
-/// substitute, so it isn't risked.
+/// The limits of a cluster without `/info`. Nearly all clusters support static large objects; bulk deletion is avoided,
+/// since it can be replaced by single requests.
 impl Default for Info {
     fn default() -> Self {
         Self::new(Core::default(), Some(SloLimits::default()), None)
@@ -93,18 +93,18 @@ impl Info {
         Self { max_file_size, container_listing_limit, policies, slo, bulk_delete }
     }
 
-    /// None if it isn't JSON of the known form.
+    /// Parses the body of `/info`; None if it isn't JSON of the known form.
     pub(super) fn parse(body: &Bytes) -> Option<Self> {
         let Body { swift, slo, bulk_delete } = serde_json::from_slice(body).ok()?;
         Some(Self::new(swift, slo, bulk_delete))
     }
 
-    /// How many bytes each segment of a large object must have, but the last.
+    /// The least size in bytes of each segment of a large object, except the last.
     pub(crate) fn shortest_segment(&self) -> u64 {
         self.slo.as_ref().map_or(1, |limits| limits.min_segment_size)
     }
 
-    /// Where a cluster tells: next to the `v1` of its accounts' URLs (Ceph has them under `/swift`).
+    /// The URL of `/info`: beside the `v1` of the account's URL (in Ceph, below `/swift`).
     pub(super) fn url(account: &Url) -> Url {
         let base = account.path().split_once("/v1").map_or("", |(base, _)| base);
         let mut url = account.clone();

@@ -1,10 +1,10 @@
-//! Tests of the client on a real Swift and Keystone, with faults between.
+//! Tests of the client on a real Swift and Keystone, with injected faults.
 //!
-//! Where the servers are comes from the environment: each setting that [`Config::from_settings`](crate::Config)
-//! knows, with `SWIFT_TEST_` before its name, for a user with a password (`SWIFT_TEST_OS_AUTH_URL`,
-//! `_OS_USERNAME`, `_OS_PASSWORD`, `_OS_PROJECT_NAME`), an application credential of the same user
-//! (`_OS_APPLICATION_CREDENTIAL_ID`, `_NAME`, `_SECRET`) and one of v1 (`_ST_AUTH`, `_ST_USER`, `_ST_KEY`); and one
-//! of v1 of a Swift that allows little (`SWIFT_TEST_NARROW_ST_AUTH` and so on), which the crate's README describes.
+//! The environment names the servers: each setting of [`Config::from_settings`](crate::Config) with the prefix
+//! `SWIFT_TEST_`, for a user with a password (`SWIFT_TEST_OS_AUTH_URL`, `_OS_USERNAME`, `_OS_PASSWORD`,
+//! `_OS_PROJECT_NAME`), an application credential of the same user (`_OS_APPLICATION_CREDENTIAL_ID`, `_NAME`,
+//! `_SECRET`) and a user of version 1 (`_ST_AUTH`, `_ST_USER`, `_ST_KEY`); and a user of version 1 of a Swift with low
+//! limits (`SWIFT_TEST_NARROW_ST_AUTH` and so on), which the crate's README describes.
 
 mod auth;
 mod faults;
@@ -26,17 +26,17 @@ use crate::{
 
 pub(crate) const PASSWORD: &[&str] = &["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
 pub(crate) const V1: &[&str] = &["ST_AUTH", "ST_USER", "ST_KEY"];
-/// The same of a Swift that allows little.
+/// The settings of a version 1 account on the Swift with low limits.
 pub(crate) const NARROW: &[&str] = &["NARROW_ST_AUTH", "NARROW_ST_USER", "NARROW_ST_KEY"];
 
-/// Long enough for the real servers on a machine that does much else: no test waits for its end.
+/// Long enough for the real servers on a busy machine: no test waits for its end.
 const PATIENCE: Timeouts = Timeouts {
     connect: Duration::from_secs(60),
     silence: Duration::from_secs(60),
     retry: Duration::from_secs(300),
 };
 
-/// Patience that runs out within a test. Servers that answer at all do so sooner, on a loaded machine too.
+/// Limits that expire within a test. The servers answer sooner than that, also on a busy machine.
 const BRIEF: Timeouts = Timeouts {
     connect: Duration::from_secs(5),
     silence: Duration::from_secs(5),
@@ -45,7 +45,7 @@ const BRIEF: Timeouts = Timeouts {
 
 pub(crate) type Settings = HashMap<String, String>;
 
-/// These settings of the test servers.
+/// Reads these settings of the test servers from the environment.
 #[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
 pub(crate) fn settings(names: &[&str]) -> Settings {
     let value =
@@ -62,12 +62,12 @@ fn client(settings: &Settings) -> Client {
     Client::new(config(settings)).unwrap()
 }
 
-/// A client that soon gives up.
+/// A client with short time limits.
 fn brief(settings: &Settings) -> Client {
     Client::new(config(settings).with_timeouts(BRIEF)).unwrap()
 }
 
-/// The same settings, with a relay before the identity service.
+/// The same settings, with a relay in front of the identity service.
 pub(crate) async fn relayed(settings: &Settings, name: &str) -> (Settings, Relay) {
     let relay = Relay::to(&settings[name]).await;
     let mut settings = settings.clone();
@@ -75,12 +75,12 @@ pub(crate) async fn relayed(settings: &Settings, name: &str) -> (Settings, Relay
     (settings, relay)
 }
 
-/// Settings of the v1 account with a relay before Swift, and the relay.
+/// The settings of the version 1 account with a relay in front of Swift, and the relay.
 pub(crate) async fn before_swift() -> (Settings, Relay) {
     before(V1).await
 }
 
-/// The same for any account.
+/// As [`before_swift`], for any account.
 pub(crate) async fn before(account: &[&str]) -> (Settings, Relay) {
     let mut settings = settings(account);
     let session = client(&settings).session().await.unwrap();
@@ -89,14 +89,14 @@ pub(crate) async fn before(account: &[&str]) -> (Settings, Relay) {
     (settings, relay)
 }
 
-/// The smallest request that needs a token.
+/// Sends the smallest request that needs a token.
 async fn head_account(client: &Client) -> Result<Response, Error> {
     let answer = client.send(Request::new(Method::HEAD, "")).await?;
     assert!(answer.status.is_success(), "{}", answer.status);
     Ok(answer)
 }
 
-/// Makes a container with an object of so many bytes in it, and checks that it was stored.
+/// Creates a container with an object of `bytes` bytes, and checks that the object was stored.
 async fn put(client: &Client, container: &str, bytes: usize) -> Result<Bytes, Error> {
     let made = client.send(Request::new(Method::PUT, container)).await?;
     assert!(made.status.is_success(), "{}", made.status);

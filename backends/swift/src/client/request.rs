@@ -1,4 +1,4 @@
-//! One request to an account, and the URL that its names make.
+//! One request to an account, and its URL.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use object_store::PutPayload;
@@ -7,24 +7,24 @@ use url::Url;
 
 use crate::{retry::Trouble, transport::Pace};
 
-/// A complete request, so that it can be sent again.
+/// A complete request, which can be sent again.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
-    /// Empty: the account itself.
+    /// Empty for a request to the account itself.
     pub(crate) container: String,
-    /// The raw name; the client encodes it.
+    /// The name, not encoded; the client encodes it.
     pub(crate) object: Option<String>,
-    /// Sent encoded, in this order. An empty value makes a flag: `bulk-delete`.
+    /// The query, not encoded, in this order. An empty value makes a flag such as `bulk-delete`.
     pub(crate) query: Vec<(&'static str, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: PutPayload,
-    /// Of all who send it, and what goes with it.
+    /// Shared by every part of the program that sends the request again.
     pub(crate) trouble: Trouble,
 }
 
 impl Request {
-    /// A request to a container.
+    /// Creates a request to a container.
     pub(crate) fn new(method: Method, container: impl Into<String>) -> Self {
         Self {
             method,
@@ -37,7 +37,7 @@ impl Request {
         }
     }
 
-    /// A request to an object.
+    /// Creates a request to an object.
     pub(crate) fn object(method: Method, container: impl Into<String>, object: impl Into<String>) -> Self {
         Self { object: Some(object.into()), ..Self::new(method, container) }
     }
@@ -56,21 +56,21 @@ impl Request {
         self
     }
 
-    /// Sets the body, which goes with its length.
+    /// Sets the body. Its length is sent with it.
     #[must_use]
     pub(crate) fn body(mut self, body: PutPayload) -> Self {
         self.body = body;
         self
     }
 
-    /// Makes it a part of another request, whose trouble it shares.
+    /// Makes it a part of another request: both share one time limit.
     #[must_use]
     pub(crate) fn within(mut self, trouble: &Trouble) -> Self {
         self.trouble = trouble.clone();
         self
     }
 
-    /// How its answer comes.
+    /// What counts as progress while the response is read.
     pub(super) fn pace(&self) -> Pace {
         let is_reported = self.query.iter().any(|(name, _)| matches!(*name, "heartbeat" | "bulk-delete"));
         if is_reported { Pace::Report } else { Pace::Data }
@@ -86,14 +86,14 @@ impl Request {
     }
 }
 
-/// All but RFC 3986's unreserved characters.
+/// All characters except the unreserved ones of RFC 3986 are encoded.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// The same within an object's name, where a slash means nothing to Swift but reads better.
+/// As [`NAME`], except the slash: in an object's name Swift gives it no meaning, and it is easier to read.
 pub(crate) const PATH: &AsciiSet = &NAME.remove(b'/');
 
 impl Request {
-    /// Where it goes within an account. None if a URL can't say so: an empty name, which would mean the container,
-    /// or one with a segment `.` or `..`, which everyone on the way may resolve.
+    /// Returns the URL in an account. None if no URL can express it: an empty name, which would mean the container, or
+    /// a name with a segment `.` or `..`, which proxies may resolve.
     pub(crate) fn url(&self, account: &Url) -> Option<Url> {
         if self.object.as_deref() == Some("") {
             return None;

@@ -1,4 +1,4 @@
-//! The answer to a request, and the request it belongs to.
+//! The response to a request, and the request that it belongs to.
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -14,17 +14,17 @@ use crate::{
 /// The longest report on a deletion or a manifest that is read.
 pub(crate) const REPORT_LIMIT: usize = 16 << 20;
 
-/// An answer whose head is here and whose body is still to come.
+/// A response whose head has arrived and whose body hasn't been read yet.
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) request: Origin,
     pub(crate) body: BoxStream<'static, Result<Bytes, Error>>,
-    /// Of the request.
+    /// That of the request.
     pub(crate) trouble: Trouble,
 }
 
-/// Which request an answer is to.
+/// The request that a response belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) method: Method,
@@ -34,7 +34,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// A request that wasn't sent yet.
+    /// For a request that hasn't been sent yet.
     pub(super) fn new(request: &Request) -> Self {
         Self { method: request.method.clone(), target: request.target(), tries: 0, trans_id: None }
     }
@@ -43,7 +43,7 @@ impl Origin {
         Error::new(self.method.clone(), &self.target, self.tries, kind).with_trans_id(self.trans_id.clone())
     }
 
-    /// A try without a complete answer.
+    /// The failure of a try without a complete response.
     pub(super) fn broken(&self, broken: Broken, token: Token) -> Failure<Error> {
         let (idle, verdict) = (broken.idle(), classify(broken.outcome(), token));
         Failure { idle, ..Failure::judged(self.error(broken.into()), verdict) }
@@ -51,7 +51,7 @@ impl Origin {
 }
 
 impl Response {
-    /// The complete body, which must not be longer than `limit` bytes.
+    /// Reads the complete body, which must not be longer than `limit` bytes.
     pub(crate) async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
         let body = whole(self.body, limit).await;
         let body = body.inspect_err(|error| {
@@ -60,19 +60,19 @@ impl Response {
         body?.ok_or_else(|| self.request.error(Kind::TooLong { limit }))
     }
 
-    /// The body as it comes. A body cut short, or silent for too long, ends in an error.
+    /// The body as a stream. If it is cut off, or silent for too long, the stream ends with an error.
     pub(crate) fn into_stream(self) -> BoxStream<'static, Result<Bytes, Error>> {
         self.body
     }
 }
 
-/// The error of an answer that refuses the request, with what its body says if that is for people.
+/// The error of a response that refuses the request. It contains the text of the body, if that is readable.
 pub(crate) async fn rejected(response: Response) -> Error {
     const MOST_WORTH_READING: usize = 16 << 10;
     let (status, request) = (response.status, response.request.clone());
     let body = response.bytes(MOST_WORTH_READING).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&body);
-    // Swift's pages of HTML say no more than the status.
+    // Swift's HTML pages contain no more than the status.
     let detail = if text.starts_with('<') { "" } else { text.trim() };
     request.error(Kind::Answer { status, detail: detail.chars().take(300).collect() })
 }

@@ -1,4 +1,5 @@
-//! What is done with answers that a real Swift gives at the wrong moment only: a server on loopback gives them.
+//! Responses that a real Swift can't be made to give at the right moment: a server on the loopback interface gives
+//! them.
 
 use std::{
     collections::HashMap,
@@ -20,10 +21,11 @@ use tokio::{
 use super::{Client, Request};
 use crate::{Config, Swift, SwiftBuilder, Timeouts};
 
-/// Longer than anything here takes, and shorter than the time for which a request is tried again.
+/// Longer than anything in these tests takes, and shorter than the time for which a request is retried.
 const SOON: Duration = Duration::from_secs(60);
 
-/// A server that answers each request by what `answer` makes of its head: a status line and headers, or with a body.
+/// Starts a server that answers each request with what `answer` returns for its head: a status line and headers,
+/// perhaps with a body.
 async fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -38,7 +40,7 @@ async fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Strin
     url
 }
 
-/// Returns when the client has gone.
+/// Returns when the client has closed the connection.
 async fn converse(mut connection: TcpStream, answer: &(dyn Fn(&str) -> String + Send + Sync)) {
     let mut read = Vec::new();
     loop {
@@ -73,8 +75,8 @@ fn config(url: &str) -> Config {
     Config::from_settings(&HashMap::from(settings)).unwrap()
 }
 
-/// Gives tokens `t1`, `t2` and so on, whose account is on this server too, and passes other requests on, with the
-/// number of their token.
+/// Grants the tokens `t1`, `t2` and so on for an account on the same server, and passes other requests to `answer` with
+/// the number of their token.
 async fn authenticating(answer: impl Fn(usize, &str) -> String + Send + Sync + 'static) -> String {
     let given = AtomicUsize::new(0);
     serve(move |head| {
@@ -109,7 +111,7 @@ async fn where_the_time_ends_in_the_middle_of_a_try_the_failure_before_it_is_tol
     let asked = AtomicUsize::new(0);
     let url = authenticating(move |_, _| match asked.fetch_add(1, SeqCst) {
         0 => answer("503 Service Unavailable", "", ""),
-        // Never whole.
+        // An incomplete response.
         _ => "HTTP/1.1 ".to_owned(),
     })
     .await;
@@ -167,7 +169,7 @@ async fn a_policy_that_the_cluster_does_not_have_is_named_with_those_that_it_has
     assert!(told.contains("\"silver\"") && told.contains("gold, ec42"), "{told}");
 }
 
-/// Of a manifest's container, that is: the segments' was made by the segments.
+/// The container of the manifest is missing, not the one of the segments, which the upload of the segments has created.
 #[tokio::test]
 async fn a_manifest_waits_until_the_proxies_know_of_its_container() {
     let (made, looks) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -197,7 +199,7 @@ async fn a_manifest_waits_until_the_proxies_know_of_its_container() {
     })
     .await;
     let swift = swift(&url);
-    swift.0.containers.client.info().await.unwrap();
+    swift.0.handles.containers.client.info().await.unwrap();
     create_eight_bytes(&swift).await;
 }
 

@@ -1,4 +1,4 @@
-//! TLS between real ends: certificates made here, and a server that knows the one answer of v1.
+//! TLS between real endpoints: certificates that the test creates, and a server that answers a version 1 token request.
 
 use std::{collections::HashMap, error::Error, fs, sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::Config;
 const GRANTED: &[u8] = b"HTTP/1.1 200 OK\r\nX-Auth-Token: t\r\nX-Storage-Url: https://swift/v1/AUTH_a\r\n\
     X-Auth-Token-Expires: 3600\r\nContent-Length: 0\r\n\r\n";
 
-/// Much less than the time for which a request is tried again.
+/// Much less than the time for which a request is retried.
 const SOON: Duration = Duration::from_secs(60);
 
-/// The URL of a server whose certificate comes from an authority that nobody knows, and the authority's file.
+/// Starts a server whose certificate comes from an unknown authority. Returns its URL and the authority's file.
 async fn server() -> (String, NamedTempFile) {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -41,7 +41,7 @@ async fn server() -> (String, NamedTempFile) {
     tokio::spawn(async move {
         loop {
             let (connection, _) = listener.accept().await.unwrap();
-            // A client that doesn't trust us ends here.
+            // A client that doesn't trust the authority ends the connection here.
             let Ok(mut connection) = acceptor.accept(connection).await else { continue };
             assert_ne!(connection.read(&mut [0; 4096]).await.unwrap(), 0);
             connection.write_all(GRANTED).await.unwrap();

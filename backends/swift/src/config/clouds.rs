@@ -1,4 +1,4 @@
-//! `clouds.yaml` and `secure.yaml`, in which `OS_CLOUD` names a cloud.
+//! Reads `clouds.yaml` and `secure.yaml`, in which `OS_CLOUD` selects a cloud.
 
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
@@ -17,7 +17,7 @@ use crate::local_file::read_regular_text;
 /// More than any of these files has.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// `clouds.yaml` and `secure.yaml`, which have the same form: the second holds what the first shouldn't.
+/// The content of `clouds.yaml` or of `secure.yaml`, which have the same form. `secure.yaml` is meant for secrets.
 ///
 /// Source: <https://docs.openstack.org/openstacksdk/latest/user/config/configuration.html>
 #[derive(Default, Deserialize)]
@@ -28,7 +28,7 @@ struct Clouds {
 
 #[derive(Default, Deserialize)]
 struct Cloud {
-    /// Named as the settings are, without `OS_` and in lower case.
+    /// Named as the settings, in lower case and without `OS_`.
     #[serde(default)]
     auth: BTreeMap<String, Option<String>>,
     auth_type: Option<String>,
@@ -41,7 +41,7 @@ struct Cloud {
 }
 
 impl Cloud {
-    /// The cloud as settings.
+    /// Returns the cloud as settings.
     fn settings(self) -> impl Iterator<Item = (String, String)> {
         let named = [
             ("OS_AUTH_TYPE", self.auth_type),
@@ -58,7 +58,7 @@ impl Cloud {
     }
 }
 
-/// The settings of the cloud that `OS_CLOUD` names; none if it names none.
+/// Returns the settings of the cloud that `OS_CLOUD` names; none if it isn't set.
 pub(super) fn load(given: &HashMap<String, String>) -> Result<HashMap<String, String>, ConfigError> {
     let setting = |name: &str| given.get(name).filter(|value| !value.is_empty());
     let Some(name) = setting("OS_CLOUD") else { return Ok(HashMap::new()) };
@@ -79,7 +79,7 @@ pub(super) fn load(given: &HashMap<String, String>) -> Result<HashMap<String, St
     Ok(cloud.settings().chain(secrets.settings()).collect())
 }
 
-/// Where the OpenStack tools look: here, in the user's configuration, in the system's.
+/// The directories in which the OpenStack tools look: the working directory, the user's configuration, the system's.
 fn search_path(home: Option<&String>, config_home: Option<&String>) -> Vec<PathBuf> {
     let home = home.map(PathBuf::from).or_else(env::home_dir);
     let config = config_home.map(PathBuf::from).or_else(|| home.map(|home| home.join(".config")));
@@ -97,7 +97,7 @@ fn candidates(given: Option<&String>, directories: &[PathBuf], name: &str) -> Ve
     }
 }
 
-/// The first of the files that is there.
+/// Returns the first of the files that exists.
 fn first(paths: &[PathBuf]) -> Result<Option<(&Path, Clouds)>, ConfigError> {
     for path in paths {
         match read_regular_text(path, MOST_BYTES) {
@@ -109,7 +109,7 @@ fn first(paths: &[PathBuf]) -> Result<Option<(&Path, Clouds)>, ConfigError> {
     Ok(None)
 }
 
-/// The parser's own message is left out: it may quote the file, and the file has secrets.
+/// Parses a file. The parser's own message is left out: it may quote the file, which contains secrets.
 fn parse(path: &Path, text: &str) -> Result<Clouds, ConfigError> {
     serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().map(|at| format!(" near line {}", at.line())).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What to authenticate with, and against which version of the identity service.
+//! The credentials, and the version of the identity service that they are for.
 
 use url::Url;
 
@@ -18,13 +18,13 @@ const SECRETS: &[&str] = &[CREDENTIAL_SECRET, "OS_PASSWORD", "ST_KEY"];
 /// The credentials, and the identity service that they are for.
 #[derive(Clone, Debug)]
 pub(crate) enum Credentials {
-    /// Swift's own: the answer to one GET has token and account.
+    /// Swift's own version 1: the response to one GET contains token and account.
     V1 { url: Url, user: String, key: Secret },
-    /// Keystone before 2018. The URL ends in `/v2.0`.
+    /// Keystone version 2.0, which was removed in 2018. The URL ends in `/v2.0`.
     V2 { url: Url, user: String, password: Secret, tenant: Tenant },
-    /// Keystone. The URL ends in `/v3`.
+    /// Keystone version 3. The URL ends in `/v3`.
     V3 { url: Url, identity: Identity, scope: Scope },
-    /// A token that can't be renewed, for the storage URL given.
+    /// A token for the given storage URL. It can't be renewed.
     Token(Secret),
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Identity {
     Token(Secret),
 }
 
-/// An application credential, which is named uniquely only within its user.
+/// The name or id of an application credential. A name is unique only within its user.
 #[derive(Clone, Debug)]
 pub(crate) enum AppCredential {
     Id(String),
@@ -46,7 +46,7 @@ pub(crate) enum AppCredential {
 pub(crate) enum Scope {
     Project(Named),
     Trust(String),
-    /// An application credential has one of its own and refuses any other.
+    /// The scope of an application credential, which accepts no other.
     Own,
 }
 
@@ -70,7 +70,7 @@ pub(crate) enum Tenant {
 }
 
 impl Credentials {
-    /// The credentials without their secrets.
+    /// Returns the credentials without their secrets.
     pub(crate) fn without_secret(&self) -> Self {
         let mut bare = self.clone();
         match &mut bare {
@@ -128,7 +128,7 @@ impl Version {
         Ok(Self::named(last).unwrap_or(fallback))
     }
 
-    /// Which the last part of a URL's path stands for.
+    /// The version that the last part of a URL's path names.
     fn named(part: &str) -> Option<Self> {
         part.strip_prefix('v').and_then(Self::parse)
     }
@@ -205,7 +205,7 @@ impl Way {
                 "OS_AUTH_TYPE",
                 "is not one of v3password, v3token and v3applicationcredential",
             )),
-            // One of the three stands for the way; what is missing of the others is asked for.
+            // Any of these three settings selects the method; the missing ones are reported.
             None if settings.has(&[CREDENTIAL_ID, CREDENTIAL_NAME, CREDENTIAL_SECRET]) => {
                 Ok(Self::ApplicationCredential)
             }
@@ -240,7 +240,7 @@ fn scope(settings: &mut Settings<'_>) -> Scope {
     Scope::Project(named(settings, &[PROJECT_NAME, PROJECT_ID].concat(), "PROJECT"))
 }
 
-/// A name with its domain: `OS_USER_DOMAIN_NAME` or `_ID`, else `OS_DEFAULT_DOMAIN`, else the domain `default`.
+/// Reads a name with its domain: `OS_USER_DOMAIN_NAME` or `_ID`, or `OS_DEFAULT_DOMAIN`, or the domain `default`.
 fn named(settings: &mut Settings<'_>, names: &[&'static str], what: &str) -> Named {
     let name = settings.need(names);
     let setting = |suffix| settings.get(&[format!("OS_{what}_DOMAIN_{suffix}").as_str()]).map(str::to_owned);
@@ -250,7 +250,7 @@ fn named(settings: &mut Settings<'_>, names: &[&'static str], what: &str) -> Nam
     Named::Name { name, domain }
 }
 
-/// The identity service's URL with this version at its end, whichever it was given with.
+/// Returns the identity service's URL with this version at its end, in place of any that was given.
 fn versioned(settings: &mut Settings<'_>, version: &str) -> Result<Url, ConfigError> {
     let mut url = settings.need_url(AUTH_URL)?;
     let path = url.path().trim_end_matches('/');

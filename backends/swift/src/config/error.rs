@@ -1,62 +1,62 @@
-//! What is wrong with settings.
+//! The errors of settings.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Settings that can't work; nothing was sent.
+/// Settings that can't be used. No request was sent.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// There is nothing at all to authenticate with.
+    /// No credentials are set.
     #[error("no credentials are set")]
     NoCredentials,
-    /// Settings that this way of authentication needs and that are nowhere.
+    /// Settings that this authentication method needs are missing.
     #[error("to authenticate with {method}, these settings are missing: {}", list(.missing))]
     Missing {
-        /// How it would have authenticated.
+        /// The authentication method.
         method: &'static str,
-        /// Each of them.
+        /// The missing settings.
         missing: Vec<Missing>,
     },
-    /// A setting whose value can't be.
+    /// A setting has an invalid value.
     #[error("{name} {problem}")]
     Invalid {
-        /// Its name.
+        /// The name of the setting.
         name: String,
-        /// What is wrong with the value, which isn't shown: it may hold a secret.
+        /// What is wrong with the value, which isn't shown since it may be a secret.
         problem: String,
     },
-    /// A file that a setting leads to.
+    /// A file that a setting refers to can't be used.
     #[error("can't use {}: {problem}", path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it, and never its content.
+        /// What is wrong with it. It never contains the file's content.
         problem: String,
     },
-    /// `OS_CLOUD` names a cloud that no file has.
+    /// No file contains the cloud that `OS_CLOUD` names.
     #[error(
         "OS_CLOUD is {cloud:?}, which isn't in {}",
         if places.is_empty() { "any file".to_owned() } else { places.join(", ") }
     )]
     NoCloud {
-        /// The name.
+        /// The name of the cloud.
         cloud: String,
-        /// The file that was read, with the clouds it has, or all files that were looked for.
+        /// The file that was read and the clouds in it, or all files that were looked for.
         places: Vec<String>,
     },
 }
 
-/// A setting that is nowhere.
+/// A missing setting.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Missing {
-    /// The names under which it is looked for.
+    /// The names under which the setting may be given.
     pub names: Vec<&'static str>,
 }
 
 impl ConfigError {
-    /// What to do about it, where that can be told.
+    /// What to do about the error, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -81,7 +81,7 @@ impl ConfigError {
     }
 }
 
-/// `OS_USERNAME or OS_USER_ID, OS_PASSWORD`.
+/// As text: `OS_USERNAME or OS_USER_ID, OS_PASSWORD`.
 fn list(missing: &[Missing]) -> String {
     missing.iter().map(|one| one.names.join(" or ")).collect::<Vec<_>>().join(", ")
 }

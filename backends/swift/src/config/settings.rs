@@ -1,4 +1,4 @@
-//! Settings by name: those given, over those of a cloud.
+//! Settings by name: those that were given, which override those of a cloud.
 
 use std::collections::HashMap;
 
@@ -44,7 +44,7 @@ pub(super) const NAMES: &[&str] = &[
     "ST_USER",
 ];
 
-/// The given settings over a cloud's; remembers which needed ones were nowhere.
+/// Looks up settings, and records which required ones are missing.
 pub(super) struct Settings<'a> {
     given: &'a HashMap<String, String>,
     cloud: &'a HashMap<String, String>,
@@ -57,7 +57,7 @@ impl<'a> Settings<'a> {
         Self { given, cloud, method: "OpenStack", missing: Vec::new() }
     }
 
-    /// The first of these names that has a value.
+    /// Returns the first of these names that has a value.
     pub(super) fn get(&self, names: &[&str]) -> Option<&'a str> {
         debug_assert!(names.iter().all(|name| NAMES.contains(name)), "{names:?}");
         let sources = [self.given, self.cloud];
@@ -69,7 +69,7 @@ impl<'a> Settings<'a> {
         self.get(names).is_some()
     }
 
-    /// The same, for what can't be done without. If it is nowhere, the value is empty and
+    /// As [`get`](Self::get), for a required setting. If it is missing, the value is empty and
     /// [`complete`](Self::complete) fails.
     pub(super) fn need(&mut self, names: &[&'static str]) -> String {
         let value = self.get(names);
@@ -87,7 +87,8 @@ impl<'a> Settings<'a> {
         self.get(names).map(|value| parse(names[0], value)).transpose()
     }
 
-    /// The URL under the first of these names. If it is nowhere, any URL, and [`complete`](Self::complete) fails.
+    /// Returns the URL under the first of these names. If it is missing, it returns an arbitrary one, and
+    /// [`complete`](Self::complete) fails.
     pub(super) fn need_url(&mut self, names: &[&'static str]) -> Result<Url, ConfigError> {
         match self.need(names).as_str() {
             "" => parse(names[0], "http://missing"),
@@ -95,19 +96,19 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// For errors: what the settings are needed for.
+    /// Sets the authentication method, which an error names.
     pub(super) fn for_method(&mut self, method: &'static str) {
         self.method = method;
     }
 
-    /// Fails if anything needed was nowhere.
+    /// Fails if a required setting was missing.
     pub(super) fn complete(self) -> Result<(), ConfigError> {
         let Self { method, missing, .. } = self;
         if missing.is_empty() { Ok(()) } else { Err(ConfigError::Missing { method, missing }) }
     }
 }
 
-/// A URL that can be asked: http or https, with a host, without a user in it (which would end up in logs).
+/// Parses a URL: http or https, with a host, and without a user, which would appear in logs.
 fn parse(name: &str, value: &str) -> Result<Url, ConfigError> {
     let url =
         Url::parse(value).map_err(|error| ConfigError::invalid(name, format!("is not a URL: {error}")))?;

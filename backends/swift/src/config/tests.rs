@@ -1,4 +1,4 @@
-//! How settings resolve.
+//! Tests of how settings resolve.
 
 use std::{fs, path::Path};
 
@@ -151,7 +151,7 @@ fn no_secret_is_shown_by_debug() {
     }
 }
 
-/// A home with these files in its `.config/openstack`.
+/// Creates a home directory with these files in its `.config/openstack`.
 fn home(files: &[(&str, &str)]) -> TempDir {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join(".config/openstack");

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a container that was there is taken to be there. Swift's own proxies take it so for a minute.
+/// How long a container that was seen counts as existing. Swift's own proxies cache that for a minute.
 const FRESH: Duration = Duration::from_secs(10);
 
 /// When a container was last seen to exist.

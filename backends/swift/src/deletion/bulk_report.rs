@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use crate::{client::PATH, target::Target};
 
-/// The report on a deletion of many objects. The status of the answer says nothing about them.
+/// The report on a bulk deletion. The status of the response says nothing about the objects.
 #[derive(Debug, Deserialize)]
 pub(super) struct Report {
-    /// Path, encoded, and status.
+    /// Path, percent-encoded, and status.
     #[serde(rename = "Errors", default)]
     errors: Vec<(String, String)>,
     #[serde(rename = "Number Deleted", default)]
@@ -24,8 +24,8 @@ impl Report {
         serde_json::from_slice(body).ok()
     }
 
-    /// Which of the objects that were to be deleted are gone for certain. Swift gives up after many failures and
-    /// doesn't say where, so a report that doesn't account for each of them is believed about none.
+    /// Returns which of the objects were certainly deleted. Swift gives up after many failures and doesn't say where,
+    /// so a report that doesn't account for every object proves nothing about any.
     pub(super) fn gone(&self, targets: &[Target]) -> Vec<bool> {
         if self.deleted + self.absent + self.errors.len() != targets.len() {
             return vec![false; targets.len()];
@@ -37,7 +37,7 @@ impl Report {
     }
 }
 
-/// The body of the request: one path in each line.
+/// The body of the request: one path on each line.
 pub(super) fn lines(targets: &[Target]) -> String {
     targets.iter().fold(String::new(), |mut lines, target| {
         let path = |text| utf8_percent_encode(text, PATH);

@@ -1,4 +1,4 @@
-//! Why the store refused or failed where Swift's answer alone doesn't say it.
+//! The errors that the store itself detects.
 
 use std::borrow::Cow;
 
@@ -6,57 +6,57 @@ use thiserror::Error as ThisError;
 
 use super::Error;
 
-/// Why a store refused or failed, where the answer of Swift alone doesn't say it.
+/// An error that the store itself detects.
 ///
-/// Found as the source of an [`object_store::Error`].
+/// It is the source of an [`object_store::Error`].
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Whether an object exists can't be asked of a container that doesn't.
+    /// The container doesn't exist, so nothing is known about its objects.
     #[error("there is no container {container}")]
     MissingContainer {
-        /// The container.
+        /// The name of the container.
         container: String,
     },
-    /// A container that can't be made with the storage policy that was asked for.
+    /// A container can't be created with the requested storage policy.
     #[error("can't create container {container} with the storage policy {policy:?}")]
     Policy {
-        /// The container.
+        /// The name of the container.
         container: String,
-        /// The policy.
+        /// The requested policy.
         policy: String,
-        /// The names of those that the cluster tells of.
+        /// The policies that the cluster lists.
         known: Vec<String>,
-        /// What Swift said.
+        /// Swift's error.
         source: Box<Error>,
     },
-    /// Swift accepted the request (202) and kept what it had, which has a newer timestamp.
+    /// Swift accepted the request (202) but kept the stored object, whose timestamp is newer.
     #[error("{target} was not stored: Swift has a newer one")]
     NotStored {
         /// Container and object.
         target: String,
     },
-    /// The content isn't what its checksum says.
+    /// The content doesn't match its checksum.
     #[error("{target} is damaged: its MD5 should be {expected} and is {found}")]
     Damaged {
         /// Container and object.
         target: String,
-        /// The MD5 that was announced, in hexadecimal.
+        /// The expected MD5, in hexadecimal.
         expected: String,
-        /// The MD5 of what came.
+        /// The MD5 of the content that was received.
         found: String,
     },
-    /// Another number of bytes came than was announced.
+    /// The number of bytes differs from the announced one.
     #[error("{target} should have gone on to byte {end} and ended at {position}")]
     Length {
         /// Container and object.
         target: String,
-        /// Where the bytes announced end.
+        /// The position at which the content should have ended.
         end: u64,
-        /// Where those that came end.
+        /// The position at which it ended.
         position: u64,
     },
-    /// An answer that doesn't have the form it should have.
+    /// A response is malformed.
     #[error("the answer for {target} can't be understood: {reason}")]
     Protocol {
         /// Container and object.
@@ -64,15 +64,15 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An attribute that Swift would lose or change.
+    /// Swift would drop or change this attribute.
     #[error("the attribute {name} can't be stored in Swift: {reason}")]
     Attribute {
-        /// Its name.
+        /// The name of the attribute.
         name: String,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A multipart upload that can't be completed.
+    /// A multipart upload can't be completed.
     #[error("the upload of {target} is incomplete: {reason}")]
     Upload {
         /// Container and object.
@@ -80,21 +80,21 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// What was read isn't there any more.
+    /// The object that was read no longer exists.
     #[error("{target} was replaced or deleted while it was read")]
     Changed {
         /// Container and object.
         target: String,
     },
-    /// One of many requests, not sent since another failed for want of a server.
+    /// One of many requests wasn't sent, since an earlier one met an outage.
     #[error("{target} was not tried after another failed: {reason}")]
     NotTried {
         /// Container and object.
         target: String,
-        /// How the other failed.
+        /// The failure of the earlier request.
         reason: String,
     },
-    /// A large object that can't be handled completely.
+    /// A large object can't be handled completely.
     #[error("the large object {target} can't be handled: {reason}")]
     Large {
         /// Container and object.
@@ -105,7 +105,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What to do about it, where that can be told.
+    /// What to do about the error, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'static, str>> {
         Some(match self {
@@ -120,7 +120,7 @@ impl StoreError {
         })
     }
 
-    /// Whether this is what an error of the store comes of.
+    /// Whether an error of the store was caused by a missing container.
     pub(crate) fn is_missing_container(error: &object_store::Error) -> bool {
         let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
         matches!(source, Some(Self::MissingContainer { .. }))

@@ -1,15 +1,15 @@
-//! Cuts a part into pieces that the cluster takes as segments.
+//! Cuts a part into pieces of a size that the cluster accepts as segments.
 
 use bytes::Bytes;
 use object_store::PutPayload;
 
 use crate::{error::StoreError, manifests::Segment, target::Target};
 
-/// Makes sure that no segment but the last is shorter than the cluster takes.
+/// Checks that no segment but the last is shorter than the cluster accepts.
 ///
 /// # Errors
 ///
-/// [`StoreError::Upload`], which says how long parts must be.
+/// [`StoreError::Upload`], which names the least length of a part.
 pub(super) fn long_enough(object: &Target, segments: &[Segment], shortest: u64) -> Result<(), StoreError> {
     let but_last = segments.split_last().map_or(segments, |(_, others)| others);
     match but_last.iter().find(|segment| segment.bytes < shortest) {
@@ -24,8 +24,8 @@ pub(super) fn long_enough(object: &Target, segments: &[Segment], shortest: u64) 
     }
 }
 
-/// The payload in pieces of at most `most` bytes, as even as can be, so that none of them is too short; none if it
-/// is empty, as Swift takes no empty segments.
+/// Cuts the payload into pieces of at most `most` bytes and of nearly equal length, so that none is too short. An empty
+/// payload has no pieces, since Swift accepts no empty segments.
 pub(super) fn cut(payload: PutPayload, most: u64) -> Vec<PutPayload> {
     let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
     let length = payload.content_length();

@@ -1,4 +1,4 @@
-//! Swift's report on a manifest, which follows its 202.
+//! Swift's report on a manifest, which follows the status 202.
 
 use http::StatusCode;
 use object_store::Result;
@@ -11,8 +11,8 @@ use crate::{
     retry::{Outcome, Token, Verdict, classify},
 };
 
-/// What became of a manifest once Swift has looked at all its segments. The status of the answer came before that and
-/// says nothing.
+/// The outcome for a manifest, after Swift has checked all its segments. The status of the response was sent earlier
+/// and says nothing.
 #[derive(Debug, Deserialize)]
 pub(super) struct Report {
     #[serde(rename = "Response Status")]
@@ -25,10 +25,10 @@ pub(super) struct Report {
     errors: Vec<(String, String)>,
 }
 
-/// The answer to a manifest.
+/// The response to a manifest.
 pub(super) enum Answer {
     Report(Report),
-    /// As to any PUT, from a cluster that knows no heartbeat or refuses at once.
+    /// A status as for any PUT, from a cluster without heartbeat or one that refuses at once.
     Status(Response),
 }
 
@@ -51,7 +51,7 @@ impl Report {
         self.status.starts_with("404")
     }
 
-    /// Whether Swift was refused something for the token's sake.
+    /// Whether a refused token is among the errors.
     pub(super) fn names_refused_token(&self) -> bool {
         let statuses = self.errors.iter().map(|(_, status)| status);
         statuses.chain([&self.status]).any(|status| status.starts_with("401"))
@@ -63,12 +63,12 @@ impl Report {
         StoreError::Large { target: target.to_owned(), reason }
     }
 
-    /// Whether the same manifest may do better later, or with another token: nothing else is in its way.
+    /// Judges whether the same manifest may succeed later or with another token. It may if nothing else is wrong.
     pub(super) fn verdict(&self, token: Token) -> Verdict {
         let of_segments = self.errors.iter().map(|(_, status)| verdict(status, token));
         match verdict(&self.status, token) {
             Verdict::Answer if self.status.starts_with("400") => {
-                // Any that can't be helped decides, and then one whose token can.
+                // One permanent error decides; otherwise one that another token solves.
                 let weight = |verdict: &Verdict| match verdict {
                     Verdict::Answer | Verdict::Fail => 2,
                     Verdict::Renew => 1,
@@ -102,7 +102,7 @@ impl Report {
     }
 }
 
-/// Of a status with its reason, `503 Service Unavailable`. Other words are an answer.
+/// Judges a status with its reason, such as `503 Service Unavailable`. Any other text is an answer.
 fn verdict(status: &str, token: Token) -> Verdict {
     let code = status.split(' ').next().and_then(|code| code.parse().ok());
     code.map_or(Verdict::Answer, |code| classify(Outcome::Answered(code), token))

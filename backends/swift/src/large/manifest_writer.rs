@@ -1,4 +1,4 @@
-//! Writes the manifests of large objects, nested ones where one can't hold all segments.
+//! Writes the manifests of large objects, as nested ones if one can't name all segments.
 
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ impl ManifestWriter {
         Self { containers: Arc::clone(containers), manifests: manifests.clone() }
     }
 
-    /// Makes a large object of segments. If they don't fit into one manifest, nested ones are stored first, where
-    /// the segments lie. Gives the entity tag.
+    /// Creates a large object from segments, and returns the entity tag. If the segments don't fit into one manifest,
+    /// nested manifests are stored first, beside the segments.
     pub(super) async fn write_manifests(
         &self,
         target: &Target,
@@ -42,7 +42,7 @@ impl ManifestWriter {
             reason: "this cluster doesn't support static large objects".to_owned(),
         })?;
         let longest = segments.iter().map(|segment| segment.name.len()).max().unwrap_or(0);
-        // Nested manifests have names of the same kind as segments, and little longer.
+        // The names of nested manifests are like those of segments, and little longer.
         let capacity =
             manifests::capacity(limits.max_manifest_segments, limits.max_manifest_size, longest + 16);
         let mut level = 1;
@@ -60,7 +60,7 @@ impl ManifestWriter {
         self.write_manifest(target, &segments, headers).await
     }
 
-    /// Stores one manifest, and gives its tag, which Swift has compared with those of the segments.
+    /// Stores one manifest, and returns its tag, which Swift has compared with the tags of the segments.
     async fn write_manifest(
         &self,
         target: &Target,
@@ -71,7 +71,7 @@ impl ManifestWriter {
         let named = target.to_string();
         let protocol = |reason: String| StoreError::Protocol { target: named.clone(), reason };
         let body = manifests::encode(segments).map_err(|error| protocol(error.to_string()))?;
-        // The heartbeat keeps the connection alive while Swift looks at a thousand segments.
+        // The heartbeat keeps the connection alive while Swift checks up to a thousand segments.
         let mut request = Request::object(Method::PUT, &target.container, &target.name)
             .query("multipart-manifest", "put")
             .query("heartbeat", "on")
@@ -82,15 +82,15 @@ impl ManifestWriter {
         request.headers.insert(http_header::ACCEPT, HeaderValue::from_static("application/json"));
 
         match self.send_manifest(request, &e_tag).await {
-            // Stored by a try whose answer was lost.
+            // An earlier try stored it, although its response was lost.
             Err(object_store::Error::AlreadyExists { .. }) if self.consists_of(target, segments).await? => {}
             outcome => outcome?,
         }
         Ok(e_tag)
     }
 
-    /// Sends it until Swift has said what became of it. Its 202 is no answer: what breaks off or fails behind that
-    /// is tried again here.
+    /// Sends the manifest until Swift has reported the outcome. The status 202 says nothing: a body that breaks off or
+    /// reports a failure is retried here.
     async fn send_manifest(&self, request: Request, e_tag: &str) -> Result<()> {
         let mut tries = self.containers.client.tries(&request);
         let mut tries_of_new = None;
@@ -126,8 +126,8 @@ impl ManifestWriter {
         }
     }
 
-    /// Makes the container that a proxy doesn't know of, the first time. Then it waits: a proxy that looked a moment too
-    /// early remembers for some seconds that there was none.
+    /// Creates the container that a proxy reports as missing, on the first call. On later calls it waits: the proxy may
+    /// have cached for some seconds that the container is missing.
     async fn await_container(
         &self,
         request: &Request,
@@ -145,22 +145,22 @@ impl ManifestWriter {
         Err(StoreError::MissingContainer { container: request.container.clone() }.into())
     }
 
-    /// Swift asked for the segments with our token, which has ended: on a request of its own it says so by a 401, and
-    /// the client gets another.
+    /// Renews the token. Swift has requested the segments with ours, which has expired. The client gets another when
+    /// Swift answers its own request with 401.
     async fn renew_token(&self, request: &Request) -> Result<()> {
         let head = Request::new(Method::HEAD, &request.container).within(&request.trouble);
         self.containers.client.send(head).await?;
         Ok(())
     }
 
-    /// Whether an object is made of just these segments. No two uploads have segments of one name.
+    /// Whether an object consists of exactly these segments. No two uploads have segments of one name.
     async fn consists_of(&self, object: &Target, segments: &[Segment]) -> Result<bool> {
         let manifest = self.manifests.manifest(object).await?.unwrap_or_default();
         Ok(manifest.iter().map(Segment::target).eq(segments.iter().map(Segment::target)))
     }
 }
 
-/// The size of groups, at most `capacity`, that are as even as can be.
+/// The number of segments in each group, at most `capacity`, so that the groups have nearly equal sizes.
 fn even(segments: usize, capacity: usize) -> usize {
     segments.div_ceil(segments.div_ceil(capacity))
 }

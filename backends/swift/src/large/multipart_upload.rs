@@ -63,7 +63,7 @@ impl MultipartUpload for Upload {
         if self.completing {
             return self.large.discard(&self.object, &self.place, begun).await;
         }
-        self.large.deletion.delete_all(&begun).await.into_iter().collect()
+        self.large.handles.deletion.delete_all(&begun).await.into_iter().collect()
     }
 }
 

@@ -1,22 +1,22 @@
-//! The names of segments and nested manifests, and which upload a name belongs to.
+//! The names of segments and nested manifests, and the upload that a name belongs to.
 
 use uuid::Uuid;
 
 use crate::target::Target;
 
-/// What the names of all segments of one upload have between that of the object and their own.
+/// The text between the object's name and the unique part in the names of an upload's segments.
 const MARK: &str = "/upload-";
 
-/// Digits of the unique part of an upload's name.
+/// The number of digits in the unique part.
 const UNIQUE: usize = 32;
 
-/// Where the segments of one upload lie: `<container>/<object>/upload-<unique>`, which no other upload ever has,
-/// of any container.
+/// The prefix of the segments of one upload: `<container>/<object>/upload-<unique>`. No other upload, of any container,
+/// ever has the same.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentNames(String);
 
 impl SegmentNames {
-    /// For the segments of a new upload.
+    /// Creates a prefix for a new upload.
     pub(crate) fn unique(object: &Target) -> Self {
         Self::new(object, Uuid::new_v4())
     }
@@ -25,35 +25,35 @@ impl SegmentNames {
         Self(format!("{object}{MARK}{}", unique.simple()))
     }
 
-    /// A segment's name. They sort by part, then by piece of the part.
+    /// The name of a segment. Names sort by part, and then by piece of the part.
     pub(crate) fn segment(&self, part: usize, piece: usize) -> String {
         format!("{}/{part:08}-{piece:04}", self.0)
     }
 
-    /// The name of a manifest that a manifest of a higher level, or the object's, names.
+    /// The name of a nested manifest.
     pub(crate) fn manifest(&self, level: usize, number: usize) -> String {
         format!("{}/manifest-{level}-{number:08}", self.0)
     }
 
-    /// What the names of all that lies here begin with.
+    /// The beginning of the names of everything that belongs to the upload.
     pub(crate) fn prefix(&self) -> String {
         format!("{}/", self.0)
     }
 
-    /// Whether an object of the segments' container lies here.
+    /// Whether an object of the segments' container belongs to the upload.
     pub(crate) fn has(&self, name: &str) -> bool {
         name.starts_with(&self.prefix())
     }
 }
 
-/// What the names of all segments of a container's objects begin with. Other containers may keep theirs beside
-/// them.
+/// The beginning of the names of all segments of a container's objects. Other containers may keep theirs in the same
+/// container of segments.
 pub(crate) fn segments_of(container: &str) -> String {
     format!("{container}/")
 }
 
-/// The upload of this container that a segment or nested manifest belongs to, `<object>/upload-<unique>`, and the
-/// name of its object. None: it belongs to another container, or to another program.
+/// Returns the upload of this container that a segment or nested manifest belongs to, `<object>/upload-<unique>`, and
+/// the name of its object. None if it belongs to another container or another program.
 pub(crate) fn upload_of<'a>(container: &str, name: &'a str) -> Option<(&'a str, &'a str)> {
     let (upload, _) = name.strip_prefix(&segments_of(container))?.rsplit_once('/')?;
     let (object, unique) = upload.rsplit_once(MARK)?;

@@ -15,18 +15,18 @@ use crate::{
     object::{header, unquoted},
 };
 
-/// The MD5 of nothing.
+/// The MD5 of empty content.
 const EMPTY: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
-/// What is no longer is taken for plain if the listing doesn't say otherwise. Large objects are rarely so short, and
-/// asking for each of many short ones would cost much.
+/// An object of at most this size counts as plain unless the listing shows otherwise. Large objects are rarely so
+/// small, and a request for each of many small objects would be slow.
 const SURELY_PLAIN: u64 = 16 << 20;
 
-/// One line of a listing.
+/// One row of a listing.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Row {
-    /// All names that begin so, slash included.
+    /// A prefix of names, with its slash.
     Subdir { subdir: String },
     /// An object.
     Object(Entry),
@@ -37,12 +37,12 @@ pub(crate) enum Row {
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) bytes: u64,
-    /// Of a static large object: of its manifest.
+    /// For a static large object, the hash of its manifest.
     #[serde(default)]
     pub(crate) hash: String,
-    /// UTC, without a zone.
+    /// In UTC, without a zone.
     last_modified: String,
-    /// Only static large objects have it; in quotes.
+    /// Present only for static large objects; quoted.
     #[serde(default)]
     pub(crate) slo_etag: Option<String>,
 }
@@ -64,7 +64,7 @@ impl Row {
 }
 
 impl Entry {
-    /// None: no path says this name, so that the object can't be reached.
+    /// Returns the name as a path. None if it isn't a path; then the object can't be accessed.
     pub(super) fn location(&self) -> Option<Path> {
         path(&self.name)
     }
@@ -73,18 +73,18 @@ impl Entry {
         self.slo_etag.is_some()
     }
 
-    /// The name and the tag of a static large object.
+    /// Returns the name and the tag of a static large object.
     pub(crate) fn tagged(self) -> Option<(String, String)> {
         let tag = unquoted(self.slo_etag.as_deref()?).to_owned();
         Some((self.name, tag))
     }
 
-    /// Listings show dynamic large objects as empty ones.
+    /// Whether it may be a dynamic large object, which a listing shows as an empty one.
     pub(super) fn may_be_dynamic(&self) -> bool {
         self.bytes == 0 && self.hash == EMPTY
     }
 
-    /// Not every cluster's listings show what is a static large object: a long one may be.
+    /// Whether it may be a static large object, which the listings of some clusters show as a plain one.
     pub(super) fn may_be_static(&self) -> bool {
         self.bytes > SURELY_PLAIN
     }
@@ -108,12 +108,12 @@ impl Entry {
     }
 }
 
-/// The path of a common prefix, which ends with a delimiter, if there is one.
+/// The path of a common prefix, without the delimiter at its end.
 pub(super) fn directory(subdir: &str, delimiter: &str) -> Option<Path> {
     path(subdir.strip_suffix(delimiter).unwrap_or(subdir))
 }
 
-/// The path that is exactly this name.
+/// Returns the name as a path, if it is one without changes.
 fn path(name: &str) -> Option<Path> {
     Path::parse(name).ok().filter(|path| path.as_ref() == name && !name.is_empty())
 }

@@ -1,4 +1,4 @@
-//! How objects are stored, as far as a listing tells it.
+//! How objects are stored, according to a listing or to requests for the objects.
 
 use std::collections::HashMap;
 
@@ -17,26 +17,27 @@ use crate::{
     target::Target,
 };
 
-/// From so many objects on, a listing may cost less than asking for each of them.
+/// From this number of objects on, a listing may be cheaper than a request for each.
 const FEW: usize = 3;
 
-/// So many rows of a listing cost Swift about as much as one more request.
+/// The number of rows of a listing that costs Swift about as much as one more request.
 const ROWS_A_REQUEST: usize = 100;
 
 impl Listings {
-    /// How objects of this store's container are stored. None: there is no such object.
+    /// Returns how objects of this store's container are stored. None for an object that doesn't exist.
     ///
-    /// A listing tells it of all of them at once, if they lie near each other. It may lag, so it is believed about
-    /// what it has and not about what it lacks: such objects are asked for, and so are the empty ones, as which
-    /// listings show dynamic large objects, and the long ones, as which some show static ones. What may come of believing it: an object that became a large one a
-    /// moment ago is taken for what it was.
+    /// One listing shows many of them, if their names are near each other. It may lag, so it is believed only about the
+    /// objects that it shows. The others are requested one by one; so are empty objects, since a listing shows dynamic
+    /// large objects as empty, and long ones, since some clusters show static large objects as plain. An object that
+    /// became a large one a moment ago may be mistaken for a plain one.
     ///
     /// # Errors
     ///
-    /// Of the listing, which answers for none of them then; each outcome has those of its own request.
+    /// The listing's failure, which leaves the shape of all objects unknown. Each outcome has the failure of its own
+    /// request.
     pub(crate) async fn shapes(&self, objects: &[Target]) -> Result<Vec<Result<Option<Shape>>>> {
         let listed = match self.listed_shapes(objects).await {
-            // Credentials that may delete may not be allowed to list.
+            // Credentials that may delete may lack permission to list.
             Err(object_store::Error::PermissionDenied { .. }) => HashMap::new(),
             listed => listed?,
         };
@@ -54,7 +55,7 @@ impl Listings {
         Ok(futures::StreamExt::collect(at_once(shapes)).await)
     }
 
-    /// Those of which a listing says it, as far as listings are worth their while.
+    /// Returns the shapes that a listing shows, as far as listings are worth their cost.
     async fn listed_shapes(&self, objects: &[Target]) -> Result<HashMap<String, Shape>> {
         let mut names: Vec<_> = objects.iter().map(|object| object.name.as_str()).collect();
         names.sort_unstable();
@@ -78,7 +79,7 @@ impl Listings {
 }
 
 impl Cursor {
-    /// Over these names, which are sorted, and what lies between them, as far as that is little.
+    /// A cursor over these names, which must be sorted, and the names between them, if these are few.
     pub(super) fn over(container: &str, names: &[&str]) -> Self {
         let (first, last) =
             (names.first().copied().unwrap_or_default(), names.last().copied().unwrap_or_default());
@@ -93,13 +94,13 @@ impl Cursor {
     }
 }
 
-/// What two names begin with; of sorted ones, the first and the last, all between them do.
+/// Returns the common prefix of two names. If these are the first and the last of sorted names, all of them have it.
 fn shared<'a>(first: &'a str, last: &str) -> &'a str {
     let same = first.chars().zip(last.chars()).take_while(|(a, b)| a == b);
     &first[..same.map(|(char, _)| char.len_utf8()).sum()]
 }
 
-/// None: the listing doesn't tell.
+/// Returns how an object is stored; None if the listing doesn't show it.
 fn shape(entry: &Entry) -> Option<Shape> {
     if entry.is_static() {
         return Some(Shape::Static);

@@ -1,9 +1,10 @@
-//! Which names can only be those of segments of a dynamic large object.
+//! Which names can only belong to segments of a dynamic large object.
 
-/// What stands between the name of something and a number. Without it `dump-10` might be a segment of `dump-1`.
+/// The characters that separate an object's name from a segment's number. Without one, `dump-10` might be a segment of
+/// `dump-1`.
 const DIVIDERS: [char; 3] = ['-', '_', '.'];
 
-/// Whether a name that begins with a prefix can only be a segment below it.
+/// Whether a name that begins with a prefix can only belong to a segment below it.
 pub(super) fn is_segment(prefix: &str, name: &str) -> bool {
     let rest = name.strip_prefix(prefix).unwrap_or(name);
     let divided = || prefix.ends_with(DIVIDERS) || rest.starts_with(DIVIDERS);

@@ -1,20 +1,20 @@
-//! The segments that a manifest names, and the manifest's own form.
+//! The segments that a manifest names, and the format of a manifest.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{object::Md5Sum, target::Target};
 
-/// A part of a large object: an object, or a range of one, or another large object.
+/// A part of a large object: an object, a range of one, or another large object.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub(crate) struct Segment {
     /// `/container/object`
     pub(crate) name: String,
-    /// MD5 of the segment; of a nested manifest, that of its segments' tags.
+    /// The MD5 of the segment; for a nested manifest, the MD5 of its segments' tags.
     #[serde(rename = "hash")]
     pub(crate) e_tag: String,
-    /// Of the object named, not of the range.
+    /// The size of the whole object, even if only a range of it is used.
     pub(crate) bytes: u64,
-    /// `2-4`, as in HTTP.
+    /// A range as in HTTP, such as `2-4`.
     #[serde(default)]
     pub(crate) range: Option<String>,
     /// Whether it is a static large object itself.
@@ -28,7 +28,7 @@ impl Segment {
         Some(Target::new(container, name))
     }
 
-    /// How many bytes it adds to the object.
+    /// The number of bytes that the segment contributes.
     pub(crate) fn length(&self) -> u64 {
         let parse = |range: &str| {
             let (first, last) = range.split_once('-')?;
@@ -45,8 +45,8 @@ impl Segment {
     }
 }
 
-/// The entity tag of a large object: the MD5 of its segments' tags, one behind the other. A range stands behind
-/// the tag it is of.
+/// The entity tag of a large object: the MD5 of its segments' concatenated tags, each followed by its range, if it has
+/// one.
 pub(crate) fn e_tag(segments: &[Segment]) -> String {
     let mut sum = Md5Sum::default();
     for segment in segments {
@@ -58,7 +58,7 @@ pub(crate) fn e_tag(segments: &[Segment]) -> String {
     sum.finish()
 }
 
-/// A segment as Swift wants to be told of it.
+/// A segment as Swift expects it in a manifest.
 #[derive(Serialize)]
 struct Entry<'a> {
     path: &'a str,
@@ -79,10 +79,10 @@ pub(crate) fn encode(segments: &[Segment]) -> Result<Vec<u8>, serde_json::Error>
     serde_json::to_vec(&entries.collect::<Vec<_>>())
 }
 
-/// How many segments one manifest surely holds, where it may have so many segments and bytes, if the longest of
-/// their names has so many bytes.
+/// The number of segments that certainly fit into one manifest, given the limits on its segments and bytes and the
+/// length of their longest name.
 pub(crate) fn capacity(most_segments: usize, most_bytes: usize, longest_name: usize) -> usize {
-    // What JSON may make of a name, and all that stands around it.
+    // JSON may escape each byte of a name with six.
     let longest_entry = 6 * longest_name + 128;
     most_segments.min(most_bytes / longest_entry).max(2)
 }

@@ -8,16 +8,16 @@ use crate::error::StoreError;
 
 const METADATA: &str = "x-object-meta-";
 
-/// Swift drops header names with an underscore and changes their case, so all but lower-case letters, digits and
-/// dashes is encoded; capitals are by [`encode_name`].
+/// Everything but lower-case letters, digits and dashes is encoded, since Swift drops header names with an underscore
+/// and changes their case. [`encode_name`] encodes capitals.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-');
 
-/// The headers that store attributes.
+/// Returns the headers that store attributes.
 ///
 /// # Errors
 ///
-/// [`StoreError::Attribute`] for a value that HTTP or Swift would drop or trim: empty, with space around it,
-/// with control characters. `NotImplemented` for the storage class.
+/// [`StoreError::Attribute`] for a value that HTTP or Swift would drop or trim: an empty one, or one with surrounding
+/// spaces or control characters. `NotImplemented` for the storage class.
 pub(crate) fn to_headers(attributes: &Attributes) -> Result<HeaderMap> {
     attributes
         .iter()
@@ -56,12 +56,12 @@ fn refused(attribute: &Attribute, reason: &'static str) -> StoreError {
     StoreError::Attribute { name: format!("{attribute:?}"), reason }
 }
 
-/// The attributes that headers carry.
+/// Returns the attributes that headers contain.
 pub(crate) fn from_headers(headers: &HeaderMap) -> Attributes {
     headers.iter().filter_map(|(name, value)| Some((from_name(name)?, from_value(value)))).collect()
 }
 
-/// The headers that carry attributes, as they are.
+/// Returns the headers that contain attributes, unchanged.
 pub(crate) fn raw(headers: &HeaderMap) -> HeaderMap {
     let carries = |(name, _): &(&HeaderName, &HeaderValue)| from_name(name).is_some();
     headers.iter().filter(carries).map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -85,7 +85,7 @@ fn from_value(value: &HeaderValue) -> AttributeValue {
     String::from_utf8_lossy(value.as_bytes()).into_owned().into()
 }
 
-/// A metadata name as a part of a header's name that comes back as it was.
+/// Encodes a metadata name as a part of a header's name, so that it can be decoded unchanged.
 fn encode_name(key: &str) -> String {
     let encoded = |c: char| {
         if c.is_ascii_uppercase() {

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 use object_store::PutPayload;
 
-/// From here on the sum is taken on a thread of its own, so that it doesn't hold up the network.
+/// From this size on, the sum is calculated in a separate thread, so that it doesn't delay the network.
 const LONG: usize = 256 << 10;
 
-/// An MD5 in the making.
+/// An MD5 that is being calculated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Md5Sum(Md5);
 
@@ -16,13 +16,13 @@ impl Md5Sum {
         self.0.update(bytes);
     }
 
-    /// In lower hexadecimal.
+    /// Returns the sum in lower-case hexadecimal.
     pub(crate) fn finish(self) -> String {
         self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-/// The MD5 of a payload, in lower hexadecimal.
+/// Returns the MD5 of a payload, in lower-case hexadecimal.
 pub(crate) async fn md5_hex(payload: &PutPayload) -> object_store::Result<String> {
     if payload.content_length() < LONG {
         return Ok(sum(payload.iter()));

@@ -1,4 +1,4 @@
-//! What the headers of an object say: how it is stored, its tag, its time.
+//! The metadata in the headers of an object: how it is stored, its tag, its time.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,16 +16,16 @@ use crate::{
 /// How an object is stored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Shape {
-    /// In one piece.
+    /// As one object.
     Plain,
-    /// A manifest that names its segments (SLO).
+    /// As a manifest that names its segments (a static large object).
     Static,
-    /// A manifest that names the container and the beginning of the names of its segments (DLO).
+    /// As a manifest that names the container and the common prefix of its segments (a dynamic large object).
     Dynamic { container: String, prefix: String },
 }
 
 impl Shape {
-    /// Reads it from the answer to a GET or HEAD of the object.
+    /// Reads it from the response to a GET or HEAD of the object.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         if header(headers, "x-static-large-object").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return Self::Static;
@@ -39,7 +39,7 @@ impl Shape {
     }
 }
 
-/// Asks how an object is stored. None: there is no such object.
+/// Requests how an object is stored. None if there is no such object.
 pub(crate) async fn shape(containers: &Containers, object: &Target) -> Result<Option<Shape>> {
     let response = containers.send(Request::object(Method::HEAD, &object.container, &object.name)).await?;
     match response.status {
@@ -49,22 +49,22 @@ pub(crate) async fn shape(containers: &Containers, object: &Target) -> Result<Op
     }
 }
 
-/// A header's value, if it is text.
+/// Returns a header's value, if it is text.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// An entity tag without the quotes, which large objects have and plain ones have not.
+/// Returns an entity tag without quotes; only the tags of large objects have them.
 pub(crate) fn unquoted(tag: &str) -> &str {
     tag.trim().trim_matches('"')
 }
 
-/// The error of an answer without a length.
+/// The error of a response without a length.
 pub(crate) fn no_length(target: &str) -> StoreError {
     StoreError::Protocol { target: target.to_owned(), reason: "it doesn't say how long it is".to_owned() }
 }
 
-/// What the headers say of an object of `size` bytes.
+/// Returns the metadata in the headers of an object of `size` bytes.
 pub(crate) fn meta(location: &Path, headers: &HeaderMap, size: u64) -> Result<ObjectMeta, StoreError> {
     let time = modified(headers).ok_or_else(|| StoreError::Protocol {
         target: location.to_string(),
@@ -74,7 +74,8 @@ pub(crate) fn meta(location: &Path, headers: &HeaderMap, size: u64) -> Result<Ob
     Ok(ObjectMeta { location: location.clone(), last_modified: time.into(), size, e_tag, version: None })
 }
 
-/// `X-Timestamp` is exact and what listings show; `Last-Modified` is rounded up to a second.
+/// Returns the time of the object. `X-Timestamp` is exact and equals the one in listings; `Last-Modified` is rounded up
+/// to a second.
 fn modified(headers: &HeaderMap) -> Option<SystemTime> {
     let exact = header(headers, "x-timestamp").and_then(timestamp);
     exact.or_else(|| {
@@ -84,7 +85,7 @@ fn modified(headers: &HeaderMap) -> Option<SystemTime> {
     })
 }
 
-/// `1700000000.12345`: seconds, and a fraction that isn't put through a float.
+/// Parses seconds with a fraction, `1700000000.12345`, without the rounding of a float.
 fn timestamp(text: &str) -> Option<SystemTime> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();

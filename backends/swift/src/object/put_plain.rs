@@ -1,4 +1,4 @@
-//! Stores one object in one piece, and reads what an answer to a PUT says.
+//! Stores one object in one piece, and interprets the response to a PUT.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header as http_header};
 use object_store::{PutPayload, Result};
@@ -11,7 +11,7 @@ use crate::{
     target::Target,
 };
 
-/// Stores one object in one piece, and gives its MD5, which Swift has checked.
+/// Stores one object in one piece, and returns its MD5, which Swift has checked.
 pub(crate) async fn put_plain(
     containers: &Containers,
     target: &Target,
@@ -26,13 +26,13 @@ pub(crate) async fn put_plain(
     Ok(md5)
 }
 
-/// An entity tag as a header's value.
+/// Returns an entity tag as a header's value.
 fn tag(tag: &str, request: &Request) -> Result<HeaderValue, StoreError> {
     HeaderValue::from_str(tag)
         .map_err(|_| StoreError::Protocol { target: request.target(), reason: "no such tag".to_owned() })
 }
 
-/// Makes sure that the answer to a PUT says that `e_tag` was stored.
+/// Checks that the response to a PUT confirms that `e_tag` was stored.
 pub(crate) async fn stored(response: Response, e_tag: &str) -> Result<()> {
     let target = response.request.target.clone();
     match response.status {
@@ -44,7 +44,7 @@ pub(crate) async fn stored(response: Response, e_tag: &str) -> Result<()> {
                 source: rejected(response).await.into(),
             });
         }
-        // A 404 is no absent object here: the container went away meanwhile.
+        // Here a 404 means that the container was deleted meanwhile.
         StatusCode::NOT_FOUND => {
             return Err(object_store::Error::Generic {
                 store: "Swift",

@@ -1,4 +1,4 @@
-//! The body of an object that is read: continued where it breaks off, and checked.
+//! The body of an object that is read: resumed where it breaks off, and verified.
 
 use std::ops::Range;
 
@@ -19,13 +19,13 @@ use crate::{
     target::Target,
 };
 
-/// The bytes of an object, as they come: continued where they break off, counted, and summed.
+/// The content of an object as a stream. It is resumed where it breaks off, and its length and checksum are verified.
 pub(super) struct Body {
     reading: Reading,
     location: Path,
-    /// Of the whole object, as Swift wrote it. Without one a body that broke off can't be continued.
+    /// The tag of the whole object, as Swift sent it. Without one, a body that broke off can't be resumed.
     e_tag: Option<HeaderValue>,
-    /// What is still to come.
+    /// The range that hasn't been received yet.
     left: Range<u64>,
     stream: BoxStream<'static, Result<Bytes, Error>>,
     check: Check,
@@ -52,7 +52,7 @@ impl Body {
 
     async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
         if let Check::Manifest { e_tag } = &self.check {
-            self.check = Check::read_manifest(&self.reading.manifests, &self.target(), e_tag).await?;
+            self.check = Check::read_manifest(&self.reading.handles.manifests, &self.target(), e_tag).await?;
         }
         loop {
             match self.stream.next().await {
@@ -61,7 +61,8 @@ impl Body {
                     self.take(&chunk)?;
                     return Ok(Some((chunk, self)));
                 }
-                // The end is polled for even when all has come: that gives the connection back.
+                // The stream is polled to its end even when all bytes have arrived: that returns the connection to the
+                // pool.
                 _ if self.left.is_empty() => return self.finish(),
                 Some(Err(error)) => self.resume(Some(error)).await?,
                 None => self.resume(None).await?,
@@ -91,8 +92,7 @@ impl Body {
         Ok(None)
     }
 
-    /// Asks for what is still to come, of the same content and no other. `error` is why the body broke off, if
-    /// it didn't just end.
+    /// Requests the rest of the same content. `error` is the reason why the body broke off, unless it just ended.
     async fn resume(&mut self, error: Option<Error>) -> Result<()> {
         let idle = error.as_ref().map(|error| error.kind().idle()).unwrap_or_default();
         let goes_on = self.e_tag.is_some() && self.breaks.again(idle).await;
@@ -102,11 +102,11 @@ impl Body {
         };
         let range = range_header(&self.left).map_err(|_| self.length(self.left.start))?;
         let request =
-            Request::object(Method::GET, &self.reading.containers.container, self.location.as_ref())
+            Request::object(Method::GET, &self.reading.handles.containers.container, self.location.as_ref())
                 .header(http_header::RANGE, range)
                 .header(http_header::IF_MATCH, e_tag.clone())
                 .within(self.breaks.trouble());
-        let response = self.reading.containers.send(request).await?;
+        let response = self.reading.handles.containers.send(request).await?;
         if response.status != StatusCode::PARTIAL_CONTENT {
             return Err(rejected(response).await.into());
         }
@@ -124,7 +124,7 @@ impl Body {
     }
 
     fn target(&self) -> Target {
-        self.reading.containers.target(&self.location)
+        self.reading.handles.containers.target(&self.location)
     }
 }
 

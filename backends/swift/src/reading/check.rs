@@ -1,4 +1,4 @@
-//! Compares what is read with the MD5 that is known of it.
+//! Compares the content that is read with its known MD5.
 
 use std::collections::VecDeque;
 
@@ -16,16 +16,16 @@ use crate::{
 /// Compares a complete object, while it is read, with the known hashes of its content.
 #[derive(Debug)]
 pub(super) enum Check {
-    /// Nothing is known: a part of an object, a dynamic large one, or one made of parts of large ones.
+    /// No hash is known: a range of an object, a dynamic large object, or one that consists of ranges of large objects.
     None,
-    /// A static large object of this tag, whose manifest has to be read first.
+    /// A static large object with this tag, whose manifest must be read first.
     Manifest { e_tag: String },
-    /// Stretches of it, each with its MD5.
+    /// Stretches of the content, each with its MD5.
     Stretches(Stretches),
 }
 
 impl Check {
-    /// What the answer to a GET allows: the tag of a plain object is its MD5.
+    /// Chooses the check for the response to a GET. The tag of a plain object is its MD5.
     pub(super) fn of(response: &Response) -> Self {
         let e_tag = header(&response.headers, "etag").map(unquoted).unwrap_or_default();
         match Shape::of(&response.headers) {
@@ -36,15 +36,15 @@ impl Check {
         }
     }
 
-    /// The segments to compare a static large object with. Nothing, if it has ranges of other large objects for
-    /// segments: of these no tag is known.
+    /// Reads the manifest of a static large object, which contains the hashes of its segments. No hash is known if the
+    /// segments are ranges of other large objects.
     ///
-    /// Swift compares each segment with its own tag too, but only after it has handed it out: nobody would learn of
-    /// damage in the last one.
+    /// Swift compares each segment with its tag as well, but only after it has sent it: damage in the last one would
+    /// remain unnoticed.
     ///
     /// # Errors
     ///
-    /// Precondition, if it isn't the one of this tag any more.
+    /// `Precondition` if the object no longer has this tag.
     pub(super) async fn read_manifest(manifests: &Manifests, object: &Target, tag: &str) -> Result<Self> {
         let Some(leaves) = manifests.leaves(object, tag).await? else { return Ok(Self::None) };
         let leaves = leaves.iter().filter(|segment| segment.length() > 0);
@@ -55,10 +55,10 @@ impl Check {
     }
 }
 
-/// What follows on what in an object, from its beginning.
+/// The stretches that an object consists of, in order.
 #[derive(Debug)]
 pub(super) struct Stretches {
-    /// Bytes still to come, and the MD5 of all of them, if it is known.
+    /// The bytes that each stretch still lacks, and its MD5 if that is known.
     ahead: VecDeque<(u64, Option<String>)>,
     sum: Md5Sum,
 }
@@ -68,7 +68,7 @@ impl Stretches {
         Self { ahead: stretches.into_iter().collect(), sum: Md5Sum::default() }
     }
 
-    /// Takes the next bytes; an error where a stretch ends that isn't what it should be.
+    /// Adds the next bytes. Fails at the end of a stretch with another hash than expected.
     pub(super) fn update(&mut self, mut bytes: &[u8], object: &Target) -> Result<(), StoreError> {
         while let (Some((left, md5)), false) = (self.ahead.front_mut(), bytes.is_empty()) {
             let most = usize::try_from(*left).unwrap_or(usize::MAX);
@@ -85,7 +85,7 @@ impl Stretches {
         Ok(())
     }
 
-    /// Nothing more comes; ends the stretch that it is in.
+    /// Ends the current stretch: no more bytes follow.
     pub(super) fn end(&mut self, object: &Target) -> Result<(), StoreError> {
         let found = std::mem::take(&mut self.sum).finish();
         match self.ahead.pop_front() {
@@ -97,7 +97,7 @@ impl Stretches {
     }
 }
 
-/// None: this tag is no MD5.
+/// Returns the tag if it is an MD5.
 fn md5(tag: &str) -> Option<String> {
     let is_md5 = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_md5.then(|| tag.to_ascii_lowercase())

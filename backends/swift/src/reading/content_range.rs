@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// The bytes and the size of the object that `bytes 2-4/14` names.
+/// Returns the range of bytes and the size of the object in a value such as `bytes 2-4/14`.
 pub(super) fn content_range(value: &str) -> Option<(Range<u64>, u64)> {
     let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;

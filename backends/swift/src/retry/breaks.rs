@@ -1,4 +1,4 @@
-//! When a body that broke off is continued: after a short pause, a few times in a row.
+//! Decides when a body that broke off is resumed: after a short pause, a few times in a row.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::Trouble;
 
-/// How often a body may break off without a byte in between before that is an error.
+/// How often a body may break off without any byte in between.
 const MOST: u32 = 5;
 
 /// The breaks of one body since its last byte.
@@ -17,15 +17,15 @@ pub(crate) struct Breaks {
 }
 
 impl Breaks {
-    /// Forgets the breaks: a byte has come.
+    /// Resets the count, since a byte has arrived.
     pub(crate) fn clear(&mut self) {
         if self.count > 0 {
             *self = Self::default();
         }
     }
 
-    /// Counts a break before which nothing moved for `idle`, and sleeps until the body is to be continued; false, at
-    /// once, after too many.
+    /// Counts a break before which nothing had been transferred for `idle`, and sleeps until the body is to be resumed.
+    /// Returns false, at once, after too many breaks.
     pub(crate) async fn again(&mut self, idle: Duration) -> bool {
         self.count += 1;
         self.trouble.note(idle);
@@ -36,7 +36,7 @@ impl Breaks {
         true
     }
 
-    /// What is asked for since the last byte falls under this one bound.
+    /// The time limit that the requests since the last byte share.
     pub(crate) fn trouble(&self) -> &Trouble {
         &self.trouble
     }

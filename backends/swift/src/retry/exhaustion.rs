@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::FIRST_TRY;
 
-/// When a request last used up its time for retries, if nothing has succeeded since. The requests after it, such as
-/// those that remove what the failure left behind, are tried once.
+/// When a request last used up its time for retries, unless another has succeeded since. Later requests, such as those
+/// that clean up after the failure, are tried once.
 #[derive(Debug, Default)]
 pub(crate) struct Exhaustion(Mutex<Option<Instant>>);
 
@@ -23,8 +23,8 @@ impl Exhaustion {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The budget and the patience of a request: those given, or, after an exhaustion, one try. The exhaustion is
-    /// forgotten after the time of the budget.
+    /// The budget and patience of a request: the given ones or, after an exhaustion, those of a single try. An
+    /// exhaustion is forgotten after the time of the budget.
     pub(crate) fn limit(&self, budget: Duration, patience: Duration) -> (Duration, Duration) {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match last {

@@ -6,10 +6,11 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// How long to wait after so many failures, `spent` after the first of them. None: `budget` doesn't reach for it.
+/// Returns how long to wait after this number of failures, `spent` after the first of them. None if `budget` would be
+/// exceeded.
 ///
 /// `random`, between 0 and 1, spreads the pauses over the upper half of the exponential step, so that clients which
-/// failed together don't come back together. `asked` is the server's `Retry-After`.
+/// failed together don't return together. `asked` is the server's `Retry-After`.
 pub(super) fn pause(
     failures: u32,
     spent: Duration,

@@ -7,13 +7,14 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Since when a request has made no progress. Clones are the same trouble: every part of the program that sends the
-/// request again shares it, so that one bound holds for all their retries.
+/// The time since which a request has made no progress. Clones share it: every part of the program that sends the
+/// request again uses the same one, so that one limit applies to all their retries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trouble(Arc<OnceLock<Instant>>);
 
 impl Trouble {
-    /// Notes a failure before which nothing had moved for `idle`, and gives the time since the first one began.
+    /// Records a failure before which nothing had been transferred for `idle`. Returns the time since the first failure
+    /// began.
     pub(crate) fn note(&self, idle: Duration) -> Duration {
         let began = || Instant::now().checked_sub(idle).unwrap_or_else(Instant::now);
         self.0.get_or_init(began).elapsed()
@@ -27,7 +28,7 @@ impl Trouble {
         self.0.get().is_some()
     }
 
-    /// What is left of a budget that began with the first failure.
+    /// Returns the rest of a budget that began with the first failure.
     pub(crate) fn left(&self, budget: Duration) -> Duration {
         budget.saturating_sub(self.spent())
     }

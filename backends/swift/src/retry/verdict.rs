@@ -1,46 +1,46 @@
-//! Judges one try: an answer for the caller, a token to renew, or a request to send again.
+//! Judges one try: a response for the caller, a token to renew, or a request to send again.
 
 use http::StatusCode;
 
-/// What became of one try.
+/// The outcome of one try.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
     Answered(StatusCode),
-    /// The answer was incomplete; a retry may succeed.
+    /// The response was incomplete; a retry may succeed.
     Broken,
-    /// No answer, and none to be had: a certificate that isn't trusted.
+    /// There was no response, and a retry can't succeed: the certificate isn't trusted.
     Hopeless,
 }
 
-/// What is known of the token that was sent.
+/// The state of the token that was sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Token {
-    /// Sent with this request for the first time.
+    /// Sent for the first time with this request.
     Renewable,
-    /// A new one, since this request's first was refused.
+    /// A new one, since the request's first token was refused.
     Renewed,
-    /// Given by the user, who alone can renew it; or none was sent.
+    /// Given by the user and not renewable; or no token was sent.
     Fixed,
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
-    /// It is an answer, good or bad: the caller judges it.
+    /// A response, whatever it says: the caller judges it.
     Answer,
-    /// Get another token, then send it again at once.
+    /// Request another token, then send it again at once.
     Renew,
-    /// Send it again after a pause, with another token where this one was refused, as long as there is time.
+    /// Send it again after a pause, as long as there is time; with another token if this one was refused.
     Retry,
-    /// It is an error and will stay one.
+    /// A permanent error.
     Fail,
 }
 
-/// Judges a try of a request that may be sent again whatever came of it.
+/// Judges a try of an idempotent request.
 ///
-/// A token that is refused is renewed at once. Where the new one is refused too, that is an outage: Swift answers 401
-/// while it can't reach the identity service to check a token, and after each restart of a proxy that keeps its
-/// tokens in memory. 498 is Swift's rate limit.
+/// A refused token is renewed at once. If the new one is refused as well, that is an outage: Swift answers 401 while it
+/// can't reach the identity service to check a token, and after each restart of a proxy that keeps its tokens in
+/// memory. 498 is Swift's rate limit.
 pub(crate) fn classify(outcome: Outcome, token: Token) -> Verdict {
     let status = match outcome {
         Outcome::Answered(status) => status,
@@ -51,7 +51,7 @@ pub(crate) fn classify(outcome: Outcome, token: Token) -> Verdict {
         (401, Token::Renewable) => Verdict::Renew,
         (401, Token::Renewed) => Verdict::Retry,
         (401, Token::Fixed) => Verdict::Fail,
-        // Asking again for what isn't implemented (501) or not understood (505) changes nothing.
+        // A retry doesn't help if something isn't implemented (501) or not understood (505).
         (501 | 505, _) => Verdict::Fail,
         (408 | 429 | 498 | 500.., _) => Verdict::Retry,
         _ => Verdict::Answer,

@@ -1,4 +1,4 @@
-//! Warns of the failures that are tried again, but not of each of them.
+//! Warns of retried failures, but not of each one.
 
 use std::{error::Error, time::Duration};
 
@@ -7,12 +7,12 @@ use tokio::time::Instant;
 /// The shortest time between two warnings of one request.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// Warns of the first failure, and after that of one in each [`QUIET`].
+/// Warns of the first failure, and then of one in each [`QUIET`] interval.
 #[derive(Debug, Default)]
 pub(super) struct Warnings(Option<Instant>);
 
 impl Warnings {
-    /// Traces a failure: as a warning if one is due.
+    /// Logs a failure, as a warning if one is due.
     pub(super) fn tell(&mut self, error: &(dyn Error + 'static), left: f64) {
         if self.is_due(Instant::now()) {
             tracing::warn!(error, "trying again, for {left} s at most");

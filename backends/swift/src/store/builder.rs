@@ -11,7 +11,7 @@ use crate::{
     containers::Containers,
 };
 
-/// Says which container to open, and how.
+/// Configures a store before it is opened.
 #[derive(Clone)]
 pub struct SwiftBuilder {
     container: String,
@@ -22,29 +22,29 @@ pub struct SwiftBuilder {
     config: Option<Config>,
 }
 
-/// Why a store can't be opened. Nothing has been sent.
+/// The reason why a store can't be opened. No request was sent.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A name that no container can have.
+    /// The name isn't valid for a container.
     #[error("{name:?} can't be the name of a container: it must have 1 to 256 bytes and no slash")]
     ContainerName {
         /// The name.
         name: String,
     },
-    /// The segments would be listed among the objects.
+    /// The container of the segments is the container of the objects, whose listings would show the segments.
     #[error("the segments of large objects can't lie in {name} itself")]
     SameContainer {
         /// The name.
         name: String,
     },
-    /// The account can't be reached with these settings.
+    /// The settings of the account are incomplete or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
 
 impl BuildError {
-    /// What to do about it, where that can be told.
+    /// What to do about the error, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -56,7 +56,7 @@ impl BuildError {
 }
 
 impl SwiftBuilder {
-    /// Begins with a container's name, and no settings.
+    /// Creates a builder for this container, without any settings.
     pub fn new(container: impl Into<String>) -> Self {
         Self {
             container: container.into(),
@@ -68,8 +68,8 @@ impl SwiftBuilder {
         }
     }
 
-    /// Adds settings by the names they have in the environment of the OpenStack tools, such as `OS_AUTH_URL`,
-    /// `OS_CLOUD`, `ST_AUTH`. [`Config`] says which there are. A later one replaces an earlier one.
+    /// Adds settings, which are named as in the environment of the OpenStack tools, such as `OS_AUTH_URL`, `OS_CLOUD`,
+    /// `ST_AUTH`. [`Config`] lists them. A later setting replaces an earlier one of the same name.
     #[must_use]
     pub fn with_settings<K: Into<String>, V: Into<String>>(
         mut self,
@@ -79,41 +79,42 @@ impl SwiftBuilder {
         self
     }
 
-    /// Takes this account instead of settings. A [`Config`] also says what settings can't, such as timeouts.
+    /// Sets the account, in place of settings. A [`Config`] also contains what settings can't express, such as time
+    /// limits.
     #[must_use]
     pub fn with_config(mut self, config: Config) -> Self {
         self.config = Some(config);
         self
     }
 
-    /// Names the container of the segments; otherwise it is `<container>_segments`. It is made when it is
-    /// missing and a large object is to be stored.
+    /// Sets the container of the segments; the default is `<container>_segments`. If it is missing, the first large
+    /// object creates it.
     #[must_use]
     pub fn with_segments_container(mut self, name: impl Into<String>) -> Self {
         self.segments = Some(name.into());
         self
     }
 
-    /// Names the storage policy of the containers that this store makes. Otherwise it is the cluster's default,
-    /// and for the segments that of the container.
+    /// Sets the storage policy of the containers that this store creates. By default the container of the objects gets
+    /// the cluster's default, and the container of the segments the policy of the container of the objects.
     #[must_use]
     pub fn with_policy(mut self, policy: impl Into<String>) -> Self {
         self.policy = Some(policy.into());
         self
     }
 
-    /// Whether the first use of a container that is missing makes it, be it to read; otherwise that is an error.
+    /// Sets whether the first request creates a missing container, even if it only reads; otherwise that is an error.
     #[must_use]
     pub fn with_create(mut self, create: bool) -> Self {
         self.create = create;
         self
     }
 
-    /// Opens the store. Nothing is sent yet.
+    /// Opens the store. No request is sent yet.
     ///
     /// # Errors
     ///
-    /// Names that can't be, and settings that are missing or contradict each other.
+    /// Invalid names, and settings that are missing or contradict each other.
     pub fn build(self) -> Result<Swift, BuildError> {
         let segments = self.segments.unwrap_or_else(|| format!("{}_segments", self.container));
         for name in [&self.container, &segments] {
@@ -134,7 +135,7 @@ impl SwiftBuilder {
     }
 }
 
-/// Names the settings without their values, which may be secret.
+/// Shows the names of the settings, but not their values, which may be secret.
 impl fmt::Debug for SwiftBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SwiftBuilder")

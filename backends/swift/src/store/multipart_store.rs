@@ -15,12 +15,12 @@ use uuid::Uuid;
 use super::Swift;
 use crate::{error::StoreError, large::SegmentNames, manifests::Segment, object::to_headers, target::Target};
 
-/// Uploads whose state the caller keeps, even in another process. Nothing is sent to begin one: the id says where
-/// its segments lie and which attributes the object is to have.
+/// Uploads whose state the caller keeps, and can continue in another process. Beginning one sends no request: the id
+/// contains the prefix of its segments and the attributes of the object.
 ///
-/// A part that is put again takes the place of the one before. If it has fewer pieces, those beyond them stay until
-/// nothing names the upload any more. Aborting an upload removes the parts that a listing shows, which may lack those
-/// just put; [`leftovers`](Swift::leftovers) finds these later. An upload that was aborted must not be gone on with.
+/// A part that is stored again replaces the previous one. If it has fewer pieces, the surplus ones remain until nothing
+/// refers to the upload any more. Aborting an upload removes the parts that a listing shows, which may lack recent
+/// ones; [`leftovers`](Swift::leftovers) finds these later. An aborted upload must not be continued.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl MultipartStore for Swift {
@@ -39,7 +39,8 @@ impl MultipartStore for Swift {
         part_idx: usize,
         data: PutPayload,
     ) -> Result<PartId> {
-        let place = SegmentNames::new(&self.0.containers.target(path), Ticket::read(path, id)?.unique);
+        let place =
+            SegmentNames::new(&self.0.handles.containers.target(path), Ticket::read(path, id)?.unique);
         let segments = self.0.large.put_segments(&place, part_idx, data, |_| ()).await?;
         Ok(part_id(&segments))
     }
@@ -51,7 +52,7 @@ impl MultipartStore for Swift {
         parts: Vec<PartId>,
     ) -> Result<PutResult> {
         let Ticket { unique, headers } = Ticket::read(path, id)?;
-        let object = self.0.containers.target(path);
+        let object = self.0.handles.containers.target(path);
         let place = SegmentNames::new(&object, unique);
         let mut segments = Vec::with_capacity(parts.len());
         for (part, id) in parts.iter().enumerate() {
@@ -60,7 +61,8 @@ impl MultipartStore for Swift {
                 reason: format!("{:?} is not a part of it", id.content_id),
             })?;
             segments.extend(pieces.into_iter().enumerate().map(|(number, (e_tag, bytes))| {
-                let name = Target::new(&self.0.containers.segments, place.segment(part, number)).path();
+                let name =
+                    Target::new(&self.0.handles.containers.segments, place.segment(part, number)).path();
                 Segment { name, e_tag, bytes, range: None, nested: false }
             }));
         }
@@ -68,12 +70,13 @@ impl MultipartStore for Swift {
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
-        let place = SegmentNames::new(&self.0.containers.target(path), Ticket::read(path, id)?.unique);
-        self.0.large.discard(&self.0.containers.target(path), &place, Vec::new()).await
+        let place =
+            SegmentNames::new(&self.0.handles.containers.target(path), Ticket::read(path, id)?.unique);
+        self.0.large.discard(&self.0.handles.containers.target(path), &place, Vec::new()).await
     }
 }
 
-/// What is known of an upload: `<unique>`, or `<unique>?<header>=<value>&…`, values percent-encoded.
+/// The content of an upload's id: `<unique>`, or `<unique>?<header>=<value>&…` with percent-encoded values.
 struct Ticket {
     unique: Uuid,
     headers: HeaderMap,
@@ -115,14 +118,14 @@ impl FromStr for Ticket {
     }
 }
 
-/// `<MD5>:<bytes>` of each of its segments, divided by commas.
+/// The id of a part: `<MD5>:<bytes>` for each of its segments, separated by commas.
 fn part_id(segments: &[Segment]) -> PartId {
     let pieces: Vec<_> =
         segments.iter().map(|segment| format!("{}:{}", segment.e_tag, segment.bytes)).collect();
     PartId { content_id: pieces.join(",") }
 }
 
-/// The tags and lengths of a part's segments.
+/// Parses the tags and lengths of a part's segments.
 fn pieces(id: &PartId) -> Option<Vec<(String, u64)>> {
     let piece = |piece: &str| {
         let (e_tag, bytes) = piece.split_once(':')?;

@@ -9,11 +9,11 @@ use object_store::{
 use super::Swift;
 use crate::listing::{Cursor, PAGE};
 
-/// One page is one request. The token is the last name of the page, so that it is good for as long as one likes,
-/// with any prefix and any number of names. A page that is exactly full has one though nothing may follow.
+/// Each page is one request. The token is the last name of the page, so it doesn't expire, and it can be used with any
+/// prefix and page size. A page that is exactly full has a token even if nothing follows.
 ///
-/// A page has at most as many names as the cluster lists at once, usually 10,000, and lacks those that aren't a
-/// [`Path`](object_store::path::Path). Any delimiter will do that the cluster takes.
+/// A page has at most as many names as the cluster lists at once, usually 10,000. It lacks names that aren't a
+/// [`Path`](object_store::path::Path). Any delimiter that the cluster accepts can be used.
 #[async_trait]
 impl PaginatedListStore for Swift {
     async fn list_paginated(
@@ -26,10 +26,10 @@ impl PaginatedListStore for Swift {
             marker: offset.max(page_token).unwrap_or_default(),
             delimiter: delimiter.unwrap_or_default().into_owned(),
             limit: max_keys.unwrap_or(PAGE).min(PAGE),
-            ..Cursor::new(&self.0.containers.container, prefix.unwrap_or_default())
+            ..Cursor::new(&self.0.handles.containers.container, prefix.unwrap_or_default())
         };
-        let rows = self.0.listings.page(&mut cursor).await?;
-        let result = self.0.listings.list_result(rows, &cursor.delimiter).await?;
+        let rows = self.0.handles.listings.page(&mut cursor).await?;
+        let result = self.0.handles.listings.list_result(rows, &cursor.delimiter).await?;
         Ok(PaginatedListResult { result, page_token: (!cursor.done).then_some(cursor.marker) })
     }
 }

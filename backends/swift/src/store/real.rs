@@ -1,4 +1,4 @@
-//! What operations cost, and what becomes of faults, on a real Swift with a relay before it.
+//! The cost of operations, and the handling of faults, on a real Swift behind a relay.
 
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,7 @@ use crate::{
 
 const MIB: usize = 1 << 20;
 
-/// A container that is there, a store for it that has a token and sent nothing else yet, and what it sends through.
+/// Creates a container, and a store for it that has a token and has sent nothing else, behind a relay.
 async fn fixture(account: &[&str], name: &str) -> (Swift, Relay) {
     let (settings, relay) = before(account).await;
     let name = format!("test-{name}-{}", uuid::Uuid::new_v4().simple());
@@ -35,8 +35,8 @@ fn again(container: &str, settings: &Settings) -> Swift {
     SwiftBuilder::new(container).with_settings(settings.clone()).build().unwrap()
 }
 
-/// What was sent since this was asked last: methods, and of paths what is behind the account, without the names
-/// of containers and without queries.
+/// Returns the requests since the previous call: methods, and the paths below the account without the names of
+/// containers and without queries.
 fn sent(relay: &Relay, swift: &Swift) -> Vec<String> {
     let short = |request: String| {
         let (request, query) = request.split_once('?').unwrap_or((&request, ""));
@@ -88,8 +88,8 @@ async fn storing_and_reading_cost_one_request_and_replacing_two() {
     assert_eq!(sent(&relay, &swift), ["GET/a", "GET/a", "HEAD/a"]);
     swift.put(&location("a"), four_mib.into()).await.unwrap();
     assert_eq!(sent(&relay, &swift), ["HEAD/a", "PUT/a"]);
-    // Its limits known, since it may allow only shorter listings than usual.
-    swift.0.containers.client.info().await.unwrap();
+    // Reads the limits first, since this cluster may allow only shorter listings than usual.
+    swift.0.handles.containers.client.info().await.unwrap();
     relay.take_requests();
     assert_eq!(swift.list(None).count().await, 1);
     assert_eq!(sent(&relay, &swift), ["GET"]);
@@ -101,7 +101,7 @@ async fn a_process_without_a_token_stores_with_two_requests() {
     let (seed, _relay) = fixture(PASSWORD, "cold").await;
     let (settings, keystone) = relayed(&settings(PASSWORD), "OS_AUTH_URL").await;
     let swift = again(seed.container(), &settings);
-    let storage = swift.0.containers.client.session().await.unwrap().storage_url.to_string();
+    let storage = swift.0.handles.containers.client.session().await.unwrap().storage_url.to_string();
     keystone.take_requests();
     let relay = Relay::to(&storage).await;
     let mut settings = settings.clone();
@@ -150,14 +150,14 @@ async fn many_are_deleted_by_one_listing_and_one_deletion_and_large_ones_each_by
     swift.put(&location("other"), "x".into()).await.unwrap();
     put_large(&swift, "wal/017", &[Bytes::from_static(b"large")]).await;
     relay.take_requests();
-    // One is absent, and is asked for.
+    // One object is missing; it is requested separately.
     delete_all(&swift, [names, vec![location("wal/absent")]].concat()).await;
     let expected =
         ["GET", "HEAD/wal/absent", "POST in bulk", "GET/wal/017", "DELETE segments", "DELETE/wal/017"];
     assert_eq!(sent(&relay, &swift), expected);
     let left: Vec<_> = swift.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
     assert_eq!(left, [location("other")]);
-    assert!(swift.0.listings.names_under(swift.segments_container(), "").await.unwrap().is_empty());
+    assert!(swift.0.handles.listings.names_under(swift.segments_container(), "").await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -166,12 +166,12 @@ async fn a_large_object_that_no_listing_shows_as_one_goes_with_its_segments() {
     let (swift, relay) = fixture(V1, "unshown").await;
     put_all(&swift, &["a", "b"].map(location)).await;
     put_large(&swift, "c", &[Bytes::from(vec![1; 9 * MIB]), Bytes::from(vec![2; 9 * MIB])]).await;
-    // As the listings of older clusters are.
+    // Makes the listings like those of older clusters.
     relay.hide("slo_etag");
     relay.take_requests();
     delete_all(&swift, ["a", "b", "c"].map(location).to_vec()).await;
     assert!(sent(&relay, &swift).starts_with(&["GET".to_owned(), "HEAD/c".to_owned()]));
-    assert!(swift.0.listings.names_under(swift.segments_container(), "").await.unwrap().is_empty());
+    assert!(swift.0.handles.listings.names_under(swift.segments_container(), "").await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -208,9 +208,9 @@ async fn what_bulk_deletion_cannot_delete_says_why_and_the_others_go() {
     let (swift, relay) = fixture(V1, "refused").await;
     swift.put(&location("a"), "x".into()).await.unwrap();
     relay.take_requests();
-    // Swift takes no NUL in a name.
+    // Swift accepts no NUL in a name.
     let targets = ["a", "b\0", "absent"].map(|name| Target::new(swift.container(), name));
-    let results = swift.0.deletion.delete_all(&targets).await;
+    let results = swift.0.handles.deletion.delete_all(&targets).await;
     assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
     let error = results[1].as_ref().unwrap_err().to_string();
     assert!(error.contains("412") && error.contains("DELETE"), "{error}");
@@ -224,11 +224,11 @@ async fn an_object_that_is_no_large_one_any_more_is_deleted_all_the_same() {
     let (swift, relay) = fixture(V1, "lagging").await;
     swift.put(&location("a"), "x".into()).await.unwrap();
     relay.take_requests();
-    // As a listing that lags may have told.
+    // As if a lagging listing had shown it.
     swift
         .0
         .object_deletion
-        .delete_large(&swift.0.containers.target(&location("a")), &Shape::Static)
+        .delete_large(&swift.0.handles.containers.target(&location("a")), &Shape::Static)
         .await
         .unwrap();
     assert_eq!(sent(&relay, &swift), ["GET/a", "HEAD/a", "DELETE/a"]);
@@ -273,12 +273,12 @@ async fn an_outage_is_waited_for_once_by_many_deletions() {
     let brief = Timeouts { connect: second, silence: second, retry: second };
     let config = Config::from_settings(&settings).unwrap().with_timeouts(brief);
     let swift = SwiftBuilder::new("outage").with_config(config).build().unwrap();
-    // There is no bulk deletion, it says.
-    swift.0.containers.client.info().await.unwrap();
+    // The cluster's `/info` says that there is no bulk deletion.
+    swift.0.handles.containers.client.info().await.unwrap();
     relay.close();
     let targets: Vec<_> = (0..20).map(|number| Target::new("outage", number.to_string())).collect();
     let errors: Vec<_> =
-        swift.0.deletion.delete_all(&targets).await.into_iter().map(Result::unwrap_err).collect();
+        swift.0.handles.deletion.delete_all(&targets).await.into_iter().map(Result::unwrap_err).collect();
     let not_tried = |error: &object_store::Error| {
         let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
         matches!(source, Some(StoreError::NotTried { .. }))
@@ -293,11 +293,12 @@ async fn containers_are_made_with_the_policy_that_is_named_and_segments_go_with_
     let container = format!("test-policy-{}", uuid::Uuid::new_v4().simple());
     let builder = || SwiftBuilder::new(&container).with_settings(settings(V1)).with_create(true);
     builder().with_policy("Policy-1").build().unwrap().put(&location("a"), "x".into()).await.unwrap();
-    // Another process, which names none.
+    // Another process, whose cache contains no limits.
     let swift = builder().build().unwrap();
     put_large(&swift, "b", &[Bytes::from_static(b"large")]).await;
     for container in [swift.container(), swift.segments_container()] {
-        let head = swift.0.containers.client.send(Request::new(Method::HEAD, container)).await.unwrap();
+        let head =
+            swift.0.handles.containers.client.send(Request::new(Method::HEAD, container)).await.unwrap();
         assert_eq!(head.headers[&policy], "Policy-1", "{container}");
     }
     let unknown = SwiftBuilder::new(format!("{container}-2")).with_settings(settings(V1)).with_create(true);
@@ -318,7 +319,7 @@ async fn a_byte_that_changed_on_the_way_is_an_error_in_plain_and_large_objects()
         let mut settings = settings(V1);
         settings.insert("OS_STORAGE_URL".to_owned(), relay.url());
         let reader = again(swift.container(), &settings);
-        // In the last segment, of which Swift itself tells nobody.
+        // In the last segment, of whose damage Swift itself informs nobody.
         relay.flip(2 * MIB as i64 - 1000);
         let error = reader.get(&location(name)).await.unwrap().bytes().await.unwrap_err();
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
@@ -335,7 +336,7 @@ async fn a_token_that_ends_in_the_middle_of_an_upload_is_renewed() {
         let mut upload = swift.put_multipart(&location("a")).await.unwrap();
         for part in &parts {
             upload.put_part(part.clone().into()).await.unwrap();
-            swift.0.containers.client.spoil_token().await;
+            swift.0.handles.containers.client.spoil_token().await;
         }
         upload.complete().await.unwrap();
         assert_eq!(swift.get(&location("a")).await.unwrap().bytes().await.unwrap(), parts.concat());

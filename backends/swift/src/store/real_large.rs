@@ -1,4 +1,4 @@
-//! On a real Swift, what the interface alone can't bring about: dynamic large objects, which this store never
+//! Situations on a real Swift that the public interface can't create: dynamic large objects, which this store never
 //! writes, short pages, and connections that break.
 
 use bytes::Bytes;
@@ -21,7 +21,8 @@ fn fixture(name: &str) -> Swift {
     open(name, settings(V1))
 }
 
-/// Of a Swift that holds three segments a manifest, lists a hundred names at a time and has no bulk deletion.
+/// A store on a Swift that allows three segments in a manifest and a hundred names in a listing, and has no bulk
+/// deletion.
 fn narrow(name: &str) -> Swift {
     open(name, settings(NARROW))
 }
@@ -31,11 +32,11 @@ fn open(name: &str, settings: Settings) -> Swift {
     SwiftBuilder::new(name).with_settings(settings).with_create(true).build().unwrap()
 }
 
-/// A manifest whose segments lie in the same container.
+/// Stores a dynamic manifest whose segments are in the same container.
 async fn put_dynamic(swift: &Swift, name: &str, prefix: &str) {
     let manifest = HeaderValue::try_from(format!("{}/{prefix}", swift.container())).unwrap();
     let request = Request::object(Method::PUT, swift.container(), name).header(MANIFEST, manifest);
-    assert_eq!(swift.0.containers.send(request).await.unwrap().status, StatusCode::CREATED);
+    assert_eq!(swift.0.handles.containers.send(request).await.unwrap().status, StatusCode::CREATED);
 }
 
 async fn put_static(swift: &Swift, name: &str, parts: &[Bytes]) {
@@ -46,9 +47,9 @@ async fn put_static(swift: &Swift, name: &str, parts: &[Bytes]) {
     upload.complete().await.unwrap();
 }
 
-/// What the container of the segments lists.
+/// Lists the container of the segments.
 async fn segments(swift: &Swift) -> Vec<String> {
-    let entries = swift.0.listings.names_under(swift.segments_container(), "").await.unwrap();
+    let entries = swift.0.handles.listings.names_under(swift.segments_container(), "").await.unwrap();
     entries.into_iter().map(|entry| entry.name).collect()
 }
 
@@ -105,7 +106,7 @@ async fn pages_are_put_together_whatever_their_length() {
     }
     for limit in 1..=6 {
         assert_eq!(
-            crate::listing::in_pages_of(&swift.0.listings, limit).await,
+            crate::listing::in_pages_of(&swift.0.handles.listings, limit).await,
             ["a/1", "a/2", "b", "c/1", "d"]
         );
     }
@@ -119,7 +120,7 @@ async fn a_body_that_breaks_off_is_continued_where_it_broke() {
     let swift = open("broken", settings.clone());
     swift.put(&location, whole.clone().into()).await.unwrap();
 
-    // A client of its own, whose connections are all still to come.
+    // A separate client, so that all its connections are new.
     let reader = SwiftBuilder::new(swift.container()).with_settings(settings).build().unwrap();
     relay.cut(2, 1 << 20);
     let read = reader.get(&location).await.unwrap().bytes().await.unwrap();
@@ -146,7 +147,7 @@ async fn an_object_replaced_while_it_is_read_is_an_error_and_no_mixture() {
 #[ignore = "needs Swift: run by cargo xtask test"]
 async fn a_dynamic_large_object_of_more_segments_than_a_listing_has_can_be_read() {
     let swift = narrow("listings");
-    // Swift sends nothing before it has some KiB.
+    // Swift sends nothing before it has a few KiB.
     let part = Bytes::from(vec![7; 8 << 10]);
     for number in 0..110 {
         swift.put(&Path::from(format!("...seg/{number:03}")), part.clone().into()).await.unwrap();
@@ -154,7 +155,7 @@ async fn a_dynamic_large_object_of_more_segments_than_a_listing_has_can_be_read(
     put_dynamic(&swift, "a", "...seg/").await;
     let got = swift.get(&Path::from("a")).await.unwrap();
     assert_eq!(got.meta.size, 110 * (8 << 10));
-    // From the eleventh segment on it hands out one a second.
+    // From the eleventh segment on Swift sends one a second.
     let first = got.into_stream().try_next().await.unwrap().unwrap();
     assert!(first.iter().all(|byte| *byte == 7));
 }
@@ -171,7 +172,7 @@ async fn a_static_large_object_of_ranges_is_read_and_copied() {
     let request = Request::object(Method::PUT, swift.container(), "a")
         .query("multipart-manifest", "put")
         .body(manifest.into());
-    assert_eq!(swift.0.containers.send(request).await.unwrap().status, StatusCode::CREATED);
+    assert_eq!(swift.0.handles.containers.send(request).await.unwrap().status, StatusCode::CREATED);
     assert_eq!(content(&swift, "a").await, "234012345678989");
     swift.copy(&Path::from("a"), &Path::from("copy")).await.unwrap();
     swift.delete(&Path::from("a")).await.unwrap();
@@ -192,7 +193,8 @@ async fn a_manifest_whose_report_is_lost_is_stored_by_another_try() {
     assert_eq!(content(&swift, "multipart").await, "new");
     assert_eq!(segments(&swift).await.len(), 1);
 
-    // Longer than one object may be. The second try finds what the first has stored, and isn't told that it is its.
+    // Longer than one object may be. The second try finds what the first has stored, and doesn't know that it is its
+    // own.
     let long = Bytes::from(vec![7; 65 << 20]);
     relay.cut_before("Response Status");
     let created = swift.put_opts(&Path::from("long"), long.clone().into(), PutMode::Create.into()).await;
@@ -206,7 +208,7 @@ async fn what_lacks_a_nested_manifest_is_neither_copied_nor_renamed() {
     let (swift, location) = (narrow("truncated"), Path::from("a"));
     put_static(&swift, "a", &vec![Bytes::from("part"); 10]).await;
     let manifest = segments(&swift).await.into_iter().rfind(|name| name.contains("/manifest-1-")).unwrap();
-    swift.0.deletion.delete_one(&Target::new(swift.segments_container(), manifest)).await.unwrap();
+    swift.0.handles.deletion.delete_one(&Target::new(swift.segments_container(), manifest)).await.unwrap();
 
     let target = Path::from("b");
     for error in [swift.copy(&location, &target).await, swift.rename(&location, &target).await] {
@@ -222,17 +224,17 @@ async fn what_lacks_a_nested_manifest_is_neither_copied_nor_renamed() {
 async fn an_object_stays_as_long_as_a_segment_of_it_cannot_be_deleted() {
     let swift = narrow("stays");
     swift.put(&Path::from("seg"), "x".into()).await.unwrap();
-    // There is no URL with which to delete it.
+    // No URL can delete it.
     let (odd, copy) = (format!("{}/a/../b", swift.container()), Method::from_bytes(b"COPY").unwrap());
     let destination = HeaderName::from_static("destination");
     let request = Request::object(copy, swift.container(), "seg")
         .header(destination, HeaderValue::try_from(&odd).unwrap());
-    assert_eq!(swift.0.containers.send(request).await.unwrap().status, StatusCode::CREATED);
+    assert_eq!(swift.0.handles.containers.send(request).await.unwrap().status, StatusCode::CREATED);
     let manifest = format!(r#"[{{"path": "/{}/seg"}}, {{"path": "/{odd}"}}]"#, swift.container());
     let request = Request::object(Method::PUT, swift.container(), "large")
         .query("multipart-manifest", "put")
         .body(manifest.into());
-    assert_eq!(swift.0.containers.send(request).await.unwrap().status, StatusCode::CREATED);
+    assert_eq!(swift.0.handles.containers.send(request).await.unwrap().status, StatusCode::CREATED);
 
     let error = swift.delete(&Path::from("large")).await.unwrap_err();
     assert!(error.to_string().contains(&odd), "{error}");

@@ -1,4 +1,4 @@
-//! The servers' time.
+//! The time of Swift's servers.
 
 use std::time::SystemTime;
 
@@ -9,18 +9,18 @@ use super::Swift;
 use crate::{client::Request, error::StoreError};
 
 impl Swift {
-    /// The servers' time, by which they date what is stored: to the second, from the date of an answer. Where none came
-    /// a moment ago, it costs a request.
+    /// Returns the time of Swift's servers, with which they date objects, to the second. It comes from a recent
+    /// response; without one, it costs a request.
     ///
     /// # Errors
     ///
-    /// Those of any request, and [`StoreError::Protocol`] for an answer without a date.
+    /// Those of any request, and [`StoreError::Protocol`] for a response without a date.
     pub async fn server_time(&self) -> Result<SystemTime> {
-        let (client, container) = (&self.0.containers.client, &self.0.containers.container);
+        let (client, container) = (&self.0.handles.containers.client, &self.0.handles.containers.container);
         if let Some(time) = client.server_time() {
             return Ok(time);
         }
-        // Any answer has a date, one that the container isn't there too.
+        // Every response has a date, even one that says that the container is missing.
         client.send(Request::new(Method::HEAD, container)).await?;
         client.server_time().ok_or_else(|| {
             let reason = "the answer has no date that can be read".to_owned();

@@ -1,4 +1,4 @@
-//! What lies in the container of the segments, by upload.
+//! The content of the container of the segments, by upload.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,19 +12,19 @@ use crate::{
     object::{Md5Sum, unquoted},
 };
 
-/// What listings show as the tags of objects, without quotes, by their names. A plain object's is never that of an upload.
+/// The tags that listings show, without quotes, by the names of the objects. No plain object has the tag of an upload.
 pub(super) type Tags = HashMap<String, String>;
 
-/// What lies in the segments' container, by upload of one container's objects.
+/// The segments of the objects of one container, by upload.
 #[derive(Debug, Default)]
 pub(super) struct Inventory(BTreeMap<String, Found>);
 
-/// What there is of one upload.
+/// The segments of one upload.
 #[derive(Debug)]
 struct Found {
     object: String,
     newest: SystemTime,
-    /// By name: the tags of the segments, and of the nested manifests.
+    /// The tags of the segments and of the nested manifests, by name.
     segments: BTreeMap<String, String>,
     manifests: BTreeMap<String, String>,
 }
@@ -50,12 +50,12 @@ impl Inventory {
         Ok(Self(uploads))
     }
 
-    /// The uploads without anything new since `before` of which these tags don't show that they are what their
+    /// Returns the uploads without a new segment since `before` that, according to these tags, may not be what their
     /// objects consist of.
     pub(super) fn unsettled(&self, tags: &Tags, before: SystemTime) -> Vec<String> {
         let is_settled = |found: &Found| {
             let tag = tags.get(&found.object);
-            // Two uploads of the same content can't be told apart by it.
+            // Two uploads with the same content have the same tag.
             let same = self.0.values().filter(|other| other.object == found.object);
             tag.is_some_and(|tag| found.is(tag) && same.filter(|other| other.is(tag)).count() == 1)
         };
@@ -63,7 +63,7 @@ impl Inventory {
         old.map(|(upload, _)| upload.clone()).collect()
     }
 
-    /// The names of the objects that these uploads were for, in order.
+    /// The names of the objects that these uploads were for, sorted.
     pub(super) fn objects_of(&self, uploads: &[String]) -> Vec<&str> {
         let found = uploads.iter().filter_map(|upload| self.0.get(upload));
         let mut names: Vec<_> = found.map(|found| found.object.as_str()).collect();
@@ -74,8 +74,8 @@ impl Inventory {
 }
 
 impl Found {
-    /// Whether an object with this tag consists of this upload and of all of it. Manifests of manifests of
-    /// manifests aren't looked through: they are left to be asked for.
+    /// Whether an object with this tag consists of exactly this upload. Manifests nested more than twice aren't
+    /// examined: the object is requested instead.
     fn is(&self, tag: &str) -> bool {
         let parts = if self.manifests.is_empty() { &self.segments } else { &self.manifests };
         let mut sum = Md5Sum::default();
@@ -107,7 +107,7 @@ mod tests {
         [("0", "ab"), ("1", "cd")].map(|(number, tag)| entry(&format!("c/{upload}/{number}"), tag, None))
     }
 
-    /// As it stands so many seconds after all was stored.
+    /// Returns the unsettled uploads this many seconds after all was stored.
     fn unsettled(segments: Vec<Entry>, objects: &[Entry], seconds: u64) -> Vec<String> {
         let before = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds);
         let tags = objects.iter().cloned().filter_map(Entry::tagged).collect();

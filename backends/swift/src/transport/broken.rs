@@ -1,4 +1,4 @@
-//! Why an exchange over HTTP has no complete answer, and whether trying again may help.
+//! Why an HTTP exchange has no complete response, and whether a retry may help.
 
 use std::{error::Error as StdError, io, time::Duration};
 
@@ -6,10 +6,10 @@ use thiserror::Error;
 
 use crate::retry::Outcome;
 
-/// The reason for a missing or incomplete answer, without the URL, which the caller knows.
+/// The reason for a missing or incomplete response, without the URL, which the caller knows.
 #[derive(Debug, Error)]
 pub(crate) enum Broken {
-    /// No connection could be made to this scheme, host and port.
+    /// No connection could be established to this scheme, host and port.
     #[error("no connection")]
     Unreachable { server: String, source: Box<dyn StdError + Send + Sync> },
     #[error("the connection failed")]
@@ -29,7 +29,7 @@ pub(crate) enum Broken {
 }
 
 impl Broken {
-    /// What to do about it, where that can be told.
+    /// What to do about the error, if that is known.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Untrusted(_) | Self::Tls(_) => Some("give the authority's certificate with OS_CACERT"),
@@ -44,7 +44,7 @@ impl Broken {
         let server = error.url().map(|url| url.origin().ascii_serialization());
         match (tls_error(&error), server) {
             (Some(rustls::Error::InvalidCertificate(_)), _) => Self::Untrusted(source),
-            // What came first was no TLS at all.
+            // The server's first bytes weren't TLS.
             (Some(rustls::Error::InvalidMessage(_)), Some(server)) if error.is_connect() => {
                 Self::NotTls { server }
             }
@@ -54,7 +54,7 @@ impl Broken {
         }
     }
 
-    /// How long nothing had moved when it broke.
+    /// How long nothing had been transferred when it broke.
     pub(crate) fn idle(&self) -> Duration {
         if let Self::Stalled(idle) = self { *idle } else { Duration::ZERO }
     }
@@ -71,7 +71,7 @@ impl Broken {
     }
 }
 
-/// The error at the end of the chain. Those before it say in several ways that a request failed.
+/// The error at the end of the chain. The errors before it only repeat that a request failed.
 fn first_cause(error: &reqwest::Error) -> &(dyn StdError + 'static) {
     let mut cause: &(dyn StdError + 'static) = error;
     while let Some(next) = cause.source() {
@@ -80,11 +80,11 @@ fn first_cause(error: &reqwest::Error) -> &(dyn StdError + 'static) {
     cause
 }
 
-/// What TLS says of it, if that is the reason.
+/// The TLS error, if that is the reason.
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut next = error.source();
     while let Some(error) = next {
-        // The source of an I/O error is the source of what it wraps: what it wraps has to be asked for.
+        // An I/O error's `source` is the source of the error that it wraps, so the wrapped error is examined.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let tls = wrapped.and_then(|error| error.downcast_ref()).or_else(|| error.downcast_ref());
         if tls.is_some() {
@@ -95,7 +95,7 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     None
 }
 
-/// Whether what came isn't an answer of HTTP, as from a server that waits for TLS. The HTTP client says so in words only.
+/// Whether the response isn't HTTP, as from a server that expects TLS. The HTTP client tells only by its text.
 fn is_not_http(cause: &(dyn StdError + Send + Sync)) -> bool {
     cause.to_string().contains("invalid HTTP version")
 }

@@ -12,7 +12,7 @@ use crate::{config::ConfigError, local_file::read_regular_file};
 /// More than all certificates of a system have.
 const MOST_BYTES_OF_ROOTS: u64 = 16 << 20;
 
-/// Reads the certificates in a file in PEM form; no others are trusted then.
+/// Reads the certificates in a file in PEM form. Only these are then trusted.
 pub(super) fn read_roots(path: &Path) -> Result<RootCertStore, ConfigError> {
     let pem = read_regular_file(path, MOST_BYTES_OF_ROOTS)
         .map_err(|error| ConfigError::file(path, format!("{error}; check OS_CACERT")))?;

@@ -1,4 +1,4 @@
-//! The trace of requests, for `-vv`: one line for each.
+//! Logs requests for `-vv`, one line each.
 
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
@@ -6,10 +6,10 @@ use url::Url;
 
 use super::Broken;
 
-/// The headers in which Swift, Ceph and Keystone name a request as in their logs.
+/// The headers with the id of a request in the logs of Swift, Ceph and Keystone.
 const IDS: [&str; 3] = ["x-trans-id", "x-openstack-request-id", "x-amz-request-id"];
 
-/// One request, traced when its answer begins. Headers are left out since they contain the token.
+/// One request, logged when its response begins. Headers are left out since they contain the token.
 pub(super) struct Trace {
     method: Method,
     url: Url,

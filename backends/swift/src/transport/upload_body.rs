@@ -1,4 +1,4 @@
-//! The body of a request on its way out, which shows whether it moves.
+//! The body of a request while it is sent, which shows whether it makes progress.
 
 use std::{
     convert::Infallible,
@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::LEAST_BYTES;
 
-/// A payload goes out in pieces, so that it shows whether it moves.
+/// A payload is sent in pieces of this size, each of which shows progress.
 const PIECE_BYTES: usize = LEAST_BYTES;
 
-/// When a body last moved; shared between the body and its watcher.
+/// When a body last made progress; shared between the body and its observer.
 #[derive(Clone, Debug)]
 pub(super) struct Activity(Arc<Mutex<Instant>>);
 
@@ -37,7 +37,7 @@ impl Activity {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns once nothing moved for so long.
+    /// Returns when there was no progress for this time.
     pub(super) async fn ceases_for(&self, silence: Duration) {
         loop {
             let last = self.last();
@@ -49,7 +49,7 @@ impl Activity {
     }
 }
 
-/// A payload on its way out, of known length.
+/// The payload of a request while it is sent.
 #[derive(Debug)]
 pub(super) struct UploadBody {
     chunks: std::vec::IntoIter<Bytes>,

@@ -1,4 +1,4 @@
-//! The body of an answer, ending in an error where it is cut, or hardly moves for too long.
+//! The body of a response. It ends with an error if it is cut off or makes no progress for too long.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use tokio::time::{Instant, timeout};
 
 use super::{Broken, LEAST_BYTES, Pace};
 
-/// How many times as long as nothing may stand still a server may send blanks before it reports.
+/// How many times the permitted silence a server may send blanks before it reports.
 const LONGEST_REPORT: u32 = 10;
 
-/// A body with the time that was spent waiting for it. What the reader takes between two chunks doesn't count.
+/// A body with the time spent waiting for it. The time that the reader takes between two chunks doesn't count.
 pub(super) struct Watched {
     body: BoxStream<'static, reqwest::Result<Bytes>>,
     silence: Duration,
     pace: Pace,
-    /// Since it last moved.
+    /// The time without progress.
     waited: Duration,
     bytes: usize,
-    /// In all.
+    /// The total time.
     reporting: Duration,
 }
 
@@ -80,7 +80,7 @@ mod tests {
 
     const SILENCE: Duration = Duration::from_secs(60);
 
-    /// How much comes of a body of which so many bytes come every fifty seconds.
+    /// Reads a body of which `bytes` bytes arrive every fifty seconds, and returns how much arrived.
     async fn read(bytes: usize, chunks: usize, pace: Pace) -> Result<usize, Broken> {
         let body = stream::iter(0..chunks).then(move |_| async move {
             tokio::time::sleep(Duration::from_secs(50)).await;

@@ -1,24 +1,23 @@
-//! Containers to test on.
+//! The containers of the tests.
 //!
-//! Where the servers are comes from the environment: each setting of the account, with `SWIFT_TEST_` before its
-//! name.
+//! The environment names the servers: each setting of the account, with the prefix `SWIFT_TEST_`.
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use object_store_swift::{Swift, SwiftBuilder};
 
-/// Settings of an account.
+/// The settings of a version 1 account.
 pub(crate) const V1: &[&str] = &["ST_AUTH", "ST_USER", "ST_KEY"];
-/// Settings of an account of version 1 on a Swift that allows little.
+/// The settings of a version 1 account on a Swift with low limits.
 pub(crate) const NARROW: &[&str] = &["NARROW_ST_AUTH", "NARROW_ST_USER", "NARROW_ST_KEY"];
-/// Settings of an account in Keystone.
+/// The settings of an account in Keystone.
 pub(crate) const KEYSTONE: &[&str] = &["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
 
-/// A container that no other test has, and that of its segments.
+/// A container that no other test uses, and the container of its segments.
 #[derive(Debug)]
 pub(crate) struct Fixture {
     pub(crate) swift: Swift,
-    /// The segments, as a store of their own.
+    /// The container of the segments, as a store.
     pub(crate) segments: Swift,
 }
 
@@ -26,7 +25,7 @@ impl Fixture {
     pub(crate) async fn new(account: &[&str], name: &str) -> Self {
         let name = format!("test-{name}-{}", uuid::Uuid::new_v4().simple());
         let swift = container(account, &name).with_create(true).build().unwrap();
-        // The first use makes it.
+        // The first request creates the container.
         assert_eq!(swift.list(None).count().await, 0);
         let segments = container(account, swift.segments_container()).with_create(true).build().unwrap();
         Self { swift, segments }
@@ -41,7 +40,7 @@ impl Fixture {
     }
 }
 
-/// A container of that account.
+/// Opens a container of that account.
 #[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
 pub(crate) fn container(account: &[&str], name: &str) -> SwiftBuilder {
     let value =

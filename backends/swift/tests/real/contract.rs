@@ -1,8 +1,7 @@
-//! What `object_store` expects of every store, asked of a real Swift.
+//! The requirements of `object_store` on every store, tested on a real Swift.
 //!
-//! Each test has a container of its own. One function of that suite can't be asked here, `response_extensions`: it
-//! needs a store that sends through `object_store`'s own `HttpConnector`, and looks for what its own connector, the
-//! only one it accepts, leaves in the answers. This store has an HTTP client of its own.
+//! Each test has its own container. One function of that suite can't be used, `response_extensions`: it needs a store
+//! that sends through `object_store`'s own `HttpConnector`, and this store has its own HTTP client.
 
 use futures::future::BoxFuture;
 use object_store::integration as contract;
@@ -10,7 +9,7 @@ use object_store_swift::Swift;
 
 use super::account::{Fixture, KEYSTONE, V1};
 
-/// A test of its own for each function and each way to authenticate, so that each says what is wrong.
+/// Makes a separate test for each function and each authentication method.
 macro_rules! keeps {
     ($($name:ident => $check:expr;)*) => {
         keeps! { v1, V1: $($name => $check;)* }

@@ -1,4 +1,4 @@
-//! Large objects on a real Swift: what they consist of comes and goes with them.
+//! Large objects on a real Swift: their parts are stored and removed with them.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use super::account::{Fixture, NARROW, V1, container};
 
 const MIB: usize = 1 << 20;
 
-/// Longer than one object may be in the servers of the tests, where that is 64 MiB.
+/// Longer than one object may be on the test servers, whose limit is 64 MiB.
 const LONG: usize = 70 * MIB;
 
 async fn upload(swift: &Swift, location: &Path, parts: &[&'static [u8]]) -> Box<dyn MultipartUpload> {
@@ -89,7 +89,7 @@ async fn a_part_that_failed_keeps_the_upload_from_completing() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Swift: run by cargo xtask test"]
 async fn more_segments_than_a_manifest_holds_are_nested_read_copied_and_deleted_whole() {
-    // Three segments a manifest, there.
+    // That Swift allows three segments in a manifest.
     let fixture = Fixture::new(NARROW, "nested").await;
     let (swift, location) = (&fixture.swift, Path::from("nested"));
     let bytes = Bytes::from_iter((0..10 * MIB).map(|n| (n / MIB) as u8));
@@ -159,7 +159,7 @@ async fn containers_that_share_one_for_their_segments_sweep_each_their_own() {
     assert!(first.leftovers(end_of_time()).await.unwrap().is_empty());
     let found = second.leftovers(end_of_time()).await.unwrap();
     assert!(found.len() == 1 && found[0].starts_with("b/upload-"), "{found:?}");
-    // Not even one that is named.
+    // An upload isn't removed even if the caller names it.
     first.remove_leftovers(&found).await.unwrap();
     assert_eq!(segment_names(&fixture).await.len(), 2);
     second.remove_leftovers(&found).await.unwrap();
@@ -184,7 +184,7 @@ async fn a_large_object_replaced_while_it_is_read_is_an_error() {
 #[tokio::test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 async fn more_segments_than_swift_deletes_with_a_manifest_go_all_the_same() {
-    // Thirty, there.
+    // That Swift deletes at most thirty segments.
     let fixture = Fixture::new(NARROW, "manifold").await;
     let (swift, location) = (&fixture.swift, Path::from("a"));
     upload(swift, &location, &[b"part".as_slice(); 40]).await.complete().await.unwrap();
@@ -205,7 +205,7 @@ async fn a_sweep_finds_what_died_and_nothing_else() {
     swift.copy(&Path::from("whole"), &copied).await.unwrap();
     swift.rename(&copied, &Path::from("renamed")).await.unwrap();
     upload(swift, &Path::from("replaced"), &[b"old"]).await.complete().await.unwrap();
-    // Of the same content, so that no listing tells it from what is stored.
+    // It has the same content, so that no listing distinguishes it from what is stored.
     let _died = upload(swift, &Path::from("replaced"), &[b"old"]).await;
     let _died = upload(swift, &Path::from("x/never"), &[b"one"]).await;
     fixture.segments.put(&Path::from("foreign/1700000000.0/3/3/0"), "abc".into()).await.unwrap();
@@ -215,7 +215,7 @@ async fn a_sweep_finds_what_died_and_nothing_else() {
     let objects: Vec<_> = found.iter().map(|upload| upload.split("/upload-").next().unwrap()).collect();
     assert_eq!(objects, ["replaced", "x/never"]);
 
-    // Swift takes no NUL in a name.
+    // Swift accepts no NUL in a name.
     let refused = format!("\0/upload-{}", "0".repeat(32));
     assert!(swift.remove_leftovers(&[&[refused][..], &found].concat()).await.is_err());
     assert!(swift.leftovers(end_of_time()).await.unwrap().is_empty(), "one that fails keeps no other");
@@ -316,7 +316,7 @@ async fn an_upload_whose_state_the_caller_keeps_can_be_completed_twice_and_abort
         MultipartStore::put_part(swift, &location, &id, 0, "one".into()).await.unwrap(),
         MultipartStore::put_part(swift, &location, &id, 1, "two".into()).await.unwrap(),
     ];
-    // As after an answer that was lost.
+    // As after a lost response.
     for _ in 0..2 {
         swift.complete_multipart(&location, &id, parts.clone()).await.unwrap();
         assert_eq!(content(swift, &location).await, "onetwo");

@@ -1,7 +1,7 @@
 //! Tests on a real Swift.
 //!
-//! Where the servers are comes from the environment: each setting of the account, with `SWIFT_TEST_` before its
-//! name. Each test has containers of its own.
+//! The environment names the servers: each setting of the account, with the prefix `SWIFT_TEST_`. Each test has its own
+//! containers.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 

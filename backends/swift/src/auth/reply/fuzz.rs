@@ -1,4 +1,4 @@
-//! A fuzzing target: whatever the bytes are, it must not panic.
+//! A fuzzing target: it must not panic, whatever the bytes are.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::Reply;
 use crate::config::Config;
 
-/// An identity service's answer, of each protocol; for version 1, the bytes are its headers.
+/// Reads the bytes as a response of each version of the identity service; for version 1, as its headers.
 pub fn catalog(bytes: &[u8]) {
     for (auth_url, status) in [("http://k/v3", 201), ("http://k/v2.0", 200), ("http://k/auth/v1.0", 200)] {
         let Some((config, reply)) = config(auth_url).zip(reply(status, bytes)) else { continue };

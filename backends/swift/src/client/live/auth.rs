@@ -1,4 +1,4 @@
-//! Authentication against a real Keystone and the v1 service of Swift.
+//! Authentication against a real Keystone and Swift's own version 1 service.
 
 use super::{PASSWORD, Settings, V1, client, config, head_account, relayed, settings};
 use crate::{Kind, client::Client};

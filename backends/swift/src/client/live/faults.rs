@@ -12,7 +12,7 @@ use crate::{
 
 const BYTES: usize = 8 << 20;
 
-/// A place in the middle of the object, on its way up or down.
+/// A position in the middle of the object, in either direction.
 const MIDDLE: i64 = 3 << 20;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A relay before a real server, which makes faults.
+//! A relay in front of a real server, which injects faults.
 
 use std::sync::{
     Arc, Mutex,
@@ -15,7 +15,7 @@ use tokio::{
 };
 use url::Url;
 
-/// A TCP connection between client and server that counts, cuts and stalls.
+/// Relays TCP connections between a client and a server; counts, cuts and stalls them.
 pub(crate) struct Relay {
     url: Url,
     state: Arc<State>,
@@ -24,20 +24,20 @@ pub(crate) struct Relay {
 
 #[derive(Default)]
 struct State {
-    /// Method and path of each request that went up.
+    /// Method and path of each request.
     requests: Mutex<Vec<String>>,
-    /// Connections still to be cut, each after `cut_bytes` in either direction.
+    /// How many more connections to cut, each after `cut_bytes` in either direction.
     cuts: AtomicUsize,
     cut_bytes: AtomicI64,
-    /// Connections still to be stalled at the same point.
+    /// How many more connections to stall at the same point.
     stalls: AtomicUsize,
-    /// What is overwritten, wherever the client would see it.
+    /// The text that is overwritten wherever the client would see it.
     hidden: Mutex<Option<&'static str>>,
-    /// Connections still to have a byte changed there, on its way to the client.
+    /// How many more connections have one byte changed at that point, on its way to the client.
     flips: AtomicUsize,
-    /// What is not to come through, on any connection; the first that brings it is cut.
+    /// A text that must not pass; the first connection on which it comes is cut.
     forbidden: Mutex<Option<&'static str>>,
-    /// The request whose token is spoilt on its way up, by something in its first line.
+    /// A part of the first line of the request whose token is made invalid.
     unauthorized: Mutex<Option<&'static str>>,
 }
 
@@ -50,7 +50,7 @@ enum Fate {
 }
 
 impl Relay {
-    /// Between here and the server of this URL.
+    /// Starts a relay to the server of this URL.
     pub(crate) async fn to(url: &str) -> Self {
         let mut url = Url::parse(url).unwrap();
         let server = (url.host_str().unwrap().to_owned(), url.port_or_known_default().unwrap());
@@ -65,17 +65,17 @@ impl Relay {
         self.url.to_string()
     }
 
-    /// How many requests went through.
+    /// The number of requests that were relayed.
     pub(crate) fn requests(&self) -> usize {
         self.state.requests.lock().unwrap().len()
     }
 
-    /// Those that went through since this was asked last, as `PUT /v1/account/container/object`.
+    /// The requests since the previous call, as `PUT /v1/account/container/object`.
     pub(crate) fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.requests.lock().unwrap())
     }
 
-    /// Cuts so many of the connections to come after so many bytes in one direction.
+    /// Cuts the next `connections` connections after `after_bytes` in one direction.
     pub(crate) fn cut(&self, connections: usize, after_bytes: i64) {
         self.state.cut_bytes.store(after_bytes, SeqCst);
         self.state.cuts.store(connections, SeqCst);
@@ -86,39 +86,39 @@ impl Relay {
         self.state.cuts.load(SeqCst)
     }
 
-    /// Passes nothing more on after so many bytes in one direction, on so many of the connections to come.
+    /// Stalls the next `connections` connections after `after_bytes` in one direction.
     pub(crate) fn stall(&self, connections: usize, after_bytes: i64) {
         self.state.cut_bytes.store(after_bytes, SeqCst);
         self.state.stalls.store(connections, SeqCst);
     }
 
-    /// Changes the byte behind so many on its way to the client, on the next connection.
+    /// Changes one byte after `after_bytes` on its way to the client, on the next connection.
     pub(crate) fn flip(&self, after_bytes: i64) {
         self.state.cut_bytes.store(after_bytes, SeqCst);
         self.state.flips.store(1, SeqCst);
     }
 
-    /// Cuts the next connection on which the server says this, just before it.
+    /// Cuts the next connection on which the server sends this text, just before it.
     pub(crate) fn cut_before(&self, text: &'static str) {
         *self.state.forbidden.lock().unwrap() = Some(text);
     }
 
-    /// Whether what is not to come through has still to come.
+    /// Whether the text that must not pass hasn't come yet.
     pub(crate) fn is_cut_ahead(&self) -> bool {
         self.state.forbidden.lock().unwrap().is_some()
     }
 
-    /// Spoils the token of the next request that has this in its first line.
+    /// Makes the token of the next request invalid whose first line contains this text.
     pub(crate) fn spoil_token_of(&self, text: &'static str) {
         *self.state.unauthorized.lock().unwrap() = Some(text);
     }
 
-    /// Hides these words from the client, which stand in one piece where they come.
+    /// Hides this text from the client. It must arrive in one piece.
     pub(crate) fn hide(&self, words: &'static str) {
         *self.state.hidden.lock().unwrap() = Some(words);
     }
 
-    /// Refuses connections, and ends those that are.
+    /// Refuses new connections, and ends the open ones.
     pub(crate) fn close(&self) {
         self.accepting.abort();
     }
@@ -177,7 +177,7 @@ async fn accept(listener: TcpListener, server: (String, u16), state: Arc<State>)
         connections.spawn(async move {
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
-            // The first direction that ends takes the other with it.
+            // When one direction ends, so does the other.
             tokio::select! {
                 () = pass(from_client, to_server, fate, &state, true) => {}
                 () = pass(from_server, to_client, fate, &state, false) => {}
@@ -215,7 +215,7 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fate: Fate, state
     }
 }
 
-/// Heads come in one piece here, and no body begins like one.
+/// Reads the first line of a request. In these tests the head arrives in one piece, and no body begins like one.
 fn request(bytes: &[u8]) -> Option<String> {
     let line = std::str::from_utf8(bytes.split(|byte| *byte == b'\r').next()?).ok()?;
     let (method, target) = line.strip_suffix(" HTTP/1.1")?.split_once(' ')?;

@@ -16,7 +16,7 @@ use crate::{
     secret::Secret,
 };
 
-/// A client that finds a token in its cache which looks good and which Swift refuses.
+/// A client whose cache contains a token that seems valid but that Swift refuses.
 async fn with_refused_token(settings: &Settings) -> (Client, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let tokens = directory.path().join("tokens");
@@ -56,7 +56,7 @@ async fn of_many_who_need_a_token_one_asks_and_all_share_the_refusal() {
     assert_eq!(keystone.requests(), 1);
 }
 
-/// A session whose token lives and is to be renewed.
+/// A session with a valid token that is due for renewal.
 async fn session(settings: &Settings, change: impl FnOnce(&mut Session)) -> Session {
     let mut session = Session::clone(&*client(settings).session().await.unwrap());
     session.renew_at = Timestamp::UNIX_EPOCH;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{PASSWORD, PATIENCE, Settings, client, config, head_account, settings};
 use crate::transport::{Http, Outgoing, Pace};
 
-/// Asks Keystone, with this user's token, and has its JSON.
+/// Sends a request to Keystone with this user's token, and returns the JSON of the response.
 async fn keystone(given: &Settings, method: Method, path: &str, body: Option<Value>) -> Value {
     let token = client(given).session().await.unwrap().token.expose().to_owned();
     let base = given["OS_AUTH_URL"].trim_end_matches('/').trim_end_matches("/v3");

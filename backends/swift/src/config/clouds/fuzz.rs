@@ -1,10 +1,10 @@
-//! A fuzzing target: whatever the bytes are, it must not panic.
+//! A fuzzing target: it must not panic, whatever the bytes are.
 
 use std::path::Path;
 
 use super::parse;
 
-/// A `clouds.yaml`.
+/// Reads the bytes as a `clouds.yaml`.
 pub fn clouds(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match parse(Path::new("clouds.yaml"), text) {

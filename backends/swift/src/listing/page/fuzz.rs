@@ -1,8 +1,8 @@
-//! A fuzzing target: whatever the bytes are, it must not panic.
+//! A fuzzing target: it must not panic, whatever the bytes are.
 
 use super::{Row, directory};
 
-/// A page of a container's listing.
+/// Reads the bytes as a page of a container's listing.
 pub fn listing(bytes: &[u8]) {
     let Ok(rows) = serde_json::from_slice::<Vec<Row>>(bytes) else { return };
     for row in rows {

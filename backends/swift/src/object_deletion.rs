@@ -1,6 +1,4 @@
-//! Objects that are deleted with their segments.
-
-use std::sync::Arc;
+//! Deletes objects together with their segments.
 
 use futures::{
     FutureExt, StreamExt, TryStreamExt,
@@ -8,46 +6,30 @@ use futures::{
 };
 use object_store::{Result, path::Path};
 
-use super::Deletion;
 use crate::{
     concurrency::at_once,
-    containers::Containers,
     error::StoreError,
-    listing::Listings,
-    manifests::Manifests,
+    handles::Handles,
     object::{self, Shape},
     outage::Outage,
     target::Target,
 };
 
-/// Objects that are deleted together: as many as Swift usually takes in one request.
+/// How many objects are deleted together: as many as Swift usually accepts in one request.
 const BATCH: usize = 10_000;
 
-/// Deletes objects of the store's container with the segments that belong to them.
+/// Deletes objects of the store's container together with the segments that belong to them.
 #[derive(Clone, Debug)]
 pub(crate) struct ObjectDeletion {
-    containers: Arc<Containers>,
-    listings: Listings,
-    manifests: Manifests,
-    deletion: Deletion,
+    handles: Handles,
 }
 
 impl ObjectDeletion {
-    pub(crate) fn new(
-        containers: &Arc<Containers>,
-        listings: &Listings,
-        manifests: &Manifests,
-        deletion: &Deletion,
-    ) -> Self {
-        Self {
-            containers: Arc::clone(containers),
-            listings: listings.clone(),
-            manifests: manifests.clone(),
-            deletion: deletion.clone(),
-        }
+    pub(crate) fn new(handles: &Handles) -> Self {
+        Self { handles: handles.clone() }
     }
 
-    /// Deletes objects as they come in, batch by batch, and says of each, in their order, how it went.
+    /// Deletes objects as they arrive, in batches, and returns the outcome of each, in order.
     pub(crate) fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Path>>,
@@ -71,19 +53,19 @@ impl ObjectDeletion {
             .boxed()
     }
 
-    /// The plain ones together, the large ones each by itself.
+    /// Deletes plain objects together and each large object separately.
     ///
-    /// One error alone, where it isn't known what any of them is.
+    /// Returns a single error if it isn't known of any of them how it is stored.
     async fn delete_batch(&self, batch: Vec<Path>) -> Vec<Result<Path>> {
-        let targets: Vec<_> = batch.iter().map(|location| self.containers.target(location)).collect();
-        let shapes = match self.listings.shapes(&targets).await {
+        let targets: Vec<_> = batch.iter().map(|location| self.handles.containers.target(location)).collect();
+        let shapes = match self.handles.listings.shapes(&targets).await {
             Ok(shapes) => shapes,
             Err(error) => return vec![Err(error)],
         };
         let is_plain = |shape: &Result<Option<Shape>>| matches!(shape, Ok(Some(Shape::Plain)));
         let plain = targets.iter().zip(&shapes).filter(|(_, shape)| is_plain(shape));
         let plain: Vec<_> = plain.map(|(target, _)| target.clone()).collect();
-        let mut plain = self.deletion.delete_all(&plain).await.into_iter();
+        let mut plain = self.handles.deletion.delete_all(&plain).await.into_iter();
         let outage = Outage::default();
         let results = batch.into_iter().zip(&targets).zip(shapes).map(|((location, target), shape)| {
             let plain = if is_plain(&shape) { plain.next() } else { None };
@@ -101,29 +83,29 @@ impl ObjectDeletion {
         at_once(results).collect().await
     }
 
-    /// Deletes what it consists of, and the object last, when nothing of that is left: what failed or was
-    /// interrupted can be finished by deleting once more.
+    /// Deletes the object's segments, and the object last, when no segment is left: a deletion that failed or was
+    /// interrupted can be finished by another one.
     ///
-    /// Swift's own deletion of a static large object takes no more than ten times the segments of a manifest, and
-    /// deletes the manifest although a segment stayed.
+    /// Swift's own deletion of a static large object accepts at most ten times as many segments as a manifest, and
+    /// deletes the manifest even if a segment remains.
     pub(crate) async fn delete_large(&self, object: &Target, shape: &Shape) -> Result<()> {
         if let Shape::Dynamic { container, prefix } = shape {
-            let segments = self.manifests.dynamic_segments(object, container, prefix).await?;
+            let segments = self.handles.manifests.dynamic_segments(object, container, prefix).await?;
             let targets: Vec<_> =
                 segments.into_iter().map(|segment| Target::new(container, segment.name)).collect();
-            self.deletion.delete_all(&targets).await.into_iter().collect::<Result<()>>()?;
-        } else if let Some(manifest) = self.manifests.manifest(object).await? {
-            for level in self.manifests.levels(&manifest).await?.iter().rev() {
-                self.deletion.delete_all(level).await.into_iter().collect::<Result<()>>()?;
+            self.handles.deletion.delete_all(&targets).await.into_iter().collect::<Result<()>>()?;
+        } else if let Some(manifest) = self.handles.manifests.manifest(object).await? {
+            for level in self.handles.manifests.levels(&manifest).await?.iter().rev() {
+                self.handles.deletion.delete_all(level).await.into_iter().collect::<Result<()>>()?;
             }
         } else {
-            // A listing that lags may have told what it was before.
-            match object::shape(&self.containers, object).await? {
+            // A lagging listing may have shown an earlier object of that name.
+            match object::shape(&self.handles.containers, object).await? {
                 Some(Shape::Plain) => {}
                 Some(_) => return Err(StoreError::Changed { target: object.to_string() }.into()),
                 None => return Ok(()),
             }
         }
-        self.deletion.delete_one(object).await
+        self.handles.deletion.delete_one(object).await
     }
 }
