@@ -8,8 +8,8 @@ mod store;
 mod sweep;
 mod top;
 mod trace;
-mod trouble;
 mod walk;
+mod write_error;
 
 use std::{
     fs, io,
@@ -27,7 +27,8 @@ use swiftwal_core::{Backend, Limits, OpenError, Options, SeenRepository, StateDi
 use url::Url;
 
 use self::{
-    file_system::FileSystem, root::Root, store::FileStore, sweep::FileSweep, top::FileTop, trouble::way_out,
+    file_system::FileSystem, root::Root, store::FileStore, sweep::FileSweep, top::FileTop,
+    write_error::write_hint,
 };
 
 /// Storage in a directory, `file:///dir`: one file per object.
@@ -127,7 +128,7 @@ fn make(location: &Url, dir: &Path) -> Result<(), OpenError> {
     };
     made.map_err(|source| {
         let hint = match source.kind() {
-            kind if way_out(kind).is_some() => way_out(kind).unwrap_or_default(),
+            kind if write_hint(kind).is_some() => write_hint(kind).unwrap_or_default(),
             io::ErrorKind::NotFound => {
                 "mount its disk, or create it: only the last directory of the path is created automatically"
             }
@@ -168,7 +169,7 @@ fn usable(
     };
     accessat(CWD, root.path(), access, AtFlags::EACCESS).map_err(|errno| {
         let source = io::Error::from(errno);
-        let hint = way_out(source.kind()).unwrap_or(GIVE_IT);
+        let hint = write_hint(source.kind()).unwrap_or(GIVE_IT);
         unavailable(location, format!("can't {verb} the directory"), source).with_hint(hint)
     })?;
     Ok(root)

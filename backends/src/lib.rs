@@ -19,11 +19,11 @@ pub use self::cloud::Gcs;
 pub use self::cloud::S3;
 pub use self::{file::LocalFile, memory::Memory, swift::Swift};
 
-/// How to get at Swift for who takes a service's address for that of the repository.
+/// The hint for a URL with the address of Swift or of Keystone in place of the repository's.
 const SWIFT_BY_ITS_ADDRESS: &str = "for Swift, the repository is swift://CONTAINER, and the address goes into a setting: \
     that of Keystone into OS_AUTH_URL, that of TempAuth into ST_AUTH";
 
-/// The registry of every backend that was compiled in.
+/// Returns the registry with every backend that was compiled in.
 #[must_use]
 pub fn registry() -> Registry {
     let registry = Registry::new().with(Memory).with(LocalFile).with(Swift);

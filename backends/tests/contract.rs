@@ -1,4 +1,4 @@
-//! What every store must do, by the suite that comes with `object_store`.
+//! The requirements on every store, tested by the suite of `object_store`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -21,7 +21,7 @@ fn file(dir: &Path) -> Arc<dyn ObjectStore> {
     open(&Url::from_file_path(dir).unwrap())
 }
 
-/// Each function of the suite that takes the store and nothing else.
+/// Calls each function of the suite that takes only the store.
 macro_rules! suite {
     ($($function:ident),+ $(,)?) => {
         $(mod $function {
@@ -41,8 +41,8 @@ macro_rules! suite {
     };
 }
 
-// Left out: put_get_attributes, since files have none and no flow needs them; multipart and those like it
-// that take a MultipartStore, which no backend offers; list_paginated likewise.
+// Left out: put_get_attributes, since files have no attributes and no flow needs them; multipart and the like, and
+// list_paginated, which take traits that no backend offers.
 suite![
     copy_if_not_exists,
     copy_rename_nonexistent_object,
@@ -59,7 +59,7 @@ suite![
 #[tokio::test]
 async fn copy_rename_nonexistent_object_holds_for_file() {
     let dir = tempfile::tempdir().unwrap();
-    // In memory, the suite's own store fails at this: a rename of what is absent leaves nothing to report.
+    // In memory, the suite's own store fails here: a rename of a missing object leaves nothing to report.
     integration::copy_rename_nonexistent_object(&file(dir.path())).await;
 }
 

@@ -1,4 +1,4 @@
-//! What the backends for cloud storage add to `object_store`, shown on S3's protocol.
+//! The additions of the cloud backends to `object_store`, tested with the protocol of S3.
 
 #![cfg(feature = "s3")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
@@ -16,7 +16,7 @@ use swiftwal_core::{OpenError, Options, Storage};
 
 const EMPTY: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
 
-/// Answers as S3 does where there is no object, or no bucket either.
+/// Answers as S3 does if the object is missing or, without `bucket`, the bucket.
 fn serve(bucket: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,3 +1,5 @@
+//! Deletes files, and makes the deletions durable. Called by the store and by the sweep.
+
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -10,7 +12,7 @@ use super::{
     root::Root,
 };
 
-/// Removes the file at `path`, not yet durably. `false` if it was not there.
+/// Removes the file at `path`, not yet durably. Returns false if it doesn't exist.
 pub(super) fn remove(root: &Root, path: &Path) -> Result<bool, Error> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
@@ -19,8 +21,8 @@ pub(super) fn remove(root: &Root, path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Makes the removal of `files` durable with one flush of each directory, and removes the directories that
-/// are empty now.
+/// Makes the removal of `files` durable, with one flush of each directory, and removes the directories that are empty
+/// now.
 pub(super) fn flush<'a>(root: &Root, files: impl Iterator<Item = &'a PathBuf>) -> Result<(), Error> {
     let dirs: BTreeSet<_> = files.filter_map(|file| file.parent()).collect();
     for dir in &dirs {
@@ -30,7 +32,7 @@ pub(super) fn flush<'a>(root: &Root, files: impl Iterator<Item = &'a PathBuf>) -
     Ok(())
 }
 
-/// Flushes `dir`, or the nearest directory above it if another process has removed it meanwhile.
+/// Flushes `dir`, or the nearest existing directory above it, if another process has removed it meanwhile.
 fn flush_nearest(root: &Root, dir: &Path) -> io::Result<()> {
     match sync(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && dir != root.path() => {

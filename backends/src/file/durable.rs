@@ -1,3 +1,5 @@
+//! Makes objects and the directories above them durable.
+
 use std::{
     fs::{self, File},
     io,
@@ -17,7 +19,7 @@ pub(super) fn sync(dir: &Path) -> io::Result<()> {
     File::from(open(dir, flags, Mode::empty())?).sync_all()
 }
 
-/// Makes the object at `path`, which another process may have stored and not flushed, durable.
+/// Makes the object at `path` durable. Another process may have stored it without having flushed it yet.
 pub(super) fn sync_object(root: &Root, path: &Path) -> Result<(), Error> {
     let parent = path.parent().unwrap_or_else(|| root.path());
     let unflushed = |path: &Path| {
@@ -28,10 +30,10 @@ pub(super) fn sync_object(root: &Root, path: &Path) -> Result<(), Error> {
     sync(parent).map_err(unflushed(parent))
 }
 
-/// The directories in which an object is about to be stored. They aren't removed while this value exists.
+/// Holds the directories of an object that is about to be stored: they aren't removed while this value exists.
 ///
-/// Holds a shared lock on the root, which a process that removes directories must hold exclusively. A file system
-/// without locks keeps its empty directories.
+/// It has a shared lock on the root. A process that removes directories needs an exclusive one. On a file system
+/// without locks, empty directories remain.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Parents {
@@ -39,8 +41,8 @@ pub(super) struct Parents {
 }
 
 impl Parents {
-    /// Makes the directories between `root` and `path`, and makes them durable: those too that were there,
-    /// since another process may have made them and not flushed them yet. `root` itself is never made.
+    /// Creates the directories between `root` and `path`, and makes them durable, including existing ones, since
+    /// another process may have created them without having flushed them yet. It never creates `root` itself.
     pub(super) fn make(root: &Root, path: &Path) -> Result<Self, Error> {
         root.check()?;
         let mut dirs: Vec<_> = root.between(path).collect();
@@ -66,8 +68,8 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes those of `dirs` that are empty, and those above them that are empty then, unless somebody is
-/// about to store something in a directory.
+/// Removes the empty ones of `dirs`, and the directories above them that are then empty, unless another process is
+/// about to store something.
 pub(super) fn remove_empty<'a>(root: &Root, dirs: impl IntoIterator<Item = &'a Path>) {
     let mut dirs = dirs.into_iter().filter(|dir| *dir != root.path()).peekable();
     let Some(_) = dirs.peek() else { return };

@@ -26,7 +26,7 @@ pub(super) enum Error {
     #[error("can't read that part of {}", .path.display())]
     Range { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("can't write to {}", .dir.display())]
-    Write { dir: PathBuf, way_out: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    Write { dir: PathBuf, hint: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("can't flush {} to disk", .path.display())]
     Flush { path: PathBuf, source: io::Error },
     #[error("can't delete {}", .path.display())]
@@ -39,7 +39,7 @@ pub(super) enum Error {
 pub(super) fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let hint = match error.downcast_ref()? {
         Error::Vanished { .. } => "is its disk mounted?",
-        Error::Write { way_out, .. } => way_out,
+        Error::Write { hint, .. } => hint,
         _ => return None,
     };
     Some(hint.to_owned())

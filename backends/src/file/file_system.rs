@@ -15,9 +15,9 @@ use rustix::fs::{Mode, OFlags, open, statvfs};
 use swiftwal_core::{StorageClock, StorageSpace};
 use tokio::task::spawn_blocking;
 
-use super::{error::Error, root::Root, trouble::explain};
+use super::{error::Error, root::Root, write_error::explain};
 
-/// The file system that holds a directory. Its clock is the one that dates files: on NFS the server's.
+/// The file system that contains a directory. Its clock is the one that dates files; on NFS, that is the server's.
 #[derive(Debug)]
 pub(super) struct FileSystem {
     root: Arc<Root>,
@@ -44,7 +44,7 @@ impl StorageClock for FileSystem {
 
 #[async_trait]
 impl StorageSpace for FileSystem {
-    /// The bytes that users other than root may still write.
+    /// The number of bytes that users other than root may still write.
     async fn free_bytes(&self) -> Result<u64> {
         let root = Arc::clone(&self.root);
         spawn_blocking(move || {
@@ -65,8 +65,8 @@ fn date_of_a_new_file(root: &Root) -> io::Result<Timestamp> {
     modified.try_into().map_err(io::Error::other)
 }
 
-/// The date of a new file with a name, for a file system without unnamed files, such as NFS. The sweep removes what a
-/// crash leaves, as it does with uploads.
+/// Returns the date of a new file with a name, for a file system without unnamed files, such as NFS. If a crash leaves
+/// the file, the sweep removes it, as after an upload.
 fn dated_by_name(root: &Root) -> io::Result<SystemTime> {
     let unique = RandomState::new().build_hasher().finish();
     let path = root.path().join(format!("...clock#{unique}"));
@@ -77,7 +77,7 @@ fn dated_by_name(root: &Root) -> io::Result<SystemTime> {
 
 fn dated(mut file: &File) -> io::Result<SystemTime> {
     match file.write_all(b"\n") {
-        // Then the date is that of the empty file.
+        // The date is then that of the empty file.
         Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
         written => written?,
     }

@@ -1,3 +1,5 @@
+//! Listings of a directory: the metadata of each object, in bounded memory.
+
 use std::{
     fs::Metadata,
     os::unix::fs::MetadataExt,
@@ -23,13 +25,13 @@ use super::{
     walk::{Found, Walk, Wanted},
 };
 
-/// How many batches are looked at at a time. A second thread nearly halves the time of a large directory, and a third
-/// batch gives it something to go on with while the first is taken.
+/// How many batches are processed at a time. A second thread nearly halves the time for a large directory, and a third
+/// batch keeps it busy while the first one is consumed.
 const BATCHES: usize = 3;
 
-/// The objects below `prefix` whose names come after `offset`, in no order and in bounded memory.
+/// Lists the objects below `prefix` whose names follow `offset`, unordered and in bounded memory.
 ///
-/// Objects that come or go meanwhile may be in it or not; all others are in it once.
+/// An object that is created or deleted meanwhile may be included or not. Every other object is included once.
 pub(super) fn list(
     root: &Arc<Root>,
     prefix: Option<&Path>,
@@ -61,7 +63,7 @@ async fn look_at<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Se
     Ok(spawn_blocking(work).await??)
 }
 
-/// The next names, and the walk that goes on from there.
+/// Returns the next names, and the rest of the walk.
 pub(super) async fn next_names(mut walk: Walk) -> Result<Option<(Vec<Found>, Walk)>> {
     look_at(move || {
         let names = walk.next_batch()?;
@@ -81,7 +83,7 @@ fn object(found: Found) -> Result<Option<ObjectMeta>, Error> {
     Ok(Some(object_meta(found.location, &metadata, modified)))
 }
 
-/// What is known of the object in a file.
+/// Returns the metadata of the object in a file.
 pub(super) fn object_meta(location: Path, metadata: &Metadata, modified: SystemTime) -> ObjectMeta {
     ObjectMeta {
         e_tag: Some(e_tag(metadata, modified)),
@@ -92,10 +94,10 @@ pub(super) fn object_meta(location: Path, metadata: &Metadata, modified: SystemT
     }
 }
 
-/// The tag that `LocalFileSystem` gives an object that is asked for by name.
+/// The tag that `LocalFileSystem` gives to an object that is requested by name.
 fn e_tag(metadata: &Metadata, modified: SystemTime) -> String {
     let since_1970 = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-    // In 64 bits, as the same digits come several times as fast; they last for 580,000 years.
+    // 64 bits suffice for 580,000 years, and are formatted several times as fast as 128.
     let micros = since_1970.as_secs() * 1_000_000 + u64::from(since_1970.subsec_micros());
     format!("\"{:x}-{micros:x}-{:x}\"", metadata.ino(), metadata.len())
 }

@@ -1,3 +1,5 @@
+//! The directory of a repository, and the check that it is still the one that was opened.
+
 use std::{
     fs::{self, File},
     io,
@@ -9,10 +11,10 @@ use rustix::fs::{Mode, OFlags, fstat, open, stat};
 
 use super::error::Error;
 
-/// The directory of a repository, held open so that it can be told from another under the same path.
+/// The directory of a repository. It is held open, so that another directory under the same path is noticed.
 ///
-/// A disk that is unmounted leaves an empty directory, or none, where the repository was. Nothing may be
-/// concluded from what is missing there, and nothing may be written there.
+/// When a disk is unmounted, its mount point is an empty directory, or the directory is missing. Then no object may be
+/// reported as missing, and nothing may be written.
 #[derive(Debug)]
 pub(super) struct Root {
     path: PathBuf,
@@ -22,17 +24,17 @@ pub(super) struct Root {
 impl Root {
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let path = fs::canonicalize(dir)?;
-        // A directory may be held by one who can't list it: what is asked for by its name is there all the same.
+        // `PATH` opens a directory that this user can't list: objects can still be opened by name.
         let held = open_directory(&path, OFlags::PATH)?;
         Ok(Self { path, held })
     }
 
-    /// The directory opened once more, to be locked.
+    /// Opens the directory again, to be locked.
     pub(super) fn reopen(&self) -> io::Result<File> {
         Ok(open_directory(&self.path, OFlags::RDONLY)?.into())
     }
 
-    /// The directory's path, absolute and free of links.
+    /// Returns the directory's path, which is absolute and contains no links.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -46,14 +48,14 @@ impl Root {
         same.then_some(()).ok_or_else(|| vanished(None))
     }
 
-    /// Fails unless nothing at all is stored under `path`.
+    /// Fails unless nothing is stored under `path`.
     pub(super) fn check_absent(&self, path: &Path) -> Result<(), Error> {
         self.check()?;
         let link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
         if link { Err(Error::DanglingLink { path: path.to_owned() }) } else { Ok(()) }
     }
 
-    /// The directories between this one and `path`, the nearest to `path` first.
+    /// Returns the directories between this one and `path`, nearest to `path` first.
     pub(super) fn between<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Path> {
         path.ancestors().skip(1).take_while(|dir| *dir != self.path)
     }

@@ -30,8 +30,8 @@ use super::{
     listing::{list, object_meta},
     root::Root,
     trace::Trace,
-    trouble::{Upload, explain},
     walk::is_staged,
+    write_error::{Upload, explain},
 };
 
 /// How many deletions share one flush of their directory.

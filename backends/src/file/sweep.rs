@@ -1,3 +1,5 @@
+//! The leftovers of crashed uploads in a directory: finds and removes them, for prune.
+
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
@@ -15,9 +17,9 @@ use super::{
     walk::{Found, Walk, Wanted, unstaged},
 };
 
-/// Finds the staged files of crashed uploads.
+/// Finds the temporary files of crashed uploads.
 ///
-/// A running upload writes to its file all the time, so a file that was last written long ago is abandoned.
+/// A running upload keeps writing to its file, so a file that was last written long ago is abandoned.
 #[derive(Debug)]
 pub(super) struct FileSweep {
     root: Arc<Root>,
@@ -34,7 +36,7 @@ impl Sweep for FileSweep {
     async fn leftovers(&self, before: Timestamp, _listed: Vec<ObjectMeta>) -> Result<Vec<String>> {
         let before = before.into();
         stream::try_unfold(Walk::new(&self.root, Wanted::Staged, None), next_names)
-            // In steps, so that a caller that stops waiting stops the walk.
+            // In steps, so that the walk stops when the caller stops waiting.
             .try_fold(Vec::new(), move |mut names, found| async move {
                 let old = spawn_blocking(move || untouched_since(before, found)).await??;
                 names.extend(old);
@@ -49,14 +51,14 @@ impl Sweep for FileSweep {
     }
 }
 
-/// Whether it is the staged file of a name that a repository has. Other programs have names with `#` and digits too, as
-/// Emacs for what it saves by itself.
+/// Whether the file belongs to an upload of a name that a repository may contain. Other programs use names with `#`,
+/// too, such as Emacs for files that it saves automatically.
 fn is_ours(location: &Path) -> bool {
     let name = unstaged(location.as_ref());
     name.is_some_and(|name| !matches!(ObjectName::parse(name), ObjectName::Foreign(_)))
 }
 
-/// The names of those files that were last written to before `before`.
+/// Returns the names of the files that were last written before `before`.
 fn untouched_since(before: SystemTime, files: Vec<Found>) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for found in files.into_iter().filter(|found| is_ours(&found.location)) {
@@ -69,7 +71,7 @@ fn untouched_since(before: SystemTime, files: Vec<Found>) -> Result<Vec<String>,
 }
 
 fn remove(root: &Root, names: &[String]) -> Result<(), Error> {
-    // All names are looked at before any file goes.
+    // All names are checked before any file is removed.
     let files = names.iter().map(|name| leftover(root, name)).collect::<Result<Vec<_>, _>>()?;
     for file in &files {
         delete::remove(root, file)?;

@@ -1,4 +1,4 @@
-//! The names at the top of a directory, read without what lies below them.
+//! Reads the names at the top of a directory, without those below.
 
 use std::{fs, io, sync::Arc};
 
@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::{error::Error, root::Root};
 
-/// Looks at the names at the top of a repository's directory until one is found.
+/// Looks at the names at the top of a repository's directory until one matches.
 #[derive(Debug)]
 pub(super) struct FileTop {
     root: Arc<Root>,
@@ -39,7 +39,7 @@ fn any(root: &Root, wanted: for<'a> fn(&'a str) -> bool) -> Result<bool, Error> 
         Ok(false)
     };
     let found = look();
-    // Checked afterwards: what isn't there proves something only if the directory is the repository's.
+    // Checked last: a missing name is proof only if the directory is still the repository's.
     root.check()?;
     found.map_err(|source| Error::List { path: root.path().to_owned(), source })
 }

@@ -1,10 +1,10 @@
-//! The trace of file operations, for `-vv`: one line for each, as for a request to Swift.
+//! Logs file operations for `-vv`, one line each, as for requests to Swift.
 
 use std::time::Instant;
 
 use object_store::{Error, Result};
 
-/// A file operation that has begun.
+/// A file operation in progress.
 #[derive(Debug)]
 pub(super) struct Trace {
     verb: &'static str,
@@ -17,7 +17,7 @@ impl Trace {
         Self { verb, name: name.into(), began: Instant::now() }
     }
 
-    /// Traces the end of the operation, and passes its outcome on.
+    /// Logs the end of the operation, and returns its outcome.
     pub(super) fn ended<T>(&self, bytes: Option<u64>, outcome: Result<T>) -> Result<T> {
         let result = match (&outcome, bytes) {
             (Ok(_), Some(bytes)) => format!("{bytes} bytes"),
@@ -28,7 +28,7 @@ impl Trace {
         outcome
     }
 
-    /// Traces the end of a listing.
+    /// Logs the end of a listing.
     pub(super) fn listed(&self, names: u64) {
         self.print(&format!("{names} files"));
     }
@@ -39,7 +39,7 @@ impl Trace {
     }
 }
 
-/// The kind of a failure; the message of the command has the details.
+/// Returns the kind of a failure. The command's message has the details.
 fn failure(error: &Error) -> &'static str {
     match error {
         Error::NotFound { .. } => "not found",

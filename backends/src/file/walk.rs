@@ -1,3 +1,5 @@
+//! Walks through a directory in bounded memory. Listings look for objects, the sweep for files of uploads.
+
 use std::{
     fs::{self, DirEntry, Metadata, ReadDir},
     io,
@@ -10,36 +12,37 @@ use object_store::path::Path;
 
 use super::{error::Error, root::Root};
 
-/// Whether a file's name is that of an upload in progress, or of what a killed one left.
+/// Whether a file's name is that of an upload in progress or of a killed one.
 pub(super) fn is_staged(name: &str) -> bool {
     unstaged(name).is_some()
 }
 
-/// What an upload's file is to be called in the end; none if it isn't one.
+/// Returns the final name of an upload's file. None if it isn't one.
 pub(super) fn unstaged(name: &str) -> Option<&str> {
     let (name, id) = name.rsplit_once('#')?;
     (!id.is_empty() && id.bytes().all(|c| c.is_ascii_digit())).then_some(name)
 }
 
-/// Which files a walk looks for.
+/// The files that a walk looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// Those that have their final names.
+    /// Files with their final names.
     Objects,
     /// The files of uploads, in progress or crashed.
     Staged,
 }
 
-/// A file that was seen in a directory.
+/// A file in a directory.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// Its path from the root.
+    /// The path from the root.
     pub(super) location: Path,
     entry: DirEntry,
 }
 
 impl Found {
-    /// Looks at the file, or at what a link leads to. `None` if it's gone or is no plain file.
+    /// Returns the metadata of the file, or of the file that a link leads to. None if it no longer exists or isn't a
+    /// regular file.
     pub(super) fn metadata(&self) -> Result<Option<Metadata>, Error> {
         let looked = match self.entry.file_type() {
             Ok(kind) if kind.is_symlink() => fs::metadata(self.entry.path()),
@@ -62,20 +65,21 @@ impl Found {
     }
 }
 
-/// How many files a batch has at most: enough that handing them from thread to thread costs next to nothing.
+/// The largest number of files in a batch, which makes the cost of passing it between threads negligible.
 const BATCH: usize = 4096;
 
-/// From how many directories the files of a batch come at most. Each keeps a file descriptor open, as long as one of
-/// its files hasn't been looked at.
+/// The largest number of directories that the files of a batch come from. Each keeps a file descriptor open until all
+/// of its files have been examined.
 const DIRECTORIES: usize = 4;
 
-/// Where fsck puts what it finds, at the top of a file system. Only root can read it, and nothing there is ours.
+/// The directory in which fsck puts recovered files, at the top of a file system. Only root can read it, and it
+/// contains nothing of the repository.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// The wanted files below a directory, in no order.
+/// Finds the wanted files below a directory, unordered.
 ///
-/// Names that no object can have are left out. Links to directories are not followed. A directory that this user may
-/// not read is skipped, unless its name is one of the repository's own or it is the one that was asked for.
+/// It skips names that no object can have, and doesn't follow links to directories. It also skips directories that this
+/// user may not read, except the one that was requested, and those whose names only a repository uses.
 #[derive(Debug)]
 pub(super) struct Walk {
     root: Arc<Root>,
@@ -83,12 +87,12 @@ pub(super) struct Walk {
     prefix: Path,
     waiting: Vec<(PathBuf, Path)>,
     reading: Option<(ReadDir, Path)>,
-    /// How many directories were begun since the last batch.
+    /// The number of directories opened since the last batch.
     begun: usize,
 }
 
 impl Walk {
-    /// Below the directory `prefix` of `root`; one that is absent is empty.
+    /// Begins at the directory `prefix` of `root`. A missing one counts as empty.
     pub(super) fn new(root: &Arc<Root>, wanted: Wanted, prefix: Option<&Path>) -> Self {
         let prefix = prefix.cloned().unwrap_or_default();
         let dir = root.path().join(prefix.as_ref());
@@ -96,7 +100,8 @@ impl Walk {
         Self { root: Arc::clone(root), wanted, prefix, waiting, reading: None, begun: 0 }
     }
 
-    /// The next files; none after the last one. It holds few file descriptors, however many directories there are.
+    /// Returns the next files; none after the last one. It holds few file descriptors, however many directories there
+    /// are.
     pub(super) fn next_batch(&mut self) -> Result<Vec<Found>, Error> {
         let mut batch = Vec::new();
         self.begun = 0;
@@ -109,11 +114,11 @@ impl Walk {
         Ok(batch)
     }
 
-    /// Begins to read the next directory. `None` after the last one.
+    /// Opens the next directory. None after the last one.
     fn descend(&mut self) -> Option<Result<(), Error>> {
         let (path, location) = self.waiting.pop()?;
         let entries = fs::read_dir(&path);
-        // Checked afterwards: an empty directory proves something only if it belongs to the repository.
+        // Checked last: an empty directory is proof only if it belongs to the repository.
         if let Err(vanished) = self.root.check() {
             return Some(Err(vanished));
         }
@@ -133,16 +138,16 @@ impl Walk {
         })
     }
 
-    /// Whether a directory can't be one that a repository has. Its directories begin with three dots.
+    /// Whether a directory can't belong to a repository, whose directories begin with three dots.
     fn is_foreign(&self, location: &Path) -> bool {
         *location != self.prefix && !location.as_ref().starts_with("...")
     }
 
-    /// Takes note of a directory; a file of the wanted kind is what is looked for.
+    /// Queues a directory; returns a file of the wanted kind.
     fn see(&mut self, entry: DirEntry, parent: &Path) -> Result<Option<Found>, Error> {
         let kind = entry.file_type().map_err(|source| Error::List { path: entry.path(), source })?;
         let Ok(name) = entry.file_name().into_string() else { return Ok(None) };
-        // Before anything is made of the name: a sweep passes over 100,000 objects.
+        // First of all, for speed: a sweep passes over 100,000 objects.
         if !kind.is_dir() && is_staged(&name) != (self.wanted == Wanted::Staged) {
             return Ok(None);
         }

@@ -1,10 +1,12 @@
+//! The clock of Swift, for the storage's `Clock`.
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use object_store::Result;
 use object_store_swift::Swift;
 use swiftwal_core::StorageClock;
 
-/// The clock of Swift's proxies, which date what is stored.
+/// The clock of Swift's proxies, which date the objects.
 #[derive(Debug)]
 pub(super) struct SwiftClock(pub(super) Swift);
 

@@ -1,10 +1,12 @@
+//! The leftovers of crashed uploads in Swift, for prune.
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use object_store::{ObjectMeta, Result, path::Path};
 use object_store_swift::Swift;
 use swiftwal_core::Sweep;
 
-/// Finds the segments that no manifest below `prefix` names.
+/// Finds the segments of large objects below `prefix` that no manifest names.
 #[derive(Debug)]
 pub(super) struct SwiftSweep {
     swift: Swift,
@@ -17,14 +19,14 @@ impl SwiftSweep {
     }
 }
 
-/// Whether it is an upload for an object below the prefix. Uploads are named as Swift names their objects: nothing
-/// is encoded in it.
+/// Whether an upload was for an object below the prefix. Uploads are named with the objects' names in Swift, without
+/// any encoding.
 fn is_below(prefix: &Path, upload: &str) -> bool {
     let below = upload.strip_prefix(prefix.as_ref());
     prefix.is_root() || below.is_some_and(|below| below.starts_with('/'))
 }
 
-/// An object as the container's own listing shows it, of one as it is shown below the prefix.
+/// Converts an object as it is listed below the prefix to one as the container's own listing shows it.
 fn whole(prefix: &Path, object: ObjectMeta) -> Option<ObjectMeta> {
     let location = match prefix.is_root() {
         true => object.location,
@@ -36,7 +38,7 @@ fn whole(prefix: &Path, object: ObjectMeta) -> Option<ObjectMeta> {
 #[async_trait]
 impl Sweep for SwiftSweep {
     async fn leftovers(&self, before: Timestamp, listed: Vec<ObjectMeta>) -> Result<Vec<String>> {
-        // The container's own listing names them with the prefix.
+        // The container's own listing shows the names with the prefix.
         let listed = listed.into_iter().filter_map(|object| whole(&self.prefix, object)).collect();
         let mut uploads = self.swift.leftovers_after_listing(before.into(), listed).await?;
         uploads.retain(|upload| is_below(&self.prefix, upload));

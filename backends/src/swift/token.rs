@@ -1,9 +1,11 @@
+//! Requests a token in advance.
+
 use async_trait::async_trait;
 use object_store::Result;
 use object_store_swift::Swift;
 use swiftwal_core::Prepare;
 
-/// Sees to it that a token is at hand.
+/// Makes sure that there is a valid token.
 #[derive(Debug)]
 pub(super) struct Token(pub(super) Swift);
 

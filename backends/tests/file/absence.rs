@@ -1,3 +1,5 @@
+//! Whether the directory has vanished: nothing is reported as missing, and nothing is written.
+
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use futures::TryStreamExt;
@@ -10,7 +12,7 @@ fn is_not_found<T>(answer: &Result<T>) -> bool {
     matches!(answer, Err(Error::NotFound { .. }))
 }
 
-/// No question may be answered, and nothing be written, as if `store`'s directory were there.
+/// Checks that no request is answered, and nothing is written, as if `store`'s directory existed.
 async fn refuses_everything(store: &dyn ObjectStore) {
     let name = Location::from("there");
     let other = Location::from("dir/other");
@@ -88,7 +90,7 @@ async fn an_object_is_reported_as_stored_only_after_it_could_be_made_durable() {
     storage.store().put(&name, "x".into()).await.unwrap();
     assert!(matches!(create().await, Err(Error::AlreadyExists { .. })));
 
-    // What can't be opened can't be flushed.
+    // A file that can't be opened can't be flushed.
     fs::set_permissions(dir.path().join("x"), fs::Permissions::from_mode(0o000)).unwrap();
     let answer = create().await;
     assert!(matches!(&answer, Err(Error::Generic { .. })), "{answer:?}");

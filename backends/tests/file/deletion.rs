@@ -1,3 +1,5 @@
+//! Deletions: durable, also in batches, and of empty directories.
+
 use std::fs;
 
 use futures::{StreamExt, stream};

@@ -8,11 +8,11 @@ use tempfile::tempdir;
 
 use super::open;
 
-/// A file system of some pages in memory, unmounted when dropped.
+/// A file system of a few pages in memory, unmounted when dropped.
 struct Small<'a>(&'a Path);
 
 impl<'a> Small<'a> {
-    /// None where this user may not mount one.
+    /// Returns None if this user may not mount one.
     fn mount(at: &'a Path) -> Option<Self> {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=64k,nr_inodes=16", "swiftwal-test"]).arg(at);
@@ -23,7 +23,7 @@ impl<'a> Small<'a> {
         mounted.then_some(Self(at))
     }
 
-    /// Takes all its space, and where `inodes` says so all its inodes.
+    /// Uses up its space and, if `inodes` is set, its inodes.
     fn fill(&self, inodes: bool) {
         let filled = fs::write(self.0.join("filler"), [0; 1 << 17]).unwrap_err();
         assert_eq!(filled.kind(), ErrorKind::StorageFull);

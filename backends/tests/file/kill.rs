@@ -1,5 +1,5 @@
-//! A process is killed while it stores objects: what it acknowledged must be there, and all that is there
-//! must be whole.
+//! A process is killed while it stores objects: every object that it acknowledged must exist, and every existing object
+//! must be complete.
 
 use std::{
     collections::BTreeMap,
@@ -19,21 +19,21 @@ use super::{listed, open};
 
 const KILLS: usize = 12;
 
-/// What the object `name` holds when it is stored in `round`: it tells by itself whether it's whole.
+/// The content of the object `name` that is stored in `round`. It shows by itself whether it is complete.
 fn content(name: &str, round: usize) -> Vec<u8> {
     let line = format!("{name} {round}\n").into_bytes();
     let length = 1000 + round * 7919 % 300_000;
     line.iter().copied().cycle().take(length).collect()
 }
 
-/// The round in which this content was stored under `name`, if it is whole.
+/// The round in which this content was stored under `name`, if it is complete.
 fn round_of(name: &str, stored: &[u8]) -> Option<usize> {
     let line = stored.split(|byte| *byte == b'\n').next()?;
     let round = std::str::from_utf8(line).ok()?.rsplit(' ').next()?.parse().ok()?;
     (content(name, round) == stored).then_some(round)
 }
 
-/// Stores and deletes objects and tells of each that it is done, until it is killed.
+/// Stores and deletes objects, and reports each operation that has finished, until the process is killed.
 async fn store_for_ever(store: &dyn ObjectStore, first: usize, mut tell: impl FnMut(&str, usize)) {
     for round in first.. {
         let [segment, marker, backup] =
@@ -60,7 +60,7 @@ async fn store_for_ever(store: &dyn ObjectStore, first: usize, mut tell: impl Fn
     }
 }
 
-/// Told in place of a round when an object is deleted.
+/// Reported in place of a round when an object was deleted.
 const GONE: usize = usize::MAX;
 
 #[tokio::test]
@@ -76,8 +76,8 @@ async fn child() {
     store_for_ever(open(Path::new(dir)).store(), first.parse().unwrap(), tell).await;
 }
 
-/// Lets a process store objects in `dir` and kills it when it has told of `patience` of them. All that it
-/// told before it died counts.
+/// Has a process store objects in `dir`, and kills it when it has reported `patience` of them. Everything that it
+/// reported before its death counts.
 fn store_and_kill(dir: &Path, first: usize, patience: usize, told: &mut BTreeMap<String, usize>) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture", "kill::child"])
@@ -107,7 +107,7 @@ async fn check(storage: &Storage, told: &BTreeMap<String, usize>) {
     }
     for (name, round) in told {
         match found.get(name) {
-            // A marker may be deleted and the process dead before it could tell.
+            // A marker may have been deleted by a process that was killed before it could report that.
             None => assert!(*round == GONE || name.starts_with("..."), "{name} was stored and is lost"),
             Some(_) if *round == GONE => panic!("{name} was deleted and is there"),
             Some(found) => assert!(found >= round, "{name} is older than what was stored"),
@@ -132,7 +132,7 @@ async fn whatever_was_acknowledged_survives_a_kill_and_nothing_partial_has_a_nam
     assert_eq!(sweep.leftovers(Timestamp::MAX, Vec::new()).await.unwrap(), [""; 0]);
 }
 
-/// A put that dies may leave its staged file, and what a later one stores has nothing to do with it.
+/// A killed put may leave its temporary file, which doesn't affect a later one.
 #[tokio::test]
 async fn what_a_killed_upload_left_does_not_get_into_the_next_one() {
     let dir = tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What the file backend promises beyond the contract that every store has.
+//! The promises of the file backend in addition to those of every store.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -28,15 +28,15 @@ fn open(dir: &Path) -> Storage {
     try_open(dir, true).unwrap()
 }
 
-/// Every name that the store lists, in order.
+/// Returns every name that the store lists, sorted.
 async fn listed(store: &dyn ObjectStore) -> Vec<Location> {
     let mut names: Vec<_> = store.list(None).map_ok(|object| object.location).try_collect().await.unwrap();
     names.sort();
     names
 }
 
-/// Takes the right to pass over file modes from this thread and those it starts, so that a test that root
-/// runs sees what any other user sees.
+/// Takes the privilege to ignore file modes from this thread and those that it starts, so that a test run by root
+/// behaves as for any other user.
 fn obey_file_modes() {
     let held = capabilities(None).unwrap();
     let effective = held.effective - CapabilitySet::DAC_OVERRIDE - CapabilitySet::DAC_READ_SEARCH;

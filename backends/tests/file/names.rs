@@ -1,3 +1,5 @@
+//! The names of objects and of files, and what a listing shows.
+
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
@@ -115,7 +117,7 @@ async fn what_can_not_be_an_object_is_left_out_of_a_listing() {
 
 #[tokio::test]
 async fn files_that_go_during_a_listing_do_not_fail_it() {
-    // More than a listing looks at before it gives its first name.
+    // More than a listing examines before it returns its first name.
     const FILES: usize = 20_000;
     let dir = tempdir().unwrap();
     for number in 0..FILES {

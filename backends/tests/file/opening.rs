@@ -1,3 +1,5 @@
+//! Opening a repository's directory: what is created, and what is refused.
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown},

@@ -1,3 +1,5 @@
+//! The sweep: which files it finds and removes.
+
 use std::{
     fs::{self, File},
     path::Path,
@@ -36,7 +38,7 @@ async fn only_staged_files_that_nobody_writes_to_are_leftovers() {
         ("...uploading/20130828T1810Z/id#23", begun - HOUR),
         ("cluster.json#1", begun),
         ("object", begun - HOUR),
-        // Another program's.
+        // A file of another program.
         ("#draft.txt#1", begun - HOUR),
         ("notes#2", begun - HOUR),
         ("sub/wal_00000002.history#1", begun - HOUR),

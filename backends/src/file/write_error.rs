@@ -7,8 +7,8 @@ use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 
 use super::{error::Error, trace::Trace};
 
-/// A hint for a failure to write that concerns the whole file system.
-pub(super) fn way_out(kind: io::ErrorKind) -> Option<&'static str> {
+/// Returns a hint for a failure to write that concerns the whole file system.
+pub(super) fn write_hint(kind: io::ErrorKind) -> Option<&'static str> {
     match kind {
         io::ErrorKind::StorageFull => Some(
             "its file system is full: enlarge it, or free some space there (swiftwal prune removes old backups and WAL)",
@@ -23,19 +23,19 @@ pub(super) fn way_out(kind: io::ErrorKind) -> Option<&'static str> {
 
 /// Adds a hint to a failure to write below `dir`, if there is one.
 pub(super) fn explain<T>(dir: &Path, outcome: Result<T>) -> Result<T> {
-    outcome.map_err(|error| match cause(&error).and_then(way_out) {
-        Some(way_out) => Error::Write { dir: dir.to_owned(), way_out, source: inner(error) }.into(),
+    outcome.map_err(|error| match cause(&error).and_then(write_hint) {
+        Some(hint) => Error::Write { dir: dir.to_owned(), hint, source: inner(error) }.into(),
         None => error,
     })
 }
 
-/// The kind of the system's error behind `error`.
+/// Returns the kind of the system's error that caused `error`.
 fn cause(error: &object_store::Error) -> Option<io::ErrorKind> {
     let causes = iter::successors(Some(error as &dyn StdError), |&error| error.source());
     causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).next()
 }
 
-/// The source of an error whose own message says nothing.
+/// Returns the source of an error whose own message says nothing.
 fn inner(error: object_store::Error) -> Box<dyn StdError + Send + Sync> {
     match error {
         object_store::Error::Generic { source, .. } => source,
@@ -43,7 +43,7 @@ fn inner(error: object_store::Error) -> Box<dyn StdError + Send + Sync> {
     }
 }
 
-/// An upload whose failures are explained.
+/// An upload whose failures have hints.
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) upload: Box<dyn MultipartUpload>,
@@ -84,11 +84,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_or_read_only_file_system_is_told_with_the_way_out() {
-        for (code, way_out) in [(28, "swiftwal prune"), (30, "mount it read-write"), (122, "raise the quota")]
+    fn a_full_or_read_only_file_system_is_reported_with_a_hint() {
+        for (code, expected) in
+            [(28, "swiftwal prune"), (30, "mount it read-write"), (122, "raise the quota")]
         {
             let told = explained(code);
-            assert!(told.contains("can't write to /backup; ") && told.contains(way_out), "{told}");
+            assert!(told.contains("can't write to /backup; ") && told.contains(expected), "{told}");
         }
         assert!(!explained(5).contains("can't write to /backup"));
     }
