@@ -1,4 +1,4 @@
-//! A format with the effort to spend on it.
+//! A codec: a format and the level at which to compress.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -8,8 +8,8 @@ use crate::Format;
 
 /// How to compress: a format and, for zstd and gzip, a level.
 ///
-/// As text (the value of `SWIFTWAL_COMPRESSION`): `zstd:1`, `gzip:6`, `lz4`, `none`. Without a level,
-/// `zstd` is `zstd:1` and `gzip` is `gzip:6`.
+/// As text (the value of `SWIFTWAL_COMPRESSION`): `zstd:1`, `gzip:6`, `lz4`, `none`. Without a level, `zstd` means
+/// `zstd:1` and `gzip` means `gzip:6`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Codec {
     format: Format,
@@ -17,19 +17,19 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// What the compressed bytes will be.
+    /// Returns the format of the compressed bytes.
     #[must_use]
     pub const fn format(self) -> Format {
         self.format
     }
 
-    /// The level, 0 for a format without levels.
+    /// Returns the level; 0 for a format without levels.
     pub(crate) fn level(self) -> u8 {
         self.level.unwrap_or_default()
     }
 }
 
-/// `zstd:1`: the ratio of gzip 6 at several times its speed.
+/// `zstd:1`, which compresses as well as `gzip:6` at several times the speed.
 impl Default for Codec {
     fn default() -> Self {
         Format::Zstd.into()
@@ -43,14 +43,14 @@ impl From<Format> for Codec {
     }
 }
 
-/// The levels of a format that has any.
+/// The levels of a format.
 struct Levels {
     allowed: RangeInclusive<u8>,
     default: u8,
 }
 
-/// Beyond 9, a level of zstd asks for tens of megabytes for each core, and gains next to nothing on frames of a few
-/// megabytes.
+/// Returns the levels of a format, if it has any. zstd's levels above 9 need tens of megabytes for each core, and gain
+/// next to nothing on frames of a few megabytes.
 fn levels(format: Format) -> Option<Levels> {
     match format {
         Format::Zstd => Some(Levels { allowed: 1..=9, default: 1 }),
@@ -83,7 +83,7 @@ fn parse(text: &str) -> Option<Codec> {
     levels(format)?.allowed.contains(&level).then_some(Codec { format, level: Some(level) })
 }
 
-/// The text names no codec.
+/// The text isn't the name of a codec.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown compression {0:?}: use zstd (or zstd:LEVEL, 1 to 9), gzip (or gzip:LEVEL, 1 to 9), lz4, or none"

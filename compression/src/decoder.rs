@@ -1,4 +1,4 @@
-//! Decompression of a stream, strict about its end.
+//! Decompresses a stream, and refuses a truncated one.
 
 use std::io;
 use std::pin::Pin;
@@ -11,17 +11,16 @@ use crate::Format;
 
 /// Decompresses any file that the format's standard tool wrote.
 ///
-/// That is one frame or several in a row, with or without checksums and content sizes, zstd's skippable
-/// frames included, and windows up to 128 MiB (`--long=27`). Anything else is an error: a cut stream
-/// and an empty one ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)), a damaged one and bytes after
-/// the last frame, be they zeros ([`InvalidData`](io::ErrorKind::InvalidData), or `UnexpectedEof` if
-/// they could be a frame's beginning). A stream that was cut between two frames can't be told from a
-/// whole one. [`Format::None`] passes the bytes on.
+/// That is one or more frames, with or without checksums and content sizes, including zstd's skippable frames, and
+/// windows up to 128 MiB (`--long=27`). Anything else is an error: a truncated or empty stream
+/// ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)), a damaged one, and bytes after the last frame, even zeros
+/// ([`InvalidData`](io::ErrorKind::InvalidData), or `UnexpectedEof` if they could begin a frame). A stream that was
+/// truncated between two frames looks complete. [`Format::None`] returns the bytes unchanged.
 ///
-/// Bytes that were read before an error must not be used, and every read after one fails. An error of
-/// `reader` itself is passed on as it is.
+/// Bytes that were read before an error must not be used, and every read after one fails. An error of `reader` itself
+/// is returned unchanged.
 ///
-/// The work is done by the thread that polls, once per read: read into 64 KiB or more, but not megabytes.
+/// Decompression takes place in the thread that polls, at each read: use a buffer of 64 KiB or more, but not megabytes.
 pub fn decoder<'a>(
     format: Format,
     reader: impl AsyncBufRead + Send + Unpin + 'a,
@@ -47,7 +46,7 @@ pub fn decoder<'a>(
     }
 }
 
-/// What was found wrong with compressed data.
+/// What is wrong with compressed data.
 #[derive(Debug, thiserror::Error)]
 #[error("decompressing {format}: the data is {}", if *cut { "cut short" } else { "damaged" })]
 struct Broken {
@@ -56,15 +55,15 @@ struct Broken {
     source: io::Error,
 }
 
-/// Turns whatever a codec says into an error that names the format and tells cut from damaged.
+/// Converts any error of a codec to one that names the format and distinguishes truncated from damaged data.
 pub(crate) fn broken(format: Format, source: io::Error) -> io::Error {
     let cut = source.kind() == io::ErrorKind::UnexpectedEof;
     let kind = if cut { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::InvalidData };
     io::Error::new(kind, Broken { format, cut, source })
 }
 
-/// A decoder that names the format in its errors, and can't be read on after one: there would be a hole in
-/// the bytes, or a seeming end.
+/// A decoder that names the format in its errors, and fails at every read after one: the content would have a hole, or
+/// end too early.
 struct Strict<D> {
     format: Format,
     inner: D,
@@ -92,8 +91,8 @@ impl<D: AsyncRead + Unpin> AsyncRead for Strict<D> {
             return Poll::Ready(Ok(()));
         };
         self.failed = true;
-        // The reader may fail when some bytes are in the buffer already. Readers must not return bytes together
-        // with an error: tokio's `read_to_end` panics.
+        // The reader may fail after some bytes are in the buffer. A read must not return bytes together with an error:
+        // tokio's `read_to_end` panics.
         buf.set_filled(filled);
         Poll::Ready(Err(match error.downcast::<ReaderError>() {
             Ok(ReaderError(error)) => error,
@@ -102,10 +101,10 @@ impl<D: AsyncRead + Unpin> AsyncRead for Strict<D> {
     }
 }
 
-/// A reader whose errors can be told from the decoder's.
+/// A reader whose errors can be distinguished from the decoder's.
 struct Marked<R>(R);
 
-/// An error of the reader beneath a decoder, on its way through it.
+/// An error of the reader beneath a decoder.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 struct ReaderError(io::Error);

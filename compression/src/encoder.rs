@@ -1,4 +1,4 @@
-//! Compression of a stream into memory.
+//! Compresses a stream into memory.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -13,8 +13,9 @@ const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Compresses a stream into memory, as one frame with a checksum.
 ///
-/// It needs little more memory than the compressed bytes, which are kept in chunks that never move: 1 MiB
-/// at zstd's level 1. Writes of 64 to 256 KiB are best. The work is done by the caller's thread: not one
+/// It needs little more memory than the compressed bytes, which are kept in chunks that never move: 1 MiB at zstd's
+/// level 1. Writes of 64 to 256 KiB are best. It compresses in the caller's thread, so don't call it in one that drives
+/// the network.
 /// for a thread that drives the network.
 pub struct Encoder {
     frame: FrameWriter<Chunks>,
@@ -23,14 +24,14 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Begins a frame. Where the caller knows how many bytes will come, `pledged_bytes` makes the frame
-    /// say so, and any other number of bytes an error.
+    /// Begins a frame. If the caller knows the number of bytes, `pledged_bytes` records it in the frame; any other
+    /// number of bytes is then an error.
     pub fn new(codec: Codec, pledged_bytes: Option<u64>) -> io::Result<Self> {
         let frame = FrameWriter::new(codec, pledged_bytes, Chunks::default())?;
         Ok(Self { frame, pledged_bytes, written_bytes: 0 })
     }
 
-    /// Adds bytes to the frame. After an error the encoder is of no more use.
+    /// Adds bytes to the frame. After an error the encoder can't be used any more.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.written_bytes += bytes.len() as u64;
         if self.pledged_bytes.is_some_and(|pledged| self.written_bytes > pledged) {
@@ -39,9 +40,11 @@ impl Encoder {
         self.frame.write_all(bytes)
     }
 
-    /// Ends the frame and returns the compressed bytes, in chunks of at most 256 KiB, none of them empty.
+    /// Ends the frame and returns the compressed bytes, in non-empty chunks of at most 256 KiB.
     ///
-    /// It is an error if there were fewer bytes than pledged.
+    /// # Errors
+    ///
+    /// Fewer bytes than pledged.
     pub fn finish(self) -> io::Result<Vec<Bytes>> {
         if self.pledged_bytes.is_some_and(|pledged| self.written_bytes != pledged) {
             return Err(self.broken_pledge());
@@ -75,7 +78,7 @@ pub(crate) enum FrameWriter<W: Write> {
 }
 
 impl<W: Write> FrameWriter<W> {
-    /// Begins a frame of exactly `content_bytes`, where that is known.
+    /// Begins a frame of exactly `content_bytes`, if that is known.
     pub(crate) fn new(codec: Codec, content_bytes: Option<u64>, sink: W) -> io::Result<Self> {
         Ok(match codec.format() {
             Format::Zstd => {
@@ -106,7 +109,7 @@ impl<W: Write> FrameWriter<W> {
         }
     }
 
-    /// Ends the frame and gives the sink back.
+    /// Ends the frame and returns the sink.
     pub(crate) fn finish(self) -> io::Result<W> {
         match self {
             Self::Zstd(encoder) => encoder.finish(),
@@ -120,7 +123,7 @@ impl<W: Write> FrameWriter<W> {
     }
 }
 
-/// Bytes in memory that grow without being copied: all chunks but the last are full.
+/// A growing sequence of bytes in memory that is never copied: all chunks but the last are full.
 #[derive(Default)]
 struct Chunks(Vec<Vec<u8>>);
 

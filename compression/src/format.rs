@@ -1,11 +1,11 @@
-//! The formats a stored file may have.
+//! The compression formats of stored files.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How a stored file is compressed; its name's suffix tells.
+/// The compression format of a stored file, which the suffix of its name tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -15,7 +15,7 @@ pub enum Format {
     Gzip,
     /// The LZ4 frame format, not the legacy one of `lz4 -l`.
     Lz4,
-    /// The bytes as they are.
+    /// The bytes unchanged.
     None,
 }
 
@@ -23,7 +23,7 @@ impl Format {
     /// Every format, in the order in which a reader should look for a file.
     pub const ALL: [Self; 4] = [Self::Zstd, Self::Gzip, Self::Lz4, Self::None];
 
-    /// What is appended to a file's name: `.zst`, `.gz`, `.lz4`, or nothing.
+    /// Returns the suffix of a file's name: `.zst`, `.gz`, `.lz4`, or nothing.
     #[must_use]
     pub const fn suffix(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Format {
         }
     }
 
-    /// The name in text and in serde: `zstd`, `gzip`, `lz4`, `none`.
+    /// Returns the name in text and in serde: `zstd`, `gzip`, `lz4`, `none`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Zstd => "zstd",
@@ -62,7 +62,7 @@ impl FromStr for Format {
     }
 }
 
-/// The text is no format's name.
+/// The text isn't the name of a format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown compression format {0:?}: the formats are zstd, gzip, lz4 and none")]
 pub struct ParseFormatError(String);

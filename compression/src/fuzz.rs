@@ -1,12 +1,12 @@
-//! Fuzzing targets: whatever the bytes are, these must not panic, and memory stays bounded.
+//! Fuzzing targets: they must not panic, whatever the bytes are, and must use bounded memory.
 
 use crate::frames::{at_once, read};
 use crate::{Codec, Format, compress_frame, decompress_frames};
 
-/// The most that is decompressed at once.
+/// The largest content that is decompressed at once.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// Compressed frames, of every format.
+/// Decompresses the bytes as frames of every format.
 pub fn frames(bytes: &[u8]) {
     for format in Format::ALL {
         let Ok(streamed) = at_once(read(format, bytes, MOST_BYTES)) else { continue };

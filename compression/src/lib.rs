@@ -1,16 +1,16 @@
-//! Codecs and framed streams: compression and decompression.
+//! Compression and decompression of frames and of streams.
 //!
-//! A stored file is a sequence of *frames* (zstd frames, gzip members, lz4 frames), each of which can be
-//! read by itself. Frames may be compressed separately and are concatenated: the standard tools, and
-//! [`decoder`], read the sequence as one file.
+//! A stored file is a sequence of *frames* (zstd frames, gzip members, lz4 frames), each of which can be decompressed
+//! by itself. Frames may be compressed separately and are concatenated: the standard tools and [`decoder`] read the
+//! sequence as one file.
 //!
 //! - One frame at a time, in memory: [`compress_frame`], [`decompress_frames`].
-//! - One file that isn't in memory at once: [`Encoder`], [`decoder`].
+//! - A file that isn't in memory as a whole: [`Encoder`], [`decoder`].
 //!
-//! Data that was cut or damaged is an error ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) or
-//! [`InvalidData`](std::io::ErrorKind::InvalidData)), never a short success. Everything written here
-//! carries a checksum, except with [`Format::None`], which adds nothing to the bytes: there neither
-//! a cut nor damage can be seen.
+//! Truncated or damaged data is an error ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) or
+//! [`InvalidData`](std::io::ErrorKind::InvalidData)), never a shorter success. Everything written here contains a
+//! checksum, except with [`Format::None`], which adds nothing to the bytes: neither truncation nor damage can be
+//! detected then.
 
 mod codec;
 mod decoder;

@@ -1,4 +1,4 @@
-//! What the tests share: files of the standard tools, and whole reads of a stream.
+//! Shared by the tests: files that the standard tools wrote, and reading a stream to its end.
 
 use std::io;
 
@@ -12,7 +12,7 @@ pub(crate) struct Golden {
     pub(crate) name: &'static str,
     pub(crate) format: Format,
     pub(crate) bytes: &'static [u8],
-    /// How many times it holds `ROWS`.
+    /// How many times it contains `ROWS`.
     pub(crate) rows: usize,
 }
 

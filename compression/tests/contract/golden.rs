@@ -1,4 +1,4 @@
-//! What the standard tools wrote is read, and nothing else is.
+//! Files of the standard tools are read, and nothing else is accepted.
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -82,8 +82,8 @@ async fn two_members_cut_anywhere_but_between_them_are_an_unexpected_end() {
     }
 }
 
-/// A format has bits that no content depends on (a file name, an entropy table's padding), so damage may go
-/// unnoticed; it may not change what is read.
+/// Some bits of a format don't affect the content (a file name, the padding of an entropy table), so damage may go
+/// unnoticed. It must not change the content.
 #[tokio::test]
 async fn damage_to_any_bit_of_a_checksummed_file_never_yields_other_bytes() {
     for name in CHECKSUMMED {
@@ -102,7 +102,7 @@ async fn damage_to_any_bit_of_a_checksummed_file_never_yields_other_bytes() {
 async fn damage_to_any_bit_of_a_checksum_is_an_error() {
     for name in CHECKSUMMED {
         let file = golden(name);
-        // gzip ends with the checksum and the size, four bytes each; the others with the checksum.
+        // gzip ends with the checksum and the size, four bytes each; the others end with the checksum.
         let trailer = if file.format == Format::Gzip { 8 } else { 4 };
         for (damaged, what) in damaged(file, file.bytes.len() - trailer..file.bytes.len()) {
             let error = decode(file.format, damaged.as_slice()).await.unwrap_err();
@@ -115,7 +115,8 @@ async fn damage_to_any_bit_of_a_checksum_is_an_error() {
 const CHECKSUMMED: [&str; 8] =
     ["one.zst", "two.zst", "skippable.zst", "one.gz", "two.gz", "one.lz4", "sized.lz4", "two.lz4"];
 
-/// The file with each bit of a byte flipped in turn, and then all of them, for each byte of a range.
+/// Returns copies of the file with damaged bytes: for each byte of a range, each of its bits flipped, and then all of
+/// them.
 fn damaged(file: &Golden, range: Range<usize>) -> impl Iterator<Item = (Vec<u8>, String)> {
     range.flat_map(move |at| {
         [1, 2, 4, 8, 16, 32, 64, 128, 255].map(|mask| {

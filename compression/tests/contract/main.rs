@@ -1,5 +1,5 @@
-//! What the crate promises: it reads what the standard tools write, they read what it writes, and nothing
-//! that was cut or damaged is taken for whole.
+//! The promises of the crate: it reads what the standard tools write, they read what it writes, and truncated or
+//! damaged data is never accepted as complete.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod files;

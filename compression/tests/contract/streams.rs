@@ -1,4 +1,4 @@
-//! What was written is read back, by every way in and out; and what may go wrong around it.
+//! Everything written can be read back, by every function; and the failures around it.
 
 use std::io::{self, Error, ErrorKind};
 use std::pin::Pin;
@@ -17,7 +17,7 @@ fn codecs() -> impl Strategy<Value = Codec> {
         .prop_map(|text| text.parse().unwrap())
 }
 
-/// Something to compress: runs of one byte and of noise, longer than the codecs' windows now and then.
+/// Content to compress: runs of one byte and of noise, sometimes longer than the codecs' windows.
 fn contents() -> impl Strategy<Value = Vec<u8>> {
     let noise = vec(any::<u8>(), 0..2000);
     let run = (any::<u8>(), 0..200_000_usize).prop_map(|(byte, length)| vec![byte; length]);
@@ -36,7 +36,7 @@ fn decode_now(format: Format, bytes: &[u8]) -> io::Result<Vec<u8>> {
     runtime::Builder::new_current_thread().build().unwrap().block_on(decode(format, bytes))
 }
 
-/// Bytes that no codec can shrink (xorshift).
+/// Bytes that no codec can compress (xorshift).
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 88_172_645_463_325_252_u64;
     let mut next = || {
@@ -164,7 +164,7 @@ fn an_error_names_the_format_and_what_is_wrong() {
     assert_eq!(damaged.to_string(), "decompressing gzip: the data is damaged");
 }
 
-/// A connection that breaks, and would go on if it were read again.
+/// A connection that breaks, and that would continue if it were read again.
 struct Breaking;
 
 impl AsyncRead for Breaking {

@@ -1,4 +1,4 @@
-//! What is written here is read by the standard tools.
+//! The standard tools read what is written here.
 
 use std::fs;
 use std::process::Command;

@@ -13,7 +13,7 @@ use crate::{Lsn, SegmentName, Timeline, server_time::moment};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupLabel {
     bytes: Vec<u8>,
-    /// The bytes as text, with a replacement for what isn't UTF-8.
+    /// The bytes as text, with replacement characters for bytes that aren't UTF-8.
     text: String,
     start_lsn: Lsn,
     start_segment: SegmentName,
@@ -23,12 +23,12 @@ pub struct BackupLabel {
 }
 
 impl BackupLabel {
-    /// Reads the text of a backup label, of PostgreSQL 9.0 or later; lines it doesn't know are kept and not looked at.
+    /// Parses the text of a backup label of PostgreSQL 9.0 or later. Unknown lines are kept and otherwise ignored.
     pub fn parse(text: &str) -> Result<Self, LabelError> {
         Self::from_bytes(text.as_bytes())
     }
 
-    /// Reads a backup label as the server wrote it: the name that somebody gave the backup may be in any encoding.
+    /// Parses a backup label as the server wrote it: the label text may be in any encoding.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LabelError> {
         let text: &str = &String::from_utf8_lossy(bytes);
         let (start, file) =
@@ -52,58 +52,59 @@ impl BackupLabel {
         })
     }
 
-    /// Where recovery begins to read WAL.
+    /// Returns where recovery begins to read WAL.
     pub fn start_lsn(&self) -> Lsn {
         self.start_lsn
     }
 
-    /// The segment that holds [`start_lsn`](Self::start_lsn): the first that recovery needs.
+    /// Returns the segment that contains [`start_lsn`](Self::start_lsn): the first one that recovery needs.
     pub fn start_segment(&self) -> SegmentName {
         self.start_segment
     }
 
-    /// The timeline on which the backup starts; PostgreSQL 10 and older say it by the start segment only.
+    /// Returns the timeline on which the backup starts. PostgreSQL 10 and older give it only by the start segment.
     pub fn start_timeline(&self) -> Timeline {
         self.start_timeline
     }
 
-    /// Where the checkpoint record is that the backup starts from.
+    /// Returns the position of the checkpoint record from which the backup starts.
     pub fn checkpoint_lsn(&self) -> Lsn {
         self.checkpoint_lsn
     }
 
-    /// What the backup was called when it was asked for.
+    /// Returns the label that the backup was given.
     pub fn label(&self) -> Option<&str> {
         line(&self.text, "LABEL")
     }
 
-    /// When the backup started, by the server's clock, as `2013-08-28 18:10:42 UTC`, in the zone of its `log_timezone`.
+    /// Returns when the backup started, by the server's clock, as `2013-08-28 18:10:42 UTC`, in the zone of its
+    /// `log_timezone`.
     pub fn start_time(&self) -> Option<&str> {
         line(&self.text, "START TIME")
     }
 
-    /// The moment of [`start_time`](Self::start_time). Where the zone is an abbreviation, which tells no offset, it is
-    /// the one that fits `near`, a time of the same hour by the server's clock.
+    /// Returns the moment of [`start_time`](Self::start_time). If the zone is an abbreviation, which defines no offset,
+    /// the moment is the one that fits `near`, a time within the same hour by the server's clock.
     pub fn start_moment(&self, near: Timestamp) -> Option<Timestamp> {
         moment(self.start_time()?, near)
     }
 
-    /// `primary` (until PostgreSQL 14 `master`) or `standby`; absent before PostgreSQL 9.2.
+    /// Returns `primary` (until PostgreSQL 14 `master`) or `standby`; `None` before PostgreSQL 9.2.
     pub fn backup_from(&self) -> Option<&str> {
         line(&self.text, "BACKUP FROM")
     }
 
-    /// Where the backup starts on which this incremental one builds; `None`: this is a full backup.
+    /// Returns where the backup starts that this incremental one builds on; `None` for a full backup.
     pub fn incremental_from(&self) -> Option<(Lsn, Timeline)> {
         self.incremental_from
     }
 
-    /// The text, with a replacement for what isn't UTF-8.
+    /// Returns the text, with replacement characters for bytes that aren't UTF-8.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What the server wrote, unchanged.
+    /// Returns what the server wrote, unchanged.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -121,7 +122,7 @@ const START_TIMELINE: &str = "START TIMELINE";
 const INCREMENTAL_LSN: &str = "INCREMENTAL FROM LSN";
 const INCREMENTAL_TIMELINE: &str = "INCREMENTAL FROM TLI";
 
-/// What follows `name: ` in the first line that begins so.
+/// Returns what follows `name: ` in the first line that begins so.
 fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
@@ -130,7 +131,7 @@ fn required<'a>(text: &'a str, name: &'static str) -> Result<&'a str, LabelError
     line(text, name).ok_or(LabelError { name, problem: "lacks the line" })
 }
 
-/// The value of a line that may be absent, but not unreadable.
+/// Parses the value of a line, which may be missing but must not be invalid.
 fn optional<T: std::str::FromStr>(text: &str, name: &'static str) -> Result<Option<T>, LabelError> {
     line(text, name).map(|value| parsed(value).ok_or_else(|| bad(name))).transpose()
 }

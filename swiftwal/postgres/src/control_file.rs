@@ -1,17 +1,18 @@
-//! What `global/pg_control` says about a cluster.
+//! Reads a cluster's identity and settings from `global/pg_control`.
 
 use crate::SegmentSize;
 use crate::machine_order::Numbers;
 
-/// The lasting part of a cluster's control file: its identity and its settings from initdb.
+/// The permanent part of a cluster's control file: its identity and its settings from initdb.
 ///
 /// Source: `ControlFileData` in PostgreSQL's `src/include/catalog/pg_control.h`. The first three fields never move. The
-/// place of the segment size depends on the version, but in every version since 8.3 these follow one another:
-/// `floatFormat` (the double 1234567.0), `blcksz`, `relseg_size`, `xlog_blcksz`, `xlog_seg_size` (four bytes each). So the
+/// position of the segment size depends on the version, but in every version since 8.3 these fields are consecutive:
+/// `floatFormat` (the double 1234567.0), `blcksz`, `relseg_size`, `xlog_blcksz`, `xlog_seg_size` (four bytes each). So
+/// the parser searches for the double, and checks the fields that follow it.
 /// double is looked for, and what follows it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlFile {
-    /// The number that `initdb` gave to the cluster, and that its WAL carries.
+    /// The number that `initdb` gave to the cluster, and that its WAL contains.
     pub system_identifier: u64,
     /// The version of the control file's own format, such as 1300.
     pub control_version: u32,
@@ -21,16 +22,16 @@ pub struct ControlFile {
     pub segment_size: SegmentSize,
 }
 
-/// The part of the file that has content never exceeds one disk sector, so that it is written at once.
+/// The size of the part with content: it never exceeds one disk sector, so that it is written atomically.
 const CONTENT_BYTES: usize = 512;
 
 const FLOAT_FORMAT: f64 = 1_234_567.0;
 
 impl ControlFile {
-    /// Reads the file, of which at least the first 512 bytes are given.
+    /// Parses the file, of which at least the first 512 bytes are given.
     ///
-    /// It is read in this machine's byte order; a file from a machine with the other one is an error that says so. The
-    /// file's checksum isn't looked at: its place, too, depends on the version.
+    /// It is read in this machine's byte order; for a file from a machine with the opposite order, the error says so.
+    /// The file's checksum isn't verified, since its position depends on the version, too.
     pub fn parse(file: &[u8]) -> Result<Self, ControlFileError> {
         let content = file.get(..CONTENT_BYTES).ok_or(ControlFileError::TooShort { bytes: file.len() })?;
         Self::read(Numbers::native(content)).ok_or_else(|| match Self::read(Numbers::swapped(content)) {
@@ -51,7 +52,7 @@ impl ControlFile {
     }
 }
 
-/// The segment size, if the fields that lead to it begin at `offset`.
+/// Returns the segment size, if the fields that precede it begin at `offset`.
 fn segment_size_after(numbers: Numbers<'_>, offset: usize) -> Option<SegmentSize> {
     let is_page_size = |bytes: u32| bytes.is_power_of_two() && (1 << 10..=64 << 10).contains(&bytes);
     let is_float_format = numbers.u64(offset)? == FLOAT_FORMAT.to_bits();
@@ -66,19 +67,19 @@ fn segment_size_after(numbers: Numbers<'_>, offset: usize) -> Option<SegmentSize
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlFileError {
-    /// It has fewer bytes than a control file's content.
+    /// The file is shorter than a control file's content.
     #[error("a pg_control file has at least 512 bytes, but there are only {bytes}; the file was cut short")]
     TooShort {
-        /// How many there are.
+        /// The length of the file.
         bytes: usize,
     },
-    /// It comes from a machine with the opposite byte order.
+    /// The file comes from a machine with the opposite byte order.
     #[error(
         "the pg_control file was written on a machine with the opposite byte order; \
          handle it on a machine with the same order as the database server's"
     )]
     ForeignByteOrder,
-    /// The fields that every control file has aren't there.
+    /// The fields that every control file has are missing.
     #[error(
         "the file is no pg_control file of a known form, or is damaged; check the cluster with pg_controldata"
     )]

@@ -1,10 +1,10 @@
-//! Fuzzing targets: whatever the bytes are, these must not panic, and what was read holds together.
+//! Fuzzing targets: they must not panic, whatever the bytes are, and parsed values must be consistent.
 
 use jiff::Timestamp;
 
 use crate::{BackupLabel, ControlFile, Lsn, SegmentHeader, SegmentName, Timeline, TimelineHistory, WalName};
 
-/// A timeline history.
+/// Parses the bytes as a timeline history.
 pub fn timeline_history(bytes: &[u8]) {
     for timeline in [2, 3, u32::MAX].into_iter().filter_map(Timeline::new) {
         match TimelineHistory::parse(timeline, bytes) {
@@ -25,7 +25,7 @@ fn check_history(history: &TimelineHistory) {
     assert_eq!(TimelineHistory::parse(history.timeline(), lines.as_bytes()).as_ref(), Ok(history));
 }
 
-/// A `backup_label`.
+/// Parses the bytes as a `backup_label`.
 pub fn backup_label(bytes: &[u8]) {
     match BackupLabel::from_bytes(bytes) {
         Ok(label) => {
@@ -40,7 +40,7 @@ pub fn backup_label(bytes: &[u8]) {
     }
 }
 
-/// The beginning of a WAL segment.
+/// Parses the bytes as the beginning of a WAL segment.
 pub fn wal_header(bytes: &[u8]) {
     let Ok(header) = SegmentHeader::parse(bytes) else { return };
     let _ = header.major_version();
@@ -49,14 +49,14 @@ pub fn wal_header(bytes: &[u8]) {
     assert_eq!(header.check_name(own).is_ok(), position.0 % header.segment_size.bytes() == 0);
 }
 
-/// A control file.
+/// Parses the bytes as a control file.
 pub fn pg_control(bytes: &[u8]) {
     if let Ok(control) = ControlFile::parse(bytes) {
         assert!(control.segment_size.bytes().is_power_of_two());
     }
 }
 
-/// The name of a WAL file.
+/// Parses the bytes as the name of a WAL file.
 pub fn wal_name(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(name) = text.parse::<WalName>() {

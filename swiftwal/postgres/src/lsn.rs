@@ -20,7 +20,7 @@ impl fmt::Display for Lsn {
 impl FromStr for Lsn {
     type Err = ParseLsnError;
 
-    /// Reads two hexadecimal numbers of one to eight digits, of either case, with a slash between.
+    /// Parses two hexadecimal numbers of one to eight digits, in either case, with a slash between them.
     fn from_str(text: &str) -> Result<Self, ParseLsnError> {
         let halves =
             text.split_once('/').and_then(|(high, low)| Some((hex_u32(high, true)?, hex_u32(low, true)?)));

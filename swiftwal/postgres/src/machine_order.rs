@@ -1,6 +1,6 @@
-//! Numbers in files that PostgreSQL writes in its machine's byte order.
+//! Reads numbers in files that PostgreSQL writes in its machine's byte order.
 
-/// The bytes of such a file, read in this machine's order or in the opposite one.
+/// The bytes of a file, read in this machine's order or in the opposite one.
 #[derive(Clone, Copy)]
 pub(crate) struct Numbers<'a> {
     bytes: &'a [u8],
@@ -18,7 +18,7 @@ impl<'a> Numbers<'a> {
         Self { bytes, swapped: true }
     }
 
-    /// The number at `offset`; `None` behind the end, here and below.
+    /// Returns the number at `offset`. Here and below, `None` if it lies beyond the end.
     pub(crate) fn u16(self, offset: usize) -> Option<u16> {
         self.array(offset).map(u16::from_ne_bytes)
     }

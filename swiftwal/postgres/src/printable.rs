@@ -1,15 +1,16 @@
-//! Text that others wrote, made safe to show in a message.
+//! Makes text from outside the program safe to show in a message.
 //!
-//! Names in a tar, labels, catalogs and servers' answers may hold anything: escape sequences that a terminal acts upon,
-//! line breaks that forge a second message, a megabyte of text. Every crate passes such text through [`printable`].
+//! Names in a tar, labels, catalogs and servers' answers may contain anything: escape sequences that a terminal
+//! executes, line breaks that forge a second message, a megabyte of text. Every crate passes such text through
+//! [`printable`].
 
 use std::fmt::{self, Write};
 
-/// The longest text that is shown whole, in characters.
+/// The longest text, in characters, that is shown completely.
 const MOST_CHARACTERS: usize = 1000;
 
-/// Shows `text` with control characters, invisible and direction-changing characters and bytes that aren't UTF-8 escaped,
-/// and cut after a thousand characters.
+/// Shows `text` with escapes for control characters, for invisible and direction-changing characters and for bytes that
+/// aren't UTF-8, and cuts it after a thousand characters.
 ///
 /// ```
 /// # use swiftwal_postgres::printable;
@@ -19,7 +20,7 @@ pub fn printable<T: AsRef<[u8]> + ?Sized>(text: &T) -> Printable<'_> {
     Printable(text.as_ref())
 }
 
-/// The text that [`printable`] was given, to be displayed.
+/// The text given to [`printable`], to be displayed.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(&'a [u8]);
 
@@ -57,7 +58,7 @@ fn write_character(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
     }
 }
 
-/// Whether a terminal acts upon `character`, or shows it or its neighbours as something else.
+/// Whether a terminal executes `character`, or shows it or its neighbours as something else.
 pub fn is_misleading(character: char) -> bool {
     let changes_direction =
         matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}');

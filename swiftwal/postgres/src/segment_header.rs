@@ -1,4 +1,4 @@
-//! What the first page of a WAL segment says about the segment.
+//! Reads the first page of a WAL segment.
 
 use crate::machine_order::Numbers;
 use crate::{Lsn, SegmentName, SegmentSize, Timeline};
@@ -8,7 +8,7 @@ use crate::{Lsn, SegmentName, SegmentSize, Timeline};
 /// Source: `XLogLongPageHeaderData` in PostgreSQL's `src/include/access/xlog_internal.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentHeader {
-    /// Tells the version of PostgreSQL that wrote the segment.
+    /// A number that identifies the version of PostgreSQL that wrote the segment.
     pub magic: u16,
     /// The timeline of the first record on the page.
     pub timeline: Timeline,
@@ -22,10 +22,10 @@ pub struct SegmentHeader {
     pub block_size: u32,
 }
 
-/// Set in a page's `xlp_info` if its header is the long one.
+/// The flag in a page's `xlp_info` that marks a long header.
 const LONG_HEADER: u16 = 0x0002;
 
-/// The magic of the last version without `xlp_rem_len`, and with the two halves of an LSN stored high one first.
+/// The magic of the last version without `xlp_rem_len`, and with the high half of an LSN stored first.
 const MAGIC_9_2: u16 = 0xD071;
 
 /// `XLOG_PAGE_MAGIC` of each released version, 9.0 to 9.6 first.
@@ -49,13 +49,13 @@ const MAGICS: [(u16, u32); 16] = [
 ];
 
 impl SegmentHeader {
-    /// How many bytes from the start of a segment [`parse`](Self::parse) needs.
+    /// The number of bytes from the start of a segment that [`parse`](Self::parse) needs.
     pub const BYTES: usize = 40;
 
-    /// Reads the header from the start of a segment, of which at least [`BYTES`](Self::BYTES) are given.
+    /// Parses the header from the start of a segment, of which at least [`BYTES`](Self::BYTES) are given.
     ///
-    /// It is read in this machine's byte order; a segment from a machine with the other one is an error that says so. An
-    /// unknown magic is none, since new versions of PostgreSQL bring new ones.
+    /// It is read in this machine's byte order; for a segment from a machine with the opposite order, the error says
+    /// so. An unknown magic isn't an error, since each new version of PostgreSQL has a new one.
     pub fn parse(start_of_segment: &[u8]) -> Result<Self, HeaderError> {
         if start_of_segment.len() < Self::BYTES {
             return Err(HeaderError::TooShort { bytes: start_of_segment.len() });
@@ -91,15 +91,16 @@ impl SegmentHeader {
         })
     }
 
-    /// The major version of PostgreSQL that writes this magic, 9 for all of 9.0 to 9.6; `None` if it isn't known here.
+    /// Returns the major version of PostgreSQL that writes this magic, 9 for all of 9.0 to 9.6; `None` if it is
+    /// unknown.
     pub fn major_version(&self) -> Option<u32> {
         MAGICS.iter().find(|(magic, _)| *magic == self.magic).map(|(_, version)| *version)
     }
 
-    /// Checks that a segment with this header can be the one of that name.
+    /// Checks that a segment with this header can have this name.
     ///
-    /// Its page address is the start of the name's segment, and its timeline the name's or an older one: the first segment
-    /// of a new timeline begins with a copy of the old one's pages.
+    /// Its page address must be the start of the name's segment, and its timeline that of the name or an older one: the
+    /// first segment of a new timeline begins with a copy of the old one's pages.
     pub fn check_name(&self, name: SegmentName) -> Result<(), HeaderError> {
         if name.start(self.segment_size) != Some(self.page_address) {
             let found = SegmentName::containing(name.timeline(), self.page_address, self.segment_size);
@@ -112,48 +113,48 @@ impl SegmentHeader {
     }
 }
 
-/// The file isn't the WAL segment that it should be.
+/// The file isn't the expected WAL segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
-    /// It has fewer bytes than a header.
+    /// The file is shorter than a header.
     #[error(
         "a WAL segment begins with a header of 40 bytes, but there are only {bytes}; the file was cut short"
     )]
     TooShort {
-        /// How many there are.
+        /// The length of the file.
         bytes: usize,
     },
-    /// It comes from a machine with the opposite byte order.
+    /// The file comes from a machine with the opposite byte order.
     #[error(
         "the WAL segment was written on a machine with the opposite byte order; \
          handle it on a machine with the same order as the database server's"
     )]
     ForeignByteOrder,
-    /// Its first page doesn't begin with a long header.
+    /// The first page doesn't begin with a long header.
     #[error(
         "the file doesn't begin with the long page header of a WAL segment; it is no WAL segment, or is damaged"
     )]
     NotLong,
-    /// It is another segment than the name says.
+    /// The file is another segment than its name says.
     #[error(
         "the file named {name} begins at {page_address}, so it is the segment {found}; \
          find out what renamed or recycled it"
     )]
     WrongPosition {
-        /// The name it should fit.
+        /// The expected name.
         name: SegmentName,
-        /// The name on that timeline that it would fit.
+        /// The name that fits, on the same timeline.
         found: SegmentName,
-        /// The page address in its header.
+        /// The page address in the header.
         page_address: Lsn,
     },
-    /// It was written on a later timeline than the name says.
+    /// The file was written on a later timeline than its name says.
     #[error("the file named {name} was written on the later timeline {timeline}; find out what renamed it")]
     WrongTimeline {
-        /// The name it should fit.
+        /// The expected name.
         name: SegmentName,
-        /// The timeline in its header.
+        /// The timeline in the header.
         timeline: Timeline,
     },
 }
@@ -173,7 +174,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The header as a machine of this byte order writes it.
+    /// Encodes the header in this machine's byte order.
     fn encode(header: &SegmentHeader) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(header.magic.to_ne_bytes());
@@ -193,7 +194,7 @@ mod tests {
         bytes
     }
 
-    /// What a machine of the opposite order would have written.
+    /// Returns the header in the opposite byte order.
     fn swap(native: &[u8]) -> Vec<u8> {
         let mut bytes = native.to_vec();
         for field in [0..2, 2..4, 4..8, 8..16, 16..20, 24..32, 32..36, 36..40] {

@@ -8,8 +8,8 @@ use crate::{Lsn, SegmentSize, Timeline};
 
 /// The name of a WAL segment: 24 hexadecimal digits, eight each for timeline, log and segment.
 ///
-/// Ordered as its text is: by timeline first. Which LSNs it holds depends on the cluster's segment size.
-/// Stored by serde as the name.
+/// It is ordered as its text: by timeline first. Which LSNs it contains depends on the cluster's segment size. Serde
+/// stores the name.
 ///
 /// Source: `XLogFileName` in PostgreSQL's `src/include/access/xlog_internal.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,28 +21,29 @@ pub struct SegmentName {
 }
 
 impl SegmentName {
-    /// The segment of `timeline` that holds the byte at `lsn`.
+    /// Returns the segment of `timeline` that contains the byte at `lsn`.
     pub fn containing(timeline: Timeline, lsn: Lsn, size: SegmentSize) -> Self {
         Self::numbered(timeline, lsn.0 / size.bytes(), size)
     }
 
-    /// The segment that is the `number`th of all, counted from 0; `number` lies within the 64 bits of an LSN.
+    /// Returns the segment with this number, counted from 0; `number` must be within the 64 bits of an LSN.
     fn numbered(timeline: Timeline, number: u64, size: SegmentSize) -> Self {
         let per_log = size.segments_per_log();
         Self { timeline, log: (number / per_log) as u32, seg: (number % per_log) as u32 }
     }
 
-    /// The timeline.
+    /// Returns the timeline.
     pub fn timeline(self) -> Timeline {
         self.timeline
     }
 
-    /// The log and the segment: what orders segments when timelines don't count.
+    /// Returns the log and the segment, which order segments regardless of timelines.
     pub fn position(self) -> (u32, u32) {
         (self.log, self.seg)
     }
 
-    /// Where the segment begins; `None` if a cluster with segments of this size never has a segment so named.
+    /// Returns where the segment begins; `None` if a cluster with segments of this size never has a segment of this
+    /// name.
     pub fn start(self, size: SegmentSize) -> Option<Lsn> {
         if u64::from(self.seg) >= size.segments_per_log() {
             return None;
@@ -50,24 +51,24 @@ impl SegmentName {
         Some(Lsn((u64::from(self.log) << 32) | (u64::from(self.seg) * size.bytes())))
     }
 
-    /// The segment that follows on the same timeline; `None` at the end of all WAL, and where [`start`](Self::start)
-    /// is `None`.
+    /// Returns the next segment on the same timeline; `None` at the end of all WAL, and if [`start`](Self::start) is
+    /// `None`.
     ///
-    /// PostgreSQL 9.2 and older skip the last segment of each log, which this doesn't.
+    /// PostgreSQL 9.2 and older skip the last segment of each log; this method doesn't.
     pub fn next(self, size: SegmentSize) -> Option<Self> {
         let next = self.start(size)?.0.checked_add(size.bytes())?;
         Some(Self::containing(self.timeline, Lsn(next), size))
     }
 
-    /// The segment at the same position of another timeline.
+    /// Returns the segment at the same position of another timeline.
     pub fn on_timeline(self, timeline: Timeline) -> Self {
         Self { timeline, ..self }
     }
 }
 
-/// The segments of `timeline` that hold the WAL from `start` up to, not including, the byte at `stop`, in order.
+/// Returns the segments of `timeline` that contain the WAL from `start` to `stop` (exclusive), in order.
 ///
-/// So a `stop` on a boundary needs only the segment before it. The segment of `start` is always among them.
+/// A `stop` on a boundary needs only the segment before it. The segment of `start` is always included.
 ///
 /// ```
 /// use swiftwal_postgres::{SegmentSize, Timeline, segments_between};
@@ -92,7 +93,8 @@ pub fn segments_between(
 
 impl fmt::Display for SegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand: listings of 100,000 names spend much of their time here, and `{:08X}` pads digit by digit.
+        // Formatted without `{:08X}`, which pads digit by digit: listings of 100,000 names spend much of their time
+        // here.
         let number = [self.timeline.get(), self.log, self.seg].map(u32::to_be_bytes);
         let digits = number.as_flattened().iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
         let mut text = [0; 24];
@@ -106,7 +108,7 @@ impl fmt::Display for SegmentName {
 impl FromStr for SegmentName {
     type Err = ParseWalNameError;
 
-    /// Reads 24 hexadecimal digits, upper case only, as PostgreSQL does; timeline 0 doesn't exist.
+    /// Parses 24 hexadecimal digits, upper case only, as PostgreSQL does; timeline 0 doesn't exist.
     fn from_str(text: &str) -> Result<Self, ParseWalNameError> {
         parse(text).ok_or_else(|| ParseWalNameError::new(text))
     }

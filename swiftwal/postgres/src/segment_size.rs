@@ -6,18 +6,19 @@ use serde::{Deserialize, Serialize};
 
 const MIB: u64 = 1 << 20;
 
-/// The size of the WAL segments of a cluster: a power of two from 1 MiB to 1 GiB, chosen at `initdb`, 16 MiB by default.
+/// The size of the WAL segments of a cluster: a power of two from 1 MiB to 1 GiB, chosen at `initdb`, 16 MiB by
+/// default.
 ///
-/// Stored by serde as the number of bytes. The limits are those of PostgreSQL's `--wal-segsize`.
+/// Serde stores the number of bytes. The limits are those of PostgreSQL's `--wal-segsize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct SegmentSize(u32);
 
 impl SegmentSize {
-    /// The bytes of the largest segments that PostgreSQL can be set up with.
+    /// The largest segment size that PostgreSQL supports, in bytes.
     pub const MAX_BYTES: u64 = 1024 * MIB;
 
-    /// The size of that many bytes, if PostgreSQL could have been set up with it.
+    /// Creates a size of this many bytes, if PostgreSQL supports it.
     pub fn new(bytes: u64) -> Result<Self, SegmentSizeError> {
         match u32::try_from(bytes) {
             Ok(size) if size.is_power_of_two() && (MIB..=Self::MAX_BYTES).contains(&bytes) => Ok(Self(size)),
@@ -25,12 +26,12 @@ impl SegmentSize {
         }
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     pub fn bytes(self) -> u64 {
         u64::from(self.0)
     }
 
-    /// How many segments make up one "log", the 4 GiB that the middle part of a segment's name counts.
+    /// Returns how many segments make up one "log", the 4 GiB that the middle part of a segment's name counts.
     pub(crate) fn segments_per_log(self) -> u64 {
         (1 << 32) / self.bytes()
     }
@@ -44,7 +45,7 @@ impl Default for SegmentSize {
 }
 
 impl fmt::Display for SegmentSize {
-    /// Writes it in MiB, as `16 MiB`.
+    /// Displays the size in MiB, as `16 MiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} MiB", self.bytes() / MIB)
     }
@@ -64,7 +65,7 @@ impl From<SegmentSize> for u64 {
     }
 }
 
-/// No cluster has WAL segments of that size.
+/// PostgreSQL doesn't support WAL segments of this size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{bytes} bytes is not the size of a WAL segment; it is a power of two from 1 MiB to 1 GiB, mostly 16 MiB"

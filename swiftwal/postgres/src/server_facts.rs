@@ -1,4 +1,4 @@
-//! What a server says of itself before a backup, and the connection on which it does.
+//! The facts that a server reports before a backup, and the connection that queries them.
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use async_trait::async_trait;
 
 use crate::{SegmentSize, SourceError, Timeline};
 
-/// What a server says of itself. `None` is what it doesn't tell, as an old version.
+/// The facts that a server reports. `None` for those that it doesn't, for example because it is too old.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerFacts {
-    /// Which cluster it is.
+    /// The system identifier of the cluster.
     pub system_identifier: u64,
-    /// The timeline it is on.
+    /// The server's current timeline.
     pub timeline: Timeline,
-    /// Its major version, as `PG_VERSION` has it: `15`, `9.6`.
+    /// The major version, as in `PG_VERSION`: `15`, `9.6`.
     pub postgres_version: Option<String>,
     /// The size of a WAL segment.
     pub segment_size: Option<SegmentSize>,
-    /// How it archives WAL.
+    /// The archiving settings.
     pub archiving: Option<Archiving>,
-    /// Whether it is a standby.
+    /// Whether the server is a standby.
     pub is_standby: Option<bool>,
 }
 
-/// How a server archives WAL: its settings, as `SHOW` gives them.
+/// The archiving settings of a server, as `SHOW` returns them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Archiving {
     mode: String,
@@ -32,19 +32,19 @@ pub struct Archiving {
     library: String,
 }
 
-/// Why nothing is archived.
+/// The reason why nothing is archived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotArchiving {
     /// `archive_mode` is off.
     Off,
-    /// Neither `archive_command` nor `archive_library` is set: WAL piles up.
+    /// Neither `archive_command` nor `archive_library` is set: WAL accumulates.
     NoCommand,
-    /// The command takes every segment and stores none.
+    /// The command succeeds for every segment and stores none.
     Discards,
 }
 
 impl ServerFacts {
-    /// The facts that every server tells.
+    /// Creates the facts that every server reports.
     pub fn new(system_identifier: u64, timeline: Timeline) -> Self {
         Self {
             system_identifier,
@@ -58,14 +58,14 @@ impl ServerFacts {
 }
 
 impl Archiving {
-    /// The values of `archive_mode`, `archive_command` and `archive_library`.
+    /// Creates the settings from the values of `archive_mode`, `archive_command` and `archive_library`.
     pub fn new(mode: impl Into<String>, command: impl Into<String>, library: impl Into<String>) -> Self {
         Self { mode: mode.into(), command: command.into(), library: library.into() }
     }
 
-    /// Why this server certainly archives nothing.
+    /// Returns the reason why this server certainly archives nothing.
     pub fn obstacle(&self) -> Option<NotArchiving> {
-        // With archive_mode off, PostgreSQL shows '(disabled)' for the command.
+        // With archive_mode off, PostgreSQL shows '(disabled)' as the command.
         if self.mode == "off" {
             return Some(NotArchiving::Off);
         }
@@ -83,16 +83,16 @@ impl Archiving {
 /// A connection to a server beside that of the base backup. Dropping it ends it.
 #[async_trait]
 pub trait ServerSession: fmt::Debug + Send {
-    /// What the server said of itself.
+    /// Returns the facts that the server has reported.
     fn facts(&self) -> &ServerFacts;
 
     /// Keeps the server from removing WAL, from its last checkpoint on, until the session ends.
     async fn hold_wal(&mut self) -> Result<(), SourceError>;
 
-    /// Ends the session. When it returns, the server has been told so, and soon has room for another one.
+    /// Ends the session. When it returns, the server has been told, and soon has room for another connection.
     async fn end(self: Box<Self>);
 
-    /// Sees to it that the session isn't ended as an idle one. Returns only if it is lost.
+    /// Keeps the session from being ended as idle. Returns only if the session is lost.
     async fn keep_alive(&mut self) -> SourceError;
 }
 

@@ -1,16 +1,17 @@
-//! Moments as PostgreSQL writes them into a backup label: local time of `log_timezone`, and the zone's abbreviation.
+//! Parses times as PostgreSQL writes them into a backup label: local time of `log_timezone`, and the zone's
+//! abbreviation.
 
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
-/// No zone is further from UTC than 14 hours.
+/// The largest offset of a zone from UTC.
 const FURTHEST: SignedDuration = SignedDuration::from_hours(14);
-/// Every zone in use is a multiple of this from UTC.
+/// Every zone in use has an offset that is a multiple of this.
 const QUARTER_HOUR_SECONDS: i64 = 900;
 
-/// The moment that `text` means, as `2013-08-28 18:10:42 UTC`.
+/// Parses a moment such as `2013-08-28 18:10:42 UTC`.
 ///
-/// An abbreviation such as `CET` or `IST` doesn't tell its offset from UTC. Then it is the offset that brings the
-/// moment nearest to `near`, which must be right to a few minutes; `None` where no zone does.
+/// An abbreviation such as `CET` or `IST` doesn't define an offset. The offset is then the one that brings the moment
+/// nearest to `near`, which must be right to a few minutes; `None` if no offset does.
 pub(crate) fn moment(text: &str, near: Timestamp) -> Option<Timestamp> {
     let (local, zone) = text.rsplit_once(' ')?;
     let local = local.parse::<DateTime>().ok()?;
@@ -22,7 +23,7 @@ pub(crate) fn moment(text: &str, near: Timestamp) -> Option<Timestamp> {
     as_utc.checked_sub(offset).ok()
 }
 
-/// The offset of a zone whose abbreviation tells it: `UTC`, `+03`, `-0330`.
+/// Returns the offset of a zone that defines it: `UTC`, `+03`, `-0330`.
 fn offset(zone: &str) -> Option<SignedDuration> {
     if matches!(zone, "UTC" | "GMT" | "UCT" | "Z") {
         return Some(SignedDuration::ZERO);

@@ -1,24 +1,24 @@
-//! Why a base backup failed.
+//! The error of a source of base backups.
 
 use std::{borrow::Cow, error::Error};
 
-/// What a caller may branch on in a [`SourceError`].
+/// The kind of a [`SourceError`], by which a caller may branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SourceErrorKind {
-    /// The server can't be reached, or takes no connections now.
+    /// The server can't be reached, or accepts no connections now.
     Unavailable,
-    /// The server answered, and refused: authentication, privileges, no such role.
+    /// The server refused the connection: authentication, privileges, an unknown role.
     Refused,
-    /// The cluster has tablespaces, which this way of making backups can't handle.
+    /// The cluster has tablespaces, which this source doesn't support.
     Tablespaces,
-    /// The program that makes the backup isn't there or can't be run.
+    /// The program that takes the backup is missing or can't be run.
     ProgramMissing,
-    /// Anything else: the backup began or might have, and failed.
+    /// Anything else: the backup failed after it had begun, or may have.
     Failed,
 }
 
-/// A base backup failed; the message says at what, and the [hint](Self::hint) what to do about it.
+/// A failed base backup. The message says what failed, and the [hint](Self::hint) what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SourceError {
@@ -29,29 +29,29 @@ pub struct SourceError {
 }
 
 impl SourceError {
-    /// An error of that kind; `message` says what was being done and to what.
+    /// Creates an error of this kind; `message` says what was being done and to what.
     pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, source: None }
     }
 
-    /// The same error with what to do about it, which the message doesn't say.
+    /// Adds a hint, which the message doesn't contain.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// The same error with the one that caused it, which the message doesn't repeat.
+    /// Adds the error that caused it, which the message doesn't repeat.
     #[must_use]
     pub fn caused_by(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), ..self }
     }
 
-    /// What to do about it.
+    /// Returns what to do about the error.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// What a caller may branch on.
+    /// Returns the kind, by which a caller may branch.
     pub fn kind(&self) -> SourceErrorKind {
         self.kind
     }

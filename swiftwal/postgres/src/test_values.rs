@@ -1,4 +1,4 @@
-//! Values for property tests, from ranges small enough that equal parts meet.
+//! Values for property tests, from ranges so small that equal parts occur.
 
 use proptest::prelude::*;
 

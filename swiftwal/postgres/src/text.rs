@@ -1,8 +1,8 @@
-//! Reading and storing values as PostgreSQL prints them.
+//! Parses and stores values as PostgreSQL prints them.
 
-/// Reads all of `text` as a hexadecimal number of at most eight digits; `None` for anything else, a sign included.
+/// Parses all of `text` as a hexadecimal number of at most eight digits; `None` for anything else, including a sign.
 ///
-/// Lower-case digits are accepted only where `lower_case` says so.
+/// Lower-case digits are accepted only if `lower_case` is set.
 pub(crate) fn hex_u32(text: &str, lower_case: bool) -> Option<u32> {
     let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'A'..=b'F') || (lower_case && matches!(b, b'a'..=b'f'));
     if !text.bytes().all(is_digit) {
@@ -11,7 +11,7 @@ pub(crate) fn hex_u32(text: &str, lower_case: bool) -> Option<u32> {
     u32::from_str_radix(text, 16).ok()
 }
 
-/// Implements serde for a type as the string that its `Display` writes and its `FromStr` reads.
+/// Implements serde for a type by means of its `Display` and `FromStr`.
 macro_rules! serde_as_text {
     ($name:ty) => {
         impl serde::Serialize for $name {

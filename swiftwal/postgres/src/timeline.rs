@@ -1,4 +1,4 @@
-//! Timelines: which of the histories of a cluster a piece of WAL belongs to.
+//! Timelines: the branches in the history of a cluster.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -6,23 +6,23 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of a timeline, never 0; printed in decimal, though file names carry it in hexadecimal.
+/// The number of a timeline, never 0. It is displayed in decimal, but file names contain it in hexadecimal.
 ///
-/// Stored by serde as a number.
+/// Serde stores a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timeline(NonZeroU32);
 
 impl Timeline {
-    /// The timeline that `initdb` begins with; the only one without a history file.
+    /// The timeline of a new cluster, the only one without a history file.
     pub const FIRST: Self = Self(NonZeroU32::MIN);
 
-    /// The timeline of that number; `None` for 0.
+    /// Creates the timeline with this number; `None` for 0.
     pub fn new(number: u32) -> Option<Self> {
         NonZeroU32::new(number).map(Self)
     }
 
-    /// The number.
+    /// Returns the number.
     pub fn get(self) -> u32 {
         self.0.get()
     }
@@ -37,7 +37,7 @@ impl fmt::Display for Timeline {
 impl FromStr for Timeline {
     type Err = ParseTimelineError;
 
-    /// Reads a decimal number from 1 to 4294967295, without a sign.
+    /// Parses a decimal number from 1 to 4294967295, without a sign.
     fn from_str(text: &str) -> Result<Self, ParseTimelineError> {
         let number = if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None };
         number.and_then(Self::new).ok_or_else(|| ParseTimelineError { text: text.to_owned() })

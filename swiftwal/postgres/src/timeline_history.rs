@@ -1,11 +1,11 @@
-//! Where a timeline comes from.
+//! Timeline histories: where a timeline branched off.
 
 use crate::{Lsn, SegmentName, SegmentSize, Timeline};
 
 /// How much of a line an error shows.
 const SHOWN_BYTES: usize = 80;
 
-/// A timeline and those it branched off from, as its history file tells.
+/// A timeline and those that it branched off from, according to its history file.
 ///
 /// Source: `readTimeLineHistory` in PostgreSQL's `src/backend/access/transam/timeline.c`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,24 +19,24 @@ pub struct TimelineHistory {
 pub struct Ancestor {
     /// The ancestor.
     pub timeline: Timeline,
-    /// Where it was left: the first LSN that is no longer part of the descendant's past.
+    /// Where it was left: the first LSN that no longer belongs to the descendant's past.
     pub switchpoint: Lsn,
 }
 
 impl TimelineHistory {
-    /// The history of a timeline without ancestors: the first one, or one whose history file doesn't exist, which
-    /// PostgreSQL treats in the same way.
+    /// Creates the history of a timeline without ancestors: the first one, or one whose history file doesn't exist,
+    /// which PostgreSQL treats in the same way.
     #[must_use]
     pub fn without_ancestors(timeline: Timeline) -> Self {
         Self { timeline, ancestors: Vec::new() }
     }
 
-    /// Reads the content of the history file of `timeline`; an empty content is a timeline without ancestors.
+    /// Parses the content of the history file of `timeline`. An empty file means a timeline without ancestors.
     ///
-    /// Each line is the ancestor's number, the switchpoint and a reason, with white space between; lines may be empty or
-    /// begin with `#`. The reason is bytes in any encoding: it may hold the name of a restore point as a client sent it.
-    /// PostgreSQL 9.2 and older give, instead of the switchpoint, the segment that holds it: then the end of that segment
-    /// stands for it, at their default segment size.
+    /// Each line contains the ancestor's number, the switchpoint and a reason, separated by white space. Lines may be
+    /// empty or begin with `#`. The reason may be in any encoding: it may contain the name of a restore point as a
+    /// client sent it. PostgreSQL 9.2 and older give, instead of the switchpoint, the segment that contains it; then
+    /// the end of that segment is used, with their default segment size.
     pub fn parse(timeline: Timeline, content: &[u8]) -> Result<Self, HistoryError> {
         let mut ancestors: Vec<Ancestor> = Vec::new();
         for (line, number) in content.split(|byte| *byte == b'\n').zip(1..) {
@@ -57,19 +57,19 @@ impl TimelineHistory {
         Ok(Self { timeline, ancestors })
     }
 
-    /// The timeline whose past this is.
+    /// Returns the timeline whose history this is.
     pub fn timeline(&self) -> Timeline {
         self.timeline
     }
 
-    /// The timelines that it descends from, oldest first.
+    /// Returns the timelines that it descends from, oldest first.
     pub fn ancestors(&self) -> &[Ancestor] {
         &self.ancestors
     }
 
-    /// Whether the byte at `lsn`, written on `timeline`, is part of this timeline's past.
+    /// Whether the byte at `lsn`, written on `timeline`, belongs to this timeline's past.
     ///
-    /// For the end of something, which is exclusive, ask about the byte before it.
+    /// To ask about the end of a range, which is exclusive, pass the byte before it.
     pub fn contains(&self, timeline: Timeline, lsn: Lsn) -> bool {
         let mut begin = Lsn(0);
         for ancestor in &self.ancestors {
@@ -99,7 +99,7 @@ fn parse_switchpoint(field: &str) -> Option<Lsn> {
     field.parse().ok()
 }
 
-/// The beginning of a line, for an error.
+/// Returns the beginning of a line, for an error.
 fn shown(line: &[u8]) -> String {
     String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]).into_owned()
 }

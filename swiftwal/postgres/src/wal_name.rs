@@ -1,4 +1,4 @@
-//! The names of all files that PostgreSQL gives to its archive_command.
+//! The names of all files that PostgreSQL passes to its archive_command.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,28 +9,28 @@ use crate::{ParseWalNameError, SegmentName, Timeline};
 
 /// The name of a file that PostgreSQL archives.
 ///
-/// Ordered as its text is, so a history file comes before the segments of its timeline. Stored by serde as the name.
+/// It is ordered as its text, so a history file comes before the segments of its timeline. Serde stores the name.
 ///
 /// Source: the `Is…FileName` functions in PostgreSQL's `src/include/access/xlog_internal.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WalName {
     /// A complete segment: `00000001000000000000005C`.
     Segment(SegmentName),
-    /// The unfinished last segment of the timeline that a promoted server left: `00000001000000000000005C.partial`.
+    /// The incomplete last segment of the timeline that a promoted server left: `00000001000000000000005C.partial`.
     Partial(SegmentName),
     /// The history of a base backup: `00000001000000000000005C.00000020.backup`.
     Backup {
         /// The segment in which the backup starts.
         segment: SegmentName,
-        /// Where in that segment it starts, in bytes.
+        /// The offset in that segment at which it starts, in bytes.
         offset: u32,
     },
-    /// Where a timeline comes from: `00000002.history`.
+    /// The history of a timeline: `00000002.history`.
     History(Timeline),
 }
 
 impl WalName {
-    /// The timeline that the file belongs to.
+    /// Returns the timeline that the file belongs to.
     pub fn timeline(self) -> Timeline {
         match self {
             Self::Segment(segment) | Self::Partial(segment) | Self::Backup { segment, .. } => {
@@ -40,7 +40,7 @@ impl WalName {
         }
     }
 
-    /// The segment that the file is or belongs to; `None` for a history file.
+    /// Returns the segment that the file is or belongs to; `None` for a history file.
     pub fn segment(self) -> Option<SegmentName> {
         match self {
             Self::Segment(segment) | Self::Partial(segment) | Self::Backup { segment, .. } => Some(segment),
@@ -48,7 +48,7 @@ impl WalName {
         }
     }
 
-    /// Numbers that order as the text does: `.` sorts before every digit, and digits before `partial`.
+    /// Returns numbers that are ordered as the text: `.` sorts before every digit, and digits before `partial`.
     fn order(&self) -> [u64; 3] {
         let (has_segment, position) = match self.segment().map(SegmentName::position) {
             Some((log, seg)) => (1, u64::from(log) << 32 | u64::from(seg)),
@@ -89,7 +89,8 @@ impl fmt::Display for WalName {
 impl FromStr for WalName {
     type Err = ParseWalNameError;
 
-    /// Reads a bare file name; hexadecimal digits are upper case only, as PostgreSQL writes and reads them.
+    /// Parses a file name without directories. Hexadecimal digits must be upper case, as PostgreSQL writes and reads
+    /// them.
     fn from_str(text: &str) -> Result<Self, ParseWalNameError> {
         parse(text).ok_or_else(|| ParseWalNameError::new(text))
     }
@@ -121,7 +122,7 @@ mod tests {
 
     const SEGMENT: &str = "0000001A000000000000005C";
 
-    /// Few enough different parts that neighbours of one segment are compared often.
+    /// Names with so few different parts that neighbours of one segment are often compared.
     fn wal_names() -> impl Strategy<Value = WalName> {
         prop_oneof![
             segment_names().prop_map(WalName::Segment),

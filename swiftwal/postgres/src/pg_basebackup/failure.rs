@@ -1,16 +1,16 @@
-//! What a failed run of `pg_basebackup` means.
+//! Interprets a failed run of `pg_basebackup`.
 
 use std::process::ExitStatus;
 
 use super::messages::Messages;
 use crate::{SourceError, SourceErrorKind};
 
-/// The error for a run that ended with that status, which isn't success.
+/// The error for a run that ended with a status other than success.
 pub(super) fn failed(status: ExitStatus, messages: &Messages) -> SourceError {
     error(&format!("({status})"), messages)
 }
 
-/// The error for a run that ended well, but whose archive says otherwise.
+/// The error for a run that reported success but whose archive is incomplete.
 pub(super) fn incomplete(problem: &str, messages: &Messages) -> SourceError {
     let message = report(&format!("pg_basebackup ended without an error, but {problem}"), messages);
     let hint = "take the backup again, with a pg_basebackup of the server's version";
@@ -37,7 +37,7 @@ fn error(status: &str, messages: &Messages) -> SourceError {
     SourceError::new(kind, report(&format!("pg_basebackup {what} {status}"), messages)).with_hint(hint)
 }
 
-/// The way out of a failure that is neither of the connection nor of the tablespaces.
+/// The hint for a failure that concerns neither the connection nor tablespaces.
 fn failure_hint(messages: &Messages) -> &'static str {
     let says = |text: &str| messages.last.iter().any(|line| line.contains(text));
     if WAL_REMOVED.iter().any(|text| says(text)) {
@@ -50,14 +50,14 @@ fn failure_hint(messages: &Messages) -> &'static str {
     }
 }
 
-/// What the server says at the end of a backup whose WAL it no longer has.
+/// The server's messages at the end of a backup whose WAL it has removed.
 const WAL_REMOVED: [&str; 3] =
     ["has already been removed", "could not find any WAL files", "could not find WAL file"];
 
-/// What `pg_basebackup` says of a server that is newer than itself.
+/// The message of `pg_basebackup` if the server is newer than the program.
 const CLIENT_TOO_OLD: &str = "incompatible server version";
 
-/// What happened, and the program's own words on lines of their own.
+/// Returns what happened, followed by the program's own messages on separate lines.
 fn report(what: &str, messages: &Messages) -> String {
     let said: String = messages.last.iter().map(|line| format!("\n    {line}")).collect();
     match said.as_str() {
@@ -66,10 +66,10 @@ fn report(what: &str, messages: &Messages) -> String {
     }
 }
 
-/// What the messages of a failed run are about.
+/// Classifies a failed run by its messages.
 ///
-/// There is no code to go by, only text. That of `pg_basebackup` and libpq is in English; the server's comes in the
-/// server's language, so what else breaks a connection that is being made counts as a refusal.
+/// There are no codes, only text. Messages of `pg_basebackup` and libpq are in English, those of the server in the
+/// server's language; so any other failure while connecting counts as a refusal.
 fn kind(messages: &Messages) -> SourceErrorKind {
     let says = |texts: &[&str]| messages.last.iter().any(|line| texts.iter().any(|text| line.contains(text)));
     if says(&["can only write single tablespace to stdout"]) {
@@ -83,7 +83,7 @@ fn kind(messages: &Messages) -> SourceErrorKind {
     }
 }
 
-/// How libpq 14 and later, and older ones, report a connection that couldn't be made.
+/// How libpq 14 and later, and older ones, report a failed connection.
 const CONNECTING: [&str; 5] = [
     "error: connection to server ",
     "error: could not translate host name",
@@ -92,10 +92,10 @@ const CONNECTING: [&str; 5] = [
     "error: fe_sendauth: ",
 ];
 
-/// What `pg_basebackup` says once it is connected.
+/// The message of `pg_basebackup` when it is connected.
 const BEGUN: [&str; 1] = ["initiating base backup"];
 
-/// Where no server answers: libpq's words, and the system's.
+/// If no server answers: messages of libpq and of the system.
 const UNREACHABLE: [&str; 8] = [
     "Connection refused",
     "Connection timed out",
@@ -107,7 +107,7 @@ const UNREACHABLE: [&str; 8] = [
     "timeout expired",
 ];
 
-/// Where a server answers that another time would be better.
+/// If a server answers that it can't accept a connection now.
 const BUSY: [&str; 6] = [
     "the database system is ",
     "too many clients",

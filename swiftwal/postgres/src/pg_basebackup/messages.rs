@@ -1,4 +1,4 @@
-//! What `pg_basebackup` says on its standard error.
+//! Reads the messages of `pg_basebackup` on its standard error.
 
 use std::collections::VecDeque;
 
@@ -13,28 +13,28 @@ use crate::Lsn;
 /// How many of the last lines are kept.
 const KEPT_LINES: usize = 20;
 
-/// Longer lines count as several.
+/// Longer lines are split.
 const LINE_BYTES: u64 = 4 << 10;
 
-/// The messages of one run that matter in the end.
+/// The messages that are needed after the run.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     /// The last lines, oldest first.
     pub(super) last: VecDeque<String>,
-    /// Where the WAL ends that the backup needs; said only if that WAL is fetched.
+    /// The end of the WAL that the backup needs. It is printed only if that WAL is fetched.
     pub(super) end: Option<Lsn>,
 }
 
 impl Messages {
-    /// Reads all messages, as fast as they come, in bounded memory, and passes each line on to the log, and those worth
-    /// a note to `notes`.
+    /// Reads all messages as they arrive, in bounded memory. Every line is logged, and those that concern the caller
+    /// are sent to `notes`.
     pub(super) async fn read(stderr: impl AsyncRead + Unpin, notes: UnboundedSender<Note>) -> Self {
         let mut stderr = BufReader::new(stderr);
         let (mut messages, mut notes) = (Self::default(), Notes::new(notes));
         loop {
             let mut line = Vec::new();
             match (&mut stderr).take(LINE_BYTES).read_until(b'\n', &mut line).await {
-                // What can't be read wasn't said: the exit status decides about the backup.
+                // An unreadable message is ignored: the exit status decides about the backup.
                 Ok(0) | Err(_) => return messages,
                 Ok(_) => {
                     let line = String::from_utf8_lossy(&line);
@@ -56,7 +56,7 @@ impl Messages {
     }
 }
 
-/// The LSN in `pg_basebackup: write-ahead log end point: 0/2000100`.
+/// Parses the LSN in `pg_basebackup: write-ahead log end point: 0/2000100`.
 fn end_point(line: &str) -> Option<Lsn> {
     let (_program, message) = line.split_once(": ")?;
     message.strip_prefix("write-ahead log end point: ")?.parse().ok()

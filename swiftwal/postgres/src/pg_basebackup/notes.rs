@@ -1,4 +1,4 @@
-//! The lines of `pg_basebackup` that are passed on at once: the server's warnings, and the size it expects.
+//! The messages of `pg_basebackup` that are reported at once: the server's warnings, and the expected size.
 
 use std::collections::HashSet;
 
@@ -6,10 +6,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{BaseBackupEvent, printable};
 
-/// The largest number of warnings passed on, in case a server warns of every file of a large cluster.
+/// The largest number of reported warnings, in case a server warns of every file of a large cluster.
 const MOST_WARNINGS: usize = 200;
 
-/// One line worth passing on at once.
+/// A message that is reported at once.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Note {
     Warning(String),
@@ -25,7 +25,7 @@ impl From<Note> for BaseBackupEvent {
     }
 }
 
-/// The line before, which a detail or a hint belongs to.
+/// The kind of the previous line, which a detail or a hint belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     Warning,
@@ -33,11 +33,11 @@ enum Last {
     Other,
 }
 
-/// Picks the notes from the lines of one run.
+/// Selects the notes among the lines of one run.
 #[derive(Debug)]
 pub(super) struct Notes {
     sender: UnboundedSender<Note>,
-    /// The warnings passed on so far. A server that is asked for its size walks its files twice, and warns twice.
+    /// The warnings reported so far. When asked for its size, a server reads its files twice, and warns twice.
     warnings: HashSet<String>,
     sent: usize,
     last: Last,
@@ -49,7 +49,7 @@ impl Notes {
         Self { sender, warnings: HashSet::new(), sent: 0, last: Last::Other, estimate: 0 }
     }
 
-    /// Passes the note in a line on, if it holds one. Returns true for a line of progress, which needn't be kept.
+    /// Reports the note in a line, if there is one. Returns true for a progress line, which needn't be kept.
     pub(super) fn take(&mut self, line: &str) -> bool {
         if let Some(bytes) = estimate(line) {
             if bytes != self.estimate {
@@ -87,12 +87,12 @@ impl Notes {
     }
 
     fn send(&self, note: Note) {
-        // Nothing listens any more only where the backup was given up.
+        // The receiver is gone only if the backup was abandoned.
         drop(self.sender.send(note));
     }
 }
 
-/// The size in ` 12345/67890 kB (18%), 0/1 tablespace`.
+/// Parses the size in ` 12345/67890 kB (18%), 0/1 tablespace`.
 fn estimate(line: &str) -> Option<u64> {
     let (done, rest) = line.trim_start().split_once('/')?;
     let (total, _) = rest.split_once(" kB (")?;
@@ -100,22 +100,22 @@ fn estimate(line: &str) -> Option<u64> {
     total.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The warning in a line. The server's messages come as `WARNING:  text`, in the language of the server, and libpq passes
-/// them on as they are.
+/// Returns the warning in a line. The server's messages have the form `WARNING:  text`, in the server's language; libpq
+/// prints them unchanged.
 fn warning(line: &str) -> Option<String> {
     if let Some((_, text)) = line.split_once("pg_basebackup: warning: ") {
         return Some(printable(text).to_string());
     }
     match message(line)? {
         ("WARNING", text) => Some(printable(text).to_string()),
-        // What a successful backup prints, and errors, which the program repeats when it fails.
+        // A successful backup prints these, or they are errors, which the program repeats when it fails.
         ("NOTICE" | "INFO" | "LOG" | "DEBUG" | "ERROR" | "FATAL" | "PANIC", _) => None,
-        // A word of another language: an unneeded notice is better than a lost warning.
+        // A severity in another language: a superfluous notice is better than a lost warning.
         (severity, text) => Some(printable(&format!("{severity}: {text}")).to_string()),
     }
 }
 
-/// The explanation in a line that follows the message it explains.
+/// Returns the explanation in a line that follows the message it explains.
 fn detail(line: &str) -> Option<String> {
     match message(line)? {
         (severity @ ("DETAIL" | "HINT" | "CONTEXT"), text) => {
@@ -125,7 +125,7 @@ fn detail(line: &str) -> Option<String> {
     }
 }
 
-/// The severity and the text of a server's message.
+/// Returns the severity and the text of a server's message.
 fn message(line: &str) -> Option<(&str, &str)> {
     let (severity, text) = line.split_once(":  ")?;
     let is_word = !severity.is_empty() && !severity.chars().any(|c| c.is_whitespace() || c.is_lowercase());
