@@ -1,4 +1,4 @@
-//! A backend from its first line to its last: storage in the memory of a program, under `attic://name`.
+//! A complete backend: storage in the memory of a program, under `attic://name`.
 //!
 //! `cargo run --example third_party` runs the whole suite against it. `cargo test --example third_party` does the same
 //! with a test for each scenario, as a backend's own crate would.
@@ -17,7 +17,7 @@ use swiftwal_conformance::{Harness, StoreContract, run, scenarios};
 use swiftwal_core::{Backend, OpenError, Options, Registry, Storage};
 use url::Url;
 
-/// Keeps repositories by name, as long as it lives.
+/// Stores repositories by name, for its own lifetime.
 #[derive(Debug, Default)]
 struct Attic {
     stores: Mutex<BTreeMap<String, Arc<InMemory>>>,

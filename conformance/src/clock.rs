@@ -1,3 +1,5 @@
+//! Clocks that a scenario sets: the storage's, and the one of swiftwal's machine.
+
 use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
@@ -6,9 +8,9 @@ use std::sync::{
 use jiff::{SignedDuration, Timestamp};
 use swiftwal_core::{Clock, SystemClock};
 
-/// A clock that stands still until it is told to go on. Clones are the same clock.
+/// A clock that stands still until it is advanced. Clones are the same clock.
 ///
-/// It begins at the machine's time: a store dates what it stores by its own clock, and the flows compare the two.
+/// It begins at the machine's time: a store dates objects by its own clock, and the flows compare the two.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     start: Timestamp,
@@ -16,13 +18,13 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows the machine's time of now for ever.
+    /// Creates a clock that stands still at the machine's current time.
     #[must_use]
     pub fn new() -> Self {
         Self { start: SystemClock.now(), advanced_seconds: Arc::default() }
     }
 
-    /// Lets it jump on.
+    /// Advances the clock.
     pub fn advance(&self, by: SignedDuration) {
         self.advanced_seconds.fetch_add(by.as_secs(), Ordering::SeqCst);
     }
@@ -45,7 +47,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// The clock of the machine that swiftwal runs on: another one, unless it is told to be wrong. Clones are the same clock.
+/// The clock of the machine that runs swiftwal, which a scenario can set wrong. Clones are the same clock.
 #[derive(Clone, Debug)]
 pub(crate) struct MachineClock {
     right: ManualClock,
@@ -57,7 +59,7 @@ impl MachineClock {
         Self { right, ahead_seconds: Arc::default() }
     }
 
-    /// Sets it so much ahead of the right time, or behind it.
+    /// Sets the clock ahead of the right time, or behind it.
     pub(crate) fn set_ahead(&self, by: SignedDuration) {
         self.ahead_seconds.store(by.as_secs(), Ordering::SeqCst);
     }

@@ -1,11 +1,13 @@
-/// Bytes that look random and are the same for the same seed, on every machine.
+//! Pseudorandom bytes for the synthetic cluster.
+
+/// A generator of pseudorandom bytes, which are the same for the same seed on every machine.
 ///
 /// Source: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The generator for `seed` and, beneath it, `stream`.
+    /// Creates the generator for `seed` and, within it, `stream`.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         Self(seed ^ stream.wrapping_mul(0xD134_2543_DE82_EF95))
     }
@@ -18,12 +20,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 1 to `most`.
+    /// Returns a number from 1 to `most`.
     pub(crate) fn up_to(&mut self, most: usize) -> usize {
         1 + (self.next() % most as u64) as usize
     }
 
-    /// That many bytes, of which compression can save about half: every other 64 are the same.
+    /// Returns this many bytes, which compress to about half: every other 64 are equal.
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(count + 128);
         while bytes.len() < count {

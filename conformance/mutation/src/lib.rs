@@ -1,6 +1,7 @@
 //! Runs a fuzzing target on mutations of valid examples, the same ones each time.
 //!
-//! The examples lie in `fuzz/corpus/TARGET`, where libFuzzer begins with them too.
+//! The examples are in `fuzz/corpus/TARGET`, where libFuzzer uses them, too. The unit tests of each parser call
+//! [`check`].
 
 use std::{fs, ops::Range, path::PathBuf};
 
@@ -10,15 +11,15 @@ use proptest::{
     test_runner::{RngAlgorithm, TestError, TestRng, TestRunner},
 };
 
-/// How many mutations each target is shown.
+/// The number of mutations for each target.
 const CASES: u32 = 1000;
 /// Bytes that parsers treat specially: ends of ranges, signs, digits and punctuation.
 const SPECIAL: &[u8] = b"\x00\x01\x7f\x80\xff\n\r\t #'\"\\/=-.:,[]{}0123456789Ee";
-/// Numbers at which arithmetic overflows.
+/// Numbers that make arithmetic overflow.
 const NUMBERS: [&str; 6] =
     ["18446744073709551615", "18446744073709551616", "9223372036854775807", "4294967295", "-1", "1e400"];
 
-/// One change to an example. The places are relative to its length.
+/// A change to an example. Positions are relative to its length.
 #[derive(Clone, Debug)]
 enum Edit {
     Set(Index, u8),
@@ -29,10 +30,11 @@ enum Edit {
     Cut(Index),
 }
 
-/// Shows `target` each example of the corpus `name` as it is, and then mutations of them.
+/// Calls `target` with each example of the corpus `name`, and then with mutations of them.
 ///
 /// # Panics
-/// Where the target panics, with the smallest input that was found; and where there are no examples.
+///
+/// If the target panics, with the smallest input found; and if there are no examples.
 pub fn check(name: &str, target: fn(&[u8])) {
     let examples = examples(name);
     assert!(!examples.is_empty(), "fuzz/corpus/{name} has no examples");
@@ -56,7 +58,7 @@ pub fn check(name: &str, target: fn(&[u8])) {
     }
 }
 
-/// The files of a corpus, in the order of their names.
+/// Returns the files of a corpus, ordered by name.
 fn examples(name: &str) -> Vec<Vec<u8>> {
     let corpus = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus")).join(name);
     let files = fs::read_dir(corpus).into_iter().flatten().flatten();

@@ -1,11 +1,12 @@
-//! `global/pg_control`.
+//! The file `global/pg_control` of the synthetic cluster.
 
 use super::SyntheticCluster;
 
 const FILE_BYTES: usize = 8192;
 
-/// The file's bytes, in this machine's order: who the cluster is and how it was set up, each field where PostgreSQL 12 and
-/// later have it. The rest, the checksum among it, is for a server that starts, and none does.
+/// Returns the bytes of the file, in this machine's order: the identity of the cluster and its settings from initdb,
+/// each field where PostgreSQL 12 and later store it. The rest, including the checksum, is zero, since no server reads
+/// it.
 ///
 /// Source: `ControlFileData` in PostgreSQL's `src/include/catalog/pg_control.h`.
 pub(super) fn control_file(cluster: &SyntheticCluster) -> Vec<u8> {

@@ -1,15 +1,15 @@
-//! What the cluster's directories hold.
+//! The content of the cluster's directories.
 
 use swiftwal_postgres::{SegmentName, Tablespace};
 
 use super::{Entry, SyntheticCluster, Tree, control::control_file};
 use crate::random::Random;
 
-/// The sizes at which a tar changes: around its blocks, and PostgreSQL's own.
+/// The file sizes at which a tar changes: around its blocks, and around PostgreSQL's own.
 const EDGE_BYTES: [usize; 9] = [0, 1, 511, 512, 513, 1024, 8191, 8192, 8193];
 
 impl SyntheticCluster {
-    /// The data directory as it is when the WAL has reached the segment `now`: what it holds differs each time.
+    /// Returns the data directory when the WAL has reached the segment `now`; its content differs each time.
     pub(super) fn data_directory(&self, now: u64, label: &str) -> Tree {
         let mut tree = Tree::default();
         for directory in
@@ -41,7 +41,7 @@ impl SyntheticCluster {
         tree
     }
 
-    /// A tablespace's directory at the same moment.
+    /// Returns a tablespace's directory at the same moment.
     pub(super) fn tablespace_directory(&self, tablespace: &Tablespace, now: u64) -> Tree {
         let mut tree = Tree::default();
         let content = self.content(now, tablespace.oid.into(), self.table_bytes / 2);
@@ -57,7 +57,7 @@ impl SyntheticCluster {
 }
 
 impl Tree {
-    /// Adds a segment where the server would look for it.
+    /// Adds a segment to `pg_wal`.
     pub(super) fn add_wal(&mut self, name: SegmentName, bytes: Vec<u8>) {
         self.insert(format!("pg_wal/{name}"), Entry::file(bytes));
     }

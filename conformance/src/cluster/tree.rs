@@ -1,4 +1,4 @@
-//! A directory with all that is in it, to be compared with another.
+//! The content of a directory, to be compared with another one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,37 +7,38 @@ use std::{
     path::Path,
 };
 
-/// The content of a directory: what lies at which path below it, with `/` between the parts.
+/// The content of a directory: what is at each path below it, with `/` between the parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree(BTreeMap<String, Entry>);
 
-/// One thing in a directory, with its permissions as in `chmod`.
+/// An entry of a directory, with its mode as in `chmod`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Entry {
     /// A directory.
     Directory {
-        /// Its permissions.
+        /// Its mode.
         mode: u32,
     },
     /// A file.
     File {
-        /// Its permissions.
+        /// Its mode.
         mode: u32,
         /// Its content.
         bytes: Vec<u8>,
     },
     /// A symbolic link.
     Link {
-        /// Where it points.
+        /// The path that it points to.
         target: String,
     },
 }
 
 impl Tree {
-    /// Everything below `directory`, which itself isn't part of it.
+    /// Reads everything below `directory`.
     ///
     /// # Errors
-    /// What the system says; a path that isn't UTF-8.
+    ///
+    /// Errors of the system; a path that isn't UTF-8.
     pub fn read(directory: &Path) -> io::Result<Self> {
         let mut tree = Self::default();
         tree.read_below(directory, "")?;
@@ -59,28 +60,28 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds what lies at `path`, or takes its place.
+    /// Adds the entry at `path`, or replaces it.
     pub fn insert(&mut self, path: impl Into<String>, entry: Entry) {
         self.0.insert(path.into(), entry);
     }
 
-    /// Takes out what lies at `path`.
+    /// Removes the entry at `path`, and returns it.
     pub fn remove(&mut self, path: &str) -> Option<Entry> {
         self.0.remove(path)
     }
 
-    /// What lies at `path`.
+    /// Returns the entry at `path`.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Entry> {
         self.0.get(path)
     }
 
-    /// Every path and what lies there, in order.
+    /// Returns every path and its entry, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.0.iter().map(|(path, entry)| (path.as_str(), entry))
     }
 
-    /// Where `found` isn't this tree, one line for each path; nothing where the two are the same.
+    /// Returns one line for each path at which `found` differs from this tree.
     #[must_use]
     pub fn differences(&self, found: &Self) -> Vec<String> {
         let paths: BTreeSet<_> = self.0.keys().chain(found.0.keys()).collect();
@@ -95,13 +96,13 @@ impl Tree {
 }
 
 impl Entry {
-    /// A file as PostgreSQL makes them: readable by its owner only.
+    /// Creates a file as PostgreSQL does: only its owner can read it.
     #[must_use]
     pub fn file(bytes: impl Into<Vec<u8>>) -> Self {
         Self::File { mode: 0o600, bytes: bytes.into() }
     }
 
-    /// A directory as PostgreSQL makes them: open to its owner only.
+    /// Creates a directory as PostgreSQL does: only its owner can enter it.
     #[must_use]
     pub fn directory() -> Self {
         Self::Directory { mode: 0o700 }
@@ -117,7 +118,7 @@ impl Entry {
     }
 }
 
-/// Shows a file by its size and its first bytes: what differs should fit in a message.
+/// Shows a file by its size and its first bytes, so that a difference fits into a message.
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,31 +9,32 @@ const LONG_HEADER: u16 = 0x0002;
 const BLOCK_BYTES: u32 = 8192;
 
 impl SyntheticCluster {
-    /// The name of the `number`th segment on the cluster's timeline, counted from 0.
+    /// Returns the name of the segment with this number on the cluster's timeline, counted from 0.
     #[must_use]
     pub fn segment_name(&self, number: u64) -> SegmentName {
         SegmentName::containing(self.timeline(), self.lsn(number, 0), self.segment_size())
     }
 
-    /// The `number`th segment as an archived file.
+    /// Returns the name of that segment as an archived file.
     #[must_use]
     pub fn wal_name(&self, number: u64) -> WalName {
         WalName::Segment(self.segment_name(number))
     }
 
-    /// The byte at `offset` of the `number`th segment.
+    /// Returns the LSN of the byte at `offset` of that segment.
     #[must_use]
     pub fn lsn(&self, number: u64, offset: u64) -> Lsn {
         Lsn(number * self.segment_size().bytes() + offset)
     }
 
-    /// The bytes of the `number`th segment.
+    /// Returns the bytes of that segment.
     #[must_use]
     pub fn segment(&self, number: u64) -> Vec<u8> {
         self.segment_begun_on(self.timeline(), number)
     }
 
-    /// The same with `timeline` in its first page: in the first segment of a new timeline that is still the old one.
+    /// As [`segment`](Self::segment), with `timeline` in the first page: the first segment of a new timeline begins
+    /// with pages of the old one.
     #[must_use]
     pub fn segment_begun_on(&self, timeline: Timeline, number: u64) -> Vec<u8> {
         let mut bytes = self.page_header(timeline, number);
@@ -57,7 +58,8 @@ impl SyntheticCluster {
         header
     }
 
-    /// The name and text of the history file of the cluster's timeline, which left `from` where that segment begins.
+    /// Returns the name and the text of the history file of the cluster's timeline, which left `from` where that
+    /// segment begins.
     #[must_use]
     pub fn history(&self, from: &[(Timeline, u64)]) -> (WalName, String) {
         let lines = from.iter().map(|(timeline, number)| {
@@ -66,7 +68,8 @@ impl SyntheticCluster {
         (WalName::History(self.timeline()), lines.collect())
     }
 
-    /// The name and text of the file that PostgreSQL archives after a base backup that began in the `number`th segment.
+    /// Returns the name and the text of the file that PostgreSQL archives after a base backup that began in that
+    /// segment.
     #[must_use]
     pub fn backup_history(&self, number: u64) -> (WalName, String) {
         let segment = self.segment_name(number);

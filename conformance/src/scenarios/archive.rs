@@ -1,4 +1,4 @@
-//! archive-wal.
+//! Scenarios of archive-wal.
 
 use anyhow::Result;
 use futures::future::try_join_all;
@@ -117,7 +117,7 @@ pub(crate) async fn the_small_files_of_wal_go_through(subject: Subject) -> Resul
     Ok(())
 }
 
-/// As when a second standby is promoted while the first one has it already.
+/// As when a second standby is promoted after the first one has taken the timeline.
 pub(crate) async fn another_history_of_a_timeline_is_refused_with_the_cause_and_the_way_out(
     subject: Subject,
 ) -> Result<()> {
@@ -134,8 +134,8 @@ pub(crate) async fn another_history_of_a_timeline_is_refused_with_the_cause_and_
     Ok(())
 }
 
-/// Two standbys are promoted, one after the other, or two backups begin at one place: the second server must be able to
-/// go on.
+/// Two standbys are promoted one after the other, or two backups begin at one place: the second server must be able to
+/// continue.
 pub(crate) async fn another_partial_or_backup_file_is_kept_beside_the_first(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let (backup, label) = site.cluster.backup_history(3);
@@ -279,7 +279,7 @@ pub(crate) async fn no_listing_is_needed_to_archive_and_restore(subject: Subject
     let unlisted = Site { repository: site.subject.repository_with(&Faults::at_every_listing())?, ..site };
     unlisted.archive(3..=4).await?;
     assert_eq!(unlisted.restored_wal(unlisted.cluster.wal_name(4)).await?, unlisted.cluster.segment(4));
-    // But that a file is absent, rather than lost, only a listing can confirm.
+    // Only a listing can confirm that a file is missing rather than lost.
     let error = refused(unlisted.restored_wal(unlisted.cluster.wal_name(5)).await);
     assert_ne!(error.kind(), ErrorKind::Absent, "{error}");
     Ok(())
@@ -309,7 +309,7 @@ pub(crate) async fn what_is_stored_damaged_is_not_taken_for_the_same_and_force_r
     Ok(())
 }
 
-/// As when two servers archive at once, or one archives again after a timeout.
+/// As when two servers archive at the same moment, or one archives again after a timeout.
 pub(crate) async fn the_same_segment_from_many_at_once_is_fine(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let (name, bytes) = (site.cluster.wal_name(3), site.cluster.segment(3));
@@ -320,7 +320,7 @@ pub(crate) async fn the_same_segment_from_many_at_once_is_fine(subject: Subject)
     Ok(())
 }
 
-/// The matrix of writing call × fault: what was acknowledged is there, and trying again always helps.
+/// The matrix of writing call × fault: every acknowledged file is stored, and a retry always succeeds.
 pub(crate) async fn a_failure_at_any_call_is_mended_by_trying_again(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let options = ArchiveOptions::default();

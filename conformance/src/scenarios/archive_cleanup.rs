@@ -1,4 +1,4 @@
-//! archive-cleanup.
+//! Scenarios of archive-cleanup.
 
 use anyhow::Result;
 use swiftwal_core::{ErrorKind, archive_cleanup, plan_archive_cleanup};
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{faulty::Faults, subject::Subject};
 
-/// Cleans up, and says how many files were kept for backups.
+/// Cleans up, and returns how many files were kept for backups.
 async fn clean_up(site: &Site, oldest_kept: WalName, ignore_backups: bool) -> Result<usize> {
     let plan = plan_archive_cleanup(&site.repository, oldest_kept, ignore_backups).await?;
     archive_cleanup(&site.repository, &plan).await?;
@@ -29,7 +29,7 @@ pub(crate) async fn segments_before_the_named_one_go_whatever_their_timeline(sub
     for number in [3, 5] {
         let partial = WalName::Partial(site.cluster.segment_name(number));
         site.archive_as(partial, &site.cluster.segment(number)).await?;
-        // Another content under the same name.
+        // Different content under the same name.
         site.archive_as(partial, &vec![0; 1 << 20]).await?;
     }
     assert_eq!(clean_up(&site, site.cluster.wal_name(5), false).await?, 0);

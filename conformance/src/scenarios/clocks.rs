@@ -1,4 +1,4 @@
-//! The clocks of swiftwal's machine, of the storage and of PostgreSQL, one of them wrong.
+//! Scenarios with one wrong clock: that of swiftwal's machine, of the storage or of PostgreSQL.
 
 use std::{
     future::pending,
@@ -18,7 +18,7 @@ use crate::{SourceFault, SyntheticSource, subject::Subject};
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-/// A backup that begins in that segment, on a server whose clock is right.
+/// A backup that begins in this segment, on a server whose clock is right.
 fn backup_of_now(site: &Site, start: u64) -> SyntheticSource {
     site.cluster.backup(start, start + 1).at(site.subject.clock().now())
 }
@@ -31,7 +31,7 @@ pub(crate) async fn a_backup_has_the_times_of_the_server(subject: Subject) -> Re
         let now = site.subject.clock().now();
         let record = site.take_with_wal(&backup_of_now(&site, 3)).await?;
         assert_eq!(record.started.as_second(), now.as_second());
-        // As long as the scenario takes, and a second for what a label cuts off.
+        // The duration of the scenario, and a second that the label cuts off.
         assert!((now..now + HOUR).contains(&record.finished), "{} at {now}", record.finished);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Backups as somebody would make them who can write to the repository, and means harm.
+//! Helpers that craft backups, as an attacker with write access to the repository could.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -7,10 +7,10 @@ use tar::{EntryType, Header};
 
 use super::site::Site;
 
-/// What ends a tar: two empty blocks.
+/// The end of a tar: two empty blocks.
 pub(super) const END_BYTES: usize = 1024;
 
-/// A member of a tar with `bytes` zeros in it, under a name that a careful writer of tars would refuse.
+/// A tar member with `bytes` zeros and a name that a tar writer should refuse.
 pub(super) fn member(name: &[u8], kind: EntryType, link: &str, bytes: usize) -> Result<Vec<u8>> {
     let mut header = Header::new_ustar();
     header.set_entry_type(kind);
@@ -26,7 +26,7 @@ pub(super) fn member(name: &[u8], kind: EntryType, link: &str, bytes: usize) -> 
     Ok(member)
 }
 
-/// Puts another content under the name of an object of a backup, and a commit record that fits it.
+/// Stores other content under the name of an object of a backup, and a commit record that matches it.
 pub(super) async fn put_again(
     site: &Site,
     record: &BackupRecord,

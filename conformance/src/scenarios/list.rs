@@ -1,4 +1,4 @@
-//! list-backups and list-wal.
+//! Scenarios of list-backups and list-wal.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! restore: what comes back, and what never does.
+//! Scenarios of restore: the restored files, and what is never restored.
 
 use std::{
     fs,
@@ -167,7 +167,7 @@ pub(crate) async fn a_dropped_restore_leaves_nothing(subject: Subject) -> Result
         }
         written = progress.recv() => assert!(written.is_some()),
     }
-    // The thread that was writing removes it as soon as it notices.
+    // The writing thread removes it as soon as it notices.
     while directory.exists() {
         tokio::task::yield_now().await;
     }
@@ -192,7 +192,7 @@ pub(crate) async fn of_two_restores_into_one_directory_one_is_whole_and_the_othe
     assert_restored(&directory, &source.data_directory(&request(true)))
 }
 
-/// Neither overwritten, nor removed with what the restore made.
+/// They are neither overwritten nor removed with the restored files.
 pub(crate) async fn what_others_put_into_the_directory_meanwhile_stays(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let source = site.cluster.backup(3, 3);
@@ -203,7 +203,7 @@ pub(crate) async fn what_others_put_into_the_directory_meanwhile_stays(subject: 
         let observe = |event: RestoreEvent<'_>| {
             let is_time = match event {
                 RestoreEvent::Chosen(_) => !name.contains('/'),
-                // A small backup's directories are there when the restore tells that all was written.
+                // A small backup's directories exist when the restore reports that everything was written.
                 RestoreEvent::Notice(_) | RestoreEvent::Progress { .. } => {
                     foreign.parent().is_some_and(Path::exists)
                 }
@@ -237,13 +237,13 @@ pub(crate) async fn what_others_put_into_the_directory_meanwhile_stays(subject: 
     Ok(())
 }
 
-/// Without it, PostgreSQL would begin recovery at the wrong place, and say nothing.
+/// Without the label, PostgreSQL would silently begin recovery at the wrong position.
 pub(crate) async fn pg_control_does_not_come_where_the_label_has_gone(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     site.take_with_wal(&site.cluster.backup(3, 3)).await?;
     let directory = site.subject.path("pgdata");
     let observe = |event: RestoreEvent<'_>| {
-        // pg_hba.conf isn't in the backup, and that is said when all was written.
+        // pg_hba.conf isn't in the backup; that is reported after everything was written.
         if let RestoreEvent::Notice(notice) = event
             && notice.contains("pg_hba.conf")
         {
@@ -281,7 +281,7 @@ pub(crate) async fn nothing_of_a_claim_stays_in_what_was_restored(subject: Subje
     Ok(())
 }
 
-/// One whose backups come in several frames.
+/// A cluster whose backups have several frames.
 fn large_cluster() -> SyntheticCluster {
     SyntheticCluster::new(1).with_table_bytes(9 << 20)
 }

@@ -1,4 +1,4 @@
-//! What the store beneath must do: `object_store`'s own tests, and what the flows need beyond them.
+//! Scenarios of the store beneath: `object_store`'s own tests, and the further requirements of the flows.
 
 use std::sync::Arc;
 
@@ -132,7 +132,7 @@ pub(crate) async fn an_upload_that_was_given_up_leaves_nothing(subject: Subject)
     Ok(())
 }
 
-/// The upload is forgotten and not dropped: a process that was killed tidies nothing.
+/// The upload is forgotten rather than dropped: a killed process cleans up nothing.
 pub(crate) async fn what_a_killed_upload_leaves_can_be_swept(subject: Subject) -> Result<()> {
     let storage = subject.storage()?;
     let mut upload =
@@ -160,7 +160,7 @@ pub(crate) async fn what_is_stored_is_dated_by_the_clock_that_the_storage_tells(
 ) -> Result<()> {
     let storage = subject.storage()?;
     let Some(clock) = storage.clock() else { return Ok(()) };
-    // Both may cut off a part of a second.
+    // Either may omit a fraction of a second.
     let second = SignedDuration::from_secs(1);
     let before = clock.now().await? - second;
     let name = Path::from("dated");

@@ -1,4 +1,4 @@
-//! Tablespaces: backed up apart, restored where they belong.
+//! Scenarios with tablespaces.
 
 use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, sync::mpsc};
 
@@ -41,7 +41,7 @@ fn in_place() -> RestoreOptions {
     RestoreOptions { tablespaces_in_place: true, ..restore_options() }
 }
 
-/// Whoever writes to the repository can name any directory of this machine in a commit record.
+/// Anyone who can write to the repository can name any directory of this machine in a commit record.
 pub(crate) async fn no_tablespace_is_restored_to_its_place_unasked(subject: Subject) -> Result<()> {
     let place = subject.path("tablespace");
     let cluster = SyntheticCluster::new(1)

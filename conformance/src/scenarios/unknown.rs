@@ -1,4 +1,4 @@
-//! What this version doesn't know is refused by name, not read as if it were known.
+//! Scenarios with unknown features: they are refused by name, and not read as if they were known.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::subject::Subject;
 
-/// Rewrites a commit record, with a checksum that fits.
+/// Rewrites a commit record, with a valid checksum.
 pub(super) async fn rewrite_record(
     site: &Site,
     object: &str,
@@ -37,7 +37,7 @@ fn assert_names(error: &Error, named: &[&str]) {
     }
 }
 
-/// Whatever uses the backup or removes what it may need refuses, and changes nothing.
+/// Checks that everything that uses the backup, or removes what it may need, refuses and changes nothing.
 async fn assert_backup_refused(site: &Site, record: &BackupRecord, named: &str) -> Result<()> {
     let object = record_of(record);
     let before = site.subject.objects().await?;
@@ -105,7 +105,7 @@ pub(crate) async fn an_incremental_backup_is_not_restored_as_a_full_one(subject:
     Ok(())
 }
 
-/// A tar under a name that this version can't read would otherwise be left out.
+/// Otherwise a tar with an unknown name would be left out.
 pub(crate) async fn a_tar_of_a_name_that_is_not_known_is_refused(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let record = site.back_up(5, 6).await?;
@@ -122,14 +122,14 @@ pub(crate) async fn a_tar_of_a_name_that_is_not_known_is_refused(subject: Subjec
     assert_backup_refused(&site, &record, &name).await
 }
 
-/// Rewrites `cluster.json`, whose fields keep their meaning.
+/// Rewrites `cluster.json`; its fields keep their meaning.
 async fn rewrite_cluster(site: &Site, change: impl FnOnce(&mut Value) + Send) -> Result<()> {
     let mut cluster: Value = serde_json::from_slice(&site.subject.get("cluster.json").await?)?;
     change(&mut cluster);
     site.subject.put("cluster.json", cluster.to_string().into_bytes()).await
 }
 
-/// Nothing is written, removed, restored or called absent.
+/// Checks that nothing is written, removed, restored or reported as missing.
 async fn assert_repository_refused(site: &Site, record: &BackupRecord, named: &str) -> Result<()> {
     let before = site.subject.objects().await?;
     let named = ["cluster.json", named];
@@ -162,7 +162,7 @@ pub(crate) async fn a_repository_that_requires_what_is_not_known_is_refused(subj
     assert_repository_refused(&site, &record, "encryption").await
 }
 
-/// restore-wal would call absent what is there in another compression.
+/// Otherwise restore-wal would report a file as missing that is stored in another compression.
 pub(crate) async fn a_compression_of_wal_that_is_not_known_is_refused(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let record = site.back_up(5, 6).await?;

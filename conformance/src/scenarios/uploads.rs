@@ -1,4 +1,4 @@
-//! prune, while a backup is made or after one has died.
+//! Scenarios of prune during a backup, or after a crashed one.
 
 use std::future::pending;
 
@@ -78,7 +78,7 @@ pub(crate) async fn a_backup_in_progress_is_let_alone_until_it_was_not_heard_of_
     Ok(())
 }
 
-/// As on a machine that was suspended: prune takes what doesn't move for dead.
+/// As on a machine that was suspended: prune takes a backup without progress for crashed.
 pub(crate) async fn a_backup_that_stood_still_until_it_was_swept_is_not_committed(
     subject: Subject,
 ) -> Result<()> {
@@ -123,7 +123,7 @@ pub(crate) async fn what_nobody_claims_is_let_alone_for_a_day_as_its_marker_may_
     Ok(())
 }
 
-/// The leftovers that a listing shows. A store dates the others by the machine's clock, for which no time has passed.
+/// Returns the leftovers that a listing shows. A store dates the others by the machine's clock, which hasn't advanced.
 async fn listed_leftovers(site: &Site, plan: &PrunePlan) -> Result<Vec<String>> {
     let objects = site.subject.objects().await?;
     Ok(plan.leftovers.iter().filter(|name| objects.contains(*name)).cloned().collect())

@@ -1,4 +1,4 @@
-//! Debian packages: installs those that are missing, and changes nothing that is there.
+//! Installs missing Debian packages, and never changes installed ones.
 
 use std::fs;
 use std::io::stderr;
@@ -10,22 +10,22 @@ use anyhow::{Context, Result, ensure};
 
 use crate::run;
 
-/// Read by Debian's `pg_createcluster`: no cluster of the system's own is made while we install.
+/// A file that Debian's `pg_createcluster` reads: the installation then creates no cluster of its own.
 const NO_MAIN_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/swiftwal.conf";
 
-/// Whether packages can be installed here: Debian, and we are root.
+/// Whether packages can be installed: on Debian, as root.
 pub(crate) fn may_install() -> bool {
     rustix::process::getuid().is_root() && Path::new("/usr/bin/apt-get").exists()
 }
 
-/// The command that installs these packages and upgrades none that is there already.
+/// The command that installs these packages and upgrades no installed one.
 pub(crate) fn install_command(packages: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     command.args(["-qq", "install", "-y", "--no-install-recommends", "--no-upgrade"]).args(packages);
     command
 }
 
-/// Installs these packages, which must be the missing ones only.
+/// Installs these packages, which must all be missing.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     eprintln!("xtask: installing {} with apt-get", packages.join(", "));
     let drop_in = Path::new(NO_MAIN_CLUSTER);
@@ -36,14 +36,14 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let installed =
         apt_get(update.args(["-qq", "update"])).and_then(|()| apt_get(&mut install_command(packages)));
     fs::remove_file(drop_in)?;
-    // Removed only if no other file is in it.
+    // Removed only if it contains no other file.
     let _ = fs::remove_dir(directory);
     installed
 }
 
 fn apt_get(command: &mut Command) -> Result<()> {
     command.env("DEBIAN_FRONTEND", "noninteractive");
-    // Standard output is for results, and this is none.
+    // Standard output is for results only.
     let status = command.stdin(Stdio::null()).stdout(stderr().as_fd().try_clone_to_owned()?).status()?;
     ensure!(status.success(), "{} ended with {status}", run::line(command));
     Ok(())

@@ -1,25 +1,27 @@
+//! Builds the program under test.
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// `cargo` in the root of the workspace.
+/// Returns a `cargo` command in the root of the workspace.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
     cargo
 }
 
-/// Builds the program as users do, for the bench; where it is.
+/// Builds the program as users do, for the bench, and returns its path.
 pub(crate) fn release() -> Result<PathBuf> {
     swiftwal(&["--package", "swiftwal", "--release"])
 }
 
-/// Builds the program from the same dependencies as the tests; where it is.
+/// Builds the program with the same dependencies as the tests, and returns its path.
 ///
-/// Cargo unites the features that the selected packages ask for: with the program alone selected, it would build
-/// tokio, reqwest and all that uses them once more.
+/// Cargo unites the features that the selected packages request: if only the program were selected, cargo would compile
+/// tokio, reqwest and everything that uses them again.
 pub(crate) fn debug() -> Result<PathBuf> {
     swiftwal(&["--workspace", "--bin", "swiftwal"])
 }

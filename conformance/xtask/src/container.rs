@@ -1,3 +1,5 @@
+//! The container of a test in Swift, examined with python-swiftclient.
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -6,7 +8,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{Scratch, SwiftInstallation, run};
 
-/// What `cargo xtask test` says of a user with a password; each has `SWIFT_TEST_` before its name there.
+/// The settings of a user with a password, which `cargo xtask test` puts into the environment with the prefix
+/// `SWIFT_TEST_`.
 const PASSWORD_SETTINGS: [&str; 8] = [
     "OS_AUTH_URL",
     "OS_IDENTITY_API_VERSION",
@@ -18,21 +21,23 @@ const PASSWORD_SETTINGS: [&str; 8] = [
     "OS_USER_DOMAIN_NAME",
 ];
 
-/// Settings of the Swift that `cargo xtask test` started, by name: a user with a password.
+/// Returns the settings of the Swift that `cargo xtask test` has started: a user with a password.
 ///
-/// An error that says how to have one where the environment names none.
+/// # Errors
+///
+/// No settings in the environment; the error says how to start a Swift.
 pub fn swift_test_settings() -> Result<Vec<(&'static str, String)>> {
     PASSWORD_SETTINGS.into_iter().map(|name| Ok((name, swift_test_setting(name)?))).collect()
 }
 
-/// One of the settings in [`crate::Swift::test_settings`], by its name without `SWIFT_TEST_`.
+/// Returns one of the settings in [`crate::Swift::test_settings`], by its name without `SWIFT_TEST_`.
 #[expect(clippy::disallowed_methods, reason = "this is how cargo xtask test reaches its tests")]
 pub fn swift_test_setting(name: &str) -> Result<String> {
     let value = std::env::var(format!("SWIFT_TEST_{name}"));
     value.with_context(|| format!("no SWIFT_TEST_{name} in the environment; run cargo xtask test"))
 }
 
-/// A container of a Swift that the program under test is given, seen by another client: python-swiftclient.
+/// A container of Swift for the program under test, examined with another client: python-swiftclient.
 #[derive(Debug)]
 pub struct Container {
     scratch: Arc<Scratch>,
@@ -43,8 +48,8 @@ pub struct Container {
 }
 
 impl Container {
-    /// One of a name that no other scratch directory has, and the configuration file that leads to it. It isn't
-    /// made: that is up to the program.
+    /// Chooses a name that no other scratch directory has, and writes the configuration file for it. It doesn't create
+    /// the container: the program does.
     pub(crate) fn new(scratch: &Arc<Scratch>, settings: Vec<(String, String)>) -> Result<Self> {
         let installation = SwiftInstallation::ensure()?;
         let name = scratch.path().file_name().context("a scratch directory has a name")?;
@@ -55,34 +60,35 @@ impl Container {
         Ok(Self { scratch: Arc::clone(scratch), installation, name, settings, configuration })
     }
 
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The program's configuration file, which the PostgreSQL user alone may read: this container, and credentials.
+    /// Returns the program's configuration file with this container and credentials, which only the PostgreSQL user can
+    /// read.
     #[must_use]
     pub fn configuration(&self) -> &Path {
         &self.configuration
     }
 
-    /// What leads to the account, by name.
+    /// Returns the settings of the account.
     #[must_use]
     pub fn settings(&self) -> &[(String, String)] {
         &self.settings
     }
 
-    /// `swift ARGUMENTS` in the scratch directory, with credentials in its environment.
+    /// Returns the command `swift ARGUMENTS` in the scratch directory, with credentials in its environment.
     ///
-    /// It runs as we do: the PostgreSQL user may not be able to read the Python that it runs on.
+    /// It runs as the current user: the PostgreSQL user may have no permission for the Python that it needs.
     pub fn client(&self, arguments: &[&str]) -> Command {
         let mut swift = self.command(&self.installation.client());
         swift.args(arguments);
         swift
     }
 
-    /// A line for `sh`, in which `swift` is the same client.
+    /// Returns a command that runs a line of shell, in which `swift` is the same client.
     pub fn shell(&self, line: &str) -> Command {
         let mut shell = self.command(Path::new("sh"));
         shell.args(["-euc", line]);
@@ -100,12 +106,12 @@ impl Container {
         command
     }
 
-    /// The names of all objects, sorted; none where there is no such container.
+    /// Returns the names of all objects, sorted; None if the container doesn't exist.
     pub fn objects(&self) -> Result<Option<Vec<String>>> {
         self.list(&self.name)
     }
 
-    /// The names of the segments of large objects, sorted; none where there is no container for them.
+    /// Returns the names of the segments of large objects, sorted; None if their container doesn't exist.
     pub fn segments(&self) -> Result<Option<Vec<String>>> {
         self.list(&format!("{}_segments", self.name))
     }

@@ -1,3 +1,5 @@
+//! `cargo xtask demo`: archives, backs up, restores and prunes from end to end.
+
 use std::fs;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -7,7 +9,7 @@ use xtask::{Container, Installation, Postgres, Scratch, Site, Swift, SwiftOption
 
 use crate::build;
 
-/// Where `cargo xtask demo` keeps the repository.
+/// The options of `cargo xtask demo`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// In a container of a real OpenStack Swift, as Keystone's user, instead of a directory
@@ -15,7 +17,7 @@ pub(crate) struct Options {
     swift: bool,
 }
 
-/// The main job on a scratch PostgreSQL; an error unless the restored rows are equal.
+/// Runs the demo. It is an error if the restored rows differ.
 pub(crate) fn demo(options: &Options) -> Result<ExitCode> {
     println!("{}", announcement(options.swift));
     let began = Instant::now();
@@ -29,13 +31,13 @@ pub(crate) fn demo(options: &Options) -> Result<ExitCode> {
     } else {
         main_job(&Site::start(&program)?)?;
     }
-    // The servers and their directories are gone by now.
+    // The servers and their directories have been removed.
     println!("\nThe demo passed, in {} s.", began.elapsed().as_secs());
     println!("{}", what_stays(options.swift)?);
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the demo is going to do to the machine, and for how long.
+/// Says what the demo will change on the machine, and how long it takes.
 fn announcement(swift: bool) -> String {
     let (storage, minutes, pip) = match swift {
         false => ("a directory", "one minute", ""),
@@ -54,7 +56,7 @@ fn announcement(swift: bool) -> String {
     )
 }
 
-/// What is still there when it has passed.
+/// Says what remains after the demo.
 fn what_stays(swift: bool) -> Result<String> {
     let environment = match swift {
         false => String::new(),
@@ -74,7 +76,7 @@ fn main_job(site: &Site) -> Result<()> {
     println!("archive_mode = on\narchive_command = '{}'", site.swiftwal.archive_command());
     let connection = site.postgres.environment().map(|(name, value)| format!("{name}={value}"));
     println!("$ export {}", connection.join(" "));
-    // More than goes into one segment of a large object.
+    // More than one segment of a large object.
     site.postgres.pgbench_init(30)?;
 
     back_up_under_load(site)?;
@@ -102,7 +104,7 @@ fn back_up_under_load(site: &Site) -> Result<()> {
     show(&mut site.command(&["list-backups"]))
 }
 
-/// Writes more after the backup, notes time and rows, and then deletes what somebody will miss.
+/// Writes rows after the backup, records the time and the rows, and then deletes some.
 fn rows_before_the_mistake(site: &Site) -> Result<(String, (u64, String))> {
     let server = &site.postgres;
     server.sql("update pgbench_accounts set abalance = abalance + 1 where aid % 10 = 0")?;
@@ -142,7 +144,7 @@ fn prune(site: &Site) -> Result<()> {
     show(&mut site.swiftwal.command(&["-v", "list-wal"]))
 }
 
-/// The configuration file, without the secret in it.
+/// Prints the configuration file without the secret.
 fn show_configuration(container: &Container) -> Result<()> {
     step("The program's configuration file, which PostgreSQL's user alone may read:");
     for line in fs::read_to_string(container.configuration())?.lines() {
@@ -152,7 +154,7 @@ fn show_configuration(container: &Container) -> Result<()> {
     Ok(())
 }
 
-/// The container and the one of the segments of its large objects, as another client of Swift sees them.
+/// Prints the container and that of its segments, as another client of Swift shows them.
 fn show_objects(site: &Site) -> Result<()> {
     let Some(container) = site.swiftwal.place().container() else { return Ok(()) };
     step("What lies in Swift: the container, and the segments of its large objects");
@@ -166,7 +168,7 @@ fn step(what: &str) {
     println!("\n== {what}");
 }
 
-/// Prints the command as a user would type it, then what it prints.
+/// Prints the command as a user would type it, and then its output.
 fn show(command: &mut Command) -> Result<()> {
     println!("$ {}", xtask::line(command));
     let status = command.status()?;

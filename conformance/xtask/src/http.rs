@@ -1,4 +1,4 @@
-//! The least of HTTP/1.0: enough to ask a server on loopback whether it is there.
+//! A minimal HTTP/1.0 client, which asks a server on the loopback interface whether it is ready.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The status of `GET path` on 127.0.0.1, whose body is read and thrown away.
+/// Returns the status of `GET path` on 127.0.0.1; the body is read and ignored.
 pub(crate) fn get(port: u16, path: &str) -> Result<u16> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(LIMIT))?;

@@ -1,11 +1,11 @@
-//! Real servers for tests, the demo and the bench: brought up in a scratch directory, gone afterwards.
+//! Starts real servers for tests, the demo and the bench in a scratch directory, and removes everything afterwards.
 //!
-//! [`Installation`] finds or installs PostgreSQL. [`Scratch`] is a directory that outlives nobody: a guardian
-//! process stops what runs in it and removes it, also after a panic, Ctrl-C or `kill -9`. [`Postgres`] is a
-//! cluster in it, [`Swiftwal`] the program under test with a directory or a [`Container`] for its repository,
-//! [`Site`] the usual arrangement of all of them.
+//! [`Installation`] finds or installs PostgreSQL. [`Scratch`] is a directory with a guardian process, which stops
+//! everything that runs in it and removes it, even after a panic, Ctrl-C or `kill -9`. [`Postgres`] is a cluster in it,
+//! [`Swiftwal`] the program under test with a directory or a [`Container`] as its repository, and [`Site`] the usual
+//! combination of them.
 //!
-//! [`Swift`] is a real OpenStack Swift, with Keystone if wanted, in such a directory:
+//! [`Swift`] is a real OpenStack Swift in such a directory, with Keystone if requested:
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -13,24 +13,24 @@
 //!
 //! let scratch = Scratch::new(Installation::ensure()?)?;
 //! let swift = Swift::start(&scratch, SwiftOptions { keystone: true, ..SwiftOptions::three_replicas() })?;
-//! // ST_AUTH, ST_USER, …; also environment_v3_password, environment_v3_application_credential.
+//! ST_AUTH, ST_USER, …; also environment_v3_password, environment_v3_application_credential.
 //! let settings = swift.environment_v1();
-//! // An outage of a server, frozen or killed.
+//! An outage of a server: frozen or killed.
 //! swift.stop(Service::Object(2))?;
 //! swift.cont(Service::Object(2))?;
 //! swift.kill(Service::Keystone)?;
 //! swift.up(Service::Keystone)?;
-//! // A connection that resets after 1000 bytes of an answer.
+//! A connection that is reset after 1000 bytes of an answer.
 //! let settings = swift.environment_v3_password()?.wired();
 //! swift.wire().arm(Fault { direction: Direction::ToClient, after: 1000, kind: Break::Reset });
-//! // What it cost.
+//! The number of requests.
 //! assert_eq!(swift.requests()?.len(), 0);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! [`Wire`] also stands alone, before Keystone or any other server on loopback. Tests in one binary do well to
-//! share a Swift: it starts in a few seconds, and each may have a container of its own.
+//! [`Wire`] can also be used alone, in front of Keystone or any other server on the loopback interface. Tests in one
+//! binary should share a Swift, which takes a few seconds to start, each with a container of its own.
 
 mod apt;
 mod container;

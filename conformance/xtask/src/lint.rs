@@ -1,4 +1,4 @@
-//! What no compiler sees: slips of the pen, and files that don't belong into the repository.
+//! `cargo xtask lint`: finds spelling mistakes and tracked files that are too large.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, ensure};
 use xtask::{SwiftInstallation, stdout};
 
-/// The largest file that may be tracked. What is larger is data, which a test can make.
+/// The largest tracked file. Larger ones are data, which a test can generate.
 const MOST_BYTES: u64 = 200 << 10;
 
-/// Fails at the first of the two that isn't clean.
+/// Runs both checks, and fails at the first one that isn't clean.
 pub(crate) fn lint() -> Result<ExitCode> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let large = too_large(root)?;
@@ -20,7 +20,7 @@ pub(crate) fn lint() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tracked files that are larger than allowed. In a copy without a history, none is tracked.
+/// Returns the tracked files that are larger than allowed. In a copy without a history, no file is tracked.
 fn too_large(root: &Path) -> Result<Vec<String>> {
     if !root.join(".git").exists() {
         return Ok(Vec::new());
@@ -28,7 +28,7 @@ fn too_large(root: &Path) -> Result<Vec<String>> {
     // The checkout may belong to another user than the one who runs the tests.
     let git = ["-c", "safe.directory=*", "ls-files", "-z"];
     let tracked = stdout(Command::new("git").args(git).current_dir(root))?;
-    // A file that was deleted and not yet committed isn't there.
+    // A deleted file that is still tracked doesn't exist.
     let bytes = |name: &str| fs::symlink_metadata(root.join(name)).map_or(0, |file| file.len());
     let names = tracked.split_terminator('\0').filter(|name| bytes(name) > MOST_BYTES);
     Ok(names.map(str::to_owned).collect())

@@ -1,4 +1,4 @@
-//! `cargo xtask`: the developer's tasks that need more than Rust. Each sets up what it needs by itself.
+//! `cargo xtask`: the developer's tasks that need more than Rust. Each one sets up what it needs.
 
 use std::process::ExitCode;
 
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::bench(&options),
     };
     done.unwrap_or_else(|error| {
-        // Not its Debug form, which may have a backtrace behind the reason.
+        // Without its Debug form, which may contain a backtrace.
         eprintln!("xtask: {error:#}");
         ExitCode::FAILURE
     })

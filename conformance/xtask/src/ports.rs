@@ -1,16 +1,18 @@
+//! Free TCP ports for servers.
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 
-/// Below those that the kernel gives to outgoing connections: a killed server finds its port free again.
+/// Lower than the ports for outgoing connections: after a server is killed, its port is still free.
 const FIRST: u32 = 10_000;
 const COUNT: u32 = 20_000;
-/// How far apart processes begin to look.
+/// The distance between the first ports that different processes try.
 const STRIDE: u32 = 61;
 
-/// A listener of 127.0.0.1 on a port that nothing uses and this process never had before.
+/// Returns a listener of 127.0.0.1 on a port that nothing uses and that this process hasn't used before.
 pub(crate) fn listen() -> Result<TcpListener> {
     static TRIED: AtomicU32 = AtomicU32::new(0);
     let start = process::id().wrapping_mul(STRIDE);

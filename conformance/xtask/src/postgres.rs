@@ -1,3 +1,5 @@
+//! PostgreSQL clusters in a scratch directory.
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{Process, Scratch, descendants, run, until};
 
-/// How each cluster is set up: small, quick, and archiving as soon as there is an `archive_command`.
+/// The settings of each cluster: small and fast, and archiving as soon as there is an `archive_command`.
 const SETTINGS: [&str; 7] = [
     "archive_mode = on",
     "fsync = off",
@@ -21,8 +23,7 @@ const SETTINGS: [&str; 7] = [
 
 /// A PostgreSQL cluster in a scratch directory, stopped when dropped.
 ///
-/// It listens on a socket in the scratch directory and nowhere else; its superuser is `postgres`, without a
-/// password.
+/// It listens only on a socket in the scratch directory. Its superuser is `postgres`, without a password.
 #[derive(Debug)]
 pub struct Postgres {
     scratch: Arc<Scratch>,
@@ -31,7 +32,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// A new cluster in the directory `name`, not started, with these lines in `postgresql.conf`.
+    /// Creates a cluster in the directory `name`, with these lines in `postgresql.conf`. It isn't started.
     pub fn create(scratch: &Arc<Scratch>, name: &str, settings: &[&str]) -> Result<Self> {
         let cluster = Self::open(scratch, &scratch.path().join(name));
         let mut initdb = scratch.command("initdb");
@@ -42,19 +43,20 @@ impl Postgres {
         Ok(cluster)
     }
 
-    /// The cluster that somebody else made, or will make, in `data`: a restored one. Not started.
+    /// The cluster in `data` that another program has created or will create, such as a restored one. It isn't started.
     #[must_use]
     pub fn open(scratch: &Arc<Scratch>, data: &Path) -> Self {
         Self { scratch: Arc::clone(scratch), data: data.to_owned(), port: scratch.next_port() }
     }
 
-    /// Its data directory.
+    /// Returns its data directory.
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// Adds lines to `postgresql.conf`; later ones win. They count from the next start or [`Self::reload`].
+    /// Adds lines to `postgresql.conf`; later ones override earlier ones. They take effect at the next start or
+    /// [`Self::reload`].
     pub fn configure(&self, settings: &[&str]) -> Result<()> {
         let path = self.data.join("postgresql.conf");
         let mut file = OpenOptions::new().append(true).open(&path)?;
@@ -64,7 +66,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Starts the server; returns once it takes connections. An error, with the end of its log, if it doesn't.
+    /// Starts the server, and returns when it accepts connections. The error contains the end of its log.
     pub fn start(&self) -> Result<()> {
         let socket = format!("-p {} -k {}", self.port, self.scratch.path().display());
         let log = self.log_file();
@@ -95,25 +97,25 @@ impl Postgres {
         children.iter().try_for_each(Process::wait_for_end)
     }
 
-    /// Ends recovery; returns once the server takes writes.
+    /// Promotes the server, and returns when it accepts writes.
     pub fn promote(&self) -> Result<()> {
         run::stdout(&mut self.pg_ctl("promote")).map(drop)
     }
 
-    /// The process id of the running server.
+    /// Returns the process id of the running server.
     fn pid(&self) -> Result<i32> {
         let path = self.data.join("postmaster.pid");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(text.lines().next().unwrap_or_default().parse()?)
     }
 
-    /// What the server logged, over all its starts.
+    /// Returns the server's log of all its starts.
     pub fn log(&self) -> Result<String> {
         let path = self.log_file();
         fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
     }
 
-    /// What libpq programs need to reach it.
+    /// Returns the connection settings for libpq programs.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, String); 4] {
         [
@@ -124,21 +126,21 @@ impl Postgres {
         ]
     }
 
-    /// A client program of the PostgreSQL user that connects to this server.
+    /// Returns a client program that connects to this server as the PostgreSQL user.
     pub fn client(&self, program: impl AsRef<Path>) -> Command {
         let mut command = self.scratch.command(program);
         command.envs(self.environment());
         command
     }
 
-    /// The statement's rows, columns divided by `|`, without a newline at the end.
+    /// Returns the statement's rows: columns separated by `|`, without a newline at the end.
     pub fn sql(&self, statement: &str) -> Result<String> {
         let mut psql = self.client("psql");
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement]);
         Ok(run::stdout(&mut psql)?.trim_end().to_owned())
     }
 
-    /// Makes pgbench's tables: 100,000 accounts, about 15 MB, for each unit of `scale`.
+    /// Creates pgbench's tables: 100,000 accounts, about 15 MB, for each unit of `scale`.
     pub fn pgbench_init(&self, scale: u32) -> Result<()> {
         run::stdout(self.client("pgbench").args(["-i", "-q", "-s", &scale.to_string()])).map(drop)
     }
@@ -146,13 +148,13 @@ impl Postgres {
     /// Starts pgbench's transactions in the background: four clients, until the load is ended or dropped.
     pub fn pgbench(&self) -> Result<Load> {
         let mut pgbench = self.client("pgbench");
-        // It needs an end: one that no test comes to, on however slow a machine.
+        // A duration that no test reaches, even on a slow machine.
         pgbench.args(["-n", "-c", "4", "-T", "86400"]);
         let pgbench = pgbench.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Ok(Load { pgbench: pgbench.context("starting pgbench")? })
     }
 
-    /// The number of rows in pgbench's tables, and a checksum over all of them in any order.
+    /// Returns the number of rows in pgbench's tables, and a checksum of all of them, independent of their order.
     pub fn rows(&self) -> Result<(u64, String)> {
         let tables = ["accounts", "branches", "history", "tellers"];
         let parts = tables.map(|table| {
@@ -166,13 +168,13 @@ impl Postgres {
         Ok((count.parse()?, checksum.to_owned()))
     }
 
-    /// Ends the current WAL segment; returns once the archiver has stored it and all before it.
+    /// Ends the current WAL segment, and returns when it and all earlier ones are archived.
     pub fn archive_all(&self) -> Result<()> {
         self.sql("select pg_switch_wal()")?;
         until("all WAL is archived", || Ok(self.waiting_for_archive()?.is_empty()))
     }
 
-    /// The names of the WAL files that are complete and not archived yet, oldest first.
+    /// Returns the names of the complete WAL files that haven't been archived, oldest first.
     pub fn waiting_for_archive(&self) -> Result<Vec<String>> {
         let names = self.sql(
             "select regexp_replace(name, '.ready$', '') from pg_ls_archive_statusdir() \
@@ -181,7 +183,7 @@ impl Postgres {
         Ok(names.lines().map(str::to_owned).collect())
     }
 
-    /// Returns once the server has left recovery by itself.
+    /// Returns when the server has ended recovery by itself.
     pub fn wait_for_promotion(&self) -> Result<()> {
         until("recovery has ended", || Ok(self.sql("select pg_is_in_recovery()")? == "f"))
     }
@@ -205,19 +207,19 @@ impl Drop for Postgres {
     }
 }
 
-/// A pgbench that runs in the background; dropped, it is killed.
+/// A pgbench that runs in the background; killed when dropped.
 #[derive(Debug)]
 pub struct Load {
     pgbench: Child,
 }
 
 impl Load {
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub fn is_running(&mut self) -> Result<bool> {
         Ok(self.pgbench.try_wait()?.is_none())
     }
 
-    /// Ends it now; returns once the server has finished or rolled back its last transactions.
+    /// Ends it, and returns when the server has finished or rolled back its last transactions.
     pub fn end(self, server: &Postgres) -> Result<()> {
         drop(self);
         let sessions = "select count(*) from pg_stat_activity where application_name = 'pgbench'";

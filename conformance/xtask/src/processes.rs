@@ -1,4 +1,4 @@
-//! Other processes, for faults: who descends from whom, and `kill -9`.
+//! Processes of the machine, for faults: descendants, and `kill -9`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use crate::until;
 pub struct Process {
     /// Its id.
     pub pid: i32,
-    /// The name of its program, cut to 15 bytes by the kernel.
+    /// The name of its program, which the kernel truncates to 15 bytes.
     pub name: String,
     parent: i32,
 }
 
 impl Process {
-    /// Sends SIGKILL; fine if it has just ended by itself.
+    /// Sends SIGKILL. A process that has just ended is no error.
     pub fn kill(&self) {
         if let Some(pid) = Pid::from_raw(self.pid) {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
 
-    /// Returns once it is gone.
+    /// Returns when the process is gone.
     pub fn wait_for_end(&self) -> Result<()> {
         until(&format!("{} has ended", self.name), || Ok(read(&self.directory()).is_none()))
     }
@@ -36,7 +36,7 @@ impl Process {
     }
 }
 
-/// The children of `pid`, their children, and so on.
+/// Returns the children of `pid`, their children, and so on.
 pub fn descendants(pid: i32) -> Result<Vec<Process>> {
     let all: Vec<Process> =
         fs::read_dir("/proc")?.flatten().filter_map(|entry| read(&entry.path())).collect();
@@ -51,7 +51,7 @@ pub fn descendants(pid: i32) -> Result<Vec<Process>> {
     Ok(found)
 }
 
-/// Reads `/proc/PID/stat`, which begins `PID (NAME) STATE PPID`; zombies don't count.
+/// Parses `/proc/PID/stat`, which begins with `PID (NAME) STATE PPID`; zombies are ignored.
 fn read(directory: &Path) -> Option<Process> {
     let stat = fs::read_to_string(directory.join("stat")).ok()?;
     let (pid, rest) = stat.split_once(" (")?;

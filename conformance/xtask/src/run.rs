@@ -1,4 +1,4 @@
-//! Commands: as a user would type them, and with their failure told in full.
+//! Runs commands: shows them as a user would type them, and reports their failures completely.
 
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A command that takes longer hangs: it is killed.
+/// A command that takes longer is assumed to hang, and is killed.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// The command as a user would type it: the program's bare name, arguments quoted where a shell needs it.
+/// Returns the command as a user would type it: the program's name without its directory, and arguments quoted as a
+/// shell needs.
 #[must_use]
 pub fn line(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
@@ -20,7 +21,8 @@ pub fn line(command: &Command) -> String {
     std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// What the command wrote and how it ended, whatever its exit code; SIGKILL after a quarter of an hour.
+/// Runs the command, and returns its output and status, whatever its exit code. After a quarter of an hour it is
+/// killed.
 pub fn output(command: &mut Command) -> Result<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
@@ -37,7 +39,7 @@ pub fn output(command: &mut Command) -> Result<Output> {
     Ok(output?)
 }
 
-/// What the command wrote to standard output; an exit code other than 0 is an error that shows all it said.
+/// Runs the command, and returns its standard output. Any exit code but 0 is an error that contains all its output.
 pub fn stdout(command: &mut Command) -> Result<String> {
     let output = output(command)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -48,7 +50,7 @@ pub fn stdout(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-/// The word as a shell reads it back.
+/// Quotes the word for a shell.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,3 +1,5 @@
+//! Scratch directories for real servers, which are removed whatever happens.
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
@@ -13,8 +15,8 @@ use crate::Installation;
 
 /// A directory of the PostgreSQL user for one run of real servers.
 ///
-/// Nothing outlives it: a guardian process reads a pipe that ends when this is dropped or our process dies,
-/// even by `kill -9`; then it stops every process that works below the directory and removes it.
+/// A guardian process reads a pipe that closes when this value is dropped or the process ends, even by `kill -9`. Then
+/// it stops every process that works below the directory, and removes the directory.
 #[derive(Debug)]
 pub struct Scratch {
     installation: Installation,
@@ -24,12 +26,13 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A new directory below the system's directory for temporary files, mode 755.
+    /// Creates a directory with mode 755 below the system's directory for temporary files.
     pub fn new(installation: Installation) -> Result<Arc<Self>> {
         let (uid, gid) = installation.owner();
         let mut guardian = Command::new("sh")
             .args(["-c", include_str!("guardian.sh"), "guardian", &format!("{uid}:{gid}")])
-            // A group of its own: what ends our group (Ctrl-C, a job's kill) must not end the guardian.
+            // In a process group of its own: a signal to the group (Ctrl-C, the end of a job) must not end the
+            // guardian.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -46,18 +49,18 @@ impl Scratch {
         Ok(Arc::new(Self { installation, path, guardian, next_port: AtomicU16::new(5432) }))
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A command of the PostgreSQL user that works in this directory; see [`Installation::command`].
+    /// Returns a command of the PostgreSQL user that works in this directory; see [`Installation::command`].
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         self.installation.command(program, &self.path)
     }
 
-    /// Makes a directory of the PostgreSQL user here, mode 700.
+    /// Creates a directory of the PostgreSQL user here, with mode 700.
     pub fn directory(&self, name: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
         let made = || {
@@ -70,7 +73,7 @@ impl Scratch {
         Ok(path)
     }
 
-    /// Writes a new file that the PostgreSQL user alone may read.
+    /// Writes a new file that only the PostgreSQL user can read.
     pub fn secret_file(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
         let written = || {
@@ -83,8 +86,8 @@ impl Scratch {
         Ok(path)
     }
 
-    /// Copies a program here, where the PostgreSQL user can run it: the directory it was built in may be closed
-    /// to that user.
+    /// Copies a program here, where the PostgreSQL user can run it: that user may have no permission for the directory
+    /// in which it was built.
     pub fn program(&self, built: &Path) -> Result<PathBuf> {
         self.program_as(built, Path::new(built.file_name().context("a program has a name")?))
     }
@@ -98,8 +101,8 @@ impl Scratch {
         Ok(path)
     }
 
-    /// A port that no other server of this directory has. Servers listen on a socket in this directory only, so
-    /// that it merely names the socket.
+    /// Returns a port that no other server of this directory uses. Servers listen only on a socket in this directory,
+    /// so the port is only a part of the socket's name.
     pub(crate) fn next_port(&self) -> u16 {
         self.next_port.fetch_add(1, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask services`: PostgreSQL, Swift and Keystone for a developer, in the background.
+//! `cargo xtask services`: PostgreSQL, Swift and Keystone in the background, for a developer.
 
 use std::env;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -27,7 +27,7 @@ pub(crate) enum Action {
     Run,
 }
 
-/// What `up` prints when it fails, so that the shell's `eval` fails too instead of exporting nothing.
+/// The output of `up` when it fails, so that the shell's `eval` fails as well, rather than exporting nothing.
 const FAILED: &str = "false\n";
 
 pub(crate) fn services(action: &Action) -> Result<ExitCode> {
@@ -42,18 +42,19 @@ pub(crate) fn services(action: &Action) -> Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
-/// What the background process tells those who look for it.
+/// The files by which the background process can be found.
 struct Files {
-    /// Locked by it as long as it lives; its process id, and each scratch directory on a line of its own.
+    /// Locked by the background process as long as it lives. Contains its process id, and each scratch directory on a
+    /// line of its own.
     running: PathBuf,
-    /// The exports, once all servers answer.
+    /// The exports, written when all servers are ready.
     exports: PathBuf,
-    /// What it said when it failed.
+    /// The log of a failure.
     log: PathBuf,
 }
 
 impl Files {
-    /// This checkout's, of this user: others have services of their own.
+    /// The files of this user and this checkout: others have services of their own.
     fn new() -> Result<Self> {
         let mut hasher = DefaultHasher::new();
         env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
@@ -106,14 +107,14 @@ impl Files {
         self.wait_for_end()
     }
 
-    /// Returns once the background process and all that it started are gone.
+    /// Returns when the background process and everything that it started have ended.
     fn wait_for_end(&self) -> Result<()> {
         let told = fs::read_to_string(&self.running)?;
         let scratches = told.lines().skip(1).map(Path::new);
         until("the servers have ended", || Ok(!self.is_running()? && !scratches.clone().any(Path::exists)))
     }
 
-    /// Whether somebody holds the lock, which nobody's death leaves behind.
+    /// Whether a process holds the lock, which ends with the process.
     fn is_running(&self) -> Result<bool> {
         match self.open()?.try_lock() {
             Ok(()) => Ok(false),
@@ -130,7 +131,7 @@ impl Files {
         let _ = fs::remove_file(&self.exports);
         let log = File::create(&self.log)?;
         let mut run = Command::new(env::current_exe()?);
-        // A group of its own: what ends ours (Ctrl-C) must not end it.
+        // In a process group of its own: a signal to our group (Ctrl-C) must not end it.
         run.args(["services", "run"]).process_group(0).current_dir("/");
         run.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
         let mut started = Started(run.spawn().context("starting the background process")?);
@@ -140,7 +141,7 @@ impl Files {
         Ok(started)
     }
 
-    /// Serves until it is killed; the scratch directory's guardian does the rest.
+    /// Serves until it is killed; then the guardian of the scratch directory cleans up.
     fn run(&self) -> Result<()> {
         let mut running = self.open()?;
         running.try_lock().context("the servers are up already")?;
@@ -156,7 +157,7 @@ impl Files {
         let shared = Shared::start(&scratches)?;
         let exports = self.exports.with_extension("new");
         fs::write(&exports, exports_of(&postgres, &shared)?)?;
-        // Whole or not at all.
+        // Appears complete or not at all.
         fs::hard_link(&exports, &self.exports)?;
         loop {
             thread::park();
@@ -164,8 +165,8 @@ impl Files {
     }
 }
 
-/// A background process that ends, and its servers with it, unless [`Self::keep`] says that they are wanted: also
-/// when we are interrupted or give up before they answer.
+/// A background process that ends, with its servers, unless [`Self::keep`] is called: so also when this process is
+/// interrupted or gives up before the servers are ready.
 struct Started(Child);
 
 impl Started {
@@ -177,7 +178,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // Nothing to read: it was not told to go on.
+        // An empty pipe: the process wasn't told to continue.
         if self.0.stdin.take().is_some() {
             let _ = self.0.wait();
         }
@@ -186,7 +187,7 @@ impl Drop for Started {
 
 const KEEP: &[u8] = b"keep\n";
 
-/// Ends this process if the one that started it ends before it has said to go on.
+/// Ends this process if the one that started it ends without telling it to continue.
 fn end_unless_kept() {
     let mut told = Vec::new();
     let _ = stdin().read_to_end(&mut told);
@@ -196,7 +197,7 @@ fn end_unless_kept() {
     }
 }
 
-/// Lines for a shell: PostgreSQL, Keystone with a password, and as comments what else there is.
+/// Returns lines for a shell: PostgreSQL, Keystone with a password, and the other settings as comments.
 fn exports_of(postgres: &Postgres, shared: &Shared) -> Result<String> {
     let swift = &shared.swift;
     let line = |name: &str, value: &str| format!("export {name}={value}\n");

@@ -1,4 +1,4 @@
-//! Finds the programs that the tests need, and installs them on Debian when we are root.
+//! Finds the programs that the tests need. As root on Debian it installs the missing ones.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -10,12 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{apt, run};
 
 const OLDEST_VERSION: u32 = 13;
-/// Programs that the tests and the bench use; each is in a Debian package of its own name.
+/// Programs that the tests and the bench use. Each is in the Debian package of the same name.
 const TOOLS: [&str; 5] = ["b3sum", "curl", "lz4", "time", "zstd"];
 const DEBIAN_ROOT: &str = "/usr/lib/postgresql";
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The programs of one PostgreSQL version, and the user and group who run them.
+/// The programs of one PostgreSQL version, and the user and group that run them.
 ///
 /// PostgreSQL refuses to run as root: as root, everything runs as the user `postgres`.
 #[derive(Debug, Clone)]
@@ -27,8 +27,8 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// The newest PostgreSQL, 13 or later, with the tools that the tests use beside it. What is missing is
-    /// installed with `apt-get` when we are root; otherwise the error says what to install.
+    /// Finds the newest PostgreSQL, 13 or later, and the tools that the tests use. Missing programs are installed with
+    /// `apt-get` if this is root; otherwise the error names the packages to install.
     pub fn ensure() -> Result<Self> {
         let missing = missing_packages(server_programs().is_some(), runs);
         if !missing.is_empty() {
@@ -42,8 +42,8 @@ impl Installation {
         Self::find()
     }
 
-    /// The newest PostgreSQL under `/usr/lib/postgresql`, else the one in `PATH`; an error unless it is version
-    /// 13 or later.
+    /// Finds the newest PostgreSQL under `/usr/lib/postgresql`, or else the one in `PATH`. It is an error unless that
+    /// is version 13 or later.
     fn find() -> Result<Self> {
         let bin = server_programs().context("no PostgreSQL server programs found")?;
         let version = run::stdout(Command::new(bin.join("postgres")).arg("--version"))?;
@@ -55,22 +55,22 @@ impl Installation {
         Ok(Self { bin, version, uid, gid })
     }
 
-    /// The major version, as 15.
+    /// Returns the major version, such as 15.
     #[must_use]
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// The ids of the user and the group that run the servers.
+    /// Returns the ids of the user and the group that run the servers.
     #[must_use]
     pub fn owner(&self) -> (u32, u32) {
         (self.uid, self.gid)
     }
 
-    /// A command of that user, in `directory`, which is its home too, with nothing of our own environment;
+    /// Returns a command of that user, in `directory`, which is also its home. It doesn't inherit our environment;
     /// `PATH` begins with PostgreSQL's programs.
     pub fn command(&self, program: impl AsRef<Path>, directory: &Path) -> Command {
-        // Rust looks a bare name up in our PATH, not in the one the child gets.
+        // Rust searches our PATH for a name without a directory, not the PATH of the child process.
         let known = self.bin.join(&program);
         let mut command = Command::new(if known.exists() { known.as_path() } else { program.as_ref() });
         command.current_dir(directory).env_clear();
@@ -83,7 +83,7 @@ impl Installation {
     }
 }
 
-/// The Debian packages of what isn't there: the server, with its client programs, and the tools that don't run.
+/// Returns the Debian packages that are missing: the server with its client programs, and the tools that can't be run.
 fn missing_packages(server: bool, runs: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let server: &[&str] = if server { &[] } else { &["postgresql", "postgresql-client"] };
     server.iter().copied().chain(TOOLS.into_iter().filter(|tool| !runs(tool))).collect()
@@ -93,7 +93,7 @@ fn runs(tool: &str) -> bool {
     run::stdout(Command::new(tool).arg("--version")).is_ok()
 }
 
-/// The directory of PostgreSQL's programs.
+/// Returns the directory of PostgreSQL's programs.
 fn server_programs() -> Option<PathBuf> {
     newest_on_debian().or_else(in_path)
 }
@@ -112,7 +112,7 @@ fn in_path() -> Option<PathBuf> {
     Some(fs::canonicalize(initdb.trim()).ok()?.parent()?.to_owned())
 }
 
-/// The 15 of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, also of `… 18beta1`.
+/// Parses the major version: 15 in `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, 18 in `… 18beta1`.
 fn major(version: &str) -> Option<u32> {
     let number = version.split_whitespace().nth(2)?;
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()

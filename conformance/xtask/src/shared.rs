@@ -1,3 +1,5 @@
+//! The servers that tests share.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
@@ -5,15 +7,15 @@ use std::thread;
 use anyhow::{Result, anyhow};
 use xtask::{Scratch, Swift, SwiftOptions};
 
-/// The servers that all tests share which need no more of Swift than that it is there.
+/// The servers for all tests that need no special Swift.
 pub(crate) struct Shared {
-    /// With Keystone. Its listings are shorter than most clusters', so that few objects fill one.
+    /// With Keystone. Its listings are shorter than those of most clusters, so that few objects fill one.
     pub(crate) swift: Swift,
     narrow: Swift,
 }
 
 impl Shared {
-    /// Starts them, each in a scratch directory; returns once they answer.
+    /// Starts the servers, each in a scratch directory, and returns when they are ready.
     pub(crate) fn start([first, second]: &[Arc<Scratch>; 2]) -> Result<Self> {
         let options = SwiftOptions { listing_names: 1000, ..SwiftOptions::with_keystone() };
         thread::scope(|scope| {
@@ -24,7 +26,7 @@ impl Shared {
         })
     }
 
-    /// How tests find them: the environment they are to be run in.
+    /// Returns the environment for the tests, by which they find the servers.
     pub(crate) fn settings(&self) -> Result<BTreeMap<String, String>> {
         let mut settings = self.swift.test_settings()?;
         settings.extend(self.narrow.narrow_test_settings());

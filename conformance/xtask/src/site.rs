@@ -1,3 +1,5 @@
+//! A complete setup for a test: PostgreSQL, swiftwal, and a repository.
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -6,8 +8,8 @@ use anyhow::Result;
 
 use crate::{Installation, Postgres, Scratch, Swiftwal, run};
 
-/// Makes tests of scenarios, functions that take a [`Site`]: for each one on a directory, in a module `file`, and
-/// one on the Swift of `cargo xtask test`, in a module `swift`. The path of the built program comes first.
+/// Makes tests of scenarios, which are functions with a [`Site`]: each runs on a directory, in a module `file`, and on
+/// the Swift of `cargo xtask test`, in a module `swift`. The first argument is the path of the built program.
 #[macro_export]
 macro_rules! on_file_and_on_swift {
     ($built:expr, $($scenario:ident),+ $(,)?) => {
@@ -37,7 +39,7 @@ macro_rules! on_file_and_on_swift {
 /// One PostgreSQL cluster that archives through the program under test into one repository.
 #[derive(Debug)]
 pub struct Site {
-    /// The directory of it all.
+    /// The directory of everything.
     pub scratch: Arc<Scratch>,
     /// The program and its repository.
     pub swiftwal: Swiftwal,
@@ -46,14 +48,14 @@ pub struct Site {
 }
 
 impl Site {
-    /// Sets it all up for the program `built`, with a directory as its repository, and starts the server.
+    /// Sets up everything for the program `built`, with a directory as its repository, and starts the server.
     pub fn start(built: &Path) -> Result<Self> {
         let scratch = Scratch::new(Installation::ensure()?)?;
         let swiftwal = Swiftwal::new(&scratch, built)?;
         Self::with(scratch, swiftwal)
     }
 
-    /// The same with a container of a Swift; see [`Swiftwal::on_swift`].
+    /// As [`Self::start`], with a container of a Swift; see [`Swiftwal::on_swift`].
     pub fn start_on_swift<Name: Into<String>>(
         built: &Path,
         settings: impl IntoIterator<Item = (Name, String)>,
@@ -70,19 +72,19 @@ impl Site {
         Ok(Self { scratch, swiftwal, postgres })
     }
 
-    /// [`Swiftwal::command`], with the cluster's connection settings in the environment.
+    /// As [`Swiftwal::command`], with the cluster's connection settings in the environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.swiftwal.command(arguments);
         command.envs(self.postgres.environment());
         command
     }
 
-    /// Runs the command; its standard output, or an error that shows all it said.
+    /// Runs the command, and returns its standard output. An error contains all its output.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         run::stdout(&mut self.command(arguments))
     }
 
-    /// Restores into the new directory `name` of the scratch directory; the cluster there, not started.
+    /// Restores into the new directory `name` of the scratch directory. Returns the cluster there, which isn't started.
     pub fn restore(&self, name: &str, key: &str, options: &[&str]) -> Result<Postgres> {
         let restored = Postgres::open(&self.scratch, &self.scratch.path().join(name));
         let directory = restored.data().to_string_lossy();

@@ -1,3 +1,5 @@
+//! A real OpenStack Swift on the loopback interface, whose servers a test can stop, kill and damage.
+
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -24,16 +26,16 @@ pub use service::{Daemon, Service};
 
 use crate::{Scratch, SwiftInstallation, Wire, http, run, until};
 
-/// How much of a log an error shows.
+/// How many lines of a log an error shows.
 const LAST_LINES: usize = 30;
 
-/// A real OpenStack Swift, with a real Keystone if wanted, on free ports of 127.0.0.1; stopped when dropped.
+/// A real OpenStack Swift, with a real Keystone if requested, on free ports of 127.0.0.1; stopped when dropped.
 ///
-/// Everything lies in the scratch directory, whose guardian ends it even after a `kill -9`. Servers run as we do,
-/// not as the PostgreSQL user, who may not be able to read the Python they run on. The daemons of a real Swift run
-/// only by [`Self::once`].
+/// Its files are in the scratch directory, whose guardian ends it even after a `kill -9`. The servers run as the
+/// current user, since the PostgreSQL user may have no permission for the Python that they need. The daemons of a real
+/// Swift run only when [`Self::once`] is called.
 ///
-/// Clients reach the proxy in two ways: straight, or through [`Self::wire`], which cuts and stalls on command.
+/// Clients can reach the proxy directly, or through [`Self::wire`], which cuts and stalls connections on request.
 #[derive(Debug)]
 pub struct Swift {
     scratch: Arc<Scratch>,
@@ -47,7 +49,7 @@ pub struct Swift {
 }
 
 impl Swift {
-    /// Starts it in the scratch directory; returns once every server answers. One for a scratch directory.
+    /// Starts it in the scratch directory, and returns when every server is ready. Use one for each scratch directory.
     pub fn start(scratch: &Arc<Scratch>, options: SwiftOptions) -> Result<Self> {
         let installation = SwiftInstallation::ensure()?;
         let directory = scratch.directory("swift")?;
@@ -64,32 +66,32 @@ impl Swift {
         Ok(swift)
     }
 
-    /// What stands between the proxy and the clients that go through it; see [`Environment::wired`].
+    /// Returns the relay between the proxy and the clients that use it; see [`Environment::wired`].
     #[must_use]
     pub fn wire(&self) -> &Wire {
         &self.wire
     }
 
-    /// The scratch directory that it lies in.
+    /// Returns its scratch directory.
     #[must_use]
     pub fn scratch(&self) -> &Arc<Scratch> {
         &self.scratch
     }
 
-    /// The port of 127.0.0.1 that the server listens on.
+    /// Returns the port of 127.0.0.1 on which the server listens.
     #[must_use]
     pub fn port(&self, service: Service) -> u16 {
         self.ports.of(service)
     }
 
-    /// The command-line client `swift` of python-swiftclient, in the scratch directory, with nothing in its
-    /// environment that says where Swift is.
+    /// Returns the command-line client `swift` of python-swiftclient, in the scratch directory, without any settings in
+    /// its environment.
     #[must_use]
     pub fn client(&self) -> Command {
         self.here(&self.installation.client())
     }
 
-    /// Ends the server as `kill -9` does; returns once it is gone. Fine if it is down already.
+    /// Ends the server as `kill -9` does, and returns when it is gone. A stopped server is no error.
     pub fn kill(&self, service: Service) -> Result<()> {
         if let Some(mut child) = self.servers().remove(&service) {
             child.kill()?;
@@ -98,23 +100,23 @@ impl Swift {
         Ok(())
     }
 
-    /// Starts a server that was killed; returns once it answers.
+    /// Starts a server that was killed, and returns when it is ready.
     pub fn up(&self, service: Service) -> Result<()> {
         self.spawn(service)?;
         self.wait_for(service)
     }
 
-    /// Freezes the server: it still takes connections, and never answers.
+    /// Freezes the server: it still accepts connections, and never answers.
     pub fn stop(&self, service: Service) -> Result<()> {
         self.signal(service, Signal::STOP)
     }
 
-    /// Lets a frozen server go on where it was.
+    /// Continues a frozen server.
     pub fn cont(&self, service: Service) -> Result<()> {
         self.signal(service, Signal::CONT)
     }
 
-    /// Ends every outage: lets go on what was frozen, starts what was killed, heals the wire.
+    /// Ends every outage: continues frozen servers, starts killed ones, heals the wire.
     pub fn mend(&self) -> Result<()> {
         self.wire.heal();
         for service in self.services() {
@@ -125,7 +127,7 @@ impl Swift {
         Ok(())
     }
 
-    /// Runs a daemon once over every node; returns when it is done.
+    /// Runs a daemon once on every node, and returns when it has finished.
     pub fn once(&self, daemon: Daemon) -> Result<()> {
         for node in 1..=self.options.nodes {
             self.run_script(&["once", &daemon.to_string(), &node.to_string()])?;
@@ -133,23 +135,24 @@ impl Swift {
         Ok(())
     }
 
-    /// Puts the names in the file, one a line, into the listing of a container that is there, as objects of 1 MiB
-    /// that were never stored: a large container in a second.
+    /// Adds the names in the file, one on each line, to the listing of an existing container, as objects of 1 MiB that
+    /// were never stored: a large container within a second.
     pub fn list_only(&self, account: &str, container: &str, names: &Path) -> Result<()> {
         self.run_script(&["list", account, container, &names.to_string_lossy()]).map(drop)
     }
 
-    /// Makes every object server refuse new data for want of space: writes are answered 503. Restarts them.
+    /// Makes every object server refuse new data because its disk is full: the proxy answers writes with 503. Restarts
+    /// them.
     pub fn fill_disks(&self) -> Result<()> {
         self.restart_object_servers("100%")
     }
 
-    /// Ends what [`Self::fill_disks`] began.
+    /// Reverts [`Self::fill_disks`].
     pub fn free_disks(&self) -> Result<()> {
         self.restart_object_servers("0")
     }
 
-    /// Sets how many bytes [`Self::account_v1`] may hold in all, or lifts that limit.
+    /// Sets how many bytes [`Self::account_v1`] may contain in total, or removes that limit.
     pub fn limit_account(&self, bytes: Option<u64>) -> Result<()> {
         let quota = bytes.map_or_else(String::new, |bytes| bytes.to_string());
         let mut post = self.client();
@@ -157,7 +160,7 @@ impl Swift {
         run::stdout(&mut post).map(drop)
     }
 
-    /// What the server wrote to its log, over all its starts.
+    /// Returns the server's log of all its starts.
     pub fn log(&self, service: Service) -> Result<String> {
         let path = self.log_file(service);
         let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -174,7 +177,7 @@ impl Swift {
     }
 
     fn start_all(&self) -> Result<()> {
-        // Keystone takes the longest, and needs no rings.
+        // Keystone takes the longest to start, and needs no rings.
         if self.options.keystone {
             self.spawn(Service::Keystone)?;
         }
@@ -241,14 +244,14 @@ impl Swift {
         run::stdout(&mut self.script(arguments))
     }
 
-    /// `python swift_server.py DIRECTORY ARGUMENTS`.
+    /// The command `python swift_server.py DIRECTORY ARGUMENTS`.
     fn script(&self, arguments: &[&str]) -> Command {
         let mut command = self.here(&self.installation.python());
         command.arg("swift_server.py").arg(&self.directory).args(arguments);
         command
     }
 
-    /// `python identity.py DIRECTORY PORT PROXY_PORT WIRE_PORT`.
+    /// The command `python identity.py DIRECTORY PORT PROXY_PORT WIRE_PORT`.
     fn keystone_command(&self) -> Command {
         let mut command = self.here(&self.installation.python());
         let ports = [self.port(Service::Keystone), self.port(Service::Proxy), self.wire.port()];
@@ -257,7 +260,7 @@ impl Swift {
         command
     }
 
-    /// A command of ours that works where the guardian ends it, with nothing of our environment.
+    /// A command of the current user in the guarded directory, without our environment.
     fn here(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.directory).env_clear();

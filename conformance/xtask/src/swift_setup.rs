@@ -1,4 +1,4 @@
-//! Finds the programs of Swift and Keystone, and installs them with pip into a directory of their own.
+//! Finds the programs of Swift and Keystone, and installs them with pip into a separate environment.
 
 use std::env;
 use std::fs::{self, File};
@@ -14,23 +14,23 @@ use crate::{apt, run};
 
 /// Every package with its version.
 const REQUIREMENTS: &str = include_str!("../swift/requirements.txt");
-/// Fails in a Python that is too old or can't make environments.
+/// A check that fails with a Python that is too old or can't create environments.
 const NEEDED: [&str; 2] = ["-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"];
-/// Written last, with the requirements in it: an environment without it is a failed installation.
+/// The file that is written last, with the requirements in it: without it the installation is incomplete.
 const MARKER: &str = "installed";
 
 /// The programs of OpenStack Swift, Keystone and python-swiftclient.
 ///
-/// They lie in a Python environment below the user's cache directory and are installed once: what needs the
-/// network is done then, and a later start works without it.
+/// They are installed once, in a Python environment below the user's cache directory. Only the installation needs the
+/// network.
 #[derive(Debug, Clone)]
 pub struct SwiftInstallation {
     directory: PathBuf,
 }
 
 impl SwiftInstallation {
-    /// The installation of this version's requirements. What is missing is installed, `python3-venv` with
-    /// `apt-get` when we are root; otherwise the error says what to install.
+    /// Returns the installation with this version's requirements. Missing programs are installed, `python3-venv` with
+    /// `apt-get` if this is root; otherwise the error names the package to install.
     pub fn ensure() -> Result<Self> {
         let cache = cache_directory()?;
         let mut hasher = DefaultHasher::new();
@@ -38,7 +38,7 @@ impl SwiftInstallation {
         Self::ensure_in(&cache.join(format!("swift-{:016x}", hasher.finish())))
     }
 
-    /// Installs at most once, whoever else wants the same at the same time.
+    /// Installs at most once, even if several processes do this at the same time.
     fn ensure_in(directory: &Path) -> Result<Self> {
         let lock = File::create(directory.with_extension("lock"))?;
         lock.lock()?;
@@ -49,25 +49,25 @@ impl SwiftInstallation {
         Ok(installation)
     }
 
-    /// The Python that has them all.
+    /// Returns the Python of the environment.
     #[must_use]
     pub fn python(&self) -> PathBuf {
         self.directory.join("bin/python")
     }
 
-    /// The command-line client, `swift`.
+    /// Returns the command-line client `swift`.
     #[must_use]
     pub fn client(&self) -> PathBuf {
         self.directory.join("bin/swift")
     }
 
-    /// The spelling checker, which is installed beside them.
+    /// Returns the spelling checker, which is installed beside them.
     #[must_use]
     pub fn typos(&self) -> PathBuf {
         self.directory.join("bin/typos")
     }
 
-    /// Whether an earlier installation ended well, and the Python that it was made for still runs.
+    /// Whether an earlier installation was completed, and its Python still runs.
     fn is_complete(&self) -> bool {
         let marker = fs::read_to_string(self.directory.join(MARKER));
         marker.is_ok_and(|marker| marker == REQUIREMENTS)
@@ -92,7 +92,8 @@ impl SwiftInstallation {
     }
 }
 
-/// Where things outlive a run: `swiftwal-xtask` below `.cache` in the home directory; made if absent.
+/// Returns the directory for files that outlive a run: `swiftwal-xtask` below `.cache` in the home directory. It is
+/// created if missing.
 pub fn cache_directory() -> Result<PathBuf> {
     let home = env::home_dir().context("no home directory: set HOME")?;
     let directory = home.join(".cache/swiftwal-xtask");
@@ -100,7 +101,7 @@ pub fn cache_directory() -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// A Python that can make environments, 3.11 or later.
+/// Finds a Python that can create environments, 3.11 or later.
 fn ensure_python() -> Result<&'static str> {
     let found = || ["python3", "/usr/bin/python3"].into_iter().find(|python| can_make_environments(python));
     if let Some(python) = found() {

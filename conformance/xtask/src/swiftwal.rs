@@ -1,3 +1,5 @@
+//! The program under test, with one repository.
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use crate::{Container, Postgres, Scratch, run, until};
 
 /// The program under test, run by the PostgreSQL user from the scratch directory, with one repository.
 ///
-/// That directory is the user's home as well: what the program keeps for the next process lies there.
+/// That directory is also the user's home, so the program's state directory is in it.
 #[derive(Debug)]
 pub struct Swiftwal {
     scratch: Arc<Scratch>,
@@ -19,26 +21,27 @@ pub struct Swiftwal {
     place: Place,
 }
 
-/// Where the repository is. It displays as the program calls it.
+/// The location of the repository. It displays as the program's option.
 #[derive(Debug)]
 pub enum Place {
-    /// A directory, which is there.
+    /// An existing directory.
     Directory(PathBuf),
-    /// A container, which the program makes.
+    /// A container, which the program creates.
     Container(Container),
 }
 
 impl Swiftwal {
-    /// Copies the program `built` into the scratch directory, and makes an empty repository beside it.
+    /// Copies the program `built` into the scratch directory, and creates an empty directory for the repository beside
+    /// it.
     pub fn new(scratch: &Arc<Scratch>, built: &Path) -> Result<Self> {
         let program = scratch.program(built)?;
         let place = Place::Directory(scratch.directory("repository")?);
         Ok(Self { scratch: Arc::clone(scratch), program, place })
     }
 
-    /// The same with a container of the Swift that `settings` lead to, as [`crate::Environment`] or
-    /// [`crate::swift_test_settings`]. Its name is the scratch directory's, which can have one. The program finds
-    /// credentials in a configuration file only.
+    /// As [`Self::new`], with a container of the Swift that `settings` select, such as an [`crate::Environment`] or
+    /// [`crate::swift_test_settings`]. Its name is that of the scratch directory, which can have only one. The program
+    /// finds credentials only in a configuration file.
     pub fn on_swift<Name: Into<String>>(
         scratch: &Arc<Scratch>,
         built: &Path,
@@ -50,13 +53,14 @@ impl Swiftwal {
         Ok(Self { scratch: Arc::clone(scratch), program, place })
     }
 
-    /// Where the repository is.
+    /// Returns the location of the repository.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// The names of all objects in the repository, hidden ones too, sorted; empty where there is no repository.
+    /// Returns the names of all objects in the repository, including hidden ones, sorted; none if there is no
+    /// repository.
     pub fn stored(&self) -> Result<Vec<String>> {
         match &self.place {
             Place::Directory(directory) => {
@@ -70,22 +74,22 @@ impl Swiftwal {
         }
     }
 
-    /// `swiftwal --repository URL ARGUMENTS`, or with `--config FILE`.
+    /// Returns the command `swiftwal --repository URL ARGUMENTS`, or with `--config FILE`.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.scratch.command(&self.program);
         command.args(self.place.flag()).args(arguments);
-        // An archiver on a loaded machine may be slow.
+        // An archiver on a busy machine may be slow.
         command.env("SWIFTWAL_ARCHIVE_TIMEOUT", "600");
         command
     }
 
-    /// Runs the command; its standard output, or an error that shows all it said.
+    /// Runs the command, and returns its standard output. An error contains all its output.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         run::stdout(&mut self.command(arguments))
     }
 
-    /// Returns once the server's clock is past the end of every backup. Their records say it up to some seconds late,
-    /// and no earlier moment can be recovered to.
+    /// Returns when the server's clock is past the end of every backup. Commit records give the end up to some seconds
+    /// late, and no earlier moment can be recovered to.
     pub fn wait_for_end_of_backups(&self, server: &Postgres) -> Result<()> {
         let listed: Value = serde_json::from_str(&self.run(&["--json", "list-backups"])?)?;
         let ends = listed
@@ -98,13 +102,13 @@ impl Swiftwal {
         until("the backups have ended", || Ok(server.sql(&is_past)? == "t"))
     }
 
-    /// The value of `archive_command` that stores each segment here.
+    /// Returns the value of `archive_command` that stores each segment here.
     #[must_use]
     pub fn archive_command(&self) -> String {
         format!("{} {} archive-wal \"%p\"", self.program.display(), self.place.flag().join(" "))
     }
 
-    /// The variable that does in the program's environment what the flag does in [`Self::command`].
+    /// Returns the environment variable with the same effect as the option in [`Self::command`].
     #[must_use]
     pub fn variable(&self) -> (&'static str, String) {
         let [flag, value] = self.place.flag();
@@ -113,7 +117,7 @@ impl Swiftwal {
 }
 
 impl Place {
-    /// Its URL, as the program writes it into restore_command.
+    /// Returns its URL, as the program writes it into restore_command.
     #[must_use]
     pub fn url(&self) -> String {
         match self {
@@ -122,7 +126,7 @@ impl Place {
         }
     }
 
-    /// The container, where it is one.
+    /// Returns the container, if it is one.
     #[must_use]
     pub fn container(&self) -> Option<&Container> {
         match self {

@@ -1,14 +1,16 @@
+//! Waits for a condition, with a time limit.
+
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// A loaded machine passes; what has died is noticed by `condition` long before.
+/// Long enough for a busy machine. `condition` reports a dead process long before.
 const LIMIT: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Returns once `condition` is true; an error that names `what` after ten minutes, or `condition`'s own error
-/// at once.
+/// Returns when `condition` is true. After ten minutes it returns an error that names `what`; an error of `condition`
+/// is returned at once.
 pub fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while !condition()? {

@@ -1,3 +1,5 @@
+//! A TCP relay that breaks connections on request.
+
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -12,7 +14,7 @@ use crate::ports;
 
 const BUFFER: usize = 64 << 10;
 
-/// Which bytes are counted.
+/// The direction in which bytes are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Requests.
@@ -24,30 +26,30 @@ pub enum Direction {
 /// What happens to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Break {
-    /// Both sides see the orderly end of the stream.
+    /// Both sides see an orderly end of the stream.
     Cut,
-    /// Both sides get a reset.
+    /// Both sides receive a reset.
     Reset,
-    /// Nothing passes any more, in either direction, and nobody is told, until [`Wire::heal`].
+    /// Nothing passes in either direction, without any notice, until [`Wire::heal`].
     Stall,
 }
 
-/// A break that waits for its moment.
+/// A fault that waits for its moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
-    /// Which bytes are counted.
+    /// The direction in which bytes are counted.
     pub direction: Direction,
-    /// How many of them pass first, from the moment the fault is armed or the one before it has happened, over
-    /// all connections. The connection on which the next byte comes is the one that breaks: with
-    /// [`Direction::ToClient`] and 0 the server has done what it was asked, and its answer is lost.
+    /// How many bytes pass first, over all connections, since the fault was armed or the previous one happened. The
+    /// connection on which the next byte arrives is the one that breaks: with [`Direction::ToClient`] and 0, the server
+    /// has done the work, and its answer is lost.
     pub after: u64,
-    /// What happens then.
+    /// What happens to the connection.
     pub kind: Break,
 }
 
-/// A TCP proxy between a client and a server on loopback, which breaks connections at a chosen byte.
+/// A TCP proxy between a client and a server on the loopback interface, which breaks connections at a chosen byte.
 ///
-/// Without an armed fault it passes everything on. Gone when dropped, with its connections.
+/// Without an armed fault it passes everything on. When dropped, it closes its connections.
 #[derive(Debug)]
 pub struct Wire {
     port: u16,
@@ -56,7 +58,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// One to this port of 127.0.0.1, where the server may also be absent: then connections are dropped.
+    /// Starts a relay to this port of 127.0.0.1. If no server listens there, connections are dropped.
     pub fn to(server: u16) -> Result<Self> {
         let listener = ports::listen()?;
         let port = listener.local_addr()?.port();
@@ -68,24 +70,24 @@ impl Wire {
         Ok(Self { port, shared, accepting: Some(accepting) })
     }
 
-    /// Its own port of 127.0.0.1.
+    /// Returns its own port of 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Lets a fault happen once, after those that were armed before it.
+    /// Arms a fault, which happens once, after those that were armed before it.
     pub fn arm(&self, fault: Fault) {
         self.shared.state().armed.push_back(fault);
     }
 
-    /// How many faults have not happened yet.
+    /// Returns how many faults haven't happened yet.
     #[must_use]
     pub fn armed(&self) -> usize {
         self.shared.state().armed.len()
     }
 
-    /// Forgets the armed faults; stalled connections go on where they were.
+    /// Disarms all faults, and continues stalled connections.
     pub fn heal(&self) {
         let mut state = self.shared.state();
         state.armed.clear();
@@ -128,7 +130,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     armed: VecDeque<Fault>,
-    /// Bytes in the direction of the first armed fault since it is the first.
+    /// The number of bytes in the direction of the first armed fault since it became the first.
     passed: u64,
     stalled: HashSet<u64>,
     connections: Vec<Weak<Connection>>,
@@ -148,7 +150,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many of these bytes pass now, and what then happens to their connection. Waits while it is stalled.
+    /// Returns how many of these bytes pass now, and what then happens to their connection. Waits while the connection
+    /// is stalled.
     fn pass(&self, connection: u64, direction: Direction, bytes: usize) -> (usize, Option<Break>) {
         let stalled = |state: &mut State| !state.closed && state.stalled.contains(&connection);
         let mut state =
@@ -186,13 +189,13 @@ impl Connection {
         *self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends it in both directions; both pumps notice.
+    /// Ends the connection in both directions; both pumps notice.
     fn close(&self, kind: Break) {
         *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = true;
         for side in [&self.client, &self.server] {
             if kind == Break::Reset {
-                // The reset goes out when the pumps have let go of the socket. Until then only its reading end is
-                // shut, which wakes them and sends nothing.
+                // The reset is sent when both pumps have released the socket. Until then only its reading end is shut
+                // down, which wakes them and sends nothing.
                 let _ = set_socket_linger(side, Some(Duration::ZERO));
                 let _ = side.shutdown(Shutdown::Read);
             } else {
@@ -207,7 +210,7 @@ fn accept(listener: &TcpListener, server: u16, shared: &Arc<Shared>) {
         if shared.state().closed {
             return;
         }
-        // A failure on either side drops the client's connection, as the server's absence would.
+        // A failure on either side drops the client's connection, as a missing server would.
         if let Ok(client) = client {
             let _ = connect(client, server, shared);
         }
@@ -238,7 +241,7 @@ fn connect(client: TcpStream, server: u16, shared: &Arc<Shared>) -> io::Result<(
     Ok(())
 }
 
-/// Passes on what comes in one direction until it ends; an error is a broken connection.
+/// Passes on what arrives in one direction until it ends; an error means a broken connection.
 fn pump(connection: &Connection, direction: Direction, shared: &Shared) -> io::Result<()> {
     let (mut from, mut to) = match direction {
         Direction::ToServer => (&connection.client, &connection.server),
@@ -288,7 +291,7 @@ mod tests {
         TcpStream::connect((Ipv4Addr::LOCALHOST, wire.port())).unwrap()
     }
 
-    /// Sends this much, and reads what comes back until the end.
+    /// Sends this much, and reads the answer until its end.
     fn exchange(stream: &TcpStream, bytes: usize) -> (usize, io::Result<()>) {
         let mut sender = stream.try_clone().unwrap();
         let sending = thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! `cargo xtask services`, as the README shows it.
+//! Tests of `cargo xtask services`, as the README shows it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ const UP: &str = "eval \"$(cargo xtask services up)\"";
 const UP_ALONE: &str = "cargo xtask services up";
 const DOWN: &str = "cargo xtask services down";
 const CACHE: &str = ".cache/swiftwal-xtask";
-/// Both servers answer with what only the exports lead to.
+/// Both servers answer clients that have only the exports.
 const USE: &str = "psql -XAtq -c 'select 6 * 7'; swift post box; swift list";
 
 #[test]
@@ -28,7 +28,7 @@ fn services_serve_until_they_are_ended_and_leave_nothing() -> Result<()> {
     let _end = OnFailure(shell(DOWN));
 
     assert_eq!(stdout(&mut shell(&format!("{UP}; {USE}")))?, "42\nbox\n");
-    // They are up already, and the same.
+    // The services are running already, and stay the same.
     let told = stdout(&mut shell(&format!("{UP}; {USE}; echo $PGHOST; {DOWN}")))?;
     let place = told.strip_prefix("42\nbox\n").context(told.clone())?.trim_end();
     assert!(place.starts_with('/') && !Path::new(place).exists(), "{told}");
@@ -43,7 +43,7 @@ fn servers_whose_starter_gives_up_before_they_answer_are_ended() -> Result<()> {
     let home = Home::new()?;
     let _end = OnFailure(home.shell(DOWN));
     let mut up = home.shell(&format!("exec {UP_ALONE}")).stdout(Stdio::null()).spawn()?;
-    // Where the servers lie is known once the first of them is being started.
+    // The location of the servers is known when the first of them is being started.
     let mut scratches = Vec::new();
     until("the servers are being started", || {
         scratches = home.scratches()?;
@@ -59,7 +59,7 @@ fn servers_whose_starter_gives_up_before_they_answer_are_ended() -> Result<()> {
 
 #[test]
 fn where_the_servers_cannot_be_started_the_shell_s_command_fails_and_tells_the_reason_alone() {
-    // No directory for a cache can be made there.
+    // The cache directory can't be created there.
     let mut shell = shell(Path::new("/dev/null"), Path::new("/nowhere"), UP);
     let failed = output(shell.env("RUST_BACKTRACE", "1")).unwrap();
     let told = String::from_utf8(failed.stderr).unwrap();
@@ -67,10 +67,10 @@ fn where_the_servers_cannot_be_started_the_shell_s_command_fails_and_tells_the_r
     assert!(told.contains("/dev/null") && !told.contains("acktrace"), "{told}");
 }
 
-/// A home of its own: a developer's services are let alone.
+/// A separate home: a developer's services aren't affected.
 struct Home {
     scratch: Arc<Scratch>,
-    /// Where the programs of Swift are.
+    /// The directory with the programs of Swift.
     programs: PathBuf,
 }
 
@@ -90,7 +90,7 @@ impl Home {
         shell(self.scratch.path(), &self.programs, script)
     }
 
-    /// The directories of the servers that the background process has named so far.
+    /// Returns the directories of the servers that the background process has named so far.
     fn scratches(&self) -> Result<Vec<PathBuf>> {
         let cache = fs::read_dir(self.scratch.path().join(CACHE))?;
         let told = cache.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("pid")).ok());
@@ -98,7 +98,7 @@ impl Home {
     }
 }
 
-/// Sees to it that nothing outlives a test that fails.
+/// Ends what a failed test has started.
 struct OnFailure(Command);
 
 impl Drop for OnFailure {

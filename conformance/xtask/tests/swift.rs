@@ -1,4 +1,4 @@
-//! The servers that other tests rely on: they authenticate, break and recover as those tests assume.
+//! Tests of the servers that other tests rely on: they authenticate, break and recover as those tests assume.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,14 +17,14 @@ fn start(options: SwiftOptions) -> Result<Swift> {
     Swift::start(&Scratch::new(Installation::ensure()?)?, options)
 }
 
-/// The command-line client, which tries once.
+/// The command-line client, with a single try of each request.
 fn client(swift: &Swift, environment: Environment, arguments: &[&str]) -> Command {
     let mut command = swift.client();
     command.envs(environment).args(["--retries", "0"]).args(arguments);
     command
 }
 
-/// Makes a container `box` with an object `name` of this size.
+/// Creates a container `box` with an object `name` of this size.
 fn upload(swift: &Swift, environment: Environment, name: &str, bytes: usize) -> Result<()> {
     let file = swift.scratch().path().join("swift").join(name);
     fs::write(file, "x".repeat(bytes))?;
@@ -35,14 +35,14 @@ fn download(swift: &Swift, environment: Environment, name: &str) -> Result<Strin
     stdout(&mut client(swift, environment, &["download", "--output", "-", "box", name]))
 }
 
-/// A storage URL and a token for it.
+/// Returns a storage URL and a token for it.
 fn token(swift: &Swift, environment: Environment) -> Result<[String; 2]> {
     let printed = stdout(&mut client(swift, environment, &["auth"]))?;
     let values = printed.lines().filter_map(|line| line.split_once('=').map(|(_, value)| value.to_owned()));
     values.collect::<Vec<_>>().try_into().map_err(|_| anyhow!("no token in {printed}"))
 }
 
-/// The status of a PUT of ten bytes, and no other request beside it.
+/// Returns the status of a PUT of ten bytes, which sends no other request.
 fn put([url, token]: &[String; 2], name: &str) -> Result<u16> {
     let (address, path) = url.trim_start_matches("http://").split_once('/').context("a URL has a path")?;
     let mut stream = TcpStream::connect(address)?;
@@ -62,11 +62,11 @@ fn every_way_to_authenticate_stores_and_reads_straight_and_through_the_wire() ->
         upload(&swift, way.clone(), "object", 10)?;
         assert_eq!(download(&swift, way, "object")?, "x".repeat(10));
     }
-    // Not the application credential: with one this client asks for no interface.
+    // Not the application credential: with one, this client requests no interface.
     for way in [v1.wired(), password.wired()] {
         assert_eq!(download(&swift, way.clone(), "object")?, "x".repeat(10));
         swift.wire().arm(Fault { direction: Direction::ToClient, after: 0, kind: Break::Cut });
-        // The client may try again; that the fault happened proves which way the request went.
+        // The client may retry; that the fault happened proves that the request went through the relay.
         let _ = download(&swift, way, "object");
         assert_eq!(swift.wire().armed(), 0);
     }
@@ -158,7 +158,7 @@ fn requests_of_clients_are_counted_in_their_order() -> Result<()> {
 fn writes_beyond_the_rate_are_answered_498() -> Result<()> {
     let swift = start(SwiftOptions { seconds_between_writes: Some(3600), ..SwiftOptions::default() })?;
     upload(&swift, swift.environment_v1(), "object", 10)?;
-    // The proxy limits no container that it takes for empty; now it looks again.
+    // The proxy limits no container whose cached size is zero; this makes it look again.
     stdout(&mut client(&swift, swift.environment_v1(), &["post", "box"]))?;
     let token = token(&swift, swift.environment_v1())?;
     until("a write is refused", || Ok(put(&token, "box/another")? == 498))
@@ -167,7 +167,7 @@ fn writes_beyond_the_rate_are_answered_498() -> Result<()> {
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 fn a_token_ends_when_its_life_does() -> Result<()> {
-    // Long enough for a client on a loaded machine to make a container with it.
+    // Long enough for a client on a busy machine to create a container with it.
     let token_life = Duration::from_secs(10);
     let swift = start(SwiftOptions { token_life, ..SwiftOptions::with_keystone() })?;
     let tokens = [swift.environment_v1(), swift.environment_v3_password()?].map(|way| {

@@ -1,3 +1,5 @@
+//! Measures backup and restore, beside the same work by `pg_basebackup`, `zstd` and `tar`.
+
 use std::path::Path;
 
 use anyhow::Result;
@@ -6,14 +8,14 @@ use super::measure::{Job, Measured};
 use super::table::{self, Limits, Row};
 use super::{Bench, Work};
 
-/// Where backups go, and how the tools that people use bring them there and back.
+/// Where backups are stored, and how the other tools store and fetch them there.
 pub(crate) struct Place {
     name: &'static str,
-    /// The program with what leads it there.
+    /// The program with the options for this place.
     swiftwal: &'static str,
-    /// What their backup does with what it has compressed.
+    /// The end of the other tools' backup pipeline.
     keep: &'static str,
-    /// What their restore gets that by.
+    /// The beginning of the other tools' restore pipeline.
     fetch: &'static str,
     shown_keep: &'static str,
     shown_fetch: &'static str,
@@ -30,7 +32,7 @@ impl Place {
         shown_fetch: "cat FILE",
         wall_limit: 1.0,
     };
-    /// As [`start`](super::swift::start) sets it up.
+    /// Uses the files that [`start`](super::swift::start) writes.
     pub(crate) const SWIFT: Self = Self {
         name: "Swift",
         swiftwal: "./swiftwal -c v1.conf -C backups",
@@ -43,7 +45,7 @@ impl Place {
 }
 
 impl Bench {
-    /// A base backup of the cluster as it is, and its restore.
+    /// Measures a base backup of the cluster as it is, and its restore.
     pub(crate) fn backup_and_restore(&self, place: &Place) -> Result<()> {
         let bytes = self.postgres.sql("select sum(pg_database_size(oid)) from pg_database")?;
         let size = format!("{:.1} GB", bytes.parse::<f64>()? / 1e9);
@@ -67,12 +69,12 @@ impl Bench {
 }
 
 impl Place {
-    /// The value of archive_command that brings WAL there, run from elsewhere than the scratch directory.
+    /// The value of archive_command for this place. It works from any directory.
     pub(crate) fn archive_command(&self, scratch: &Path) -> String {
         format!("cd {}; {} archive-wal \"$OLDPWD/%p\"", scratch.display(), self.swiftwal)
     }
 
-    /// Ours and theirs.
+    /// The backup by swiftwal and by the other tools.
     fn backup(&self) -> [Job; 2] {
         let ours = format!("{} backup -c fast", self.swiftwal);
         let theirs = format!("pg_basebackup -Ft -D - -X none -c fast | zstd -1 -q -T2 {}", self.keep);

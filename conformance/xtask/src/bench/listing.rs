@@ -1,3 +1,5 @@
+//! Measures listings and the planning of prune in a large repository.
+
 use std::fs;
 
 use anyhow::Result;
@@ -9,14 +11,14 @@ use super::table::{Limits, Row};
 const OBJECTS: u32 = 100_000;
 
 impl Bench {
-    /// Listing and planning over a repository of 100,000 WAL objects and the backups made so far.
+    /// Measures listing and planning in a repository with 100,000 WAL objects and the backups taken so far.
     pub(crate) fn listings(&self) -> Result<[Row; 2]> {
         let swiftwal = "./swiftwal --repository file://$PWD/repository";
         let repository = self.scratch.path().join("repository");
         for name in wal_names(OBJECTS) {
             fs::write(repository.join(name), b"x")?;
         }
-        // A small one, where none was made.
+        // Takes a small backup if there is none.
         self.measure(&Job::new("", format!("{swiftwal} list-backups | grep -q . || {swiftwal} backup -x")))?;
         let list = format!("{swiftwal} list-wal > list");
         let plan = format!("{swiftwal} prune --keep-backups 1 --keep-wals 0 --dry-run > list");
@@ -36,7 +38,7 @@ impl Bench {
     }
 }
 
-/// Names of segments far beyond the cluster's own, so that none of those is overwritten.
+/// Returns names of segments far beyond the cluster's own, so that none of those is overwritten.
 pub(crate) fn wal_names(count: u32) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("wal_00000001{:08X}{:08X}.zst", 0x1000 + number / 256, number % 256))
 }

@@ -1,3 +1,5 @@
+//! Runs a script, and measures its duration, CPU time, memory and requests.
+
 use std::fs;
 use std::time::Instant;
 
@@ -5,35 +7,35 @@ use anyhow::{Result, bail};
 
 use super::Bench;
 
-/// What one job cost.
+/// The cost of one job.
 #[derive(Clone, Copy)]
 pub(crate) struct Figures {
     pub(crate) wall_seconds: f64,
-    /// User and system time of the job's processes together; the servers are not among them.
+    /// User and system time of all processes of the job, without the servers.
     pub(crate) cpu_seconds: f64,
-    /// The peak of the largest of them.
+    /// The peak of its largest process.
     pub(crate) rss_mib: f64,
     /// Requests to Swift and to Keystone.
     pub(crate) requests: f64,
 }
 
-/// What a job cost; of one that runs the program, also what it cost the program given by `--against`.
+/// The cost of a job and, for a job with swiftwal, of the same job with the program given by `--against`.
 #[derive(Clone, Copy)]
 pub(crate) struct Measured {
     pub(crate) now: Figures,
     pub(crate) before: Option<Figures>,
 }
 
-/// How scripts call the program, and the one given by `--against`.
+/// The name of the program in scripts, and of the one given by `--against`.
 const NOW: &str = "./swiftwal";
 pub(crate) const BEFORE: &str = "./before";
 
 /// A bash script that runs in the scratch directory, with the server's connection settings.
 pub(crate) struct Job {
-    /// Done before each run, and not measured.
+    /// Runs before the script, and isn't measured.
     before: String,
     script: String,
-    /// How often the script does what the figures are about: they are divided by it.
+    /// How many times the script does the measured work: the figures are divided by it.
     repeats: u32,
 }
 
@@ -46,7 +48,7 @@ impl Job {
         Self { repeats, ..self }
     }
 
-    /// The same with the program given by `--against`; nothing for a job of a tool.
+    /// The same job with the program given by `--against`; None for a job of another tool.
     fn before(&self) -> Option<Self> {
         let [before, script] = [&self.before, &self.script].map(|script| script.replace(NOW, BEFORE));
         self.script.contains(NOW).then_some(Self { before, script, repeats: self.repeats })
@@ -54,7 +56,7 @@ impl Job {
 }
 
 impl Bench {
-    /// The medians of each job, run in turns: what else the machine does strikes all of them.
+    /// Returns the medians of each job. The jobs run in turn, so that other load on the machine affects all of them.
     pub(crate) fn in_turns<const N: usize>(&self, jobs: [&Job; N]) -> Result<[Measured; N]> {
         let earlier = jobs.map(|job| job.before().filter(|_| self.against));
         let mut runs = [const { [const { Vec::new() }; 2] }; N];
@@ -72,7 +74,7 @@ impl Bench {
         }))
     }
 
-    /// Runs it once.
+    /// Runs the job once.
     pub(crate) fn measure(&self, job: &Job) -> Result<Figures> {
         let bash = ["bash", "-euo", "pipefail", "-c"];
         let mut before = self.postgres.client("env");

@@ -1,4 +1,4 @@
-//! What the program costs, beside the tool that people use for the same, from the same run.
+//! `cargo xtask bench`: measures swiftwal beside the usual tools for the same work, in the same run.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,19 +51,19 @@ enum Kind {
     Swift,
 }
 
-/// The servers' directory, with the program and its repository in it, and one cluster: what each job measures.
+/// The servers' directory with the program, its repository and a cluster, on which each job runs.
 struct Bench {
     scratch: Arc<Scratch>,
     postgres: Postgres,
-    /// Its objects may be as long as usual, so that `curl` can store a whole backup.
+    /// Its objects may have the usual size, so that `curl` can store a whole backup.
     swift: Option<Swift>,
     only: Vec<Work>,
     rounds: usize,
-    /// Whether there is another swiftwal to run each job with.
+    /// Whether each job also runs with another swiftwal.
     against: bool,
 }
 
-/// Prints the table; a figure over its limit is marked, and is not a failure.
+/// Prints the table. A figure over its limit is marked, and isn't a failure.
 pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
     let bench = Bench::start(options)?;
     let on = |kind| options.on.contains(&kind);
@@ -114,7 +114,7 @@ impl Bench {
         self.only.contains(&work)
     }
 
-    /// Makes pgbench's tables anew, and keeps the WAL of that in `segments`.
+    /// Creates pgbench's tables anew, and keeps the resulting WAL in `segments`.
     fn grow(&self, scale: u32) -> Result<()> {
         self.archive_by(&format!("cp \"%p\" {}/%f", self.scratch.path().join("segments").display()))?;
         self.postgres.pgbench_init(scale)?;
@@ -126,7 +126,7 @@ impl Bench {
         self.postgres.reload()
     }
 
-    /// Backup and restore of the cluster as it is, on each kind of storage.
+    /// Measures backup and restore of the cluster as it is, on each kind of storage.
     fn backups(&self, on: &[Kind]) -> Result<()> {
         for kind in on {
             let place = match kind {

@@ -1,4 +1,4 @@
-//! The same on Swift, beside `curl`.
+//! Measures the same work on Swift, beside `curl`.
 
 use std::fs;
 use std::path::Path;
@@ -15,11 +15,11 @@ use super::wal::{SEGMENTS, each_segment};
 
 const OBJECTS: u32 = 20_000;
 
-/// Starts a Swift whose objects may be as long as usual, so that `curl` can store a whole backup.
+/// Starts a Swift whose objects may have the usual size, so that `curl` can store a whole backup.
 ///
-/// In the scratch directory it leaves, for version 1 and version 3 of authentication, what the scripts use: `v1.conf`
-/// for the program, and `v1.sh`, a function `swift PATH OPTION…` that runs curl on what has that path in the account.
-/// The container `plain` is for curl.
+/// In the scratch directory it writes the files that the scripts use, for version 1 and version 3 of authentication:
+/// `v1.conf` for swiftwal, and `v1.sh`, which defines a function `swift PATH OPTION…` that runs curl on this path of
+/// the account. The container `plain` is for curl.
 pub(crate) fn start(scratch: &Arc<Scratch>) -> Result<Swift> {
     let swift =
         Swift::start(scratch, SwiftOptions { max_file_bytes: 5 << 30, ..SwiftOptions::with_keystone() })?;
@@ -33,7 +33,7 @@ fn write_settings(swift: &Swift, name: &str, environment: &Environment) -> Resul
     let lines: String =
         environment.clone().into_iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     write(&directory.join(format!("{name}.conf")), &lines)?;
-    // Shell lines: the storage's URL and a token.
+    // Shell lines with the storage's URL and a token.
     let session = xtask::stdout(swift.client().envs(environment.clone()).arg("auth"))?;
     let function = "swift() {
         curl -sSf -H \"X-Auth-Token: $OS_AUTH_TOKEN\" \"${@:2}\" \"$OS_STORAGE_URL/$1\"\n}\n";
@@ -47,13 +47,13 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 impl Bench {
-    /// Ten real segments a run, a process for each, with a token at hand and without one.
+    /// Measures archiving ten real segments, each in a process, with a cached token and without one.
     pub(crate) fn archive_wal_to_swift(&self) -> Result<[Row; 3]> {
         let [v1, v1_curl, warm, cold, v3_curl] = self.in_turns([
             &ours("v1", ""),
             &theirs("v1"),
             &ours("v3", ""),
-            // As the first process after the token's end finds it.
+            // As for the first process after the token has expired.
             &ours("v3", "rm -r .local/state/swiftwal/tokens;"),
             &theirs("v3"),
         ])?;
@@ -64,7 +64,7 @@ impl Bench {
         ])
     }
 
-    /// Listing and planning over a repository of 20,000 WAL objects and one backup.
+    /// Measures listing and planning in a repository with 20,000 WAL objects and one backup.
     pub(crate) fn listings_of_swift(&self, swift: &Swift) -> Result<[Row; 2]> {
         self.measure(&Job::new("", "./swiftwal -c v1.conf -C listed backup -c fast -x".to_owned()))?;
         let names: String = wal_names(OBJECTS).map(|name| name + "\n").collect();
@@ -90,8 +90,8 @@ impl Bench {
     }
 }
 
-/// A prefix of its own for each run: archived is only what isn't there yet. The first segment makes the repository;
-/// that is not what each segment costs.
+/// A job that archives into a new prefix in each run, since only new segments are stored. The first segment, which
+/// creates the repository, isn't measured.
 fn ours(settings: &str, before_each: &str) -> Job {
     let swiftwal = format!("./swiftwal -c {settings}.conf --repository swift://wal/$(cat run) archive-wal");
     let before = format!("date +%s%N > run; {swiftwal} segments/$(ls segments | head -n 1)");

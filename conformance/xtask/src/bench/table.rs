@@ -1,6 +1,8 @@
+//! The table of measurements, with limits.
+
 use super::measure::Measured;
 
-/// One job: what it cost the program, what it cost the tool, and how much it may cost.
+/// The row of one job: the cost with swiftwal and with the other tool, and its limits.
 pub(crate) struct Row {
     pub(crate) job: String,
     pub(crate) tool: String,
@@ -9,19 +11,19 @@ pub(crate) struct Row {
     pub(crate) limits: Limits,
 }
 
-/// What is limited of it.
+/// The limits of a job.
 #[derive(Default)]
 pub(crate) struct Limits {
-    /// At most so many times the tool's wall time.
+    /// The largest wall time, as a multiple of the other tool's.
     pub(crate) wall: Option<f64>,
-    /// At most so many times the tool's CPU time.
+    /// The largest CPU time, as a multiple of the other tool's.
     pub(crate) cpu: Option<f64>,
     pub(crate) rss_mib: Option<f64>,
-    /// Requests to Swift and Keystone.
+    /// The largest number of requests to Swift and Keystone.
     pub(crate) requests: Option<f64>,
 }
 
-/// Prints the names of the columns.
+/// Prints the header.
 pub(crate) fn head() {
     println!("{:<32}{:>12}{:>12}{:>8}  limit", "", "swiftwal", "the tool", "ratio");
 }
@@ -44,7 +46,7 @@ pub(crate) fn row(row: &Row) {
     }
 }
 
-/// What the same cost the program given by `--against`, and how many times that it costs now.
+/// The cost with the program given by `--against`, and the ratio to it.
 fn beside_before(now: f64, before: Option<f64>, unit: &str) -> String {
     before
         .map_or_else(String::new, |before| format!("   before: {before:.3}{unit}, now {:.2} x", now / before))

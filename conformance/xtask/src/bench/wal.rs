@@ -1,3 +1,5 @@
+//! Measures archive-wal.
+
 use anyhow::Result;
 
 use super::Bench;
@@ -5,10 +7,10 @@ use super::measure::Job;
 use super::table::{Limits, Row};
 
 impl Bench {
-    /// Ten real segments a run, a process for each, as PostgreSQL does it.
+    /// Measures archiving ten real segments, each in a process, as PostgreSQL does it.
     pub(crate) fn archive_wal(&self) -> Result<Row> {
-        // The first segment makes the repository; that is not what each segment costs.
-        // The state goes as well: the program wouldn't start a repository anew where it has seen one.
+        // The first segment, which creates the repository, isn't measured. The state directory is removed as well:
+        // otherwise the program refuses to create the repository again.
         let before = "rm -rf repository .local/state/swiftwal && mkdir repository && sync
             ./swiftwal --repository file://$PWD/repository archive-wal segments/$(ls segments | head -n 1)";
         let ours = each_segment("./swiftwal --repository file://$PWD/repository archive-wal segments/$name");
@@ -27,10 +29,10 @@ impl Bench {
     }
 }
 
-/// How many segments [`each_segment`] takes.
+/// The number of segments that [`each_segment`] processes.
 pub(crate) const SEGMENTS: u32 = 10;
 
-/// The command for each of the newest segments, whose name is `$name`.
+/// A loop that runs the command for each of the newest segments, whose name is `$name`.
 pub(crate) fn each_segment(command: &str) -> String {
     format!("for name in $(ls segments | tail -n {SEGMENTS}); do {command}; done")
 }

@@ -1,4 +1,4 @@
-//! The files that Swift and Keystone read, filled from the templates in `xtask/swift`.
+//! Writes the configuration files of Swift and Keystone from the templates in `xtask/swift`.
 
 use std::fs;
 use std::path::Path;
@@ -19,24 +19,24 @@ const STORAGE: &str = include_str!("../../swift/storage.conf");
 const PROXY: &str = include_str!("../../swift/proxy.conf");
 const KEYSTONE: &str = include_str!("../../swift/keystone.conf");
 
-/// Where each server listens.
+/// The ports of the servers.
 #[derive(Debug)]
 pub(super) struct Ports {
     proxy: u16,
     keystone: u16,
-    /// Of each node: object, container, account.
+    /// The ports of each node: object, container, account.
     nodes: Vec<[u16; 3]>,
 }
 
 impl Ports {
-    /// Free ones for this many nodes.
+    /// Finds free ports for this number of nodes.
     pub(super) fn find(nodes: usize) -> Result<Self> {
         let port = || -> Result<u16> { Ok(ports::listen()?.local_addr()?.port()) };
         let nodes = (0..nodes).map(|_| Ok([port()?, port()?, port()?])).collect::<Result<_>>()?;
         Ok(Self { proxy: port()?, keystone: port()?, nodes })
     }
 
-    /// The server's port; 0, where nothing listens, for a node that isn't there.
+    /// Returns the server's port; 0, on which nothing listens, for a node that doesn't exist.
     pub(super) fn of(&self, service: Service) -> u16 {
         let of_node = |node: usize, kind: usize| self.nodes.get(node - 1).map_or(0, |ports| ports[kind]);
         match service {
@@ -48,14 +48,14 @@ impl Ports {
         }
     }
 
-    /// The ports of each node, divided by commas.
+    /// Returns the ports of each node, separated by commas.
     pub(super) fn triples(&self) -> Vec<String> {
         self.nodes.iter().map(|ports| ports.map(|port| port.to_string()).join(",")).collect()
     }
 }
 
 impl Swift {
-    /// Writes every file that a server reads, and makes the nodes' directories.
+    /// Writes every configuration file, and creates the nodes' directories.
     pub(super) fn configure(&self) -> Result<()> {
         let options = &self.options;
         ensure!(
@@ -78,7 +78,7 @@ impl Swift {
         Ok(())
     }
 
-    /// With `reserve`, as `0` or `100%`, of the disk to be left free.
+    /// Writes the configuration of a storage server; `reserve`, such as `0` or `100%`, of the disk must stay free.
     pub(super) fn configure_storage(&self, service: Service, reserve: &str) -> Result<()> {
         let name = service.to_string();
         let (kind, node) = name.split_once('-').context("a storage server has a node")?;

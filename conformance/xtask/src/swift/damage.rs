@@ -1,3 +1,5 @@
+//! Damages objects and listings on the disks of Swift.
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -7,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 use super::Swift;
 
 impl Swift {
-    /// The files that hold an object's content, one for each copy, found on the nodes' disks.
+    /// Returns the files with an object's content, one for each replica, found on the nodes' disks.
     ///
-    /// `account` as in the storage URL, [`Self::account_v1`]; names not encoded.
+    /// `account` is as in the storage URL, such as [`Self::account_v1`]; names aren't encoded.
     pub fn object_files(&self, account: &str, container: &str, object: &str) -> Result<Vec<PathBuf>> {
         let hash = self.run_script(&["hash", account, container, object])?;
         let mut files = Vec::new();
@@ -20,13 +22,13 @@ impl Swift {
         Ok(files)
     }
 
-    /// Takes an object out of its container's listing, as if no container server had taken the news of it yet. The
-    /// object itself stays.
+    /// Removes an object from its container's listing, as if no container server had been informed of it. The object
+    /// itself remains.
     pub fn unlist(&self, account: &str, container: &str, object: &str) -> Result<()> {
         self.run_script(&["unlist", account, container, object]).map(drop)
     }
 
-    /// Changes one byte in the middle of every copy of an object, as a bad disk would.
+    /// Changes one byte in the middle of every replica of an object, as a bad disk would.
     pub fn damage(&self, account: &str, container: &str, object: &str) -> Result<()> {
         let files = self.object_files(account, container, object)?;
         ensure!(!files.is_empty(), "no node has {account}/{container}/{object}");
@@ -36,7 +38,7 @@ impl Swift {
     }
 }
 
-/// Adds the `.data` files in directories of this name, at any depth; a directory that isn't there has none.
+/// Adds the `.data` files in directories with this name, at any depth. A missing directory contains none.
 fn collect(directory: &Path, name: &str, files: &mut Vec<PathBuf>) -> Result<()> {
     let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
     for entry in entries {

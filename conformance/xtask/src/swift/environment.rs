@@ -1,3 +1,5 @@
+//! The settings by which clients reach Swift.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -9,7 +11,7 @@ use super::{Service, Swift};
 
 /// Settings by name, as OpenStack's tools read them from the environment: `ST_AUTH`, `OS_USERNAME`, ….
 ///
-/// An iterator of pairs for [`std::process::Command::envs`] or a map.
+/// It is an iterator of pairs for [`std::process::Command::envs`] or a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     settings: Vec<(&'static str, String)>,
@@ -18,19 +20,18 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The same, so that all requests to the proxy pass through [`Swift::wire`]. Keystone is still asked
-    /// straight.
+    /// The same settings, with all requests to the proxy through [`Swift::wire`]. Requests to Keystone don't pass it.
     #[must_use]
     pub fn wired(self) -> Self {
         let (from, to) = (format!(":{}/", self.straight), format!(":{}/", self.wired));
-        // TempAuth answers with a storage URL on the port it was asked at.
+        // TempAuth returns a storage URL with the port of the request.
         if let Some(url) = self.get("ST_AUTH").map(|url| url.replace(&from, &to)) {
             return self.with("ST_AUTH", &url);
         }
         self.with("OS_INTERFACE", "internal").with("OS_ENDPOINT_TYPE", "internalURL")
     }
 
-    /// The same with one setting more, or another value for one.
+    /// The same settings with one more, or with another value for one.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.settings.retain(|(known, _)| *known != name);
@@ -38,7 +39,7 @@ impl Environment {
         self
     }
 
-    /// The value of a setting.
+    /// Returns the value of a setting.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
@@ -54,7 +55,7 @@ impl IntoIterator for Environment {
     }
 }
 
-/// What Keystone chose itself while it was set up.
+/// The ids that Keystone chose when it was set up.
 #[derive(Debug)]
 pub(super) struct Seed {
     project: String,
@@ -64,7 +65,7 @@ pub(super) struct Seed {
 }
 
 impl Seed {
-    /// From the file that `identity.py` leaves in Keystone's directory.
+    /// Reads them from the file that `identity.py` leaves in Keystone's directory.
     pub(super) fn read(directory: &Path) -> Result<Self> {
         let path = directory.join("seed.json");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -89,26 +90,26 @@ impl Swift {
         self.v1("test:tester", "testing")
     }
 
-    /// Version 1 as a user of the same account who may do nothing there until a container's ACL says so: 403.
+    /// Version 1 as a user of the same account who has no permission there (403) until a container's ACL grants it.
     #[must_use]
     pub fn environment_v1_reader(&self) -> Environment {
         self.v1("test:reader", "reading")
     }
 
-    /// Version 1 as who runs the cluster, and may limit every account, in the account [`Self::account_v1`].
+    /// Version 1 as the cluster's administrator, who may limit every account, in the account [`Self::account_v1`].
     #[must_use]
     pub fn environment_v1_operator(&self) -> Environment {
         let url = format!("http://127.0.0.1:{}/v1/{}", self.port(Service::Proxy), self.account_v1());
         self.v1("operator:operator", "operating").with("OS_STORAGE_URL", &url)
     }
 
-    /// Version 3 with a password, as a member of the project `backups`, whose account is
-    /// [`Self::account_v3`]. An error without Keystone, as in all of version 3.
+    /// Version 3 with a password, as a member of the project `backups`, whose account is [`Self::account_v3`]. As all
+    /// of version 3, it is an error without Keystone.
     pub fn environment_v3_password(&self) -> Result<Environment> {
         self.v3_password("archiver", "archiver-secret")
     }
 
-    /// Version 3 with a password, as one who only reads in that project: everything there is 403.
+    /// Version 3 with a password, as a user with the role `reader` in that project: every request is answered 403.
     pub fn environment_v3_reader(&self) -> Result<Environment> {
         self.v3_password("reader", "reader-secret")
     }
@@ -123,8 +124,8 @@ impl Swift {
         ]))
     }
 
-    /// What the tests of `object_store_swift`, which know nothing of this type, read: all of the settings above,
-    /// each with `SWIFT_TEST_` before its name. An error without Keystone.
+    /// The settings for the tests of `object_store_swift`, which can't use this type: all of the above, each with the
+    /// prefix `SWIFT_TEST_`. It is an error without Keystone.
     pub fn test_settings(&self) -> Result<BTreeMap<String, String>> {
         let all = self
             .environment_v1()
@@ -135,36 +136,36 @@ impl Swift {
         Ok(all.map(|(name, value)| (format!("SWIFT_TEST_{name}"), value)).collect())
     }
 
-    /// The same of a Swift that is [narrow](crate::SwiftOptions::narrow), which they need beside that one: version 1,
-    /// with `SWIFT_TEST_NARROW_` before each name.
+    /// As [`Self::test_settings`], for a Swift with [low limits](crate::SwiftOptions::narrow), which these tests need
+    /// as well: version 1, each with the prefix `SWIFT_TEST_NARROW_`.
     #[must_use]
     pub fn narrow_test_settings(&self) -> BTreeMap<String, String> {
         let all = self.environment_v1().into_iter();
         all.map(|(name, value)| (format!("SWIFT_TEST_NARROW_{name}"), value)).collect()
     }
 
-    /// The id of the project `backups`.
+    /// Returns the id of the project `backups`.
     pub fn project_id(&self) -> Result<&str> {
         Ok(&self.seed()?.project)
     }
 
-    /// The id of the user `archiver`, who is the project's member and has the application credential `backup`.
+    /// Returns the id of the user `archiver`, who is the project's member and owns the application credential `backup`.
     pub fn user_id(&self) -> Result<&str> {
         Ok(&self.seed()?.user)
     }
 
-    /// The account that version 1 leads to, as in the storage URL.
+    /// Returns the account of version 1, as in the storage URL.
     #[must_use]
     pub fn account_v1(&self) -> String {
         format!("{}_test", self.prefix_v1())
     }
 
-    /// The account that version 3 leads to, as in the storage URL.
+    /// Returns the account of version 3, as in the storage URL.
     pub fn account_v3(&self) -> Result<String> {
         Ok(format!("AUTH_{}", self.project_id()?))
     }
 
-    /// Keystone's accounts have the usual prefix where both ways to authenticate are there.
+    /// With both authentication methods, Keystone's accounts have the usual prefix.
     pub(super) fn prefix_v1(&self) -> &'static str {
         if self.options.keystone { "TEMPAUTH" } else { "AUTH" }
     }

@@ -1,26 +1,28 @@
+//! The options of a Swift.
+
 use std::time::Duration;
 
-/// What kind of Swift is wanted. The default is the smallest: one node, no Keystone.
+/// The options of a Swift. The default is the smallest one: one node, no Keystone.
 #[derive(Debug, Clone)]
 pub struct SwiftOptions {
-    /// How many nodes, each with a disk and its object, container and account server.
+    /// The number of nodes, each with a disk and an object, a container and an account server.
     pub nodes: usize,
-    /// How many copies of everything, at most one a node.
+    /// The number of replicas, at most one on each node.
     pub replicas: usize,
-    /// Whether Keystone runs beside it. Version 1 authentication works either way.
+    /// Whether Keystone runs beside it. Version 1 authentication is always available.
     pub keystone: bool,
-    /// How long a token is good, in whole seconds, at least one.
+    /// The lifetime of a token, in whole seconds, at least one.
     pub token_life: Duration,
-    /// How long after a write to an object of a container the next one is taken; an earlier one is answered 498.
+    /// How long after a write to an object of a container the next one is accepted; an earlier one is answered 498.
     pub seconds_between_writes: Option<u32>,
-    /// How many segments the manifest of a large object may name. Lowered, few segments make an object whose
-    /// manifest names other manifests.
+    /// The largest number of segments in the manifest of a large object. With a low one, few segments make an object
+    /// whose manifest names other manifests.
     pub manifest_segments: u32,
-    /// How long a plain object may be. 64 MiB instead of Swift's 5 GiB, so that tests meet the end of one.
+    /// The largest size of a plain object: 64 MiB instead of Swift's 5 GiB, so that tests reach it.
     pub max_file_bytes: u64,
-    /// How many names one listing has at most.
+    /// The largest number of names in one listing.
     pub listing_names: u32,
-    /// Whether many objects can be deleted by one request.
+    /// Whether one request can delete many objects.
     pub bulk_delete: bool,
 }
 
@@ -47,7 +49,7 @@ impl SwiftOptions {
         Self { keystone: true, ..Self::default() }
     }
 
-    /// One node that allows less than most clusters do: short manifests, short listings, no bulk deletion, and no object
+    /// One node with lower limits than most clusters: short manifests, short listings, no bulk deletion, and no object
     /// as long as a WAL segment.
     #[must_use]
     pub fn narrow() -> Self {
@@ -60,7 +62,7 @@ impl SwiftOptions {
         }
     }
 
-    /// Three nodes, and a copy on each.
+    /// Three nodes, each with a replica.
     #[must_use]
     pub fn three_replicas() -> Self {
         Self { nodes: 3, replicas: 3, ..Self::default() }

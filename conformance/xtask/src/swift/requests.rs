@@ -1,3 +1,5 @@
+//! The requests that Swift and Keystone have answered, according to their logs.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Result, ensure};
@@ -5,22 +7,22 @@ use anyhow::{Result, ensure};
 use super::{Service, Swift};
 use crate::{http, until};
 
-/// A request of a client, as the proxy logged it. What the proxy asks itself, for the segments of a large object
-/// or the deletions of a bulk delete, is not among them.
+/// A client's request in the proxy's log. The proxy's own requests, for the segments of a large object or for a bulk
+/// deletion, aren't included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedRequest {
     /// `GET`, `PUT`, ….
     pub method: String,
-    /// As the client saw it; 499 if the client left first.
+    /// As the client saw it; 499 if the client disconnected first.
     pub status: u16,
-    /// Path and query as they are logged: `/v1/AUTH_test/container/object`, percent-encoded.
+    /// Path and query as in the log: `/v1/AUTH_test/container/object`, percent-encoded.
     pub path: String,
 }
 
 impl Swift {
-    /// Every request that the proxy has answered so far, in the order in which the answers ended.
+    /// Returns every request that the proxy has answered so far, in the order in which the answers ended.
     ///
-    /// A request whose whole answer was read before the call is among them. The proxy must be up.
+    /// A request whose complete answer was read before this call is included. The proxy must be running.
     pub fn requests(&self) -> Result<Vec<LoggedRequest>> {
         let mark = self.mark()?;
         let mut log = String::new();
@@ -32,14 +34,14 @@ impl Swift {
         Ok(before.filter_map(parse).filter(|request| !request.path.contains(MARK)).collect())
     }
 
-    /// How many tokens Keystone has given so far, to clients and to the proxy. Keystone must be there.
+    /// Returns how many tokens Keystone has issued so far, to clients and to the proxy. Keystone must be running.
     pub fn tokens_given(&self) -> Result<usize> {
         let log = self.log(Service::Keystone)?;
         let given = |line: &&str| line.contains("POST /v3/auth/tokens ") && line.contains(" 201 ");
         Ok(log.lines().filter(given).count())
     }
 
-    /// Makes a request that the log can't hold yet; what to look for.
+    /// Sends a request that isn't in the log yet, and returns the text by which to find it there.
     fn mark(&self) -> Result<String> {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{MARK}-{}-", LAST.fetch_add(1, Ordering::Relaxed));
@@ -51,7 +53,7 @@ impl Swift {
 
 const MARK: &str = "xtask-mark";
 
-/// Reads `… REQUEST SOURCE METHOD STATUS PATH`, with the source `-` for a client.
+/// Parses `… REQUEST SOURCE METHOD STATUS PATH`; the source `-` means a client.
 fn parse(line: &str) -> Option<LoggedRequest> {
     let (_, request) = line.split_once("REQUEST - ")?;
     let mut words = request.split(' ');

@@ -1,6 +1,8 @@
+//! The servers and daemons of a Swift.
+
 use std::fmt;
 
-/// One server, for faults.
+/// One server, which a test can stop, kill or start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
     /// The object server of a node, counted from 1.
@@ -9,14 +11,14 @@ pub enum Service {
     Container(usize),
     /// The account server of a node, counted from 1.
     Account(usize),
-    /// What clients talk to.
+    /// The proxy, to which clients connect.
     Proxy,
-    /// What gives tokens, where Swift was started with it.
+    /// Keystone, if Swift was started with it.
     Keystone,
 }
 
 impl fmt::Display for Service {
-    /// As `object-1`, `proxy`: the name of its configuration and its log.
+    /// Displays the name of its configuration and its log, such as `object-1` or `proxy`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object(node) => write!(f, "object-{node}"),
@@ -28,12 +30,12 @@ impl fmt::Display for Service {
     }
 }
 
-/// Work that a real Swift does in the background, and that is only done here when asked for.
+/// A background daemon of a real Swift. In tests it runs only on request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Daemon {
-    /// Brings listings up to date with objects that were written while no container server took the news.
+    /// Updates listings with objects that were written while the container servers were down.
     ObjectUpdater,
-    /// Tells the accounts what their containers hold.
+    /// Updates the accounts with the content of their containers.
     ContainerUpdater,
 }
 

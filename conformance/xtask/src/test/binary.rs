@@ -1,4 +1,4 @@
-//! The test binaries, as cargo builds them.
+//! Builds the test binaries with cargo, and lists them.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::build::cargo;
 
-/// What is built: all there is, and then the tests of the storage that is off by default.
+/// The builds: the whole workspace, and then the tests of the backends that are off by default.
 const BUILDS: [&[&str]; 2] = [
     &["--workspace", "--all-targets"],
-    // The whole workspace, so that the dependencies are those of the first.
+    // The whole workspace, so that the dependencies are those of the first build.
     &[
         "--workspace",
         "--test",
@@ -21,13 +21,13 @@ const BUILDS: [&[&str]; 2] = [
     ],
 ];
 
-/// A program that libtest made of some tests.
+/// A test binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Binary {
     /// The package and the file or directory of the tests: `swiftwal/real_docs`.
     pub(crate) name: String,
     pub(crate) path: PathBuf,
-    /// The package's directory, where its tests expect to run.
+    /// The package's directory, in which its tests expect to run.
     pub(crate) directory: PathBuf,
 }
 
@@ -44,12 +44,12 @@ pub(crate) fn build() -> Result<Vec<Binary>> {
     Ok(binaries)
 }
 
-/// The test binary that one of cargo's messages tells of, if it does.
+/// Returns the test binary in one of cargo's messages, if there is one.
 fn test_binary(message: &str) -> Option<Binary> {
     let message: Value = serde_json::from_str(message).ok()?;
     let path = message["executable"].as_str().filter(|_| message["profile"]["test"] == true)?;
     let directory = Path::new(message["manifest_path"].as_str()?).parent()?;
-    // `path+file:///…/swiftwal/cli#swiftwal@0.1.0`, or without a name where it is the directory's.
+    // `path+file:///…/swiftwal/cli#swiftwal@0.1.0`, or without a name if it is the directory's.
     let (location, version) = message["package_id"].as_str()?.rsplit_once('#')?;
     let directory_name = location.rsplit('/').next()?;
     let package = version.split_once('@').map_or(directory_name, |(name, _)| name);

@@ -1,4 +1,4 @@
-//! The examples in the documentation of the code, which `cargo test --doc` builds and runs.
+//! Runs the examples in the code's documentation with `cargo test --doc`.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use super::report::Report;
 use super::run::follow;
 use crate::build::cargo;
 
-/// Runs them by themselves: asked together with the rest, cargo would compile those marked `ignore`.
+/// Runs them separately: together with the other tests, cargo would compile those marked `ignore`.
 pub(crate) fn run(report: &Report) -> Result<()> {
     let mut any_failed = false;
     let mut test = cargo();

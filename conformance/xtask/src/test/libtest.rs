@@ -1,9 +1,9 @@
-//! What a test binary prints, and how long each test took.
+//! Parses the output of a test binary, and measures each test.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// How a test ended.
+/// The result of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Passed,
@@ -11,7 +11,7 @@ pub(crate) enum Verdict {
     Skipped,
 }
 
-/// Reads `test NAME ... ok` and the like; other lines are none of these.
+/// Parses `test NAME ... ok` and the like; None for any other line.
 pub(crate) fn verdict(line: &str) -> Option<(&str, Verdict)> {
     let (name, told) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
     let verdict = match told.split([',', ' ']).next()? {
@@ -23,13 +23,13 @@ pub(crate) fn verdict(line: &str) -> Option<(&str, Verdict)> {
     Some((name.trim_end_matches(" - should panic"), verdict))
 }
 
-/// The names in the output of `--list --format terse`, in their order.
+/// Returns the names in the output of `--list --format terse`, in order.
 pub(crate) fn names(list: &str) -> VecDeque<String> {
     list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
-/// When each test began: libtest prints only that one has ended, and then begins the next of its list. (It measures
-/// them itself only where unstable options are allowed.)
+/// The start time of each test. libtest prints only that a test has ended, and then starts the next one of its list.
+/// (It measures the tests itself only if unstable options are enabled.)
 #[derive(Debug)]
 pub(crate) struct Beginnings {
     waiting: VecDeque<String>,
@@ -37,13 +37,13 @@ pub(crate) struct Beginnings {
 }
 
 impl Beginnings {
-    /// Of a binary that is started `now`, with these tests on so many threads.
+    /// For a binary that is started `now`, with these tests on this number of threads.
     pub(crate) fn new(mut waiting: VecDeque<String>, threads: usize, now: Instant) -> Self {
         let first = waiting.drain(..threads.min(waiting.len())).map(|name| (name, now)).collect();
         Self { waiting, running: first }
     }
 
-    /// How long the test that ends `now` took; nothing if it wasn't in the list.
+    /// Returns the duration of the test that ends `now`; None if it wasn't in the list.
     pub(crate) fn end(&mut self, name: &str, now: Instant) -> Option<Duration> {
         let began = self.running.remove(name)?;
         if let Some(next) = self.waiting.pop_front() {
@@ -52,7 +52,7 @@ impl Beginnings {
         Some(now - began)
     }
 
-    /// The tests that run, in alphabetical order.
+    /// Returns the tests that are running, in alphabetical order.
     pub(crate) fn running(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.running.keys().map(String::as_str).collect();
         names.sort_unstable();

@@ -1,8 +1,8 @@
-//! `cargo xtask test`: every test of the workspace, on real servers that it starts and ends itself.
+//! `cargo xtask test`: runs every test of the workspace, on real servers that it starts and ends itself.
 //!
-//! Test files that are added need no mention here. The test binaries are built by cargo, and run by us, some at a
-//! time, since cargo would run one after the other. A phase that fails doesn't stop those after it, unless nothing
-//! was built; the exit code tells.
+//! New test files are found automatically. Cargo builds the test binaries. This program runs some of them at a time,
+//! since cargo would run one after the other. A failed phase doesn't prevent the later ones, unless nothing was built;
+//! the exit code shows the failure.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ mod phases;
 mod report;
 mod run;
 
-/// Runs everything; the exit code is 1 if any test or phase failed.
+/// Runs everything. The exit code is 1 if any test or phase has failed.
 pub(crate) fn test() -> Result<ExitCode> {
     let mut phases = Phases::new(5);
     phases.begin("finding PostgreSQL, or installing it");
@@ -38,7 +38,7 @@ pub(crate) fn test() -> Result<ExitCode> {
     let shared = start(&postgres).inspect_err(|error| {
         report.failed(&format!("the servers that tests share didn't start: {error:#}"));
     });
-    // Without them only the tests that need them fail.
+    // Without the servers, only the tests that need them fail.
     let settings = shared.as_ref().map_or_else(|_| Ok(BTreeMap::new()), Shared::settings)?;
 
     phases.begin(&format!("running {} test binaries, {} at a time", binaries.len(), run::AT_A_TIME));
@@ -52,12 +52,12 @@ pub(crate) fn test() -> Result<ExitCode> {
     Ok(report.conclude())
 }
 
-/// The servers that all tests share.
+/// Starts the servers that all tests share.
 fn start(postgres: &Installation) -> Result<Shared> {
     Shared::start(&[Scratch::new(postgres.clone())?, Scratch::new(postgres.clone())?])
 }
 
-/// Builds the tests, while Swift is installed.
+/// Builds the tests while Swift is being installed.
 fn build_and_install() -> Result<Vec<Binary>> {
     thread::scope(|scope| {
         let install = scope.spawn(SwiftInstallation::ensure);

@@ -1,4 +1,4 @@
-//! Which phase of a long run this is, and how long each took.
+//! Prints the phases of a long run and their durations.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ impl Phases {
         Self { count, begun: Vec::new() }
     }
 
-    /// Says that the next phase begins.
+    /// Prints that the next phase begins.
     pub(crate) fn begin(&mut self, what: &str) {
         self.begun.push((what.to_owned(), Instant::now()));
         eprintln!("\nxtask: [{}/{}] {what}", self.begun.len(), self.count);
     }
 
-    /// Says how long each phase took.
+    /// Prints how long each phase took.
     pub(crate) fn end(&self) {
         let ends = self.begun.iter().skip(1).map(|(_, began)| *began).chain([Instant::now()]);
         eprintln!("\nxtask: where the time went:");
@@ -30,7 +30,7 @@ impl Phases {
     }
 }
 
-/// As `   12.3 s`.
+/// Formats a duration, as `   12.3 s`.
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:>7.1} s", duration.as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! What became of the tests: told as they end, and summed up.
+//! Prints the results of tests as they end, and a summary.
 
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::libtest::{Verdict, verdict};
 use super::phases::seconds;
 
-/// How many of the slowest tests are named.
+/// How many of the slowest tests are listed.
 const SLOWEST: usize = 10;
 
-/// Collects the verdicts of binaries that run at the same time.
+/// Collects the results of binaries that run at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Report(Mutex<Tests>);
 
@@ -23,7 +23,7 @@ struct Tests {
 }
 
 impl Report {
-    /// Prints and counts a test's end. How long it took is not always known.
+    /// Prints and counts a test that has ended. Its duration isn't always known.
     pub(crate) fn test(&self, name: &str, verdict: Verdict, took: Option<Duration>) {
         let mut tests = self.tests();
         let word = match verdict {
@@ -40,7 +40,7 @@ impl Report {
         tests.times.extend(took.map(|took| (took, name.to_owned())));
     }
 
-    /// Prints what a binary with failed tests had printed, without the tests that passed.
+    /// Prints the output of a binary with failed tests, without the tests that passed.
     pub(crate) fn output(&self, name: &str, output: &str) {
         let _one_at_a_time = self.tests();
         let passed = |line: &&str| verdict(line).is_some_and(|(_, verdict)| verdict == Verdict::Passed);
@@ -48,13 +48,13 @@ impl Report {
         println!("\n==== what {name} printed:\n{}\n====\n", lines.join("\n"));
     }
 
-    /// Counts as failed what isn't a test: a binary that crashed, servers that didn't start.
+    /// Counts a failure that isn't a test's: a crashed binary, or servers that didn't start.
     pub(crate) fn failed(&self, what: &str) {
         println!("FAILED  {what}");
         self.tests().failed.push(what.to_owned());
     }
 
-    /// Prints the slowest tests, the failed ones and the numbers; the exit code of it all.
+    /// Prints the slowest tests, the failed ones and the numbers. Returns the exit code of the run.
     pub(crate) fn conclude(&self) -> ExitCode {
         let tests = self.tests();
         print!("{}", tests.conclusion());

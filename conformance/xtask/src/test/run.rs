@@ -14,7 +14,7 @@ use super::binary::Binary;
 use super::libtest::{Beginnings, Verdict, names, verdict};
 use super::report::Report;
 
-/// How many binaries run at a time. Tests on real servers wait more than they compute.
+/// How many binaries run at a time. Tests on real servers mostly wait.
 pub(crate) const AT_A_TIME: usize = 3;
 
 /// How many tests of a binary run at a time.
@@ -22,7 +22,7 @@ const THREADS: usize = 2;
 
 /// Runs all binaries with these settings in their environment.
 pub(crate) fn all(mut binaries: Vec<Binary>, settings: &BTreeMap<String, String>, report: &Report) {
-    // First those with the most tests on real servers: they take the longest, and what is short fills the end.
+    // Those with the most tests on real servers first: they take the longest, and short ones fill the end.
     binaries.sort_by_cached_key(|binary| Reverse(binary.list(&["--ignored"]).map_or(0, |names| names.len())));
     let queue = Mutex::new(VecDeque::from(binaries));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -41,7 +41,7 @@ pub(crate) fn all(mut binaries: Vec<Binary>, settings: &BTreeMap<String, String>
 }
 
 impl Binary {
-    /// Runs all its tests, ignored ones too.
+    /// Runs all its tests, including ignored ones.
     fn run(&self, settings: &BTreeMap<String, String>, report: &Report) -> Result<()> {
         let mut command = self.command();
         command.args(["--include-ignored", "--test-threads", &THREADS.to_string()]).envs(settings);
@@ -62,7 +62,8 @@ impl Binary {
         Ok(())
     }
 
-    /// The names of its tests, or with `--ignored` of those that need real servers, in the order in which they run.
+    /// Returns the names of its tests in the order in which they run; with `--ignored`, of those that need real
+    /// servers.
     fn list(&self, options: &[&str]) -> Result<VecDeque<String>> {
         let mut command = self.command();
         Ok(names(&xtask::stdout(command.args(["--list", "--format", "terse"]).args(options))?))
@@ -75,8 +76,8 @@ impl Binary {
     }
 }
 
-/// Runs the command to its end, and hands on each line that it prints to standard output; how it ended, and all that
-/// it printed, first what went to standard output.
+/// Runs the command to its end, and passes on each line of its standard output. Returns its status and its complete
+/// output, standard output first.
 pub(crate) fn follow(command: &mut Command, mut line: impl FnMut(&str)) -> Result<(ExitStatus, String)> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;

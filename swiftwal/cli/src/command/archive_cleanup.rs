@@ -1,3 +1,5 @@
+//! The subcommand archive-cleanup.
+
 use swiftwal_core::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 use swiftwal_postgres::WalName;
 

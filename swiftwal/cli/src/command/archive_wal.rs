@@ -1,3 +1,5 @@
+//! The subcommand archive-wal.
+
 use std::{fs, path::PathBuf};
 
 use serde_json::json;

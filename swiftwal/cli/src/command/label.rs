@@ -1,3 +1,5 @@
+//! The subcommand label.
+
 use serde_json::json;
 
 use crate::{failure::Failure, session::Session, values::BackupArg};

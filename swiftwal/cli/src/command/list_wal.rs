@@ -1,3 +1,5 @@
+//! The subcommand list-wal.
+
 use crate::{
     failure::Failure,
     output::{Column, Size, Table},

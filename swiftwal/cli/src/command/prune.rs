@@ -1,3 +1,5 @@
+//! The subcommand prune.
+
 use std::{
     io::{self, Write},
     num::NonZeroU32,

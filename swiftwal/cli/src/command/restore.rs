@@ -1,3 +1,5 @@
+//! The subcommand restore.
+
 mod next_steps;
 mod report;
 mod restore_command;

@@ -1,3 +1,5 @@
+//! The subcommands timeline list and timeline discard.
+
 use swiftwal_core::{Branch, DiscardPlan, discard_timeline, plan_discard, timelines};
 use swiftwal_postgres::Timeline;
 

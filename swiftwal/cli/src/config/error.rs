@@ -1,3 +1,5 @@
+//! The errors of the configuration.
+
 use std::{borrow::Cow, io, path::PathBuf};
 
 use swiftwal_compression::ParseCodecError;

@@ -1,3 +1,5 @@
+//! Sizes in bytes, as text for people.
+
 use std::fmt;
 
 /// A number of bytes as people read it: `512 bytes`, `2.72 MiB`.

@@ -1,3 +1,5 @@
+//! Tables, as text for people and for the scripts of SwiftWAL 0.2.2.
+
 use std::io::{self, Write};
 
 /// A table as the original printed it: a header, a rule of `=` and the rows, each column two apart at least

@@ -1,3 +1,5 @@
+//! The argument that names a backup.
+
 use std::str::FromStr;
 
 use swiftwal_core::{BackupChoice, KeyBeginning, ParseKeyError, Repository, Result};

@@ -1,3 +1,5 @@
+//! Durations in options and settings.
+
 use std::time::Duration;
 
 use thiserror::Error;

@@ -1,3 +1,5 @@
+//! Whole numbers in options and settings.
+
 use std::ops::RangeInclusive;
 
 /// Reads whole numbers in `range`, in decimal digits.

@@ -1,3 +1,5 @@
+//! The keys of backups.
+
 mod beginning;
 
 use std::{fmt, str::FromStr};

@@ -1,3 +1,5 @@
+//! The clock of a storage.
+
 use std::fmt;
 
 use async_trait::async_trait;

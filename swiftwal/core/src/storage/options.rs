@@ -1,3 +1,5 @@
+//! The options with which a program opens a storage.
+
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 /// How a repository is to be opened: settings of the backend, resolved by the program from flags,

@@ -1,3 +1,5 @@
+//! The registry of backends, by URL scheme.
+
 use std::sync::Arc;
 
 use url::Url;

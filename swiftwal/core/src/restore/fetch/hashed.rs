@@ -1,3 +1,5 @@
+//! Verifies the objects that a restore reads, by the hashes in the commit record.
+
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 
