@@ -45,6 +45,10 @@ impl Sweep for SwiftSweep {
         Ok(uploads)
     }
 
+    fn wants_listed(&self) -> bool {
+        true
+    }
+
     async fn remove(&self, leftovers: &[String]) -> Result<()> {
         self.swift.remove_leftovers(leftovers).await
     }

@@ -30,6 +30,10 @@ impl Sweep for FaultySweep {
         }
     }
 
+    fn wants_listed(&self) -> bool {
+        self.inner.wants_listed()
+    }
+
     async fn remove(&self, leftovers: &[String]) -> Result<()> {
         let verdict = self.faults.write("sweep", leftovers.join(" "));
         verdict.begin()?;

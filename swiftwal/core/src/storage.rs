@@ -56,13 +56,19 @@ pub trait Sweep: fmt::Debug + Send + Sync {
     /// The names of the leftovers that no upload has touched since `before`, for messages and for
     /// [`remove`](Self::remove). An upload in progress is never among them.
     ///
-    /// `listed` are the large objects, or some of them, that a listing of the storage has just shown: using it may save
-    /// requests.
+    /// `listed` are the large objects, or some of them, that a listing of the storage has just shown; it is empty where
+    /// they aren't [wanted](Self::wants_listed).
     async fn leftovers(
         &self,
         before: Timestamp,
         listed: Vec<ObjectMeta>,
     ) -> object_store::Result<Vec<String>>;
+
+    /// Whether [`leftovers`](Self::leftovers) saves requests with what a listing has shown. If not, it is called while
+    /// the storage is being listed.
+    fn wants_listed(&self) -> bool {
+        false
+    }
 
     /// Removes leftovers by the names that [`leftovers`](Self::leftovers) returned. A missing one is not an error.
     async fn remove(&self, leftovers: &[String]) -> object_store::Result<()>;

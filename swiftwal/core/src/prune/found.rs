@@ -5,7 +5,11 @@ use object_store::ObjectMeta;
 
 use crate::{
     error::Result,
-    repository::{Repository, clocks::Liveness, inventory::Inventory},
+    repository::{
+        Repository,
+        clocks::{Liveness, limit},
+        inventory::Inventory,
+    },
 };
 
 /// All that is there, and from when on it counts as alive.
@@ -23,9 +27,13 @@ pub(super) struct Found {
 /// Those of the storage.
 pub(super) async fn everything(repository: &Repository) -> Result<Found> {
     let time = repository.storage_now_compared().await;
-    let mut inventory = repository.inventory_with_every_record().await?;
+    let beside = leftovers_beside_the_listing(repository, time.as_ref().ok().map(|(now, _)| *now));
+    let (mut inventory, beside) = tokio::try_join!(repository.inventory_with_every_record(), beside)?;
     let liveness = repository.liveness_at(time, &inventory);
-    let mut swept = leftovers(repository, liveness.before, std::mem::take(&mut inventory.long)).await?;
+    let mut swept = match beside {
+        Some(swept) => swept,
+        None => leftovers(repository, liveness.before, std::mem::take(&mut inventory.long)).await?,
+    };
     swept.retain(|name| !is_of_live_backup(&inventory, liveness.before, name));
     Ok(Found { inventory, swept, liveness })
 }
@@ -35,6 +43,18 @@ pub(super) async fn everything(repository: &Repository) -> Result<Found> {
 fn is_of_live_backup(inventory: &Inventory, before: Timestamp, name: &str) -> bool {
     let running = inventory.markers.iter().filter(|marker| marker.touched > before);
     running.map(|marker| marker.key.to_string()).any(|key| name.contains(&key))
+}
+
+/// The leftovers, where they can be told without a listing: that takes as long as one in a directory.
+async fn leftovers_beside_the_listing(
+    repository: &Repository,
+    now: Option<Timestamp>,
+) -> Result<Option<Vec<String>>> {
+    let wants_listed = repository.storage().sweeper().is_some_and(|sweeper| sweeper.wants_listed());
+    match now {
+        Some(now) if !wants_listed => leftovers(repository, limit(now), Vec::new()).await.map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// The leftovers of crashed uploads that no listing shows.

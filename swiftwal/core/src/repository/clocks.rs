@@ -36,6 +36,11 @@ pub(crate) struct Liveness {
     pub(crate) notice: Option<String>,
 }
 
+/// The limit between running uploads and abandoned ones at the storage's time `now`.
+pub(crate) fn limit(now: Timestamp) -> Timestamp {
+    now - GRACE
+}
+
 impl Repository {
     /// The storage's time: from one of its answers, or the date of an object written for this.
     pub(crate) async fn storage_now(&self) -> Result<Timestamp> {
@@ -78,7 +83,7 @@ impl Repository {
         inventory: &Inventory,
     ) -> Liveness {
         let error = match asked {
-            Ok((now, notice)) => return Liveness { before: now - GRACE, notice },
+            Ok((now, notice)) => return Liveness { before: limit(now), notice },
             Err(error) => error,
         };
         // A date in the future comes from another clock, as that of a file that was copied here.

@@ -53,7 +53,7 @@ impl Repository {
         let mut is_empty = true;
         while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
             let name = object.location.as_ref();
-            is_empty &= !is_ours(name);
+            is_empty = is_empty && !is_ours(name);
             builder.add(name, object.size, touched(&object));
             let is_tar = || {
                 let name = ObjectName::parse(object.location.as_ref());
