@@ -23,8 +23,8 @@ struct Arguments {
 enum Task {
     /// The main job, step by step: archive, back up, restore to a point in time, compare the rows, prune
     Demo(demo::Options),
-    /// All tests, those that need a server included
-    Test,
+    /// The tests, those that need a server included
+    Test(test::Options),
     /// Spelling, and the size of every tracked file
     Lint,
     /// PostgreSQL, Swift and Keystone in the background, to try things on
@@ -37,7 +37,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Demo(options) => demo::demo(&options),
-        Task::Test => test::test(),
+        Task::Test(options) => test::test(&options),
         Task::Lint => lint::lint(),
         Task::Services(action) => services::services(&action),
         Task::Bench(options) => bench::bench(&options),

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: runs every test of the workspace, on real servers that it starts and ends itself.
+//! `cargo xtask test`: runs the tests of the workspace, on real servers that it starts and ends itself.
 //!
 //! New test files are found automatically. Cargo builds the test binaries. This program runs some of them at a time,
 //! since cargo would run one after the other. A failed phase doesn't prevent the later ones, unless nothing was built;
@@ -23,8 +23,27 @@ mod phases;
 mod report;
 mod run;
 
+/// Parts of the names of the tests that only `--long` runs: those in a module `long`, and what the suite repeats on
+/// prefixes of one container after it has run on containers, where it takes minutes.
+const LONG: [&str; 3] = ["long::", "prefixes::faults::", "prefixes::damage::"];
+
+/// The options of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Also run the tests that take minutes each
+    #[arg(long)]
+    long: bool,
+}
+
+impl Options {
+    /// Returns parts of the names of the tests to leave out.
+    fn left_out(&self) -> &'static [&'static str] {
+        if self.long { &[] } else { &LONG }
+    }
+}
+
 /// Runs everything. The exit code is 1 if any test or phase has failed.
-pub(crate) fn test() -> Result<ExitCode> {
+pub(crate) fn test(options: &Options) -> Result<ExitCode> {
     let mut phases = Phases::new(5);
     phases.begin("finding PostgreSQL, or installing it");
     let postgres = Installation::ensure()?;
@@ -42,7 +61,7 @@ pub(crate) fn test() -> Result<ExitCode> {
     let settings = shared.as_ref().map_or_else(|_| Ok(BTreeMap::new()), Shared::settings)?;
 
     phases.begin(&format!("running {} test binaries, {} at a time", binaries.len(), run::AT_A_TIME));
-    run::all(binaries, &settings, &report);
+    run::all(binaries, &settings, options.left_out(), &report);
     drop(shared);
 
     phases.begin("running the examples in the documentation of the code");

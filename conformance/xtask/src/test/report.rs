@@ -18,6 +18,7 @@ pub(crate) struct Report(Mutex<Tests>);
 struct Tests {
     passed: usize,
     skipped: usize,
+    left_out: usize,
     failed: Vec<String>,
     times: Vec<(Duration, String)>,
 }
@@ -54,6 +55,11 @@ impl Report {
         self.tests().failed.push(what.to_owned());
     }
 
+    /// Counts tests that are run only if it is asked for.
+    pub(crate) fn left_out(&self, count: usize) {
+        self.tests().left_out += count;
+    }
+
     /// Prints the slowest tests, the failed ones and the numbers. Returns the exit code of the run.
     pub(crate) fn conclude(&self) -> ExitCode {
         let tests = self.tests();
@@ -76,6 +82,9 @@ impl Tests {
         if !self.failed.is_empty() {
             text += &format!("\nfailed:\n{}", failed.collect::<String>());
         }
+        if self.left_out > 0 {
+            text += &format!("\n{} that take minutes were left out; run them by --long\n", self.left_out);
+        }
         let (passed, skipped) = (self.passed, self.skipped);
         text + &format!("\n{passed} passed, {} failed, {skipped} skipped\n", self.failed.len())
     }
@@ -93,11 +102,14 @@ mod tests {
             report.test(&format!("test{number:02}"), verdict, Some(Duration::from_secs(number)));
         }
         report.test("an example", Verdict::Skipped, None);
+        report.left_out(2);
+        report.left_out(1);
         let text = report.tests().conclusion();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1..3], ["the slowest tests:", "   11.0 s  test11"]);
         assert!(text.contains("test02") && !text.contains("test01"), "{text}");
         assert!(text.contains("failed:\n  test03\n"), "{text}");
+        assert!(text.contains("\n3 that take minutes were left out; run them by --long\n"), "{text}");
         assert_eq!(lines.last(), Some(&"11 passed, 1 failed, 1 skipped"));
     }
 }

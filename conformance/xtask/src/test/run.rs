@@ -20,15 +20,21 @@ pub(crate) const AT_A_TIME: usize = 3;
 /// How many tests of a binary run at a time.
 const THREADS: usize = 2;
 
-/// Runs all binaries with these settings in their environment.
-pub(crate) fn all(mut binaries: Vec<Binary>, settings: &BTreeMap<String, String>, report: &Report) {
+/// Runs all binaries with these settings in their environment, without the tests whose names contain a text of
+/// `left_out`.
+pub(crate) fn all(
+    mut binaries: Vec<Binary>,
+    settings: &BTreeMap<String, String>,
+    left_out: &[&str],
+    report: &Report,
+) {
     // Those with the most tests on real servers first: they take the longest, and short ones fill the end.
     binaries.sort_by_cached_key(|binary| Reverse(binary.list(&["--ignored"]).map_or(0, |names| names.len())));
     let queue = Mutex::new(VecDeque::from(binaries));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let work = || {
         while let Some(binary) = next() {
-            if let Err(error) = binary.run(settings, report) {
+            if let Err(error) = binary.run(settings, left_out, report) {
                 report.failed(&format!("{} can't be run: {error:#}", binary.path.display()));
             }
         }
@@ -41,11 +47,14 @@ pub(crate) fn all(mut binaries: Vec<Binary>, settings: &BTreeMap<String, String>
 }
 
 impl Binary {
-    /// Runs all its tests, including ignored ones.
-    fn run(&self, settings: &BTreeMap<String, String>, report: &Report) -> Result<()> {
+    /// Runs its tests, including ignored ones.
+    fn run(&self, settings: &BTreeMap<String, String>, left_out: &[&str], report: &Report) -> Result<()> {
+        let skip: Vec<&str> = left_out.iter().flat_map(|text| ["--skip", *text]).collect();
+        let names = self.list(&skip)?;
+        report.left_out(self.list(&[])?.len() - names.len());
         let mut command = self.command();
-        command.args(["--include-ignored", "--test-threads", &THREADS.to_string()]).envs(settings);
-        let mut beginnings = Beginnings::new(self.list(&[])?, THREADS, Instant::now());
+        command.args(["--include-ignored", "--test-threads", &THREADS.to_string()]).args(skip).envs(settings);
+        let mut beginnings = Beginnings::new(names, THREADS, Instant::now());
         let mut any_failed = false;
         let (status, output) = follow(&mut command, |line| {
             let Some((test, verdict)) = verdict(line) else { return };
@@ -63,7 +72,7 @@ impl Binary {
     }
 
     /// Returns the names of its tests in the order in which they run; with `--ignored`, of those that need real
-    /// servers.
+    /// servers, and with `--skip TEXT`, of those whose names don't contain it.
     fn list(&self, options: &[&str]) -> Result<VecDeque<String>> {
         let mut command = self.command();
         Ok(names(&xtask::stdout(command.args(["--list", "--format", "terse"]).args(options))?))
