@@ -130,6 +130,6 @@ fn interface(given: Option<&str>) -> Result<String, ConfigError> {
     let given = given.unwrap_or("public");
     match given.strip_suffix("URL").unwrap_or(given) {
         name @ ("public" | "internal" | "admin") => Ok(name.to_owned()),
-        _ => Err(ConfigError::invalid("OS_INTERFACE", "is none of public, internal and admin")),
+        _ => Err(ConfigError::invalid("OS_INTERFACE", "is not one of public, internal and admin")),
     }
 }

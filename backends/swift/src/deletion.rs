@@ -88,7 +88,7 @@ impl Deletion {
         let results = self.delete_all(&targets).await;
         let failed = results.iter().filter(|result| result.is_err()).count();
         if let Some(Err(error)) = results.iter().find(|result| result.is_err()) {
-            tracing::warn!(failed, of = targets.len(), %error, "segments are left behind, for a sweep to remove");
+            tracing::warn!(failed, of = targets.len(), %error, "segments are left behind until a sweep removes them");
         }
     }
 }

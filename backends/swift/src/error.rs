@@ -125,7 +125,7 @@ impl Error {
             Kind::Answer { status, detail } => (status.as_u16(), detail),
             Kind::Unreachable { .. } => {
                 return Some(
-                    "check that it is up, and its address, which OS_STORAGE_URL or else the identity service gives",
+                    "check that it is running, and its address, which is OS_STORAGE_URL or else that of the catalog",
                 );
             }
             _ => return None,
@@ -288,7 +288,7 @@ mod tests {
         let text = "GET backups/a: no connection to http://swift:8080 (tried 2 times)";
         assert_eq!(error.to_string(), text);
         let hint = error.hint().unwrap();
-        assert!(hint.starts_with("check that it is up, ") && hint.contains("OS_STORAGE_URL"), "{hint}");
+        assert!(hint.starts_with("check that it is running, ") && hint.contains("OS_STORAGE_URL"), "{hint}");
     }
 
     #[test]

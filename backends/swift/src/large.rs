@@ -151,11 +151,11 @@ impl LargeObjects {
         failure: &object_store::Error,
     ) {
         if is_outage(failure) {
-            tracing::warn!(%object, "segments of a failed upload are left behind, for a sweep to remove");
+            tracing::warn!(%object, "segments of a failed upload are left behind until a sweep removes them");
             return;
         }
         if let Err(error) = self.discard(object, place, begun).await {
-            tracing::warn!(%object, %error, "segments of a failed upload are left behind, for a sweep to remove");
+            tracing::warn!(%object, %error, "segments of a failed upload are left behind until a sweep removes them");
         }
     }
 

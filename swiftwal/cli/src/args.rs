@@ -47,7 +47,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The options that every subcommand takes, before its name or after it.
+/// The options of every subcommand, before its name or after it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
@@ -77,7 +77,7 @@ pub(crate) struct GlobalArgs {
 }
 
 impl Cli {
-    /// Reads the arguments, the first of which is the program's name, and the settings among them.
+    /// Parses the arguments, the first of which is the program's name, and the settings among them.
     pub(crate) fn parse_with(
         arguments: &[OsString],
         names: &SettingNames,

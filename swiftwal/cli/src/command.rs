@@ -19,9 +19,9 @@ use tokio::runtime::{self, Runtime};
 
 use crate::{exit::Caller, failure::Failure, session::Session};
 
-/// How long a command stays at its end for what still runs on blocking threads, unless that cleans up.
+/// How long a command waits at its end for work on blocking threads, unless that work cleans up.
 const LAST_WRITES: Duration = Duration::from_secs(2);
-/// How long a restore that was stopped may take to remove what it wrote.
+/// How long a stopped restore may take to remove what it wrote.
 const REMOVING: Duration = Duration::from_secs(60);
 
 /// The subcommands.
@@ -50,7 +50,7 @@ impl Command {
         }
     }
 
-    /// The timeline whose history is asked for, if one is.
+    /// Returns the timeline whose history is requested, if one is.
     pub(crate) fn history(&self) -> Option<Timeline> {
         match self {
             Self::RestoreWal(args) => args.history(),
@@ -58,7 +58,7 @@ impl Command {
         }
     }
 
-    /// How long it may take to clean up when it was stopped.
+    /// Returns how long the command may take to clean up after it was stopped.
     pub(crate) fn clearing(&self) -> Duration {
         match self {
             Self::Backup(_) => backup::CLEARING + LAST_WRITES,
@@ -67,14 +67,14 @@ impl Command {
         }
     }
 
-    /// Does it.
+    /// Runs the subcommand.
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let runtime = self.runtime().map_err(Failure::Runtime)?;
-        // A restore that failed still removes what it wrote: that must not stop half-way.
+        // A failed restore still removes what it wrote: that must not stop half-way.
         let is_restore = matches!(self, Self::Restore(_));
         let outcome = runtime.block_on(async {
             match self {
-                // It has more to do when it is stopped than to be dropped.
+                // It needs to be told to stop; dropping it isn't enough.
                 Self::Backup(args) => backup::run(args, session).await,
                 other => session.watchdog.unless_stopped(other.run_until_stopped(session)).await,
             }
@@ -102,9 +102,9 @@ impl Command {
         }
     }
 
-    /// One thread that waits for everything: PostgreSQL starts a process for every WAL file, and what comes through
-    /// pg_basebackup's pipe would wake a second thread for every few kilobytes. Compression has threads of its own; a
-    /// restore has more to do beside that.
+    /// A single thread for all waiting: PostgreSQL starts a process for every WAL file, and the data in pg_basebackup's
+    /// pipe would wake a second thread for every few kilobytes. Compression has its own threads. A restore has more to
+    /// do beside waiting, and gets more threads.
     fn runtime(&self) -> io::Result<Runtime> {
         let mut builder = match self {
             Self::Restore(_) => runtime::Builder::new_multi_thread(),

@@ -1,7 +1,8 @@
-//! The configuration: flags before environment before configuration file before defaults.
+//! The configuration: options override the environment, which overrides the configuration file, which overrides the
+//! defaults.
 //!
-//! Two steps: each source is read raw, as text by key ([`Layer`]); then the merged texts are resolved into a
-//! [`Config`], which is all that the rest of the program sees. Nothing else reads the environment.
+//! It is resolved in two steps: each source is read as text by key ([`Layer`]); then the merged texts are resolved into
+//! a [`Config`], which is all that the rest of the program sees. Nothing else reads the environment.
 
 mod environment;
 mod error;
@@ -27,10 +28,10 @@ pub(crate) use self::{
     environment::environment, error::ConfigError, location::Location, names::SettingNames,
 };
 
-/// How long a backup waits for the last WAL that it needs to be archived.
+/// The default of `--archive-timeout`.
 const DEFAULT_ARCHIVE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the flags say about the configuration; `None` where there was no flag.
+/// The options about the configuration; `None` for one that wasn't given.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flags {
     pub(crate) config: Option<PathBuf>,
@@ -49,16 +50,16 @@ pub(crate) struct Config {
     pub(crate) repository: Location,
     /// The settings of its backend, by the names that the backend documents.
     pub(crate) settings: BTreeMap<String, String>,
-    /// Which of them, as far as the repository's storage takes them, came by the environment or as options, so that
-    /// nobody but this process has them.
+    /// The names of those settings that the repository's storage takes and that came from the environment or from
+    /// options, so that only this process has them.
     pub(crate) unwritten_settings: Vec<String>,
-    /// Where what spares the next process a request is kept; none if this user has no place for such things.
+    /// The directory for the state between processes; none if this user has no place for it.
     pub(crate) state: Option<PathBuf>,
-    /// Whether WAL and backups may be stored where they end with the process.
+    /// Whether WAL and backups may be stored in this process's memory.
     pub(crate) allow_volatile: bool,
-    /// How new objects are compressed.
+    /// The compression of new objects.
     pub(crate) codec: Codec,
-    /// How long a backup waits for WAL.
+    /// How long a backup waits for the next WAL segment.
     pub(crate) archive_timeout: Duration,
     /// The server to back up.
     pub(crate) connect: ConnectOptions,
@@ -105,7 +106,7 @@ impl Config {
         unwritten_settings.retain(|name| taken.contains(name));
         unwritten_settings.sort_unstable();
         unwritten_settings.dedup();
-        // The source that a key's text came from.
+        // Names the source of a key's text.
         let from = |key| merged.find_metadata(key).map_or_else(String::new, |source| source.name.to_string());
         Ok(Self {
             repository,
@@ -142,7 +143,8 @@ impl Flags {
     }
 }
 
-/// Flags, then what libpq itself finds in the environment (nothing is passed on then), then the file.
+/// Resolves the server: options, or else what libpq itself reads from the environment (which isn't passed on), or else
+/// the file.
 fn connect(
     flags: &ConnectOptions,
     environment: &environment::Read,

@@ -1,27 +1,27 @@
-//! How long a command may take.
+//! The deadline of a command.
 
 use std::time::Duration;
 
 use crate::exit::Caller;
 
-/// How many bytes of a file are expected to be stored or fetched in a second, at least.
+/// The least number of bytes that are expected to be stored or fetched in a second.
 const BYTES_PER_SECOND: u64 = 1 << 20;
-/// No WAL file is larger.
+/// The size of the largest WAL file.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// How long a command may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deadline {
-    /// As long as it needs.
+    /// No limit.
     None,
-    /// What `--deadline` says.
+    /// The value of `--deadline`.
     Asked(Duration),
-    /// The default of a command that PostgreSQL waits for: this time, and more by the size of the WAL file.
+    /// The default of a command that PostgreSQL waits for: this time, and more for a large WAL file.
     BySize(Duration),
 }
 
 impl Deadline {
-    /// The deadline of a command that `caller` has started with this `--deadline`.
+    /// Returns the deadline of a command that `caller` has started with this `--deadline`.
     pub(crate) fn of(asked: Option<Duration>, caller: Caller) -> Self {
         match (asked, caller.default_deadline()) {
             (Some(Duration::ZERO), _) | (None, None) => Self::None,
@@ -30,7 +30,7 @@ impl Deadline {
         }
     }
 
-    /// The time that the command has, if it has to do with a file of so many bytes.
+    /// Returns the time that the command has for a file of this size.
     pub(crate) fn allowed(self, bytes: u64) -> Option<Duration> {
         match self {
             Self::None => None,

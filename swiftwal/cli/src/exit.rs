@@ -29,39 +29,39 @@ Exit codes:
 
 /// An exit code.
 ///
-/// PostgreSQL acts on the codes of two commands, so these two bend the rules:
+/// PostgreSQL acts on the codes of two commands, so these two are special:
 ///
-/// - `archive-wal` fails with 1 to 125 only: beyond that, PostgreSQL restarts its archiver.
-/// - `restore-wal` fails with 1 only if the storage proved that the file isn't there: PostgreSQL takes 1 to 125
-///   for the end of the archive, ends recovery and promotes. Anything else, a wrong argument included, is
-///   [`NoAnswer`](Self::NoAnswer), which stops recovery instead. But where the working directory is that of a
-///   standby (it holds `standby.signal`, or a `recovery.conf` with `standby_mode` on), it is 1 as well: a
-///   standby asks again, and one that stopped whenever the storage doesn't answer would be of no use.
+/// - `archive-wal` fails with 1 to 125 only: above that, PostgreSQL restarts its archiver.
+/// - `restore-wal` fails with 1 only if the storage has proven that the file isn't there: PostgreSQL takes 1 to 125 for
+///   the end of the archive, ends recovery and promotes. Any other failure, including a wrong argument, is
+///   [`NoAnswer`](Self::NoAnswer), which stops recovery instead. If the working directory is a standby's (it contains
+///   `standby.signal`, or a `recovery.conf` with `standby_mode` on), other failures are 1 as well: a standby asks
+///   again, and must not stop whenever the storage fails.
 ///
-/// A panic is none of these: it aborts the process by a signal.
+/// A panic has no exit code: it aborts the process by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Exit {
-    /// What was asked for is done.
+    /// The command succeeded.
     Success = 0,
-    /// It failed; of `restore-wal`: the file is proven not to be there.
+    /// The command failed. For `restore-wal`: the file is proven not to be there.
     Failure = 1,
     /// The command line or the configuration is wrong, and nothing was done.
     Usage = 2,
-    /// It is done, but damage was found: a backup with bad pages, a stored object that isn't what was stored.
+    /// The command succeeded, but found damage: a backup with bad pages, or an object that isn't what was stored.
     DamageFound = 3,
-    /// It couldn't be proven whether all is well.
+    /// The command couldn't determine whether all is well.
     Unproven = 4,
-    /// `restore-wal` can't say whether the file is there, or can't fetch it.
+    /// `restore-wal` doesn't know whether the file is there, or can't fetch it.
     NoAnswer = 128,
-    /// Stopped by SIGHUP, as when a terminal is closed; likewise.
+    /// Stopped by SIGHUP, as when the terminal is closed. Partial work was removed as far as the storage allowed.
     HungUp = 129,
-    /// Stopped by SIGINT, after what was half done had been removed as far as the storage allowed.
+    /// Stopped by SIGINT. Partial work was removed as far as the storage allowed.
     Interrupted = 130,
     /// Standard output was closed; a backup that wasn't committed yet was abandoned.
     ClosedStdout = 141,
-    /// Stopped by SIGTERM, likewise.
+    /// Stopped by SIGTERM. Partial work was removed as far as the storage allowed.
     Terminated = 143,
 }
 
@@ -83,8 +83,7 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// How long a command may take unless `--deadline` says otherwise. PostgreSQL waits for these two, and does nothing
-    /// else meanwhile.
+    /// Returns the default of `--deadline`. PostgreSQL waits for these two commands, and does nothing else meanwhile.
     pub(crate) const fn default_deadline(self) -> Option<Duration> {
         match self {
             Self::Anyone => None,
@@ -93,9 +92,9 @@ impl Caller {
         }
     }
 
-    /// The caller, guessed from arguments that couldn't be parsed.
+    /// Guesses the caller from arguments that couldn't be parsed.
     ///
-    /// In doubt it is a restore_command: only there is a low exit code dangerous.
+    /// If in doubt, it is restore_command: only there a low exit code is dangerous.
     pub(crate) fn by_arguments(arguments: &[OsString]) -> Self {
         let names = |command: &str| arguments.iter().skip(1).any(|argument| argument == command);
         if names("restore-wal") {
@@ -109,7 +108,7 @@ impl Caller {
 }
 
 impl Exit {
-    /// The exit code of `failure` for `caller`.
+    /// Returns the exit code of `failure` for `caller`.
     pub(crate) fn of(failure: &Failure, caller: Caller) -> Self {
         match (caller, Self::plain(failure)) {
             (Caller::Anyone, exit) | (_, exit @ Self::Success) => exit,

@@ -1,4 +1,4 @@
-//! Why a command ended without success.
+//! The failures of a command.
 
 use std::{borrow::Cow, io};
 
@@ -12,17 +12,17 @@ use crate::{
     stop::Stop,
 };
 
-/// Why a command ended without success.
+/// The failure of a command.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    /// The arguments are wrong; clap has said in which way.
+    /// The arguments are wrong; clap has printed the reason.
     #[error("the arguments are wrong")]
     Usage,
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Flow(#[from] swiftwal_core::Error),
-    /// A command that acknowledges what it stores was given a storage that ends with the process.
+    /// A command that acknowledges what it stores was given a storage in this process's memory.
     #[error("{0} is in this process's memory, so what is stored there is lost when it ends")]
     Volatile(String),
     #[error("the operating system refused a resource that the program needs")]
@@ -34,7 +34,7 @@ pub(crate) enum Failure {
     ClosedStdout,
     #[error("{0}")]
     Stopped(Stop),
-    /// The command printed its result, and before that a message for each problem that it found.
+    /// The command printed its result, and before that a message for each problem.
     #[error("{0}")]
     Found(Finding),
 }
@@ -49,7 +49,7 @@ pub(crate) enum Finding {
 }
 
 impl Finding {
-    /// The finding that `error` is for a command that goes on after it.
+    /// Returns the finding for `error`, in a command that continues after it.
     pub(crate) fn of(error: &swiftwal_core::Error) -> Self {
         match error.kind() {
             swiftwal_core::ErrorKind::Damaged => Self::Damage,
@@ -58,7 +58,7 @@ impl Finding {
     }
 }
 
-/// From writing to standard output.
+/// A failure to write to standard output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -74,8 +74,8 @@ impl Failure {
         matches!(self, Self::Flow(swiftwal_core::Error::WalAbsent { .. }))
     }
 
-    /// Whether the same command may succeed in a while: what failed is the storage, the network or this machine, not
-    /// what was asked for or what is stored.
+    /// Whether the same command may succeed later: the storage, the network or this machine failed, rather than the
+    /// request or the stored data being wrong.
     pub(crate) fn may_pass(&self) -> bool {
         use swiftwal_core::{Error, ErrorKind};
         match self {

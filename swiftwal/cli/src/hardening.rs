@@ -1,11 +1,11 @@
-//! Keeps the secrets in this process's memory out of files.
+//! Keeps secrets in this process's memory from being written to disk.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// Forbids core dumps of this process: they would hold passwords and tokens.
+/// Disables core dumps of this process, which would contain passwords and tokens.
 pub(crate) fn forbid_core_dumps() {
-    // Both: the limit isn't asked where the kernel pipes dumps into a program, and only the limit is inherited by
-    // pg_basebackup. If either fails there is nothing to be done about it.
+    // Both settings are needed: the limit isn't checked if the kernel pipes dumps into a program, and only the limit is
+    // inherited by pg_basebackup. If either fails, nothing can be done about it.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }

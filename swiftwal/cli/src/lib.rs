@@ -20,7 +20,7 @@ mod failure;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz {
-    //! Fuzzing targets; each lies beside the parser that it is for.
+    //! Fuzzing targets. Each is beside the parser that it tests.
 
     pub use crate::config::configuration;
 }
@@ -58,11 +58,11 @@ use self::{
 
 pub use self::exit::Exit;
 
-/// Runs the program with this process's arguments, environment and streams, and says how it is to exit.
+/// Runs the program with this process's arguments, environment and streams, and returns how it must exit.
 ///
-/// It takes the process for its own: it sets the umask to 077, since a repository holds a whole database; it forbids
-/// core dumps, which would hold passwords and tokens; and a panic anywhere aborts the process, since PostgreSQL would
-/// take the usual code 101 for "not in the archive".
+/// It changes the whole process: it sets the umask to 077, since a repository contains a complete database; it disables
+/// core dumps, which would contain passwords and tokens; and a panic anywhere aborts the process, since PostgreSQL
+/// would take the usual exit code 101 for "not in the archive".
 #[must_use]
 pub fn run(registry: Registry) -> ExitCode {
     hardening::forbid_core_dumps();
@@ -103,13 +103,13 @@ fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
     }
 }
 
-/// Prints the help that was asked for, or what is wrong with the arguments.
+/// Prints the requested help, or what is wrong with the arguments.
 fn refuse(error: &clap::Error, caller: Caller) -> Exit {
     let verdict = Verdict { caller, history: None };
     let limits = Limits { deadline: Deadline::of(None, caller), clearing: Duration::ZERO };
-    // To print may take for ever, too.
+    // Printing may hang, too.
     let _watchdog = Watchdog::start(limits, verdict);
-    // Where the message can't be printed there is nowhere to say so, and the exit code tells.
+    // If the message can't be printed, only the exit code reports the failure.
     let printed = error.print();
     match (error.use_stderr(), printed) {
         (true, _) => Exit::of(&Failure::Usage, caller),

@@ -1,4 +1,4 @@
-//! Messages to people, on stderr.
+//! Messages on stderr.
 
 use std::{
     borrow::Cow,
@@ -24,23 +24,23 @@ use swiftwal_postgres::is_misleading;
 
 use crate::message::chain_of_any;
 
-/// Writes `swiftwal: message` to stderr. A closed stderr is no reason to fail.
+/// Writes `swiftwal: message` to stderr. A closed stderr isn't a failure.
 pub(crate) fn say(message: fmt::Arguments<'_>) {
-    // In one write, so that the messages of several processes don't mix in the server's log.
+    // In one write, so that messages of several processes aren't mixed in the server's log.
     drop(io::stderr().write_all(format!("swiftwal: {}\n", harmless(&message.to_string())).as_bytes()));
 }
 
-/// The libraries beneath HTTP. What they trace of pools and sockets hides the requests, which the backends trace.
+/// The libraries beneath HTTP. Their messages about pools and sockets would hide the requests, which the backends log.
 const BENEATH_HTTP: [&str; 8] = ["h2", "hyper", "hyper_util", "mio", "reqwest", "rustls", "tower", "want"];
 
-/// Sends what the code traces to stderr: warnings, with `-v` what is being done, with `-vv` also each request.
+/// Writes events to stderr: warnings; with `-v` also what is being done; with `-vv` also each request.
 pub(crate) fn to_stderr(verbosity: u8) {
     let level = match verbosity {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    // Only a program that has set up its own subscriber before makes this fail, and then that one is wanted.
+    // This fails only if the program has installed its own subscriber, which is then used.
     drop(
         tracing_subscriber::fmt()
             .with_max_level(level)
@@ -56,7 +56,7 @@ pub(crate) fn to_stderr(verbosity: u8) {
     );
 }
 
-/// `swiftwal: message`, and nothing else: time and host are what the server's log or journald adds.
+/// The format `swiftwal: message`: the server's log or journald adds time and host.
 struct Plain;
 
 impl<S, N> FormatEvent<S, N> for Plain
@@ -78,8 +78,8 @@ where
     }
 }
 
-/// A message without anything that a terminal acts upon, whichever text from outside got into it unescaped. Line breaks
-/// stay, and what follows one is indented, so that it can't be taken for a message of its own.
+/// Escapes everything in a message that a terminal would execute, in case text from outside got into it unescaped. Line
+/// breaks stay, and the lines after the first are indented, so that none looks like a separate message.
 fn harmless(message: &str) -> Cow<'_, str> {
     let acts = |character: char| is_misleading(character) && character != '\t';
     if !message.contains(acts) {
@@ -103,7 +103,8 @@ fn harmless(message: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// What an event says: its message, then its other fields, and last why: `can't store it, directory /x: no space`.
+/// The text of an event: its message, then its other fields, and last its error: `can't store it, directory /x: no
+/// space`.
 #[derive(Default)]
 struct Text {
     message: String,

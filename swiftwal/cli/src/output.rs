@@ -27,22 +27,22 @@ pub(crate) use self::{
 pub(crate) struct Output {
     /// One JSON document instead of text.
     pub(crate) json: bool,
-    /// Print more than the bare result.
+    /// Whether to print more than the plain result.
     pub(crate) verbose: bool,
 }
 
-/// A plan as `--json` shows it.
+/// The `--json` document of a plan.
 #[derive(Serialize)]
 pub(crate) struct Planned<'a, P> {
-    /// Whether it is only shown, and not carried out.
+    /// Whether the plan is only shown, and not carried out.
     pub(crate) dry_run: bool,
     #[serde(flatten)]
     pub(crate) plan: &'a P,
 }
 
 impl Output {
-    /// Writes what `render` writes, and all of it before it returns: on a terminal with control characters escaped,
-    /// else as it is.
+    /// Writes the output of `render` completely before it returns: on a terminal with control characters escaped,
+    /// otherwise unchanged.
     pub(crate) fn text(self, render: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let stdout = io::stdout().lock();
         let mut out: Box<dyn Write> = match stdout.is_terminal() {
@@ -53,7 +53,7 @@ impl Output {
         Ok(out.flush()?)
     }
 
-    /// Writes `document` on one line, and all of it before it returns.
+    /// Writes `document` on one line, completely before it returns.
     pub(crate) fn json(self, document: &impl Serialize) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
         json::write(&mut out, document)?;

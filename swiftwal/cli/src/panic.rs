@@ -1,12 +1,12 @@
-//! What a bug does to the process.
+//! Aborts the process on a panic.
 
 use std::{panic, process};
 
 use crate::log;
 
-/// From now on a panic, on whichever thread, says what happened and aborts the process.
+/// Makes a panic in any thread print what happened and abort the process.
 ///
-/// The usual way out of a panic is exit code 101. As a restore_command's that would tell PostgreSQL that the
+/// By default a panic exits with 101. As the exit code of a restore_command, that would tell PostgreSQL that the
 /// archive ends here, and it would promote.
 pub(crate) fn abort_on_panic() {
     panic::set_hook(Box::new(|panic| {

@@ -1,4 +1,4 @@
-//! The progress of a long command: a bar on a terminal, else a line now and then.
+//! The progress of a long command: a bar on a terminal, otherwise a line from time to time.
 
 use std::{
     fmt::{self, Display},
@@ -13,12 +13,12 @@ use crate::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The longest time between two lines, while data moves.
+/// The longest time between two lines while data is transferred.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
-/// The number of equal steps after each of which a line is printed too.
+/// The number of equal steps after each of which a line is printed, too.
 const STEPS: u64 = 20;
 
-/// Where the progress of one command is shown, on stderr.
+/// Shows the progress of one command on stderr.
 pub(crate) struct Progress(Shown);
 
 enum Shown {
@@ -48,13 +48,13 @@ impl Progress {
         })
     }
 
-    /// Shows what the command waits for before there is anything to count.
+    /// Shows what the command waits for before there are amounts to show.
     pub(crate) fn wait(&self, what: &'static str) {
         match &self.0 {
             Shown::Nowhere => {}
             Shown::Bar(bar, _) => bar.set_message(what),
             Shown::Lines(lines) => {
-                // From here on the time is counted.
+                // The time counts from here.
                 *lines.lock().unwrap_or_else(PoisonError::into_inner) = Lines::new(Instant::now());
                 log::say(format_args!("{what}"));
             }
@@ -77,11 +77,11 @@ impl Progress {
         }
     }
 
-    /// Shows that all is done, so that the end of the lines can be told from a standstill.
+    /// Shows that everything is done, so that the end can be distinguished from a standstill.
     pub(crate) fn finish(&self) {
         match &self.0 {
             Shown::Nowhere => {}
-            // What was counted last stays on the terminal.
+            // The last amount stays on the terminal.
             Shown::Bar(bar, began) if began.get().is_some() => bar.abandon(),
             Shown::Bar(bar, _) => bar.finish_and_clear(),
             Shown::Lines(lines) => {
@@ -122,14 +122,14 @@ fn bar() -> ProgressBar {
     }
 }
 
-/// Chooses which of many small steps get a line.
+/// Chooses which of many small steps are printed.
 struct Lines {
     began: Instant,
     last: Instant,
     last_step: u64,
-    /// The latest amount, whether it got a line or not.
+    /// The latest amount, printed or not.
     latest: Option<Done>,
-    /// The amount in the last line.
+    /// The last printed amount.
     printed: Option<Done>,
 }
 
@@ -138,7 +138,7 @@ impl Lines {
         Self { began: now, last: now, last_step: 0, latest: None, printed: None }
     }
 
-    /// The line to print now, if it is time for one.
+    /// Returns the line to print now, if one is due.
     fn next(&mut self, now: Instant, done: Done) -> Option<Line> {
         self.latest = Some(done);
         let step = done.of.map_or(0, |of| done.bytes.saturating_mul(STEPS) / of.max(1));
@@ -149,7 +149,7 @@ impl Lines {
         Some(Line { done, elapsed: now - self.began })
     }
 
-    /// The last line, unless the one before shows the same. The amounts on the way lag behind what is done.
+    /// Returns the last line, unless the previous one shows the same amount, which may lag behind.
     fn finish(&self, now: Instant) -> Option<Line> {
         let latest = self.latest?;
         let done = Done { bytes: latest.of.unwrap_or(latest.bytes), ..latest };
@@ -171,14 +171,14 @@ impl Line {
         (self.done.bytes as f64 / self.elapsed.as_secs_f64().max(0.001)) as u64
     }
 
-    /// The time that the rest takes at the average rate so far.
+    /// Returns the time that the rest takes at the average rate so far.
     fn left(&self, of: u64) -> Elapsed {
         let rest = of.saturating_sub(self.done.bytes);
         let seconds = (rest as f64 / self.bytes_per_second().max(1) as f64).ceil() as u64;
         Elapsed(Duration::from_secs(seconds))
     }
 
-    /// The part that matters most comes first and fits into 40 columns; the terminal cuts off the rest.
+    /// The most important part comes first and fits into 40 columns; the terminal cuts off the rest.
     fn on_a_terminal(&self) -> String {
         let Done { bytes, of, stored } = self.done;
         let rate = Size(self.bytes_per_second());

@@ -1,4 +1,4 @@
-//! What every command is given.
+//! The context of every command.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,24 +6,24 @@ use swiftwal_core::{Options, Registry, Repository, SystemClock};
 
 use crate::{config::Config, failure::Failure, output::Output, watchdog::Watchdog};
 
-/// One run of the program: how it was called and configured.
+/// One run of the program, with its options and configuration.
 pub(crate) struct Session<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) config: Config,
     pub(crate) output: Output,
-    /// What `--deadline` says.
+    /// The value of `--deadline`.
     pub(crate) deadline: Option<Duration>,
     pub(crate) watchdog: &'a Watchdog,
 }
 
 impl Session<'_> {
-    /// The repository, for a command that only reads or deletes.
+    /// Opens the repository for a command that only reads or deletes.
     pub(crate) fn open(&self) -> Result<Repository, Failure> {
         self.open_with(false, false)
     }
 
-    /// The repository, for a command that stores. Its directory or container is created where there was none before;
-    /// where there was one, only if `anew` says so.
+    /// Opens the repository for a command that stores. Its directory or container is created if this machine has never
+    /// seen one there, otherwise only if `anew` is set.
     pub(crate) fn open_to_store(&self, anew: bool) -> Result<Repository, Failure> {
         let repository = self.open_with(true, anew)?;
         if repository.storage().is_volatile() && !self.config.allow_volatile {
@@ -38,7 +38,7 @@ impl Session<'_> {
         Ok(repository)
     }
 
-    /// The header of a column with names of objects, as the original called them where they are Swift's.
+    /// Returns the header of the column with names of objects: for Swift the one that SwiftWAL 0.2.2 printed.
     pub(crate) fn object_header(&self) -> &'static str {
         match self.config.repository.url().scheme() {
             "swift" => "Swift Object Name",

@@ -11,7 +11,7 @@ pub(crate) enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
-    /// SIGHUP: the terminal was closed, or the connection to it lost.
+    /// SIGHUP: the terminal was closed, or the connection to it was lost.
     Hangup,
 }
 
@@ -25,16 +25,16 @@ impl fmt::Display for Signal {
     }
 }
 
-/// The signals, as they arrive.
+/// The signals that arrive.
 pub(crate) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
-    /// None where SIGHUP is ignored: `nohup` does that so that the command outlives its terminal.
+    /// None if SIGHUP is ignored: `nohup` does that so that the command outlives its terminal.
     hangup: Option<unix::Signal>,
 }
 
 impl Signals {
-    /// Listens from now on. Must be called inside a runtime.
+    /// Starts to listen. Must be called inside a runtime.
     pub(crate) fn listen() -> io::Result<Self> {
         let hangup = if is_hangup_ignored() { None } else { Some(unix::signal(SignalKind::hangup())?) };
         Ok(Self {
@@ -44,7 +44,7 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Returns the next signal.
     pub(crate) async fn next(&mut self) -> Signal {
         let hangup = async {
             match &mut self.hangup {
@@ -60,13 +60,13 @@ impl Signals {
     }
 }
 
-/// Whether whatever started this process has set SIGHUP to be ignored. Systems without /proc don't say, and count as if
-/// it weren't.
+/// Whether the process was started with SIGHUP ignored. On systems without /proc that is unknown, and it counts as not
+/// ignored.
 fn is_hangup_ignored() -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status))
 }
 
-/// The mask of ignored signals has a bit for each, the lowest for signal 1, which is SIGHUP.
+/// The mask of ignored signals has a bit for each signal; the lowest is for signal 1, which is SIGHUP.
 fn ignores_hangup(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)

@@ -6,18 +6,18 @@ use swiftwal_core::read_regular_file;
 
 use crate::within::within;
 
-/// How long the data directory may take to answer. It doesn't where its disk hangs.
+/// How long the data directory may take to answer. It doesn't answer if its disk hangs.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// More than any recovery.conf has.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Whether the working directory is the data directory of a server which asks its archive again and again: it holds
-/// `standby.signal` (PostgreSQL 12 and later) or a `recovery.conf` with `standby_mode` on (up to 11).
+/// Whether the working directory is the data directory of a standby: it contains `standby.signal` (PostgreSQL 12 and
+/// later) or a `recovery.conf` with `standby_mode` on (up to 11).
 ///
-/// What can't be read doesn't count: a server that stops is safer than one that promotes.
+/// An unreadable file counts as absent: a server that stops is safer than one that promotes.
 pub(crate) fn serves_standby() -> bool {
-    within(LIMIT, || is_standby(Path::new("."))).unwrap_or(false)
+    within("standby", LIMIT, || is_standby(Path::new("."))).unwrap_or(false)
 }
 
 fn is_standby(data_directory: &Path) -> bool {
@@ -26,7 +26,7 @@ fn is_standby(data_directory: &Path) -> bool {
             .is_ok_and(|text| standby_mode(&String::from_utf8_lossy(&text)))
 }
 
-/// The last setting of `standby_mode` in a recovery.conf, read as PostgreSQL reads a boolean.
+/// Returns the last setting of `standby_mode` in a recovery.conf, parsed as PostgreSQL parses a boolean.
 fn standby_mode(recovery_conf: &str) -> bool {
     let settings = recovery_conf.lines().filter_map(setting);
     let mut modes = settings.filter(|(name, _)| name.eq_ignore_ascii_case("standby_mode"));
@@ -37,7 +37,7 @@ fn standby_mode(recovery_conf: &str) -> bool {
     })
 }
 
-/// The name and the unquoted value of a line like `name = 'value'  # comment`; the `=` may be left out.
+/// Parses the name and the unquoted value in a line such as `name = 'value'  # comment`; the `=` may be omitted.
 fn setting(line: &str) -> Option<(&str, &str)> {
     let line = line.split('#').next()?.trim();
     let (name, value) = line.split_once(|separator: char| separator == '=' || separator.is_whitespace())?;

@@ -1,4 +1,4 @@
-//! Why a command is stopped before it is done.
+//! The reasons to stop a command.
 
 use std::{fmt, time::Duration};
 
@@ -6,21 +6,21 @@ use swiftwal_core::Elapsed;
 
 use crate::signal::Signal;
 
-/// Why a command is stopped before it is done.
+/// The reason to stop a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// A signal asked for it.
+    /// A signal.
     Signal(Signal),
-    /// The time of `--deadline` is up.
+    /// The end of the time of `--deadline`.
     Deadline(MissedDeadline),
 }
 
-/// A deadline that has passed.
+/// A deadline that was missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MissedDeadline {
-    /// How much time there was.
+    /// The time that the command had.
     pub(crate) allowed: Duration,
-    /// What the command was doing at the end of it, as "storing pg_wal/…".
+    /// What the command was doing at that moment, such as "storing pg_wal/…".
     pub(crate) doing: String,
 }
 

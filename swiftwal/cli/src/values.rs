@@ -1,4 +1,4 @@
-//! How the values of options and settings are read, with messages that say what would do.
+//! Parses the values of options and settings; the messages say what is accepted.
 
 mod backup;
 mod duration;

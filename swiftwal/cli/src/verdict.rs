@@ -1,4 +1,4 @@
-//! How a failed command ends: what it says last, and its exit code.
+//! The end of a failed command: its last message, and its exit code.
 
 use swiftwal_postgres::Timeline;
 
@@ -8,17 +8,17 @@ use crate::{
     log,
 };
 
-/// How the command ends if it fails.
+/// How a failed command ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verdict {
-    /// What acts on the exit code.
+    /// The program that acts on the exit code.
     pub(crate) caller: Caller,
     /// The timeline whose history restore-wal is to fetch.
     pub(crate) history: Option<Timeline>,
 }
 
 impl Verdict {
-    /// Says why the command failed, and gives its exit code.
+    /// Prints why the command failed, and returns its exit code.
     pub(crate) fn pronounce(self, failure: &Failure) -> Exit {
         failure.report();
         let exit = Exit::of(failure, self.caller);

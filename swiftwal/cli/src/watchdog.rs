@@ -1,9 +1,9 @@
-//! Stops the command on a signal or at its deadline, on a thread that nothing else can hold up.
+//! Stops the command on a signal or at its deadline, in a thread that nothing else can block.
 //!
-//! Every command runs under one watchdog, which is started before anything that may block, the reading of the
-//! configuration included. It first asks the command to stop, which lets it clean up. Where that doesn't help, since a
-//! thread hangs in the kernel (a mount whose server is gone, a pipe without a reader), it ends the process by the exit
-//! code that is documented for the command.
+//! Every command runs under one watchdog, which is started before anything that may block, including the reading of the
+//! configuration. It first asks the command to stop, so that it can clean up. If that doesn't help, because a thread
+//! hangs in the kernel (a mount whose server is gone, a pipe without a reader), it ends the process with the documented
+//! exit code.
 
 use std::{
     process,
@@ -31,7 +31,7 @@ use crate::{
     within::within,
 };
 
-/// The time in which a command must notice that it is to stop. One that doesn't is blocked, and can't clean up either.
+/// The time in which a command must notice that it is to stop. If it doesn't, it is blocked, and can't clean up either.
 const NOTICING: Duration = Duration::from_secs(2);
 /// How long the last message may take: stderr may be a pipe without a reader.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -39,9 +39,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The limits of a command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// How long it may take as a whole.
+    /// The deadline of the whole command.
     pub(crate) deadline: Deadline,
-    /// How long it may take to clean up when it was stopped.
+    /// How long the command may take to clean up after it was stopped.
     pub(crate) clearing: Duration,
 }
 
@@ -55,18 +55,18 @@ pub(crate) struct Watchdog {
     allowed: watch::Sender<Option<Duration>>,
 }
 
-/// What the command tells its watchdog.
+/// The state that the command reports to its watchdog.
 #[derive(Debug)]
 struct State {
     doing: Mutex<String>,
     /// The command has noticed that it is to stop.
     noticed: AtomicBool,
-    /// The command has said on stderr how it ended.
+    /// The command has printed its last message.
     reported: AtomicBool,
 }
 
 impl Watchdog {
-    /// Starts the thread. `verdict` is how the process ends where the command can't end it.
+    /// Starts the thread. `verdict` decides how the process ends if the command can't end it.
     pub(crate) fn start(limits: Limits, verdict: Verdict) -> Result<Self, Failure> {
         let runtime =
             runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
@@ -95,12 +95,12 @@ impl Watchdog {
         Ok(Self { stop, state, deadline: limits.deadline, began, allowed })
     }
 
-    /// Notes what the command does next, as "reading the configuration": the deadline's message says it.
+    /// Records what the command does next, such as "reading the configuration", for the message at the deadline.
     pub(crate) fn doing(&self, what: impl Into<String>) {
         *self.state.doing.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
     }
 
-    /// Gives the command the time that a WAL file of so many bytes needs, unless `--deadline` says how much it has.
+    /// Adds the time that a WAL file of this size needs, unless `--deadline` was given.
     pub(crate) fn allow_for(&self, bytes: u64) {
         let allowed = self.deadline.allowed(bytes);
         self.allowed.send_if_modified(|before| {
@@ -112,12 +112,12 @@ impl Watchdog {
         });
     }
 
-    /// How much time is left until the deadline, if there is one.
+    /// Returns the time until the deadline, if there is one.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         self.allowed.borrow().map(|allowed| allowed.saturating_sub(self.began.elapsed()))
     }
 
-    /// Returns when the command is to stop. From then on the command has a limited time to clean up.
+    /// Returns when the command must stop. From then on it has a limited time to clean up.
     pub(crate) async fn stopped(&self) -> Stop {
         let mut stop = self.stop.clone();
         loop {
@@ -133,20 +133,21 @@ impl Watchdog {
         }
     }
 
-    /// Does `work` until it is done or is stopped; then `work` is dropped, which undoes it.
+    /// Does `work` until it is done or the command is stopped; then `work` is dropped, which undoes it.
     pub(crate) async fn unless_stopped<T>(
         &self,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         tokio::select! {
-            // First, so that the failure of a child which the same Ctrl-C has killed isn't taken for the reason.
+            // First, so that the failure of a child process that the same Ctrl-C has killed isn't reported as the
+            // reason.
             biased;
             stop = self.stopped() => Err(Failure::Stopped(stop)),
             done = work => done,
         }
     }
 
-    /// Notes that the command is about to say how it ended.
+    /// Records that the command is about to print its last message.
     pub(crate) fn reporting(&self) {
         self.state.reported.store(true, Ordering::Relaxed);
     }
@@ -173,7 +174,7 @@ async fn first_stop(
     }
 }
 
-/// Waits until the time that was allowed is over, for ever where there is no limit; gives that time.
+/// Waits until the allowed time is over, or for ever if there is no limit; returns that time.
 async fn passed(began: Instant, allowed: Option<Duration>) -> Duration {
     match allowed.and_then(|allowed| Some((allowed, began.checked_add(allowed)?))) {
         Some((allowed, end)) => {
@@ -184,7 +185,7 @@ async fn passed(began: Instant, allowed: Option<Duration>) -> Duration {
     }
 }
 
-/// Waits until the time to stop is over, or a signal asks once more.
+/// Waits until the time for cleaning up is over, or another signal arrives.
 async fn last_stop(signals: &mut Signals, first: Stop, clearing: Duration, state: &State) -> Stop {
     let patience = async {
         let noticing = NOTICING.min(clearing);
@@ -199,14 +200,14 @@ async fn last_stop(signals: &mut Signals, first: Stop, clearing: Duration, state
     }
 }
 
-/// Ends the process, whatever its other threads hang in.
+/// Ends the process, even if its other threads hang.
 fn end_process(stop: Stop, verdict: Verdict, state: &State) -> ! {
     let failure = Arc::new(Failure::Stopped(stop));
     let told = Arc::clone(&failure);
     let pronounced = if state.reported.load(Ordering::Relaxed) {
         None
     } else {
-        within(LAST_WORDS, move || verdict.pronounce(&told))
+        within("last message", LAST_WORDS, move || verdict.pronounce(&told))
     };
     let exit = pronounced.unwrap_or_else(|| Exit::of(&failure, verdict.caller));
     process::exit(i32::from(exit as u8))

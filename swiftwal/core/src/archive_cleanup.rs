@@ -20,11 +20,12 @@ pub struct CleanupPlan {
     pub notices: Vec<String>,
 }
 
-/// Says which segments and `.partial` files come before `oldest_kept`, whatever their timeline; those that a stored
-/// backup needs aren't among them, unless `ignore_backups`. It reads only.
+/// Plans which segments and `.partial` files before `oldest_kept` to remove, of every timeline; those that a stored
+/// backup needs are kept, unless `ignore_backups` is set. It changes nothing.
 ///
 /// # Errors
-/// [`Error::Usage`] for the name of a history, which has no place in the order.
+///
+/// [`Error::Usage`] for the name of a history, which has no position in the WAL.
 pub async fn plan_archive_cleanup(
     repository: &Repository,
     oldest_kept: WalName,
@@ -35,7 +36,7 @@ pub async fn plan_archive_cleanup(
             "{oldest_kept} names no segment; give the oldest WAL file to be kept, such as 000000010000000000000012"
         )));
     };
-    // What a newer version stored may need more than this program knows of.
+    // Objects of a newer version may need more than this program knows of.
     repository.check_before_deleting().await?;
     let inventory = match ignore_backups {
         true => repository.inventory().await?,
@@ -52,9 +53,10 @@ pub async fn plan_archive_cleanup(
     Ok(CleanupPlan { remove, kept_for_backups: kept.len(), notices })
 }
 
-/// Does what the plan says.
+/// Carries the plan out.
 ///
 /// # Errors
+///
 /// Those of the storage.
 pub async fn archive_cleanup(repository: &Repository, plan: &CleanupPlan) -> Result<()> {
     let names: Vec<_> = plan.remove.iter().map(StoredWal::object_name).collect();

@@ -1,4 +1,5 @@
-//! Giving up a timeline that was a mistake, such as that of a copy that was started for a test and archived.
+//! discard_timeline: removes a timeline that was a mistake, such as that of a copy that was started for a test and
+//! archived.
 
 use std::collections::BTreeSet;
 
@@ -16,25 +17,26 @@ use crate::{
     },
 };
 
-/// What giving up a timeline removes.
+/// What discarding a timeline removes.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct DiscardPlan {
     /// The timeline.
     pub branch: Branch,
-    /// The WAL files to be removed, as their names order.
+    /// The WAL files to remove, in the order of their names.
     pub remove: Vec<StoredWal>,
-    /// The history to be removed after them, in each compression that it has; none if it stays.
+    /// The history to remove after them, in each stored compression; none if it is kept.
     pub remove_history: Vec<StoredWal>,
-    /// What the administrator should know.
+    /// Notices for the administrator.
     pub notices: Vec<String>,
 }
 
-/// Says what giving up `timeline` would remove. It reads only.
+/// Plans what discarding `timeline` removes. It changes nothing.
 ///
 /// # Errors
-/// [`Error::Refused`] where a backup or another timeline needs it, or where that can't be told; [`Error::Damaged`] for
-/// a commit record or a history that can't be read.
+///
+/// [`Error::Refused`] if a backup or another timeline needs it, or if that isn't known; [`Error::Damaged`] for a
+/// damaged commit record or history.
 pub async fn plan_discard(repository: &Repository, timeline: Timeline) -> Result<DiscardPlan> {
     repository.check_before_deleting().await?;
     let inventory = repository.inventory_with_every_record().await?;
@@ -47,9 +49,11 @@ pub async fn plan_discard(repository: &Repository, timeline: Timeline) -> Result
     Ok(plan(&inventory, &timelines, timeline))
 }
 
-/// Does what the plan says. The history goes last: interrupted, the timeline is still listed, and can be discarded again.
+/// Carries the plan out. The history is removed last: after an interruption, the timeline is still listed and can be
+/// discarded again.
 ///
 /// # Errors
+///
 /// Those of the storage.
 pub async fn discard_timeline(repository: &Repository, plan: &DiscardPlan) -> Result<()> {
     for wal in [&plan.remove, &plan.remove_history] {
@@ -109,7 +113,8 @@ fn refuse_unknown(repository: &Repository, timelines: &Timelines, timeline: Time
     Ok(())
 }
 
-/// What can't be read may need the timeline. Its own history doesn't: what descends from it says so itself.
+/// Refuses if a record or history is unreadable, since it may need the timeline. The timeline's own history doesn't
+/// matter: timelines that branched off it have their own.
 fn refuse_unreadable(timelines: &mut Timelines, timeline: Timeline) -> Result<()> {
     timelines.histories.all_readable_but(Some(timeline))?;
     let backups = std::mem::take(&mut timelines.backups);

@@ -1,4 +1,4 @@
-//! label: the backup label of a backup.
+//! label: returns the backup label of a backup.
 
 use swiftwal_postgres::BackupLabel;
 
@@ -7,10 +7,11 @@ use crate::{
     repository::{Repository, choice::BackupChoice, label::label_of},
 };
 
-/// The backup label of a backup, as PostgreSQL wrote it.
+/// Returns the backup label of a backup, as PostgreSQL wrote it.
 ///
 /// # Errors
-/// [`Error::UnknownBackup`](crate::Error::UnknownBackup); [`Error::Damaged`](crate::Error::Damaged) where it can't be
+///
+/// [`Error::UnknownBackup`](crate::Error::UnknownBackup); [`Error::Damaged`](crate::Error::Damaged) if it can't be
 /// read.
 pub async fn label(repository: &Repository, choice: BackupChoice) -> Result<BackupLabel> {
     label_of(repository, &choice.find(repository).await?).await

@@ -81,7 +81,7 @@ pub enum ControlFileError {
     ForeignByteOrder,
     /// The fields that every control file has are missing.
     #[error(
-        "the file is no pg_control file of a known form, or is damaged; check the cluster with pg_controldata"
+        "the file isn't a pg_control file of a known form, or it is damaged; check the cluster with pg_controldata"
     )]
     NotControlFile,
 }

@@ -133,7 +133,7 @@ pub enum HeaderError {
     ForeignByteOrder,
     /// The first page doesn't begin with a long header.
     #[error(
-        "the file doesn't begin with the long page header of a WAL segment; it is no WAL segment, or is damaged"
+        "the file doesn't begin with the long page header of a WAL segment; it isn't a WAL segment, or it is damaged"
     )]
     NotLong,
     /// The file is another segment than its name says.

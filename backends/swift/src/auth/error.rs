@@ -52,8 +52,8 @@ pub enum AuthError {
     },
     /// The token is valid, but its catalog has no matching endpoint.
     #[error(
-        "the catalog has no endpoint {wanted}, but {}",
-        if known.is_empty() { "none of object-store at all".to_owned() } else { known.join(", ") }
+        "the catalog has no endpoint {wanted}; it has {}",
+        if known.is_empty() { "none of object-store".to_owned() } else { known.join(", ") }
     )]
     NoEndpoint {
         /// The wanted type, interface and region.

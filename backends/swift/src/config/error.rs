@@ -65,9 +65,7 @@ impl ConfigError {
                  OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME; or OS_CLOUD, for a cloud of clouds.yaml; or ST_AUTH, ST_USER \
                  and ST_KEY",
             ),
-            Self::Missing { .. } => {
-                Some("set them, or name with OS_CLOUD a cloud of clouds.yaml that has them")
-            }
+            Self::Missing { .. } => Some("set them, or set OS_CLOUD to a cloud of clouds.yaml that has them"),
             Self::Invalid { .. } | Self::File { .. } | Self::NoCloud { .. } => None,
         }
     }

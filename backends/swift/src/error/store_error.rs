@@ -47,7 +47,7 @@ pub enum StoreError {
         found: String,
     },
     /// The number of bytes differs from the announced one.
-    #[error("{target} should have gone on to byte {end} and ended at {position}")]
+    #[error("{target} ended at byte {position} instead of {end}")]
     Length {
         /// Container and object.
         target: String,

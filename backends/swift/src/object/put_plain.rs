@@ -28,8 +28,10 @@ pub(crate) async fn put_plain(
 
 /// Returns an entity tag as a header's value.
 fn tag(tag: &str, request: &Request) -> Result<HeaderValue, StoreError> {
-    HeaderValue::from_str(tag)
-        .map_err(|_| StoreError::Protocol { target: request.target(), reason: "no such tag".to_owned() })
+    HeaderValue::from_str(tag).map_err(|_| StoreError::Protocol {
+        target: request.target(),
+        reason: "invalid entity tag".to_owned(),
+    })
 }
 
 /// Checks that the response to a PUT confirms that `e_tag` was stored.

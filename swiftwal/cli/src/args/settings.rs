@@ -1,4 +1,4 @@
-//! The options that stand for the storage's settings: `--os-auth-url` for `OS_AUTH_URL`.
+//! The options for the storage's settings, such as `--os-auth-url` for `OS_AUTH_URL`.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use clap::{Arg, ArgMatches, Command};
 
 use crate::config::SettingNames;
 
-/// How wide help is.
+/// The width of the help.
 const COLUMNS: usize = 79;
 
-/// Adds an option for each of the settings that has one. The program's help names them all in one block, and the help
-/// of a subcommand leaves them out.
+/// Adds an option for each setting that has one. The program's help lists them in one block; the help of a subcommand
+/// leaves them out.
 pub(super) fn add(command: Command, names: &SettingNames) -> Command {
     let options = names
         .with_option()
@@ -19,13 +19,13 @@ pub(super) fn add(command: Command, names: &SettingNames) -> Command {
     command.args(options).after_long_help(format!("{after}\n\n{}", help(names)))
 }
 
-/// The settings that were given as options.
+/// Returns the settings that were given as options.
 pub(super) fn given(matches: &ArgMatches, names: &SettingNames) -> BTreeMap<String, String> {
     let value = |name| matches.get_one::<String>(name).cloned();
     names.with_option().filter_map(|name| Some((name.to_owned(), value(name)?))).collect()
 }
 
-/// `os-auth-url`.
+/// Returns the option's name, such as `os-auth-url`.
 fn option(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }

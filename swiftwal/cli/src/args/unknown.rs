@@ -22,7 +22,7 @@ const ELSEWHERE: [(&[&str], &str); 4] = [
     (&["archive-get", "wal-fetch"], "restore-wal fetches a WAL file"),
 ];
 
-/// `arguments`, where `help --help` becomes `help`: clap takes the option for the name of a subcommand.
+/// Returns the arguments with `help --help` replaced by `help`: clap takes the option for the name of a subcommand.
 pub(super) fn without_help_on_help(arguments: &[OsString]) -> &[OsString] {
     match arguments {
         [asked @ .., option]
@@ -34,7 +34,7 @@ pub(super) fn without_help_on_help(arguments: &[OsString]) -> &[OsString] {
     }
 }
 
-/// `error`, or where it is about an unknown subcommand that resembles none, an error that names those of `command`.
+/// Returns `error`; if it is about an unknown subcommand without a similar one, the error lists those of `command`.
 pub(super) fn explained(error: Error, command: &mut Command) -> Error {
     let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(name)), None) = (
         error.kind(),

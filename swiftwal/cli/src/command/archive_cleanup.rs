@@ -64,7 +64,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     Ok(archive_cleanup(&repository, &plan).await?)
 }
 
-/// How much goes and stays.
+/// Returns how many files are removed and kept.
 fn summary(plan: &CleanupPlan) -> Vec<String> {
     let removing = wal_ranges("Removing", plan.remove.iter().map(|wal| wal.name));
     let keeping = format!("Keeping {} that backups need", Counted(plan.kept_for_backups, WAL_FILES));

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
-    // Where the file can't be looked at, the command fails with the reason in a moment.
+    // If the file can't be examined, the command fails with the reason in a moment.
     session.watchdog.allow_for(fs::metadata(&args.path).map_or(0, |file| file.len()));
     let repository = session.open_to_store(args.create)?;
     let options = ArchiveOptions { codec: session.config.codec, force: args.force };

@@ -64,7 +64,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     refused(&plan)
 }
 
-/// Removing WAL was refused, though the rest of the plan was carried out.
+/// Fails if removing WAL was refused, although the rest of the plan was carried out.
 fn refused(plan: &PrunePlan) -> Result<(), Failure> {
     match &plan.refused {
         Some(refusal) => Err(Error::Refused(refusal.clone()).into()),
@@ -72,7 +72,7 @@ fn refused(plan: &PrunePlan) -> Result<(), Failure> {
     }
 }
 
-/// What goes and what stays, in the four lines of the original, and more where there are several timelines.
+/// Prints what is removed and kept: the four lines of SwiftWAL 0.2.2, and more if there are several timelines.
 fn print(out: &mut dyn Write, plan: &PrunePlan) -> io::Result<()> {
     let backups = |what, keys: &[BackupKey]| Range::of(what, BACKUPS, keys.iter().copied());
     writeln!(out, "{}", backups("Removing", &plan.remove_backups))?;

@@ -199,7 +199,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     })
 }
 
-/// Says which timeline recovery follows, and where the others end.
+/// Prints which timeline recovery follows, and where the others end.
 fn say_timelines(followed: Option<&Branch>, others: &[Branch]) {
     let other = match followed {
         Some(followed) => {

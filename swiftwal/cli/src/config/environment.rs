@@ -1,4 +1,4 @@
-//! What the environment says.
+//! The configuration in the environment.
 
 use std::{
     collections::BTreeSet,
@@ -9,28 +9,27 @@ use std::{
 
 use super::{ConfigError, Layer, SettingNames, file::POSTGRES};
 
-/// Variables as the system gives them.
+/// The variables as the system returns them.
 pub(crate) type Environment = Vec<(OsString, OsString)>;
 
-/// The environment of this process.
+/// Returns the environment of this process.
 pub(crate) fn environment() -> Environment {
     env::vars_os().collect()
 }
 
-/// The environment as far as it matters here.
+/// The part of the environment that concerns this program.
 pub(super) struct Read {
     pub(super) layer: Layer,
     pub(super) config: Option<PathBuf>,
-    /// The program's directory for what may be lost.
+    /// The program's directory for state that may be lost.
     pub(super) state: Option<PathBuf>,
-    /// Whether storage that ends with the process will do, as in a test.
+    /// Whether storage in this process's memory is accepted, as in a test.
     pub(super) allow_volatile: bool,
-    /// Which of the variables are set that libpq reads by itself.
+    /// The names of the set variables that libpq reads by itself.
     pub(super) postgres: BTreeSet<String>,
 }
 
-/// Sorts the variables, where those that have one of `names` are the storage's; one that is empty is as one that
-/// isn't set.
+/// Sorts the variables. Those with one of `names` are the storage's settings. An empty variable counts as unset.
 pub(super) fn read(environment: Environment, names: &SettingNames) -> Result<Read, ConfigError> {
     let mut read = Read {
         layer: Layer::new("the environment"),
@@ -50,7 +49,7 @@ pub(super) fn read(environment: Environment, names: &SettingNames) -> Result<Rea
             "SWIFTWAL_ARCHIVE_TIMEOUT" => read.layer.set("archive_timeout", Some(text(name, &value)?)),
             "SWIFTWAL_ALLOW_MEMORY" => read.allow_volatile = value == "1",
             "XDG_STATE_HOME" => states = Some(PathBuf::from(value)).filter(|path| path.is_absolute()),
-            // Where a backend looks for the user's own files, such as clouds.yaml.
+            // Where a backend looks for the user's files, such as clouds.yaml.
             "XDG_CONFIG_HOME" => read.layer.set_setting(name, text(name, &value)?),
             _ if POSTGRES.contains(&name) => drop(read.postgres.insert(name.to_owned())),
             _ if names.contains(name) => read.layer.set_setting(name, text(name, &value)?),

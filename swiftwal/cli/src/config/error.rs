@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{message::Hinted, values::ParseDurationError};
 
-/// Why the configuration can't be used. No message holds a value that could be a secret.
+/// The reason why the configuration can't be used. No message contains a value that may be a secret.
 #[derive(Debug, Error)]
 pub(crate) enum ConfigError {
     #[error("no repository is configured")]

@@ -1,4 +1,4 @@
-//! The configuration file: TOML, or lines `KEY=VALUE` as the original's.
+//! The configuration file: TOML, or lines `KEY=VALUE` as in SwiftWAL 0.2.2.
 
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
@@ -17,10 +17,10 @@ use swiftwal_core::read_regular_file;
 
 use super::{ConfigError, Layer, SettingNames};
 
-/// What else may be said about the server to back up.
+/// The keys for the server to back up.
 pub(super) const POSTGRES: [&str; 3] = ["PGHOST", "PGPORT", "PGUSER"];
 
-/// The largest file that is read: a wrong path may lead to anything.
+/// The largest file that is read: a wrong path may name anything.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// A configuration file.
@@ -28,17 +28,17 @@ pub(super) struct Read {
     /// Its absolute path; none for a pipe, which can't be read again.
     pub(super) path: Option<PathBuf>,
     pub(super) layer: Layer,
-    /// What it says about the server to back up.
+    /// The settings of the server to back up.
     pub(super) postgres: BTreeMap<String, String>,
 }
 
-/// One thing that a file says.
+/// One setting of a file.
 struct Entry {
     key: Key,
     value: String,
 }
 
-/// What a file may say.
+/// The key of a setting.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Repository,
@@ -52,8 +52,8 @@ enum Key {
 }
 
 impl Key {
-    /// The key for a variable of the storage or of PostgreSQL; else what is wrong with `name`, where `known` lists the
-    /// keys that are allowed.
+    /// Returns the key for a variable of the storage or of PostgreSQL. The error says what is wrong with `name`;
+    /// `known` lists the allowed keys.
     fn variable(name: &str, names: &SettingNames, known: &str) -> Result<Self, String> {
         if POSTGRES.contains(&name) {
             return Ok(Self::Postgres(name.to_owned()));
@@ -72,13 +72,14 @@ fn unknown(name: &str, known: &str) -> String {
     format!("unknown key '{name}'; known are {known}")
 }
 
-/// What is wrong in which line. It doesn't repeat values: they may be secrets.
+/// A problem, and its line. It doesn't repeat values, which may be secrets.
 struct Problem {
     line: usize,
     problem: String,
 }
 
-/// Reads the file at `path`, which may hold settings of these `names`. Which of the two forms it has is seen from its content.
+/// Reads the file at `path`, which may contain settings of these `names`. Its content shows which of the two forms it
+/// has.
 pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigError> {
     let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::IsADirectory => ConfigError::Directory { path: path.to_owned() },
@@ -107,7 +108,7 @@ pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigErro
     collect(whole_path, is_pipe, entries)
 }
 
-/// The content of the file, and whether every user can read it.
+/// Reads the file. Also returns whether every user can read it.
 fn bytes(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let bytes = read_regular_file(path, MOST_BYTES)?;
     let readable_by_others = fs::metadata(path)?.mode() & 0o004 != 0;
@@ -141,7 +142,7 @@ fn collect(path: PathBuf, is_pipe: bool, entries: Vec<Entry>) -> Result<Read, Co
 }
 
 impl Entry {
-    /// The name of the setting, if its value has to be kept secret.
+    /// Returns the name of the setting, if its value is a secret.
     fn secret(&self) -> Option<&str> {
         let Key::Setting(name) = &self.key else { return None };
         ["PASSWORD", "SECRET", "TOKEN", "KEY"].iter().any(|word| name.contains(word)).then_some(name)

@@ -1,4 +1,4 @@
-//! One source's part of the configuration.
+//! The configuration of one source.
 
 use figment::{
     Metadata, Profile, Provider,
@@ -7,7 +7,7 @@ use figment::{
 
 use super::{ConfigError, Location};
 
-/// The values of one source, as text by key, and the backend's settings by their names.
+/// The values of one source as text by key, and the backend's settings by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layer {
     source: String,
@@ -16,7 +16,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// An empty layer of the source that messages call `source`.
+    /// Creates an empty layer; messages call its source `source`.
     pub(super) fn new(source: impl Into<String>) -> Self {
         Self { source: source.into(), ..Self::default() }
     }
@@ -46,7 +46,7 @@ impl Layer {
         Ok(())
     }
 
-    /// The names of the backends' own settings.
+    /// Returns the names of the backends' own settings.
     pub(super) fn settings(&self) -> impl Iterator<Item = &str> {
         self.settings.keys().map(String::as_str)
     }

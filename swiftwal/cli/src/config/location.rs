@@ -1,4 +1,4 @@
-//! Where a repository is.
+//! The URL of a repository.
 
 use std::{env, fmt, path::Path, str::FromStr};
 
@@ -6,9 +6,9 @@ use url::Url;
 
 use super::ConfigError;
 
-/// The URL of a repository. It holds no password and no query, in which there might be one: it may be shown.
+/// The URL of a repository. It contains no password and no query, which might contain one, so it may be shown.
 ///
-/// Messages call it by its `Display`: `container NAME` for a whole container of Swift, else the URL.
+/// Messages show its `Display`: `container NAME` for a container of Swift without a prefix, otherwise the URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location(Url);
 
@@ -17,7 +17,7 @@ impl Location {
         &self.0
     }
 
-    /// The URL of a container of Swift.
+    /// Returns the URL of a container of Swift.
     pub(super) fn of_container(name: &str) -> Result<String, ConfigError> {
         if name.is_empty() || name.contains('/') {
             return Err(ConfigError::BadContainer(name.to_owned()));
@@ -32,7 +32,7 @@ impl Location {
         Ok(url)
     }
 
-    /// The name, if this is a whole container of Swift.
+    /// Returns the name, if this is a container of Swift without a prefix.
     fn container(&self) -> Option<&str> {
         let whole = self.0.scheme() == "swift" && matches!(self.0.path(), "" | "/");
         self.0.host_str().filter(|_| whole)
@@ -46,7 +46,7 @@ impl FromStr for Location {
         if !text.contains("://") {
             return Err(no_scheme(text));
         }
-        // The text isn't shown where it can't be read: it may contain a password.
+        // An invalid text isn't shown: it may contain a password.
         let url: Url = text.parse().map_err(ConfigError::BadUrl)?;
         if url.password().is_some() {
             return Err(ConfigError::PasswordInUrl { scheme: url.scheme().to_owned() });

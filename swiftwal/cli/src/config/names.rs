@@ -2,10 +2,10 @@
 
 use swiftwal_core::Registry;
 
-/// The least likeness, between 0 and 1, at which one name is suggested for another.
+/// The similarity, between 0 and 1, from which on a name is suggested for another.
 const ALIKE: f64 = 0.8;
 
-/// The settings that the storage takes.
+/// The names of the settings that the storage takes.
 #[derive(Clone, Debug)]
 pub(crate) struct SettingNames(Vec<&'static str>);
 
@@ -24,7 +24,7 @@ impl SettingNames {
         self.0.iter().any(|known| name == *known || (is_family(known) && name.starts_with(known)))
     }
 
-    /// The setting whose name is most like `name`, if one is like enough.
+    /// Returns the setting with the most similar name, if one is similar enough.
     pub(super) fn nearest(&self, name: &str) -> Option<&'static str> {
         let name = name.to_ascii_uppercase();
         let named = self.0.iter().filter(|known| !is_family(known));
@@ -35,7 +35,7 @@ impl SettingNames {
             .map(|(_, name)| name)
     }
 
-    /// The settings that have an option of their own: OpenStack's.
+    /// Returns the settings that have an option: OpenStack's.
     pub(crate) fn with_option(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().copied().filter(|name| name.starts_with("OS_") && !is_family(name))
     }

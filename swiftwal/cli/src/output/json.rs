@@ -1,4 +1,4 @@
-//! JSON that may be shown on a terminal.
+//! JSON that is safe to show on a terminal.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::{Serializer, ser::Formatter};
 use swiftwal_postgres::is_misleading;
 
-/// Writes `document` on one line. What a terminal acts upon is escaped, which JSON asks for only in part.
+/// Writes `document` on one line. Everything that a terminal would execute is escaped, which JSON itself requires only
+/// in part.
 pub(super) fn write(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
     document.serialize(&mut Serializer::with_formatter(&mut *out, Escaped))?;
     writeln!(out)

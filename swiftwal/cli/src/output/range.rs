@@ -1,10 +1,10 @@
-//! How many of something, and from which to which: `Removing 2 WAL files, FIRST -> LAST`, as the original printed it.
+//! Counts and ranges of names: `Removing 2 WAL files, FIRST -> LAST`, as SwiftWAL 0.2.2 printed them.
 
 use std::{collections::BTreeMap, fmt};
 
 use swiftwal_postgres::WalName;
 
-/// The name of a kind of thing, for one of it and for any other number.
+/// The name of a kind of thing, in the singular and the plural.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Noun {
     one: &'static str,
@@ -27,7 +27,7 @@ impl fmt::Display for Counted {
     }
 }
 
-/// One line: how many, then the first and the last name; of one, its name; of none, no name.
+/// One line: the number, then the first and the last name; for a single thing, its name; for none, no name.
 #[derive(Debug)]
 pub(crate) struct Range<T> {
     verb: &'static str,
@@ -37,7 +37,7 @@ pub(crate) struct Range<T> {
 }
 
 impl<T: Copy> Range<T> {
-    /// The line for `names`, which are in their order.
+    /// Returns the line for `names`, which must be sorted.
     pub(crate) fn of(verb: &'static str, noun: Noun, names: impl IntoIterator<Item = T>) -> Self {
         let mut range = Self { verb, noun, count: 0, ends: None };
         for name in names {
@@ -48,8 +48,8 @@ impl<T: Copy> Range<T> {
     }
 }
 
-/// The lines for WAL files that are in their order: one for each timeline, since the names between the first of
-/// one timeline and the last of another say nothing; and one for the histories, which are in no range of segments.
+/// Returns the lines for sorted WAL files: one for each timeline, since a range across timelines would be meaningless,
+/// and one for the histories.
 pub(crate) fn wal_ranges(
     verb: &'static str,
     names: impl IntoIterator<Item = WalName>,

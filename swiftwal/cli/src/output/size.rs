@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A number of bytes as people read it: `512 bytes`, `2.72 MiB`.
+/// A number of bytes, displayed as `512 bytes` or `2.72 MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 

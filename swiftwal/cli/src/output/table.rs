@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-/// A table as the original printed it: a header, a rule of `=` and the rows, each column two apart at least
-/// from the next one's text.
+/// A table as SwiftWAL 0.2.2 printed it: a header, a rule of `=` and the rows, with at least two spaces between
+/// columns.
 #[derive(Debug)]
 pub(crate) struct Table {
     columns: Vec<Column>,
@@ -25,7 +25,7 @@ impl Column {
         self.cells.get(row).map_or("", String::as_str)
     }
 
-    /// The length of its longest text.
+    /// Returns the length of its longest text.
     fn width(&self) -> usize {
         let texts = self.cells.iter().map(String::as_str).chain([self.header]);
         texts.map(|text| text.chars().count()).max().unwrap_or_default()
@@ -33,12 +33,12 @@ impl Column {
 }
 
 impl Table {
-    /// A table of `columns`, which have the same number of rows.
+    /// Creates a table of `columns`, which must have the same number of rows.
     pub(crate) fn new(columns: Vec<Column>) -> Self {
         Self { columns }
     }
 
-    /// Adds those of `columns` that fit into a line of `width` characters, up to the first that doesn't.
+    /// Adds columns, in order, as long as the table fits into lines of `width` characters.
     pub(crate) fn add_while_it_fits(&mut self, columns: Vec<Column>, width: usize) {
         for column in columns {
             let with_it: usize = self.columns.iter().map(|column| column.width() + 2).sum();
@@ -51,7 +51,7 @@ impl Table {
 
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let last = self.columns.len().saturating_sub(1);
-        // The rule is one longer than the text, and in the last column as long.
+        // The rule is one character longer than the text, except in the last column.
         let widths: Vec<_> =
             (0..).zip(&self.columns).map(|(n, column)| column.width() + usize::from(n != last)).collect();
         let rows = self.columns.first().map_or(0, |column| column.cells.len());

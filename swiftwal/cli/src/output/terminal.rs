@@ -1,11 +1,12 @@
-//! Standard output as a terminal: how wide it is, and text that it doesn't act upon.
+//! Standard output as a terminal: its width, and text that is safe to show on it.
 
 use std::io::{self, IsTerminal, Write};
 
 use rustix::termios::tcgetwinsize;
 use swiftwal_postgres::printable;
 
-/// How many characters a line of standard output holds; none where it is no terminal, or one that doesn't tell.
+/// Returns the width of the terminal on standard output in characters; none if it isn't a terminal, or its width is
+/// unknown.
 pub(crate) fn columns() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
@@ -15,7 +16,7 @@ pub(crate) fn columns() -> Option<usize> {
     (columns > 0).then_some(columns.into())
 }
 
-/// Passes lines on with everything escaped that a terminal acts upon. The last line is passed on by `flush`.
+/// Passes lines on with everything escaped that a terminal would execute. `flush` passes on the last line.
 pub(super) struct Escaping<W: Write> {
     out: W,
     line: Vec<u8>,

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use swiftwal_core::{BackupChoice, KeyBeginning, ParseKeyError, Repository, Result};
 
-/// Which backup an argument names: `latest`, a key, or the beginning of a key.
+/// The backup that an argument names: `latest`, a key, or the beginning of a key.
 #[derive(Clone, Debug)]
 pub(crate) enum BackupArg {
     Choice(BackupChoice),
@@ -15,7 +15,7 @@ impl FromStr for BackupArg {
     type Err = ParseKeyError;
 
     fn from_str(text: &str) -> Result<Self, ParseKeyError> {
-        // A text of digits may be a whole key and the beginning of another one: 20130828T1810 of 20130828T181042Z.
+        // A text may be both a complete key and the beginning of another one: 20130828T1810 of 20130828T181042Z.
         match (text.parse(), text.parse()) {
             (_, Ok(beginning)) => Ok(Self::Beginning(beginning)),
             (choice, Err(_)) => choice.map(Self::Choice),
@@ -24,7 +24,7 @@ impl FromStr for BackupArg {
 }
 
 impl BackupArg {
-    /// The backup that is meant. Only where the key isn't complete, the repository is asked which backups there are.
+    /// Returns the backup. The repository is asked only if the key isn't complete.
     pub(crate) async fn resolve(self, repository: &Repository) -> Result<BackupChoice> {
         match self {
             Self::Choice(choice) => Ok(choice),

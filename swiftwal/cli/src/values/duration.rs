@@ -7,12 +7,12 @@ use thiserror::Error;
 /// The units, with PostgreSQL's names, in seconds.
 const UNITS: [(&str, u64); 4] = [("min", 60), ("s", 1), ("h", 3600), ("d", 86400)];
 
-/// A text that is no duration.
+/// A text that isn't a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("give a number of seconds, or a number with a unit: 90s, 5min, 2h or 1d")]
 pub(crate) struct ParseDurationError;
 
-/// Reads a duration: a whole number, of seconds unless one of PostgreSQL's units s, min, h or d follows.
+/// Parses a duration: a whole number of seconds, or with one of PostgreSQL's units s, min, h or d.
 pub(crate) fn duration(text: &str) -> Result<Duration, ParseDurationError> {
     let with_unit = |(unit, seconds)| Some((text.strip_suffix(unit)?.trim_end(), seconds));
     let (number, unit_seconds) = UNITS.into_iter().find_map(with_unit).unwrap_or((text, 1));

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-/// Reads whole numbers in `range`, in decimal digits.
+/// Returns a parser of whole numbers in `range`, in decimal digits.
 pub(crate) fn whole<T: TryFrom<u64>>(
     range: RangeInclusive<u64>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
@@ -13,7 +13,7 @@ pub(crate) fn whole<T: TryFrom<u64>>(
             return Err("it is not a whole number".to_owned());
         }
         let too_large = || format!("it is too large; the largest is {most}");
-        // What is left as an error is a number with too many digits.
+        // The remaining error is a number with too many digits.
         let number = if digits == text { text.parse().map_err(|_| too_large())? } else { 0 };
         if number < least || digits != text {
             return Err(format!("it must be at least {least}"));

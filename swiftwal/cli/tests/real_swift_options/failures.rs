@@ -40,7 +40,7 @@ fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
             "a region that isn't there",
             with(password(), &[("OS_REGION_NAME", "Atlantis")]),
             1,
-            vec!["the catalog has no endpoint object-store public in Atlantis, but public in RegionOne"],
+            vec!["the catalog has no endpoint object-store public in Atlantis; it has public in RegionOne"],
         ),
         (
             "an identity service that is down",
@@ -55,8 +55,11 @@ fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
                 &[("OS_STORAGE_URL", "http://127.0.0.1:1/v1/AUTH_x"), ("SWIFT_RETRY_SECONDS", "1")],
             ),
             1,
-            [&unreachable[..], &["no connection to http://127.0.0.1:1 (tried ", "; check that it is up"]]
-                .concat(),
+            [
+                &unreachable[..],
+                &["no connection to http://127.0.0.1:1 (tried ", "; check that it is running"],
+            ]
+            .concat(),
         ),
         (
             "half an application credential",

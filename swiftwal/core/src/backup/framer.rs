@@ -3,23 +3,23 @@
 use bytes::{Bytes, BytesMut};
 use swiftwal_postgres::CHUNK_BYTES;
 
-/// The most tar in one frame: large enough to compress as well as the whole, small enough to be held by the
-/// dozen. The format allows up to 16 MiB.
+/// The most bytes of tar in one frame: large enough to compress as well as the whole tar, and small enough to keep a
+/// dozen frames in memory. The format allows up to 16 MiB.
 pub(super) const FRAME_BYTES: usize = CHUNK_BYTES;
 
-/// Collects chunks into frames of [`FRAME_BYTES`]. A chunk that is a frame already isn't copied.
+/// Collects chunks into frames of [`FRAME_BYTES`]. A chunk that is a complete frame isn't copied.
 #[derive(Debug, Default)]
 pub(super) struct Framer {
     partial: BytesMut,
 }
 
 impl Framer {
-    /// Splits off what still goes into the current frame.
+    /// Splits off the part of a chunk that belongs to the current frame.
     pub(super) fn cut(&self, chunk: &mut Bytes) -> Bytes {
         chunk.split_to(chunk.len().min(FRAME_BYTES - self.partial.len()))
     }
 
-    /// Takes a piece that was [`cut`](Self::cut) to fit, and gives the frame back once it is full.
+    /// Adds a piece that was [`cut`](Self::cut) to fit, and returns the frame when it is complete.
     pub(super) fn add(&mut self, piece: Bytes) -> Option<Bytes> {
         if piece.len() == FRAME_BYTES {
             return Some(piece);
@@ -31,7 +31,7 @@ impl Framer {
         (self.partial.len() == FRAME_BYTES).then(|| self.rest())
     }
 
-    /// What hasn't filled a frame.
+    /// Returns the incomplete last frame.
     pub(super) fn rest(&mut self) -> Bytes {
         std::mem::take(&mut self.partial).freeze()
     }

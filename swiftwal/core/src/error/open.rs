@@ -1,69 +1,69 @@
-//! Why a repository's storage could not be opened.
+//! The errors of opening a repository's storage.
 
 use std::error::Error;
 
 use thiserror::Error;
 use url::Url;
 
-/// Why a repository's storage could not be opened. The [hint](Self::hint) says what to do about it.
+/// The reason why a repository's storage couldn't be opened. The [hint](Self::hint) says what to do about it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// No backend answers to the URL's scheme.
+    /// No backend handles the URL's scheme.
     #[error("no storage has the scheme '{scheme}://'")]
     UnknownScheme {
-        /// The scheme asked for.
+        /// The scheme of the URL.
         scheme: String,
-        /// The schemes there are, and which one was most likely meant.
+        /// The known schemes, and the one that was most likely meant.
         hint: String,
     },
-    /// The URL isn't one that this backend can understand.
+    /// The backend can't interpret the URL.
     #[error("'{location}' doesn't name a repository: {reason}")]
     InvalidLocation {
-        /// The URL asked for.
+        /// The URL.
         location: String,
         /// What is wrong with it.
         reason: String,
-        /// What would be right.
+        /// What would be correct.
         hint: Option<String>,
     },
     /// The backend's settings are missing or contradict each other.
     #[error("the settings for '{location}' are invalid: {reason}")]
     Settings {
-        /// The URL asked for.
+        /// The URL.
         location: String,
-        /// What is missing or wrong. Never a secret.
+        /// What is missing or wrong. It never contains a secret.
         reason: String,
-        /// Where it could come from.
+        /// Where to set it.
         hint: Option<String>,
     },
-    /// The place isn't there, or can't be used.
+    /// The directory or container doesn't exist, or can't be used.
     #[error("can't use the repository at '{location}': {reason}")]
     Unavailable {
-        /// The URL asked for.
+        /// The URL.
         location: String,
-        /// What was tried.
+        /// What failed.
         reason: String,
-        /// The way out.
+        /// What to do about it.
         hint: Option<String>,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
 }
 
 impl OpenError {
-    /// [`InvalidLocation`](Self::InvalidLocation), without a hint.
+    /// Creates [`InvalidLocation`](Self::InvalidLocation), without a hint.
     pub fn invalid_location(location: &Url, reason: impl Into<String>) -> Self {
         Self::InvalidLocation { location: location.to_string(), reason: reason.into(), hint: None }
     }
 
-    /// [`Settings`](Self::Settings), without a hint.
+    /// Creates [`Settings`](Self::Settings), without a hint.
     pub fn settings(location: &Url, reason: impl Into<String>) -> Self {
         Self::Settings { location: location.to_string(), reason: reason.into(), hint: None }
     }
 
-    /// [`Unavailable`](Self::Unavailable), without a hint.
+    /// Creates [`Unavailable`](Self::Unavailable), without a hint.
     pub fn unavailable(
         location: &Url,
         reason: impl Into<String>,
@@ -72,7 +72,7 @@ impl OpenError {
         Self::Unavailable { location: location.to_string(), reason: reason.into(), hint: None, source }
     }
 
-    /// The same error with this hint, behind the one that it may have already.
+    /// Adds a hint, after the one that the error may have already.
     #[must_use]
     pub fn with_hint(mut self, more: impl Into<String>) -> Self {
         let more = more.into();

@@ -1,11 +1,12 @@
-//! What was refused, why, and what to do instead.
+//! The refusals and the time limits, each with what to do.
 
 use std::{borrow::Cow, time::Duration};
 
 use swiftwal_postgres::{SegmentName, Timeline};
 use thiserror::Error;
 
-/// Why something was refused that would do harm or can't be done as asked. The [hint](Self::hint) says what to do.
+/// The reason why something was refused that would do harm or can't be done as requested. The [hint](Self::hint) says
+/// what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -18,12 +19,12 @@ pub enum Refusal {
         location: String,
         /// What differs.
         what: &'static str,
-        /// What the repository's cluster has.
+        /// The value of the repository's cluster.
         expected: u64,
-        /// What this cluster has.
+        /// The value of this cluster.
         found: u64,
     },
-    /// The name of a WAL file is taken by another content; it was not overwritten.
+    /// Different content has the name of a WAL file; it was not overwritten.
     #[error("{object} is already in {location} with different content than {path}{}", why_another(*history_of))]
     AnotherContent {
         /// The stored object.
@@ -32,17 +33,17 @@ pub enum Refusal {
         location: String,
         /// The file that was to be stored.
         path: String,
-        /// The timeline, where it is the history of one.
+        /// The timeline, if the object is a timeline's history.
         history_of: Option<Timeline>,
     },
-    /// Several keys begin with what was given.
+    /// Several keys begin with the given text.
     #[error("the keys of {count} backups in {location} begin with {beginning}: {keys}")]
     AmbiguousKey {
-        /// What was given.
+        /// The given text.
         beginning: String,
         /// The repository.
         location: String,
-        /// How many keys begin so.
+        /// The number of such keys.
         count: usize,
         /// Some of them.
         keys: String,
@@ -55,7 +56,8 @@ pub enum Refusal {
         /// The backup that it builds on.
         parent: Option<String>,
     },
-    /// Another process was faster, or changed what this one was using. The same may succeed if it is tried again.
+    /// Another process was faster, or changed what this one was using. The same command may succeed if it is tried
+    /// again.
     #[error("{what}")]
     Overtaken {
         /// What happened.
@@ -63,14 +65,14 @@ pub enum Refusal {
         /// What to do.
         hint: Option<Cow<'static, str>>,
     },
-    /// The storage has no room for a backup.
+    /// The storage has too little space for a backup.
     #[error("{location} has no room for this backup: {free} are free, and it would take about {expected}")]
     NoRoom {
         /// The repository.
         location: String,
-        /// What is free.
+        /// The free space.
         free: String,
-        /// What the backup would take.
+        /// The space that the backup would take.
         expected: String,
     },
     /// The server doesn't archive its WAL.
@@ -97,40 +99,40 @@ pub enum Refusal {
         /// What to do.
         hint: String,
     },
-    /// No backup tells which WAL it needs, so nothing is removed.
+    /// No backup shows which WAL it needs, so nothing is removed.
     #[error(
         "none of the backups tells which WAL it needs, so nothing is removed; of the first, {key}: {reason}"
     )]
     NeedsUnknown {
         /// The oldest backup.
         key: String,
-        /// Why it doesn't.
+        /// Why that is unknown.
         reason: String,
         /// Its object.
         object: String,
     },
-    /// There is no backup, so nothing tells which WAL is needed.
+    /// There is no backup, so it isn't known which WAL is needed.
     #[error("there is no backup in {location}, so no WAL is removed")]
     NoBackup {
         /// The repository.
         location: String,
     },
-    /// A timeline that isn't there, is needed, or may be needed.
+    /// A timeline doesn't exist, is needed, or may be needed.
     #[error("{what}")]
     Timeline {
-        /// The timeline that was asked for.
+        /// The given timeline.
         timeline: Timeline,
-        /// What is known of it.
+        /// What is known about it.
         what: String,
         /// What to do.
         hint: Option<Cow<'static, str>>,
     },
-    /// The backup that was asked for doesn't lead to the target.
+    /// The given backup doesn't lead to the target.
     #[error("backup {key} can't be used: {reason}")]
     Unsuitable {
         /// The backup.
         key: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// No backup leads to the target.
@@ -138,20 +140,20 @@ pub enum Refusal {
     OutOfReach {
         /// The repository.
         location: String,
-        /// What was asked for.
+        /// The goal of the restore.
         goal: &'static str,
         /// The oldest backup.
         oldest: String,
         /// Why it doesn't lead there.
         reason: String,
     },
-    /// Only a person can say which timeline holds the newest data.
+    /// Only a person can decide which timeline contains the newest data.
     #[error("{question}")]
     Undecided {
-        /// What is in doubt, and every timeline with the option that chooses it.
+        /// The doubt, and every timeline with the option that chooses it.
         question: String,
     },
-    /// A directory can't be restored into.
+    /// A directory that can't be used for a restore.
     #[error("{what}")]
     Destination {
         /// What is wrong with it.
@@ -168,64 +170,64 @@ pub enum Refusal {
     /// Tablespaces for which no directory was given.
     #[error("the backup has {}, outside the data directory", tablespaces(places))]
     Tablespaces {
-        /// Where they were.
+        /// Their original locations.
         places: Vec<String>,
     },
-    /// A text that is no point in time to recover to. It says what to write instead.
+    /// A text that isn't a point in time to recover to.
     #[error("'{text}' is not a point in time to recover to: {problem}")]
     TargetTime {
         /// The text.
         text: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with it, and what would be correct.
         problem: String,
     },
 }
 
-/// What took longer than its limit.
+/// A wait that exceeded its limit.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Overdue {
     /// The server didn't begin to send a base backup.
     #[error("PostgreSQL sent nothing for {} s after the base backup was asked for", limit.as_secs())]
     Start {
-        /// How long it was waited for.
+        /// The limit.
         limit: Duration,
     },
     /// The server stopped sending in the middle of a base backup.
     #[error("PostgreSQL sent nothing for {} s in the middle of the base backup", limit.as_secs())]
     Middle {
-        /// How long it was waited for.
+        /// The limit.
         limit: Duration,
     },
-    /// The server sent the data directory, and not the end of the base backup.
+    /// The server sent the data directory, but not the end of the base backup.
     #[error("PostgreSQL sent nothing for {} s after the data directory", limit.as_secs())]
     End {
-        /// How long it was waited for.
+        /// The limit.
         limit: Duration,
     },
-    /// WAL that a backup needs wasn't archived.
+    /// WAL that a backup needs wasn't archived in time.
     #[error(
         "the backup needs WAL segment {segment}, which didn't arrive in {location} within {} s; the backup was abandoned. \
          {cause}",
         limit.as_secs()
     )]
     Wal {
-        /// The first segment that is missing.
+        /// The first missing segment.
         segment: SegmentName,
         /// The repository.
         location: String,
-        /// How long it was waited for.
+        /// The limit.
         limit: Duration,
         /// The probable cause, and what to do about it.
         cause: String,
     },
-    /// There is no WAL after the end of what an LSN can tell.
+    /// The WAL positions of PostgreSQL are exhausted.
     #[error("PostgreSQL has no more WAL positions to give")]
     NoPositions,
 }
 
 impl Refusal {
-    /// What to do.
+    /// Returns what to do.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(match self {
@@ -277,17 +279,17 @@ impl Refusal {
         }))
     }
 
-    /// [`Overtaken`](Self::Overtaken), with what to do.
+    /// Creates [`Overtaken`](Self::Overtaken) with a hint.
     pub(crate) fn overtaken(what: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
         Self::Overtaken { what: what.into(), hint: Some(hint.into()) }
     }
 
-    /// [`Destination`](Self::Destination), with what to do.
+    /// Creates [`Destination`](Self::Destination) with a hint.
     pub(crate) fn destination(what: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
         Self::Destination { what: what.into(), hint: Some(hint.into()) }
     }
 
-    /// [`Timeline`](Self::Timeline), with what to do.
+    /// Creates [`Timeline`](Self::Timeline) with a hint.
     pub(crate) fn timeline(
         timeline: Timeline,
         what: impl Into<String>,
@@ -298,7 +300,7 @@ impl Refusal {
 }
 
 impl Overdue {
-    /// What to do.
+    /// Returns what to do.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {

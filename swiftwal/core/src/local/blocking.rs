@@ -1,10 +1,10 @@
-//! Work that would hold up the network, on a thread of its own.
+//! Runs blocking work in a separate thread, so that it doesn't delay the network.
 
 use std::panic;
 
 use crate::error::Result;
 
-/// Runs `work` on a blocking thread. A panic in it goes on in the caller.
+/// Runs `work` in a blocking thread. A panic in it continues in the caller.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

@@ -1,12 +1,12 @@
-//! Time, as an argument: the flows ask a [`Clock`], tests bring their own.
+//! The clock as an argument: the flows use a [`Clock`], and tests supply their own.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
-/// Tells the time.
+/// Returns the time.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 

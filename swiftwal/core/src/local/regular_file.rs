@@ -1,6 +1,6 @@
-//! Opening files of this machine that another program may have replaced by something else.
+//! Opens local files that another program may have replaced with something else.
 //!
-//! A FIFO in a file's place would block the process for ever, and a device or a huge file would fill its memory.
+//! A FIFO in place of a file would block the process for ever, and a device or a huge file would fill its memory.
 
 use std::{
     fs::File,
@@ -13,7 +13,8 @@ use rustix::fs::{Mode, OFlags};
 /// Opens a regular file for reading. Anything else, such as a FIFO or a directory, is an error at once.
 ///
 /// # Errors
-/// Those of the system; [`io::ErrorKind::InvalidInput`] where it isn't a regular file.
+///
+/// Those of the system; [`io::ErrorKind::InvalidInput`] if it isn't a regular file.
 pub fn open_regular_file(path: &Path) -> io::Result<File> {
     // Without O_NONBLOCK, opening a FIFO waits for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -28,10 +29,11 @@ pub fn open_regular_file(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
 }
 
-/// Reads the whole of a regular file that may have at most `limit` bytes.
+/// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open_regular_file`]; [`io::ErrorKind::FileTooLarge`] where it has more.
+///
+/// As [`open_regular_file`]; [`io::ErrorKind::FileTooLarge`] for a larger file.
 pub fn read_regular_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     open_regular_file(path)?.take(limit.saturating_add(1)).read_to_end(&mut content)?;

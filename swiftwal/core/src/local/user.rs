@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// The name of a user as `sudo -u` takes it: `#70` for one that `/etc/passwd` doesn't list.
+/// Returns the name of a user as `sudo -u` accepts it: `#70` for a user that isn't in `/etc/passwd`.
 #[must_use]
 pub fn user_name(uid: u32) -> String {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Which backups count for which branch: only a person knows on which one the production server is, so each branch keeps
-//! as many as asked.
+//! Which backups count for which branch. Only a person knows on which branch the production server is, so the requested
+//! number is kept on each.
 
 use std::{cmp::Reverse, num::NonZeroU32};
 
@@ -12,7 +12,7 @@ use crate::repository::{
     timelines::{ListedBackup, Timelines},
 };
 
-/// The end of a timeline, with the backups that lead there and to no branch before it.
+/// The end of a timeline, with the backups that lead there and to no earlier branch in the list.
 #[derive(Debug)]
 pub(super) struct BranchBackups {
     pub(super) tip: Timeline,
@@ -29,7 +29,7 @@ pub(super) fn by_branch(timelines: &Timelines) -> Vec<BranchBackups> {
     for backup in timelines.backups.iter().rev().filter(|backup| backup.no_backup().is_none()) {
         match branches.iter_mut().find(|branch| leads_to(timelines, backup, branch.tip)) {
             Some(branch) => branch.keys.push(backup.key),
-            // Nothing tells where it lies, or histories contradict each other: no reason to remove it.
+            // Its position is unknown, or histories contradict each other: that is no reason to remove it.
             None => {
                 let tip = backup.position.map_or(Timeline::FIRST, |position| position.timeline);
                 branches.push(BranchBackups { tip, keys: vec![backup.key] });
@@ -39,13 +39,13 @@ pub(super) fn by_branch(timelines: &Timelines) -> Vec<BranchBackups> {
     branches
 }
 
-/// Whether recovery from `backup` can come to the end of `tip`, as far as is known.
+/// Whether recovery from `backup` can reach the end of `tip`, as far as is known.
 fn leads_to(timelines: &Timelines, backup: &ListedBackup, tip: Timeline) -> bool {
     backup.position.is_none_or(|position| timelines.leads_to(position, tip))
 }
 
 impl BranchBackups {
-    /// The newest backups, as many as count, and those between them that don't.
+    /// Returns the newest backups, as many as count, and those between them that don't.
     pub(super) fn newest(&self, inventory: &Inventory, count: NonZeroU32) -> Vec<BackupKey> {
         let mut missing = count.get();
         let mut is_wanted = |key: &&BackupKey| {
@@ -61,7 +61,7 @@ impl BranchBackups {
         self.keys.is_empty()
     }
 
-    /// A notice of what is kept for another branch than the first, and how to give that branch up.
+    /// Returns a notice of the backups that are kept for another branch than the first, and how to give that branch up.
     pub(super) fn kept_notice(&self, timelines: &Timelines, kept: &[BackupKey]) -> String {
         let records: Vec<_> = kept.iter().map(|key| BackupRecord::object_name(*key).to_string()).collect();
         let tip = self.tip;
@@ -79,13 +79,13 @@ impl BranchBackups {
     }
 }
 
-/// Whether this backup counts, so that older ones may be removed. SwiftWAL 0.2.2 gave a backup its name even if pg_basebackup had
-/// failed in the middle; what it left out in that case is the label.
+/// Whether this backup counts, so that older ones may be removed. SwiftWAL 0.2.2 gave a backup its name even if
+/// pg_basebackup had failed in the middle, but then it stored no label.
 pub(super) fn counts(backup: &StoredBackup) -> bool {
     !backup.legacy || backup.has_label()
 }
 
-/// A notice that a backup is kept only because it leads to a timeline, and how to give that timeline up.
+/// Returns a notice that a backup is kept only because it leads to a timeline, and how to give that timeline up.
 pub(super) fn leading_notice(timelines: &Timelines, key: BackupKey, tip: Timeline) -> String {
     format!(
         "backup {key} is kept too, with all WAL since: no newer backup leads to {branch}. If your server is on timeline {tip}, \

@@ -23,7 +23,7 @@ pub struct ChosenBackup {
 }
 
 impl ChosenBackup {
-    /// A backup that `inventory` shows.
+    /// Returns a backup that `inventory` shows.
     pub(crate) async fn listed(
         repository: &Repository,
         inventory: &Inventory,
@@ -34,7 +34,7 @@ impl ChosenBackup {
         Ok(Self { key, record })
     }
 
-    /// The backup `key`, asked for by its name. A listing is wanted only where it has no commit record.
+    /// Returns the backup `key`. Only a backup without a commit record needs a listing.
     pub(crate) async fn by_key(repository: &Repository, key: BackupKey) -> Result<Self> {
         if let Some(record) = repository.record_if_there(key).await? {
             return Ok(Self { key, record: Some(record) });
@@ -46,9 +46,10 @@ impl ChosenBackup {
         if is_legacy { Ok(Self { key, record: None }) } else { Err(repository.unknown_backup(key).await) }
     }
 
-    /// Refuses what this version can't restore by itself.
+    /// Refuses a backup that this version can't restore.
     ///
     /// # Errors
+    ///
     /// [`Error::Refused`] for an incremental backup.
     pub(crate) fn refuse_incremental(&self) -> Result<()> {
         let Some(BackupRecord { kind: BackupKind::Incremental, parent, .. }) = self.record else {
@@ -58,7 +59,7 @@ impl ChosenBackup {
         Err(Refusal::Incremental { key: self.key.to_string(), parent }.into())
     }
 
-    /// The object that holds the whole of a backup of SwiftWAL 0.2.2.
+    /// Returns the single object of a backup of SwiftWAL 0.2.2.
     pub(crate) fn legacy_object(&self) -> ObjectName {
         ObjectName::legacy_backup(self.key)
     }

@@ -1,4 +1,4 @@
-//! How a person names a backup.
+//! The choice of a backup by its key, or of the newest one.
 
 use std::{fmt, str::FromStr};
 
@@ -16,7 +16,7 @@ use crate::{
 /// The choice of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackupChoice {
-    /// The newest; with a target, the newest that can reach it.
+    /// The newest one; with a target, the newest that can reach it.
     Latest,
     /// This one.
     Key(BackupKey),
@@ -40,9 +40,9 @@ impl fmt::Display for BackupChoice {
 }
 
 impl BackupChoice {
-    /// The backup that was chosen, without regard to any target.
+    /// Returns the chosen backup, regardless of any target.
     pub(crate) async fn find(self, repository: &Repository) -> Result<ChosenBackup> {
-        // What a newer version stored may not be what it seems.
+        // Objects of a newer version may not be what they seem.
         repository.cluster().await?;
         match self {
             Self::Latest => newest(repository, &repository.inventory().await?).await,
@@ -51,7 +51,7 @@ impl BackupChoice {
     }
 }
 
-/// The newest backup that can be read, for a command that doesn't restore it.
+/// Returns the newest readable backup, for a command that doesn't restore it.
 async fn newest(repository: &Repository, inventory: &Inventory) -> Result<ChosenBackup> {
     for listed in read_all(repository, inventory).await?.into_iter().rev() {
         match listed.content {

@@ -12,29 +12,29 @@ use crate::{
     repository::{layout::ObjectName, record::refuse_newer, understood::Demands},
 };
 
-/// The one PostgreSQL cluster a repository belongs to. The first archive-wal or backup writes it; every later
-/// one is checked against it.
+/// The identity of the PostgreSQL cluster that a repository belongs to, with the compressions in use. The first
+/// archive-wal or backup writes it; every later one is checked against it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterInfo {
     /// The version of the repository's format.
     pub format: u32,
-    /// Which cluster it is.
+    /// The identity of the cluster.
     #[serde(flatten)]
     pub identity: ClusterIdentity,
-    /// Every compression that a WAL file here may have.
+    /// Every compression that a WAL file in the repository may have.
     pub wal_formats: BTreeSet<Format>,
-    /// What a newer version wrote into it besides, kept when it is written anew.
+    /// Fields of a newer version, which are kept when the file is rewritten.
     #[serde(flatten)]
     more: BTreeMap<String, Value>,
 }
 
-/// What tells one PostgreSQL cluster from another.
+/// The identity of a PostgreSQL cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterIdentity {
     /// The cluster's system identifier.
     #[serde(with = "crate::repository::decimal")]
     pub system_identifier: u64,
-    /// PostgreSQL's version when the repository was made, where it was known: `15`, `9.6`. For people only.
+    /// PostgreSQL's version when the repository was created, if known: `15`, `9.6`. It is informational.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres_version: Option<String>,
     /// The size of a WAL segment.
@@ -45,14 +45,15 @@ impl ClusterInfo {
     /// The newest format version that this program reads, and the one it writes.
     pub const FORMAT: u32 = 1;
 
-    /// That of a repository which becomes the cluster's.
+    /// Creates the identity of a repository that becomes this cluster's.
     pub(crate) fn new(identity: ClusterIdentity, wal_formats: BTreeSet<Format>) -> Self {
         Self { format: Self::FORMAT, identity, wal_formats, more: BTreeMap::new() }
     }
 
-    /// The one in `bytes`, which were read from the object `name`.
+    /// Parses `bytes`, which were read from the object `name`.
     ///
     /// # Errors
+    ///
     /// [`Error::NewerFormat`], [`Error::NotUnderstood`], [`Error::Damaged`].
     pub(crate) fn from_bytes(name: &ObjectName, bytes: &[u8]) -> Result<Self> {
         refuse_newer(name, bytes, Self::FORMAT)?;
@@ -60,10 +61,11 @@ impl ClusterInfo {
         serde_json::from_slice(bytes).map_err(|error| Error::damaged(name, error))
     }
 
-    /// Nothing, if the cluster `other` may use this repository.
+    /// Checks that the cluster `other` may use this repository.
     ///
     /// # Errors
-    /// [`Refusal::AnotherCluster`] where the system identifier or the segment size differs.
+    ///
+    /// [`Refusal::AnotherCluster`] if the system identifier or the segment size differs.
     pub(crate) fn check(&self, other: &ClusterIdentity, location: &str) -> Result<(), Refusal> {
         let ours = &self.identity;
         let (what, expected, found) = if ours.system_identifier != other.system_identifier {

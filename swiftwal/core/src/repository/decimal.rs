@@ -1,4 +1,4 @@
-//! Serde for 64-bit identifiers: as text, since JSON's numbers lose bits beyond 2^53.
+//! Stores 64-bit identifiers as text with serde, since JSON numbers lose bits beyond 2^53.
 
 use serde::{Deserialize, Deserializer, Serializer, de};
 

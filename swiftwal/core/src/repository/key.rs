@@ -10,30 +10,30 @@ use thiserror::Error;
 
 pub use self::beginning::KeyBeginning;
 
-/// The name of a backup: the time it was started, in UTC, to the minute (`20130828T1810Z`) or, where that
-/// key was taken, to the second (`20130828T181042Z`).
+/// The name of a backup: the time at which it was started, in UTC, to the minute (`20130828T1810Z`) or, if that key was
+/// taken, to the second (`20130828T181042Z`).
 ///
-/// Keys order by time, not by text. They are read in lower case and without the `Z` too.
+/// Keys are ordered by time, not by text. They are also accepted in lower case and without the `Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BackupKey {
     start: DateTime,
     has_seconds: bool,
 }
 
-/// A text that names no backup.
+/// A text that isn't a key.
 #[derive(Debug, Error)]
 #[error("'{0}' is not a backup key; keys look like 20130828T1810Z or 20130828T181042Z, see list-backups")]
 pub struct ParseKeyError(String);
 
 impl BackupKey {
-    /// The key of a backup started at `start`, to the minute.
+    /// Returns the key of a backup started at `start`, to the minute.
     #[must_use]
     pub fn to_the_minute(start: Timestamp) -> Self {
         let t = utc(start);
         Self { start: t.date().at(t.hour(), t.minute(), 0, 0), has_seconds: false }
     }
 
-    /// The key of a backup started at `start`, to the second: for when the minute's key is taken.
+    /// Returns the key of a backup started at `start`, to the second, for a minute whose key is taken.
     #[must_use]
     pub fn to_the_second(start: Timestamp) -> Self {
         let t = utc(start);

@@ -1,5 +1,5 @@
-//! Which name each stored thing has. The names are those of SwiftWAL 0.2.2, so that its containers are read
-//! as they are; `docs/format.md` is the normative page.
+//! The names of all objects. They are those of SwiftWAL 0.2.2, so that its containers are read unchanged;
+//! `docs/format.md` is the normative page.
 
 use std::fmt;
 
@@ -14,73 +14,74 @@ const LABEL: &str = "backup_label_";
 const MANIFEST: &str = "backup_manifest_";
 const WAL: &str = "wal_";
 
-/// What begins with this is hidden from every listing.
+/// The prefix of names that no listing shows.
 const HIDDEN: &str = "...";
-/// How the index and the manifest are compressed, whatever the tars are: their names say so.
+/// The compression of the index and the manifest, which doesn't depend on the tars'.
 pub(crate) const SIDE_FORMAT: Format = Format::Zstd;
 /// The directory of the signs that a deletion has begun.
 const DELETING: &str = "...deleting";
 /// The directory of the markers of backups in progress.
 pub(crate) const UPLOADING: &str = "...uploading";
-/// Where SwiftWAL 0.2.2 stored the parts of its backups.
+/// The directory of the parts of backups of SwiftWAL 0.2.2.
 pub(crate) const SEGMENTS: &str = "...seg";
-/// Where SwiftWAL 0.2.2 put what it had begun to delete.
+/// The directory of the signs of deletions that SwiftWAL 0.2.2 began.
 const TO_DELETE: &str = "...to_delete";
 
-/// What an object of a repository is, by its name. `Display` gives the name back.
+/// An object of a repository, identified by its name. `Display` returns the name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectName {
-    /// `cluster.json`: whose repository this is.
+    /// `cluster.json`: the identity of the cluster.
     Cluster,
     /// `wal_<NAME><suffix>`: a WAL file.
     Wal {
         /// PostgreSQL's name of it.
         name: WalName,
-        /// How it is compressed.
+        /// Its compression.
         format: Format,
     },
     /// `wal_<NAME>.<variant><suffix>`: a further content of a `.partial` or `.backup` file.
     WalVariant {
         /// PostgreSQL's name of it.
         name: WalName,
-        /// Which of its contents it is.
+        /// The content that it is.
         variant: WalVariant,
-        /// How it is compressed.
+        /// Its compression.
         format: Format,
     },
     /// An object of a backup.
     Backup {
         /// The backup it belongs to.
         key: BackupKey,
-        /// Which of its objects it is.
+        /// The part of the backup that it is.
         part: BackupPart,
     },
-    /// `...uploading/<claim>/<id>`: a process is, or was, writing what `claim` names: a key, or in a container
-    /// of SwiftWAL 0.2.2 an object's name.
+    /// `...uploading/<claim>/<id>`: a process is writing, or was writing, what `claim` names: a key or, in a container
+    /// of SwiftWAL 0.2.2, the name of an object.
     Marker {
-        /// What is claimed.
+        /// The name that is claimed.
         claim: String,
         /// The id of the process that claims it.
         id: String,
     },
-    /// `...seg/pg_basebackup_<key>.tgz/<upload>/<number>`: a part of a backup that SwiftWAL 0.2.2 wrote, or began to.
+    /// `...seg/pg_basebackup_<key>.tgz/<upload>/<number>`: a segment of a backup of SwiftWAL 0.2.2, or of an upload
+    /// that it began.
     LegacySegment {
         /// The backup it belongs to.
         key: BackupKey,
-        /// Which upload of that backup: the marker of a running one has the same id.
+        /// The id of the upload, which is also the id of its marker.
         upload: String,
-        /// Its place among the parts.
+        /// Its position among the segments.
         number: String,
     },
-    /// `...to_delete/<name>`: SwiftWAL 0.2.2 began to delete what `name` names, a backup or an upload of it, and
-    /// perhaps never finished.
+    /// `...to_delete/<name>`: SwiftWAL 0.2.2 began to delete the backup or the upload that `name` names, and perhaps
+    /// never finished.
     LegacyDeletion {
         /// The backup it belongs to.
         key: BackupKey,
-        /// What was to go: an object's name, percent-encoded as the original wrote it.
+        /// The name of the object to delete, percent-encoded as SwiftWAL 0.2.2 wrote it.
         name: String,
     },
-    /// `...deleting/<key>`: the deletion of a backup has begun, and is to be finished.
+    /// `...deleting/<key>`: the deletion of a backup has begun, and must be finished.
     Deleting(BackupKey),
     /// Anything else that begins with `...`.
     Hidden(String),
@@ -95,30 +96,31 @@ pub enum BackupPart {
     Tar {
         /// The tablespace's oid; none for the data directory.
         tablespace: Option<u32>,
-        /// Which of the objects that hold it, from 1 on. One is enough unless it outgrows the storage's largest.
+        /// The number of the object among those of the tar, from 1 on. There is only one unless the tar is larger than
+        /// the storage's largest object.
         piece: u32,
-        /// How the frames are compressed.
+        /// The compression of the frames.
         format: Format,
     },
-    /// `.tgz`: a whole backup as SwiftWAL 0.2.2 wrote it.
+    /// `.tgz`: a complete backup of SwiftWAL 0.2.2.
     Legacy,
     /// The backup label, as text.
     Label,
     /// PostgreSQL's own manifest.
     Manifest,
-    /// Where each file lies in the tar.
+    /// The positions of the files in the tars.
     Index,
     /// The commit record: a backup without one doesn't exist.
     Record,
 }
 
 impl ObjectName {
-    /// The object that holds the whole of a backup of SwiftWAL 0.2.2.
+    /// Returns the single object of a backup of SwiftWAL 0.2.2.
     pub(crate) fn legacy_backup(key: BackupKey) -> Self {
         Self::Backup { key, part: BackupPart::Legacy }
     }
 
-    /// What `name` is. Every text has an answer.
+    /// Parses a name. Every text is a name of some kind.
     #[must_use]
     pub fn parse(name: &str) -> Self {
         Self::known(name).unwrap_or_else(|| {
@@ -159,17 +161,17 @@ impl ObjectName {
                 Self::Backup { key: key.parse().ok()?, part }
             }
         };
-        // People may write keys otherwise, objects may not.
+        // A person may write a key in other ways, but names of objects have only one.
         (with_key.to_string() == name).then_some(with_key)
     }
 }
 
-/// What comes behind `directory/`.
+/// Returns what follows `directory/`.
 fn below<'a>(directory: &str, name: &'a str) -> Option<&'a str> {
     name.strip_prefix(directory)?.strip_prefix('/')
 }
 
-/// The key in the name of a backup's object as SwiftWAL 0.2.2 wrote it.
+/// Returns the key in the name of a backup of SwiftWAL 0.2.2.
 pub(crate) fn legacy_key(object: &str) -> Option<BackupKey> {
     match ObjectName::parse(object) {
         ObjectName::Backup { key, part: BackupPart::Legacy } => Some(key),
@@ -177,8 +179,8 @@ pub(crate) fn legacy_key(object: &str) -> Option<BackupKey> {
     }
 }
 
-/// Which backup the encoded name of something to be deleted belongs to: it may name the backup, an upload of it, or
-/// again the deletion of one of these, which was itself interrupted.
+/// Returns the backup that the encoded name of something to delete belongs to: it may name the backup, an upload of it,
+/// or an interrupted deletion of one of these.
 fn key_to_delete(encoded: &str) -> Option<BackupKey> {
     let decoded = percent_decode_str(encoded).decode_utf8().ok()?;
     match ObjectName::parse(&decoded) {
@@ -218,7 +220,7 @@ fn backup_part(name: &str) -> Option<(&str, BackupPart)> {
     Some((key, part))
 }
 
-/// `name` without the suffix of its compression, and that compression.
+/// Splits `name` into the name without the suffix of its compression, and that compression.
 fn split_format(name: &str) -> (&str, Format) {
     [Format::Zstd, Format::Gzip, Format::Lz4]
         .into_iter()

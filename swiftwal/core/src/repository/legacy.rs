@@ -1,4 +1,4 @@
-//! What SwiftWAL 0.2.2 left beside its backups. How it worked, step by step, is told in `docs/format.md`.
+//! The leftovers of SwiftWAL 0.2.2 beside its backups. `docs/format.md` describes how it worked.
 
 use futures::TryStreamExt;
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ pub(crate) struct DeadUpload {
     segments: Vec<ObjectName>,
 }
 
-/// Whether such a backup is there, where the repository can't be listed: its object has content, and no sign tells that
+/// Whether such a backup exists, if the repository can't be listed: its object has content, and there is no sign that
 /// its deletion has begun.
 pub(crate) async fn is_there(repository: &Repository, key: BackupKey) -> Result<bool> {
     let name = ObjectName::legacy_backup(key);
@@ -38,11 +38,11 @@ pub(crate) async fn is_there(repository: &Repository, key: BackupKey) -> Result<
 }
 
 impl Inventory {
-    /// The uploads without anything new since `before`, whose backups aren't there.
+    /// Returns the uploads without an object newer than `before` whose backups don't exist.
     ///
-    /// Where the backup is there, the marker says nothing: the backup's name was given last of all, so its upload had
-    /// ended well and only the marker was left. That goes with the backup and never before, since it names the very
-    /// segments that the backup is made of.
+    /// If the backup exists, its marker means nothing: the backup got its name last of all, so its upload was complete
+    /// and only the marker remained. The marker is removed with the backup and never before, since it names the
+    /// segments that the backup consists of.
     pub(crate) fn dead_legacy_uploads(&self, before: Timestamp) -> Vec<DeadUpload> {
         let dead = self.legacy.uploads.iter().filter_map(|((key, id), found)| {
             let marker =
@@ -52,7 +52,8 @@ impl Inventory {
         dead.collect()
     }
 
-    /// Whether such a backup may be going on: something of it is younger than `before`, and it isn't there yet.
+    /// Whether such a backup may be in progress: some of its objects are younger than `before`, and it doesn't exist
+    /// yet.
     pub(crate) fn has_live_legacy_upload(&self, before: Timestamp) -> bool {
         let is_live = |key: BackupKey, found: &LegacyUpload| {
             found.marker.is_some() && found.touched > before && !self.has_legacy(key)
@@ -60,8 +61,8 @@ impl Inventory {
         self.legacy.uploads.iter().any(|((key, _), found)| is_live(*key, found))
     }
 
-    /// Says of which backups only segments are left: that is no work of the original's, which never lost sight of its
-    /// segments, so a person may want them back.
+    /// Returns notices about backups of which only segments remain. SwiftWAL 0.2.2 never left that, so a person may
+    /// want to recover them.
     pub(crate) fn legacy_notices(&self, before: Timestamp) -> Vec<String> {
         let is_orphan = |key: BackupKey, found: &LegacyUpload| {
             let is_old = found.marker.is_none() && found.touched <= before;
@@ -82,7 +83,7 @@ impl Inventory {
         orphans.map(notice).collect()
     }
 
-    /// Whether the object of a legacy backup is listed, in whatever state.
+    /// Whether the object of such a backup is listed, in any state.
     fn has_legacy(&self, key: BackupKey) -> bool {
         let backups =
             self.backups.iter().filter(|backup| backup.key == key).flat_map(|backup| &backup.objects);
@@ -93,12 +94,12 @@ impl Inventory {
 }
 
 impl DeadUpload {
-    /// The names of all of it.
+    /// Returns the names of all its objects.
     pub(crate) fn names(&self) -> impl Iterator<Item = &ObjectName> {
         self.segments.iter().chain([&self.marker])
     }
 
-    /// Removes it, the marker last, unless it came to life after `before` or turned out to be complete.
+    /// Removes it, the marker last, unless it was written to after `before` or has turned out to be complete.
     pub(crate) async fn remove(&self, repository: &Repository, before: Timestamp) -> Result<()> {
         if repository.size(&ObjectName::legacy_backup(self.key)).await?.is_some() {
             return Ok(());
@@ -116,10 +117,10 @@ impl DeadUpload {
     }
 }
 
-/// Finishes the deletion of a backup, or of an upload of it, that the original had begun.
+/// Finishes the deletion of a backup, or of an upload of it, that SwiftWAL 0.2.2 began.
 ///
-/// On Swift the sign is a manifest, and names the segments that are to go: they go with it. If the backup's own
-/// manifest was left too, and they were its segments, nothing is in it now.
+/// On Swift the sign is a manifest that names the segments to delete: they are deleted with it. If the backup's own
+/// manifest remained and named the same segments, it is empty afterwards.
 pub(crate) async fn finish_deletion(
     repository: &Repository,
     key: BackupKey,

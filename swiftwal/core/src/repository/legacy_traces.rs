@@ -1,4 +1,4 @@
-//! What a listing shows of the uploads and deletions of SwiftWAL 0.2.2.
+//! The uploads and deletions of SwiftWAL 0.2.2 that a listing shows.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ pub(crate) struct LegacyTraces {
     deletions: Vec<(BackupKey, ObjectName)>,
 }
 
-/// What there is of one upload.
+/// The objects of one upload.
 #[derive(Clone, Debug)]
 pub(crate) struct LegacyUpload {
     pub(crate) marker: Option<ObjectName>,
     pub(crate) segments: Vec<ObjectName>,
-    /// When the last of it was written. The marker is written once, before the first segment.
+    /// When the last of its objects was written. The marker is written once, before the first segment.
     pub(crate) touched: Timestamp,
 }
 
@@ -47,7 +47,7 @@ impl LegacyTraces {
         self.deletions.iter().any(|(deleted, _)| *deleted == key)
     }
 
-    /// The signs of the deletions that were begun.
+    /// Returns the signs of the deletions that were begun.
     pub(crate) fn deletions(&self) -> Vec<(BackupKey, ObjectName)> {
         self.deletions.clone()
     }

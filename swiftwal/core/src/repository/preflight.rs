@@ -1,5 +1,5 @@
-//! What is checked before a backup: that the server is the repository's, and that the WAL will get there. Each check is a
-//! pure look at what the server said of itself, so that other commands can make the same.
+//! The checks before a backup: the server must belong to the repository, and its WAL must get there. Each check is a
+//! pure function of the facts that the server reported, so that other commands can use it.
 
 use swiftwal_postgres::{Archiving, NotArchiving, ServerFacts};
 
@@ -8,17 +8,17 @@ use crate::{
     repository::cluster::{ClusterIdentity, ClusterInfo},
 };
 
-/// What a check has to say.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// A backup would come to nothing: what is wrong, and the way out.
+    /// The backup would be useless; the refusal says why, and what to do.
     Obstacle(Refusal),
-    /// It may come to nothing.
+    /// The backup may be useless.
     Doubt(String),
 }
 
-/// What speaks against a backup of the server that said `facts`, into the repository at `location`, which is known to be
-/// `cluster`'s, with its WAL inside or not.
+/// Checks a backup of the server that reported `facts` into the repository at `location`, which belongs to `cluster`,
+/// if that is known. `include_wal` says whether its WAL is included.
 #[must_use]
 pub fn preflight(
     facts: &ServerFacts,

@@ -1,4 +1,4 @@
-//! The commit record: what makes a backup exist.
+//! The commit record of a backup. A backup exists only if it has one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,22 +16,22 @@ use crate::{
     },
 };
 
-/// What is known of a committed backup. Its object is written last: a backup without one doesn't exist.
+/// The commit record of a backup. It is written last: a backup without one doesn't exist.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BackupRecord {
     /// The backup's name.
     pub key: BackupKey,
-    /// Whether it stands alone.
+    /// Whether it is a full backup.
     pub kind: BackupKind,
-    /// The backup an incremental one builds on.
+    /// The backup that an incremental one builds on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<BackupKey>,
-    /// The label its maker gave it.
+    /// The label that the backup was given.
     pub label: String,
     /// When it was started, by PostgreSQL's clock.
     pub started: Timestamp,
-    /// When it had ended for sure, by the same clock: no earlier point can be recovered to.
+    /// A moment at which it had certainly ended, by the same clock: no earlier point can be recovered to.
     pub finished: Timestamp,
     /// The cluster's system identifier.
     #[serde(with = "crate::repository::decimal")]
@@ -48,17 +48,17 @@ pub struct BackupRecord {
     pub stop_lsn: Lsn,
     /// The first WAL segment that recovery needs.
     pub first_wal: SegmentName,
-    /// The last WAL segment without which it can't become consistent.
+    /// The last WAL segment that it needs to become consistent.
     pub last_wal: SegmentName,
-    /// Whether that WAL is inside the backup too.
+    /// Whether that WAL is also included in the backup.
     pub includes_wal: bool,
-    /// Every object of the backup but this one.
+    /// Every other object of the backup.
     pub objects: Vec<RecordedObject>,
     /// The program that wrote it.
     pub written_by: String,
 }
 
-/// Whether a backup stands alone.
+/// The kind of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -69,7 +69,7 @@ pub enum BackupKind {
     Incremental,
 }
 
-/// An object of a backup, as it was acknowledged.
+/// An object of a backup, as the storage acknowledged it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedObject {
     /// The object's name.
@@ -81,13 +81,13 @@ pub struct RecordedObject {
     /// For a tar, its size before compression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tar_bytes: Option<u64>,
-    /// For a tablespace's tar, where the tablespace lay.
+    /// For a tablespace's tar, the tablespace's location on the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tablespace_location: Option<String>,
 }
 
 impl RecordedObject {
-    /// Which part of the backup it is.
+    /// Returns the part of the backup that the object is.
     #[must_use]
     pub fn part(&self) -> Option<BackupPart> {
         match ObjectName::parse(&self.name) {
@@ -97,7 +97,7 @@ impl RecordedObject {
     }
 }
 
-/// The record as stored: the version first, then a hash over the very bytes of the record.
+/// The record as stored: the version, and a hash of exactly the bytes of the record.
 #[derive(Serialize, Deserialize)]
 struct Envelope<'a> {
     format: u32,
@@ -106,13 +106,13 @@ struct Envelope<'a> {
     backup: &'a RawValue,
 }
 
-/// All that a reader may rely on in every version to come.
+/// The part that every version, including later ones, must be able to read.
 #[derive(Deserialize)]
 struct Version {
     format: u32,
 }
 
-/// Refuses what a newer version of this program wrote, before anything else of it is looked at.
+/// Refuses an object of a newer version, before the rest of it is parsed.
 pub(crate) fn refuse_newer(name: &ObjectName, bytes: &[u8], known: u32) -> Result<()> {
     let version: Version = serde_json::from_slice(bytes).map_err(|error| Error::damaged(name, error))?;
     if version.format > known {
@@ -131,18 +131,19 @@ impl BackupRecord {
         ObjectName::Backup { key, part: BackupPart::Record }
     }
 
-    /// The bytes to store.
+    /// Returns the bytes to store.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let backup = serde_json::value::to_raw_value(self)?;
         let blake3 = blake3::hash(backup.get().as_bytes()).to_hex().to_string();
         serde_json::to_vec(&Envelope { format: Self::FORMAT, blake3, backup: &backup })
     }
 
-    /// The record in `bytes`, which were read from the record object of `key`.
+    /// Parses `bytes`, which were read from the record object of `key`.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`], [`Error::NotUnderstood`], [`Error::Stranger`] where it is the record of another backup, or
-    /// [`Error::Damaged`] where a single bit isn't as it was written.
+    ///
+    /// [`Error::NewerFormat`], [`Error::NotUnderstood`], [`Error::Stranger`] for the record of another backup, and
+    /// [`Error::Damaged`] if any bit has changed.
     pub(crate) fn from_bytes(key: BackupKey, bytes: &[u8]) -> Result<Self> {
         let name = &Self::object_name(key);
         let damaged = |reason: String| Error::damaged(name, reason);
@@ -158,7 +159,7 @@ impl BackupRecord {
         Ok(record)
     }
 
-    /// Refuses the record of another backup than `key`, and one with objects that this program can't place.
+    /// Refuses the record of another backup than `key`, and one with an object that this program can't assign.
     fn refuse_other(&self, key: BackupKey) -> Result<()> {
         let object = || Self::object_name(key).to_string();
         let stranger = |reason| Err(Error::Stranger { object: object(), reason });
@@ -182,7 +183,8 @@ impl BackupRecord {
         self.refuse_incomplete()
     }
 
-    /// Refuses tars of several objects of which one isn't named: the rest would be restored as if it were all.
+    /// Refuses a tar of several objects of which one isn't named: the others would be restored as if they were the
+    /// complete tar.
     fn refuse_incomplete(&self) -> Result<()> {
         let mut tars: BTreeMap<Option<u32>, BTreeSet<u32>> = BTreeMap::new();
         for object in &self.objects {

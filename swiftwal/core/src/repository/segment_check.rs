@@ -9,7 +9,7 @@ use crate::{
     repository::history::HISTORY_BYTES,
 };
 
-/// Checks the start of what is called `segment`, and its size. `place` is how an error calls it.
+/// Checks the start of the file that is named `segment`, and its size. `place` is its name in an error.
 pub(crate) fn check_segment(
     segment: SegmentName,
     start: &[u8],
@@ -26,14 +26,14 @@ pub(crate) fn check_segment(
     Ok(header)
 }
 
-/// The most bytes that a file called `name` can have, by what its `start` says of the cluster's segments. Known before
-/// the file is written, so that a few stored bytes can't unpack to a full disk.
+/// Returns the largest size of a file named `name`, according to the segment size in its `start`. It is known before
+/// the file is written, so that a few stored bytes can't fill a disk.
 pub(crate) fn most_bytes(name: WalName, start: &[u8]) -> u64 {
     match name {
         WalName::Segment(_) | WalName::Partial(_) => {
             SegmentHeader::parse(start).map_or(SegmentSize::MAX_BYTES, |header| header.segment_size.bytes())
         }
-        // A backup's history holds as little as a timeline's.
+        // The history of a backup is as small as that of a timeline.
         WalName::History(_) | WalName::Backup { .. } => HISTORY_BYTES,
     }
 }

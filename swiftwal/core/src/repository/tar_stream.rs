@@ -8,15 +8,15 @@ const BLOCK: usize = 512;
 /// The largest size that a file can have.
 const MOST_BYTES: u64 = i64::MAX as u64;
 
-/// What a tar stream is shown to, in order.
+/// Receives the members of a tar, in order.
 pub(crate) trait TarVisitor {
-    /// What it may fail with.
+    /// The visitor's error.
     type Error: From<TarError>;
 
-    /// A member begins; its `bytes` follow through [`data`](Self::data).
+    /// A member begins. Its content follows through [`data`](Self::data).
     fn member(&mut self, member: Member) -> Result<(), Self::Error>;
 
-    /// More of the current member.
+    /// The next bytes of the current member.
     fn data(&mut self, data: &[u8]) -> Result<(), Self::Error>;
 
     /// The current member is complete.
@@ -26,15 +26,15 @@ pub(crate) trait TarVisitor {
 /// A member's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// Its name, relative, without a slash at the end: bytes, as file names are.
+    /// Its name as bytes, relative and without a slash at the end.
     pub(crate) name: Vec<u8>,
     pub(crate) kind: MemberKind,
     pub(crate) mode: u32,
-    /// When it was last written to, by the server's clock, in seconds since 1970.
+    /// Its modification time by the server's clock, in seconds since 1970.
     pub(crate) modified: u64,
     /// The size of its content.
     pub(crate) bytes: u64,
-    /// Where its content begins in the tar.
+    /// The offset of its content in the tar.
     pub(crate) offset: u64,
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum MemberKind {
     Link { target: Vec<u8> },
 }
 
-/// A tar that PostgreSQL never wrote.
+/// An error in a tar: PostgreSQL didn't write it so.
 #[derive(Debug, Error)]
 pub(crate) enum TarError {
     #[error("the tar has a damaged header at byte {offset}: {reason}")]
@@ -54,7 +54,7 @@ pub(crate) enum TarError {
     Cut { bytes: u64 },
 }
 
-/// Takes a tar piece by piece and shows it to a visitor.
+/// Parses a tar piece by piece, and passes its members to a visitor.
 #[derive(Debug, Default)]
 pub(crate) struct TarStream {
     header: Vec<u8>,
@@ -73,12 +73,12 @@ enum State {
     Padding {
         left: u64,
     },
-    /// Behind the end marker: whatever pads the tar to its record size.
+    /// After the end marker: padding to the tar's record size.
     Ended,
 }
 
 impl TarStream {
-    /// Shows the next piece to `visitor`. After an error the stream is of no more use.
+    /// Passes the next piece to `visitor`. After an error the stream can't be used any more.
     pub(crate) fn push<V: TarVisitor>(&mut self, mut piece: &[u8], visitor: &mut V) -> Result<(), V::Error> {
         while !piece.is_empty() {
             let taken = match self.state {
@@ -102,9 +102,10 @@ impl TarStream {
         Ok(())
     }
 
-    /// Says that nothing more comes.
+    /// Ends the tar.
     ///
     /// # Errors
+    ///
     /// [`TarError::Cut`] if the end marker is missing.
     pub(crate) fn finish(self) -> Result<(), TarError> {
         match self.state {

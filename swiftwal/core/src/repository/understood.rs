@@ -7,9 +7,9 @@ use crate::{
     repository::layout::ObjectName,
 };
 
-/// The part of a stored file that says what its readers have to know.
+/// The part of a stored file that lists what its readers must know.
 ///
-/// Fields that a program doesn't know are ignored, unless `requires` lists them.
+/// A program ignores fields that it doesn't know, unless `requires` lists them.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Demands {
     /// Fields and features without which the rest would be misread.
@@ -27,10 +27,11 @@ impl Demands {
     const KNOWN: &[&str] = &[];
     const KINDS: &[&str] = &["full", "incremental"];
 
-    /// The demands that `content`, of the object `name`, makes.
+    /// Checks the demands of `content`, which was read from the object `name`.
     ///
     /// # Errors
-    /// [`Error::NotUnderstood`] where this program can't meet them, [`Error::Damaged`] where they can't be read.
+    ///
+    /// [`Error::NotUnderstood`] if this program can't meet them, [`Error::Damaged`] if they can't be parsed.
     pub(crate) fn check(name: &ObjectName, content: &[u8]) -> Result<()> {
         let demands: Self = serde_json::from_slice(content).map_err(|error| Error::damaged(name, error))?;
         match demands.unknown() {
@@ -39,7 +40,7 @@ impl Demands {
         }
     }
 
-    /// The first demand that this program can't meet.
+    /// Returns the first demand that this program can't meet.
     fn unknown(&self) -> Option<String> {
         let required = self.requires.iter().find(|required| !Self::KNOWN.contains(&required.as_str()));
         let kind = self.kind.iter().find(|kind| !Self::KINDS.contains(&kind.as_str()));

@@ -1,7 +1,7 @@
-//! The name of a second content under one WAL file's name.
+//! The names of further contents of a `.partial` or `.backup` file.
 //!
-//! Two servers may each leave a `.partial` of the same segment: a standby that was promoted, and later another one. Both
-//! are kept, since neither is ever asked for by a recovery, and a refusal would stop the second server's archiving for
+//! Two servers may each leave a `.partial` file of the same segment: a standby that was promoted, and later another
+//! one. Both files are kept, since recovery reads neither, and a refusal would stop the second server's archiving for
 //! ever.
 
 use std::{fmt, io::Read, str::FromStr};
@@ -10,14 +10,14 @@ use serde::{Serialize, Serializer};
 use swiftwal_postgres::WalName;
 
 /// Distinguishes a further content of a `.partial` or `.backup` file from the one that is stored under its plain name:
-/// the first 16 hexadecimal digits of the BLAKE3 hash of the content, uncompressed.
+/// the first 16 hexadecimal digits of the BLAKE3 hash of the uncompressed content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WalVariant(u64);
 
 impl WalVariant {
     const DIGITS: usize = 16;
 
-    /// The variant that holds what `content` reads.
+    /// Returns the variant of the content that `content` reads.
     pub(crate) fn of(content: impl Read) -> std::io::Result<Self> {
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(content)?;
@@ -26,13 +26,13 @@ impl WalVariant {
         Ok(Self(u64::from_be_bytes(start)))
     }
 
-    /// Whether files of this kind may be stored with several contents. Segments and histories never are: recovery reads
-    /// them, and has to find the one that is right.
+    /// Whether files of this kind may be stored with several contents. Segments and histories may not: recovery reads
+    /// them, and must find the right one.
     pub(crate) fn are_possible(name: WalName) -> bool {
         matches!(name, WalName::Partial(_) | WalName::Backup { .. })
     }
 
-    /// Reads `<NAME>.<variant>`.
+    /// Parses `<NAME>.<variant>`.
     pub(crate) fn parse_name(text: &str) -> Option<(WalName, Self)> {
         let (name, variant) = text.rsplit_once('.')?;
         let name = name.parse().ok().filter(|name| Self::are_possible(*name))?;

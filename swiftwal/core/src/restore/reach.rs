@@ -1,11 +1,11 @@
-//! Whether the stored WAL goes as far as the target.
+//! Whether the stored WAL reaches the target.
 
 use jiff::Timestamp;
 use swiftwal_postgres::{SegmentName, SegmentSize};
 
 use super::RecoveryTarget;
 
-/// The end of the WAL that is stored of the timeline to be followed.
+/// The end of the stored WAL of the timeline to follow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoredEnd {
     pub(super) last_wal: SegmentName,
@@ -15,8 +15,8 @@ pub(super) struct StoredEnd {
 }
 
 impl StoredEnd {
-    /// What to say before the copy where recovery can't reach `target` with the WAL that is stored now; none if it can, as
-    /// far as that can be known. More WAL may be archived until recovery gets there.
+    /// Returns a notice for before the copy if recovery can't reach `target` with the WAL that is stored now; none if
+    /// it can, as far as is known. More WAL may be archived meanwhile.
     pub(super) fn shortfall(self, target: &RecoveryTarget) -> Option<String> {
         let (last, stored) = (self.last_wal, self.stored);
         let target = match target {

@@ -1,7 +1,7 @@
-//! The directories that tablespaces are restored to.
+//! The directories into which tablespaces are restored.
 //!
-//! Their original places stand in the commit record, and whoever may write to the repository may have put any directory of
-//! this machine there. So none of them is written into unless the administrator names it.
+//! The commit record contains their original locations, and anyone who can write to the repository could have put any
+//! directory of this machine there. So nothing is written into one of them unless the administrator names it.
 
 use std::{
     os::unix::ffi::OsStrExt,
@@ -20,24 +20,25 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tablespaces {
     spaces: Vec<Tablespace>,
-    /// `PG_VERSION` of the backup; empty where there are no tablespaces.
+    /// `PG_VERSION` of the backup; empty if there are no tablespaces.
     version: String,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Tablespace {
     pub(super) oid: u32,
-    /// Where it lay.
+    /// The original location.
     pub(super) old: PathBuf,
-    /// Where it goes.
+    /// The new location.
     pub(super) directory: PathBuf,
 }
 
 impl Tablespaces {
-    /// The plan for `chosen`, whose tablespaces go where the options say.
+    /// Plans the directories for the tablespaces of `chosen`, according to the options.
     ///
     /// # Errors
-    /// [`Error::Refused`] for a tablespace without a place, and for a place that there is no tablespace for.
+    ///
+    /// [`Error::Refused`] for a tablespace without a directory, and for a mapping without a tablespace.
     pub(super) fn plan(chosen: &ChosenBackup, options: &RestoreOptions) -> Result<Self> {
         let Some(record) = &chosen.record else {
             return Self::default().checked(options);
@@ -93,13 +94,13 @@ impl Tablespaces {
         self.spaces.iter()
     }
 
-    /// Where the tablespace `oid` goes.
+    /// Returns the directory of the tablespace `oid`.
     pub(super) fn directory(&self, oid: u32) -> Option<&Path> {
         self.spaces.iter().find(|space| space.oid == oid).map(|space| space.directory.as_path())
     }
 
-    /// Whether `name`, a path below a tablespace's directory, is in the one directory where PostgreSQL of the backup's
-    /// version keeps its files: `PG_15_202209061`.
+    /// Whether `name`, a path below a tablespace's directory, is in the one directory in which PostgreSQL of the
+    /// backup's version keeps its files: `PG_15_202209061`.
     pub(super) fn may_hold(&self, name: &[u8]) -> bool {
         let first = name.split(|byte| *byte == b'/').next().unwrap_or_default();
         let prefix = format!("PG_{}_", self.version);
@@ -107,10 +108,11 @@ impl Tablespaces {
         catalog.is_some_and(|catalog| !catalog.is_empty() && catalog.iter().all(u8::is_ascii_digit))
     }
 
-    /// `tablespace_map` with the new places: PostgreSQL creates the links by it when recovery begins.
+    /// Returns `tablespace_map` with the new locations, with which PostgreSQL creates the links when recovery begins.
     ///
     /// # Errors
-    /// The number of a tablespace that the map names and the backup doesn't have.
+    ///
+    /// The number of a tablespace that is in the map but not in the backup.
     pub(super) fn map(&self, original: &[u8]) -> Result<Vec<u8>, String> {
         let mut map = Vec::new();
         for line in lines(original) {
@@ -133,7 +135,7 @@ impl Tablespaces {
     }
 }
 
-/// The lines of a `tablespace_map`, in which a line break that belongs to a path stands behind a backslash.
+/// Returns the lines of a `tablespace_map`, in which a backslash precedes a line break that belongs to a path.
 fn lines(map: &[u8]) -> Vec<&[u8]> {
     let (mut lines, mut start, mut is_escaped) = (Vec::new(), 0, false);
     for (at, byte) in map.iter().enumerate() {

@@ -1,18 +1,20 @@
-//! A point in time to recover to, as people and PostgreSQL write it.
+//! Parses a point in time to recover to, as people and PostgreSQL write it.
 
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use swiftwal_postgres::printable;
 
 use crate::error::{Error, Refusal, Result};
 
-/// PostgreSQL accepts no larger offset.
+/// The largest offset that PostgreSQL accepts, in hours.
 const MOST_OFFSET_HOURS: i32 = 15;
 
-/// Reads a point in time with its time zone: `2026-11-23 10:00:00 UTC` as PostgreSQL's log writes it, `…+00`, `… -05`,
+/// Parses a point in time with its time zone: `2026-11-23 10:00:00 UTC` as PostgreSQL's log writes it, `…+00`, `… -05`,
 /// `…+05:30`, `…T10:00:00Z`.
 ///
 /// # Errors
-/// [`Error::Refused`] for anything else, a time without a zone and the name of a zone included: on the day of the restore
+///
+/// [`Error::Refused`] for anything else, including a time without a zone and the name of a zone: nobody should have to
+/// guess during a restore.
 /// nobody should have to guess.
 pub fn parse_target_time(text: &str) -> Result<Timestamp> {
     let refused = |problem: &str| {
@@ -42,7 +44,7 @@ pub fn parse_target_time(text: &str) -> Result<Timestamp> {
     )
 }
 
-/// Divides a point in time into date and time, and the zone behind them.
+/// Splits a point in time into date and time, and the zone.
 fn split_zone(text: &str) -> Option<(&str, &str)> {
     let (date, rest) = text.split_at_checked(10)?;
     let time = rest.strip_prefix([' ', 'T', 't'])?;
@@ -70,7 +72,7 @@ fn offset(zone: &str) -> Option<Offset> {
     is_possible.then(|| Offset::from_seconds(seconds).ok())?
 }
 
-/// Hours, minutes and seconds: `5`, `05`, `0530`, `05:30`, `05:30:15`.
+/// Parses hours, minutes and seconds: `5`, `05`, `0530`, `05:30`, `05:30:15`.
 fn clock(digits: &str) -> Option<[i32; 3]> {
     let parts: Vec<&str> = match digits.len() {
         4 if !digits.contains(':') => vec![digits.get(..2)?, digits.get(2..)?],

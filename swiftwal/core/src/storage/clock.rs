@@ -5,11 +5,11 @@ use std::fmt;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-/// Tells a storage's own time, as its answers or its files carry it.
+/// The clock of a storage, as its responses or its files show it.
 ///
-/// A storage dates what is written to it by this clock, and only by this clock can be said how old that is.
+/// The storage dates objects by this clock, so the age of an object can only be measured by it.
 #[async_trait]
 pub trait StorageClock: fmt::Debug + Send + Sync {
-    /// The storage's time of now, to the second.
+    /// Returns the storage's current time, to the second.
     async fn now(&self) -> object_store::Result<Timestamp>;
 }

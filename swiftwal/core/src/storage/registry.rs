@@ -23,33 +23,33 @@ pub struct Registry {
     absent: Vec<Absent>,
 }
 
-/// A kind of storage that a program doesn't know, though somebody may ask for it.
+/// A kind of storage that a program doesn't support, but that a user may request.
 #[derive(Clone, Copy, Debug)]
 pub struct Absent {
     /// Its URL scheme.
     pub scheme: &'static str,
-    /// The names of its settings, as [`Backend::settings`] has them. They are accepted, so that the message is about the
+    /// The names of its settings, as in [`Backend::settings`]. They are accepted, so that the message is about the
     /// storage.
     pub settings: &'static [&'static str],
-    /// What to do: how to build a program that knows it, or what to give instead.
+    /// How to build a program that supports it, or what to use instead.
     pub hint: &'static str,
 }
 
 impl Registry {
-    /// A registry that knows no storage yet.
+    /// Creates a registry without backends.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a backend. Where two answer to one scheme, the one added last wins.
+    /// Adds a backend. If two handle one scheme, the one added last is used.
     #[must_use]
     pub fn with(mut self, backend: impl Backend + 'static) -> Self {
         self.backends.insert(0, Arc::new(backend));
         self
     }
 
-    /// Says what to tell who asks for a storage that isn't there.
+    /// Adds a hint for users who request a storage that isn't supported.
     #[must_use]
     pub fn with_absent(mut self, absent: Absent) -> Self {
         self.absent.push(absent);
@@ -66,7 +66,8 @@ impl Registry {
         schemes
     }
 
-    /// The settings that any of the backends takes, the [absent](Absent) ones among them, in alphabetical order.
+    /// Returns the settings that any of the backends accepts, including the [absent](Absent) ones, in alphabetical
+    /// order.
     #[must_use]
     pub fn settings(&self) -> Vec<&'static str> {
         let known = self.backends.iter().flat_map(|backend| backend.settings());
@@ -77,16 +78,17 @@ impl Registry {
         names
     }
 
-    /// The settings that the backend of `scheme` takes; none where the scheme is unknown.
+    /// Returns the settings that the backend of `scheme` accepts; none if the scheme is unknown.
     #[must_use]
     pub fn settings_of(&self, scheme: &str) -> &'static [&'static str] {
         self.backend(scheme).map_or(&[], |backend| backend.settings())
     }
 
-    /// Opens the storage at `location` by the backend of its scheme.
+    /// Opens the storage at `location` with the backend of its scheme.
     ///
     /// # Errors
-    /// [`OpenError::UnknownScheme`] names the schemes there are; the backend gives all others.
+    ///
+    /// [`OpenError::UnknownScheme`] lists the known schemes; the backend returns all others.
     pub fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
         let scheme = location.scheme();
         let backend = self.backend(scheme).ok_or_else(|| self.unknown(scheme))?;
@@ -116,7 +118,7 @@ impl Registry {
         }
     }
 
-    /// The scheme that `scheme` becomes when one or two letters are corrected.
+    /// Returns the scheme that `scheme` becomes when one or two letters are corrected.
     fn nearest(&self, scheme: &str) -> Option<&'static str> {
         let distance = |known: &str| strsim::osa_distance(known, scheme);
         let alike = self.schemes().into_iter().filter(|known| distance(known) <= known.len() / 3);

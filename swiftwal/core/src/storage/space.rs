@@ -4,9 +4,9 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-/// Tells how much room a storage has left, such as a directory on a disk.
+/// The free space of a storage, such as a directory on a disk.
 #[async_trait]
 pub trait StorageSpace: fmt::Debug + Send + Sync {
-    /// How many bytes can still be stored.
+    /// Returns how many bytes can still be stored.
     async fn free_bytes(&self) -> object_store::Result<u64>;
 }

@@ -20,20 +20,20 @@ use crate::{
     progress::{Done, Progress},
 };
 
-/// Prints what happens during a backup.
+/// Prints the events of a backup.
 pub(super) struct Reporter<'a> {
     output: Output,
     location: &'a str,
     progress: Progress,
     began: Instant,
-    /// What the server expects to send; 0 where it doesn't say.
+    /// The size that the server expects; 0 if it doesn't report one.
     estimate: AtomicU64,
     warnings: Mutex<Vec<String>>,
     unheard: Mutex<Option<oneshot::Sender<Failure>>>,
 }
 
 impl<'a> Reporter<'a> {
-    /// The receiver gets the reason why standard output can't be written to, if that happens.
+    /// The receiver gets the error if standard output can't be written to.
     pub(super) fn new(
         output: Output,
         location: &'a str,
@@ -78,7 +78,7 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// The backup is committed. Says how it ended.
+    /// Prints the result of a committed backup.
     pub(super) fn finish(&self, record: &BackupRecord) -> Result<(), Failure> {
         let warnings = self.warnings();
         let report = Report::new(record, self.began, &warnings);
@@ -113,7 +113,7 @@ impl<'a> Reporter<'a> {
         if let Err(failure) = self.progress.suspend(|| self.output.text(render))
             && let Some(unheard) = self.unheard().take()
         {
-            // Nobody listens only if the backup is over.
+            // The receiver is gone only if the backup is over.
             drop(unheard.send(failure));
         }
     }
@@ -123,14 +123,14 @@ impl<'a> Reporter<'a> {
     }
 }
 
-/// A backup that is complete, as `--json` shows it.
+/// The `--json` document of a complete backup.
 #[derive(Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
     record: &'a BackupRecord,
-    /// What the server sent.
+    /// The bytes that the server sent.
     tar_bytes: u64,
-    /// What is stored, the commit record not counted.
+    /// The bytes that are stored, without the commit record.
     stored_bytes: u64,
     duration_seconds: u64,
     warnings: &'a [String],

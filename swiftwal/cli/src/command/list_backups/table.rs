@@ -6,7 +6,7 @@ use swiftwal_core::{BackupRecord, StoredBackup};
 
 use crate::output::{Column, Elapsed, Size, Table};
 
-/// The columns of the original.
+/// The columns that SwiftWAL 0.2.2 printed.
 pub(super) fn original(backups: &[StoredBackup], object_header: &'static str) -> Table {
     let object = |backup: &StoredBackup| {
         let object = backup.main_object().map(|object| object.name.to_string());
@@ -19,7 +19,7 @@ pub(super) fn original(backups: &[StoredBackup], object_header: &'static str) ->
     ])
 }
 
-/// What the commit records tell beyond that, what matters most first. A backup without a record has empty cells.
+/// Further columns, from the commit records, the most important first. A backup without a record has empty cells.
 pub(super) fn from_records(records: &[Option<BackupRecord>]) -> Vec<Column> {
     let column = |header, cell: fn(&BackupRecord) -> String| {
         let cells = records.iter().map(|record| record.as_ref().map(cell).unwrap_or_default());

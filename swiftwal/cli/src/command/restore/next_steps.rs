@@ -1,4 +1,4 @@
-//! What to do when a restore is done.
+//! The next steps after a restore.
 
 use std::{
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -10,8 +10,8 @@ use swiftwal_postgres::printable;
 
 use super::restore_command::quoted;
 
-/// What an administrator does next with a server of that version, a line for each step. `owner` is the number of the user
-/// who owns the directory; `is_beyond_wal` says that the stored WAL doesn't reach the target.
+/// Returns the administrator's next steps with a server of this version, one on each line. `owner` is the user id of
+/// the directory's owner; `is_beyond_wal` says that the stored WAL doesn't reach the target.
 pub(super) fn next_steps(
     directory: &Path,
     owner: Option<u32>,
@@ -41,7 +41,7 @@ pub(super) fn next_steps(
     steps
 }
 
-/// Where recovery ends, and what then. `wal` is what the WAL is called in this version's functions.
+/// Describes where recovery ends, and what happens then. `wal` is the word for WAL in this version's functions.
 fn recovery(options: &RestoreOptions, wal: &str) -> String {
     let end = match &options.target {
         None => "the end of the stored WAL".to_owned(),

@@ -1,11 +1,11 @@
-//! What a restore said on its way, for the report at its end.
+//! Collects the events of a restore, for the report at its end.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 use swiftwal_core::{Branch, RestoreStats};
 
-/// What a restore said on its way.
+/// The events of a restore.
 #[derive(Debug, Default)]
 pub(super) struct Report(Mutex<Said>);
 
@@ -28,7 +28,7 @@ impl Report {
         self.said().notices.push(notice.to_owned());
     }
 
-    /// Notes that the stored WAL doesn't reach the target.
+    /// Records that the stored WAL doesn't reach the target.
     pub(super) fn shortfall(&self, notice: &str) {
         self.notice(notice);
         self.said().is_beyond_wal = true;
@@ -39,7 +39,7 @@ impl Report {
         self.said().is_beyond_wal
     }
 
-    /// The document that `--json` prints.
+    /// Returns the `--json` document.
     pub(super) fn document(&self, stats: &RestoreStats) -> Value {
         let said = self.said();
         json!({

@@ -1,4 +1,4 @@
-//! The commands of this program that a restored server is given: restore_command and archive_cleanup_command.
+//! The commands that a restored server runs: restore_command and archive_cleanup_command.
 
 use std::{
     env, io,
@@ -8,11 +8,11 @@ use std::{
 
 use crate::config::Config;
 
-/// The commands that a restored server runs. No secret is in them.
+/// The commands that a restored server runs. They contain no secret.
 pub(super) struct ServerCommands {
     /// Fetches WAL from the same repository with the same configuration file, and the deadline that the restore was given.
     pub(super) restore: String,
-    /// Removes there what a standby needs no longer.
+    /// Removes WAL there that a standby no longer needs.
     pub(super) archive_cleanup: String,
 }
 
@@ -44,7 +44,8 @@ impl ServerCommands {
     }
 }
 
-/// `program`, which a server will run later. That of a running process may be gone, as after an upgrade.
+/// Returns `program`, which a server will run later. The file of a running process may have been removed, as by an
+/// upgrade.
 fn present(program: PathBuf) -> io::Result<PathBuf> {
     if program.is_file() {
         return Ok(program);
@@ -63,13 +64,13 @@ fn text(path: &Path) -> io::Result<&str> {
     })
 }
 
-/// `word` as a POSIX shell reads it back.
+/// Quotes `word` for a POSIX shell.
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:@%+=,".contains(&byte);
     if word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// What the administrator has to know about settings that the command doesn't carry.
+/// Returns a notice about the settings that the command doesn't contain.
 pub(super) fn unwritten(config: &Config) -> Option<String> {
     if config.unwritten_settings.is_empty() {
         return None;

@@ -1,8 +1,8 @@
-//! A fuzzing target: whatever the bytes are, it must not panic.
+//! A fuzzing target: it must not panic, whatever the bytes are.
 
 use super::{Problem, SettingNames, collect, lines, text, toml};
 
-/// A configuration file, read in both its forms.
+/// Reads the bytes as a configuration file, in both forms.
 pub fn configuration(bytes: &[u8]) {
     let names = SettingNames::of(&swiftwal_core::Registry::new());
     let line_count = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;

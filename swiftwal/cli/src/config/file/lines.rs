@@ -1,4 +1,4 @@
-//! The original's form: lines `KEY=VALUE` as in a shell file.
+//! The form of SwiftWAL 0.2.2: lines `KEY=VALUE`, as in a shell file.
 
 use std::{collections::BTreeMap, iter::Peekable, str::Chars};
 
@@ -7,10 +7,10 @@ use super::{Entry, Key, Problem, SettingNames};
 const KNOWN: &str = "REPOSITORY, CONTAINER, COMPRESSION and ARCHIVE_TIMEOUT (each also after SWIFTWAL_), \
                      PGHOST, PGPORT, PGUSER, and the settings of the storage, as OS_AUTH_URL";
 const EXPANSION: &str =
-    "holds a '$' or '`', which isn't expanded here; put it in single quotes to have it as it is";
+    "holds a '$' or '`', which isn't expanded here; put it in single quotes to keep it unchanged";
 
-/// Whether the first line that isn't empty or a comment begins with a variable's name. The keys of the TOML form are in
-/// lower case.
+/// Whether the first line that isn't empty or a comment begins with the name of a variable. The keys of the TOML form
+/// are in lower case.
 pub(super) fn looks_like_lines(text: &str) -> bool {
     text.lines().find_map(assignment).is_some_and(|(name, _)| is_variable(name))
 }
@@ -56,7 +56,7 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_part)
 }
 
-/// Name and value of a line that isn't empty; a line without `=` has no name.
+/// Returns the name and the value in a line that isn't empty; a line without `=` has no name.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     if is_empty(line) {
         return None;
@@ -66,10 +66,10 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
     Some((name.trim(), value.trim()))
 }
 
-/// The text that a shell would make of `value`.
+/// Returns the text that a shell would read from `value`.
 ///
-/// What a shell would expand is refused instead: nothing is expanded here, and a password must not differ from
-/// the one that was meant.
+/// What a shell would expand is refused: nothing is expanded here, and a password must not differ from the intended
+/// one.
 fn unquoted(value: &str) -> Result<String, &'static str> {
     let mut text = String::new();
     let mut chars = value.chars().peekable();

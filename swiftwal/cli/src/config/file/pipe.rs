@@ -1,4 +1,4 @@
-//! A configuration that another command writes into a pipe, as `-c <(command)` does in a shell.
+//! Reads a configuration that another command writes into a pipe, as with `-c <(command)`.
 
 use std::{
     fs::File,
@@ -12,19 +12,19 @@ use rustix::fs::{Mode, OFlags, fcntl_setfl};
 
 use crate::within::within;
 
-/// How long the other command may take: it may ask a person for a passphrase.
+/// How long the other command may take: it may ask for a passphrase.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The directories whose names are the open files of this process.
+/// The directories that contain the open files of this process.
 const DESCRIPTORS: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
 
-/// The pipe, if `path` names an open file of this process and that is a pipe. A FIFO under any other name isn't one: it may
-/// have no writer, ever.
+/// Opens the pipe, if `path` names an open file of this process and that is a pipe. A FIFO under any other name is
+/// none: it may never have a writer.
 pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     if !DESCRIPTORS.iter().any(|directory| path.parent() == Some(Path::new(directory))) {
         return Ok(None);
     }
-    // Without O_NONBLOCK, this would wait for a writer where the writer is done.
+    // Without O_NONBLOCK, this would wait for a writer if the first one has finished.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if !file.metadata()?.file_type().is_fifo() {
@@ -37,7 +37,8 @@ pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
 /// Reads the pipe to its end.
 ///
 /// # Errors
-/// [`io::ErrorKind::FileTooLarge`] where more than `most` bytes come, [`io::ErrorKind::TimedOut`] where the end doesn't.
+///
+/// [`io::ErrorKind::FileTooLarge`] for more than `most` bytes, [`io::ErrorKind::TimedOut`] if it doesn't end.
 pub(super) fn read(pipe: File, most: u64) -> io::Result<Vec<u8>> {
     read_within(LIMIT, pipe, most)
 }
@@ -47,7 +48,7 @@ fn read_within(limit: Duration, pipe: impl Read + Send + 'static, most: u64) -> 
         let mut content = Vec::new();
         pipe.take(most + 1).read_to_end(&mut content).map(|_| content)
     };
-    let content = within(limit, reading).unwrap_or_else(|| {
+    let content = within("configuration", limit, reading).unwrap_or_else(|| {
         let reason = format!("the command that writes it didn't end within {} s", limit.as_secs());
         Err(io::Error::new(io::ErrorKind::TimedOut, reason))
     })?;

@@ -79,7 +79,7 @@ impl File<'_> {
         Ok(Entry { key, value })
     }
 
-    /// The number of the line in which `offset` lies.
+    /// Returns the number of the line that contains `offset`.
     fn line(&self, offset: usize) -> usize {
         let before = self.text.as_bytes().iter().take(offset);
         before.filter(|byte| **byte == b'\n').count() + 1

@@ -1,4 +1,4 @@
-//! Which backup the beginning of a key means.
+//! Finds the backup whose key begins with a given text.
 
 use std::{fmt, str::FromStr};
 
@@ -18,7 +18,7 @@ const MOST_NAMED: usize = 5;
 impl FromStr for KeyBeginning {
     type Err = ParseKeyError;
 
-    /// Reads the beginning of a key, in lower case too. A key with its `Z` is complete, and none.
+    /// Parses the beginning of a key, also in lower case. A key with its `Z` is complete, and isn't accepted.
     fn from_str(text: &str) -> Result<Self, ParseKeyError> {
         let upper = text.to_ascii_uppercase();
         let fits = |(place, byte): (usize, u8)| if place == 8 { byte == b'T' } else { byte.is_ascii_digit() };
@@ -36,11 +36,12 @@ impl fmt::Display for KeyBeginning {
 }
 
 impl Repository {
-    /// The one backup whose key begins so. A beginning that is a key but for its `Z` means that key, where it exists
-    /// or nothing can be listed.
+    /// Returns the only backup whose key begins with this text. If adding a `Z` makes it a complete key, it means that
+    /// key, if such a backup exists or the repository can't be listed.
     ///
     /// # Errors
-    /// [`Error::UnknownBackup`] where no key begins so, [`Error::Refused`] where several do; those of the storage.
+    ///
+    /// [`Error::UnknownBackup`] if no key begins so, [`Error::Refused`] if several do; those of the storage.
     pub async fn backup_beginning_with(&self, beginning: &KeyBeginning) -> Result<BackupKey> {
         let complete: Option<BackupKey> = beginning.0.parse().ok();
         let inventory = match (self.inventory().await, complete) {

@@ -14,7 +14,7 @@ use crate::{
     restore::{RecoveryTarget, RestoreOptions, TargetTimeline, recovery},
 };
 
-/// Where recovery is to go, in a repository with these timelines.
+/// The goal of a recovery, in a repository with these timelines.
 #[derive(Debug)]
 pub(super) struct Goal<'a> {
     pub(super) options: &'a RestoreOptions,
@@ -22,17 +22,17 @@ pub(super) struct Goal<'a> {
 }
 
 impl Goal<'_> {
-    /// Whether recovery just goes to the end of what there is.
+    /// Whether recovery goes to the end of the WAL.
     pub(super) fn is_end(&self) -> bool {
         self.options.target.is_none() && self.options.target_timeline.is_none()
     }
 
-    /// True if no timeline was chosen; `latest` doesn't name one either.
+    /// Whether no timeline was chosen; `latest` doesn't choose one either.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.options.target_timeline, None | Some(TargetTimeline::Latest))
     }
 
-    /// Why recovery from a backup can't stop at the target: the backup ended after it.
+    /// Returns why recovery from a backup can't stop at the target: the backup ended after it.
     pub(super) fn is_too_late(&self, backup: &ChosenBackup) -> Option<String> {
         let record = backup.record.as_ref()?;
         let early = |end: &dyn fmt::Display, target: &dyn fmt::Display| {
@@ -45,7 +45,7 @@ impl Goal<'_> {
         }
     }
 
-    /// The timeline that PostgreSQL follows from a backup; none where that isn't known.
+    /// Returns the timeline that PostgreSQL follows from a backup; none if that isn't known.
     pub(super) fn followed_from(&self, backup: &ChosenBackup) -> Option<Timeline> {
         let own = self.timelines.position_of(backup.key)?.timeline;
         match self.options.target_timeline {
@@ -59,10 +59,11 @@ impl Goal<'_> {
         }
     }
 
-    /// The way that recovery from a backup takes; none where it can't take it, or where its way isn't known.
+    /// Returns the way of recovery from a backup.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where the history of that timeline can't be read.
+    ///
+    /// [`Error::Damaged`] if the history of the timeline to follow is damaged.
     pub(super) fn way_from(&self, backup: &ChosenBackup) -> Result<Way> {
         let (Some(followed), Some(position)) =
             (self.followed_from(backup), self.timelines.position_of(backup.key))
@@ -74,8 +75,8 @@ impl Goal<'_> {
         Ok(if leads_there { Way::Along(past) } else { Way::Blocked { followed, position } })
     }
 
-    /// The timeline to be named in the settings. PostgreSQL refuses a timeline that is named by its number and has no
-    /// history, unless it is the first; but it can stay on that of the backup.
+    /// Returns the timeline for the settings. PostgreSQL refuses the number of a timeline without a history, except the
+    /// first one; but it can stay on the backup's own timeline.
     pub(super) fn setting(&self) -> Option<TargetTimeline> {
         match self.options.target_timeline {
             Some(TargetTimeline::Id(timeline))
@@ -87,7 +88,7 @@ impl Goal<'_> {
         }
     }
 
-    /// Refuses a timeline of which nothing is known.
+    /// Refuses an unknown timeline.
     pub(super) fn check_timeline(&self, location: &str) -> Result<()> {
         let Some(TargetTimeline::Id(timeline)) = self.options.target_timeline else { return Ok(()) };
         let mut positions = self.timelines.backups.iter().filter_map(|backup| backup.position);
@@ -110,9 +111,9 @@ impl Goal<'_> {
 pub(super) enum Way {
     /// It leads to the end of the timeline with this past.
     Along(TimelineHistory),
-    /// The timeline to be followed branched off before the backup's end.
+    /// The timeline to follow branched off before the backup's end.
     Blocked { followed: Timeline, position: Position },
-    /// Nothing tells where the backup lies, or which version of PostgreSQL it is of.
+    /// The backup's position, or its version of PostgreSQL, is unknown.
     Unknown,
 }
 

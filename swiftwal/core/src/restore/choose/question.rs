@@ -1,4 +1,4 @@
-//! The question which branch to restore, where only a person can tell.
+//! The question which branch to restore, if only a person can decide.
 
 use std::fmt::{self, Write};
 
@@ -16,19 +16,20 @@ use crate::{
     restore::{RecoveryTarget, TargetTimeline},
 };
 
-/// What makes the choice of a branch doubtful.
+/// The reason why the choice of a branch is in doubt.
 #[derive(Debug)]
 pub(super) enum Doubt {
-    /// The newest backup, or the one that was named, isn't on the way to the timeline that PostgreSQL would follow.
+    /// The newest backup, or the chosen one, isn't on the way to the timeline that PostgreSQL would follow.
     NotOnTheWay { key: BackupKey, position: Position, followed: Timeline },
-    /// A backup beside the way was taken later than the one that would be restored.
+    /// A later backup lies on another branch.
     LaterBackup { key: BackupKey, beside: BackupKey, timeline: Timeline, followed: Timeline },
-    /// WAL beside the way was stored later than the last on it, or as late where the timeline to follow has none.
+    /// WAL on another branch was stored later than the last on this one; or at the same time, if the timeline to follow
+    /// has none.
     LaterWal { beside: Segment, last: Option<Segment>, followed: Timeline },
 }
 
 impl Goal<'_> {
-    /// What makes it doubtful that the newest data lie on the way from `chosen` along `past`.
+    /// Returns the reason to doubt that the newest data lies on the way from `chosen` along `past`.
     pub(super) fn doubt(
         &self,
         chosen: &ChosenBackup,
@@ -44,7 +45,8 @@ impl Goal<'_> {
         of_backup.or_else(|| self.is_open().then(|| self.later_wal(past)).flatten())
     }
 
-    /// A backup beside the way that was taken later than each on it. With a target, only those that reach it count: at
+    /// Returns a backup on another branch that was taken later than each on this one. With a target, only those count
+    /// that reach it.
     /// that time, the others weren't there.
     fn later_backup(&self, chosen: &ChosenBackup, past: &TimelineHistory) -> Option<Doubt> {
         let is_on_the_way = |position: Position| past.contains(position.timeline, position.last);
@@ -70,7 +72,8 @@ impl Goal<'_> {
     fn later_wal(&self, past: &TimelineHistory) -> Option<Doubt> {
         let (last, beside) = self.timelines.last_stored(past);
         let beside = beside?;
-        // Where the timeline to follow has nothing of its own, WAL as late as the last before it is the newer data.
+        // If the timeline to follow has no WAL of its own, WAL stored at the same time as the last before it is newer
+        // data.
         let is_bare = self.timelines.is_bare(past.timeline());
         let is_later =
             last.is_none_or(|last| beside.stored > last.stored || (is_bare && beside.stored == last.stored));
@@ -83,7 +86,7 @@ impl Goal<'_> {
         (is_later && may_matter).then_some(Doubt::LaterWal { beside, last, followed: past.timeline() })
     }
 
-    /// The question, with every branch and the option that chooses it.
+    /// Returns the question, with every branch and the option that chooses it.
     pub(super) fn question(&self, doubt: &Doubt, choice: BackupChoice) -> Error {
         let mut text = format!("{doubt}. Nothing was restored: choose the timeline to follow");
         for tip in self.timelines.tips() {
@@ -93,7 +96,7 @@ impl Goal<'_> {
         Refusal::Undecided { question: text }.into()
     }
 
-    /// How to restore the end of `tip`.
+    /// Returns the option that restores the end of `tip`.
     fn option(&self, tip: Timeline, choice: BackupChoice) -> String {
         let leads = |listed: &ListedBackup| {
             listed.position.is_some_and(|position| self.timelines.leads_to(position, tip))

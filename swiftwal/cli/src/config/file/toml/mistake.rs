@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-/// What to say of the error `message`, which the parser reports at `place` of `text`. It doesn't repeat values.
+/// Describes the error `message`, which the parser reports at `place` of `text`, without repeating values.
 pub(super) fn explained(text: &str, place: Range<usize>, message: &str) -> String {
     if message == "duplicate key" {
         return duplicate(text, place);
@@ -25,7 +25,9 @@ pub(super) fn explained(text: &str, place: Range<usize>, message: &str) -> Strin
             format!("the value of '{name}' has no closing quote")
         }
         Some('"') if message.contains("escape") => {
-            format!("the value of '{name}' holds a backslash; put it in single quotes to have it as it is")
+            format!(
+                "the value of '{name}' contains a backslash; put it in single quotes to keep it unchanged"
+            )
         }
         Some('"' | '\'' | '[' | '{') => {
             format!(
@@ -36,7 +38,7 @@ pub(super) fn explained(text: &str, place: Range<usize>, message: &str) -> Strin
     }
 }
 
-/// What to say of a key that comes twice; `place` is the second.
+/// Describes a duplicate key; `place` is the second one.
 fn duplicate(text: &str, place: Range<usize>) -> String {
     let name = text.get(place.clone()).unwrap_or_default();
     // The parser keeps the first of the two.
