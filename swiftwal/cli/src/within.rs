@@ -1,14 +1,15 @@
-//! Work that may hang, with an end to the wait for it.
+//! Runs work that may hang, and waits for it for a limited time.
 
 use std::{sync::mpsc, thread, time::Duration};
 
-/// What `work` returns, or none if it takes longer than `limit`.
+/// Runs `work` in a thread of this name. Returns its result, or None if it takes longer than `limit`.
 pub(crate) fn within<T: Send + 'static>(
+    name: &str,
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (tell, told) = mpsc::channel();
-    let thread = thread::Builder::new().name("last words".to_owned());
+    let thread = thread::Builder::new().name(name.to_owned());
     thread.spawn(move || drop(tell.send(work()))).ok()?;
     told.recv_timeout(limit).ok()
 }

@@ -53,11 +53,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
 /// Finds and removes the leftovers of crashed uploads that no listing shows.
 #[async_trait]
 pub trait Sweep: fmt::Debug + Send + Sync {
-    /// The names of the leftovers that no upload has touched since `before`, for messages and for
-    /// [`remove`](Self::remove). An upload in progress is never among them.
+    /// Returns the names of the leftovers that no upload has touched since `before`, for messages and for
+    /// [`remove`](Self::remove). An upload in progress is never among them. Each name contains that of the object that the
+    /// upload was for, separated by `/` or `#`.
     ///
-    /// `listed` are the large objects, or some of them, that a listing of the storage has just shown; it is empty where
-    /// they aren't [wanted](Self::wants_listed).
+    /// `listed` contains the large objects, or some of them, that a listing of the storage has just shown; it is empty
+    /// unless they are [wanted](Self::wants_listed).
     async fn leftovers(
         &self,
         before: Timestamp,

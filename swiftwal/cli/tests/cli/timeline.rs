@@ -91,6 +91,18 @@ fn a_timeline_is_discarded_only_if_that_is_confirmed() {
 }
 
 #[test]
+fn a_damaged_history_is_not_reported_as_missing() {
+    let (site, _) = site();
+    let history = site.object("wal_00000002.history.zst");
+    fs::write(&history, "damaged").unwrap();
+    let told = site.succeed(&["timeline", "discard", "2"]);
+    assert!(told.starts_with("Timeline 2, whose history is damaged: no backup, WAL up to "), "{told}");
+    fs::remove_file(history).unwrap();
+    let told = site.succeed(&["timeline", "discard", "2"]);
+    assert!(told.starts_with("Timeline 2, whose history is missing: no backup, WAL up to "), "{told}");
+}
+
+#[test]
 fn a_timeline_that_a_backup_needs_is_not_discarded() {
     let (site, key) = site();
     let before = site.stored();

@@ -1,4 +1,4 @@
-//! Reads what a prune decides on: the inventory, leftovers of uploads, and the age of markers.
+//! Reads everything that a prune decides on: the inventory, the leftovers of uploads, and the age of markers.
 
 use jiff::Timestamp;
 use object_store::ObjectMeta;
@@ -9,10 +9,11 @@ use crate::{
         Repository,
         clocks::{Liveness, limit},
         inventory::Inventory,
+        layout::ObjectName,
     },
 };
 
-/// All that is there, and from when on it counts as alive.
+/// The stored objects, and the time from which on an upload counts as running.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) inventory: Inventory,
@@ -21,7 +22,7 @@ pub(super) struct Found {
     pub(super) liveness: Liveness,
 }
 
-/// Reads all that is there.
+/// Reads everything that is stored.
 ///
 /// # Errors
 /// Those of the storage.
@@ -38,14 +39,20 @@ pub(super) async fn everything(repository: &Repository) -> Result<Found> {
     Ok(Found { inventory, swept, liveness })
 }
 
-/// Whether the upload `name` is one of a backup whose marker shows that it is running. Such a backup may write nothing to
-/// an upload for long: the index of a few large tables grows slowly.
+/// Whether the upload `name` belongs to a backup whose marker shows that it is running. Such a backup may write nothing
+/// to an upload for long: the index of a few large tables grows slowly.
 fn is_of_live_backup(inventory: &Inventory, before: Timestamp, name: &str) -> bool {
-    let running = inventory.markers.iter().filter(|marker| marker.touched > before);
-    running.map(|marker| marker.key.to_string()).any(|key| name.contains(&key))
+    // A backend's name of an upload contains that of its object, between the repository's prefix and an id.
+    let keys = name.split(['/', '#']).filter_map(|part| match ObjectName::parse(part) {
+        ObjectName::Backup { key, .. } => Some(key),
+        _ => None,
+    });
+    let is_running =
+        |key| inventory.markers.iter().any(|marker| marker.key == key && marker.touched > before);
+    keys.into_iter().any(is_running)
 }
 
-/// The leftovers, where they can be told without a listing: that takes as long as one in a directory.
+/// Returns the leftovers if the sweep needs no listing: in a directory, looking for them takes as long as a listing.
 async fn leftovers_beside_the_listing(
     repository: &Repository,
     now: Option<Timestamp>,
@@ -57,7 +64,7 @@ async fn leftovers_beside_the_listing(
     }
 }
 
-/// The leftovers of crashed uploads that no listing shows.
+/// Returns the leftovers of crashed uploads that no listing shows.
 async fn leftovers(
     repository: &Repository,
     before: Timestamp,
@@ -78,9 +85,12 @@ mod tests {
         let mut builder = Inventory::builder();
         builder.add("...uploading/20130828T1810Z/4d2e", 1, at(100));
         let inventory = builder.finish();
-        let is_live = |before, name| is_of_live_backup(&inventory, at(before), name);
+        let is_live = |before, name: &str| is_of_live_backup(&inventory, at(before), name);
         assert!(is_live(99, "pg_basebackup_20130828T1810Z.index.zst#1"));
         assert!(!is_live(100, "pg_basebackup_20130828T1810Z.index.zst#1"));
         assert!(!is_live(99, "pg_basebackup_20130828T181042Z.index.zst#1"));
+        let of_swift = |object| format!("of-20130828T1810Z/{object}/upload-{}", "0".repeat(32));
+        assert!(is_live(99, &of_swift("pg_basebackup_20130828T1810Z.16384.tar.zst")));
+        assert!(!is_live(99, &of_swift("pg_basebackup_20130829T1810Z.tar.zst")));
     }
 }

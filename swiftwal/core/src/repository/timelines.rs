@@ -158,6 +158,7 @@ impl Timelines {
             timeline,
             parent: ancestor.map(|ancestor| ancestor.timeline),
             branched_off_at: ancestor.map(|ancestor| ancestor.switchpoint),
+            history_is_damaged: self.histories.past_of(timeline).is_err(),
             newest_backup: self.backups.iter().rev().find(is_on).map(|backup| backup.key),
             last_wal: last.map(|segment| segment.name),
             last_wal_stored: last.map(|segment| segment.stored),

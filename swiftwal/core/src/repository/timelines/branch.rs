@@ -8,16 +8,18 @@ use swiftwal_postgres::{Lsn, SegmentName, Timeline};
 
 use crate::repository::key::BackupKey;
 
-/// A timeline of a repository, and what lies on it.
+/// A timeline of a repository, with its newest backup and its last WAL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Branch {
     /// The timeline.
     pub timeline: Timeline,
-    /// The timeline that it branched off; none for the first, and where its history isn't stored or can't be read.
+    /// The timeline that it branched off; none for the first one, and if its history isn't stored or is damaged.
     pub parent: Option<Timeline>,
     /// Where it branched off.
     pub branched_off_at: Option<Lsn>,
+    /// Whether its history is stored, but damaged.
+    pub history_is_damaged: bool,
     /// The newest backup that was taken on it.
     pub newest_backup: Option<BackupKey>,
     /// Its last WAL segment.
@@ -32,6 +34,7 @@ impl fmt::Display for Branch {
         write!(f, "timeline {}", self.timeline)?;
         match (self.parent, self.branched_off_at) {
             (Some(parent), Some(lsn)) => write!(f, ", branched off timeline {parent} at {lsn}")?,
+            _ if self.history_is_damaged => write!(f, ", whose history is damaged")?,
             _ if self.timeline != Timeline::FIRST => write!(f, ", whose history is missing")?,
             _ => {}
         }
