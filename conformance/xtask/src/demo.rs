@@ -12,7 +12,7 @@ use crate::build;
 /// The options of `cargo xtask demo`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// In a container of a real OpenStack Swift, as Keystone's user, instead of a directory
+    /// Use a container of a real OpenStack Swift with Keystone, instead of a directory
     #[arg(long)]
     swift: bool,
 }
@@ -44,15 +44,15 @@ fn announcement(swift: bool) -> String {
         true => (
             "a real OpenStack Swift with Keystone",
             "two minutes",
-            "Swift and Keystone, if they aren't there yet: 30 MB by pip, into ~/.cache/swiftwal-xtask\n",
+            "Swift and Keystone, if they aren't installed yet: 30 MB by pip, into ~/.cache/swiftwal-xtask\n",
         ),
     };
     format!(
         "The demo archives, backs up and restores a scratch PostgreSQL, with {storage} as the repository.\n\
          It takes {minutes}; the first time, some minutes more to build and to download:\n\
          the crates that cargo builds: 30 MB\n\
-         PostgreSQL and some tools, where they are missing: 60 MB by apt-get\n{pip}\
-         All servers listen on loopback or in a scratch directory. Ctrl-C ends everything."
+         PostgreSQL and some tools, if they are missing: 60 MB by apt-get\n{pip}\
+         All servers listen on the loopback interface or in a scratch directory. Ctrl-C ends everything."
     )
 }
 
@@ -63,7 +63,7 @@ fn what_stays(swift: bool) -> Result<String> {
         true => format!(", and Swift's Python environment in {}", cache_directory()?.display()),
     };
     Ok(format!(
-        "The servers have ended, and their scratch directories are removed. What stays: the build in target/, \
+        "The servers have ended, and their scratch directories were removed. What remains: the build in target/, \
          packages that apt-get installed{environment}."
     ))
 }
@@ -87,7 +87,7 @@ fn main_job(site: &Site) -> Result<()> {
     show_objects(site)?;
 
     println!(
-        "\nThe {} rows restored to {time} were compared with those that stood there then: they are equal.",
+        "\nThe {} rows restored to {time} were compared with the rows at that time: they are equal.",
         rows.0
     );
     Ok(())
@@ -137,7 +137,7 @@ fn restore_to(site: &Site, time: &str, rows: &(u64, String)) -> Result<()> {
 }
 
 fn prune(site: &Site) -> Result<()> {
-    step("A second backup; then the first and the WAL that only it needs may go");
+    step("A second backup, and pruning the first one and the WAL that only it needs");
     show(&mut site.command(&["backup", "-c", "fast"]))?;
     show(&mut site.swiftwal.command(&["prune", "--keep-backups", "1", "--keep-wals", "0"]))?;
     show(&mut site.swiftwal.command(&["-v", "list-backups"]))?;
@@ -146,7 +146,7 @@ fn prune(site: &Site) -> Result<()> {
 
 /// Prints the configuration file without the secret.
 fn show_configuration(container: &Container) -> Result<()> {
-    step("The program's configuration file, which PostgreSQL's user alone may read:");
+    step("The configuration file, which only the PostgreSQL user can read:");
     for line in fs::read_to_string(container.configuration())?.lines() {
         let secret = line.starts_with("OS_PASSWORD=");
         println!("{}", if secret { "OS_PASSWORD=..." } else { line });
@@ -157,7 +157,7 @@ fn show_configuration(container: &Container) -> Result<()> {
 /// Prints the container and that of its segments, as another client of Swift shows them.
 fn show_objects(site: &Site) -> Result<()> {
     let Some(container) = site.swiftwal.place().container() else { return Ok(()) };
-    step("What lies in Swift: the container, and the segments of its large objects");
+    step("The content of Swift: the container, and the segments of its large objects");
     for name in [container.name().to_owned(), format!("{}_segments", container.name())] {
         show(&mut container.client(&["list", "--long", &name]))?;
     }

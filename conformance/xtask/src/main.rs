@@ -21,16 +21,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// The main job, step by step: archive, back up, restore to a point in time, compare the rows, prune
+    /// Archive, back up, restore to a point in time, compare the rows and prune, step by step
     Demo(demo::Options),
-    /// The tests, those that need a server included
+    /// Run the tests, including those that need a server
     Test(test::Options),
-    /// Spelling, and the size of every tracked file
+    /// Check spelling, and the size of every tracked file
     Lint,
-    /// PostgreSQL, Swift and Keystone in the background, to try things on
+    /// Run PostgreSQL, Swift and Keystone in the background, for experiments
     #[command(subcommand)]
     Services(services::Action),
-    /// Wall time, CPU and memory, each beside its limit and the tool that people use
+    /// Measure wall time, CPU and memory, beside the limits and the usual tools
     Bench(bench::Options),
 }
 

@@ -18,11 +18,11 @@ use crate::shared::Shared;
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
-    /// Starts them and prints what to export: eval "$(cargo xtask services up)"
+    /// Start them and print what to export: eval "$(cargo xtask services up)"
     Up,
-    /// Stops them and removes what they stored
+    /// Stop them and remove what they stored
     Down,
-    /// What `up` leaves in the background
+    /// Serve in the background: `up` starts this
     #[command(hide = true)]
     Run,
 }
@@ -82,7 +82,7 @@ impl Files {
             started.keep()?;
         }
         print!("{}", fs::read_to_string(&self.exports)?);
-        eprintln!("xtask: all is up; `cargo xtask services down` ends it");
+        eprintln!("xtask: the services are running; `cargo xtask services down` stops them");
         Ok(())
     }
 
@@ -97,11 +97,11 @@ impl Files {
 
     fn down(&self) -> Result<()> {
         if !self.is_running()? {
-            eprintln!("xtask: nothing was up");
+            eprintln!("xtask: no services were running");
             return Ok(());
         }
         let told = fs::read_to_string(&self.running)?;
-        let (pid, _) = told.split_once('\n').context("the servers are just starting: try again")?;
+        let (pid, _) = told.split_once('\n').context("the servers are still starting: try again")?;
         let pid = Pid::from_raw(pid.parse()?).context("a process id is not 0")?;
         kill_process(pid, Signal::TERM)?;
         self.wait_for_end()

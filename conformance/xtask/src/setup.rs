@@ -34,7 +34,7 @@ impl Installation {
         if !missing.is_empty() {
             ensure!(
                 apt::may_install(),
-                "programs are missing that only root can install on Debian: run `{}` as root, or this as root",
+                "programs are missing, which root can install on Debian: run `{}` as root, or run this as root",
                 run::line(&apt::install_command(&missing))
             );
             apt::install(&missing)?;

@@ -33,7 +33,7 @@ fn services_serve_until_they_are_ended_and_leave_nothing() -> Result<()> {
     let place = told.strip_prefix("42\nbox\n").context(told.clone())?.trim_end();
     assert!(place.starts_with('/') && !Path::new(place).exists(), "{told}");
     let again = output(&mut shell(DOWN))?;
-    assert!(again.status.success() && String::from_utf8(again.stderr)?.contains("nothing was up"));
+    assert!(again.status.success() && String::from_utf8(again.stderr)?.contains("no services were running"));
     Ok(())
 }
 
@@ -53,7 +53,7 @@ fn servers_whose_starter_gives_up_before_they_answer_are_ended() -> Result<()> {
     up.wait()?;
     until("the servers are gone", || Ok(!scratches.iter().any(|scratch| scratch.exists())))?;
     let down = output(&mut home.shell(DOWN))?;
-    assert!(String::from_utf8(down.stderr)?.contains("nothing was up"));
+    assert!(String::from_utf8(down.stderr)?.contains("no services were running"));
     Ok(())
 }
 

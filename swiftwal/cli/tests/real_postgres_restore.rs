@@ -1,4 +1,4 @@
-//! `restore` to a moment: the rows are those that stood there then.
+//! `restore` to a point in time: the rows are those of that time.
 
 use std::{
     ffi::OsStr,

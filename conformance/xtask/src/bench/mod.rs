@@ -20,19 +20,19 @@ mod wal;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// pgbench scale of the smaller cluster, 15 MB each; the larger one has twice that
+    /// The pgbench scale of the smaller cluster, 15 MB per unit; the larger one has twice that
     #[arg(long, default_value_t = 40)]
     scale: u32,
-    /// Measured runs of each, in turns with those of the tool; the medians count
+    /// The number of measured runs of each job, in turn with the other tool's; the medians are printed
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Another swiftwal, such as an earlier release: each job is also run with it, in turns, on the same repository
+    /// Another swiftwal, such as an earlier release: each job is also run with it, in turn, on the same repository
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
-    /// Only these jobs
+    /// Run only these jobs
     #[arg(long, value_delimiter = ',', default_value = "archive-wal,backup,restore,list")]
     only: Vec<Work>,
-    /// Only on these kinds of storage
+    /// Run only on these kinds of storage
     #[arg(long, value_delimiter = ',', default_value = "file,swift")]
     on: Vec<Kind>,
 }
