@@ -22,7 +22,7 @@ use super::{
     error::Error,
     root::Root,
     trace::Trace,
-    walk::{Found, Walk, Wanted},
+    walk::{FoundFile, Walk, Wanted},
 };
 
 /// How many batches are processed at a time. A second thread nearly halves the time for a large directory, and a third
@@ -64,7 +64,7 @@ async fn look_at<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Se
 }
 
 /// Returns the next names, and the rest of the walk.
-pub(super) async fn next_names(mut walk: Walk) -> Result<Option<(Vec<Found>, Walk)>> {
+pub(super) async fn next_names(mut walk: Walk) -> Result<Option<(Vec<FoundFile>, Walk)>> {
     look_at(move || {
         let names = walk.next_batch()?;
         Ok((!names.is_empty()).then_some((names, walk)))
@@ -72,12 +72,12 @@ pub(super) async fn next_names(mut walk: Walk) -> Result<Option<(Vec<Found>, Wal
     .await
 }
 
-fn objects(names: Vec<Found>, offset: Option<&Path>) -> Result<Vec<ObjectMeta>, Error> {
-    let wanted = |found: &Found| offset.is_none_or(|offset| found.location > *offset);
+fn objects(names: Vec<FoundFile>, offset: Option<&Path>) -> Result<Vec<ObjectMeta>, Error> {
+    let wanted = |found: &FoundFile| offset.is_none_or(|offset| found.location > *offset);
     names.into_iter().filter(wanted).filter_map(|found| object(found).transpose()).collect()
 }
 
-fn object(found: Found) -> Result<Option<ObjectMeta>, Error> {
+fn object(found: FoundFile) -> Result<Option<ObjectMeta>, Error> {
     let Some(metadata) = found.metadata()? else { return Ok(None) };
     let modified = found.modified(&metadata)?;
     Ok(Some(object_meta(found.location, &metadata, modified)))

@@ -14,7 +14,7 @@ use super::{
     error::Error,
     listing::next_names,
     root::Root,
-    walk::{Found, Walk, Wanted, unstaged},
+    walk::{FoundFile, Walk, Wanted, unstaged},
 };
 
 /// Finds the temporary files of crashed uploads.
@@ -59,7 +59,7 @@ fn is_ours(location: &Path) -> bool {
 }
 
 /// Returns the names of the files that were last written before `before`.
-fn untouched_since(before: SystemTime, files: Vec<Found>) -> Result<Vec<String>, Error> {
+fn untouched_since(before: SystemTime, files: Vec<FoundFile>) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for found in files.into_iter().filter(|found| is_ours(&found.location)) {
         let Some(metadata) = found.metadata()? else { continue };

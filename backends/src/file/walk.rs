@@ -34,13 +34,13 @@ pub(super) enum Wanted {
 
 /// A file in a directory.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundFile {
     /// The path from the root.
     pub(super) location: Path,
     entry: DirEntry,
 }
 
-impl Found {
+impl FoundFile {
     /// Returns the metadata of the file, or of the file that a link leads to. None if it no longer exists or isn't a
     /// regular file.
     pub(super) fn metadata(&self) -> Result<Option<Metadata>, Error> {
@@ -102,7 +102,7 @@ impl Walk {
 
     /// Returns the next files; none after the last one. It holds few file descriptors, however many directories there
     /// are.
-    pub(super) fn next_batch(&mut self) -> Result<Vec<Found>, Error> {
+    pub(super) fn next_batch(&mut self) -> Result<Vec<FoundFile>, Error> {
         let mut batch = Vec::new();
         self.begun = 0;
         while batch.len() < BATCH && (self.begun < DIRECTORIES || batch.is_empty()) {
@@ -144,7 +144,7 @@ impl Walk {
     }
 
     /// Queues a directory; returns a file of the wanted kind.
-    fn see(&mut self, entry: DirEntry, parent: &Path) -> Result<Option<Found>, Error> {
+    fn see(&mut self, entry: DirEntry, parent: &Path) -> Result<Option<FoundFile>, Error> {
         let kind = entry.file_type().map_err(|source| Error::List { path: entry.path(), source })?;
         let Ok(name) = entry.file_name().into_string() else { return Ok(None) };
         // First of all, for speed: a sweep passes over 100,000 objects.
@@ -160,12 +160,12 @@ impl Walk {
             self.waiting.push((entry.path(), location));
             return Ok(None);
         }
-        Ok(Some(Found { location, entry }))
+        Ok(Some(FoundFile { location, entry }))
     }
 }
 
 impl Iterator for Walk {
-    type Item = Result<Found, Error>;
+    type Item = Result<FoundFile, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

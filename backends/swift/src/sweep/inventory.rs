@@ -17,11 +17,11 @@ pub(super) type Tags = HashMap<String, String>;
 
 /// The segments of the objects of one container, by upload.
 #[derive(Debug, Default)]
-pub(super) struct Inventory(BTreeMap<String, Found>);
+pub(super) struct Inventory(BTreeMap<String, Upload>);
 
 /// The segments of one upload.
 #[derive(Debug)]
-struct Found {
+struct Upload {
     object: String,
     newest: SystemTime,
     /// The tags of the segments and of the nested manifests, by name.
@@ -35,7 +35,7 @@ impl Inventory {
         for entry in entries {
             let Some((upload, object)) = upload_of(container, &entry.name) else { continue };
             let modified = entry.modified()?;
-            let found = uploads.entry(upload.to_owned()).or_insert_with(|| Found {
+            let found = uploads.entry(upload.to_owned()).or_insert_with(|| Upload {
                 object: object.to_owned(),
                 newest: modified,
                 segments: BTreeMap::new(),
@@ -53,7 +53,7 @@ impl Inventory {
     /// Returns the uploads without a new segment since `before` that, according to these tags, may not be what their
     /// objects consist of.
     pub(super) fn unsettled(&self, tags: &Tags, before: SystemTime) -> Vec<String> {
-        let is_settled = |found: &Found| {
+        let is_settled = |found: &Upload| {
             let tag = tags.get(&found.object);
             // Two uploads with the same content have the same tag.
             let same = self.0.values().filter(|other| other.object == found.object);
@@ -73,7 +73,7 @@ impl Inventory {
     }
 }
 
-impl Found {
+impl Upload {
     /// Whether an object with this tag consists of exactly this upload. Manifests nested more than twice aren't
     /// examined: the object is requested instead.
     fn is(&self, tag: &str) -> bool {

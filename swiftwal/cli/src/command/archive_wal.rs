@@ -36,7 +36,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let options = ArchiveOptions { codec: session.config.codec, force: args.force };
     session.watchdog.doing(format!("storing {} in {}", args.path.display(), repository.location()));
     let archived = swiftwal_core::archive_wal(&repository, &args.path, &options).await?;
-    tracing::info!("{}: {}", args.path.display(), told(archived));
+    tracing::info!("{}: {}", args.path.display(), outcome(archived));
     if session.output.json {
         let stored_bytes = match archived {
             Archived::Stored { stored_bytes } => Some(stored_bytes),
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     Ok(())
 }
 
-fn told(archived: Archived) -> String {
+fn outcome(archived: Archived) -> String {
     match archived {
         Archived::Stored { stored_bytes } => format!("stored in {}", crate::output::Size(stored_bytes)),
         Archived::AlreadyThere => "was already stored, with the same content".to_owned(),
