@@ -111,12 +111,7 @@ impl Golden {
     async fn back_up(&self, place: &Path, source: &SyntheticSource, format: Format) -> Result<BackupRecord> {
         let options = options(format);
         let record = backup(&self.repository, source, &options, &|_| {}, std::future::pending()).await?;
-        let request = BaseBackupRequest {
-            label: options.label,
-            checkpoint: options.checkpoint,
-            include_wal: false,
-            estimate_size: false,
-        };
+        let request = BaseBackupRequest::new(options.label);
         let mut expected = content(&source.data_directory(&request), "");
         for (_, tree) in source.tablespaces() {
             expected.push_str(&content(&tree, "tablespace/"));

@@ -200,6 +200,14 @@ suite! { $
         the_label_is_shown_and_kept,
     }
 
+    backup_start {
+        another_clusters_backup_is_refused_before_anything_of_it_is_stored,
+        a_new_repository_is_claimed_as_soon_as_the_backup_has_begun,
+        prune_keeps_only_what_a_backup_needs_that_has_begun_and_not_shown_its_label,
+        a_source_that_tells_all_at_the_start_gives_the_same_backup,
+        a_manifest_that_is_not_in_the_tar_is_stored_beside_it,
+    }
+
     clocks {
         a_backup_has_the_times_of_the_server,
         with_a_slow_clock_no_backup_that_ended_after_the_target_is_taken,

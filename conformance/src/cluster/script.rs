@@ -24,16 +24,19 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub(super) fn new(fault: Option<SourceFault>) -> Self {
+    /// `before_label`: how many bytes of tar may come so that the label doesn't.
+    pub(super) fn new(fault: Option<SourceFault>, before_label: usize) -> Self {
         let bytes_left = match fault {
             Some(
                 SourceFault::FailsAfter(bytes)
                 | SourceFault::StallsAfter(bytes)
                 | SourceFault::TruncatedAfter(bytes),
             ) => bytes,
-            Some(SourceFault::NeverFinishes) | None => usize::MAX,
+            Some(SourceFault::StallsBeforeTheLabel) => before_label,
+            Some(SourceFault::NeverBegins | SourceFault::NeverFinishes) | None => usize::MAX,
         };
-        Self { steps: VecDeque::new(), fault, bytes_left, struck: false }
+        let struck = fault == Some(SourceFault::NeverBegins);
+        Self { steps: VecDeque::new(), fault, bytes_left, struck }
     }
 
     pub(super) fn event(&mut self, event: BaseBackupEvent) {
@@ -58,7 +61,9 @@ impl Script {
         let finished = Step::Event(BaseBackupEvent::Finished { lsn, timeline });
         match self.fault {
             Some(SourceFault::FailsAfter(_)) => self.steps.push_back(Step::Fail),
-            Some(SourceFault::StallsAfter(_)) => self.steps.push_back(Step::Stall),
+            Some(
+                SourceFault::NeverBegins | SourceFault::StallsAfter(_) | SourceFault::StallsBeforeTheLabel,
+            ) => self.steps.push_back(Step::Stall),
             Some(SourceFault::NeverFinishes) => {}
             Some(SourceFault::TruncatedAfter(_)) | None => self.steps.push_back(finished),
         }

@@ -1,22 +1,24 @@
 //! Base backups of the synthetic cluster.
 
+mod server;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::VecDeque,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use swiftwal_postgres::{
-    BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Lsn, SegmentName, ServerFacts,
-    ServerSession, SourceError, SourceErrorKind, Tablespace,
+    BackupStart, BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, ExpectedArchive,
+    Lsn, SegmentName, ServerFacts, ServerSession, SourceError, SourceErrorKind, Tablespace,
 };
 
+use self::server::{Facts, SyntheticSession, WalHold};
 use super::{
     SyntheticCluster, Tree,
     archive::tar,
@@ -32,28 +34,13 @@ pub struct SyntheticSource {
     stop: u64,
     started: Timestamp,
     estimate: Option<u64>,
+    /// Whether it tells about the server as soon as the backup has begun, as the replication protocol does.
+    tells_at_start: bool,
+    manifest: Option<Bytes>,
     facts: Facts,
     /// Clones are the same server.
     wal: Arc<WalHold>,
     fault: Option<SourceFault>,
-}
-
-/// Whether the server is kept from removing WAL.
-#[derive(Debug, Default)]
-struct WalHold {
-    now: AtomicBool,
-    /// Whether data was sent while it wasn't.
-    sent_without: AtomicBool,
-}
-
-/// What the server tells before a backup.
-#[derive(Clone, Debug)]
-enum Facts {
-    /// It isn't asked.
-    NotAsked,
-    /// It can't be asked, though it should.
-    Unknown,
-    Known(ServerFacts),
 }
 
 /// 2013-08-28 18:10:42 UTC.
@@ -63,12 +50,16 @@ const FIRST_START: Timestamp = Timestamp::constant(1_377_713_442, 0);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceFault {
+    /// Nothing ever comes: the server's checkpoint lasts.
+    NeverBegins,
     /// The server reports an error after that many bytes of tar.
     FailsAfter(usize),
     /// Nothing more comes after that many bytes of tar, and no error either.
     StallsAfter(usize),
     /// The last archive ends after that many bytes of all tar, and the server says that all is well.
     TruncatedAfter(usize),
+    /// Nothing more comes after the tablespaces and the first byte of the data directory's tar.
+    StallsBeforeTheLabel,
     /// Everything comes but the word that the backup is complete.
     NeverFinishes,
 }
@@ -86,6 +77,8 @@ impl SyntheticCluster {
             stop,
             started,
             estimate: None,
+            tells_at_start: false,
+            manifest: None,
             facts: Facts::NotAsked,
             wal: Arc::default(),
             fault: None,
@@ -110,6 +103,19 @@ impl SyntheticSource {
     #[must_use]
     pub fn with_estimate(self, bytes: u64) -> Self {
         Self { estimate: Some(bytes), ..self }
+    }
+
+    /// The same backup, from a source that tells all it knows about the server as soon as the backup has begun. Others
+    /// leave it to the archives.
+    #[must_use]
+    pub fn that_tells_at_start(self) -> Self {
+        Self { tells_at_start: true, ..self }
+    }
+
+    /// The same backup, with a manifest, which isn't in the tar.
+    #[must_use]
+    pub fn with_manifest(self, text: impl Into<Bytes>) -> Self {
+        Self { manifest: Some(text.into()), ..self }
     }
 
     /// The same backup, of a server that says this of itself beforehand.
@@ -205,7 +211,7 @@ impl SyntheticSource {
     }
 
     /// The archives in PostgreSQL's order: the data directory's last.
-    fn archives(&self, request: &BaseBackupRequest) -> io::Result<Vec<(Option<Tablespace>, Vec<u8>)>> {
+    fn archives(&self, request: &BaseBackupRequest) -> io::Result<Vec<Archive>> {
         let mut archives = Vec::new();
         for (tablespace, tree) in self.tablespaces() {
             archives.push((Some(tablespace.clone()), tar(&tree)?));
@@ -214,15 +220,11 @@ impl SyntheticSource {
         Ok(archives)
     }
 
-    fn steps(
-        &self,
-        request: &BaseBackupRequest,
-        archives: Vec<(Option<Tablespace>, Vec<u8>)>,
-    ) -> VecDeque<Step> {
+    fn steps(&self, request: &BaseBackupRequest, archives: Vec<Archive>) -> VecDeque<Step> {
         let timeline = self.cluster.timeline;
-        let mut script = Script::new(self.fault);
-        script.event(BaseBackupEvent::Started { lsn: self.start_lsn(), timeline });
-        if let (true, Some(bytes)) = (request.estimate_size, self.estimate) {
+        let mut script = Script::new(self.fault, before_the_label(&archives));
+        script.event(BaseBackupEvent::Started(self.start_of(request, &archives)));
+        if let (true, false, Some(bytes)) = (request.estimate_size, self.tells_at_start, self.estimate) {
             script.event(BaseBackupEvent::Estimate { bytes });
         }
         let mut cuts = Random::new(self.start, 0);
@@ -234,45 +236,54 @@ impl SyntheticSource {
                 script.data(chunk);
             }
         }
+        let mut manifest = self.manifest.clone().unwrap_or_default();
+        while !manifest.is_empty() {
+            let piece = manifest.split_to(cuts.up_to(1000).min(manifest.len()));
+            script.event(BaseBackupEvent::Manifest(piece));
+        }
+        if !request.include_wal {
+            script.event(BaseBackupEvent::WaitingForArchiver);
+        }
         script.finish(self.stop_lsn(), timeline)
     }
+
+    /// What the source tells when the backup has begun.
+    fn start_of(&self, request: &BaseBackupRequest, archives: &[Archive]) -> BackupStart {
+        let cluster = &self.cluster;
+        let mut start = BackupStart::new(self.start_lsn(), cluster.timeline);
+        if !self.tells_at_start {
+            return start;
+        }
+        start.system_identifier = Some(cluster.system_identifier());
+        start.postgres_version = Some(cluster.version.number().to_owned());
+        start.segment_size = Some(cluster.segment_size);
+        start.data_checksums = Some(false);
+        let expected = archives.iter().map(|(tablespace, tar)| {
+            let bytes = match (tablespace, self.estimate) {
+                (None, Some(estimate)) => estimate,
+                _ => tar.len() as u64,
+            };
+            let bytes = request.estimate_size.then_some(bytes);
+            ExpectedArchive { tablespace: tablespace.clone(), bytes }
+        });
+        start.archives = Some(expected.collect());
+        start
+    }
+}
+
+/// A tar, and the tablespace whose it is; the data directory's where there is none.
+type Archive = (Option<Tablespace>, Vec<u8>);
+
+/// How many bytes of tar come before the label is complete, and not much less.
+fn before_the_label(archives: &[Archive]) -> usize {
+    let tablespaces = archives.iter().filter(|(tablespace, _)| tablespace.is_some());
+    tablespaces.map(|(_, tar)| tar.len()).sum::<usize>() + 1
 }
 
 #[derive(Debug)]
 struct SyntheticStream {
     steps: VecDeque<Step>,
     wal: Arc<WalHold>,
-}
-
-/// A connection to the synthetic server. WAL is held until it is dropped.
-#[derive(Debug)]
-struct SyntheticSession {
-    facts: ServerFacts,
-    wal: Arc<WalHold>,
-}
-
-#[async_trait]
-impl ServerSession for SyntheticSession {
-    fn facts(&self) -> &ServerFacts {
-        &self.facts
-    }
-
-    async fn hold_wal(&mut self) -> Result<(), SourceError> {
-        self.wal.now.store(true, Ordering::SeqCst);
-        Ok(())
-    }
-
-    async fn end(self: Box<Self>) {}
-
-    async fn keep_alive(&mut self) -> SourceError {
-        std::future::pending().await
-    }
-}
-
-impl Drop for SyntheticSession {
-    fn drop(&mut self) {
-        self.wal.now.store(false, Ordering::SeqCst);
-    }
 }
 
 #[async_trait]
@@ -321,60 +332,7 @@ impl BaseBackupStream for SyntheticStream {
 /// What a flow asks of a source.
 #[cfg(test)]
 pub(super) fn request(label: &str, include_wal: bool) -> BaseBackupRequest {
-    BaseBackupRequest {
-        label: label.to_owned(),
-        checkpoint: swiftwal_postgres::Checkpoint::Fast,
-        include_wal,
-        estimate_size: false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn events(source: &SyntheticSource) -> Vec<BaseBackupEvent> {
-        let mut stream = source.start(&request("x", false)).await.unwrap();
-        let mut events = Vec::new();
-        while let Ok(Some(event)) = stream.next().await {
-            events.push(event);
-        }
-        events
-    }
-
-    fn data_bytes(events: &[BaseBackupEvent]) -> usize {
-        let bytes = |event: &BaseBackupEvent| match event {
-            BaseBackupEvent::Data(data) => data.len(),
-            _ => 0,
-        };
-        events.iter().map(bytes).sum()
-    }
-
-    #[tokio::test]
-    async fn tablespaces_come_first_and_the_end_is_said() {
-        let events = events(&SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast").backup(3, 4)).await;
-        let archives: Vec<_> = events
-            .iter()
-            .filter_map(|event| match event {
-                BaseBackupEvent::Archive { tablespace } => Some(tablespace.as_ref().map(|t| t.oid)),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(archives, [Some(16400), None]);
-        assert!(matches!(events.first(), Some(BaseBackupEvent::Started { .. })));
-        assert!(matches!(events.last(), Some(BaseBackupEvent::Finished { .. })));
-    }
-
-    #[tokio::test]
-    async fn a_fault_strikes_after_as_many_bytes_as_it_says() {
-        let source = SyntheticCluster::new(1).backup(3, 4);
-        for bytes in [0, 1, 700, 200_000] {
-            let failed = events(&source.clone().with_fault(SourceFault::FailsAfter(bytes))).await;
-            assert_eq!(data_bytes(&failed), bytes);
-            assert!(!matches!(failed.last(), Some(BaseBackupEvent::Finished { .. })));
-            let truncated = events(&source.clone().with_fault(SourceFault::TruncatedAfter(bytes))).await;
-            assert_eq!(data_bytes(&truncated), bytes);
-            assert!(matches!(truncated.last(), Some(BaseBackupEvent::Finished { .. })));
-        }
-    }
+    let mut request = BaseBackupRequest::new(label);
+    request.include_wal = include_wal;
+    request
 }

@@ -52,10 +52,8 @@ pub(crate) async fn while_the_server_waits_for_its_archiver_the_repository_is_it
     subject: Subject,
 ) -> Result<()> {
     let site = Site::new(subject)?;
-    // It waits when it has sent all, before it says so.
     let source = site.cluster.backup(3, 3).that_tells_nothing();
-    let all = source.tar(&request(false))?.len();
-    let waiting = source.with_fault(SourceFault::StallsAfter(all));
+    let waiting = source.with_fault(SourceFault::StallsAfter(usize::MAX));
     let options = BackupOptions { archive_timeout: Duration::from_secs(1), ..options() };
     assert_eq!(refused(take(&site.repository, &waiting, &options).await).kind(), ErrorKind::TimedOut);
     assert!(site.subject.objects().await?.contains("cluster.json"));
@@ -366,10 +364,12 @@ pub(crate) async fn where_there_is_no_room_it_is_said_before_the_copy(subject: S
     let tar_bytes = record.objects[0].tar_bytes.context("it is a tar")?;
     let source = site.cluster.backup(4, 4).with_estimate(tar_bytes);
     let stalls = source.clone().with_fault(SourceFault::StallsAfter(0));
-    let error = refused(take(&full, &stalls, &options).await);
-    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-    assert!(error.to_string().contains("has no room for this backup"), "{error}");
-    assert_eq!(site.subject.objects().await?, before);
+    for stalls in [stalls.clone(), stalls.that_tells_at_start()] {
+        let error = refused(take(&full, &stalls, &options).await);
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(error.to_string().contains("has no room for this backup"), "{error}");
+        assert_eq!(site.subject.objects().await?, before);
+    }
     let roomy = site.subject.repository_with_room(record.objects[0].bytes * 2)?;
     take(&roomy, &source, &options).await?;
     Ok(())

@@ -228,8 +228,9 @@ pub(super) async fn take(
 
 /// What a backup made with [`options`] asks of its source.
 pub(super) fn request(include_wal: bool) -> BaseBackupRequest {
-    let BackupOptions { label, checkpoint, .. } = options();
-    BaseBackupRequest { label, checkpoint, include_wal, estimate_size: false }
+    let mut request = BaseBackupRequest::new(options().label);
+    request.include_wal = include_wal;
+    request
 }
 
 /// The files in a directory, by name.

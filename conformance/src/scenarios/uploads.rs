@@ -133,7 +133,7 @@ pub(crate) async fn while_a_backup_begins_all_wal_stays(subject: Subject) -> Res
     let site = Site::new(subject)?;
     site.archive(1..=10).await?;
     site.back_up(8, 9).await?;
-    let source = site.cluster.backup(5, 6).with_fault(SourceFault::StallsAfter(0));
+    let source = site.cluster.backup(5, 6).with_fault(SourceFault::NeverBegins);
     let plan = site
         .during_backup(&source, |event| matches!(event, BackupEvent::Claimed(_)), prune_to(&site, 1, 0))
         .await?;

@@ -1,123 +1,46 @@
 //! backup: PostgreSQL → tar → frames, compressed in parallel → parts, uploaded in parallel → wait
 //! until the WAL it needs is in the repository → names of the tar, its index, label and manifest → commit record.
+//!
+//! Two halves run at the same time: `read` takes the events of the source, `store` uploads. What is known of the server
+//! once the backup has started (`begun`) decides, before anything is stored, whether it is the repository's.
 
+mod backup_event;
+mod backup_options;
+mod begun;
 mod claim;
+mod commit;
+mod draft;
 mod framer;
 mod inspect;
+mod item;
 mod read;
 mod room;
 mod server_clock;
 mod side;
 mod side_text;
+mod silence;
 mod store;
 mod upload;
 mod wal_wait;
 
-use std::time::Duration;
-
 use futures::FutureExt;
-use object_store::{PutMode, PutPayload};
-use swiftwal_compression::Codec;
-use swiftwal_postgres::{
-    BackupLabel, BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, ControlFile, Lsn,
-    SegmentName, Timeline, segments_between,
-};
+use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, BaseBackupStream, ControlFile};
 use tokio::{sync::mpsc, time::Instant};
 
+pub(crate) use self::backup_event::Observe;
+pub use self::{backup_event::BackupEvent, backup_options::BackupOptions};
 use self::{
     claim::Claim,
-    read::{Received, Source},
+    commit::{commit, publish},
+    draft::{Draft, draft, identity},
+    read::Source,
     side::Side,
     store::Uploads,
-    upload::recorded,
 };
 use crate::{
-    error::{Error, Refusal, Result},
-    repository::{
-        Put, Repository,
-        cluster::ClusterIdentity,
-        key::BackupKey,
-        layout::{BackupPart, ObjectName},
-        record::{BackupKind, BackupRecord, RecordedObject},
-    },
+    error::{Error, Result},
+    repository::{Repository, cluster::ClusterIdentity, record::BackupRecord},
 };
-
-/// Twice as long (PostgreSQL may wait for its archiver first), the parts of the tar lie there untouched: well below
-/// the time after which a prune sweeps them.
-const LONGEST_ARCHIVE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
-
-/// How a backup is to be made.
-#[derive(Clone, Debug)]
-pub struct BackupOptions {
-    /// The label that PostgreSQL puts into the backup.
-    pub label: String,
-    /// The mode of the checkpoint that the backup begins with.
-    pub checkpoint: Checkpoint,
-    /// Include the WAL that makes the backup consistent.
-    pub include_wal: bool,
-    /// How it is compressed.
-    pub codec: Codec,
-    /// How long to wait for each segment of the WAL it needs to be archived: six hours at most.
-    pub archive_timeout: Duration,
-    /// Whether the server shall say how large the backup will be. Where the storage knows how much room it has, it is asked
-    /// in any case.
-    pub estimate_size: bool,
-}
-
-/// What happens during a backup.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum BackupEvent<'a> {
-    /// A key is about to be claimed: from now on there may be something in the repository.
-    Claiming,
-    /// The backup has its key.
-    Claimed(BackupKey),
-    /// PostgreSQL sent the label.
-    Label(&'a BackupLabel),
-    /// PostgreSQL sent how much it expects to send, the WAL not counted. It may correct itself.
-    Estimate {
-        /// That many bytes.
-        tar_bytes: u64,
-    },
-    /// More of it is stored.
-    Progress {
-        /// What came from PostgreSQL so far.
-        tar_bytes: u64,
-        /// What that came to, compressed.
-        stored_bytes: u64,
-    },
-    /// It is complete, but this segment has yet to be archived.
-    WaitingForWal(SegmentName),
-    /// Something is worth a warning, though the backup goes on.
-    Warning(&'a str),
-    /// The commit record is about to be written: from now on the backup may exist.
-    Committing,
-}
-
-/// The receiver of a backup's events.
-pub(crate) type Observe<'a> = &'a (dyn Fn(BackupEvent<'_>) + Send + Sync);
-
-impl BackupOptions {
-    /// Finds what can't be meant. A backup does so too, but only when its repository is open.
-    ///
-    /// # Errors
-    /// [`Error::Usage`].
-    pub fn check(&self) -> Result<()> {
-        if self.label.contains(char::is_control) {
-            return Err(Error::Usage(
-                "the backup's label has a control character in it; give a plain line".to_owned(),
-            ));
-        }
-        if self.archive_timeout > LONGEST_ARCHIVE_TIMEOUT {
-            let hours = LONGEST_ARCHIVE_TIMEOUT.as_secs() / 3600;
-            return Err(Error::Usage(format!(
-                "--archive-timeout may be {hours} hours at most: a backup without progress for a day counts as \
-                 crashed, and prune removes its parts"
-            )));
-        }
-        Ok(())
-    }
-}
 
 /// Takes a base backup from `source` into the repository, unless `stop` is ready before all of it has come.
 ///
@@ -136,12 +59,8 @@ pub async fn backup(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<BackupRecord> {
     options.check()?;
-    let request = BaseBackupRequest {
-        label: options.label.clone(),
-        checkpoint: options.checkpoint,
-        include_wal: options.include_wal,
-        estimate_size: options.estimate_size || repository.storage().space().is_some(),
-    };
+    let mut request = options.request();
+    request.estimate_size |= repository.storage().space().is_some();
     let stop = stop.shared();
     // Check this first: it would otherwise fail after hours of copying.
     let prepared = async {
@@ -300,98 +219,7 @@ async fn gather(
     Ok(draft)
 }
 
-/// Gives every object but the commit record its name, and returns the record to write.
-async fn publish(repository: &Repository, draft: Draft, uploads: Uploads<'_>) -> Result<BackupRecord> {
-    // All to their ends, whichever fails: a put that is still running would outlast the cleanup.
-    let (uploaded, label) = tokio::join!(uploads.finish(), store_label(repository, &draft));
-    let objects = uploaded?.into_iter().chain([label?]).collect();
-    Ok(BackupRecord { objects, ..draft.record })
-}
-
 /// As many frames as keep every core busy, in bounded memory on a machine with many.
 fn frames_in_flight() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get).clamp(2, 12)
-}
-
-/// A backup that lacks but its objects.
-struct Draft {
-    record: BackupRecord,
-    label: BackupLabel,
-}
-
-fn draft(
-    options: &BackupOptions,
-    claim: &Claim<'_>,
-    received: Received,
-    control: &ControlFile,
-) -> Result<Draft> {
-    let Received { label, version, start, stop, started, finished, .. } = received;
-    let (timeline, stop_lsn) = stop;
-    if timeline != start.0 {
-        return Err(Refusal::Promoted { from: start.0, to: timeline }.into());
-    }
-    let size = control.segment_size;
-    let record = BackupRecord {
-        key: claim.key,
-        kind: BackupKind::Full,
-        parent: None,
-        label: options.label.clone(),
-        started,
-        finished,
-        system_identifier: control.system_identifier,
-        postgres_version: version,
-        wal_segment_bytes: size,
-        timeline,
-        start_lsn: label.start_lsn(),
-        stop_lsn,
-        first_wal: label.start_segment(),
-        last_wal: last_wal(timeline, label.start_lsn(), stop_lsn, size),
-        includes_wal: options.include_wal,
-        objects: Vec::new(),
-        written_by: concat!("swiftwal ", env!("CARGO_PKG_VERSION")).to_owned(),
-    };
-    Ok(Draft { record, label })
-}
-
-fn last_wal(timeline: Timeline, start: Lsn, stop: Lsn, size: swiftwal_postgres::SegmentSize) -> SegmentName {
-    let first = SegmentName::containing(timeline, start, size);
-    segments_between(timeline, start, stop, size).last().unwrap_or(first)
-}
-
-fn identity(record: &BackupRecord) -> ClusterIdentity {
-    ClusterIdentity {
-        system_identifier: record.system_identifier,
-        postgres_version: Some(record.postgres_version.clone()),
-        wal_segment_bytes: record.wal_segment_bytes,
-    }
-}
-
-/// Stores the label and returns its entry for the record.
-async fn store_label(repository: &Repository, draft: &Draft) -> Result<RecordedObject> {
-    let name = ObjectName::Backup { key: draft.record.key, part: BackupPart::Label };
-    let label = draft.label.as_bytes();
-    let recorded = recorded(&name, label.len() as u64, blake3::Hasher::new().update(label));
-    repository.put_new(&name, PutPayload::from(label.to_vec())).await?;
-    Ok(recorded)
-}
-
-/// Makes the backup exist, right after all of it was stored or proven to be there.
-async fn commit(repository: &Repository, record: &BackupRecord, claim: &Claim<'_>) -> Result<()> {
-    let name = BackupRecord::object_name(record.key);
-    let bytes = record.to_bytes().map_err(|error| Error::damaged(&name, error))?;
-    claim.ensure_held().await?;
-    claim.note_record_sent();
-    let written = match repository.put(&name, bytes.into(), PutMode::Create).await {
-        Ok(Put::Stored) => return Ok(()),
-        Ok(Put::NameTaken) => Error::Refused(Refusal::Overtaken {
-            what: format!("{name} was written by another process and is kept; this backup was abandoned"),
-            hint: None,
-        }),
-        Err(error) => error,
-    };
-    // The record may have been stored although the answer was lost.
-    match repository.record(record.key).await {
-        Ok(stands) if stands == *record => Ok(()),
-        _ => Err(written),
-    }
 }

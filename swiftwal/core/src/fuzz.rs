@@ -1,6 +1,7 @@
 //! Fuzzing targets: whatever the bytes are, these must not panic, and what was read holds together.
 
 use futures::executor::block_on;
+use swiftwal_postgres::tar_stream::{Member, TarError, TarStream, TarVisitor};
 
 use crate::repository::{
     cluster::ClusterInfo,
@@ -8,7 +9,6 @@ use crate::repository::{
     key::BackupKey,
     layout::ObjectName,
     record::{BackupRecord, RecordedObject},
-    tar_stream::{Member, TarError, TarStream, TarVisitor},
 };
 
 /// A tar, in pieces of several sizes.

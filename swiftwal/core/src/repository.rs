@@ -24,7 +24,6 @@ pub(crate) mod record;
 pub(crate) mod seen;
 pub(crate) mod segment_check;
 pub(crate) mod strangers;
-pub(crate) mod tar_stream;
 pub(crate) mod timelines;
 pub(crate) mod understood;
 pub(crate) mod wal_object;

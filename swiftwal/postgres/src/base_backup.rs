@@ -1,88 +1,33 @@
-//! The sources of base backups.
+//! The sources of base backups: what a flow asks for, and the events that a source answers with.
+
+mod checkpoint;
+mod request;
+mod start;
 
 use std::fmt;
-use std::str::FromStr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::{
+    checkpoint::{Checkpoint, ParseCheckpointError},
+    request::BaseBackupRequest,
+    start::{BackupStart, ExpectedArchive, Tablespace},
+};
 use crate::{Lsn, ServerSession, SourceError, Timeline};
 
-/// The most bytes that one [`BaseBackupEvent::Data`] carries: 4 MiB.
+/// The most bytes that one [`BaseBackupEvent::Data`] or [`BaseBackupEvent::Manifest`] carries: 4 MiB.
 pub const CHUNK_BYTES: usize = 4 << 20;
 
-/// How the server makes the checkpoint that a backup starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Checkpoint {
-    /// At once, at the price of a burst of writes.
-    Fast,
-    /// Over `checkpoint_completion_target` of `checkpoint_timeout`: minutes, not seconds.
-    #[default]
-    Spread,
-}
-
-impl fmt::Display for Checkpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fast => "fast",
-            Self::Spread => "spread",
-        })
-    }
-}
-
-impl FromStr for Checkpoint {
-    type Err = ParseCheckpointError;
-
-    fn from_str(text: &str) -> Result<Self, ParseCheckpointError> {
-        match text {
-            "fast" => Ok(Self::Fast),
-            "spread" => Ok(Self::Spread),
-            _ => Err(ParseCheckpointError { text: text.to_owned() }),
-        }
-    }
-}
-
-/// The text isn't a checkpoint mode.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a checkpoint mode; use \"fast\" or \"spread\"")]
-pub struct ParseCheckpointError {
-    text: String,
-}
-
-/// Which base backup is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseBackupRequest {
-    /// The text of the `LABEL` line in the backup label.
-    pub label: String,
-    /// How the server makes the checkpoint.
-    pub checkpoint: Checkpoint,
-    /// Whether the data directory's archive carries the WAL from start to stop in its `pg_wal`.
-    pub include_wal: bool,
-    /// Ask the server for the size of the backup: it looks at every file for that before it begins.
-    pub estimate_size: bool,
-}
-
-/// A tablespace outside the data directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tablespace {
-    /// Its number: the name of its link in `pg_tblspc`.
-    pub oid: u32,
-    /// Its directory on the server.
-    pub location: String,
-}
-
 /// What happens in the course of a base backup, in this order: one `Started`, then for each archive one `Archive` and
-/// its `Data`, then one `Finished`. `Warning` and `Estimate` may come at any time before that.
+/// its `Data`, then one `Finished`. The archives may come in any order: PostgreSQL sends that of the data directory,
+/// which begins with the backup label, behind those of the tablespaces. `Warning` and `Estimate` may come at any time
+/// before `Finished`, `Manifest` and `WaitingForArchiver` between `Started` and `Finished`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BaseBackupEvent {
     /// The checkpoint is done and the backup has begun.
-    Started {
-        /// Where recovery from this backup begins to read WAL.
-        lsn: Lsn,
-        /// The timeline of that WAL.
-        timeline: Timeline,
-    },
+    Started(BackupStart),
     /// A tar archive begins, and the one before it is complete.
     Archive {
         /// Whose archive it is; `None`: the data directory's.
@@ -97,6 +42,12 @@ pub enum BaseBackupEvent {
     },
     /// The next bytes of the current archive: never empty, at most [`CHUNK_BYTES`].
     Data(Bytes),
+    /// The next bytes of PostgreSQL's manifest of the backup (version 13 and later), whether it is in an archive as well
+    /// or not: never empty, at most [`CHUNK_BYTES`].
+    Manifest(Bytes),
+    /// The server has sent everything but the end, and waits until its archiver has archived the WAL that the backup
+    /// needs: for ever, if archive_command fails.
+    WaitingForArchiver,
     /// The server said that the backup is complete. Without this event there is no backup.
     Finished {
         /// Recovery must reach this end of the WAL, which is exclusive, before the data is consistent.
@@ -130,18 +81,4 @@ pub trait BaseBackupStream: fmt::Debug + Send {
     /// made, and for ever at the end, if the server waits for a broken archive_command. Set the limit around it. After an
     /// error, and after a call that was cancelled, the stream can only be dropped.
     async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_checkpoint_mode_is_read_as_it_is_printed_and_spread_by_default() {
-        for mode in [Checkpoint::Fast, Checkpoint::Spread] {
-            assert_eq!(mode.to_string().parse(), Ok(mode));
-        }
-        assert!("Fast".parse::<Checkpoint>().is_err());
-        assert_eq!(Checkpoint::default(), Checkpoint::Spread);
-    }
 }

@@ -5,6 +5,7 @@
 
 mod backup_label;
 pub mod base_backup;
+mod connect_options;
 mod control_file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -19,6 +20,7 @@ mod segment_size;
 mod server_facts;
 mod server_time;
 mod source_error;
+pub mod tar_stream;
 #[cfg(test)]
 mod test_values;
 mod text;
@@ -28,12 +30,13 @@ mod wal_name;
 
 pub use backup_label::{BackupLabel, LabelError};
 pub use base_backup::{
-    BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, CHUNK_BYTES, Checkpoint,
-    ParseCheckpointError, Tablespace,
+    BackupStart, BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, CHUNK_BYTES,
+    Checkpoint, ExpectedArchive, ParseCheckpointError, Tablespace,
 };
+pub use connect_options::ConnectOptions;
 pub use control_file::{ControlFile, ControlFileError};
 pub use lsn::{Lsn, ParseLsnError};
-pub use pg_basebackup::{ConnectOptions, PgBasebackup};
+pub use pg_basebackup::PgBasebackup;
 pub use printable::{Printable, is_misleading, printable};
 pub use segment_header::{HeaderError, SegmentHeader};
 pub use segment_name::{ParseWalNameError, SegmentName, segments_between};

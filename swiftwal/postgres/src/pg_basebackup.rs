@@ -19,31 +19,11 @@ use std::{path::PathBuf, process::Stdio};
 
 use async_trait::async_trait;
 
-use crate::{BaseBackupRequest, BaseBackupSource, BaseBackupStream, ServerSession, SourceError};
+use crate::{
+    BaseBackupRequest, BaseBackupSource, BaseBackupStream, ConnectOptions, ServerSession, SourceError,
+};
 use session::PsqlSession;
 use stream::PgBasebackupStream;
-
-/// Where the server is and as whom to connect; what is `None` is left to libpq and its `PG*` environment variables.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConnectOptions {
-    /// A host name, an address, or the directory of a Unix socket.
-    pub host: Option<String>,
-    /// The port, which also names the socket.
-    pub port: Option<u16>,
-    /// The role; it needs the `REPLICATION` attribute and a `replication` line in pg_hba.conf.
-    pub user: Option<String>,
-}
-
-impl ConnectOptions {
-    /// As the arguments that all of PostgreSQL's programs take. Values are joined to their option, so that one that begins
-    /// with a dash isn't taken for another option.
-    fn arguments(&self) -> impl Iterator<Item = String> {
-        let host = self.host.as_ref().map(|host| format!("--host={host}"));
-        let port = self.port.map(|port| format!("--port={port}"));
-        let user = self.user.as_ref().map(|user| format!("--username={user}"));
-        [host, port, user].into_iter().flatten()
-    }
-}
 
 /// Makes base backups by running `pg_basebackup`, 10 or later, of the server's version or a later one.
 ///
@@ -74,6 +54,6 @@ impl BaseBackupSource for PgBasebackup {
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
         let arguments = command::arguments(&self.connect, request);
         let child = command::spawn(command::PG_BASEBACKUP, self.program.as_deref(), &arguments, Stdio::null)?;
-        Ok(Box::new(PgBasebackupStream::new(child)?))
+        Ok(Box::new(PgBasebackupStream::new(child, request.include_wal)?))
     }
 }

@@ -4,6 +4,11 @@
 //! Listings may lag behind, so no listing decides who has a key: the claim object is created only where it is missing, and
 //! read back. A process that stood still for longer than prune waits finds its claim gone, and commits nothing.
 
+mod claim_object;
+mod running_marker;
+#[cfg(test)]
+mod tests;
+
 use std::{
     convert::Infallible,
     sync::atomic::{AtomicBool, Ordering},
@@ -11,50 +16,31 @@ use std::{
 };
 
 use jiff::Timestamp;
-use object_store::PutMode;
-use serde::{Deserialize, Serialize};
-use swiftwal_postgres::BackupLabel;
-use tokio::{sync::Mutex, time::Instant};
+use swiftwal_postgres::{Lsn, SegmentName};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::unless;
+use self::{
+    claim_object::{ClaimObject, Holding},
+    running_marker::RunningMarker,
+};
+use super::{server_clock::signed, unless};
 use crate::{
-    backup::server_clock::signed,
     error::{Error, Refusal, Result},
     repository::{
         Repository,
         inventory::StoredObject,
         key::BackupKey,
         layout::{BackupPart, ObjectName},
-        markers::{CLAIM_ID, MarkerContent, all_markers},
+        markers::all_markers,
         record::BackupRecord,
     },
 };
 
-/// The interval at which a running backup rewrites its marker, so that its age shows whether the backup is running.
-const HEARTBEAT: Duration = Duration::from_secs(600);
 /// The number of keys that are tried before the claim fails.
 const TRIES: u32 = 60;
 /// The number of looks, a second apart, at whether another process's claim to our key stays.
 const LOOKS: u32 = 10;
-
-/// What a claim object says.
-#[derive(Debug, Serialize, Deserialize)]
-struct Holder {
-    /// The id of the holder's marker.
-    id: String,
-    /// The machine.
-    host: String,
-    /// The process on it.
-    pid: u32,
-}
-
-/// Whose a key is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holding {
-    Ours,
-    Anothers,
-}
 
 /// The right to write one backup.
 #[derive(Debug)]
@@ -63,9 +49,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) key: BackupKey,
     /// When it was claimed, by the storage's clock, and by ours that can't be set.
     taken: (Timestamp, Instant),
-    id: Uuid,
-    /// Held while it is written, so that an older content never comes last.
-    content: Mutex<MarkerContent>,
+    object: ClaimObject<'a>,
+    marker: RunningMarker<'a>,
     /// Whether the commit record may come to exist at any moment, even after it was given up: a request can be late.
     record_is_sent: AtomicBool,
 }
@@ -96,24 +81,15 @@ impl<'a> Claim<'a> {
     }
 
     fn new(repository: &'a Repository, key: BackupKey, started: Timestamp) -> Self {
-        let content = MarkerContent {
-            host: host(),
-            pid: std::process::id(),
-            started,
-            first_wal: None,
-            start_lsn: None,
-        };
-        let (id, content) = (Uuid::new_v4(), Mutex::new(content));
-        let taken = (started, Instant::now());
-        Self { repository, key, taken, id, content, record_is_sent: AtomicBool::new(false) }
-    }
-
-    fn name(&self) -> ObjectName {
-        ObjectName::Marker { claim: self.key.to_string(), id: self.id.to_string() }
-    }
-
-    fn claim_name(&self) -> ObjectName {
-        ObjectName::Marker { claim: self.key.to_string(), id: CLAIM_ID.to_owned() }
+        let id = Uuid::new_v4();
+        Self {
+            repository,
+            key,
+            taken: (started, Instant::now()),
+            object: ClaimObject::new(repository, key, id),
+            marker: RunningMarker::new(repository, key, id, started),
+            record_is_sent: AtomicBool::new(false),
+        }
     }
 
     /// The storage's time of now.
@@ -124,60 +100,17 @@ impl<'a> Claim<'a> {
 
     /// Whether the key could be taken.
     async fn take_key(&self) -> Result<bool> {
-        if !self.create_claim().await? {
+        if !self.object.create().await? {
             return Ok(false);
         }
-        self.begin().await?;
+        self.marker.create().await?;
         self.is_alone().await
-    }
-
-    /// Creates the claim object. Returns whether the claim is ours: on some storage two may be told that theirs was stored.
-    async fn create_claim(&self) -> Result<bool> {
-        let holder = Holder { id: self.id.to_string(), host: host(), pid: std::process::id() };
-        let name = self.claim_name();
-        let bytes = serde_json::to_vec(&holder).map_err(|error| Error::damaged(&name, error))?;
-        self.repository.put(&name, bytes.into(), PutMode::Create).await?;
-        Ok(self.holder().await? == Some(Holding::Ours))
-    }
-
-    /// Whose the key is; none where there is no claim object.
-    async fn holder(&self) -> Result<Option<Holding>> {
-        let Some(bytes) = self.repository.read(&self.claim_name()).await? else { return Ok(None) };
-        // What can't be read is not what we wrote.
-        let is_ours =
-            serde_json::from_slice(&bytes).is_ok_and(|holder: Holder| holder.id == self.id.to_string());
-        Ok(Some(if is_ours { Holding::Ours } else { Holding::Anothers }))
     }
 
     /// Removes the claim object, if it is ours, then the marker.
     async fn give_back(&self) -> Result<()> {
-        if self.holder().await? == Some(Holding::Ours) {
-            self.repository.delete(&self.claim_name()).await?;
-        }
-        self.repository.delete(&self.name()).await
-    }
-
-    /// Writes the marker for the first time.
-    async fn begin(&self) -> Result<()> {
-        let content = self.content.lock().await;
-        let (name, bytes) = (self.name(), self.bytes(&content)?);
-        self.repository.put_new(&name, bytes.into()).await
-    }
-
-    fn bytes(&self, content: &MarkerContent) -> Result<Vec<u8>> {
-        serde_json::to_vec(content).map_err(|error| Error::damaged(self.name(), error))
-    }
-
-    /// Writes the marker with what `change` does to it. What couldn't be written hasn't changed.
-    async fn write(&self, change: impl FnOnce(&mut MarkerContent) + Send) -> Result<()> {
-        let name = self.name();
-        let mut content = self.content.lock().await;
-        let mut changed = content.clone();
-        change(&mut changed);
-        let bytes = self.bytes(&changed)?;
-        self.repository.put(&name, bytes.into(), PutMode::Overwrite).await?;
-        *content = changed;
-        Ok(())
+        self.object.give_back().await?;
+        self.marker.remove().await
     }
 
     /// Whether nobody else claims the key, and no backup has it. Two that claim it at once both find each other,
@@ -195,7 +128,7 @@ impl<'a> Claim<'a> {
         let is_rival = |(name, _): &(ObjectName, Timestamp)| {
             let is_of_key = matches!(name, ObjectName::Marker { claim, .. } if claims.contains(claim));
             // Whose the claim object is shows in its content.
-            is_of_key && *name != self.name() && *name != self.claim_name()
+            is_of_key && *name != self.marker.name && *name != self.object.name
         };
         Ok(!markers.iter().any(is_rival) && record.is_none() && legacy.is_none())
     }
@@ -221,7 +154,7 @@ impl<'a> Claim<'a> {
     /// Fails unless the claim object is still ours. Called right before the commit, too: a process that was suspended for
     /// longer than a day counts as crashed, and prune has removed what it stored.
     pub(crate) async fn ensure_held(&self) -> Result<()> {
-        match self.holder().await? {
+        match self.object.holder().await? {
             Some(Holding::Ours) => Ok(()),
             Some(Holding::Anothers) => Err(self.taken_by_another()),
             None => Err(self.lost().into()),
@@ -245,12 +178,8 @@ impl<'a> Claim<'a> {
     }
 
     /// Tells prune which WAL this backup is going to need.
-    pub(crate) async fn begin_at(&self, label: &BackupLabel) -> Result<()> {
-        let change = |content: &mut MarkerContent| {
-            content.first_wal = Some(label.start_segment());
-            content.start_lsn = Some(label.start_lsn());
-        };
-        self.write(change).await
+    pub(crate) async fn begin_at(&self, first_wal: SegmentName, start_lsn: Lsn) -> Result<()> {
+        self.marker.begin_at(first_wal, start_lsn).await
     }
 
     /// Takes note that the commit record is about to be sent.
@@ -258,18 +187,9 @@ impl<'a> Claim<'a> {
         self.record_is_sent.store(true, Ordering::Relaxed);
     }
 
-    /// Shows, as long as it is polled, that this backup is alive. A failure is no reason to give up: the next one
-    /// comes long before anybody takes the marker for dead.
+    /// Shows, as long as it is polled, that this backup is alive.
     pub(crate) async fn keep_alive(&self) -> Infallible {
-        loop {
-            tokio::time::sleep(HEARTBEAT).await;
-            if let Err(error) = self.write(|_| {}).await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the marker of the backup couldn't be renewed; trying again"
-                );
-            }
-        }
+        self.marker.keep_alive().await
     }
 
     /// Gives the key back after the commit, unless `stop` is ready before that is done. A marker that stays is swept
@@ -279,7 +199,7 @@ impl<'a> Claim<'a> {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the backup is complete, but its marker {} remains until prune removes it",
-                self.name()
+                self.marker.name
             );
         }
     }
@@ -300,7 +220,7 @@ impl<'a> Claim<'a> {
     async fn remove(&self) -> Result<()> {
         let Self { repository, key, .. } = *self;
         // What lies under a key that another process holds is that one's.
-        let is_anothers = self.holder().await? == Some(Holding::Anothers);
+        let is_anothers = self.object.holder().await? == Some(Holding::Anothers);
         if !is_anothers && repository.size(&BackupRecord::object_name(key)).await?.is_none() {
             let listed = repository.list().await?.unwrap_or_default().uncommitted.remove(&key);
             let objects = listed.map(|found| found.objects).into_iter().flatten();
@@ -312,111 +232,4 @@ impl<'a> Claim<'a> {
 
 fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use object_store::memory::InMemory;
-
-    use super::*;
-    use crate::{local::clock::SystemClock, storage::Storage};
-
-    fn repository() -> Repository {
-        Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock))
-    }
-
-    async fn take(repository: &Repository) -> Result<Claim<'_>> {
-        Claim::take(repository, repository.clock().now()).await
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_live_claim_writes_its_marker_anew_every_ten_minutes() {
-        let repository = repository();
-        let claim = take(&repository).await.unwrap();
-        for _ in 0..3 {
-            repository.delete(&claim.name()).await.unwrap();
-            let ten_minutes = tokio::time::sleep(HEARTBEAT + Duration::from_secs(1));
-            tokio::select! {
-                never = claim.keep_alive() => match never {},
-                () = ten_minutes => {}
-            }
-            assert!(repository.size(&claim.name()).await.unwrap().is_some());
-        }
-    }
-
-    /// What is there of a claim that stored its label and was abandoned.
-    async fn abandoned(claim: Claim<'_>) -> [bool; 2] {
-        let repository = claim.repository;
-        let (label, marker) = (ObjectName::Backup { key: claim.key, part: BackupPart::Label }, claim.name());
-        repository.put(&label, "label".into(), PutMode::Create).await.unwrap();
-        claim.abandon().await;
-        [repository.size(&label).await.unwrap().is_some(), repository.size(&marker).await.unwrap().is_some()]
-    }
-
-    #[tokio::test]
-    async fn what_may_have_been_committed_is_not_removed_by_who_gave_up() {
-        let repository = repository();
-        let claim = take(&repository).await.unwrap();
-        claim.note_record_sent();
-        assert_eq!(abandoned(claim).await, [true, true]);
-    }
-
-    #[tokio::test]
-    async fn what_was_not_being_committed_is_removed_with_its_marker() {
-        let repository = repository();
-        let claim = take(&repository).await.unwrap();
-        assert_eq!(abandoned(claim).await, [false, false]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_that_somebody_else_claims_later_is_ours_alone_no_more() {
-        let repository = repository();
-        let claim = take(&repository).await.unwrap();
-        claim.ensure_alone().await.unwrap();
-        let other = ObjectName::Marker { claim: claim.key.to_string(), id: "other".to_owned() };
-        repository.put(&other, "{}".into(), PutMode::Create).await.unwrap();
-        assert!(claim.ensure_alone().await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_finds_a_key_taken_and_goes_on_does_not_end_the_backup_that_has_it() {
-        let repository = repository();
-        let claim = take(&repository).await.unwrap();
-        let passing = ObjectName::Marker { claim: claim.key.to_string(), id: "passing".to_owned() };
-        repository.put(&passing, "{}".into(), PutMode::Create).await.unwrap();
-        let goes_on = async {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            repository.delete(&passing).await.unwrap();
-        };
-        let (alone, ()) = futures::join!(claim.ensure_alone(), goes_on);
-        alone.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_key_whose_claim_object_is_anothers_is_not_taken_though_no_listing_shows_a_marker() {
-        let repository = repository();
-        let first = take(&repository).await.unwrap();
-        // As where the listing lags behind.
-        repository.delete(&first.name()).await.unwrap();
-        let second = take(&repository).await.unwrap();
-        assert_ne!(first.key, second.key);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_claim_that_was_swept_or_is_anothers_by_now_is_not_committed() {
-        let repository = repository();
-        let claim = take(&repository).await.unwrap();
-        claim.ensure_held().await.unwrap();
-        repository.delete(&claim.claim_name()).await.unwrap();
-        let swept = claim.ensure_held().await.unwrap_err().to_string();
-        assert!(swept.contains("was suspended for more than a day"), "{swept}");
-        let holder = Holder { id: "other".to_owned(), host: "other".to_owned(), pid: 1 };
-        let holder = serde_json::to_vec(&holder).unwrap();
-        repository.put(&claim.claim_name(), holder.into(), PutMode::Create).await.unwrap();
-        let taken = claim.ensure_held().await.unwrap_err().to_string();
-        assert!(taken.contains("another process is writing"), "{taken}");
-        assert_eq!(abandoned(claim).await, [true, false], "what lies there is the other one's");
-    }
 }

@@ -1,13 +1,13 @@
 //! Inspects the tar as it passes: extracts what the commit record needs, and the position of each file.
 
-use swiftwal_postgres::printable;
+use swiftwal_postgres::{
+    printable,
+    tar_stream::{Member, TarError, TarVisitor},
+};
 
 use crate::{
     error::{Error, Result},
-    repository::{
-        index::IndexedMember,
-        tar_stream::{Member, TarError, TarVisitor},
-    },
+    repository::index::IndexedMember,
 };
 
 /// The size limit of a file that is kept in memory; none comes near it.
@@ -24,8 +24,6 @@ pub(super) struct Inspector {
     pub(super) version: Option<Vec<u8>>,
     /// `global/pg_control`, once it is complete.
     pub(super) control: Option<Vec<u8>>,
-    /// More of PostgreSQL's manifest, where the tar holds one, since it was last taken.
-    pub(super) manifest: Vec<u8>,
     /// The members that ended since they were last taken.
     pub(super) members: Vec<IndexedMember>,
     current: Kept,
@@ -39,7 +37,6 @@ enum Kept {
     #[default]
     Nothing,
     Small(SmallFile, Vec<u8>),
-    Manifest,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +47,8 @@ enum SmallFile {
 }
 
 impl Inspector {
-    /// What came of `global/pg_control`, once it has begun. PostgreSQL sends it last, and `pg_basebackup` holds the end
-    /// of it back while the server waits for its archiver.
+    /// What came of `global/pg_control`, once it has begun. PostgreSQL sends it last of the cluster's files, and a source
+    /// may hold the end of it back while the server waits for its archiver.
     pub(super) fn control_so_far(&self) -> Option<&[u8]> {
         match &self.current {
             Kept::Small(SmallFile::Control, content) => Some(content),
@@ -71,7 +68,6 @@ impl TarVisitor for Inspector {
             }
             b"PG_VERSION" => small(SmallFile::Version, &member)?,
             b"global/pg_control" => small(SmallFile::Control, &member)?,
-            b"backup_manifest" => Kept::Manifest,
             _ => Kept::Nothing,
         };
         // The server writes these when it includes the WAL, whatever lay there before.
@@ -85,10 +81,8 @@ impl TarVisitor for Inspector {
 
     fn data(&mut self, data: &[u8]) -> Result<()> {
         self.content.update(data);
-        match &mut self.current {
-            Kept::Nothing => {}
-            Kept::Small(_, content) => content.extend_from_slice(data),
-            Kept::Manifest => self.manifest.extend_from_slice(data),
+        if let Kept::Small(_, content) = &mut self.current {
+            content.extend_from_slice(data);
         }
         Ok(())
     }

@@ -14,11 +14,18 @@ const POOR_RATIO: u64 = 3;
 /// How much less than by the last backup's ratio this one may take: what came to the cluster since may compress better.
 const SURPRISE: u64 = 2;
 
-/// Nothing, unless there is certainly no room for a backup of `tar_bytes`, before it is compressed.
+/// The server expects to send `tar_bytes`: refuses the backup if it certainly doesn't fit, and reports the estimate.
 ///
 /// # Errors
 /// [`Error::Refused`] says how much there is, and how much it would take.
-pub(super) async fn check(repository: &Repository, tar_bytes: u64, observe: Observe<'_>) -> Result<()> {
+pub(super) async fn expect(repository: &Repository, tar_bytes: u64, observe: Observe<'_>) -> Result<()> {
+    check(repository, tar_bytes, observe).await?;
+    observe(BackupEvent::Estimate { tar_bytes });
+    Ok(())
+}
+
+/// Nothing, unless there is certainly no room for a backup of `tar_bytes`, before it is compressed.
+async fn check(repository: &Repository, tar_bytes: u64, observe: Observe<'_>) -> Result<()> {
     let Some(space) = repository.storage().space() else { return Ok(()) };
     let free = match space.free_bytes().await {
         Ok(free) if free >= tar_bytes => return Ok(()),

@@ -10,18 +10,22 @@ use crate::repository::clocks::difference;
 
 /// Times in a backup are whole seconds, the part behind the point cut off.
 const PRECISION: SignedDuration = SignedDuration::from_secs(1);
-/// A label that was waited for longer than this had not been lying around before.
+/// A beginning that was waited for longer than this had not been lying around before.
 const WAITED: Duration = Duration::from_secs(1);
 
-/// When we saw the label, and what we did before.
+/// When the backup was seen to begin and its label came, and what was done before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sighting {
     /// The backup was asked for.
     pub(super) asked: Instant,
-    /// From then on the label would have been seen as soon as it came.
+    /// From then on its beginning would have been seen as soon as it came.
     pub(super) listened: Instant,
-    /// The label was seen.
-    pub(super) seen: Instant,
+    /// It was seen to begin.
+    pub(super) begun: Instant,
+    /// The storage's time then.
+    pub(super) storage: Timestamp,
+    /// The label came: behind the tablespaces, so that hours may have passed.
+    pub(super) label: Instant,
 }
 
 /// What PostgreSQL's clock shows, told from the start of a backup on.
@@ -36,19 +40,20 @@ pub(super) struct ServerClock {
 impl ServerClock {
     /// The clock by which `label` was written.
     ///
-    /// `modified` is the date of the label's file in the archive, by the same clock; `storage` is the storage's time, for
-    /// a label whose zone is an abbreviation, and a file without a date.
-    pub(super) fn new(label: &BackupLabel, modified: u64, storage: Timestamp, sighting: Sighting) -> Self {
-        let dated = i64::try_from(modified).ok().filter(|seconds| *seconds > 0);
-        let dated = dated.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    /// `modified` is the date of the label's file in the archive, by the same clock: that of its sending. The storage's
+    /// time is for a label whose zone is an abbreviation, and a file without a date.
+    pub(super) fn new(label: &BackupLabel, modified: u64, sighting: Sighting) -> Self {
+        let Sighting { asked, listened, begun, storage, label: came } = sighting;
+        let sent = i64::try_from(modified).ok().filter(|seconds| *seconds > 0);
+        let sent = sent.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        let dated = sent.map(|sent| sent - signed(came.duration_since(begun)));
         let near = [dated, Some(storage)].into_iter().flatten();
         let started = near.clone().find_map(|near| label.start_moment(near));
-        let Sighting { asked, listened, seen } = sighting;
-        let came_at_once = seen.duration_since(listened) <= WAITED;
+        let came_at_once = begun.duration_since(listened) <= WAITED;
         Self {
             started: started.or(dated).unwrap_or(storage),
-            since: if came_at_once { asked } else { seen },
-            seen,
+            since: if came_at_once { asked } else { begun },
+            seen: begun,
         }
     }
 
@@ -101,8 +106,29 @@ mod tests {
         advance(Duration::from_secs(60) - waited).await;
         let listened = Instant::now();
         advance(waited).await;
-        let sighting = Sighting { asked, listened, seen: Instant::now() };
-        ServerClock::new(&label(start_time), modified, at(storage), sighting)
+        let (begun, storage) = (Instant::now(), at(storage));
+        let sighting = Sighting { asked, listened, begun, storage, label: begun };
+        ServerClock::new(&label(start_time), modified, sighting)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_label_that_comes_behind_the_tablespaces_tells_when_the_backup_began() {
+        let asked = Instant::now();
+        let hours = Duration::from_secs(9 * 3600);
+        for (start_time, modified) in [
+            ("2026-07-01 12:00:00 UTC", 0),
+            ("2026-07-01 14:00:00 CEST", unix("2026-07-01T21:00:00Z")),
+            ("soon", unix("2026-07-01T21:00:00Z")),
+        ] {
+            let begun = Instant::now();
+            advance(hours).await;
+            let storage = at("2026-07-01T12:00:00Z");
+            let sighting = Sighting { asked, listened: asked, begun, storage, label: Instant::now() };
+            let clock = ServerClock::new(&label(start_time), modified, sighting);
+            assert_eq!(clock.started(), at("2026-07-01T12:00:00Z"), "{start_time}");
+            assert!(clock.latest() >= at("2026-07-01T21:00:00Z"), "{start_time}");
+            assert_eq!(clock.difference_from(at("2026-07-01T21:00:00Z")), None, "{start_time}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

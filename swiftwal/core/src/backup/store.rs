@@ -6,9 +6,9 @@ use swiftwal_postgres::Tablespace;
 use tokio::sync::mpsc;
 
 use super::{
-    BackupEvent, Observe,
+    BackupEvent, Observe, begun,
     claim::Claim,
-    read::{Item, PendingFrame},
+    item::{Item, PendingFrame},
     side_text::SideText,
     upload::Upload,
 };
@@ -77,12 +77,13 @@ impl<'a> Uploads<'a> {
         self.index_line(&Line::FIRST).await?;
         while let Some(item) = items.recv().await {
             match item {
+                Item::Started(start) => begun::settle(&start, self.repository, claim).await?,
                 Item::Archive(tablespace) => {
                     self.name_tar_before(claim).await?;
                     self.begin(tablespace, 1).await?;
                 }
                 Item::Label(label) => {
-                    claim.begin_at(&label).await?;
+                    claim.begin_at(label.start_segment(), label.start_lsn()).await?;
                     observe(BackupEvent::Label(&label));
                 }
                 Item::Frame(frame) => {
@@ -90,6 +91,7 @@ impl<'a> Uploads<'a> {
                     let (tar_bytes, stored_bytes) = (self.tar_bytes, self.stored_bytes);
                     observe(BackupEvent::Progress { tar_bytes, stored_bytes });
                 }
+                Item::Manifest(text) => self.manifest(&text).await?,
                 Item::End => return Ok(()),
             }
         }
@@ -107,7 +109,7 @@ impl<'a> Uploads<'a> {
     }
 
     async fn frame(&mut self, frame: PendingFrame, claim: &Claim<'_>) -> Result<()> {
-        let PendingFrame { compressed, tar_bytes, members, manifest } = frame;
+        let PendingFrame { compressed, tar_bytes, members } = frame;
         let broken = |error: &dyn std::fmt::Display| Error::damaged("a frame of the base backup", error);
         let compressed = compressed.await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
         self.make_room(compressed.len() as u64, claim).await?;
@@ -120,8 +122,7 @@ impl<'a> Uploads<'a> {
         tar.tar_bytes += tar_bytes;
         self.tar_bytes += tar_bytes;
         self.stored_bytes += stored_bytes;
-        self.index_line(&Line::Frame { frame, members }).await?;
-        self.manifest(&manifest).await
+        self.index_line(&Line::Frame { frame, members }).await
     }
 
     /// Goes on with the next object of the tar where a frame of `bytes` doesn't go into this one.
@@ -142,9 +143,6 @@ impl<'a> Uploads<'a> {
     }
 
     async fn manifest(&mut self, text: &[u8]) -> Result<()> {
-        if text.is_empty() {
-            return Ok(());
-        }
         let new = || SideText::new(self.repository, self.key, BackupPart::Manifest);
         self.manifest.get_or_insert_with(new).write(text).await
     }

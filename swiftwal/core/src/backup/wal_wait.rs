@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use swiftwal_postgres::{BackupLabel, ControlFile, SegmentName, WalName};
+use swiftwal_postgres::{SegmentName, WalName};
 use tokio::time::{Instant, sleep};
 
-use super::{BackupEvent, LONGEST_ARCHIVE_TIMEOUT, Observe};
+use super::{BackupEvent, Observe, backup_options::LONGEST_ARCHIVE_TIMEOUT};
 use crate::{
     error::{Error, Overdue, Refusal, Result},
     repository::{
@@ -77,22 +77,19 @@ pub(super) async fn until_archived(
     Ok(())
 }
 
-/// Waits beside the server, which has sent everything else and waits for its archiver, for as long as WAL arrives in the
-/// repository. Returns what to say when it has waited too long.
+/// Waits beside the server, which has sent everything else and waits for its archiver, for as long as the WAL of the
+/// cluster `identity` arrives in the repository, from the segment `first` on. Returns what to say when it has waited too
+/// long.
 pub(super) async fn server_waits(
     repository: &Repository,
-    label: &BackupLabel,
-    control: &[u8],
+    identity: &ClusterIdentity,
+    first: SegmentName,
     limit: Duration,
     observe: Observe<'_>,
 ) -> Error {
     let (mut patience, mut pause) = (Patience::new(limit), SHORTEST_PAUSE);
-    let control = match ControlFile::parse(control) {
-        Ok(control) => control,
-        Err(error) => return Error::damaged("global/pg_control", error),
-    };
-    let mut segments =
-        std::iter::successors(Some(label.start_segment()), |segment| segment.next(control.segment_size));
+    let size = identity.wal_segment_bytes;
+    let mut segments = std::iter::successors(Some(first), |segment| segment.next(size));
     let Some(mut segment) = segments.next() else {
         return Overdue::NoPositions.into();
     };
@@ -101,8 +98,9 @@ pub(super) async fn server_waits(
         patience.pause(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
         if !is_ours {
-            match claim(repository, &control).await {
-                Ok(()) => is_ours = true,
+            // As long as it belongs to no cluster, the server's archive_command may refuse to begin one.
+            match repository.claim(Some(identity), None).await {
+                Ok(_) => is_ours = true,
                 // Another cluster's WAL will never arrive here: better now than after the wait.
                 Err(error @ Error::Refused(Refusal::AnotherCluster { .. })) => return error,
                 Err(error) => tracing::debug!("can't check which cluster the repository belongs to: {error}"),
@@ -123,17 +121,6 @@ pub(super) async fn server_waits(
             Err(error) => tracing::debug!("can't look for {segment}: {error}"),
         }
     }
-}
-
-/// Claims the repository for the cluster that the server waits for, unless it belongs to another one. As long as it belongs
-/// to none, the server's archive_command may refuse to begin one.
-async fn claim(repository: &Repository, control: &ControlFile) -> Result<()> {
-    let identity = ClusterIdentity {
-        system_identifier: control.system_identifier,
-        postgres_version: None,
-        wal_segment_bytes: control.segment_size,
-    };
-    repository.claim(Some(&identity), None).await.map(drop)
 }
 
 /// Names the segment, and the cause as far as what is stored shows it.

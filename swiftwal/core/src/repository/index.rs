@@ -11,15 +11,10 @@
 use std::{collections::HashMap, io};
 
 use serde::{Deserialize, Serialize, Serializer};
+use swiftwal_postgres::tar_stream::{Member, MemberKind};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
-use crate::{
-    error::Result,
-    repository::{
-        record::RecordedObject,
-        tar_stream::{Member, MemberKind},
-    },
-};
+use crate::{error::Result, repository::record::RecordedObject};
 
 /// The version that this program writes, and the highest that it reads.
 const FORMAT: u32 = 1;

@@ -2,7 +2,10 @@
 
 use futures::TryStreamExt;
 use swiftwal_compression::{Format, decoder};
-use swiftwal_postgres::BackupLabel;
+use swiftwal_postgres::{
+    BackupLabel,
+    tar_stream::{Member, TarStream, TarVisitor},
+};
 use tokio::io::AsyncReadExt;
 use tokio_util::io::StreamReader;
 
@@ -12,7 +15,6 @@ use crate::{
         Repository,
         backup::ChosenBackup,
         layout::{BackupPart, ObjectName},
-        tar_stream::{Member, TarStream, TarVisitor},
     },
 };
 

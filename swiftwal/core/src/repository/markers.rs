@@ -25,7 +25,7 @@ pub(crate) fn is_claim_object(name: &ObjectName) -> bool {
 }
 
 /// What a marker says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MarkerContent {
     /// The machine.
     pub(crate) host: String,

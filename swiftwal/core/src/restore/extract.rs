@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use swiftwal_postgres::printable;
+use swiftwal_postgres::{
+    printable,
+    tar_stream::{Member, MemberKind, TarStream, TarVisitor},
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -18,10 +21,7 @@ use super::{
     root::{Root, path_of, stays_inside},
     tablespaces::Tablespaces,
 };
-use crate::{
-    error::{Error, Refusal, Result},
-    repository::tar_stream::{Member, MemberKind, TarStream, TarVisitor},
-};
+use crate::error::{Error, Refusal, Result};
 
 /// The size of `global/pg_control` in every version: PostgreSQL's `PG_CONTROL_FILE_SIZE`.
 const CONTROL_BYTES: u64 = 8192;

@@ -1,16 +1,20 @@
 //! What the data directory's archive says about the backup, at its two ends.
 //!
 //! `pg_basebackup` names start and end of the WAL only where it fetches that WAL. The archive always does: its first
-//! member is the backup label, and its last one, since PostgreSQL 13, the backup manifest.
+//! member is the backup label, and its last one, since PostgreSQL 13, the backup manifest. The last file of the cluster in
+//! it is `global/pg_control`: behind that, without WAL, the server waits for its archiver.
 
+use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{BackupLabel, LabelError, Lsn, Timeline};
+use crate::{
+    BackupLabel, LabelError, Lsn, Timeline,
+    tar_stream::{Member, TarError, TarStream, TarVisitor},
+};
 
 const BLOCK_BYTES: usize = 512;
 
-/// Room for the end of the manifest, from its WAL ranges on, and for the padding behind it: ranges of over a hundred
-/// timelines.
+/// Room for the end of the manifest, from its WAL ranges on: those of over a hundred timelines.
 const TAIL_BYTES: usize = 16 << 10;
 
 /// Reads the backup label from the first bytes of the archive; `None`: more bytes are needed to tell.
@@ -42,22 +46,82 @@ pub(super) enum StartError {
     Label(LabelError),
 }
 
-/// The last bytes of the archive so far.
-#[derive(Default)]
-pub(super) struct Tail(Vec<u8>);
+/// Inspects the archive as it passes.
+#[derive(Debug, Default)]
+pub(super) struct Archive {
+    tar: TarStream,
+    members: Members,
+}
+
+/// What a piece of the archive shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// What lies in it of the manifest.
+    pub(super) manifest: Bytes,
+    /// Whether `global/pg_control` begins in it.
+    pub(super) control_begins: bool,
+}
+
+impl Archive {
+    /// Inspects the bytes that follow.
+    pub(super) fn push(&mut self, data: &[u8]) -> Result<Shown, TarError> {
+        self.tar.push(data, &mut self.members)?;
+        let manifest = std::mem::take(&mut self.members.manifest);
+        self.members.tail.push(&manifest);
+        let control_begins = std::mem::take(&mut self.members.control_begins);
+        Ok(Shown { manifest: manifest.into(), control_begins })
+    }
+
+    /// Where the WAL ends that the backup needs, if the manifest is in the archive.
+    pub(super) fn backup_end(&self) -> Option<(Lsn, Timeline)> {
+        self.members.tail.backup_end()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    is_manifest: bool,
+    manifest: Vec<u8>,
+    control_begins: bool,
+    tail: Tail,
+}
+
+impl TarVisitor for Members {
+    type Error = TarError;
+
+    fn member(&mut self, member: Member) -> Result<(), TarError> {
+        self.is_manifest = member.name == b"backup_manifest";
+        self.control_begins |= member.name == b"global/pg_control";
+        Ok(())
+    }
+
+    fn data(&mut self, data: &[u8]) -> Result<(), TarError> {
+        if self.is_manifest {
+            self.manifest.extend_from_slice(data);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), TarError> {
+        Ok(())
+    }
+}
+
+/// The last bytes of the manifest so far.
+#[derive(Debug, Default)]
+struct Tail(Vec<u8>);
 
 impl Tail {
     /// Takes note of the bytes that follow.
-    pub(super) fn push(&mut self, data: &[u8]) {
+    fn push(&mut self, data: &[u8]) {
         let kept_before = self.0.len().min(TAIL_BYTES.saturating_sub(data.len()));
         self.0.drain(..self.0.len() - kept_before);
         self.0.extend_from_slice(&data[data.len().saturating_sub(TAIL_BYTES)..]);
     }
 
-    /// Where the WAL ends that the backup needs, if the archive ends with a manifest.
-    pub(super) fn backup_end(&self) -> Option<(Lsn, Timeline)> {
-        let end = self.0.iter().rposition(|&byte| byte != 0)?;
-        let text = String::from_utf8_lossy(&self.0[..=end]);
+    /// Where the WAL ends that the backup needs, if this is the end of a manifest.
+    fn backup_end(&self) -> Option<(Lsn, Timeline)> {
+        let text = String::from_utf8_lossy(&self.0);
         let (_, from_ranges) = text.rsplit_once("\"WAL-Ranges\":")?;
         let (ranges, _) = from_ranges.rsplit_once(",\n\"Manifest-Checksum\":")?;
         let ranges: Vec<WalRange> = serde_json::from_str(ranges).ok()?;
@@ -88,17 +152,25 @@ mod tests {
         \"Manifest-Checksum\": \"d98a94db397135f0\"}\n";
 
     fn member(name: &str, content: &[u8]) -> Vec<u8> {
+        members(&[(name, content)])
+    }
+
+    fn members(members: &[(&str, &[u8])]) -> Vec<u8> {
         let mut archive = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_ustar();
-        header.set_size(content.len() as u64);
-        archive.append_data(&mut header, name, content).unwrap();
+        for (name, content) in members {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o600);
+            archive.append_data(&mut header, name, *content).unwrap();
+        }
         archive.into_inner().unwrap()
     }
 
-    fn end_of(archive: &[u8], chunk_bytes: usize) -> Option<(Lsn, Timeline)> {
-        let mut tail = Tail::default();
-        archive.chunks(chunk_bytes).for_each(|chunk| tail.push(chunk));
-        tail.backup_end()
+    /// What the pieces of the archive show, and the end that it tells.
+    fn shown(archive: &[u8], piece_bytes: usize) -> (Vec<Shown>, Option<(Lsn, Timeline)>) {
+        let mut reader = Archive::default();
+        let shown = archive.chunks(piece_bytes).map(|piece| reader.push(piece).unwrap()).collect();
+        (shown, reader.backup_end())
     }
 
     #[test]
@@ -127,12 +199,28 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_read_from_the_manifest_however_the_archive_is_cut() {
+    fn the_manifest_and_the_end_in_it_are_read_however_the_archive_is_cut() {
         let end = Some((Lsn(0x500_0100), Timeline::new(2).unwrap()));
-        let archive = [vec![b'x'; 40_000], member("backup_manifest", MANIFEST.as_bytes())].concat();
-        for chunk_bytes in [1, 700, TAIL_BYTES - 1, TAIL_BYTES, TAIL_BYTES + 1, 1 << 20] {
-            assert_eq!(end_of(&archive, chunk_bytes), end, "{chunk_bytes}");
+        let manifest = ["{ \"Files\": ".repeat(2000), MANIFEST.to_owned()].concat();
+        let relation = vec![b'x'; 40_000];
+        let archive = members(&[("base/1", &relation), ("backup_manifest", manifest.as_bytes())]);
+        for piece_bytes in [1, 700, TAIL_BYTES - 1, TAIL_BYTES, TAIL_BYTES + 1, 1 << 20] {
+            let (shown, told) = shown(&archive, piece_bytes);
+            assert_eq!(told, end, "{piece_bytes}");
+            let read: Vec<_> = shown.iter().flat_map(|shown| shown.manifest.iter().copied()).collect();
+            assert!(read == manifest.as_bytes(), "{piece_bytes}");
         }
+    }
+
+    #[test]
+    fn it_shows_once_that_pg_control_begins() {
+        let archive = members(&[("base/1", &[7; 5000]), ("global/pg_control", &[7; 8192])]);
+        for piece_bytes in [512, 4096, 1 << 20] {
+            let began = shown(&archive, piece_bytes).0.iter().filter(|shown| shown.control_begins).count();
+            assert_eq!(began, 1, "{piece_bytes}");
+        }
+        let before = &archive[..archive.len() - 1024 - 8192 - 1];
+        assert!(!shown(before, 512).0.iter().any(|shown| shown.control_begins));
     }
 
     #[test]
@@ -145,7 +233,7 @@ mod tests {
             member("backup_manifest", cut.as_bytes()),
             member("backup_manifest", MANIFEST.replace("0/5000100", "5000100").as_bytes()),
         ] {
-            assert_eq!(end_of(&archive, 4096), None);
+            assert_eq!(shown(&archive, 4096).1, None);
         }
     }
 

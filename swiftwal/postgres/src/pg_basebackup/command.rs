@@ -7,8 +7,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::ConnectOptions;
-use crate::{BaseBackupRequest, SourceError, SourceErrorKind};
+use crate::{BaseBackupRequest, ConnectOptions, SourceError, SourceErrorKind};
 
 pub(super) const PG_BASEBACKUP: &str = "pg_basebackup";
 pub(super) const PSQL: &str = "psql";
@@ -29,8 +28,17 @@ pub(super) fn arguments(connect: &ConnectOptions, request: &BaseBackupRequest) -
     arguments.push(format!("--checkpoint={}", request.checkpoint));
     arguments.push(format!("--label={}", request.label));
     arguments.extend(request.estimate_size.then(|| "--progress".to_owned()));
-    arguments.extend(connect.arguments());
+    arguments.extend(connection_arguments(connect));
     arguments
+}
+
+/// The arguments by which all of PostgreSQL's programs take the server. Values are joined to their option, so that one that
+/// begins with a dash isn't taken for another option.
+pub(super) fn connection_arguments(connect: &ConnectOptions) -> impl Iterator<Item = String> {
+    let host = connect.host.as_ref().map(|host| format!("--host={host}"));
+    let port = connect.port.map(|port| format!("--port={port}"));
+    let user = connect.user.as_ref().map(|user| format!("--username={user}"));
+    [host, port, user].into_iter().flatten()
 }
 
 /// Runs the program at `path`, or else the first one found under `name`, with that standard input.
@@ -110,12 +118,7 @@ mod tests {
     use crate::Checkpoint;
 
     fn request() -> BaseBackupRequest {
-        BaseBackupRequest {
-            label: "-x; rm".to_owned(),
-            checkpoint: Checkpoint::Spread,
-            include_wal: false,
-            estimate_size: false,
-        }
+        BaseBackupRequest::new("-x; rm")
     }
 
     #[test]

@@ -9,8 +9,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ConnectOptions, command};
-use crate::{SourceError, SourceErrorKind, printable};
+use super::command;
+use crate::{ConnectOptions, SourceError, SourceErrorKind, printable};
 
 /// How long an answer may take, the connection's making included: libpq tries each address for 30 s.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
@@ -75,7 +75,7 @@ fn arguments(connect: &ConnectOptions, connection: Connection) -> Vec<String> {
         connection.database()
     ));
     arguments.push(format!("--field-separator={COLUMN}"));
-    arguments.extend(connect.arguments());
+    arguments.extend(command::connection_arguments(connect));
     arguments
 }
 

@@ -8,11 +8,11 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::sleep;
 
-use super::{
-    ConnectOptions,
-    psql::{Connection, Psql},
+use super::psql::{Connection, Psql};
+use crate::{
+    Archiving, ConnectOptions, SegmentSize, ServerFacts, ServerSession, SourceError, SourceErrorKind,
+    printable,
 };
-use crate::{Archiving, SegmentSize, ServerFacts, ServerSession, SourceError, SourceErrorKind, printable};
 
 /// How often an otherwise idle session asks something: `idle_session_timeout`, and firewalls, end idle ones.
 const HEARTBEAT: Duration = Duration::from_secs(20);

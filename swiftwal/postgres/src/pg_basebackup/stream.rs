@@ -1,5 +1,6 @@
 //! A run of `pg_basebackup` as a stream of events.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -12,12 +13,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::archive::{StartError, Tail, backup_label};
+use super::archive::{Archive, StartError, backup_label};
 use super::failure;
 use super::messages::Messages;
 use super::notes::Note;
 use crate::{
-    BackupLabel, BaseBackupEvent, BaseBackupStream, CHUNK_BYTES, SourceError, SourceErrorKind, Timeline,
+    BackupLabel, BackupStart, BaseBackupEvent, BaseBackupStream, CHUNK_BYTES, SourceError, SourceErrorKind,
+    Timeline, tar_stream::TarError,
 };
 
 /// After so long without new bytes, those that are there are handed out: at the end of a backup the server may wait for
@@ -44,7 +46,11 @@ struct Run {
     messages: JoinSet<Messages>,
     /// Read, but not yet handed out: at most `CHUNK_BYTES`.
     buffer: BytesMut,
-    tail: Tail,
+    archive: Archive,
+    /// Whether the WAL comes behind everything else, so that the server doesn't wait until it is archived.
+    includes_wal: bool,
+    /// What the data that was handed out last shows.
+    shown: VecDeque<BaseBackupEvent>,
     state: State,
 }
 
@@ -58,7 +64,7 @@ enum State {
 
 impl PgBasebackupStream {
     /// Takes over a child with both outputs piped.
-    pub(super) fn new(mut child: Child) -> Result<Self, SourceError> {
+    pub(super) fn new(mut child: Child, includes_wal: bool) -> Result<Self, SourceError> {
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(unreadable(io::ErrorKind::BrokenPipe.into()));
         };
@@ -67,8 +73,16 @@ impl PgBasebackupStream {
         let mut messages = JoinSet::new();
         let (sender, notes) = unbounded_channel();
         messages.spawn(Messages::read(stderr, sender));
-        let (buffer, tail) = (BytesMut::new(), Tail::default());
-        let run = Run { child, stdout, messages, buffer, tail, state: State::BeforeStart };
+        let run = Run {
+            child,
+            stdout,
+            messages,
+            buffer: BytesMut::new(),
+            archive: Archive::default(),
+            includes_wal,
+            shown: VecDeque::new(),
+            state: State::BeforeStart,
+        };
         Ok(Self { run, notes, next: None })
     }
 }
@@ -103,7 +117,13 @@ impl Run {
                 break;
             }
         }
-        self.tail.push(&self.buffer);
+        let shown = self.archive.push(&self.buffer).map_err(damaged)?;
+        if !shown.manifest.is_empty() {
+            self.shown.push_back(BaseBackupEvent::Manifest(shown.manifest));
+        }
+        if shown.control_begins && !self.includes_wal {
+            self.shown.push_back(BaseBackupEvent::WaitingForArchiver);
+        }
         Ok(Some(self.buffer.split().freeze()).filter(|chunk| !chunk.is_empty()))
     }
 
@@ -128,7 +148,7 @@ impl Run {
     async fn finish(&mut self, start_timeline: Timeline) -> Result<BaseBackupEvent, SourceError> {
         let messages = self.ended().await?;
         let said = messages.end.map(|lsn| (lsn, start_timeline));
-        match self.tail.backup_end().or(said) {
+        match self.archive.backup_end().or(said) {
             Some((lsn, timeline)) => Ok(BaseBackupEvent::Finished { lsn, timeline }),
             None => Err(failure::incomplete(
                 "nothing says where the backup's WAL ends: servers older than 13 tell it only with the WAL included",
@@ -159,11 +179,15 @@ impl BaseBackupStream for PgBasebackupStream {
 impl Run {
     /// The next event of the archive.
     async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
+        if let Some(event) = self.shown.pop_front() {
+            return Ok(Some(event));
+        }
         let (event, state) = match self.state {
             State::BeforeStart => {
                 let label = self.read_label().await?;
-                let (lsn, timeline) = (label.start_lsn(), label.start_timeline());
-                (BaseBackupEvent::Started { lsn, timeline }, State::BeforeArchive { timeline })
+                let timeline = label.start_timeline();
+                let start = BackupStart::new(label.start_lsn(), timeline);
+                (BaseBackupEvent::Started(start), State::BeforeArchive { timeline })
             }
             State::BeforeArchive { timeline } => {
                 (BaseBackupEvent::Archive { tablespace: None }, State::InArchive { timeline })
@@ -187,6 +211,11 @@ impl fmt::Debug for Run {
 
 fn unreadable(error: io::Error) -> SourceError {
     let message = "cannot read what pg_basebackup writes";
+    SourceError::new(SourceErrorKind::Failed, message).with_hint("take the backup again").caused_by(error)
+}
+
+fn damaged(error: TarError) -> SourceError {
+    let message = "the archive that pg_basebackup writes is damaged";
     SourceError::new(SourceErrorKind::Failed, message).with_hint("take the backup again").caused_by(error)
 }
 

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::process::Command;
 
 use super::*;
-use crate::{BaseBackupEvent, CHUNK_BYTES, Checkpoint, Lsn, SourceErrorKind, Timeline};
+use crate::{BackupStart, BaseBackupEvent, CHUNK_BYTES, Checkpoint, Lsn, SourceErrorKind, Timeline};
 
 const LABEL: &[u8] = include_bytes!("../../tests/data/backup_label");
 const MANIFEST: &[u8] = b"{ \"Files\": [\n],\n\"WAL-Ranges\": [\n\
     { \"Timeline\": 1, \"Start-LSN\": \"0/2000028\", \"End-LSN\": \"0/2000100\" }\n],\n\
     \"Manifest-Checksum\": \"d98a94db\"}\n";
 
-const STARTED: BaseBackupEvent = BaseBackupEvent::Started { lsn: Lsn(0x200_0028), timeline: Timeline::FIRST };
+const STARTED: BaseBackupEvent = BaseBackupEvent::Started(BackupStart::new(Lsn(0x200_0028), Timeline::FIRST));
 const FINISHED: BaseBackupEvent =
     BaseBackupEvent::Finished { lsn: Lsn(0x200_0100), timeline: Timeline::FIRST };
 
@@ -23,6 +23,7 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     for (name, content) in members {
         let mut header = tar::Header::new_ustar();
         header.set_size(content.len() as u64);
+        header.set_mode(0o600);
         archive.append_data(&mut header, name, *content).unwrap();
     }
     archive.into_inner().unwrap()
@@ -35,33 +36,38 @@ fn whole_archive() -> Vec<u8> {
 
 /// A run of the stand-in, which runs `commands` in a directory that holds `archive` as the file `a`.
 async fn run(dir: &Path, archive: &[u8], commands: &str) -> Box<dyn BaseBackupStream> {
+    let request = BaseBackupRequest { checkpoint: Checkpoint::Fast, ..BaseBackupRequest::new("") };
+    run_for(request, dir, archive, commands).await
+}
+
+/// The same, with another request than for a backup without WAL.
+async fn run_for(
+    request: BaseBackupRequest,
+    dir: &Path,
+    archive: &[u8],
+    commands: &str,
+) -> Box<dyn BaseBackupStream> {
     std::fs::write(dir.join("a"), archive).unwrap();
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stand_in/pg_basebackup");
     let source = PgBasebackup::new(ConnectOptions::default(), Some(program.into()));
     let label = format!("cd '{}'; {commands}", dir.display());
-    source
-        .start(&BaseBackupRequest {
-            label,
-            checkpoint: Checkpoint::Fast,
-            include_wal: false,
-            estimate_size: false,
-        })
-        .await
-        .unwrap()
+    source.start(&BaseBackupRequest { label, ..request }).await.unwrap()
 }
 
-/// The events but `Data`, and the data.
+/// The events but `Data` and `Manifest`, and the data. What came of the manifest must be all of it.
 async fn drain(stream: &mut dyn BaseBackupStream) -> Result<(Vec<BaseBackupEvent>, Vec<u8>), SourceError> {
-    let (mut events, mut data) = (Vec::new(), Vec::new());
+    let (mut events, mut data, mut manifest) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(event) = stream.next().await? {
         match event {
             BaseBackupEvent::Data(chunk) => {
                 assert!(!chunk.is_empty() && chunk.len() <= CHUNK_BYTES);
                 data.extend_from_slice(&chunk);
             }
+            BaseBackupEvent::Manifest(text) => manifest.extend_from_slice(&text),
             event => events.push(event),
         }
     }
+    assert!(manifest.is_empty() || manifest == MANIFEST);
     Ok((events, data))
 }
 
@@ -133,7 +139,8 @@ async fn an_archive_without_a_label_is_no_backup() {
 async fn what_the_server_warns_of_comes_before_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let commands = "echo 'WARNING:  one' >&2; echo '  0/9 kB (0%), 0/1 tablespace' >&2; cat a; exec >&-; echo 'WARNING:  two' >&2";
-    let mut stream = run(dir.path(), &archive(&[("backup_label", LABEL), ("x", MANIFEST)]), commands).await;
+    let mut stream =
+        run(dir.path(), &archive(&[("backup_label", LABEL), ("backup_manifest", MANIFEST)]), commands).await;
     let (events, _) = drain(stream.as_mut()).await.unwrap();
     let said = events.iter().filter(|event| !matches!(event, BaseBackupEvent::Archive { .. }));
     let warning = |text: &str| BaseBackupEvent::Warning(text.to_owned());
@@ -172,6 +179,45 @@ async fn what_was_written_is_handed_out_although_the_program_falls_silent() {
         }
     }
     assert!(data == archive);
+}
+
+/// The data directory's archive up to somewhere in `global/pg_control`, which is all that comes for now.
+fn archive_so_far() -> Vec<u8> {
+    let mut archive = archive(&[("backup_label", LABEL), ("global/pg_control", &[7; 8192])]);
+    archive.truncate(archive.len() - 1024 - 512);
+    archive
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_has_sent_pg_control_waits_for_its_archiver() {
+    let dir = tempfile::tempdir().unwrap();
+    Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap();
+    let mut stream = run(dir.path(), &archive_so_far(), "cat a; exec cat fifo").await;
+    while stream.next().await.unwrap() != Some(BaseBackupEvent::WaitingForArchiver) {}
+}
+
+#[tokio::test]
+async fn a_server_that_sends_the_wal_does_not_wait_for_its_archiver() {
+    let dir = tempfile::tempdir().unwrap();
+    let request = BaseBackupRequest { include_wal: true, ..BaseBackupRequest::new("") };
+    let archive = archive(&[
+        ("backup_label", LABEL),
+        ("global/pg_control", &[7; 8192]),
+        ("pg_wal/000000010000000000000002", b"wal"),
+        ("backup_manifest", MANIFEST),
+    ]);
+    let mut stream = run_for(request, dir.path(), &archive, "cat a").await;
+    let (events, _) = drain(stream.as_mut()).await.unwrap();
+    assert_eq!(events, [STARTED, BaseBackupEvent::Archive { tablespace: None }, FINISHED]);
+}
+
+#[tokio::test]
+async fn an_archive_with_a_damaged_header_is_no_backup() {
+    let mut archive = whole_archive();
+    let second = 512 + LABEL.len().next_multiple_of(512);
+    archive[second] ^= 1;
+    let error = failure(&archive, "cat a").await;
+    assert!(error.to_string().contains("is damaged"), "{error}");
 }
 
 #[tokio::test]

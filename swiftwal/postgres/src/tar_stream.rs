@@ -1,15 +1,16 @@
 //! Parses a tar as a stream, as PostgreSQL sends it: plain ustar members.
 
-use swiftwal_postgres::printable;
 use tar::EntryType;
 use thiserror::Error;
+
+use crate::printable;
 
 const BLOCK: usize = 512;
 /// The largest size that a file can have.
 const MOST_BYTES: u64 = i64::MAX as u64;
 
 /// Receives the members of a tar, in order.
-pub(crate) trait TarVisitor {
+pub trait TarVisitor {
     /// The visitor's error.
     type Error: From<TarError>;
 
@@ -25,38 +26,57 @@ pub(crate) trait TarVisitor {
 
 /// A member's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Member {
+pub struct Member {
     /// Its name as bytes, relative and without a slash at the end.
-    pub(crate) name: Vec<u8>,
-    pub(crate) kind: MemberKind,
-    pub(crate) mode: u32,
+    pub name: Vec<u8>,
+    /// Its type.
+    pub kind: MemberKind,
+    /// Its permissions.
+    pub mode: u32,
     /// Its modification time by the server's clock, in seconds since 1970.
-    pub(crate) modified: u64,
+    pub modified: u64,
     /// The size of its content.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// The offset of its content in the tar.
-    pub(crate) offset: u64,
+    pub offset: u64,
 }
 
+/// The type of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum MemberKind {
+pub enum MemberKind {
+    /// A regular file.
     File,
+    /// A directory.
     Directory,
-    Link { target: Vec<u8> },
+    /// A symbolic link.
+    Link {
+        /// Its target as bytes.
+        target: Vec<u8>,
+    },
 }
 
 /// An error in a tar: PostgreSQL didn't write it so.
 #[derive(Debug, Error)]
-pub(crate) enum TarError {
+pub enum TarError {
+    /// A header that PostgreSQL doesn't write.
     #[error("the tar has a damaged header at byte {offset}: {reason}")]
-    Header { offset: u64, reason: String },
+    Header {
+        /// Its offset in the tar.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The end marker is missing.
     #[error("the tar ends in the middle, after {bytes} bytes")]
-    Cut { bytes: u64 },
+    Cut {
+        /// The length of the tar.
+        bytes: u64,
+    },
 }
 
 /// Parses a tar piece by piece, and passes its members to a visitor.
 #[derive(Debug, Default)]
-pub(crate) struct TarStream {
+pub struct TarStream {
     header: Vec<u8>,
     position: u64,
     state: State,
@@ -79,7 +99,7 @@ enum State {
 
 impl TarStream {
     /// Passes the next piece to `visitor`. After an error the stream can't be used any more.
-    pub(crate) fn push<V: TarVisitor>(&mut self, mut piece: &[u8], visitor: &mut V) -> Result<(), V::Error> {
+    pub fn push<V: TarVisitor>(&mut self, mut piece: &[u8], visitor: &mut V) -> Result<(), V::Error> {
         while !piece.is_empty() {
             let taken = match self.state {
                 State::Header => self.take_header(piece, visitor)?,
@@ -107,7 +127,7 @@ impl TarStream {
     /// # Errors
     ///
     /// [`TarError::Cut`] if the end marker is missing.
-    pub(crate) fn finish(self) -> Result<(), TarError> {
+    pub fn finish(self) -> Result<(), TarError> {
         match self.state {
             State::Ended => Ok(()),
             _ => Err(TarError::Cut { bytes: self.position }),

@@ -1,0 +1,58 @@
+//! The synthetic server beside a base backup: what it tells beforehand, and whether it is kept from removing WAL.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use swiftwal_postgres::{ServerFacts, ServerSession, SourceError};
+
+/// Whether the server is kept from removing WAL.
+#[derive(Debug, Default)]
+pub(super) struct WalHold {
+    pub(super) now: AtomicBool,
+    /// Whether data was sent while it wasn't.
+    pub(super) sent_without: AtomicBool,
+}
+
+/// What the server tells before a backup.
+#[derive(Clone, Debug)]
+pub(super) enum Facts {
+    /// It isn't asked.
+    NotAsked,
+    /// It can't be asked, though it should.
+    Unknown,
+    Known(ServerFacts),
+}
+
+/// A connection to the synthetic server. WAL is held until it is dropped.
+#[derive(Debug)]
+pub(super) struct SyntheticSession {
+    pub(super) facts: ServerFacts,
+    pub(super) wal: Arc<WalHold>,
+}
+
+#[async_trait]
+impl ServerSession for SyntheticSession {
+    fn facts(&self) -> &ServerFacts {
+        &self.facts
+    }
+
+    async fn hold_wal(&mut self) -> Result<(), SourceError> {
+        self.wal.now.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn end(self: Box<Self>) {}
+
+    async fn keep_alive(&mut self) -> SourceError {
+        std::future::pending().await
+    }
+}
+
+impl Drop for SyntheticSession {
+    fn drop(&mut self) {
+        self.wal.now.store(false, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,115 @@
+//! What is known of a base backup once the server has begun it: whose it is, which WAL it will need, and which archives
+//! will come. Some sources tell part of that only later, with the archives.
+
+use jiff::Timestamp;
+use swiftwal_postgres::{BackupLabel, BackupStart, ControlFile, SegmentName, SegmentSize, Tablespace};
+use tokio::time::Instant;
+
+use super::claim::Claim;
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, cluster::ClusterIdentity},
+};
+
+/// A backup that the server has begun.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) start: BackupStart,
+    /// When it was seen.
+    pub(super) seen: Instant,
+    /// The storage's time then.
+    pub(super) storage: Timestamp,
+    /// The archives that were announced and haven't come.
+    missing: Vec<Option<Tablespace>>,
+}
+
+impl Begun {
+    pub(super) fn new(start: BackupStart, storage: Timestamp) -> Self {
+        let announced = start.archives.iter().flatten();
+        let missing = announced.map(|archive| archive.tablespace.clone()).collect();
+        Self { start, seen: Instant::now(), storage, missing }
+    }
+
+    /// Takes note of an archive that comes.
+    pub(super) fn note_archive(&mut self, tablespace: Option<&Tablespace>) {
+        let oid = |tablespace: Option<&Tablespace>| tablespace.map(|tablespace| tablespace.oid);
+        self.missing.retain(|missing| oid(missing.as_ref()) != oid(tablespace));
+    }
+
+    /// Nothing, if every archive that was announced has come.
+    pub(super) fn check_complete(&self) -> Result<()> {
+        let Some(missing) = self.missing.first() else { return Ok(()) };
+        let what = match missing {
+            Some(tablespace) => format!("the tablespace {}, {}", tablespace.oid, tablespace.location),
+            None => "the data directory".to_owned(),
+        };
+        Err(Error::damaged("the base backup", format!("it lacks {what}")))
+    }
+
+    /// Nothing, if `label` belongs to this backup.
+    pub(super) fn check_label(&self, label: &BackupLabel) -> Result<()> {
+        let BackupStart { lsn, timeline, .. } = self.start;
+        if (label.start_lsn(), label.start_timeline()) == (lsn, timeline) {
+            return Ok(());
+        }
+        let reason = format!(
+            "it says that the backup begins at {} on timeline {}, and the server said at {lsn} on timeline {timeline}",
+            label.start_lsn(),
+            label.start_timeline()
+        );
+        Err(Error::damaged("backup_label", reason))
+    }
+
+    /// The cluster that the backup is of, and the first segment that it needs: as the source told it, or as `control`
+    /// says, which came of `global/pg_control`. None where neither tells.
+    pub(super) fn cluster_and_wal(
+        &self,
+        control: Option<&[u8]>,
+    ) -> Result<Option<(ClusterIdentity, SegmentName)>> {
+        let identity = match (identity(&self.start, self.start.segment_size), control) {
+            (Some(identity), _) => identity,
+            (None, Some(control)) => of_control(control)?,
+            (None, None) => return Ok(None),
+        };
+        let first = first_wal(&self.start, identity.wal_segment_bytes);
+        Ok(Some((identity, first)))
+    }
+}
+
+/// Checks that the backup which began so belongs into the repository, claims a new repository for its cluster, and tells
+/// prune which WAL the backup will need: as far as the source has told by now. To be called before anything of the backup
+/// is stored.
+///
+/// # Errors
+/// [`Error::Refused`] for a repository of another cluster.
+pub(super) async fn settle(start: &BackupStart, repository: &Repository, claim: &Claim<'_>) -> Result<()> {
+    let cluster = repository.cluster_once().await?;
+    // If the backup is another cluster's, what follows refuses it, here or when that is known.
+    let assumed = cluster.map(|cluster| cluster.identity.wal_segment_bytes);
+    let Some(size) = start.segment_size.or(assumed) else { return Ok(()) };
+    if let Some(identity) = identity(start, Some(size)) {
+        repository.claim(Some(&identity), None).await?;
+    }
+    claim.begin_at(first_wal(start, size), start.lsn).await
+}
+
+fn first_wal(start: &BackupStart, size: SegmentSize) -> SegmentName {
+    SegmentName::containing(start.timeline, start.lsn, size)
+}
+
+fn identity(start: &BackupStart, size: Option<SegmentSize>) -> Option<ClusterIdentity> {
+    Some(ClusterIdentity {
+        system_identifier: start.system_identifier?,
+        postgres_version: start.postgres_version.clone(),
+        wal_segment_bytes: size?,
+    })
+}
+
+fn of_control(control: &[u8]) -> Result<ClusterIdentity> {
+    let control = ControlFile::parse(control).map_err(|error| Error::damaged("global/pg_control", error))?;
+    Ok(ClusterIdentity {
+        system_identifier: control.system_identifier,
+        postgres_version: None,
+        wal_segment_bytes: control.segment_size,
+    })
+}

@@ -1,0 +1,68 @@
+//! The claim object of a key: an object of a fixed name, which only one process can hold.
+
+use object_store::PutMode;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, key::BackupKey, layout::ObjectName, markers::CLAIM_ID},
+};
+
+/// What a claim object says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Holder {
+    /// The id of the holder's marker.
+    pub(super) id: String,
+    /// The machine.
+    pub(super) host: String,
+    /// The process on it.
+    pub(super) pid: u32,
+}
+
+/// Whose a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holding {
+    Ours,
+    Anothers,
+}
+
+/// The claim object of one key, for the process whose marker has this id.
+#[derive(Debug)]
+pub(super) struct ClaimObject<'a> {
+    repository: &'a Repository,
+    pub(super) name: ObjectName,
+    id: Uuid,
+}
+
+impl<'a> ClaimObject<'a> {
+    pub(super) fn new(repository: &'a Repository, key: BackupKey, id: Uuid) -> Self {
+        let name = ObjectName::Marker { claim: key.to_string(), id: CLAIM_ID.to_owned() };
+        Self { repository, name, id }
+    }
+
+    /// Creates the object. Returns whether the claim is ours: on some storage two may be told that theirs was stored.
+    pub(super) async fn create(&self) -> Result<bool> {
+        let holder = Holder { id: self.id.to_string(), host: super::host(), pid: std::process::id() };
+        let bytes = serde_json::to_vec(&holder).map_err(|error| Error::damaged(&self.name, error))?;
+        self.repository.put(&self.name, bytes.into(), PutMode::Create).await?;
+        Ok(self.holder().await? == Some(Holding::Ours))
+    }
+
+    /// Whose the key is; none where there is no claim object.
+    pub(super) async fn holder(&self) -> Result<Option<Holding>> {
+        let Some(bytes) = self.repository.read(&self.name).await? else { return Ok(None) };
+        // What can't be read is not what we wrote.
+        let is_ours =
+            serde_json::from_slice(&bytes).is_ok_and(|holder: Holder| holder.id == self.id.to_string());
+        Ok(Some(if is_ours { Holding::Ours } else { Holding::Anothers }))
+    }
+
+    /// Removes the object, if it is ours.
+    pub(super) async fn give_back(&self) -> Result<()> {
+        match self.holder().await? {
+            Some(Holding::Ours) => self.repository.delete(&self.name).await,
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The marker of a running backup: it keeps prune away, and its age shows whether the backup is running.
+
+use std::{convert::Infallible, time::Duration};
+
+use jiff::Timestamp;
+use object_store::PutMode;
+use swiftwal_postgres::{Lsn, SegmentName};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, key::BackupKey, layout::ObjectName, markers::MarkerContent},
+};
+
+/// The interval at which a running backup rewrites its marker.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(600);
+
+/// The marker of one backup.
+#[derive(Debug)]
+pub(super) struct RunningMarker<'a> {
+    repository: &'a Repository,
+    pub(super) name: ObjectName,
+    /// Held while it is written, so that an older content never comes last.
+    content: Mutex<MarkerContent>,
+}
+
+impl<'a> RunningMarker<'a> {
+    pub(super) fn new(repository: &'a Repository, key: BackupKey, id: Uuid, started: Timestamp) -> Self {
+        let content = MarkerContent {
+            host: super::host(),
+            pid: std::process::id(),
+            started,
+            first_wal: None,
+            start_lsn: None,
+        };
+        let name = ObjectName::Marker { claim: key.to_string(), id: id.to_string() };
+        Self { repository, name, content: Mutex::new(content) }
+    }
+
+    /// Writes it for the first time.
+    pub(super) async fn create(&self) -> Result<()> {
+        let content = self.content.lock().await;
+        let bytes = self.bytes(&content)?;
+        self.repository.put_new(&self.name, bytes.into()).await
+    }
+
+    fn bytes(&self, content: &MarkerContent) -> Result<Vec<u8>> {
+        serde_json::to_vec(content).map_err(|error| Error::damaged(&self.name, error))
+    }
+
+    /// Says which WAL the backup is going to need, unless the marker says so already.
+    pub(super) async fn begin_at(&self, first_wal: SegmentName, start_lsn: Lsn) -> Result<()> {
+        let mut content = self.content.lock().await;
+        let changed =
+            MarkerContent { first_wal: Some(first_wal), start_lsn: Some(start_lsn), ..content.clone() };
+        if changed != *content {
+            self.write(&changed).await?;
+            // What couldn't be written hasn't changed.
+            *content = changed;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, content: &MarkerContent) -> Result<()> {
+        let bytes = self.bytes(content)?;
+        self.repository.put(&self.name, bytes.into(), PutMode::Overwrite).await.map(drop)
+    }
+
+    /// Shows, as long as it is polled, that this backup is alive. A failure is no reason to give up: the next one
+    /// comes long before the marker counts as abandoned.
+    pub(super) async fn keep_alive(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            let content = self.content.lock().await;
+            if let Err(error) = self.write(&content).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the marker of the backup couldn't be renewed; trying again"
+                );
+            }
+        }
+    }
+
+    /// Removes it.
+    pub(super) async fn remove(&self) -> Result<()> {
+        self.repository.delete(&self.name).await
+    }
+}

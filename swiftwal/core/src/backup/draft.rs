@@ -1,0 +1,73 @@
+//! The commit record of a backup, as far as it is known when everything has come from the server.
+
+use swiftwal_postgres::{
+    BackupLabel, ControlFile, Lsn, SegmentName, SegmentSize, Timeline, segments_between,
+};
+
+use super::{backup_options::BackupOptions, claim::Claim, read::Received};
+use crate::{
+    error::{Refusal, Result},
+    repository::{
+        cluster::ClusterIdentity,
+        record::{BackupKind, BackupRecord},
+    },
+};
+
+/// A commit record whose objects aren't known yet, and the label.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) record: BackupRecord,
+    pub(super) label: BackupLabel,
+}
+
+/// The draft of what was received.
+///
+/// # Errors
+/// [`Refusal::Promoted`].
+pub(super) fn draft(
+    options: &BackupOptions,
+    claim: &Claim<'_>,
+    received: Received,
+    control: &ControlFile,
+) -> Result<Draft> {
+    let Received { label, version, start, stop, started, finished, .. } = received;
+    let (timeline, stop_lsn) = stop;
+    if timeline != start.0 {
+        return Err(Refusal::Promoted { from: start.0, to: timeline }.into());
+    }
+    let size = control.segment_size;
+    let record = BackupRecord {
+        key: claim.key,
+        kind: BackupKind::Full,
+        parent: None,
+        label: options.label.clone(),
+        started,
+        finished,
+        system_identifier: control.system_identifier,
+        postgres_version: version,
+        wal_segment_bytes: size,
+        timeline,
+        start_lsn: label.start_lsn(),
+        stop_lsn,
+        first_wal: label.start_segment(),
+        last_wal: last_wal(timeline, label.start_lsn(), stop_lsn, size),
+        includes_wal: options.include_wal,
+        objects: Vec::new(),
+        written_by: concat!("swiftwal ", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    Ok(Draft { record, label })
+}
+
+fn last_wal(timeline: Timeline, start: Lsn, stop: Lsn, size: SegmentSize) -> SegmentName {
+    let first = SegmentName::containing(timeline, start, size);
+    segments_between(timeline, start, stop, size).last().unwrap_or(first)
+}
+
+/// The cluster that `record` is of.
+pub(super) fn identity(record: &BackupRecord) -> ClusterIdentity {
+    ClusterIdentity {
+        system_identifier: record.system_identifier,
+        postgres_version: Some(record.postgres_version.clone()),
+        wal_segment_bytes: record.wal_segment_bytes,
+    }
+}

@@ -1,0 +1,177 @@
+//! What the reading half makes of the events of a source.
+
+use std::{sync::Arc, time::Duration};
+
+use swiftwal_postgres::{ExpectedArchive, SourceError};
+
+use super::*;
+use crate::{
+    error::{ErrorKind, Overdue},
+    repository::index::IndexedKind,
+};
+
+/// Gives what it has, and then says nothing more, or that this was all.
+#[derive(Debug)]
+struct Pieces {
+    events: std::vec::IntoIter<BaseBackupEvent>,
+    falls_silent: bool,
+}
+
+#[async_trait::async_trait]
+impl BaseBackupStream for Pieces {
+    async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
+        match self.events.next() {
+            None if self.falls_silent => std::future::pending().await,
+            next => Ok(next),
+        }
+    }
+}
+
+/// What comes of reading these events, and what goes to the storing half meanwhile.
+async fn read_all(events: Vec<BaseBackupEvent>, falls_silent: bool) -> (Result<Received>, Vec<Item>) {
+    let store = Arc::new(object_store::memory::InMemory::new());
+    let clock = Arc::new(crate::local::clock::SystemClock);
+    let repository = Repository::new(crate::storage::Storage::new(store), "a test", clock);
+    let options = BackupOptions {
+        label: String::new(),
+        checkpoint: swiftwal_postgres::Checkpoint::Fast,
+        include_wal: true,
+        codec: swiftwal_compression::Codec::default(),
+        archive_timeout: Duration::from_secs(60),
+        estimate_size: false,
+    };
+    let (sender, mut receiver) = mpsc::channel(100);
+    let claim = Claim::take(&repository, Timestamp::UNIX_EPOCH).await.unwrap();
+    let stream = Box::new(Pieces { events: events.into_iter(), falls_silent });
+    let source = Source { repository: &repository, claim: &claim, stream, asked: Instant::now() };
+    let received = read(source, Vec::new(), &options, &|_| {}, sender).await;
+    let mut items = Vec::new();
+    while let Some(item) = receiver.recv().await {
+        items.push(item);
+    }
+    (received, items)
+}
+
+fn start() -> BackupStart {
+    BackupStart::new("0/2000028".parse().unwrap(), Timeline::FIRST)
+}
+
+/// A whole backup that began so, of one tar.
+fn backup(start: BackupStart, tar: &Bytes) -> Vec<BaseBackupEvent> {
+    let (lsn, timeline) = (start.lsn, start.timeline);
+    let mut events = vec![BaseBackupEvent::Started(start), BaseBackupEvent::Archive { tablespace: None }];
+    // As after a silence: nothing is aligned to frames.
+    events.extend(tar.chunks(1_000_003).map(|piece| BaseBackupEvent::Data(tar.slice_ref(piece))));
+    events.push(BaseBackupEvent::Finished { lsn, timeline });
+    events
+}
+
+fn tar_of_large_files() -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let label = "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n\
+                 CHECKPOINT LOCATION: 0/2000060\n";
+    let large = vec![7; 3 << 20];
+    let contents: [(&str, &[u8]); 6] = [
+        ("backup_label", label.as_bytes()),
+        ("PG_VERSION", b"15\n"),
+        ("base/1", &large),
+        ("base/2", &large),
+        ("base/3", &large),
+        ("global/pg_control", b"control"),
+    ];
+    for (name, content) in contents {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o600);
+        tar.append_data(&mut header, name, content).unwrap();
+    }
+    // A file that a person left in the data directory, in LATIN1.
+    let mut header = tar::Header::new_ustar();
+    header.as_old_mut().name[..4].copy_from_slice(b"caf\xe9");
+    header.set_size(0);
+    header.set_mode(0o600);
+    header.set_cksum();
+    tar.append(&header, std::io::empty()).unwrap();
+    tar.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn each_member_is_indexed_in_the_frame_in_which_it_ends_with_its_hash_however_the_tar_was_cut() {
+    let tar = Bytes::from(tar_of_large_files());
+    let (received, items) = read_all(backup(start(), &tar), false).await;
+    received.unwrap();
+    let mut end = 0;
+    let mut names = Vec::new();
+    for item in items {
+        let Item::Frame(frame) = item else { continue };
+        let start = end;
+        end += frame.tar_bytes;
+        for member in frame.members {
+            let name = member.name.0.escape_ascii().to_string();
+            let IndexedKind::File { offset, bytes, blake3 } = member.kind else {
+                panic!("{name} isn't a file");
+            };
+            let (from, to) = (usize::try_from(offset).unwrap(), usize::try_from(offset + bytes).unwrap());
+            assert!(start < offset + bytes && offset + bytes <= end, "{name} doesn't end in {start}..{end}");
+            assert_eq!(blake3, blake3::hash(&tar[from..to]).to_hex().as_str(), "{name}");
+            names.push(name);
+        }
+    }
+    assert_eq!(end, tar.len() as u64);
+    let expected =
+        ["backup_label", "PG_VERSION", "base/1", "base/2", "base/3", "global/pg_control", r"caf\xe9"];
+    assert_eq!(names, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_it_has_begun_a_server_may_be_silent_for_minutes_and_not_for_hours() {
+    let started = BaseBackupEvent::Started(start());
+    let tablespace = BaseBackupEvent::Archive {
+        tablespace: Some(Tablespace { oid: 16400, location: "/srv/fast".to_owned() }),
+    };
+    let hours = Duration::from_secs(4 * 3600);
+    let (minutes, timeout) = (Duration::from_secs(600), Duration::from_secs(60));
+    for (events, expected) in [
+        (vec![], Overdue::Start { limit: hours }),
+        (vec![started.clone()], Overdue::Middle { limit: minutes }),
+        (vec![started.clone(), tablespace], Overdue::Middle { limit: minutes }),
+        (vec![started, BaseBackupEvent::WaitingForArchiver], Overdue::End { limit: timeout }),
+    ] {
+        let began = Instant::now();
+        match read_all(events, true).await.0 {
+            Err(Error::TimedOut(overdue)) => assert_eq!(overdue, expected),
+            other => panic!("{expected:?}: {other:?}"),
+        }
+        assert!(began.elapsed() < hours + timeout);
+    }
+}
+
+#[tokio::test]
+async fn an_archive_that_was_announced_and_never_came_is_missed() {
+    let tar = Bytes::from(tar_of_large_files());
+    let of = |tablespace| ExpectedArchive { tablespace, bytes: None };
+    let tablespace = Tablespace { oid: 16400, location: "/srv/fast".to_owned() };
+    let mut start = start();
+    start.archives = Some(vec![of(Some(tablespace)), of(None)]);
+    let error = read_all(backup(start.clone(), &tar), false).await.0.unwrap_err();
+    assert!(error.to_string().contains("it lacks the tablespace 16400, /srv/fast"), "{error}");
+    start.archives = Some(vec![of(None)]);
+    read_all(backup(start, &tar), false).await.0.unwrap();
+}
+
+#[tokio::test]
+async fn the_label_of_another_backup_is_damage() {
+    let tar = Bytes::from(tar_of_large_files());
+    let start = BackupStart::new("0/3000028".parse().unwrap(), Timeline::FIRST);
+    let error = read_all(backup(start, &tar), false).await.0.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    assert!(error.to_string().contains("begins at 0/2000028"), "{error}");
+}
+
+#[tokio::test]
+async fn no_file_is_taken_before_the_backup_has_begun() {
+    let mut events = backup(start(), &Bytes::from(tar_of_large_files()));
+    events.remove(0);
+    let error = read_all(events, false).await.0.unwrap_err();
+    assert!(error.to_string().contains("before it began"), "{error}");
+}

@@ -1,0 +1,78 @@
+//! What a source knows when the server has begun a base backup.
+
+use crate::{Lsn, SegmentSize, Timeline};
+
+/// The start of a base backup, with what the source knows by then of the server. `None` is what it doesn't know yet: the
+/// archives tell it later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackupStart {
+    /// The position at which recovery from this backup begins to read WAL.
+    pub lsn: Lsn,
+    /// The timeline of that WAL.
+    pub timeline: Timeline,
+    /// The system identifier of the cluster.
+    pub system_identifier: Option<u64>,
+    /// The server's major version, as `PG_VERSION` has it: `15`, `9.6`.
+    pub postgres_version: Option<String>,
+    /// The size of a WAL segment.
+    pub segment_size: Option<SegmentSize>,
+    /// Whether the cluster's pages have checksums.
+    pub data_checksums: Option<bool>,
+    /// Every archive that will come: that of the data directory, and one for each tablespace outside it.
+    pub archives: Option<Vec<ExpectedArchive>>,
+}
+
+/// An archive that will come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedArchive {
+    /// Its tablespace; `None`: the data directory.
+    pub tablespace: Option<Tablespace>,
+    /// About how many bytes it will have, the WAL not counted; `None` where the server wasn't asked to look.
+    pub bytes: Option<u64>,
+}
+
+/// A tablespace outside the data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tablespace {
+    /// Its number: the name of its link in `pg_tblspc`.
+    pub oid: u32,
+    /// Its directory on the server.
+    pub location: String,
+}
+
+impl BackupStart {
+    /// A start of which only the position is known.
+    pub const fn new(lsn: Lsn, timeline: Timeline) -> Self {
+        Self {
+            lsn,
+            timeline,
+            system_identifier: None,
+            postgres_version: None,
+            segment_size: None,
+            data_checksums: None,
+            archives: None,
+        }
+    }
+
+    /// The size of all archives together, if the size of each is known.
+    pub fn expected_bytes(&self) -> Option<u64> {
+        self.archives.as_ref()?.iter().map(|archive| archive.bytes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_all_is_known_only_if_the_size_of_each_is() {
+        let of = |bytes| ExpectedArchive { tablespace: None, bytes };
+        let mut start = BackupStart::new(Lsn(0), Timeline::FIRST);
+        assert_eq!(start.expected_bytes(), None);
+        start.archives = Some(vec![of(Some(2)), of(Some(3))]);
+        assert_eq!(start.expected_bytes(), Some(5));
+        start.archives = Some(vec![of(Some(2)), of(None)]);
+        assert_eq!(start.expected_bytes(), None);
+    }
+}
