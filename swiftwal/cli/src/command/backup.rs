@@ -1,3 +1,4 @@
+mod method;
 mod reporter;
 
 use std::{
@@ -9,10 +10,10 @@ use std::{
 
 use futures::FutureExt;
 use swiftwal_core::{BackupEvent, BackupOptions, BackupRecord, Error};
-use swiftwal_postgres::{Checkpoint, ConnectOptions, PgBasebackup};
+use swiftwal_postgres::{Checkpoint, ConnectOptions};
 use tokio::{sync::oneshot, time::timeout};
 
-use self::reporter::Reporter;
+use self::{method::Method, reporter::Reporter};
 use crate::{
     failure::Failure,
     log,
@@ -42,6 +43,9 @@ pub(crate) struct Args {
     /// Checkpoint mode: fast (at once) or spread (slowly, less load) [default: spread]
     #[arg(short, long, value_name = "fast|spread", value_parser = checkpoint)]
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// How the server is read: pg_basebackup runs the program of that name [default: pg_basebackup]
+    #[arg(long, value_name = "pg_basebackup", value_parser = Method::parse)]
+    method: Option<Method>,
     /// Start a new repository even though one that this machine has used there has vanished
     #[arg(long)]
     create: bool,
@@ -85,7 +89,7 @@ impl Args {
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
-    let source = PgBasebackup::new(session.config.connect.clone(), None);
+    let source = args.method.unwrap_or_default().source(session.config.connect.clone());
     let options = BackupOptions {
         label: args.label.unwrap_or_else(|| LABEL.to_owned()),
         checkpoint: args.checkpoint.unwrap_or_default(),
@@ -105,7 +109,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     };
     session.watchdog.doing("taking the backup");
     let (stop, stopped) = oneshot::channel::<Infallible>();
-    let backup = swiftwal_core::backup(&repository, &source, &options, &observe, stopped.map(drop));
+    let backup = swiftwal_core::backup(&repository, &*source, &options, &observe, stopped.map(drop));
     let mut backup = pin!(backup);
     let done = tokio::select! {
         // First, so that the failure of a child which the same Ctrl-C has killed isn't taken for the reason.
