@@ -20,8 +20,8 @@ fn under_load_every_segment_is_stored_byte_for_byte_and_listed(site: &Site) -> R
 
 fn archive_wal_killed_at_any_moment_loses_and_damages_nothing(site: &Site) -> Result<()> {
     let kills = site.scratch.path().join("kills");
-    // Killed after a few milliseconds, then a quarter later each time, until it is done before. Where it begins
-    // changes with the shell's process id, so that each segment has other moments.
+    // It is killed after a few milliseconds, then a quarter later each time, until it finishes before that. The first
+    // time depends on the shell's process id, so that each segment is interrupted at other moments.
     let archive = format!(
         "ms=$((3 + ($$ & 7))); until timeout --signal KILL ${{ms}}e-3 {}; do ms=$((ms * 5 / 4 + 1)); \
          echo $ms >> {}; done",
@@ -34,7 +34,7 @@ fn archive_wal_killed_at_any_moment_loses_and_damages_nothing(site: &Site) -> Re
     assert_stored_as_copied(site, &copies)
 }
 
-/// Has the server copy each WAL file aside before it archives it with `command`; where the copies are.
+/// Makes the server copy each WAL file before it archives it with `command`. Returns the directory of the copies.
 fn archive_with_copies(site: &Site, command: &str) -> Result<PathBuf> {
     let copies = site.scratch.directory("copies")?;
     let command = format!("cp \"%p\" {}/%f && {command}", copies.display());
@@ -43,13 +43,13 @@ fn archive_with_copies(site: &Site, command: &str) -> Result<PathBuf> {
     Ok(copies)
 }
 
-/// Returns once eight segments are archived while pgbench writes, and then the rest.
+/// Returns when eight segments are archived while pgbench writes, and then the rest.
 fn archive_under_load(site: &Site) -> Result<()> {
     let server = &site.postgres;
     server.pgbench_init(1)?;
     let load = server.pgbench()?;
     until("eight segments are archived", || {
-        // The load alone would take seconds to fill one.
+        // The load alone would take seconds to fill a segment.
         if server.waiting_for_archive()?.is_empty() {
             server.sql("select pg_switch_wal()")?;
         }

@@ -1,4 +1,4 @@
-//! `backup` of a real PostgreSQL: what is listed restores, and what failed isn't listed.
+//! `backup` of a real PostgreSQL: every listed backup can be restored, and a failed one isn't listed.
 
 use std::fs;
 use std::process::{Child, Stdio};
@@ -106,7 +106,7 @@ fn backup_never_asks_for_a_password(site: &Site) -> Result<()> {
     let complaint = refused(site, &["backup", "-c", "fast", "-U", "keeper"])?;
     assert!(complaint.contains("no password supplied"), "{complaint}");
 
-    // With one in ~/.pgpass it works, so that it was the password that was missing.
+    // With one in ~/.pgpass it works, which proves that the password was missing.
     let pgpass = site.scratch.path().join("pgpass");
     stdout(site.scratch.command("sh").args([
         "-euc",
@@ -143,7 +143,7 @@ fn a_backup_whose_report_cannot_be_written_is_taken_and_says_so(site: &Site) -> 
     Ok(())
 }
 
-/// What the original's documentation told to run from cron.
+/// The script that the documentation of SwiftWAL 0.2.2 recommended for cron.
 const BACKUP_SCRIPT: &str = "\
 set -e
 swiftwal backup
@@ -154,7 +154,7 @@ swiftwal cleanup --keep-backups=1
 ";
 
 fn the_original_s_backup_script_works_unchanged(site: &Site) -> Result<()> {
-    // The script asks for no fast checkpoint, and takes whatever time a spread one is given.
+    // The script requests a spread checkpoint, which takes as long as the setting says.
     site.postgres.configure(&["checkpoint_completion_target = 0"])?;
     site.postgres.reload()?;
     site.postgres.pgbench_init(1)?;
@@ -181,20 +181,20 @@ fn the_original_s_backup_script_works_unchanged(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// From now on the server tries to archive, in vain.
+/// Makes every further attempt of the server to archive fail.
 fn archive_nothing(site: &Site) -> Result<()> {
     site.postgres.configure(&["archive_command = 'false'"])?;
     site.postgres.reload()
 }
 
-/// Where nothing at all is stored, list-backups says so and fails; it prints nothing in either case.
+/// Checks that list-backups fails with a message if nothing is stored, and prints nothing otherwise.
 fn assert_nothing_listed(site: &Site) -> Result<()> {
     let listed = String::from_utf8(output(&mut site.command(&["list-backups"]))?.stdout)?;
     assert_eq!(listed, "");
     Ok(())
 }
 
-/// What the failed command wrote to standard error; no backup is listed afterwards.
+/// Returns the messages of a failed command, after checking that no backup is listed.
 fn refused(site: &Site, arguments: &[&str]) -> Result<String> {
     let output = output(&mut site.command(arguments))?;
     let complaint = String::from_utf8(output.stderr)?;
@@ -203,7 +203,7 @@ fn refused(site: &Site, arguments: &[&str]) -> Result<String> {
     Ok(complaint)
 }
 
-/// Starts a backup, does `harm` while the data streams, and sees it fail unlisted.
+/// Starts a backup, does `harm` while the data is sent, and checks that the backup fails and isn't listed.
 fn fail_in_the_middle(site: &Site, harm: impl FnOnce(&mut Child) -> Result<()>) -> Result<()> {
     let streaming =
         || site.postgres.sql("select count(*) from pg_stat_progress_basebackup where backup_streamed > 0");

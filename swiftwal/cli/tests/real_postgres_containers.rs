@@ -1,4 +1,4 @@
-//! Which containers the program makes in Swift, and where its credentials show.
+//! Which containers the program creates in Swift, and where its credentials are visible.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use xtask::{Container, Site, output, swift_test_setting, swift_test_settings};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
-/// What a server is best given: it leads to one project, and can be taken back alone.
+/// The recommended credentials for a server: they are for one project, and can be revoked separately.
 const APPLICATION_CREDENTIAL: [&str; 3] =
     ["OS_AUTH_URL", "OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_SECRET"];
 
@@ -34,7 +34,7 @@ fn archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_readi
     assert!(container.objects()?.is_some());
     assert_eq!(container.segments()?, None);
 
-    // More than one part, however it is compressed.
+    // More than one part, whatever the compression.
     site.postgres.sql("create table noise as select gen_random_uuid() from generate_series(1, 1000000)")?;
     site.run(&["backup", "-c", "fast"])?;
     assert!(container.segments()?.context("a container of segments")?.len() > 1);

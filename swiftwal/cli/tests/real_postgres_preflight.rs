@@ -1,4 +1,4 @@
-//! What `backup` finds out beside the copy: before it, on a connection of its own, and while the server sends.
+//! What `backup` finds out beside the copy: before it, on a separate connection, and while the server sends.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ fn site() -> Result<Site> {
     Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))
 }
 
-/// What the failed command wrote to standard error; nothing but WAL is stored afterwards.
+/// Returns the messages of a failed command, after checking that only WAL is stored.
 fn refused(site: &Site, arguments: &[&str]) -> Result<String> {
     let output = output(&mut site.command(arguments))?;
     let complaint = String::from_utf8(output.stderr)?;
@@ -178,7 +178,7 @@ fn the_times_of_a_backup_are_the_servers_whatever_its_zone() -> Result<()> {
         let time: jiff::Timestamp = report[field].as_str().context("a time")?.parse()?;
         Ok(time.as_second() as f64)
     };
-    // A label says whole seconds, and the end is rounded up.
+    // A label gives whole seconds, and the end is rounded up.
     assert!((before - 1.0..=after).contains(&time("started")?), "{before} {report} {after}");
     assert!((time("started")?..=after + 2.0).contains(&time("finished")?), "{before} {report} {after}");
     Ok(())
@@ -198,7 +198,7 @@ fn progress_tells_how_much_of_what_is_expected_is_done() -> Result<()> {
     Ok(())
 }
 
-/// A backup that is sending data.
+/// Returns a backup that is receiving data.
 fn in_the_middle(site: &Site, arguments: &[&str]) -> Result<Child> {
     let streaming =
         || site.postgres.sql("select count(*) from pg_stat_progress_basebackup where backup_streamed > 0");

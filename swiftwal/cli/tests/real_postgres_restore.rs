@@ -43,7 +43,7 @@ fn each_kind_of_target_restores_the_rows_of_its_moment(site: &Site) -> Result<()
 
     for (number, (target, rows)) in moments.iter().enumerate() {
         let mut options: Vec<&str> = target.iter().map(String::as_str).collect();
-        // Each copy would start a timeline of its own in the repository.
+        // Otherwise each copy would add a timeline to the repository.
         options.extend(["--target-action", "promote", "--archive-mode", "off"]);
         let restored = site.restore(&format!("restored{number}"), "latest", &options)?;
         restored.start()?;
@@ -139,7 +139,7 @@ fn a_stray_timeline_is_asked_about_each_branch_restores_and_it_can_be_given_up(s
     server.pgbench_init(1)?;
     site.run(&["backup", "-c", "fast"])?;
     server.archive_all()?;
-    // Nobody thought of turning archiving off.
+    // Nobody remembered to disable archiving.
     let copy = site.restore("copy", "latest", &[])?;
     copy.start()?;
     copy.wait_for_promotion()?;
@@ -178,7 +178,7 @@ fn change(server: &Postgres) -> Result<()> {
     change_with_xid(server).map(drop)
 }
 
-/// Changes rows in a transaction of its own; its id.
+/// Changes rows in a transaction, and returns its id.
 fn change_with_xid(server: &Postgres) -> Result<String> {
     server.sql(
         "with changed as (update pgbench_accounts set abalance = abalance + 1 where aid % 1000 = 0 returning aid)

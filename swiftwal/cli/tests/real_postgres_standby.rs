@@ -54,14 +54,14 @@ fn an_absent_segment_ends_recovery_but_a_missing_repository_stops_the_server(sit
 
     whole.start()?;
     whole.wait_for_promotion()?;
-    // What stopped without harm goes on where the repository is right.
+    // It stopped without harm, and continues when the repository is right.
     cut_off.start()?;
     cut_off.wait_for_promotion()?;
     assert_eq!(cut_off.rows()?, whole.rows()?);
     Ok(())
 }
 
-/// Replaces a text in what `restore` configured.
+/// Replaces a text in the configuration that `restore` wrote.
 fn replace_in_settings(restored: &Postgres, old: &str, new: &str) -> Result<()> {
     let path = restored.data().join("postgresql.auto.conf");
     let settings = fs::read_to_string(&path)?;

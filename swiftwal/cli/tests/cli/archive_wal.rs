@@ -1,3 +1,5 @@
+//! archive-wal, run on directories as repositories.
+
 use std::fs;
 
 use crate::site::{SEGMENT_BYTES, Site, run, segment, segment_name};

@@ -1,4 +1,5 @@
-//! What isn't what it should be: FIFOs in place of files, huge objects, thousands of directories, foreign places.
+//! Unexpected things in the way: FIFOs in place of files, huge objects, thousands of directories, directories of other
+//! programs.
 
 use std::{
     fs::{self, Permissions},
@@ -122,7 +123,7 @@ fn a_directory_of_other_things_holds_no_repository() {
         assert_eq!(ran.code, 1, "{arguments:?}: {ran:?}");
         assert!(ran.stderr.contains("holds no repository"), "{arguments:?}: {ran:?}");
     }
-    // What isn't a repository proves nothing.
+    // A directory that isn't a repository proves nothing.
     let ran = site.run(&["restore-wal", &segment_name(1), "back"]);
     assert!(ran.code == 128 && ran.stderr.contains("holds no repository"), "{ran:?}");
 }

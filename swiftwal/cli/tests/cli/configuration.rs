@@ -1,3 +1,5 @@
+//! The configuration file, the environment and the options.
+
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use crate::site::{Site, run};
@@ -217,7 +219,7 @@ fn a_duration_in_a_file_or_the_environment_has_units_too() {
 #[test]
 fn the_second_c_is_the_checkpoint() {
     let site = Site::new();
-    // The first -c is read as a file, and the second isn't.
+    // The first -c names the configuration file, the second one doesn't.
     let ran = site.run(&["-c", "absent.toml", "backup", "-c", "fast"]);
     assert!(ran.stderr.contains("absent.toml") && !ran.stderr.contains("fast"), "{ran:?}");
     assert_eq!(ran.code, 2);

@@ -1,4 +1,4 @@
-//! What the running process denies to others.
+//! Protection of the running process from other users.
 
 use std::{
     fs::{self, Permissions},
@@ -12,7 +12,7 @@ use std::{
 
 use crate::site::Site;
 
-/// A user that has no rights and no name.
+/// A user without rights and without a name.
 const STRANGER: u32 = 54_321;
 
 #[test]
@@ -31,7 +31,7 @@ fn a_running_process_can_not_leave_a_core_dump() {
     command.env("PATH", format!("{}:/usr/bin:/bin", site.path("bin").display()));
     let root = fs::metadata(&program).unwrap().uid() == 0;
     if root {
-        // The kernel shows by the owner in /proc that a process can't be dumped, and root's are root's anyway.
+        // The owner in /proc shows whether a process can be dumped; root owns root's processes in any case.
         for path in [site.path(""), site.path("repository")] {
             chown(path, Some(STRANGER), None).unwrap();
         }

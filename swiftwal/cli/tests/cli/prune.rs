@@ -1,8 +1,10 @@
+//! prune and archive-cleanup.
+
 use serde_json::Value;
 
 use crate::site::{Site, segment_name};
 
-/// Four backups and segments from before the first to after the last.
+/// A repository with four backups, and segments from before the first to after the last.
 fn site() -> Site {
     let site = Site::new();
     site.archive(1..=9);

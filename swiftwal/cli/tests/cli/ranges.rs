@@ -1,8 +1,8 @@
-//! How many files of what, and from which to which, over several timelines.
+//! Counts and ranges of names over several timelines.
 
 use crate::site::{Site, segment_name};
 
-/// The name of segment `number` on timeline 2.
+/// Returns the name of segment `number` on timeline 2.
 fn on_timeline_2(number: u32) -> String {
     segment_name(number).replacen("00000001", "00000002", 1)
 }

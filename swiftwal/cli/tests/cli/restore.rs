@@ -1,3 +1,5 @@
+//! restore.
+
 use std::{
     fs,
     io::{self, PipeReader, Read, Write},
@@ -64,7 +66,7 @@ fn a_restore_whose_report_cannot_be_written_says_that_it_is_done() {
     }
 }
 
-/// Starts a restore that stops when it has claimed its directory, as nobody reads what it prints.
+/// Starts a restore that blocks when it has claimed its directory, since nothing reads its output.
 fn start_restore(site: &Site) -> (Child, PipeReader) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let size = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();

@@ -1,8 +1,10 @@
+//! restore-wal.
+
 use std::fs;
 
 use crate::site::{Ran, Site, run, segment, segment_name};
 
-/// A site whose repository holds the segment 5.
+/// A repository that contains the segment 5.
 fn site() -> Site {
     let site = Site::new();
     site.archive([5]);
@@ -34,10 +36,10 @@ fn it_ends_with_1_only_if_the_file_is_proven_absent() {
     assert_eq!(restore(&site, "00000002.history").code, 1);
 }
 
-/// What goes wrong, and a run in which it does.
+/// A fault, and a run with it.
 type Trouble = (&'static str, fn(&Site) -> Ran);
 
-/// Everything that is neither success nor proof of absence.
+/// All faults that leave it unknown whether the file is there.
 fn without_answer() -> Vec<Trouble> {
     vec![
         ("missing arguments", |site| site.run(&["restore-wal"])),

@@ -1,4 +1,4 @@
-//! A scratch directory with a repository, and the program run in it.
+//! A scratch directory with a repository, in which the program runs.
 
 use std::{
     fs,
@@ -16,15 +16,15 @@ use swiftwal_core::{BackupOptions, Options, Repository, SystemClock};
 use swiftwal_postgres::Checkpoint;
 use tempfile::TempDir;
 
-/// The size of a WAL segment here: the smallest that PostgreSQL knows.
+/// The size of a WAL segment in these tests: the smallest that PostgreSQL supports.
 pub(crate) const SEGMENT_BYTES: usize = 1 << 20;
 
-/// A scratch directory that holds a repository, `repository`, and is the program's working directory.
+/// A scratch directory that contains a repository, `repository`, and is the program's working directory.
 pub(crate) struct Site {
     scratch: TempDir,
 }
 
-/// What a run of the program came to.
+/// The result of a run of the program.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -41,7 +41,7 @@ impl Site {
         self.scratch.path().join(name)
     }
 
-    /// The path of an object of the repository.
+    /// Returns the path of an object of the repository.
     pub(crate) fn object(&self, name: &str) -> PathBuf {
         self.path("repository").join(name)
     }
@@ -50,14 +50,14 @@ impl Site {
         format!("file://{}", self.path("repository").display())
     }
 
-    /// The program with an environment that names the repository and nothing else.
+    /// Returns a command with an environment that names only the repository.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.bare_command(arguments);
         command.env("SWIFTWAL_REPOSITORY", self.repository_url());
         command
     }
 
-    /// The program with an environment that names nothing but a place for its state.
+    /// Returns a command with an environment that names only a state directory.
     pub(crate) fn bare_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swiftwal"));
         command.args(arguments).current_dir(self.scratch.path()).env_clear().stdin(Stdio::null());
@@ -69,7 +69,7 @@ impl Site {
         run(&mut self.command(arguments))
     }
 
-    /// Runs what must succeed; its standard output.
+    /// Runs a command that must succeed, and returns its standard output.
     pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
@@ -83,7 +83,8 @@ impl Site {
         path
     }
 
-    /// Writes the segment `number` of timeline 1 where a server would, and gives its path below the scratch directory.
+    /// Writes the segment `number` of timeline 1 where a server would, and returns its path relative to the scratch
+    /// directory.
     pub(crate) fn write_segment(&self, number: u32, fill: u8) -> String {
         let path = format!("pg_wal/{}", segment_name(number));
         self.write(&path, segment(number, fill));
@@ -98,13 +99,13 @@ impl Site {
         }
     }
 
-    /// Stores a backup as SwiftWAL 0.2.2 left one, that begins in the segment `number`; its tar is no tar.
+    /// Stores a backup as SwiftWAL 0.2.2 did, which begins in the segment `number`; its content isn't a tar.
     pub(crate) fn store_legacy_backup(&self, key: &str, number: u32) {
         self.write(&format!("repository/pg_basebackup_{key}.tgz"), [0; 2000]);
         self.write(&format!("repository/backup_label_{key}.txt"), legacy_label(number));
     }
 
-    /// Stores a backup of a made-up cluster, with the WAL it needs inside; its key.
+    /// Stores a backup of a synthetic cluster that includes the WAL it needs, and returns its key.
     pub(crate) fn store_backup(&self) -> String {
         let url = self.repository_url().parse().unwrap();
         let create = Options { create: true, ..Options::default() };
@@ -136,7 +137,7 @@ impl Site {
         fs::rename(self.path("elsewhere"), self.path("repository")).unwrap();
     }
 
-    /// Every file below the repository, with its content.
+    /// Returns every file below the repository, with its content.
     pub(crate) fn stored(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files = Vec::new();
         collect(&self.path("repository"), &mut files);
@@ -161,7 +162,7 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     ran(command.output().unwrap())
 }
 
-/// What became of a process that wasn't killed.
+/// Returns the result of a process that wasn't killed.
 pub(crate) fn ran(output: Output) -> Ran {
     assert_eq!(output.status.signal(), None, "{output:?}");
     Ran {
@@ -175,12 +176,12 @@ pub(crate) fn segment_name(number: u32) -> String {
     format!("00000001{:08X}{:08X}", number / 4096, number % 4096)
 }
 
-/// A segment with the first page's header of PostgreSQL 15 and otherwise the byte `fill`.
+/// Returns a segment with the first page's header of PostgreSQL 15, otherwise filled with the byte `fill`.
 pub(crate) fn segment(number: u32, fill: u8) -> Vec<u8> {
     segment_of(number, fill, SEGMENT_BYTES)
 }
 
-/// The same, of a server whose segments have so many bytes.
+/// As [`segment`], for a server with segments of this size.
 pub(crate) fn segment_of(number: u32, fill: u8, bytes: usize) -> Vec<u8> {
     let mut segment = vec![fill; bytes];
     let header = [

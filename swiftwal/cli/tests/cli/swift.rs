@@ -1,4 +1,4 @@
-//! Swift, played by a server of a few lines: what is told of requests, and that none waits for ever.
+//! A minimal server in place of Swift: what is printed about requests, and the end of every wait.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -13,7 +13,7 @@ use crate::site::{Ran, Site, ran, run};
 const EMPTY_LIST: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Trans-Id: tx0042\r\n\
                           Content-Length: 2\r\n\r\n[]";
 
-/// Serves each connection by `serve`, in a thread of its own that ends with the test; the account's URL.
+/// Serves each connection with `serve`, in a thread that ends with the test. Returns the account's URL.
 fn account(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/v1/AUTH_a", listener.local_addr().unwrap());
@@ -26,7 +26,7 @@ fn account(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
     url
 }
 
-/// The first line of the next request; none when the client has gone.
+/// Returns the first line of the next request; None when the client has disconnected.
 fn request(reader: &mut impl BufRead) -> Option<String> {
     let mut lines = reader.lines();
     let first = lines.next()?.ok()?;
@@ -70,7 +70,7 @@ fn with_vv_each_request_is_told_and_nothing_of_the_connections_beneath() {
     assert!(!quiet.stderr.contains("GET"), "{quiet:?}");
 }
 
-/// Neither of them would ever end otherwise, or not before it has been silent for a minute, again and again.
+/// Otherwise neither would ever end, or each only after a minute of silence, again and again.
 #[test]
 fn a_server_that_gets_nowhere_is_given_up_within_the_time_for_retries() {
     let site = Site::new();
@@ -95,14 +95,14 @@ fn a_server_that_gets_nowhere_is_given_up_within_the_time_for_retries() {
         command.spawn().unwrap()
     });
     for child in started {
-        // Ten seconds on any machine; the limit is for a program that never ends.
+        // It takes ten seconds on any machine; the limit is for a program that never ends.
         let ran = ran(within(Duration::from_secs(600), child));
         assert_eq!(ran.code, 1, "{ran:?}");
         assert!(ran.stderr.contains("no progress for 10 s"), "{ran:?}");
     }
 }
 
-/// What it comes to, if it ends in time.
+/// Returns the output of the child process, if it ends in time.
 fn within(limit: Duration, mut child: std::process::Child) -> std::process::Output {
     let deadline = std::time::Instant::now() + limit;
     while child.try_wait().unwrap().is_none() {

@@ -1,4 +1,4 @@
-//! What the program writes to a terminal.
+//! The program's output on a terminal.
 
 use std::{
     fs::{self, File},
@@ -15,7 +15,7 @@ use rustix::{
 
 use crate::site::{Site, legacy_label};
 
-/// What `command` writes to a terminal with lines of `columns` characters; it must succeed, or find damage in what it prints.
+/// Returns what `command` writes to a terminal of `columns` columns. It must succeed, or find damage in what it prints.
 fn on_terminal(mut command: Command, columns: u16) -> String {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
@@ -25,10 +25,10 @@ fn on_terminal(mut command: Command, columns: u16) -> String {
     let terminal = File::options().read(true).write(true).open(path).unwrap();
     tcsetwinsize(&terminal, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
     let mut child = command.stdout(OwnedFd::from(terminal)).spawn().unwrap();
-    // Its copies of the terminal go, so that the end of the child is the end of the output.
+    // Closes its copies of the terminal, so that the output ends with the child process.
     drop(command);
     let mut output = Vec::new();
-    // On Linux the end is told as EIO.
+    // On Linux the end is reported as EIO.
     drop(File::from(master).read_to_end(&mut output));
     assert!(matches!(child.wait().unwrap().code(), Some(0 | 3)));
     String::from_utf8(output).unwrap().replace("\r\n", "\n")

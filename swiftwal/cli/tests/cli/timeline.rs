@@ -1,4 +1,4 @@
-//! Several timelines in one repository: what is said, and how one is given up.
+//! Several timelines in one repository: the messages, and how one is discarded.
 
 use std::fs;
 

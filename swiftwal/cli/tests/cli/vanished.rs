@@ -1,4 +1,4 @@
-//! A repository that this machine has used, and that isn't there any more: its disk isn't mounted.
+//! A repository that this machine has used and that has vanished: its disk isn't mounted.
 
 use std::{fs, path::Path, process::Command};
 
@@ -21,7 +21,7 @@ fn changing(site: &Site) -> Vec<Vec<String>> {
     .collect()
 }
 
-/// Runs each and demands that it asks for the disk and leaves everything as it is.
+/// Checks that each command asks for the disk and changes nothing.
 fn refuses_everything(site: &Site) {
     let before = site.stored();
     let existed = site.path("repository").exists();
@@ -102,7 +102,7 @@ fn prune_touches_nothing_on_another_clusters_disk() {
     site.store_legacy_backup("20130828T1810Z", 2);
     let before = site.stored();
     let prune = ["prune", "--keep-backups", "1"];
-    // A look at it in between must not make it the one that is known.
+    // Reading it in between must not make it the known one.
     site.succeed(&["list-wal"]);
     let ran = site.run(&prune);
     assert_eq!(ran.code, 1, "{ran:?}");

@@ -1,4 +1,4 @@
-//! docs/by-hand.md restores what swiftwal stored in Swift, and what SwiftWAL 0.2.2 did, without either of them.
+//! docs/by-hand.md restores backups of swiftwal and of SwiftWAL 0.2.2 in Swift, without either program.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use xtask::{Container, Postgres, Site, stdout, swift_test_settings};
 use crate::{PROGRAM, page::commands};
 
 const PAGE: &str = include_str!("../../../../docs/by-hand.md");
-/// The backups of the page, the first of them stored by swiftwal.
+/// The key of the page's backup that swiftwal stores.
 const KEY: &str = "20260102T0300Z";
 const OLD_KEY: &str = "20130828T1524Z";
 
@@ -18,7 +18,7 @@ fn what_is_restored_by_hand_has_the_same_rows() -> Result<()> {
     let site = Site::start_on_swift(Path::new(PROGRAM), swift_test_settings()?)?;
     let server = &site.postgres;
     let container = site.swiftwal.place().container().context("a site on Swift has a container")?;
-    // So much that can't be compressed makes a large object.
+    // Enough incompressible data for a large object.
     server
         .sql("create table orders as select id, gen_random_uuid() from generate_series(1, 1500000) as id")?;
     site.run(&["backup", "-c", "fast"])?;
@@ -56,7 +56,7 @@ fn what_is_restored_by_hand_has_the_same_rows() -> Result<()> {
     starts_with(&site, "old", &archived)
 }
 
-/// Stores a backup as SwiftWAL 0.2.2 did: a tar of gzip, in parts that a dynamic large object joins.
+/// Stores a backup as SwiftWAL 0.2.2 did: a tar compressed with gzip, in parts that a dynamic large object joins.
 fn back_up_as_0_2_2(site: &Site, container: &Container) -> Result<()> {
     let mut shell = site.postgres.client("sh");
     shell.args([

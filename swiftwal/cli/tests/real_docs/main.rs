@@ -1,8 +1,8 @@
-//! Every command in the README and in docs/ works as it stands there.
+//! Runs every command in the README and in docs/.
 //!
-//! Of each page, a `toml` block becomes the configuration file, the `ini` block goes into postgresql.conf, and
-//! each line of the `sh` blocks is run, in order; the directories it names lie in a scratch directory. On Swift,
-//! the container is the test's own, and so are the values of the settings.
+//! A `toml` block of a page becomes the configuration file, the `ini` block goes into postgresql.conf, and each line of
+//! the `sh` blocks is run, in order. The directories that they name are in a scratch directory. On Swift, the container
+//! and the values of the settings are the test's own.
 
 mod by_hand;
 mod page;
@@ -30,7 +30,7 @@ fn the_commands_of_the_operations_page_work_on_swift() -> Result<()> {
     Tour::on_swift(OPERATIONS, configuration(OPERATIONS)?)?.run(&["data", "to-a-time", "standby"])
 }
 
-/// The first configuration file of a page.
+/// Returns the first configuration file of a page.
 fn configuration(page: &str) -> Result<&str> {
     blocks(page, "toml").next().context("the page has no configuration file")
 }

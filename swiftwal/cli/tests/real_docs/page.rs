@@ -1,6 +1,6 @@
-//! What a page of the documentation tells its reader to do.
+//! The code blocks of a page.
 
-/// The code blocks of a language.
+/// Returns the code blocks in a language.
 pub(crate) fn blocks<'a>(page: &'a str, language: &'a str) -> impl Iterator<Item = &'a str> {
     page.split("\n```")
         .skip(1)
@@ -8,7 +8,7 @@ pub(crate) fn blocks<'a>(page: &'a str, language: &'a str) -> impl Iterator<Item
         .filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
 }
 
-/// The lines of the `sh` blocks: the commands.
+/// Returns the lines of the `sh` blocks: the commands.
 pub(crate) fn commands(page: &str) -> impl Iterator<Item = &str> {
     blocks(page, "sh").flat_map(str::lines)
 }

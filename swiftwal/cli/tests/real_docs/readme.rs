@@ -1,4 +1,4 @@
-//! The README's tour, on Swift as it stands there and on a directory as it says. Its services are a test of xtask.
+//! The README's tour, on Swift as written and on a directory as described. A test of xtask runs its services.
 
 use anyhow::{Context, Result};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 const PAGE: &str = include_str!("../../../../README.md");
-/// What CI itself runs.
+/// The commands that CI runs.
 const CI: &str = include_str!("../../../../.ci/run");
 
 #[test]

@@ -1,4 +1,4 @@
-//! The pages for engineers name files that are there.
+//! The files that the pages for developers name exist.
 
 use std::{
     collections::BTreeSet,
@@ -11,10 +11,10 @@ const PAGES: [(&str, &str); 2] = [
     ("CONTRIBUTING.md", include_str!("../../../../CONTRIBUTING.md")),
 ];
 
-/// Where the sources and the docs are.
+/// The directories with sources and docs.
 const PLACES: [&str; 5] = ["backends", "compression", "conformance", "docs", "swiftwal"];
 
-/// Everything below `directory`, what cargo built excepted.
+/// Finds everything below `directory` except build results.
 fn below(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -26,7 +26,7 @@ fn below(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// The paths in a page's code spans. Those of a data directory or a repository aren't among them.
+/// Returns the paths in a page's code spans, without those of a data directory or a repository.
 fn named(page: &str) -> BTreeSet<&str> {
     let spans = page.split('`').skip(1).step_by(2);
     let is_below = |span: &&str| PLACES.iter().any(|place| span.starts_with(&format!("{place}/")));

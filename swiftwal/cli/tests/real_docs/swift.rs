@@ -1,4 +1,4 @@
-//! docs/swift.md says which rights are enough.
+//! docs/swift.md: the rights that it calls sufficient are sufficient.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ fn a_credential_without_any_right_in_swift_is_enough_with_the_acls_of_the_page()
     Ok(())
 }
 
-/// An application credential that has the role `reader` alone, as Keystone's API makes it.
+/// Creates an application credential with only the role `reader`, as Keystone's API does.
 fn reader(container: &Container) -> Result<Value> {
     let made = stdout(container.shell("python -c \"$SCRIPT\"").env("SCRIPT", MAKE_READER))?;
     serde_json::from_str(&made).context("what Keystone answered")

@@ -1,4 +1,4 @@
-//! A page that is done from its first command to its last.
+//! Runs a page from its first command to its last.
 
 use std::{path::Path, process::Command, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
 /// The repository of the pages that use a directory.
 const DIRECTORY: &str = "file:///backup/pgprod";
 
-/// A page on a repository, with all that it names in a scratch directory.
+/// A page on a repository, with all directories that it names in a scratch directory.
 pub(crate) struct Tour {
     scratch: Arc<Scratch>,
     swiftwal: Swiftwal,
@@ -24,14 +24,14 @@ pub(crate) struct Tour {
 }
 
 impl Tour {
-    /// The page on a directory, with this configuration file.
+    /// Prepares a page that uses a directory, with this configuration file.
     pub(crate) fn on_a_directory(page: &str, configuration: &str) -> Result<Self> {
         let scratch = Scratch::new(Installation::ensure()?)?;
         let swiftwal = Swiftwal::new(&scratch, Path::new(PROGRAM))?;
         Self::new(page, configuration, scratch, swiftwal)
     }
 
-    /// The same on the Swift of the tests, also where the page itself uses a directory.
+    /// Prepares the same page on the Swift of the tests, even if the page itself uses a directory.
     pub(crate) fn on_swift(page: &str, configuration: &str) -> Result<Self> {
         let scratch = Scratch::new(Installation::ensure()?)?;
         let swiftwal = Swiftwal::on_swift(&scratch, Path::new(PROGRAM), swift_test_settings()?)?;
@@ -45,7 +45,7 @@ impl Tour {
         Ok(Self { scratch, swiftwal, page, configuration })
     }
 
-    /// Runs it. Each of the `restored` directories must then start and hold the rows of its moment.
+    /// Runs the page. Then each of the `restored` directories must start and contain the expected rows.
     pub(crate) fn run(&self, restored: &[&str]) -> Result<()> {
         self.scratch.secret_file("swiftwal.toml", &self.configuration()?)?;
         let settings: Vec<_> = blocks(&self.page, "ini").flat_map(str::lines).collect();
@@ -53,7 +53,7 @@ impl Tour {
         server.start()?;
         server.sql("create table orders as select generate_series(1, 1000) as id")?;
 
-        // The moment that TARGET_TIME names comes after the page's backup, so that it can be reached.
+        // The time in TARGET_TIME is after the page's backup, so that it can be reached.
         let mut target_time = String::new();
         for command in commands(&self.page).filter(|line| !line.contains("cargo xtask ")) {
             if command.contains(" restore ") && target_time.is_empty() {
@@ -68,7 +68,7 @@ impl Tour {
         restored.iter().try_for_each(|name| self.check(name))
     }
 
-    /// The configuration file, with what leads to the Swift of the tests where that is used.
+    /// Returns the configuration file, with the settings of the test's Swift if that is used.
     fn configuration(&self) -> Result<String> {
         let file = &self.configuration;
         let Some(container) = self.swiftwal.place().container() else { return Ok(file.clone()) };
@@ -103,7 +103,7 @@ impl Tour {
     }
 }
 
-/// The page with its absolute directories in the scratch directory, and with this repository.
+/// Returns the page with its absolute directories in the scratch directory, and with this repository.
 fn placed(page: &str, scratch: &Path, place: &Place) -> String {
     let scratch = scratch.display();
     let page = page
@@ -117,7 +117,7 @@ fn placed(page: &str, scratch: &Path, place: &Place) -> String {
     }
 }
 
-/// The line of a configuration file; a setting with the value that it has in the tests.
+/// Returns a line of a configuration file; a setting has its value in the tests.
 fn set(line: &str) -> Result<String> {
     let name = line.split(" = ").next().unwrap_or_default();
     let is_setting = ["OS_", "ST_"].iter().any(|prefix| name.starts_with(prefix));

@@ -1,12 +1,12 @@
-//! Base backups during which Swift goes away, or which are killed themselves.
+//! Base backups during which Swift fails, or which are killed themselves.
 
 use anyhow::Result;
 use xtask::{Direction, Service};
 
 use crate::{place::Place, shared::PLAIN};
 
-/// A place in the middle of the data: some parts are stored by then, though the first two go twice, since their container
-/// has to be made.
+/// A position in the middle of the data: some parts are stored by then. The first two are sent twice, since their
+/// container must be created.
 const MIDDLE: u64 = 72 << 20;
 
 const STORAGE: [Service; 3] = [Service::Object(1), Service::Container(1), Service::Account(1)];
@@ -22,7 +22,7 @@ fn a_backup_waits_for_a_swift_that_is_away_for_a_while() -> Result<()> {
         swift.kill(service)?;
     }
     swift.wire().heal();
-    // With -vv it tells of each. The pauses between them grow: this takes some seconds.
+    // With -vv it reports each one. The pauses between them grow, so this takes some seconds.
     backup.wait_for_retries(5)?;
     for service in STORAGE.into_iter().chain([Service::Proxy]) {
         swift.up(service)?;

@@ -1,4 +1,4 @@
-//! Connections that break in mid-body.
+//! Connections that break in the middle of a body.
 
 use anyhow::Result;
 use xtask::{Break, Direction, Fault};
@@ -8,7 +8,7 @@ use crate::{
     shared::{PLAIN, THREE},
 };
 
-/// A place in the middle of a segment of 1 MiB, which compression leaves as long as it is.
+/// A position in the middle of a segment of 1 MiB that can't be compressed.
 const MIDDLE: u64 = 300_000;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_connection_that_breaks_in_mid_body_or_before_its_answer_costs_a_retry() -> 
     let mut number = 0;
     place.archive(number)?;
     for kind in [Break::Cut, Break::Reset] {
-        // The last: Swift has stored it, and its answer is lost.
+        // The last one: Swift has stored the file, and its response is lost.
         let faults = [(Direction::ToServer, 0), (Direction::ToServer, MIDDLE), (Direction::ToClient, 0)];
         for (direction, after) in faults {
             swift.wire().arm(Fault { direction, after, kind });
@@ -35,7 +35,7 @@ fn a_connection_that_breaks_in_mid_body_or_before_its_answer_costs_a_retry() -> 
     Ok(())
 }
 
-/// On a Swift that few others wait for, as it takes a minute: half of the time for retries.
+/// On a Swift that few other tests need, since it takes a minute: half of the time for retries.
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 fn a_connection_that_stands_still_is_given_up_while_there_is_time_to_make_another() -> Result<()> {

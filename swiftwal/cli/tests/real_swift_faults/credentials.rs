@@ -1,4 +1,4 @@
-//! Credentials that are wrong, and accounts that are somebody else's: waiting makes neither better.
+//! Wrong credentials, and accounts of other users: waiting helps in neither case.
 
 use anyhow::Result;
 use xtask::Environment;
@@ -8,7 +8,7 @@ use crate::{
     shared::{KEYSTONE, PLAIN},
 };
 
-/// What archive-wal and restore-wal, as patient as they are, say with these settings at once.
+/// Returns what archive-wal and restore-wal report at once with these settings, despite their time for retries.
 fn refused(place: &Place<'_>, settings: Environment) -> Result<[Ended; 2]> {
     let name = place.segment(7)?;
     let stranger = place.clone().with(settings);

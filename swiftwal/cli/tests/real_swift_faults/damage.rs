@@ -1,4 +1,4 @@
-//! What is stored and isn't what was stored any more.
+//! Stored content that has changed.
 
 use std::fs;
 
@@ -21,13 +21,13 @@ fn a_damaged_wal_file_is_neither_brought_back_nor_taken_for_absent() -> Result<(
         } else {
             swift.damage(&account, &place.container, &place.object(&name))?;
         }
-        // Swift notices while it hands the first out, and has none any more when it is asked again.
+        // Swift notices the damage while it sends the object, and then reports it as missing.
         for told in ["", "it is listed but can't be read"] {
             let refused = place.impatient().run(&["restore-wal", &name, "fetched"])?.expect(128)?;
             assert!(refused.reason().contains(told), "{}", refused.reason());
             assert!(!place.has_rest_of_fetched()?);
         }
-        // Whoever has the right one may store it again.
+        // Anyone who has the right content may store it again.
         place.succeed(&["archive-wal", &name])?;
         assert!(place.brings_back(&name)?);
     }

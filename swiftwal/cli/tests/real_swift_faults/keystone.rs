@@ -1,4 +1,4 @@
-//! A Keystone that is away, and tokens that end.
+//! A Keystone that is down, and tokens that expire.
 
 use std::{fs, path::PathBuf};
 
@@ -14,12 +14,12 @@ fn place<'a>(swift: &'a Lease, name: &str) -> Result<Place<'a>> {
     Ok(Place::new(swift, name)?.with(swift.environment_v3_password()?))
 }
 
-/// Removes the tokens that earlier runs left for later ones.
+/// Removes the tokens that earlier runs have cached.
 fn forget_tokens(place: &Place<'_>) -> Result<()> {
     Ok(fs::remove_dir_all(place.directory.join("state/swiftwal/tokens"))?)
 }
 
-/// Changes a field of the one token that earlier runs left, and says which file it is.
+/// Changes a field of the cached token, and returns its file.
 fn change_token(place: &Place<'_>, field: &str, value: &str) -> Result<PathBuf> {
     let tokens = place.directory.join("state/swiftwal/tokens");
     let file = fs::read_dir(&tokens)?.next().into_iter().flatten().map(|entry| entry.path()).next();
@@ -96,7 +96,7 @@ fn a_keystone_that_is_frozen_for_a_while_is_waited_for() -> Result<()> {
     Ok(())
 }
 
-/// Swift answers 401 to a token that it can't have checked.
+/// Swift answers 401 if it can't have a token checked.
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 fn a_swift_that_cannot_have_a_token_checked_is_waited_for() -> Result<()> {
@@ -105,7 +105,7 @@ fn a_swift_that_cannot_have_a_token_checked_is_waited_for() -> Result<()> {
     let stored = place.archive(0)?;
     let name = place.segment(1)?;
     swift.kill(Service::Keystone)?;
-    // With it goes what it knew of the token.
+    // The proxy's cache of checked tokens is lost with it.
     swift.kill(Service::Proxy)?;
     swift.up(Service::Proxy)?;
     let refused = place.impatient().run(&["archive-wal", &name])?.expect(1)?;
@@ -138,7 +138,7 @@ fn a_token_that_was_revoked_is_replaced() -> Result<()> {
 fn tokens_may_end_while_a_backup_goes_up_and_comes_down() -> Result<()> {
     let swift = SHORT_LIVED.lease()?;
     let place = place(&swift, "short-lived")?.wired();
-    // Halfway it stands still until its token has ended, and then all goes on: segments, and then the manifest.
+    // Halfway it stalls until its token has expired, and then everything continues: segments, and then the manifest.
     let backup = place.in_the_middle(Direction::ToServer, 32 << 20, |place| place.start_backup(&["-vv"]))?;
     let token = place.client(&["auth"])?;
     let variables: Vec<_> = token.lines().filter_map(|line| line.split_once('=')).collect();

@@ -1,4 +1,4 @@
-//! Limits of rate and space.
+//! Limits on the rate and on space.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn a_limit_of_rate_is_waited_out() -> Result<()> {
     let swift = RATED.lease()?;
     let place = Place::new(&swift, "rate")?;
     place.archive(0)?;
-    // The proxy limits no container that it takes for empty; now it looks again.
+    // The proxy limits no container whose cached size is zero; this makes it look again.
     place.client(&["post", &place.container])?;
     let names: Vec<_> = (1..3).map(|number| place.segment(number)).collect::<Result<_>>()?;
     let archiving: Vec<_> =
@@ -83,7 +83,7 @@ fn full_disks_are_an_error_and_nothing_is_stored_until_there_is_room() -> Result
 fn a_backup_that_meets_a_quota_or_full_disks_leaves_nothing_that_is_listed() -> Result<()> {
     let swift = PLAIN.lease()?;
     let place = Place::new(&swift, "no-room")?.wired();
-    // Whichever is written next: a segment, or the manifest.
+    // The next object that is written: a segment, or the manifest.
     let limit = |quota: &str| {
         ["", "_segments"].iter().try_for_each(|suffix| {
             place.client(&["post", "-m", quota, &format!("{}{suffix}", place.container)]).map(drop)

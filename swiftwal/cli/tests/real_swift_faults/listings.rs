@@ -1,4 +1,4 @@
-//! Container servers that are away, and listings that lag behind.
+//! Container servers that are down, and listings that lag behind.
 
 use std::fs;
 
@@ -27,7 +27,8 @@ fn what_is_archived_while_the_container_server_is_down_is_found_before_it_is_lis
     Ok(())
 }
 
-/// As one that was migrated from SwiftWAL 0.2.2, whose WAL is all gzip: under the first name that is asked for, nothing is.
+/// As in a repository that was migrated from SwiftWAL 0.2.2, whose WAL is all gzip: nothing has the first name that is
+/// requested.
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 fn wal_of_any_compression_goes_through_while_the_container_server_is_down() -> Result<()> {
@@ -55,7 +56,7 @@ fn a_container_that_the_proxy_cannot_look_up_is_neither_written_nor_read_nor_tak
     let stored = place.archive(0)?;
     let name = place.segment(1)?;
     swift.kill(Service::Container(1))?;
-    // With it goes what it remembered of the container.
+    // The proxy's cache of the container is lost with it.
     swift.kill(Service::Proxy)?;
     swift.up(Service::Proxy)?;
 
@@ -129,12 +130,12 @@ fn what_is_read_before_something_is_listed_or_removed_is_asked_for_once() -> Res
         let requests = swift.requests()?.split_off(before);
         Ok(requests.into_iter().map(|request| short(&request)).collect())
     };
-    // What the backup saw of cluster.json a moment ago counts for a list, and not for what deletes.
+    // A recently read cluster.json suffices for a listing, but not for a deletion.
     assert_eq!(asked(&["list-wal"])?, ["GET counted"]);
     assert_eq!(asked(&["list-backups"])?, ["GET cluster.json", "GET counted", &format!("GET {record}")]);
     let mut plan = asked(&["prune", "--keep-backups", "1", "--dry-run"])?;
     plan.sort();
-    // Whether there is a third timeline is asked of the storage itself: a listing may lag.
+    // Only the storage itself can tell whether there is a third timeline: a listing may lag.
     let histories = ["wal_00000002.history.zst", "wal_00000003.history.zst"];
     let names = ["cluster.json", "counted", "counted_segments", &record].into_iter().chain(histories);
     let mut expected: Vec<_> = names.map(|name| format!("GET {name}")).collect();
@@ -143,7 +144,7 @@ fn what_is_read_before_something_is_listed_or_removed_is_asked_for_once() -> Res
     Ok(())
 }
 
-/// The method, and the last of the path: an object, or a container that was listed.
+/// Returns the method and the last part of the path: an object, or a container that was listed.
 fn short(request: &LoggedRequest) -> String {
     let path = request.path.split("%3F").next().unwrap_or_default();
     format!("{} {}", request.method, path.trim_end_matches('/').rsplit('/').next().unwrap_or_default())

@@ -1,11 +1,11 @@
-//! Servers that are frozen or killed while WAL files come and go.
+//! Servers that are frozen or killed while WAL files are stored and fetched.
 
 use anyhow::Result;
 use xtask::{Break, Direction, Service, Swift};
 
 use crate::{place::Place, shared::PLAIN};
 
-/// A place in the middle of a segment of 1 MiB, which compression leaves as long as it is.
+/// A position in the middle of a segment of 1 MiB that can't be compressed.
 const MIDDLE: u64 = 300_000;
 
 #[derive(Clone, Copy)]
@@ -67,7 +67,7 @@ fn a_proxy_that_goes_away_in_mid_body_and_comes_back_is_waited_for() -> Result<(
             let mut running = place.in_the_middle(direction, MIDDLE, |place| place.start(arguments))?;
             outage.begin(&swift, Service::Proxy)?;
             if matches!(outage, Outage::Killed) {
-                // What is on its way already goes with it.
+                // Requests in progress fail as well.
                 swift.wire().break_all(Break::Cut);
                 running.wait_for_retry()?;
             }

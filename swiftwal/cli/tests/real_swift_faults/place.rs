@@ -1,4 +1,4 @@
-//! The program with a container of its own.
+//! The program with its own container.
 
 use std::{
     fs::{self, File},
@@ -16,7 +16,7 @@ use crate::shared::Lease;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
 
-/// A container of a shared Swift, and a directory in which the program runs and keeps its state.
+/// A container of a shared Swift, and the directory in which the program runs and keeps its state.
 #[derive(Clone)]
 pub(crate) struct Place<'a> {
     pub(crate) swift: &'a Lease,
@@ -26,7 +26,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The container of this name, which must be the test's own, in version 1's account.
+    /// The container with this name, which must be the test's own, in the account of version 1.
     pub(crate) fn new(swift: &'a Lease, name: &str) -> Result<Self> {
         if !program(swift).exists() {
             swift.scratch().program(Path::new(PROGRAM))?;
@@ -35,7 +35,7 @@ impl<'a> Place<'a> {
         Ok(Self { swift, container: name.to_owned(), directory, settings: swift.environment_v1() })
     }
 
-    /// The same container's name in the account that these settings lead to.
+    /// The container with the same name in the account that these settings select.
     pub(crate) fn with(self, settings: Environment) -> Self {
         Self { settings, ..self }
     }
@@ -45,7 +45,7 @@ impl<'a> Place<'a> {
         Self { settings: self.settings.wired(), ..self }
     }
 
-    /// The same for one who tries a failing request again for a second, instead of two minutes.
+    /// The same for a program that retries a failing request for a second, instead of two minutes.
     pub(crate) fn impatient(&self) -> Self {
         let settings = self.settings.clone().with("SWIFT_RETRY_SECONDS", "1");
         self.clone().with(settings)
@@ -53,8 +53,8 @@ impl<'a> Place<'a> {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.swift.scratch().command(program(self.swift));
-        // The time for retries is what ends it: archive-wal's own deadline comes too early on a loaded machine, and with
-        // the first minute of silence.
+        // The time for retries must end it: archive-wal's own deadline comes too early on a busy machine, and together
+        // with the first minute of silence.
         command.args(["--deadline", "0"]).args(arguments);
         command.current_dir(&self.directory).envs(self.settings.clone());
         command.env("XDG_STATE_HOME", self.directory.join("state"));
@@ -67,7 +67,7 @@ impl<'a> Place<'a> {
         self.start_command(self.command(arguments))
     }
 
-    /// Starts a base backup of the Swift's PostgreSQL, which has its WAL inside.
+    /// Starts a base backup of the Swift's PostgreSQL that includes its WAL.
     pub(crate) fn start_backup(&self, options: &[&str]) -> Result<Running> {
         let mut command = self.command(&[options, &["backup", "--xlog", "-c", "fast"]].concat());
         command.envs(self.swift.postgres()?.environment());
@@ -88,18 +88,19 @@ impl<'a> Place<'a> {
         self.start(arguments)?.wait()
     }
 
-    /// Runs what must succeed; its standard output.
+    /// Runs a command that must succeed, and returns its standard output.
     pub(crate) fn succeed(&self, arguments: &[&str]) -> Result<String> {
         Ok(self.run(arguments)?.expect(0)?.said)
     }
 
-    /// Runs a base backup that must succeed; its key.
+    /// Takes a base backup that must succeed, and returns its key.
     pub(crate) fn back_up(&self) -> Result<String> {
         let ended = self.start_backup(&[])?.wait()?.expect(0)?;
         ended.key().with_context(|| format!("no key in {}", ended.said))
     }
 
-    /// Whether that backup is restored with all that the server has, ready to be started; it is removed.
+    /// Whether this backup is restored with everything that the server has, ready to be started. The restored directory
+    /// is then removed.
     pub(crate) fn restores(&self, key: &str) -> Result<bool> {
         let restored = self.directory.join("restored");
         self.succeed(&["restore", key, &restored.to_string_lossy()])?;
@@ -108,13 +109,13 @@ impl<'a> Place<'a> {
         Ok(same)
     }
 
-    /// Whether a restored directory has all that the server has.
+    /// Whether a restored directory has everything that the server has.
     pub(crate) fn has_restored(&self, directory: &Path) -> Result<bool> {
         let noise = fs::read(self.swift.postgres()?.data().join("noise"))?;
         Ok(fs::read(directory.join("noise"))? == noise && directory.join("global/pg_control").exists())
     }
 
-    /// Writes a WAL segment into the directory; its name.
+    /// Writes a WAL segment into the directory, and returns its name.
     pub(crate) fn segment(&self, number: u64) -> Result<String> {
         let cluster = SyntheticCluster::new(1);
         let name = cluster.wal_name(number).to_string();
@@ -122,20 +123,20 @@ impl<'a> Place<'a> {
         Ok(name)
     }
 
-    /// Writes a WAL segment and archives it; its name.
+    /// Writes a WAL segment and archives it, and returns its name.
     pub(crate) fn archive(&self, number: u64) -> Result<String> {
         let name = self.segment(number)?;
         self.succeed(&["archive-wal", &name])?;
         Ok(name)
     }
 
-    /// Whether restore-wal brings that segment back as it is in the directory.
+    /// Whether restore-wal fetches that segment with the content in the directory.
     pub(crate) fn brings_back(&self, name: &str) -> Result<bool> {
         self.succeed(&["restore-wal", name, "fetched"])?;
         self.has_fetched(name)
     }
 
-    /// Whether `fetched` is that segment; it is removed.
+    /// Whether `fetched` is that segment. The file is then removed.
     pub(crate) fn has_fetched(&self, name: &str) -> Result<bool> {
         let fetched = self.directory.join("fetched");
         let same = fs::read(&fetched)? == fs::read(self.directory.join(name))?;
@@ -143,31 +144,32 @@ impl<'a> Place<'a> {
         Ok(same)
     }
 
-    /// Whether anything at all lies where restore-wal was to write `fetched`, under whatever name.
+    /// Whether any file is left where restore-wal was to write `fetched`, under any name.
     pub(crate) fn has_rest_of_fetched(&self) -> Result<bool> {
         let mut entries = fs::read_dir(&self.directory)?;
         let is_rest = |name: &str| name.contains("fetched");
         Ok(entries.any(|entry| entry.is_ok_and(|entry| is_rest(&entry.file_name().to_string_lossy()))))
     }
 
-    /// The object that holds a segment.
+    /// Returns the name of the object with a segment.
     pub(crate) fn object(&self, segment: &str) -> String {
         format!("wal_{segment}.zst")
     }
 
-    /// The names that Swift's own client lists in the container, with `_segments` in that of the segments.
+    /// Returns the names that Swift's own client lists in the container, or with `_segments` in the container of the
+    /// segments.
     pub(crate) fn listed(&self, suffix: &str) -> Result<Vec<String>> {
         let listed = self.client(&["list", &format!("{}{suffix}", self.container)])?;
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
-    /// Runs Swift's own client, straight; its standard output.
+    /// Runs Swift's own client directly, and returns its standard output.
     pub(crate) fn client(&self, arguments: &[&str]) -> Result<String> {
         stdout(self.swift.client().envs(self.settings.clone()).args(arguments))
     }
 
-    /// Starts something with `start` and returns once so many bytes have passed the wire in that direction. The
-    /// connection on which the next came stands still until [`xtask::Wire::heal`].
+    /// Runs `start`, and returns when this number of bytes has passed the wire in this direction. The connection with
+    /// the next byte then stalls until [`xtask::Wire::heal`].
     pub(crate) fn in_the_middle(
         &self,
         direction: Direction,
@@ -197,12 +199,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Returns once it has told that it tries something again.
+    /// Returns when the program has reported a retry.
     pub(crate) fn wait_for_retry(&mut self) -> Result<()> {
         self.wait_for_retries(1)
     }
 
-    /// Returns once it has told so many times that it tries something again.
+    /// Returns when the program has reported this number of retries.
     pub(crate) fn wait_for_retries(&mut self, count: usize) -> Result<()> {
         until(&format!("something is tried again {count} times"), || {
             self.must_run()?;
@@ -210,7 +212,7 @@ impl Running {
         })
     }
 
-    /// Its end; an error if it doesn't come.
+    /// Waits for its end; an error if it doesn't end.
     pub(crate) fn wait(mut self) -> Result<Ended> {
         let mut status = None;
         let ended = until("the program has ended", || {
@@ -224,7 +226,7 @@ impl Running {
         Ok(Ended { code, said, complaint })
     }
 
-    /// Ends it as `kill -9` does.
+    /// Kills it as `kill -9` does.
     pub(crate) fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -246,34 +248,34 @@ impl Drop for Running {
     }
 }
 
-/// What a run of the program came to.
+/// The result of a run of the program.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// As a shell shows it.
+    /// The exit code as a shell shows it.
     pub(crate) code: i32,
     pub(crate) said: String,
     pub(crate) complaint: String,
 }
 
 impl Ended {
-    /// Itself, if it ended with this code.
+    /// Returns the result itself, if it has this exit code.
     pub(crate) fn expect(self, code: i32) -> Result<Self> {
         ensure!(self.code == code, "{} instead of {code}: {}{}", self.code, self.said, self.complaint);
         Ok(self)
     }
 
-    /// The key of the backup that it made, as it said.
+    /// Returns the key of the backup that it reported.
     pub(crate) fn key(&self) -> Option<String> {
         let (key, _) = self.said.strip_prefix("Creating backup ")?.split_once(' ')?;
         Some(key.to_owned())
     }
 
-    /// The last line that it complained with: why it failed.
+    /// Returns the last line on standard error: the reason of the failure.
     pub(crate) fn reason(&self) -> &str {
         self.complaint.trim_end().lines().next_back().unwrap_or_default()
     }
 
-    /// Whether it tried anything again.
+    /// Whether it retried anything.
     pub(crate) fn tried_again(&self) -> bool {
         self.complaint.contains(" again")
     }

@@ -1,4 +1,4 @@
-//! Three copies, of which some can't be reached.
+//! Three replicas, some of which can't be reached.
 
 use anyhow::Result;
 use xtask::{Service, Swift};
@@ -22,9 +22,9 @@ fn with_one_node_of_three_down_everything_works() -> Result<()> {
     assert!(place.brings_back(&stored)? && place.brings_back(&name)?);
     let absent = place.segment(2)?;
     place.run(&["restore-wal", &absent, "fetched"])?.expect(1)?;
-    // What was stored since is listed by some of the servers, and by all once Swift has repaired itself.
+    // Objects stored meanwhile are listed by some of the servers, and by all of them once Swift has repaired itself.
     assert!(place.succeed(&["list-wal"])?.starts_with(&stored));
-    // Of another cluster, and so in a container of its own.
+    // It belongs to another cluster, and so needs its own container.
     let place = Place::new(&swift, "one-down-backup")?;
     let key = place.back_up()?;
     assert!(place.restores(&key)?);
@@ -42,7 +42,7 @@ fn with_two_nodes_of_three_down_nothing_is_acknowledged_and_nothing_is_taken_for
     kill_node(&swift, 3)?;
     place.impatient().run(&["archive-wal", &name])?.expect(1)?;
     place.impatient().run(&["restore-wal", &name, "fetched"])?.expect(128)?;
-    // One copy is enough to read.
+    // One replica is enough to read.
     assert!(place.brings_back(&stored)?);
     swift.mend()?;
     place.succeed(&["archive-wal", &name])?;

@@ -1,4 +1,4 @@
-//! Restores during which Swift goes away.
+//! Restores during which Swift fails.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use xtask::{Direction, Service};
 
 use crate::{place::Place, shared::PLAIN};
 
-/// A place in the middle of the data.
+/// A position in the middle of the data.
 const MIDDLE: u64 = 40 << 20;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Swifts that tests share, one test at a time: each takes seconds to start.
+//! The Swifts that tests share, one test at a time, since each takes seconds to start.
 
 use std::{
     fs::File,
@@ -15,18 +15,18 @@ use xtask::{Installation, Postgres, Scratch, Swift, SwiftOptions};
 pub(crate) static PLAIN: Shared = Shared::new(SwiftOptions::default);
 /// One node and Keystone.
 pub(crate) static KEYSTONE: Shared = Shared::new(SwiftOptions::with_keystone);
-/// The same with tokens that live just long enough to be used on a loaded machine.
+/// The same with tokens that live just long enough to be used on a busy machine.
 pub(crate) static SHORT_LIVED: Shared =
     Shared::new(|| SwiftOptions { token_life: Duration::from_secs(10), ..SwiftOptions::with_keystone() });
-/// One write in ten seconds in a container.
+/// With a limit of one write in ten seconds in a container.
 pub(crate) static RATED: Shared =
     Shared::new(|| SwiftOptions { seconds_between_writes: Some(10), ..SwiftOptions::default() });
-/// One that takes no object as long as a WAL segment, and whose manifests are short.
+/// With objects smaller than a WAL segment, and short manifests.
 pub(crate) static NARROW: Shared = Shared::new(SwiftOptions::narrow);
-/// Three nodes with a copy on each.
+/// Three nodes with a replica on each.
 pub(crate) static THREE: Shared = Shared::new(SwiftOptions::three_replicas);
 
-/// A file of this size is in the data directory, and no compression makes it smaller.
+/// The size of an incompressible file in the data directory.
 const NOISE_BYTES: u64 = 64 << 20;
 
 /// A Swift for all tests of a kind.
@@ -42,9 +42,9 @@ impl Shared {
         Self { options, turn: Mutex::new(()), swift: OnceLock::new(), postgres: OnceLock::new() }
     }
 
-    /// This Swift, for one test alone, with every server up whatever the test before did.
+    /// Returns this Swift, for one test alone, with every server running whatever the test before did.
     pub(crate) fn lease(&'static self) -> Result<Lease> {
-        // A test that failed with it is no reason for the next to fail.
+        // The next test needn't fail because another one has.
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if self.swift.get().is_none() {
             let scratch = Scratch::new(Installation::ensure()?)?;

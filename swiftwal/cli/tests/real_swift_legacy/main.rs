@@ -1,5 +1,5 @@
-//! A container as SwiftWAL 0.2.2 left it, made by other programs from a real cluster: it is listed, restored from,
-//! archived into and pruned as it is.
+//! A container as SwiftWAL 0.2.2 left it, created by other programs from a real cluster: it is listed, restored from,
+//! archived into and pruned without conversion.
 
 mod migrating;
 mod original;
@@ -15,7 +15,7 @@ use self::original::{DELETED, DYING, KEYS, LOST_LABEL, Original};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
 
-/// For the tests that change nothing in it.
+/// For the tests that don't change it.
 static ORIGINAL: LazyLock<Result<Original>> = LazyLock::new(Original::new);
 
 fn original() -> Result<&'static Original> {
@@ -29,7 +29,7 @@ fn the_original_s_backups_are_listed_with_their_sizes_and_labels() -> Result<()>
     assert_eq!(original.run(&["list-backups"])?.lines().collect::<Vec<_>>(), KEYS);
     let listed: serde_json::Value = serde_json::from_str(&original.run(&["--json", "list-backups"])?)?;
     for (backup, made) in listed.as_array().context("a list")?.iter().zip(&original.backups) {
-        // The listing of Swift says 0 of each.
+        // Swift's listing shows 0 bytes for each.
         assert_eq!(
             backup["objects"].as_array().map(|objects| objects[0]["bytes"].clone()),
             Some(made.bytes.into())
@@ -81,7 +81,7 @@ fn a_segment_that_the_original_stored_is_known_and_another_of_its_name_refused()
 #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
 fn the_original_s_container_is_pruned_and_what_may_live_is_let_alone() -> Result<()> {
     let original = Original::new()?;
-    // From now on this program archives, and makes the backups.
+    // From now on this program archives, and takes the backups.
     let archive = format!("archive_command = '{}'", original.swiftwal.archive_command());
     original.postgres.configure(&[&archive])?;
     original.postgres.reload()?;
@@ -94,7 +94,7 @@ fn the_original_s_container_is_pruned_and_what_may_live_is_let_alone() -> Result
     assert!(planned.contains("Removing 2 backups, 20130828T1810Z -> 20130829T1125Z"), "{planned}");
     assert_eq!(original.objects()?, before);
 
-    // An upload that may still live may need any WAL.
+    // An upload that may still be running may need any WAL.
     assert_eq!(original.run(&prune_to_two)?, planned);
     let stays = |object: &String| {
         let may_live = object.starts_with("wal_") || object.contains(DYING) || object == LOST_LABEL;
@@ -103,7 +103,8 @@ fn the_original_s_container_is_pruned_and_what_may_live_is_let_alone() -> Result
     let before: BTreeSet<_> = before.into_iter().filter(stays).collect();
     assert_eq!(original.objects()?, before);
 
-    // A day later nothing of the original's is left but what the one kept backup is made of and needs, and then nothing.
+    // A day later the only leftovers of SwiftWAL 0.2.2 are the kept backup and what it needs; then they are gone as
+    // well.
     original.prune_tomorrow(2)?;
     let first_wal = original.backups[2].first_wal()?;
     let stays = |object: &String| match object.strip_prefix("wal_") {

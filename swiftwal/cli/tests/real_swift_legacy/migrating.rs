@@ -1,4 +1,4 @@
-//! docs/migrating.md works as it stands there, on a container as SwiftWAL 0.2.2 left it.
+//! Runs docs/migrating.md on a container as SwiftWAL 0.2.2 left it.
 
 use anyhow::{Context, Result, ensure};
 use xtask::{Postgres, stdout};
@@ -42,7 +42,7 @@ fn the_commands_of_the_migrating_page_work() -> Result<()> {
     Ok(())
 }
 
-/// Deletes the newest old backup as somebody might who doesn't know of its segments. python-swiftclient does.
+/// Deletes the newest old backup as a person might who doesn't know of its segments, with python-swiftclient.
 fn lose_the_manifest(original: &Original) -> Result<()> {
     let (container, object) = (original.container()?, format!("pg_basebackup_{}.tgz", KEYS[2]));
     let delete = "eval \"$(swift auth)\"; curl -sSf -X DELETE -H \"X-Auth-Token: $OS_AUTH_TOKEN\"";
@@ -52,7 +52,7 @@ fn lose_the_manifest(original: &Original) -> Result<()> {
     Ok(())
 }
 
-/// The page with its directories and its configuration in the scratch directory, and this container.
+/// Returns the page with its directories and its configuration in the scratch directory, and this container.
 fn placed(original: &Original) -> Result<String> {
     let scratch = original.scratch.path().display();
     let container = original.container()?;

@@ -1,4 +1,4 @@
-//! A container as SwiftWAL 0.2.2 left it. Neither that nor this program writes it: `pg_basebackup`, `gzip` and
+//! A container as SwiftWAL 0.2.2 left it. Neither that program nor this one writes it: `pg_basebackup`, `gzip` and
 //! python-swiftclient do.
 
 use std::{collections::BTreeSet, fs, path::Path, path::PathBuf, process::Command, sync::Arc};
@@ -11,29 +11,31 @@ use xtask::{Container, Installation, Postgres, Scratch, Swiftwal, stdout, swift_
 
 use crate::PROGRAM;
 
-/// The backups, oldest first. The second lost its label, the third kept its marker.
+/// The keys of the backups, oldest first. The second has lost its label, the third has kept its marker.
 pub(crate) const KEYS: [&str; 3] = ["20130828T1810Z", "20130829T1125Z", "20130830T0200Z"];
-/// A backup whose deletion was interrupted, and then its collection as garbage too, before its last segment went.
+/// A backup whose deletion was interrupted, and then the deletion of that deletion's sign as well, before its last
+/// segment was removed.
 pub(crate) const DELETED: &str = "20130827T0200Z";
-/// A backup that is being uploaded, or was when its upload died.
+/// A backup whose upload is running or has crashed.
 pub(crate) const DYING: &str = "20130831T0200Z";
-/// The original never removed the label of a backup that it had pruned.
+/// SwiftWAL 0.2.2 never removed the label of a backup that it had pruned.
 pub(crate) const LOST_LABEL: &str = "backup_label_20130801T0200Z.txt";
 
 /// The id of every upload.
 pub(crate) const UPLOAD: &str = "6f1f6e5c-11e3-8a8f-0d8c1f3f5a10";
-/// So many segments, of 5 GiB each at the original's, and an empty one: so it was where the backup filled the last.
+/// The number of segments, of 5 GiB each in SwiftWAL 0.2.2, and an empty one, as it stored if the backup filled the
+/// last one.
 const SEGMENTS: usize = 3;
 
-/// The container, the cluster that it is of, and this program, which is given both.
+/// The container, its cluster, and this program, configured for both.
 pub(crate) struct Original {
     pub(crate) scratch: Arc<Scratch>,
     pub(crate) swiftwal: Swiftwal,
     pub(crate) postgres: Postgres,
     pub(crate) backups: Vec<Backup>,
-    /// Where the WAL files are that are in the container.
+    /// The directory of the WAL files that are in the container.
     pub(crate) wal: PathBuf,
-    /// What all the WAL leads to.
+    /// The rows after recovery of all the WAL.
     pub(crate) rows: (u64, String),
     /// The names of all objects.
     pub(crate) stored: BTreeSet<String>,
@@ -96,7 +98,7 @@ impl Original {
         self.put_manifests(backups.chain(uploads).chain([deletion]))
     }
 
-    /// Makes a backup, and puts its segments and its label into `tree`.
+    /// Takes a backup, and puts its segments and its label into `tree`.
     fn back_up(&self, key: &str, wal: &str, tree: &Path) -> Result<Backup> {
         let directory = self.scratch.path().join(format!("backup-{key}"));
         let mut pg_basebackup = self.postgres.client("pg_basebackup");
@@ -122,7 +124,7 @@ impl Original {
         stdout(swift.current_dir(tree)).map(drop)
     }
 
-    /// Stores objects, each of a name, that consist of the segments of a backup.
+    /// Stores objects with these names that consist of the segments of a backup.
     fn put_manifests(&self, manifests: impl Iterator<Item = (String, &'static str)>) -> Result<()> {
         let container = self.container()?;
         let mut script = "eval \"$(swift auth)\"".to_owned();
@@ -140,12 +142,12 @@ impl Original {
         self.swiftwal.place().container().context("it is on Swift")
     }
 
-    /// The names of all objects, those that listings hide included.
+    /// Returns the names of all objects, including hidden ones.
     pub(crate) fn objects(&self) -> Result<BTreeSet<String>> {
         Ok(self.swiftwal.stored()?.into_iter().collect())
     }
 
-    /// The name of the oldest segment that the original had archived.
+    /// Returns the name of the oldest archived segment.
     pub(crate) fn first_segment(&self) -> Result<&str> {
         let mut wal =
             self.stored.iter().filter_map(|object| object.strip_prefix("wal_")?.strip_suffix(".gz"));
@@ -158,7 +160,7 @@ impl Original {
         stdout(command.envs(self.postgres.environment()))
     }
 
-    /// What `prune` would do in 25 hours.
+    /// Prunes as in 25 hours.
     pub(crate) fn prune_tomorrow(&self, keep_backups: u32) -> Result<()> {
         let container = self.container()?;
         let options =
@@ -177,14 +179,14 @@ impl Original {
 }
 
 impl Backup {
-    /// The segment that recovery from it begins with.
+    /// Returns the segment with which recovery begins.
     pub(crate) fn first_wal(&self) -> Result<String> {
         let (_, name) = self.label.split_once("(file ").context("a label names a file")?;
         Ok(name.split_once(')').context("a label closes its parentheses")?.0.to_owned())
     }
 }
 
-/// The clock of this machine and of the storage, in 25 hours.
+/// The clock of this machine and of the storage, 25 hours ahead.
 #[derive(Debug)]
 struct Tomorrow;
 

@@ -1,4 +1,4 @@
-//! What doesn't, and what it tells people and PostgreSQL.
+//! Settings that fail, and what people and PostgreSQL are told.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::site::{HISTORY, PASSWORD, Settings, Site, V1, WRONG, session, settings, with};
 
-/// What goes wrong: the settings, what `list-wal` exits with, and what it tells.
+/// The failures: the settings, the exit code of `list-wal`, and the expected texts.
 fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
     let password = || settings(&PASSWORD);
     let refused = || vec!["refused the credentials (401 Unauthorized)", "; check user, password or secret"];
@@ -87,7 +87,7 @@ fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
     ]
 }
 
-/// Of the same Swift: the URL of an account that isn't this user's.
+/// Returns the URL of another user's account in the same Swift.
 fn account_of_others() -> String {
     let site = Site::new("options-absent");
     site.run(&settings(&PASSWORD), &["-C", site.container, "list-wal"]);

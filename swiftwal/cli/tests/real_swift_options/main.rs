@@ -1,8 +1,7 @@
-//! Every way to say which account of Swift is meant and who asks, through the program, on a real Swift and Keystone;
-//! and what an administrator is told, and PostgreSQL by the exit code, where it goes wrong.
+//! Every way to select an account of Swift and to authenticate, through the program, on a real Swift and Keystone; and
+//! the messages and exit codes of failures.
 //!
-//! Where the servers are comes from the environment, as `cargo xtask test` sets it: settings with `SWIFT_TEST_` before
-//! their names.
+//! The environment names the servers, as `cargo xtask test` sets it: settings with the prefix `SWIFT_TEST_`.
 
 #![expect(clippy::unwrap_used, reason = "the tests' helpers fail as tests do")]
 

@@ -1,4 +1,4 @@
-//! The program in a directory of its own, with the settings of the test servers.
+//! The program in its own directory, with the settings of the test servers.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ pub(crate) const PASSWORD: [&str; 4] = ["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWO
 const SECRETS: [&str; 3] = ["OS_PASSWORD", "OS_APPLICATION_CREDENTIAL_SECRET", "ST_KEY"];
 pub(crate) const WRONG: &str = "hunter2";
 
-/// A setting of the test servers.
+/// Returns a setting of the test servers.
 #[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
 pub(crate) fn given(name: &str) -> String {
     std::env::var(format!("SWIFT_TEST_{name}")).unwrap_or_else(|_| panic!("SWIFT_TEST_{name} isn't set"))
@@ -27,7 +27,7 @@ pub(crate) fn settings(names: &[&str]) -> Settings {
     names.iter().map(|name| ((*name).to_owned(), given(name))).collect()
 }
 
-/// The same with other values.
+/// Returns the settings with other values.
 pub(crate) fn with(mut settings: Settings, changes: &[(&str, &str)]) -> Settings {
     for (name, value) in changes {
         settings.retain(|(known, _)| known != name);
@@ -36,18 +36,18 @@ pub(crate) fn with(mut settings: Settings, changes: &[(&str, &str)]) -> Settings
     settings
 }
 
-/// `--os-username=…` for each.
+/// Returns the settings as options, such as `--os-username=…`.
 pub(crate) fn options(settings: &Settings) -> Vec<String> {
     let option = |name: &str| name.to_lowercase().replace('_', "-");
     settings.iter().map(|(name, value)| format!("--{}={value}", option(name))).collect()
 }
 
-/// `OS_USERNAME='…'` for each.
+/// Returns the settings as lines, such as `OS_USERNAME='…'`.
 pub(crate) fn lines(settings: &Settings) -> String {
     settings.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect()
 }
 
-/// A directory of one test, with a container's name.
+/// The directory of one test, with a container's name.
 pub(crate) struct Site {
     scratch: TempDir,
     pub(crate) container: &'static str,
@@ -80,7 +80,7 @@ impl Site {
         path
     }
 
-    /// The program with nothing in its environment but these settings.
+    /// Returns a command with only these settings in its environment.
     pub(crate) fn command(&self, settings: &Settings, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swiftwal"));
         command.args(arguments).current_dir(self.scratch.path()).stdin(Stdio::null()).env_clear();
@@ -89,7 +89,7 @@ impl Site {
         command
     }
 
-    /// Runs it. Nothing secret may show.
+    /// Runs the command. No secret may be visible.
     pub(crate) fn run(&self, settings: &Settings, arguments: &[&str]) -> Ran {
         let output = self.command(settings, arguments).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -114,7 +114,7 @@ impl Site {
         assert_eq!(fs::read(self.path("back")).unwrap(), fs::read(self.path(HISTORY)).unwrap());
     }
 
-    /// The cached tokens' files.
+    /// Returns the files of the cached tokens.
     pub(crate) fn token_files(&self) -> Vec<PathBuf> {
         let files = fs::read_dir(self.path("state/swiftwal/tokens")).into_iter().flatten();
         files.map(|file| file.unwrap().path()).collect()
@@ -125,7 +125,7 @@ impl Site {
     }
 }
 
-/// A cached token, and the URL of the account it is for.
+/// Returns a cached token, and the URL of its account.
 pub(crate) fn session(file: &Path) -> (String, String) {
     let session: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     let field = |name: &str| session[name].as_str().unwrap().to_owned();

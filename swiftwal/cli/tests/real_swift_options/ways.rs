@@ -1,4 +1,4 @@
-//! What works.
+//! Settings that work.
 
 use crate::site::{
     PASSWORD, Settings, Site, V1, WRONG, given, lines, mode, options, session, settings, with,
