@@ -13,17 +13,17 @@
 //!
 //! let scratch = Scratch::new(Installation::ensure()?)?;
 //! let swift = Swift::start(&scratch, SwiftOptions { keystone: true, ..SwiftOptions::three_replicas() })?;
-//! ST_AUTH, ST_USER, …; also environment_v3_password, environment_v3_application_credential.
+//! // ST_AUTH, ST_USER, …; also environment_v3_password, environment_v3_application_credential.
 //! let settings = swift.environment_v1();
-//! An outage of a server: frozen or killed.
+//! // An outage of a server: frozen or killed.
 //! swift.stop(Service::Object(2))?;
 //! swift.cont(Service::Object(2))?;
 //! swift.kill(Service::Keystone)?;
 //! swift.up(Service::Keystone)?;
-//! A connection that is reset after 1000 bytes of an answer.
+//! // A connection that is reset after 1000 bytes of an answer.
 //! let settings = swift.environment_v3_password()?.wired();
 //! swift.wire().arm(Fault { direction: Direction::ToClient, after: 1000, kind: Break::Reset });
-//! The number of requests.
+//! // The number of requests.
 //! assert_eq!(swift.requests()?.len(), 0);
 //! # Ok(())
 //! # }
