@@ -1,13 +1,14 @@
-//! Writes a golden repository: what a version of the format looks like, to be read by a test in every later version.
+//! Writes a golden repository: a sample of a version of the format, which a test of every later version reads.
 //!
-//! Run once for each version of the format, when it is settled, and committed:
+//! Run it once for each version of the format, when that is final, and commit the result:
 //!
 //! ```sh
 //! cargo run -p swiftwal-conformance --example write_golden -- conformance/golden/v1
 //! ```
 //!
-//! It holds two backups, on two timelines, the second in several objects; their WAL in every compression, with a `.backup`
-//! file, a history and two contents of a `.partial`; and what an upload left that died. Beside it lies what must come out.
+//! The sample contains two backups on two timelines, the second in several objects; their WAL in every compression,
+//! with a `.backup` file, a history and two contents of a `.partial` file; and the leftovers of a crashed backup.
+//! Beside it are the expected results.
 
 use std::{fmt::Write as _, fs, path::Path, sync::Arc, time::Duration};
 
@@ -38,7 +39,7 @@ fn open(directory: &Path) -> Result<Repository> {
     let location = Url::from_directory_path(directory).ok().context("the directory has no URL")?;
     let options = Options { create: true, ..Options::default() };
     let storage = swiftwal_backends::registry().open(&location, &options)?;
-    // Each object takes one frame of a tar.
+    // Each object contains one frame of a tar.
     let limits = Limits { max_object_bytes: 1, ..storage.limits() };
     Ok(Repository::new(storage.with_limits(limits), "the golden repository", Arc::new(SystemClock)))
 }
@@ -46,7 +47,7 @@ fn open(directory: &Path) -> Result<Repository> {
 struct Golden {
     repository: Repository,
     scratch: tempfile::TempDir,
-    /// Of each WAL file the hash of its content, and its name.
+    /// A line for each WAL file: the hash of its content, and its name.
     wal: String,
 }
 
@@ -107,7 +108,7 @@ impl Golden {
         Ok(())
     }
 
-    /// Takes a backup, and writes down what must come out of it.
+    /// Takes a backup, and records the expected result of restoring it.
     async fn back_up(&self, place: &Path, source: &SyntheticSource, format: Format) -> Result<BackupRecord> {
         let options = options(format);
         let record = backup(&self.repository, source, &options, &|_| {}, std::future::pending()).await?;
@@ -120,7 +121,7 @@ impl Golden {
         Ok(record)
     }
 
-    /// Begins a backup, and ends without a word.
+    /// Begins a backup, and ends it as a crash would.
     async fn die_in_a_backup(&self, source: &SyntheticSource) -> Result<()> {
         let options = options(Format::Lz4);
         let taken = backup(&self.repository, source, &options, &|_| {}, std::future::pending());
@@ -130,7 +131,7 @@ impl Golden {
     }
 }
 
-/// Puts another machine and process into the markers below `directory`.
+/// Replaces the host and process in the markers below `directory`.
 fn forget_machine(directory: &Path) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -156,14 +157,14 @@ fn options(format: Format) -> BackupOptions {
     }
 }
 
-/// A segment that compresses well: a first page, and then nothing.
+/// A segment that compresses well: a first page, followed by zeros.
 fn segment(cluster: &SyntheticCluster, number: u64) -> Vec<u8> {
     let mut bytes = cluster.segment(number);
     bytes[100..].fill(0);
     bytes
 }
 
-/// A line for each file: its hash and its name.
+/// Returns a line for each file: its hash and its name.
 fn content(tree: &Tree, prefix: &str) -> String {
     let files = tree.iter().filter_map(|(path, entry)| match entry {
         Entry::File { bytes, .. } => Some(format!("{}  {prefix}{path}\n", blake3::hash(bytes))),

@@ -1,4 +1,4 @@
-//! What a base backup will send, and where it goes wrong.
+//! The steps of a synthetic base backup, with its fault.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use swiftwal_postgres::{BaseBackupEvent, Lsn, Timeline};
 
 use super::SourceFault;
 
-/// What a stream will do, one `next` after the other.
+/// One step of a stream, for one call of `next`.
 #[derive(Debug)]
 pub(super) enum Step {
     Event(BaseBackupEvent),
@@ -15,7 +15,7 @@ pub(super) enum Step {
     Stall,
 }
 
-/// Writes the steps, up to where the fault strikes.
+/// Builds the steps, up to the fault.
 pub(super) struct Script {
     steps: VecDeque<Step>,
     fault: Option<SourceFault>,

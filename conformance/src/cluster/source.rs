@@ -26,7 +26,7 @@ use super::{
 };
 use crate::random::Random;
 
-/// A base backup that the synthetic cluster will give, as often as it is asked for it.
+/// A base backup of the synthetic cluster. It can be taken any number of times.
 #[derive(Clone, Debug)]
 pub struct SyntheticSource {
     cluster: SyntheticCluster,
@@ -46,29 +46,29 @@ pub struct SyntheticSource {
 /// 2013-08-28 18:10:42 UTC.
 const FIRST_START: Timestamp = Timestamp::constant(1_377_713_442, 0);
 
-/// How a base backup goes wrong.
+/// The fault of a base backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceFault {
     /// Nothing ever comes: the server's checkpoint lasts.
     NeverBegins,
-    /// The server reports an error after that many bytes of tar.
+    /// The server reports an error after this many bytes of tar.
     FailsAfter(usize),
-    /// Nothing more comes after that many bytes of tar, and no error either.
+    /// After this many bytes of tar nothing more comes, not even an error.
     StallsAfter(usize),
-    /// The last archive ends after that many bytes of all tar, and the server says that all is well.
+    /// The last archive ends after this many bytes of all tars, and the server reports success.
     TruncatedAfter(usize),
     /// Nothing more comes after the tablespaces and the first byte of the data directory's tar.
     StallsBeforeTheLabel,
-    /// Everything comes but the word that the backup is complete.
+    /// Everything comes except the confirmation that the backup is complete.
     NeverFinishes,
 }
 
 impl SyntheticCluster {
-    /// A base backup that begins in the segment `start` and is consistent within the segment `stop`.
+    /// Creates a base backup that begins in the segment `start` and is consistent within the segment `stop`.
     #[must_use]
     pub fn backup(&self, start: u64, stop: u64) -> SyntheticSource {
-        // An hour after the one that begins a segment earlier, by the server's clock.
+        // By the server's clock, an hour after a backup that begins one segment earlier.
         let hours = SignedDuration::from_hours(i64::try_from(start).unwrap_or_default());
         let started = FIRST_START + hours;
         SyntheticSource {
@@ -87,19 +87,19 @@ impl SyntheticCluster {
 }
 
 impl SyntheticSource {
-    /// The same backup, gone wrong.
+    /// The same backup with a fault.
     #[must_use]
     pub fn with_fault(self, fault: SourceFault) -> Self {
         Self { fault: Some(fault), ..self }
     }
 
-    /// The same backup, started at that time by the server's clock.
+    /// The same backup, started at this time by the server's clock.
     #[must_use]
     pub fn at(self, started: Timestamp) -> Self {
         Self { started, ..self }
     }
 
-    /// The same backup, of which the server says beforehand that it will have so many bytes, if it is asked.
+    /// The same backup, for which the server estimates this many bytes, if it is asked.
     #[must_use]
     pub fn with_estimate(self, bytes: u64) -> Self {
         Self { estimate: Some(bytes), ..self }
@@ -118,54 +118,54 @@ impl SyntheticSource {
         Self { manifest: Some(text.into()), ..self }
     }
 
-    /// The same backup, of a server that says this of itself beforehand.
+    /// The same backup, of a server that reports these facts beforehand.
     #[must_use]
     pub fn with_facts(self, facts: ServerFacts) -> Self {
         Self { facts: Facts::Known(facts), ..self }
     }
 
-    /// The same backup, of a server that can't be asked beforehand.
+    /// The same backup, of a server that can't be queried beforehand.
     #[must_use]
     pub fn that_tells_nothing(self) -> Self {
         Self { facts: Facts::Unknown, ..self }
     }
 
-    /// Whether the server is kept from removing WAL at present.
+    /// Whether the server is currently kept from removing WAL.
     #[must_use]
     pub fn holds_wal(&self) -> bool {
         self.wal.now.load(Ordering::SeqCst)
     }
 
-    /// Whether it was kept from that whenever it sent data.
+    /// Whether the server was kept from removing WAL whenever it sent data.
     #[must_use]
     pub fn held_wal_while_sending(&self) -> bool {
         !self.wal.sent_without.load(Ordering::SeqCst)
     }
 
-    /// The cluster it is of.
+    /// Returns the cluster.
     #[must_use]
     pub fn cluster(&self) -> &SyntheticCluster {
         &self.cluster
     }
 
-    /// Where recovery from it begins.
+    /// Returns where recovery from the backup begins.
     #[must_use]
     pub fn start_lsn(&self) -> Lsn {
         self.cluster.lsn(self.start, 0x28)
     }
 
-    /// Where it is consistent: exclusive.
+    /// Returns where the backup is consistent (exclusive).
     #[must_use]
     pub fn stop_lsn(&self) -> Lsn {
         self.cluster.lsn(self.stop, 0x100)
     }
 
-    /// The segments that recovery can't do without.
+    /// Returns the segments that recovery needs at least.
     pub fn needed_wal(&self) -> impl Iterator<Item = SegmentName> {
         (self.start..=self.stop).map(|number| self.cluster.segment_name(number))
     }
 
-    /// The backup label.
+    /// Returns the backup label.
     #[must_use]
     pub fn label(&self, request: &BaseBackupRequest) -> String {
         let (start, timeline) = (self.start_lsn(), self.cluster.timeline);
@@ -184,7 +184,7 @@ impl SyntheticSource {
         )
     }
 
-    /// The data directory that the backup holds.
+    /// Returns the data directory in the backup.
     #[must_use]
     pub fn data_directory(&self, request: &BaseBackupRequest) -> Tree {
         let mut tree = self.cluster.data_directory(self.start, &self.label(request));
@@ -196,21 +196,22 @@ impl SyntheticSource {
         tree
     }
 
-    /// The content of the tablespaces' directories.
+    /// Returns the content of the tablespaces' directories.
     pub fn tablespaces(&self) -> impl Iterator<Item = (&Tablespace, Tree)> {
         let of = |tablespace| (tablespace, self.cluster.tablespace_directory(tablespace, self.start));
         self.cluster.tablespaces.iter().map(of)
     }
 
-    /// The tar of the data directory.
+    /// Returns the tar of the data directory.
     ///
     /// # Errors
-    /// A name that a tar can't hold.
+    ///
+    /// A name that a tar can't contain.
     pub fn tar(&self, request: &BaseBackupRequest) -> io::Result<Vec<u8>> {
         tar(&self.data_directory(request))
     }
 
-    /// The archives in PostgreSQL's order: the data directory's last.
+    /// Returns the archives in PostgreSQL's order: the data directory's last.
     fn archives(&self, request: &BaseBackupRequest) -> io::Result<Vec<Archive>> {
         let mut archives = Vec::new();
         for (tablespace, tree) in self.tablespaces() {
@@ -329,7 +330,7 @@ impl BaseBackupStream for SyntheticStream {
     }
 }
 
-/// What a flow asks of a source.
+/// The requirements of a flow on a source.
 #[cfg(test)]
 pub(super) fn request(label: &str, include_wal: bool) -> BaseBackupRequest {
     let mut request = BaseBackupRequest::new(label);

@@ -1,4 +1,4 @@
-//! What scenarios do over and over: a cluster that archives, backs up and restores.
+//! Helpers that the scenarios share: a cluster that archives, backs up and restores.
 
 use std::{
     fs,
@@ -38,8 +38,8 @@ impl Site {
         Ok(Self { subject, repository, cluster })
     }
 
-    /// Starts a backup of `source`, which must stall, and awaits `work` once an event `is_reached`. The backup is
-    /// abandoned afterwards.
+    /// Starts a backup of `source`, which must stall, and awaits `work` when an event `is_reached`. The backup is then
+    /// abandoned.
     pub(super) async fn during_backup<T>(
         &self,
         source: &SyntheticSource,
@@ -62,12 +62,12 @@ impl Site {
         work.await
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(super) fn wait_hours(&self, hours: i64) {
         self.subject.clock().advance(SignedDuration::from_hours(hours));
     }
 
-    /// A WAL file as the server would hand it to its archive_command.
+    /// Creates a WAL file as the server would pass it to its archive_command.
     pub(super) fn wal_file(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
         let directory = self.subject.path("pg_wal");
         fs::create_dir_all(&directory)?;
@@ -106,7 +106,7 @@ impl Site {
         Ok(())
     }
 
-    /// The bytes that restore-wal gives for `name`.
+    /// Returns the bytes that restore-wal fetches for `name`.
     pub(super) async fn restored_wal(&self, name: WalName) -> Result<Vec<u8>, Error> {
         let path = self.subject.path("RECOVERYXLOG");
         restore_wal(&self.repository, name, &path, &|_| {}).await?;
@@ -114,7 +114,7 @@ impl Site {
         bytes.map_err(|source| Error::Local { action: "take", path, source })
     }
 
-    /// Takes a backup that needs the segments `start` to `stop`, which are archived first. An hour passes.
+    /// Takes a backup that needs the segments `start` to `stop`, which are archived first. Then an hour passes.
     pub(super) async fn back_up(&self, start: u64, stop: u64) -> Result<BackupRecord> {
         self.back_up_of(&self.cluster, start, stop).await
     }
@@ -136,12 +136,12 @@ impl Site {
         take(&self.repository, source, &options()).await
     }
 
-    /// Takes a backup with the WAL it needs inside.
+    /// Takes a backup that includes the WAL it needs.
     pub(super) async fn take_with_wal(&self, source: &dyn BaseBackupSource) -> Result<BackupRecord, Error> {
         take(&self.repository, source, &BackupOptions { include_wal: true, ..options() }).await
     }
 
-    /// The keys of the backups that are listed, oldest first.
+    /// Returns the keys of the listed backups, oldest first.
     pub(super) async fn listed(&self) -> Result<Vec<BackupKey>> {
         match self.repository.inventory().await {
             Ok(inventory) => Ok(inventory.backups.iter().map(|backup| backup.key).collect()),
@@ -150,12 +150,12 @@ impl Site {
         }
     }
 
-    /// The names of the WAL files that are listed, in order.
+    /// Returns the names of the listed WAL files, sorted.
     pub(super) async fn listed_wal(&self) -> Result<Vec<String>> {
         Ok(self.repository.inventory().await?.wal.iter().map(|wal| wal.name.to_string()).collect())
     }
 
-    /// Restores a backup into a directory that wasn't there.
+    /// Restores a backup into a new directory.
     pub(super) async fn restore(&self, choice: BackupChoice) -> Result<PathBuf, Error> {
         let directory = self.subject.new_path("pgdata");
         self.restore_into(choice, &directory, &restore_options()).await?;
@@ -171,7 +171,7 @@ impl Site {
         restore(&self.repository, choice, directory, options, &|_| {}).await
     }
 
-    /// Restores a backup and compares it with what `source` gave.
+    /// Restores a backup and compares it with the content of `source`.
     pub(super) async fn assert_restorable(
         &self,
         record: &BackupRecord,
@@ -183,7 +183,7 @@ impl Site {
     }
 }
 
-/// What the backups of the scenarios are asked for, unless one says otherwise.
+/// The options of the scenarios' backups, by default.
 pub(super) fn options() -> BackupOptions {
     BackupOptions {
         label: "conformance".to_owned(),
@@ -195,12 +195,12 @@ pub(super) fn options() -> BackupOptions {
     }
 }
 
-/// How backups are restored, unless a scenario says otherwise: to the end of the WAL.
+/// The options of the scenarios' restores, by default: recovery to the end of the WAL.
 pub(super) fn restore_options() -> RestoreOptions {
     RestoreOptions { restore_command: "swiftwal restore-wal %f %p".to_owned(), ..RestoreOptions::default() }
 }
 
-/// Compares a restored data directory with the original: nothing but the recovery settings may have come to it.
+/// Compares a restored data directory with the original: only the recovery settings may differ.
 pub(super) fn assert_restored(directory: &Path, original: &Tree) -> Result<()> {
     let (mut original, mut found) = (original.clone(), Tree::read(directory)?);
     for settings in ["recovery.signal", "standby.signal", "recovery.conf"] {
@@ -226,14 +226,14 @@ pub(super) async fn take(
     backup(repository, source, options, &|_| {}, pending()).await
 }
 
-/// What a backup made with [`options`] asks of its source.
+/// The request that a backup with [`options`] sends to its source.
 pub(super) fn request(include_wal: bool) -> BaseBackupRequest {
     let mut request = BaseBackupRequest::new(options().label);
     request.include_wal = include_wal;
     request
 }
 
-/// The files in a directory, by name.
+/// Returns the names of the files in a directory.
 pub(super) fn file_names(directory: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -243,7 +243,7 @@ pub(super) fn file_names(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The error of what should have failed; an `Ok` is none.
+/// Returns the error; a success fails the test.
 pub(super) fn refused<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Error {
     match outcome {
         Err(error) => error,
@@ -251,7 +251,7 @@ pub(super) fn refused<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Error {
     }
 }
 
-/// The text and the hint of an error, as a program shows them.
+/// Returns the text and the hint of an error, as a program shows them.
 pub(super) fn shown(error: &Error) -> String {
     format!("{error}; {}", error.hint().unwrap_or_default())
 }

@@ -28,16 +28,16 @@ pub const CHUNK_BYTES: usize = 4 << 20;
 pub enum BaseBackupEvent {
     /// The checkpoint is done and the backup has begun.
     Started(BackupStart),
-    /// A tar archive begins, and the one before it is complete.
+    /// A tar archive begins, and the previous one is complete.
     Archive {
-        /// Whose archive it is; `None`: the data directory's.
+        /// The tablespace whose archive it is; `None` for the data directory.
         tablespace: Option<Tablespace>,
     },
-    /// The server, or the program that makes the backup, warns of something. Control characters are escaped.
+    /// A warning of the server, or of the program that takes the backup. Control characters are escaped.
     Warning(String),
-    /// About how much data there will be, the WAL not counted.
+    /// The approximate amount of data, without the WAL.
     Estimate {
-        /// The size of all archives together.
+        /// The size of all archives together, in bytes.
         bytes: u64,
     },
     /// The next bytes of the current archive: never empty, at most [`CHUNK_BYTES`].
@@ -48,37 +48,39 @@ pub enum BaseBackupEvent {
     /// The server has sent everything but the end, and waits until its archiver has archived the WAL that the backup
     /// needs: for ever, if archive_command fails.
     WaitingForArchiver,
-    /// The server said that the backup is complete. Without this event there is no backup.
+    /// The server has confirmed that the backup is complete. Without this event there is no backup.
     Finished {
-        /// Recovery must reach this end of the WAL, which is exclusive, before the data is consistent.
+        /// The end of the WAL (exclusive) that recovery must reach before the data is consistent.
         lsn: Lsn,
         /// The timeline of that WAL.
         timeline: Timeline,
     },
 }
 
-/// Makes base backups of one PostgreSQL server.
+/// Takes base backups of one PostgreSQL server.
 #[async_trait]
 pub trait BaseBackupSource: fmt::Debug + Send + Sync {
-    /// Connects to the server to ask what can be known before a backup; `None` where this source has no way to ask.
+    /// Connects to the server to query facts before a backup; `None` if this source can't query the server.
     async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
         Ok(None)
     }
 
-    /// Asks for a base backup; the stream's first event comes when the server has made the checkpoint.
+    /// Requests a base backup. The stream's first event comes when the server has made the checkpoint.
     ///
-    /// A server that can't be reached or that refuses may show here or in the stream's first `next`.
+    /// # Errors
+    ///
+    /// A server that can't be reached, or that refuses, may also be reported by the stream's first `next`.
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError>;
 }
 
-/// A base backup in progress. Dropping it ends the connection, and so the backup: at the latest when the server next
-/// writes to it.
+/// A base backup in progress. Dropping it ends the connection. That ends the backup, at the latest when the server next
+/// writes to the connection.
 #[async_trait]
 pub trait BaseBackupStream: fmt::Debug + Send {
-    /// Waits for the next event; `None` after `Finished`, and never before.
+    /// Waits for the next event; returns `None` after `Finished`, and never before.
     ///
-    /// It waits as long as the server takes, without a limit: for minutes at the start, while a spread checkpoint is
-    /// made, and for ever at the end, if the server waits for a broken archive_command. Set the limit around it. After an
-    /// error, and after a call that was cancelled, the stream can only be dropped.
+    /// It waits as long as the server does, without a limit: for minutes at the start, while a spread checkpoint is
+    /// made, and for ever at the end, if the server waits for a failing archive_command. The caller must set a limit.
+    /// After an error, and after a cancelled call, the stream can only be dropped.
     async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError>;
 }

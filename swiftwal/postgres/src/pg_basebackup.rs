@@ -1,8 +1,9 @@
-//! Base backups made by the program `pg_basebackup`.
+//! Takes base backups with the program `pg_basebackup`.
 //!
-//! The way for authentication that only libpq has: it reads the child's environment, password file and service file as
-//! `psql` does. Its limits are the program's: a cluster with tablespaces can't be written to one stream, and while WAL
-//! isn't included, the server waits for its archive_command without a limit before it declares the backup complete.
+//! It supports every kind of authentication that libpq has: the program reads the environment, the password file and
+//! the service file as `psql` does. It has the limits of the program: a cluster with tablespaces can't be written to
+//! one stream, and if WAL isn't included, the server waits for its archive_command without a limit before it declares
+//! the backup complete.
 
 mod archive;
 mod command;
@@ -25,9 +26,9 @@ use crate::{
 use session::PsqlSession;
 use stream::PgBasebackupStream;
 
-/// Makes base backups by running `pg_basebackup`, 10 or later, of the server's version or a later one.
+/// Takes base backups by running `pg_basebackup`, version 10 or later, of the server's version or a later one.
 ///
-/// It is never asked for a password. Its environment is this process's, with the locale set to C.
+/// The program is never asked for a password. It runs with this process's environment, but with the locale C.
 #[derive(Debug, Clone)]
 pub struct PgBasebackup {
     connect: ConnectOptions,
@@ -35,10 +36,10 @@ pub struct PgBasebackup {
 }
 
 impl PgBasebackup {
-    /// A source for the server that `connect` describes.
+    /// Creates a source for the server that `connect` describes.
     ///
-    /// `program` is the program's path; without one, it is looked for in `PATH`, then where the packages of the
-    /// distributions put it, newest version first.
+    /// `program` is the program's path. Without one, it is looked for in `PATH`, then where the distributions' packages
+    /// install it, newest version first.
     pub fn new(connect: ConnectOptions, program: Option<PathBuf>) -> Self {
         Self { connect, program }
     }

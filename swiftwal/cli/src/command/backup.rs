@@ -1,3 +1,5 @@
+//! The subcommand backup.
+
 mod method;
 mod reporter;
 

@@ -1,4 +1,4 @@
-//! Help, version, and arguments that make no sense.
+//! Help, version, and invalid arguments.
 
 use crate::site::{Site, run};
 
@@ -138,7 +138,7 @@ fn a_backup_without_a_server_fails_and_lists_nothing() {
     let site = Site::new();
     site.archive([1]);
     let before = site.stored();
-    // Nothing listens on port 1; and where no pg_basebackup is installed, that is the failure.
+    // Nothing listens on port 1; if no pg_basebackup is installed, that is the failure.
     let ran = site.run(&["backup", "-H", "127.0.0.1", "-p", "1"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("pg_basebackup"), "{ran:?}");

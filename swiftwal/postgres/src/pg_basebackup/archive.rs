@@ -1,6 +1,7 @@
-//! What the data directory's archive says about the backup, at its two ends.
+//! What the beginning and the end of the data directory's archive tell about the backup.
 //!
-//! `pg_basebackup` names start and end of the WAL only where it fetches that WAL. The archive always does: its first
+//! `pg_basebackup` prints the start and end of the WAL only if it fetches that WAL. The archive always contains them:
+//! its first member is the backup label, and its last one, since PostgreSQL 13, is the backup manifest.
 //! member is the backup label, and its last one, since PostgreSQL 13, the backup manifest. The last file of the cluster in
 //! it is `global/pg_control`: behind that, without WAL, the server waits for its archiver.
 
@@ -17,7 +18,7 @@ const BLOCK_BYTES: usize = 512;
 /// Room for the end of the manifest, from its WAL ranges on: those of over a hundred timelines.
 const TAIL_BYTES: usize = 16 << 10;
 
-/// Reads the backup label from the first bytes of the archive; `None`: more bytes are needed to tell.
+/// Parses the backup label from the first bytes of the archive; `None` if more bytes are needed.
 pub(super) fn backup_label(start: &[u8]) -> Option<Result<BackupLabel, StartError>> {
     let header = tar::Header::from_byte_slice(start.get(..BLOCK_BYTES)?);
     if *header.path_bytes() != *b"backup_label" {
@@ -32,7 +33,7 @@ pub(super) fn backup_label(start: &[u8]) -> Option<Result<BackupLabel, StartErro
     Some(BackupLabel::from_bytes(label).map_err(StartError::Label))
 }
 
-/// A label of 1024 bytes and the other lines come nowhere near.
+/// Far more than a label of 1024 bytes with its other lines.
 const LABEL_MAX_BYTES: u64 = 64 << 10;
 
 /// The archive doesn't begin with a backup label.
@@ -112,7 +113,7 @@ impl TarVisitor for Members {
 struct Tail(Vec<u8>);
 
 impl Tail {
-    /// Takes note of the bytes that follow.
+    /// Adds the bytes that follow.
     fn push(&mut self, data: &[u8]) {
         let kept_before = self.0.len().min(TAIL_BYTES.saturating_sub(data.len()));
         self.0.drain(..self.0.len() - kept_before);

@@ -1,4 +1,4 @@
-//! Which program to run, and with which arguments.
+//! Finds the program to run, and builds its arguments.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,15 +12,15 @@ use crate::{BaseBackupRequest, ConnectOptions, SourceError, SourceErrorKind};
 pub(super) const PG_BASEBACKUP: &str = "pg_basebackup";
 pub(super) const PSQL: &str = "psql";
 
-/// Where packages install one directory per version: the parent, and what precedes and follows the version in it.
+/// The directories with one subdirectory per version: the parent, and the text before and after the version.
 const INSTALLED: [(&str, &str, &str); 2] = [("/usr/lib/postgresql", "", "bin"), ("/usr", "pgsql-", "bin")];
 
-/// Where the client programs come from.
+/// The hint for a missing program.
 const INSTALL: &str = "install PostgreSQL's client programs, of the server's version or a newer one: postgresql-client \
     (Debian, Ubuntu), postgresql17 (Red Hat and its kin, from PostgreSQL's own repository; their own package is \
     postgresql-server), postgresql17-client (Alpine); or add their directory to PATH";
 
-/// The arguments for one backup, as a tar stream on the standard output.
+/// The arguments for one backup, as a tar stream on standard output.
 pub(super) fn arguments(connect: &ConnectOptions, request: &BaseBackupRequest) -> Vec<String> {
     let mut arguments: Vec<String> =
         ["--format=tar", "--pgdata=-", "--no-password", "--verbose"].map(str::to_owned).into();
@@ -41,7 +41,7 @@ pub(super) fn connection_arguments(connect: &ConnectOptions) -> impl Iterator<It
     [host, port, user].into_iter().flatten()
 }
 
-/// Runs the program at `path`, or else the first one found under `name`, with that standard input.
+/// Runs the program at `path`, or the first one found under `name`, with this standard input.
 pub(super) fn spawn(
     name: &str,
     path: Option<&Path>,
@@ -65,12 +65,12 @@ pub(super) fn spawn(
 fn spawn_at(program: &Path, arguments: &[String], stdin: fn() -> Stdio) -> io::Result<Child> {
     let mut command = Command::new(program);
     if std::env::var_os("PGCONNECT_TIMEOUT").is_none() {
-        // libpq's own default is to wait for ever.
+        // By default libpq waits for ever.
         command.env("PGCONNECT_TIMEOUT", "30");
     }
     command
         .args(arguments)
-        // Its messages are parsed: they must be neither translated nor colored.
+        // The messages are parsed, so they must be neither translated nor coloured.
         .env("LC_ALL", "C")
         .env("PG_COLOR", "never")
         .stdin(stdin())
@@ -86,11 +86,11 @@ fn cannot_run(program: &Path, error: io::Error) -> SourceError {
     SourceError::new(SourceErrorKind::ProgramMissing, message).with_hint(INSTALL).caused_by(error)
 }
 
-/// The programs that distributions' packages installed, newest version first.
+/// Returns the programs that distributions' packages have installed, newest version first.
 fn installed_programs(name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for (parent, before, after) in INSTALLED {
-        // A directory that isn't there or can't be read has no program for us.
+        // A directory that doesn't exist or can't be read contains no program.
         for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
             if let Some(version) = version_of(&entry.file_name(), before) {
                 found.push((version, entry.path().join(after).join(name)));
@@ -100,7 +100,7 @@ fn installed_programs(name: &str) -> Vec<PathBuf> {
     newest_first(found)
 }
 
-/// The version in a directory's name: `16` is (16, 0), and `9.6` is (9, 6).
+/// Parses the version in a directory's name: `16` is (16, 0), and `9.6` is (9, 6).
 fn version_of(directory: &OsStr, before: &str) -> Option<(u32, u32)> {
     let version = directory.to_str()?.strip_prefix(before)?;
     let (major, minor) = version.split_once('.').unwrap_or((version, "0"));

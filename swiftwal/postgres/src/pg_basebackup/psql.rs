@@ -1,4 +1,4 @@
-//! A replication connection by the program `psql`, which is in the same package as `pg_basebackup` and finds the server and
+//! A replication connection through `psql`, which is in the same package as `pg_basebackup` and finds the server and
 //! its password in the same way.
 
 use std::{path::Path, process::Stdio, time::Duration};
@@ -12,22 +12,23 @@ use tokio::{
 use super::command;
 use crate::{ConnectOptions, SourceError, SourceErrorKind, printable};
 
-/// How long an answer may take, the connection's making included: libpq tries each address for 30 s.
+/// How long an answer may take, including connecting: libpq tries each address for 30 s.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
-/// No answer to what is asked here comes near this.
+/// Far more than any answer here.
 const ANSWER_BYTES: u64 = 1 << 20;
-/// How much of what the program complains of is kept.
+/// How much of the program's error messages is kept.
 const COMPLAINT_BYTES: u64 = 4 << 10;
-/// How long its complaint may take, once it has ended.
+/// How long reading its error messages may take after it has ended.
 const COMPLAINT_LIMIT: Duration = Duration::from_secs(5);
 
-/// What stands between the columns of an answer.
+/// The separator between the columns of an answer.
 const COLUMN: char = '\u{1f}';
 
-/// A `psql` on a replication connection. It ends when its standard input does: so also when this process is killed.
+/// A `psql` on a replication connection. It ends when its standard input is closed, so also when this process is
+/// killed.
 #[derive(Debug)]
 pub(super) struct Psql {
-    /// Killed when it is dropped.
+    /// It is killed when it is dropped.
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -37,11 +38,10 @@ pub(super) struct Psql {
 /// How long a session may take to end.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
-/// What kind of connection it is.
+/// The kind of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Connection {
-    /// For the commands of the replication protocol. The name of the database is the one that pg_basebackup has looked up
-    /// in ~/.pgpass.
+    /// For the commands of the replication protocol. pg_basebackup looks up the same database name in ~/.pgpass.
     Replication,
     /// For SQL, in the database that every server has.
     Sql,
@@ -69,7 +69,7 @@ fn arguments(connect: &ConnectOptions, connection: Connection) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    // A dead peer is noticed.
+    // So that a dead peer is noticed.
     arguments.push(format!(
         "--dbname={} application_name=swiftwal keepalives_idle=30 keepalives_interval=10 keepalives_count=3",
         connection.database()
@@ -80,7 +80,7 @@ fn arguments(connect: &ConnectOptions, connection: Connection) -> Vec<String> {
 }
 
 impl Psql {
-    /// Runs the program that lies beside `pg_basebackup`, or else the first one found. It connects meanwhile.
+    /// Runs the program beside `pg_basebackup`, or the first one found. It connects in the background.
     pub(super) fn start(
         pg_basebackup: Option<&Path>,
         connect: &ConnectOptions,
@@ -97,8 +97,8 @@ impl Psql {
         Ok(Self { child, stdin, stdout: BufReader::new(stdout), stderr })
     }
 
-    /// Sends one command and returns the columns of the one row that answers it. After an error there is nothing more to
-    /// ask.
+    /// Sends one command and returns the columns of its answer, a single row. After an error the session can't be used
+    /// any more.
     pub(super) async fn ask(&mut self, command: &str) -> Result<Vec<String>, SourceError> {
         match timeout(ANSWER_LIMIT, self.answer(command)).await {
             Ok(Ok(Some(row))) => Ok(row.split(COLUMN).map(str::to_owned).collect()),
@@ -108,15 +108,15 @@ impl Psql {
         }
     }
 
-    /// Ends the session, and waits until the program has said so to the server and ended.
+    /// Ends the session, and waits until the program has disconnected and ended.
     pub(super) async fn end(self) {
         let Self { mut child, stdin, .. } = self;
         drop(stdin);
-        // One that doesn't end is killed as it is dropped.
+        // If it doesn't end, it is killed when it is dropped.
         drop(timeout(END_LIMIT, child.wait()).await);
     }
 
-    /// The row; `None` where the program ends instead.
+    /// Reads the row; `None` if the program ends instead.
     async fn answer(&mut self, command: &str) -> std::io::Result<Option<String>> {
         let sent = self.stdin.write_all(format!("{command};\n").as_bytes()).await;
         let mut row = Vec::new();
@@ -125,12 +125,12 @@ impl Psql {
         Ok(is_whole.then(|| String::from_utf8_lossy(&row).into_owned()))
     }
 
-    /// What the program said before it ended.
+    /// Returns the error messages of the program, as an error.
     async fn complaint(&mut self, command: &str) -> SourceError {
         let mut said = Vec::new();
         let reading = (&mut self.stderr).take(COMPLAINT_BYTES);
         tokio::pin!(reading);
-        // What can't be read, or doesn't end, wasn't said.
+        // Messages that can't be read, or don't end, are ignored.
         drop(timeout(COMPLAINT_LIMIT, reading.read_to_end(&mut said)).await);
         let said = String::from_utf8_lossy(&said);
         let said = said.trim().strip_prefix("psql: error: ").unwrap_or(said.trim());

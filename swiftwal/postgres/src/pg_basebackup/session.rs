@@ -1,4 +1,4 @@
-//! What the server says of itself, and WAL that is held by a replication slot of this session's.
+//! Queries the server's facts, and holds WAL with a replication slot.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -14,19 +14,19 @@ use crate::{
     printable,
 };
 
-/// How often an otherwise idle session asks something: `idle_session_timeout`, and firewalls, end idle ones.
+/// How often an otherwise idle session sends a query, so that neither `idle_session_timeout` nor a firewall ends it.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
-/// The oldest `archive_library`.
+/// The first version with `archive_library`.
 const ARCHIVE_LIBRARY_VERSION: u32 = 150_000;
 
-/// The directories of the tablespaces outside the data directory; an empty text where there are none.
+/// Returns the directories of the tablespaces outside the data directory; an empty text if there are none.
 const TABLESPACES: &str = "SELECT coalesce(string_agg(place, ', '), '') \
     FROM (SELECT pg_tablespace_location(oid) AS place FROM pg_tablespace) AS spaces WHERE place LIKE '/%'";
 
 const IDENTIFY: &str = "IDENTIFY_SYSTEM";
 
-/// One replication connection, beside that of the base backup.
+/// A replication connection beside that of the base backup.
 #[derive(Debug)]
 pub(super) struct PsqlSession {
     psql: Psql,
@@ -34,7 +34,7 @@ pub(super) struct PsqlSession {
 }
 
 impl PsqlSession {
-    /// Connects, and asks all that it can.
+    /// Connects, and queries all facts.
     pub(super) async fn connect(
         pg_basebackup: Option<&std::path::Path>,
         connect: &ConnectOptions,
@@ -42,7 +42,7 @@ impl PsqlSession {
         refuse_tablespaces(pg_basebackup, connect).await?;
         let mut psql = Psql::start(pg_basebackup, connect, Connection::Replication)?;
         let mut facts = identity(&mut psql).await?;
-        // Before version 10, SHOW isn't known on such a connection, and the error ends it.
+        // Before version 10, SHOW is an error on such a connection, and ends it.
         if let Ok(version) = show(&mut psql, "server_version_num").await {
             let version = version.parse().unwrap_or_default();
             facts.postgres_version = major_version(version);
@@ -52,10 +52,11 @@ impl PsqlSession {
     }
 }
 
-/// Refuses a server with tablespaces, which `pg_basebackup` would only do after the checkpoint. They can't be asked for on
-/// a replication connection; where another one isn't permitted, nothing is known.
+/// Refuses a server with tablespaces, before the checkpoint; `pg_basebackup` would refuse it afterwards. A replication
+/// connection can't query them. If an ordinary connection isn't permitted, nothing is known.
 ///
 /// # Errors
+///
 /// Only [`SourceErrorKind::Tablespaces`].
 async fn refuse_tablespaces(
     pg_basebackup: Option<&std::path::Path>,
@@ -84,7 +85,7 @@ async fn refuse_tablespaces(
     }
 }
 
-/// `15` for 150004, `9.6` for 90624.
+/// Returns the major version: `15` for 150004, `9.6` for 90624.
 fn major_version(number: u32) -> Option<String> {
     match (number / 10_000, number / 100 % 100) {
         (0, _) => None,
@@ -112,7 +113,7 @@ async fn settings(psql: &mut Psql, version: u32, facts: &mut ServerFacts) -> Res
     let library = if has_library { show(psql, "archive_library").await? } else { String::new() };
     facts.archiving = Some(Archiving::new(mode, command, library));
     facts.segment_size = segment_size(&show(psql, "wal_segment_size").await?);
-    // In recovery every transaction only reads, whatever is set.
+    // In recovery every transaction is read-only, whatever the setting.
     let reads_only = show(psql, "transaction_read_only").await?;
     let by_default = show(psql, "default_transaction_read_only").await?;
     facts.is_standby = match (reads_only.as_str(), by_default.as_str()) {
@@ -123,13 +124,13 @@ async fn settings(psql: &mut Psql, version: u32, facts: &mut ServerFacts) -> Res
     Ok(())
 }
 
-/// The value of a setting.
+/// Returns the value of a setting.
 async fn show(psql: &mut Psql, setting: &str) -> Result<String, SourceError> {
     let row = psql.ask(&format!("SHOW {setting}")).await?;
     Ok(row.into_iter().next().unwrap_or_default())
 }
 
-/// The size in `16MB`.
+/// Parses a size such as `16MB`.
 fn segment_size(text: &str) -> Option<SegmentSize> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = match &text[digits.len()..] {
@@ -151,7 +152,7 @@ impl ServerSession for PsqlSession {
     async fn hold_wal(&mut self) -> Result<(), SourceError> {
         let unique = RandomState::new().build_hasher().finish();
         let slot = format!("swiftwal_{unique:016x}");
-        // The server drops a temporary slot with the connection that made it, however that ends.
+        // The server drops a temporary slot when the connection that created it ends, for any reason.
         self.psql.ask(&format!("CREATE_REPLICATION_SLOT {slot} TEMPORARY PHYSICAL RESERVE_WAL")).await?;
         Ok(())
     }

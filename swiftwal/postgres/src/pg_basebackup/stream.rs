@@ -22,29 +22,29 @@ use crate::{
     Timeline, tar_stream::TarError,
 };
 
-/// After so long without new bytes, those that are there are handed out: at the end of a backup the server may wait for
-/// its archiver for as long as it likes, and the last data need not wait with it.
+/// How long to wait for more bytes before those that have arrived are returned. At the end of a backup the server may
+/// wait for its archiver for any time, and the last data needn't wait as well.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// The most that Linux lets an ordinary user have, unless it was told otherwise.
+/// The largest pipe that Linux allows an ordinary user by default.
 const PIPE_BYTES: usize = 1 << 20;
 
-/// A run of the program, with what it says on its standard error in between. Dropping it kills the child.
+/// A run of the program, with its messages in between. Dropping it kills the child process.
 #[derive(Debug)]
 pub(super) struct PgBasebackupStream {
     run: Run,
     notes: UnboundedReceiver<Note>,
-    /// What comes when the notes before it have been given.
+    /// The event that follows the queued notes.
     next: Option<Result<Option<BaseBackupEvent>, SourceError>>,
 }
 
-/// A child that writes a tar archive to its standard output. No call of it loses anything when it is cancelled.
+/// A child process that writes a tar archive to its standard output. Cancelling a call loses no data.
 struct Run {
     child: Child,
     stdout: ChildStdout,
-    /// The one task that reads the standard error, so that the child never blocks on it.
+    /// The single task that reads standard error, so that the child never blocks on it.
     messages: JoinSet<Messages>,
-    /// Read, but not yet handed out: at most `CHUNK_BYTES`.
+    /// Bytes that have been read but not returned: at most `CHUNK_BYTES`.
     buffer: BytesMut,
     archive: Archive,
     /// Whether the WAL comes behind everything else, so that the server doesn't wait until it is archived.
@@ -63,12 +63,12 @@ enum State {
 }
 
 impl PgBasebackupStream {
-    /// Takes over a child with both outputs piped.
+    /// Takes over a child process whose standard output and error are pipes.
     pub(super) fn new(mut child: Child, includes_wal: bool) -> Result<Self, SourceError> {
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(unreadable(io::ErrorKind::BrokenPipe.into()));
         };
-        // Fewer switches between the two processes. Where it is refused, the pipe is just smaller.
+        // A larger pipe means fewer switches between the processes. If it is refused, the pipe stays smaller.
         let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES);
         let mut messages = JoinSet::new();
         let (sender, notes) = unbounded_channel();
@@ -88,7 +88,7 @@ impl PgBasebackupStream {
 }
 
 impl Run {
-    /// Reads on until the archive's first member is there.
+    /// Reads until the archive's first member is complete.
     async fn read_label(&mut self) -> Result<BackupLabel, SourceError> {
         loop {
             match backup_label(&self.buffer) {
@@ -103,7 +103,7 @@ impl Run {
         }
     }
 
-    /// The next bytes of the archive; `None` at its end.
+    /// Returns the next bytes of the archive; `None` at its end.
     async fn read_chunk(&mut self) -> Result<Option<Bytes>, SourceError> {
         while self.buffer.len() < CHUNK_BYTES {
             let bytes = match self.buffer.is_empty() {
@@ -127,7 +127,7 @@ impl Run {
         Ok(Some(self.buffer.split().freeze()).filter(|chunk| !chunk.is_empty()))
     }
 
-    /// Appends what the child wrote to the buffer, which isn't full; 0 at the end.
+    /// Appends the child's output to the buffer, which isn't full; returns 0 at the end.
     async fn read(&mut self) -> Result<usize, SourceError> {
         if self.buffer.is_empty() {
             self.buffer.reserve(CHUNK_BYTES);
@@ -136,15 +136,15 @@ impl Run {
         self.stdout.read_buf(&mut (&mut self.buffer).limit(room)).await.map_err(unreadable)
     }
 
-    /// Waits until the child has ended well and returns what it said; otherwise that is the error.
+    /// Waits until the child has succeeded, and returns its messages. Anything else is an error.
     async fn ended(&mut self) -> Result<Messages, SourceError> {
         let status = self.child.wait().await.map_err(unreadable)?;
-        // The task is there until it is joined here, once, and it doesn't panic.
+        // The task exists until it is joined here, once, and it doesn't panic.
         let messages = self.messages.join_next().await.and_then(Result::ok).unwrap_or_default();
         if status.success() { Ok(messages) } else { Err(failure::failed(status, &messages)) }
     }
 
-    /// Waits for the child to say that the backup is complete.
+    /// Waits until the child has confirmed that the backup is complete.
     async fn finish(&mut self, start_timeline: Timeline) -> Result<BaseBackupEvent, SourceError> {
         let messages = self.ended().await?;
         let said = messages.end.map(|lsn| (lsn, start_timeline));
@@ -168,7 +168,7 @@ impl BaseBackupStream for PgBasebackupStream {
                 next = self.run.next() => self.next = Some(next),
             }
         }
-        // What was said in the very end comes before it, too.
+        // The last messages come before it as well.
         match self.notes.try_recv() {
             Ok(note) => Ok(Some(note.into())),
             Err(_) => self.next.take().unwrap_or(Ok(None)),
@@ -177,7 +177,7 @@ impl BaseBackupStream for PgBasebackupStream {
 }
 
 impl Run {
-    /// The next event of the archive.
+    /// Returns the next event of the archive.
     async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
         if let Some(event) = self.shown.pop_front() {
             return Ok(Some(event));

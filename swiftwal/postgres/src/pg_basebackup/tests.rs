@@ -1,4 +1,4 @@
-//! How a run ends: with a stand-in, where the real program can't be made to end so.
+//! How a run ends. A stand-in replaces the program for endings that the real one can't be made to show.
 
 use std::fs::File;
 use std::io::Read;
@@ -17,7 +17,7 @@ const STARTED: BaseBackupEvent = BaseBackupEvent::Started(BackupStart::new(Lsn(0
 const FINISHED: BaseBackupEvent =
     BaseBackupEvent::Finished { lsn: Lsn(0x200_0100), timeline: Timeline::FIRST };
 
-/// A tar archive of these members.
+/// A tar archive with these members.
 fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, content) in members {
@@ -34,7 +34,7 @@ fn whole_archive() -> Vec<u8> {
     archive(&[("backup_label", LABEL), ("base/1/1259", &relation), ("backup_manifest", MANIFEST)])
 }
 
-/// A run of the stand-in, which runs `commands` in a directory that holds `archive` as the file `a`.
+/// A run of the stand-in, which executes `commands` in a directory that contains `archive` as the file `a`.
 async fn run(dir: &Path, archive: &[u8], commands: &str) -> Box<dyn BaseBackupStream> {
     let request = BaseBackupRequest { checkpoint: Checkpoint::Fast, ..BaseBackupRequest::new("") };
     run_for(request, dir, archive, commands).await
@@ -71,7 +71,7 @@ async fn drain(stream: &mut dyn BaseBackupStream) -> Result<(Vec<BaseBackupEvent
     Ok((events, data))
 }
 
-/// The error of a run that can't be a backup.
+/// Returns the error of a run that isn't a backup.
 async fn failure(archive: &[u8], commands: &str) -> SourceError {
     let dir = tempfile::tempdir().unwrap();
     let mut stream = run(dir.path(), archive, commands).await;
@@ -170,7 +170,7 @@ async fn what_was_written_is_handed_out_although_the_program_falls_silent() {
     let dir = tempfile::tempdir().unwrap();
     let archive = archive(&[("backup_label", LABEL)]);
     Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap();
-    // Nobody ever writes to the fifo.
+    // Nothing ever writes to the fifo.
     let mut stream = run(dir.path(), &archive, "cat a; exec cat fifo").await;
     let mut data = Vec::new();
     while data.len() < archive.len() {
@@ -225,7 +225,7 @@ async fn dropping_the_stream_ends_the_program() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("fifo");
     Command::new("mkfifo").arg(&fifo).status().unwrap();
-    // The program holds one end of the fifo for as long as it lives, and takes nothing out of it.
+    // The program holds one end of the fifo open for its lifetime, and reads nothing.
     let stream = run(dir.path(), &[], "exec 3>fifo; echo here >&3; exec tail -f /dev/null").await;
     let mut other_end = File::open(&fifo).unwrap();
     let mut line = [0; 5];
