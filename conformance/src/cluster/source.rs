@@ -34,7 +34,7 @@ pub struct SyntheticSource {
     stop: u64,
     started: Timestamp,
     estimate: Option<u64>,
-    /// Whether it tells about the server as soon as the backup has begun, as the replication protocol does.
+    /// Whether it reports all facts about the server when the backup has begun, as the replication protocol does.
     tells_at_start: bool,
     manifest: Option<Bytes>,
     facts: Facts,
@@ -50,7 +50,7 @@ const FIRST_START: Timestamp = Timestamp::constant(1_377_713_442, 0);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceFault {
-    /// Nothing ever comes: the server's checkpoint lasts.
+    /// Nothing ever comes: the server's checkpoint never ends.
     NeverBegins,
     /// The server reports an error after this many bytes of tar.
     FailsAfter(usize),
@@ -105,14 +105,14 @@ impl SyntheticSource {
         Self { estimate: Some(bytes), ..self }
     }
 
-    /// The same backup, from a source that tells all it knows about the server as soon as the backup has begun. Others
-    /// leave it to the archives.
+    /// The same backup, from a source that reports all facts about the server when the backup has begun. Other sources
+    /// leave that to the archives.
     #[must_use]
     pub fn that_tells_at_start(self) -> Self {
         Self { tells_at_start: true, ..self }
     }
 
-    /// The same backup, with a manifest, which isn't in the tar.
+    /// The same backup, with a manifest that isn't in the tar.
     #[must_use]
     pub fn with_manifest(self, text: impl Into<Bytes>) -> Self {
         Self { manifest: Some(text.into()), ..self }
@@ -248,7 +248,7 @@ impl SyntheticSource {
         script.finish(self.stop_lsn(), timeline)
     }
 
-    /// What the source tells when the backup has begun.
+    /// Returns what the source reports when the backup has begun.
     fn start_of(&self, request: &BaseBackupRequest, archives: &[Archive]) -> BackupStart {
         let cluster = &self.cluster;
         let mut start = BackupStart::new(self.start_lsn(), cluster.timeline);
@@ -272,10 +272,10 @@ impl SyntheticSource {
     }
 }
 
-/// A tar, and the tablespace whose it is; the data directory's where there is none.
+/// A tar, and its tablespace; none for the data directory's.
 type Archive = (Option<Tablespace>, Vec<u8>);
 
-/// How many bytes of tar come before the label is complete, and not much less.
+/// Returns a position in the tar shortly before the end of the label.
 fn before_the_label(archives: &[Archive]) -> usize {
     let tablespaces = archives.iter().filter(|(tablespace, _)| tablespace.is_some());
     tablespaces.map(|(_, tar)| tar.len()).sum::<usize>() + 1

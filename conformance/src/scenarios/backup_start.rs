@@ -1,4 +1,5 @@
-//! The start of a backup: what the source tells by then is checked and used before anything is stored.
+//! Scenarios of the start of a backup: the facts that the source reports by then are checked and used before anything
+//! is stored.
 
 use anyhow::Result;
 use swiftwal_compression::{Format, decoder};
@@ -17,7 +18,7 @@ fn cluster() -> SyntheticCluster {
     SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast")
 }
 
-/// Whether something of a backup is stored: the marker and the claim come before it begins.
+/// Whether the event shows that objects of a backup are stored: the marker and the claim are stored before it begins.
 fn is_stored(event: &BackupEvent<'_>) -> bool {
     matches!(event, BackupEvent::Progress { .. })
 }
@@ -65,7 +66,7 @@ pub(crate) async fn prune_keeps_only_what_a_backup_needs_that_has_begun_and_not_
     site.archive(4..=6).await?;
     let kept: Vec<_> = (3..=6).map(|number| site.cluster.wal_name(number).to_string()).collect();
     let stalls = site.cluster.backup(5, 6).with_fault(SourceFault::StallsBeforeTheLabel);
-    // Where the repository is known, its segment size is enough.
+    // If the repository is known, its segment size suffices.
     for source in [stalls.clone(), stalls.that_tells_at_start()] {
         site.archive(1..=2).await?;
         let plan = site.during_backup(&source, is_stored, prune_to(&site, 1, 0)).await?;
@@ -92,7 +93,7 @@ pub(crate) async fn a_source_that_tells_all_at_the_start_gives_the_same_backup(
     Ok(())
 }
 
-/// As the replication protocol sends it; `pg_basebackup` puts it into the tar as well.
+/// As in the replication protocol; `pg_basebackup` puts it into the tar as well.
 pub(crate) async fn a_manifest_that_is_not_in_the_tar_is_stored_beside_it(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let manifest = "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n".repeat(1000);

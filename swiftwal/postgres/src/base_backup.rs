@@ -1,4 +1,4 @@
-//! The sources of base backups: what a flow asks for, and the events that a source answers with.
+//! The interface of a source of base backups: the request, and the events of a backup.
 
 mod checkpoint;
 mod request;
@@ -16,13 +16,13 @@ pub use self::{
 };
 use crate::{Lsn, ServerSession, SourceError, Timeline};
 
-/// The most bytes that one [`BaseBackupEvent::Data`] or [`BaseBackupEvent::Manifest`] carries: 4 MiB.
+/// The largest number of bytes in one [`BaseBackupEvent::Data`] or [`BaseBackupEvent::Manifest`]: 4 MiB.
 pub const CHUNK_BYTES: usize = 4 << 20;
 
-/// What happens in the course of a base backup, in this order: one `Started`, then for each archive one `Archive` and
-/// its `Data`, then one `Finished`. The archives may come in any order: PostgreSQL sends that of the data directory,
-/// which begins with the backup label, behind those of the tablespaces. `Warning` and `Estimate` may come at any time
-/// before `Finished`, `Manifest` and `WaitingForArchiver` between `Started` and `Finished`.
+/// The events of a base backup, in this order: one `Started`, then for each archive one `Archive` and its `Data`, then
+/// one `Finished`. The archives may come in any order: PostgreSQL sends that of the data directory, which begins with
+/// the backup label, after those of the tablespaces. `Warning` and `Estimate` may come at any time before `Finished`,
+/// `Manifest` and `WaitingForArchiver` between `Started` and `Finished`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BaseBackupEvent {
@@ -42,11 +42,11 @@ pub enum BaseBackupEvent {
     },
     /// The next bytes of the current archive: never empty, at most [`CHUNK_BYTES`].
     Data(Bytes),
-    /// The next bytes of PostgreSQL's manifest of the backup (version 13 and later), whether it is in an archive as well
-    /// or not: never empty, at most [`CHUNK_BYTES`].
+    /// The next bytes of PostgreSQL's manifest of the backup (version 13 and later), even if it is in an archive as
+    /// well: never empty, at most [`CHUNK_BYTES`].
     Manifest(Bytes),
     /// The server has sent everything but the end, and waits until its archiver has archived the WAL that the backup
-    /// needs: for ever, if archive_command fails.
+    /// needs; for ever, if archive_command fails.
     WaitingForArchiver,
     /// The server has confirmed that the backup is complete. Without this event there is no backup.
     Finished {

@@ -1,11 +1,11 @@
-//! Which server to connect to.
+//! The connection settings for a server.
 
-/// Where the server is and as whom to connect; what is `None` is left to libpq's rules and its `PG*` environment variables.
+/// The server and the role to connect as. For a `None`, libpq's rules apply, with its `PG*` environment variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// A host name, an address, or the directory of a Unix socket.
     pub host: Option<String>,
-    /// The port, which also names the socket.
+    /// The port, which is also part of the socket's name.
     pub port: Option<u16>,
     /// The role; it needs the `REPLICATION` attribute and a `replication` line in pg_hba.conf.
     pub user: Option<String>,

@@ -1,4 +1,4 @@
-//! The synthetic server beside a base backup: what it tells beforehand, and whether it is kept from removing WAL.
+//! The synthetic server: the facts that it reports before a base backup, and whether it is kept from removing WAL.
 
 use std::sync::{
     Arc,
@@ -16,12 +16,12 @@ pub(super) struct WalHold {
     pub(super) sent_without: AtomicBool,
 }
 
-/// What the server tells before a backup.
+/// The facts that the server reports before a backup.
 #[derive(Clone, Debug)]
 pub(super) enum Facts {
-    /// It isn't asked.
+    /// The server isn't queried.
     NotAsked,
-    /// It can't be asked, though it should.
+    /// The server can't be queried, although it should.
     Unknown,
     Known(ServerFacts),
 }

@@ -1,4 +1,4 @@
-//! What the synthetic source gives.
+//! The events of the synthetic source.
 
 use super::*;
 

@@ -1,13 +1,13 @@
-//! How the server makes the checkpoint of a base backup.
+//! The mode of the checkpoint of a base backup.
 
 use std::{fmt, str::FromStr};
 
-/// How the server makes the checkpoint that a backup starts from.
+/// The mode of the checkpoint that a backup starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Checkpoint {
-    /// At once, at the price of a burst of writes.
+    /// At once, which causes a burst of writes.
     Fast,
-    /// Over `checkpoint_completion_target` of `checkpoint_timeout`: minutes, not seconds.
+    /// Spread over `checkpoint_completion_target` of `checkpoint_timeout`: minutes, not seconds.
     #[default]
     Spread,
 }

@@ -1,23 +1,23 @@
-//! Which base backup is wanted.
+//! The options of a base backup.
 
 use super::Checkpoint;
 
-/// Which base backup is wanted. A source that can't serve a field refuses to start; it must not ignore it.
+/// The options of a base backup. A source that doesn't support one of them must refuse to start, rather than ignore it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BaseBackupRequest {
     /// The text of the `LABEL` line in the backup label.
     pub label: String,
-    /// How the server makes the checkpoint.
+    /// The mode of the checkpoint.
     pub checkpoint: Checkpoint,
-    /// Whether the data directory's archive carries the WAL from start to stop in its `pg_wal`.
+    /// Whether the data directory's archive contains the WAL from start to stop in its `pg_wal`.
     pub include_wal: bool,
-    /// Ask the server for the size of the backup: it looks at every file for that before it begins.
+    /// Whether to ask the server for the size of the backup. It examines every file for that before it begins.
     pub estimate_size: bool,
 }
 
 impl BaseBackupRequest {
-    /// A backup with that label, without WAL, that nothing else is asked of; the fields say what more is wanted.
+    /// Creates a request for a backup with this label, without WAL; set the fields to request more.
     pub fn new(label: impl Into<String>) -> Self {
         Self {
             label: label.into(),

@@ -1,9 +1,9 @@
-//! What a source knows when the server has begun a base backup.
+//! The facts that a source knows when the server has begun a base backup.
 
 use crate::{Lsn, SegmentSize, Timeline};
 
-/// The start of a base backup, with what the source knows by then of the server. `None` is what it doesn't know yet: the
-/// archives tell it later.
+/// The start of a base backup, and the facts about the server that the source knows by then. A fact that it doesn't
+/// know yet is `None`; the archives contain it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackupStart {
@@ -13,22 +13,22 @@ pub struct BackupStart {
     pub timeline: Timeline,
     /// The system identifier of the cluster.
     pub system_identifier: Option<u64>,
-    /// The server's major version, as `PG_VERSION` has it: `15`, `9.6`.
+    /// The server's major version, as in `PG_VERSION`: `15`, `9.6`.
     pub postgres_version: Option<String>,
     /// The size of a WAL segment.
     pub segment_size: Option<SegmentSize>,
     /// Whether the cluster's pages have checksums.
     pub data_checksums: Option<bool>,
-    /// Every archive that will come: that of the data directory, and one for each tablespace outside it.
+    /// All archives of the backup: that of the data directory, and one for each tablespace outside it.
     pub archives: Option<Vec<ExpectedArchive>>,
 }
 
-/// An archive that will come.
+/// An archive of the backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedArchive {
-    /// Its tablespace; `None`: the data directory.
+    /// Its tablespace; `None` for the data directory.
     pub tablespace: Option<Tablespace>,
-    /// About how many bytes it will have, the WAL not counted; `None` where the server wasn't asked to look.
+    /// Its approximate size in bytes, without the WAL; `None` if the server wasn't asked for it.
     pub bytes: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ pub struct Tablespace {
 }
 
 impl BackupStart {
-    /// A start of which only the position is known.
+    /// Creates a start of which only the position is known.
     pub const fn new(lsn: Lsn, timeline: Timeline) -> Self {
         Self {
             lsn,
@@ -55,7 +55,7 @@ impl BackupStart {
         }
     }
 
-    /// The size of all archives together, if the size of each is known.
+    /// Returns the size of all archives together, if each is known.
     pub fn expected_bytes(&self) -> Option<u64> {
         self.archives.as_ref()?.iter().map(|archive| archive.bytes).sum()
     }

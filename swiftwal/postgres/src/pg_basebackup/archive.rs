@@ -1,9 +1,8 @@
 //! What the beginning and the end of the data directory's archive tell about the backup.
 //!
 //! `pg_basebackup` prints the start and end of the WAL only if it fetches that WAL. The archive always contains them:
-//! its first member is the backup label, and its last one, since PostgreSQL 13, is the backup manifest.
-//! member is the backup label, and its last one, since PostgreSQL 13, the backup manifest. The last file of the cluster in
-//! it is `global/pg_control`: behind that, without WAL, the server waits for its archiver.
+//! its first member is the backup label, and its last one, since PostgreSQL 13, is the backup manifest. The last file
+//! of the cluster in it is `global/pg_control`; after that, without WAL, the server waits for its archiver.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -15,7 +14,7 @@ use crate::{
 
 const BLOCK_BYTES: usize = 512;
 
-/// Room for the end of the manifest, from its WAL ranges on: those of over a hundred timelines.
+/// Enough for the end of the manifest, from its WAL ranges on: the ranges of more than a hundred timelines.
 const TAIL_BYTES: usize = 16 << 10;
 
 /// Parses the backup label from the first bytes of the archive; `None` if more bytes are needed.
@@ -54,10 +53,10 @@ pub(super) struct Archive {
     members: Members,
 }
 
-/// What a piece of the archive shows.
+/// What a piece of the archive contains.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Shown {
-    /// What lies in it of the manifest.
+    /// The part of the manifest in it.
     pub(super) manifest: Bytes,
     /// Whether `global/pg_control` begins in it.
     pub(super) control_begins: bool,
@@ -73,7 +72,7 @@ impl Archive {
         Ok(Shown { manifest: manifest.into(), control_begins })
     }
 
-    /// Where the WAL ends that the backup needs, if the manifest is in the archive.
+    /// Returns the end of the WAL that the backup needs, if the manifest is in the archive.
     pub(super) fn backup_end(&self) -> Option<(Lsn, Timeline)> {
         self.members.tail.backup_end()
     }
@@ -120,7 +119,7 @@ impl Tail {
         self.0.extend_from_slice(&data[data.len().saturating_sub(TAIL_BYTES)..]);
     }
 
-    /// Where the WAL ends that the backup needs, if this is the end of a manifest.
+    /// Returns the end of the WAL that the backup needs, if this is the end of a manifest.
     fn backup_end(&self) -> Option<(Lsn, Timeline)> {
         let text = String::from_utf8_lossy(&self.0);
         let (_, from_ranges) = text.rsplit_once("\"WAL-Ranges\":")?;
@@ -167,7 +166,7 @@ mod tests {
         archive.into_inner().unwrap()
     }
 
-    /// What the pieces of the archive show, and the end that it tells.
+    /// Returns what the pieces of the archive contain, and the end of the WAL according to it.
     fn shown(archive: &[u8], piece_bytes: usize) -> (Vec<Shown>, Option<(Lsn, Timeline)>) {
         let mut reader = Archive::default();
         let shown = archive.chunks(piece_bytes).map(|piece| reader.push(piece).unwrap()).collect();

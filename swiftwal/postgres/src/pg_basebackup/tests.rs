@@ -40,7 +40,7 @@ async fn run(dir: &Path, archive: &[u8], commands: &str) -> Box<dyn BaseBackupSt
     run_for(request, dir, archive, commands).await
 }
 
-/// The same, with another request than for a backup without WAL.
+/// The same, for any request.
 async fn run_for(
     request: BaseBackupRequest,
     dir: &Path,
@@ -54,7 +54,7 @@ async fn run_for(
     source.start(&BaseBackupRequest { label, ..request }).await.unwrap()
 }
 
-/// The events but `Data` and `Manifest`, and the data. What came of the manifest must be all of it.
+/// Returns the events other than `Data` and `Manifest`, and the data. The manifest must be complete.
 async fn drain(stream: &mut dyn BaseBackupStream) -> Result<(Vec<BaseBackupEvent>, Vec<u8>), SourceError> {
     let (mut events, mut data, mut manifest) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(event) = stream.next().await? {
@@ -181,7 +181,7 @@ async fn what_was_written_is_handed_out_although_the_program_falls_silent() {
     assert!(data == archive);
 }
 
-/// The data directory's archive up to somewhere in `global/pg_control`, which is all that comes for now.
+/// The data directory's archive up to a point in `global/pg_control`, after which nothing more comes for now.
 fn archive_so_far() -> Vec<u8> {
     let mut archive = archive(&[("backup_label", LABEL), ("global/pg_control", &[7; 8192])]);
     archive.truncate(archive.len() - 1024 - 512);

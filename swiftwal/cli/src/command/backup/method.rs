@@ -1,8 +1,8 @@
-//! The choice of the source that a base backup comes from.
+//! The method of a backup, which selects its source.
 
 use swiftwal_postgres::{BaseBackupSource, ConnectOptions, PgBasebackup};
 
-/// The source that a base backup comes from.
+/// The source of a base backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Method {
     /// The program `pg_basebackup`.
@@ -19,7 +19,7 @@ impl Method {
         }
     }
 
-    /// The source for the server that `connect` describes.
+    /// Returns the source for the server that `connect` describes.
     pub(super) fn source(self, connect: ConnectOptions) -> Box<dyn BaseBackupSource> {
         match self {
             Self::PgBasebackup => Box::new(PgBasebackup::new(connect, None)),
