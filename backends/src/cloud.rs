@@ -8,11 +8,11 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 #[cfg(feature = "gcs")]
 use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::{ClientOptions, ObjectStore, path::Path, prefix::PrefixStore};
+use object_store::{ClientOptions, GetOptions, ObjectStore, path::Path, prefix::PrefixStore};
 use swiftwal_core::{Backend, Limits, OpenError, Options, Storage};
 use url::Url;
 
-use self::bucket::{Bucket, hint};
+use self::bucket::{Bucket, UnprovenAbsence, hint};
 
 /// Of each part. A few are in memory at a time.
 const PART_BYTES: usize = 32 << 20;
@@ -148,5 +148,8 @@ fn storage(
     let prefix = Path::from_url_path(location.path()).map_err(|error| invalid(error.to_string()))?;
     let store = built.map_err(|error| OpenError::settings(location, error.to_string()))?;
     let store = Bucket::new(PrefixStore::new(store, prefix));
-    Ok(Storage::new(Arc::new(store)).with_limits(limits).with_hints(hint))
+    let mut unproven_read = GetOptions::default();
+    unproven_read.extensions.insert(UnprovenAbsence);
+    // Amazon's directory buckets list in no order.
+    Ok(Storage::new(Arc::new(store)).with_unproven_read(unproven_read).with_limits(limits).with_hints(hint))
 }

@@ -31,7 +31,7 @@ impl Backend for Memory {
                 "give it a name and nothing else, as in memory://name",
             ));
         }
-        Ok(Storage::new(store(name)).volatile())
+        Ok(Storage::new(store(name)).with_ordered_listings().volatile())
     }
 }
 

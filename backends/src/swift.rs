@@ -4,8 +4,8 @@ mod token;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
-use object_store_swift::{BuildError, Config, ConfigError, StoreError, SwiftBuilder, Timeouts};
+use object_store::{GetOptions, ObjectStore, path::Path, prefix::PrefixStore};
+use object_store_swift::{BuildError, Config, ConfigError, StoreError, SwiftBuilder, Timeouts, UnprovenAbsence};
 use percent_encoding::percent_decode_str;
 use swiftwal_core::{Backend, Limits, OpenError, Options, StateDir, Storage};
 use url::Url;
@@ -98,7 +98,11 @@ impl Backend for Swift {
         let (token, clock) = (Token(swift.clone()), SwiftClock(swift.clone()));
         let store: Arc<dyn ObjectStore> =
             if prefix.is_root() { Arc::new(swift) } else { Arc::new(PrefixStore::new(swift, prefix)) };
+        let mut unproven_read = GetOptions::default();
+        unproven_read.extensions.insert(UnprovenAbsence);
         let storage = Storage::new(store)
+            .with_ordered_listings()
+            .with_unproven_read(unproven_read)
             .with_sweep(Arc::new(sweep))
             .with_prepare(Arc::new(token))
             .with_clock(Arc::new(clock))

@@ -172,6 +172,7 @@ suite! { $
         a_file_that_unpacks_to_more_than_it_can_have_is_not_written_to_its_end,
         damaged_wal_is_refused_and_nothing_written,
         a_compression_that_cluster_json_forgot_is_found,
+        a_file_that_is_there_takes_one_request_and_one_that_is_not_takes_two,
     }
 
     backup {

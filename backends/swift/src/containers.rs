@@ -62,13 +62,9 @@ impl Containers {
     ///
     /// Nothing is asked about a container in which something was there a moment ago.
     pub(crate) async fn send(&self, request: Request) -> Result<Response> {
-        let response = self.client.send(request.clone()).await?;
+        let response = self.send_unproven(request.clone()).await?;
         let main = request.container == self.container;
         if response.status != StatusCode::NOT_FOUND {
-            // A manifest is answered 202 before its container is looked for.
-            if main && response.status.is_success() && response.status != StatusCode::ACCEPTED {
-                self.sighting.record(Instant::now());
-            }
             return Ok(response);
         }
         let writing = request.method == Method::PUT;
@@ -81,6 +77,17 @@ impl Containers {
             return self.send_to_new(request).await;
         }
         if made || writing { Ok(self.client.send(request).await?) } else { Ok(response) }
+    }
+
+    /// Sends a request whose 404 may be the container's.
+    pub(crate) async fn send_unproven(&self, request: Request) -> Result<Response> {
+        let main = request.container == self.container;
+        let response = self.client.send(request).await?;
+        // A manifest is answered 202 before its container is looked for.
+        if main && response.status.is_success() && response.status != StatusCode::ACCEPTED {
+            self.sighting.record(Instant::now());
+        }
+        Ok(response)
     }
 
     /// Writes to a container that is there by now: a proxy that looked a moment too early remembers for some seconds that

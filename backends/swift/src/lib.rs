@@ -52,5 +52,6 @@ pub use self::{
     config::{Config, ConfigError, Missing, Timeouts},
     error::{Error, Kind, StoreError},
     hint::hint,
+    reading::UnprovenAbsence,
     store::{BuildError, Swift, SwiftBuilder},
 };

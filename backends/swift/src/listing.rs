@@ -50,8 +50,11 @@ impl Listings {
         prefix: Option<&Path>,
         offset: Option<&Path>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let mut cursor = Cursor::new(&self.containers.container, below(prefix));
-        cursor.marker = offset.map(|offset| offset.as_ref().to_owned()).unwrap_or_default();
+        let cursor = Cursor::new(&self.containers.container, below(prefix));
+        let cursor = match offset {
+            Some(offset) => cursor.behind(offset.as_ref()),
+            None => cursor,
+        };
         let this = self.clone();
         self.entries(cursor)
             .try_filter_map(|entry| async move { Ok(entry.location().map(|location| (location, entry))) })

@@ -19,6 +19,13 @@ use crate::{
     object::{attributes, header, meta, no_length, unquoted},
 };
 
+/// An extension of [`GetOptions`]: `NotFound` may also mean that the container is missing.
+///
+/// It saves the request that proves the container, for a caller that lists the container next: a listing of a missing
+/// container fails.
+#[derive(Clone, Copy, Debug)]
+pub struct UnprovenAbsence;
+
 /// Reads objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
@@ -38,7 +45,10 @@ impl Reading {
         let method = if options.head { Method::HEAD } else { Method::GET };
         let mut request = Request::object(method, &self.handles.containers.container, location.as_ref());
         request.headers = conditions(&options, &request)?;
-        let response = self.handles.containers.send(request).await?;
+        let is_unproven = options.extensions.get::<UnprovenAbsence>().is_some();
+        let containers = &self.handles.containers;
+        let response =
+            if is_unproven { containers.send_unproven(request).await? } else { containers.send(request).await? };
         if options.head {
             return self.head_result(location, &options, response).await;
         }

@@ -6,13 +6,14 @@ use std::{
 };
 
 use anyhow::Result;
+use jiff::SignedDuration;
 use swiftwal_compression::{Encoder, Format};
 use swiftwal_core::{ArchiveOptions, Error, ErrorKind, restore_wal};
 use swiftwal_postgres::WalName;
 
 use super::site::{Site, file_names, refused};
 use crate::{
-    faulty::{Faults, ReadFault},
+    faulty::{Faults, LISTING, ReadFault},
     subject::Subject,
 };
 
@@ -208,5 +209,36 @@ pub(crate) async fn a_compression_that_cluster_json_forgot_is_found(subject: Sub
     site.archive_with(site.cluster.wal_name(4), &site.cluster.segment(4), &gzip).await?;
     site.subject.put("cluster.json", before).await?;
     assert_eq!(site.restored_wal(site.cluster.wal_name(4)).await?, site.cluster.segment(4));
+    Ok(())
+}
+
+/// A standby asks for WAL that isn't there every few seconds. `cluster.json` is read once in ten minutes.
+pub(crate) async fn a_file_that_is_there_takes_one_request_and_one_that_is_not_takes_two(
+    subject: Subject,
+) -> Result<()> {
+    let faults = Faults::none();
+    let mut site = Site::new(subject)?;
+    site.repository = site.subject.remembering_repository(&faults)?;
+    site.archive(3..=3).await?;
+    let (history, _) = site.cluster.promoted().history(&[]);
+    let (there, absent) = (site.cluster.wal_name(3), site.cluster.wal_name(4));
+    let requests = async |name: WalName| {
+        let before = faults.reads().len();
+        let found = site.restored_wal(name).await;
+        assert!(matches!(found, Ok(_) | Err(Error::WalAbsent { .. })), "{found:?}");
+        faults.reads().split_off(before)
+    };
+    assert_eq!(requests(there).await, [format!("wal_{there}.zst")]);
+    for name in [absent, history] {
+        assert_eq!(requests(name).await, [format!("wal_{name}.zst"), LISTING.to_owned()]);
+    }
+    site.subject.clock().advance(SignedDuration::from_mins(10));
+    let expected = ["cluster.json".to_owned(), format!("wal_{absent}.zst"), LISTING.to_owned()];
+    assert_eq!(requests(absent).await, expected);
+
+    let gzip = ArchiveOptions { codec: Format::Gzip.into(), force: false };
+    site.archive_with(site.cluster.wal_name(5), &site.cluster.segment(5), &gzip).await?;
+    let expected = [format!("wal_{absent}.zst"), format!("wal_{absent}.gz"), LISTING.to_owned()];
+    assert_eq!(requests(absent).await, expected);
     Ok(())
 }

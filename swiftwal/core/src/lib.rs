@@ -57,7 +57,7 @@ pub use restore::{
     ArchiveMode, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats, TargetAction, TargetTimeline,
     parse_target_time, restore,
 };
-pub use restore_wal::restore_wal;
+pub use restore_wal::{restore_wal, restore_wal_hashed};
 pub use storage::{
     Absent, Backend, Hints, Limits, Options, Prepare, Registry, Storage, StorageClock, StorageSpace, Sweep,
     TopNames,

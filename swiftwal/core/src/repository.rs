@@ -26,7 +26,7 @@ pub(crate) mod segment_check;
 pub(crate) mod strangers;
 pub(crate) mod timelines;
 pub(crate) mod understood;
-pub(crate) mod wal_object;
+pub(crate) mod wal;
 pub(crate) mod wal_variant;
 
 use std::sync::{Arc, OnceLock};

@@ -1,27 +1,32 @@
 //! restore-wal: get → decompress → check → rename into place.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
-use swiftwal_compression::{Format, decoder};
 use swiftwal_postgres::{SegmentHeader, WalName};
-use tokio::{io::AsyncReadExt, time::timeout};
+use tokio::io::AsyncReadExt;
 
 use crate::{
     error::{Error, Result},
-    local::StagedFile,
+    local::staged_file::StagedFile,
     repository::{
         Repository,
         layout::ObjectName,
         segment_check::{check_segment, most_bytes},
-        wal_object::{PATIENCE, find},
     },
 };
+
+/// How much of the file is in memory at a time.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Writes the WAL file `name` to `path`, or into `path` where that is a directory. When it returns, the file
 /// there is complete and verified; no other file stays beside it. `observe_size` receives the stored size of each object
 /// that may contain it, before it is read.
 ///
-/// It isn't safe from a power failure: PostgreSQL itself takes care of that, or asks again.
+/// It isn't safe from a power failure: PostgreSQL itself takes care of that, or asks again. It needs the same memory
+/// whatever the size of the file.
 ///
 /// # Errors
 /// [`Error::WalAbsent`] only if the storage proved that it isn't there; a place that holds no repository at all
@@ -33,40 +38,78 @@ pub async fn restore_wal(
     path: &Path,
     observe_size: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<()> {
-    // What is there goes through though cluster.json can't be read: so that is waited for only a moment.
-    let understood = timeout(PATIENCE, repository.refuse_unknown_unless_seen());
-    let (understood, found) = tokio::join!(understood, find(repository, name, observe_size));
-    understood.unwrap_or(Ok(()))?;
-    let (format, stored) = found?;
-    let target = if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() };
-    write(name, format, &stored, &target).await
+    fetch(repository, name, path, StagedFile::for_target, observe_size).await.map(drop)
 }
 
-async fn write(name: WalName, format: Format, stored: &[u8], target: &Path) -> Result<()> {
-    let object = ObjectName::Wal { name, format };
-    let mut staged = StagedFile::for_target(target).map_err(Error::local("write", target))?;
-    let mut content = decoder(format, stored);
-    let mut buffer = vec![0; 256 << 10];
-    let mut start = Vec::with_capacity(SegmentHeader::BYTES);
-    let mut bytes = 0;
+/// As [`restore_wal`]. Returns the BLAKE3 hash of the file's content, in lower-case hexadecimal digits.
+///
+/// # Errors
+/// As [`restore_wal`].
+pub async fn restore_wal_hashed(
+    repository: &Repository,
+    name: WalName,
+    path: &Path,
+    observe_size: &(dyn Fn(u64) + Send + Sync),
+) -> Result<String> {
+    let hash = fetch(repository, name, path, StagedFile::hashed_for_target, observe_size).await?;
+    Ok(hash.map(|hash| hash.to_hex().to_string()).unwrap_or_default())
+}
+
+/// Fetches the file into one that `stage` creates, and publishes that.
+async fn fetch(
+    repository: &Repository,
+    name: WalName,
+    path: &Path,
+    stage: fn(&Path) -> io::Result<StagedFile>,
+    observe_size: &(dyn Fn(u64) + Send + Sync),
+) -> Result<Option<blake3::Hash>> {
+    let wal = repository.wal(name, observe_size).await?;
+    let target = if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() };
+    let local = || Error::local("write", &target);
+    let object = wal.name.clone();
+    let mut staged = stage(&target).map_err(local())?;
+    let mut content = wal.content();
+    let (mut buffer, mut written) = (vec![0; PIECE_BYTES], Written::new(name));
     loop {
-        let read = content.read(&mut buffer).await.map_err(|error| Error::damaged(&object, error))?;
+        let read = content.read(&mut buffer).await.map_err(|error| repository.unreadable(&object, error))?;
         if read == 0 {
             break;
         }
-        let piece = &buffer[..read];
-        start.extend(piece.iter().take(SegmentHeader::BYTES - start.len()));
-        bytes += read as u64;
-        let most = most_bytes(name, &start);
-        if bytes > most {
-            let reason =
-                format!("it decompresses to more than {most} bytes, the most that such a file can have");
-            return Err(Error::damaged(object, reason));
+        written.add(&buffer[..read]).map_err(|reason| Error::damaged(&object, reason))?;
+        staged.write_all(&buffer[..read]).map_err(local())?;
+    }
+    written.check(&object)?;
+    staged.publish().map_err(local())
+}
+
+/// What was fetched so far: its size and its first page's header.
+struct Written {
+    name: WalName,
+    start: Vec<u8>,
+    bytes: u64,
+}
+
+impl Written {
+    fn new(name: WalName) -> Self {
+        Self { name, start: Vec::with_capacity(SegmentHeader::BYTES), bytes: 0 }
+    }
+
+    /// Adds a piece, unless such a file can't be that large.
+    fn add(&mut self, piece: &[u8]) -> Result<(), String> {
+        self.start.extend(piece.iter().take(SegmentHeader::BYTES - self.start.len()));
+        self.bytes += piece.len() as u64;
+        let most = most_bytes(self.name, &self.start);
+        if self.bytes > most {
+            return Err(format!("it decompresses to more than {most} bytes, the most that such a file can have"));
         }
-        staged.write_all(piece).map_err(Error::local("write", target))?;
+        Ok(())
     }
-    if let WalName::Segment(segment) = name {
-        check_segment(segment, &start, bytes, &object)?;
+
+    /// Checks that it is all of a file of that name.
+    fn check(&self, object: &ObjectName) -> Result<()> {
+        match self.name {
+            WalName::Segment(segment) => check_segment(segment, &self.start, self.bytes, object).map(drop),
+            _ => Ok(()),
+        }
     }
-    staged.publish().map_err(Error::local("write", target))
 }

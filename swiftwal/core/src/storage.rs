@@ -13,7 +13,7 @@ use std::{error::Error, fmt, io, iter, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::{GetOptions, ObjectMeta, ObjectStore};
 use url::Url;
 
 use crate::{error::OpenError, local::state_dir::StateDir};
@@ -108,6 +108,8 @@ pub struct Storage {
     state_dir: Option<StateDir>,
     hints: Hints,
     caches_identity: bool,
+    lists_in_order: bool,
+    unproven_read: GetOptions,
     volatile: bool,
     says_full: fn(&(dyn Error + 'static)) -> bool,
 }
@@ -127,6 +129,8 @@ impl Storage {
             state_dir: None,
             hints: |_| None,
             caches_identity: false,
+            lists_in_order: false,
+            unproven_read: GetOptions::default(),
             volatile: false,
             says_full: |_| false,
         }
@@ -187,6 +191,20 @@ impl Storage {
     #[must_use]
     pub fn with_identity_cache(self) -> Self {
         Self { caches_identity: true, ..self }
+    }
+
+    /// Says that a listing has the names in the order of their bytes, so that it can end where the wanted name would have
+    /// come.
+    #[must_use]
+    pub fn with_ordered_listings(self) -> Self {
+        Self { lists_in_order: true, ..self }
+    }
+
+    /// Sets the options of a read whose `NotFound` needn't prove that the container or directory exists, for a storage on
+    /// which that proof costs a request: restore-wal proves it by the listing that follows.
+    #[must_use]
+    pub fn with_unproven_read(self, unproven_read: GetOptions) -> Self {
+        Self { unproven_read, ..self }
     }
 
     /// Marks a storage whose content is lost when this process ends. A program must not acknowledge WAL or a backup
@@ -258,6 +276,16 @@ impl Storage {
     /// The state directory, if it serves as a cache of the repository's identity.
     pub(crate) fn identity_cache(&self) -> Option<&StateDir> {
         self.state_dir.as_ref().filter(|_| self.caches_identity)
+    }
+
+    /// True if a listing has the names in the order of their bytes.
+    pub(crate) fn lists_in_order(&self) -> bool {
+        self.lists_in_order
+    }
+
+    /// The options of a read whose absence is proven otherwise.
+    pub(crate) fn unproven_read(&self) -> GetOptions {
+        self.unproven_read.clone()
     }
 
     /// True if the content is lost when this process ends.

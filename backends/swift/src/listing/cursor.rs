@@ -8,6 +8,9 @@ use crate::client::Request;
 /// Most names of one page: Swift's default, and hardly anyone's is lower.
 pub(crate) const PAGE: usize = 10_000;
 
+/// Names of the first page behind an offset: a caller that gives one often wants only what comes next.
+const FIRST_PAGE: usize = 100;
+
 /// What is to be listed, and how far that has come.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor {
@@ -20,6 +23,8 @@ pub(crate) struct Cursor {
     /// Empty: none.
     pub(crate) delimiter: String,
     pub(crate) limit: usize,
+    /// How many names the pages after the next one have.
+    pub(crate) later_limit: Option<usize>,
     pub(crate) done: bool,
 }
 
@@ -32,8 +37,14 @@ impl Cursor {
             end: String::new(),
             delimiter: String::new(),
             limit: PAGE,
+            later_limit: None,
             done: false,
         }
+    }
+
+    /// The same, behind the name `marker`: a short page, and then pages as long as others.
+    pub(crate) fn behind(self, marker: &str) -> Self {
+        Self { marker: marker.to_owned(), limit: FIRST_PAGE, later_limit: Some(self.limit), ..self }
     }
 
     pub(crate) fn request(&self) -> Request {
@@ -59,6 +70,7 @@ impl Cursor {
     pub(crate) fn advance(&mut self, rows: &[Row]) {
         let is_full = rows.len() >= self.limit || rows.len().is_multiple_of(1000);
         self.done = rows.is_empty() || !is_full;
+        self.limit = self.later_limit.take().unwrap_or(self.limit);
         if let Some(last) = rows.last() {
             self.marker = last.name().to_owned();
         }
@@ -90,6 +102,16 @@ mod tests {
         assert!(!cursor.done);
         cursor.advance(&rows(&["a"; 4999]));
         assert!(cursor.done);
+    }
+
+    #[test]
+    fn behind_an_offset_the_first_page_is_short_and_the_later_ones_are_not() {
+        let mut cursor = Cursor::new("c", "").behind("a");
+        assert!(cursor.request().query.contains(&("limit", "100".to_owned())));
+        assert!(cursor.request().query.contains(&("marker", "a".to_owned())));
+        cursor.advance(&rows(&["b"; 100]));
+        assert!(!cursor.done);
+        assert!(cursor.request().query.contains(&("limit", "10000".to_owned())));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
-use swiftwal_core::restore_wal;
+use swiftwal_core::{restore_wal, restore_wal_hashed};
 use swiftwal_postgres::{Timeline, WalName};
 use tokio::time::{Instant, sleep};
 
@@ -38,31 +38,36 @@ impl Args {
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
-    if args.history().is_some() && serves_standby() {
-        fetch_until_answered(&args, session).await?;
+    let hash = if args.history().is_some() && serves_standby() {
+        fetch_until_answered(&args, session).await?
     } else {
-        fetch(&args, session).await?;
-    }
+        fetch(&args, session).await?
+    };
     tracing::info!("{} fetched", args.name);
-    if session.output.json {
+    if let Some(blake3) = hash {
         // The file is in place: a closed stdout must not turn that into a failure for PostgreSQL.
-        drop(session.output.json(&json!({ "name": args.name, "path": args.path })));
+        drop(session.output.json(&json!({ "name": args.name, "path": args.path, "blake3": blake3 })));
     }
     Ok(())
 }
 
-async fn fetch(args: &Args, session: &Session<'_>) -> Result<(), Failure> {
+/// Fetches the file. Returns the hash of its content for `--json`.
+async fn fetch(args: &Args, session: &Session<'_>) -> Result<Option<String>, Failure> {
     let repository = session.open()?;
     session.watchdog.doing(format!("fetching {} from {}", args.name, repository.location()));
     let found = |bytes| session.watchdog.allow_for(bytes);
-    Ok(restore_wal(&repository, args.name, &args.path, &found).await?)
+    if session.output.json {
+        return Ok(Some(restore_wal_hashed(&repository, args.name, &args.path, &found).await?));
+    }
+    restore_wal(&repository, args.name, &args.path, &found).await?;
+    Ok(None)
 }
 
 /// Fetches a history for a standby, and asks again as long as there is no answer and time is left.
 ///
 /// A standby takes "not there" for a timeline that isn't in use, and it can't be told anything else without stopping it;
 /// see docs/decisions/exit-codes.md.
-async fn fetch_until_answered(args: &Args, session: &Session<'_>) -> Result<(), Failure> {
+async fn fetch_until_answered(args: &Args, session: &Session<'_>) -> Result<Option<String>, Failure> {
     let default = Caller::RestoreCommand.default_deadline().unwrap_or_default();
     let end = Instant::now() + session.watchdog.time_left().unwrap_or(default);
     let mut pause = FIRST_PAUSE;

@@ -15,7 +15,7 @@ use std::{
 
 use rustix::process::geteuid;
 
-use crate::local::{StagedFile, regular_file::read_regular_file};
+use crate::local::{regular_file::read_regular_file, staged_file::StagedFile};
 
 /// Its files have a few hundred bytes.
 const MOST_BYTES: u64 = 64 << 10;
@@ -76,7 +76,7 @@ impl StateDir {
         self.guarded()?;
         let mut file = StagedFile::for_target(&self.directory.join(name))?;
         file.write_all(content)?;
-        file.publish_durably()
+        file.publish_durably().map(drop)
     }
 
     /// Fails unless this user alone can write here: another could pass off another cluster's repository as ours.

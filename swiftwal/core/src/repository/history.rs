@@ -6,13 +6,13 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
-use swiftwal_compression::{Format, decoder};
+use swiftwal_compression::Format;
 use swiftwal_postgres::{Timeline, TimelineHistory, WalName};
 use tokio::io::AsyncReadExt;
 
 use crate::{
     error::{Error, Result},
-    repository::{Repository, inventory::Inventory, layout::ObjectName, wal_object::ask},
+    repository::{Repository, inventory::Inventory},
 };
 
 /// No history file comes near this size.
@@ -177,14 +177,13 @@ fn history_of(name: WalName) -> Option<Timeline> {
 async fn read(
     repository: &Repository,
     timeline: Timeline,
-    formats: impl IntoIterator<Item = Format>,
+    formats: impl IntoIterator<Item = Format, IntoIter: Send> + Send,
 ) -> Result<Option<Stored>> {
-    let name = WalName::History(timeline);
-    let Some((format, stored)) = ask(repository, name, formats, &|_| {}).await? else { return Ok(None) };
-    let object = ObjectName::Wal { name, format };
+    let Some(wal) = repository.wal_in(WalName::History(timeline), formats).await? else { return Ok(None) };
+    let object = wal.name.clone();
     let mut content = Vec::new();
-    let read = decoder(format, &*stored).take(HISTORY_BYTES).read_to_end(&mut content).await;
-    let read = read.map_err(|error| Error::damaged(&object, error));
+    let read = wal.content().take(HISTORY_BYTES).read_to_end(&mut content).await;
+    let read = read.map_err(|error| repository.unreadable(&object, error));
     match read.and_then(|_| check_history(timeline, &content, &object)) {
         Ok(history) => Ok(Some(Ok(history))),
         Err(Error::Damaged { object, reason }) => Ok(Some(Err((object, reason)))),

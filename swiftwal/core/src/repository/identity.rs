@@ -52,14 +52,19 @@ impl Repository {
         }
     }
 
-    /// The same, without a request where this machine has read one within the last minutes that `suffices`. Only a storage
-    /// whose requests take their time keeps it for that.
-    async fn cluster_unless_seen(
+    /// What this machine read within the last minutes, without a request. Only a storage whose requests take their time
+    /// keeps it for that.
+    pub(super) fn cluster_seen(&self) -> Option<ClusterInfo> {
+        self.storage.identity_cache()?.up_to_date(self.clock.now())
+    }
+
+    /// The same as [`cluster`](Self::cluster), without a request where this machine has read one within the last minutes
+    /// that `suffices`.
+    pub(super) async fn cluster_unless_seen(
         &self,
         suffices: impl Fn(&ClusterInfo) -> bool + Send,
     ) -> Result<Option<ClusterInfo>> {
-        let seen = self.storage.identity_cache().and_then(|state_dir| state_dir.up_to_date(self.clock.now()));
-        match seen.filter(suffices) {
+        match self.cluster_seen().filter(suffices) {
             Some(seen) => Ok(Some(seen)),
             None => self.cluster().await,
         }
@@ -136,15 +141,6 @@ impl Repository {
         }
     }
 
-    /// As [`refuse_unknown`](Self::refuse_unknown), without a request where this machine read `cluster.json` within the
-    /// last minutes.
-    ///
-    /// # Errors
-    /// [`Error::NewerFormat`], [`Error::NotUnderstood`].
-    pub async fn refuse_unknown_unless_seen(&self) -> Result<()> {
-        only_unknown(self.cluster_unless_seen(|_| true).await)
-    }
-
     /// Refuses a repository that demands more than this program knows. That `cluster.json` can't be read is left for
     /// what needs it.
     ///
@@ -152,6 +148,14 @@ impl Repository {
     /// [`Error::NewerFormat`], [`Error::NotUnderstood`].
     pub async fn refuse_unknown(&self) -> Result<()> {
         only_unknown(self.cluster().await)
+    }
+
+    /// As above, without a request where this machine read `cluster.json` within the last minutes.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`], [`Error::NotUnderstood`].
+    pub async fn refuse_unknown_unless_seen(&self) -> Result<()> {
+        only_unknown(self.cluster_unless_seen(|_| true).await)
     }
 
     /// Checks that the repository belongs to the cluster `identity`, or claims it if it belongs to none yet, and

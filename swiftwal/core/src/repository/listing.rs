@@ -1,9 +1,6 @@
 //! What a listing of a repository shows.
 
 use futures::TryStreamExt;
-use object_store::path::Path;
-use swiftwal_compression::Format;
-use swiftwal_postgres::WalName;
 
 use crate::{
     error::{Error, Result},
@@ -96,36 +93,10 @@ impl Repository {
             None => Ok(true),
         }
     }
-
-    /// The compression in which restore-wal finds this WAL file; none if it is proven absent.
-    pub(crate) async fn wal_format(&self, name: WalName) -> Result<Option<Format>> {
-        for format in Format::ALL {
-            if self.size(&ObjectName::Wal { name, format }).await?.is_some() {
-                return Ok(Some(format));
-            }
-        }
-        Ok(None)
-    }
-
-    /// A compression in which a listing shows this WAL file.
-    pub(crate) async fn listed_wal(&self, name: WalName) -> Result<Option<Format>> {
-        // What comes before every name of it: listings are asked for what comes after.
-        let mut before = ObjectName::Wal { name, format: Format::None }.to_string();
-        before.pop();
-        let mut objects = self.storage.store().list_with_offset(None, &Path::from(before));
-        while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
-            if let ObjectName::Wal { name: listed, format } = ObjectName::parse(object.location.as_ref())
-                && listed == name
-            {
-                return Ok(Some(format));
-            }
-        }
-        Ok(None)
-    }
 }
 
 /// Whether a name at the top of a storage is one that this program writes, or the directory of such names.
-fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     !matches!(ObjectName::parse(name), ObjectName::Foreign(_))
 }
 

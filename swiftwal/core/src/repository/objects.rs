@@ -3,14 +3,16 @@
 use std::io;
 
 use bytes::{Bytes, BytesMut};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    Attributes, GetResult, GetResultPayload, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path,
+    Attributes, GetOptions, GetResult, GetResultPayload, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path,
 };
+use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
 
 use crate::{
     error::{Error, Result},
-    repository::{Repository, layout::ObjectName, wal_object::ObserveSize},
+    repository::{Repository, layout::ObjectName},
 };
 
 /// The most that an object may have which is read as a whole, other than a WAL file. Only a damaged or forged one has
@@ -20,6 +22,9 @@ const SMALL_OBJECT_BYTES: u64 = 16 << 20;
 /// The most that a WAL file may have as stored: PostgreSQL's largest segment, and what compression adds to random
 /// bytes.
 const WAL_BYTES: u64 = (1 << 30) + (16 << 20);
+
+/// How much of a file is read at once, by another thread each time.
+const FILE_PIECE_BYTES: usize = 1 << 20;
 
 /// What became of a conditional put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,23 +39,9 @@ impl Repository {
     /// # Errors
     /// [`Error::Damaged`] also where it is larger than any such object can be: it isn't read then.
     pub(crate) async fn read(&self, name: &ObjectName) -> Result<Option<Bytes>> {
-        self.read_observed(name, &|_| {}).await
-    }
-
-    /// As [`read`](Self::read); `observe_size` is told how many bytes are going to be read.
-    pub(crate) async fn read_observed(
-        &self,
-        name: &ObjectName,
-        observe_size: ObserveSize<'_>,
-    ) -> Result<Option<Bytes>> {
         let Some(object) = self.open(name).await? else { return Ok(None) };
         let expected = object.meta.size;
-        observe_size(expected);
-        let limit = most_bytes(name);
-        if expected > limit {
-            let reason = format!("it has {expected} bytes, and such an object has {limit} at most");
-            return Err(Error::damaged(name, reason));
-        }
+        refuse_too_large(name, expected)?;
         let bytes = whole(object).await.map_err(self.failed("read", name))?;
         if bytes.len() as u64 != expected {
             let reason = match bytes.len() as u64 {
@@ -64,7 +55,17 @@ impl Repository {
 
     /// An object, to be read as a stream; none if it is proven absent.
     pub(crate) async fn open(&self, name: &ObjectName) -> Result<Option<GetResult>> {
-        absent_is_none(self.storage.store().get(&path(name)).await).map_err(self.failed("read", name))
+        self.open_with(name, GetOptions::default()).await
+    }
+
+    /// As [`open`](Self::open), with options of the storage.
+    pub(super) async fn open_with(
+        &self,
+        name: &ObjectName,
+        options: GetOptions,
+    ) -> Result<Option<GetResult>> {
+        absent_is_none(self.storage.store().get_opts(&path(name), options).await)
+            .map_err(self.failed("read", name))
     }
 
     /// The size of an object; none if it is proven absent.
@@ -167,10 +168,32 @@ impl Repository {
     }
 }
 
+/// Refuses to read an object of more bytes than any such object has.
+pub(super) fn refuse_too_large(name: &ObjectName, bytes: u64) -> Result<()> {
+    let limit = most_bytes(name);
+    if bytes > limit {
+        let reason = format!("it has {bytes} bytes, and such an object has {limit} at most");
+        return Err(Error::damaged(name, reason));
+    }
+    Ok(())
+}
+
 /// The most bytes that an object may have which is read as a whole.
 fn most_bytes(name: &ObjectName) -> u64 {
     let is_wal = matches!(name, ObjectName::Wal { .. } | ObjectName::WalVariant { .. });
     if is_wal { WAL_BYTES } else { SMALL_OBJECT_BYTES }
+}
+
+/// The bytes of an object as they come. `object` must be all of it.
+pub(crate) fn pieces(object: GetResult) -> BoxStream<'static, object_store::Result<Bytes>> {
+    match object.payload {
+        GetResultPayload::Stream(pieces) => pieces,
+        GetResultPayload::File(file, _) => {
+            let file = tokio::fs::File::from_std(file).take(object.meta.size);
+            let failed = |source| object_store::Error::Generic { store: "file", source: Box::new(source) };
+            ReaderStream::with_capacity(file, FILE_PIECE_BYTES).map_err(failed).boxed()
+        }
+    }
 }
 
 /// The content of an object; where more comes than its size says, the beginning of it.

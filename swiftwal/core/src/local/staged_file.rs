@@ -1,0 +1,182 @@
+//! Files that get their names only when they are complete.
+//!
+//! restore-wal fetches into one, and the state directory writes through one.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use tempfile::{Builder, NamedTempFile};
+
+/// Where the system shows this process's open files. A file without a name can be given one through this only.
+const OPEN_FILES: &str = "/proc/self/fd";
+
+/// A file that doesn't have its name yet. Dropping it removes it; a killed process leaves nothing behind either if the
+/// file system supports unnamed files (most do; NFS doesn't) and `/proc` is mounted.
+#[derive(Debug)]
+pub(crate) struct StagedFile {
+    file: Staged,
+    target: PathBuf,
+    hasher: Option<blake3::Hasher>,
+}
+
+#[derive(Debug)]
+enum Staged {
+    /// A file without a name, and the link through which it gets one.
+    Unnamed(File, PathBuf),
+    /// A file with a hidden name beside the target.
+    Named(NamedTempFile),
+}
+
+impl StagedFile {
+    /// Creates the file that will become `target`, on the same file system.
+    pub(crate) fn for_target(target: &Path) -> io::Result<Self> {
+        Self::linked_through(target, Path::new(OPEN_FILES))
+    }
+
+    /// The same, hashing what is written to it.
+    pub(crate) fn hashed_for_target(target: &Path) -> io::Result<Self> {
+        Ok(Self { hasher: Some(blake3::Hasher::new()), ..Self::for_target(target)? })
+    }
+
+    fn linked_through(target: &Path, open_files: &Path) -> io::Result<Self> {
+        let directory = parent(target);
+        let file = match Staged::unnamed(directory, open_files) {
+            Some(unnamed) => unnamed,
+            None => Staged::Named(hidden().tempfile_in(directory)?),
+        };
+        Ok(Self { file, target: target.to_owned(), hasher: None })
+    }
+
+    /// Gives the file its name, replacing an older one. Every reader sees a complete file, but it isn't yet safe from
+    /// a power failure. Returns the hash of the content if one was asked for.
+    pub(crate) fn publish(self) -> io::Result<Option<blake3::Hash>> {
+        let Self { file, target, hasher } = self;
+        match file {
+            Staged::Named(file) => drop(file.persist(&target)?),
+            Staged::Unnamed(_file, link) => match name(&link, &target) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    // A link can't replace a name but a rename can, so the file gets a second name first.
+                    let named = hidden().make_in(parent(&target), |second| name(&link, second))?;
+                    named.persist(&target)?;
+                }
+                named => named?,
+            },
+        }
+        Ok(hasher.map(|hasher| hasher.finalize()))
+    }
+
+    /// As [`publish`](Self::publish), and safe from a power failure when it returns.
+    pub(crate) fn publish_durably(self) -> io::Result<Option<blake3::Hash>> {
+        match &self.file {
+            Staged::Unnamed(file, _) => file.sync_all()?,
+            Staged::Named(file) => file.as_file().sync_all()?,
+        }
+        let directory = File::open(parent(&self.target))?;
+        let hash = self.publish()?;
+        directory.sync_all()?;
+        Ok(hash)
+    }
+}
+
+impl Staged {
+    /// A file without a name; none if the file system can't have one, or it could never get one.
+    fn unnamed(directory: &Path, open_files: &Path) -> Option<Self> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR).ok()?);
+        let link = open_files.join(file.as_raw_fd().to_string());
+        fs::symlink_metadata(&link).is_ok().then(|| Self::Unnamed(file, link))
+    }
+}
+
+impl Write for StagedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match &mut self.file {
+            Staged::Unnamed(file, _) => file.write(bytes)?,
+            Staged::Named(file) => file.write(bytes)?,
+        };
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..written]);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The directory that contains a file; the working directory for a bare name.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn hidden() -> Builder<'static, 'static> {
+    let mut builder = Builder::new();
+    builder.prefix(".swiftwal-");
+    builder
+}
+
+/// Names the open file that `link` leads to.
+fn name(link: &Path, name: &Path) -> io::Result<()> {
+    Ok(rustix::fs::linkat(CWD, link, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<PathBuf> {
+        directory.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn a_published_file_replaces_what_was_there_and_nothing_else_stays_with_and_without_proc() {
+        for open_files in [OPEN_FILES, "/nowhere/self/fd"] {
+            let directory = tempfile::tempdir().unwrap();
+            let target = directory.path().join("RECOVERYXLOG");
+            for content in [&b"one"[..], b"two"] {
+                let mut staged = StagedFile::linked_through(&target, Path::new(open_files)).unwrap();
+                staged.write_all(content).unwrap();
+                staged.publish().unwrap();
+                assert_eq!(fs::read(&target).unwrap(), content, "{open_files}");
+            }
+            let mut staged = StagedFile::linked_through(&target, Path::new(open_files)).unwrap();
+            staged.write_all(b"three").unwrap();
+            staged.publish_durably().unwrap();
+            assert_eq!(fs::read(&target).unwrap(), b"three", "{open_files}");
+            assert_eq!(names(directory.path()), [target], "{open_files}");
+        }
+    }
+
+    #[test]
+    fn a_staged_file_has_no_name_and_is_gone_when_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("x");
+        let mut staged = StagedFile::for_target(&target).unwrap();
+        staged.write_all(b"half").unwrap();
+        assert!(names(directory.path()).is_empty());
+        drop(staged);
+        assert!(names(directory.path()).is_empty());
+        let mut staged = StagedFile::linked_through(&target, Path::new("/nowhere")).unwrap();
+        staged.write_all(b"half").unwrap();
+        assert!(!target.exists());
+        drop(staged);
+        assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn what_is_written_is_hashed_if_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("x");
+        let mut staged = StagedFile::hashed_for_target(&target).unwrap();
+        staged.write_all(b"con").unwrap();
+        staged.write_all(b"tent").unwrap();
+        assert_eq!(staged.publish().unwrap(), Some(blake3::hash(b"content")));
+        assert_eq!(StagedFile::for_target(&target).unwrap().publish().unwrap(), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! Finds the object that holds a WAL file, in whichever compression it is stored.
+//!
+//! restore-wal, the readers of timeline histories, archive-wal when it replaces a file, and the checks whether a backup's
+//! WAL is archived call it. A wrong "absent" makes PostgreSQL promote, and a wrong failure stops a recovery whose WAL is
+//! there. So the file is requested under each name that it can have, whatever the other answers were; a file counts as
+//! absent only if the storage has it under none of the names in use and no listing shows it under another.
+
+mod listed;
+mod object;
+mod search;
+
+use std::time::Duration;
+
+use object_store::GetOptions;
+use swiftwal_compression::Format;
+use swiftwal_postgres::WalName;
+use tokio::time::timeout;
+
+pub(crate) use self::object::WalObject;
+use self::{listed::ListedWal, search::Search};
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, cluster::ClusterInfo, layout::ObjectName},
+};
+
+/// How long one request is waited for before the next one is sent as well. While a storage can't prove that an object is
+/// absent, requesting one that isn't there can take minutes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Is told the size of an object that is going to be read.
+pub(crate) type ObserveSize<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
+/// What `cluster.json` said; none if it didn't answer in time.
+type Cluster = Option<Result<Option<ClusterInfo>>>;
+
+impl Repository {
+    /// Opens the object that holds the WAL file `name`. `observe_size` receives its size as stored.
+    ///
+    /// A file that is there takes one request, and one that isn't two if its repository uses one compression: one for the
+    /// file, and one listing. `cluster.json`, which tells the compressions, is read too, unless this machine has just read
+    /// it.
+    ///
+    /// # Errors
+    /// [`Error::WalAbsent`] only if the storage proved that it isn't there; a place that holds no repository at all is
+    /// [`Error::NoRepository`]. [`Error::Damaged`] where a file is listed and can't be read; [`Error::NewerFormat`] and
+    /// [`Error::NotUnderstood`] where the repository demands more than this program knows.
+    pub(crate) async fn wal(&self, name: WalName, observe_size: ObserveSize<'_>) -> Result<WalObject> {
+        let mut search = Search::new(self, name, self.storage.unproven_read(), observe_size);
+        let likeliest = self.cluster_seen().map_or_else(|| Format::ALL[..1].to_vec(), |info| formats(&info));
+        let cluster = timeout(PATIENCE, self.cluster_unless_seen(|_| true));
+        // What is there is fetched though cluster.json can't be read: so that is waited for only a moment.
+        let (cluster, found) = tokio::join!(cluster, search.ask(likeliest));
+        let cluster: Cluster = cluster.ok();
+        if let Some(Err(error @ (Error::NewerFormat { .. } | Error::NotUnderstood { .. }))) = cluster {
+            return Err(error);
+        }
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let in_use = match &cluster {
+            Some(Ok(Some(info))) => formats(info),
+            _ => Format::ALL.to_vec(),
+        };
+        if let Some(found) = search.ask(in_use).await {
+            return Ok(found);
+        }
+        self.unless_listed(search, cluster).await
+    }
+
+    /// As [`wal`](Self::wal), of a file that was under no name in use: looks for it in a listing, and where that gives no
+    /// answer under every name there is.
+    async fn unless_listed(&self, mut search: Search<'_>, cluster: Cluster) -> Result<WalObject> {
+        let (name, observe_size) = (search.name, search.observe_size);
+        let listed = if search.is_answered() {
+            timeout(PATIENCE, self.listed_wal(name)).await.ok().and_then(Result::ok)
+        } else {
+            None
+        };
+        let listed = match listed {
+            Some(listed) => listed,
+            None => match search.ask_and_finish(Format::ALL).await? {
+                Some(found) => return Ok(found),
+                None => self.listed_wal(name).await?,
+            },
+        };
+        match listed.formats.first() {
+            Some(_) => self.listed_but_absent(name, &listed.formats, observe_size).await,
+            None => Err(self.absent(name, &listed, cluster).await?),
+        }
+    }
+
+    /// Opens a file that wasn't there when it was requested, and is listed: it was stored meanwhile, or in a compression
+    /// that `cluster.json` doesn't name, or the storage has lost it, or it was pruned and the listing lags. Swift sets
+    /// aside an object that it finds damaged, and answers from then on that there is no such object.
+    async fn listed_but_absent(
+        &self,
+        name: WalName,
+        formats: &[Format],
+        observe_size: ObserveSize<'_>,
+    ) -> Result<WalObject> {
+        for format in formats {
+            if let Some(found) = self.open_wal(name, *format, GetOptions::default(), observe_size).await? {
+                return Ok(found);
+            }
+        }
+        let format = formats.first().copied().unwrap_or(Format::None);
+        let hint = "if it wasn't pruned just now and a server's pg_wal still has the file, store it again with archive-wal";
+        let reason = format!("it is listed but can't be read; {hint}");
+        Err(Error::damaged(ObjectName::Wal { name, format }, reason))
+    }
+
+    /// What to say of a file that isn't there, if this is a repository.
+    async fn absent(&self, name: WalName, listed: &ListedWal, cluster: Cluster) -> Result<Error> {
+        let location = self.location().to_owned();
+        let cluster = match cluster {
+            Some(cluster) => cluster?,
+            None => self.cluster().await?,
+        };
+        // SwiftWAL 0.2.2 left no cluster.json; but a place with nothing at all is no archive.
+        if cluster.is_none() && !listed.shows_ours && self.is_empty().await? {
+            return Ok(Error::NoRepository { location });
+        }
+        Ok(Error::WalAbsent { name, location })
+    }
+
+    /// Opens the object that holds the WAL file `name`, stored in one of `formats`, the likeliest first; none if the
+    /// storage proved that it is under none of these names. No listing is read.
+    pub(crate) async fn wal_in(
+        &self,
+        name: WalName,
+        formats: impl IntoIterator<Item = Format, IntoIter: Send> + Send,
+    ) -> Result<Option<WalObject>> {
+        Search::new(self, name, GetOptions::default(), &|_| {}).ask_and_finish(formats).await
+    }
+
+    /// The compression in which [`wal`](Self::wal) finds this WAL file; none if it is proven absent.
+    pub(crate) async fn wal_format(&self, name: WalName) -> Result<Option<Format>> {
+        for format in Format::ALL {
+            if self.size(&ObjectName::Wal { name, format }).await?.is_some() {
+                return Ok(Some(format));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The compressions in use, the likeliest first.
+fn formats(cluster: &ClusterInfo) -> Vec<Format> {
+    Format::ALL.into_iter().filter(|format| cluster.wal_formats.contains(format)).collect()
+}

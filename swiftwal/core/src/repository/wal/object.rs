@@ -1,0 +1,90 @@
+//! The opened object of a WAL file, read as a stream: a segment can have a gibibyte.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use object_store::{GetOptions, GetResult};
+use swiftwal_compression::{Format, decoder};
+use swiftwal_postgres::WalName;
+use tokio::io::AsyncRead;
+use tokio_util::io::StreamReader;
+
+use super::ObserveSize;
+use crate::{
+    error::Result,
+    repository::{
+        Repository,
+        layout::ObjectName,
+        objects::{pieces, refuse_too_large},
+    },
+};
+
+/// The opened object that holds a WAL file.
+#[derive(Debug)]
+pub(crate) struct WalObject {
+    /// The object's name.
+    pub(crate) name: ObjectName,
+    format: Format,
+    found: GetResult,
+}
+
+impl WalObject {
+    /// The WAL file's content, decompressed as it is read. An error is one of the storage or of the content:
+    /// [`Repository::unreadable`] tells.
+    pub(crate) fn content(self) -> Box<dyn AsyncRead + Send + Unpin> {
+        let expected = self.found.meta.size;
+        let stored = exactly(expected, pieces(self.found)).boxed();
+        decoder(self.format, StreamReader::new(stored))
+    }
+}
+
+impl Repository {
+    /// Opens a WAL file in one compression; none if it isn't there.
+    pub(super) async fn open_wal(
+        &self,
+        name: WalName,
+        format: Format,
+        options: GetOptions,
+        observe_size: ObserveSize<'_>,
+    ) -> Result<Option<WalObject>> {
+        let name = ObjectName::Wal { name, format };
+        let Some(found) = self.open_with(&name, options).await? else { return Ok(None) };
+        observe_size(found.meta.size);
+        refuse_too_large(&name, found.meta.size)?;
+        Ok(Some(WalObject { name, format, found }))
+    }
+}
+
+/// Passes `expected` bytes on, and fails where there are more or fewer.
+fn exactly(
+    expected: u64,
+    pieces: impl Stream<Item = object_store::Result<Bytes>> + Send + Unpin,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::try_unfold((pieces, 0), move |(mut pieces, came)| async move {
+        let piece = pieces.try_next().await?;
+        let came = came + piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        let reason = match piece {
+            Some(_) if came > expected => format!("received more than its {expected} bytes"),
+            None if came < expected => format!("received only {came} of its {expected} bytes"),
+            piece => return Ok(piece.map(|piece| (piece, (pieces, came)))),
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn more_or_fewer_bytes_than_the_object_has_are_an_error() {
+        let read = async |expected| {
+            let pieces = ["ab", "c"].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
+            exactly(expected, stream::iter(pieces)).map_ok(|piece| piece.to_vec()).try_concat().await
+        };
+        assert_eq!(read(3).await.unwrap(), b"abc");
+        assert_eq!(read(2).await.unwrap_err().to_string(), "received more than its 2 bytes");
+        assert_eq!(read(4).await.unwrap_err().to_string(), "received only 3 of its 4 bytes");
+    }
+}
