@@ -5,7 +5,9 @@ mod token;
 use std::{error::Error, sync::Arc, time::Duration};
 
 use object_store::{GetOptions, ObjectStore, path::Path, prefix::PrefixStore};
-use object_store_swift::{BuildError, Config, ConfigError, StoreError, SwiftBuilder, Timeouts, UnprovenAbsence};
+use object_store_swift::{
+    BuildError, Config, ConfigError, StoreError, SwiftBuilder, Timeouts, UnprovenAbsence,
+};
 use percent_encoding::percent_decode_str;
 use swiftwal_core::{Backend, Limits, OpenError, Options, StateDir, Storage};
 use url::Url;

@@ -38,7 +38,7 @@ use crate::{
     storage::Storage,
 };
 
-pub(crate) use self::objects::{Put, path};
+pub(crate) use self::objects::{Put, object_pieces, path};
 
 /// The stored base backups and WAL of one PostgreSQL cluster.
 ///

@@ -100,7 +100,9 @@ impl Written {
         self.bytes += piece.len() as u64;
         let most = most_bytes(self.name, &self.start);
         if self.bytes > most {
-            return Err(format!("it decompresses to more than {most} bytes, the most that such a file can have"));
+            return Err(format!(
+                "it decompresses to more than {most} bytes, the most that such a file can have"
+            ));
         }
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    Attributes, GetOptions, GetResult, GetResultPayload, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path,
+    Attributes, GetOptions, GetResult, GetResultPayload, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    path::Path,
 };
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
@@ -185,7 +186,7 @@ fn most_bytes(name: &ObjectName) -> u64 {
 }
 
 /// The bytes of an object as they come. `object` must be all of it.
-pub(crate) fn pieces(object: GetResult) -> BoxStream<'static, object_store::Result<Bytes>> {
+pub(crate) fn object_pieces(object: GetResult) -> BoxStream<'static, object_store::Result<Bytes>> {
     match object.payload {
         GetResultPayload::Stream(pieces) => pieces,
         GetResultPayload::File(file, _) => {

@@ -22,6 +22,7 @@ use crate::{
         backup::ChosenBackup,
         index::{self, Frame, Index},
         layout::{BackupPart, ObjectName, SIDE_FORMAT},
+        object_pieces,
         record::RecordedObject,
     },
 };
@@ -114,7 +115,7 @@ async fn read_index(repository: &Repository, objects: &[RecordedObject]) -> Resu
     let name = ObjectName::parse(&recorded.name);
     let Some(object) = repository.open(&name).await? else { return Err(repository.missing(name)) };
     let mut hashed = Hashed::default();
-    let stored = hashed.pass(object.into_stream());
+    let stored = hashed.pass(object_pieces(object));
     let lines = BufReader::new(decoder(SIDE_FORMAT, StreamReader::new(stored)));
     let index = index::read(lines, objects).await.map_err(|error| repository.unreadable(&name, error))?;
     hashed.check(recorded)?;
@@ -133,26 +134,29 @@ pub(super) async fn fetch(
     observe: Observe<'_>,
 ) -> Result<()> {
     for piece in tar.pieces {
-        fetch_piece(repository, piece, pieces.clone(), progress, observe).await?;
+        if !fetch_piece(repository, piece, pieces.clone(), progress, observe).await? {
+            break;
+        }
     }
     Ok(())
 }
 
+/// Sends one object of a tar; whether the receiver took it to its end.
 async fn fetch_piece(
     repository: &Repository,
     mut tar: TarPiece,
     pieces: mpsc::Sender<Bytes>,
     progress: &(dyn Fn() + Send + Sync),
     observe: Observe<'_>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut pieces = Pieces { sender: pieces, sent_bytes: 0, progress };
     let mut hashed = Hashed::default();
     let Some(frames) = tar.frames.take() else {
         return fetch_stream(repository, &tar, &mut pieces, hashed).await;
     };
     match frames::fetch_frames(repository, &tar, frames, &mut pieces, &mut hashed).await {
-        Ok(true) => tar.check(&hashed),
-        Ok(false) => Ok(()),
+        Ok(true) => tar.check(&hashed).map(|()| true),
+        Ok(false) => Ok(false),
         Err(error @ Error::Damaged { .. }) => {
             observe(RestoreEvent::Notice(&format!(
                 "the backup's index doesn't fit {} ({error}); restoring the rest of that without it, more slowly",
@@ -190,19 +194,20 @@ impl TarPiece {
     }
 }
 
-/// Reads the object from front to back, and sends what of the tar wasn't sent before. `hashed` knows the bytes that stand
+/// Reads the object from front to back, and sends what of the tar wasn't sent before; whether the receiver took it to its
+/// end. `hashed` knows the bytes that stand
 /// behind what was: not every compression notices that they were read wrongly.
 async fn fetch_stream(
     repository: &Repository,
     tar: &TarPiece,
     pieces: &mut Pieces<'_>,
     mut hashed: Hashed,
-) -> Result<()> {
+) -> Result<bool> {
     let Some(object) = repository.open(&tar.name).await? else {
         return Err(repository.missing(&tar.name));
     };
     let expected = object.meta.size;
-    let stored = hashed.pass(object.into_stream());
+    let stored = hashed.pass(object_pieces(object));
     let mut reader = decoder(tar.format, StreamReader::new(stored));
     let mut skip = pieces.sent_bytes;
     loop {
@@ -215,7 +220,7 @@ async fn fetch_stream(
         let known = piece.split_to(usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len()));
         skip -= known.len() as u64;
         if !piece.is_empty() && !pieces.send(piece).await {
-            return Ok(());
+            return Ok(false);
         }
     }
     drop(reader);
@@ -226,7 +231,8 @@ async fn fetch_stream(
         ));
     }
     tar.check(&hashed)?;
-    hashed.check_beginning(&tar.name)
+    hashed.check_beginning(&tar.name)?;
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -287,7 +293,19 @@ mod tests {
         };
         let (outcome, received) =
             tokio::join!(fetch_piece(&repository, tar, sender, &|| {}, &|_| {}), received);
-        outcome.map(|()| received)
+        outcome.map(|_| received)
+    }
+
+    #[tokio::test]
+    async fn nothing_more_is_fetched_once_the_receiver_has_given_up() {
+        let (repository, first) = (repository(), tar_with_a_wrong_index());
+        repository.put(&first.name, TAR.into(), PutMode::Overwrite).await.unwrap();
+        let name = ObjectName::parse("pg_basebackup_20130828T1810Z.tar.0002");
+        let missing = TarPiece { name, frames: None, ..tar_with_a_wrong_index() };
+        let (sender, receiver) = mpsc::channel(1);
+        drop(receiver);
+        let tar = StoredTar { tablespace: None, pieces: vec![first, missing] };
+        fetch(&repository, tar, sender, &|| {}, &|_| {}).await.unwrap();
     }
 
     #[tokio::test]

@@ -1,13 +1,31 @@
 //! The names that a restore made below a directory: the only ones that it may remove again.
+//!
+//! A cluster can have many millions of files, so most of the names aren't in memory. They lie, in the order in which they
+//! were made, in a file without a name in the directory itself, which ends with the process.
 
-use std::collections::BTreeMap;
+use std::{
+    borrow::Cow,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
 
-/// Every name that was made, by the directory it lies in.
-///
-/// A cluster can have millions of files, so the names of a directory follow one another in one buffer, each behind a byte
-/// for its kind and before a zero byte, which no name holds.
-#[derive(Debug, Default)]
-pub(super) struct MadeNames(BTreeMap<Vec<u8>, Vec<u8>>);
+/// How many bytes of names are in memory at most.
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// Every name that was made, each behind a byte for its kind and before a zero byte, which no name holds.
+#[derive(Debug)]
+pub(super) struct MadeNames {
+    directory: PathBuf,
+    /// The blocks that aren't in memory; none as long as there is none.
+    file: Option<File>,
+    /// Where each of them ends.
+    ends: Vec<u64>,
+    /// The newest names.
+    newest: Vec<u8>,
+    block_bytes: usize,
+}
 
 /// What has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,35 +37,82 @@ pub(super) enum Kind {
 }
 
 impl MadeNames {
-    /// Notes that `name`, a path below the restored directory, was made.
-    pub(super) fn add(&mut self, name: &[u8], kind: Kind) {
-        let (directory, last) = split(name);
-        let names = match self.0.get_mut(directory) {
-            Some(names) => names,
-            None => self.0.entry(directory.to_owned()).or_default(),
-        };
-        names.push(kind as u8);
-        names.extend_from_slice(last);
-        names.push(0);
+    /// No names yet, of what is made in `directory`.
+    pub(super) fn new(directory: &Path) -> Self {
+        let (ends, newest) = (Vec::new(), Vec::new());
+        Self { directory: directory.to_owned(), file: None, ends, newest, block_bytes: BLOCK_BYTES }
     }
 
-    /// Whether `name` was made.
-    pub(super) fn contains(&self, name: &[u8]) -> bool {
-        let (directory, last) = split(name);
-        self.0.get(directory).is_some_and(|names| entries(names).any(|(_, name)| name == last))
-    }
-
-    /// Takes every name, the content of a directory before the directory itself.
-    pub(super) fn take(&mut self) -> Vec<(Vec<u8>, Kind)> {
-        let mut made = Vec::new();
-        for (directory, names) in std::mem::take(&mut self.0).into_iter().rev() {
-            let path = |last: &[u8]| match directory.as_slice() {
-                [] => last.to_owned(),
-                directory => [directory, b"/", last].concat(),
-            };
-            made.extend(entries(&names).map(|(kind, last)| (path(last), kind)));
+    /// Notes that `name`, a path below the directory, was made. What lies in a directory is made after it.
+    ///
+    /// # Errors
+    /// The file system's, as where it is full: the name isn't noted then.
+    pub(super) fn add(&mut self, name: &[u8], kind: Kind) -> io::Result<()> {
+        if self.newest.len() >= self.block_bytes {
+            self.move_to_file()?;
         }
-        made
+        self.newest.push(kind as u8);
+        self.newest.extend_from_slice(name);
+        self.newest.push(0);
+        Ok(())
+    }
+
+    fn move_to_file(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(tempfile::tempfile_in(&self.directory)?),
+        };
+        let end = self.ends.last().copied().unwrap_or_default();
+        file.write_all_at(&self.newest, end)?;
+        self.ends.push(end + self.newest.len() as u64);
+        self.newest.clear();
+        Ok(())
+    }
+
+    /// Whether `name` was made. A name that can't be read back any more wasn't: it must not be removed.
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        self.blocks().flatten().any(|block| entries(&block).any(|(_, made)| made == name))
+    }
+
+    /// Leaves those of `names` that weren't made.
+    pub(super) fn retain_foreign(&self, names: &mut Vec<Vec<u8>>) {
+        for block in self.blocks().flatten() {
+            for (_, made) in entries(&block) {
+                names.retain(|name| name != made);
+            }
+        }
+    }
+
+    /// Shows every name, the content of a directory before the directory itself, and forgets them. The first error comes
+    /// last.
+    pub(super) fn take(&mut self, mut show: impl FnMut(&[u8], Kind) -> io::Result<()>) -> io::Result<()> {
+        let taken = std::mem::replace(self, Self::new(&self.directory));
+        let mut outcome = Ok(());
+        for block in taken.blocks().rev() {
+            let shown = block.and_then(|block| {
+                let mut entries: Vec<_> = entries(&block).collect();
+                entries.reverse();
+                entries.into_iter().map(|(kind, name)| show(name, kind)).fold(Ok(()), io::Result::and)
+            });
+            outcome = outcome.and(shown);
+        }
+        outcome
+    }
+
+    /// The names in blocks, in the order in which they were made.
+    fn blocks(&self) -> impl DoubleEndedIterator<Item = io::Result<Cow<'_, [u8]>>> {
+        let newest = std::iter::once_with(|| Ok(Cow::Borrowed(self.newest.as_slice())));
+        (0..self.ends.len()).map(|number| self.block(number).map(Cow::Owned)).chain(newest)
+    }
+
+    /// A block that isn't in memory.
+    fn block(&self, number: usize) -> io::Result<Vec<u8>> {
+        let end = self.ends.get(number).copied().unwrap_or_default();
+        let start =
+            number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
+        let mut block = vec![0; usize::try_from(end - start).unwrap_or_default()];
+        self.file.as_ref().map_or(Ok(()), |file| file.read_exact_at(&mut block, start))?;
+        Ok(block)
     }
 }
 
@@ -71,18 +136,57 @@ fn entries(names: &[u8]) -> impl Iterator<Item = (Kind, &[u8])> {
 mod tests {
     use super::*;
 
+    const NAMES: [(&[u8], Kind); 4] = [
+        (b"base", Kind::Directory),
+        (b"base/1", Kind::Directory),
+        (b"PG_VERSION", Kind::File),
+        (b"base/1/dd\xff", Kind::File),
+    ];
+
+    /// The names, of which so many bytes are in memory.
+    fn made(directory: &Path, block_bytes: usize) -> MadeNames {
+        let mut made = MadeNames { block_bytes, ..MadeNames::new(directory) };
+        for (name, kind) in NAMES {
+            made.add(name, kind).unwrap();
+        }
+        made
+    }
+
     #[test]
-    fn names_are_given_back_from_the_inside_out() {
-        let mut made = MadeNames::default();
-        made.add(b"base", Kind::Directory);
-        made.add(b"base/1", Kind::Directory);
-        made.add(b"PG_VERSION", Kind::File);
-        made.add(b"base/1/dd\xff", Kind::File);
-        assert!(made.contains(b"base/1/dd\xff") && made.contains(b"base") && !made.contains(b"base/1/d"));
-        let taken = made.take();
-        let names: Vec<_> = taken.iter().map(|(name, _)| name.as_slice()).collect();
-        assert_eq!(names, [&b"base/1/dd\xff"[..], b"base/1", b"base", b"PG_VERSION"]);
-        assert_eq!(taken[1].1, Kind::Directory);
-        assert!(!made.contains(b"base"));
+    fn names_are_given_back_from_the_inside_out_whether_in_memory_or_not() {
+        let directory = tempfile::tempdir().unwrap();
+        for block_bytes in [1, 10, BLOCK_BYTES] {
+            let mut made = made(directory.path(), block_bytes);
+            assert!(made.contains(b"base/1/dd\xff") && made.contains(b"base") && !made.contains(b"base/1/d"));
+            let mut foreign = vec![b"base".to_vec(), b"other".to_vec(), b"PG_VERSION".to_vec()];
+            made.retain_foreign(&mut foreign);
+            assert_eq!(foreign, [b"other"]);
+
+            let mut taken = Vec::new();
+            made.take(|name, kind| {
+                taken.push((name.to_owned(), kind));
+                Ok(())
+            })
+            .unwrap();
+            let expected: Vec<_> = NAMES.iter().rev().map(|(name, kind)| (name.to_vec(), *kind)).collect();
+            assert_eq!(taken, expected);
+            assert!(!made.contains(b"base"));
+        }
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0, "no name of its own");
+    }
+
+    #[test]
+    fn every_name_is_shown_though_one_fails_and_none_is_lost_when_the_disk_is_full() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut made = made(directory.path(), BLOCK_BYTES);
+        made.block_bytes = 1;
+        made.directory = directory.path().join("absent");
+        assert!(made.add(b"x", Kind::File).is_err());
+        let mut shown = 0;
+        let outcome = made.take(|_, _| {
+            shown += 1;
+            Err(io::ErrorKind::PermissionDenied.into())
+        });
+        assert_eq!((outcome.unwrap_err().kind(), shown), (io::ErrorKind::PermissionDenied, NAMES.len()));
     }
 }

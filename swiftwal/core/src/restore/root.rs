@@ -51,7 +51,7 @@ impl Root {
     pub(super) fn open(path: &Path, owner: Option<Owner>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())?;
-        let made = Arc::default();
+        let made = Arc::new(Mutex::new(MadeNames::new(path)));
         Ok(Self { path: path.to_owned(), opened: Arc::new(opened), owner, made, recent: None })
     }
 
@@ -74,7 +74,7 @@ impl Root {
         let create = |root: &mut Self| {
             let (directory, last) = root.place(name)?;
             let file = rustix::fs::openat(&directory, last, NEW_FILE, Mode::RUSR | Mode::WUSR)?;
-            root.made().add(name, Kind::File);
+            root.note(&directory, name, Kind::File)?;
             let file = File::from(file);
             if mode & 0o777 != 0o600 {
                 file.set_permissions(Permissions::from_mode(mode & 0o777))?;
@@ -109,7 +109,7 @@ impl Root {
         let make = |root: &mut Self| {
             let (parent, last) = root.place(name)?;
             match rustix::fs::mkdirat(&parent, last, Mode::RWXU) {
-                Ok(()) => root.made().add(name, Kind::Directory),
+                Ok(()) => root.note(&parent, name, Kind::Directory)?,
                 Err(Errno::EXIST) if root.made().contains(name) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -125,7 +125,7 @@ impl Root {
         let make = |root: &mut Self| {
             let (parent, last) = root.place(name)?;
             rustix::fs::symlinkat(target, &parent, last)?;
-            root.made().add(name, Kind::File);
+            root.note(&parent, name, Kind::File)?;
             let Some((user, group)) = root.owner else { return Ok(()) };
             let (user, group) = (rustix::process::Uid::from_raw(user), rustix::process::Gid::from_raw(group));
             Ok(rustix::fs::chownat(&parent, last, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?)
@@ -147,7 +147,7 @@ impl Root {
                 }
                 renamed => renamed?,
             }
-            root.made().add(to, Kind::File);
+            root.note(&directory, to, Kind::File)?;
             Ok(rustix::fs::fsync(&directory)?)
         };
         rename(self).map_err(|error| self.failed(to, error))
@@ -179,8 +179,7 @@ impl Root {
     /// The names in the directory itself that weren't made here.
     pub(super) fn foreign_names(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut names = self.names()?;
-        let made = self.made();
-        names.retain(|name| !made.contains(name));
+        self.made().retain_foreign(&mut names);
         Ok(names)
     }
 
@@ -195,19 +194,19 @@ impl Root {
 
     /// Removes every name that was made here, and no other. The first error comes last: what can go, goes.
     pub(super) fn remove_made(&mut self) -> io::Result<()> {
-        let made = self.made().take();
-        let mut outcome = Ok(());
-        for (name, kind) in made {
-            let flags = if kind == Kind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-            let removed = self
-                .place(&name)
-                .and_then(|(directory, last)| Ok(rustix::fs::unlinkat(&directory, last, flags)?));
-            if removed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound) && outcome.is_ok()
-            {
-                outcome = removed;
-            }
-        }
-        outcome
+        let made = Arc::clone(&self.made);
+        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.take(|name, kind| {
+            let removed = self.place(name).and_then(|(directory, last)| unlink(&directory, last, kind));
+            removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        })
+    }
+
+    /// Notes what was just made in `directory`, or removes it again: what isn't noted would stay for ever.
+    fn note(&self, directory: &OwnedFd, name: &[u8], kind: Kind) -> io::Result<()> {
+        self.made().add(name, kind).inspect_err(|_| {
+            let _ = unlink(directory, OsStr::from_bytes(split(name).1), kind);
+        })
     }
 
     /// The directory in which `name` belongs, opened, and the last component.
@@ -265,6 +264,11 @@ fn component(name: &[u8]) -> io::Result<&OsStr> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name points outside the directory"));
     }
     Ok(OsStr::from_bytes(name))
+}
+
+fn unlink(directory: &OwnedFd, name: &OsStr, kind: Kind) -> io::Result<()> {
+    let flags = if kind == Kind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+    Ok(rustix::fs::unlinkat(directory, name, flags)?)
 }
 
 fn give(file: impl AsFd, owner: Option<Owner>) -> io::Result<()> {

@@ -42,7 +42,9 @@ async fn look_for(
     while let Some(object) = objects.try_next().await? {
         let found = object.location.as_ref();
         listed.shows_ours |= is_ours(found);
-        listed.formats.extend(Format::ALL.into_iter().zip(&names).find(|(_, name)| *name == found).map(|(format, _)| format));
+        listed.formats.extend(
+            Format::ALL.into_iter().zip(&names).find(|(_, name)| *name == found).map(|(format, _)| format),
+        );
         if is_in_order && found > last {
             break;
         }
@@ -91,7 +93,10 @@ mod tests {
     #[tokio::test]
     async fn a_listing_without_order_is_read_to_its_end() {
         let names = ["wal_00000001000000000000005E.zst", "notes.txt", "wal_00000001000000000000005C"];
-        assert_eq!(found(&names, false).await, (ListedWal { formats: vec![Format::None], shows_ours: true }, 3));
+        assert_eq!(
+            found(&names, false).await,
+            (ListedWal { formats: vec![Format::None], shows_ours: true }, 3)
+        );
         let (listed, _) = found(&["notes.txt", "wal_x"], false).await;
         assert!(!listed.shows_ours);
     }

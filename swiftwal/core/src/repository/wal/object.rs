@@ -16,7 +16,7 @@ use crate::{
     repository::{
         Repository,
         layout::ObjectName,
-        objects::{pieces, refuse_too_large},
+        objects::{object_pieces, refuse_too_large},
     },
 };
 
@@ -34,7 +34,7 @@ impl WalObject {
     /// [`Repository::unreadable`] tells.
     pub(crate) fn content(self) -> Box<dyn AsyncRead + Send + Unpin> {
         let expected = self.found.meta.size;
-        let stored = exactly(expected, pieces(self.found)).boxed();
+        let stored = exactly(expected, object_pieces(self.found)).boxed();
         decoder(self.format, StreamReader::new(stored))
     }
 }

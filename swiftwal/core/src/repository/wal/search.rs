@@ -39,7 +39,10 @@ impl<'a> Search<'a> {
 
     /// Requests the file in these `formats`, each as soon as the one before it has an answer or is late. None if no
     /// answer so far has the file: some may be outstanding.
-    pub(super) async fn ask(&mut self, formats: impl IntoIterator<Item = Format, IntoIter: Send> + Send) -> Option<WalObject> {
+    pub(super) async fn ask(
+        &mut self,
+        formats: impl IntoIterator<Item = Format, IntoIter: Send> + Send,
+    ) -> Option<WalObject> {
         for format in formats {
             if self.requested.contains(&format) {
                 continue;

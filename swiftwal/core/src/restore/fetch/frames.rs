@@ -1,6 +1,6 @@
 //! Frames in parallel: adjacent ones by one request, several requests at a time.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use futures::{
@@ -42,7 +42,7 @@ pub(super) async fn fetch_frames(
     hashed: &mut Hashed,
 ) -> Result<bool> {
     let ranges = ranges(frames, repository.storage().limits().part_bytes as u64);
-    let fetches = ranges.into_iter().map(|range| fetch_range(repository, tar, range));
+    let fetches = ranges.map(|range| fetch_range(repository, tar, range));
     let fetched = stream::iter(fetches).buffered(RANGES_IN_FLIGHT - 1);
     let frames = fetched.map_ok(|frames| stream::iter(frames).map(Ok)).try_flatten();
     let mut decompressed =
@@ -58,20 +58,19 @@ pub(super) async fn fetch_frames(
 
 /// Adjacent frames that are fetched by one request each time: of `part_bytes` together, or just above. Parts are
 /// written so, which makes a range the very part where it was the same number then.
-fn ranges(frames: Vec<Frame>, part_bytes: u64) -> Vec<Vec<Frame>> {
-    let mut ranges = Vec::new();
-    let mut range = Vec::new();
-    let mut bytes = 0;
-    for frame in frames {
-        bytes += frame.stored_bytes;
-        range.push(frame);
-        if bytes >= part_bytes {
-            ranges.push(std::mem::take(&mut range));
-            bytes = 0;
+fn ranges(frames: Vec<Frame>, part_bytes: u64) -> impl Iterator<Item = Vec<Frame>> {
+    let mut frames = frames.into_iter();
+    iter::from_fn(move || {
+        let mut bytes = 0;
+        let mut range = Vec::new();
+        while bytes < part_bytes
+            && let Some(frame) = frames.next()
+        {
+            bytes += frame.stored_bytes;
+            range.push(frame);
         }
-    }
-    ranges.extend((!range.is_empty()).then_some(range));
-    ranges
+        (!range.is_empty()).then_some(range)
+    })
 }
 
 /// Fetches adjacent frames on a task of its own, which goes on while others wait to be written.
@@ -155,8 +154,8 @@ mod tests {
     fn ranges_hold_every_frame_once_and_end_as_soon_as_they_are_a_part() {
         let frame = |offset, stored_bytes| Frame { offset, stored_bytes, tar_bytes: 0 };
         let frames = vec![frame(0, 4), frame(4, 3), frame(7, 3), frame(10, 20), frame(30, 1)];
-        let offsets = |range: &Vec<Frame>| range.iter().map(|frame| frame.offset).collect::<Vec<_>>();
-        let ranges: Vec<_> = ranges(frames, 10).iter().map(offsets).collect();
+        let offsets = |range: Vec<Frame>| range.iter().map(|frame| frame.offset).collect::<Vec<_>>();
+        let ranges: Vec<_> = ranges(frames, 10).map(offsets).collect();
         assert_eq!(ranges, [vec![0, 4, 7], vec![10], vec![30]]);
     }
 
