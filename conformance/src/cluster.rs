@@ -3,6 +3,7 @@
 
 mod archive;
 mod control;
+mod crowd;
 mod directory;
 mod script;
 mod source;
@@ -12,6 +13,7 @@ mod wal;
 use swiftwal_postgres::{SegmentSize, Tablespace, Timeline};
 
 pub use self::{
+    crowd::CrowdedSource,
     source::{SourceFault, SyntheticSource},
     tree::{Entry, Tree},
 };

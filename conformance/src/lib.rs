@@ -40,7 +40,7 @@ mod subject;
 mod suite;
 
 pub use clock::ManualClock;
-pub use cluster::{Entry, SourceFault, SyntheticCluster, SyntheticSource, Tree, Version};
+pub use cluster::{CrowdedSource, Entry, SourceFault, SyntheticCluster, SyntheticSource, Tree, Version};
 pub use harness::{Harness, StoreContract};
 pub use suite::{Scenario, run, scenarios};
 

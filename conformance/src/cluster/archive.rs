@@ -7,6 +7,8 @@ use tar::{EntryType, Header};
 use super::{Entry, Tree};
 
 const BLOCK_BYTES: usize = 512;
+/// The two empty blocks at the end.
+pub(super) const END_BYTES: usize = 2 * BLOCK_BYTES;
 
 /// The tar of `tree`, in the order of PostgreSQL: the label first, `pg_control` last, and behind it the WAL.
 ///
@@ -19,7 +21,7 @@ pub(super) fn tar(tree: &Tree) -> io::Result<Vec<u8>> {
     for (path, entry) in entries {
         append(&mut tar, path, entry)?;
     }
-    tar.resize(tar.len() + 2 * BLOCK_BYTES, 0);
+    tar.resize(tar.len() + END_BYTES, 0);
     Ok(tar)
 }
 

@@ -7,6 +7,7 @@ mod destination;
 mod extract;
 mod fetch;
 mod made;
+mod member_name;
 mod owner;
 mod reach;
 mod recovery;

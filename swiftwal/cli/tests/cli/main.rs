@@ -6,6 +6,7 @@ mod archive_wal;
 mod bounds;
 mod configuration;
 mod deadline;
+mod fetch_memory;
 mod hardening;
 mod lists;
 mod prune;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use swiftwal_postgres::printable;
 
-use super::root::{Root, path_of};
+use super::{member_name::path_of, root::Root};
 
 /// The largest configuration file that is looked into.
 const MOST_BYTES: u64 = 1 << 20;

@@ -14,8 +14,9 @@ use swiftwal_postgres::printable;
 
 use super::{
     claim::ClaimedDirectory,
+    member_name::path_of,
     owner::{owner, parent},
-    root::{Owner, Root, path_of},
+    root::{Owner, Root},
     tablespaces::Tablespaces,
 };
 use crate::{

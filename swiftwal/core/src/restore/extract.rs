@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 
 use super::{
     destination::{CONTROL, Destination, LABEL},
-    root::{Root, path_of, stays_inside},
+    member_name::{path_of, stays_inside},
+    root::Root,
     tablespaces::Tablespaces,
 };
 use crate::error::{Error, Refusal, Result};

@@ -2,18 +2,16 @@
 
 mod frames;
 mod hashed;
+mod stream;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use swiftwal_compression::{Format, decoder};
-use tokio::{
-    io::{AsyncReadExt, BufReader},
-    sync::mpsc,
-};
+use tokio::{io::BufReader, sync::mpsc};
 use tokio_util::io::StreamReader;
 
-use self::hashed::Hashed;
+use self::{hashed::Hashed, stream::fetch_stream};
 use super::{Observe, RestoreEvent};
 use crate::{
     error::{Error, Result},
@@ -29,8 +27,6 @@ use crate::{
 
 /// How many decompressed pieces wait for the writer at most.
 pub(super) const PIECES_WAITING: usize = 3;
-/// The pieces of a tar that is read from front to back.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// A tar as it is stored: in one object, or in several that follow one another.
 #[derive(Debug)]
@@ -192,47 +188,6 @@ impl TarPiece {
     fn check(&self, hashed: &Hashed) -> Result<()> {
         self.recorded.as_ref().map_or(Ok(()), |recorded| hashed.check(recorded))
     }
-}
-
-/// Reads the object from front to back, and sends what of the tar wasn't sent before; whether the receiver took it to its
-/// end. `hashed` knows the bytes that stand
-/// behind what was: not every compression notices that they were read wrongly.
-async fn fetch_stream(
-    repository: &Repository,
-    tar: &TarPiece,
-    pieces: &mut Pieces<'_>,
-    mut hashed: Hashed,
-) -> Result<bool> {
-    let Some(object) = repository.open(&tar.name).await? else {
-        return Err(repository.missing(&tar.name));
-    };
-    let expected = object.meta.size;
-    let stored = hashed.pass(object_pieces(object));
-    let mut reader = decoder(tar.format, StreamReader::new(stored));
-    let mut skip = pieces.sent_bytes;
-    loop {
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let read = (&mut reader).take(PIECE_BYTES as u64).read_to_end(&mut piece).await;
-        if read.map_err(|error| repository.unreadable(&tar.name, error))? == 0 {
-            break;
-        }
-        let mut piece = Bytes::from(piece);
-        let known = piece.split_to(usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len()));
-        skip -= known.len() as u64;
-        if !piece.is_empty() && !pieces.send(piece).await {
-            return Ok(false);
-        }
-    }
-    drop(reader);
-    if tar.recorded.is_none() && hashed.bytes != expected {
-        return Err(Error::damaged(
-            &tar.name,
-            format!("received only {} of its {expected} bytes", hashed.bytes),
-        ));
-    }
-    tar.check(&hashed)?;
-    hashed.check_beginning(&tar.name)?;
-    Ok(true)
 }
 
 #[cfg(test)]

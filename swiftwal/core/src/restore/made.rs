@@ -116,14 +116,6 @@ impl MadeNames {
     }
 }
 
-/// The directory that `name` lies in, empty for the restored directory itself, and its last component.
-pub(super) fn split(name: &[u8]) -> (&[u8], &[u8]) {
-    match name.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => (&name[..slash], &name[slash + 1..]),
-        None => (b"", name),
-    }
-}
-
 fn entries(names: &[u8]) -> impl Iterator<Item = (Kind, &[u8])> {
     names.split(|byte| *byte == 0).filter_map(|entry| match entry {
         [b'd', name @ ..] => Some((Kind::Directory, name)),

@@ -1,101 +1,18 @@
 //! The recovery settings, as each version of PostgreSQL wants them.
 
-use std::str::FromStr;
+mod check;
+mod options;
 
 use jiff::Timestamp;
-use swiftwal_postgres::{Lsn, Timeline, printable};
+use swiftwal_postgres::printable;
 
+pub(super) use self::check::check;
+pub use self::options::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline};
 use super::RestoreOptions;
 use crate::{
     error::{Error, Result},
     repository::key::BackupKey,
 };
-
-/// Where recovery ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecoveryTarget {
-    /// The last transaction committed before or at this time.
-    Time(Timestamp),
-    /// This transaction.
-    Xid(u64),
-    /// This position of the WAL.
-    Lsn(Lsn),
-    /// A point that `pg_create_restore_point` named.
-    Name(String),
-    /// As soon as the backup is consistent.
-    Immediate,
-}
-
-/// Which timeline recovery follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetTimeline {
-    /// That of the backup.
-    Current,
-    /// The newest there is.
-    Latest,
-    /// This one.
-    Id(Timeline),
-}
-
-/// What PostgreSQL does at the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetAction {
-    /// It pauses, so that one can look.
-    Pause,
-    /// It ends recovery and takes connections.
-    Promote,
-    /// It shuts down.
-    Shutdown,
-}
-
-/// Whether the restored server archives its WAL.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ArchiveMode {
-    /// It archives as the original server did: right where it replaces the original.
-    #[default]
-    Keep,
-    /// It archives nothing: right for a copy, which otherwise adds a timeline of its own to the repository.
-    Off,
-}
-
-impl FromStr for ArchiveMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "keep" => Ok(Self::Keep),
-            "off" => Ok(Self::Off),
-            other => Err(format!("'{other}' is not an archive mode: give off or keep")),
-        }
-    }
-}
-
-impl FromStr for TargetTimeline {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "current" => Ok(Self::Current),
-            "latest" => Ok(Self::Latest),
-            number => number.parse().map(Self::Id).map_err(|_| {
-                format!("'{number}' is not a timeline: give current, latest or a number such as 2")
-            }),
-        }
-    }
-}
-
-impl FromStr for TargetAction {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "pause" => Ok(Self::Pause),
-            "promote" => Ok(Self::Promote),
-            "shutdown" => Ok(Self::Shutdown),
-            other => Err(format!("'{other}' is not an action: give pause, promote or shutdown")),
-        }
-    }
-}
 
 /// A file of the data directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,38 +29,6 @@ pub(super) enum Mode {
     Whole,
     /// The content comes after it.
     Added,
-}
-
-/// The longest name of a restore point, in bytes: PostgreSQL's `MAXFNAMELEN`, less the zero byte.
-const MOST_NAME_BYTES: usize = 63;
-
-/// Refuses what PostgreSQL couldn't read back from its configuration, before hours of copying.
-pub(super) fn check(options: &RestoreOptions) -> Result<()> {
-    let cleanup = options.archive_cleanup_command.as_deref().unwrap_or_default();
-    let name = match &options.target {
-        Some(RecoveryTarget::Name(name)) => Some(name.as_str()),
-        _ => None,
-    };
-    let values = [
-        ("restore_command", options.restore_command.as_str()),
-        ("archive_cleanup_command", cleanup),
-        ("the name of the restore point", name.unwrap_or_default()),
-    ];
-    if let Some((what, value)) = values.iter().find(|(_, value)| value.contains(char::is_control)) {
-        return Err(Error::Usage(format!(
-            "{what} has a line break or another control character in it ('{}'), which isn't allowed in PostgreSQL's \
-             configuration; give names and paths without one",
-            printable(*value)
-        )));
-    }
-    match name {
-        Some("") => Err(Error::Usage("the name of the restore point is empty".to_owned())),
-        Some(name) if name.len() > MOST_NAME_BYTES => Err(Error::Usage(format!(
-            "the name of the restore point has {} bytes; PostgreSQL's names have at most {MOST_NAME_BYTES}",
-            name.len()
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// The files that make a server of `version` (the content of `PG_VERSION`) recover as asked.
@@ -276,6 +161,8 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use swiftwal_postgres::Timeline;
+
     use super::*;
 
     fn key() -> BackupKey {
@@ -353,21 +240,6 @@ mod tests {
         assert!(
             files("15", key(), &options()).unwrap().iter().all(|file| !file.content.contains("archive_mode"))
         );
-    }
-
-    #[test]
-    fn what_postgresql_could_not_read_back_is_refused() {
-        let named = |name: &str| {
-            let target = Some(RecoveryTarget::Name(name.to_owned()));
-            check(&RestoreOptions { target, ..options() })
-        };
-        named("before the Übernahme").unwrap();
-        for name in ["a\nb", "a\rb", "", &"x".repeat(64)] {
-            assert!(matches!(named(name), Err(Error::Usage(_))), "{name:?}");
-        }
-        let restore_command = "swiftwal --config '/etc/a\nb' restore-wal %f %p".to_owned();
-        let told = check(&RestoreOptions { restore_command, ..options() }).unwrap_err().to_string();
-        assert!(told.contains("restore_command") && told.contains(r"/etc/a\nb"), "{told}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! and no link is followed. Another process that writes there can't lead a restore elsewhere, and nothing that it made is
 //! overwritten or removed.
 
+mod removal;
+
 use std::{
     ffi::OsStr,
     fs::{File, Permissions},
@@ -23,7 +25,10 @@ use rustix::{
 };
 use swiftwal_postgres::printable;
 
-use super::made::{Kind, MadeNames, split};
+use super::{
+    made::{Kind, MadeNames},
+    member_name::{component, path_of, split},
+};
 use crate::error::{Error, Refusal, Result};
 
 /// The owner and group of everything that is restored.
@@ -183,32 +188,6 @@ impl Root {
         Ok(names)
     }
 
-    /// Removes one name that was made here.
-    pub(super) fn remove(&mut self, name: &[u8]) -> io::Result<()> {
-        if !self.made().contains(name) {
-            return Ok(());
-        }
-        let (directory, last) = self.place(name)?;
-        Ok(rustix::fs::unlinkat(&directory, last, AtFlags::empty())?)
-    }
-
-    /// Removes every name that was made here, and no other. The first error comes last: what can go, goes.
-    pub(super) fn remove_made(&mut self) -> io::Result<()> {
-        let made = Arc::clone(&self.made);
-        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.take(|name, kind| {
-            let removed = self.place(name).and_then(|(directory, last)| unlink(&directory, last, kind));
-            removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-        })
-    }
-
-    /// Notes what was just made in `directory`, or removes it again: what isn't noted would stay for ever.
-    fn note(&self, directory: &OwnedFd, name: &[u8], kind: Kind) -> io::Result<()> {
-        self.made().add(name, kind).inspect_err(|_| {
-            let _ = unlink(directory, OsStr::from_bytes(split(name).1), kind);
-        })
-    }
-
     /// The directory in which `name` belongs, opened, and the last component.
     fn place<'a>(&mut self, name: &'a [u8]) -> io::Result<(Arc<OwnedFd>, &'a OsStr)> {
         let (directory, last) = split(name);
@@ -248,36 +227,13 @@ impl Root {
     }
 }
 
-/// Whether `name` stays in its directory, component by component.
-pub(super) fn stays_inside(name: &[u8]) -> bool {
-    name.split(|byte| *byte == b'/').all(|step| component(step).is_ok())
-}
-
-/// `name` as a path.
-pub(super) fn path_of(name: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(name))
-}
-
-/// A name that stays in its directory.
-fn component(name: &[u8]) -> io::Result<&OsStr> {
-    if matches!(name, b"" | b"." | b"..") || name.contains(&0) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name points outside the directory"));
-    }
-    Ok(OsStr::from_bytes(name))
-}
-
-fn unlink(directory: &OwnedFd, name: &OsStr, kind: Kind) -> io::Result<()> {
-    let flags = if kind == Kind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-    Ok(rustix::fs::unlinkat(directory, name, flags)?)
-}
-
 fn give(file: impl AsFd, owner: Option<Owner>) -> io::Result<()> {
     owner.map_or(Ok(()), |(user, group)| fchown(file, Some(user), Some(group)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::member_name::stays_inside, *};
 
     fn root() -> (tempfile::TempDir, Root) {
         let directory = tempfile::tempdir().unwrap();

@@ -1,0 +1,129 @@
+//! A base backup of very many files, which are made as they are sent.
+
+use std::io;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use swiftwal_postgres::{
+    BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, CHUNK_BYTES, ServerSession,
+    SourceError, SourceErrorKind,
+};
+use tar::{EntryType, Header};
+
+use super::{SyntheticSource, archive::END_BYTES};
+
+/// The base backup of a synthetic cluster without tablespaces, with as many empty files as wanted behind its own.
+#[derive(Clone, Debug)]
+pub struct CrowdedSource {
+    source: SyntheticSource,
+    files: u64,
+}
+
+/// How many files lie in a directory.
+const FILES_IN_A_DIRECTORY: u64 = 1000;
+
+impl SyntheticSource {
+    /// The same backup with that many empty files more, each with a long name.
+    #[must_use]
+    pub fn crowded(self, files: u64) -> CrowdedSource {
+        CrowdedSource { source: self, files }
+    }
+}
+
+#[async_trait]
+impl BaseBackupSource for CrowdedSource {
+    async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
+        self.source.connect().await
+    }
+
+    async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
+        let stream = self.source.start(request).await?;
+        Ok(Box::new(CrowdedStream { stream, own: BytesMut::new(), sent: 0, files: self.files, end: None }))
+    }
+}
+
+#[derive(Debug)]
+struct CrowdedStream {
+    stream: Box<dyn BaseBackupStream>,
+    /// What wasn't sent yet of the cluster's own tar.
+    own: BytesMut,
+    sent: u64,
+    files: u64,
+    /// What ends the tar and the backup, once it has come.
+    end: Option<BaseBackupEvent>,
+}
+
+#[async_trait]
+impl BaseBackupStream for CrowdedStream {
+    async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
+        while self.end.is_none() {
+            match self.stream.next().await? {
+                Some(BaseBackupEvent::Data(data)) => self.own.extend_from_slice(&data),
+                Some(end @ BaseBackupEvent::Finished { .. }) => self.end = Some(end),
+                event => return Ok(event),
+            }
+        }
+        let left = self.files - self.sent;
+        if self.own.len() > END_BYTES || left == 0 && !self.own.is_empty() {
+            let rest = if left == 0 { 0 } else { END_BYTES };
+            let piece = CHUNK_BYTES.min(self.own.len() - rest);
+            return Ok(Some(BaseBackupEvent::Data(self.own.split_to(piece).freeze())));
+        }
+        if left == 0 {
+            return Ok(self.end.clone());
+        }
+        let directory = left.min(FILES_IN_A_DIRECTORY);
+        let data = directory_of_files(self.sent, directory).map_err(|error| {
+            SourceError::new(SourceErrorKind::Failed, "writing the tar of many files failed").caused_by(error)
+        })?;
+        self.sent += directory;
+        Ok(Some(BaseBackupEvent::Data(data)))
+    }
+}
+
+/// The tar of a directory with so many empty files, the first of which has the number `first`.
+fn directory_of_files(first: u64, files: u64) -> io::Result<Bytes> {
+    let mut tar = BytesMut::new();
+    let directory = format!("base/{}", 100_000 + first / FILES_IN_A_DIRECTORY);
+    tar.extend_from_slice(header(&format!("{directory}/"), EntryType::Directory, 0o700)?.as_bytes());
+    for number in first..first + files {
+        let name = format!("{directory}/{number:060}");
+        tar.extend_from_slice(header(&name, EntryType::Regular, 0o600)?.as_bytes());
+    }
+    Ok(tar.freeze())
+}
+
+fn header(name: &str, kind: EntryType, mode: u32) -> io::Result<Header> {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_path(name)?;
+    header.set_mode(mode);
+    header.set_size(0);
+    header.set_cksum();
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SyntheticCluster, cluster::source::request};
+
+    #[tokio::test]
+    async fn the_files_come_behind_the_clusters_own_and_the_tar_ends_once() {
+        let source = SyntheticCluster::new(1).backup(3, 4);
+        let own = source.tar(&request("x", false)).unwrap();
+        let mut stream = source.crowded(1500).start(&request("x", false)).await.unwrap();
+        let (mut tar, mut last) = (Vec::new(), None);
+        loop {
+            match stream.next().await.unwrap() {
+                Some(BaseBackupEvent::Data(data)) => tar.extend_from_slice(&data),
+                Some(BaseBackupEvent::Finished { .. }) => break,
+                event => last = event,
+            }
+        }
+        assert!(matches!(last, Some(BaseBackupEvent::Archive { .. })));
+        assert_eq!(tar.len(), own.len() + 1502 * 512);
+        let names = tar::Archive::new(tar.as_slice()).entries().unwrap().count();
+        assert_eq!(names, tar::Archive::new(own.as_slice()).entries().unwrap().count() + 1502);
+    }
+}

@@ -1,0 +1,107 @@
+//! Why a directory can't be restored into, and what to do about it.
+
+use std::{fs, io, path::Path};
+
+use swiftwal_postgres::printable;
+
+use super::{
+    super::{
+        owner::{owner_name, parent},
+        root::Root,
+    },
+    MARKER,
+};
+use crate::error::{Error, Refusal, Result};
+
+/// A marker is one line.
+const MOST_MARKER_BYTES: u64 = 4096;
+
+/// What the marker in a directory says, for a message.
+pub(super) fn marker_of(root: &Root) -> Option<String> {
+    let marker = root.clone().read(MARKER, MOST_MARKER_BYTES)?;
+    Some(printable(marker.trim_ascii()).to_string())
+}
+
+/// The hint for a directory that holds something else.
+const GIVE_ANOTHER: &str = "give an empty or a new directory";
+
+pub(super) fn refuse_content(root: &mut Root, is_locked: bool) -> Result<()> {
+    let names = root.names().map_err(Error::local("restore into", root.path()))?;
+    let path = root.path().display();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused(match marker_of(root) {
+        Some(marker) if is_locked => Refusal::destination(
+            format!("{path} holds what an interrupted restore left ({marker})"),
+            "remove everything in it, then restore again",
+        ),
+        Some(marker) => Refusal::destination(
+            format!("{path} holds an unfinished restore ({marker})"),
+            "wait if that process still runs, else remove everything in the directory and restore again",
+        ),
+        None if names == [b"lost+found"] => Refusal::destination(
+            format!("{path} is the top directory of a file system, as its lost+found shows"),
+            format!("restore into a directory below it, such as {path}/data"),
+        ),
+        None => Refusal::destination(
+            format!("{path} is not empty, and a restore never overwrites files"),
+            GIVE_ANOTHER,
+        ),
+    }))
+}
+
+/// What to say of a directory that can't be opened or created.
+pub(super) fn refusal(path: &Path, error: io::Error) -> Error {
+    let shown = path.display();
+    let link = fs::read_link(path).ok();
+    let file = path.ancestors().find(|path| fs::metadata(path).is_ok_and(|found| !found.is_dir()));
+    Error::Refused(match error.kind() {
+        _ if link.is_some() && fs::metadata(path).is_err() => Refusal::destination(
+            format!(
+                "{shown} is a symbolic link to {}, which doesn't exist",
+                link.unwrap_or_default().display()
+            ),
+            "create that directory, or remove the link",
+        ),
+        _ if file.is_some() => {
+            Refusal::destination(format!("{} is a file", file.unwrap_or(path).display()), GIVE_ANOTHER)
+        }
+        io::ErrorKind::NotFound => {
+            let parent = parent(path).unwrap_or_default();
+            Refusal::destination(
+                format!("can't create {shown}: {} doesn't exist", parent.display()),
+                "create it first",
+            )
+        }
+        io::ErrorKind::PermissionDenied => match owner_name(path) {
+            Some(owner) => {
+                // A shell takes what follows a bare '#' for a comment.
+                let quoted = if owner.starts_with('#') { format!("'{owner}'") } else { owner.clone() };
+                Refusal::destination(
+                    format!("can't restore into {shown}: permission denied"),
+                    format!("it belongs to the user {owner}: run this as sudo -u {quoted} swiftwal …"),
+                )
+            }
+            None => return Error::local("restore into", path)(error),
+        },
+        _ => return Error::local("restore into", path)(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_another_user_is_refused_with_the_user_to_run_as() {
+        let scratch = tempfile::tempdir().unwrap();
+        let owner = owner_name(scratch.path()).unwrap();
+        for path in [scratch.path().to_owned(), scratch.path().join("a/data")] {
+            let told = refusal(&path, io::ErrorKind::PermissionDenied.into()).text_and_hint();
+            assert!(told.contains(&format!("sudo -u {owner} swiftwal")), "{told}");
+        }
+        let error = refusal(scratch.path(), io::ErrorKind::ReadOnlyFilesystem.into());
+        assert!(error.hint().unwrap().contains("mounted read-only"), "{error}");
+    }
+}

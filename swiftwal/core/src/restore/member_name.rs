@@ -1,0 +1,29 @@
+//! The names of a tar's members, as paths below the restored directory.
+
+use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt, path::Path};
+
+/// Whether `name` stays in its directory, component by component.
+pub(super) fn stays_inside(name: &[u8]) -> bool {
+    name.split(|byte| *byte == b'/').all(|step| component(step).is_ok())
+}
+
+/// `name` as a path.
+pub(super) fn path_of(name: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(name))
+}
+
+/// A name that stays in its directory.
+pub(super) fn component(name: &[u8]) -> io::Result<&OsStr> {
+    if matches!(name, b"" | b"." | b"..") || name.contains(&0) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name points outside the directory"));
+    }
+    Ok(OsStr::from_bytes(name))
+}
+
+/// The directory that `name` lies in, empty for the restored directory itself, and its last component.
+pub(super) fn split(name: &[u8]) -> (&[u8], &[u8]) {
+    match name.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&name[..slash], &name[slash + 1..]),
+        None => (b"", name),
+    }
+}

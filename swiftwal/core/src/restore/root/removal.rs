@@ -1,0 +1,48 @@
+//! Notes what a restore made, and removes that and nothing else.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    sync::{Arc, PoisonError},
+};
+
+use rustix::fs::AtFlags;
+
+use super::{
+    super::{made::Kind, member_name::split},
+    Root,
+};
+
+impl Root {
+    /// Removes one name that was made here.
+    pub(in crate::restore) fn remove(&mut self, name: &[u8]) -> io::Result<()> {
+        if !self.made().contains(name) {
+            return Ok(());
+        }
+        let (directory, last) = self.place(name)?;
+        Ok(rustix::fs::unlinkat(&directory, last, AtFlags::empty())?)
+    }
+
+    /// Removes every name that was made here, and no other. The first error comes last: what can go, goes.
+    pub(in crate::restore) fn remove_made(&mut self) -> io::Result<()> {
+        let made = Arc::clone(&self.made);
+        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.take(|name, kind| {
+            let removed = self.place(name).and_then(|(directory, last)| unlink(&directory, last, kind));
+            removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        })
+    }
+
+    /// Notes what was just made in `directory`, or removes it again: what isn't noted would stay for ever.
+    pub(super) fn note(&self, directory: &OwnedFd, name: &[u8], kind: Kind) -> io::Result<()> {
+        self.made().add(name, kind).inspect_err(|_| {
+            let _ = unlink(directory, OsStr::from_bytes(split(name).1), kind);
+        })
+    }
+}
+
+fn unlink(directory: &OwnedFd, name: &OsStr, kind: Kind) -> io::Result<()> {
+    let flags = if kind == Kind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+    Ok(rustix::fs::unlinkat(directory, name, flags)?)
+}
