@@ -47,8 +47,11 @@ impl Reading {
         request.headers = conditions(&options, &request)?;
         let is_unproven = options.extensions.get::<UnprovenAbsence>().is_some();
         let containers = &self.handles.containers;
-        let response =
-            if is_unproven { containers.send_unproven(request).await? } else { containers.send(request).await? };
+        let response = if is_unproven {
+            containers.send_unproven(request).await?
+        } else {
+            containers.send(request).await?
+        };
         if options.head {
             return self.head_result(location, &options, response).await;
         }
