@@ -11,7 +11,7 @@ const MOST_KIB: u32 = 48 << 10;
 
 /// More than that.
 const SEGMENT_BYTES: usize = 64 << 20;
-/// The largest that PostgreSQL knows, where `cargo xtask test --large` asks for it.
+/// The largest that PostgreSQL knows.
 const LARGEST_SEGMENT_BYTES: usize = 1 << 30;
 
 const PIECE_BYTES: usize = 4 << 20;
@@ -62,10 +62,10 @@ fn a_segment_larger_than_the_memory_is_fetched_whole() {
     restores_in_bounded_memory(SEGMENT_BYTES);
 }
 
-#[test]
-#[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
-fn the_largest_segment_is_fetched_in_the_same_memory_where_asked_for() {
-    if std::env::var_os("SWIFTWAL_TEST_LARGE").is_some() {
-        restores_in_bounded_memory(LARGEST_SEGMENT_BYTES);
+mod long {
+    #[test]
+    #[ignore = "takes minutes: run by cargo xtask test --long"]
+    fn the_largest_segment_is_fetched_whole_in_the_same_memory() {
+        super::restores_in_bounded_memory(super::LARGEST_SEGMENT_BYTES);
     }
 }

@@ -1,0 +1,96 @@
+//! A backup of very many files is made, restored and pruned in memory that doesn't grow with their number.
+//!
+//! These tests are a process of their own, since they measure its memory.
+
+use std::{fs, future::pending, num::NonZeroU32, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use swiftwal_compression::Codec;
+use swiftwal_conformance::SyntheticCluster;
+use swiftwal_core::{
+    BackupChoice, BackupOptions, Options, PrunePolicy, Repository, RestoreOptions, SystemClock, backup,
+    plan_prune, prune, restore,
+};
+use swiftwal_postgres::Checkpoint;
+use tokio::sync::Mutex;
+
+/// The promise for a backup or a restore.
+const MOST_MIB: u64 = 256;
+/// How much the memory may grow from few files to many. Were they collected with their hashes, it would be more.
+const MOST_GROWTH_MIB: u64 = 32;
+
+const FEW: u64 = 100_000;
+const MANY: u64 = 300_000;
+
+/// One test at a time: they measure the memory of the process.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test]
+async fn the_memory_for_a_backup_does_not_grow_with_its_files() -> Result<()> {
+    let _turn = TURN.lock().await;
+    let scratch = tempfile::tempdir()?;
+    // What runs at the same time is in memory from the beginning.
+    run(scratch.path(), FEW).await?;
+    let before = peak_mib()?;
+    run(scratch.path(), MANY).await?;
+    let peak = peak_mib()?;
+    assert!(peak <= before + MOST_GROWTH_MIB, "{before} MiB with {FEW} files, and {peak} MiB with {MANY}");
+    Ok(())
+}
+
+mod long {
+    use super::*;
+
+    #[tokio::test]
+    #[ignore = "takes minutes: run by cargo xtask test --long"]
+    async fn five_million_files_need_no_more_than_was_promised() -> Result<()> {
+        let _turn = TURN.lock().await;
+        run(tempfile::tempdir()?.path(), 5_000_000).await?;
+        let peak = peak_mib()?;
+        eprintln!("{peak} MiB");
+        assert!(peak <= MOST_MIB, "{peak} MiB");
+        Ok(())
+    }
+}
+
+/// Backs up, restores, backs up again, and prunes the first backup.
+async fn run(scratch: &Path, files: u64) -> Result<()> {
+    let directory = scratch.join(format!("{files}-files"));
+    let url = format!("file://{}", directory.display()).parse()?;
+    let storage =
+        swiftwal_backends::registry().open(&url, &Options { create: true, ..Options::default() })?;
+    let repository = Repository::new(storage, url, Arc::new(SystemClock));
+    let source = SyntheticCluster::new(1).backup(3, 4).crowded(files);
+    let first = backup(&repository, &source, &options(), &|_| {}, pending()).await?;
+    let data = scratch.join("data");
+    let choice = BackupChoice::Key(first.key);
+    let restored = restore(&repository, choice, &data, &RestoreOptions::default(), &|_| {}).await?;
+    assert!(restored.files > files, "{restored:?}");
+    fs::remove_dir_all(data)?;
+
+    let second = backup(&repository, &source, &options(), &|_| {}, pending()).await?;
+    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+    let plan = plan_prune(&repository, &policy).await?;
+    prune(&repository, &plan).await?;
+    let kept = repository.inventory().await?;
+    assert_eq!(kept.backups.iter().map(|backup| backup.key).collect::<Vec<_>>(), [second.key]);
+    Ok(())
+}
+
+fn options() -> BackupOptions {
+    BackupOptions {
+        label: "many files".to_owned(),
+        checkpoint: Checkpoint::Fast,
+        include_wal: true,
+        codec: Codec::default(),
+        archive_timeout: Duration::from_secs(60),
+        estimate_size: false,
+    }
+}
+
+/// The most memory that this process has had so far.
+fn peak_mib() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? >> 10)
+}
