@@ -1,5 +1,5 @@
-//! What is known of a base backup once the server has begun it: whose it is, which WAL it will need, and which archives
-//! will come. Some sources tell part of that only later, with the archives.
+//! The facts about a base backup once the server has begun it: its cluster, the WAL it will need, and the archives that
+//! will come. Some sources know part of that only later, from the archives.
 
 use jiff::Timestamp;
 use swiftwal_postgres::{BackupLabel, BackupStart, ControlFile, SegmentName, SegmentSize, Tablespace};
@@ -11,15 +11,15 @@ use crate::{
     repository::{Repository, cluster::ClusterIdentity},
 };
 
-/// A backup that the server has begun.
+/// A base backup that the server has begun.
 #[derive(Debug)]
 pub(super) struct Begun {
     pub(super) start: BackupStart,
-    /// When it was seen.
+    /// When the start was reported to us.
     pub(super) seen: Instant,
-    /// The storage's time then.
+    /// The storage's time at that moment.
     pub(super) storage: Timestamp,
-    /// The archives that were announced and haven't come.
+    /// The announced archives that haven't come yet.
     missing: Vec<Option<Tablespace>>,
 }
 
@@ -30,13 +30,13 @@ impl Begun {
         Self { start, seen: Instant::now(), storage, missing }
     }
 
-    /// Takes note of an archive that comes.
+    /// Notes that an archive has come.
     pub(super) fn note_archive(&mut self, tablespace: Option<&Tablespace>) {
         let oid = |tablespace: Option<&Tablespace>| tablespace.map(|tablespace| tablespace.oid);
         self.missing.retain(|missing| oid(missing.as_ref()) != oid(tablespace));
     }
 
-    /// Nothing, if every archive that was announced has come.
+    /// Fails if an announced archive is missing.
     pub(super) fn check_complete(&self) -> Result<()> {
         let Some(missing) = self.missing.first() else { return Ok(()) };
         let what = match missing {
@@ -46,22 +46,22 @@ impl Begun {
         Err(Error::damaged("the base backup", format!("it lacks {what}")))
     }
 
-    /// Nothing, if `label` belongs to this backup.
+    /// Fails if `label` has another start position than this backup.
     pub(super) fn check_label(&self, label: &BackupLabel) -> Result<()> {
         let BackupStart { lsn, timeline, .. } = self.start;
         if (label.start_lsn(), label.start_timeline()) == (lsn, timeline) {
             return Ok(());
         }
         let reason = format!(
-            "it says that the backup begins at {} on timeline {}, and the server said at {lsn} on timeline {timeline}",
+            "it says that the backup starts at {} on timeline {}, but the server said {lsn} on timeline {timeline}",
             label.start_lsn(),
             label.start_timeline()
         );
         Err(Error::damaged("backup_label", reason))
     }
 
-    /// The cluster that the backup is of, and the first segment that it needs: as the source told it, or as `control`
-    /// says, which came of `global/pg_control`. None where neither tells.
+    /// The cluster of the backup and the first segment that it needs, from what the source knew at the start, or else from
+    /// `control`, the first bytes of `global/pg_control`. None if neither is known.
     pub(super) fn cluster_and_wal(
         &self,
         control: Option<&[u8]>,
@@ -76,15 +76,15 @@ impl Begun {
     }
 }
 
-/// Checks that the backup which began so belongs into the repository, claims a new repository for its cluster, and tells
-/// prune which WAL the backup will need: as far as the source has told by now. To be called before anything of the backup
-/// is stored.
+/// Admits a backup that the server has begun into the repository, before anything of it is stored: checks that it is of the
+/// repository's cluster, claims a new repository for that cluster, and tells prune which WAL the backup will need. What the
+/// source doesn't know yet is checked later.
 ///
 /// # Errors
 /// [`Error::Refused`] for a repository of another cluster.
-pub(super) async fn settle(start: &BackupStart, repository: &Repository, claim: &Claim<'_>) -> Result<()> {
+pub(super) async fn admit(start: &BackupStart, repository: &Repository, claim: &Claim<'_>) -> Result<()> {
     let cluster = repository.cluster_once().await?;
-    // If the backup is another cluster's, what follows refuses it, here or when that is known.
+    // If the backup is of another cluster, it is refused below, or as soon as that is known.
     let assumed = cluster.map(|cluster| cluster.identity.wal_segment_bytes);
     let Some(size) = start.segment_size.or(assumed) else { return Ok(()) };
     if let Some(identity) = identity(start, Some(size)) {

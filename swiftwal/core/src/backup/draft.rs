@@ -1,4 +1,4 @@
-//! The commit record of a backup, as far as it is known when everything has come from the server.
+//! The draft of a commit record: what is known when everything has come from the server.
 
 use swiftwal_postgres::{
     BackupLabel, ControlFile, Lsn, SegmentName, SegmentSize, Timeline, segments_between,
@@ -13,14 +13,14 @@ use crate::{
     },
 };
 
-/// A commit record whose objects aren't known yet, and the label.
+/// A commit record whose objects aren't known yet, and the backup label.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) record: BackupRecord,
     pub(super) label: BackupLabel,
 }
 
-/// The draft of what was received.
+/// Drafts the commit record of what was received.
 ///
 /// # Errors
 /// [`Refusal::Promoted`].
@@ -63,7 +63,7 @@ fn last_wal(timeline: Timeline, start: Lsn, stop: Lsn, size: SegmentSize) -> Seg
     segments_between(timeline, start, stop, size).last().unwrap_or(first)
 }
 
-/// The cluster that `record` is of.
+/// The identity of the cluster that `record` is of.
 pub(super) fn identity(record: &BackupRecord) -> ClusterIdentity {
     ClusterIdentity {
         system_identifier: record.system_identifier,

@@ -1,4 +1,4 @@
-//! What goes from the reading to the storing half of a backup.
+//! The items that the reading half of a backup sends to the storing half.
 
 use bytes::Bytes;
 use swiftwal_postgres::{BackupLabel, BackupStart, Tablespace};
@@ -6,18 +6,18 @@ use tokio::task::JoinHandle;
 
 use crate::repository::index::IndexedMember;
 
-/// What goes from the reading to the storing half, in order.
+/// One item that the reading half sends to the storing half, in order.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// The server has begun: nothing may be stored before this was seen to.
+    /// The server has begun. Nothing may be stored before the backup was admitted.
     Started(BackupStart),
     /// A tar begins.
     Archive(Option<Tablespace>),
-    /// The data directory's tar showed its label.
+    /// The label was found in the data directory's tar.
     Label(BackupLabel),
-    /// More of the current tar.
+    /// The next frame of the current tar.
     Frame(PendingFrame),
-    /// More of PostgreSQL's manifest.
+    /// The next bytes of PostgreSQL's manifest.
     Manifest(Bytes),
     /// Every tar is complete. Without this item, the data must not be used.
     End,

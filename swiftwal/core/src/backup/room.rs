@@ -14,7 +14,7 @@ const POOR_RATIO: u64 = 3;
 /// How much less than by the last backup's ratio this one may take: what came to the cluster since may compress better.
 const SURPRISE: u64 = 2;
 
-/// The server expects to send `tar_bytes`: refuses the backup if it certainly doesn't fit, and reports the estimate.
+/// Refuses a backup of about `tar_bytes` if it certainly doesn't fit, and otherwise reports the estimate.
 ///
 /// # Errors
 /// [`Error::Refused`] says how much there is, and how much it would take.

@@ -10,21 +10,21 @@ use crate::repository::clocks::difference;
 
 /// Times in a backup are whole seconds, the part behind the point cut off.
 const PRECISION: SignedDuration = SignedDuration::from_secs(1);
-/// A beginning that was waited for longer than this had not been lying around before.
+/// If the start was waited for longer than this, it had not been reported before we listened.
 const WAITED: Duration = Duration::from_secs(1);
 
-/// When the backup was seen to begin and its label came, and what was done before.
+/// The moments at which the start of a backup and its label were seen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sighting {
-    /// The backup was asked for.
+    /// The backup was requested.
     pub(super) asked: Instant,
-    /// From then on its beginning would have been seen as soon as it came.
+    /// We began to listen: from then on the start would be seen at once.
     pub(super) listened: Instant,
-    /// It was seen to begin.
+    /// The start was reported.
     pub(super) begun: Instant,
-    /// The storage's time then.
+    /// The storage's time at that moment.
     pub(super) storage: Timestamp,
-    /// The label came: behind the tablespaces, so that hours may have passed.
+    /// The label came. It follows the tablespaces, so that may be hours later.
     pub(super) label: Instant,
 }
 
@@ -40,8 +40,8 @@ pub(super) struct ServerClock {
 impl ServerClock {
     /// The clock by which `label` was written.
     ///
-    /// `modified` is the date of the label's file in the archive, by the same clock: that of its sending. The storage's
-    /// time is for a label whose zone is an abbreviation, and a file without a date.
+    /// `modified` is the date of the label's file in the archive, by the same clock: the time at which it was sent. The
+    /// storage's time is used if the label's zone is an abbreviation, or the file has no date.
     pub(super) fn new(label: &BackupLabel, modified: u64, sighting: Sighting) -> Self {
         let Sighting { asked, listened, begun, storage, label: came } = sighting;
         let sent = i64::try_from(modified).ok().filter(|seconds| *seconds > 0);

@@ -1,13 +1,13 @@
-//! How long the server may be silent while it makes a base backup, and what is reported if it was silent for longer.
+//! The limits on the server's silence during a base backup, and the error when one is exceeded.
 
 use std::time::Duration;
 
 use crate::error::Overdue;
 
-/// How long the server may take until it begins: a spread checkpoint lasts about `checkpoint_timeout`, which people set to
-/// an hour and seldom to more.
+/// The longest time until the backup starts: a spread checkpoint lasts about `checkpoint_timeout`, which is rarely set to
+/// more than an hour.
 pub(super) const CHECKPOINT_LIMIT: Duration = Duration::from_secs(4 * 3600);
-/// How long the server may be silent once it has begun.
+/// The longest silence after the start.
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(600);
 
 /// What the server is doing.
@@ -22,7 +22,7 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    /// How long the server may be silent; `archive_timeout` is the limit for a segment of WAL to be archived.
+    /// The longest silence that is accepted. `archive_timeout` is the limit for one segment to be archived.
     pub(super) fn limit(self, archive_timeout: Duration) -> Duration {
         match self {
             Self::Checkpoint => CHECKPOINT_LIMIT,
@@ -31,7 +31,7 @@ impl Phase {
         }
     }
 
-    /// What to say of a silence of `limit`; `sent_directory`: all of the data directory has come.
+    /// The error after a silence of `limit`. `sent_directory` says whether the data directory has come completely.
     pub(super) fn overdue(self, limit: Duration, sent_directory: bool) -> Overdue {
         match self {
             Self::Checkpoint => Overdue::Start { limit },

@@ -77,7 +77,7 @@ impl<'a> Uploads<'a> {
         self.index_line(&Line::FIRST).await?;
         while let Some(item) = items.recv().await {
             match item {
-                Item::Started(start) => begun::settle(&start, self.repository, claim).await?,
+                Item::Started(start) => begun::admit(&start, self.repository, claim).await?,
                 Item::Archive(tablespace) => {
                     self.name_tar_before(claim).await?;
                     self.begin(tablespace, 1).await?;

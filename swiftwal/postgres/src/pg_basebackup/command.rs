@@ -32,8 +32,8 @@ pub(super) fn arguments(connect: &ConnectOptions, request: &BaseBackupRequest) -
     arguments
 }
 
-/// The arguments by which all of PostgreSQL's programs take the server. Values are joined to their option, so that one that
-/// begins with a dash isn't taken for another option.
+/// The connection arguments, which all of PostgreSQL's programs share. A value is joined to its option, so that one that
+/// begins with a dash isn't taken for an option.
 pub(super) fn connection_arguments(connect: &ConnectOptions) -> impl Iterator<Item = String> {
     let host = connect.host.as_ref().map(|host| format!("--host={host}"));
     let port = connect.port.map(|port| format!("--port={port}"));

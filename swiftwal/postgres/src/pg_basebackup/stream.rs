@@ -47,9 +47,9 @@ struct Run {
     /// Bytes that have been read but not returned: at most `CHUNK_BYTES`.
     buffer: BytesMut,
     archive: Archive,
-    /// Whether the WAL comes behind everything else, so that the server doesn't wait until it is archived.
+    /// Whether the server sends the WAL last, and so doesn't wait until it is archived.
     includes_wal: bool,
-    /// What the data that was handed out last shows.
+    /// The events that the last piece of data brought.
     shown: VecDeque<BaseBackupEvent>,
     state: State,
 }

@@ -181,19 +181,20 @@ async fn what_was_written_is_handed_out_although_the_program_falls_silent() {
     assert!(data == archive);
 }
 
-/// The data directory's archive up to a point in `global/pg_control`, after which nothing more comes for now.
-fn archive_so_far() -> Vec<u8> {
-    let mut archive = archive(&[("backup_label", LABEL), ("global/pg_control", &[7; 8192])]);
-    archive.truncate(archive.len() - 1024 - 512);
-    archive
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_has_sent_pg_control_waits_for_its_archiver() {
+/// The program holds the end of `global/pg_control` back while the server waits.
+#[tokio::test]
+async fn a_server_that_has_begun_to_send_pg_control_waits_for_its_archiver() {
     let dir = tempfile::tempdir().unwrap();
-    Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap();
-    let mut stream = run(dir.path(), &archive_so_far(), "cat a; exec cat fifo").await;
-    while stream.next().await.unwrap() != Some(BaseBackupEvent::WaitingForArchiver) {}
+    let archive = archive(&[("backup_label", LABEL), ("global/pg_control", &[7; 8192])]);
+    let (last, so_far) = (archive.len() - 1024 - 512, archive.len() - 1024 - 8192 - 512);
+    for (bytes, waits) in [(so_far, false), (last, true)] {
+        let mut stream = run(dir.path(), &archive, &format!("head -c {bytes} a")).await;
+        let mut events = Vec::new();
+        while let Ok(Some(event)) = stream.next().await {
+            events.push(event);
+        }
+        assert_eq!(events.contains(&BaseBackupEvent::WaitingForArchiver), waits, "{bytes}");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The claim object of a key: an object of a fixed name, which only one process can hold.
+//! The claim object of a key: an object with a fixed name, so that only one process can create it.
 
 use object_store::PutMode;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::{
     repository::{Repository, key::BackupKey, layout::ObjectName, markers::CLAIM_ID},
 };
 
-/// What a claim object says.
+/// The content of a claim object.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Holder {
     /// The id of the holder's marker.
@@ -20,14 +20,14 @@ pub(super) struct Holder {
     pub(super) pid: u32,
 }
 
-/// Whose a key is.
+/// The holder of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holding {
     Ours,
     Anothers,
 }
 
-/// The claim object of one key, for the process whose marker has this id.
+/// The claim object of one key, for the process whose marker has the id `id`.
 #[derive(Debug)]
 pub(super) struct ClaimObject<'a> {
     repository: &'a Repository,
@@ -49,7 +49,7 @@ impl<'a> ClaimObject<'a> {
         Ok(self.holder().await? == Some(Holding::Ours))
     }
 
-    /// Whose the key is; none where there is no claim object.
+    /// The holder of the key; none if there is no claim object.
     pub(super) async fn holder(&self) -> Result<Option<Holding>> {
         let Some(bytes) = self.repository.read(&self.name).await? else { return Ok(None) };
         // What can't be read is not what we wrote.

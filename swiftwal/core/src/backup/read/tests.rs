@@ -10,7 +10,7 @@ use crate::{
     repository::index::IndexedKind,
 };
 
-/// Gives what it has, and then says nothing more, or that this was all.
+/// A source that sends these events, and then ends or falls silent.
 #[derive(Debug)]
 struct Pieces {
     events: std::vec::IntoIter<BaseBackupEvent>,
@@ -27,7 +27,7 @@ impl BaseBackupStream for Pieces {
     }
 }
 
-/// What comes of reading these events, and what goes to the storing half meanwhile.
+/// Reads these events. Returns the result, and what was sent to the storing half.
 async fn read_all(events: Vec<BaseBackupEvent>, falls_silent: bool) -> (Result<Received>, Vec<Item>) {
     let store = Arc::new(object_store::memory::InMemory::new());
     let clock = Arc::new(crate::local::clock::SystemClock);
@@ -56,11 +56,11 @@ fn start() -> BackupStart {
     BackupStart::new("0/2000028".parse().unwrap(), Timeline::FIRST)
 }
 
-/// A whole backup that began so, of one tar.
+/// The events of a complete backup that consists of one tar.
 fn backup(start: BackupStart, tar: &Bytes) -> Vec<BaseBackupEvent> {
     let (lsn, timeline) = (start.lsn, start.timeline);
     let mut events = vec![BaseBackupEvent::Started(start), BaseBackupEvent::Archive { tablespace: None }];
-    // As after a silence: nothing is aligned to frames.
+    // The pieces aren't aligned to frames, as after a silence.
     events.extend(tar.chunks(1_000_003).map(|piece| BaseBackupEvent::Data(tar.slice_ref(piece))));
     events.push(BaseBackupEvent::Finished { lsn, timeline });
     events
@@ -165,7 +165,7 @@ async fn the_label_of_another_backup_is_damage() {
     let start = BackupStart::new("0/3000028".parse().unwrap(), Timeline::FIRST);
     let error = read_all(backup(start, &tar), false).await.0.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
-    assert!(error.to_string().contains("begins at 0/2000028"), "{error}");
+    assert!(error.to_string().contains("starts at 0/2000028"), "{error}");
 }
 
 #[tokio::test]
