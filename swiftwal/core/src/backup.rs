@@ -32,7 +32,7 @@ pub use self::{backup_event::BackupEvent, backup_options::BackupOptions};
 use self::{
     claim::Claim,
     commit::{commit, publish},
-    draft::{Draft, draft, identity},
+    draft::{Draft, draft},
     read::Source,
     side::Side,
     store::Uploads,
@@ -207,7 +207,7 @@ async fn gather(
     let control =
         ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
     let draft = draft(options, claim, received, &control)?;
-    let identity = identity(&draft.record);
+    let identity = ClusterIdentity::of_record(&draft.record);
     tokio::try_join!(
         repository.claim(Some(&identity), None),
         wal_wait::until_archived(repository, &draft.record, options.archive_timeout, observe),

@@ -70,12 +70,7 @@ impl WalFile {
 
     /// Whose WAL it is, where the file tells.
     pub(super) fn identity(&self) -> Option<ClusterIdentity> {
-        let header = self.header.as_ref()?;
-        Some(ClusterIdentity {
-            system_identifier: header.system_identifier,
-            postgres_version: header.major_version().map(|version| version.to_string()),
-            wal_segment_bytes: header.segment_size,
-        })
+        self.header.as_ref().map(ClusterIdentity::of_segment)
     }
 
     /// The file again, from its beginning. All readers share one position: one at a time.

@@ -66,9 +66,14 @@ impl Begun {
         &self,
         control: Option<&[u8]>,
     ) -> Result<Option<(ClusterIdentity, SegmentName)>> {
-        let identity = match (identity(&self.start, self.start.segment_size), control) {
+        let known = self.start.segment_size.and_then(|size| ClusterIdentity::of_start(&self.start, size));
+        let identity = match (known, control) {
             (Some(identity), _) => identity,
-            (None, Some(control)) => of_control(control)?,
+            (None, Some(control)) => {
+                let control = ControlFile::parse(control);
+                let control = control.map_err(|error| Error::damaged("global/pg_control", error))?;
+                ClusterIdentity::of_control_file(&control)
+            }
             (None, None) => return Ok(None),
         };
         let first = first_wal(&self.start, identity.wal_segment_bytes);
@@ -87,7 +92,7 @@ pub(super) async fn admit(start: &BackupStart, repository: &Repository, claim: &
     // If the backup is of another cluster, it is refused below, or as soon as that is known.
     let assumed = cluster.map(|cluster| cluster.identity.wal_segment_bytes);
     let Some(size) = start.segment_size.or(assumed) else { return Ok(()) };
-    if let Some(identity) = identity(start, Some(size)) {
+    if let Some(identity) = ClusterIdentity::of_start(start, size) {
         repository.claim(Some(&identity), None).await?;
     }
     claim.begin_at(first_wal(start, size), start.lsn).await
@@ -95,21 +100,4 @@ pub(super) async fn admit(start: &BackupStart, repository: &Repository, claim: &
 
 fn first_wal(start: &BackupStart, size: SegmentSize) -> SegmentName {
     SegmentName::containing(start.timeline, start.lsn, size)
-}
-
-fn identity(start: &BackupStart, size: Option<SegmentSize>) -> Option<ClusterIdentity> {
-    Some(ClusterIdentity {
-        system_identifier: start.system_identifier?,
-        postgres_version: start.postgres_version.clone(),
-        wal_segment_bytes: size?,
-    })
-}
-
-fn of_control(control: &[u8]) -> Result<ClusterIdentity> {
-    let control = ControlFile::parse(control).map_err(|error| Error::damaged("global/pg_control", error))?;
-    Ok(ClusterIdentity {
-        system_identifier: control.system_identifier,
-        postgres_version: None,
-        wal_segment_bytes: control.segment_size,
-    })
 }

@@ -7,10 +7,7 @@ use swiftwal_postgres::{
 use super::{backup_options::BackupOptions, claim::Claim, read::Received};
 use crate::{
     error::{Refusal, Result},
-    repository::{
-        cluster::ClusterIdentity,
-        record::{BackupKind, BackupRecord},
-    },
+    repository::record::{BackupKind, BackupRecord},
 };
 
 /// A commit record whose objects aren't known yet, and the backup label.
@@ -61,13 +58,4 @@ pub(super) fn draft(
 fn last_wal(timeline: Timeline, start: Lsn, stop: Lsn, size: SegmentSize) -> SegmentName {
     let first = SegmentName::containing(timeline, start, size);
     segments_between(timeline, start, stop, size).last().unwrap_or(first)
-}
-
-/// The identity of the cluster that `record` is of.
-pub(super) fn identity(record: &BackupRecord) -> ClusterIdentity {
-    ClusterIdentity {
-        system_identifier: record.system_identifier,
-        postgres_version: Some(record.postgres_version.clone()),
-        wal_segment_bytes: record.wal_segment_bytes,
-    }
 }

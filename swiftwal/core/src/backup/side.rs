@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, fmt, future::pending};
 
-use swiftwal_postgres::{BaseBackupSource, ServerFacts, ServerSession, SourceErrorKind};
+use swiftwal_postgres::{BaseBackupSource, ServerSession, SourceErrorKind};
 
 use super::{BackupEvent, BackupOptions, Observe};
 use crate::{
@@ -55,21 +55,13 @@ pub(super) async fn prepare(
             Finding::Doubt(text) => side.doubts.push(text),
         }
     }
-    side.identity = identity(session.facts());
+    side.identity = ClusterIdentity::of_server(session.facts());
     if options.include_wal {
         side.hold_wal(session).await;
     } else {
         session.end().await;
     }
     Ok(side)
-}
-
-fn identity(facts: &ServerFacts) -> Option<ClusterIdentity> {
-    Some(ClusterIdentity {
-        system_identifier: facts.system_identifier,
-        postgres_version: facts.postgres_version.clone(),
-        wal_segment_bytes: facts.segment_size?,
-    })
 }
 
 impl Side {

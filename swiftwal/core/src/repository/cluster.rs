@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use swiftwal_compression::Format;
-use swiftwal_postgres::SegmentSize;
+use swiftwal_postgres::{BackupStart, ControlFile, SegmentHeader, SegmentSize, ServerFacts};
 
 use crate::{
     error::{Error, Refusal, Result},
-    repository::{layout::ObjectName, record::refuse_newer, understood::Demands},
+    repository::{
+        layout::ObjectName,
+        record::{BackupRecord, refuse_newer},
+        understood::Demands,
+    },
 };
 
 /// The identity of the PostgreSQL cluster that a repository belongs to, with the compressions in use. The first
@@ -39,6 +43,53 @@ pub struct ClusterIdentity {
     pub postgres_version: Option<String>,
     /// The size of a WAL segment.
     pub wal_segment_bytes: SegmentSize,
+}
+
+impl ClusterIdentity {
+    /// Returns the identity of the server that reported `facts`; None if they lack the segment size.
+    pub(crate) fn of_server(facts: &ServerFacts) -> Option<Self> {
+        Some(Self {
+            system_identifier: facts.system_identifier,
+            postgres_version: facts.postgres_version.clone(),
+            wal_segment_bytes: facts.segment_size?,
+        })
+    }
+
+    /// Returns the identity of the server that began a backup; None if its source doesn't know the system identifier yet.
+    pub(crate) fn of_start(start: &BackupStart, wal_segment_bytes: SegmentSize) -> Option<Self> {
+        Some(Self {
+            system_identifier: start.system_identifier?,
+            postgres_version: start.postgres_version.clone(),
+            wal_segment_bytes,
+        })
+    }
+
+    /// Returns the identity in a control file, which doesn't contain PostgreSQL's version.
+    pub(crate) fn of_control_file(control: &ControlFile) -> Self {
+        Self {
+            system_identifier: control.system_identifier,
+            postgres_version: None,
+            wal_segment_bytes: control.segment_size,
+        }
+    }
+
+    /// Returns the identity in the header of a WAL segment.
+    pub(crate) fn of_segment(header: &SegmentHeader) -> Self {
+        Self {
+            system_identifier: header.system_identifier,
+            postgres_version: header.major_version().map(|version| version.to_string()),
+            wal_segment_bytes: header.segment_size,
+        }
+    }
+
+    /// Returns the identity in a commit record.
+    pub(crate) fn of_record(record: &BackupRecord) -> Self {
+        Self {
+            system_identifier: record.system_identifier,
+            postgres_version: Some(record.postgres_version.clone()),
+            wal_segment_bytes: record.wal_segment_bytes,
+        }
+    }
 }
 
 impl ClusterInfo {
