@@ -1,3 +1,5 @@
+//! The backend `memory://`, for tests.
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -7,13 +9,13 @@ use object_store::memory::InMemory;
 use swiftwal_core::{Backend, OpenError, Options, Storage};
 use url::Url;
 
-/// Every repository in memory, by name: two openings of one name see the same objects.
+/// Every repository in memory, by name. Opening the same name twice gives the same objects.
 static STORES: Mutex<BTreeMap<String, Arc<InMemory>>> = Mutex::new(BTreeMap::new());
 
-/// Storage in the memory of this process, `memory://name`, for tests and for trying things out.
+/// Storage in the memory of this process, `memory://name`, for tests and experiments.
 ///
-/// What is opened twice under one name is the same storage, and it is there without
-/// [`Options::create`]. Nothing outlives the process.
+/// Opening the same name twice gives the same storage, which exists even without [`Options::create`]. Its content is
+/// lost when the process ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory;
 
@@ -36,7 +38,7 @@ impl Backend for Memory {
 }
 
 fn store(name: &str) -> Arc<InMemory> {
-    // A map of handles can't be left half changed, so a panic elsewhere is no reason to fail here.
+    // A panic elsewhere leaves the map valid.
     let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(stores.entry(name.to_owned()).or_default())
 }

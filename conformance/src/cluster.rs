@@ -1,5 +1,5 @@
-//! A PostgreSQL cluster that exists only as arithmetic: the same seed gives the same bytes, so that what comes back from a
-//! repository can be compared with what went in.
+//! A synthetic PostgreSQL cluster: the same seed gives the same bytes, so that a scenario can compare what comes out of
+//! a repository with what went in.
 
 mod archive;
 mod control;
@@ -18,8 +18,7 @@ pub use self::{
     tree::{Entry, Tree},
 };
 
-/// A cluster on PostgreSQL 15, timeline 1, with segments of 1 MiB and a data directory of less than that, unless said
-/// otherwise.
+/// A cluster with PostgreSQL 15, timeline 1, segments of 1 MiB and a data directory of less than that, unless changed.
 #[derive(Clone, Debug)]
 pub struct SyntheticCluster {
     seed: u32,
@@ -31,18 +30,18 @@ pub struct SyntheticCluster {
     files: Vec<(String, String)>,
 }
 
-/// The version of PostgreSQL that a cluster pretends to be of.
+/// The PostgreSQL version of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Version {
-    /// The last one with a `recovery.conf`.
+    /// The last version with a `recovery.conf`.
     V11,
-    /// One with signal files.
+    /// A version with signal files.
     V15,
 }
 
 impl SyntheticCluster {
-    /// The cluster of that seed; another seed is another cluster.
+    /// Creates the cluster with this seed. Different seeds give different clusters.
     #[must_use]
     pub fn new(seed: u32) -> Self {
         Self {
@@ -56,65 +55,65 @@ impl SyntheticCluster {
         }
     }
 
-    /// The same cluster after a promotion: on the next timeline.
+    /// The same cluster after a promotion, on the next timeline.
     #[must_use]
     pub fn promoted(&self) -> Self {
         let next = Timeline::new(self.timeline.get() + 1).unwrap_or(self.timeline);
         Self { timeline: next, ..self.clone() }
     }
 
-    /// A cluster that was set up with segments of another size.
+    /// The same cluster with another segment size.
     #[must_use]
     pub fn with_segment_size(self, segment_size: SegmentSize) -> Self {
         Self { segment_size, ..self }
     }
 
-    /// A cluster of another version.
+    /// The same cluster with another version.
     #[must_use]
     pub fn with_version(self, version: Version) -> Self {
         Self { version, ..self }
     }
 
-    /// A cluster whose largest table is that large.
+    /// The same cluster with a largest table of this size.
     #[must_use]
     pub fn with_table_bytes(self, table_bytes: usize) -> Self {
         Self { table_bytes, ..self }
     }
 
-    /// A cluster with one tablespace more, which lies at `location` on the server.
+    /// The same cluster with one more tablespace, whose location on the server is `location`.
     #[must_use]
     pub fn with_tablespace(mut self, oid: u32, location: &str) -> Self {
         self.tablespaces.push(Tablespace { oid, location: location.to_owned() });
         self
     }
 
-    /// A cluster with this file in its data directory, in place of one that was there.
+    /// The same cluster with this file in its data directory, in place of an existing one.
     #[must_use]
     pub fn with_file(mut self, name: &str, text: &str) -> Self {
         self.files.push((name.to_owned(), text.to_owned()));
         self
     }
 
-    /// The number that `initdb` gave it.
+    /// Returns the system identifier.
     #[must_use]
     pub fn system_identifier(&self) -> u64 {
-        // Like a real one, beyond what a double can hold.
+        // A real one doesn't fit into a double either.
         0x6519_0000_0000_0001 | u64::from(self.seed) << 8
     }
 
-    /// The timeline it is on.
+    /// Returns the current timeline.
     #[must_use]
     pub fn timeline(&self) -> Timeline {
         self.timeline
     }
 
-    /// The size of its WAL segments.
+    /// Returns the size of its WAL segments.
     #[must_use]
     pub fn segment_size(&self) -> SegmentSize {
         self.segment_size
     }
 
-    /// The version it pretends to be of.
+    /// Returns the version.
     #[must_use]
     pub fn version(&self) -> Version {
         self.version
@@ -122,7 +121,7 @@ impl SyntheticCluster {
 }
 
 impl Version {
-    /// The content of `PG_VERSION`.
+    /// Returns the content of `PG_VERSION`.
     #[must_use]
     pub fn number(self) -> &'static str {
         match self {

@@ -1,13 +1,14 @@
-//! Tests of the requirements on a backend, and of all backup, WAL and prune semantics, to run against any backend.
+//! Tests that run against any backend: the requirements on a backend, and the complete behaviour of backup, WAL and
+//! prune.
 //!
-//! The suite is a list of scenarios, each of them a fact: `archive::the_identical_file_again_is_fine`. Each scenario
-//! gets its own repository, opened through the backend's own registry, and a [`SyntheticCluster`] that makes WAL and
-//! base backups without a PostgreSQL. Many of them put a faulty storage in between and interrupt a command at every
-//! single call. The suite includes object_store's own integration tests.
+//! The suite is a list of scenarios, each of which is a fact: `archive::the_identical_file_again_is_fine`. Each
+//! scenario has its own repository, opened through the backend's registry, and a [`SyntheticCluster`], which supplies
+//! WAL and base backups without a PostgreSQL. Many scenarios insert a faulty storage, and interrupt a command at every
+//! single call. The suite includes the integration tests of `object_store`.
 //!
 //! # For the author of a backend
-//! A [`Harness`] says how the backend is opened, and [`conformance_suite!`] makes each scenario a test of its own. In a
-//! test file of the backend's crate, with nothing else in it:
+//! A [`Harness`] describes how to open the backend, and [`conformance_suite!`] turns each scenario into a test. Put
+//! this into a test file of the backend's crate, with nothing else in it:
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,7 +29,7 @@
 //! ```
 //!
 //! `cargo test` then names every fact that holds and every one that doesn't. [`scenarios`] and [`run`] do the same
-//! without a macro. `examples/third_party.rs` is a backend from its first line to its last.
+//! without a macro. `examples/third_party.rs` is a complete backend.
 
 mod clock;
 mod cluster;
@@ -44,5 +45,5 @@ pub use cluster::{CrowdedSource, Entry, SourceFault, SyntheticCluster, Synthetic
 pub use harness::{Harness, StoreContract};
 pub use suite::{Scenario, run, scenarios};
 
-/// What a scenario comes to.
+/// The result of a scenario.
 pub type Outcome = anyhow::Result<()>;

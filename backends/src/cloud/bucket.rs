@@ -1,3 +1,5 @@
+//! Distinguishes a missing object from a missing bucket, which services don't.
+
 use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
@@ -9,7 +11,8 @@ use object_store::{
 };
 use thiserror::Error;
 
-/// A store that tells an absent object from an absent bucket: services answer 404 to both.
+/// A store that reports a missing bucket as such. Services answer 404 both for a missing object and for a missing
+/// bucket.
 #[derive(Debug)]
 pub(super) struct Bucket<S>(Arc<S>);
 
@@ -40,8 +43,7 @@ impl From<Absent> for Error {
     }
 }
 
-/// Passes `outcome` on, once it is certain that what was not found is an object: a listing, even an empty
-/// one, is only had of a bucket that is there.
+/// Returns `outcome`. Before it accepts a "not found", it requests a listing, which succeeds only if the bucket exists.
 async fn proven<T>(store: &impl ObjectStore, outcome: Result<T>) -> Result<T> {
     if let Err(Error::NotFound { .. }) = outcome {
         store.list(None).map_err(not_an_object).try_next().await?;
@@ -49,7 +51,7 @@ async fn proven<T>(store: &impl ObjectStore, outcome: Result<T>) -> Result<T> {
     outcome
 }
 
-/// The error of a request that is about no single object.
+/// Converts the error of a request that doesn't concern a single object.
 fn not_an_object(error: Error) -> Error {
     if matches!(error, Error::NotFound { .. }) { Absent { source: error }.into() } else { error }
 }

@@ -1,4 +1,4 @@
-//! The two containers of a store: which requests tell that one is missing, and what creates it.
+//! The two containers of a store: recognises that one is missing, and creates it.
 
 mod sighting;
 
@@ -16,12 +16,13 @@ use crate::{
     target::Target,
 };
 
-/// Swift's proxies remember for 6 s that a container wasn't there, unless their operator has changed that.
+/// Longer than Swift's proxies cache that a container is missing, which is 6 s unless the operator has changed it.
 const REMEMBERED_ABSENT: Duration = Duration::from_secs(20);
 
 const STORAGE_POLICY: HeaderName = HeaderName::from_static("x-storage-policy");
 
-/// The container of the objects and that of the segments: sends requests about what lies in them, and creates them.
+/// The container of the objects and the container of the segments: sends requests about their content, and creates
+/// them.
 #[derive(Debug)]
 pub(crate) struct Containers {
     pub(crate) client: Client,
@@ -29,10 +30,10 @@ pub(crate) struct Containers {
     pub(crate) container: String,
     /// The container of the segments.
     pub(crate) segments: String,
-    /// The storage policy of containers created here; none: the cluster's default, and for segments that of the
-    /// container.
+    /// The storage policy of the containers that are created here. Without one, the container of the objects gets the
+    /// cluster's default, and the one of the segments the policy of the container of the objects.
     policy: Option<String>,
-    /// Whether a missing container is created.
+    /// Whether a missing container of the objects is created.
     create: bool,
     /// When the container of the objects was last seen to exist.
     sighting: Sighting,
@@ -49,18 +50,18 @@ impl Containers {
         Self { client, container, segments, policy, create, sighting: Sighting::default() }
     }
 
-    /// The object of that name.
+    /// Returns the object's name in the container.
     pub(crate) fn target(&self, location: &Path) -> Target {
         Target::new(&self.container, location.as_ref())
     }
 
-    /// Sends a request about an object or a listing, and makes sure that a 404 is not the container's.
+    /// Sends a request about an object or a listing, and makes sure that a 404 isn't the container's.
     ///
-    /// A missing container is made and the request sent again, if this store may make it: the container itself
-    /// when it was built so, that of the segments whenever something is written there. Otherwise a missing
-    /// container is [`StoreError::MissingContainer`].
+    /// A missing container is created and the request sent again, if this store may create it: the container of the
+    /// objects if the store was built so, the container of the segments whenever something is written there. Otherwise
+    /// a missing container is [`StoreError::MissingContainer`].
     ///
-    /// Nothing is asked about a container in which something was there a moment ago.
+    /// No request is made about a container that was seen to exist a moment ago.
     pub(crate) async fn send(&self, request: Request) -> Result<Response> {
         let response = self.send_unproven(request.clone()).await?;
         let main = request.container == self.container;
@@ -73,7 +74,7 @@ impl Containers {
         }
         let made = self.make_if_missing(&request.container, writing, &request.trouble).await?;
         if writing && !request.headers.contains_key(COPY_FROM) {
-            // It is refused so only for want of a container, which another may have made meanwhile.
+            // A PUT gets a 404 only if the container is missing. Another process may have created it meanwhile.
             return self.send_to_new(request).await;
         }
         if made || writing { Ok(self.client.send(request).await?) } else { Ok(response) }
@@ -83,15 +84,15 @@ impl Containers {
     pub(crate) async fn send_unproven(&self, request: Request) -> Result<Response> {
         let main = request.container == self.container;
         let response = self.client.send(request).await?;
-        // A manifest is answered 202 before its container is looked for.
+        // Swift answers 202 for a manifest before it looks for the container.
         if main && response.status.is_success() && response.status != StatusCode::ACCEPTED {
             self.sighting.record(Instant::now());
         }
         Ok(response)
     }
 
-    /// Writes to a container that is there by now: a proxy that looked a moment too early remembers for some seconds that
-    /// it isn't.
+    /// Sends a write to a container that exists now. A proxy that looked for it earlier may have cached for some
+    /// seconds that it is missing.
     async fn send_to_new(&self, request: Request) -> Result<Response> {
         let mut tries: Tries<Error> = self.tries_of_new(&request);
         loop {
@@ -103,7 +104,7 @@ impl Containers {
         }
     }
 
-    /// The tries of a request to a container that was made a moment ago.
+    /// The tries of a request to a container that was just created.
     pub(crate) fn tries_of_new<E: std::error::Error + Send + Sync + 'static>(
         &self,
         request: &Request,
@@ -111,7 +112,7 @@ impl Containers {
         Tries::new(self.client.left(request).min(REMEMBERED_ABSENT), &Trouble::default())
     }
 
-    /// The body of the answer to a request, which is sent again if the body breaks off.
+    /// Reads the body of the response. If it breaks off, the request is sent again.
     pub(crate) async fn whole(
         &self,
         request: &Request,
@@ -135,11 +136,11 @@ impl Containers {
         }
     }
 
-    /// Whether a container was missing and has been made now.
+    /// Creates a container if it is missing. Returns whether it has created it.
     ///
     /// # Errors
     ///
-    /// [`StoreError::MissingContainer`] if it is missing and not to be made.
+    /// [`StoreError::MissingContainer`] if it is missing and may not be created.
     pub(crate) async fn make_if_missing(
         &self,
         container: &str,
@@ -158,7 +159,7 @@ impl Containers {
         Ok(true)
     }
 
-    /// The answer about a container that exists.
+    /// Returns the response to a HEAD of the container; None if it is missing.
     async fn container_head(&self, container: &str, trouble: &Trouble) -> Result<Option<Response>> {
         let response = self.client.send(Request::new(Method::HEAD, container).within(trouble)).await?;
         match response.status {
@@ -179,7 +180,7 @@ impl Containers {
             request = request.header(STORAGE_POLICY, policy);
         }
         let response = self.client.send(request).await?;
-        // 409: someone else made it a moment ago, with another policy. It is there.
+        // 409: another process has just created it with another policy.
         if response.status.is_success() || response.status == StatusCode::CONFLICT {
             return Ok(());
         }

@@ -24,7 +24,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz {
-    //! Fuzzing targets; each lies beside the parser that it is for.
+    //! Fuzzing targets. Each is beside the parser that it tests.
 
     pub use crate::{auth::catalog, config::clouds, listing::listing};
 }

@@ -1,6 +1,6 @@
-//! Listings, page by page, and what they tell about objects. A listing may lag behind what is stored.
+//! Listings, page by page, and what they show about objects. A listing may lag behind what is stored.
 //!
-//! Pages are read by a [`Cursor`]: its `advance` decides whether another follows.
+//! [`Cursor`] implements paging: its `advance` decides whether another page follows.
 
 mod cursor;
 mod page;
@@ -30,7 +30,7 @@ use crate::{
     object::{Shape, header, no_length},
 };
 
-/// 10,000 names of 1024 bytes, each escaped sixfold, with what stands beside them.
+/// The longest page: 10,000 names of 1024 bytes, each escaped sixfold, with the other fields.
 const PAGE_BYTES: usize = 128 << 20;
 
 /// Lists containers.
@@ -44,7 +44,7 @@ impl Listings {
         Self { containers: Arc::clone(containers) }
     }
 
-    /// The objects below a prefix, behind an offset, in the order of their names' bytes.
+    /// Lists the objects below a prefix, after an offset, in the byte order of their names.
     pub(crate) fn list(
         &self,
         prefix: Option<&Path>,
@@ -66,7 +66,7 @@ impl Listings {
             .boxed()
     }
 
-    /// The objects directly below a prefix, and the prefixes below it.
+    /// Lists the objects directly below a prefix, and the prefixes below it.
     pub(crate) async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let mut cursor =
             Cursor { delimiter: "/".to_owned(), ..Cursor::new(&self.containers.container, below(prefix)) };
@@ -77,7 +77,7 @@ impl Listings {
         self.list_result(rows, "/").await
     }
 
-    /// Rows as objects and prefixes that end with a delimiter.
+    /// Converts rows to objects and to prefixes, which end with a delimiter.
     pub(crate) async fn list_result(&self, rows: Vec<Row>, delimiter: &str) -> Result<ListResult> {
         let (mut common_prefixes, mut entries) = (Vec::new(), Vec::new());
         for row in rows {
@@ -86,7 +86,7 @@ impl Listings {
                 Row::Object(entry) => entries.extend(entry.location().map(|location| (location, entry))),
             }
         }
-        // A page may begin with the prefix that ended the one before it.
+        // A page may begin with the prefix that ended the previous one.
         common_prefixes.dedup();
         let metas = entries.into_iter().map(|(location, entry)| {
             let this = self.clone();
@@ -96,7 +96,7 @@ impl Listings {
         Ok(ListResult { common_prefixes, objects, extensions: http::Extensions::new() })
     }
 
-    /// Every object of any container whose name begins with `prefix`, which needn't end at a slash.
+    /// Lists every object of any container whose name begins with `prefix`, which needn't end with a slash.
     pub(crate) async fn names_under(&self, container: &str, prefix: &str) -> Result<Vec<Entry>> {
         let mut cursor = Cursor::new(container, prefix);
         let mut entries = Vec::new();
@@ -106,7 +106,7 @@ impl Listings {
         Ok(entries)
     }
 
-    /// The objects of this store's container from the first of these names to the last; the names are in order.
+    /// Lists the objects of this store's container from the first of these names to the last. The names must be sorted.
     pub(crate) async fn names_among(&self, names: &[&str]) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         if names.is_empty() {
@@ -135,7 +135,7 @@ impl Listings {
         .boxed()
     }
 
-    /// The next page.
+    /// Requests the next page.
     pub(crate) async fn page(&self, cursor: &mut Cursor) -> Result<Vec<Row>> {
         if let Some(info) = self.containers.client.known_info() {
             cursor.limit = cursor.limit.min(info.container_listing_limit.max(1));
@@ -164,7 +164,7 @@ impl Listings {
         Ok(rows)
     }
 
-    /// What a listing says of an object, and where it can't say it, what the object says.
+    /// Returns what the listing shows of an object, and requests the object if the listing can't tell.
     async fn listed(&self, location: Path, entry: &Entry) -> Result<ObjectMeta> {
         let mut meta = entry.meta(location)?;
         if entry.may_be_dynamic() {
@@ -180,8 +180,8 @@ impl Listings {
         Ok(meta)
     }
 
-    /// The size of an object from the answer to its GET or HEAD. Swift doesn't say that of a dynamic large object whose
-    /// segments fill more than one listing: they are added up then.
+    /// Returns the size of an object, from the response to its GET or HEAD. Swift omits the size of a dynamic large
+    /// object whose segments fill more than one listing; then the sizes of its segments are added.
     pub(crate) async fn size(&self, target: &str, headers: &HeaderMap) -> Result<u64> {
         let length = header(headers, "content-length").and_then(|length| length.parse().ok());
         match (length, Shape::of(headers)) {
@@ -195,12 +195,12 @@ impl Listings {
     }
 }
 
-/// Prefixes end where a part of a path ends: `a` has `a/b` below it and not `ab`, nor itself.
+/// The prefix with a slash at its end: `a` is a prefix of `a/b`, but not of `ab` or of itself.
 fn below(prefix: Option<&Path>) -> String {
     prefix.filter(|prefix| !prefix.as_ref().is_empty()).map(|prefix| format!("{prefix}/")).unwrap_or_default()
 }
 
-/// All names, asked for in pages of so many.
+/// Lists all names, in pages of this size.
 #[cfg(test)]
 pub(crate) async fn in_pages_of(listings: &Listings, limit: usize) -> Vec<String> {
     let cursor = Cursor { limit, ..Cursor::new(&listings.containers.container, "") };

@@ -1,4 +1,4 @@
-//! Reading: objects, ranges of them, and what is known of them, under conditions.
+//! Reads objects, ranges of them, or their metadata, under conditions.
 
 mod body;
 mod check;
@@ -37,7 +37,7 @@ impl Reading {
         Self { handles: handles.clone() }
     }
 
-    /// Reads an object, or a range of it, or only what is known of it, under the conditions given.
+    /// Reads an object, a range of it, or its metadata, under the given conditions.
     pub(crate) async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         if options.version.is_some() {
             return Err(not_implemented("reading a certain version"));
@@ -111,7 +111,7 @@ impl Reading {
         })
     }
 
-    /// Which bytes an answer has, and how many the object has in all.
+    /// Returns the range of bytes in a response, and the size of the object.
     async fn extent(
         &self,
         status: StatusCode,
@@ -127,7 +127,7 @@ impl Reading {
     }
 }
 
-/// The headers that ask for the range under the conditions.
+/// The headers for the requested range and conditions.
 fn conditions(options: &GetOptions, request: &Request) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     let mut set = |name: HeaderName, value: String| {
@@ -156,13 +156,13 @@ fn conditions(options: &GetOptions, request: &Request) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-/// A range that isn't empty or turned round: such can't be said in HTTP.
+/// Refuses an empty or reversed range, which HTTP can't express.
 fn checked(range: &GetRange) -> Result<&GetRange> {
     range.as_range(u64::MAX).map_err(generic)?;
     Ok(range)
 }
 
-/// Entity tags as HTTP wants them, quoted, however they were given.
+/// Quotes entity tags as HTTP requires.
 fn quoted(tags: &str) -> String {
     let quote = |tag: &str| match unquoted(tag) {
         "*" => "*".to_owned(),
@@ -171,7 +171,7 @@ fn quoted(tags: &str) -> String {
     tags.split(',').map(quote).collect::<Vec<_>>().join(", ")
 }
 
-/// A date of HTTP, rounded up to a second as Swift rounds the time it compares it with.
+/// Formats an HTTP date, rounded up to a second, as Swift rounds the time that it is compared with.
 fn date(time: SystemTime) -> Result<String> {
     let time = Timestamp::try_from(time).map_err(generic)?;
     let up = SignedDuration::new(0, 999_999_999);

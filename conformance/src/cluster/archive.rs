@@ -1,4 +1,4 @@
-//! A directory as PostgreSQL sends it: as a tar.
+//! A directory as a tar, as PostgreSQL sends it.
 
 use std::io;
 
@@ -10,9 +10,9 @@ const BLOCK_BYTES: usize = 512;
 /// The two empty blocks at the end.
 pub(super) const END_BYTES: usize = 2 * BLOCK_BYTES;
 
-/// The tar of `tree`, in the order of PostgreSQL: the label first, `pg_control` last, and behind it the WAL.
+/// Returns the tar of `tree`, in PostgreSQL's order: the label first, `pg_control` last, and the WAL after it.
 ///
-/// Names of directories and of links end with a slash, and two empty blocks end the whole, as in PostgreSQL's
+/// Names of directories and of links end with a slash, and the tar ends with two empty blocks, as in PostgreSQL's
 /// `src/backend/backup/basebackup.c` and `src/port/tar.c`.
 pub(super) fn tar(tree: &Tree) -> io::Result<Vec<u8>> {
     let mut entries: Vec<_> = tree.iter().collect();

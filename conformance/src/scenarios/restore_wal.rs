@@ -1,4 +1,4 @@
-//! restore-wal.
+//! Scenarios of restore-wal.
 
 use std::{
     fs,
@@ -54,14 +54,14 @@ pub(crate) async fn the_path_may_be_a_directory(subject: Subject) -> Result<()> 
     Ok(())
 }
 
-/// By that size a program gives the file time.
+/// A program uses the size to extend its deadline.
 pub(crate) async fn its_size_is_told_before_the_file_is_read(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     site.archive(3..=3).await?;
     let name = site.cluster.wal_name(3);
     let bytes = site.subject.get(&format!("wal_{name}.zst")).await?.len() as u64;
     let path = site.subject.path("RECOVERYXLOG");
-    // The file itself is cut short when it is read.
+    // The file is truncated when it is read.
     for faults in [Faults::none(), Faults::at_read(2, ReadFault::Cut)] {
         let told = Mutex::new(Vec::new());
         let observe = |bytes| told.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
@@ -97,7 +97,7 @@ pub(crate) async fn where_no_repository_is_nothing_is_proven_absent(subject: Sub
     Ok(())
 }
 
-/// The matrix of reading call × fault: the whole file, or an error that doesn't say that it is absent.
+/// The matrix of reading call × fault: the complete file, or an error other than "not found".
 pub(crate) async fn a_failing_storage_never_makes_wal_look_absent(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let gzip = ArchiveOptions { codec: Format::Gzip.into(), force: false };
@@ -128,7 +128,8 @@ pub(crate) async fn a_failing_storage_never_makes_wal_look_absent(subject: Subje
     Ok(())
 }
 
-/// A 404 of Swift is only proof together with its container, which may not answer while the objects do.
+/// On Swift, a 404 proves something only together with the container, whose servers may be down while objects can be
+/// read.
 pub(crate) async fn what_is_there_is_given_back_though_no_absence_can_be_proven(
     subject: Subject,
 ) -> Result<()> {
@@ -199,8 +200,8 @@ pub(crate) async fn damaged_wal_is_refused_and_nothing_written(subject: Subject)
     Ok(())
 }
 
-/// Two that archive with different compressions for the first time each write what they know of `cluster.json`, and one
-/// of them may be lost.
+/// Two processes that archive with different compressions for the first time each write their version of
+/// `cluster.json`, and one of them may be lost.
 pub(crate) async fn a_compression_that_cluster_json_forgot_is_found(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     site.archive(3..=3).await?;

@@ -1,26 +1,26 @@
-//! Paging: the position of a listing, and whether another page follows.
+//! Paging: the position in a listing, and whether another page follows.
 
 use http::{HeaderValue, Method, header};
 
 use super::page::Row;
 use crate::client::Request;
 
-/// Most names of one page: Swift's default, and hardly anyone's is lower.
+/// The largest number of names in a page: Swift's default, which few operators reduce.
 pub(crate) const PAGE: usize = 10_000;
 
 /// Names of the first page behind an offset: a caller that gives one often wants only what comes next.
 const FIRST_PAGE: usize = 100;
 
-/// What is to be listed, and how far that has come.
+/// The range to list, and the position in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor {
     pub(crate) container: String,
     pub(crate) prefix: String,
-    /// The listing goes on behind this name.
+    /// The listing continues after this name.
     pub(crate) marker: String,
-    /// It ends before this name; empty: where the prefix ends.
+    /// The listing ends before this name. Empty: at the end of the prefix.
     pub(crate) end: String,
-    /// Empty: none.
+    /// Empty if there is none.
     pub(crate) delimiter: String,
     pub(crate) limit: usize,
     /// How many names the pages after the next one have.
@@ -65,8 +65,8 @@ impl Cursor {
         request
     }
 
-    /// Moves on behind a page. A page that isn't full is the last; but a server that silently hands out less than it
-    /// is asked for (Ceph) stops at a round number.
+    /// Moves to the position after a page. A page that isn't full is the last one. A server that silently returns fewer
+    /// names than requested (Ceph) returns a round number, so another page is requested after such a number, too.
     pub(crate) fn advance(&mut self, rows: &[Row]) {
         let is_full = rows.len() >= self.limit || rows.len().is_multiple_of(1000);
         self.done = rows.is_empty() || !is_full;

@@ -1,3 +1,5 @@
+//! The subcommand restore-wal.
+
 use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
