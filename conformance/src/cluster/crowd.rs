@@ -1,6 +1,6 @@
 //! A base backup of very many files, which are made as they are sent.
 
-use std::io;
+use std::{collections::VecDeque, io};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -38,7 +38,13 @@ impl BaseBackupSource for CrowdedSource {
 
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
         let stream = self.source.start(request).await?;
-        Ok(Box::new(CrowdedStream { stream, own: BytesMut::new(), sent: 0, files: self.files, end: None }))
+        Ok(Box::new(CrowdedStream {
+            stream,
+            own: BytesMut::new(),
+            sent: 0,
+            files: self.files,
+            end: VecDeque::new(),
+        }))
     }
 }
 
@@ -49,18 +55,18 @@ struct CrowdedStream {
     own: BytesMut,
     sent: u64,
     files: u64,
-    /// What ends the tar and the backup, once it has come.
-    end: Option<BaseBackupEvent>,
+    /// The events after the tar, once all of them have come.
+    end: VecDeque<BaseBackupEvent>,
 }
 
 #[async_trait]
 impl BaseBackupStream for CrowdedStream {
     async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
-        while self.end.is_none() {
-            match self.stream.next().await? {
-                Some(BaseBackupEvent::Data(data)) => self.own.extend_from_slice(&data),
-                Some(end @ BaseBackupEvent::Finished { .. }) => self.end = Some(end),
-                event => return Ok(event),
+        while let Some(event) = self.stream.next().await? {
+            match event {
+                BaseBackupEvent::Data(data) => self.own.extend_from_slice(&data),
+                event if self.own.is_empty() => return Ok(Some(event)),
+                event => self.end.push_back(event),
             }
         }
         let left = self.files - self.sent;
@@ -70,7 +76,7 @@ impl BaseBackupStream for CrowdedStream {
             return Ok(Some(BaseBackupEvent::Data(self.own.split_to(piece).freeze())));
         }
         if left == 0 {
-            return Ok(self.end.clone());
+            return Ok(self.end.pop_front());
         }
         let directory = left.min(FILES_IN_A_DIRECTORY);
         let data = directory_of_files(self.sent, directory).map_err(|error| {
@@ -113,15 +119,17 @@ mod tests {
         let source = SyntheticCluster::new(1).backup(3, 4);
         let own = source.tar(&request("x", false)).unwrap();
         let mut stream = source.crowded(1500).start(&request("x", false)).await.unwrap();
-        let (mut tar, mut last) = (Vec::new(), None);
-        loop {
-            match stream.next().await.unwrap() {
-                Some(BaseBackupEvent::Data(data)) => tar.extend_from_slice(&data),
-                Some(BaseBackupEvent::Finished { .. }) => break,
-                event => last = event,
+        let (mut tar, mut others) = (Vec::new(), Vec::new());
+        while let Some(event) = stream.next().await.unwrap() {
+            match event {
+                BaseBackupEvent::Data(data) => tar.extend_from_slice(&data),
+                event => others.push((tar.len(), event)),
             }
         }
-        assert!(matches!(last, Some(BaseBackupEvent::Archive { .. })));
+        let end = others.pop();
+        assert!(matches!(end, Some((_, BaseBackupEvent::Finished { .. }))), "{end:?}");
+        assert_eq!(others.pop(), Some((tar.len(), BaseBackupEvent::WaitingForArchiver)));
+        assert!(others.iter().all(|(before, _)| *before == 0), "{others:?}");
         assert_eq!(tar.len(), own.len() + 1502 * 512);
         let names = tar::Archive::new(tar.as_slice()).entries().unwrap().count();
         assert_eq!(names, tar::Archive::new(own.as_slice()).entries().unwrap().count() + 1502);
