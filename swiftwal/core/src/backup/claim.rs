@@ -195,7 +195,9 @@ impl<'a> Claim<'a> {
     /// Gives the key back after the commit, unless `stop` is ready before that is done. A marker that stays is swept
     /// later: the backup stands in any case.
     pub(crate) async fn release(self, stop: impl Future<Output = ()> + Send) {
-        if let Err(error) = unless(stop, self.give_back()).await {
+        // Beside each other: with the commit record, the key stays taken.
+        let both = async { tokio::try_join!(self.object.give_back(), self.marker.remove()).map(drop) };
+        if let Err(error) = unless(stop, both).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the backup is complete, but its marker {} remains until prune removes it",
