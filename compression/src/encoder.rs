@@ -16,7 +16,6 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// It needs little more memory than the compressed bytes, which are kept in chunks that never move: 1 MiB at zstd's
 /// level 1. Writes of 64 to 256 KiB are best. It compresses in the caller's thread, so don't call it in one that drives
 /// the network.
-/// for a thread that drives the network.
 pub struct Encoder {
     frame: FrameWriter<Chunks>,
     pledged_bytes: Option<u64>,

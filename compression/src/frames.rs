@@ -15,7 +15,6 @@ use crate::{Codec, Format};
 /// The frame contains the number of bytes (gzip modulo 4 GiB) and their checksum; [`Format::None`] copies. The result
 /// reserves no spare memory. At zstd's level 1 it takes 2 to 5 ms per MiB in the caller's thread, so don't call it in
 /// one that drives the network.
-/// 5 ms per MiB: not one for a thread that drives the network.
 pub fn compress_frame(codec: Codec, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut frame = match codec.format() {
         Format::Zstd => compress_zstd(codec, bytes)?,

@@ -9,7 +9,6 @@ use crate::machine_order::Numbers;
 /// position of the segment size depends on the version, but in every version since 8.3 these fields are consecutive:
 /// `floatFormat` (the double 1234567.0), `blcksz`, `relseg_size`, `xlog_blcksz`, `xlog_seg_size` (four bytes each). So
 /// the parser searches for the double, and checks the fields that follow it.
-/// double is looked for, and what follows it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlFile {
     /// The number that `initdb` gave to the cluster, and that its WAL contains.

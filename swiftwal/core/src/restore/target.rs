@@ -15,7 +15,6 @@ const MOST_OFFSET_HOURS: i32 = 15;
 ///
 /// [`Error::Refused`] for anything else, including a time without a zone and the name of a zone: nobody should have to
 /// guess during a restore.
-/// nobody should have to guess.
 pub fn parse_target_time(text: &str) -> Result<Timestamp> {
     let refused = |problem: &str| {
         let (text, problem) = (printable(text).to_string(), problem.to_owned());

@@ -47,7 +47,6 @@ impl Goal<'_> {
 
     /// Returns a backup on another branch that was taken later than each on this one. With a target, only those count
     /// that reach it.
-    /// that time, the others weren't there.
     fn later_backup(&self, chosen: &ChosenBackup, past: &TimelineHistory) -> Option<Doubt> {
         let is_on_the_way = |position: Position| past.contains(position.timeline, position.last);
         let reaches =
