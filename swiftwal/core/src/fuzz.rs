@@ -1,4 +1,4 @@
-//! Fuzzing targets: whatever the bytes are, these must not panic, and what was read holds together.
+//! Fuzzing targets: they must not panic, whatever the bytes are, and parsed values must be consistent.
 
 use futures::executor::block_on;
 use swiftwal_postgres::tar_stream::{Member, TarError, TarStream, TarVisitor};
@@ -11,7 +11,7 @@ use crate::repository::{
     record::{BackupRecord, RecordedObject},
 };
 
-/// A tar, in pieces of several sizes.
+/// Parses the bytes as a tar, in pieces of several sizes.
 pub fn tar(bytes: &[u8]) {
     read_tar(bytes);
     read_tar(&with_checksums(bytes));
@@ -29,7 +29,7 @@ fn read_tar(tar: &[u8]) {
     }
 }
 
-/// The same with right checksums in its headers, so that the other fields are looked at.
+/// Corrects the checksums in the headers, so that the other fields are parsed.
 fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut tar = bytes.to_vec();
     for block in tar.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
@@ -40,7 +40,7 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     tar
 }
 
-/// Counts what it is shown.
+/// Counts the members and their content.
 #[derive(Debug, Default, PartialEq)]
 struct Members {
     seen: Vec<Member>,
@@ -70,7 +70,7 @@ impl TarVisitor for Members {
     }
 }
 
-/// The text of a backup index.
+/// Parses the bytes as the text of a backup index.
 pub fn backup_index(bytes: &[u8]) {
     let objects =
         [("a.tar", 3000, 3 << 20), ("b.tar", 10, 2048)].map(|(name, bytes, tar_bytes)| RecordedObject {
@@ -90,7 +90,7 @@ pub fn backup_index(bytes: &[u8]) {
     }
 }
 
-/// A commit record: as it is stored, and as the content of one with the right checksum.
+/// Parses the bytes as a commit record: as stored, and as the content of one with the right checksum.
 pub fn commit_record(bytes: &[u8]) {
     let Ok(key) = "20261128T2250Z".parse::<BackupKey>() else { return };
     let _ = BackupRecord::from_bytes(key, bytes);
@@ -104,7 +104,7 @@ pub fn commit_record(bytes: &[u8]) {
     assert_eq!(again, Some(record));
 }
 
-/// A `cluster.json`.
+/// Parses the bytes as a `cluster.json`.
 pub fn cluster(bytes: &[u8]) {
     let name = ObjectName::Cluster;
     let Ok(info) = ClusterInfo::from_bytes(&name, bytes) else { return };
@@ -112,7 +112,7 @@ pub fn cluster(bytes: &[u8]) {
     assert_eq!(again, Some(info));
 }
 
-/// The name of an object in a repository.
+/// Parses the bytes as the name of an object in a repository.
 pub fn object_name(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let name = ObjectName::parse(text);

@@ -43,7 +43,7 @@ use crate::{
     repository::{Repository, backup::ChosenBackup, choice::BackupChoice, key::BackupKey, timelines::Branch},
 };
 
-/// How a backup is to be restored.
+/// The options of a restore.
 #[derive(Clone, Debug, Default)]
 pub struct RestoreOptions {
     /// The recovery target; none for the end of the WAL.
@@ -54,84 +54,85 @@ pub struct RestoreOptions {
     pub target_action: Option<TargetAction>,
     /// The new locations of tablespaces, by their original ones.
     pub tablespace_mapping: Vec<(PathBuf, PathBuf)>,
-    /// Whether tablespaces without a mapping go where they lay. Otherwise they are refused: a commit record can name any
-    /// directory of this machine.
+    /// Whether tablespaces without a mapping are restored to their original locations. Otherwise they are refused: a
+    /// commit record can name any directory of this machine.
     pub tablespaces_in_place: bool,
     /// Whether the restored server archives its WAL.
     pub archive_mode: ArchiveMode,
     /// Set the restored server up as a standby.
     pub standby: bool,
-    /// The command by which PostgreSQL fetches WAL, with its `%f` and `%p`.
+    /// The command with which PostgreSQL fetches WAL, with its `%f` and `%p`.
     pub restore_command: String,
-    /// The command by which a standby removes WAL that it doesn't need any more, with its `%r`; none to leave its setting
+    /// The command with which a standby removes WAL that it no longer needs, with its `%r`; none to leave its setting
     /// alone.
     pub archive_cleanup_command: Option<String>,
 }
 
-/// What happens during a restore.
+/// An event of a restore.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum RestoreEvent<'a> {
-    /// This backup is going to be restored.
+    /// This backup will be restored.
     Chosen(&'a ChosenBackup),
-    /// A tablespace is going to be restored.
+    /// A tablespace will be restored.
     Tablespace {
         /// The tablespace's number.
         oid: u32,
-        /// Where it lay.
+        /// Its original location.
         old: &'a Path,
-        /// Where it goes.
+        /// Its new location.
         directory: &'a Path,
     },
-    /// Which timeline recovery will follow, and the ends of the others. Comes before anything is copied.
+    /// The timeline that recovery will follow, and the ends of the others. Reported before anything is copied.
     Timelines {
-        /// The timeline to follow; none where that depends on the version of PostgreSQL, as for a backup of SwiftWAL
+        /// The timeline to follow; none if that depends on the version of PostgreSQL, as for a backup of SwiftWAL
         /// 0.2.2.
         followed: Option<&'a Branch>,
-        /// The timelines that aren't followed, those left out that lie on the way.
+        /// The timelines that aren't followed, except those on the way.
         others: &'a [Branch],
     },
-    /// The stored WAL doesn't reach the target: what that means.
+    /// A notice that the stored WAL doesn't reach the target.
     Shortfall(&'a str),
-    /// Something the administrator should know.
+    /// A notice for the administrator.
     Notice(&'a str),
-    /// More of it is written.
+    /// More data has been written.
     Progress {
-        /// What was written so far, as bytes of tar.
+        /// The bytes of tar that were written so far.
         tar_bytes: u64,
-        /// What there is in all, where that is known.
+        /// The total, if known.
         total_tar_bytes: Option<u64>,
     },
 }
 
 type Observe<'a> = &'a (dyn Fn(RestoreEvent<'_>) + Send + Sync);
 
-/// What a restore came to.
+/// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoreStats {
     /// The backup that was restored.
     pub key: BackupKey,
-    /// How many files were written.
+    /// The number of files.
     pub files: u64,
-    /// How many bytes they have.
+    /// Their size in bytes.
     pub bytes: u64,
     /// The content of `PG_VERSION`: `15`, `9.6`.
     pub postgres_version: String,
 }
 
-/// Restores a backup into `directory`, which must be empty or absent, as each tablespace's directory must.
+/// Restores a backup into `directory`. That directory and each tablespace's must be empty or absent.
 ///
 /// When it returns, everything is durable, and PostgreSQL can be started there: it will recover to the target. The
-/// recovery settings are written before `global/pg_control`, and that comes last, so an interrupted restore can't be
-/// started by mistake. The directories are claimed first: no other restore writes into them meanwhile. When it fails or is
-/// dropped, what it made is removed, and nothing else; dropped in the very last step, it may complete instead. The removal
-/// happens on a blocking thread: a program must not exit before its runtime has ended.
+/// recovery settings are written before `global/pg_control`, which comes last, so an interrupted restore can't be
+/// started by mistake. The directories are claimed first, so that no other restore writes into them meanwhile. If it
+/// fails or is dropped, it removes what it created, and nothing else; dropped in the very last step, it may complete
+/// instead. The removal takes place in a blocking thread: a program must not exit before its runtime has ended.
 ///
-/// Run as root, everything belongs to the owner of `directory`, or of its parent if it wasn't there.
+/// If it runs as root, everything belongs to the owner of `directory`, or of its parent if it didn't exist.
 ///
 /// # Errors
-/// [`Error::UnknownBackup`], [`Error::Usage`], [`Error::Refused`] for a directory with content or a target that can't be reached,
-/// [`Error::Damaged`] for a backup that isn't what was stored.
+///
+/// [`Error::UnknownBackup`], [`Error::Usage`], [`Error::Refused`] for a directory with content or a target that can't
+/// be reached, [`Error::Damaged`] for a backup that isn't what was stored.
 pub async fn restore(
     repository: &Repository,
     choice: BackupChoice,
@@ -168,14 +169,14 @@ pub async fn restore(
     blocking(move || finish(chosen.key, extracted, destination, tablespaces, &options)).await
 }
 
-/// What the administrator should know where the stored WAL doesn't reach the target.
+/// Returns a notice if the stored WAL doesn't reach the target.
 fn shortfall(chosen: &ChosenBackup, followed: Option<&Branch>, options: &RestoreOptions) -> Option<String> {
     let (last_wal, stored) = followed.and_then(|branch| branch.last_wal.zip(branch.last_wal_stored))?;
     let segment_size = chosen.record.as_ref()?.wal_segment_bytes;
     StoredEnd { last_wal, stored, segment_size }.shortfall(options.target.as_ref()?)
 }
 
-/// What the administrator should know about the directories as they are now.
+/// Returns notices about the current state of the directories.
 fn notices(destination: &Destination) -> Result<Vec<String>> {
     let mut notices = configuration::missing_files(&destination.root(None)?);
     let foreign = destination.foreign_files();
@@ -223,12 +224,12 @@ async fn write_tar(
     let (sender, receiver) = mpsc::channel(fetch::PIECES_WAITING);
     let writing = blocking(move || extractor.extract(receiver, &written));
     let fetching = fetch::fetch(repository, tar, sender, progress, observe);
-    // Both to their ends, whichever fails: a writer that is still running would outlast the cleanup.
+    // Both run to their ends, even if one fails: a writer that is still running would outlast the cleanup.
     let (fetched, extracted) = tokio::join!(fetching, writing);
     fetched.and(extracted)
 }
 
-/// Writes what makes the files a cluster that can be started, in the order that makes a kill harmless.
+/// Writes the files that make a cluster startable, in an order in which a kill does no harm.
 fn finish(
     key: BackupKey,
     extracted: Extracted,

@@ -1,4 +1,4 @@
-//! restore-wal: get → decompress → check → rename into place.
+//! restore-wal: fetches, decompresses, checks and publishes a WAL file.
 
 use std::{
     io::{self, Write},
@@ -21,17 +21,18 @@ use crate::{
 /// How much of the file is in memory at a time.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Writes the WAL file `name` to `path`, or into `path` where that is a directory. When it returns, the file
-/// there is complete and verified; no other file stays beside it. `observe_size` receives the stored size of each object
+/// Writes the WAL file `name` to `path`, or into `path` if that is a directory. When it returns, the file there is
+/// complete and verified, and no other file remains beside it. `observe_size` receives the stored size of each object
 /// that may contain it, before it is read.
 ///
-/// It isn't safe from a power failure: PostgreSQL itself takes care of that, or asks again. It needs the same memory
-/// whatever the size of the file.
+/// The file isn't safe from a power failure: PostgreSQL itself takes care of that, or asks again. The memory that it
+/// needs doesn't depend on the size of the file.
 ///
 /// # Errors
-/// [`Error::WalAbsent`] only if the storage proved that it isn't there; a place that holds no repository at all
-/// is [`Error::NoRepository`]. [`Error::Damaged`] where what is stored can't be what was archived;
-/// [`Error::NewerFormat`] and [`Error::NotUnderstood`] where the repository demands more than this program knows.
+///
+/// [`Error::WalAbsent`] only if the storage has proven that the file is missing; [`Error::NoRepository`] if there is no
+/// repository at all; [`Error::Damaged`] if the stored content can't be what was archived; [`Error::NewerFormat`] and
+/// [`Error::NotUnderstood`] if the repository requires more than this program knows.
 pub async fn restore_wal(
     repository: &Repository,
     name: WalName,
@@ -41,9 +42,10 @@ pub async fn restore_wal(
     fetch(repository, name, path, StagedFile::for_target, observe_size).await.map(drop)
 }
 
-/// As [`restore_wal`]. Returns the BLAKE3 hash of the file's content, in lower-case hexadecimal digits.
+/// As [`restore_wal`]. Returns the BLAKE3 hash of the file's content, in lower-case hexadecimal.
 ///
 /// # Errors
+///
 /// As [`restore_wal`].
 pub async fn restore_wal_hashed(
     repository: &Repository,
@@ -55,7 +57,7 @@ pub async fn restore_wal_hashed(
     Ok(hash.map(|hash| hash.to_hex().to_string()).unwrap_or_default())
 }
 
-/// Fetches the file into one that `stage` creates, and publishes that.
+/// Fetches the file into a staged file that `stage` creates, and publishes that.
 async fn fetch(
     repository: &Repository,
     name: WalName,
@@ -82,7 +84,7 @@ async fn fetch(
     staged.publish().map_err(local())
 }
 
-/// What was fetched so far: its size and its first page's header.
+/// The part of the file that was fetched so far: its size and its first page's header.
 struct Written {
     name: WalName,
     start: Vec<u8>,
@@ -94,7 +96,7 @@ impl Written {
         Self { name, start: Vec::with_capacity(SegmentHeader::BYTES), bytes: 0 }
     }
 
-    /// Adds a piece, unless such a file can't be that large.
+    /// Adds a piece, unless the file would become too large.
     fn add(&mut self, piece: &[u8]) -> Result<(), String> {
         self.start.extend(piece.iter().take(SegmentHeader::BYTES - self.start.len()));
         self.bytes += piece.len() as u64;
@@ -107,7 +109,7 @@ impl Written {
         Ok(())
     }
 
-    /// Checks that it is all of a file of that name.
+    /// Checks that the file is complete and fits its name.
     fn check(&self, object: &ObjectName) -> Result<()> {
         match self.name {
             WalName::Segment(segment) => check_segment(segment, &self.start, self.bytes, object).map(drop),

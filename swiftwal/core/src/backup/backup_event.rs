@@ -1,34 +1,34 @@
-//! What is reported in the course of a backup.
+//! The events that a backup reports.
 
 use swiftwal_postgres::{BackupLabel, SegmentName};
 
 use crate::repository::key::BackupKey;
 
-/// What happens during a backup.
+/// An event of a backup.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum BackupEvent<'a> {
-    /// A key is about to be claimed: from now on there may be something in the repository.
+    /// A key is about to be claimed: from now on objects of the backup may exist.
     Claiming,
     /// The backup has its key.
     Claimed(BackupKey),
     /// PostgreSQL sent the label.
     Label(&'a BackupLabel),
-    /// PostgreSQL sent how much it expects to send, the WAL not counted. It may correct itself.
+    /// PostgreSQL has reported how much it expects to send, without the WAL. It may correct that later.
     Estimate {
-        /// That many bytes.
+        /// The expected bytes.
         tar_bytes: u64,
     },
-    /// More of it is stored.
+    /// More data has been stored.
     Progress {
-        /// What came from PostgreSQL so far.
+        /// The bytes that PostgreSQL has sent so far.
         tar_bytes: u64,
-        /// What that came to, compressed.
+        /// Their size after compression.
         stored_bytes: u64,
     },
-    /// It is complete, but this segment has yet to be archived.
+    /// The backup is complete, but this segment hasn't been archived yet.
     WaitingForWal(SegmentName),
-    /// Something is worth a warning, though the backup goes on.
+    /// A warning; the backup continues.
     Warning(&'a str),
     /// The commit record is about to be written: from now on the backup may exist.
     Committing,

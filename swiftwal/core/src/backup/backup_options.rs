@@ -1,4 +1,4 @@
-//! How a backup is to be made.
+//! The options of a backup.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use swiftwal_postgres::{BaseBackupRequest, Checkpoint};
 
 use crate::error::{Error, Result};
 
-/// Twice as long (PostgreSQL may wait for its archiver first), the parts of the tar lie there untouched: well below
-/// the time after which a prune sweeps them.
+/// With this limit, the parts of the tar may remain untouched for twice as long, since PostgreSQL may wait for its
+/// archiver first. That is well below the time after which prune removes them.
 pub(super) const LONGEST_ARCHIVE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
-/// How a backup is to be made.
+/// The options of a backup.
 #[derive(Clone, Debug)]
 pub struct BackupOptions {
     /// The label that PostgreSQL puts into the backup.
@@ -20,19 +20,20 @@ pub struct BackupOptions {
     pub checkpoint: Checkpoint,
     /// Include the WAL that makes the backup consistent.
     pub include_wal: bool,
-    /// How it is compressed.
+    /// The compression of the backup.
     pub codec: Codec,
-    /// How long to wait for each segment of the WAL it needs to be archived: six hours at most.
+    /// How long to wait for the next WAL segment to be archived: six hours at most.
     pub archive_timeout: Duration,
-    /// Whether the server shall say how large the backup will be. Where the storage knows how much room it has, it is asked
+    /// Whether to ask the server for the size of the backup. If the storage knows its free space, the server is asked
     /// in any case.
     pub estimate_size: bool,
 }
 
 impl BackupOptions {
-    /// Finds what can't be meant. A backup does so too, but only when its repository is open.
+    /// Checks the options. A backup checks them too, but only when its repository is open.
     ///
     /// # Errors
+    ///
     /// [`Error::Usage`].
     pub fn check(&self) -> Result<()> {
         if self.label.contains(char::is_control) {
@@ -50,7 +51,7 @@ impl BackupOptions {
         Ok(())
     }
 
-    /// What is asked of the source.
+    /// Returns the request to the source.
     pub(super) fn request(&self) -> BaseBackupRequest {
         let mut request = BaseBackupRequest::new(&self.label);
         request.checkpoint = self.checkpoint;

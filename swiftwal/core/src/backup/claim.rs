@@ -1,8 +1,8 @@
-//! The claim of a backup in progress to its key: an object of a fixed name, which only one process can hold, and a marker
-//! that keeps prune away and shows where a process crashed.
+//! The claim of a backup in progress to its key: an object with a fixed name, which only one process can hold, and a
+//! marker that keeps prune away and shows where a process crashed.
 //!
-//! Listings may lag behind, so no listing decides who has a key: the claim object is created only where it is missing, and
-//! read back. A process that stood still for longer than prune waits finds its claim gone, and commits nothing.
+//! Listings may lag behind, so no listing decides who holds a key: the claim object is created only if it is missing,
+//! and read back. A process that was suspended for longer than prune waits finds its claim gone, and commits nothing.
 
 mod claim_object;
 mod running_marker;
@@ -39,7 +39,7 @@ use crate::{
 
 /// The number of keys that are tried before the claim fails.
 const TRIES: u32 = 60;
-/// The number of looks, a second apart, at whether another process's claim to our key stays.
+/// How many times, a second apart, to check whether another process's claim to the key remains.
 const LOOKS: u32 = 10;
 
 /// The right to write one backup.
@@ -47,17 +47,18 @@ const LOOKS: u32 = 10;
 pub(crate) struct Claim<'a> {
     repository: &'a Repository,
     pub(crate) key: BackupKey,
-    /// When it was claimed, by the storage's clock, and by ours that can't be set.
+    /// When it was claimed: by the storage's clock, and by this machine's monotonic clock.
     taken: (Timestamp, Instant),
     object: ClaimObject<'a>,
     marker: RunningMarker<'a>,
-    /// Whether the commit record may come to exist at any moment, even after it was given up: a request can be late.
+    /// Whether the commit record may appear at any moment, even after the backup was abandoned: a request can be
+    /// delayed.
     record_is_sent: AtomicBool,
 }
 
 impl<'a> Claim<'a> {
-    /// Claims a key for a backup started now, which is `started` by the storage's clock: that of the minute, or where that
-    /// is taken, of a second.
+    /// Claims a key for a backup that was started at `started`, by the storage's clock: the key of that minute or, if
+    /// that is taken, of a second.
     pub(crate) async fn take(repository: &'a Repository, started: Timestamp) -> Result<Self> {
         let seconds = (0..TRIES).map(|later| started + Duration::from_secs(later.into()));
         let keys =
@@ -68,7 +69,7 @@ impl<'a> Claim<'a> {
             if let Ok(true) = taken {
                 return Ok(claim);
             }
-            // Even if it couldn't be written: the storage may have done it, and only the answer been lost.
+            // Even if it couldn't be written: the storage may have stored it although the response was lost.
             let given_back = claim.give_back().await;
             taken.and(given_back)?;
         }
@@ -92,7 +93,7 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// The storage's time of now.
+    /// Returns the storage's current time.
     pub(crate) fn storage_now(&self) -> Timestamp {
         let (then, since) = self.taken;
         then + signed(since.elapsed())
@@ -113,8 +114,8 @@ impl<'a> Claim<'a> {
         self.marker.remove().await
     }
 
-    /// Whether nobody else claims the key, and no backup has it. Two that claim it at once both find each other,
-    /// since each writes its marker before it looks.
+    /// Whether no other process claims the key, and no backup has it. Two processes that claim it at once find each
+    /// other, since each writes its marker before it looks.
     async fn is_alone(&self) -> Result<bool> {
         let [record, legacy] =
             [BackupPart::Record, BackupPart::Legacy].map(|part| ObjectName::Backup { key: self.key, part });
@@ -123,21 +124,21 @@ impl<'a> Claim<'a> {
             self.repository.size(&record),
             self.repository.size(&legacy),
         )?;
-        // SwiftWAL 0.2.2 at the same minute would write its label over ours.
+        // SwiftWAL 0.2.2 would overwrite our label if it started in the same minute.
         let claims = [self.key.to_string(), ObjectName::legacy_backup(self.key).to_string()];
         let is_rival = |(name, _): &(ObjectName, Timestamp)| {
             let is_of_key = matches!(name, ObjectName::Marker { claim, .. } if claims.contains(claim));
-            // Whose the claim object is shows in its content.
+            // The content of the claim object shows whose it is.
             is_of_key && *name != self.marker.name && *name != self.object.name
         };
         Ok(!markers.iter().any(is_rival) && record.is_none() && legacy.is_none())
     }
 
-    /// Nothing, if the key is still ours alone. Asked before anything gets its name: where a listing lagged behind
-    /// at the start, two may have taken the same key.
+    /// Fails unless the key is still ours alone. Called before any object gets its name: if a listing lagged behind at
+    /// the start, two processes may have claimed the same key.
     ///
-    /// Who comes later finds the key taken and goes on to the next; until then, for a few requests, there is a marker
-    /// of theirs. So only one that stays counts.
+    /// A process that comes later finds the key taken and tries the next one; until then its marker exists, for a few
+    /// requests. So only a marker that remains counts.
     pub(crate) async fn ensure_alone(&self) -> Result<()> {
         for look in 1..=LOOKS {
             self.ensure_held().await?;
@@ -177,23 +178,23 @@ impl<'a> Claim<'a> {
         Refusal::overtaken(what, "take it again").into()
     }
 
-    /// Tells prune which WAL this backup is going to need.
+    /// Records in the marker which WAL this backup will need, for prune.
     pub(crate) async fn begin_at(&self, first_wal: SegmentName, start_lsn: Lsn) -> Result<()> {
         self.marker.begin_at(first_wal, start_lsn).await
     }
 
-    /// Takes note that the commit record is about to be sent.
+    /// Records that the commit record is about to be sent.
     pub(crate) fn note_record_sent(&self) {
         self.record_is_sent.store(true, Ordering::Relaxed);
     }
 
-    /// Shows, as long as it is polled, that this backup is alive.
+    /// Keeps the marker up to date, as long as it is polled.
     pub(crate) async fn keep_alive(&self) -> Infallible {
         self.marker.keep_alive().await
     }
 
-    /// Gives the key back after the commit, unless `stop` is ready before that is done. A marker that stays is swept
-    /// later: the backup stands in any case.
+    /// Releases the key after the commit, unless `stop` is ready before that is done. A later prune removes a marker
+    /// that remains; the backup exists in any case.
     pub(crate) async fn release(self, stop: impl Future<Output = ()> + Send) {
         // Beside each other: with the commit record, the key stays taken.
         let both = async { tokio::try_join!(self.object.give_back(), self.marker.remove()).map(drop) };
@@ -206,7 +207,7 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Removes what was stored under the key, then the marker. What can't be removed now is swept later.
+    /// Removes what was stored under the key, then the marker. A later prune removes the rest.
     pub(crate) async fn abandon(self) {
         let key = self.key;
         if self.record_is_sent.load(Ordering::Relaxed) {
@@ -221,7 +222,7 @@ impl<'a> Claim<'a> {
 
     async fn remove(&self) -> Result<()> {
         let Self { repository, key, .. } = *self;
-        // What lies under a key that another process holds is that one's.
+        // The objects belong to the process that holds the key.
         let is_anothers = self.object.holder().await? == Some(Holding::Anothers);
         if !is_anothers && repository.size(&BackupRecord::object_name(key)).await?.is_none() {
             let listed = repository.list().await?.unwrap_or_default().uncommitted.remove(&key);

@@ -18,7 +18,7 @@ pub(super) async fn publish(
     draft: Draft,
     uploads: Uploads<'_>,
 ) -> Result<BackupRecord> {
-    // All to their ends, whichever fails: a put that is still running would outlast the cleanup.
+    // Both run to their ends, even if one fails: a put that is still running would outlast the cleanup.
     let (uploaded, label) = tokio::join!(uploads.finish(), store_label(repository, &draft));
     let objects = uploaded?.into_iter().chain([label?]).collect();
     Ok(BackupRecord { objects, ..draft.record })
@@ -33,7 +33,7 @@ async fn store_label(repository: &Repository, draft: &Draft) -> Result<RecordedO
     Ok(recorded)
 }
 
-/// Makes the backup exist, right after all of it was stored or proven to be there.
+/// Commits the backup, right after all of it was stored or proven to exist.
 pub(super) async fn commit(repository: &Repository, record: &BackupRecord, claim: &Claim<'_>) -> Result<()> {
     let name = BackupRecord::object_name(record.key);
     let bytes = record.to_bytes().map_err(|error| Error::damaged(&name, error))?;
@@ -47,7 +47,7 @@ pub(super) async fn commit(repository: &Repository, record: &BackupRecord, claim
         }),
         Err(error) => error,
     };
-    // The record may have been stored although the answer was lost.
+    // The record may have been stored although the response was lost.
     match repository.record(record.key).await {
         Ok(stands) if stands == *record => Ok(()),
         _ => Err(written),

@@ -1,4 +1,4 @@
-//! The draft of a commit record: what is known when everything has come from the server.
+//! The draft of a commit record, made when everything has arrived from the server.
 
 use swiftwal_postgres::{
     BackupLabel, ControlFile, Lsn, SegmentName, SegmentSize, Timeline, segments_between,

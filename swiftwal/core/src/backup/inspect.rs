@@ -10,24 +10,24 @@ use crate::{
     repository::index::IndexedMember,
 };
 
-/// The size limit of a file that is kept in memory; none comes near it.
+/// The size limit of a file that is kept in memory; real files are far smaller.
 const SMALL_FILE_BYTES: u64 = 1 << 20;
 
-/// What is taken from the tar of the data directory.
+/// The data that is extracted from the tar of the data directory.
 #[derive(Debug, Default)]
 pub(super) struct Inspector {
     pub(super) label: Option<Vec<u8>>,
     /// When the server wrote the label, by its own clock, in seconds since 1970.
     pub(super) label_modified: u64,
-    /// The newest date of what the server wrote at the end, beside the WAL it included.
+    /// The newest date of the files that the server writes last, other than the included WAL.
     pub(super) last_modified: u64,
     pub(super) version: Option<Vec<u8>>,
     /// `global/pg_control`, once it is complete.
     pub(super) control: Option<Vec<u8>>,
-    /// The members that ended since they were last taken.
+    /// The members that have ended since the previous call.
     pub(super) members: Vec<IndexedMember>,
     current: Kept,
-    /// The member that is passing.
+    /// The current member.
     member: Option<Member>,
     content: blake3::Hasher,
 }
@@ -47,8 +47,8 @@ enum SmallFile {
 }
 
 impl Inspector {
-    /// What came of `global/pg_control`, once it has begun. PostgreSQL sends it last of the cluster's files, and a source
-    /// may hold the end of it back while the server waits for its archiver.
+    /// Returns the part of `global/pg_control` that has arrived, if it has begun. PostgreSQL sends it last of the
+    /// cluster's files, and a source may hold its end back while the server waits for its archiver.
     pub(super) fn control_so_far(&self) -> Option<&[u8]> {
         match &self.current {
             Kept::Small(SmallFile::Control, content) => Some(content),
@@ -70,7 +70,7 @@ impl TarVisitor for Inspector {
             b"global/pg_control" => small(SmallFile::Control, &member)?,
             _ => Kept::Nothing,
         };
-        // The server writes these when it includes the WAL, whatever lay there before.
+        // The server writes these when it includes the WAL, whatever was there before.
         if member.name.starts_with(b"pg_wal/archive_status/") {
             self.last_modified = self.last_modified.max(member.modified);
         }

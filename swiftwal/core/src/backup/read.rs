@@ -31,7 +31,7 @@ use crate::{
     repository::Repository,
 };
 
-/// What the server told of a backup that is complete.
+/// The facts about a complete backup that the server has sent.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) label: BackupLabel,
@@ -42,7 +42,7 @@ pub(super) struct Received {
     pub(super) stop: (Timeline, Lsn),
     /// When the backup started, by the server's clock.
     pub(super) started: Timestamp,
-    /// When it had ended for sure, by the same clock.
+    /// A moment at which it had certainly ended, by the same clock.
     pub(super) finished: Timestamp,
 }
 
@@ -84,8 +84,8 @@ pub(super) async fn read(
     }
 }
 
-/// The next event but for what is only to be told. What doesn't bring the backup on doesn't prolong its time either: a
-/// server that waits for its archiver warns of that now and then.
+/// Returns the next event other than a mere report. An event that doesn't advance the backup doesn't extend its time
+/// either: a server that waits for its archiver warns from time to time.
 async fn next_of_data(
     stream: &mut dyn BaseBackupStream,
     repository: &Repository,
@@ -111,12 +111,12 @@ async fn next_of_data(
     }
 }
 
-/// A base backup that was asked for.
+/// A base backup that was requested.
 pub(super) struct Source<'a> {
     pub(super) repository: &'a Repository,
     pub(super) claim: &'a Claim<'a>,
     pub(super) stream: Box<dyn BaseBackupStream>,
-    /// When it was.
+    /// When it was requested.
     pub(super) asked: Instant,
 }
 
@@ -146,7 +146,7 @@ impl Reader<'_> {
             BaseBackupEvent::Data(chunk) => self.data(chunk).await?,
             BaseBackupEvent::Manifest(text) => self.send(Item::Manifest(text)).await?,
             BaseBackupEvent::WaitingForArchiver => self.phase = Phase::Archiving,
-            // Finished ends the loop before it gets here, and new kinds of event come with their handling.
+            // `Finished` ends the loop earlier, and a new kind of event must be handled when it is added.
             _ => {}
         }
         Ok(())
@@ -175,7 +175,7 @@ impl Reader<'_> {
         self.send(Item::Archive(tablespace)).await
     }
 
-    /// Takes more of the tar, frame by frame, so that what is seen in a frame goes with that frame.
+    /// Adds the next bytes of the tar, frame by frame, so that what is found in a frame is sent with it.
     async fn data(&mut self, mut chunk: Bytes) -> Result<()> {
         while !chunk.is_empty() {
             let piece = self.framer.cut(&mut chunk);
@@ -209,7 +209,7 @@ impl Reader<'_> {
         self.send(Item::Label(label)).await
     }
 
-    /// Ends the tar that is being read, if one is.
+    /// Ends the current tar, if there is one.
     async fn end_tar(&mut self) -> Result<()> {
         let Some(tar) = self.tar.take() else { return Ok(()) };
         tar.finish()?;
@@ -236,7 +236,7 @@ impl Reader<'_> {
         begun.check_complete()?;
         let version = self.inspector.version.take().ok_or_else(|| lacks("PG_VERSION"))?;
         let clock = self.clock.ok_or_else(|| lacks("backup_label"))?;
-        // The date is a whole second, the rest cut off.
+        // The date is a whole second, rounded down.
         let last = i64::try_from(self.inspector.last_modified).unwrap_or_default() + 1;
         let last = Timestamp::from_second(last).unwrap_or(Timestamp::UNIX_EPOCH);
         let received = Received {
@@ -252,7 +252,7 @@ impl Reader<'_> {
         Ok(received)
     }
 
-    /// Returns when the server has been silent for too long, with what to say.
+    /// Returns the error when the server has been silent for too long.
     async fn fell_silent(&self) -> Error {
         let limit = self.phase.limit(self.options.archive_timeout);
         let control = self.inspector.control_so_far();

@@ -1,4 +1,4 @@
-//! PostgreSQL's clock, as far as a base backup shows it: by the label's start time, and the date of the label's file.
+//! PostgreSQL's clock, according to the start time in the label and the date of the label's file.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::repository::clocks::difference;
 
-/// Times in a backup are whole seconds, the part behind the point cut off.
+/// Times in a backup are whole seconds, rounded down.
 const PRECISION: SignedDuration = SignedDuration::from_secs(1);
 /// If the start was waited for longer than this, it had not been reported before we listened.
 const WAITED: Duration = Duration::from_secs(1);
@@ -28,17 +28,17 @@ pub(super) struct Sighting {
     pub(super) label: Instant,
 }
 
-/// What PostgreSQL's clock shows, told from the start of a backup on.
+/// The time of PostgreSQL's clock, from the start of a backup on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerClock {
     started: Timestamp,
-    /// No later than the moment at which the clock showed that.
+    /// A moment no later than the one at which the clock showed that time.
     since: Instant,
     seen: Instant,
 }
 
 impl ServerClock {
-    /// The clock by which `label` was written.
+    /// Determines the clock with which `label` was written.
     ///
     /// `modified` is the date of the label's file in the archive, by the same clock: the time at which it was sent. The
     /// storage's time is used if the label's zone is an abbreviation, or the file has no date.
@@ -57,17 +57,17 @@ impl ServerClock {
         }
     }
 
-    /// When the backup started.
+    /// Returns when the backup started.
     pub(super) fn started(&self) -> Timestamp {
         self.started
     }
 
-    /// The latest that the clock can show by now.
+    /// Returns the latest time that the clock can show now.
     pub(super) fn latest(&self) -> Timestamp {
         self.started + PRECISION + signed(self.since.elapsed())
     }
 
-    /// What to say where it differs from the storage's clock, which shows `storage` now.
+    /// Returns a notice if it differs from the storage's clock, which shows `storage` now.
     pub(super) fn difference_from(&self, storage: Timestamp) -> Option<String> {
         let earliest = self.started + signed(self.seen.elapsed());
         difference("PostgreSQL", storage.clamp(earliest, self.latest()), "the storage", storage)
@@ -100,7 +100,7 @@ mod tests {
         at(text).as_second().try_into().unwrap()
     }
 
-    /// The clock of a label that came a minute after it was asked for, having been waited for since `listened`.
+    /// Returns the clock of a label that came a minute after the request, with the wait for it since `listened`.
     async fn clock(start_time: &str, modified: u64, storage: &str, waited: Duration) -> ServerClock {
         let asked = Instant::now();
         advance(Duration::from_secs(60) - waited).await;

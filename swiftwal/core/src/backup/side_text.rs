@@ -1,4 +1,4 @@
-//! A text that is stored beside the tars while they are: the index, and PostgreSQL's manifest.
+//! The texts that are stored beside the tars while these are uploaded: the index, and PostgreSQL's manifest.
 
 use swiftwal_compression::compress_frame;
 use tokio::task::spawn_blocking;
@@ -14,11 +14,11 @@ use crate::{
     },
 };
 
-/// The most text in one frame.
+/// The largest amount of text in one frame.
 const FRAME_BYTES: usize = 4 << 20;
 
-/// An object of compressed text that is uploaded as it grows, so that the number of a cluster's files isn't bounded by
-/// memory. It has its name only when [`finish`](Self::finish) has returned.
+/// An object of compressed text that is uploaded as it grows, so that the number of a cluster's files isn't limited by
+/// memory. It gets its name only in [`finish`](Self::finish).
 #[derive(Debug)]
 pub(super) struct SideText<'a> {
     name: ObjectName,
@@ -32,7 +32,7 @@ impl<'a> SideText<'a> {
         Self { name: name.clone(), upload: Upload::new(repository, name), text: Vec::new() }
     }
 
-    /// Adds to the text. It waits while enough of it is under way.
+    /// Adds to the text. Waits if enough of it is being uploaded.
     pub(super) async fn write(&mut self, text: &[u8]) -> Result<()> {
         self.text.extend_from_slice(text);
         if self.text.len() >= FRAME_BYTES { self.end_frame().await } else { Ok(()) }
@@ -45,7 +45,7 @@ impl<'a> SideText<'a> {
         self.upload.write(compressed.map_err(|error| Error::damaged(&self.name, error))?.into()).await
     }
 
-    /// Waits until all of it is in the storage, though without a name, or in memory where one part is all.
+    /// Waits until all of it is in the storage, without a name yet, or in memory if it is a single part.
     pub(super) async fn send_rest(&mut self) -> Result<()> {
         if !self.text.is_empty() {
             self.end_frame().await?;
@@ -53,7 +53,7 @@ impl<'a> SideText<'a> {
         self.upload.send_rest().await
     }
 
-    /// Gives it its name, durably. Where that fails, no part stays, as far as the storage can.
+    /// Gives the object its name, durably. If that fails, the parts are removed as far as the storage allows.
     pub(super) async fn finish(mut self) -> Result<RecordedObject> {
         let finished = async {
             self.send_rest().await?;
@@ -66,7 +66,7 @@ impl<'a> SideText<'a> {
         finished
     }
 
-    /// Gives up: as far as the storage can, no part stays.
+    /// Abandons the upload: its parts are removed as far as the storage allows.
     pub(super) async fn abort(mut self) {
         self.upload.abort().await;
     }

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// How many objects are looked at at a time.
+/// How many objects are checked at a time.
 const LOOKS: usize = 16;
 
 /// The tars of one backup, stored one after the other.
@@ -33,10 +33,10 @@ pub(super) struct Uploads<'a> {
     key: BackupKey,
     format: Format,
     index: SideText<'a>,
-    /// PostgreSQL's own, as soon as some of it came.
+    /// PostgreSQL's manifest, as soon as some of it has come.
     manifest: Option<SideText<'a>>,
     current: Option<Tar<'a>>,
-    /// The tars before the current one.
+    /// The objects of the earlier tars.
     named: Vec<RecordedObject>,
     tar_bytes: u64,
     stored_bytes: u64,
@@ -46,7 +46,7 @@ pub(super) struct Uploads<'a> {
 struct Tar<'a> {
     upload: Upload<'a>,
     tablespace: Option<Tablespace>,
-    /// Which of the tar's objects it is, from 1 on.
+    /// The number of the object among those of its tar, from 1 on.
     piece: u32,
     tar_bytes: u64,
 }
@@ -66,8 +66,8 @@ impl<'a> Uploads<'a> {
         }
     }
 
-    /// Stores what comes until its end was said. The tar that comes last, which is the data directory's, gets no name
-    /// here; of those before it, which are tablespaces, too many might have to be held.
+    /// Stores items until the end. The last tar, the data directory's, gets no name here. The earlier ones, of
+    /// tablespaces, do, since there may be too many to keep open.
     pub(super) async fn store(
         &mut self,
         mut items: mpsc::Receiver<Item>,
@@ -125,7 +125,7 @@ impl<'a> Uploads<'a> {
         self.index_line(&Line::Frame { frame, members }).await
     }
 
-    /// Goes on with the next object of the tar where a frame of `bytes` doesn't go into this one.
+    /// Begins the next object of the tar if a frame of `bytes` doesn't fit into the current one.
     async fn make_room(&mut self, bytes: u64, claim: &Claim<'_>) -> Result<()> {
         let most = self.repository.storage().limits().largest_object();
         let full =
@@ -147,7 +147,7 @@ impl<'a> Uploads<'a> {
         self.manifest.get_or_insert_with(new).write(text).await
     }
 
-    /// Gives the current tar its name, if there is one, as another one begins.
+    /// Gives the current tar its name, if there is one, since another one begins.
     async fn name_tar_before(&mut self, claim: &Claim<'_>) -> Result<()> {
         let Some(tar) = &mut self.current else { return Ok(()) };
         claim.ensure_alone().await?;
@@ -156,7 +156,7 @@ impl<'a> Uploads<'a> {
         Ok(())
     }
 
-    /// Waits until all of the last tar, the index and the manifest is in the storage, though without a name.
+    /// Waits until the last tar, the index and the manifest are in the storage, without names yet.
     pub(super) async fn send_rest(&mut self) -> Result<()> {
         let Self { current, index, manifest, .. } = self;
         let tar = async {
@@ -174,7 +174,7 @@ impl<'a> Uploads<'a> {
         tokio::try_join!(tar, index.send_rest(), manifest).map(|_| ())
     }
 
-    /// Nothing, if the tars that got their names a while ago are there as they were stored.
+    /// Fails unless the tars that got their names earlier still exist as they were stored.
     pub(super) async fn prove_named(&mut self) -> Result<()> {
         let Self { repository, named, .. } = self;
         let looks: Vec<_> = named.iter().map(|object| prove(repository, object).boxed()).collect();
@@ -198,7 +198,7 @@ impl<'a> Uploads<'a> {
                 None => Ok(None),
             }
         };
-        // All to their ends, whichever fails: a put that is still running would outlast the cleanup.
+        // All run to their ends, even if one fails: a put that is still running would outlast the cleanup.
         let (tar, index, manifest) = tokio::join!(tar, index.finish(), manifest);
         named.extend(tar?);
         named.push(index?);
@@ -206,7 +206,7 @@ impl<'a> Uploads<'a> {
         Ok(named)
     }
 
-    /// Gives up what is being written. The tars that have their names go with the claim.
+    /// Abandons the current objects. Those with names are removed with the claim.
     pub(super) async fn abort(self) {
         let Self { index, manifest, current, .. } = self;
         if let Some(mut tar) = current {
@@ -220,7 +220,7 @@ impl<'a> Uploads<'a> {
 }
 
 impl Tar<'_> {
-    /// Gives it its name, durably, and returns its entry for the commit record.
+    /// Gives the object its name, durably, and returns its entry for the commit record.
     async fn finish(&mut self) -> Result<RecordedObject> {
         let recorded = self.upload.finish().await?;
         Ok(RecordedObject {
@@ -231,7 +231,7 @@ impl Tar<'_> {
     }
 }
 
-/// Nothing, if the object is there as it was stored.
+/// Fails unless the object exists as it was stored.
 async fn prove(repository: &Repository, object: &RecordedObject) -> Result<()> {
     let name = ObjectName::parse(&object.name);
     let stored = repository.size(&name).await?;

@@ -1,6 +1,4 @@
-//! Files that get their names only when they are complete.
-//!
-//! restore-wal fetches into one, and the state directory writes through one.
+//! Files that get their names only when they are complete. restore-wal and the state directory use them.
 
 use std::{
     fs::{self, File},
@@ -12,7 +10,7 @@ use std::{
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use tempfile::{Builder, NamedTempFile};
 
-/// Where the system shows this process's open files. A file without a name can be given one through this only.
+/// The directory with this process's open files. Only through it can a file without a name get one.
 const OPEN_FILES: &str = "/proc/self/fd";
 
 /// A file that doesn't have its name yet. Dropping it removes it; a killed process leaves nothing behind either if the
@@ -52,8 +50,8 @@ impl StagedFile {
         Ok(Self { file, target: target.to_owned(), hasher: None })
     }
 
-    /// Gives the file its name, replacing an older one. Every reader sees a complete file, but it isn't yet safe from
-    /// a power failure. Returns the hash of the content if one was asked for.
+    /// Gives the file its name, replacing an older one. Every reader sees a complete file, but it isn't yet safe from a
+    /// power failure. Returns the hash of the content if it was requested.
     pub(crate) fn publish(self) -> io::Result<Option<blake3::Hash>> {
         let Self { file, target, hasher } = self;
         match file {
@@ -84,7 +82,7 @@ impl StagedFile {
 }
 
 impl Staged {
-    /// A file without a name; none if the file system can't have one, or it could never get one.
+    /// Creates a file without a name; none if the file system doesn't support that, or the file could never get a name.
     fn unnamed(directory: &Path, open_files: &Path) -> Option<Self> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR).ok()?);

@@ -5,7 +5,7 @@
 //! frame: `{"frame": [offset, stored bytes, tar bytes], "members": [MEMBER, …]}` with the members that end in that frame,
 //! since only then the hash of their content is known.
 //!
-//! Nobody needs an index to restore, and it may be damaged or crafted. So a reader stops at the first number that can't be,
+//! A restore doesn't need the index, which may be damaged or crafted. So a reader stops at the first impossible number,
 //! and never holds more than a frame for each mebibyte of tar.
 
 use std::{collections::HashMap, io};
@@ -22,7 +22,7 @@ const FORMAT: u32 = 1;
 const MOST_FRAME_BYTES: u64 = 16 << 20;
 /// A tar that was cut into smaller frames than this, on average, is read without its index.
 const LEAST_FRAME_BYTES: u64 = 1 << 20;
-/// The most frames of a backup: those of 16 TiB, in 96 MiB of memory.
+/// The largest number of frames of a backup: those of 16 TiB, in 96 MiB of memory.
 const MOST_FRAMES: u64 = 4 << 20;
 /// The longest line: a frame full of the headers of empty files with long names.
 const MOST_LINE_BYTES: u64 = 32 << 20;
@@ -40,10 +40,10 @@ pub(crate) struct IndexedMember {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum IndexedKind {
     File {
-        /// Where its content begins in the tar.
+        /// The offset of its content in the tar.
         offset: u64,
         bytes: u64,
-        /// Of its content, in lower-case hexadecimal.
+        /// The hash of its content, in lower-case hexadecimal.
         blake3: String,
     },
     Directory,
@@ -53,7 +53,7 @@ pub(crate) enum IndexedKind {
 }
 
 impl IndexedMember {
-    /// What the index says of `member`, once all of its `content` was hashed.
+    /// Creates the entry of `member`, whose complete content was hashed.
     pub(crate) fn new(member: Member, content: &blake3::Hasher) -> Self {
         let Member { name, kind, mode, bytes, offset, .. } = member;
         let kind = match kind {
@@ -67,8 +67,8 @@ impl IndexedMember {
     }
 }
 
-/// A file's name, or a link's target, as JSON can hold it: as text, or where it isn't UTF-8, as an object with its bytes
-/// in hexadecimal digits, named as in PostgreSQL's backup manifest: `{"Encoded-Path": "636166e9"}`.
+/// A file's name or a link's target in JSON: text or, if it isn't UTF-8, an object with its bytes in hexadecimal
+/// digits, named as in PostgreSQL's backup manifest: `{"Encoded-Path": "636166e9"}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MemberName(pub(crate) Vec<u8>);
 
@@ -89,7 +89,7 @@ impl Serialize for MemberName {
     }
 }
 
-/// Permissions, written as people write them: `"0600"`.
+/// A mode, written in octal digits: `"0600"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mode(u32);
 
@@ -103,7 +103,7 @@ impl Serialize for Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u64, u64, u64)", into = "(u64, u64, u64)")]
 pub(crate) struct Frame {
-    /// Where it begins in the object.
+    /// Its offset in the object.
     pub(crate) offset: u64,
     pub(crate) stored_bytes: u64,
     pub(crate) tar_bytes: u64,
@@ -130,7 +130,7 @@ impl Line {
     /// The first line of every index.
     pub(crate) const FIRST: Self = Self::Format { format: FORMAT };
 
-    /// The line as it is stored, its line break included.
+    /// Returns the line as it is stored, with its line break.
     pub(crate) fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
         let mut text = serde_json::to_vec(self)?;
         text.push(b'\n');
@@ -141,7 +141,7 @@ impl Line {
 /// The frames of each tar, in order, by its object's name.
 pub(crate) type Index = HashMap<String, Vec<Frame>>;
 
-/// What a restore needs of a line. The members are skipped, and never in memory.
+/// The part of a line that a restore needs. The members are skipped, and never in memory.
 #[derive(Deserialize)]
 struct FrameLine {
     format: Option<u32>,
@@ -149,10 +149,11 @@ struct FrameLine {
     frame: Option<Frame>,
 }
 
-/// Reads the text of an index of the tars in `objects`, as it comes.
+/// Parses the text of an index of the tars in `objects`, as a stream.
 ///
 /// # Errors
-/// [`InvalidData`](io::ErrorKind::InvalidData) where it can't be the index of those tars.
+///
+/// [`InvalidData`](io::ErrorKind::InvalidData) if it can't be the index of those tars.
 pub(crate) async fn read(
     text: impl AsyncBufRead + Send + Unpin,
     objects: &[RecordedObject],
@@ -202,12 +203,12 @@ impl IndexReader<'_> {
     }
 }
 
-/// The frames of a tar so far, which must follow one another and fit into it.
+/// The frames of a tar so far, which must be consecutive and fit into it.
 struct FramesOf {
     bytes: u64,
     tar_bytes: u64,
     frames: Vec<Frame>,
-    /// Where the next one begins, in the object and in the tar.
+    /// The offsets of the next frame, in the object and in the tar.
     end: (u64, u64),
 }
 
@@ -234,13 +235,13 @@ impl FramesOf {
         Ok(())
     }
 
-    /// The frames, if they are each byte of the tar.
+    /// Returns the frames, if they cover the whole tar.
     fn complete(self) -> Option<Vec<Frame>> {
         (self.end == (self.bytes, self.tar_bytes)).then_some(self.frames)
     }
 }
 
-/// Lines of a bounded length.
+/// Reads lines of limited length.
 struct BoundedLines<R> {
     text: R,
     line: Vec<u8>,

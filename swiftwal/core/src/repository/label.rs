@@ -18,18 +18,19 @@ use crate::{
     },
 };
 
-/// The label lies at the start of a tar: what is not there isn't anywhere.
+/// How much of a tar is searched for the label, which is at its start.
 const LABEL_WITHIN_BYTES: u64 = 16 << 20;
 
-/// The backup label of `backup`, as PostgreSQL wrote it.
+/// Returns the backup label of `backup`, as PostgreSQL wrote it.
 ///
 /// # Errors
-/// [`Error::Damaged`] where it isn't there or can't be read.
+///
+/// [`Error::Damaged`] if it is missing or can't be read.
 pub(crate) async fn label_of(repository: &Repository, backup: &ChosenBackup) -> Result<BackupLabel> {
     let name = ObjectName::Backup { key: backup.key, part: BackupPart::Label };
     let text = match repository.read(&name).await? {
         Some(text) => text.to_vec(),
-        // SwiftWAL 0.2.2 might die before it wrote the label.
+        // SwiftWAL 0.2.2 may have crashed before it wrote the label.
         None if backup.record.is_none() => from_tar(repository, backup).await?,
         None => return Err(repository.missing(name)),
     };
@@ -55,7 +56,7 @@ async fn from_tar(repository: &Repository, backup: &ChosenBackup) -> Result<Vec<
     }
 }
 
-/// Looks for the label, and for nothing else.
+/// Extracts the label, and nothing else.
 #[derive(Debug, Default)]
 enum LabelFinder {
     #[default]

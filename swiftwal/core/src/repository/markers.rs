@@ -1,5 +1,5 @@
-//! The markers of backups in progress: they keep prune away from what a backup has stored so far and the WAL it will need,
-//! and show where a process crashed.
+//! The markers of backups in progress: they keep prune away from a backup's objects and the WAL it will need, and show
+//! where a process crashed.
 
 use futures::TryStreamExt;
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The id of the claim object among the markers of a key: the one name that all who want the key have to take.
+/// The id of the claim object among the markers of a key. Every process that wants the key must create this one name.
 pub(crate) const CLAIM_ID: &str = "claim";
 
 /// Whether this marker is a key's claim object.
@@ -24,24 +24,25 @@ pub(crate) fn is_claim_object(name: &ObjectName) -> bool {
     matches!(name, ObjectName::Marker { id, .. } if id == CLAIM_ID)
 }
 
-/// What a marker says.
+/// The content of a marker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MarkerContent {
-    /// The machine.
+    /// The host of the process.
     pub(crate) host: String,
-    /// The process on it.
+    /// The id of the process on that host.
     pub(crate) pid: u32,
-    /// When it began.
+    /// When the backup began.
     pub(crate) started: Timestamp,
-    /// The first WAL segment the backup will need, as soon as that is known.
+    /// The first WAL segment that the backup will need, when it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_wal: Option<SegmentName>,
-    /// Where it begins, likewise.
+    /// The position in the WAL at which the backup begins, when it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) start_lsn: Option<Lsn>,
 }
 
-/// The markers that claim `name`, a key or the object of a backup of SwiftWAL 0.2.2, and when each was last written.
+/// Returns the markers that claim `name`, a key or the object of a backup of SwiftWAL 0.2.2, and when each was last
+/// written.
 pub(crate) async fn markers(
     repository: &Repository,
     name: impl ToString + Send,
@@ -49,7 +50,7 @@ pub(crate) async fn markers(
     list_markers(repository, Path::from_iter([UPLOADING.to_owned(), name.to_string()])).await
 }
 
-/// Those of every backup in progress.
+/// Returns the markers of every backup in progress.
 pub(crate) async fn all_markers(repository: &Repository) -> Result<Vec<(ObjectName, Timestamp)>> {
     list_markers(repository, Path::from(UPLOADING)).await
 }

@@ -1,9 +1,9 @@
-//! Finds the object that holds a WAL file, in whichever compression it is stored.
+//! Finds the object of a WAL file, in any compression.
 //!
-//! restore-wal, the readers of timeline histories, archive-wal when it replaces a file, and the checks whether a backup's
-//! WAL is archived call it. A wrong "absent" makes PostgreSQL promote, and a wrong failure stops a recovery whose WAL is
-//! there. So the file is requested under each name that it can have, whatever the other answers were; a file counts as
-//! absent only if the storage has it under none of the names in use and no listing shows it under another.
+//! restore-wal, the readers of timeline histories, archive-wal when it replaces a file, and the check whether a
+//! backup's WAL is archived call it. A wrong "absent" makes PostgreSQL promote, and a wrong failure stops a recovery
+//! although its WAL is stored. So the file is requested under each name that it can have, whatever the other answers
+//! were. A file counts as absent only if it has none of the names in use and no listing shows it under another one.
 
 mod listed;
 mod object;
@@ -23,32 +23,33 @@ use crate::{
     repository::{Repository, cluster::ClusterInfo, layout::ObjectName},
 };
 
-/// How long one request is waited for before the next one is sent as well. While a storage can't prove that an object is
-/// absent, requesting one that isn't there can take minutes.
+/// How long to wait for one request before the next one is sent as well. While a storage can't prove that an object is
+/// absent, requesting a missing one can take minutes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Is told the size of an object that is going to be read.
+/// Receives the size of an object before it is read.
 pub(crate) type ObserveSize<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
-/// What `cluster.json` said; none if it didn't answer in time.
+/// The content of `cluster.json`; none if it wasn't received in time.
 type Cluster = Option<Result<Option<ClusterInfo>>>;
 
 impl Repository {
-    /// Opens the object that holds the WAL file `name`. `observe_size` receives its size as stored.
+    /// Opens the object of the WAL file `name`. `observe_size` receives its size as stored.
     ///
-    /// A file that is there takes one request, and one that isn't two if its repository uses one compression: one for the
-    /// file, and one listing. `cluster.json`, which tells the compressions, is read too, unless this machine has just read
-    /// it.
+    /// A stored file takes one request. A missing one takes two if its repository uses one compression: one for the
+    /// file, and one listing. `cluster.json`, which contains the compressions, is read too, unless this machine has
+    /// just read it.
     ///
     /// # Errors
-    /// [`Error::WalAbsent`] only if the storage proved that it isn't there; a place that holds no repository at all is
-    /// [`Error::NoRepository`]. [`Error::Damaged`] where a file is listed and can't be read; [`Error::NewerFormat`] and
-    /// [`Error::NotUnderstood`] where the repository demands more than this program knows.
+    ///
+    /// [`Error::WalAbsent`] only if the storage has proven that the file is missing; [`Error::NoRepository`] if there
+    /// is no repository at all; [`Error::Damaged`] if a file is listed but can't be read; [`Error::NewerFormat`] and
+    /// [`Error::NotUnderstood`] if the repository requires more than this program knows.
     pub(crate) async fn wal(&self, name: WalName, observe_size: ObserveSize<'_>) -> Result<WalObject> {
         let mut search = Search::new(self, name, self.storage.unproven_read(), observe_size);
         let likeliest = self.cluster_seen().map_or_else(|| Format::ALL[..1].to_vec(), |info| formats(&info));
         let cluster = timeout(PATIENCE, self.cluster_unless_seen(|_| true));
-        // What is there is fetched though cluster.json can't be read: so that is waited for only a moment.
+        // A stored file is fetched even if cluster.json can't be read, so that is waited for only a moment.
         let (cluster, found) = tokio::join!(cluster, search.ask(likeliest));
         let cluster: Cluster = cluster.ok();
         if let Some(Err(error @ (Error::NewerFormat { .. } | Error::NotUnderstood { .. }))) = cluster {
@@ -67,8 +68,8 @@ impl Repository {
         self.unless_listed(search, cluster).await
     }
 
-    /// As [`wal`](Self::wal), of a file that was under no name in use: looks for it in a listing, and where that gives no
-    /// answer under every name there is.
+    /// As [`wal`](Self::wal), for a file that has none of the names in use: looks for it in a listing and, if that
+    /// fails, under every possible name.
     async fn unless_listed(&self, mut search: Search<'_>, cluster: Cluster) -> Result<WalObject> {
         let (name, observe_size) = (search.name, search.observe_size);
         let listed = if search.is_answered() {
@@ -89,9 +90,9 @@ impl Repository {
         }
     }
 
-    /// Opens a file that wasn't there when it was requested, and is listed: it was stored meanwhile, or in a compression
-    /// that `cluster.json` doesn't name, or the storage has lost it, or it was pruned and the listing lags. Swift sets
-    /// aside an object that it finds damaged, and answers from then on that there is no such object.
+    /// Opens a listed file that was missing when it was requested: it was stored meanwhile, or in a compression that
+    /// `cluster.json` doesn't name, or the storage has lost it, or it was pruned and the listing lags. Swift sets a
+    /// damaged object aside, and from then on reports it as missing.
     async fn listed_but_absent(
         &self,
         name: WalName,
@@ -109,22 +110,22 @@ impl Repository {
         Err(Error::damaged(ObjectName::Wal { name, format }, reason))
     }
 
-    /// What to say of a file that isn't there, if this is a repository.
+    /// Returns the error for a missing file, if this is a repository.
     async fn absent(&self, name: WalName, listed: &ListedWal, cluster: Cluster) -> Result<Error> {
         let location = self.location().to_owned();
         let cluster = match cluster {
             Some(cluster) => cluster?,
             None => self.cluster().await?,
         };
-        // SwiftWAL 0.2.2 left no cluster.json; but a place with nothing at all is no archive.
+        // SwiftWAL 0.2.2 stored no cluster.json; but an empty place isn't an archive.
         if cluster.is_none() && !listed.shows_ours && self.is_empty().await? {
             return Ok(Error::NoRepository { location });
         }
         Ok(Error::WalAbsent { name, location })
     }
 
-    /// Opens the object that holds the WAL file `name`, stored in one of `formats`, the likeliest first; none if the
-    /// storage proved that it is under none of these names. No listing is read.
+    /// Opens the object of the WAL file `name`, stored in one of `formats`, the most likely one first; none if the
+    /// storage has proven that it has none of these names. No listing is read.
     pub(crate) async fn wal_in(
         &self,
         name: WalName,
@@ -133,7 +134,7 @@ impl Repository {
         Search::new(self, name, GetOptions::default(), &|_| {}).ask_and_finish(formats).await
     }
 
-    /// The compression in which [`wal`](Self::wal) finds this WAL file; none if it is proven absent.
+    /// Returns the compression in which [`wal`](Self::wal) finds this WAL file; none if it is proven to be missing.
     pub(crate) async fn wal_format(&self, name: WalName) -> Result<Option<Format>> {
         for format in Format::ALL {
             if self.size(&ObjectName::Wal { name, format }).await?.is_some() {
@@ -144,7 +145,7 @@ impl Repository {
     }
 }
 
-/// The compressions in use, the likeliest first.
+/// Returns the compressions in use, the most likely one first.
 fn formats(cluster: &ClusterInfo) -> Vec<Format> {
     Format::ALL.into_iter().filter(|format| cluster.wal_formats.contains(format)).collect()
 }

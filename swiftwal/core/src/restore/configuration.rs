@@ -1,8 +1,8 @@
-//! Looks whether the configuration that a restored server will read is there.
+//! Checks that the configuration files that a restored server will read exist.
 //!
-//! A base backup holds the data directory and nothing else. Files that the server had elsewhere (Debian keeps
-//! `postgresql.conf` and `pg_hba.conf` in `/etc/postgresql`), or that the server left out since they are links, are missing
-//! after a restore, and PostgreSQL doesn't start. Better said at once than found out in its log.
+//! A base backup contains only the data directory. Files that the server had elsewhere (Debian keeps `postgresql.conf`
+//! and `pg_hba.conf` in `/etc/postgresql`), or that it left out because they are links, are missing after a restore,
+//! and PostgreSQL doesn't start. It is better to report that at once.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use swiftwal_postgres::printable;
 
 use super::{member_name::path_of, root::Root};
 
-/// The largest configuration file that is looked into.
+/// The largest configuration file that is examined.
 const MOST_BYTES: u64 = 1 << 20;
-/// How many files are looked into: they may include each other without end.
+/// How many files are examined: they may include each other without end.
 const MOST_FILES: usize = 100;
 
-/// What of its configuration isn't there, a sentence for each file.
+/// Returns a sentence for each missing configuration file.
 pub(super) fn missing_files(root: &Root) -> Vec<String> {
     let mut search = Search { root: root.clone(), missing: Vec::new(), settings: BTreeMap::new(), files: 0 };
     if !search.is_there(b"postgresql.conf") {
@@ -31,7 +31,7 @@ pub(super) fn missing_files(root: &Root) -> Vec<String> {
 struct Search {
     root: Root,
     missing: Vec<String>,
-    /// The last value of each setting, with the file that it stands in.
+    /// The last value of each setting, with the file that contains it.
     settings: BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>,
     files: usize,
 }
@@ -59,7 +59,7 @@ impl Search {
         }
     }
 
-    /// Looks for the files that settings name, without which PostgreSQL doesn't start.
+    /// Checks the files that settings name, without which PostgreSQL doesn't start.
     fn demand_what_is_set(&mut self) {
         self.demand_named("hba_file", Some("pg_hba.conf"));
         self.demand_named("ident_file", None);
@@ -83,7 +83,7 @@ impl Search {
         }
     }
 
-    /// Looks for the file that the setting `name` names, else for its `default`.
+    /// Checks the file that the setting `name` names, or else its `default`.
     fn demand_named(&mut self, name: &str, default: Option<&str>) {
         match (self.settings.get(name.as_bytes()).cloned(), default) {
             (Some((value, file)), _) if !value.is_empty() => {
@@ -117,7 +117,7 @@ impl Search {
     }
 }
 
-/// The file `name` that `file` names: beside it, unless it is an absolute path.
+/// Returns the path of the file `name` that `file` names: beside it, unless the path is absolute.
 fn beside(file: &[u8], name: &[u8]) -> Vec<u8> {
     match file.iter().rposition(|byte| *byte == b'/') {
         Some(slash) if !name.starts_with(b"/") => [&file[..=slash], name].concat(),
@@ -125,7 +125,7 @@ fn beside(file: &[u8], name: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The name and the value of a line such as `hba_file = '/etc/pg_hba.conf'  # comment`; none for any other line.
+/// Parses the name and the value in a line such as `hba_file = '/etc/pg_hba.conf'  # comment`; none for any other line.
 fn setting(line: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     let line = line.trim_ascii_start();
     let name_end = line.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')?;

@@ -1,4 +1,4 @@
-//! The directories that a restore fills: empty at first, and without anything of it if it fails.
+//! The directories that a restore fills: empty at first, and again if it fails.
 
 use std::{
     fs::File,
@@ -24,16 +24,16 @@ use crate::{
     repository::key::BackupKey,
 };
 
-/// The file without which PostgreSQL starts nothing.
+/// The file without which PostgreSQL doesn't start.
 pub(super) const CONTROL: &[u8] = b"global/pg_control";
-/// The file without which PostgreSQL would take a base backup for a cluster that crashed, and lose data silently.
+/// The file without which PostgreSQL would take a base backup for a crashed cluster, and silently lose data.
 pub(super) const LABEL: &[u8] = b"backup_label";
 
 /// The largest file of settings that is changed.
 const MOST_SETTINGS_BYTES: u64 = 16 << 20;
 
-/// The data directory and the tablespaces' directories. Dropped before [`keep`](Self::keep), it removes what was
-/// made in them, and those that it created itself; the others have the mode again that they had.
+/// The data directory and the tablespaces' directories. If it is dropped before [`keep`](Self::keep), it removes what
+/// was created in them, and the directories that it created itself; the others get their original mode.
 #[derive(Debug)]
 pub(super) struct Destination {
     directories: Vec<Directory>,
@@ -51,7 +51,7 @@ struct Directory {
 impl Destination {
     /// Claims the directories, which must be empty or absent, to restore backup `key` into them.
     ///
-    /// Run by root, all of them go to the owner of the data directory, or of its parent if it is absent.
+    /// If it runs as root, all of them belong to the owner of the data directory, or of its parent if it is absent.
     pub(super) fn claim(data: &Path, tablespaces: &Tablespaces, key: BackupKey) -> Result<Arc<Self>> {
         let spaces = tablespaces.iter().map(|space| (space.directory.as_path(), Some(space.oid)));
         let places: Vec<_> = std::iter::once((data, None)).chain(spaces).collect();
@@ -68,12 +68,12 @@ impl Destination {
         Ok(Arc::new(destination))
     }
 
-    /// Whether everything will belong to root, as which PostgreSQL doesn't run.
+    /// Whether everything will belong to root, although PostgreSQL doesn't run as root.
     pub(super) fn belongs_to_root(&self) -> bool {
         self.owner.is_some_and(|(user, _)| user == 0)
     }
 
-    /// The directory of a tablespace, or the data directory.
+    /// Returns the directory of a tablespace, or the data directory.
     pub(super) fn root(&self, tablespace: Option<u32>) -> Result<Root> {
         let directory = self.directories.iter().find(|directory| directory.tablespace == tablespace);
         let root = directory.map(|directory| directory.claimed.root.clone());
@@ -94,7 +94,7 @@ impl Destination {
         file.write_all(content).map_err(Error::local("write", root.path().join(name)))
     }
 
-    /// Leaves out lines of a file of the data directory that was restored; nothing where there is none.
+    /// Removes lines from a restored file of the data directory, if it exists.
     pub(super) fn drop_lines(&self, name: &str, is_dropped: fn(&[u8]) -> bool) -> Result<()> {
         let mut root = self.root(None)?;
         let Some(content) = root.read(name.as_bytes(), MOST_SETTINGS_BYTES) else { return Ok(()) };
@@ -111,7 +111,7 @@ impl Destination {
         file.write_all(&kept).map_err(Error::local("write", root.path().join(name)))
     }
 
-    /// Makes everything that was written durable: once for each file system instead of once for each file.
+    /// Makes everything that was written durable, with one call for each file system instead of each file.
     pub(super) fn sync(&self) -> Result<()> {
         for Directory { claimed, .. } in &self.directories {
             let root = &claimed.root;
@@ -124,8 +124,8 @@ impl Destination {
         Ok(())
     }
 
-    /// Writes the file without which PostgreSQL starts nothing, whole and durable, when all else is there and the
-    /// directories are marked as unfinished no longer. `label` is what `backup_label` must hold.
+    /// Writes `global/pg_control`, complete and durable, when everything else exists and the markers are removed.
+    /// `label` is the required content of `backup_label`.
     pub(super) fn publish_control(&self, content: &[u8], label: &[u8]) -> Result<()> {
         const STAGED: &[u8] = b"global/pg_control.swiftwal";
         let mut root = self.root(None)?;
@@ -147,14 +147,14 @@ impl Destination {
         root.rename(STAGED, CONTROL)
     }
 
-    /// What other processes put into the directories meanwhile.
+    /// Returns the files that other processes have created in the directories meanwhile.
     pub(super) fn foreign_files(&self) -> Vec<String> {
         let roots = self.directories.iter().map(|directory| &directory.claimed.root);
         let foreign = roots.flat_map(|root| root.foreign_names().unwrap_or_default());
         foreign.map(|name| printable(&name).to_string()).collect()
     }
 
-    /// Everything is there: nothing is removed any more.
+    /// Marks the restore as complete: nothing is removed any more.
     pub(super) fn keep(&self) {
         self.kept.store(true, Ordering::Relaxed);
     }
@@ -176,7 +176,7 @@ impl Drop for Destination {
     }
 }
 
-/// No directory may be, or lie in, another one, whichever names and links lead there.
+/// Refuses directories that are equal or contain one another, even through links.
 fn refuse_overlap(places: &[(&Path, Option<u32>)]) -> Result<()> {
     let mut real = Vec::new();
     for (place, _) in places {
@@ -194,7 +194,7 @@ fn refuse_overlap(places: &[(&Path, Option<u32>)]) -> Result<()> {
     Ok(())
 }
 
-/// `path` without links, as far as it exists.
+/// Returns `path` without links, as far as it exists.
 fn real_path(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     let existing = absolute.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));

@@ -1,4 +1,4 @@
-//! Writes a tar's members as files, nowhere but below one directory.
+//! Writes a tar's members as files below one directory, and nowhere else.
 
 use std::{
     fs::File,
@@ -31,7 +31,7 @@ const MOST_LABEL_BYTES: u64 = 1 << 20;
 /// The largest `tablespace_map` that is read into memory: a line for each tablespace.
 const MOST_MAP_BYTES: u64 = 16 << 20;
 
-/// What came out of the tars.
+/// The files of the tars that are needed later.
 #[derive(Debug, Default)]
 pub(super) struct Extracted {
     /// `global/pg_control`, which isn't written yet.
@@ -47,7 +47,7 @@ pub(super) struct Extracted {
 }
 
 impl Extracted {
-    /// Adds what came out of another tar.
+    /// Adds the files of another tar.
     pub(super) fn add(&mut self, other: Self) {
         self.control = other.control.or(self.control.take());
         self.tablespace_map = other.tablespace_map.or(self.tablespace_map.take());
@@ -57,7 +57,7 @@ impl Extracted {
         self.bytes += other.bytes;
     }
 
-    /// Whether one of the files that are written later has come.
+    /// Whether the file `name`, which is written later, has arrived.
     fn has_kept(&self, name: &[u8]) -> bool {
         if name == CONTROL { self.control.is_some() } else { self.tablespace_map.is_some() }
     }
@@ -79,14 +79,14 @@ pub(super) struct Extractor {
 
 #[derive(Debug, Default)]
 enum Current {
-    /// Nothing, or a file that isn't wanted.
+    /// No file, or one that isn't wanted.
     #[default]
     Nothing,
     File {
         name: Vec<u8>,
         file: File,
     },
-    /// A file that is kept in memory, and perhaps written too.
+    /// A file that is kept in memory, and possibly written as well.
     Kept {
         name: Vec<u8>,
         content: Vec<u8>,
@@ -94,11 +94,11 @@ enum Current {
     },
 }
 
-/// What becomes of a file.
+/// What is done with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Written,
-    /// Written, and its content is wanted, too.
+    /// It is written, and its content is kept as well.
     WrittenAndKept {
         most_bytes: u64,
     },
@@ -106,13 +106,13 @@ enum Fate {
     Kept {
         most_bytes: u64,
     },
-    /// How the original server recovered, if it ever did, must not decide how this one does. A backup that was
-    /// taken from a standby holds its `standby.signal`.
+    /// The recovery settings of the original server must not affect this one. A backup that was taken from a standby
+    /// contains its `standby.signal`.
     LeftOut,
 }
 
 impl Fate {
-    /// What becomes of the file `name` of the data directory.
+    /// Returns what is done with the file `name` of the data directory.
     fn of(name: &[u8]) -> Self {
         match name {
             CONTROL => Self::Kept { most_bytes: CONTROL_BYTES },
@@ -132,7 +132,7 @@ impl Fate {
 }
 
 impl Extractor {
-    /// For the data directory's tar, or for that of a tablespace, stored as `object`.
+    /// Creates the writer for the data directory's tar, or for that of a tablespace, stored as `object`.
     pub(super) fn new(
         destination: Arc<Destination>,
         object: String,
@@ -151,7 +151,7 @@ impl Extractor {
         })
     }
 
-    /// Writes what comes, until the sender is gone. `written` counts bytes of tar.
+    /// Writes what it receives until the sender is gone. `written` counts bytes of tar.
     pub(super) fn extract(
         mut self,
         mut pieces: mpsc::Receiver<Bytes>,
@@ -166,7 +166,7 @@ impl Extractor {
         Ok(self.extracted)
     }
 
-    /// What to say of a member that PostgreSQL never sends.
+    /// Returns the error for a member that PostgreSQL never writes.
     fn not_postgresqls(&self, name: &[u8], what: &str) -> Error {
         let reason = format!(
             "it contains '{}', {what}; PostgreSQL never writes that, so this isn't its backup: don't trust it, nor the \
@@ -176,7 +176,7 @@ impl Extractor {
         Error::damaged(&self.object, reason)
     }
 
-    /// Refuses a name that PostgreSQL never sends.
+    /// Refuses a name that PostgreSQL never writes.
     fn check_name(&self, name: &[u8]) -> Result<()> {
         if !stays_inside(name) {
             return Err(self.not_postgresqls(name, "a name that points outside its directory"));
@@ -220,7 +220,7 @@ impl Extractor {
         created.map_err(|error| self.unless_twice(name, error))
     }
 
-    /// Tells a name that came before from one that another process took.
+    /// Distinguishes a name that occurs twice in the tar from one that another process has taken.
     fn unless_twice(&self, name: &[u8], error: Error) -> Error {
         match error {
             Error::Refused(Refusal::Appeared { .. }) if self.root.has_made(name) => self.comes_twice(name),
@@ -261,7 +261,7 @@ impl TarVisitor for Extractor {
     type Error = Error;
 
     fn member(&mut self, member: Member) -> Result<()> {
-        // The root itself is there already.
+        // The root itself exists already.
         if member.kind == MemberKind::Directory && matches!(member.name.as_slice(), b"" | b".") {
             return Ok(());
         }

@@ -1,7 +1,7 @@
-//! The names that a restore made below a directory: the only ones that it may remove again.
+//! The names that a restore has created below a directory: the only ones that it may remove again.
 //!
-//! A cluster can have many millions of files, so most of the names aren't in memory. They lie, in the order in which they
-//! were made, in a file without a name in the directory itself, which ends with the process.
+//! A cluster can have many millions of files, so most of the names aren't in memory. They are in a file without a name
+//! in the directory itself, in the order in which they were created; the file ends with the process.
 
 use std::{
     borrow::Cow,
@@ -14,20 +14,20 @@ use std::{
 /// How many bytes of names are in memory at most.
 const BLOCK_BYTES: usize = 64 << 10;
 
-/// Every name that was made, each behind a byte for its kind and before a zero byte, which no name holds.
+/// Every name that was created, each after a byte for its kind and before a zero byte, which no name contains.
 #[derive(Debug)]
 pub(super) struct MadeNames {
     directory: PathBuf,
-    /// The blocks that aren't in memory; none as long as there is none.
+    /// The blocks that aren't in memory; none if there are none.
     file: Option<File>,
-    /// Where each of them ends.
+    /// The end of each of them.
     ends: Vec<u64>,
     /// The newest names.
     newest: Vec<u8>,
     block_bytes: usize,
 }
 
-/// What has a name.
+/// The kind of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -37,16 +37,17 @@ pub(super) enum Kind {
 }
 
 impl MadeNames {
-    /// No names yet, of what is made in `directory`.
+    /// Creates an empty list of what is created in `directory`.
     pub(super) fn new(directory: &Path) -> Self {
         let (ends, newest) = (Vec::new(), Vec::new());
         Self { directory: directory.to_owned(), file: None, ends, newest, block_bytes: BLOCK_BYTES }
     }
 
-    /// Notes that `name`, a path below the directory, was made. What lies in a directory is made after it.
+    /// Records that `name`, a path below the directory, was created. A directory is created before its content.
     ///
     /// # Errors
-    /// The file system's, as where it is full: the name isn't noted then.
+    ///
+    /// Those of the file system, for example if it is full: then the name isn't recorded.
     pub(super) fn add(&mut self, name: &[u8], kind: Kind) -> io::Result<()> {
         if self.newest.len() >= self.block_bytes {
             self.move_to_file()?;
@@ -69,12 +70,12 @@ impl MadeNames {
         Ok(())
     }
 
-    /// Whether `name` was made. A name that can't be read back any more wasn't: it must not be removed.
+    /// Whether `name` was created. A name that can't be read back counts as not created: it must not be removed.
     pub(super) fn contains(&self, name: &[u8]) -> bool {
         self.blocks().flatten().any(|block| entries(&block).any(|(_, made)| made == name))
     }
 
-    /// Leaves those of `names` that weren't made.
+    /// Keeps those of `names` that weren't created.
     pub(super) fn retain_foreign(&self, names: &mut Vec<Vec<u8>>) {
         for block in self.blocks().flatten() {
             for (_, made) in entries(&block) {
@@ -83,8 +84,8 @@ impl MadeNames {
         }
     }
 
-    /// Shows every name, the content of a directory before the directory itself, and forgets them. The first error comes
-    /// last.
+    /// Passes every name to `show`, the content of a directory before the directory itself, and forgets them. Returns
+    /// the first error at the end.
     pub(super) fn take(&mut self, mut show: impl FnMut(&[u8], Kind) -> io::Result<()>) -> io::Result<()> {
         let taken = std::mem::replace(self, Self::new(&self.directory));
         let mut outcome = Ok(());
@@ -99,13 +100,13 @@ impl MadeNames {
         outcome
     }
 
-    /// The names in blocks, in the order in which they were made.
+    /// Returns the names in blocks, in the order in which they were created.
     fn blocks(&self) -> impl DoubleEndedIterator<Item = io::Result<Cow<'_, [u8]>>> {
         let newest = std::iter::once_with(|| Ok(Cow::Borrowed(self.newest.as_slice())));
         (0..self.ends.len()).map(|number| self.block(number).map(Cow::Owned)).chain(newest)
     }
 
-    /// A block that isn't in memory.
+    /// Returns a block that isn't in memory.
     fn block(&self, number: usize) -> io::Result<Vec<u8>> {
         let end = self.ends.get(number).copied().unwrap_or_default();
         let start =

@@ -7,12 +7,12 @@ pub(super) fn stays_inside(name: &[u8]) -> bool {
     name.split(|byte| *byte == b'/').all(|step| component(step).is_ok())
 }
 
-/// `name` as a path.
+/// Returns `name` as a path.
 pub(super) fn path_of(name: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(name))
 }
 
-/// A name that stays in its directory.
+/// Returns a name that stays in its directory, as a component of a path.
 pub(super) fn component(name: &[u8]) -> io::Result<&OsStr> {
     if matches!(name, b"" | b"." | b"..") || name.contains(&0) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name points outside the directory"));
@@ -20,7 +20,7 @@ pub(super) fn component(name: &[u8]) -> io::Result<&OsStr> {
     Ok(OsStr::from_bytes(name))
 }
 
-/// The directory that `name` lies in, empty for the restored directory itself, and its last component.
+/// Splits `name` into its directory, empty for the restored directory itself, and its last component.
 pub(super) fn split(name: &[u8]) -> (&[u8], &[u8]) {
     match name.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&name[..slash], &name[slash + 1..]),

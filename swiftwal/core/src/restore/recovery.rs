@@ -1,4 +1,4 @@
-//! The recovery settings, as each version of PostgreSQL wants them.
+//! The recovery settings for each version of PostgreSQL.
 
 mod check;
 mod options;
@@ -22,16 +22,16 @@ pub(super) struct RecoveryFile {
     pub(super) mode: Mode,
 }
 
-/// What becomes of what the file held.
+/// What happens to the previous content of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Nothing of it stays.
+    /// It is replaced.
     Whole,
-    /// The content comes after it.
+    /// It is kept, and the content is appended.
     Added,
 }
 
-/// The files that make a server of `version` (the content of `PG_VERSION`) recover as asked.
+/// Returns the files that make a server of `version` (the content of `PG_VERSION`) recover as requested.
 pub(super) fn files(version: &str, key: BackupKey, options: &RestoreOptions) -> Result<Vec<RecoveryFile>> {
     let major = major(version)?;
     let title = format!("\n# By swiftwal restore of backup {key}\n");
@@ -56,7 +56,7 @@ pub(super) fn files(version: &str, key: BackupKey, options: &RestoreOptions) -> 
     Ok(files)
 }
 
-/// The file whose settings come before those of `postgresql.conf`.
+/// The file whose settings override those of `postgresql.conf`.
 pub(super) const AUTO_CONF: &str = "postgresql.auto.conf";
 
 /// Whether this version reads `postgresql.auto.conf`: from 9.4 on.
@@ -76,9 +76,9 @@ pub(super) fn major(version: &str) -> Result<u32> {
     })
 }
 
-/// From 12 on, the settings of the original server are still read, and those of an earlier restore may be among them.
-/// So every setting that decides where recovery goes is given, if only with its default. What a standby does with WAL that
-/// it has replayed, and at its promotion, is the administrator's and stays.
+/// From version 12 on, the settings of the original server are still read, and may include those of an earlier restore.
+/// So every setting that decides where recovery goes is written, even if with its default. What a standby does with WAL
+/// that it has replayed, and at its promotion, is the administrator's choice, and is kept.
 fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)> {
     let mut settings = vec![("restore_command", options.restore_command.clone())];
     if options.standby && major < 12 {
@@ -90,7 +90,7 @@ fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)>
         settings.extend(defaults.map(|(name, value)| (name, value.to_owned())));
     }
     let timeline = options.target_timeline.and_then(|timeline| match timeline {
-        // Up to 11 this was the default and had no name.
+        // Up to version 11 this was the default and had no name.
         TargetTimeline::Current if major < 12 => None,
         TargetTimeline::Current => Some("current".to_owned()),
         TargetTimeline::Latest => Some("latest".to_owned()),
@@ -115,7 +115,7 @@ fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)>
     settings
 }
 
-/// What a standby keeps of the original server's settings.
+/// The settings of the original server that a standby keeps.
 const OF_A_STANDBY: [&str; 2] = ["archive_cleanup_command", "recovery_end_command"];
 
 /// Whether `line` of the settings empties what a standby keeps, as an earlier restore of a primary wrote it.
@@ -123,7 +123,7 @@ pub(super) fn is_emptied_by_a_restore(line: &[u8]) -> bool {
     OF_A_STANDBY.iter().any(|name| line.trim_ascii() == format!("{name} = ''").as_bytes())
 }
 
-/// What PostgreSQL 12 and later do where no setting says otherwise. Two targets at once are refused by PostgreSQL.
+/// The defaults of PostgreSQL 12 and later. PostgreSQL refuses two targets at once.
 fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         ("archive_cleanup_command", ""),
@@ -154,7 +154,7 @@ fn postgres_time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S%.f+00").to_string()
 }
 
-/// As a configuration file's single-quoted string wants it.
+/// Escapes a value for a single-quoted string in a configuration file.
 fn escaped(value: &str) -> String {
     value.replace('\\', r"\\").replace('\'', "''")
 }

@@ -1,6 +1,6 @@
-//! A directory that is written into, and never left: every name is resolved step by step from its opened directory,
-//! and no link is followed. Another process that writes there can't lead a restore elsewhere, and nothing that it made is
-//! overwritten or removed.
+//! A directory in which a restore writes, and nowhere else: every name is resolved step by step from its opened
+//! directory, and no link is followed. Another process that writes there can't lead a restore elsewhere, and nothing
+//! that it has created is overwritten or removed.
 
 mod removal;
 
@@ -39,20 +39,20 @@ const DIRECTORY: OFlags =
 const NEW_FILE: OFlags =
     OFlags::CREATE.union(OFlags::EXCL).union(OFlags::WRONLY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// An opened directory that a restore fills. Clones note what they make in the same place.
+/// An opened directory that a restore fills. Clones record what they create in the same place.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
     path: PathBuf,
     opened: Arc<OwnedFd>,
-    /// Set where this program runs as root.
+    /// Set if this program runs as root.
     owner: Option<Owner>,
     made: Arc<Mutex<MadeNames>>,
-    /// The directory below that was used last: a tar goes through them one by one.
+    /// The subdirectory that was used last: a tar contains them one after the other.
     recent: Option<(Vec<u8>, Arc<OwnedFd>)>,
 }
 
 impl Root {
-    /// Opens the directory `path`; what is made in it goes to `owner`.
+    /// Opens the directory `path`; what is created in it belongs to `owner`.
     pub(super) fn open(path: &Path, owner: Option<Owner>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())?;
@@ -64,7 +64,7 @@ impl Root {
         &self.path
     }
 
-    /// The directory itself.
+    /// Returns the directory itself.
     pub(super) fn opened(&self) -> BorrowedFd<'_> {
         self.opened.as_fd()
     }
@@ -74,7 +74,7 @@ impl Root {
         give(&self.opened, self.owner)
     }
 
-    /// Creates a file below.
+    /// Creates a file below the directory.
     pub(super) fn create_file(&mut self, name: &[u8], mode: u32) -> Result<File> {
         let create = |root: &mut Self| {
             let (directory, last) = root.place(name)?;
@@ -90,12 +90,12 @@ impl Root {
         create(self).map_err(|error| self.failed(name, error))
     }
 
-    /// Opens a file below to add to it: one that was made here, or a new one.
+    /// Opens a file below the directory to append to it: one that was created here, or a new one.
     pub(super) fn append_file(&mut self, name: &[u8]) -> Result<File> {
         if self.has_made(name) { self.open_made(name, OFlags::APPEND) } else { self.create_file(name, 0o600) }
     }
 
-    /// Opens a file below that was made here, and empties it.
+    /// Opens a file below the directory that was created here, and empties it.
     pub(super) fn rewrite_file(&mut self, name: &[u8]) -> Result<File> {
         self.open_made(name, OFlags::TRUNC)
     }
@@ -109,7 +109,7 @@ impl Root {
         open(self).map_err(|error| self.failed(name, error))
     }
 
-    /// Creates a directory below; one that was made here before gets the mode.
+    /// Creates a subdirectory; one that was created here before gets the mode.
     pub(super) fn make_directory(&mut self, name: &[u8], mode: u32) -> Result<()> {
         let make = |root: &mut Self| {
             let (parent, last) = root.place(name)?;
@@ -125,7 +125,7 @@ impl Root {
         make(self).map_err(|error| self.failed(name, error))
     }
 
-    /// Creates a symbolic link below.
+    /// Creates a symbolic link below the directory.
     pub(super) fn make_link(&mut self, name: &[u8], target: &Path) -> Result<()> {
         let make = |root: &mut Self| {
             let (parent, last) = root.place(name)?;
@@ -138,14 +138,14 @@ impl Root {
         make(self).map_err(|error| self.failed(name, error))
     }
 
-    /// Gives a file below, which was made here and is durable, another name in the same directory: durably, and in nothing's
-    /// place.
+    /// Renames a file that was created here and is durable, within its directory: durably, and without replacing
+    /// another.
     pub(super) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<()> {
         let rename = |root: &mut Self| {
             let (directory, old) = root.place(from)?;
             let (_, new) = root.place(to)?;
             match rustix::fs::renameat_with(&directory, old, &directory, new, RenameFlags::NOREPLACE) {
-                // Not every file system can, NFS for one.
+                // Some file systems, such as NFS, don't support that.
                 Err(Errno::INVAL | Errno::NOSYS) => {
                     rustix::fs::linkat(&directory, old, &directory, new, AtFlags::empty())?;
                     rustix::fs::unlinkat(&directory, old, AtFlags::empty())?;
@@ -158,7 +158,7 @@ impl Root {
         rename(self).map_err(|error| self.failed(to, error))
     }
 
-    /// The content of a regular file below; none where there is no such file, or a larger one than `most_bytes`.
+    /// Returns the content of a regular file below the directory; none if it is missing or larger than `most_bytes`.
     pub(super) fn read(&mut self, name: &[u8], most_bytes: u64) -> Option<Vec<u8>> {
         let (directory, last) = self.place(name).ok()?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -169,7 +169,7 @@ impl Root {
         read.is_some_and(|read| read.is_ok()).then_some(content)
     }
 
-    /// Every name in the directory itself.
+    /// Returns every name in the directory itself.
     pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.opened)? {
@@ -181,14 +181,14 @@ impl Root {
         Ok(names)
     }
 
-    /// The names in the directory itself that weren't made here.
+    /// Returns the names in the directory itself that weren't created here.
     pub(super) fn foreign_names(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut names = self.names()?;
         self.made().retain_foreign(&mut names);
         Ok(names)
     }
 
-    /// The directory in which `name` belongs, opened, and the last component.
+    /// Opens the directory that contains `name`, and returns it with the last component.
     fn place<'a>(&mut self, name: &'a [u8]) -> io::Result<(Arc<OwnedFd>, &'a OsStr)> {
         let (directory, last) = split(name);
         let last = component(last)?;
@@ -212,7 +212,7 @@ impl Root {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What to say where `name` couldn't be made.
+    /// Returns the error if `name` couldn't be created.
     fn failed(&self, name: &[u8], error: io::Error) -> Error {
         let path = self.path.join(path_of(name));
         if error.kind() == io::ErrorKind::AlreadyExists {
@@ -221,7 +221,7 @@ impl Root {
         Error::local("write", path)(error)
     }
 
-    /// Whether `name` was made here.
+    /// Whether `name` was created here.
     pub(super) fn has_made(&self, name: &[u8]) -> bool {
         self.made().contains(name)
     }

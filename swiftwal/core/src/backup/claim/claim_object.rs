@@ -14,9 +14,9 @@ use crate::{
 pub(super) struct Holder {
     /// The id of the holder's marker.
     pub(super) id: String,
-    /// The machine.
+    /// The host of the process.
     pub(super) host: String,
-    /// The process on it.
+    /// The id of the process on that host.
     pub(super) pid: u32,
 }
 
@@ -41,7 +41,8 @@ impl<'a> ClaimObject<'a> {
         Self { repository, name, id }
     }
 
-    /// Creates the object. Returns whether the claim is ours: on some storage two may be told that theirs was stored.
+    /// Creates the object. Returns whether the claim is ours: on some storages two processes may both receive a
+    /// success.
     pub(super) async fn create(&self) -> Result<bool> {
         let holder = Holder { id: self.id.to_string(), host: super::host(), pid: std::process::id() };
         let bytes = serde_json::to_vec(&holder).map_err(|error| Error::damaged(&self.name, error))?;
@@ -52,7 +53,7 @@ impl<'a> ClaimObject<'a> {
     /// The holder of the key; none if there is no claim object.
     pub(super) async fn holder(&self) -> Result<Option<Holding>> {
         let Some(bytes) = self.repository.read(&self.name).await? else { return Ok(None) };
-        // What can't be read is not what we wrote.
+        // If it can't be parsed, this process didn't write it.
         let is_ours =
             serde_json::from_slice(&bytes).is_ok_and(|holder: Holder| holder.id == self.id.to_string());
         Ok(Some(if is_ours { Holding::Ours } else { Holding::Anothers }))

@@ -21,7 +21,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(600);
 pub(super) struct RunningMarker<'a> {
     repository: &'a Repository,
     pub(super) name: ObjectName,
-    /// Held while it is written, so that an older content never comes last.
+    /// Locked while it is written, so that an older content is never written last.
     content: Mutex<MarkerContent>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> RunningMarker<'a> {
         Self { repository, name, content: Mutex::new(content) }
     }
 
-    /// Writes it for the first time.
+    /// Creates the marker.
     pub(super) async fn create(&self) -> Result<()> {
         let content = self.content.lock().await;
         let bytes = self.bytes(&content)?;
@@ -49,14 +49,14 @@ impl<'a> RunningMarker<'a> {
         serde_json::to_vec(content).map_err(|error| Error::damaged(&self.name, error))
     }
 
-    /// Says which WAL the backup is going to need, unless the marker says so already.
+    /// Records which WAL the backup will need, unless the marker contains that already.
     pub(super) async fn begin_at(&self, first_wal: SegmentName, start_lsn: Lsn) -> Result<()> {
         let mut content = self.content.lock().await;
         let changed =
             MarkerContent { first_wal: Some(first_wal), start_lsn: Some(start_lsn), ..content.clone() };
         if changed != *content {
             self.write(&changed).await?;
-            // What couldn't be written hasn't changed.
+            // Only what was written counts.
             *content = changed;
         }
         Ok(())
@@ -67,8 +67,8 @@ impl<'a> RunningMarker<'a> {
         self.repository.put(&self.name, bytes.into(), PutMode::Overwrite).await.map(drop)
     }
 
-    /// Shows, as long as it is polled, that this backup is alive. A failure is no reason to give up: the next one
-    /// comes long before the marker counts as abandoned.
+    /// Rewrites the marker from time to time, as long as it is polled. A failure isn't fatal: the next attempt comes
+    /// long before the marker counts as abandoned.
     pub(super) async fn keep_alive(&self) -> Infallible {
         loop {
             tokio::time::sleep(HEARTBEAT).await;

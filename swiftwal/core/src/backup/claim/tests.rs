@@ -1,4 +1,4 @@
-//! Who has a key, and what of a claim is left.
+//! Which process holds a key, and what a claim leaves.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ async fn a_live_claim_writes_its_marker_anew_every_ten_minutes() {
     }
 }
 
-/// What is there of a claim that stored its label and was abandoned.
+/// Returns which objects remain of an abandoned claim that had stored its label.
 async fn abandoned(claim: Claim<'_>) -> [bool; 2] {
     let repository = claim.repository;
     let (label, marker) =
@@ -83,7 +83,7 @@ async fn who_finds_a_key_taken_and_goes_on_does_not_end_the_backup_that_has_it()
 async fn a_key_whose_claim_object_is_anothers_is_not_taken_though_no_listing_shows_a_marker() {
     let repository = repository();
     let first = take(&repository).await.unwrap();
-    // As where the listing lags behind.
+    // As if the listing lagged behind.
     repository.delete(&first.marker.name).await.unwrap();
     let second = take(&repository).await.unwrap();
     assert_ne!(first.key, second.key);

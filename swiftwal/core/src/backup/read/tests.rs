@@ -1,4 +1,4 @@
-//! What the reading half makes of the events of a source.
+//! The events of a source, and the items that the reading half makes of them.
 
 use std::{sync::Arc, time::Duration};
 

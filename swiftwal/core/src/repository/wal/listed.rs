@@ -1,4 +1,4 @@
-//! What a listing shows of one WAL file.
+//! What a listing shows of a WAL file.
 
 use futures::{Stream, TryStreamExt};
 use object_store::{ObjectMeta, path::Path};
@@ -10,19 +10,19 @@ use crate::{
     repository::{Repository, layout::ObjectName, listing::is_ours},
 };
 
-/// What a listing that begins shortly before a WAL file shows.
+/// The part of a listing from shortly before a WAL file on.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ListedWal {
-    /// The compressions in which it shows the file.
+    /// The compressions in which the file is listed.
     pub(super) formats: Vec<Format>,
-    /// Whether it shows any name of a repository.
+    /// Whether any name of a repository is listed.
     pub(super) shows_ours: bool,
 }
 
 impl Repository {
-    /// Looks for a WAL file in a listing. Where the storage lists in order, the listing ends at the first name after it.
+    /// Looks for a WAL file in a listing. If the storage lists in order, it stops at the first name after the file.
     pub(super) async fn listed_wal(&self, name: WalName) -> Result<ListedWal> {
-        // What comes before every name of it: listings are asked for what comes after.
+        // A name before every name of the file: a listing begins after a given name.
         let mut before = ObjectName::Wal { name, format: Format::None }.to_string();
         before.pop();
         let objects = self.storage.store().list_with_offset(None, &Path::from(before));
@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    /// What is found of the segment 5C in a listing of `names`, and how many of them were read.
+    /// Returns what a listing of `names` shows of the segment 5C, and how many names were read.
     async fn found(names: &[&str], is_in_order: bool) -> (ListedWal, usize) {
         let mut read = 0;
         let object = |name: &&str| {

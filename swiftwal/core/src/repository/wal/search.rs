@@ -1,4 +1,4 @@
-//! Requests one WAL file under one name after the other, and waits for no single answer for long.
+//! Requests a WAL file under one name after the other, without waiting long for any answer.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) struct Search<'a> {
     pub(super) observe_size: ObserveSize<'a>,
     requested: Vec<Format>,
     waiting: FuturesUnordered<BoxFuture<'a, Result<Option<WalObject>>>>,
-    /// The first request that got no answer.
+    /// The first failed request.
     failed: Option<Error>,
 }
 
@@ -37,8 +37,8 @@ impl<'a> Search<'a> {
         Self { repository, name, options, observe_size, requested, waiting, failed: None }
     }
 
-    /// Requests the file in these `formats`, each as soon as the one before it has an answer or is late. None if no
-    /// answer so far has the file: some may be outstanding.
+    /// Requests the file in these `formats`, each as soon as the previous request was answered or is late. None if no
+    /// answer so far contains the file; some may be outstanding.
     pub(super) async fn ask(
         &mut self,
         formats: impl IntoIterator<Item = Format, IntoIter: Send> + Send,
@@ -55,10 +55,12 @@ impl<'a> Search<'a> {
         None
     }
 
-    /// As [`ask`](Self::ask), and waits for the outstanding answers; none if all answers are that the file isn't there.
+    /// As [`ask`](Self::ask), but also waits for the outstanding answers. None if every answer is that the file is
+    /// missing.
     ///
     /// # Errors
-    /// The first request that failed. The answers to the others are then waited for only a moment.
+    ///
+    /// The first request that failed; then the answers to the others are waited for only a moment.
     pub(super) async fn ask_and_finish(
         &mut self,
         formats: impl IntoIterator<Item = Format, IntoIter: Send> + Send,
@@ -85,7 +87,7 @@ impl<'a> Search<'a> {
         self.waiting.push(open.boxed());
     }
 
-    /// The next answer, which may be the file; none if no answer comes in time.
+    /// Returns the next answer, which may be the file; none if it doesn't come in time.
     async fn answer(&mut self, patience: Duration) -> Option<Option<WalObject>> {
         match timeout(patience, self.waiting.next()).await.ok()?? {
             Ok(found) => Some(found),
@@ -96,7 +98,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether every request got the answer that the file isn't there.
+    /// Whether every request was answered, and the file is missing under each name.
     pub(super) fn is_answered(&self) -> bool {
         self.waiting.is_empty() && self.failed.is_none()
     }

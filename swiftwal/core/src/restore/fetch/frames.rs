@@ -1,4 +1,4 @@
-//! Frames in parallel: adjacent ones by one request, several requests at a time.
+//! Fetches frames in parallel: adjacent ones with one request, and several requests at a time.
 
 use std::{iter, sync::Arc};
 
@@ -23,17 +23,18 @@ const FRAMES_IN_FLIGHT: usize = 4;
 /// How many ranges are in memory at a time: one whose frames are decompressed, and those that are fetched meanwhile.
 const RANGES_IN_FLIGHT: usize = 3;
 
-/// A frame is hardly longer; if one is, its memory grows as it comes.
+/// The usual limit of a frame's size; for a larger one, memory grows as it arrives.
 const MOST_FRAME_BYTES: usize = 16 << 20;
 
 /// A frame, and its bytes as they are stored.
 type StoredFrame = (Frame, Bytes);
 
-/// Fetches the tar by the `frames` of the index; whether the receiver took it to its end. What was sent when it fails is
-/// the beginning of the tar, from the bytes in `hashed`.
+/// Fetches the tar by the `frames` of the index. Returns whether the receiver took it to its end. If it fails, the
+/// beginning of the tar was sent, from the bytes in `hashed`.
 ///
 /// # Errors
-/// [`Error::Damaged`] where the object isn't made of these frames.
+///
+/// [`Error::Damaged`] if the object doesn't consist of these frames.
 pub(super) async fn fetch_frames(
     repository: &Repository,
     tar: &TarPiece,
@@ -56,8 +57,8 @@ pub(super) async fn fetch_frames(
     Ok(true)
 }
 
-/// Adjacent frames that are fetched by one request each time: of `part_bytes` together, or just above. Parts are
-/// written so, which makes a range the very part where it was the same number then.
+/// Groups adjacent frames that are fetched with one request: `part_bytes` together, or a little more. Parts are written
+/// in the same way, so a range is exactly a part if the size of a part was the same then.
 fn ranges(frames: Vec<Frame>, part_bytes: u64) -> impl Iterator<Item = Vec<Frame>> {
     let mut frames = frames.into_iter();
     iter::from_fn(move || {
@@ -73,7 +74,7 @@ fn ranges(frames: Vec<Frame>, part_bytes: u64) -> impl Iterator<Item = Vec<Frame
     })
 }
 
-/// Fetches adjacent frames on a task of its own, which goes on while others wait to be written.
+/// Fetches adjacent frames in a separate task, which continues while others wait to be written.
 async fn fetch_range(
     repository: &Repository,
     tar: &TarPiece,
@@ -108,8 +109,8 @@ async fn fetch_range(
     Ok(stored)
 }
 
-/// Cuts what comes into its frames, and counts it. Each gets memory of its own, which goes back as soon as the frame was
-/// written, and not when the whole range was.
+/// Cuts the response into its frames, and counts it. Each frame has memory of its own, which is freed when that frame
+/// is written rather than the whole range.
 async fn cut(
     frames: Vec<Frame>,
     mut chunks: BoxStream<'_, object_store::Result<Bytes>>,
@@ -135,7 +136,7 @@ async fn cut(
     Ok((stored, bytes))
 }
 
-/// What is in a frame, behind what was stored.
+/// Returns the decompressed content of a frame, and what was stored.
 async fn decompress(tar: &TarPiece, (frame, stored): StoredFrame) -> Result<(Bytes, Bytes)> {
     let (name, format, compressed) = (tar.name.clone(), tar.format, stored.clone());
     let tar_bytes = usize::try_from(frame.tar_bytes).map_err(|error| Error::damaged(&name, error))?;

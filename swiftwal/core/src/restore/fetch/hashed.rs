@@ -8,7 +8,7 @@ use crate::{
     repository::record::RecordedObject,
 };
 
-/// What came of an object so far, to be held against the commit record.
+/// The part of an object that has arrived so far, to be compared with the commit record.
 #[derive(Debug, Default)]
 pub(super) struct Hashed {
     hasher: blake3::Hasher,
@@ -16,17 +16,17 @@ pub(super) struct Hashed {
     beginning: Option<Beginning>,
 }
 
-/// What came when the object was read before, from its beginning.
+/// The part that had arrived when the object was read before, from its beginning.
 #[derive(Debug)]
 struct Beginning {
     bytes: u64,
     hash: blake3::Hash,
-    /// The hash of as many bytes this time, once they have come.
+    /// The hash of the same number of bytes this time, when they have arrived.
     again: Option<blake3::Hash>,
 }
 
 impl Hashed {
-    /// For an object that is read once more, of which `self` came the first time.
+    /// For an object that is read again, after `self` had arrived the first time.
     pub(super) fn once_more(&self) -> Self {
         let mut again = Self {
             beginning: Some(Beginning { bytes: self.bytes, hash: self.hasher.finalize(), again: None }),
@@ -56,7 +56,7 @@ impl Hashed {
         }
     }
 
-    /// Fails unless the bytes that came the first time came again.
+    /// Fails unless the bytes of the first reading arrived again.
     pub(super) fn check_beginning(&self, object: impl ToString) -> Result<()> {
         match &self.beginning {
             Some(first) if first.again != Some(first.hash) => Err(Error::damaged(
@@ -71,7 +71,7 @@ impl Hashed {
         }
     }
 
-    /// Adds each piece of `stream` as it passes.
+    /// Hashes each piece of `stream` as it passes.
     pub(super) fn pass<'a>(
         &'a mut self,
         stream: impl Stream<Item = object_store::Result<Bytes>> + Send + 'a,

@@ -1,4 +1,4 @@
-//! Fetches an object of a tar from front to back, where there is no index or it doesn't fit.
+//! Fetches an object of a tar from front to back, if there is no index or it doesn't fit.
 
 use bytes::Bytes;
 use swiftwal_compression::decoder;
@@ -11,12 +11,12 @@ use crate::{
     repository::{Repository, object_pieces},
 };
 
-/// The pieces of a tar that is read from front to back.
+/// The size of the pieces.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Reads the object from front to back, and sends what of the tar wasn't sent before; whether the receiver took it to its
-/// end. `hashed` knows the bytes that stand
-/// behind what was: not every compression notices that they were read wrongly.
+/// Reads the object from front to back, and sends the part of the tar that wasn't sent before. Returns whether the
+/// receiver took it to its end. `hashed` contains the stored bytes that were read before: not every compression detects
+/// that they were read wrongly.
 pub(super) async fn fetch_stream(
     repository: &Repository,
     tar: &TarPiece,

@@ -1,4 +1,4 @@
-//! Checks the values that are going to be written into PostgreSQL's configuration.
+//! Checks the values that will be written into PostgreSQL's configuration.
 
 use swiftwal_postgres::printable;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// The longest name of a restore point, in bytes: PostgreSQL's `MAXFNAMELEN`, less the zero byte.
 const MOST_NAME_BYTES: usize = 63;
 
-/// Refuses what PostgreSQL couldn't read back from its configuration, before hours of copying.
+/// Refuses a value that PostgreSQL couldn't read from its configuration, before hours of copying.
 pub(in crate::restore) fn check(options: &RestoreOptions) -> Result<()> {
     let cleanup = options.archive_cleanup_command.as_deref().unwrap_or_default();
     let name = match &options.target {

@@ -1,11 +1,11 @@
-//! What a restored server shall recover to, and how that is written on a command line.
+//! The recovery target of a restored server, and its form on the command line.
 
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, Timeline};
 
-/// Where recovery ends.
+/// The point at which recovery ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecoveryTarget {
     /// The last transaction committed before or at this time.
@@ -14,29 +14,29 @@ pub enum RecoveryTarget {
     Xid(u64),
     /// This position of the WAL.
     Lsn(Lsn),
-    /// A point that `pg_create_restore_point` named.
+    /// A restore point that `pg_create_restore_point` created.
     Name(String),
-    /// As soon as the backup is consistent.
+    /// The moment at which the backup is consistent.
     Immediate,
 }
 
-/// Which timeline recovery follows.
+/// The timeline that recovery follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetTimeline {
-    /// That of the backup.
+    /// The timeline of the backup.
     Current,
-    /// The newest there is.
+    /// The newest one.
     Latest,
     /// This one.
     Id(Timeline),
 }
 
-/// What PostgreSQL does at the target.
+/// PostgreSQL's action at the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetAction {
-    /// It pauses, so that one can look.
+    /// It pauses, so that the administrator can check the data.
     Pause,
-    /// It ends recovery and takes connections.
+    /// It ends recovery and accepts connections.
     Promote,
     /// It shuts down.
     Shutdown,
@@ -45,10 +45,10 @@ pub enum TargetAction {
 /// Whether the restored server archives its WAL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ArchiveMode {
-    /// It archives as the original server did: right where it replaces the original.
+    /// It archives as the original server did, which is right if it replaces the original.
     #[default]
     Keep,
-    /// It archives nothing: right for a copy, which otherwise adds a timeline of its own to the repository.
+    /// It archives nothing, which is right for a copy: otherwise the copy would add a timeline to the repository.
     Off,
 }
 

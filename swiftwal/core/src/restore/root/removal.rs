@@ -1,4 +1,4 @@
-//! Notes what a restore made, and removes that and nothing else.
+//! Records what a restore created, and removes that and nothing else.
 
 use std::{
     ffi::OsStr,
@@ -15,7 +15,7 @@ use super::{
 };
 
 impl Root {
-    /// Removes one name that was made here.
+    /// Removes one name that was created here.
     pub(in crate::restore) fn remove(&mut self, name: &[u8]) -> io::Result<()> {
         if !self.made().contains(name) {
             return Ok(());
@@ -24,7 +24,8 @@ impl Root {
         Ok(rustix::fs::unlinkat(&directory, last, AtFlags::empty())?)
     }
 
-    /// Removes every name that was made here, and no other. The first error comes last: what can go, goes.
+    /// Removes every name that was created here, and no other. It continues after an error, and returns the first one
+    /// at the end.
     pub(in crate::restore) fn remove_made(&mut self) -> io::Result<()> {
         let made = Arc::clone(&self.made);
         let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,7 +35,8 @@ impl Root {
         })
     }
 
-    /// Notes what was just made in `directory`, or removes it again: what isn't noted would stay for ever.
+    /// Records what was just created in `directory`. If that fails, it is removed again: what isn't recorded would
+    /// remain for ever.
     pub(super) fn note(&self, directory: &OwnedFd, name: &[u8], kind: Kind) -> io::Result<()> {
         self.made().add(name, kind).inspect_err(|_| {
             let _ = unlink(directory, OsStr::from_bytes(split(name).1), kind);
