@@ -33,7 +33,12 @@ pub struct S3;
 #[cfg(feature = "s3")]
 impl S3 {
     /// 10,000 parts and 5 TiB, says the S3 user guide ("Multipart upload limits").
-    const LIMITS: Limits = Limits { part_bytes: PART_BYTES, max_parts: 10_000, max_object_bytes: 5 * TIB };
+    const LIMITS: Limits = Limits {
+        part_bytes: PART_BYTES,
+        put_bytes: Limits::PUT_BYTES,
+        max_parts: 10_000,
+        max_object_bytes: 5 * TIB,
+    };
 }
 
 #[cfg(feature = "s3")]
@@ -63,7 +68,12 @@ pub struct Gcs;
 #[cfg(feature = "gcs")]
 impl Gcs {
     /// 10,000 parts and 5 TiB, says the documentation of Cloud Storage ("Quotas and limits").
-    const LIMITS: Limits = Limits { part_bytes: PART_BYTES, max_parts: 10_000, max_object_bytes: 5 * TIB };
+    const LIMITS: Limits = Limits {
+        part_bytes: PART_BYTES,
+        put_bytes: Limits::PUT_BYTES,
+        max_parts: 10_000,
+        max_object_bytes: 5 * TIB,
+    };
 }
 
 #[cfg(feature = "gcs")]
@@ -94,7 +104,12 @@ pub struct Azure;
 #[cfg(feature = "azure")]
 impl Azure {
     /// 50,000 blocks of up to 4000 MiB, says the documentation of Blob Storage ("Scalability targets").
-    const LIMITS: Limits = Limits { part_bytes: PART_BYTES, max_parts: 50_000, max_object_bytes: 190 * TIB };
+    const LIMITS: Limits = Limits {
+        part_bytes: PART_BYTES,
+        put_bytes: Limits::PUT_BYTES,
+        max_parts: 50_000,
+        max_object_bytes: 190 * TIB,
+    };
 }
 
 #[cfg(feature = "azure")]

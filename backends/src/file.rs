@@ -1,3 +1,4 @@
+mod create;
 mod delete;
 mod durable;
 mod error;
@@ -75,7 +76,8 @@ impl Backend for LocalFile {
             .map_err(|source| unavailable(location, "can't resolve the directory's path", source))?;
         let root = Arc::new(root);
         let store = FileStore::new(files.with_fsync(true), Arc::clone(&root));
-        let storage = Storage::new(Arc::new(store))
+        let storage = Storage::new(Arc::new(store.clone()))
+            .with_create_in_parts(Arc::new(store))
             .with_sweep(Arc::new(FileSweep::new(Arc::clone(&root))))
             .with_top_names(Arc::new(FileTop::new(Arc::clone(&root))))
             .with_clock(Arc::new(FileSystem::new(Arc::clone(&root))))

@@ -1,4 +1,5 @@
 mod clock;
+mod create;
 mod sweep;
 mod token;
 
@@ -12,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use swiftwal_core::{Backend, Limits, OpenError, Options, StateDir, Storage};
 use url::Url;
 
-use self::{clock::SwiftClock, sweep::SwiftSweep, token::Token};
+use self::{clock::SwiftClock, create::SwiftCreate, sweep::SwiftSweep, token::Token};
 
 /// Storage in OpenStack Swift, `swift://container` or `swift://container/prefix`.
 ///
@@ -97,6 +98,7 @@ impl Backend for Swift {
             _ => invalid(location, error.to_string()),
         })?;
         let sweep = SwiftSweep::new(swift.clone(), prefix.clone());
+        let create = SwiftCreate::new(swift.clone(), prefix.clone());
         let (token, clock) = (Token(swift.clone()), SwiftClock(swift.clone()));
         let store: Arc<dyn ObjectStore> =
             if prefix.is_root() { Arc::new(swift) } else { Arc::new(PrefixStore::new(swift, prefix)) };
@@ -106,6 +108,7 @@ impl Backend for Swift {
             .with_ordered_listings()
             .with_unproven_read(unproven_read)
             .with_sweep(Arc::new(sweep))
+            .with_create_in_parts(Arc::new(create))
             .with_prepare(Arc::new(token))
             .with_clock(Arc::new(clock))
             .with_hints(hint)

@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use crate::{Codec, Format};
 
-/// The most bytes in one chunk of [`Encoder::finish`]'s result.
+/// The size of a chunk that isn't the caller's.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Compresses a stream into memory, as one frame with a checksum.
@@ -26,7 +26,15 @@ impl Encoder {
     /// Begins a frame. If the caller knows the number of bytes, `pledged_bytes` records it in the frame; any other
     /// number of bytes is then an error.
     pub fn new(codec: Codec, pledged_bytes: Option<u64>) -> io::Result<Self> {
-        let frame = FrameWriter::new(codec, pledged_bytes, Chunks::default())?;
+        Self::into_reserved(codec, pledged_bytes, Vec::new())
+    }
+
+    /// As [`new`](Self::new), into memory that the caller has reserved, as far as that is enough.
+    ///
+    /// The allocator keeps freed memory for each thread that has allocated some. If several threads compress, let one
+    /// thread reserve for all of them.
+    pub fn into_reserved(codec: Codec, pledged_bytes: Option<u64>, reserved: Vec<u8>) -> io::Result<Self> {
+        let frame = FrameWriter::new(codec, pledged_bytes, Chunks(vec![reserved]))?;
         Ok(Self { frame, pledged_bytes, written_bytes: 0 })
     }
 
@@ -39,7 +47,7 @@ impl Encoder {
         self.frame.write_all(bytes)
     }
 
-    /// Ends the frame and returns the compressed bytes, in non-empty chunks of at most 256 KiB.
+    /// Ends the frame and returns the compressed bytes, in non-empty chunks with little spare memory.
     ///
     /// # Errors
     ///
@@ -123,15 +131,18 @@ impl<W: Write> FrameWriter<W> {
 }
 
 /// A growing sequence of bytes in memory that is never copied: all chunks but the last are full.
-#[derive(Default)]
 struct Chunks(Vec<Vec<u8>>);
 
 impl Chunks {
     fn into_bytes(mut self) -> Vec<Bytes> {
         if let Some(last) = self.0.last_mut() {
-            last.shrink_to_fit();
+            // Little is gained by leaving gaps that are too small for the next chunk.
+            let spare = last.capacity() - last.len();
+            if spare > last.len() / 16 {
+                last.shrink_to_fit();
+            }
         }
-        self.0.into_iter().map(Bytes::from).collect()
+        self.0.into_iter().filter(|chunk| !chunk.is_empty()).map(Bytes::from).collect()
     }
 }
 
@@ -141,8 +152,8 @@ impl Write for Chunks {
             return Ok(0);
         }
         match self.0.last_mut() {
-            Some(last) if last.len() < CHUNK_BYTES => {
-                let taken = bytes.len().min(CHUNK_BYTES - last.len());
+            Some(last) if last.len() < last.capacity() => {
+                let taken = bytes.len().min(last.capacity() - last.len());
                 last.extend_from_slice(&bytes[..taken]);
                 Ok(taken)
             }

@@ -1,5 +1,6 @@
 //! A store that goes wrong when it is told to, and remembers what it was asked to do.
 
+mod create;
 mod dates;
 mod faults;
 mod store;
@@ -10,20 +11,26 @@ use std::sync::Arc;
 
 use swiftwal_core::Storage;
 
+use self::{create::FaultyCreate, dates::FaultyClock, store::FaultyStore, sweep::FaultySweep};
 pub(crate) use self::{
     dates::Dates,
     faults::{Call, Faults, LISTING, ReadFault, SWEEP, WriteFault},
 };
-use self::{dates::FaultyClock, store::FaultyStore, sweep::FaultySweep};
 
 /// `storage` behind [`Faults`]. What is written through it has the age that `dates` give it.
 pub(crate) fn faulty(storage: Storage, faults: &Faults, dates: &Dates) -> Storage {
-    let sweeper = storage.sweeper().map(|sweep| FaultySweep::new(Arc::clone(sweep), faults.clone()));
-    let storage = storage
+    let sweep = storage.sweeper().map(|sweep| FaultySweep::new(Arc::clone(sweep), faults.clone()));
+    let create = storage
+        .create_in_parts()
+        .map(|create| FaultyCreate::new(Arc::clone(create), faults.clone(), dates.clone()));
+    let mut storage = storage
         .map_store(|store| Arc::new(FaultyStore::new(store, faults.clone(), dates.clone())))
         .with_clock(Arc::new(FaultyClock { dates: dates.clone(), faults: faults.clone() }));
-    match sweeper {
-        Some(sweeper) => storage.with_sweep(Arc::new(sweeper)),
-        None => storage,
+    if let Some(sweep) = sweep {
+        storage = storage.with_sweep(Arc::new(sweep));
     }
+    if let Some(create) = create {
+        storage = storage.with_create_in_parts(Arc::new(create));
+    }
+    storage
 }

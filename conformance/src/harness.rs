@@ -4,6 +4,9 @@ use anyhow::{Context, Result};
 use swiftwal_core::{Limits, OpenError, Options, Registry, Storage};
 use url::Url;
 
+/// The largest WAL file in one put: a segment of the suite's usual size.
+const PUT_BYTES: u64 = 1 << 20;
+
 /// What the suite has to know of the backend that it runs against.
 #[derive(Clone)]
 pub struct Harness {
@@ -84,7 +87,7 @@ impl Harness {
     /// Opens the storage as a program does, once more each time.
     pub(crate) fn open(&self, location: &Url, create: bool) -> Result<Storage, OpenError> {
         let storage = self.registry.open(location, &Options { create, ..self.options.clone() })?;
-        let limits = Limits { part_bytes: self.part_bytes, ..storage.limits() };
+        let limits = Limits { part_bytes: self.part_bytes, put_bytes: PUT_BYTES, ..storage.limits() };
         Ok(storage.with_limits(limits))
     }
 }

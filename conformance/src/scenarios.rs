@@ -7,6 +7,7 @@ pub(crate) mod backup_start;
 pub(crate) mod clocks;
 pub(crate) mod damage;
 pub(crate) mod faults;
+pub(crate) mod large_wal;
 pub(crate) mod legacy;
 pub(crate) mod list;
 pub(crate) mod prune;

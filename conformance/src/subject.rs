@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::{DynObjectStore, ObjectStoreExt, path::Path};
-use swiftwal_core::{Limits, OpenError, Repository, StateDir, Storage, StorageSpace};
+use swiftwal_core::{Limits, OpenError, Prepare, Repository, StateDir, Storage, StorageSpace};
 use tempfile::TempDir;
 use url::Url;
 
@@ -119,6 +119,11 @@ impl Subject {
     pub(crate) fn repository_with_room(&self, free_bytes: u64) -> Result<Repository> {
         let storage = self.storage()?.with_space(Arc::new(Room { free_bytes }));
         Ok(self.of_storage(storage, &Faults::none()))
+    }
+
+    /// The same, of a storage that is prepared so for its first request.
+    pub(crate) fn repository_prepared_by(&self, prepare: Arc<dyn Prepare>) -> Result<Repository> {
+        Ok(self.of_storage(self.storage()?.with_prepare(prepare), &Faults::none()))
     }
 
     /// The repository as a command that only reads opens it.

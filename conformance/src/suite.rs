@@ -160,6 +160,18 @@ suite! { $
         a_failure_at_any_call_is_mended_by_trying_again,
     }
 
+    large_wal {
+        a_large_segment_is_stored_in_parts_and_comes_back,
+        the_same_large_segment_is_fine_and_another_refused_and_neither_leaves_anything,
+        force_replaces_a_large_segment_with_all_its_parts,
+        a_second_large_partial_file_is_kept_beside_the_first,
+        large_segments_are_removed_with_all_their_parts,
+        a_failure_at_any_call_for_a_large_segment_is_mended_by_trying_again,
+        a_large_segment_is_not_taken_for_the_same_where_reading_it_goes_wrong,
+        of_two_uploads_that_create_one_name_the_second_is_refused,
+        a_file_that_changes_while_it_is_read_is_not_archived,
+    }
+
     restore_wal {
         every_compression_gives_the_bytes_back,
         nothing_stays_beside_the_file,

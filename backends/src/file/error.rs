@@ -25,6 +25,8 @@ pub(super) enum Error {
     Open { path: PathBuf, source: io::Error },
     #[error("can't read that part of {}", .path.display())]
     Range { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("can't write {}", .path.display())]
+    Store { path: PathBuf, source: io::Error },
     #[error("can't write to {}", .dir.display())]
     Write { dir: PathBuf, hint: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("can't flush {} to disk", .path.display())]

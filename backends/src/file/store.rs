@@ -54,6 +54,10 @@ impl FileStore {
         Self { files, root }
     }
 
+    pub(super) fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
     /// The file of an object.
     fn file(&self, location: &Path) -> Result<PathBuf> {
         addressable(location)?;
@@ -61,7 +65,7 @@ impl FileStore {
     }
 
     /// Runs blocking `work` on the file of `location` in a thread for that.
-    async fn blocking<T, F>(&self, location: &Path, work: F) -> Result<T>
+    pub(super) async fn blocking<T, F>(&self, location: &Path, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Root, &FilePath) -> Result<T, Error> + Send + 'static,

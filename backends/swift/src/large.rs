@@ -101,7 +101,8 @@ impl LargeObjects {
         stored
     }
 
-    /// Makes an object of the segments that an upload has stored, in the place of what is there.
+    /// Makes an object of the segments that an upload has stored, in the place of what is there, unless the headers
+    /// say that nothing may be.
     pub(crate) async fn complete(
         &self,
         object: &Target,
@@ -110,7 +111,10 @@ impl LargeObjects {
         headers: HeaderMap,
     ) -> Result<PutResult> {
         long_enough(object, &segments, self.handles.containers.client.info().await?.shortest_segment())?;
-        let mut replaced = self.handles.manifests.segments_to_replace(object).await?;
+        let mut replaced = match headers.contains_key(header::IF_NONE_MATCH) {
+            true => Vec::new(),
+            false => self.handles.manifests.segments_to_replace(object).await?,
+        };
         // Completed before, although the answer was lost.
         replaced.retain(|target| !place.has(&target.name));
         let e_tag = if segments.is_empty() {

@@ -120,6 +120,14 @@ impl Swift {
         })
     }
 
+    /// Begins a multipart upload whose `complete` fails with `AlreadyExists` where the name is taken by then. As with
+    /// [`PutMode::Create`](object_store::PutMode::Create), that is a check and not a lock. An upload that failed so has
+    /// segments until it is aborted.
+    #[must_use]
+    pub fn create_in_parts(&self, location: &Path) -> Box<dyn MultipartUpload> {
+        Box::new(Upload::create(&self.0.large, self.0.handles.containers.target(location)))
+    }
+
     /// The name of the container that has the segments of large objects.
     #[must_use]
     pub fn segments_container(&self) -> &str {

@@ -4,6 +4,7 @@
 //! backends; there is no global one and nothing runs before `main`.
 
 mod clock;
+mod create_in_parts;
 mod limits;
 mod options;
 mod registry;
@@ -20,6 +21,7 @@ use crate::{error::OpenError, local::state_dir::StateDir};
 
 pub use self::{
     clock::StorageClock,
+    create_in_parts::CreateInParts,
     limits::Limits,
     options::Options,
     registry::{Absent, Registry},
@@ -104,6 +106,7 @@ pub struct Storage {
     prepare: Option<Arc<dyn Prepare>>,
     clock: Option<Arc<dyn StorageClock>>,
     space: Option<Arc<dyn StorageSpace>>,
+    create_in_parts: Option<Arc<dyn CreateInParts>>,
     limits: Limits,
     state_dir: Option<StateDir>,
     hints: Hints,
@@ -125,6 +128,7 @@ impl Storage {
             prepare: None,
             clock: None,
             space: None,
+            create_in_parts: None,
             limits: Limits::default(),
             state_dir: None,
             hints: |_| None,
@@ -165,6 +169,12 @@ impl Storage {
     #[must_use]
     pub fn with_space(self, space: Arc<dyn StorageSpace>) -> Self {
         Self { space: Some(space), ..self }
+    }
+
+    /// Adds the creation of objects in parts. Without it, a WAL file is compressed into memory as a whole.
+    #[must_use]
+    pub fn with_create_in_parts(self, create_in_parts: Arc<dyn CreateInParts>) -> Self {
+        Self { create_in_parts: Some(create_in_parts), ..self }
     }
 
     /// Sets the largest size of an object, and the size of the parts in which it is written.
@@ -251,6 +261,12 @@ impl Storage {
     #[must_use]
     pub fn space(&self) -> Option<&Arc<dyn StorageSpace>> {
         self.space.as_ref()
+    }
+
+    /// The creation of objects in parts, if the backend has it.
+    #[must_use]
+    pub fn create_in_parts(&self) -> Option<&Arc<dyn CreateInParts>> {
+        self.create_in_parts.as_ref()
     }
 
     /// The largest size of an object, and the size of the parts in which it is written.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 use object_store::{Attributes, MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 
 use super::{LargeObjects, SegmentNames, lock};
@@ -70,14 +70,24 @@ impl MultipartUpload for Upload {
 impl Upload {
     /// Begins an upload; nothing is sent yet.
     pub(crate) fn new(large: &LargeObjects, object: Target, attributes: &Attributes) -> Result<Self> {
-        Ok(Self {
+        Ok(Self::with_headers(large, object, to_headers(attributes)?))
+    }
+
+    /// The same for an object that is to replace none: `complete` fails with `AlreadyExists` where the name is taken.
+    pub(crate) fn create(large: &LargeObjects, object: Target) -> Self {
+        let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static("*"))]);
+        Self::with_headers(large, object, headers)
+    }
+
+    fn with_headers(large: &LargeObjects, object: Target, headers: HeaderMap) -> Self {
+        Self {
             large: large.clone(),
             place: SegmentNames::unique(&object),
             object,
-            headers: to_headers(attributes)?,
+            headers,
             parts: Arc::default(),
             completing: false,
-        })
+        }
     }
 
     /// All segments, in the order of the parts.

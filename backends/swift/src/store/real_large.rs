@@ -240,3 +240,41 @@ async fn an_object_stays_as_long_as_a_segment_of_it_cannot_be_deleted() {
     assert!(error.to_string().contains(&odd), "{error}");
     assert!(swift.head(&Path::from("large")).await.is_ok());
 }
+
+async fn created(swift: &Swift, name: &str, parts: &[&'static str]) -> Box<dyn MultipartUpload> {
+    let mut upload = swift.create_in_parts(&Path::from(name));
+    for part in parts {
+        upload.put_part((*part).into()).await.unwrap();
+    }
+    upload
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Swift: run by cargo xtask test"]
+async fn an_object_is_created_in_parts_only_where_there_is_none_and_a_lost_report_makes_it_no_other() {
+    let (settings, relay) = before_swift().await;
+    let swift = open("created", settings);
+    created(&swift, "first", &["one"]).await.complete().await.unwrap();
+    relay.take_requests();
+    created(&swift, "second", &["one", "two"]).await.complete().await.unwrap();
+    assert_eq!(relay.take_requests().len(), 3, "each part, and the manifest");
+
+    let mut upload = created(&swift, "third", &["one", "two"]).await;
+    relay.cut_before("Response Status");
+    upload.complete().await.unwrap();
+    assert!(!relay.is_cut_ahead());
+    let whole = segments(&swift).await;
+
+    for taken in ["third", "plain"] {
+        swift.put(&Path::from("plain"), "plain".into()).await.unwrap();
+        let mut late = created(&swift, taken, &["late"]).await;
+        let refused = late.complete().await;
+        assert!(matches!(refused, Err(object_store::Error::AlreadyExists { .. })), "{refused:?}");
+        late.abort().await.unwrap();
+    }
+    assert_eq!(segments(&swift).await, whole);
+    assert_eq!(
+        (content(&swift, "third").await, content(&swift, "plain").await),
+        ("onetwo".into(), "plain".into())
+    );
+}

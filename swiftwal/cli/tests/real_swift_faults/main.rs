@@ -8,6 +8,7 @@ mod connections;
 mod credentials;
 mod damage;
 mod keystone;
+mod large_wal;
 mod limits;
 mod listings;
 mod outages;

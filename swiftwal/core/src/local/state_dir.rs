@@ -26,6 +26,8 @@ pub struct StateDir {
     directory: Arc<Path>,
     /// Whether a warning was given: one for each process is enough.
     warned: Arc<AtomicBool>,
+    #[cfg(test)]
+    reads: Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl StateDir {
@@ -39,7 +41,12 @@ impl StateDir {
     /// The directory at this path, which needn't exist.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into().into(), warned: Arc::default() }
+        Self {
+            directory: directory.into().into(),
+            warned: Arc::default(),
+            #[cfg(test)]
+            reads: Arc::default(),
+        }
     }
 
     /// The path of the directory.
@@ -50,6 +57,8 @@ impl StateDir {
 
     /// What `parse` makes of the file `name`; nothing where it isn't there, or where it can't be relied upon.
     pub(crate) fn read<T>(&self, name: &str, parse: impl FnOnce(&[u8]) -> io::Result<T>) -> Option<T> {
+        #[cfg(test)]
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let parsed = self
             .guarded()
             .and_then(|()| read_regular_file(&self.directory.join(name), MOST_BYTES))
@@ -62,6 +71,12 @@ impl StateDir {
                 None
             }
         }
+    }
+
+    /// How often a file of it was read.
+    #[cfg(test)]
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// Puts `content` in place of the file `name`, durably: what it tells is often wanted after a loss of power.

@@ -25,13 +25,22 @@ impl Repository {
     /// # Errors
     /// [`Error::NewerFormat`], [`Error::NotUnderstood`] and [`Error::Damaged`], apart from the storage's own.
     pub async fn cluster(&self) -> Result<Option<ClusterInfo>> {
+        let found = self.read_cluster().await?;
+        if let Some(info) = &found {
+            self.note_seen(self.seen(), info);
+        }
+        Ok(found)
+    }
+
+    /// As above, without remembering it on this machine.
+    async fn read_cluster(&self) -> Result<Option<ClusterInfo>> {
         let name = ObjectName::Cluster;
         let Some(bytes) = self.read(&name).await? else { return Ok(None) };
         let parsed = ClusterInfo::from_bytes(&name, &bytes);
         if let Ok(info) = &parsed {
             let _ = self.first_read.set(info.clone());
         }
-        let info = parsed.map_err(|error| match error {
+        parsed.map(Some).map_err(|error| match error {
             Error::Damaged { object, reason } => Error::damaged(
                 format!("{object} in {}", self.location),
                 format!(
@@ -39,9 +48,7 @@ impl Repository {
                 ),
             ),
             error => error,
-        })?;
-        self.note_seen(&info);
-        Ok(Some(info))
+        })
     }
 
     /// As above, without a request if it was read before: the identity never changes.
@@ -70,13 +77,19 @@ impl Repository {
         }
     }
 
-    /// Remembers on this machine what was seen, unless that would hide that another repository was seen before.
-    fn note_seen(&self, info: &ClusterInfo) {
-        let Some(state_dir) = self.storage.state_dir() else { return };
+    /// Remembers on this machine what is seen now, unless that would hide that another repository was `seen` before.
+    /// Returns what is remembered then.
+    fn note_seen(&self, seen: Option<SeenRepository>, info: &ClusterInfo) -> Option<SeenRepository> {
         let found = info.identity.system_identifier;
-        if state_dir.seen().is_none_or(|seen| seen.system_identifier == found) {
-            state_dir.remember(self.clock.now(), info);
+        match seen {
+            Some(seen) if seen.system_identifier != found => Some(seen),
+            seen => self.remember(seen, info),
         }
+    }
+
+    /// Remembers on this machine what is seen now, in place of what was `seen` before.
+    fn remember(&self, seen: Option<SeenRepository>, info: &ClusterInfo) -> Option<SeenRepository> {
+        Some(self.storage.state_dir()?.remember(self.clock.now(), seen, info))
     }
 
     /// Remembers on this machine that the repository is there, after something else than `cluster.json` was read from
@@ -170,9 +183,7 @@ impl Repository {
         identity: Option<&ClusterIdentity>,
         format: Option<Format>,
     ) -> Result<BTreeSet<Format>> {
-        let seen = self.seen();
-        let found = self.cluster().await?;
-        self.claim_found(seen, found, identity, format).await
+        self.claim_unless(|_| false, identity, format).await
     }
 
     /// As above, without a request if this machine saw a moment ago that nothing is to be done.
@@ -187,37 +198,62 @@ impl Repository {
             // container servers right after it has given something of the container: so cluster.json is read.
             is_ours && seen.wal_formats.iter().eq([&format])
         };
-        let seen = self.seen();
-        let found = self.cluster_unless_seen(fits).await?;
-        self.claim_found(seen, found, identity, Some(format)).await
+        self.claim_unless(fits, identity, Some(format)).await
     }
 
-    async fn claim_found(
+    /// Reads what this machine remembers once, and `cluster.json` unless that `suffices`.
+    async fn claim_unless(
         &self,
-        seen: Option<SeenRepository>,
-        found: Option<ClusterInfo>,
+        suffices: impl Fn(&ClusterInfo) -> bool + Send,
         identity: Option<&ClusterIdentity>,
         format: Option<Format>,
     ) -> Result<BTreeSet<Format>> {
-        self.refuse_vanished(seen.as_ref(), found.as_ref())?;
+        let seen = self.seen();
+        let up_to_date = seen.as_ref().and_then(|seen| seen.up_to_date(self.clock.now()));
+        let cached =
+            up_to_date.filter(|_| self.storage.identity_cache().is_some()).filter(|seen| suffices(seen));
+        let (found, remembered) = match cached {
+            Some(cached) => (Some(cached.clone()), seen.clone()),
+            None => {
+                let found = self.read_cluster().await?;
+                let remembered = match &found {
+                    Some(info) => self.note_seen(seen.clone(), info),
+                    None => seen.clone(),
+                };
+                (found, remembered)
+            }
+        };
+        let known = self.claim_found(seen.as_ref(), found, identity, format).await?;
+        let Some(known) = known else { return Ok(Format::ALL.into()) };
+        self.remember(remembered, &known);
+        Ok(known.wal_formats)
+    }
+
+    /// Checks or claims what was `found`. None if it stays unknown whose repository this is.
+    async fn claim_found(
+        &self,
+        seen: Option<&SeenRepository>,
+        found: Option<ClusterInfo>,
+        identity: Option<&ClusterIdentity>,
+        format: Option<Format>,
+    ) -> Result<Option<ClusterInfo>> {
+        self.refuse_vanished(seen, found.as_ref())?;
         let known = match (found, identity) {
             (Some(known), _) => known,
-            (None, None) => return Ok(Format::ALL.into()),
+            (None, None) => return Ok(None),
             (None, Some(identity)) => self.found(identity, format).await?,
         };
         match identity {
             Some(identity) => known.check(identity, &self.location)?,
             None if self.anew => {}
-            None => self.refuse_other_than_seen(seen.as_ref(), Some(&known))?,
+            None => self.refuse_other_than_seen(seen, Some(&known))?,
         }
-        let known = match format {
-            Some(format) if !known.wal_formats.contains(&format) => self.add_format(known, format).await?,
-            _ => known,
-        };
-        if let Some(state_dir) = self.storage.state_dir() {
-            state_dir.remember(self.clock.now(), &known);
+        match format {
+            Some(format) if !known.wal_formats.contains(&format) => {
+                self.add_format(known, format).await.map(Some)
+            }
+            _ => Ok(Some(known)),
         }
-        Ok(known.wal_formats)
     }
 
     /// Adds a compression to `cluster.json`. Another process may overwrite it at the same time, so it checks again, a few

@@ -55,6 +55,11 @@ impl SeenRepository {
         self.at.strftime("%Y-%m-%d %H:%M UTC").to_string()
     }
 
+    /// What it says, if it was seen so short a time before `now` that it needn't be asked for again.
+    pub(crate) fn up_to_date(&self, now: Timestamp) -> Option<&ClusterInfo> {
+        self.cluster.as_ref().filter(|_| self.is_up_to_date(now))
+    }
+
     fn is_up_to_date(&self, now: Timestamp) -> bool {
         let age = now.duration_since(self.at);
         (SignedDuration::ZERO..UP_TO_DATE).contains(&age)
@@ -77,15 +82,18 @@ impl StateDir {
 
     /// What was seen last, if that was so short a time before `now` that it needn't be asked for again.
     pub(crate) fn up_to_date(&self, now: Timestamp) -> Option<ClusterInfo> {
-        self.seen().filter(|seen| seen.is_up_to_date(now))?.cluster
+        self.seen()?.up_to_date(now).cloned()
     }
 
-    /// Replaces what was seen before, unless it is the same and up to date.
-    pub(crate) fn remember(&self, now: Timestamp, cluster: &ClusterInfo) {
-        let is_known =
-            |seen: SeenRepository| seen.is_up_to_date(now) && seen.cluster.as_ref() == Some(cluster);
-        if self.seen().is_some_and(is_known) {
-            return;
+    /// Replaces what was `seen` before, unless it is the same and up to date. Returns what is remembered then.
+    pub(crate) fn remember(
+        &self,
+        now: Timestamp,
+        seen: Option<SeenRepository>,
+        cluster: &ClusterInfo,
+    ) -> SeenRepository {
+        if let Some(seen) = seen.filter(|seen| seen.up_to_date(now) == Some(cluster)) {
+            return seen;
         }
         // Neither can fail: they are maps with strings for keys.
         let stored = serde_json::value::to_raw_value(cluster)
@@ -93,18 +101,25 @@ impl StateDir {
         if let Ok(stored) = stored {
             self.write(FILE, &stored);
         }
+        let system_identifier = cluster.identity.system_identifier;
+        SeenRepository { at: now, system_identifier, cluster: Some(cluster.clone()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::PathBuf};
+    use std::{fs, path::PathBuf, sync::Arc};
 
+    use object_store::memory::InMemory;
     use swiftwal_compression::Format;
     use swiftwal_postgres::SegmentSize;
 
     use super::*;
-    use crate::repository::cluster::ClusterIdentity;
+    use crate::{
+        local::clock::Clock,
+        repository::{Repository, cluster::ClusterIdentity},
+        storage::Storage,
+    };
 
     fn cluster() -> ClusterInfo {
         let identity = ClusterIdentity {
@@ -119,6 +134,10 @@ mod tests {
         Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
     }
 
+    fn remember(state: &StateDir, minutes: i64) {
+        state.remember(at(minutes), state.seen(), &cluster());
+    }
+
     fn file(state: &StateDir) -> PathBuf {
         state.path().join(FILE)
     }
@@ -128,7 +147,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let state = StateDir::new(state.path().join("a/b"));
         assert_eq!(state.up_to_date(at(100)), None);
-        state.remember(at(100), &cluster());
+        remember(&state, 100);
         assert_eq!(state.up_to_date(at(100)), Some(cluster()));
         assert_eq!(state.up_to_date(at(109)), Some(cluster()));
         assert_eq!(state.up_to_date(at(110)), None);
@@ -140,11 +159,11 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let state = StateDir::new(state.path());
         assert_eq!(state.seen(), None);
-        state.remember(at(0), &cluster());
+        remember(&state, 0);
         assert_eq!((state.seen().unwrap().at, state.seen().unwrap().system_identifier), (at(0), 7));
-        state.remember(at(9), &cluster());
+        remember(&state, 9);
         assert_eq!(state.seen().unwrap().at, at(0));
-        state.remember(at(10), &cluster());
+        remember(&state, 10);
         assert_eq!(state.seen().unwrap().date(), "1970-01-01 00:10 UTC");
     }
 
@@ -152,10 +171,10 @@ mod tests {
     fn a_damaged_file_is_as_good_as_none() {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDir::new(directory.path());
-        state.remember(at(0), &cluster());
+        remember(&state, 0);
         fs::write(file(&state), "{\"at\":").unwrap();
         assert_eq!(state.seen(), None);
-        state.remember(at(0), &cluster());
+        remember(&state, 0);
         assert!(state.seen().is_some());
     }
 
@@ -163,7 +182,7 @@ mod tests {
     fn what_a_newer_version_saw_and_this_one_does_not_understand_is_not_relied_on_but_known() {
         let state = tempfile::tempdir().unwrap();
         let state = StateDir::new(state.path());
-        state.remember(at(0), &cluster());
+        remember(&state, 0);
         let text = fs::read_to_string(file(&state)).unwrap();
         for demand in [r#""requires":["encryption"],"format":1"#, r#""format":2"#] {
             fs::write(file(&state), text.replacen(r#""format":1"#, demand, 1)).unwrap();
@@ -172,5 +191,34 @@ mod tests {
         }
         fs::write(file(&state), text.replacen(r#""format":1"#, r#""more":1,"format":1"#, 1)).unwrap();
         assert!(state.up_to_date(at(0)).is_some());
+    }
+
+    #[derive(Debug)]
+    struct StoppedClock(Timestamp);
+
+    impl Clock for StoppedClock {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn archiving_reads_what_was_seen_once_whatever_the_age_of_that() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(InMemory::new());
+        for (call, minutes) in [("first", 0), ("up to date", 9), ("too old", 10)] {
+            let state = StateDir::new(directory.path());
+            for storage in [
+                Storage::new(store.clone()).with_state_dir(state.clone()),
+                Storage::new(store.clone()).with_state_dir(state.clone()).with_identity_cache(),
+            ] {
+                let before = state.reads();
+                let repository = Repository::new(storage, "here", Arc::new(StoppedClock(at(minutes))));
+                repository.claim_unless_seen(Some(&cluster().identity), Format::Zstd).await.unwrap();
+                // The first one reads back what it wrote, as any other process might have written it.
+                let most = if call == "first" { 2 } else { 1 };
+                assert!((1..=most).contains(&(state.reads() - before)), "{call}");
+            }
+        }
     }
 }

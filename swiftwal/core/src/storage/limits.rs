@@ -5,6 +5,9 @@
 pub struct Limits {
     /// How much of a large object is written as one part, and read by one request. A few are in memory at a time.
     pub part_bytes: usize,
+    /// The largest WAL file, before compression, that is held in memory for one put. A larger one is written in parts,
+    /// unless it compresses to little.
+    pub put_bytes: u64,
     /// The most parts of one object.
     pub max_parts: u64,
     /// The most bytes of one object.
@@ -12,6 +15,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// PostgreSQL's usual WAL segment takes one put, whatever its content.
+    pub const PUT_BYTES: u64 = 16 << 20;
+
     /// The most bytes of one object that is written in parts. A part is never smaller than `part_bytes`, the last one
     /// excepted.
     #[must_use]
@@ -23,6 +29,11 @@ impl Limits {
 /// Parts of 8 MiB, and no limit that is known.
 impl Default for Limits {
     fn default() -> Self {
-        Self { part_bytes: 8 << 20, max_parts: u64::MAX, max_object_bytes: u64::MAX }
+        Self {
+            part_bytes: 8 << 20,
+            put_bytes: Self::PUT_BYTES,
+            max_parts: u64::MAX,
+            max_object_bytes: u64::MAX,
+        }
     }
 }

@@ -48,7 +48,17 @@ impl Repository {
         options: GetOptions,
         observe_size: ObserveSize<'_>,
     ) -> Result<Option<WalObject>> {
-        let name = ObjectName::Wal { name, format };
+        self.open_wal_object(ObjectName::Wal { name, format }, format, options, observe_size).await
+    }
+
+    /// Opens an object that holds a WAL file in this compression; none if it isn't there.
+    pub(in crate::repository) async fn open_wal_object(
+        &self,
+        name: ObjectName,
+        format: Format,
+        options: GetOptions,
+        observe_size: ObserveSize<'_>,
+    ) -> Result<Option<WalObject>> {
         let Some(found) = self.open_with(&name, options).await? else { return Ok(None) };
         observe_size(found.meta.size);
         refuse_too_large(&name, found.meta.size)?;

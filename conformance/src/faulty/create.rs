@@ -1,0 +1,41 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use object_store::{MultipartUpload, Result, path::Path};
+use swiftwal_core::CreateInParts;
+
+use super::{dates::Dates, faults::Faults, upload::FaultyUpload};
+
+/// A creation in parts that counts and fails as the store does.
+#[derive(Debug)]
+pub(super) struct FaultyCreate {
+    inner: Arc<dyn CreateInParts>,
+    faults: Faults,
+    dates: Dates,
+}
+
+impl FaultyCreate {
+    pub(super) fn new(inner: Arc<dyn CreateInParts>, faults: Faults, dates: Dates) -> Self {
+        Self { inner, faults, dates }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl CreateInParts for FaultyCreate {
+    async fn create(&self, location: &Path) -> Result<Box<dyn MultipartUpload>> {
+        let verdict = self.faults.write("begin", location);
+        self.faults.room()?;
+        verdict.begin()?;
+        let inner = self.inner.create(location).await?;
+        let upload = FaultyUpload::new(inner, location.clone(), self.faults.clone(), self.dates.clone());
+        verdict.reply(Box::new(upload))
+    }
+
+    async fn make_durable(&self, location: &Path) -> Result<()> {
+        let verdict = self.faults.write("make durable", location);
+        verdict.begin()?;
+        self.inner.make_durable(location).await?;
+        verdict.reply(())
+    }
+}

@@ -1,0 +1,74 @@
+//! A WAL segment of any size is archived in the same memory: what PostgreSQL starts must not take it from the database.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write, copy},
+    process::{Child, Stdio},
+};
+
+use crate::site::{Ran, Site, ran, segment_name, segment_of};
+
+/// The promise for a command on WAL.
+const MOST_KIB: u64 = 48 << 10;
+
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// The largest that PostgreSQL knows, where `cargo xtask test --large` asks for it.
+const LARGEST_SEGMENT_BYTES: u64 = 1 << 30;
+
+/// The bytes of a segment's header.
+const HEADER_BYTES: u64 = 40;
+
+/// Writes a segment that no compression makes smaller; its path below the scratch directory.
+fn write_random_segment(site: &Site, bytes: u64) -> String {
+    let path = format!("pg_wal/{}", segment_name(0));
+    let header = &segment_of(0, 0, bytes as usize)[..HEADER_BYTES as usize];
+    let mut file = File::create(site.write(&path, header)).unwrap();
+    file.write_all(header).unwrap();
+    copy(&mut File::open("/dev/urandom").unwrap().take(bytes - HEADER_BYTES), &mut file).unwrap();
+    path
+}
+
+/// Waits for its end; with the most memory that it had by then, in KiB.
+fn watched(mut child: Child) -> (Ran, u64) {
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        // None once it has ended, before it was waited for.
+        let now = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let now = now.and_then(|kib| kib.trim().strip_suffix(" kB")?.parse().ok());
+        peak = now.unwrap_or(peak);
+    }
+    (ran(child.wait_with_output().unwrap()), peak)
+}
+
+/// Stores it, stores it again, and replaces it.
+fn archives_in_bounded_memory(bytes: u64, codecs: &[&str]) {
+    let site = Site::new();
+    let path = write_random_segment(&site, bytes);
+    for codec in codecs {
+        for command in [&["archive-wal"][..], &["archive-wal"], &["archive-wal", "--force"]] {
+            let arguments = [&["--compression", codec][..], command, &[&path]].concat();
+            let mut command = site.command(&arguments);
+            let (ran, peak) = watched(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+            assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
+            assert!((1..=MOST_KIB).contains(&peak), "{arguments:?} had {peak} KiB");
+        }
+        let object =
+            site.object(&format!("wal_{}{}", segment_name(0), if *codec == "none" { "" } else { ".zst" }));
+        assert!(fs::metadata(&object).unwrap().len() >= bytes);
+        fs::remove_file(object).unwrap();
+    }
+}
+
+#[test]
+fn a_segment_larger_than_the_memory_is_archived_whole() {
+    archives_in_bounded_memory(SEGMENT_BYTES, &["zstd", "none"]);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
+fn the_largest_segment_is_archived_in_the_same_memory_where_asked_for() {
+    if std::env::var_os("SWIFTWAL_TEST_LARGE").is_some() {
+        archives_in_bounded_memory(LARGEST_SEGMENT_BYTES, &["zstd"]);
+    }
+}

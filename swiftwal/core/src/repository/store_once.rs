@@ -1,0 +1,65 @@
+//! Stores a WAL file under a name that may be taken: a file that is archived again is compared with what is stored.
+//!
+//! archive-wal calls it. Nothing is overwritten, and what it reports as stored is durable.
+
+use swiftwal_compression::{Codec, Format};
+
+use crate::{
+    error::{Refusal, Result},
+    repository::{Put, Repository, layout::ObjectName, staged_wal::Existing, wal_file::WalFile},
+};
+
+/// What is stored under the name of a WAL file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoredOnce {
+    /// The file, which was stored now.
+    Stored {
+        /// Its size as stored.
+        stored_bytes: u64,
+    },
+    /// The same content, which was stored before.
+    SameContent,
+    /// Different content, which was kept.
+    Different,
+}
+
+impl Repository {
+    /// Stores `file` as `object`, which is named for the format of `codec`, unless something has that name: then that is
+    /// compared.
+    ///
+    /// # Errors
+    /// Those of [`stage_wal`](Self::stage_wal) and of [`compare_wal`](Self::compare_wal).
+    pub(crate) async fn store_once(
+        &self,
+        object: &ObjectName,
+        file: &WalFile,
+        codec: Codec,
+    ) -> Result<StoredOnce> {
+        let staged = self.stage_wal(object, file, codec, Existing::Keep).await?;
+        let stored_bytes = staged.stored_bytes();
+        if staged.publish().await? == Put::Stored {
+            return Ok(StoredOnce::Stored { stored_bytes });
+        }
+        self.compare_once(object, file, codec.format()).await
+    }
+
+    /// The same for a name that is known to be taken.
+    ///
+    /// # Errors
+    /// [`Refusal::Overtaken`] if it isn't any more, and those of [`compare_wal`](Self::compare_wal).
+    pub(crate) async fn compare_once(
+        &self,
+        object: &ObjectName,
+        file: &WalFile,
+        format: Format,
+    ) -> Result<StoredOnce> {
+        match self.compare_wal(object, file, format).await? {
+            Some(true) => Ok(StoredOnce::SameContent),
+            Some(false) => Ok(StoredOnce::Different),
+            None => {
+                let what = format!("{object} disappeared while it was being compared");
+                Err(Refusal::overtaken(what, "try again").into())
+            }
+        }
+    }
+}
