@@ -44,6 +44,8 @@ fn a_backup_with_xlog_restores_without_any_wal_in_the_repository(site: &Site) ->
     site.postgres.pgbench_init(1)?;
     site.run(&["backup", "--xlog", "-c", "fast"])?;
     assert_eq!(site.run(&["list-wal"])?, "");
+    let stored = site.swiftwal.stored()?;
+    assert!(stored.iter().any(|object| object.starts_with("backup_manifest_")), "{stored:?}");
     let restored = site.restore("restored", "latest", &[])?;
     restored.start()?;
     restored.wait_for_promotion()?;
