@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod archive_cleanup;
 pub(crate) mod backup;
 pub(crate) mod backup_start;
+pub(crate) mod backup_wal;
 pub(crate) mod clocks;
 pub(crate) mod damage;
 pub(crate) mod faults;

@@ -189,7 +189,6 @@ suite! { $
 
     backup {
         the_record_tells_what_was_backed_up,
-        while_the_server_waits_for_its_archiver_the_repository_is_its_own,
         a_tar_that_outgrows_the_largest_object_is_stored_as_several,
         the_marker_comes_first_and_the_commit_record_last,
         a_backup_is_not_listed_while_it_is_made,
@@ -197,11 +196,6 @@ suite! { $
         a_stop_that_comes_too_late_changes_nothing,
         a_failed_source_leaves_nothing,
         a_tar_cut_behind_pg_control_is_noticed,
-        without_its_wal_a_backup_is_given_up_naming_the_segment,
-        wal_is_not_waited_for_until_the_parts_are_swept,
-        a_server_that_waits_for_its_archiver_is_not_waited_for,
-        wal_that_is_archived_meanwhile_lets_the_backup_through,
-        with_its_wal_inside_a_backup_waits_for_nothing,
         backups_in_the_same_minute_get_keys_of_their_own,
         backups_at_the_same_time_get_keys_of_their_own,
         where_listings_lag_backups_in_the_same_minute_get_keys_of_their_own,
@@ -211,6 +205,15 @@ suite! { $
         wal_is_held_while_it_is_copied_and_let_go_afterwards,
         where_there_is_no_room_it_is_said_before_the_copy,
         the_label_is_shown_and_kept,
+    }
+
+    backup_wal {
+        while_the_server_waits_for_its_archiver_the_repository_is_its_own,
+        without_its_wal_a_backup_is_given_up_naming_the_segment,
+        wal_is_not_waited_for_until_the_parts_are_swept,
+        a_server_that_waits_for_its_archiver_is_not_waited_for,
+        wal_that_is_archived_meanwhile_lets_the_backup_through,
+        with_its_wal_inside_a_backup_waits_for_nothing,
     }
 
     backup_start {
