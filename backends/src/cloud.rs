@@ -1,3 +1,6 @@
+//! The backends for cloud storage: S3, Google Cloud Storage and Azure, through the stores of `object_store`. The
+//! registry opens them.
+
 mod bucket;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
@@ -14,25 +17,25 @@ use url::Url;
 
 use self::bucket::{Bucket, UnprovenAbsence, hint};
 
-/// Of each part. A few are in memory at a time.
+/// The size of a part. A few parts are in memory at a time.
 const PART_BYTES: usize = 32 << 20;
 
 const TIB: u64 = 1 << 40;
 
-/// How long a connection may say nothing. A limit on the whole request would cut off large parts.
+/// How long a connection may be silent. A limit on the whole request would interrupt large parts.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Storage in Amazon S3 or what speaks its protocol, `s3://bucket/prefix`, with settings named as in the
-/// environment of the AWS tools (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …).
+/// Storage in Amazon S3 or a compatible service, `s3://bucket/prefix`. The settings are named as in the environment of
+/// the AWS tools (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …).
 ///
-/// Parts of crashed uploads stay until a lifecycle rule of the bucket removes them.
+/// Parts of crashed uploads remain until a lifecycle rule of the bucket removes them.
 #[cfg(feature = "s3")]
 #[derive(Clone, Copy, Debug)]
 pub struct S3;
 
 #[cfg(feature = "s3")]
 impl S3 {
-    /// 10,000 parts and 5 TiB, says the S3 user guide ("Multipart upload limits").
+    /// 10,000 parts and 5 TiB, according to the S3 user guide ("Multipart upload limits").
     const LIMITS: Limits = Limits {
         part_bytes: PART_BYTES,
         put_bytes: Limits::PUT_BYTES,
@@ -67,7 +70,7 @@ pub struct Gcs;
 
 #[cfg(feature = "gcs")]
 impl Gcs {
-    /// 10,000 parts and 5 TiB, says the documentation of Cloud Storage ("Quotas and limits").
+    /// 10,000 parts and 5 TiB, according to the documentation of Cloud Storage ("Quotas and limits").
     const LIMITS: Limits = Limits {
         part_bytes: PART_BYTES,
         put_bytes: Limits::PUT_BYTES,
@@ -103,7 +106,7 @@ pub struct Azure;
 
 #[cfg(feature = "azure")]
 impl Azure {
-    /// 50,000 blocks of up to 4000 MiB, says the documentation of Blob Storage ("Scalability targets").
+    /// 50,000 blocks of up to 4000 MiB, according to the documentation of Blob Storage ("Scalability targets").
     const LIMITS: Limits = Limits {
         part_bytes: PART_BYTES,
         put_bytes: Limits::PUT_BYTES,
@@ -131,13 +134,13 @@ impl Backend for Azure {
 }
 
 fn client() -> ClientOptions {
-    // The client takes the process's provider of TLS. Where there is one already, that one is meant.
+    // The client uses the TLS provider of the process. If the program has installed one, that one stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     ClientOptions::new().with_timeout_disabled().with_read_timeout(SILENCE)
 }
 
-/// The settings whose names begin with `family`, as far as the store knows them: an environment holds others
-/// for other programs.
+/// Returns the settings that begin with `family` and that the store knows. Others in the environment are for other
+/// programs.
 fn settings<'a, K: FromStr>(
     options: &'a Options,
     family: &'static str,
@@ -150,7 +153,7 @@ fn settings<'a, K: FromStr>(
     })
 }
 
-/// The objects under the path of `location`, if `built` came to something.
+/// Opens the objects below the path of `location`, unless `built` is an error.
 fn storage(
     location: &Url,
     built: object_store::Result<impl ObjectStore>,

@@ -1,3 +1,5 @@
+//! The backend `file://`: a repository in a directory. The registry opens it.
+
 mod create;
 mod delete;
 mod durable;
@@ -34,13 +36,12 @@ use self::{
 
 /// Storage in a directory, `file:///dir`: one file per object.
 ///
-/// What it acknowledges survives a loss of power: files and the directories that name them are
-/// flushed first. What a killed process leaves is a file whose name ends in `#` and digits, which no
-/// listing shows; the sweep finds it. Directories are made with mode 0700; a file's mode is 0666 less the
-/// process's umask, so a program that stores databases sets the umask to 077 before it starts threads.
+/// What it acknowledges survives a loss of power: files and the directories that name them are flushed first. A killed
+/// process leaves a file whose name ends in `#` and digits; no listing shows it, and the sweep finds it. Directories
+/// are created with mode 0700. A file's mode is 0666 less the process's umask, so a program that stores databases must
+/// set the umask to 077 before it starts threads.
 ///
-/// The file system must be able to flush directories and, for a put that must not overwrite, to make
-/// hard links.
+/// The file system must support flushing directories and, for a put that must not overwrite, hard links.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalFile;
 
@@ -102,7 +103,7 @@ fn unavailable(
 /// The hint for a directory that this user may not use.
 const GIVE_IT: &str = "give it to the user that this program runs as";
 
-/// The state directory of the repository in `dir`, however the URL spelled it.
+/// The state directory of the repository in `dir`, the same for each spelling of the URL.
 fn state_dir(state: &Path, dir: &Path) -> StateDir {
     let dir: PathBuf = dir.components().collect();
     let place = Url::from_file_path(&dir).map_or_else(|()| dir.display().to_string(), String::from);
@@ -162,8 +163,8 @@ fn usable(
         };
         unavailable(location, reason, source).with_hint(hint)
     })?;
-    // What a reader asks for by its name is there even where the directory can't be listed. A process that stores must be
-    // able to flush the directory, and so to read it.
+    // A reader can open an object by its name even if it can't list the directory. A process that stores must be able
+    // to read the directory, since it flushes it.
     let (access, verb) = if writable {
         (Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK, "read and write to")
     } else {
@@ -177,7 +178,7 @@ fn usable(
     Ok(root)
 }
 
-/// What to say of a directory that doesn't exist, and the hint.
+/// Returns the reason and the hint for a directory that doesn't exist.
 fn missing(to_store: bool, seen: Option<SeenRepository>) -> (String, String) {
     let Some(seen) = seen else {
         let hint = "is its disk mounted? Commands that store something create it";
@@ -193,7 +194,7 @@ fn missing(to_store: bool, seen: Option<SeenRepository>) -> (String, String) {
     (reason, format!("is its disk mounted?{anew}"))
 }
 
-/// Warns if every user could replace a good backup by a forged one, or delete it.
+/// Warns if every user could delete a backup or replace it with a forged one.
 fn warn_of_open_directory(dir: &Path) {
     if fs::metadata(dir).is_ok_and(|directory| directory.mode() & 0o002 != 0) {
         let dir = dir.display();
@@ -201,8 +202,8 @@ fn warn_of_open_directory(dir: &Path) {
     }
 }
 
-/// Refuses root in another user's directory: only the owner of an object can read it, so the server could neither read
-/// nor archive again a segment that root archived.
+/// Refuses to let root store in another user's directory. Only the owner of an object can read it, so the server could
+/// neither read nor archive again a segment that root has archived.
 fn not_roots_in_anothers(location: &Url, dir: &Path) -> Result<(), OpenError> {
     let unknown = |source| unavailable(location, "can't look up its owner", source);
     let owner = fs::metadata(dir).map_err(unknown)?.uid();

@@ -1,3 +1,5 @@
+//! The backend `swift://`: a repository in OpenStack Swift, through `object_store_swift`. The registry opens it.
+
 mod clock;
 mod create;
 mod sweep;
@@ -17,17 +19,16 @@ use self::{clock::SwiftClock, create::SwiftCreate, sweep::SwiftSweep, token::Tok
 
 /// Storage in OpenStack Swift, `swift://container` or `swift://container/prefix`.
 ///
-/// Its settings are those of the OpenStack tools (`OS_AUTH_URL`, `OS_CLOUD`, …) and of Swift's own (`ST_AUTH`,
+/// Its settings are those of the OpenStack tools (`OS_AUTH_URL`, `OS_CLOUD`, …), those of Swift's own tools (`ST_AUTH`,
 /// `ST_USER`, `ST_KEY`), and three of this backend:
 ///
-/// - `SWIFT_SEGMENTS_CONTAINER`: the container of the segments of large objects, instead of
-///   `<container>_segments`;
-/// - `SWIFT_STORAGE_POLICY`: the policy of containers that are made here, instead of the cluster's default;
-/// - `SWIFT_RETRY_SECONDS`: how long a request may get nowhere, all tries included, instead of 120.
+/// - `SWIFT_SEGMENTS_CONTAINER`: the container of the segments of large objects, instead of `<container>_segments`;
+/// - `SWIFT_STORAGE_POLICY`: the policy of containers that are created here, instead of the cluster's default;
+/// - `SWIFT_RETRY_SECONDS`: how long a request may make no progress, all tries included, instead of 120.
 ///
-/// With [`Options::create`] the first use makes the container, unless this machine has seen a repository in it before,
-/// and the first large object that of the segments. In [`Options::state`] tokens are kept for the processes that
-/// follow, and which repositories were seen.
+/// With [`Options::create`] the first request creates the container, unless this machine has seen a repository in it
+/// before, and the first large object creates the container of the segments. [`Options::state`] contains tokens for
+/// later processes, and which repositories were seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Swift;
 
@@ -36,7 +37,7 @@ const STORAGE_POLICY: &str = "SWIFT_STORAGE_POLICY";
 const RETRY_SECONDS: &str = "SWIFT_RETRY_SECONDS";
 const OWN_SETTINGS: [&str; 3] = [SEGMENTS_CONTAINER, STORAGE_POLICY, RETRY_SECONDS];
 
-/// The client's, and then our own.
+/// The settings of the client, followed by those of this backend.
 const SETTINGS: &[&str] = &{
     let mut names = [""; Config::SETTINGS.len() + OWN_SETTINGS.len()];
     let (clients, own) = names.split_at_mut(Config::SETTINGS.len());
@@ -46,8 +47,8 @@ const SETTINGS: &[&str] = &{
 };
 
 impl Swift {
-    /// A few parts are in memory at a time; a thousand of them make a manifest. Each costs Swift a request when it is
-    /// written and when it is read, and a look when the manifest comes.
+    /// The size of a part. A few parts are in memory at a time, and a thousand of them fit into a manifest. Each costs
+    /// Swift a request when it is written and when it is read, and a check when the manifest is stored.
     const PART_BYTES: usize = 16 << 20;
 }
 
@@ -121,14 +122,17 @@ impl Backend for Swift {
     }
 }
 
-/// Whether Swift takes no more: a quota is used up, or its disks are full. Where only some are, its proxies answer 503.
+/// Whether Swift accepts no more data: a quota is used up (413), or its disks are full. The object servers report a
+/// full disk with 507, but the proxy answers 503 for it, as for a server that is down (measured). So 503 counts as
+/// well: prune needs no space, and must be able to free some on a full cluster. If Swift is down, its next requests
+/// fail anyway.
 fn says_full(error: &(dyn Error + 'static)) -> bool {
     let status =
         error.downcast_ref::<object_store_swift::Error>().and_then(object_store_swift::Error::status);
     status.is_some_and(|status| [413, 503, 507].contains(&status.as_u16()))
 }
 
-/// The container and what the names of all objects of the repository begin with.
+/// Returns the container, and the prefix of the names of all objects in the repository.
 fn place(location: &Url) -> Result<(String, Path), OpenError> {
     if location.query().is_some() || location.fragment().is_some() {
         return Err(invalid(location, "write '?' in a name as %3F and '#' as %23"));
@@ -150,7 +154,7 @@ fn place(location: &Url) -> Result<(String, Path), OpenError> {
     Ok((container.into_owned(), prefix))
 }
 
-/// What to do about an error of the store: its own hint, and which commands create a container.
+/// Returns the hint of an error of the store: its own, and which commands create a container.
 fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     let hint = object_store_swift::hint(error)?;
     let is_missing = matches!(error.downcast_ref(), Some(StoreError::MissingContainer { .. }));
@@ -169,8 +173,8 @@ fn invalid(location: &Url, reason: impl Into<String>) -> OpenError {
     OpenError::invalid_location(location, reason)
 }
 
-/// How long a request that fails is tried again. A little less than the program has time for, so that what failed is
-/// reported and not only that the time is over.
+/// Returns how long a failed request is retried. It is a little less than the command's deadline, so that the failure
+/// is reported rather than only the end of the time.
 fn retry(options: &Options) -> Result<Duration, String> {
     let retry = match options.setting(RETRY_SECONDS).map(str::parse) {
         None => Timeouts::default().retry,

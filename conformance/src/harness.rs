@@ -1,3 +1,5 @@
+//! Describes the backend under test to the suite.
+
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use anyhow::{Context, Result};
@@ -7,7 +9,7 @@ use url::Url;
 /// The largest WAL file in one put: a segment of the suite's usual size.
 const PUT_BYTES: u64 = 1 << 20;
 
-/// What the suite has to know of the backend that it runs against.
+/// The backend under test, and its properties that the suite must know.
 #[derive(Clone)]
 pub struct Harness {
     registry: Registry,
@@ -18,20 +20,20 @@ pub struct Harness {
     contract: StoreContract,
 }
 
-/// What the store beneath can do beyond what the flows need; `object_store`'s own tests want to know.
+/// Optional abilities of the store, which the flows don't need but which `object_store`'s own tests distinguish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreContract {
-    /// It replaces an object only if it is still the one that was read, where that is asked for.
+    /// On request, it replaces an object only if it is still the one that was read.
     pub conditional_update: bool,
-    /// It copies an object only to a name that isn't taken, where that is asked for.
+    /// On request, it copies an object only to a name that isn't taken.
     pub conditional_copy: bool,
 }
 
 impl Harness {
-    /// The backend that `registry` has for the URLs of `fresh`.
+    /// Creates a harness for the backend in `registry` that handles the URLs of `fresh`.
     ///
-    /// Each call of `fresh` gives the URL of another repository, one that doesn't exist yet and that the backend makes
-    /// when it is opened with [`Options::create`].
+    /// Each call of `fresh` must return the URL of another repository that doesn't exist yet. Opening it with
+    /// [`Options::create`] must create it.
     #[must_use]
     pub fn new(registry: Registry, fresh: impl Fn() -> String + Send + Sync + 'static) -> Self {
         Self {
@@ -44,28 +46,28 @@ impl Harness {
         }
     }
 
-    /// Gives the backend its settings.
+    /// Sets the backend's settings.
     #[must_use]
     pub fn with_settings(mut self, settings: BTreeMap<String, String>) -> Self {
         self.options.settings = settings;
         self
     }
 
-    /// Says how large the parts of an upload must be at least, the last one excepted; otherwise 64 KiB will do. The
-    /// suite uses the smallest: its uploads shall have several parts, and yet be quick.
+    /// Sets the least size of an upload's parts, except the last one; the default is 64 KiB. The suite uses the least
+    /// size: its uploads must have several parts, and yet be fast.
     #[must_use]
     pub fn with_smallest_part_bytes(self, part_bytes: usize) -> Self {
         Self { part_bytes, ..self }
     }
 
-    /// Says how many names the service lists by one request; otherwise 10,000, which is as many as any does. The suite
-    /// stores more than that, each by a request.
+    /// Sets how many names the service lists in one request; the default is 10,000, the maximum of any service. The
+    /// suite stores more than that, each in a request.
     #[must_use]
     pub fn with_listing_page(self, names: u64) -> Self {
         Self { listing_page: names, ..self }
     }
 
-    /// Says what the store can do beyond what the flows need; otherwise nothing.
+    /// Sets the optional abilities of the store; the default is none.
     #[must_use]
     pub fn with_contract(self, contract: StoreContract) -> Self {
         Self { contract, ..self }
@@ -84,7 +86,7 @@ impl Harness {
         self.listing_page
     }
 
-    /// Opens the storage as a program does, once more each time.
+    /// Opens the storage as a program does, anew each time.
     pub(crate) fn open(&self, location: &Url, create: bool) -> Result<Storage, OpenError> {
         let storage = self.registry.open(location, &Options { create, ..self.options.clone() })?;
         let limits = Limits { part_bytes: self.part_bytes, put_bytes: PUT_BYTES, ..storage.limits() };

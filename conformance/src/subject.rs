@@ -1,3 +1,5 @@
+//! The subject of a scenario: its repository, clocks and directory.
+
 use std::{
     collections::BTreeSet,
     path::PathBuf,
@@ -23,12 +25,12 @@ use crate::{
     faulty::{Dates, Faults, faulty},
 };
 
-/// What one scenario works on: a repository of its own, which doesn't exist yet, a clock, and a directory on this machine.
+/// The subject of a scenario: a repository that doesn't exist yet, a clock, and a directory on this machine.
 #[derive(Debug)]
 pub(crate) struct Subject {
     harness: Harness,
     location: Url,
-    /// The storage's clock, and unless it is told to differ the machine's.
+    /// The storage's clock and, unless set differently, the machine's.
     clock: ManualClock,
     machine_clock: MachineClock,
     dates: Dates,
@@ -60,22 +62,22 @@ impl Subject {
         &self.clock
     }
 
-    /// Sets the clock of the machine that swiftwal runs on so much ahead of the storage's, or behind it.
+    /// Sets the clock of swiftwal's machine ahead of the storage's, or behind it.
     pub(crate) fn set_machine_ahead(&self, by: SignedDuration) {
         self.machine_clock.set_ahead(by);
     }
 
-    /// A path on this machine where nothing is yet.
+    /// A path on this machine at which nothing exists now.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }
 
-    /// A path on this machine where nothing ever was.
+    /// A path on this machine at which nothing has ever existed.
     pub(crate) fn new_path(&self, name: &str) -> PathBuf {
         self.path(&format!("{name}-{}", self.new_paths.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// The storage beneath, opened once more.
+    /// Opens the storage beneath anew.
     pub(crate) fn storage(&self) -> Result<Storage> {
         Ok(self.harness.open(&self.location, true)?)
     }
@@ -92,30 +94,30 @@ impl Subject {
         Ok(self.opened()?.store())
     }
 
-    /// The repository as a command that stores something opens it.
+    /// Opens the repository as a command that stores something does.
     pub(crate) fn repository(&self) -> Result<Repository> {
         self.repository_with(&Faults::none())
     }
 
-    /// The same, with a storage that will go wrong.
+    /// The same, with a faulty storage.
     pub(crate) fn repository_with(&self, faults: &Faults) -> Result<Repository> {
         Ok(self.of_storage(self.opened()?.clone(), faults))
     }
 
-    /// The same, of a storage whose requests are so costly that this machine remembers what it saw.
+    /// The same, with a storage whose requests are so costly that this machine caches the repository's identity.
     pub(crate) fn remembering_repository(&self, faults: &Faults) -> Result<Repository> {
         let storage = self.storage()?.with_state_dir(StateDir::new(self.path("state"))).with_identity_cache();
         Ok(self.of_storage(storage, faults))
     }
 
-    /// The same, of a storage with such limits.
+    /// The same, with a storage with other limits.
     pub(crate) fn repository_with_limits(&self, change: fn(Limits) -> Limits) -> Result<Repository> {
         let storage = self.storage()?;
         let limits = change(storage.limits());
         Ok(self.of_storage(storage.with_limits(limits), &Faults::none()))
     }
 
-    /// The same, of a storage that has so much room left.
+    /// The same, with a storage with this much free space.
     pub(crate) fn repository_with_room(&self, free_bytes: u64) -> Result<Repository> {
         let storage = self.storage()?.with_space(Arc::new(Room { free_bytes }));
         Ok(self.of_storage(storage, &Faults::none()))
@@ -126,7 +128,7 @@ impl Subject {
         Ok(self.of_storage(self.storage()?.with_prepare(prepare), &Faults::none()))
     }
 
-    /// The repository as a command that only reads opens it.
+    /// Opens the repository as a command that only reads does.
     pub(crate) fn existing_repository(&self) -> Result<Repository, OpenError> {
         Ok(self.of_storage(self.harness.open(&self.location, false)?, &Faults::none()))
     }
@@ -136,13 +138,13 @@ impl Subject {
         Repository::new(storage, self.location.as_str(), Arc::new(self.machine_clock.clone()))
     }
 
-    /// The names of all objects, those that listings hide included.
+    /// Returns the names of all objects, including those that listings hide.
     pub(crate) async fn objects(&self) -> Result<BTreeSet<String>> {
         let listed = self.store()?.list(None);
         Ok(listed.map_ok(|object| object.location.to_string()).try_collect().await?)
     }
 
-    /// The same, with what uploads left where no listing shows it.
+    /// The same, including leftovers of uploads that no listing shows.
     pub(crate) async fn everything(&self) -> Result<BTreeSet<String>> {
         let mut names = self.objects().await?;
         if let Some(sweeper) = self.opened()?.sweeper() {
@@ -151,20 +153,20 @@ impl Subject {
         Ok(names)
     }
 
-    /// An object's bytes.
+    /// Returns an object's bytes.
     pub(crate) async fn get(&self, object: &str) -> Result<Bytes> {
         let found = self.store()?.get(&Path::from(object)).await.with_context(|| object.to_owned())?;
         Ok(found.bytes().await?)
     }
 
-    /// Puts an object behind the repository's back.
+    /// Stores an object directly.
     pub(crate) async fn put(&self, object: &str, bytes: impl Into<Bytes> + Send) -> Result<()> {
         let bytes: Bytes = bytes.into();
         self.store()?.put(&Path::from(object), bytes.into()).await?;
         Ok(())
     }
 
-    /// Deletes an object behind the repository's back.
+    /// Deletes an object directly.
     pub(crate) async fn delete(&self, object: &str) -> Result<()> {
         Ok(self.store()?.delete(&Path::from(object)).await?)
     }

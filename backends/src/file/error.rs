@@ -1,8 +1,10 @@
+//! The errors of the file backend, and their hints.
+
 use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-/// The failures of a directory that the store beneath doesn't report.
+/// A failure that the store beneath doesn't report.
 #[derive(Debug, Error)]
 pub(super) enum Error {
     #[error("the repository's directory {} has vanished or been replaced", .dir.display())]

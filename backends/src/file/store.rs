@@ -1,3 +1,6 @@
+//! The store of the file backend: `object_store`'s `LocalFileSystem`, with the durability and the proof of absence that
+//! it lacks.
+
 use std::{
     fmt,
     fs::{File, Metadata},
@@ -37,11 +40,11 @@ use super::{
 /// How many deletions share one flush of their directory.
 const DELETE_BATCH: usize = 1000;
 
-/// A directory of objects: `LocalFileSystem` with fsync, and what it leaves open.
+/// The objects in a directory.
 ///
-/// An object that a put finds there is made durable before the answer, since a crash may have come between
-/// its publication and its flush. Deletions are durable. `NotFound` is answered only while the directory is
-/// the one that was opened, and nothing is written where it isn't. A listing looks at each file once.
+/// If a put finds an existing object, it flushes that object before it answers, since the process that stored it may
+/// have crashed before it could. Deletions are durable. The store answers `NotFound` only if the directory is still the
+/// one that was opened, and writes only there. A listing examines each file once.
 #[derive(Clone, Debug)]
 pub(super) struct FileStore {
     files: LocalFileSystem,
@@ -49,7 +52,7 @@ pub(super) struct FileStore {
 }
 
 impl FileStore {
-    /// The objects in `root`, through `files`, which must flush what it writes.
+    /// Stores objects in `root` with `files`, which must flush what it writes.
     pub(super) fn new(files: LocalFileSystem, root: Arc<Root>) -> Self {
         Self { files, root }
     }
@@ -58,13 +61,13 @@ impl FileStore {
         &self.root
     }
 
-    /// The file of an object.
+    /// The open file of an object.
     fn file(&self, location: &Path) -> Result<PathBuf> {
         addressable(location)?;
         self.files.path_to_filesystem(location)
     }
 
-    /// Runs blocking `work` on the file of `location` in a thread for that.
+    /// Runs blocking `work` on the file of `location`, in a thread for blocking work.
     pub(super) async fn blocking<T, F>(&self, location: &Path, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -75,7 +78,7 @@ impl FileStore {
         Ok(spawn_blocking(move || work(&root, &file)).await??)
     }
 
-    /// Opens the file of an object, unless what has its name is something else.
+    /// Opens the file of an object. Fails if its name belongs to something other than a file.
     async fn open(&self, location: &Path) -> Result<Opened> {
         let opened = self.blocking(location, |_, path| Opened::open(path)).await?;
         let opened = opened.map_err(|source| object_store::Error::NotFound {
@@ -85,7 +88,7 @@ impl FileStore {
         self.proven(location, opened).await
     }
 
-    /// Passes `outcome` on, once it is certain that what was found at `to` stays there.
+    /// Returns `outcome`, after making an existing object at `to` durable.
     async fn kept<T>(&self, to: &Path, outcome: Result<T>) -> Result<T> {
         if let Err(object_store::Error::AlreadyExists { .. }) = outcome {
             self.blocking(to, sync_object).await?;
@@ -93,7 +96,7 @@ impl FileStore {
         outcome
     }
 
-    /// Passes `outcome` on, once it is certain that what was not found at `from` is absent.
+    /// Returns `outcome`, after making sure that an object that wasn't found at `from` is missing.
     async fn proven<T>(&self, from: &Path, outcome: Result<T>) -> Result<T> {
         if let Err(object_store::Error::NotFound { .. }) = outcome {
             self.blocking(from, Root::check_absent).await?;
@@ -134,7 +137,8 @@ impl FileStore {
         .await?
     }
 
-    /// The outcomes are in the order of `locations`; all successes are durable, or none is one.
+    /// Deletes objects. The outcomes are in the order of `locations`; either all successes are durable, or there is
+    /// none.
     fn delete_batch(&self, locations: Vec<Result<Path>>) -> Vec<Result<Path>> {
         let remove = |location: Path| {
             let trace = Trace::new("DELETE", location.as_ref());
@@ -170,7 +174,7 @@ struct Opened {
 }
 
 impl Opened {
-    /// Within: an error if there is no file of that name, which isn't proven yet.
+    /// Opens a file. The inner error says that no file has that name, which isn't proven yet.
     fn open(path: &FilePath) -> Result<io::Result<Self>, Error> {
         let opened = open_regular_file(path).and_then(|file| {
             let metadata = file.metadata()?;
@@ -186,8 +190,8 @@ impl Opened {
     }
 }
 
-/// Refuses the names that the store beneath gives to uploads in progress: it knows only some of them, since
-/// it takes `a#b#1`, which is also the upload of `a#b`, for a name like any other.
+/// Refuses the names that the store beneath gives to uploads in progress. It doesn't refuse all of them itself: it
+/// accepts `a#b#1`, which is also the upload of `a#b`.
 fn addressable(location: &Path) -> Result<(), Error> {
     let reserved = location.filename().is_some_and(is_staged);
     if reserved { Err(Error::ReservedName { name: location.to_string() }) } else { Ok(()) }

@@ -1,7 +1,7 @@
-//! Large objects: their segments, the manifests that name these, and how both are stored and given up.
+//! Large objects: stores segments and the manifests that name them, and removes them after a failure.
 //!
-//! Segments lie under names of their own ([`SegmentNames`]) until a manifest names them: a crash before that leaves
-//! them for a sweep.
+//! Segments have names of their own ([`SegmentNames`]) until a manifest names them. A crash before that leaves them for
+//! the sweep.
 
 mod cut;
 mod manifest_report;
@@ -27,7 +27,7 @@ use crate::{
     target::Target,
 };
 
-/// Stores large objects, and removes what an upload that failed has stored.
+/// Stores large objects, and removes what a failed upload has stored.
 #[derive(Clone, Debug)]
 pub(crate) struct LargeObjects {
     handles: Handles,
@@ -42,7 +42,7 @@ impl LargeObjects {
         }
     }
 
-    /// Makes a large object of segments, as [`ManifestWriter`] does.
+    /// Creates a large object from segments; see [`ManifestWriter`].
     pub(crate) async fn write_manifests(
         &self,
         target: &Target,
@@ -53,7 +53,7 @@ impl LargeObjects {
         self.writer.write_manifests(target, place, segments, headers).await
     }
 
-    /// Stores a part as as many segments as it takes, and tells `begun` of each before it is sent.
+    /// Stores a part as one or more segments, and passes the name of each to `begun` before it is sent.
     pub(crate) async fn put_segments(
         &self,
         place: &SegmentNames,
@@ -77,8 +77,8 @@ impl LargeObjects {
         Ok(segments)
     }
 
-    /// Stores a payload that is too long for one object as a large one, segment after segment, and gives the
-    /// entity tag. A failure leaves nothing behind, if that can be removed.
+    /// Stores a payload that is too long for one object as a large object, segment by segment, and returns the entity
+    /// tag. After a failure it removes the segments, if possible.
     pub(crate) async fn put_long(
         &self,
         location: &Path,
@@ -115,10 +115,10 @@ impl LargeObjects {
             true => Vec::new(),
             false => self.handles.manifests.segments_to_replace(object).await?,
         };
-        // Completed before, although the answer was lost.
+        // An earlier try completed the upload, although its response was lost.
         replaced.retain(|target| !place.has(&target.name));
         let e_tag = if segments.is_empty() {
-            // Swift has no large object of no segments.
+            // Swift doesn't accept a large object without segments.
             put_plain(&self.handles.containers, object, PutPayload::new(), headers).await?
         } else {
             self.writer.write_manifests(object, place, segments, headers).await?
@@ -127,8 +127,8 @@ impl LargeObjects {
         Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
     }
 
-    /// Removes what an upload has stored, unless it has become the object after all, though nobody was told. Then
-    /// all of it stays: it is whole, and what it has replaced can't be brought back.
+    /// Removes the segments of an upload, unless an unacknowledged try has completed it. Then they stay: the object is
+    /// complete, and the object that it replaced can't be restored.
     pub(crate) async fn discard(
         &self,
         object: &Target,
@@ -145,8 +145,8 @@ impl LargeObjects {
         self.handles.deletion.delete_all(&begun).await.into_iter().collect()
     }
 
-    /// The same after a failure that is to be reported rather than one of this. What stays is for a sweep: all of it
-    /// where nobody served the request, as nobody would serve these.
+    /// As [`discard`](Self::discard), after a failure that is reported instead of any failure here. What can't be
+    /// removed is left for the sweep; after an outage, that is everything, since these requests would fail as well.
     pub(crate) async fn discard_quietly(
         &self,
         object: &Target,
@@ -163,21 +163,21 @@ impl LargeObjects {
         }
     }
 
-    /// What an upload has stored, as far as a listing shows it.
+    /// Returns the segments of an upload, according to a listing.
     async fn listed_at(&self, place: &SegmentNames) -> Result<Vec<Target>> {
         match self.handles.listings.names_under(&self.handles.containers.segments, &place.prefix()).await {
             Ok(entries) => Ok(entries
                 .into_iter()
                 .map(|entry| Target::new(&self.handles.containers.segments, entry.name))
                 .collect()),
-            // No container has no segments.
+            // Without the container there are no segments.
             Err(error) if StoreError::is_missing_container(&error) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }
 }
 
-/// A panic elsewhere leaves the lists as they were.
+/// Locks a list. A panic elsewhere leaves the lists valid.
 fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The store: [`Swift`] implements the traits of `object_store`, each method by the part that it concerns.
+//! The store: [`Swift`] implements the traits of `object_store` with the types of the operations.
 
 mod builder;
 mod multipart_store;
@@ -33,40 +33,39 @@ use crate::{
 
 /// One container of OpenStack Swift. Cheap to clone.
 ///
-/// What Swift does differently from other stores:
+/// Swift differs from other stores in these respects:
 ///
-/// - [`PutMode::Create`](object_store::PutMode::Create) is a check, not a lock. A name that was there before is
-///   refused, but of several writers who create one name at the same moment more than one may be told that
-///   theirs was stored; exactly one content survives. A writer whose first try was stored and whose answer was
-///   lost is told `AlreadyExists`. Compare the contents, or use unique names.
-/// - [`PutMode::Update`](object_store::PutMode::Update), versions and storage classes aren't offered:
-///   `NotImplemented`.
-/// - A listing may lag behind: it may lack an object that was stored, and show one that was deleted. Ask for the
-///   object itself, which doesn't.
-/// - `NotFound` means that the container is there, or was ten seconds ago, and the object is not. A container that
-///   is missing is a [`StoreError::MissingContainer`](crate::StoreError::MissingContainer), unless the store was built
-///   [to create it](SwiftBuilder::with_create).
-/// - Deleting what isn't there is no error. Of three objects and more that are deleted together, a listing tells
-///   which are large ones: a plain object that became one a moment ago may leave its segments behind.
-/// - Objects whose names aren't a [`Path`] (`a//b`, `a/`) can't be reached, and no listing has them.
+/// - [`PutMode::Create`](object_store::PutMode::Create) is a check, not a lock. A name that existed before is refused.
+///   If several writers create one name at the same moment, more than one may receive a success; exactly one content
+///   survives. A writer may receive `AlreadyExists` if its first try succeeded and the response was lost. Compare the
+///   contents, or use unique names.
+/// - [`PutMode::Update`](object_store::PutMode::Update), versions and storage classes are `NotImplemented`.
+/// - A listing may lag behind: it may lack a stored object, and show a deleted one. A request for the object itself
+///   doesn't lag.
+/// - `NotFound` means that the object doesn't exist and that its container does, or did ten seconds ago. A missing
+///   container is a [`StoreError::MissingContainer`](crate::StoreError::MissingContainer), unless the store [creates
+///   it](SwiftBuilder::with_create).
+/// - Deleting a missing object is success. If three or more objects are deleted together, a listing shows which of them
+///   are large: a plain object that was replaced by a large one a moment ago may leave its segments behind.
+/// - Objects whose names aren't a [`Path`] (`a//b`, `a/`) can't be accessed, and no listing shows them.
 ///
-/// Multipart uploads, and payloads too long for one object, become static large objects. Their segments lie in
-/// a container of their own under `<container>/<object>/upload-<unique>/`, and go when the object is deleted or replaced
-/// through this store, or when the upload is aborted. A crash may leave some behind, for
-/// [`leftovers`](Self::leftovers) to find. A reader of an object that is replaced or deleted meanwhile gets an
+/// Multipart uploads, and payloads too long for one object, become static large objects. Their segments are in a
+/// container of their own, below `<container>/<object>/upload-<unique>/`. They are removed when the object is deleted
+/// or replaced through this store, or when the upload is aborted. A crash may leave some behind;
+/// [`leftovers`](Self::leftovers) finds them. A reader of an object that is replaced or deleted meanwhile gets an
 /// error, never a mixture.
 ///
-/// Every byte sent is checked by Swift with its MD5. Every whole object that is read is checked here, a static large
-/// one segment by segment; of ranges and of dynamic large objects the length is. What doesn't fit comes as an error
-/// in its place in the stream, so what was read before it isn't proven until the stream ends. A body that breaks
-/// off is continued from where it broke.
+/// Swift verifies everything that is sent by its MD5. The store verifies every complete object that is read in the same
+/// way, a static large object segment by segment; of ranges and dynamic large objects it verifies the length. A
+/// mismatch is an error at its position in the stream, so the content isn't proven before the stream has ended. A body
+/// that breaks off is resumed.
 ///
-/// It is a [`MultipartStore`](object_store::multipart::MultipartStore) and a
-/// [`PaginatedListStore`](object_store::list::PaginatedListStore) too.
+/// The store is also a [`MultipartStore`](object_store::multipart::MultipartStore) and a
+/// [`PaginatedListStore`](object_store::list::PaginatedListStore).
 #[derive(Clone, Debug)]
 pub struct Swift(pub(crate) Arc<Store>);
 
-/// What all clones of a [`Swift`] share: one part for each concern.
+/// The state that all clones of a [`Swift`] share: one type for each concern.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) handles: Handles,
@@ -93,18 +92,18 @@ impl Store {
 }
 
 impl Swift {
-    /// The name of the container.
+    /// Returns the name of the container.
     #[must_use]
     pub fn container(&self) -> &str {
         &self.0.handles.containers.container
     }
 
-    /// Asks for a token, unless one is at hand: the next request need not wait for it.
+    /// Requests a token, unless there is a valid one, so that the next request needn't wait for it.
     ///
     /// # Errors
     ///
     /// [`Unauthenticated`](object_store::Error::Unauthenticated) if the credentials are refused, and
-    /// [`Generic`](object_store::Error::Generic) if there is no token for another reason. Their source is the
+    /// [`Generic`](object_store::Error::Generic) for any other failure. Their source is the
     /// [`AuthError`](crate::AuthError) in an [`Arc`].
     pub async fn authenticate(&self) -> Result<()> {
         self.0.handles.containers.client.session().await.map(drop).map_err(|error| {
@@ -128,7 +127,7 @@ impl Swift {
         Box::new(Upload::create(&self.0.large, self.0.handles.containers.target(location)))
     }
 
-    /// The name of the container that has the segments of large objects.
+    /// Returns the name of the container of the segments of large objects.
     #[must_use]
     pub fn segments_container(&self) -> &str {
         &self.0.handles.containers.segments
@@ -217,7 +216,7 @@ mod tests {
     /// An address without a server.
     const NOWHERE: &str = "http://127.0.0.1:1";
 
-    /// A store that tries everything once.
+    /// A store that makes a single try of each request.
     fn hasty(settings: &[(&str, &str)]) -> Swift {
         let settings = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let timeouts = Timeouts { retry: std::time::Duration::ZERO, ..Timeouts::default() };

@@ -1,4 +1,4 @@
-//! An upload part by part, whose state is kept here.
+//! An upload in parts whose state is kept in memory.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use object_store::{Attributes, MultipartUpload, PutPayload, PutResult, Result, U
 use super::{LargeObjects, SegmentNames, lock};
 use crate::{error::StoreError, manifests::Segment, object::to_headers, target::Target};
 
-/// A large object in the making: segments that lie below a name of their own, until a manifest names them.
+/// An upload in progress: its segments have names of their own until a manifest names them.
 #[derive(Debug)]
 pub(crate) struct Upload {
     large: LargeObjects,
@@ -18,16 +18,16 @@ pub(crate) struct Upload {
     headers: HeaderMap,
     place: SegmentNames,
     parts: Arc<Mutex<Parts>>,
-    /// Whether there may be a manifest already.
+    /// Whether a manifest may have been stored.
     completing: bool,
 }
 
-/// What has become of the parts.
+/// The state of the parts.
 #[derive(Debug, Default)]
 struct Parts {
-    /// The segments of each part, by its number. None: not stored, or not yet.
+    /// The segments of each part, by its number. None if the part isn't stored (yet).
     stored: Vec<Option<Vec<Segment>>>,
-    /// Segments that may lie in the container, whether or not their part is done.
+    /// All segments that may have been stored, even if their part failed.
     begun: Vec<Target>,
 }
 
@@ -49,15 +49,15 @@ impl MultipartUpload for Upload {
         .boxed()
     }
 
-    /// Puts the parts together under the object's name, in one step.
+    /// Creates the object from the parts, in one step.
     async fn complete(&mut self) -> Result<PutResult> {
         let segments = self.segments()?;
         self.completing = true;
         self.large.complete(&self.object, &self.place, segments, self.headers.clone()).await
     }
 
-    /// Removes the segments. Parts still on their way may arrive afterwards, and are left for a sweep. An upload
-    /// that is complete, even if nobody was told, stays: delete the object if it isn't wanted.
+    /// Removes the segments. Parts that are still being sent may arrive afterwards, and are left for the sweep. A
+    /// completed upload stays, even if that wasn't acknowledged: delete the object if it isn't wanted.
     async fn abort(&mut self) -> Result<()> {
         let begun = lock(&self.parts).begun.clone();
         if self.completing {
@@ -68,7 +68,7 @@ impl MultipartUpload for Upload {
 }
 
 impl Upload {
-    /// Begins an upload; nothing is sent yet.
+    /// Begins an upload; no request is sent yet.
     pub(crate) fn new(large: &LargeObjects, object: Target, attributes: &Attributes) -> Result<Self> {
         Ok(Self::with_headers(large, object, to_headers(attributes)?))
     }
@@ -90,7 +90,7 @@ impl Upload {
         }
     }
 
-    /// All segments, in the order of the parts.
+    /// Returns all segments, in the order of the parts.
     fn segments(&self) -> Result<Vec<Segment>> {
         let parts = lock(&self.parts);
         let missing = parts.stored.iter().position(Option::is_none);

@@ -1,7 +1,7 @@
-//! Faults in a real Swift and a real Keystone, as those who call the program meet them.
+//! Faults in a real Swift and a real Keystone, as callers of the program experience them.
 //!
-//! In each, nothing that was acknowledged is lost, nothing wrong is acknowledged, the exit codes are as promised,
-//! and the program ends within the minute and a half that [`place::Running::wait`] gives it.
+//! In each test, nothing acknowledged is lost, nothing wrong is acknowledged, the exit codes are as documented, and the
+//! program ends within the minute and a half that [`place::Running::wait`] gives it.
 
 mod backup;
 mod connections;

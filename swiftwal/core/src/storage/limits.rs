@@ -1,3 +1,5 @@
+//! The limits of a storage on objects and parts.
+
 /// How large the objects of a storage may be, and in what parts they are written.
 ///
 /// A tar that is larger than the largest object is stored as several.

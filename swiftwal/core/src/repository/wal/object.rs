@@ -1,4 +1,4 @@
-//! The opened object of a WAL file, read as a stream: a segment can have a gibibyte.
+//! The opened object of a WAL file, read as a stream, since a segment may have 1 GiB.
 
 use std::io;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The opened object that holds a WAL file.
+/// The opened object of a WAL file.
 #[derive(Debug)]
 pub(crate) struct WalObject {
     /// The object's name.
@@ -30,8 +30,8 @@ pub(crate) struct WalObject {
 }
 
 impl WalObject {
-    /// The WAL file's content, decompressed as it is read. An error is one of the storage or of the content:
-    /// [`Repository::unreadable`] tells.
+    /// Returns the content of the WAL file, decompressed as it is read. An error may be the storage's or the content's;
+    /// [`Repository::unreadable`] distinguishes them.
     pub(crate) fn content(self) -> Box<dyn AsyncRead + Send + Unpin> {
         let expected = self.found.meta.size;
         let stored = exactly(expected, object_pieces(self.found)).boxed();
@@ -40,7 +40,7 @@ impl WalObject {
 }
 
 impl Repository {
-    /// Opens a WAL file in one compression; none if it isn't there.
+    /// Opens a WAL file in one compression; none if it is missing.
     pub(super) async fn open_wal(
         &self,
         name: WalName,
@@ -66,7 +66,7 @@ impl Repository {
     }
 }
 
-/// Passes `expected` bytes on, and fails where there are more or fewer.
+/// Passes `expected` bytes on, and fails if there are more or fewer.
 fn exactly(
     expected: u64,
     pieces: impl Stream<Item = object_store::Result<Bytes>> + Send + Unpin,
