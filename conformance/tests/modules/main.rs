@@ -1,7 +1,8 @@
-//! The modules of the crates: their layers, and no circles between neighbours.
+//! The source of the crates: the layers of their modules, no circles between neighbours, and how errors are put into texts.
 
 #![expect(clippy::unwrap_used, reason = "the tests' helpers fail as tests do")]
 
 mod circles;
 mod layers;
 mod source;
+mod told_in_full;

@@ -1,6 +1,8 @@
 //! An error as one message: what happened, what caused it, and last what to do about it.
 
-use std::{borrow::Cow, error::Error, iter};
+use std::{borrow::Cow, error::Error};
+
+use swiftwal_core::causes;
 
 /// An error that may know what to do about it. Its text doesn't say that.
 pub(crate) trait Hinted: Error {
@@ -28,21 +30,6 @@ pub(crate) fn chain(error: &impl Hinted) -> String {
 /// `error` and its causes on one line, with the hint if it is an error of the flows.
 pub(crate) fn chain_of_any(error: &(dyn Error + 'static)) -> String {
     error.downcast_ref::<swiftwal_core::Error>().map_or_else(|| causes(error), chain)
-}
-
-fn causes(error: &dyn Error) -> String {
-    let mut line = String::new();
-    for message in iter::successors(Some(error), |&error| error.source()).map(ToString::to_string) {
-        // Some libraries' messages end with their cause's.
-        if line.ends_with(&message) {
-            continue;
-        }
-        if !line.is_empty() {
-            line.push_str(": ");
-        }
-        line.push_str(&message);
-    }
-    line
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl Taking<'_> {
             Err(error) if side.give_way(&error).await => error,
             made => return made,
         };
-        tracing::debug!("requesting the base backup again: {refusal}");
+        tracing::debug!(error = &refusal as &dyn std::error::Error, "requesting the base backup again");
         let asked = Instant::now();
         let stream = unless(stop.clone(), async { Ok(self.source.start(self.request).await?) }).await;
         self.make_once(stream, asked, side, claim, stop).await

@@ -1,3 +1,4 @@
+mod in_full;
 mod open;
 mod refusal;
 
@@ -7,6 +8,7 @@ use swiftwal_postgres::{SourceError, WalName, printable};
 use thiserror::Error;
 
 pub use self::{
+    in_full::causes,
     open::OpenError,
     refusal::{Overdue, Refusal},
 };
@@ -240,14 +242,6 @@ impl Error {
             Self::TimedOut(overdue) => return overdue.hint().map(Cow::Borrowed),
             Self::WalAbsent { .. } | Self::Damaged { .. } | Self::Usage(_) | Self::Stopped => return None,
         }))
-    }
-
-    /// The text and the hint, without the causes: for a notice about something that went on.
-    pub(crate) fn text_and_hint(&self) -> String {
-        match self.hint() {
-            Some(hint) => format!("{self}; {hint}"),
-            None => self.to_string(),
-        }
     }
 
     /// For `map_err`: what was being done to which file of this machine.

@@ -33,7 +33,7 @@ pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 pub use archive_wal::{ArchiveOptions, Archived, archive_wal};
 pub use backup::{BackupEvent, BackupOptions, backup};
 pub use discard_timeline::{DiscardPlan, discard_timeline, plan_discard};
-pub use error::{Error, ErrorKind, OpenError, Overdue, Refusal, Result};
+pub use error::{Error, ErrorKind, OpenError, Overdue, Refusal, Result, causes};
 pub use label::label;
 pub use local::clock::{Clock, SystemClock};
 pub use local::elapsed::Elapsed;

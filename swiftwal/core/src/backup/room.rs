@@ -31,8 +31,8 @@ async fn check(repository: &Repository, tar_bytes: u64, observe: Observe<'_>) ->
         Ok(free) if free >= tar_bytes => return Ok(()),
         Ok(free) => free,
         Err(error) => {
-            let location = repository.location();
-            observe(BackupEvent::Warning(&format!("can't determine the free space of {location}: {error}")));
+            let error = repository.failed("determine the free space for", "the backup")(error);
+            observe(BackupEvent::Warning(&error.in_full()));
             return Ok(());
         }
     };

@@ -44,7 +44,7 @@ pub(super) async fn prepare(
         Err(error) => {
             side.doubts.push(format!(
                 "the server and its archiving couldn't be checked before the copy: {}",
-                Error::from(error).text_and_hint()
+                Error::from(error).in_full()
             ));
             return Ok(side);
         }

@@ -103,7 +103,10 @@ pub(super) async fn server_waits(
                 Ok(_) => is_ours = true,
                 // Another cluster's WAL will never arrive here: better now than after the wait.
                 Err(error @ Error::Refused(Refusal::AnotherCluster { .. })) => return error,
-                Err(error) => tracing::debug!("can't check which cluster the repository belongs to: {error}"),
+                Err(error) => tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "can't check which cluster the repository belongs to"
+                ),
             }
         }
         match is_archived(repository, segment).await {
@@ -118,7 +121,9 @@ pub(super) async fn server_waits(
             Ok(false) => observe(BackupEvent::WaitingForWal(segment)),
             Err(error) if patience.is_over() => return error,
             // The server is what is waited for; the storage may be back when it goes on.
-            Err(error) => tracing::debug!("can't look for {segment}: {error}"),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "can't look for {segment}");
+            }
         }
     }
 }
@@ -128,7 +133,7 @@ async fn missing_after(repository: &Repository, segment: SegmentName, limit: Dur
     let location = repository.location();
     let cause = match newest_of_its_timeline(repository, segment).await {
         Ok(newest) => cause(segment, newest, location),
-        Err(error) => format!("the stored WAL can't be listed: {error}"),
+        Err(error) => format!("The stored WAL can't be listed: {}", error.in_full()),
     };
     Overdue::Wal { segment, location: location.to_owned(), limit, cause }.into()
 }

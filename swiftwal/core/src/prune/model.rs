@@ -108,7 +108,7 @@ fn what_a_kept_backup_can_reach_stays_and_nothing_else() {
     });
     let outcome = TestRunner::new_with_rng(config, random).run(&(worlds(), policies), |(world, policy)| {
         let plan = runtime.block_on(async { plan_prune(&world.repository().await, &policy).await });
-        let plan = plan.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let plan = plan.map_err(|error| TestCaseError::fail(error.in_full()))?;
         check(&world, policy, &plan)
     });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));

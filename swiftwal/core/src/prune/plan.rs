@@ -133,7 +133,7 @@ impl PrunePlan {
 }
 
 fn as_message<S: Serializer>(refused: &Option<Refusal>, serializer: S) -> Result<S::Ok, S::Error> {
-    let message = refused.clone().map(|refused| Error::from(refused).text_and_hint());
+    let message = refused.clone().map(|refused| Error::from(refused).in_full());
     message.serialize(serializer)
 }
 

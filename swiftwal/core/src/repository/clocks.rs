@@ -90,7 +90,8 @@ impl Repository {
         let newest = inventory.newest.min(self.clock().now());
         let notice = format!(
             "can't get the storage's time, so nothing counts as left behind by a crash unless it is more than \
-             24 hours older than the newest object: {error}"
+             24 hours older than the newest object: {}",
+            error.in_full()
         );
         Liveness { before: newest.checked_sub(GRACE).unwrap_or(Timestamp::MIN), notice: Some(notice) }
     }

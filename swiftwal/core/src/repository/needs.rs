@@ -59,7 +59,7 @@ impl Needs {
                 Err(error)
                     if error.kind() == ErrorKind::Damaged && is_without_label(inventory, backup.key) =>
                 {
-                    broken.push((backup.key, error.to_string()));
+                    broken.push((backup.key, error.in_full()));
                 }
                 Err(error) => return Err(error),
             }
@@ -125,7 +125,7 @@ impl Needs {
                       removed this time (see the markers in ...uploading/; prune removes an abandoned one after 24 hours)";
         let broken = self.broken.iter().map(|(key, reason)| {
             format!(
-                "backup {key} can't be restored, so no WAL is kept for it: {reason}; it is left as it is: delete it, if \
+                "backup {key} can't be restored, so no WAL is kept for it: {reason}; the backup is left as it is: delete it, if \
                  SwiftWAL 0.2.2 reported at the time that the backup had failed"
             )
         });

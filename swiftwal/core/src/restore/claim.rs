@@ -200,7 +200,7 @@ mod tests {
 
     fn refused(path: &Path) -> String {
         match claim(path) {
-            Err(error) => error.text_and_hint(),
+            Err(error) => error.in_full(),
             Ok(claimed) => panic!("{claimed:?}"),
         }
     }

@@ -73,7 +73,8 @@ pub(super) async fn tars(
         Ok(index) => Some(index),
         Err(error) => {
             observe(RestoreEvent::Notice(&format!(
-                "restoring without the backup's index, more slowly: {error}"
+                "restoring without the backup's index, more slowly: {}",
+                error.in_full()
             )));
             None
         }
@@ -155,8 +156,9 @@ async fn fetch_piece(
         Ok(false) => Ok(false),
         Err(error @ Error::Damaged { .. }) => {
             observe(RestoreEvent::Notice(&format!(
-                "the backup's index doesn't fit {} ({error}); restoring the rest of that without it, more slowly",
-                tar.name
+                "the backup's index doesn't fit {} ({}); restoring the rest of that without it, more slowly",
+                tar.name,
+                error.in_full()
             )));
             fetch_stream(repository, &tar, &mut pieces, hashed.once_more()).await
         }

@@ -1,0 +1,29 @@
+//! No error of core is put into another text by its `Display`, which loses its causes and its hint.
+
+use crate::source::modules_of;
+
+/// How an error gets into a text otherwise than by `in_full`.
+const WAYS: [&str; 5] = ["{error}", "{refusal}", "{e}", "error.to_string()", "(e.to_string()"];
+
+/// The errors of other crates, which have no hint: in which module, and how many.
+const FOREIGN: [(&str, usize); 6] = [
+    ("archive_wal", 1),
+    ("archive_wal::wal_file", 1),
+    ("local::blocking", 1),
+    ("repository::record", 2),
+    ("repository::tar_stream", 1),
+    ("restore::claim", 2),
+];
+
+#[test]
+fn an_error_inside_another_text_is_told_in_full() {
+    for (module, code) in modules_of("swiftwal/core") {
+        let module = module.join("::");
+        if module == "fuzz" {
+            continue;
+        }
+        let shown: usize = WAYS.iter().map(|way| code.matches(way).count()).sum();
+        let allowed = FOREIGN.iter().find(|(foreign, _)| *foreign == module).map_or(0, |(_, count)| *count);
+        assert_eq!(shown, allowed, "{module}: use in_full() for an error of this crate");
+    }
+}
