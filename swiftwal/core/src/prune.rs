@@ -24,7 +24,7 @@ use crate::{
         Repository,
         backup::ChosenBackup,
         clocks::Liveness,
-        completeness::{missing_object, needed_and_unlisted},
+        completeness::{missing_object, needed_and_missing},
         inventory::{Inventory, StoredBackup},
         key::BackupKey,
         layout::{BackupPart, ObjectName},
@@ -135,7 +135,7 @@ async fn kept_backups(
             }
             error => error,
         })?;
-        refuse_incomplete(repository, &backup, inventory).await?;
+        refuse_incomplete(repository, &backup).await?;
         wanted.extend(backup.record.as_ref().and_then(|record| record.parent));
         kept.push(backup);
     }
@@ -200,20 +200,16 @@ async fn keep_one_that_leads_to(
 }
 
 /// What is to be kept must be there, before anything else goes: its objects, and the WAL that makes it consistent.
-async fn refuse_incomplete(
-    repository: &Repository,
-    backup: &ChosenBackup,
-    inventory: &Inventory,
-) -> Result<()> {
+async fn refuse_incomplete(repository: &Repository, backup: &ChosenBackup) -> Result<()> {
     let Some(record) = &backup.record else { return Ok(()) };
-    if let Some(object) = missing_object(repository, inventory, record, |_| true).await? {
+    if let Some(object) = missing_object(repository, record, |_| true).await? {
         return Err(Error::Refused(Refusal::Unrestorable {
             key: record.key.to_string(),
             what: format!("is incomplete: {} isn't there with its {} bytes", object.name, object.bytes),
             hint: "take a new backup, and find out what happened to this one".to_owned(),
         }));
     }
-    let Some(segment) = needed_and_unlisted(repository, record, inventory).await? else { return Ok(()) };
+    let Some(segment) = needed_and_missing(repository, record).await? else { return Ok(()) };
     Err(Error::Refused(Refusal::Unrestorable {
         key: record.key.to_string(),
         what: format!("can't be restored: WAL segment {segment} is not in {}", repository.location()),
@@ -230,7 +226,9 @@ async fn refuse_incomplete(
 /// # Errors
 /// Those of the storage.
 pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
-    for backup in &plan.doomed {
+    // Those of SwiftWAL 0.2.2 go last, and only with their marks: where the storage is full, the others make room for them.
+    let (old, new): (Vec<_>, Vec<_>) = plan.doomed.iter().partition(|backup| backup.legacy);
+    for backup in new.into_iter().chain(old) {
         delete_backup(repository, backup, plan.before).await?;
     }
     for (key, sign) in &plan.legacy_deletions {

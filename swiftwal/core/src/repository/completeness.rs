@@ -1,7 +1,10 @@
 //! Whether all of a backup is there: its objects, and the WAL without which it can't become consistent.
+//!
+//! The storage itself is asked for each of them. A listing proves nothing: where it lags behind, it shows what has gone,
+//! and prune would remove the last complete backup for one that isn't.
 
 use futures::{
-    StreamExt, TryStreamExt,
+    FutureExt, StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
 use swiftwal_postgres::{SegmentName, WalName, segments_between};
@@ -10,35 +13,34 @@ use crate::{
     error::Result,
     repository::{
         Repository,
-        inventory::Inventory,
         layout::ObjectName,
         record::{BackupRecord, RecordedObject},
     },
 };
 
-/// How many segments are looked for at a time.
+/// How many objects or segments are looked for at a time.
 const LOOKS: usize = 16;
 
 /// The first of those objects of `record` that are `needed` which isn't there with its size.
-///
-/// A listing may lag behind, the object itself doesn't: so it is asked for what isn't listed.
 pub(crate) async fn missing_object<'a>(
     repository: &Repository,
-    inventory: &Inventory,
     record: &'a BackupRecord,
     needed: fn(&RecordedObject) -> bool,
 ) -> Result<Option<&'a RecordedObject>> {
-    let stored = inventory.backups.iter().find(|backup| backup.key == record.key);
-    let stored = stored.map_or(&[][..], |backup| &backup.objects);
-    let is_listed = |object: &RecordedObject| {
-        stored.iter().any(|stored| stored.bytes == object.bytes && stored.name.to_string() == object.name)
-    };
-    for object in record.objects.iter().filter(|object| needed(object) && !is_listed(object)) {
-        if repository.size(&ObjectName::parse(&object.name)).await? != Some(object.bytes) {
-            return Ok(Some(object));
-        }
-    }
-    Ok(None)
+    let needed: Vec<_> = record.objects.iter().filter(|object| needed(object)).collect();
+    let looks: Vec<_> = needed
+        .into_iter()
+        .map(|object| {
+            async move {
+                let found = repository.size(&ObjectName::parse(&object.name)).await?;
+                Ok((found != Some(object.bytes)).then_some(object))
+            }
+            .boxed()
+        })
+        .collect();
+    let mut missing =
+        stream::iter(looks).buffered(LOOKS).try_filter_map(|missing| async move { Ok(missing) }).boxed();
+    missing.try_next().await
 }
 
 /// The first segment without which `record`'s backup can't become consistent, and which isn't in the repository.
@@ -47,16 +49,6 @@ pub(crate) async fn needed_and_missing(
     record: &BackupRecord,
 ) -> Result<Option<SegmentName>> {
     missing_of(repository, needed_by(record)).try_next().await
-}
-
-/// As above, with a listing: an object in it exists, and only the others are asked for in the storage.
-pub(crate) async fn needed_and_unlisted(
-    repository: &Repository,
-    record: &BackupRecord,
-    inventory: &Inventory,
-) -> Result<Option<SegmentName>> {
-    let unlisted = needed_by(record).filter(|segment| !inventory.has_wal(WalName::Segment(*segment)));
-    missing_of(repository, unlisted).try_next().await
 }
 
 /// None where the WAL is inside.

@@ -137,11 +137,6 @@ impl Inventory {
         InventoryBuilder::default()
     }
 
-    /// Whether a WAL file is listed, in whatever compression.
-    pub(crate) fn has_wal(&self, name: WalName) -> bool {
-        self.wal.binary_search_by_key(&name, |wal| wal.name).is_ok()
-    }
-
     /// What is listed with its data and without a commit record.
     pub(crate) fn without_record(&self) -> Vec<BackupKey> {
         let has_data = |found: &Uncommitted| main_object(&found.objects).is_some();

@@ -17,7 +17,6 @@ use crate::{
         backup::ChosenBackup,
         choice::BackupChoice,
         completeness::{missing_object, needed_and_missing},
-        inventory::Inventory,
         key::BackupKey,
         timelines::{Branch, Content, Position, Timelines},
     },
@@ -63,7 +62,7 @@ async fn choose_latest(
     look_for_asked(repository, &mut timelines, options).await?;
     let goal = Goal { options, timelines: &timelines };
     goal.check_timeline(repository.location())?;
-    let (backup, way) = newest_that_reaches(repository, &inventory, &goal, observe).await?;
+    let (backup, way) = newest_that_reaches(repository, &goal, observe).await?;
     if let Some(RecoveryTarget::Name(_) | RecoveryTarget::Xid(_)) = options.target {
         observe(RestoreEvent::Notice(
             "swiftwal can't tell whether this backup ended before the target; if recovery says that it ended before the \
@@ -116,7 +115,8 @@ async fn survey_or_look_beyond(
         Ok(timelines) => Ok(timelines.with(backup)),
         Err(error) => {
             observe(RestoreEvent::Notice(&format!(
-                "it isn't known whether there is newer data on another timeline: {error}"
+                "it isn't known whether there is newer data on another timeline: {}",
+                error.in_full()
             )));
             Timelines::beyond(repository, backup).await
         }
@@ -158,7 +158,6 @@ impl Goal<'_> {
 /// The newest backup from which recovery can get to the goal, and its way there.
 async fn newest_that_reaches(
     repository: &Repository,
-    inventory: &Inventory,
     goal: &Goal<'_>,
     observe: Observe<'_>,
 ) -> Result<(ChosenBackup, Way)> {
@@ -173,8 +172,9 @@ async fn newest_that_reaches(
             }
             // With a target, an older backup does as well: it only takes longer.
             Content::Unreadable(error) if goal.options.target.is_some() => {
-                observe(RestoreEvent::Notice(&format!("skipping backup {key}: {}", error.text_and_hint())));
-                obstacle = Some((key, error.to_string()));
+                let text = error.in_full();
+                observe(RestoreEvent::Notice(&format!("skipping backup {key}: {text}")));
+                obstacle = Some((key, text));
                 continue;
             }
             Content::Unreadable(_) => {
@@ -204,7 +204,7 @@ async fn newest_that_reaches(
             way => way,
         };
         let lost = match missing_wal(repository, backup).await? {
-            None => lost_tar(repository, inventory, backup).await?,
+            None => lost_tar(repository, backup).await?,
             lost => lost,
         };
         let Some(text) = lost else { return Ok((backup.clone(), way)) };
@@ -240,13 +240,9 @@ async fn missing_wal(repository: &Repository, backup: &ChosenBackup) -> Result<O
 }
 
 /// What of its data isn't there with its size.
-async fn lost_tar(
-    repository: &Repository,
-    inventory: &Inventory,
-    backup: &ChosenBackup,
-) -> Result<Option<String>> {
+async fn lost_tar(repository: &Repository, backup: &ChosenBackup) -> Result<Option<String>> {
     let Some(record) = &backup.record else { return Ok(None) };
-    let lost = missing_object(repository, inventory, record, |object| object.tar_bytes.is_some()).await?;
+    let lost = missing_object(repository, record, |object| object.tar_bytes.is_some()).await?;
     Ok(lost.map(|object| {
         format!(
             "{} isn't in {} with its {} bytes; find out what happened to it, and take a new backup",
