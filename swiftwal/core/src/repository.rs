@@ -54,8 +54,8 @@ pub struct Repository {
     storage: Storage,
     location: Arc<str>,
     clock: Arc<dyn Clock>,
-    /// What `cluster.json` said when it was first read.
-    first_read: Arc<OnceLock<ClusterInfo>>,
+    /// What `cluster.json` said when it was first read; none where it couldn't be understood.
+    first_read: Arc<OnceLock<Option<ClusterInfo>>>,
     anew: bool,
 }
 
@@ -101,11 +101,15 @@ impl Repository {
 
     /// The commit record of a backup; none if it is proven absent.
     pub(crate) async fn record_if_there(&self, key: BackupKey) -> Result<Option<BackupRecord>> {
-        let name = BackupRecord::object_name(key);
-        let Some(bytes) = self.read(&name).await? else { return Ok(None) };
-        let record = BackupRecord::from_bytes(key, &bytes)?;
+        let Some(record) = self.record_of_any_cluster(key).await? else { return Ok(None) };
         self.refuse_stranger(&record, self.system_identifier().await?)?;
         Ok(Some(record))
+    }
+
+    /// As above, without the check that it is a backup of this repository's cluster.
+    pub(crate) async fn record_of_any_cluster(&self, key: BackupKey) -> Result<Option<BackupRecord>> {
+        let bytes = self.read(&BackupRecord::object_name(key)).await?;
+        bytes.map(|bytes| BackupRecord::from_bytes(key, &bytes)).transpose()
     }
 
     /// What to say where the backup `wanted` isn't there.
@@ -117,7 +121,7 @@ impl Repository {
                 return Error::UnknownBackup {
                     wanted,
                     location,
-                    hint: format!("the list of backups can't be read: {error}"),
+                    hint: format!("the list of backups can't be read: {}", error.in_full()),
                 };
             }
             Err(error) => return error,

@@ -33,12 +33,15 @@ struct Entry<'a> {
 
 pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     let repository = session.open()?;
-    repository.refuse_unknown().await?;
+    let cluster = repository.cluster_if_readable().await?;
     let mut inventory = repository.inventory().await?;
-    let records = repository.read_records(&mut inventory).await;
+    let ours = cluster.as_ref().ok().and_then(Option::as_ref);
+    let records = repository.read_records(&mut inventory, ours).await;
     inventory.strangers.iter().for_each(|stranger| log::say(format_args!("{stranger}")));
-    records.iter().filter_map(|record| record.as_ref().err()).for_each(report);
-    let finding = records.iter().filter_map(|record| record.as_ref().err()).map(Finding::of).max();
+    let unreadable =
+        || cluster.as_ref().err().into_iter().chain(records.iter().filter_map(|r| r.as_ref().err()));
+    unreadable().for_each(report);
+    let finding = unreadable().map(Finding::of).max();
     if session.output.json {
         print_json(session, &inventory, records)?;
     } else {

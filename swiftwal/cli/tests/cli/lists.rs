@@ -145,11 +145,19 @@ fn a_damaged_record_is_reported_with_the_rest_and_the_exit_code_for_damage() {
 #[test]
 fn with_a_damaged_cluster_json_the_list_is_complete_and_ends_with_the_code_for_damage() {
     let site = Site::new();
-    let key = site.store_backup();
+    let keys = [site.store_backup(), site.store_backup()];
     site.write("repository/cluster.json", "{");
     let ran = site.run(&["list-backups"]);
-    assert_eq!((ran.code, ran.stdout), (3, format!("{key}\n")));
-    assert!(ran.stderr.contains("cluster.json") && ran.stderr.contains("damaged"), "{}", ran.stderr);
+    assert_eq!((ran.code, ran.stdout), (3, format!("{}\n{}\n", keys[0], keys[1])));
+    // It is read once, and named once.
+    assert_eq!(ran.stderr.matches(" is damaged").count(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("cluster.json in file://"), "{}", ran.stderr);
+    let ran = site.run(&["-vv", "--json", "list-backups"]);
+    assert_eq!(ran.stderr.matches("READ cluster.json").count(), 1, "{}", ran.stderr);
+    let backups: Value = serde_json::from_str(&ran.stdout).unwrap();
+    for (backup, key) in backups.as_array().unwrap().iter().zip(&keys) {
+        assert_eq!(backup["record"]["key"], key.as_str());
+    }
 }
 
 #[test]

@@ -38,8 +38,7 @@ impl Histories {
     pub(crate) async fn listed(repository: &Repository, inventory: &Inventory) -> Result<Self> {
         let mut listed: Vec<_> = inventory.wal.iter().filter_map(|wal| history_of(wal.name)).collect();
         listed.dedup();
-        let read =
-            |timeline| async move { Ok((timeline, read(repository, timeline, Format::ALL).await?)) }.boxed();
+        let read = |timeline| async move { Ok((timeline, read(repository, timeline).await?)) }.boxed();
         let reads: Vec<BoxFuture<'_, Result<_>>> = listed.into_iter().map(read).collect();
         let read: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
         let mut histories = Self::default();
@@ -53,15 +52,10 @@ impl Histories {
     }
 
     /// Asks the storage itself for the histories after `timeline`, as PostgreSQL does, where no listing shows them: a
-    /// listing may lag. `formats` are the compressions in which they can be stored.
-    pub(crate) async fn look_beyond(
-        &mut self,
-        repository: &Repository,
-        timeline: Timeline,
-        formats: &BTreeSet<Format>,
-    ) -> Result<()> {
+    /// listing may lag. It asks in every compression, as each reader does: `cluster.json` may lack one.
+    pub(crate) async fn look_beyond(&mut self, repository: &Repository, timeline: Timeline) -> Result<()> {
         while let Some(next) = next(self.newest_from(timeline)).filter(|next| !self.absent.contains(next)) {
-            let found = read(repository, next, formats.iter().copied()).await?;
+            let found = read(repository, next).await?;
             if !self.add(next, found) {
                 self.absent.insert(next);
             }
@@ -72,7 +66,7 @@ impl Histories {
     /// Asks the storage itself for the history of `timeline`, where it isn't known yet.
     pub(crate) async fn look_for(&mut self, repository: &Repository, timeline: Timeline) -> Result<()> {
         if timeline != Timeline::FIRST && !self.has(timeline) {
-            let found = read(repository, timeline, Format::ALL).await?;
+            let found = read(repository, timeline).await?;
             self.add(timeline, found);
         }
         Ok(())
@@ -174,12 +168,9 @@ fn history_of(name: WalName) -> Option<Timeline> {
 }
 
 /// Reads the history of `timeline` by its name; none if it is proven absent.
-async fn read(
-    repository: &Repository,
-    timeline: Timeline,
-    formats: impl IntoIterator<Item = Format, IntoIter: Send> + Send,
-) -> Result<Option<Stored>> {
-    let Some(wal) = repository.wal_in(WalName::History(timeline), formats).await? else { return Ok(None) };
+async fn read(repository: &Repository, timeline: Timeline) -> Result<Option<Stored>> {
+    let found = repository.wal_in(WalName::History(timeline), Format::ALL).await?;
+    let Some(wal) = found else { return Ok(None) };
     let object = wal.name.clone();
     let mut content = Vec::new();
     let read = wal.content().take(HISTORY_BYTES).read_to_end(&mut content).await;

@@ -37,9 +37,7 @@ impl Repository {
         let name = ObjectName::Cluster;
         let Some(bytes) = self.read(&name).await? else { return Ok(None) };
         let parsed = ClusterInfo::from_bytes(&name, &bytes);
-        if let Ok(info) = &parsed {
-            let _ = self.first_read.set(info.clone());
-        }
+        let _ = self.first_read.set(parsed.as_ref().ok().cloned());
         parsed.map(Some).map_err(|error| match error {
             Error::Damaged { object, reason } => Error::damaged(
                 format!("{object} in {}", self.location),
@@ -54,8 +52,8 @@ impl Repository {
     /// As above, without a request if it was read before: the identity never changes.
     pub(crate) async fn cluster_once(&self) -> Result<Option<ClusterInfo>> {
         match self.first_read.get() {
-            Some(known) => Ok(Some(known.clone())),
-            None => self.cluster().await,
+            Some(Some(known)) => Ok(Some(known.clone())),
+            Some(None) | None => self.cluster().await,
         }
     }
 
@@ -95,7 +93,8 @@ impl Repository {
     /// Remembers on this machine that the repository is there, after something else than `cluster.json` was read from
     /// it. Does nothing where that could cost a request each time.
     pub(crate) async fn note_read(&self) {
-        if self.storage.state_dir().is_some() && self.storage.identity_cache().is_none() {
+        let is_remembered = self.storage.state_dir().is_some() && self.storage.identity_cache().is_none();
+        if is_remembered && self.first_read.get().is_none() {
             // A command that writes to it, or deletes from it, says what is wrong with it.
             drop(self.cluster_once().await);
         }
@@ -154,21 +153,22 @@ impl Repository {
         }
     }
 
-    /// Refuses a repository that demands more than this program knows. That `cluster.json` can't be read is left for
-    /// what needs it.
+    /// As [`cluster`](Self::cluster), for a command that goes on where `cluster.json` can't be read: the inner error is the
+    /// reason.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`], [`Error::NotUnderstood`].
-    pub async fn refuse_unknown(&self) -> Result<()> {
-        only_unknown(self.cluster().await)
+    /// [`Error::NewerFormat`] and [`Error::NotUnderstood`]: the repository demands more than this program knows.
+    pub async fn cluster_if_readable(&self) -> Result<Result<Option<ClusterInfo>>> {
+        refuse_unknown(self.cluster().await)
     }
 
-    /// As above, without a request where this machine read `cluster.json` within the last minutes.
+    /// As above, without a request where this machine read `cluster.json` within the last minutes, for a command that
+    /// doesn't need what it says.
     ///
     /// # Errors
     /// [`Error::NewerFormat`], [`Error::NotUnderstood`].
     pub async fn refuse_unknown_unless_seen(&self) -> Result<()> {
-        only_unknown(self.cluster_unless_seen(|_| true).await)
+        refuse_unknown(self.cluster_unless_seen(|_| true).await).map(drop)
     }
 
     /// Checks that the repository belongs to the cluster `identity`, or claims it if it belongs to none yet, and
@@ -294,10 +294,10 @@ impl Repository {
     }
 }
 
-/// Passes on only that a repository demands more than this program knows.
-fn only_unknown(read: Result<Option<ClusterInfo>>) -> Result<()> {
+/// Fails if a repository demands more than this program knows; any other error is left to the caller.
+fn refuse_unknown<T>(read: Result<T>) -> Result<Result<T>> {
     match read {
         Err(error @ (Error::NewerFormat { .. } | Error::NotUnderstood { .. })) => Err(error),
-        _ => Ok(()),
+        read => Ok(read),
     }
 }

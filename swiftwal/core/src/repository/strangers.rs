@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Result},
     repository::{
         Repository,
+        cluster::ClusterInfo,
         inventory::{Inventory, StoredBackup},
         record::BackupRecord,
     },
@@ -17,17 +18,23 @@ const CONCURRENT_READS: usize = 8;
 
 impl Repository {
     /// Reads the commit record of each backup in `inventory.backups`, and returns them in the same order: none for a backup
-    /// of SwiftWAL 0.2.2. The backups whose record isn't theirs move to `inventory.strangers` before.
+    /// of SwiftWAL 0.2.2. The backups whose record isn't theirs move to `inventory.strangers` before: those of another cluster
+    /// than `ours`, which is none where `cluster.json` is missing or can't be read.
     ///
     /// A record that can't be read stops none of the others.
-    pub async fn read_records(&self, inventory: &mut Inventory) -> Vec<Result<Option<BackupRecord>>> {
+    pub async fn read_records(
+        &self,
+        inventory: &mut Inventory,
+        ours: Option<&ClusterInfo>,
+    ) -> Vec<Result<Option<BackupRecord>>> {
+        let ours = ours.map(|info| info.identity.system_identifier);
         let backups = std::mem::take(&mut inventory.backups);
-        let reads: Vec<_> = backups.iter().map(|backup| self.record_of(backup).boxed()).collect();
+        let reads: Vec<_> = backups.iter().map(|backup| self.record_of(backup, ours).boxed()).collect();
         let records: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).collect().await;
         let mut read = Vec::new();
         for (backup, record) in backups.into_iter().zip(records) {
             match record {
-                Err(stranger @ Error::Stranger { .. }) => inventory.strangers.push(stranger.to_string()),
+                Err(stranger @ Error::Stranger { .. }) => inventory.strangers.push(stranger.in_full()),
                 record => {
                     inventory.backups.push(backup);
                     read.push(record);
@@ -37,12 +44,14 @@ impl Repository {
         read
     }
 
-    async fn record_of(&self, backup: &StoredBackup) -> Result<Option<BackupRecord>> {
+    async fn record_of(&self, backup: &StoredBackup, ours: Option<u64>) -> Result<Option<BackupRecord>> {
         if backup.legacy {
             return Ok(None);
         }
-        let record = self.record_if_there(backup.key).await?;
-        record.map(Some).ok_or_else(|| self.missing(BackupRecord::object_name(backup.key)))
+        let record = self.record_of_any_cluster(backup.key).await?;
+        let record = record.ok_or_else(|| self.missing(BackupRecord::object_name(backup.key)))?;
+        self.refuse_stranger(&record, ours)?;
+        Ok(Some(record))
     }
 
     /// Refuses a record of another cluster than `ours`, where that is known.

@@ -9,7 +9,6 @@ mod branch;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use swiftwal_compression::Format;
 use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, TimelineHistory, WalName};
 
 pub(crate) use self::backups::{Content, ListedBackup, Position, read_all};
@@ -57,12 +56,11 @@ impl Timelines {
     /// is damaged or gone is no error here.
     pub(crate) async fn survey(repository: &Repository, inventory: &Inventory) -> Result<Self> {
         let cluster = repository.cluster_once().await?;
-        let formats = cluster.as_ref().map_or_else(|| Format::ALL.into(), |info| info.wal_formats.clone());
         let backups = read_all(repository, inventory).await?;
         let mut histories = Histories::listed(repository, inventory).await?;
         let on: BTreeSet<_> = backups.iter().filter_map(|backup| Some(backup.position?.timeline)).collect();
         for timeline in on {
-            histories.look_beyond(repository, timeline, &formats).await?;
+            histories.look_beyond(repository, timeline).await?;
         }
         let of_backup = || backups.iter().find_map(ListedBackup::segment_size);
         let segment_size = cluster.map(|info| info.identity.wal_segment_bytes).or_else(of_backup);
@@ -76,7 +74,7 @@ impl Timelines {
         let mut histories = Histories::default();
         if let Some(position) = backup.position {
             histories.look_for(repository, position.timeline).await?;
-            histories.look_beyond(repository, position.timeline, &Format::ALL.into()).await?;
+            histories.look_beyond(repository, position.timeline).await?;
         }
         let segment_size = backup.segment_size().unwrap_or_default();
         Ok(Self { backups: vec![backup], histories, segments: Vec::new(), segment_size })

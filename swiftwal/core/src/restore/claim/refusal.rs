@@ -98,7 +98,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let owner = owner_name(scratch.path()).unwrap();
         for path in [scratch.path().to_owned(), scratch.path().join("a/data")] {
-            let told = refusal(&path, io::ErrorKind::PermissionDenied.into()).text_and_hint();
+            let told = refusal(&path, io::ErrorKind::PermissionDenied.into()).in_full();
             assert!(told.contains(&format!("sudo -u {owner} swiftwal")), "{told}");
         }
         let error = refusal(scratch.path(), io::ErrorKind::ReadOnlyFilesystem.into());
