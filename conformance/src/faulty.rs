@@ -3,18 +3,25 @@
 mod create;
 mod dates;
 mod faults;
+mod pace;
 mod store;
 mod sweep;
+mod top_names;
 mod upload;
+mod verdict;
 
 use std::sync::Arc;
 
 use swiftwal_core::Storage;
 
-use self::{create::FaultyCreate, dates::FaultyClock, store::FaultyStore, sweep::FaultySweep};
 pub(crate) use self::{
     dates::Dates,
     faults::{Call, Faults, LISTING, ReadFault, SWEEP, WriteFault},
+    verdict::HINT,
+};
+use self::{
+    create::FaultyCreate, dates::FaultyClock, store::FaultyStore, sweep::FaultySweep,
+    top_names::UnlistedTopNames, verdict::hint,
 };
 
 /// `storage` behind [`Faults`]. What is written through it has the age that `dates` give it.
@@ -25,12 +32,16 @@ pub(crate) fn faulty(storage: Storage, faults: &Faults, dates: &Dates) -> Storag
         .map(|create| FaultyCreate::new(Arc::clone(create), faults.clone(), dates.clone()));
     let mut storage = storage
         .map_store(|store| Arc::new(FaultyStore::new(store, faults.clone(), dates.clone())))
-        .with_clock(Arc::new(FaultyClock { dates: dates.clone(), faults: faults.clone() }));
+        .with_clock(Arc::new(FaultyClock { dates: dates.clone(), faults: faults.clone() }))
+        .with_hints(hint);
     if let Some(sweep) = sweep {
         storage = storage.with_sweep(Arc::new(sweep));
     }
     if let Some(create) = create {
         storage = storage.with_create_in_parts(Arc::new(create));
+    }
+    if faults.is_unlisted() {
+        storage = storage.with_top_names(Arc::new(UnlistedTopNames));
     }
     storage
 }

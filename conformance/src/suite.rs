@@ -114,6 +114,7 @@ suite! { $
         keys_are_read_in_lower_case_and_without_the_z,
         whose_it_is_is_remembered_for_ten_minutes,
         a_repository_that_has_vanished_is_not_started_anew_unasked,
+        a_repository_that_another_process_begins_meanwhile_has_not_vanished,
         what_restore_wal_reads_of_another_repository_is_not_remembered,
         an_object_that_is_too_large_is_not_read,
         another_clusters_segment_is_refused_whatever_is_remembered,
@@ -199,12 +200,15 @@ suite! { $
         backups_in_the_same_minute_get_keys_of_their_own,
         backups_at_the_same_time_get_keys_of_their_own,
         where_listings_lag_backups_in_the_same_minute_get_keys_of_their_own,
+        the_label_is_shown_and_kept,
+    }
+
+    preflight {
         another_cluster_is_refused_and_nothing_of_it_stays,
+        where_there_is_no_room_it_is_said_before_the_copy,
         another_cluster_and_a_server_that_archives_nothing_are_refused_before_the_copy,
         what_can_not_be_checked_before_the_copy_is_said,
         wal_is_held_while_it_is_copied_and_let_go_afterwards,
-        where_there_is_no_room_it_is_said_before_the_copy,
-        the_label_is_shown_and_kept,
     }
 
     backup_wal {
@@ -274,6 +278,7 @@ suite! { $
         up_to_version_11_the_settings_are_in_recovery_conf,
         latest_takes_the_newest_backup_that_reaches_the_target,
         a_target_that_no_backup_reaches_is_refused_before_anything_is_copied,
+        why_the_only_backup_can_not_be_read_is_said_in_full,
         a_backup_of_an_abandoned_branch_is_not_taken_for_the_newest,
         a_timeline_that_nobody_archived_is_refused,
     }
@@ -287,6 +292,7 @@ suite! { $
         a_backup_beside_the_way_is_no_question_where_a_later_one_is_on_it,
         a_backup_on_a_timeline_without_history_is_the_newest,
         timelines_beyond_a_missing_history_are_not_followed,
+        a_history_of_a_compression_that_cluster_json_lacks_is_found,
         the_newest_backup_is_the_one_furthest_on_whatever_the_clock_said,
         a_history_with_bytes_that_are_no_utf8_is_read_as_postgresql_reads_it,
         prune_counts_the_backups_of_each_branch,
@@ -295,12 +301,15 @@ suite! { $
         a_backup_is_restored_by_its_key_where_listings_fail,
         it_is_said_which_timeline_is_followed_and_where_the_others_end,
         every_timeline_is_listed_with_what_lies_on_it,
+        what_is_listed_and_gone_stops_neither_prune_nor_archive_cleanup,
+    }
+
+    discard {
         a_discarded_timeline_goes_with_its_history_last,
         an_interrupted_discard_is_finished_by_the_next_one,
         a_timeline_that_something_needs_is_not_discarded,
         a_stray_timeline_whose_own_history_is_damaged_is_discarded,
         the_history_of_a_discarded_timeline_stays_where_a_later_one_is_found_by_it,
-        what_is_listed_and_gone_stops_neither_prune_nor_archive_cleanup,
     }
 
     damage {
@@ -314,6 +323,7 @@ suite! { $
         names_that_are_not_utf_8_are_restored,
         an_index_that_cannot_be_is_done_without,
         a_failing_storage_never_makes_a_restore_short,
+        why_an_index_is_not_used_is_said_in_full,
     }
 
     list {
@@ -340,8 +350,12 @@ suite! { $
         what_a_listing_does_not_show_yet_is_there_all_the_same,
         a_commit_record_goes_before_what_it_names,
         the_parents_of_a_kept_incremental_stay,
-        a_storage_without_room_is_pruned_all_the_same,
         nothing_is_asked_for_twice_before_something_is_deleted,
+    }
+
+    full_storage {
+        a_storage_without_room_is_pruned_all_the_same,
+        an_old_backup_stays_whole_where_its_mark_can_not_be_stored,
     }
 
     uploads {
@@ -375,6 +389,23 @@ suite! { $
         all_wal_stays_while_an_old_upload_goes_on,
         what_an_old_upload_left_is_swept_after_a_day,
         old_and_new_compressions_live_side_by_side,
+        why_an_old_backup_can_not_be_restored_is_said_in_full,
+    }
+
+    unlisted {
+        what_is_asked_for_by_its_name_works_and_the_rest_fails_and_changes_nothing,
+        a_restore_by_key_says_why_other_timelines_are_not_known,
+        a_backup_whose_wal_is_missing_says_why_the_stored_wal_is_not_known,
+    }
+
+    phantoms {
+        what_is_listed_and_gone_harms_no_command,
+    }
+
+    slow {
+        what_trickles_is_taken_whole_by_every_command,
+        a_command_that_is_ended_while_bytes_trickle_leaves_nothing_and_can_be_repeated,
+        a_command_that_is_ended_while_a_call_hangs_leaves_nothing_and_can_be_repeated,
     }
 
     faults {

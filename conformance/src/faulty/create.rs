@@ -26,16 +26,16 @@ impl CreateInParts for FaultyCreate {
     async fn create(&self, location: &Path) -> Result<Box<dyn MultipartUpload>> {
         let verdict = self.faults.write("begin", location);
         self.faults.room()?;
-        verdict.begin()?;
+        verdict.begin().await?;
         let inner = self.inner.create(location).await?;
         let upload = FaultyUpload::new(inner, location.clone(), self.faults.clone(), self.dates.clone());
-        verdict.reply(Box::new(upload))
+        verdict.reply(Box::new(upload) as _).await
     }
 
     async fn make_durable(&self, location: &Path) -> Result<()> {
         let verdict = self.faults.write("make durable", location);
-        verdict.begin()?;
+        verdict.begin().await?;
         self.inner.make_durable(location).await?;
-        verdict.reply(())
+        verdict.reply(()).await
     }
 }

@@ -50,7 +50,7 @@ pub(super) struct FaultyClock {
 #[async_trait]
 impl StorageClock for FaultyClock {
     async fn now(&self) -> object_store::Result<Timestamp> {
-        self.faults.room()?;
+        self.faults.time().await?;
         Ok(self.dates.clock.now())
     }
 }

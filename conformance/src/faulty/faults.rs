@@ -1,13 +1,21 @@
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use object_store::path::Path;
+use object_store::{Error, Result, path::Path};
+
+use super::{
+    pace::Pace,
+    verdict::{Act, Verdict, full, injected},
+};
 
 /// What a store shall do wrong, and what it was asked to do so far. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Faults(Arc<Mutex<State>>);
+pub(crate) struct Faults(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    pace: Pace,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -20,8 +28,12 @@ struct State {
     hidden: Option<String>,
     markers_hidden: bool,
     vanished: Option<String>,
+    unreadable: Option<String>,
+    held: Option<String>,
+    trickles: bool,
     full: bool,
     dead: bool,
+    silent: bool,
 }
 
 /// What a listing asks for, among what was [read](Faults::reads).
@@ -39,6 +51,13 @@ pub(crate) struct Call {
     pub(crate) object: String,
 }
 
+impl Call {
+    /// What it is, without what tells one name of a kind from another.
+    pub(crate) fn kind(&self) -> (&'static str, String) {
+        (self.action, self.object.chars().filter(|c| !c.is_ascii_hexdigit()).collect())
+    }
+}
+
 /// How a writing call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteFault {
@@ -49,10 +68,14 @@ pub(crate) enum WriteFault {
     Dies,
     /// It does what it should and reports an error: the acknowledgement was lost.
     LosesReply,
+    /// It does nothing and never returns, and neither does any call after it, reading ones included.
+    Hangs,
+    /// It does what it should and never returns; the calls after it do nothing, and never return either.
+    HangsWhenDone,
 }
 
 impl WriteFault {
-    /// Every one.
+    /// Every one after which a command ends by itself.
     pub(crate) const ALL: [Self; 3] = [Self::FailsOnce, Self::Dies, Self::LosesReply];
 }
 
@@ -65,31 +88,13 @@ pub(crate) enum ReadFault {
     Cut,
     /// One bit of the body is wrong.
     FlipsBit,
+    /// It never returns, and neither does any call after it, writing ones included.
+    Hangs,
 }
 
 impl ReadFault {
-    /// Every one.
+    /// Every one after which a command ends by itself.
     pub(crate) const ALL: [Self; 3] = [Self::Fails, Self::Cut, Self::FlipsBit];
-}
-
-/// What a writing call does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Perform,
-    Refuse,
-    PerformAndFail,
-}
-
-impl Verdict {
-    /// An error if nothing may be done.
-    pub(super) fn begin(self) -> object_store::Result<()> {
-        if self == Self::Refuse { Err(injected()) } else { Ok(()) }
-    }
-
-    /// What the caller gets to hear once it was done.
-    pub(super) fn reply<T>(self, result: T) -> object_store::Result<T> {
-        if self == Self::PerformAndFail { Err(injected()) } else { Ok(result) }
-    }
 }
 
 impl Faults {
@@ -98,25 +103,45 @@ impl Faults {
         Self::default()
     }
 
+    fn with(change: impl FnOnce(&mut State)) -> Self {
+        let faults = Self::default();
+        change(&mut faults.state());
+        faults
+    }
+
     /// The `n`th writing call from now, counted from 1, goes wrong.
     pub(crate) fn at_write(n: usize, fault: WriteFault) -> Self {
-        let faults = Self::default();
-        faults.state().write_fault = Some((n, fault));
-        faults
+        Self::with(|state| state.write_fault = Some((n, fault)))
     }
 
     /// The `n`th reading call from now, counted from 1, goes wrong.
     pub(crate) fn at_read(n: usize, fault: ReadFault) -> Self {
-        let faults = Self::default();
-        faults.state().read_fault = Some((n, fault));
-        faults
+        Self::with(|state| state.read_fault = Some((n, fault)))
     }
 
     /// Everything works but listings, as when Swift's container servers are down.
     pub(crate) fn at_every_listing() -> Self {
-        let faults = Self::default();
-        faults.state().unlisted = true;
-        faults
+        Self::with(|state| state.unlisted = true)
+    }
+
+    /// From now on listings fail.
+    pub(crate) fn stop_listings(&self) {
+        self.state().unlisted = true;
+    }
+
+    /// Reading `object` fails.
+    pub(crate) fn unreadable(object: impl ToString) -> Self {
+        Self::with(|state| state.unreadable = Some(object.to_string()))
+    }
+
+    /// Bodies come byte by byte, each when it is [given](Self::give).
+    pub(crate) fn trickling() -> Self {
+        Self::with(|state| state.trickles = true)
+    }
+
+    /// The first answer about `object` is held back until it is [let go](Self::let_go).
+    pub(crate) fn holding(object: impl ToString) -> Self {
+        Self::with(|state| state.held = Some(object.to_string()))
     }
 
     /// As [`at_every_listing`](Self::at_every_listing), and whether an object is absent can't be told either: Swift has to
@@ -129,30 +154,23 @@ impl Faults {
 
     /// Listings don't show `object`, as where they lag behind.
     pub(crate) fn hiding(object: impl ToString) -> Self {
-        let faults = Self::default();
-        faults.state().hidden = Some(object.to_string());
-        faults
+        Self::with(|state| state.hidden = Some(object.to_string()))
     }
 
     /// Listings don't show the markers of backups in progress yet.
     pub(crate) fn hiding_markers() -> Self {
-        let faults = Self::default();
-        faults.state().markers_hidden = true;
-        faults
+        Self::with(|state| state.markers_hidden = true)
     }
 
-    /// Listings show `object`, which isn't there any more, as where they lag behind a deletion.
+    /// Listings show `object`, which isn't there any more, as where they lag behind a deletion. When it is stored again, it
+    /// is there.
     pub(crate) fn vanished(object: impl ToString) -> Self {
-        let faults = Self::default();
-        faults.state().vanished = Some(object.to_string());
-        faults
+        Self::with(|state| state.vanished = Some(object.to_string()))
     }
 
     /// Nothing can be stored for want of room: not even an object that would tell the time.
     pub(crate) fn no_room() -> Self {
-        let faults = Self::default();
-        faults.state().full = true;
-        faults
+        Self::with(|state| state.full = true)
     }
 
     /// The writing calls so far, those that went wrong included.
@@ -165,46 +183,119 @@ impl Faults {
         self.state().reads.clone()
     }
 
+    /// Returns when a call hangs.
+    pub(crate) async fn hung(&self) {
+        self.0.pace.hung().await;
+    }
+
+    /// Returns when the storage waits for the next byte to be given.
+    pub(crate) async fn wanted(&self) {
+        self.0.pace.wanted().await;
+    }
+
+    /// Gives one byte of what trickles.
+    pub(crate) fn give(&self) {
+        self.0.pace.give();
+    }
+
+    /// Returns when the answer is held back.
+    pub(crate) async fn held(&self) {
+        self.0.pace.held().await;
+    }
+
+    /// Lets the answer go that is held back.
+    pub(crate) fn let_go(&self) {
+        self.0.pace.let_go();
+    }
+
+    /// Whether what a process leaves open stays as it is: it was killed, or hangs.
     pub(super) fn is_dead(&self) -> bool {
         self.state().dead
+    }
+
+    /// Whether listings fail.
+    pub(super) fn is_unlisted(&self) -> bool {
+        self.state().unlisted
+    }
+
+    pub(super) fn trickles(&self) -> bool {
+        self.state().trickles
+    }
+
+    /// Never returns.
+    pub(super) async fn hang<T>(&self) -> T {
+        self.0.pace.hang().await
+    }
+
+    /// Waits for the next byte of what trickles.
+    pub(super) async fn byte(&self) {
+        self.0.pace.byte().await;
+    }
+
+    /// Holds the answer about `object` back, if it is to be.
+    pub(super) async fn hold(&self, object: &Path) {
+        let is_held = self.state().held.take_if(|held| held == object.as_ref()).is_some();
+        if is_held {
+            self.0.pace.hold().await;
+        }
     }
 
     pub(super) fn write(&self, action: &'static str, object: impl ToString) -> Verdict {
         let mut state = self.state();
         state.writes.push(Call { action, object: object.to_string() });
         let n = state.writes.len();
-        match state.write_fault {
-            _ if state.dead => Verdict::Refuse,
-            Some((at, WriteFault::FailsOnce)) if at == n => Verdict::Refuse,
-            Some((at, WriteFault::LosesReply)) if at == n => Verdict::PerformAndFail,
-            Some((at, WriteFault::Dies)) if at == n => {
-                state.dead = true;
-                Verdict::Refuse
-            }
-            _ => Verdict::Perform,
+        let fault = state.write_fault.filter(|(at, _)| *at == n).map(|(_, fault)| fault);
+        let act = match fault {
+            _ if state.dead => Act::Refuse,
+            _ if state.silent => Act::Hang,
+            None => Act::Perform,
+            Some(WriteFault::FailsOnce | WriteFault::Dies) => Act::Refuse,
+            Some(WriteFault::LosesReply) => Act::PerformAndFail,
+            Some(WriteFault::Hangs) => Act::Hang,
+            Some(WriteFault::HangsWhenDone) => Act::PerformAndHang,
+        };
+        state.dead |= fault == Some(WriteFault::Dies);
+        state.silent |= matches!(fault, Some(WriteFault::Hangs | WriteFault::HangsWhenDone));
+        Verdict::new(act, self)
+    }
+
+    /// What is wrong with the body of the reading call for `what`, which begins: it may fail at once, or never return.
+    pub(super) async fn read(&self, what: impl ToString + Send) -> Result<Option<ReadFault>> {
+        match self.begin_read(&what.to_string()) {
+            Some(ReadFault::Fails) => Err(injected()),
+            Some(ReadFault::Hangs) => self.hang().await,
+            fault => Ok(fault),
         }
     }
 
-    /// What is wrong with the reading call for `what` that begins.
-    pub(super) fn read(&self, what: impl ToString) -> Option<ReadFault> {
+    fn begin_read(&self, what: &str) -> Option<ReadFault> {
         let mut state = self.state();
-        state.reads.push(what.to_string());
+        state.reads.push(what.to_owned());
         let n = state.reads.len();
-        match state.read_fault {
-            _ if state.dead => Some(ReadFault::Fails),
+        let fault = match state.read_fault {
+            _ if state.dead || state.unreadable.as_deref() == Some(what) => Some(ReadFault::Fails),
+            _ if state.silent => Some(ReadFault::Hangs),
             Some((at, fault)) if at == n => Some(fault),
             _ => None,
-        }
+        };
+        state.silent |= fault == Some(ReadFault::Hangs);
+        fault
     }
 
-    /// Whether the listing that begins fails.
-    pub(super) fn list(&self) -> bool {
-        self.read(LISTING).is_some() || self.state().unlisted
+    /// Fails, or never returns, if the listing does that begins.
+    pub(super) async fn list(&self) -> Result<()> {
+        let fault = self.read(LISTING).await?;
+        if fault.is_some() || self.is_unlisted() { Err(injected()) } else { Ok(()) }
+    }
+
+    /// Fails, or never returns, if the storage can't tell the time.
+    pub(super) async fn time(&self) -> Result<()> {
+        if self.state().silent { self.hang().await } else { self.room() }
     }
 
     /// What is answered where the answer is that an object is absent.
-    pub(super) fn absence(&self, error: object_store::Error) -> object_store::Error {
-        let is_absence = matches!(error, object_store::Error::NotFound { .. });
+    pub(super) fn absence(&self, error: Error) -> Error {
+        let is_absence = matches!(error, Error::NotFound { .. });
         if is_absence && self.state().unproven { injected() } else { error }
     }
 
@@ -216,9 +307,8 @@ impl Faults {
     }
 
     /// Fails where there is no room for what is to be stored.
-    pub(super) fn room(&self) -> object_store::Result<()> {
-        let source = Box::new(io::Error::from(io::ErrorKind::StorageFull));
-        if self.state().full { Err(object_store::Error::Generic { store: "faulty", source }) } else { Ok(()) }
+    pub(super) fn room(&self) -> Result<()> {
+        if self.state().full { Err(full()) } else { Ok(()) }
     }
 
     /// Whether `object` is still there, whatever listings show.
@@ -226,12 +316,12 @@ impl Faults {
         self.state().vanished.as_deref() != Some(object.as_ref())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether `object`, which is about to be stored, is listed and gone. It is there from now on.
+    pub(super) fn is_stored_again(&self, object: &Path) -> bool {
+        self.state().vanished.take_if(|vanished| vanished == object.as_ref()).is_some()
     }
-}
 
-/// The error of a call that was made to go wrong.
-pub(super) fn injected() -> object_store::Error {
-    object_store::Error::Generic { store: "faulty", source: "it was told to go wrong here".into() }
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    Result, path::Path,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    RenameOptions, Result, path::Path,
 };
 
 use super::{
     dates::Dates,
-    faults::{Faults, ReadFault, injected},
+    faults::{Faults, ReadFault},
     upload::FaultyUpload,
 };
 
@@ -32,12 +32,26 @@ impl FaultyStore {
         &self,
         list: impl FnOnce(&dyn ObjectStore) -> BoxStream<'static, Result<ObjectMeta>>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        if self.faults.list() {
-            return futures::stream::once(async { Err(injected()) }).boxed();
-        }
-        let (dates, faults) = (self.dates.clone(), self.faults.clone());
-        let shown = move |object: &ObjectMeta| std::future::ready(faults.shows(&object.location));
-        list(&*self.inner).try_filter(shown).map_ok(move |object| dates.dated(object)).boxed()
+        let (dates, faults, hiding) = (self.dates.clone(), self.faults.clone(), self.faults.clone());
+        let shown = move |object: &ObjectMeta| std::future::ready(hiding.shows(&object.location));
+        let objects = list(&*self.inner).try_filter(shown).map_ok(move |object| dates.dated(object));
+        let listing = async move { faults.list().await.map(|()| objects) };
+        futures::stream::once(listing).try_flatten().boxed()
+    }
+
+    /// The body, byte by byte.
+    fn trickling(&self, result: GetResult) -> GetResult {
+        let (meta, range) = (result.meta.clone(), result.range.clone());
+        let (attributes, extensions) = (result.attributes.clone(), result.extensions.clone());
+        let faults = self.faults.clone();
+        let given = futures::stream::once(single_bytes(result)).try_flatten().and_then(move |byte| {
+            let faults = faults.clone();
+            async move {
+                faults.byte().await;
+                Ok(byte)
+            }
+        });
+        GetResult { payload: GetResultPayload::Stream(given.boxed()), meta, range, attributes, extensions }
     }
 }
 
@@ -53,10 +67,11 @@ impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let verdict = self.faults.write("put", location);
         self.faults.room()?;
-        verdict.begin()?;
-        let result = self.inner.put_opts(location, payload, opts).await?;
+        verdict.begin().await?;
+        let mode = if self.faults.is_stored_again(location) { PutMode::Overwrite } else { opts.mode.clone() };
+        let result = self.inner.put_opts(location, payload, PutOptions { mode, ..opts }).await?;
         self.dates.written(location);
-        verdict.reply(result)
+        verdict.reply(result).await
     }
 
     async fn put_multipart_opts(
@@ -66,24 +81,26 @@ impl ObjectStore for FaultyStore {
     ) -> Result<Box<dyn MultipartUpload>> {
         let verdict = self.faults.write("begin", location);
         self.faults.room()?;
-        verdict.begin()?;
+        verdict.begin().await?;
         let inner = self.inner.put_multipart_opts(location, opts).await?;
         let upload = FaultyUpload::new(inner, location.clone(), self.faults.clone(), self.dates.clone());
-        verdict.reply(Box::new(upload))
+        verdict.reply(Box::new(upload) as _).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let fault = self.faults.read(location);
-        if fault == Some(ReadFault::Fails) {
-            return Err(injected());
-        }
+        let fault = self.faults.read(location).await?;
         if !self.faults.has(location) {
             let source = "it was told to have vanished".into();
             return Err(object_store::Error::NotFound { path: location.to_string(), source });
         }
         let result = self.inner.get_opts(location, options).await;
+        self.faults.hold(location).await;
         let result = result.map_err(|error| self.faults.absence(error))?;
-        let Some(fault) = fault else { return Ok(result) };
+        let fault = match fault {
+            None if self.faults.trickles() => return Ok(self.trickling(result)),
+            None => return Ok(result),
+            Some(fault) => fault,
+        };
         let (meta, range) = (result.meta.clone(), result.range.clone());
         let (attributes, extensions) = (result.attributes.clone(), result.extensions.clone());
         let body = spoil(result.bytes().await?, fault);
@@ -92,10 +109,7 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let fault = self.faults.read(location);
-        if fault == Some(ReadFault::Fails) {
-            return Err(injected());
-        }
+        let fault = self.faults.read(location).await?;
         let bodies = self.inner.get_ranges(location, ranges).await?;
         Ok(match fault {
             Some(fault) => bodies.into_iter().map(|body| spoil(body, fault)).collect(),
@@ -110,9 +124,9 @@ impl ObjectStore for FaultyStore {
             async move {
                 let location = location?;
                 let verdict = faults.write("delete", &location);
-                verdict.begin()?;
+                verdict.begin().await?;
                 inner.delete(&location).await?;
-                verdict.reply(location)
+                verdict.reply(location).await
             }
         });
         deleted.boxed()
@@ -131,9 +145,7 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        if self.faults.list() {
-            return Err(injected());
-        }
+        self.faults.list().await?;
         let mut result = self.inner.list_with_delimiter(prefix).await?;
         result.objects = result.objects.into_iter().map(|object| self.dates.dated(object)).collect();
         Ok(result)
@@ -141,19 +153,25 @@ impl ObjectStore for FaultyStore {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let verdict = self.faults.write("copy", to);
-        verdict.begin()?;
+        verdict.begin().await?;
         self.inner.copy_opts(from, to, options).await?;
         self.dates.written(to);
-        verdict.reply(())
+        verdict.reply(()).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         let verdict = self.faults.write("rename", to);
-        verdict.begin()?;
+        verdict.begin().await?;
         self.inner.rename_opts(from, to, options).await?;
         self.dates.written(to);
-        verdict.reply(())
+        verdict.reply(()).await
     }
+}
+
+/// The body in pieces of one byte.
+async fn single_bytes(result: GetResult) -> Result<BoxStream<'static, Result<Bytes>>> {
+    let body = result.bytes().await?;
+    Ok(futures::stream::iter((0..body.len()).map(move |at| Ok(body.slice(at..=at)))).boxed())
 }
 
 /// The body as a broken line or disk would give it: cut in the middle, or with one bit wrong there.
@@ -161,7 +179,7 @@ fn spoil(body: Bytes, fault: ReadFault) -> Bytes {
     let middle = body.len() / 2;
     match fault {
         ReadFault::Cut => body.slice(..middle),
-        ReadFault::Fails | ReadFault::FlipsBit => {
+        ReadFault::Fails | ReadFault::FlipsBit | ReadFault::Hangs => {
             let mut body = Vec::from(body);
             if let Some(byte) = body.get_mut(middle) {
                 *byte ^= 1;
@@ -209,9 +227,46 @@ mod tests {
                 ReadFault::Fails => drop(read(&store).await.unwrap_err()),
                 ReadFault::Cut => assert_eq!(read(&store).await.unwrap(), "ab"),
                 ReadFault::FlipsBit => assert_eq!(read(&store).await.unwrap(), "abbd"),
+                ReadFault::Hangs => panic!("it isn't one of them"),
             }
             assert_eq!(read(&store).await.unwrap(), "abcd");
         }
+    }
+
+    #[tokio::test]
+    async fn after_a_call_that_hangs_none_returns_and_what_it_should_have_done_is_done_or_not() {
+        let name = Path::from("x");
+        for (fault, stored) in [(WriteFault::Hangs, false), (WriteFault::HangsWhenDone, true)] {
+            let faults = Faults::at_write(1, fault);
+            let store = store(&faults);
+            tokio::select! {
+                put = store.put(&name, "abcd".into()) => panic!("{put:?}"),
+                () = faults.hung() => {}
+            }
+            assert_eq!(store.inner.head(&name).await.is_ok(), stored, "{fault:?}");
+            tokio::select! {
+                read = read(&store) => panic!("{read:?}"),
+                () = faults.hung() => {}
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_trickles_comes_byte_by_byte_as_it_is_given() {
+        let faults = Faults::trickling();
+        let store = store(&faults);
+        store.put(&Path::from("x"), "abcd".into()).await.unwrap();
+        let mut body = store.get(&Path::from("x")).await.unwrap().into_stream();
+        for byte in ["a", "b", "c", "d"] {
+            tokio::select! {
+                biased;
+                byte = body.next() => panic!("{byte:?}"),
+                () = faults.wanted() => {}
+            }
+            faults.give();
+            assert_eq!(body.next().await.unwrap().unwrap(), byte);
+        }
+        assert!(body.next().await.is_none());
     }
 
     async fn read(store: &FaultyStore) -> Result<Bytes> {

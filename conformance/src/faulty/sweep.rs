@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use object_store::{ObjectMeta, Result};
 use swiftwal_core::Sweep;
 
-use super::faults::{Faults, SWEEP, injected};
+use super::{
+    faults::{Faults, SWEEP},
+    verdict::injected,
+};
 
 /// A sweep that counts and fails as the store does.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ impl FaultySweep {
 #[deny(clippy::missing_trait_methods)]
 impl Sweep for FaultySweep {
     async fn leftovers(&self, before: Timestamp, listed: Vec<ObjectMeta>) -> Result<Vec<String>> {
-        match self.faults.read(SWEEP) {
+        match self.faults.read(SWEEP).await? {
             Some(_) => Err(injected()),
             None => self.inner.leftovers(before, listed).await,
         }
@@ -36,8 +39,8 @@ impl Sweep for FaultySweep {
 
     async fn remove(&self, leftovers: &[String]) -> Result<()> {
         let verdict = self.faults.write("sweep", leftovers.join(" "));
-        verdict.begin()?;
+        verdict.begin().await?;
         self.inner.remove(leftovers).await?;
-        verdict.reply(())
+        verdict.reply(()).await
     }
 }

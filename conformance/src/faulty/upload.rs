@@ -28,26 +28,29 @@ impl FaultyUpload {
 impl MultipartUpload for FaultyUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let verdict = self.faults.write("put_part", &self.object);
-        let part = verdict.begin().and_then(|()| Ok(self.inner()?.put_part(data)));
+        let part: Option<Result<_>> = verdict.performs().then(|| Ok(self.inner()?.put_part(data)));
         Box::pin(async move {
-            part?.await?;
-            verdict.reply(())
+            verdict.begin().await?;
+            if let Some(part) = part {
+                part?.await?;
+            }
+            verdict.reply(()).await
         })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         let verdict = self.faults.write("complete", &self.object);
-        verdict.begin()?;
+        verdict.begin().await?;
         let result = self.inner()?.complete().await?;
         self.dates.written(&self.object);
-        verdict.reply(result)
+        verdict.reply(result).await
     }
 
     async fn abort(&mut self) -> Result<()> {
         let verdict = self.faults.write("abort", &self.object);
-        verdict.begin()?;
+        verdict.begin().await?;
         self.inner()?.abort().await?;
-        verdict.reply(())
+        verdict.reply(()).await
     }
 }
 

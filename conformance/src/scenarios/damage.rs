@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     SyntheticCluster,
-    faulty::{Faults, ReadFault},
+    faulty::{Faults, HINT, ReadFault},
     subject::Subject,
 };
 
@@ -292,5 +292,24 @@ pub(crate) async fn a_failing_storage_never_makes_a_restore_short(subject: Subje
             }
         }
     }
+    Ok(())
+}
+
+pub(crate) async fn why_an_index_is_not_used_is_said_in_full(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 3);
+    let record = site.take_with_wal(&source).await?;
+    let faults = Faults::unreadable(format!("pg_basebackup_{}.index.zst", record.key));
+    let said = std::sync::Mutex::new(String::new());
+    let observe = |event: RestoreEvent<'_>| {
+        if let (RestoreEvent::Notice(text), Ok(mut said)) = (event, said.lock()) {
+            said.push_str(text);
+        }
+    };
+    let (repository, directory) = (site.subject.repository_with(&faults)?, site.subject.new_path("pgdata"));
+    restore(&repository, BackupChoice::Latest, &directory, &restore_options(), &observe).await?;
+    assert_restored(&directory, &source.data_directory(&request(true)))?;
+    let said = said.into_inner()?;
+    assert!(said.contains("index") && said.contains("told to go wrong") && said.contains(HINT), "{said}");
     Ok(())
 }

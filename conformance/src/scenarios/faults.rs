@@ -9,6 +9,7 @@ use swiftwal_core::{BackupRecord, Clock, archive_cleanup, plan_archive_cleanup, 
 use super::{
     prune::{objects_of, plan, prune_to},
     site::{Site, options, take},
+    snapshot::Snapshot,
 };
 use crate::{
     SyntheticCluster, SyntheticSource,
@@ -46,9 +47,7 @@ pub(crate) async fn an_interrupted_backup_is_whole_or_not_listed_and_leaves_noth
 fn moments(calls: &[Call]) -> BTreeSet<usize> {
     let mut of_kinds: BTreeMap<_, (usize, usize)> = BTreeMap::new();
     for (n, call) in (1..).zip(calls) {
-        // Without what tells one name of a kind from another.
-        let name: String = call.object.chars().filter(|c| !c.is_ascii_hexdigit()).collect();
-        of_kinds.entry((call.action, name)).or_insert((n, n)).1 = n;
+        of_kinds.entry(call.kind()).or_insert((n, n)).1 = n;
     }
     of_kinds.into_values().flat_map(|(first, last)| [first, last]).collect()
 }
@@ -121,13 +120,13 @@ pub(crate) async fn an_interrupted_prune_harms_no_backup_and_the_next_one_finish
 ) -> Result<()> {
     let site = Site::new(subject)?;
     let [doomed, kept] = [site.back_up(2, 3).await?, site.back_up(5, 6).await?];
-    let full = snapshot(&site).await?;
+    let full = Snapshot::of(&site.subject).await?;
     let calls = Faults::none();
     prune(&site.subject.repository_with(&calls)?, &plan(&site, 1, 0).await?).await?;
     let pruned = site.subject.objects().await?;
     for fault in WriteFault::ALL {
         for n in moments(&calls.writes()) {
-            put_back(&site, &full).await?;
+            full.put_back(&site.subject).await?;
             let faults = Faults::at_write(n, fault);
             let outcome = prune(&site.subject.repository_with(&faults)?, &plan(&site, 1, 0).await?).await;
             assert!(outcome.is_err(), "{fault:?} at {n}");
@@ -151,10 +150,10 @@ pub(crate) async fn an_interrupted_archive_cleanup_is_finished_by_the_next_one(
 ) -> Result<()> {
     let site = Site::new(subject)?;
     site.archive(1..=6).await?;
-    let full = snapshot(&site).await?;
+    let full = Snapshot::of(&site.subject).await?;
     for fault in WriteFault::ALL {
         for n in 1..=3 {
-            put_back(&site, &full).await?;
+            full.put_back(&site.subject).await?;
             let faults = Faults::at_write(n, fault);
             let plan = plan_archive_cleanup(&site.repository, site.cluster.wal_name(4), false).await?;
             let outcome = archive_cleanup(&site.subject.repository_with(&faults)?, &plan).await;
@@ -167,24 +166,6 @@ pub(crate) async fn an_interrupted_archive_cleanup_is_finished_by_the_next_one(
                 "{fault:?} at {n}"
             );
         }
-    }
-    Ok(())
-}
-
-async fn snapshot(site: &Site) -> Result<BTreeMap<String, bytes::Bytes>> {
-    let mut objects = BTreeMap::new();
-    for object in site.subject.objects().await? {
-        let bytes = site.subject.get(&object).await?;
-        objects.insert(object, bytes);
-    }
-    Ok(objects)
-}
-
-/// Puts back what of the snapshot is gone.
-async fn put_back(site: &Site, snapshot: &BTreeMap<String, bytes::Bytes>) -> Result<()> {
-    let present = site.subject.objects().await?;
-    for (object, bytes) in snapshot.iter().filter(|(object, _)| !present.contains(*object)) {
-        site.subject.put(object, bytes.clone()).await?;
     }
     Ok(())
 }

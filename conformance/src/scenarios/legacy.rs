@@ -1,17 +1,20 @@
 //! What SwiftWAL 0.2.2 left: its containers are read as they are.
 
+use std::num::NonZeroU32;
+
 use anyhow::Result;
 use object_store::{ObjectStoreExt, path::Path};
 use swiftwal_compression::{Format, compress_frame};
 use swiftwal_core::{
-    ArchiveOptions, Archived, BackupChoice, Error, ErrorKind, label, plan_archive_cleanup, prune,
+    ArchiveOptions, Archived, BackupChoice, Error, ErrorKind, PrunePolicy, label, plan_archive_cleanup,
+    plan_prune, prune,
 };
 
 use super::{
     prune::{names, plan, prune_to},
     site::{Site, assert_restored, refused, request},
 };
-use crate::subject::Subject;
+use crate::{faulty::Faults, subject::Subject};
 
 const KEYS: [&str; 3] = ["20130828T1810Z", "20130829T1125Z", "20130830T0200Z"];
 
@@ -249,5 +252,17 @@ pub(crate) async fn old_and_new_compressions_live_side_by_side(subject: Subject)
         assert_eq!(site.restored_wal(site.cluster.wal_name(number)).await?, site.cluster.segment(number));
     }
     assert_eq!(site.listed_wal().await?, names(&site.cluster, 1..=14));
+    Ok(())
+}
+
+pub(crate) async fn why_an_old_backup_can_not_be_restored_is_said_in_full(subject: Subject) -> Result<()> {
+    let site = old_container(subject).await?;
+    site.subject.delete(&format!("backup_label_{}.txt", KEYS[2])).await?;
+    let gone = format!("pg_basebackup_{}.tgz", KEYS[2]);
+    let repository = site.subject.repository_with(&Faults::vanished(&gone))?;
+    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+    let plan = plan_prune(&repository, &policy).await?;
+    let told = |notice: &&String| notice.contains(&gone) && notice.contains("see list-backups");
+    assert!(plan.notices.iter().any(|notice| told(&notice)), "{:?}", plan.notices);
     Ok(())
 }

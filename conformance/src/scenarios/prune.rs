@@ -319,32 +319,6 @@ pub(crate) async fn the_parents_of_a_kept_incremental_stay(subject: Subject) -> 
     Ok(())
 }
 
-/// Pruning is the way out of it, so it may need no room itself: neither for its marks nor to learn the time.
-pub(crate) async fn a_storage_without_room_is_pruned_all_the_same(subject: Subject) -> Result<()> {
-    let site = Site::new(subject)?;
-    let store = std::sync::Arc::clone(site.repository.storage().store());
-    let (dead, young) = ("pg_basebackup_20130828T1810Z.tar.zst", "pg_basebackup_20130829T1810Z.tar.zst");
-    store.put(&Path::from(dead), "of a backup that was never committed".into()).await?;
-    site.back_up(2, 3).await?;
-    site.wait_hours(25);
-    store.put(&Path::from(young), "of one that may still go on".into()).await?;
-    let kept = site.back_up(8, 9).await?;
-    // How long ago all that was isn't known: nothing is taken for older than the newest object shows.
-    site.wait_hours(100);
-
-    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
-    let repository = site.subject.repository_with(&Faults::no_room())?;
-    let plan = plan_prune(&repository, &policy).await?;
-    assert_eq!(plan.leftovers, [dead]);
-    repository.check_removal().await?;
-    prune(&repository, &plan).await?;
-    let mut expected = objects_of(&kept);
-    expected.extend(["cluster.json", young].map(str::to_owned));
-    expected.extend(names(&site.cluster, 8..=9).iter().map(|name| format!("wal_{name}.zst")));
-    assert_eq!(Vec::from_iter(site.subject.objects().await?), sorted(expected));
-    Ok(())
-}
-
 /// The plans of all that deletes: each request costs time, and two answers might differ.
 pub(crate) async fn nothing_is_asked_for_twice_before_something_is_deleted(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
@@ -354,17 +328,20 @@ pub(crate) async fn nothing_is_asked_for_twice_before_something_is_deleted(subje
     let mut expected =
         vec!["cluster.json".to_owned(), LISTING.to_owned(), "wal_00000002.history.zst".to_owned()];
     // That no later timeline is there is asked of the storage itself: a listing may lag.
-    expected.push("wal_00000003.history.zst".to_owned());
-    for backup in [site.back_up(2, 3).await?, site.back_up_of(&second, 6, 7).await?] {
-        expected.push(format!("pg_basebackup_{}.json", backup.key));
-    }
+    expected.extend(["", ".gz", ".lz4", ".zst"].map(|suffix| format!("wal_00000003.history{suffix}")));
+    let backups = [site.back_up(2, 3).await?, site.back_up_of(&second, 6, 7).await?];
+    expected.extend(backups.each_ref().map(|backup| format!("pg_basebackup_{}.json", backup.key)));
+    // So is that the backup that stays is there with its WAL.
+    let mut proof: Vec<_> = backups[1].objects.iter().map(|object| object.name.clone()).collect();
+    proof.extend(names(&second, 6..=7).iter().map(|name| format!("wal_{name}.zst")));
     site.archive_of(&second, 8..=9).await?;
     let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
     let sweep = site.repository.storage().sweeper().map(|_| SWEEP.to_owned());
 
     let reads = Faults::none();
     plan_prune(&site.subject.repository_with(&reads)?, &policy).await?;
-    assert_eq!(sorted(reads.reads()), sorted(expected.iter().cloned().chain(sweep).collect()));
+    let planned = expected.iter().cloned().chain(sweep).chain(proof);
+    assert_eq!(sorted(reads.reads()), sorted(planned.collect()));
     let reads = Faults::none();
     plan_archive_cleanup(&site.subject.repository_with(&reads)?, second.wal_name(9), false).await?;
     let asked = expected.iter().filter(|name| !name.contains("00000003"));
@@ -391,7 +368,7 @@ pub(super) fn names(cluster: &SyntheticCluster, numbers: std::ops::RangeInclusiv
     numbers.map(|number| cluster.segment_name(number).to_string()).collect()
 }
 
-fn sorted(mut names: Vec<String>) -> Vec<String> {
+pub(super) fn sorted(mut names: Vec<String>) -> Vec<String> {
     names.sort();
     names
 }

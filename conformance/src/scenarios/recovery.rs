@@ -275,6 +275,20 @@ pub(crate) async fn a_target_that_no_backup_reaches_is_refused_before_anything_i
     Ok(())
 }
 
+/// A newer version wrote it.
+pub(crate) async fn why_the_only_backup_can_not_be_read_is_said_in_full(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let object = format!("pg_basebackup_{}.json", site.back_up(3, 4).await?.key);
+    let newer = String::from_utf8(site.subject.get(&object).await?.to_vec())?;
+    site.subject.put(&object, newer.replacen("\"format\":1", "\"format\":2", 1)).await?;
+    let target = RecoveryTarget::Lsn(site.cluster.lsn(5, 0));
+    let options = RestoreOptions { target: Some(target), ..restore_options() };
+    let directory = site.subject.new_path("pgdata");
+    let error = refused(site.restore_into(BackupChoice::Latest, &directory, &options).await).to_string();
+    assert!(error.contains(&object) && error.contains("use a newer swiftwal"), "{error}");
+    Ok(())
+}
+
 async fn assert_refused(site: &Site, choice: BackupChoice, options: &RestoreOptions, named: BackupKey) {
     let directory = site.subject.new_path("pgdata");
     let error = refused(site.restore_into(choice, &directory, options).await);

@@ -3,10 +3,11 @@
 use anyhow::Result;
 use jiff::SignedDuration;
 use swiftwal_core::{
-    ArchiveOptions, Error, ErrorKind, PrunePolicy, archive_wal, plan_archive_cleanup, plan_prune,
+    ArchiveOptions, BackupOptions, Error, ErrorKind, PrunePolicy, archive_wal, plan_archive_cleanup,
+    plan_prune,
 };
 
-use super::site::{Site, refused};
+use super::site::{Site, refused, take};
 use crate::{SyntheticCluster, faulty::Faults, subject::Subject};
 
 pub(crate) async fn the_first_archived_segment_says_whose_it_is(subject: Subject) -> Result<()> {
@@ -146,6 +147,43 @@ pub(crate) async fn a_repository_that_has_vanished_is_not_started_anew_unasked(
     let anew = site.repository.clone().starting_anew(true);
     archive_wal(&anew, &segment, &ArchiveOptions::default()).await?;
     site.archive(5..=5).await
+}
+
+/// A first backup and archive-wal at once, on one machine: each looks for `cluster.json` before the other has stored it.
+pub(crate) async fn a_repository_that_another_process_begins_meanwhile_has_not_vanished(
+    subject: Subject,
+) -> Result<()> {
+    let mut site = Site::new(subject)?;
+    site.repository = site.subject.remembering_repository(&Faults::none())?;
+    let history = site.wal_file("00000002.history", b"1\t0/3000000\tno recovery target specified\n")?;
+    let segment = site.wal_file(&site.cluster.wal_name(4).to_string(), &site.cluster.segment(4))?;
+    let (backup, options) = (site.cluster.backup(5, 5), ArchiveOptions::default());
+    let with_wal = BackupOptions { include_wal: true, ..super::site::options() };
+    for command in 0..3 {
+        let faults = Faults::holding("cluster.json");
+        let repository = site.subject.remembering_repository(&faults)?;
+        let held = async {
+            match command {
+                0 => archive_wal(&repository, &segment, &options).await.map(drop),
+                1 => archive_wal(&repository, &history, &options).await.map(drop),
+                _ => take(&repository, &backup, &with_wal).await.map(drop),
+            }
+        };
+        let other = async {
+            faults.held().await;
+            let stored = site.archive(3..=3).await;
+            faults.let_go();
+            stored
+        };
+        let (held, other) = tokio::join!(held, other);
+        other?;
+        held?;
+        for object in site.subject.objects().await? {
+            site.subject.delete(&object).await?;
+        }
+        std::fs::remove_dir_all(site.subject.path("state"))?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn what_restore_wal_reads_of_another_repository_is_not_remembered(

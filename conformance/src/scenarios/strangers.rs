@@ -36,6 +36,10 @@ async fn assert_not_counted(
     reason: &str,
 ) -> Result<()> {
     let object = format!("pg_basebackup_{stranger}.json");
+    let (mut inventory, ours) = (site.repository.inventory().await?, site.repository.cluster().await?);
+    site.repository.read_records(&mut inventory, ours.as_ref()).await;
+    let [told] = inventory.strangers.as_slice() else { panic!("{:?}", inventory.strangers) };
+    assert!(told.contains(&object) && told.contains("find out where it comes from"), "{told}");
     let error = refused(site.restore(BackupChoice::Key(stranger)).await);
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     assert!(error.to_string().contains(&object) && error.to_string().contains(reason), "{error}");

@@ -5,75 +5,16 @@ use std::{num::NonZeroU32, sync::Mutex};
 
 use anyhow::Result;
 use swiftwal_core::{
-    BackupChoice, BackupKey, BackupRecord, Branch, Error, ErrorKind, PrunePolicy, RecoveryTarget,
-    RestoreEvent, RestoreOptions, TargetTimeline, discard_timeline, label, plan_archive_cleanup,
-    plan_discard, plan_prune, restore, timelines,
+    ArchiveOptions, BackupChoice, Branch, ErrorKind, PrunePolicy, RecoveryTarget, RestoreEvent,
+    RestoreOptions, TargetTimeline, label, plan_archive_cleanup, plan_prune, restore, timelines,
 };
-use swiftwal_postgres::Timeline;
 
 use super::{
     prune::{plan, prune_to},
     site::{Site, refused, restore_options},
+    stray::{Stray, on, restore_choice, restore_latest, store_history},
 };
-use crate::{
-    SyntheticCluster,
-    faulty::{Faults, WriteFault},
-    subject::Subject,
-};
-
-/// Production on timeline 1 with three backups, and timeline 2 of a copy of the first one, which was started for a test
-/// between the first two and archived one segment.
-struct Stray {
-    site: Site,
-    copy: SyntheticCluster,
-    backups: [BackupRecord; 3],
-}
-
-impl Stray {
-    async fn new(subject: Subject) -> Result<Self> {
-        let site = Site::new(subject)?;
-        let copy = site.cluster.promoted();
-        let first = site.back_up(3, 4).await?;
-        store_history(&site, &copy, 5).await?;
-        site.archive_of(&copy, 5..=5).await?;
-        let second = site.back_up(6, 7).await?;
-        site.archive(8..=8).await?;
-        let third = site.back_up(9, 10).await?;
-        Ok(Self { site, copy, backups: [first, second, third] })
-    }
-
-    fn keys(&self) -> [BackupKey; 3] {
-        self.backups.each_ref().map(|backup| backup.key)
-    }
-}
-
-async fn store_history(site: &Site, copy: &SyntheticCluster, number: u64) -> Result<()> {
-    let (history, text) = copy.history(&[(site.cluster.timeline(), number)]);
-    site.archive_as(history, text.as_bytes()).await?;
-    Ok(())
-}
-
-fn on(timeline: TargetTimeline) -> RestoreOptions {
-    RestoreOptions { target_timeline: Some(timeline), ..restore_options() }
-}
-
-/// Restores the newest backup; its key, and the timeline in the settings.
-async fn restore_latest(site: &Site, options: &RestoreOptions) -> Result<(BackupKey, String), Error> {
-    restore_choice(site, BackupChoice::Latest, options).await
-}
-
-async fn restore_choice(
-    site: &Site,
-    choice: BackupChoice,
-    options: &RestoreOptions,
-) -> Result<(BackupKey, String), Error> {
-    let directory = site.subject.new_path("pgdata");
-    let stats = site.restore_into(choice, &directory, options).await?;
-    let settings = std::fs::read_to_string(directory.join("postgresql.auto.conf")).unwrap_or_default();
-    let timeline =
-        settings.lines().filter_map(|line| line.strip_prefix("recovery_target_timeline = ")).next_back();
-    Ok((stats.key, timeline.unwrap_or_default().trim_matches('\'').to_owned()))
-}
+use crate::{faulty::Faults, subject::Subject};
 
 /// Checks that a person is asked, and told of each of these; nothing is written.
 async fn assert_asked(site: &Site, choice: BackupChoice, options: &RestoreOptions, told: &[String]) {
@@ -247,6 +188,26 @@ pub(crate) async fn timelines_beyond_a_missing_history_are_not_followed(subject:
     Ok(())
 }
 
+/// A listing doesn't show it yet, and of two that wrote `cluster.json` at once one was lost.
+pub(crate) async fn a_history_of_a_compression_that_cluster_json_lacks_is_found(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let second = site.cluster.promoted();
+    let shared = site.back_up(3, 4).await?;
+    let before = site.subject.get("cluster.json").await?;
+    let (history, text) = second.history(&[(site.cluster.timeline(), 5)]);
+    let lz4 = ArchiveOptions { codec: "lz4".parse()?, ..ArchiveOptions::default() };
+    site.archive_with(history, text.as_bytes(), &lz4).await?;
+    site.subject.put("cluster.json", before).await?;
+    let abandoned = site.back_up(7, 8).await?;
+    let repository = site.subject.repository_with(&Faults::hiding("wal_00000002.history.lz4"))?;
+    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+    let plan = plan_prune(&repository, &policy).await?;
+    assert_eq!(plan.keep_backups, [shared.key, abandoned.key], "only the older one leads to timeline 2");
+    Ok(())
+}
+
 /// The order is that of timelines and LSNs: a host's clock may be wrong.
 pub(crate) async fn the_newest_backup_is_the_one_furthest_on_whatever_the_clock_said(
     subject: Subject,
@@ -415,129 +376,5 @@ pub(crate) async fn every_timeline_is_listed_with_what_lies_on_it(subject: Subje
     let (fork, last) = (Some(copy.lsn(5, 0)), Some(copy.segment_name(5)));
     assert_eq!(told(two), (copy.timeline(), first, fork, None, last));
     assert!(two.last_wal_stored < one.last_wal_stored);
-    Ok(())
-}
-
-pub(crate) async fn a_discarded_timeline_goes_with_its_history_last(subject: Subject) -> Result<()> {
-    let stray = Stray::new(subject).await?;
-    let site = &stray.site;
-    let faults = Faults::none();
-    let repository = site.subject.repository_with(&faults)?;
-    let before = site.subject.objects().await?;
-    let plan = plan_discard(&repository, stray.copy.timeline()).await?;
-    assert_eq!(site.subject.objects().await?, before, "a plan alone changes nothing");
-    discard_timeline(&repository, &plan).await?;
-    let deleted: Vec<_> = faults.writes().into_iter().map(|call| call.object).collect();
-    assert_eq!(deleted, ["wal_000000020000000000000005.zst", "wal_00000002.history.zst"]);
-    let [_, _, third] = stray.keys();
-    assert_eq!(restore_latest(site, &restore_options()).await?.0, third);
-    assert_eq!(prune_to(site, 1, 0).await?.keep_backups, [third]);
-    Ok(())
-}
-
-pub(crate) async fn an_interrupted_discard_is_finished_by_the_next_one(subject: Subject) -> Result<()> {
-    let stray = Stray::new(subject).await?;
-    let two = stray.copy.timeline();
-    for n in 1..=2 {
-        let repository = stray.site.subject.repository_with(&Faults::at_write(n, WriteFault::Dies))?;
-        let plan = plan_discard(&repository, two).await?;
-        refused(discard_timeline(&repository, &plan).await);
-        assert!(stray.site.listed_wal().await?.contains(&"00000002.history".to_owned()));
-    }
-    let plan = plan_discard(&stray.site.repository, two).await?;
-    discard_timeline(&stray.site.repository, &plan).await?;
-    assert_eq!(timelines(&stray.site.repository).await?.len(), 1);
-    Ok(())
-}
-
-async fn assert_not_discarded(site: &Site, timeline: Timeline, told: &[&str]) -> Result<()> {
-    let before = site.subject.objects().await?;
-    let error = refused(plan_discard(&site.repository, timeline).await);
-    assert!(matches!(error.kind(), ErrorKind::Refused | ErrorKind::Damaged), "{error}");
-    for told in told {
-        assert!(super::site::shown(&error).contains(told), "{told} isn't in: {error}");
-    }
-    assert_eq!(site.subject.objects().await?, before);
-    Ok(())
-}
-
-pub(crate) async fn a_timeline_that_something_needs_is_not_discarded(subject: Subject) -> Result<()> {
-    let stray = Stray::new(subject).await?;
-    let (site, copy) = (&stray.site, &stray.copy);
-    let (one, two) = (site.cluster.timeline(), copy.timeline());
-    let third = copy.promoted();
-    let key = stray.keys()[2].to_string();
-    assert_not_discarded(site, one, &[&key]).await?;
-    assert_not_discarded(site, third.timeline(), &["no timeline 3"]).await?;
-
-    let marker = "...uploading/20130828T1810Z/4d2e";
-    site.subject.put(marker, "{}").await?;
-    assert_not_discarded(site, two, &["in progress"]).await?;
-    site.subject.delete(marker).await?;
-
-    // Timeline 3 branched off timeline 2.
-    site.archive_of(&third, 6..=6).await?;
-    assert_not_discarded(site, two, &["00000003.history"]).await?;
-    let (history, text) = third.history(&[(one, 5), (two, 6)]);
-    site.archive_as(history, text.as_bytes()).await?;
-    assert_not_discarded(site, two, &["timeline 3"]).await?;
-    let plan = plan_discard(&site.repository, third.timeline()).await?;
-    discard_timeline(&site.repository, &plan).await?;
-
-    let backup = site.back_up_of(copy, 6, 6).await?;
-    assert_not_discarded(site, two, &[&format!("pg_basebackup_{}.json", backup.key)]).await?;
-    site.subject.delete(&format!("pg_basebackup_{}.json", backup.key)).await?;
-    plan_discard(&site.repository, two).await?;
-
-    // A history that can't be read may name it.
-    site.subject.put("wal_00000003.history.zst", "damaged").await?;
-    assert_not_discarded(site, two, &["00000003.history", "timeline discard 3"]).await
-}
-
-/// Otherwise what stops prune could never be removed.
-pub(crate) async fn a_stray_timeline_whose_own_history_is_damaged_is_discarded(
-    subject: Subject,
-) -> Result<()> {
-    let stray = Stray::new(subject).await?;
-    let (site, two) = (&stray.site, stray.copy.timeline());
-    let third = stray.copy.promoted();
-    let history = third.history(&[(site.cluster.timeline(), 5), (two, 6)]);
-    site.archive_as(history.0, history.1.as_bytes()).await?;
-    site.subject.put("wal_00000002.history.zst", "damaged").await?;
-    assert_not_discarded(site, two, &["timeline 3"]).await?;
-    let error = super::site::shown(&refused(plan(site, 1, 0).await));
-    assert!(error.contains("00000002.history") && error.contains("timeline discard 2"), "{error}");
-
-    site.subject.delete("wal_00000003.history.zst").await?;
-    let discarded = plan_discard(&site.repository, two).await?;
-    discard_timeline(&site.repository, &discarded).await?;
-    assert!(!site.listed_wal().await?.iter().any(|name| name.starts_with("00000002")));
-    assert_eq!(plan(site, 1, 0).await?.keep_backups, [stray.keys()[2]]);
-    Ok(())
-}
-
-/// PostgreSQL looks for one history after the other, so a gap would hide those behind it.
-pub(crate) async fn the_history_of_a_discarded_timeline_stays_where_a_later_one_is_found_by_it(
-    subject: Subject,
-) -> Result<()> {
-    let stray = Stray::new(subject).await?;
-    let site = &stray.site;
-    let production = stray.copy.promoted();
-    let (history, text) = production.history(&[(site.cluster.timeline(), 11)]);
-    site.archive_as(history, text.as_bytes()).await?;
-    site.archive_of(&production, 11..=12).await?;
-    let plan = plan_discard(&site.repository, stray.copy.timeline()).await?;
-    assert!(
-        plan.notices.iter().any(|notice| notice.contains("00000002.history is kept")),
-        "{:?}",
-        plan.notices
-    );
-    discard_timeline(&site.repository, &plan).await?;
-    let listed = site.listed_wal().await?;
-    assert!(
-        listed.contains(&"00000002.history".to_owned())
-            && !listed.contains(&stray.copy.segment_name(5).to_string())
-    );
-    assert_eq!(restore_latest(site, &restore_options()).await?.0, stray.keys()[2]);
     Ok(())
 }

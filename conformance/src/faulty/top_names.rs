@@ -1,0 +1,16 @@
+use async_trait::async_trait;
+use object_store::Result;
+use swiftwal_core::TopNames;
+
+use super::verdict::injected;
+
+/// The names at the top of a storage whose listings fail.
+#[derive(Debug)]
+pub(super) struct UnlistedTopNames;
+
+#[async_trait]
+impl TopNames for UnlistedTopNames {
+    async fn any(&self, _: for<'a> fn(&'a str) -> bool) -> Result<bool> {
+        Err(injected())
+    }
+}
