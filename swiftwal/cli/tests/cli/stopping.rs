@@ -140,7 +140,7 @@ fn start_waiting(site: &Site, arguments: &[&str]) -> (Child, (TcpListener, TcpSt
     (child, (silent, asked))
 }
 
-pub(crate) fn until(happened: impl Fn() -> bool) {
+pub(crate) fn until(mut happened: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(600);
     while !happened() {
         assert!(Instant::now() < end, "it hasn't happened in ten minutes");

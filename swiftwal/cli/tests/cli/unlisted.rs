@@ -66,10 +66,29 @@ fn a_backup_is_restored_and_its_label_shown_by_its_key() {
 }
 
 #[test]
-fn what_needs_a_list_says_what_is_missing() {
-    let site = unlisted(|site| site.archive([5]));
-    let ran = run_without_rights(&site, &["list-wal"]);
-    assert!(ran.code == 1 && ran.stderr.contains("Permission denied"), "{ran:?}");
+fn what_needs_a_list_says_what_is_missing_and_changes_nothing() {
+    let mut key = String::new();
+    let site = unlisted(|site| key = site.store_backup());
+    let before = site.stored();
+    let absent = segment_name(5);
+    for (arguments, code) in [
+        (&["list-wal"][..], 1),
+        (&["list-backups"], 1),
+        (&["label", "latest"], 1),
+        (&["label", &key[..6]], 1),
+        (&["restore", "latest", "data"], 1),
+        (&["prune", "--keep-backups", "1"], 1),
+        (&["archive-cleanup", &absent], 1),
+        (&["timeline", "list"], 1),
+        (&["timeline", "discard", "2"], 1),
+        (&["restore-wal", &absent, "back"], 128),
+    ] {
+        let ran = run_without_rights(&site, arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.to_lowercase().contains("permission"), "{arguments:?}: {ran:?}");
+    }
+    assert_eq!(site.stored(), before);
+    assert!(!site.path("data").exists() && !site.path("back").exists());
     let ran = run_without_rights(&site, &["archive-wal", &site.write_segment(6, 0)]);
     assert!(ran.code == 1 && ran.stderr.contains("can't read and write to the directory"), "{ran:?}");
 }

@@ -135,10 +135,16 @@ fn what_is_read_before_something_is_listed_or_removed_is_asked_for_once() -> Res
     assert_eq!(asked(&["list-backups"])?, ["GET cluster.json", "GET counted", &format!("GET {record}")]);
     let mut plan = asked(&["prune", "--keep-backups", "1", "--dry-run"])?;
     plan.sort();
-    // Only the storage itself can tell whether there is a third timeline: a listing may lag.
-    let histories = ["wal_00000002.history.zst", "wal_00000003.history.zst"];
-    let names = ["cluster.json", "counted", "counted_segments", &record].into_iter().chain(histories);
-    let mut expected: Vec<_> = names.map(|name| format!("GET {name}")).collect();
+    // Only the storage itself can tell whether there is a third timeline, and whether the kept backup is complete: a listing
+    // may lag.
+    let histories = ["2.history.zst", "3.history", "3.history.gz", "3.history.lz4", "3.history.zst"];
+    let histories = histories.map(|history| format!("wal_0000000{history}"));
+    let names = ["cluster.json", "counted", "counted_segments", &record].map(str::to_owned);
+    let parts = ["tar.zst", "index.zst"].map(|part| format!("pg_basebackup_{key}.{part}"));
+    let parts =
+        parts.into_iter().chain([format!("backup_label_{key}.txt"), format!("backup_manifest_{key}.zst")]);
+    let mut expected: Vec<_> = names.into_iter().chain(histories).map(|name| format!("GET {name}")).collect();
+    expected.extend(parts.map(|name| format!("HEAD {name}")));
     expected.sort();
     assert_eq!(plan, expected);
     Ok(())
