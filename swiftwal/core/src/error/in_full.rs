@@ -1,7 +1,7 @@
 //! An error inside another text, such as the notice about something that failed while the command went on.
 //!
-//! `to_string` gives the first of an error's causes alone, and no hint. So this crate puts an error of its own into a text
-//! by [`Error::in_full`] only; `conformance/tests/modules/told_in_full.rs` finds each place that does not.
+//! `to_string` gives neither the causes of an error nor its hint. So this crate puts its own errors into texts by
+//! [`Error::in_full`] only; `conformance/tests/modules/told_in_full.rs` finds each place that doesn't.
 
 use std::{error::Error as StdError, iter};
 
