@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use swiftwal_conformance::{Entry, SyntheticSource};
-use swiftwal_postgres::{BaseBackupRequest, Checkpoint};
+use swiftwal_postgres::BaseBackupRequest;
 
 use crate::{
     site::{Site, ran},
@@ -40,12 +40,8 @@ pub(crate) struct Server {
 impl Server {
     /// A server whose backups are `source`, with a directory of this name for its programs.
     pub(crate) fn new(site: &Site, name: &str, source: SyntheticSource, include_wal: bool) -> Self {
-        let request = BaseBackupRequest {
-            label: "held".to_owned(),
-            checkpoint: Checkpoint::Fast,
-            include_wal,
-            estimate_size: false,
-        };
+        let mut request = BaseBackupRequest::new("held");
+        request.include_wal = include_wal;
         let server = Self { directory: site.path(name), source, request };
         site.write(&format!("{name}/tar"), server.source.tar(&server.request).unwrap());
         for gate in [Gate::Start, Gate::Middle] {
