@@ -14,14 +14,14 @@ use std::sync::Arc;
 
 use swiftwal_core::Storage;
 
+use self::{
+    create::FaultyCreate, dates::FaultyClock, store::FaultyStore, sweep::FaultySweep,
+    top_names::UnlistedTopNames, verdict::hint,
+};
 pub(crate) use self::{
     dates::Dates,
     faults::{Call, Faults, LISTING, ReadFault, SWEEP, WriteFault},
     verdict::HINT,
-};
-use self::{
-    create::FaultyCreate, dates::FaultyClock, store::FaultyStore, sweep::FaultySweep,
-    top_names::UnlistedTopNames, verdict::hint,
 };
 
 /// `storage` behind [`Faults`]. What is written through it has the age that `dates` give it.
