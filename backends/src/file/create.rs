@@ -1,4 +1,4 @@
-//! Objects that are created in parts: a staged file that gets its name by a link, since a link overwrites nothing.
+//! Creates objects in parts: a temporary file that gets its name by a hard link, which never overwrites.
 
 use std::{
     fs::{self, File},
@@ -38,13 +38,13 @@ impl CreateInParts for FileStore {
     }
 }
 
-/// An upload that is to replace nothing.
+/// An upload that must not overwrite an object.
 #[derive(Debug)]
 struct Creation {
     root: Arc<Root>,
-    /// None when it has ended.
+    /// None after the upload has ended.
     staged: Option<Arc<Staged>>,
-    /// Where the next part goes.
+    /// The offset of the next part.
     offset: u64,
 }
 
@@ -79,8 +79,8 @@ impl Creation {
     }
 }
 
-/// A staged file, named as `LocalFileSystem` names those of its uploads. It goes when it is dropped, though not when the
-/// process is killed: then the sweep finds it.
+/// A temporary file, named like those of `LocalFileSystem`'s uploads. It is removed when it is dropped; if the process
+/// is killed, the sweep finds it.
 #[derive(Debug)]
 struct Staged {
     file: File,
@@ -111,7 +111,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Gives the file its name, durably, unless the name is taken: then what has it is made durable.
+    /// Gives the file its name, durably. If the name is taken, the existing object is made durable.
     fn publish(&self, root: &Root) -> Result<()> {
         self.file.sync_all().map_err(|source| self.failed(source))?;
         match fs::hard_link(&self.path, &self.target) {

@@ -25,7 +25,7 @@ impl CreateInParts for SwiftCreate {
         Ok(self.swift.create_in_parts(&location))
     }
 
-    /// Swift flushes each replica before it counts it, and copies what has too few: what can be read is durable.
+    /// Swift flushes each replica before it counts it, and adds missing replicas: what can be read is durable.
     async fn make_durable(&self, _location: &Path) -> Result<()> {
         Ok(())
     }

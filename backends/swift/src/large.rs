@@ -101,8 +101,8 @@ impl LargeObjects {
         stored
     }
 
-    /// Makes an object of the segments that an upload has stored, in the place of what is there, unless the headers
-    /// say that nothing may be.
+    /// Creates an object from the segments that an upload has stored, in place of the object that had the name, unless
+    /// the headers forbid that.
     pub(crate) async fn complete(
         &self,
         object: &Target,

@@ -1,4 +1,5 @@
-//! archive-wal of files that are too large for one put: they are stored in parts by a storage that can create so.
+//! Scenarios of archive-wal with files that are too large for one put: they are stored in parts, if the storage
+//! supports that.
 
 use std::{
     fs::{File, FileTimes},
@@ -22,7 +23,7 @@ use crate::{
     subject::Subject,
 };
 
-/// A site whose segments are some times as large as what is put at once, compressed or not.
+/// A site whose segments are several times as large as what is put at once, compressed or not.
 fn site(subject: Subject) -> Result<Site> {
     Site::of(subject, SyntheticCluster::new(1).with_segment_size(SegmentSize::new(4 << 20)?))
 }
@@ -126,8 +127,8 @@ pub(crate) async fn large_segments_are_removed_with_all_their_parts(subject: Sub
     Ok(())
 }
 
-/// The matrix of writing call × fault. A process that dies leaves nothing under the name, unless the very last call was
-/// made, and what it leaves is swept after a day.
+/// The matrix of writing call × fault. A process that crashes leaves nothing under the name, unless the very last call
+/// was made; its leftovers are removed after a day.
 pub(crate) async fn a_failure_at_any_call_for_a_large_segment_is_mended_by_trying_again(
     subject: Subject,
 ) -> Result<()> {
@@ -177,7 +178,7 @@ pub(crate) async fn a_large_segment_is_not_taken_for_the_same_where_reading_it_g
         archive_wal(&site.repository, &path, &codec(text)?).await?;
         let calls = Faults::none();
         archive_wal(&site.subject.repository_with(&calls)?, &path, &codec(text)?).await?;
-        // The last thing that is read is what is stored.
+        // Exactly the content that is read last is stored.
         let last = calls.reads().len();
         for fault in ReadFault::ALL {
             let repository = site.subject.repository_with(&Faults::at_read(last, fault))?;
@@ -194,7 +195,7 @@ pub(crate) async fn a_large_segment_is_not_taken_for_the_same_where_reading_it_g
     Ok(())
 }
 
-/// Of two uploads that began while nothing had the name, the later one to end is refused, and leaves nothing.
+/// Of two uploads that began while the name was free, the later one to complete is refused, and leaves nothing.
 pub(crate) async fn of_two_uploads_that_create_one_name_the_second_is_refused(
     subject: Subject,
 ) -> Result<()> {
@@ -221,7 +222,7 @@ pub(crate) async fn of_two_uploads_that_create_one_name_the_second_is_refused(
     Ok(())
 }
 
-/// Does something to a file while it is read, in place of what a storage does to get ready.
+/// Changes a file while it is read: called when a storage prepares.
 #[derive(Debug)]
 struct Meddler {
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! archive-wal: check the file → compress → put if absent → identical? fine : refuse.
+//! archive-wal: checks the file, compresses it, and stores it unless its name is taken; different content is refused.
 
 mod variant;
 
@@ -20,7 +20,7 @@ use crate::{
 pub struct ArchiveOptions {
     /// The compression.
     pub codec: Codec,
-    /// Replace different content under the same name.
+    /// Whether to replace different content under the same name.
     pub force: bool,
 }
 
@@ -32,19 +32,20 @@ pub enum Archived {
         /// Its size as stored.
         stored_bytes: u64,
     },
-    /// The same content was stored before.
+    /// The same content had been stored before.
     AlreadyThere,
 }
 
-/// Stores the WAL file at `path` under its own name. When it returns, this content is durable under this name; or beside
-/// it, for a `.partial` or `.backup` file whose name has another content, which is warned of.
+/// Stores the WAL file at `path` under its own name. When it returns, the content is durable under that name. A
+/// `.partial` or `.backup` file whose name has different content is stored beside it, with a warning.
 ///
-/// It needs no listing, so it works where listings lag behind or fail.
+/// It needs no listing, so it works if listings lag behind or fail.
 ///
 /// # Errors
-/// [`Error::Refused`] for a name that is no WAL file's, a segment of another cluster, and (unless forced) where
-/// another content has the name of a segment or history; [`Error::Damaged`] for a segment of wrong size or with a wrong first page.
-/// Nothing was overwritten then.
+///
+/// [`Error::Refused`] for a name that isn't a WAL file's, a segment of another cluster, and (unless forced) if a
+/// segment or history has different content under its name; [`Error::Damaged`] for a segment with a wrong size or first
+/// page. Nothing was overwritten then.
 pub async fn archive_wal(repository: &Repository, path: &Path, options: &ArchiveOptions) -> Result<Archived> {
     let file = WalFile::open(path)?;
     if options.force {
@@ -61,7 +62,7 @@ pub async fn archive_wal(repository: &Repository, path: &Path, options: &Archive
     add(repository, &file, options.codec, stored).await
 }
 
-/// Stores the file where nothing has its name, in any of the `stored` compressions or the one asked for.
+/// Stores the file unless its name is taken, in any of the `stored` compressions or in the requested one.
 async fn add(repository: &Repository, file: &WalFile, codec: Codec, stored: Vec<Format>) -> Result<Archived> {
     let format = stored.first().copied().unwrap_or(codec.format());
     let object = file.object(format);
@@ -79,17 +80,17 @@ async fn add(repository: &Repository, file: &WalFile, codec: Codec, stored: Vec<
     }
 }
 
-/// Stores the file in place of whatever has its name. It keeps the compression in which restore-wal finds the file: at
-/// no moment may it find none, and from the put on it finds this content.
+/// Stores the file in place of anything that has its name. It keeps the compression in which restore-wal finds the
+/// file, so that restore-wal finds one at every moment, and this content from the put on.
 ///
-/// The file in other compressions, which restore-wal only reads when it can't get an answer about this one, goes first:
-/// it must not outlive the content that is replaced.
+/// The file in other compressions is removed first: restore-wal reads them only if it gets no answer about this one,
+/// but they must not outlive the replaced content.
 async fn replace(repository: &Repository, file: &WalFile, codec: Codec) -> Result<Archived> {
     let codec = match repository.wal_format(file.name).await? {
         Some(format) if format != codec.format() => Codec::from(format),
         _ => codec,
     };
-    // To overwrite, what this machine remembers isn't enough.
+    // To overwrite, the cached identity isn't enough.
     repository.claim(file.identity().as_ref(), Some(codec.format())).await?;
     let staged = repository.stage_wal(&file.object(codec.format()), file, codec, Existing::Replace).await?;
     let others = Format::ALL.into_iter().filter(|other| *other != codec.format());
@@ -103,7 +104,7 @@ async fn replace(repository: &Repository, file: &WalFile, codec: Codec) -> Resul
     Ok(Archived::Stored { stored_bytes })
 }
 
-/// Why a file isn't stored whose name has another content. A human has to decide which of the two is right.
+/// Returns the error for a file whose name has different content. A person must decide which of the two is right.
 fn another_content(repository: &Repository, file: &WalFile, format: Format) -> Error {
     let history_of = match file.name {
         WalName::History(timeline) => Some(timeline),

@@ -30,25 +30,25 @@ pub use self::{
 
 /// Opens the repositories of one kind of storage.
 pub trait Backend: fmt::Debug + Send + Sync {
-    /// The URL schemes this backend answers to, in lower case, the preferred one first.
+    /// Returns the URL schemes that this backend handles, in lower case, the preferred one first.
     fn schemes(&self) -> &'static [&'static str];
 
-    /// The names of the settings that it takes; one that ends in `_` stands for all with this prefix.
+    /// Returns the names of the settings that it accepts; one that ends in `_` stands for all with this prefix.
     ///
-    /// A program passes on no others and refuses a configuration file with others, since they would have no effect.
+    /// A program passes only these, and refuses a configuration file with others, since they would have no effect.
     fn settings(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Where the settings come from, as a hint for an error about them.
+    /// Returns where the settings come from, as a hint for an error about them.
     fn settings_hint(&self) -> Option<&'static str> {
         None
     }
 
     /// Opens the storage at `location`, whose scheme is one of [`schemes`](Self::schemes).
     ///
-    /// It may read local files and directories but makes no network request: the first use does. It creates
-    /// missing directories or containers only with [`Options::create`].
+    /// It may access local files but makes no network request. It creates missing directories or containers only with
+    /// [`Options::create`].
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError>;
 }
 
@@ -91,13 +91,14 @@ pub trait Prepare: fmt::Debug + Send + Sync {
     async fn prepare(&self) -> object_store::Result<()>;
 }
 
-/// Says what to do about an error of a storage. It is asked about each cause by itself, and knows that error or doesn't.
+/// Returns what to do about an error of a storage. It is called for each cause separately, and returns none for an
+/// error that it doesn't know.
 pub type Hints = fn(&(dyn Error + 'static)) -> Option<String>;
 
-/// An opened storage: an [`ObjectStore`] and what that trait doesn't cover.
+/// An opened storage: an [`ObjectStore`], and what that trait doesn't cover.
 ///
-/// What the store acknowledges must be durable, an object that it lists must be complete, and it may answer
-/// `NotFound` only if the object is proven to be missing: a missing container or directory is another error.
+/// What the store acknowledges must be durable, an object that it lists must be complete, and it may answer `NotFound`
+/// only if the object is proven to be missing: a missing container or directory is another error.
 #[derive(Clone, Debug)]
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
@@ -203,8 +204,8 @@ impl Storage {
         Self { caches_identity: true, ..self }
     }
 
-    /// Says that a listing has the names in the order of their bytes, so that it can end where the wanted name would have
-    /// come.
+    /// Declares that a listing has the names in the order of their bytes, so that it can end where the wanted name
+    /// would have come.
     #[must_use]
     pub fn with_ordered_listings(self) -> Self {
         Self { lists_in_order: true, ..self }
@@ -224,8 +225,8 @@ impl Storage {
         Self { volatile: true, ..self }
     }
 
-    /// Sets the test for errors which mean that the storage is full or a quota is used up. It is applied to an error and
-    /// each of its causes. The system's own errors of files are recognised without it.
+    /// Sets the test for errors which mean that the storage is full or a quota is used up. It is applied to an error
+    /// and each of its causes. The system's own file errors are recognised without it.
     #[must_use]
     pub fn with_fullness(self, says_full: fn(&(dyn Error + 'static)) -> bool) -> Self {
         Self { says_full, ..self }
@@ -328,7 +329,7 @@ impl Storage {
     }
 }
 
-/// Whether the system said that a disk is full, or that a quota is used up.
+/// Whether the system reported that a disk is full, or that a quota is used up.
 fn is_full_disk(error: &(dyn Error + 'static)) -> bool {
     let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
     error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))

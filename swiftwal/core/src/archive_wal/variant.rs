@@ -1,4 +1,4 @@
-//! Stores a `.partial` or `.backup` file beside another content of the same name.
+//! Stores a `.partial` or `.backup` file beside different content of the same name.
 
 use swiftwal_compression::{Codec, Format};
 
@@ -8,14 +8,15 @@ use crate::{
     repository::{Repository, layout::ObjectName, staged_wal::Existing, wal_file::WalFile},
 };
 
-/// Stores the file under the name of its content, unless it is there already, and warns that there are two.
+/// Stores the file under a name with the hash of its content, unless it is stored already, and warns that there are
+/// two.
 pub(super) async fn store_beside(repository: &Repository, file: &WalFile, codec: Codec) -> Result<Archived> {
     let (name, variant) = (file.name, file.variant().await?);
     let object = |format| ObjectName::WalVariant { name, variant, format };
     for format in Format::ALL {
         match repository.compare_wal(&object(format), file, format).await {
             Ok(Some(true)) => return Ok(Archived::AlreadyThere),
-            // Under this name a content that differs, or can't be decompressed, is damaged: the right one replaces it.
+            // Under this name, content that differs or can't be decompressed is damaged, and is replaced.
             Ok(_) | Err(Error::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }

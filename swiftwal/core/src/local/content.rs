@@ -1,6 +1,7 @@
-//! Bytes that are read more than once and from several threads: a file, or a buffer.
+//! Content that is read several times and from several threads: a file, or a buffer.
 //!
-//! A file is told by its fingerprint from another that has its name by now, and from itself before it was written to.
+//! A fingerprint distinguishes a file from another one that has its name by now, and from the same file before it was
+//! changed.
 
 use std::{
     fs::{self, File, Metadata},
@@ -21,7 +22,7 @@ pub(crate) enum Content {
     Buffer(Bytes),
 }
 
-/// A file as it was when it was opened.
+/// A file in the state in which it was opened.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     file: File,
@@ -29,10 +30,10 @@ pub(crate) struct OpenFile {
     fingerprint: Fingerprint,
 }
 
-/// Which file it is, and in which state.
+/// The identity and the state of a file.
 ///
-/// PostgreSQL recycles segments: a file keeps its inode and its size, and gets another name and another content. Its
-/// time of modification tells then.
+/// PostgreSQL recycles segments: a file keeps its inode and its size, and gets another name and other content. Then
+/// only its modification time differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     device: u64,
@@ -61,7 +62,7 @@ impl Content {
         Ok(Self::File(Arc::new(OpenFile { file, path: path.to_owned(), fingerprint })))
     }
 
-    /// The size; of a file, when it was opened.
+    /// Returns the size; of a file, the size when it was opened.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::File(open) => open.fingerprint.bytes,
@@ -69,7 +70,7 @@ impl Content {
         }
     }
 
-    /// Reads at `offset`; 0 at the end. It may read less than there is room for.
+    /// Reads at `offset`; returns 0 at the end. It may read less than the buffer's size.
     pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match self {
             Self::File(open) => open.file.read_at(buffer, offset),
@@ -80,13 +81,13 @@ impl Content {
         }
     }
 
-    /// A reader of its own, from the beginning.
+    /// Returns a separate reader, from the beginning.
     pub(crate) fn reader(&self) -> impl Read + use<'_> {
         ContentReader { content: self, position: 0 }
     }
 
-    /// Fails if a file was written to since it was opened, or if its name leads to another by now: what was read may be
-    /// a mixture.
+    /// Fails if a file was changed since it was opened, or if another file has its name by now: what was read may be a
+    /// mixture.
     pub(crate) fn ensure_unchanged(&self) -> io::Result<()> {
         let Self::File(open) = self else { return Ok(()) };
         let now = [Fingerprint::of(&open.file.metadata()?), Fingerprint::of(&fs::metadata(&open.path)?)];
@@ -118,7 +119,7 @@ mod tests {
 
     fn written(path: &Path, text: &str) -> Content {
         fs::write(path, text).unwrap();
-        // Long ago, so that whatever is written from now on has another time.
+        // Long ago, so that everything written from now on has a later time.
         let file = File::options().write(true).open(path).unwrap();
         file.set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH)).unwrap();
         Content::open(path).unwrap()

@@ -1,4 +1,4 @@
-//! The parts of one object on their way into the storage, where it has no name until all of them have arrived.
+//! Uploads an object in parts. It has no name until all of them have arrived.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::{
     repository::{Put, Repository, layout::ObjectName, path},
 };
 
-/// How many parts are under way at a time.
+/// How many parts are uploaded at a time.
 const PARTS_IN_FLIGHT: usize = 2;
-/// The time that an abandoned upload waits for those. The person who stopped it is waiting, too.
+/// How long an abandoned upload waits for its last parts. The person who stopped it is waiting, too.
 const LAST_PARTS: Duration = Duration::from_secs(5);
 
 /// An upload in parts.
@@ -20,7 +20,7 @@ const LAST_PARTS: Duration = Duration::from_secs(5);
 pub(crate) struct Parts<'a> {
     repository: &'a Repository,
     name: ObjectName,
-    /// Whether it is to replace none.
+    /// Whether the object must not replace another.
     creates: bool,
     multipart: Box<dyn MultipartUpload>,
     under_way: JoinSet<object_store::Result<()>>,
@@ -28,13 +28,13 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Begins the upload of an object that is to replace what has its name.
+    /// Begins the upload of an object that replaces one of the same name.
     pub(crate) async fn replace(repository: &'a Repository, name: &ObjectName) -> Result<Self> {
         let begun = repository.storage().store().put_multipart(&path(name)).await;
         Self::begun(repository, name, false, begun)
     }
 
-    /// Begins the upload of an object that is to replace none. The storage must be one that can create in parts.
+    /// Begins the upload of an object that must not replace another. The storage must support creation in parts.
     pub(crate) async fn create(repository: &'a Repository, name: &ObjectName) -> Result<Self> {
         let begun = match repository.storage().create_in_parts() {
             Some(storage) => storage.create(&path(name)).await,
@@ -55,12 +55,12 @@ impl<'a> Parts<'a> {
         Ok(Self { repository, name: name.clone(), creates, multipart, under_way: JoinSet::new(), bytes: 0 })
     }
 
-    /// The bytes of all parts so far.
+    /// Returns the bytes of all parts so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Sends the next part. It waits while enough are under way.
+    /// Sends the next part. Waits if enough parts are being sent.
     pub(crate) async fn send(&mut self, part: PutPayload) -> Result<()> {
         self.wait_until_under_way(PARTS_IN_FLIGHT - 1).await?;
         self.bytes += part.content_length() as u64;
@@ -68,7 +68,7 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// Waits until no more than `most` parts are under way.
+    /// Waits until at most `most` parts are being sent.
     pub(crate) async fn wait_until_under_way(&mut self, most: usize) -> Result<()> {
         while self.under_way.len() > most {
             match self.under_way.join_next().await {
@@ -82,8 +82,8 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// Gives the object its name, durably, unless it was to replace none and the name is taken. All parts must have
-    /// arrived.
+    /// Gives the object its name, durably, unless it must not replace another and the name is taken. All parts must
+    /// have arrived.
     pub(crate) async fn complete(&mut self) -> Result<Put> {
         match self.multipart.complete().await {
             Ok(_) => Ok(Put::Stored),
@@ -92,10 +92,10 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Gives up: as far as the storage can, no part stays. What was completed, though nobody was told, may stay under
-    /// its name.
+    /// Abandons the upload: the parts are removed as far as the storage allows. An upload that was completed without an
+    /// acknowledgement may remain under its name.
     pub(crate) async fn abort(mut self) {
-        // A part that was sent would otherwise be stored after the parts were removed.
+        // A part that is still being sent would be stored after the parts were removed.
         let arrived = async { while self.under_way.join_next().await.is_some() {} };
         if timeout(LAST_PARTS, arrived).await.is_err() {
             self.under_way.shutdown().await;

@@ -1,8 +1,8 @@
-//! A WAL file on its way into the repository, compressed while it is sent.
+//! Compresses a WAL file while it is sent to the repository.
 //!
-//! A file of PostgreSQL's usual size is held in memory for one put. Of a larger one no more than two parts are held: what
-//! doesn't fit in there is sent in parts, if the storage can create an object so. The object gets its name last, once it
-//! is certain that the file stayed as it was while it was read.
+//! A file of PostgreSQL's usual size is kept in memory for one put. Of a larger one at most two parts are in memory:
+//! the rest is sent in parts, if the storage supports the creation of objects in parts. The object gets its name last,
+//! when it is certain that the file didn't change while it was read.
 
 use std::{collections::VecDeque, pin::pin};
 
@@ -19,16 +19,16 @@ use crate::{
 /// The largest part of a WAL file.
 const PART_BYTES: usize = 4 << 20;
 
-/// What is to become of an object that has the name.
+/// What to do if an object has the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Existing {
-    /// It is kept, and the new one isn't stored.
+    /// Keep it, and don't store the new one.
     Keep,
-    /// The new one replaces it.
+    /// Replace it.
     Replace,
 }
 
-/// A WAL file that is read and compressed, in the storage or in memory, and has no name yet.
+/// A compressed WAL file, in the storage or in memory, that has no name yet.
 #[derive(Debug)]
 pub(crate) struct StagedWal<'a> {
     repository: &'a Repository,
@@ -43,11 +43,12 @@ enum Form<'a> {
 }
 
 impl Repository {
-    /// Reads and compresses `file`, and sends what is too large to be held, while the storage gets ready for it.
+    /// Reads and compresses `file`, and sends what is too large for memory, while the storage prepares.
     ///
     /// # Errors
-    /// [`Error::Local`](crate::error::Error::Local), also where the file changed meanwhile, and those of the storage. As
-    /// far as the storage can, no part stays then.
+    ///
+    /// [`Error::Local`](crate::error::Error::Local), also if the file changed meanwhile, and those of the storage.
+    /// Parts are then removed as far as the storage allows.
     pub(crate) async fn stage_wal(
         &self,
         object: &ObjectName,
@@ -85,7 +86,7 @@ impl Repository {
 }
 
 impl StagedWal<'_> {
-    /// The size of the object.
+    /// Returns the size of the object.
     pub(crate) fn stored_bytes(&self) -> u64 {
         match &self.form {
             Form::Whole(payload, _) => payload.content_length() as u64,
@@ -93,8 +94,8 @@ impl StagedWal<'_> {
         }
     }
 
-    /// Gives it its name, durably, unless the name is taken by what is to be kept. Without success nothing stays of it, as
-    /// far as the storage can.
+    /// Gives the object its name, durably, unless an object that must be kept has it. Without success, everything is
+    /// removed as far as the storage allows.
     pub(crate) async fn publish(self) -> Result<Put> {
         match self.form {
             Form::Whole(payload, mode) => self.repository.put(&self.object, payload, mode).await,
@@ -108,7 +109,7 @@ impl StagedWal<'_> {
         }
     }
 
-    /// Gives up: as far as the storage can, nothing stays of it.
+    /// Abandons the object: everything is removed as far as the storage allows.
     pub(crate) async fn abort(self) {
         if let Form::Parts(parts) = self.form {
             parts.abort().await;
@@ -125,7 +126,7 @@ fn put_mode(existing: Existing) -> PutMode {
 
 type Frames<'a> = &'a mut (dyn Stream<Item = Result<Vec<Bytes>>> + Send + Unpin);
 
-/// Sends what is held and what is still to come, in parts. One is under way while the next one fills.
+/// Sends what is in memory and the rest of the file, in parts. One part is being sent while the next one fills.
 async fn send(parts: &mut Parts<'_>, part_bytes: usize, mut held: Held, frames: Frames<'_>) -> Result<()> {
     loop {
         while held.bytes >= part_bytes {
@@ -151,7 +152,7 @@ struct Held {
 }
 
 impl Held {
-    /// Takes frames until there are no more, or more bytes than `most`.
+    /// Takes frames until there are no more, or more than `most` bytes.
     async fn fill(&mut self, frames: Frames<'_>, most: usize) -> Result<()> {
         while self.bytes <= most
             && let Some(frame) = frames.try_next().await?

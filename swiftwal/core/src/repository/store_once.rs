@@ -1,4 +1,4 @@
-//! Stores a WAL file under a name that may be taken: a file that is archived again is compared with what is stored.
+//! Stores a WAL file under a name that may be taken: a file that is archived again is compared with the stored one.
 //!
 //! archive-wal calls it. Nothing is overwritten, and what it reports as stored is durable.
 
@@ -9,25 +9,26 @@ use crate::{
     repository::{Put, Repository, layout::ObjectName, staged_wal::Existing, wal_file::WalFile},
 };
 
-/// What is stored under the name of a WAL file.
+/// The content under the name of a WAL file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StoredOnce {
-    /// The file, which was stored now.
+    /// The file was stored now.
     Stored {
         /// Its size as stored.
         stored_bytes: u64,
     },
-    /// The same content, which was stored before.
+    /// The same content had been stored before.
     SameContent,
     /// Different content, which was kept.
     Different,
 }
 
 impl Repository {
-    /// Stores `file` as `object`, which is named for the format of `codec`, unless something has that name: then that is
+    /// Stores `file` as `object`, which is named for the format of `codec`. If the name is taken, the contents are
     /// compared.
     ///
     /// # Errors
+    ///
     /// Those of [`stage_wal`](Self::stage_wal) and of [`compare_wal`](Self::compare_wal).
     pub(crate) async fn store_once(
         &self,
@@ -43,10 +44,11 @@ impl Repository {
         self.compare_once(object, file, codec.format()).await
     }
 
-    /// The same for a name that is known to be taken.
+    /// Compares the contents, for a name that is known to be taken.
     ///
     /// # Errors
-    /// [`Refusal::Overtaken`] if it isn't any more, and those of [`compare_wal`](Self::compare_wal).
+    ///
+    /// [`Refusal::Overtaken`] if it no longer is, and those of [`compare_wal`](Self::compare_wal).
     pub(crate) async fn compare_once(
         &self,
         object: &ObjectName,

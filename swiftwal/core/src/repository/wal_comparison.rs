@@ -1,4 +1,4 @@
-//! Compares a WAL file with what is stored. Both are read as streams, whatever their size.
+//! Compares a WAL file with the stored one. Both are read as streams, whatever their size.
 
 use std::io;
 
@@ -13,15 +13,16 @@ use crate::{
     storage::CreateInParts,
 };
 
-/// How much is compared at once.
+/// How many bytes are compared at once.
 const CHUNK_BYTES: usize = 128 << 10;
 
 impl Repository {
-    /// Whether `object` has the content of `file`, in the compression `format`; none if there is no such object. The same
-    /// content is durable then.
+    /// Whether `object` has the content of `file`, in the compression `format`; none if there is no such object. The
+    /// same content is durable when it returns.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where what is stored can't be decompressed; [`Error::Local`], also where the file changed
+    ///
+    /// [`Error::Damaged`] if the stored content can't be decompressed; [`Error::Local`], also if the file changed
     /// meanwhile.
     pub(crate) async fn compare_wal(
         &self,
@@ -48,13 +49,13 @@ impl Repository {
         let Some(stored) = opened else { return Ok(None) };
         let is_same = self.is_same(object, file, stored.content()).await?;
         if is_same {
-            // Whichever process stored it may have crashed before it was durable.
+            // The process that stored it may have crashed before it was durable.
             storage.make_durable(&path(object)).await.map_err(self.failed("write", object))?;
         }
         Ok(Some(is_same))
     }
 
-    /// As above, for a storage that makes what it has durable only when all of it is put again.
+    /// As above, for a storage that makes an existing object durable only if all of it is put again.
     async fn compare_in_memory(
         &self,
         object: &ObjectName,
@@ -108,13 +109,13 @@ impl Repository {
     }
 }
 
-/// Replaces what is in `chunk` by what comes next; only the last chunk is short, and after it come empty ones.
+/// Replaces the content of `chunk` with the next bytes. Only the last chunk is short, and empty ones follow it.
 async fn next_chunk(stored: &mut (impl AsyncRead + Unpin), chunk: &mut Vec<u8>) -> io::Result<()> {
     chunk.clear();
     stored.take(CHUNK_BYTES as u64).read_to_end(chunk).await.map(drop)
 }
 
-/// Whether `content` has these bytes at `position`.
+/// Whether `content` contains these bytes at `position`.
 fn has_at(content: &Content, bytes: &[u8], position: u64) -> io::Result<bool> {
     let mut found = vec![0; bytes.len()];
     let mut filled = 0;

@@ -1,4 +1,4 @@
-//! A WAL file of this machine that is to be stored, checked before anything else happens.
+//! A local WAL file to be stored, checked before anything else happens.
 
 use std::{
     fmt,
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// A file with a WAL file's name, and, if it is a segment, with that segment's first page and size.
+/// A file with a WAL file's name and, for a segment, with that segment's first page and size.
 #[derive(Debug)]
 pub(crate) struct WalFile {
     pub(crate) name: WalName,
@@ -31,10 +31,12 @@ pub(crate) struct WalFile {
 }
 
 impl WalFile {
-    /// Opens the file at `path`, whose name says which WAL file it is.
+    /// Opens the file at `path`, whose name identifies the WAL file.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a name that is no WAL file's; [`Error::Damaged`] for what can't be the file of that name.
+    ///
+    /// [`Error::Usage`] for a name that isn't a WAL file's; [`Error::Damaged`] for a file that can't be the one of that
+    /// name.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let name = name_of(path)?;
         let content = Content::open(path).map_err(Error::local("read", path))?;
@@ -43,7 +45,7 @@ impl WalFile {
         Ok(opened)
     }
 
-    /// Refuses what can't be a file of that name.
+    /// Refuses a file that can't be the one of its name.
     fn check(&mut self) -> Result<()> {
         match self.name {
             WalName::Segment(segment) => {
@@ -58,10 +60,10 @@ impl WalFile {
                     return Err(Error::damaged(self.path.display(), reason));
                 }
                 check_history(timeline, &content, self.path.display())?;
-                // What was checked is what is stored, whatever becomes of the file.
+                // Exactly the checked content is stored, even if the file changes.
                 self.content = Content::Buffer(content.into());
             }
-            // As large as a segment, though not all of it was written.
+            // It is as large as a segment, although it wasn't written completely.
             WalName::Partial(_) => {
                 let size = SegmentSize::new(self.bytes());
                 let size = size.map_err(|error| Error::damaged(self.path.display(), error))?;
@@ -73,39 +75,39 @@ impl WalFile {
         Ok(())
     }
 
-    /// Where the file lies.
+    /// Returns the path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it holds.
+    /// Returns the content of the file.
     pub(crate) fn content(&self) -> &Content {
         &self.content
     }
 
-    /// The size of its content.
+    /// Returns the size of its content.
     pub(crate) fn bytes(&self) -> u64 {
         self.content.bytes()
     }
 
-    /// The object that holds it in this compression.
+    /// Returns the name of its object in this compression.
     pub(crate) fn object(&self, format: Format) -> ObjectName {
         ObjectName::Wal { name: self.name, format }
     }
 
-    /// Whose WAL it is, if the file tells.
+    /// Returns the identity of the cluster that the WAL belongs to, if the file contains it.
     pub(crate) fn identity(&self) -> Option<ClusterIdentity> {
         self.header.as_ref().map(ClusterIdentity::of_segment)
     }
 
-    /// Its variant, which is a hash of all of its content.
+    /// Returns its variant, which is a hash of its complete content.
     pub(crate) async fn variant(&self) -> Result<WalVariant> {
         let (content, path) = (self.content.clone(), self.path.clone());
         blocking(move || WalVariant::of(content.reader()).map_err(Error::local("read", path))).await
     }
 
-    /// Fails if the file changed since it was opened: PostgreSQL is told that a file is archived only if that file, and
-    /// no mixture of two, was read.
+    /// Fails if the file has changed since it was opened: PostgreSQL is told that a file is archived only if exactly
+    /// that file was read, and no mixture of two.
     pub(crate) fn ensure_unchanged(&self) -> Result<()> {
         self.content.ensure_unchanged().map_err(Error::local("archive", &self.path))
     }

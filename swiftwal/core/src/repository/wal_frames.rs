@@ -1,7 +1,7 @@
-//! Compresses a WAL file with every core: PostgreSQL waits for it, and archives one file at a time.
+//! Compresses a WAL file on all cores: PostgreSQL waits for it, and archives one file at a time.
 //!
-//! Each core has one thread from the first piece to the last, since the allocator keeps freed memory for each thread; and
-//! what outlives a piece, its frame, is allocated by the caller, for all of them.
+//! Each core has one thread from the first piece to the last, since the allocator keeps freed memory for each thread. A
+//! frame outlives its piece, so its memory is allocated by the caller.
 
 use std::{io, num::NonZeroUsize, ops::Range, thread::available_parallelism};
 
@@ -19,19 +19,20 @@ use crate::{
     repository::wal_file::WalFile,
 };
 
-/// A piece that is worth a thread: some 15 ms of it.
+/// The size of a piece that is worth a thread: about 15 ms of work.
 const PIECE_BYTES: u64 = 4 << 20;
 /// The longest piece of a large file. As many are in memory, compressed, as there are threads.
 const LARGE_PIECE_BYTES: u64 = 1 << 20;
-/// More threads gain little, and the database wants them.
+/// More threads gain little, and the database needs them.
 const MOST_THREADS: usize = 4;
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// The file compressed, as frames in chunks. Those that wait to be taken are as few as the threads, and small if the file
-/// has more than `large` bytes.
+/// Compresses the file into frames, in chunks. At most as many frames wait as there are threads, and they are small if
+/// the file has more than `large` bytes.
 ///
 /// # Errors
-/// [`Error::Local`], also where the file changes its size meanwhile.
+///
+/// [`Error::Local`], also if the file changes its size meanwhile.
 pub(super) fn frames(
     file: &WalFile,
     codec: Codec,
@@ -43,7 +44,7 @@ pub(super) fn frames(
     let mut pieces = pieces.into_iter();
     let workers = pieces.by_ref().take(cores).map(|piece| Worker::start(file, codec).with(piece));
     let workers: Vec<_> = workers.collect();
-    // In turns: the frames come in the order of the pieces.
+    // In turn: the frames must come in the order of the pieces.
     stream::try_unfold((workers, pieces, 0), move |(mut workers, mut pieces, number)| {
         let ended = Error::local("read and compress", path.clone());
         async move {
@@ -77,7 +78,7 @@ impl Worker {
             while let Some((piece, reserved)) = given.blocking_recv() {
                 let is_last = piece.end == bytes;
                 let frame = compress_piece(&content, piece, is_last, codec, reserved, &mut buffer);
-                // Whoever took the frames may have given up.
+                // The receiver may have given up.
                 let _ = done.send(frame.map_err(Error::local("read and compress", &path)));
             }
         });
@@ -91,12 +92,13 @@ impl Worker {
 
     fn begin(&self, piece: Range<u64>) {
         let reserved = Vec::with_capacity(most_compressed(piece.end - piece.start));
-        // One that has ended has no frame to give either.
+        // A thread that has ended has no frame to return either.
         let _ = self.pieces.send((piece, reserved));
     }
 }
 
-/// The file in even pieces: one for each core, but a single one of a small or empty file, and many of a large one.
+/// Splits the file into pieces of nearly equal size: one for each core, but a single one for a small or empty file, and
+/// many for a large one.
 fn pieces(bytes: u64, cores: usize, large: u64) -> Vec<Range<u64>> {
     let count = match bytes > large {
         false => (bytes / PIECE_BYTES).clamp(1, cores as u64),
@@ -105,13 +107,13 @@ fn pieces(bytes: u64, cores: usize, large: u64) -> Vec<Range<u64>> {
     (0..count).map(|number| bytes * number / count..bytes * (number + 1) / count).collect()
 }
 
-/// How much memory is enough for so many bytes that don't compress, whatever the format.
+/// Returns how much memory suffices for this many incompressible bytes, in any format.
 fn most_compressed(bytes: u64) -> usize {
     usize::try_from(bytes + bytes / 512 + 1024).unwrap_or(usize::MAX)
 }
 
-/// One frame. The last piece is read to the file's end, wherever that is by now: a file that has grown is an error,
-/// as one that has shrunk.
+/// Compresses one frame. The last piece is read to the current end of the file: a file that has grown or shrunk is an
+/// error.
 fn compress_piece(
     content: &Content,
     piece: Range<u64>,

@@ -5,15 +5,15 @@ use std::fmt;
 use async_trait::async_trait;
 use object_store::{MultipartUpload, Result, path::Path};
 
-/// Creates objects in parts, without overwriting: for what is too large to be held in memory for one put.
+/// Creates objects in parts, without overwriting, for objects that are too large to be held in memory for one put.
 #[async_trait]
 pub trait CreateInParts: fmt::Debug + Send + Sync {
-    /// Begins an upload. Its `complete` fails with `AlreadyExists`, and changes nothing, if the name is taken by then; as
-    /// with a put that must not overwrite, on some storage only of writers at different times. Until it has succeeded,
-    /// nothing has the name, and after a crash the sweep finds the parts.
+    /// Begins an upload. Its `complete` fails with `AlreadyExists`, and changes nothing, if the name is taken by then;
+    /// on some storages, as with a put that must not overwrite, not if another process completes at the same moment.
+    /// Until it has succeeded, no object has the name, and after a crash the sweep finds the parts.
     async fn create(&self, location: &Path) -> Result<Box<dyn MultipartUpload>>;
 
-    /// Makes an object durable that another process has stored, and perhaps not acknowledged: what a put that must not
-    /// overwrite does for the object that it finds.
+    /// Makes an object durable that another process has stored and perhaps not acknowledged, as a put that must not
+    /// overwrite does for an existing object.
     async fn make_durable(&self, location: &Path) -> Result<()>;
 }

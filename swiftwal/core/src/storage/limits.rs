@@ -1,34 +1,34 @@
 //! The limits of a storage on objects and parts.
 
-/// How large the objects of a storage may be, and in what parts they are written.
+/// The limits on the size of objects, and the size of the parts in which they are written.
 ///
 /// A tar that is larger than the largest object is stored as several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How much of a large object is written as one part, and read by one request. A few are in memory at a time.
+    /// The size of a part of a large object, which is also read with one request. A few parts are in memory at a time.
     pub part_bytes: usize,
-    /// The largest WAL file, before compression, that is held in memory for one put. A larger one is written in parts,
-    /// unless it compresses to little.
+    /// The largest WAL file, before compression, that is kept in memory for one put. A larger one is written in parts,
+    /// unless it compresses well.
     pub put_bytes: u64,
-    /// The most parts of one object.
+    /// The largest number of parts of one object.
     pub max_parts: u64,
-    /// The most bytes of one object.
+    /// The largest size of one object, in bytes.
     pub max_object_bytes: u64,
 }
 
 impl Limits {
-    /// PostgreSQL's usual WAL segment takes one put, whatever its content.
+    /// Large enough for PostgreSQL's usual WAL segment, whatever its content.
     pub const PUT_BYTES: u64 = 16 << 20;
 
-    /// The most bytes of one object that is written in parts. A part is never smaller than `part_bytes`, the last one
-    /// excepted.
+    /// Returns the largest size of an object that is written in parts. No part is smaller than `part_bytes`, except the
+    /// last one.
     #[must_use]
     pub fn largest_object(&self) -> u64 {
         self.max_object_bytes.min(self.max_parts.saturating_mul(self.part_bytes as u64))
     }
 }
 
-/// Parts of 8 MiB, and no limit that is known.
+/// Parts of 8 MiB, and no known limits.
 impl Default for Limits {
     fn default() -> Self {
         Self {
