@@ -19,8 +19,9 @@ const MOST_MIB: u64 = 256;
 /// How much the memory may grow from few files to many. Were they collected with their hashes, it would be more.
 const MOST_GROWTH_MIB: u64 = 32;
 
-const FEW: u64 = 100_000;
-const MANY: u64 = 300_000;
+/// Enough to keep every core busy.
+const FEW: u64 = 60_000;
+const MANY: u64 = 200_000;
 
 /// One test at a time: they measure the memory of the process.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -53,15 +54,15 @@ mod long {
     }
 }
 
-/// Backs up, restores, backs up again, and prunes the first backup.
+/// Backs up so many files, restores them, and prunes their backup.
 async fn run(scratch: &Path, files: u64) -> Result<()> {
     let directory = scratch.join(format!("{files}-files"));
     let url = format!("file://{}", directory.display()).parse()?;
     let storage =
         swiftwal_backends::registry().open(&url, &Options { create: true, ..Options::default() })?;
     let repository = Repository::new(storage, url, Arc::new(SystemClock));
-    let source = SyntheticCluster::new(1).backup(3, 4).crowded(files);
-    let first = backup(&repository, &source, &options(), &|_| {}, pending()).await?;
+    let source = SyntheticCluster::new(1).backup(3, 4);
+    let first = backup(&repository, &source.clone().crowded(files), &options(), &|_| {}, pending()).await?;
     let data = scratch.join("data");
     let choice = BackupChoice::Key(first.key);
     let restored = restore(&repository, choice, &data, &RestoreOptions::default(), &|_| {}).await?;

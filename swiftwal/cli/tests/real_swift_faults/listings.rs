@@ -150,6 +150,26 @@ fn what_is_read_before_something_is_listed_or_removed_is_asked_for_once() -> Res
     Ok(())
 }
 
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_wal_file_that_is_there_takes_one_request_and_a_missing_one_two() -> Result<()> {
+    let swift = PLAIN.lease()?;
+    let place = Place::new(&swift, "requested")?;
+    let stored = place.archive(0)?;
+    let missing = place.segment(1)?;
+    place.archive(2)?;
+    let asked = |name: &str, code| -> Result<Vec<String>> {
+        let before = swift.requests()?.len();
+        place.run(&["restore-wal", name, "fetched"])?.expect(code)?;
+        Ok(swift.requests()?.split_off(before).iter().map(short).collect())
+    };
+    assert_eq!(asked(&stored, 0)?, [format!("GET wal_{stored}.zst")]);
+    for name in [&missing, "00000002.history"] {
+        assert_eq!(asked(name, 1)?, [format!("GET wal_{name}.zst"), "GET requested".to_owned()]);
+    }
+    Ok(())
+}
+
 /// Returns the method and the last part of the path: an object, or a container that was listed.
 fn short(request: &LoggedRequest) -> String {
     let path = request.path.split("%3F").next().unwrap_or_default();
