@@ -1,4 +1,4 @@
-//! A store that goes wrong when it is told to, and remembers what it was asked to do.
+//! A store that injects faults and records the calls that it receives.
 
 mod create;
 mod dates;
@@ -24,7 +24,7 @@ pub(crate) use self::{
     verdict::HINT,
 };
 
-/// `storage` behind [`Faults`]. What is written through it has the age that `dates` give it.
+/// Wraps `storage` with [`Faults`]. The age of what is written through it comes from `dates`.
 pub(crate) fn faulty(storage: Storage, faults: &Faults, dates: &Dates) -> Storage {
     let sweep = storage.sweeper().map(|sweep| FaultySweep::new(Arc::clone(sweep), faults.clone()));
     let create = storage

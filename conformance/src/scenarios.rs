@@ -1,4 +1,4 @@
-//! The facts, one file per concept.
+//! The scenarios, one file for each concept.
 
 pub(crate) mod archive;
 pub(crate) mod archive_cleanup;

@@ -1,4 +1,4 @@
-//! Every scenario by its name, and how they are run.
+//! The list of all scenarios, by name, and the functions that run them.
 
 use std::{fmt, time::Duration};
 
@@ -7,10 +7,10 @@ use futures::future::BoxFuture;
 
 use crate::{Harness, scenarios::*, subject::Subject};
 
-/// How long a scenario may take, on the slowest backend and the most loaded machine: nothing may hang.
+/// How long a scenario may take, on the slowest backend and the busiest machine: nothing may hang.
 const LIMIT: Duration = Duration::from_secs(3600);
 
-/// A fact about a backend with the flows upon it, and how to find out whether it is one.
+/// A fact about a backend, and the function that checks it.
 #[derive(Clone, Copy)]
 pub struct Scenario {
     /// The fact, as `concept::sentence`.
@@ -24,10 +24,11 @@ impl fmt::Debug for Scenario {
     }
 }
 
-/// Runs one scenario on a repository of its own, from a thread that runs nothing else.
+/// Runs one scenario on its own repository, in a thread of its own.
 ///
 /// # Errors
-/// What stood in the way. A fact that isn't one panics, and so says where.
+///
+/// Anything that prevented the check. A fact that doesn't hold panics at its place.
 pub fn run(harness: &Harness, scenario: &str) -> Result<()> {
     let found = scenarios().into_iter().find(|known| known.name == scenario);
     let scenario = found.ok_or_else(|| anyhow!("there is no scenario {scenario}"))?;
@@ -41,10 +42,10 @@ pub fn run(harness: &Harness, scenario: &str) -> Result<()> {
     })
 }
 
-/// Takes the one list of scenarios. `$d` is a dollar sign, which a macro can't write otherwise.
+/// Receives the list of scenarios. `$d` is a dollar sign, which a macro can't write otherwise.
 macro_rules! suite {
     ($d:tt $($concept:ident { $($scenario:ident,)* })*) => {
-        /// Every scenario there is.
+        /// Returns every scenario.
         #[must_use]
         pub fn scenarios() -> Vec<Scenario> {
             vec![$($(Scenario {
@@ -53,11 +54,11 @@ macro_rules! suite {
             },)*)*]
         }
 
-        /// Runs the whole suite: each scenario becomes a test of its own, `concept::sentence`.
+        /// Runs the whole suite: each scenario becomes a test, `concept::sentence`.
         ///
-        /// It takes an expression that makes a [`Harness`], and is called in a test file or a module of its own. An
-        /// example is on the first page of this crate's documentation. Behind it may come attributes that every test is
-        /// to have, such as one for a backend whose server isn't always there:
+        /// It takes an expression that creates a [`Harness`], and is called in a test file or a module of its own. The
+        /// first page of this crate's documentation has an example. Attributes may follow, which every test gets, such
+        /// as one for a backend whose server isn't always available:
         ///
         /// ```ignore
         /// conformance_suite!(harness(), #[ignore = "needs a server"]);

@@ -1,3 +1,5 @@
+//! Creation in parts that injects faults.
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -6,7 +8,7 @@ use swiftwal_core::CreateInParts;
 
 use super::{dates::Dates, faults::Faults, upload::FaultyUpload};
 
-/// A creation in parts that counts and fails as the store does.
+/// A creation in parts that records calls and fails as the store does.
 #[derive(Debug)]
 pub(super) struct FaultyCreate {
     inner: Arc<dyn CreateInParts>,

@@ -1,3 +1,5 @@
+//! The dates of objects according to the manual clock.
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -12,9 +14,9 @@ use swiftwal_core::{Clock, StorageClock};
 use super::faults::Faults;
 use crate::ManualClock;
 
-/// When each object was written, by the manual clock. Clones are the same.
+/// The time by the manual clock at which each object was written. Clones share it.
 ///
-/// A store dates what it stores by its own clock, and this makes the two go together.
+/// A store dates objects by its own clock; this keeps the dates consistent with the manual clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Dates {
     clock: ManualClock,
@@ -31,7 +33,7 @@ impl Dates {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(object.clone(), now);
     }
 
-    /// The same object, as old as the manual clock makes it.
+    /// Returns the object with its date by the manual clock.
     pub(super) fn dated(&self, object: ObjectMeta) -> ObjectMeta {
         match self.written.lock().unwrap_or_else(PoisonError::into_inner).get(&object.location) {
             Some(written) => ObjectMeta { last_modified: (*written).into(), ..object },
@@ -40,7 +42,7 @@ impl Dates {
     }
 }
 
-/// The manual clock as the storage's, which is read off an object that is stored for that.
+/// The manual clock as the storage's clock, which is read from the date of an object that is stored for that.
 #[derive(Debug)]
 pub(super) struct FaultyClock {
     pub(super) dates: Dates,

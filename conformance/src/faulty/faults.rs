@@ -1,3 +1,5 @@
+//! The faults of a store, and the record of the calls that it received.
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use object_store::{Error, Result, path::Path};
@@ -7,7 +9,7 @@ use super::{
     verdict::{Act, Verdict, full, injected},
 };
 
-/// What a store shall do wrong, and what it was asked to do so far. Clones are the same.
+/// The faults that a store injects, and the calls that it has received so far. Clones share both.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<Shared>);
 
@@ -36,18 +38,18 @@ struct State {
     silent: bool,
 }
 
-/// What a listing asks for, among what was [read](Faults::reads).
+/// A listing, in the record of [reading calls](Faults::reads).
 pub(crate) const LISTING: &str = "a listing";
 
-/// What a look for leftovers asks for.
+/// A search for leftovers, in the same record.
 pub(crate) const SWEEP: &str = "a sweep";
 
-/// A call that changes what is stored: every one that makes, completes, gives up or deletes something.
+/// A call that changes what is stored: it creates, completes, abandons or deletes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// What was to be done: `put`, `put_part`, `complete`, `delete`, …
+    /// The action: `put`, `put_part`, `complete`, `delete`, …
     pub(crate) action: &'static str,
-    /// To which object.
+    /// The object of the action.
     pub(crate) object: String,
 }
 
@@ -58,15 +60,15 @@ impl Call {
     }
 }
 
-/// How a writing call goes wrong.
+/// How a writing call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteFault {
-    /// It does nothing and reports an error; the next ones work.
+    /// It does nothing and reports an error; later calls work.
     FailsOnce,
-    /// It does nothing, and neither does any call after it, reading ones included: as if the process had been killed,
-    /// for nothing can be cleaned up either.
+    /// It does nothing, and neither does any later call, including reading ones: as if the process had been killed,
+    /// since nothing can be cleaned up either.
     Dies,
-    /// It does what it should and reports an error: the acknowledgement was lost.
+    /// It succeeds and reports an error: the acknowledgement was lost.
     LosesReply,
     /// It does nothing and never returns, and neither does any call after it, reading ones included.
     Hangs,
@@ -79,7 +81,7 @@ impl WriteFault {
     pub(crate) const ALL: [Self; 3] = [Self::FailsOnce, Self::Dies, Self::LosesReply];
 }
 
-/// How a reading call goes wrong.
+/// How a reading call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadFault {
     /// It reports an error.
@@ -98,7 +100,7 @@ impl ReadFault {
 }
 
 impl Faults {
-    /// No fault: the calls are only remembered.
+    /// No fault: calls are only recorded.
     pub(crate) fn none() -> Self {
         Self::default()
     }
@@ -109,17 +111,17 @@ impl Faults {
         faults
     }
 
-    /// The `n`th writing call from now, counted from 1, goes wrong.
+    /// The `n`th writing call from now, counted from 1, fails.
     pub(crate) fn at_write(n: usize, fault: WriteFault) -> Self {
         Self::with(|state| state.write_fault = Some((n, fault)))
     }
 
-    /// The `n`th reading call from now, counted from 1, goes wrong.
+    /// The `n`th reading call from now, counted from 1, fails.
     pub(crate) fn at_read(n: usize, fault: ReadFault) -> Self {
         Self::with(|state| state.read_fault = Some((n, fault)))
     }
 
-    /// Everything works but listings, as when Swift's container servers are down.
+    /// Everything works except listings, as when Swift's container servers are down.
     pub(crate) fn at_every_listing() -> Self {
         Self::with(|state| state.unlisted = true)
     }
@@ -144,15 +146,15 @@ impl Faults {
         Self::with(|state| state.held = Some(object.to_string()))
     }
 
-    /// As [`at_every_listing`](Self::at_every_listing), and whether an object is absent can't be told either: Swift has to
-    /// ask whether the container is there.
+    /// As [`at_every_listing`](Self::at_every_listing), and no object can be proven to be missing either: Swift would
+    /// have to ask whether the container exists.
     pub(crate) fn at_every_absence() -> Self {
         let faults = Self::at_every_listing();
         faults.state().unproven = true;
         faults
     }
 
-    /// Listings don't show `object`, as where they lag behind.
+    /// Listings don't show `object`, as if they lagged behind.
     pub(crate) fn hiding(object: impl ToString) -> Self {
         Self::with(|state| state.hidden = Some(object.to_string()))
     }
@@ -168,17 +170,18 @@ impl Faults {
         Self::with(|state| state.vanished = Some(object.to_string()))
     }
 
-    /// Nothing can be stored for want of room: not even an object that would tell the time.
+    /// Nothing can be stored, since there is no space: not even an object to learn the time.
     pub(crate) fn no_room() -> Self {
         Self::with(|state| state.full = true)
     }
 
-    /// The writing calls so far, those that went wrong included.
+    /// The writing calls so far, including those that failed.
     pub(crate) fn writes(&self) -> Vec<Call> {
         self.state().writes.clone()
     }
 
-    /// What the reading calls so far asked for: objects by name (whole, a range or the size), [`LISTING`], or [`SWEEP`].
+    /// What the reading calls so far requested: objects by name (complete, a range or the size), [`LISTING`], or
+    /// [`SWEEP`].
     pub(crate) fn reads(&self) -> Vec<String> {
         self.state().reads.clone()
     }
@@ -293,7 +296,7 @@ impl Faults {
         if self.state().silent { self.hang().await } else { self.room() }
     }
 
-    /// What is answered where the answer is that an object is absent.
+    /// Returns the answer in place of "not found".
     pub(super) fn absence(&self, error: Error) -> Error {
         let is_absence = matches!(error, Error::NotFound { .. });
         if is_absence && self.state().unproven { injected() } else { error }
@@ -306,12 +309,12 @@ impl Faults {
         state.hidden.as_deref() != Some(object.as_ref()) && !(state.markers_hidden && is_marker)
     }
 
-    /// Fails where there is no room for what is to be stored.
+    /// Fails if there is no space.
     pub(super) fn room(&self) -> Result<()> {
         if self.state().full { Err(full()) } else { Ok(()) }
     }
 
-    /// Whether `object` is still there, whatever listings show.
+    /// Whether `object` still exists, whatever listings show.
     pub(super) fn has(&self, object: &Path) -> bool {
         self.state().vanished.as_deref() != Some(object.as_ref())
     }

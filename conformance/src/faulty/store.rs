@@ -1,3 +1,5 @@
+//! The store that injects faults: every call passes through its [`Faults`].
+
 use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
@@ -174,7 +176,7 @@ async fn single_bytes(result: GetResult) -> Result<BoxStream<'static, Result<Byt
     Ok(futures::stream::iter((0..body.len()).map(move |at| Ok(body.slice(at..=at)))).boxed())
 }
 
-/// The body as a broken line or disk would give it: cut in the middle, or with one bit wrong there.
+/// Returns the body as a broken connection or disk would: truncated in the middle, or with one wrong bit there.
 fn spoil(body: Bytes, fault: ReadFault) -> Bytes {
     let middle = body.len() / 2;
     match fault {

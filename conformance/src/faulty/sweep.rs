@@ -1,3 +1,5 @@
+//! A sweep that injects faults.
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +12,7 @@ use super::{
     verdict::injected,
 };
 
-/// A sweep that counts and fails as the store does.
+/// A sweep that records calls and fails as the store does.
 #[derive(Debug)]
 pub(super) struct FaultySweep {
     inner: Arc<dyn Sweep>,

@@ -1,3 +1,5 @@
+//! The names at the top of a storage, with injected faults.
+
 use async_trait::async_trait;
 use object_store::Result;
 use swiftwal_core::TopNames;

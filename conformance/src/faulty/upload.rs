@@ -1,9 +1,11 @@
+//! An upload in parts that injects faults.
+
 use async_trait::async_trait;
 use object_store::{Error, MultipartUpload, PutPayload, PutResult, Result, UploadPart, path::Path};
 
 use super::{dates::Dates, faults::Faults};
 
-/// An upload in parts that counts and fails as its store does.
+/// An upload in parts that records calls and fails as its store does.
 #[derive(Debug)]
 pub(super) struct FaultyUpload {
     inner: Option<Box<dyn MultipartUpload>>,
@@ -54,7 +56,7 @@ impl MultipartUpload for FaultyUpload {
     }
 }
 
-/// A killed process runs no destructor, so what the upload has written must stay.
+/// A killed process runs no destructor, so what the upload has written must remain.
 impl Drop for FaultyUpload {
     fn drop(&mut self) {
         if self.faults.is_dead() {

@@ -1,4 +1,4 @@
-//! backup.
+//! Scenarios of backup.
 
 use std::{
     collections::BTreeSet,

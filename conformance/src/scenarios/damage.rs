@@ -1,4 +1,4 @@
-//! restore, of what isn't any more what was stored.
+//! Scenarios of restore with damaged objects.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, sync::mpsc};
 
@@ -17,8 +17,8 @@ use crate::{
     subject::Subject,
 };
 
-/// The matrix of object × damage: the bytes that were backed up, or an error that names the object. What the index and
-/// the label say is in the tar too, and what lies behind a tar's last frame is no part of it.
+/// The matrix of object × damage: the restore returns the bytes that were backed up, or an error that names the object.
+/// The content of the index and the label is in the tar, too, and bytes after the tar's last frame don't belong to it.
 pub(crate) async fn a_damaged_object_is_named_and_nothing_is_restored(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     for codec in ["zstd", "none"] {
@@ -75,7 +75,7 @@ pub(crate) async fn a_damaged_old_backup_is_restored_whole_or_not_at_all(subject
     Ok(())
 }
 
-/// Whoever can write into the storage must not be able to write anywhere on the database server.
+/// Anyone who can write to the storage must not be able to write elsewhere on the database server.
 pub(crate) async fn a_tar_that_leads_out_of_the_directory_is_refused(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let outside = site.subject.path("outside");
@@ -116,7 +116,7 @@ pub(crate) async fn a_name_that_comes_twice_is_not_trusted_and_shown_escaped(sub
     Ok(())
 }
 
-/// They would be held in memory, however large a record says that they are.
+/// They would be held in memory, however large a record claims that they are.
 pub(crate) async fn small_files_of_an_impossible_size_are_refused(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let control = |bytes| vec![member(b"global/pg_control", EntryType::Regular, "", bytes)];
@@ -136,7 +136,7 @@ pub(crate) async fn small_files_of_an_impossible_size_are_refused(subject: Subje
     Ok(())
 }
 
-/// PostgreSQL would take it for a cluster that crashed, and lose what the backup's WAL holds.
+/// PostgreSQL would treat it as a crashed cluster, and lose the changes in the backup's WAL.
 pub(crate) async fn a_backup_without_its_label_is_refused(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let tar = site.cluster.backup(3, 3).tar(&request(false))?;
@@ -156,7 +156,7 @@ pub(crate) async fn names_that_are_not_utf_8_are_restored(subject: Subject) -> R
     Ok(())
 }
 
-/// Nothing in it is needed: the backup is whole without it.
+/// The index isn't needed: the backup is complete without it.
 pub(crate) async fn an_index_that_cannot_be_is_done_without(subject: Subject) -> Result<()> {
     let site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(9 << 20))?;
     let source = site.cluster.backup(3, 3);
@@ -168,7 +168,7 @@ pub(crate) async fn an_index_that_cannot_be_is_done_without(subject: Subject) ->
     for frames in [
         format!("{{\"frame\":[0,{most},{most}]}}\n{{\"frame\":[{most},{most},{most}]}}"),
         format!("{{\"frame\":[0,{bytes},{most}]}}"),
-        // The sums are right, and no frame is where it says.
+        // The checksums are right, and no frame is at the given position.
         format!(
             "{{\"frame\":[0,{},4194304]}}\n{{\"frame\":[{},1000,4194304]}}\n{{\"frame\":[{},1000,{}]}}",
             bytes - 2000,
@@ -195,7 +195,7 @@ pub(crate) async fn an_index_that_cannot_be_is_done_without(subject: Subject) ->
     Ok(())
 }
 
-/// Stores an old backup that holds `members` too, and tells why it isn't restored.
+/// Stores an old backup that also contains `members`, and returns why it isn't restored.
 async fn refused_old_backup(site: &Site, members: Vec<Vec<u8>>) -> Result<String> {
     refused_old_tar(site, &with_members(site, members)?).await
 }
@@ -217,7 +217,7 @@ fn with_members(site: &Site, members: Vec<Vec<u8>>) -> Result<Vec<u8>> {
 
 const OLD_BACKUP: &str = "pg_basebackup_20130828T1810Z.tgz";
 
-/// What may become of an object.
+/// The damage to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Damage {
     FlippedBit,

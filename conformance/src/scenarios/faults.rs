@@ -1,4 +1,4 @@
-//! Every kind of call at which a command that writes can be interrupted, in every way.
+//! Scenarios that interrupt a writing command at every kind of call, with every fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,14 +19,15 @@ use crate::{
 
 /// More than there are of anything.
 const ALL: u32 = 1000;
-/// A writing call that doesn't come.
+/// A writing call that never comes.
 const NEVER: usize = usize::MAX;
 
-/// The matrix of kind of writing call × fault: the backup is listed only if it is whole, and nothing of it stays for long.
+/// The matrix of kind of writing call × fault: the backup is listed only if it is complete, and its leftovers are
+/// removed.
 pub(crate) async fn an_interrupted_backup_is_whole_or_not_listed_and_leaves_nothing_for_long(
     subject: Subject,
 ) -> Result<()> {
-    // More than a frame, so that its tar has several parts.
+    // More than one frame, so that its tar has several parts.
     let site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(5 << 20))?;
     site.archive(3..=6).await?;
     site.take(&site.cluster.backup(3, 4)).await?;
@@ -43,7 +44,7 @@ pub(crate) async fn an_interrupted_backup_is_whole_or_not_listed_and_leaves_noth
     Ok(())
 }
 
-/// The writing calls to interrupt: the first and the last of each kind.
+/// Returns the writing calls to interrupt: the first and the last of each kind.
 fn moments(calls: &[Call]) -> BTreeSet<usize> {
     let mut of_kinds: BTreeMap<_, (usize, usize)> = BTreeMap::new();
     for (n, call) in (1..).zip(calls) {
@@ -52,7 +53,7 @@ fn moments(calls: &[Call]) -> BTreeSet<usize> {
     of_kinds.into_values().flat_map(|(first, last)| [first, last]).collect()
 }
 
-/// Returns the writing calls; everything is then as it was before.
+/// Interrupts a backup, and returns the writing calls; afterwards everything is as before.
 async fn interrupt_backup(
     site: &Site,
     source: &SyntheticSource,
@@ -89,13 +90,12 @@ async fn interrupt_backup(
     Ok(faults.writes())
 }
 
-/// Whether a commit record was to be written: from then on nobody but the storage knows whether it is there, or is going
-/// to be.
+/// Whether a commit record was to be written: from then on only the storage knows whether it exists, or will exist.
 fn is_commit(call: &Call) -> bool {
     call.action == "put" && call.object.ends_with(".json") && call.object.starts_with("pg_basebackup_")
 }
 
-/// The record of the backup that was committed since `before`, if one was.
+/// Returns the record of the backup that was committed since `before`, if there is one.
 async fn newest_other_than(site: &Site, before: &BTreeSet<String>) -> Result<Option<BackupRecord>> {
     let listed = site.listed().await?;
     let is_new = |key: &&swiftwal_core::BackupKey| !before.contains(&format!("pg_basebackup_{key}.json"));
@@ -113,8 +113,8 @@ async fn assert_nothing_to_sweep(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// The matrix of kind of writing call × fault: each backup is whole or not listed, what was to stay stays, and the next prune
-/// brings it to its end.
+/// The matrix of kind of writing call × fault: each backup is complete or not listed, what was to be kept remains, and
+/// the next prune finishes the deletion.
 pub(crate) async fn an_interrupted_prune_harms_no_backup_and_the_next_one_finishes(
     subject: Subject,
 ) -> Result<()> {

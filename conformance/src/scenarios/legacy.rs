@@ -1,4 +1,4 @@
-//! What SwiftWAL 0.2.2 left: its containers are read as they are.
+//! Scenarios with containers of SwiftWAL 0.2.2, which are read unchanged.
 
 use std::num::NonZeroU32;
 
@@ -18,7 +18,7 @@ use crate::{faulty::Faults, subject::Subject};
 
 const KEYS: [&str; 3] = ["20130828T1810Z", "20130829T1125Z", "20130830T0200Z"];
 
-/// Of what died, or lives, beside them.
+/// The key of a crashed or running upload beside them.
 const DYING: &str = "20130831T0200Z";
 
 /// A container with three backups, which began in the segments 2, 5 and 8, and the segments 1 to 10.
@@ -41,7 +41,7 @@ fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(compress_frame(Format::Gzip.into(), bytes)?)
 }
 
-/// Puts an object that is as old as the manual clock makes it.
+/// Stores an object that is dated by the manual clock.
 async fn put_now(site: &Site, object: &str, bytes: &'static str) -> Result<()> {
     site.repository.storage().store().put(&Path::parse(object)?, bytes.into()).await?;
     Ok(())
@@ -77,7 +77,7 @@ pub(crate) async fn an_old_backup_without_its_label_object_has_one_in_its_tar(
 pub(crate) async fn an_old_upload_in_progress_is_no_backup_and_let_alone(subject: Subject) -> Result<()> {
     let site = old_container(subject).await?;
     site.subject.put(&format!("...uploading/pg_basebackup_{DYING}.tgz/4d2e"), "").await?;
-    // The marker is never written anew: that it is alive shows in its segments.
+    // The marker is never rewritten: only its segments show that the upload is running.
     for segment in ["000001", "000002"] {
         put_now(&site, &format!("...seg/pg_basebackup_{DYING}.tgz/4d2e/{segment}"), "5 GiB").await?;
         site.wait_hours(23);
@@ -114,7 +114,7 @@ pub(crate) async fn a_deletion_that_the_original_began_is_finished(subject: Subj
     for name in [died.clone(), format!("...to_delete%2F{}", died.replace('%', "%25"))] {
         put_now(&site, &format!("...to_delete/{name}"), "").await?;
     }
-    // Nothing is in it any more.
+    // It no longer has content.
     site.subject.put(&format!("pg_basebackup_{DYING}.tgz"), "").await?;
     site.subject.put(&format!("backup_label_{DYING}.txt"), "START").await?;
     site.subject.put(&format!("...to_delete/pg_basebackup_{DYING}.tgz"), "").await?;
@@ -131,7 +131,7 @@ pub(crate) async fn an_old_backup_is_hidden_while_its_deletion_is_unfinished(sub
     }
     assert_eq!(site.listed().await?, [KEYS[2].parse()?]);
     prune(&site.repository, &plan(&site, 3, 100).await?).await?;
-    // The original's sign has taken no segment along here: the backup is whole.
+    // The original's sign has deleted no segment here: the backup is complete.
     assert_eq!(site.listed().await?, [KEYS[1].parse()?, KEYS[2].parse()?]);
     assert!(!site.subject.objects().await?.iter().any(|object| object.contains(KEYS[0])));
     Ok(())
@@ -187,7 +187,7 @@ pub(crate) async fn an_old_backup_without_label_is_kept_and_no_older_one_goes_fo
     for key in &KEYS[1..] {
         site.subject.delete(&format!("backup_label_{key}.txt")).await?;
     }
-    // pg_basebackup failed at once, and 0.2.2 gave the name to what there was: nothing, compressed.
+    // pg_basebackup failed at once, and 0.2.2 gave the name to the result: nothing, compressed.
     site.subject.put(&format!("pg_basebackup_{}.tgz", KEYS[2]), gzip(b"")?).await?;
     let plan = prune_to(&site, 1, 0).await?;
     assert_eq!(plan.keep_backups.len(), 3);
@@ -202,7 +202,7 @@ pub(crate) async fn an_old_backup_without_label_is_kept_and_no_older_one_goes_fo
     Ok(())
 }
 
-/// A listing may be all that makes it look broken.
+/// Only a lagging listing may make it look broken.
 pub(crate) async fn an_old_backup_that_tells_nothing_is_no_ground_for_deleting_wal(
     subject: Subject,
 ) -> Result<()> {

@@ -1,4 +1,4 @@
-//! prune.
+//! Scenarios of prune.
 
 use std::num::NonZeroU32;
 

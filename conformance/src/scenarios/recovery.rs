@@ -1,4 +1,4 @@
-//! restore: where recovery shall go, and which backup can go there.
+//! Scenarios of restore: the recovery settings and targets, and the choice of the backup.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -16,7 +16,7 @@ pub(crate) async fn without_a_target_recovery_goes_to_the_end_of_the_wal(subject
     let site = Site::new(subject)?;
     let restored = Restored::with(&site, restore_options()).await?;
     assert_eq!(restored.signals, ["recovery.signal"]);
-    // What an earlier restore of the original server may have left is taken back.
+    // Settings that an earlier restore of the original server may have written are overridden.
     let expected = BTreeMap::from([
         ("recovery_target_action", "pause"),
         ("recovery_target_inclusive", "true"),
@@ -64,7 +64,7 @@ pub(crate) async fn what_an_earlier_restore_left_in_the_settings_is_taken_back(
     Ok(())
 }
 
-/// What an earlier restore of a primary emptied would come before the setting in postgresql.conf.
+/// An empty setting of an earlier restore of a primary would override the one in postgresql.conf.
 pub(crate) async fn a_standby_keeps_the_archive_cleanup_command_that_was_set_for_it(
     subject: Subject,
 ) -> Result<()> {
@@ -113,7 +113,7 @@ pub(crate) async fn a_time_target_is_the_same_instant_in_the_settings(subject: S
     Ok(())
 }
 
-/// Recovery would end with an error after hours of copying.
+/// Otherwise recovery would end with an error after hours of copying.
 pub(crate) async fn a_target_that_the_stored_wal_does_not_reach_is_told_before_the_copy(
     subject: Subject,
 ) -> Result<()> {
@@ -187,7 +187,7 @@ pub(crate) async fn up_to_version_11_the_settings_are_in_recovery_conf(subject: 
     Ok(())
 }
 
-/// What tells a restored server how to recover.
+/// The files that tell a restored server how to recover.
 #[derive(Debug)]
 struct Restored {
     signals: Vec<String>,
@@ -195,7 +195,7 @@ struct Restored {
 }
 
 impl Restored {
-    /// Restores the newest backup, made before if there is none.
+    /// Restores the newest backup; takes one before if there is none.
     async fn with(site: &Site, options: RestoreOptions) -> Result<Self> {
         if site.listed().await?.is_empty() {
             site.take_with_wal(&site.cluster.backup(3, 3)).await?;
@@ -209,14 +209,14 @@ impl Restored {
         Ok(Self { settings: settings(&directory.join(file))?, signals })
     }
 
-    /// The settings about recovery that have a value.
+    /// The recovery settings that have a value.
     fn set(&self) -> BTreeMap<&str, &str> {
         let set = self.settings.iter().filter(|(name, value)| !value.is_empty() && *name != "work_mem");
         set.map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 }
 
-/// The settings of a configuration file: PostgreSQL takes the last of each name.
+/// The settings of a configuration file; PostgreSQL uses the last one of each name.
 fn settings(file: &Path) -> Result<BTreeMap<String, String>> {
     let mut settings = BTreeMap::new();
     for line in fs::read_to_string(file)?.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -297,7 +297,7 @@ async fn assert_refused(site: &Site, choice: BackupChoice, options: &RestoreOpti
     assert!(!directory.exists());
 }
 
-/// The old primary went on after the promotion, and was even backed up.
+/// The old primary continued after the promotion, and was even backed up.
 pub(crate) async fn a_backup_of_an_abandoned_branch_is_not_taken_for_the_newest(
     subject: Subject,
 ) -> Result<()> {

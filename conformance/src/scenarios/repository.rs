@@ -1,4 +1,4 @@
-//! The repository as such: whose it is, and which versions of it are understood.
+//! Scenarios of the repository itself: its cluster, and the versions that are understood.
 
 use anyhow::Result;
 use jiff::SignedDuration;
@@ -35,7 +35,7 @@ pub(crate) async fn a_reading_command_makes_nothing(subject: Subject) -> Result<
     let mut answers = Vec::new();
     for _ in 0..2 {
         if let Ok(repository) = subject.existing_repository() {
-            // An empty place, or one that the storage knows to be missing: it isn't made by looking.
+            // An empty place, or one that the storage reports as missing: reading doesn't create it.
             answers
                 .push((refused(repository.inventory().await).to_string(), repository.cluster().await.ok()));
         }

@@ -1,4 +1,4 @@
-//! Commit records that are not of this repository, or not of the backup whose name they have.
+//! Scenarios with commit records of another repository, or under the name of another backup.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::subject::Subject;
 
 const STRANGER: &str = "20990101T0000Z";
 
-/// Two backups, and after them a commit record with its tar, made of the second's and changed.
+/// Two backups, and then a commit record with its tar that is a modified copy of the second one's.
 async fn site_with_stranger(
     subject: Subject,
     change: impl FnOnce(&mut Value) + Send,
@@ -57,7 +57,7 @@ async fn assert_not_counted(
     let said = said.into_inner()?;
     assert!(said.contains(&object) && said.contains(reason), "{said}");
 
-    // What it seems to need isn't kept for it, and it doesn't stand in the way.
+    // The WAL that it seems to need isn't kept, and it doesn't prevent a cleanup.
     let cleanup = plan_archive_cleanup(&site.repository, site.cluster.wal_name(8), false).await?;
     assert_eq!(cleanup.remove.len(), 1, "all but segment 1 is needed");
     assert!(cleanup.notices.iter().any(|notice| notice.contains(&object)), "{:?}", cleanup.notices);

@@ -1,5 +1,5 @@
-//! Several timelines in one repository: a copy that was started for a test and archived, or a recovery to a point in the
-//! past. Which data are the newest then is a person's decision.
+//! Scenarios with several timelines in one repository: a copy that was started for a test and archived, or a recovery
+//! to a point in time. Only a person can decide which data is the newest then.
 
 use std::{num::NonZeroU32, sync::Mutex};
 

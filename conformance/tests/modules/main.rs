@@ -4,5 +4,6 @@
 
 mod circles;
 mod layers;
+mod overviews;
 mod source;
 mod told_in_full;

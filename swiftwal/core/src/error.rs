@@ -1,3 +1,5 @@
+//! The error type of this crate. Each flow returns it; the command line turns it into a message and an exit code.
+
 mod in_full;
 mod open;
 mod refusal;

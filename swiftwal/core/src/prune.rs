@@ -68,7 +68,7 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     notices.extend(of_clocks);
     notices.extend(timelines.without_history().map(|timeline| {
         format!(
-            "{:08X}.history is not stored, so recovery can't come to timeline {timeline} from another one, and the backups \
+            "{:08X}.history is not stored, so recovery can't reach timeline {timeline} from another one, and the backups \
              before it are counted as a branch of their own; store it with archive-wal from the server's pg_wal",
             timeline.get()
         )
@@ -129,8 +129,7 @@ async fn kept_backups(
         }
         let backup = chosen(repository, inventory, timelines, key).await.map_err(|error| match error {
             Error::Damaged { object, reason } => {
-                let hint =
-                    "if it is lost, delete that object: the rest of the backup goes with a later prune";
+                let hint = "if it is lost, delete that object: a later prune removes the rest of the backup";
                 Error::damaged(object, format!("{reason}; {hint}"))
             }
             error => error,
@@ -205,7 +204,10 @@ async fn refuse_incomplete(repository: &Repository, backup: &ChosenBackup) -> Re
     if let Some(object) = missing_object(repository, record, |_| true).await? {
         return Err(Error::Refused(Refusal::Unrestorable {
             key: record.key.to_string(),
-            what: format!("is incomplete: {} isn't there with its {} bytes", object.name, object.bytes),
+            what: format!(
+                "is incomplete: {} is missing, or doesn't have its {} bytes",
+                object.name, object.bytes
+            ),
             hint: "take a new backup, and find out what happened to this one".to_owned(),
         }));
     }
@@ -215,7 +217,7 @@ async fn refuse_incomplete(repository: &Repository, backup: &ChosenBackup) -> Re
         what: format!("can't be restored: WAL segment {segment} is not in {}", repository.location()),
         hint: format!(
             "if you have that file elsewhere, store it with archive-wal; if it is lost, take a new backup, then delete {}: \
-             the rest of this one goes with a later prune",
+             a later prune removes the rest of it",
             BackupRecord::object_name(record.key),
         ),
     }))

@@ -1,3 +1,5 @@
+//! The subcommand list-backups.
+
 mod table;
 
 use serde::Serialize;

@@ -17,7 +17,7 @@ use crate::{
     stopping::{heeds_sigterm, until},
 };
 
-/// A pipe that nobody reads, and that takes nothing more: a write to it never returns.
+/// A pipe that is full and that nothing reads: a write to it never returns.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
     let flags = fcntl_getfl(writer.as_fd()).unwrap();
@@ -28,7 +28,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// Runs a command whose messages nobody takes.
+/// Runs a command whose messages nothing reads.
 fn run_unheard(mut command: Command) -> i32 {
     let (_reader, stderr) = full_pipe();
     let status = command.stdout(Stdio::null()).stderr(stderr).status().unwrap();
@@ -48,7 +48,7 @@ fn a_command_that_hangs_in_the_kernel_ends_at_its_deadline_by_its_code() {
         if standby {
             site.write("standby.signal", "");
         }
-        // Damaged, so that the command has something to say.
+        // It is damaged, so that the command has something to report.
         site.write(&format!("repository/wal_{}.zst", segment_name(1)), "damaged");
         let mut command = site.command(&["--deadline", "1"]);
         command.args(arguments);
@@ -84,7 +84,7 @@ fn a_standby_that_asks_for_a_history_is_told_that_it_is_unknown_only_at_the_dead
     assert!(ran.stderr.contains("; trying again in 1 s\n"), "{ran:?}");
     let warning = "warning: it isn't known whether timeline 2 is in use";
     assert!(ran.stderr.lines().last().is_some_and(|line| line.contains(warning)), "{ran:?}");
-    // A segment is asked for again by the standby itself.
+    // The standby itself requests a segment again.
     let ran = ask(&segment_name(2));
     assert!(
         ran.code == 1 && !ran.stderr.contains("trying again") && !ran.stderr.contains(warning),
@@ -129,7 +129,8 @@ fn a_deadline_is_a_number_of_seconds() {
     }
 }
 
-/// Where nobody answers, the first warning says how long a request is tried again: nine tenths of the time that is left.
+/// If no server answers, the first warning says for how long the request is retried: nine tenths of the time that is
+/// left.
 #[test]
 fn by_default_a_large_file_has_more_time_than_a_small_one() {
     let mut last = 0.0;

@@ -1,3 +1,5 @@
+//! list-backups, list-wal and label.
+
 use std::fs;
 
 use serde_json::{Value, json};
@@ -222,7 +224,7 @@ fn a_label_is_printed_as_it_was_stored_under_its_key_in_any_spelling() {
     );
 }
 
-/// A commit record that is whole in itself, of the key and the cluster given.
+/// A valid commit record with this key and this cluster.
 fn record(key: &str, system_identifier: &str, kind: &str) -> String {
     let backup = json!({
         "key": key, "kind": kind, "label": "nightly", "started": "2013-08-28T18:10:42Z",

@@ -1,4 +1,4 @@
-//! The built program on directories as repositories, without any server.
+//! Tests of the built program on directories as repositories, without any server.
 
 #![expect(clippy::unwrap_used, reason = "the tests' helpers fail as tests do")]
 

@@ -1,4 +1,4 @@
-//! Signals, and a standard output that nobody reads.
+//! Signals, and a standard output that nothing reads.
 
 use std::{
     fs::{self, Permissions},
@@ -27,8 +27,8 @@ fn start_backup(site: &Site, hangup: &str) -> (Child, BufReader<ChildStdout>) {
     (child, stdout)
 }
 
-/// A backup that never ends; `hangup` is env's option for what SIGHUP shall do. Whatever runs the tests may ignore it,
-/// and that would be inherited.
+/// A backup that never ends. `hangup` is the option of env for SIGHUP: the program that runs the tests may ignore it,
+/// and the backup would inherit that.
 fn backup_command(site: &Site, hangup: &str) -> Command {
     let program = site.write("bin/pg_basebackup", "#!/bin/sh\nexec sleep 1000\n");
     fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
@@ -128,7 +128,7 @@ fn a_stored_segment_is_stored_even_if_nobody_reads_the_json() {
     }
 }
 
-/// Starts the program on a storage that never answers, and returns when it has asked something and heeds signals.
+/// Starts the program on a storage that never answers, and returns when it has sent a request and handles signals.
 fn start_waiting(site: &Site, arguments: &[&str]) -> (Child, (TcpListener, TcpStream)) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1/AUTH_test", silent.local_addr().unwrap());
@@ -185,7 +185,7 @@ fn a_data_directory_with_a_fifo_is_not_taken_for_a_standbys() {
     let site = Site::new();
     site.archive([1]);
     site.write(&format!("repository/wal_{}.zst", segment_name(1)), "damaged");
-    // Read when the work has failed, to choose the exit code.
+    // The file is read after the failure, to choose the exit code.
     mknodat(CWD, site.path("recovery.conf"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let ran = site.run(&["restore-wal", &segment_name(1), "back"]);
     assert!(ran.code == 128 && ran.stderr.contains("damaged"), "{ran:?}");

@@ -1,4 +1,4 @@
-//! A repository's directory that can't be listed, as mode 0311 makes it: what is asked for by its name is there.
+//! A repository's directory that can't be listed, as with mode 0311: objects can still be opened by name.
 
 use std::{
     fs::{self, Permissions},
@@ -12,10 +12,10 @@ use std::{
 
 use crate::site::{Ran, Site, run, segment, segment_name};
 
-/// A user that has no rights and no name.
+/// A user without rights and without a name.
 const STRANGER: u32 = 54_321;
 
-/// Gives `path` and all below it to the stranger, who can pass over no file mode. Only root can.
+/// Gives `path` and everything below it to the stranger, who can't ignore file modes. Only root can do that.
 fn give_away(path: &Path) {
     chown(path, Some(STRANGER), None).unwrap();
     for entry in fs::read_dir(path).into_iter().flatten() {
@@ -23,7 +23,7 @@ fn give_away(path: &Path) {
     }
 }
 
-/// A site whose repository can be read by name only. The program is run there by `run_without_rights`.
+/// A repository whose objects can only be opened by name. `run_without_rights` runs the program there.
 fn unlisted(fill: impl FnOnce(&Site)) -> Site {
     let site = Site::new();
     fill(&site);
@@ -35,7 +35,7 @@ fn unlisted(fill: impl FnOnce(&Site)) -> Site {
     site
 }
 
-/// Runs the program as a user who obeys file modes.
+/// Runs the program as a user who can't ignore file modes.
 fn run_without_rights(site: &Site, arguments: &[&str]) -> Ran {
     let mut command = Command::new(site.path("swiftwal"));
     command.args(arguments).current_dir(site.path("")).env_clear();

@@ -13,16 +13,16 @@ use super::{
 };
 use crate::error::{Error, Refusal, Result};
 
-/// A marker is one line.
+/// The size limit of a marker, which is one line.
 const MOST_MARKER_BYTES: u64 = 4096;
 
-/// What the marker in a directory says, for a message.
+/// Returns the content of the marker in a directory, for a message.
 pub(super) fn marker_of(root: &Root) -> Option<String> {
     let marker = root.clone().read(MARKER, MOST_MARKER_BYTES)?;
     Some(printable(marker.trim_ascii()).to_string())
 }
 
-/// The hint for a directory that holds something else.
+/// The hint for a directory with other content.
 const GIVE_ANOTHER: &str = "give an empty or a new directory";
 
 pub(super) fn refuse_content(root: &mut Root, is_locked: bool) -> Result<()> {
@@ -51,7 +51,7 @@ pub(super) fn refuse_content(root: &mut Root, is_locked: bool) -> Result<()> {
     }))
 }
 
-/// What to say of a directory that can't be opened or created.
+/// Returns the error for a directory that can't be opened or created.
 pub(super) fn refusal(path: &Path, error: io::Error) -> Error {
     let shown = path.display();
     let link = fs::read_link(path).ok();
@@ -76,7 +76,7 @@ pub(super) fn refusal(path: &Path, error: io::Error) -> Error {
         }
         io::ErrorKind::PermissionDenied => match owner_name(path) {
             Some(owner) => {
-                // A shell takes what follows a bare '#' for a comment.
+                // A shell takes an unquoted '#' for the beginning of a comment.
                 let quoted = if owner.starts_with('#') { format!("'{owner}'") } else { owner.clone() };
                 Refusal::destination(
                     format!("can't restore into {shown}: permission denied"),
