@@ -6,14 +6,8 @@ use crate::source::modules_of;
 const WAYS: [&str; 5] = ["{error}", "{refusal}", "{e}", "error.to_string()", "(e.to_string()"];
 
 /// The errors of other crates, which have no hint: in which module, and how many.
-const FOREIGN: [(&str, usize); 6] = [
-    ("archive_wal", 1),
-    ("archive_wal::wal_file", 1),
-    ("local::blocking", 1),
-    ("repository::record", 2),
-    ("repository::tar_stream", 1),
-    ("restore::claim", 2),
-];
+const FOREIGN: [(&str, usize); 4] =
+    [("local::blocking", 1), ("repository::record", 2), ("repository::wal_file", 1), ("restore::claim", 2)];
 
 #[test]
 fn an_error_inside_another_text_is_told_in_full() {
