@@ -13,6 +13,7 @@ mod limits;
 mod listings;
 mod outages;
 mod place;
+mod races;
 mod replicas;
 mod restore;
 mod shared;
