@@ -34,10 +34,11 @@ fn round_of(name: &str, stored: &[u8]) -> Option<usize> {
 }
 
 /// Stores and deletes objects, and reports each operation that has finished, until the process is killed.
-async fn store_for_ever(store: &dyn ObjectStore, first: usize, mut tell: impl FnMut(&str, usize)) {
+async fn store_for_ever(storage: &Storage, first: usize, mut tell: impl FnMut(&str, usize)) {
+    let (store, create) = (storage.store(), storage.create_in_parts().unwrap());
     for round in first.. {
-        let [segment, marker, backup] =
-            [format!("wal_{round}"), format!("...uploading/{round}/marker"), format!("backup_{round}")];
+        let [segment, backup, large] = ["wal", "backup", "large"].map(|kind| format!("{kind}_{round}"));
+        let marker = format!("...uploading/{round}/marker");
         for (name, mode) in [
             (segment.as_str(), PutMode::Create),
             ("cluster.json", PutMode::Overwrite),
@@ -48,12 +49,17 @@ async fn store_for_ever(store: &dyn ObjectStore, first: usize, mut tell: impl Fn
             tell(name, round);
         }
 
-        let mut upload = store.put_multipart(&backup.as_str().into()).await.unwrap();
-        for part in content(&backup, round).chunks(50_000) {
-            upload.put_part(part.to_vec().into()).await.unwrap();
+        let uploads = [
+            (&backup, store.put_multipart(&backup.as_str().into()).await.unwrap()),
+            (&large, create.create(&large.as_str().into()).await.unwrap()),
+        ];
+        for (name, mut upload) in uploads {
+            for part in content(name, round).chunks(50_000) {
+                upload.put_part(part.to_vec().into()).await.unwrap();
+            }
+            upload.complete().await.unwrap();
+            tell(name, round);
         }
-        upload.complete().await.unwrap();
-        tell(&backup, round);
 
         store.delete(&marker.as_str().into()).await.unwrap();
         tell(&marker, GONE);
@@ -73,7 +79,7 @@ async fn child() {
     let mut out = io::stdout();
     writeln!(out).unwrap();
     let tell = |name: &str, round| writeln!(out, "done {round} {name}").unwrap();
-    store_for_ever(open(Path::new(dir)).store(), first.parse().unwrap(), tell).await;
+    store_for_ever(&open(Path::new(dir)), first.parse().unwrap(), tell).await;
 }
 
 /// Has a process store objects in `dir`, and kills it when it has reported `patience` of them. Everything that it

@@ -12,7 +12,7 @@ use crate::site::{Ran, Site, ran, segment_name, segment_of};
 const MOST_KIB: u64 = 48 << 10;
 
 const SEGMENT_BYTES: u64 = 64 << 20;
-/// The largest that PostgreSQL knows, where `cargo xtask test --large` asks for it.
+/// The largest that PostgreSQL knows.
 const LARGEST_SEGMENT_BYTES: u64 = 1 << 30;
 
 /// The bytes of a segment's header.
@@ -65,10 +65,10 @@ fn a_segment_larger_than_the_memory_is_archived_whole() {
     archives_in_bounded_memory(SEGMENT_BYTES, &["zstd", "none"]);
 }
 
-#[test]
-#[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
-fn the_largest_segment_is_archived_in_the_same_memory_where_asked_for() {
-    if std::env::var_os("SWIFTWAL_TEST_LARGE").is_some() {
-        archives_in_bounded_memory(LARGEST_SEGMENT_BYTES, &["zstd"]);
+mod long {
+    #[test]
+    #[ignore = "takes minutes: run by cargo xtask test --long"]
+    fn the_largest_segment_is_archived_in_the_same_memory() {
+        super::archives_in_bounded_memory(super::LARGEST_SEGMENT_BYTES, &["zstd"]);
     }
 }
