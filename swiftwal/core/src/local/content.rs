@@ -146,9 +146,10 @@ mod tests {
     #[test]
     #[expect(clippy::disallowed_methods, reason = "as PostgreSQL recycles a segment")]
     fn a_file_that_was_written_to_or_replaced_or_recycled_is_another() {
+        type Change = fn(&Path);
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
-        let changes: [(&str, fn(&Path)); 4] = [
+        let changes: [(&str, Change); 4] = [
             ("overwritten in place", |path| {
                 File::options().write(true).open(path).unwrap().write_all_at(b"9876543210", 0).unwrap();
             }),

@@ -110,7 +110,7 @@ impl StateDir {
 mod tests {
     use std::{fs, path::PathBuf, sync::Arc};
 
-    use object_store::memory::InMemory;
+    use object_store::{ObjectStore, memory::InMemory};
     use swiftwal_compression::Format;
     use swiftwal_postgres::SegmentSize;
 
@@ -205,12 +205,12 @@ mod tests {
     #[tokio::test]
     async fn archiving_reads_what_was_seen_once_whatever_the_age_of_that() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(InMemory::new());
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         for (call, minutes) in [("first", 0), ("up to date", 9), ("too old", 10)] {
             let state = StateDir::new(directory.path());
             for storage in [
-                Storage::new(store.clone()).with_state_dir(state.clone()),
-                Storage::new(store.clone()).with_state_dir(state.clone()).with_identity_cache(),
+                Storage::new(Arc::clone(&store)).with_state_dir(state.clone()),
+                Storage::new(Arc::clone(&store)).with_state_dir(state.clone()).with_identity_cache(),
             ] {
                 let before = state.reads();
                 let repository = Repository::new(storage, "here", Arc::new(StoppedClock(at(minutes))));
