@@ -32,6 +32,10 @@ impl CreateInParts for FileStore {
         Ok(Box::new(Upload { upload: Box::new(upload), dir: dir.into(), trace, bytes: 0 }))
     }
 
+    async fn takes_parts_of(&self, _bytes: usize) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn make_durable(&self, location: &Path) -> Result<()> {
         let trace = Trace::new("FLUSH", location.as_ref());
         trace.ended(None, self.blocking(location, sync_object).await)

@@ -25,6 +25,10 @@ impl CreateInParts for SwiftCreate {
         Ok(self.swift.create_in_parts(&location))
     }
 
+    async fn takes_parts_of(&self, bytes: usize) -> Result<bool> {
+        Ok(bytes as u64 >= self.swift.shortest_part().await?)
+    }
+
     /// Swift flushes each replica before it counts it, and adds missing replicas: what can be read is durable.
     async fn make_durable(&self, _location: &Path) -> Result<()> {
         Ok(())

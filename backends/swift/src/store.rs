@@ -127,6 +127,15 @@ impl Swift {
         Box::new(Upload::create(&self.0.large, self.0.handles.containers.target(location)))
     }
 
+    /// Returns the least size in bytes of a part of a large object, except the last, from the cluster's `/info`.
+    ///
+    /// # Errors
+    ///
+    /// As those of a request whose cluster can't be reached, or that lacks credentials.
+    pub async fn shortest_part(&self) -> Result<u64> {
+        Ok(self.0.handles.containers.client.info().await?.shortest_segment())
+    }
+
     /// Returns the name of the container of the segments of large objects.
     #[must_use]
     pub fn segments_container(&self) -> &str {

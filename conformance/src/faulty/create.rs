@@ -34,6 +34,10 @@ impl CreateInParts for FaultyCreate {
         verdict.reply(Box::new(upload) as _).await
     }
 
+    async fn takes_parts_of(&self, bytes: usize) -> Result<bool> {
+        self.inner.takes_parts_of(bytes).await
+    }
+
     async fn make_durable(&self, location: &Path) -> Result<()> {
         let verdict = self.faults.write("make durable", location);
         verdict.begin().await?;

@@ -20,6 +20,8 @@ pub(crate) struct Upload {
     parts: Arc<Mutex<Parts>>,
     /// Whether a manifest may have been stored.
     completing: bool,
+    /// Whether the upload was completed or aborted.
+    settled: bool,
 }
 
 /// The state of the parts.
@@ -53,12 +55,15 @@ impl MultipartUpload for Upload {
     async fn complete(&mut self) -> Result<PutResult> {
         let segments = self.segments()?;
         self.completing = true;
-        self.large.complete(&self.object, &self.place, segments, self.headers.clone()).await
+        let completed = self.large.complete(&self.object, &self.place, segments, self.headers.clone()).await;
+        self.settled |= completed.is_ok();
+        completed
     }
 
     /// Removes the segments. Parts that are still being sent may arrive afterwards, and are left for the sweep. A
     /// completed upload stays, even if that wasn't acknowledged: delete the object if it isn't wanted.
     async fn abort(&mut self) -> Result<()> {
+        self.settled = true;
         let begun = lock(&self.parts).begun.clone();
         if self.completing {
             return self.large.discard(&self.object, &self.place, begun).await;
@@ -73,7 +78,8 @@ impl Upload {
         Ok(Self::with_headers(large, object, to_headers(attributes)?))
     }
 
-    /// The same for an object that is to replace none: `complete` fails with `AlreadyExists` where the name is taken.
+    /// As [`new`](Self::new), for an object that must not replace another: `complete` fails with `AlreadyExists` if the
+    /// name is taken.
     pub(crate) fn create(large: &LargeObjects, object: Target) -> Self {
         let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static("*"))]);
         Self::with_headers(large, object, headers)
@@ -87,6 +93,7 @@ impl Upload {
             headers,
             parts: Arc::default(),
             completing: false,
+            settled: false,
         }
     }
 
@@ -102,5 +109,19 @@ impl Upload {
             .into());
         }
         Ok(parts.stored.iter().flatten().flatten().cloned().collect())
+    }
+}
+
+/// An upload that is dropped without an end, because its caller was stopped or has failed, leaves its segments.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let segments = lock(&self.parts).begun.len();
+        if !self.settled && segments > 0 {
+            tracing::warn!(
+                segments,
+                "the upload of {} was abandoned; its segments remain until they are swept",
+                self.object
+            );
+        }
     }
 }

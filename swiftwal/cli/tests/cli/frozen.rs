@@ -9,6 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use swiftwal_conformance::SyntheticCluster;
+use swiftwal_core::{Clock, SystemClock};
 
 use crate::{
     server::{Gate, Server},
@@ -116,7 +117,7 @@ impl Frozen {
 
     /// Makes all that is stored look as old as if the process had been stopped for so long.
     fn let_pass(&self, time: Duration) {
-        age(&self.site.path("repository"), SystemTime::now() - time);
+        age(&self.site.path("repository"), SystemTime::from(SystemClock.now()) - time);
     }
 
     /// Lets the backup go on with all that it waits for; its end.

@@ -2,7 +2,9 @@
 //! will come. Some sources know part of that only later, from the archives.
 
 use jiff::Timestamp;
-use swiftwal_postgres::{BackupLabel, BackupStart, ControlFile, SegmentName, SegmentSize, Tablespace};
+use swiftwal_postgres::{
+    BackupLabel, BackupStart, ControlFile, ControlFileError, SegmentName, SegmentSize, Tablespace,
+};
 use tokio::time::Instant;
 
 use super::claim::Claim;
@@ -70,9 +72,12 @@ impl Begun {
         let identity = match (known, control) {
             (Some(identity), _) => identity,
             (None, Some(control)) => {
-                let control = ControlFile::parse(control);
-                let control = control.map_err(|error| Error::damaged("global/pg_control", error))?;
-                ClusterIdentity::of_control_file(&control)
+                match ControlFile::parse(control) {
+                    Ok(control) => ClusterIdentity::of_control_file(&control),
+                    // More of it is to come.
+                    Err(ControlFileError::TooShort { .. }) => return Ok(None),
+                    Err(error) => return Err(Error::damaged("global/pg_control", error)),
+                }
             }
             (None, None) => return Ok(None),
         };
@@ -100,4 +105,19 @@ pub(super) async fn admit(start: &BackupStart, repository: &Repository, claim: &
 
 fn first_wal(start: &BackupStart, size: SegmentSize) -> SegmentName {
     SegmentName::containing(start.timeline, start.lsn, size)
+}
+
+#[cfg(test)]
+mod tests {
+    use swiftwal_postgres::Timeline;
+
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_of_a_control_file_say_nothing_yet() {
+        let start = BackupStart::new("0/2000028".parse().unwrap(), Timeline::FIRST);
+        let begun = Begun::new(start, Timestamp::UNIX_EPOCH);
+        assert!(begun.cluster_and_wal(Some(&[0; 100])).unwrap().is_none());
+        assert!(begun.cluster_and_wal(Some(&[0; 8192])).is_err());
+    }
 }

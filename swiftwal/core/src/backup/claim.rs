@@ -196,8 +196,11 @@ impl<'a> Claim<'a> {
     /// Releases the key after the commit, unless `stop` is ready before that is done. A later prune removes a marker
     /// that remains; the backup exists in any case.
     pub(crate) async fn release(self, stop: impl Future<Output = ()> + Send) {
-        // Beside each other: with the commit record, the key stays taken.
-        let both = async { tokio::try_join!(self.object.give_back(), self.marker.remove()).map(drop) };
+        // In this order: prune looks for an abandoned claim only where a marker is.
+        let both = async {
+            self.object.give_back().await?;
+            self.marker.remove().await
+        };
         if let Err(error) = unless(stop, both).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

@@ -59,10 +59,8 @@ impl Repository {
         let limits = self.storage().limits();
         let mut frames = pin!(frames(file, codec, limits.put_bytes));
         let part_bytes = limits.part_bytes.min(PART_BYTES);
-        let most = match self.storage().create_in_parts() {
-            Some(_) if file.bytes() > limits.put_bytes => 2 * part_bytes,
-            _ => usize::MAX,
-        };
+        let in_parts = file.bytes() > limits.put_bytes && self.takes_parts_of(part_bytes, object).await?;
+        let most = if in_parts { 2 * part_bytes } else { usize::MAX };
         let mut held = Held::default();
         let prepare = async { self.storage().prepare().await.map_err(self.failed("write", object)) };
         tokio::try_join!(held.fill(&mut frames, most), prepare)?;
@@ -85,6 +83,16 @@ impl Repository {
     }
 }
 
+impl Repository {
+    /// Whether the storage creates objects from parts of this size.
+    async fn takes_parts_of(&self, bytes: usize, object: &ObjectName) -> Result<bool> {
+        match self.storage().create_in_parts() {
+            Some(storage) => storage.takes_parts_of(bytes).await.map_err(self.failed("write", object)),
+            None => Ok(false),
+        }
+    }
+}
+
 impl StagedWal<'_> {
     /// Returns the size of the object.
     pub(crate) fn stored_bytes(&self) -> u64 {
@@ -94,14 +102,15 @@ impl StagedWal<'_> {
         }
     }
 
-    /// Gives the object its name, durably, unless an object that must be kept has it. Without success, everything is
-    /// removed as far as the storage allows.
+    /// Gives the object its name, durably, unless an object that must be kept has it. If the name is taken, everything is
+    /// removed as far as the storage allows. If it is unknown whether the object got its name, its parts are kept; prune
+    /// removes them if they belong to no object.
     pub(crate) async fn publish(self) -> Result<Put> {
         match self.form {
             Form::Whole(payload, mode) => self.repository.put(&self.object, payload, mode).await,
             Form::Parts(mut parts) => {
                 let completed = parts.complete().await;
-                if !matches!(completed, Ok(Put::Stored)) {
+                if matches!(completed, Ok(Put::NameTaken)) {
                     parts.abort().await;
                 }
                 completed
@@ -183,5 +192,57 @@ impl Held {
             }
         }
         PutPayload::from_iter(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use object_store::{MultipartUpload, Result as StoreResult, memory::InMemory, path::Path};
+    use swiftwal_compression::Format;
+
+    use super::*;
+    use crate::{
+        local::clock::SystemClock,
+        storage::{CreateInParts, Limits, Storage},
+    };
+
+    /// A storage that accepts parts of 4 MiB and more.
+    #[derive(Debug)]
+    struct LongParts;
+
+    #[async_trait]
+    impl CreateInParts for LongParts {
+        async fn create(&self, _: &Path) -> StoreResult<Box<dyn MultipartUpload>> {
+            Err(object_store::Error::NotSupported { source: "parts that are too short".into() })
+        }
+
+        async fn takes_parts_of(&self, bytes: usize) -> StoreResult<bool> {
+            Ok(bytes >= 4 << 20)
+        }
+
+        async fn make_durable(&self, _: &Path) -> StoreResult<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_file_goes_in_one_put_where_its_parts_would_be_too_short() {
+        let limits = Limits { put_bytes: 1 << 10, part_bytes: 1 << 20, ..Limits::default() };
+        let storage = Storage::new(Arc::new(InMemory::new()))
+            .with_limits(limits)
+            .with_create_in_parts(Arc::new(LongParts));
+        let repository = Repository::new(storage, "a test", Arc::new(SystemClock));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("000000010000000000000002.00000028.backup");
+        std::fs::write(&path, vec![1; 5 << 20]).unwrap();
+        let file = WalFile::open(&path).unwrap();
+        let object = ObjectName::Wal { name: file.name, format: Format::None };
+        let codec = "none".parse().unwrap();
+        let staged = repository.stage_wal(&object, &file, codec, Existing::Keep).await.unwrap();
+        assert_eq!(staged.publish().await.unwrap(), Put::Stored);
+        assert_eq!(repository.size(&object).await.unwrap(), Some(5 << 20));
     }
 }

@@ -145,7 +145,29 @@ impl Repository {
     }
 }
 
-/// Returns the compressions in use, the most likely one first.
+/// Returns the compressions that a WAL file may have, the most likely one first: those in use, or all of them if none was
+/// used when the cached `cluster.json` was read.
 fn formats(cluster: &ClusterInfo) -> Vec<Format> {
-    Format::ALL.into_iter().filter(|format| cluster.wal_formats.contains(format)).collect()
+    let is_in_use = |format: &Format| cluster.wal_formats.is_empty() || cluster.wal_formats.contains(format);
+    Format::ALL.into_iter().filter(is_in_use).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use swiftwal_postgres::SegmentSize;
+
+    use super::*;
+    use crate::repository::cluster::ClusterIdentity;
+
+    #[test]
+    fn a_repository_without_any_wal_so_far_may_get_it_in_every_compression() {
+        let in_use = |used: &[Format]| {
+            let wal_segment_bytes = SegmentSize::new(1 << 20).unwrap();
+            let identity =
+                ClusterIdentity { system_identifier: 1, postgres_version: None, wal_segment_bytes };
+            formats(&ClusterInfo::new(identity, used.iter().copied().collect()))
+        };
+        assert_eq!(in_use(&[Format::None, Format::Gzip]), [Format::Gzip, Format::None]);
+        assert_eq!(in_use(&[]), Format::ALL);
+    }
 }

@@ -185,6 +185,8 @@ impl Root {
     pub(super) fn foreign_names(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut names = self.names()?;
         self.made().retain_foreign(&mut names);
+        // NFS shows an open file without a name, such as that of the made names, under such a name.
+        names.retain(|name| !name.starts_with(b".nfs"));
         Ok(names)
     }
 
@@ -279,6 +281,8 @@ mod tests {
         root.create_file(b"base/1", 0o600).unwrap();
         root.create_file(b"base/staged", 0o600).unwrap();
         root.create_file(b"conf", 0o600).unwrap();
+        let nfs = directory.path().join(".nfs0000000000a1b2c3");
+        std::fs::write(&nfs, "").unwrap();
         let foreign = [directory.path().join("base/2"), directory.path().join("standby.signal")];
         for path in &foreign {
             std::fs::write(path, "foreign").unwrap();
@@ -289,6 +293,7 @@ mod tests {
         assert!(root.rename(b"base/staged", b"base/2").is_err());
         assert!(root.make_directory(b"pg_wal", 0o700).is_err());
         assert_eq!(root.foreign_names().unwrap().len(), 2);
+        std::fs::remove_file(nfs).unwrap();
 
         assert!(root.remove_made().is_err(), "base isn't empty");
         for path in &foreign {

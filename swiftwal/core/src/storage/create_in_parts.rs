@@ -13,6 +13,10 @@ pub trait CreateInParts: fmt::Debug + Send + Sync {
     /// Until it has succeeded, no object has the name, and after a crash the sweep finds the parts.
     async fn create(&self, location: &Path) -> Result<Box<dyn MultipartUpload>>;
 
+    /// Whether parts of `bytes` bytes, and a shorter last one, are accepted. If not, a file is stored in one put,
+    /// whatever its size.
+    async fn takes_parts_of(&self, bytes: usize) -> Result<bool>;
+
     /// Makes an object durable that another process has stored and perhaps not acknowledged, as a put that must not
     /// overwrite does for an existing object.
     async fn make_durable(&self, location: &Path) -> Result<()>;
