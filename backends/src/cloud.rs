@@ -161,7 +161,7 @@ fn storage(
 ) -> Result<Storage, OpenError> {
     let invalid = |reason: String| OpenError::invalid_location(location, reason);
     if location.query().is_some() || location.fragment().is_some() {
-        return Err(invalid("it goes on after the path; write '?' as %3F and '#' as %23".to_owned()));
+        return Err(invalid("it continues after the path; write '?' as %3F and '#' as %23".to_owned()));
     }
     let prefix = Path::from_url_path(location.path()).map_err(|error| invalid(error.to_string()))?;
     let store = built.map_err(|error| OpenError::settings(location, error.to_string()))?;

@@ -16,12 +16,12 @@ use thiserror::Error;
 #[derive(Debug)]
 pub(super) struct Bucket<S>(Arc<S>);
 
-/// An extension of [`GetOptions`]: the caller lists the bucket next, so `NotFound` needn't prove that it is there.
+/// An extension of [`GetOptions`]: the caller lists the bucket next, so `NotFound` needn't prove that it exists.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UnprovenAbsence;
 
 #[derive(Debug, Error)]
-#[error("the bucket or container isn't there")]
+#[error("the bucket or container doesn't exist")]
 struct Absent {
     source: Error,
 }

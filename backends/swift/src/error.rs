@@ -28,7 +28,7 @@ struct Inner {
 #[non_exhaustive]
 pub enum Kind {
     /// Swift answered with a status other than success, or with a body that reports a failure.
-    #[error("answered {}{}", named(*.status), said(.detail))]
+    #[error("answered {}{}", named(*.status), after_colon(.detail))]
     Answer {
         /// The status of the response, or of the report in its body.
         status: StatusCode,
@@ -97,8 +97,8 @@ fn named(status: StatusCode) -> String {
     }
 }
 
-/// The detail as it follows the status in a message.
-fn said(detail: &str) -> String {
+/// The detail, with the colon that separates it from the status.
+fn after_colon(detail: &str) -> String {
     if detail.is_empty() { String::new() } else { format!(": {detail}") }
 }
 

@@ -119,9 +119,9 @@ impl Swift {
         })
     }
 
-    /// Begins a multipart upload whose `complete` fails with `AlreadyExists` where the name is taken by then. As with
-    /// [`PutMode::Create`](object_store::PutMode::Create), that is a check and not a lock. An upload that failed so has
-    /// segments until it is aborted.
+    /// Begins a multipart upload whose `complete` fails with `AlreadyExists` if the name is taken. As with
+    /// [`PutMode::Create`](object_store::PutMode::Create), that is a check and not a lock. After that failure the
+    /// segments remain until the upload is aborted.
     #[must_use]
     pub fn create_in_parts(&self, location: &Path) -> Box<dyn MultipartUpload> {
         Box::new(Upload::create(&self.0.large, self.0.handles.containers.target(location)))
@@ -131,7 +131,7 @@ impl Swift {
     ///
     /// # Errors
     ///
-    /// As those of a request whose cluster can't be reached, or that lacks credentials.
+    /// The cluster can't be reached, or the credentials are refused.
     pub async fn shortest_part(&self) -> Result<u64> {
         Ok(self.0.handles.containers.client.info().await?.shortest_segment())
     }
@@ -237,8 +237,8 @@ mod tests {
     async fn a_token_that_cannot_be_had_in_advance_is_told_as_such_and_not_as_a_request_to_swift() {
         let swift = hasty(&[("ST_AUTH", NOWHERE), ("ST_USER", "u"), ("ST_KEY", "k")]);
         let error = swift.authenticate().await.unwrap_err();
-        let told = error.source().unwrap().to_string();
-        assert!(told.starts_with("no answer from http://127.0.0.1:1/"), "{told}");
+        let message = error.source().unwrap().to_string();
+        assert!(message.starts_with("no answer from http://127.0.0.1:1/"), "{message}");
     }
 
     #[tokio::test]
@@ -246,7 +246,7 @@ mod tests {
         let account = format!("{NOWHERE}/v1/AUTH_a");
         let swift = hasty(&[("OS_TOKEN", "t"), ("OS_STORAGE_URL", &account)]);
         let error = swift.get(&Path::from("a")).await.unwrap_err();
-        let told = crate::hint::text_and_hint(error.source().unwrap());
-        assert!(told.starts_with("GET c/a: no connection to http://127.0.0.1:1; check that"), "{told}");
+        let message = crate::hint::text_and_hint(error.source().unwrap());
+        assert!(message.starts_with("GET c/a: no connection to http://127.0.0.1:1; check that"), "{message}");
     }
 }

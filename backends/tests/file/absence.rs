@@ -1,4 +1,4 @@
-//! Whether the directory has vanished: nothing is reported as missing, and nothing is written.
+//! A directory that has vanished: no object is reported as missing, and nothing is written.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 

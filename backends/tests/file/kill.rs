@@ -19,7 +19,7 @@ use super::{listed, open};
 
 const KILLS: usize = 12;
 
-/// The content of the object `name` that is stored in `round`. It shows by itself whether it is complete.
+/// The content of the object `name` that is stored in `round`. [`round_of`] recognises it if it is complete.
 fn content(name: &str, round: usize) -> Vec<u8> {
     let line = format!("{name} {round}\n").into_bytes();
     let length = 1000 + round * 7919 % 300_000;
@@ -83,8 +83,8 @@ async fn child() {
 }
 
 /// Has a process store objects in `dir`, and kills it when it has reported `patience` of them. Everything that it
-/// reported before its death counts.
-fn store_and_kill(dir: &Path, first: usize, patience: usize, told: &mut BTreeMap<String, usize>) {
+/// reported before it was killed counts.
+fn store_and_kill(dir: &Path, first: usize, patience: usize, acknowledged: &mut BTreeMap<String, usize>) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture", "kill::child"])
         .stdin(Stdio::piped())
@@ -96,7 +96,7 @@ fn store_and_kill(dir: &Path, first: usize, patience: usize, told: &mut BTreeMap
     for (count, line) in lines.map(Result::unwrap).filter(|line| line.starts_with("done ")).enumerate() {
         let mut words = line.split(' ').skip(1);
         let round = words.next().unwrap().parse().unwrap();
-        told.insert(words.next().unwrap().to_owned(), round);
+        acknowledged.insert(words.next().unwrap().to_owned(), round);
         if count == patience {
             child.kill().unwrap();
         }
@@ -104,14 +104,14 @@ fn store_and_kill(dir: &Path, first: usize, patience: usize, told: &mut BTreeMap
     assert!(!child.wait().unwrap().success());
 }
 
-async fn check(storage: &Storage, told: &BTreeMap<String, usize>) {
+async fn check(storage: &Storage, acknowledged: &BTreeMap<String, usize>) {
     let mut found = BTreeMap::new();
     for name in listed(storage.store()).await {
         let stored = storage.store().get(&name).await.unwrap().bytes().await.unwrap();
         let round = round_of(name.as_ref(), &stored);
-        found.insert(name.to_string(), round.unwrap_or_else(|| panic!("{name} isn't whole")));
+        found.insert(name.to_string(), round.unwrap_or_else(|| panic!("{name} is incomplete")));
     }
-    for (name, round) in told {
+    for (name, round) in acknowledged {
         match found.get(name) {
             // A marker may have been deleted by a process that was killed before it could report that.
             None => assert!(*round == GONE || name.starts_with("..."), "{name} was stored and is lost"),
@@ -124,10 +124,10 @@ async fn check(storage: &Storage, told: &BTreeMap<String, usize>) {
 #[tokio::test]
 async fn whatever_was_acknowledged_survives_a_kill_and_nothing_partial_has_a_name() {
     let dir = tempdir().unwrap();
-    let mut told = BTreeMap::new();
+    let mut acknowledged = BTreeMap::new();
     for kill in 0..KILLS {
-        store_and_kill(dir.path(), 1000 * kill, kill * 37 % 29, &mut told);
-        check(&open(dir.path()), &told).await;
+        store_and_kill(dir.path(), 1000 * kill, kill * 37 % 29, &mut acknowledged);
+        check(&open(dir.path()), &acknowledged).await;
     }
 
     let storage = open(dir.path());

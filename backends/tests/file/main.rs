@@ -35,7 +35,7 @@ async fn listed(store: &dyn ObjectStore) -> Vec<Location> {
     names
 }
 
-/// Takes the privilege to ignore file modes from this thread and those that it starts, so that a test run by root
+/// Removes the privilege to ignore file modes from this thread and those that it starts, so that a test run by root
 /// behaves as for any other user.
 fn obey_file_modes() {
     let held = capabilities(None).unwrap();

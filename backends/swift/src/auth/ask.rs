@@ -63,7 +63,7 @@ impl Ask {
     }
 
     /// Everything that the request contains, except the method.
-    fn said(&self) -> Value {
+    fn content(&self) -> Value {
         let header = |(name, value): (&HeaderName, &HeaderValue)| json!([name.as_str(), value.as_bytes()]);
         let headers = self.headers.iter().map(header).collect::<Vec<_>>();
         json!([self.url.as_str(), headers, self.body.expose()])
@@ -95,9 +95,9 @@ impl Config {
 
 /// Hashes everything that is requested with these credentials and everything that selects the account.
 pub(super) fn fingerprint(credentials: &Credentials, endpoint: &Endpoint) -> Result<String, ConfigError> {
-    let said = Ask::new(credentials)?.map(|ask| ask.said());
+    let content = Ask::new(credentials)?.map(|ask| ask.content());
     let Endpoint { storage_url, region, interface } = endpoint;
-    let meant = json!([said, storage_url.as_ref().map(Url::as_str), region, interface]);
+    let meant = json!([content, storage_url.as_ref().map(Url::as_str), region, interface]);
     Ok(blake3::hash(meant.to_string().as_bytes()).to_hex().to_string())
 }
 

@@ -51,10 +51,10 @@ mod tests {
         let (dates, now) = (Dates::default(), Instant::now());
         assert_eq!(dates.time_at(now), None);
         dates.note(&dated("Tue, 14 Nov 2023 22:13:20 GMT"), now);
-        let told = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        assert_eq!(dates.time_at(now), Some(told));
+        let servers = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        assert_eq!(dates.time_at(now), Some(servers));
         let second = Duration::from_secs(1);
-        assert_eq!(dates.time_at(now + second), Some(told + second));
+        assert_eq!(dates.time_at(now + second), Some(servers + second));
         assert_eq!(dates.time_at(now + FRESH), None);
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Response {
     pub(crate) headers: HeaderMap,
     pub(crate) request: Origin,
     pub(crate) body: BoxStream<'static, Result<Bytes, Error>>,
-    /// That of the request.
+    /// The time for which the request has made no progress.
     pub(crate) trouble: Trouble,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// For a request that hasn't been sent yet.
+    /// Describes a request that hasn't been sent yet.
     pub(super) fn new(request: &Request) -> Self {
         Self { method: request.method.clone(), target: request.target(), tries: 0, trans_id: None }
     }

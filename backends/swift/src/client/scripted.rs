@@ -107,7 +107,7 @@ async fn a_renewed_token_that_dies_too_is_renewed_too() {
 }
 
 #[tokio::test]
-async fn where_the_time_ends_in_the_middle_of_a_try_the_failure_before_it_is_told() {
+async fn a_try_that_the_end_of_the_time_interrupts_reports_the_failure_before_it() {
     let asked = AtomicUsize::new(0);
     let url = authenticating(move |_, _| match asked.fetch_add(1, SeqCst) {
         0 => answer("503 Service Unavailable", "", ""),
@@ -118,7 +118,7 @@ async fn where_the_time_ends_in_the_middle_of_a_try_the_failure_before_it_is_tol
     let timeouts = Timeouts { retry: Duration::from_secs(1), ..Timeouts::default() };
     let client = Client::new(config(&url).with_timeouts(timeouts)).unwrap();
     let sent = timeout(SOON, client.send(Request::new(Method::HEAD, "c"))).await;
-    let error = sent.expect("it waits for the whole of its patience").err().unwrap();
+    let error = sent.expect("it waits until its time is used up").err().unwrap();
     assert_eq!(error.status(), Some(StatusCode::SERVICE_UNAVAILABLE), "{error}");
 }
 
@@ -165,8 +165,8 @@ async fn a_policy_that_the_cluster_does_not_have_is_named_with_those_that_it_has
     })
     .await;
     let error = swift(&url).put(&Path::from("a"), PutPayload::from("a")).await.unwrap_err();
-    let told = crate::hint::text_and_hint(std::error::Error::source(&error).unwrap());
-    assert!(told.contains("\"silver\"") && told.contains("gold, ec42"), "{told}");
+    let message = crate::hint::text_and_hint(std::error::Error::source(&error).unwrap());
+    assert!(message.contains("\"silver\"") && message.contains("gold, ec42"), "{message}");
 }
 
 /// The container of the manifest is missing, not the one of the segments, which the upload of the segments has created.
@@ -233,10 +233,10 @@ async fn the_servers_time_is_that_of_an_answer_that_came_anyway() {
     })
     .await;
     let swift = SwiftBuilder::new("c").with_config(config(&url)).build().unwrap();
-    let told = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let servers = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     for _ in 0..2 {
         let time = swift.server_time().await.unwrap();
-        assert!((told..told + SOON).contains(&time), "{time:?}");
+        assert!((servers..servers + SOON).contains(&time), "{time:?}");
         assert_eq!(heads.load(SeqCst), 1);
     }
 }

@@ -8,7 +8,7 @@ use crate::client::Request;
 /// The largest number of names in a page: Swift's default, which few operators reduce.
 pub(crate) const PAGE: usize = 10_000;
 
-/// Names of the first page behind an offset: a caller that gives one often wants only what comes next.
+/// The number of names in the first page after an offset: a caller that gives an offset often wants only the next name.
 const FIRST_PAGE: usize = 100;
 
 /// The range to list, and the position in it.
@@ -18,9 +18,9 @@ pub(crate) struct Cursor {
     pub(crate) prefix: String,
     /// The listing continues after this name.
     pub(crate) marker: String,
-    /// The listing ends before this name. Empty: at the end of the prefix.
+    /// The listing ends before this name. If it is empty, the listing ends with the prefix.
     pub(crate) end: String,
-    /// Empty if there is none.
+    /// Names that contain it after the prefix are grouped. Empty to group none.
     pub(crate) delimiter: String,
     pub(crate) limit: usize,
     /// How many names the pages after the next one have.
@@ -42,7 +42,7 @@ impl Cursor {
         }
     }
 
-    /// The same, behind the name `marker`: a short page, and then pages as long as others.
+    /// Continues after the name `marker`: with one short page, then with pages of the usual length.
     pub(crate) fn behind(self, marker: &str) -> Self {
         Self { marker: marker.to_owned(), limit: FIRST_PAGE, later_limit: Some(self.limit), ..self }
     }

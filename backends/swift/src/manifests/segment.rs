@@ -126,16 +126,16 @@ mod tests {
     }
 
     #[test]
-    fn what_swift_lists_is_what_swift_is_told() {
+    fn a_listed_manifest_is_written_again_unchanged() {
         let listed = r#"[{"name": "/c_segments/a/1", "bytes": 3, "hash": "aa", "content_type": "x/y",
                           "last_modified": "2023-11-14T22:13:20.500000", "range": "0-1"},
                          {"name": "/c_segments/a/2", "bytes": 4, "hash": "bb", "sub_slo": true}]"#;
         let segments: Vec<Segment> = serde_json::from_str(listed).unwrap();
         assert!(segments[1].nested);
         assert_eq!(segments[1].target(), Some(Target::new("c_segments", "a/2")));
-        let told = String::from_utf8(encode(&segments).unwrap()).unwrap();
+        let written = String::from_utf8(encode(&segments).unwrap()).unwrap();
         assert_eq!(
-            told,
+            written,
             r#"[{"path":"/c_segments/a/1","etag":"aa","size_bytes":3,"range":"0-1"},"#.to_owned()
                 + r#"{"path":"/c_segments/a/2","etag":"bb","size_bytes":4}]"#
         );

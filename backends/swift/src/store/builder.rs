@@ -33,7 +33,7 @@ pub enum BuildError {
         name: String,
     },
     /// The container of the segments is the container of the objects, whose listings would show the segments.
-    #[error("the segments of large objects can't lie in {name} itself")]
+    #[error("the segments of large objects can't be stored in {name} itself")]
     SameContainer {
         /// The name.
         name: String,

@@ -224,7 +224,7 @@ async fn an_object_that_is_no_large_one_any_more_is_deleted_all_the_same() {
     let (swift, relay) = fixture(V1, "lagging").await;
     swift.put(&location("a"), "x".into()).await.unwrap();
     relay.take_requests();
-    // As if a lagging listing had shown it.
+    // Acts as if a lagging listing had shown the object.
     swift
         .0
         .object_deletion
@@ -319,7 +319,7 @@ async fn a_byte_that_changed_on_the_way_is_an_error_in_plain_and_large_objects()
         let mut settings = settings(V1);
         settings.insert("OS_STORAGE_URL".to_owned(), relay.url());
         let reader = again(swift.container(), &settings);
-        // In the last segment, of whose damage Swift itself informs nobody.
+        // Damages the last segment, about which Swift itself reports nothing.
         relay.flip(2 * MIB as i64 - 1000);
         let error = reader.get(&location(name)).await.unwrap().bytes().await.unwrap_err();
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());

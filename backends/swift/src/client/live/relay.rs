@@ -35,7 +35,7 @@ struct State {
     hidden: Mutex<Option<&'static str>>,
     /// How many more connections have one byte changed at that point, on its way to the client.
     flips: AtomicUsize,
-    /// A text that must not pass; the first connection on which it comes is cut.
+    /// A text of the server's: the first connection on which the server sends it is cut before it.
     forbidden: Mutex<Option<&'static str>>,
     /// A part of the first line of the request whose token is made invalid.
     unauthorized: Mutex<Option<&'static str>>,
@@ -103,12 +103,12 @@ impl Relay {
         *self.state.forbidden.lock().unwrap() = Some(text);
     }
 
-    /// Whether the text that must not pass hasn't come yet.
+    /// Whether the server hasn't sent that text yet.
     pub(crate) fn is_cut_ahead(&self) -> bool {
         self.state.forbidden.lock().unwrap().is_some()
     }
 
-    /// Makes the token of the next request invalid whose first line contains this text.
+    /// Makes a token invalid: that of the next request with this text in its first line.
     pub(crate) fn spoil_token_of(&self, text: &'static str) {
         *self.state.unauthorized.lock().unwrap() = Some(text);
     }
