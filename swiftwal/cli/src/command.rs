@@ -70,11 +70,11 @@ impl Command {
     /// Runs the subcommand.
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let runtime = self.runtime().map_err(Failure::Runtime)?;
-        // A failed restore still removes what it wrote: that must not stop half-way.
+        // After a failure, a restore removes what it wrote. That must not be interrupted.
         let is_restore = matches!(self, Self::Restore(_));
         let outcome = runtime.block_on(async {
             match self {
-                // It needs to be told to stop; dropping it isn't enough.
+                // It must be asked to stop; dropping it isn't enough.
                 Self::Backup(args) => backup::run(args, session).await,
                 other => session.watchdog.unless_stopped(other.run_until_stopped(session)).await,
             }

@@ -32,7 +32,7 @@ Exit codes:
 /// PostgreSQL acts on the codes of two commands, so these two are special:
 ///
 /// - `archive-wal` fails with 1 to 125 only: above that, PostgreSQL restarts its archiver.
-/// - `restore-wal` fails with 1 only if the storage has proven that the file isn't there: PostgreSQL takes 1 to 125 for
+/// - `restore-wal` fails with 1 only if the storage has proven that the file is missing: PostgreSQL takes 1 to 125 for
 ///   the end of the archive, ends recovery and promotes. Any other failure, including a wrong argument, is
 ///   [`NoAnswer`](Self::NoAnswer), which stops recovery instead. If the working directory is a standby's (it contains
 ///   `standby.signal`, or a `recovery.conf` with `standby_mode` on), other failures are 1 as well: a standby asks
@@ -45,15 +45,16 @@ Exit codes:
 pub enum Exit {
     /// The command succeeded.
     Success = 0,
-    /// The command failed. For `restore-wal`: the file is proven not to be there.
+    /// The command failed. For `restore-wal`: the file is proven to be missing.
     Failure = 1,
     /// The command line or the configuration is wrong, and nothing was done.
     Usage = 2,
-    /// The command succeeded, but found damage: a backup with bad pages, or an object that isn't what was stored.
+    /// The command succeeded, but found damage: a backup with bad pages, or an object with other content than was
+    /// stored.
     DamageFound = 3,
-    /// The command couldn't determine whether all is well.
+    /// The command couldn't determine whether everything is in order.
     Unproven = 4,
-    /// `restore-wal` doesn't know whether the file is there, or can't fetch it.
+    /// `restore-wal` doesn't know whether the file exists, or can't fetch it.
     NoAnswer = 128,
     /// Stopped by SIGHUP, as when the terminal is closed. Partial work was removed as far as the storage allowed.
     HungUp = 129,

@@ -22,7 +22,7 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Flow(#[from] swiftwal_core::Error),
-    /// A command that acknowledges what it stores was given a storage in this process's memory.
+    /// A command that stores was given a storage in this process's memory, where nothing would remain.
     #[error("{0} is in this process's memory, so what is stored there is lost when it ends")]
     Volatile(String),
     #[error("the operating system refused a resource that the program needs")]
@@ -69,7 +69,7 @@ impl From<io::Error> for Failure {
 }
 
 impl Failure {
-    /// Whether the storage has proven that the WAL file which was asked for isn't there.
+    /// Whether the storage has proven that the requested WAL file is missing.
     pub(crate) fn is_proven_absence(&self) -> bool {
         matches!(self, Self::Flow(swiftwal_core::Error::WalAbsent { .. }))
     }

@@ -85,7 +85,7 @@ fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
     log::to_stderr(cli.global.verbose);
     let watchdog = match Watchdog::start(limits, verdict) {
         Ok(watchdog) => watchdog,
-        Err(failure) => return verdict.pronounce(&failure),
+        Err(failure) => return verdict.report(&failure),
     };
     let output = Output { json: cli.global.json, verbose: cli.global.verbose > 0 };
     watchdog.doing("reading the configuration");
@@ -98,7 +98,7 @@ fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
         Ok(()) => Exit::Success,
         Err(failure) => {
             watchdog.reporting();
-            verdict.pronounce(&failure)
+            verdict.report(&failure)
         }
     }
 }

@@ -4,9 +4,9 @@ use std::{borrow::Cow, error::Error};
 
 use swiftwal_core::causes;
 
-/// An error that may know what to do about it. Its text doesn't say that.
+/// An error that may have a hint. Its text doesn't contain the hint.
 pub(crate) trait Hinted: Error {
-    /// What to do about it.
+    /// Returns what to do about it.
     fn hint(&self) -> Option<Cow<'_, str>>;
 }
 
@@ -16,18 +16,18 @@ impl Hinted for swiftwal_core::Error {
     }
 }
 
-/// `error`, its causes and its hint on one line, `what: cause: cause; hint`.
+/// Returns `error`, its causes and its hint on one line: `what: cause: cause; hint`.
 pub(crate) fn chain(error: &impl Hinted) -> String {
     let line = causes(error);
     match error.hint() {
-        // What another program said takes lines of its own; so does the hint then.
+        // The messages of another program are on separate lines; then the hint is as well.
         Some(hint) if line.contains('\n') => format!("{line}\n{hint}"),
         Some(hint) => format!("{line}; {hint}"),
         None => line,
     }
 }
 
-/// `error` and its causes on one line, with the hint if it is an error of the flows.
+/// Returns `error` and its causes on one line, with the hint if it is an error of the flows.
 pub(crate) fn chain_of_any(error: &(dyn Error + 'static)) -> String {
     error.downcast_ref::<swiftwal_core::Error>().map_or_else(|| causes(error), chain)
 }

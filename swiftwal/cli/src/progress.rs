@@ -250,7 +250,7 @@ mod tests {
         let all = "100 bytes of 100 bytes (100 %), 50 bytes/s";
         assert_eq!(lines.finish(end).unwrap().to_string(), all);
         assert_eq!(line(&mut lines, 2, 100, Some(100)).unwrap(), all);
-        assert!(lines.finish(end).is_none(), "it was said");
+        assert!(lines.finish(end).is_none(), "it was already printed");
     }
 
     #[test]

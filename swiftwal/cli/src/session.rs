@@ -31,7 +31,7 @@ impl Session<'_> {
         }
         if self.config.state.is_none() {
             tracing::warn!(
-                "this user has no home directory, so a repository that vanishes can't be told from a new one; set \
+                "this user has no home directory, so a vanished repository can't be distinguished from a new one; set \
                  XDG_STATE_HOME to a directory of this user's"
             );
         }

@@ -36,7 +36,7 @@ impl fmt::Display for Stop {
 }
 
 impl Stop {
-    /// What to do about it.
+    /// Returns what to do about it.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Signal(_) => None,

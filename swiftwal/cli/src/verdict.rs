@@ -19,7 +19,7 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     /// Prints why the command failed, and returns its exit code.
-    pub(crate) fn pronounce(self, failure: &Failure) -> Exit {
+    pub(crate) fn report(self, failure: &Failure) -> Exit {
         failure.report();
         let exit = Exit::of(failure, self.caller);
         if let Some(timeline) = self.history

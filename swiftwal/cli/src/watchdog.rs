@@ -34,7 +34,7 @@ use crate::{
 /// The time in which a command must notice that it is to stop. If it doesn't, it is blocked, and can't clean up either.
 const NOTICING: Duration = Duration::from_secs(2);
 /// How long the last message may take: stderr may be a pipe without a reader.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_MESSAGE: Duration = Duration::from_secs(2);
 
 /// The limits of a command.
 #[derive(Clone, Copy, Debug)]
@@ -133,14 +133,14 @@ impl Watchdog {
         }
     }
 
-    /// Does `work` until it is done or the command is stopped; then `work` is dropped, which undoes it.
+    /// Runs `work` until it is done or the command is stopped; then `work` is dropped, which undoes it.
     pub(crate) async fn unless_stopped<T>(
         &self,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         tokio::select! {
-            // First, so that the failure of a child process that the same Ctrl-C has killed isn't reported as the
-            // reason.
+            // Checked first: otherwise the failure of a child process that the same Ctrl-C has killed would be reported
+            // as the reason.
             biased;
             stop = self.stopped() => Err(Failure::Stopped(stop)),
             done = work => done,
@@ -203,13 +203,13 @@ async fn last_stop(signals: &mut Signals, first: Stop, clearing: Duration, state
 /// Ends the process, even if its other threads hang.
 fn end_process(stop: Stop, verdict: Verdict, state: &State) -> ! {
     let failure = Arc::new(Failure::Stopped(stop));
-    let told = Arc::clone(&failure);
-    let pronounced = if state.reported.load(Ordering::Relaxed) {
+    let last = Arc::clone(&failure);
+    let exit = if state.reported.load(Ordering::Relaxed) {
         None
     } else {
-        within("last message", LAST_WORDS, move || verdict.pronounce(&told))
+        within("last message", LAST_MESSAGE, move || verdict.report(&last))
     };
-    let exit = pronounced.unwrap_or_else(|| Exit::of(&failure, verdict.caller));
+    let exit = exit.unwrap_or_else(|| Exit::of(&failure, verdict.caller));
     process::exit(i32::from(exit as u8))
 }
 #[cfg(test)]

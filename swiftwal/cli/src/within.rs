@@ -8,8 +8,8 @@ pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let thread = thread::Builder::new().name(name.to_owned());
-    thread.spawn(move || drop(tell.send(work()))).ok()?;
-    told.recv_timeout(limit).ok()
+    thread.spawn(move || drop(sender.send(work()))).ok()?;
+    receiver.recv_timeout(limit).ok()
 }

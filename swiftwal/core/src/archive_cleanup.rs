@@ -53,7 +53,7 @@ pub async fn plan_archive_cleanup(
     Ok(CleanupPlan { remove, kept_for_backups: kept.len(), notices })
 }
 
-/// Carries the plan out.
+/// Carries out the plan.
 ///
 /// # Errors
 ///

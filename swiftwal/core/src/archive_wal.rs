@@ -52,7 +52,7 @@ pub async fn archive_wal(repository: &Repository, path: &Path, options: &Archive
         return replace(repository, &file, options.codec).await;
     }
     let format = options.codec.format();
-    let formats = repository.claim_unless_seen(file.identity().as_ref(), format).await?;
+    let formats = repository.ensure_cluster_unless_cached(file.identity().as_ref(), format).await?;
     let mut stored = Vec::new();
     for other in formats.into_iter().filter(|other| *other != format) {
         if repository.size(&file.object(other)).await?.is_some() {
@@ -91,7 +91,7 @@ async fn replace(repository: &Repository, file: &WalFile, codec: Codec) -> Resul
         _ => codec,
     };
     // To overwrite, the cached identity isn't enough.
-    repository.claim(file.identity().as_ref(), Some(codec.format())).await?;
+    repository.ensure_cluster(file.identity().as_ref(), Some(codec.format())).await?;
     let staged = repository.stage_wal(&file.object(codec.format()), file, codec, Existing::Replace).await?;
     let others = Format::ALL.into_iter().filter(|other| *other != codec.format());
     let stale: Vec<_> = others.map(|other| file.object(other)).collect();

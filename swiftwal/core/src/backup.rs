@@ -1,8 +1,8 @@
-//! backup: PostgreSQL → tar → frames, compressed in parallel → parts, uploaded in parallel → wait
-//! until the WAL it needs is in the repository → names of the tar, its index, label and manifest → commit record.
+//! backup: PostgreSQL → tar → frames, compressed in parallel → parts, uploaded in parallel → wait until the WAL that it
+//! needs is in the repository → names for the tar, its index, label and manifest → commit record.
 //!
-//! Two halves run at the same time: `read` takes the events of the source, `store` uploads. What is known of the server
-//! once the backup has started (`begun`) decides, before anything is stored, whether it is the repository's.
+//! Two halves run at the same time: `read` receives the events of the source, `store` uploads. Before anything is
+//! stored, `begun` checks that the server belongs to the repository, as soon as the start of the backup shows that.
 
 mod backup_event;
 mod backup_options;
@@ -42,15 +42,16 @@ use crate::{
     repository::{Repository, cluster::ClusterIdentity, record::BackupRecord},
 };
 
-/// Takes a base backup from `source` into the repository, unless `stop` is ready before all of it has come.
+/// Takes a base backup from `source` into the repository, unless `stop` is ready before it is complete.
 ///
-/// When it returns, the backup is listed and can be restored: the WAL that makes it consistent is inside, or was
-/// seen in the repository. When it fails, or is stopped, nothing of it is listed, and what was stored of it is removed
-/// as far as the storage allows; the rest, and all that a dropped future leaves, is swept by a later prune.
+/// When it returns, the backup is listed and can be restored: the WAL that it needs to become consistent is in the
+/// backup, or was found in the repository. If it fails or is stopped, nothing of it is listed, and its objects are
+/// removed as far as the storage allows. A later prune removes the rest, and everything that a dropped future leaves.
 ///
 /// # Errors
-/// [`Error::Source`] where PostgreSQL failed, [`Error::TimedOut`] where WAL didn't arrive or the server fell silent,
-/// [`Error::Refused`] for a repository of another cluster, [`Error::Usage`], [`Error::Stopped`].
+///
+/// [`Error::Source`] if PostgreSQL failed, [`Error::TimedOut`] if WAL wasn't archived or the server sent nothing for
+/// too long, [`Error::Refused`] for a repository of another cluster, [`Error::Usage`], [`Error::Stopped`].
 pub async fn backup(
     repository: &Repository,
     source: &dyn BaseBackupSource,
@@ -70,7 +71,7 @@ pub async fn backup(
     let mut side = unless(stop.clone(), prepared).await?;
     let taking = Taking { repository, source, request: &request, options, observe };
     let asked = Instant::now();
-    // The checkpoint with which the server begins goes on meanwhile.
+    // Meanwhile the server performs the checkpoint.
     let (claim, stream) = tokio::join!(
         take_claim(repository, side.identity.as_ref(), observe, stop.clone()),
         unless(stop.clone(), async { Ok(source.start(&request).await?) }),
@@ -92,7 +93,7 @@ pub async fn backup(
     }
 }
 
-/// Does the work until `stop` is ready.
+/// Runs `work` until `stop` is ready.
 async fn unless<T>(
     stop: impl Future<Output = ()> + Send,
     work: impl Future<Output = Result<T>> + Send,
@@ -104,8 +105,9 @@ async fn unless<T>(
     }
 }
 
-/// Claims a key, and the repository for the server where that has told whose it is: the WAL of a first backup may have to be
-/// archived while the copy is made, and without `--create` archive-wal starts no repository anew.
+/// Claims a key and, if the server's identity is known, assigns a new repository to its cluster: the WAL of a first
+/// backup may have to be archived during the copy, and archive-wal creates no repository in place of a vanished one
+/// without `--create`.
 async fn take_claim<'a>(
     repository: &'a Repository,
     identity: Option<&ClusterIdentity>,
@@ -114,7 +116,7 @@ async fn take_claim<'a>(
 ) -> Result<Claim<'a>> {
     observe(BackupEvent::Claiming);
     if identity.is_some() {
-        unless(stop.clone(), repository.claim(identity, None)).await?;
+        unless(stop.clone(), repository.ensure_cluster(identity, None)).await?;
     }
     let (now, notice) = unless(stop, repository.storage_now_compared()).await?;
     if let Some(notice) = notice {
@@ -125,7 +127,7 @@ async fn take_claim<'a>(
     Ok(claim)
 }
 
-/// A backup that is being taken.
+/// A backup in progress.
 #[derive(Clone, Copy)]
 struct Taking<'a> {
     repository: &'a Repository,
@@ -136,8 +138,8 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
-    /// Makes it of `stream`, which was asked for at that time; once more, where the server had no room for that beside the
-    /// other connection.
+    /// Takes the backup from `stream`, which was requested at the time `asked`. If the server has no room for the
+    /// replication connection beside the other one, it closes the other one and requests the backup once more.
     async fn make(
         self,
         stream: Result<Box<dyn BaseBackupStream>>,
@@ -182,8 +184,8 @@ impl Taking<'_> {
     }
 }
 
-/// Brings the tars into the repository and waits for the WAL. When it returns, all that may take long is done, the key
-/// is still ours alone, and the data directory's tar is stored, but has no name yet.
+/// Stores the tars and waits for the WAL. When it returns, everything that may take long is done, the key still belongs
+/// to this process alone, and the data directory's tar is stored, but has no name yet.
 async fn gather(
     source: Source<'_>,
     side: &mut Side,
@@ -199,7 +201,7 @@ async fn gather(
             received = read::read(source, doubts, options, observe, sender) => received,
             never = side::keep(side, observe) => match never {},
         }?;
-        // With the session goes the slot.
+        // The slot is removed at the end of the session.
         side.end().await;
         Ok(received)
     };
@@ -209,17 +211,17 @@ async fn gather(
     let draft = draft(options, claim, received, &control)?;
     let identity = ClusterIdentity::of_record(&draft.record);
     tokio::try_join!(
-        repository.claim(Some(&identity), None),
+        repository.ensure_cluster(Some(&identity), None),
         wal_wait::until_archived(repository, &draft.record, options.archive_timeout, observe),
         uploads.send_rest(),
     )?;
-    // In this order: who had the key too may have removed what was stored under it, and gone.
+    // The order matters: another process that had the key may have removed objects under it before it gave up.
     claim.ensure_alone().await?;
     uploads.prove_named().await?;
     Ok(draft)
 }
 
-/// As many frames as keep every core busy, in bounded memory on a machine with many.
+/// Returns how many frames keep every core busy, with bounded memory on a machine with many cores.
 fn frames_in_flight() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get).clamp(2, 12)
 }

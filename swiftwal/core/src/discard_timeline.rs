@@ -49,7 +49,7 @@ pub async fn plan_discard(repository: &Repository, timeline: Timeline) -> Result
     Ok(plan(&inventory, &timelines, timeline))
 }
 
-/// Carries the plan out. The history is removed last: after an interruption, the timeline is still listed and can be
+/// Carries out the plan. The history is removed last: after an interruption, the timeline is still listed and can be
 /// discarded again.
 ///
 /// # Errors

@@ -22,77 +22,77 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The storage failed, or gave no clear answer.
+    /// The storage failed, or its answer was unclear.
     #[error("can't {action} {object} in {location}")]
     Storage {
-        /// What was being done, as a verb.
+        /// The failed action, as a verb.
         action: &'static str,
-        /// To which object.
+        /// The object.
         object: String,
-        /// In which repository.
+        /// The repository.
         location: String,
-        /// What to do about it, as the storage's backend knows it.
+        /// What to do about it, according to the storage's backend.
         hint: Option<String>,
-        /// What the storage said.
+        /// The storage's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The repository could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The storage proved that this WAL file isn't there.
+    /// The storage has proven that this WAL file is missing.
     #[error("{name} is not in {location}")]
     WalAbsent {
         /// PostgreSQL's name of the file.
         name: WalName,
-        /// In which repository it was looked for.
+        /// The repository.
         location: String,
     },
-    /// The place exists but holds nothing of ours: most likely another place was meant.
+    /// The directory or container exists but contains no repository: most likely another one was meant.
     #[error("{location} holds no repository")]
     NoRepository {
-        /// The place.
+        /// The directory or container.
         location: String,
     },
-    /// This machine has used the repository before, and what is there now isn't it.
+    /// This machine has used a repository there before, which has vanished or been replaced.
     #[error(
         "{location} held the repository of the PostgreSQL cluster with system identifier {expected} on {date}, and {}",
         changed(*found)
     )]
     NotAsSeen {
-        /// In which place.
+        /// The directory or container.
         location: String,
-        /// When it was seen last.
+        /// When the repository was seen last.
         date: String,
-        /// The system identifier of the cluster whose repository it was.
+        /// The system identifier of the cluster that the repository belonged to.
         expected: u64,
-        /// That of the cluster whose repository it is now; none where there is no `cluster.json`.
+        /// The system identifier of the cluster that it belongs to now. None if there is no `cluster.json`.
         found: Option<u64>,
-        /// The state directory that says so.
+        /// The state directory that has the record of it.
         state: PathBuf,
     },
     /// There is no backup at all.
     #[error("there is no backup in {location}")]
     NoBackup {
-        /// In which repository.
+        /// The repository.
         location: String,
     },
     /// There is no such backup.
     #[error("there is no backup {wanted} in {location}")]
     UnknownBackup {
-        /// What was asked for.
+        /// The requested backup.
         wanted: String,
-        /// In which repository.
+        /// The repository.
         location: String,
-        /// Which backups there are.
+        /// The existing backups.
         hint: String,
     },
-    /// An object can't be what was stored.
+    /// The content of an object or file is invalid.
     #[error("{object} is damaged: {reason}")]
     Damaged {
         /// The object or file.
         object: String,
-        /// What doesn't fit.
+        /// What is wrong with it.
         reason: String,
     },
     /// An object of a backup is missing.
@@ -100,7 +100,7 @@ pub enum Error {
     Missing {
         /// The object.
         object: String,
-        /// In which repository.
+        /// The repository.
         location: String,
     },
     /// An object was written by a newer version of this program.
@@ -113,69 +113,69 @@ pub enum Error {
         /// The newest version known here.
         known: u32,
     },
-    /// An object demands more of its readers than this program knows.
+    /// An object requires a feature that this version doesn't have.
     #[error("{object} requires {feature}, which this version doesn't know")]
     NotUnderstood {
         /// The object.
         object: String,
-        /// What isn't known.
+        /// The feature.
         feature: String,
     },
-    /// A commit record that is not of this repository, or not of the backup whose name it has.
+    /// A commit record of another cluster's backup, or under the name of another backup.
     #[error("{object} isn't a backup of this repository: {reason}")]
     Stranger {
-        /// The record's object.
+        /// The object of the record.
         object: String,
-        /// Whose it is.
+        /// What it is the record of.
         reason: String,
     },
-    /// An argument that can't be right; nothing was done. The text says what, and what to give instead.
+    /// An invalid argument; nothing was done. The text says what to give instead.
     #[error("{0}")]
     Usage(String),
-    /// What was asked would do harm, or can't be done as asked; the text says what, and the way out.
+    /// The request would do harm, or can't be done as given.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A file or directory of this machine.
+    /// A file or directory of this machine can't be used.
     #[error("can't {action} {}", printable(path.as_os_str().as_bytes()))]
     Local {
-        /// What was being done, as a verb.
+        /// The failed action, as a verb.
         action: &'static str,
-        /// To which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
     /// The source of the base backup failed.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The caller stopped it.
+    /// The caller has stopped the operation.
     #[error("interrupted")]
     Stopped,
-    /// Something took longer than its limit; the text says what, and what to look at.
+    /// A wait exceeded its limit.
     #[error(transparent)]
     TimedOut(#[from] Overdue),
 }
 
-/// What a caller may branch on.
+/// The kinds of errors that a caller may distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Proven not to be in the repository.
+    /// It is proven to be missing in the repository.
     Absent,
-    /// Bad input, or a state in which it would do harm.
+    /// The input is invalid, or the operation would do harm.
     Refused,
-    /// Stored or local content that can't be right.
+    /// Stored or local content is invalid.
     Damaged,
-    /// The storage, this machine or PostgreSQL failed: trying again may help.
+    /// The storage, this machine or PostgreSQL failed; a retry may help.
     Failed,
-    /// A limit was reached.
+    /// A time limit was exceeded.
     TimedOut,
-    /// The caller stopped it.
+    /// The caller has stopped the operation.
     Stopped,
 }
 
-/// What is there in place of the repository that was seen before, and what to do.
+/// Describes what has replaced the repository that was seen before.
 fn changed(found: Option<u64>) -> String {
     match found {
         None => "now there is no cluster.json".to_owned(),
@@ -183,7 +183,7 @@ fn changed(found: Option<u64>) -> String {
     }
 }
 
-/// What to do about a local failure, where that can be told.
+/// What to do about a local failure, if that is known.
 fn way_out(error: &io::Error) -> Option<&'static str> {
     Some(match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
@@ -199,7 +199,7 @@ fn way_out(error: &io::Error) -> Option<&'static str> {
 }
 
 impl Error {
-    /// What kind of failure this is.
+    /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -219,7 +219,7 @@ impl Error {
         }
     }
 
-    /// What to do about it, where that can be told and the text itself doesn't say it.
+    /// What to do about the error, if that is known and its text doesn't say it.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(match self {
@@ -246,7 +246,7 @@ impl Error {
         }))
     }
 
-    /// For `map_err`: what was being done to which file of this machine.
+    /// For `map_err`: the error of an action on a file of this machine.
     pub(crate) fn local(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Local { action, path, source }

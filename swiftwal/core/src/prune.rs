@@ -1,10 +1,12 @@
-//! prune: inventory → plan (pure: no clock, no I/O) → delete, commit record first.
+//! prune removes old backups and the WAL that is no longer needed.
+//!
+//! It takes the inventory, makes a plan without any I/O or clock, and then deletes, commit records first.
 
 mod branches;
-mod found;
 #[cfg(test)]
 mod model;
 mod plan;
+mod stored_state;
 
 use std::num::NonZeroU32;
 
@@ -15,8 +17,8 @@ use swiftwal_postgres::Timeline;
 pub use self::plan::PrunePlan;
 use self::{
     branches::{BranchBackups, by_branch, counts, leading_notice},
-    found::{Found, everything},
-    plan::{DeadUpload, Facts, Left},
+    plan::{AbandonedUpload, Facts, Left},
+    stored_state::{StoredState, read_stored_state},
 };
 use crate::{
     error::{Error, Refusal, Result},
@@ -36,35 +38,36 @@ use crate::{
     },
 };
 
-/// What to keep.
+/// What prune must keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrunePolicy {
-    /// So many of the newest backups.
+    /// The number of the newest backups to keep.
     pub keep_backups: NonZeroU32,
-    /// At least so many of the newest segments, whether a backup needs them or not.
+    /// The least number of the newest segments to keep, whether a backup needs them or not.
     pub keep_wals: u32,
 }
 
-/// Says what pruning would remove and keep. It reads only.
+/// Plans what prune removes and keeps. It only reads.
 ///
-/// Kept are the newest backups of each branch, those they build on, every WAL file that recovery from one of them can
-/// need, on whatever timeline, the newest segments, every history, and whatever belongs to a backup in progress.
+/// The plan keeps the newest backups of each branch, those they build on, every WAL file that recovery from one of them
+/// may need, on any timeline, the newest segments, every history, and everything of a backup in progress.
 ///
-/// Where there is no backup at all, the plan keeps all WAL and says so in [`PrunePlan::refused`].
+/// If there is no backup at all, the plan keeps all WAL, and [`PrunePlan::refused`] says so.
 ///
 /// # Errors
-/// [`Error::Refused`] where a backup that would be kept is incomplete, or lacks WAL without which it can't become
-/// consistent: then nothing may be removed. [`Error::Damaged`] names a commit record or a history that can't be read;
+///
+/// [`Error::Refused`] if a backup that would be kept is incomplete, or lacks WAL that it needs to become consistent:
+/// then nothing may be removed. [`Error::Damaged`] for a commit record or a history that can't be read.
 /// [`Error::NewerFormat`].
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
-    // What a newer version stored may need more than this program knows of.
+    // Objects of a newer version may need others that this program doesn't know.
     repository.check_before_deleting().await?;
-    let Found { mut inventory, swept, liveness: Liveness { before, notice: of_clocks } } =
-        everything(repository).await?;
+    let StoredState { mut inventory, swept, liveness: Liveness { before, notice: of_clocks } } =
+        read_stored_state(repository).await?;
     let mut timelines = Timelines::survey(repository, &inventory).await?;
     timelines.refuse_not_understood()?;
     timelines.histories.all_readable()?;
-    let mut notices = leave_no_backups(&mut inventory, &timelines);
+    let mut notices = set_aside_no_backups(&mut inventory, &timelines);
     notices.extend(of_clocks);
     notices.extend(timelines.without_history().map(|timeline| {
         format!(
@@ -99,8 +102,8 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     ))
 }
 
-/// Takes what is listed and isn't a backup out of the inventory: it is left alone. Says so.
-fn leave_no_backups(inventory: &mut Inventory, timelines: &Timelines) -> Vec<String> {
+/// Removes from the inventory what is listed but isn't a backup, so that it is left alone. Returns notices about it.
+fn set_aside_no_backups(inventory: &mut Inventory, timelines: &Timelines) -> Vec<String> {
     let reason = |key| timelines.backups.iter().find(|backup| backup.key == key)?.no_backup();
     let reasons = inventory.backups.iter().filter_map(|backup| reason(backup.key)).map(str::to_owned);
     let notices = reasons.collect();
@@ -108,14 +111,14 @@ fn leave_no_backups(inventory: &mut Inventory, timelines: &Timelines) -> Vec<Str
     notices
 }
 
-/// The timelines after that of the newest backup that have no backup to themselves.
+/// Returns the timelines after that of the newest backup that have no backup to themselves.
 fn newer_without_backups(branches: &[BranchBackups]) -> impl Iterator<Item = Timeline> {
     let main = branches.first().map(|branch| branch.tip);
     let others = branches.iter().filter(|branch| branch.is_empty()).map(|branch| branch.tip);
     others.filter(move |tip| Some(*tip) > main)
 }
 
-/// The backups to keep and those they build on, oldest first, each proven to be complete.
+/// Returns the backups to keep and those they build on, oldest first, each proven to be complete.
 async fn kept_backups(
     repository: &Repository,
     inventory: &Inventory,
@@ -142,7 +145,7 @@ async fn kept_backups(
     Ok(kept)
 }
 
-/// The backup `key`, read again only if it couldn't be read.
+/// Returns the backup `key`. It is read again only if it couldn't be read before.
 async fn chosen(
     repository: &Repository,
     inventory: &Inventory,
@@ -156,7 +159,7 @@ async fn chosen(
     }
 }
 
-/// Says which of the kept backups stand beside the number that was asked for.
+/// Returns notices of the backups that are kept in addition to the requested number.
 fn not_counted(inventory: &Inventory, kept: &[ChosenBackup]) -> Vec<String> {
     let is_kept = |backup: &&StoredBackup| kept.iter().any(|kept| kept.key == backup.key);
     let uncounted = inventory.backups.iter().filter(is_kept).filter(|backup| !counts(backup));
@@ -170,8 +173,8 @@ fn not_counted(inventory: &Inventory, kept: &[ChosenBackup]) -> Vec<String> {
     uncounted.map(notice).collect()
 }
 
-/// Sees to it that some backup leads to `tip`, on which the production server may be: after a recovery to a point before
-/// every newer backup, that may be an old one. Says what it did.
+/// Makes sure that a kept backup leads to `tip`, on which the production server may be. After a recovery to a point
+/// before every newer backup, only an old one may lead there. Returns a notice of what it did.
 async fn keep_one_that_leads_to(
     tip: Timeline,
     repository: &Repository,
@@ -179,7 +182,7 @@ async fn keep_one_that_leads_to(
     timelines: &Timelines,
     kept: &mut Vec<ChosenBackup>,
 ) -> Result<Option<String>> {
-    // A backup that doesn't tell where it ends is kept, but is no proof that the tip can be reached.
+    // A backup of unknown position is kept, but doesn't prove that the tip can be reached.
     let leads_to = |key| timelines.position_of(key).is_some_and(|position| timelines.leads_to(position, tip));
     if kept.iter().any(|backup| leads_to(backup.key)) {
         return Ok(None);
@@ -198,7 +201,7 @@ async fn keep_one_that_leads_to(
     Ok(Some(leading_notice(timelines, key, tip)))
 }
 
-/// What is to be kept must be there, before anything else goes: its objects, and the WAL that makes it consistent.
+/// Fails if a backup to keep lacks an object, or WAL that it needs to become consistent: then nothing may be removed.
 async fn refuse_incomplete(repository: &Repository, backup: &ChosenBackup) -> Result<()> {
     let Some(record) = &backup.record else { return Ok(()) };
     if let Some(object) = missing_object(repository, record, |_| true).await? {
@@ -223,20 +226,21 @@ async fn refuse_incomplete(repository: &Repository, backup: &ChosenBackup) -> Re
     }))
 }
 
-/// Carries the plan out. An interrupted prune leaves each backup either complete or not listed; the next one continues.
+/// Carries out the plan. An interrupted prune leaves each backup either complete or unlisted; the next one continues.
 ///
 /// # Errors
 /// Those of the storage.
 pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
-    // Those of SwiftWAL 0.2.2 go last, and only with their marks: where the storage is full, the others make room for them.
-    let (old, new): (Vec<_>, Vec<_>) = plan.doomed.iter().partition(|backup| backup.legacy);
+    // Backups of SwiftWAL 0.2.2 are deleted last, since that needs deletion marks: on a full storage, the deletion of
+    // the others makes room for these.
+    let (old, new): (Vec<_>, Vec<_>) = plan.to_delete.iter().partition(|backup| backup.legacy);
     for backup in new.into_iter().chain(old) {
         delete_backup(repository, backup, plan.before).await?;
     }
     for (key, sign) in &plan.legacy_deletions {
         legacy::finish_deletion(repository, *key, sign).await?;
     }
-    for upload in &plan.dead_uploads {
+    for upload in &plan.abandoned_uploads {
         delete_upload(repository, upload, plan.before).await?;
     }
     for upload in &plan.legacy_uploads {
@@ -250,33 +254,39 @@ pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
     repository.delete_all(wal.into_iter()).await
 }
 
-/// Deletes a backup: first what makes it exist, then the rest.
+/// Deletes a backup: first its commit object, without which it doesn't exist, then the rest.
 async fn delete_backup(repository: &Repository, backup: &StoredBackup, before: Timestamp) -> Result<()> {
-    let sign = ObjectName::Deleting(backup.key);
-    let is_signed = sign_deletion(repository, &sign, backup.legacy).await?;
-    let crown = if backup.legacy { BackupPart::Legacy } else { BackupPart::Record };
-    let crown = ObjectName::Backup { key: backup.key, part: crown };
-    repository.delete(&crown).await?;
-    let rest: Vec<_> =
-        backup.objects.iter().map(|object| object.name.clone()).filter(|name| *name != crown).collect();
+    let mark = ObjectName::Deleting(backup.key);
+    let is_marked = mark_deletion(repository, &mark, backup.legacy).await?;
+    let part = if backup.legacy { BackupPart::Legacy } else { BackupPart::Record };
+    let commit_object = ObjectName::Backup { key: backup.key, part };
+    repository.delete(&commit_object).await?;
+    let rest: Vec<_> = backup
+        .objects
+        .iter()
+        .map(|object| object.name.clone())
+        .filter(|name| *name != commit_object)
+        .collect();
     let stale = stale_markers(repository, backup, before).await?;
     repository.delete_all(rest.into_iter().chain(stale)).await?;
-    if is_signed { repository.delete(&sign).await } else { Ok(()) }
+    if is_marked { repository.delete(&mark).await } else { Ok(()) }
 }
 
-/// Stores the mark that lets the next prune continue at once after an interruption; returns true if it was stored. A full
-/// storage refuses it and is pruned without: after an interruption, the rest is removed when it is a day old, like the
-/// leftovers of a crashed upload. A backup of SwiftWAL 0.2.2 loses its segments before its object, and without the mark
-/// it would still be listed then: it stays.
-async fn sign_deletion(repository: &Repository, sign: &ObjectName, is_legacy: bool) -> Result<bool> {
-    match repository.put(sign, PutPayload::new(), PutMode::Overwrite).await {
+/// Stores the deletion mark, with which the next prune continues at once after an interruption. Returns whether it was
+/// stored.
+///
+/// A full storage refuses it. Then a backup is deleted without a mark; after an interruption, the rest is removed when
+/// it is a day old, like the leftovers of a crashed upload. That doesn't apply to a backup of SwiftWAL 0.2.2: it loses
+/// its segments before its main object, so it would still be listed after an interruption.
+async fn mark_deletion(repository: &Repository, mark: &ObjectName, is_legacy: bool) -> Result<bool> {
+    match repository.put(mark, PutPayload::new(), PutMode::Overwrite).await {
         Ok(_) => Ok(true),
         Err(error) if !is_legacy && repository.storage().is_full(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// The markers that were left when the backup was complete.
+/// Returns the markers that remained when the backup was complete.
 async fn stale_markers(
     repository: &Repository,
     backup: &StoredBackup,
@@ -284,7 +294,7 @@ async fn stale_markers(
 ) -> Result<Vec<ObjectName>> {
     let found = if backup.legacy {
         let mut markers = markers(repository, ObjectName::legacy_backup(backup.key)).await?;
-        // A younger one may be another upload's.
+        // A younger one may belong to another upload.
         markers.retain(|(_, touched)| *touched <= before);
         markers
     } else {
@@ -293,22 +303,24 @@ async fn stale_markers(
     Ok(found.into_iter().map(|(name, _)| name).collect())
 }
 
-/// Deletes the leftovers of a crashed upload or an interrupted deletion, unless they were touched since the plan was made.
-async fn delete_upload(repository: &Repository, upload: &DeadUpload, before: Timestamp) -> Result<()> {
+/// Deletes the leftovers of a crashed upload or an interrupted deletion, unless another process has touched them since
+/// the plan was made.
+async fn delete_upload(repository: &Repository, upload: &AbandonedUpload, before: Timestamp) -> Result<()> {
     let markers = markers(repository, upload.key).await?;
-    let is_alive = markers.iter().any(|(_, touched)| *touched > before);
-    if is_alive || (!upload.deleting && is_whole_legacy(repository, upload.key).await?) {
+    let is_running = markers.iter().any(|(_, touched)| *touched > before);
+    if is_running || (!upload.deleting && is_complete_legacy(repository, upload.key).await?) {
         return Ok(());
     }
-    // With a record, it crashed after its commit: the backup is kept.
+    // If there is a record, the process crashed after the commit: the backup is kept.
     if repository.size(&BackupRecord::object_name(upload.key)).await?.is_none() {
         repository.delete_all(upload.objects.clone().into_iter()).await?;
     }
-    // The markers last: as long as one exists, a later prune finishes this.
+    // The markers are deleted last: as long as one exists, a later prune finishes this.
     repository.delete_all(upload.markers.clone().into_iter()).await
 }
 
-/// Whether SwiftWAL 0.2.2 made this backup, and its segments are there after all: no listing decides that they aren't.
-async fn is_whole_legacy(repository: &Repository, key: BackupKey) -> Result<bool> {
+/// Whether this is a complete backup of SwiftWAL 0.2.2, according to a request: a listing can't prove that its segments
+/// are missing.
+async fn is_complete_legacy(repository: &Repository, key: BackupKey) -> Result<bool> {
     Ok(repository.size(&ObjectName::legacy_backup(key)).await?.is_some_and(|bytes| bytes > 0))
 }

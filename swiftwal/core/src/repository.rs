@@ -14,7 +14,7 @@ pub(crate) mod key;
 pub(crate) mod label;
 pub(crate) mod layout;
 pub(crate) mod legacy;
-pub(crate) mod legacy_traces;
+pub(crate) mod legacy_leftovers;
 mod listing;
 pub(crate) mod markers;
 pub(crate) mod needs;
@@ -44,7 +44,7 @@ use crate::{
     storage::Storage,
 };
 
-pub(crate) use self::objects::{Put, object_pieces, path};
+pub(crate) use self::objects::{PutOutcome, object_pieces, path};
 
 /// The stored base backups and WAL of one PostgreSQL cluster.
 ///
@@ -54,30 +54,31 @@ pub struct Repository {
     storage: Storage,
     location: Arc<str>,
     clock: Arc<dyn Clock>,
-    /// What `cluster.json` said when it was first read; none where it couldn't be understood.
+    /// What `cluster.json` contained when it was first read. None if it couldn't be understood.
     first_read: Arc<OnceLock<Option<ClusterInfo>>>,
     anew: bool,
 }
 
 impl Repository {
-    /// The repository in `storage`. `location` is how messages call it, and must hold no secret.
+    /// Creates a repository in `storage`. Messages name it `location`, which must not contain a secret.
     pub fn new(storage: Storage, location: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
         Self { storage, location: location.into().into(), clock, first_read: Arc::default(), anew: false }
     }
 
-    /// Lets archive-wal and backup start a new repository where this machine has seen one that has vanished.
+    /// Sets whether archive-wal and backup may start a new repository where this machine has seen one that has
+    /// vanished.
     #[must_use]
     pub fn starting_anew(self, anew: bool) -> Self {
         Self { anew, ..self }
     }
 
-    /// How messages call it.
+    /// Returns its name in messages.
     #[must_use]
     pub fn location(&self) -> &str {
         &self.location
     }
 
-    /// The storage beneath.
+    /// Returns the storage.
     #[must_use]
     pub fn storage(&self) -> &Storage {
         &self.storage
@@ -87,11 +88,12 @@ impl Repository {
         &*self.clock
     }
 
-    /// The commit record of a backup.
+    /// Reads the commit record of a backup.
     ///
     /// # Errors
-    /// [`Error::UnknownBackup`] where it has none, [`Error::Damaged`], [`Error::NewerFormat`],
-    /// [`Error::NotUnderstood`], and [`Error::Stranger`] where it is the record of another backup or cluster.
+    ///
+    /// [`Error::UnknownBackup`] if there is none, [`Error::Damaged`], [`Error::NewerFormat`], [`Error::NotUnderstood`],
+    /// and [`Error::Stranger`] if it is the record of another backup or cluster.
     pub async fn record(&self, key: BackupKey) -> Result<BackupRecord> {
         match self.record_if_there(key).await? {
             Some(record) => Ok(record),
@@ -99,20 +101,21 @@ impl Repository {
         }
     }
 
-    /// The commit record of a backup; none if it is proven absent.
+    /// Reads the commit record of a backup. None if it is proven to be missing.
     pub(crate) async fn record_if_there(&self, key: BackupKey) -> Result<Option<BackupRecord>> {
         let Some(record) = self.record_of_any_cluster(key).await? else { return Ok(None) };
         self.refuse_stranger(&record, self.system_identifier().await?)?;
         Ok(Some(record))
     }
 
-    /// As above, without the check that it is a backup of this repository's cluster.
+    /// As [`record_if_there`](Self::record_if_there), without checking that it is a backup of this repository's
+    /// cluster.
     pub(crate) async fn record_of_any_cluster(&self, key: BackupKey) -> Result<Option<BackupRecord>> {
         let bytes = self.read(&BackupRecord::object_name(key)).await?;
         bytes.map(|bytes| BackupRecord::from_bytes(key, &bytes)).transpose()
     }
 
-    /// What to say where the backup `wanted` isn't there.
+    /// The error for a backup that doesn't exist, with those that do.
     pub(crate) async fn unknown_backup(&self, wanted: impl ToString + Send) -> Error {
         let keys: Vec<_> = match self.inventory().await {
             Ok(inventory) => inventory.backups.iter().map(|backup| backup.key.to_string()).collect(),

@@ -1,12 +1,13 @@
-//! restore: commit record → ranges, fetched and decompressed in parallel → files → recovery settings → pg_control.
+//! restore: the commit record → ranges of the tars, fetched and decompressed in parallel → files → recovery settings →
+//! pg_control.
 
 mod choose;
 mod claim;
 mod configuration;
+mod created;
 mod destination;
 mod extract;
 mod fetch;
-mod made;
 mod member_name;
 mod owner;
 mod reach;
@@ -59,7 +60,7 @@ pub struct RestoreOptions {
     pub tablespaces_in_place: bool,
     /// Whether the restored server archives its WAL.
     pub archive_mode: ArchiveMode,
-    /// Set the restored server up as a standby.
+    /// Whether the restored server is set up as a standby.
     pub standby: bool,
     /// The command with which PostgreSQL fetches WAL, with its `%f` and `%p`.
     pub restore_command: String,

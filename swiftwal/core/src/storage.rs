@@ -52,12 +52,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError>;
 }
 
-/// Finds and removes the leftovers of crashed uploads that no listing shows.
+/// Finds and removes the leftovers of crashed uploads, which no listing shows.
 #[async_trait]
 pub trait Sweep: fmt::Debug + Send + Sync {
     /// Returns the names of the leftovers that no upload has touched since `before`, for messages and for
-    /// [`remove`](Self::remove). An upload in progress is never among them. Each name contains that of the object that the
-    /// upload was for, separated by `/` or `#`.
+    /// [`remove`](Self::remove). An upload in progress is never among them. Each name contains that of the object that
+    /// the upload was for, separated by `/` or `#`.
     ///
     /// `listed` contains the large objects, or some of them, that a listing of the storage has just shown; it is empty
     /// unless they are [wanted](Self::wants_listed).
@@ -80,7 +80,7 @@ pub trait Sweep: fmt::Debug + Send + Sync {
 /// Reads the names at a storage's top level, if that costs far less than a listing.
 #[async_trait]
 pub trait TopNames: fmt::Debug + Send + Sync {
-    /// True if the name of an object or a directory at the top is `wanted`.
+    /// Returns true if the name of an object or a directory at the top is `wanted`.
     async fn any(&self, wanted: for<'a> fn(&'a str) -> bool) -> object_store::Result<bool>;
 }
 
@@ -95,7 +95,7 @@ pub trait Prepare: fmt::Debug + Send + Sync {
 /// error that it doesn't know.
 pub type Hints = fn(&(dyn Error + 'static)) -> Option<String>;
 
-/// An opened storage: an [`ObjectStore`], and what that trait doesn't cover.
+/// An opened storage: an [`ObjectStore`], and the capabilities that this trait lacks.
 ///
 /// What the store acknowledges must be durable, an object that it lists must be complete, and it may answer `NotFound`
 /// only if the object is proven to be missing: a missing container or directory is another error.
@@ -119,7 +119,7 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// A storage without leftovers that its listing doesn't show.
+    /// Creates a storage whose crashed uploads leave nothing that a listing doesn't show.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self {
@@ -147,14 +147,14 @@ impl Storage {
         Self { sweep: Some(sweep), ..self }
     }
 
-    /// Adds a look at the names at the top level, so that a place without a repository is recognised before everything
-    /// below it is listed.
+    /// Adds the reading of the names at the top level, so that a storage without a repository is recognised before
+    /// everything in it is listed.
     #[must_use]
     pub fn with_top_names(self, top_names: Arc<dyn TopNames>) -> Self {
         Self { top_names: Some(top_names), ..self }
     }
 
-    /// Adds a preparation that can run while something else is done.
+    /// Adds a preparation, which can run while something else is done.
     #[must_use]
     pub fn with_prepare(self, prepare: Arc<dyn Prepare>) -> Self {
         Self { prepare: Some(prepare), ..self }
@@ -166,7 +166,7 @@ impl Storage {
         Self { clock: Some(clock), ..self }
     }
 
-    /// Adds the free space, for a storage of limited size.
+    /// Adds the measurement of the free space, for a storage of limited size.
     #[must_use]
     pub fn with_space(self, space: Arc<dyn StorageSpace>) -> Self {
         Self { space: Some(space), ..self }
@@ -184,14 +184,14 @@ impl Storage {
         Self { limits, ..self }
     }
 
-    /// Sets the directory in which this machine keeps its state of this repository, and of no other. With it, a
-    /// repository that existed before and has vanished isn't created again unless the caller asks for it.
+    /// Sets the directory in which this machine keeps its state of this repository alone. With it, a repository that
+    /// existed before and has vanished isn't created again unless the caller asks for it.
     #[must_use]
     pub fn with_state_dir(self, state_dir: StateDir) -> Self {
         Self { state_dir: Some(state_dir), ..self }
     }
 
-    /// Says what to do about the errors of its store.
+    /// Sets the hints for the errors of its store.
     #[must_use]
     pub fn with_hints(self, hints: Hints) -> Self {
         Self { hints, ..self }
@@ -204,15 +204,15 @@ impl Storage {
         Self { caches_identity: true, ..self }
     }
 
-    /// Declares that a listing has the names in the order of their bytes, so that it can end where the wanted name
-    /// would have come.
+    /// Declares that a listing is in the byte order of the names, so that it can be stopped where the wanted name would
+    /// have been.
     #[must_use]
     pub fn with_ordered_listings(self) -> Self {
         Self { lists_in_order: true, ..self }
     }
 
-    /// Sets the options of a read whose `NotFound` needn't prove that the container or directory exists, for a storage on
-    /// which that proof costs a request: restore-wal proves it by the listing that follows.
+    /// Sets the options of a read whose `NotFound` needn't prove that the container or directory exists, for a storage
+    /// on which that proof costs a request: restore-wal proves it by the listing that follows.
     #[must_use]
     pub fn with_unproven_read(self, unproven_read: GetOptions) -> Self {
         Self { unproven_read, ..self }
@@ -232,19 +232,19 @@ impl Storage {
         Self { says_full, ..self }
     }
 
-    /// The same storage with its store wrapped, for example to count calls or make them fail.
+    /// Returns the same storage with its store wrapped, for example to count calls or make them fail.
     #[must_use]
     pub fn map_store(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
         Self { store: wrap(self.store), ..self }
     }
 
-    /// The objects.
+    /// Returns the store of the objects.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
     }
 
-    /// Prepares it for a request, if the backend has a preparation.
+    /// Prepares for a request, if the backend has a preparation.
     pub(crate) async fn prepare(&self) -> object_store::Result<()> {
         match &self.prepare {
             Some(prepare) => prepare.prepare().await,
@@ -252,37 +252,37 @@ impl Storage {
         }
     }
 
-    /// The storage's own clock, if the backend has one.
+    /// Returns the storage's own clock, if the backend has one.
     #[must_use]
     pub fn clock(&self) -> Option<&Arc<dyn StorageClock>> {
         self.clock.as_ref()
     }
 
-    /// The free space, if the storage is of limited size.
+    /// Returns the measurement of the free space, if the storage is of limited size.
     #[must_use]
     pub fn space(&self) -> Option<&Arc<dyn StorageSpace>> {
         self.space.as_ref()
     }
 
-    /// The creation of objects in parts, if the backend has it.
+    /// Returns the creation of objects in parts, if the backend has it.
     #[must_use]
     pub fn create_in_parts(&self) -> Option<&Arc<dyn CreateInParts>> {
         self.create_in_parts.as_ref()
     }
 
-    /// The largest size of an object, and the size of the parts in which it is written.
+    /// Returns the largest size of an object, and the size of the parts in which it is written.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// The directory in which this machine keeps its state of this repository.
+    /// Returns the directory in which this machine keeps its state of this repository.
     #[must_use]
     pub fn state_dir(&self) -> Option<&StateDir> {
         self.state_dir.as_ref()
     }
 
-    /// What to do about `error` and its causes.
+    /// Returns what to do about `error` and its causes.
     pub(crate) fn hint(&self, error: &(dyn Error + 'static)) -> Option<String> {
         let causes = iter::successors(Some(error), |&error| error.source());
         let mut hints: Vec<_> = causes.filter_map(self.hints).collect();
@@ -290,46 +290,46 @@ impl Storage {
         (!hints.is_empty()).then(|| hints.join("; "))
     }
 
-    /// The state directory, if it serves as a cache of the repository's identity.
+    /// Returns the state directory, if it is also a cache of the repository's identity.
     pub(crate) fn identity_cache(&self) -> Option<&StateDir> {
         self.state_dir.as_ref().filter(|_| self.caches_identity)
     }
 
-    /// True if a listing has the names in the order of their bytes.
+    /// Whether listings are in the byte order of the names.
     pub(crate) fn lists_in_order(&self) -> bool {
         self.lists_in_order
     }
 
-    /// The options of a read whose absence is proven otherwise.
+    /// Returns the options of a read whose `NotFound` another request proves.
     pub(crate) fn unproven_read(&self) -> GetOptions {
         self.unproven_read.clone()
     }
 
-    /// True if the content is lost when this process ends.
+    /// Whether the content is lost when this process ends.
     #[must_use]
     pub fn is_volatile(&self) -> bool {
         self.volatile
     }
 
-    /// True if `error` means that the storage is full. Objects can still be deleted then.
+    /// Whether `error` means that the storage is full. Objects can still be deleted then.
     pub(crate) fn is_full(&self, error: &(dyn Error + 'static)) -> bool {
         let mut causes = iter::successors(Some(error), |&error| error.source());
         causes.any(|cause| is_full_disk(cause) || (self.says_full)(cause))
     }
 
-    /// The look at the names at the top level, if it is cheap.
+    /// Returns the reading of the names at the top level, if it is cheap.
     pub(crate) fn top_names(&self) -> Option<&Arc<dyn TopNames>> {
         self.top_names.as_ref()
     }
 
-    /// How leftovers are found, where there can be any.
+    /// Returns the search for leftovers, if there can be any.
     #[must_use]
     pub fn sweeper(&self) -> Option<&Arc<dyn Sweep>> {
         self.sweep.as_ref()
     }
 }
 
-/// Whether the system reported that a disk is full, or that a quota is used up.
+/// Whether the operating system has reported that a disk is full or a quota is used up.
 fn is_full_disk(error: &(dyn Error + 'static)) -> bool {
     let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
     error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))

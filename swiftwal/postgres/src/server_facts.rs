@@ -89,7 +89,7 @@ pub trait ServerSession: fmt::Debug + Send {
     /// Keeps the server from removing WAL, from its last checkpoint on, until the session ends.
     async fn hold_wal(&mut self) -> Result<(), SourceError>;
 
-    /// Ends the session. When it returns, the server has been told, and soon has room for another connection.
+    /// Ends the session. When it returns, the server has been notified, and soon has room for another connection.
     async fn end(self: Box<Self>);
 
     /// Keeps the session from being ended as idle. Returns only if the session is lost.

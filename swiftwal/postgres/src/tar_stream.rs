@@ -55,7 +55,7 @@ pub enum MemberKind {
     },
 }
 
-/// An error in a tar: PostgreSQL didn't write it so.
+/// A tar that PostgreSQL can't have written.
 #[derive(Debug, Error)]
 pub enum TarError {
     /// A header that PostgreSQL doesn't write.
@@ -257,7 +257,7 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    /// The name of a member, and what was told of it.
+    /// The name of a member, and the content that was passed on.
     type MemberSeen = (Vec<u8>, Vec<u8>);
 
     fn read(tar: &[u8], piece: usize) -> Result<Vec<MemberSeen>, TarError> {

@@ -24,9 +24,9 @@ use crate::{
     values::{duration, whole},
 };
 
-/// What the label says unless another is asked for.
+/// The default label.
 const LABEL: &str = "swiftwal base backup";
-/// The time that a stopped backup may take to remove what it stored. The person who stopped it is waiting.
+/// The time that a stopped backup may take to remove what it stored. The user who stopped it is waiting.
 pub(crate) const CLEARING: Duration = Duration::from_secs(10);
 
 /// Take a base backup of a running server.
@@ -84,7 +84,7 @@ fn checkpoint(text: &str) -> Result<Checkpoint, &'static str> {
 }
 
 impl Args {
-    /// Which server the flags name.
+    /// Returns the connection settings from the options.
     pub(crate) fn connect(&self) -> ConnectOptions {
         ConnectOptions { host: self.host.clone(), port: self.port, user: self.username.clone() }
     }
@@ -102,7 +102,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     };
     options.check()?;
     let repository = session.open_to_store(args.create)?;
-    let (reporter, unheard) = Reporter::new(session.output, repository.location(), args.progress);
+    let (reporter, write_failure) = Reporter::new(session.output, repository.location(), args.progress);
     let stage = Mutex::new(Stage::Nothing);
     let observe = |event: BackupEvent<'_>| match event {
         BackupEvent::Claiming => *locked(&stage) = Stage::Stored,
@@ -114,10 +114,11 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let backup = swiftwal_core::backup(&repository, &*source, &options, &observe, stopped.map(drop));
     let mut backup = pin!(backup);
     let done = tokio::select! {
-        // First, so that the failure of a child which the same Ctrl-C has killed isn't taken for the reason.
+        // Checked first: otherwise the failure of a child that the same Ctrl-C has killed would be reported as the
+        // reason.
         biased;
         stop = session.watchdog.stopped() => Err(Failure::Stopped(stop)),
-        Ok(failure) = unheard => Err(failure),
+        Ok(failure) = write_failure => Err(failure),
         done = &mut backup => Ok(done),
     };
     let record = match done {
@@ -140,13 +141,13 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     reporter.finish(&record)
 }
 
-/// How far a backup has come.
+/// The stage of a backup, which decides what may remain of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Nothing,
-    /// Something may be in the repository.
+    /// Objects of the backup may be in the repository.
     Stored,
-    /// The backup itself may be.
+    /// The backup itself may exist.
     Committing,
 }
 
@@ -154,8 +155,8 @@ fn locked(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
     stage.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until a backup that was told to stop has removed what it stored, for no longer than `limit`, and says what else
-/// became of it. Its record, if it was complete before it heard.
+/// Waits, for at most `limit`, until a stopped backup has removed what it stored, and reports what remains. Returns its
+/// record if it was committed before it stopped.
 async fn ended(
     backup: impl Future<Output = swiftwal_core::Result<BackupRecord>> + Send,
     limit: Duration,
@@ -163,7 +164,7 @@ async fn ended(
 ) -> Option<BackupRecord> {
     match timeout(limit, backup).await {
         Ok(Ok(record)) => return Some(record),
-        // A child that the same Ctrl-C has killed has nothing to tell.
+        // The failure of a child that the same Ctrl-C has killed isn't reported.
         Ok(Err(Error::Stopped | Error::Source(_))) => {}
         Ok(Err(error)) => log::say(format_args!("{}", chain(&error))),
         Err(_) => {

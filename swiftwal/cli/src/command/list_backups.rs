@@ -15,13 +15,15 @@ use crate::{
 
 /// List the base backups, oldest first.
 ///
-/// With -v, a table of their sizes and objects; on a wide terminal also how long each took, its timeline, its version of
-/// PostgreSQL, whether it contains the WAL that it needs, and which WAL that is. With --json, everything that is known.
+/// Prints the key of each backup. With -v, prints a table with sizes and objects; on a wide terminal, it also shows how
+/// long each backup took, its timeline, its version of PostgreSQL, and which WAL it needs and whether it contains that.
+/// With --json, prints everything that is known about each backup.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml list-backups -v")]
 pub(crate) struct Args {}
 
-/// A backup as `--json` shows it: what is stored, and for all but legacy ones the record or why it can't be read.
+/// A backup in `--json`: its objects and, unless SwiftWAL 0.2.2 wrote it, its record or the reason why that can't be
+/// read.
 #[derive(Serialize)]
 struct Entry<'a> {
     #[serde(flatten)]

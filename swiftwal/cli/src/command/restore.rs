@@ -143,7 +143,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         RestoreEvent::Tablespace { oid, old, directory } => progress.suspend(|| {
             let [old, directory] =
                 [old, directory].map(|path| printable(path.as_os_str().as_bytes()).to_string());
-            log::say(format_args!("tablespace {oid} of {old} goes to {directory}"));
+            log::say(format_args!("restoring tablespace {oid}, formerly in {old}, into {directory}"));
         }),
         RestoreEvent::Timelines { followed, others } => {
             report.timelines(followed, others);

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{exit::Caller, failure::Failure, message::chain, session::Session, standby::serves_standby};
 
-/// The first pause before a standby's question for a history is repeated; each later one is twice as long.
+/// The first pause before a standby's request for a history is repeated. Each later one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The timeline whose history is asked for, if one is.
+    /// Returns the timeline whose history is requested, if one is.
     pub(crate) fn history(&self) -> Option<Timeline> {
         match self.name {
             WalName::History(timeline) => Some(timeline),
@@ -65,10 +65,10 @@ async fn fetch(args: &Args, session: &Session<'_>) -> Result<Option<String>, Fai
     Ok(None)
 }
 
-/// Fetches a history for a standby, and asks again as long as there is no answer and time is left.
+/// Fetches a history for a standby, and retries as long as there is no answer and time is left.
 ///
-/// A standby takes "not there" for a timeline that isn't in use, and it can't be told anything else without stopping it;
-/// see docs/decisions/exit-codes.md.
+/// A standby takes a failure to mean that the timeline isn't in use, and no exit code would tell it anything else
+/// without stopping it; see docs/decisions/exit-codes.md.
 async fn fetch_until_answered(args: &Args, session: &Session<'_>) -> Result<Option<String>, Failure> {
     let default = Caller::RestoreCommand.default_deadline().unwrap_or_default();
     let end = Instant::now() + session.watchdog.time_left().unwrap_or(default);
@@ -82,7 +82,7 @@ async fn fetch_until_answered(args: &Args, session: &Session<'_>) -> Result<Opti
             return Err(failure);
         }
         tracing::warn!("{}; trying again in {} s", chain(&failure), pause.as_secs());
-        session.watchdog.doing(format!("waiting to ask for {} again: {}", args.name, chain(&failure)));
+        session.watchdog.doing(format!("waiting to request {} again: {}", args.name, chain(&failure)));
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -10,12 +10,12 @@ const ALIKE: f64 = 0.8;
 pub(crate) struct SettingNames(Vec<&'static str>);
 
 impl SettingNames {
-    /// The settings of all backends.
+    /// Returns the settings of all backends.
     pub(crate) fn of(registry: &Registry) -> Self {
         Self(registry.settings())
     }
 
-    /// The settings of the backend of `scheme`.
+    /// Returns the settings of the backend of `scheme`.
     pub(super) fn of_scheme(registry: &Registry, scheme: &str) -> Self {
         Self(registry.settings_of(scheme).to_vec())
     }

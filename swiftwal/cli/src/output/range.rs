@@ -27,7 +27,7 @@ impl fmt::Display for Counted {
     }
 }
 
-/// One line: the number, then the first and the last name; for a single thing, its name; for none, no name.
+/// One line: the number, then the first and the last name. For a single thing it has its name, and for none no name.
 #[derive(Debug)]
 pub(crate) struct Range<T> {
     verb: &'static str,

@@ -32,7 +32,7 @@ impl Begun {
         Self { start, seen: Instant::now(), storage, missing }
     }
 
-    /// Notes that an archive has come.
+    /// Records that an archive has begun.
     pub(super) fn note_archive(&mut self, tablespace: Option<&Tablespace>) {
         let oid = |tablespace: Option<&Tablespace>| tablespace.map(|tablespace| tablespace.oid);
         self.missing.retain(|missing| oid(missing.as_ref()) != oid(tablespace));
@@ -55,15 +55,15 @@ impl Begun {
             return Ok(());
         }
         let reason = format!(
-            "it says that the backup starts at {} on timeline {}, but the server said {lsn} on timeline {timeline}",
+            "it says that the backup starts at {} on timeline {}, but the server reported {lsn} on timeline {timeline}",
             label.start_lsn(),
             label.start_timeline()
         );
         Err(Error::damaged("backup_label", reason))
     }
 
-    /// The cluster of the backup and the first segment that it needs, from what the source knew at the start, or else from
-    /// `control`, the first bytes of `global/pg_control`. None if neither is known.
+    /// Returns the cluster of the backup and the first segment that it needs: from what the source knew at the start,
+    /// or from `control`, the first bytes of `global/pg_control`. None if neither is known.
     pub(super) fn cluster_and_wal(
         &self,
         control: Option<&[u8]>,
@@ -74,7 +74,7 @@ impl Begun {
             (None, Some(control)) => {
                 match ControlFile::parse(control) {
                     Ok(control) => ClusterIdentity::of_control_file(&control),
-                    // More of it is to come.
+                    // More of it will arrive.
                     Err(ControlFileError::TooShort { .. }) => return Ok(None),
                     Err(error) => return Err(Error::damaged("global/pg_control", error)),
                 }
@@ -86,11 +86,12 @@ impl Begun {
     }
 }
 
-/// Admits a backup that the server has begun into the repository, before anything of it is stored: checks that it is of the
-/// repository's cluster, claims a new repository for that cluster, and tells prune which WAL the backup will need. What the
+/// Checks a backup that the server has begun, before anything of it is stored: that it belongs to the repository's
+/// cluster. Assigns a new repository to that cluster, and records for prune which WAL the backup will need. What the
 /// source doesn't know yet is checked later.
 ///
 /// # Errors
+///
 /// [`Error::Refused`] for a repository of another cluster.
 pub(super) async fn admit(start: &BackupStart, repository: &Repository, claim: &Claim<'_>) -> Result<()> {
     let cluster = repository.cluster_once().await?;
@@ -98,7 +99,7 @@ pub(super) async fn admit(start: &BackupStart, repository: &Repository, claim: &
     let assumed = cluster.map(|cluster| cluster.identity.wal_segment_bytes);
     let Some(size) = start.segment_size.or(assumed) else { return Ok(()) };
     if let Some(identity) = ClusterIdentity::of_start(start, size) {
-        repository.claim(Some(&identity), None).await?;
+        repository.ensure_cluster(Some(&identity), None).await?;
     }
     claim.begin_at(first_wal(start, size), start.lsn).await
 }

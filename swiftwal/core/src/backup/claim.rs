@@ -1,8 +1,9 @@
 //! The claim of a backup in progress to its key: an object with a fixed name, which only one process can hold, and a
-//! marker that keeps prune away and shows where a process crashed.
+//! marker that protects its objects from prune and shows where a process crashed.
 //!
-//! Listings may lag behind, so no listing decides who holds a key: the claim object is created only if it is missing,
-//! and read back. A process that was suspended for longer than prune waits finds its claim gone, and commits nothing.
+//! Listings may lag behind, so no listing decides which process holds a key: the claim object is created only if it is
+//! missing, and read back. A process that was suspended for more than a day finds that prune has removed its claim, and
+//! commits nothing.
 
 mod claim_object;
 mod running_marker;
@@ -69,7 +70,7 @@ impl<'a> Claim<'a> {
             if let Ok(true) = taken {
                 return Ok(claim);
             }
-            // Even if it couldn't be written: the storage may have stored it although the response was lost.
+            // Removed even if it couldn't be written: the storage may have stored it although the response was lost.
             let given_back = claim.give_back().await;
             taken.and(given_back)?;
         }
@@ -128,7 +129,7 @@ impl<'a> Claim<'a> {
         let claims = [self.key.to_string(), ObjectName::legacy_backup(self.key).to_string()];
         let is_rival = |(name, _): &(ObjectName, Timestamp)| {
             let is_of_key = matches!(name, ObjectName::Marker { claim, .. } if claims.contains(claim));
-            // The content of the claim object shows whose it is.
+            // The content of the claim object shows which process holds the key.
             is_of_key && *name != self.marker.name && *name != self.object.name
         };
         Ok(!markers.iter().any(is_rival) && record.is_none() && legacy.is_none())
@@ -152,8 +153,8 @@ impl<'a> Claim<'a> {
         Err(self.taken_by_another())
     }
 
-    /// Fails unless the claim object is still ours. Called right before the commit, too: a process that was suspended for
-    /// longer than a day counts as crashed, and prune has removed what it stored.
+    /// Fails unless the claim object is still ours. Called right before the commit, too: a process that was suspended
+    /// for longer than a day counts as crashed, and prune has removed what it stored.
     pub(crate) async fn ensure_held(&self) -> Result<()> {
         match self.object.holder().await? {
             Some(Holding::Ours) => Ok(()),
@@ -196,7 +197,7 @@ impl<'a> Claim<'a> {
     /// Releases the key after the commit, unless `stop` is ready before that is done. A later prune removes a marker
     /// that remains; the backup exists in any case.
     pub(crate) async fn release(self, stop: impl Future<Output = ()> + Send) {
-        // In this order: prune looks for an abandoned claim only where a marker is.
+        // The order matters: prune looks for an abandoned claim only if there is a marker.
         let both = async {
             self.object.give_back().await?;
             self.marker.remove().await

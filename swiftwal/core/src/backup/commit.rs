@@ -6,7 +6,7 @@ use super::{claim::Claim, draft::Draft, store::Uploads, upload::recorded};
 use crate::{
     error::{Error, Refusal, Result},
     repository::{
-        Put, Repository,
+        PutOutcome, Repository,
         layout::{BackupPart, ObjectName},
         record::{BackupRecord, RecordedObject},
     },
@@ -40,8 +40,8 @@ pub(super) async fn commit(repository: &Repository, record: &BackupRecord, claim
     claim.ensure_held().await?;
     claim.note_record_sent();
     let written = match repository.put(&name, bytes.into(), PutMode::Create).await {
-        Ok(Put::Stored) => return Ok(()),
-        Ok(Put::NameTaken) => Error::Refused(Refusal::Overtaken {
+        Ok(PutOutcome::Stored) => return Ok(()),
+        Ok(PutOutcome::NameTaken) => Error::Refused(Refusal::Overtaken {
             what: format!("{name} was written by another process and is kept; this backup was abandoned"),
             hint: None,
         }),

@@ -1,4 +1,4 @@
-//! The draft of a commit record, made when everything has arrived from the server.
+//! The draft of a commit record, created when everything has arrived from the server.
 
 use swiftwal_postgres::{
     BackupLabel, ControlFile, Lsn, SegmentName, SegmentSize, Timeline, segments_between,
@@ -17,9 +17,10 @@ pub(super) struct Draft {
     pub(super) label: BackupLabel,
 }
 
-/// Drafts the commit record of what was received.
+/// Creates the draft from what was received.
 ///
 /// # Errors
+///
 /// [`Refusal::Promoted`].
 pub(super) fn draft(
     options: &BackupOptions,

@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use swiftwal_postgres::CHUNK_BYTES;
 
-/// The most bytes of tar in one frame: large enough to compress as well as the whole tar, and small enough to keep a
-/// dozen frames in memory. The format allows up to 16 MiB.
+/// The largest amount of tar in one frame, in bytes: large enough to compress as well as the complete tar, and small
+/// enough to keep a dozen frames in memory. The format allows up to 16 MiB.
 pub(super) const FRAME_BYTES: usize = CHUNK_BYTES;
 
 /// Collects chunks into frames of [`FRAME_BYTES`]. A chunk that is a complete frame isn't copied.

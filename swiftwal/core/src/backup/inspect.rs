@@ -1,4 +1,4 @@
-//! Inspects the tar as it passes: extracts what the commit record needs, and the position of each file.
+//! Inspects the tar while it is received: extracts what the commit record needs, and the position of each file.
 
 use swiftwal_postgres::{
     printable,
@@ -47,8 +47,8 @@ enum SmallFile {
 }
 
 impl Inspector {
-    /// Returns the part of `global/pg_control` that has arrived, if it has begun. PostgreSQL sends it last of the
-    /// cluster's files, and a source may hold its end back while the server waits for its archiver.
+    /// Returns the part of `global/pg_control` that has arrived, if it has begun. PostgreSQL sends it after all other
+    /// files of the cluster, and a source may delay its end while the server waits for its archiver.
     pub(super) fn control_so_far(&self) -> Option<&[u8]> {
         match &self.current {
             Kept::Small(SmallFile::Control, content) => Some(content),
@@ -70,7 +70,7 @@ impl TarVisitor for Inspector {
             b"global/pg_control" => small(SmallFile::Control, &member)?,
             _ => Kept::Nothing,
         };
-        // The server writes these when it includes the WAL, whatever was there before.
+        // The server writes these when it includes the WAL, whatever existed before.
         if member.name.starts_with(b"pg_wal/archive_status/") {
             self.last_modified = self.last_modified.max(member.modified);
         }

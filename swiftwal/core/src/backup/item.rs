@@ -9,7 +9,7 @@ use crate::repository::index::IndexedMember;
 /// One item that the reading half sends to the storing half, in order.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// The server has begun. Nothing may be stored before the backup was admitted.
+    /// The server has begun. Nothing may be stored before the backup was checked.
     Started(BackupStart),
     /// A tar begins.
     Archive(Option<Tablespace>),

@@ -42,7 +42,7 @@ pub(super) struct Received {
     pub(super) stop: (Timeline, Lsn),
     /// When the backup started, by the server's clock.
     pub(super) started: Timestamp,
-    /// A moment at which it had certainly ended, by the same clock.
+    /// A time, by the same clock, at which it had certainly ended.
     pub(super) finished: Timestamp,
 }
 
@@ -84,8 +84,8 @@ pub(super) async fn read(
     }
 }
 
-/// Returns the next event other than a mere report. An event that doesn't advance the backup doesn't extend its time
-/// either: a server that waits for its archiver warns from time to time.
+/// Returns the next event that isn't a mere report. Only an event that advances the backup extends the time limit: a
+/// server that waits for its archiver sends warnings from time to time.
 async fn next_of_data(
     stream: &mut dyn BaseBackupStream,
     repository: &Repository,

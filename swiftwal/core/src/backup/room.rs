@@ -1,4 +1,4 @@
-//! Whether a backup will fit, as soon as the server has said how large it is.
+//! Checks that a backup will fit, as soon as the server has reported its size.
 
 use super::{BackupEvent, Observe};
 use crate::{
@@ -6,25 +6,27 @@ use crate::{
     repository::Repository,
 };
 
-/// Where no earlier backup tells how well this cluster compresses: nobody's does that well. Tables full of blanks, as
-/// pgbench makes them, come to a twelfth, and pages that are mostly empty to less.
+/// The best compression that is assumed if no earlier backup of this cluster shows its ratio. Tables full of blanks, as
+/// pgbench creates them, shrink to a twelfth, and pages that are mostly empty to less.
 const BEST_RATIO: u64 = 50;
-/// And many a one's does no better than that.
+/// A compression that many clusters don't exceed.
 const POOR_RATIO: u64 = 3;
-/// How much less than by the last backup's ratio this one may take: what came to the cluster since may compress better.
+/// By how much this backup may compress better than the last one: newer data of the cluster may compress better.
 const SURPRISE: u64 = 2;
 
 /// Refuses a backup of about `tar_bytes` if it certainly doesn't fit, and otherwise reports the estimate.
 ///
 /// # Errors
-/// [`Error::Refused`] says how much there is, and how much it would take.
+///
+/// [`Error::Refused`], which names the free space and the expected size.
 pub(super) async fn expect(repository: &Repository, tar_bytes: u64, observe: Observe<'_>) -> Result<()> {
     check(repository, tar_bytes, observe).await?;
     observe(BackupEvent::Estimate { tar_bytes });
     Ok(())
 }
 
-/// Nothing, unless there is certainly no room for a backup of `tar_bytes`, before it is compressed.
+/// Fails if there is certainly no room for a backup of `tar_bytes` before compression, and warns if there may be too
+/// little.
 async fn check(repository: &Repository, tar_bytes: u64, observe: Observe<'_>) -> Result<()> {
     let Some(space) = repository.storage().space() else { return Ok(()) };
     let free = match space.free_bytes().await {
@@ -63,7 +65,8 @@ enum Verdict {
     TooLarge { expected: u64 },
 }
 
-/// What to think of `free` bytes for `tar_bytes`, where the last backup went from so many bytes to so many.
+/// Judges whether `tar_bytes` fit into `free` bytes. `last` is the size of the last backup before and after
+/// compression.
 fn verdict(free: u64, tar_bytes: u64, last: Option<(u64, u64)>) -> Verdict {
     let at_ratio = |from: u64, to: u64| {
         let expected = u128::from(tar_bytes) * u128::from(to) / u128::from(from.max(1));
@@ -80,9 +83,9 @@ fn verdict(free: u64, tar_bytes: u64, last: Option<(u64, u64)>) -> Verdict {
     }
 }
 
-/// The bytes of the newest backup's tars, before and after they were compressed.
+/// Returns the size of the newest backup's tars, before and after compression.
 ///
-/// What can't be listed or read tells nothing: whether it matters is for others to say.
+/// None if it can't be listed or read. Another step reports that if it matters.
 async fn last_ratio(repository: &Repository) -> Option<(u64, u64)> {
     let stored = repository.list().await.ok()??;
     let newest = stored.backups.iter().rev().find(|backup| !backup.legacy)?;

@@ -10,7 +10,7 @@ use crate::repository::clocks::difference;
 
 /// Times in a backup are whole seconds, rounded down.
 const PRECISION: SignedDuration = SignedDuration::from_secs(1);
-/// If the start was waited for longer than this, it had not been reported before we listened.
+/// If the wait for the start was longer than this, the start hadn't been reported before this program listened.
 const WAITED: Duration = Duration::from_secs(1);
 
 /// The moments at which the start of a backup and its label were seen.
@@ -18,13 +18,13 @@ const WAITED: Duration = Duration::from_secs(1);
 pub(super) struct Sighting {
     /// The backup was requested.
     pub(super) asked: Instant,
-    /// We began to listen: from then on the start would be seen at once.
+    /// This program began to listen: from then on it sees the start at once.
     pub(super) listened: Instant,
     /// The start was reported.
     pub(super) begun: Instant,
     /// The storage's time at that moment.
     pub(super) storage: Timestamp,
-    /// The label came. It follows the tablespaces, so that may be hours later.
+    /// The label arrived. It follows the tablespaces, so that may be hours later.
     pub(super) label: Instant,
 }
 

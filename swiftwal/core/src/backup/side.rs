@@ -1,4 +1,5 @@
-//! The connection beside a base backup: it tells beforehand what would fail at the end, and holds the WAL meanwhile.
+//! The connection beside a base backup. It checks early what would fail at the end, and makes the server keep the WAL
+//! meanwhile.
 
 use std::{convert::Infallible, fmt, future::pending};
 
@@ -14,22 +15,23 @@ use crate::{
     },
 };
 
-/// What comes of looking at the server before the copy.
+/// The connection, and what it has shown about the server.
 #[derive(Debug, Default)]
 pub(super) struct Side {
-    /// Where it is of use during the copy.
+    /// The session, if it is useful during the copy.
     session: Option<Box<dyn ServerSession>>,
-    /// What couldn't be checked or held: for when the copy begins. If the server can't be reached at all, the backup itself
-    /// says so in better words.
+    /// Notices of what couldn't be checked, or which WAL isn't kept, for the time when the copy begins. If the server
+    /// can't be reached at all, the error of the backup itself is clearer.
     pub(super) doubts: Vec<String>,
-    /// Whose the server is, where it has told.
+    /// The server's cluster, if it is known.
     pub(super) identity: Option<ClusterIdentity>,
 }
 
-/// Checks what can be known before the copy, and has the server hold the WAL that goes into the backup.
+/// Checks what can be known before the copy, and makes the server keep the WAL that goes into the backup.
 ///
 /// # Errors
-/// [`Error::Refused`] where a backup would come to nothing.
+///
+/// [`Error::Refused`] if a backup couldn't be completed.
 pub(super) async fn prepare(
     repository: &Repository,
     cluster: Option<&ClusterInfo>,
@@ -65,7 +67,7 @@ pub(super) async fn prepare(
 }
 
 impl Side {
-    /// Gives the connection up, so that the server has room for that of the copy. Whether there was one.
+    /// Closes the connection, so that the server has room for that of the copy. Returns whether there was one.
     pub(super) async fn give_way(&mut self, error: &Error) -> bool {
         let Error::Source(refusal) = error else { return false };
         if refusal.kind() != SourceErrorKind::Unavailable {
@@ -94,7 +96,7 @@ impl Side {
     }
 }
 
-/// Keeps the session, as long as it is polled, and says if it is lost.
+/// Keeps the session open, as long as this is polled, and reports if it is lost.
 pub(super) async fn keep(side: &mut Side, observe: Observe<'_>) -> Infallible {
     if let Some(session) = &mut side.session {
         let error = session.keep_alive().await;
@@ -105,7 +107,7 @@ pub(super) async fn keep(side: &mut Side, observe: Observe<'_>) -> Infallible {
 
 fn not_held(reason: &dyn fmt::Display) -> String {
     format!(
-        "the server isn't kept from removing WAL by a replication slot ({reason}): if it removes some before the end of the \
-         copy, the backup fails; wal_keep_size prevents that"
+        "no replication slot keeps the server from removing WAL ({reason}): if it removes some before the end of the copy, \
+         the backup fails; wal_keep_size prevents that"
     )
 }

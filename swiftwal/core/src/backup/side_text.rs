@@ -45,7 +45,7 @@ impl<'a> SideText<'a> {
         self.upload.write(compressed.map_err(|error| Error::damaged(&self.name, error))?.into()).await
     }
 
-    /// Waits until all of it is in the storage, without a name yet, or in memory if it is a single part.
+    /// Waits until all of it is stored, without a name yet; if it is a single part, it stays in memory.
     pub(super) async fn send_rest(&mut self) -> Result<()> {
         if !self.text.is_empty() {
             self.end_frame().await?;

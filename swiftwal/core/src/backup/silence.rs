@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::error::Overdue;
 
-/// The longest time until the backup starts: a spread checkpoint lasts about `checkpoint_timeout`, which is rarely set to
-/// more than an hour.
+/// The longest time until the backup starts: a spread checkpoint lasts about `checkpoint_timeout`, which is rarely set
+/// to more than an hour.
 pub(super) const CHECKPOINT_LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// The longest silence after the start.
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(600);
@@ -13,7 +13,7 @@ pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(600);
 /// What the server is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It makes the checkpoint.
+    /// It performs the checkpoint.
     Checkpoint,
     /// It sends data.
     Sending,
@@ -31,7 +31,8 @@ impl Phase {
         }
     }
 
-    /// The error after a silence of `limit`. `sent_directory` says whether the data directory has come completely.
+    /// Returns the error after a silence of `limit`. `sent_directory` says whether the data directory has arrived
+    /// completely.
     pub(super) fn overdue(self, limit: Duration, sent_directory: bool) -> Overdue {
         match self {
             Self::Checkpoint => Overdue::Start { limit },

@@ -33,7 +33,7 @@ pub(super) struct Uploads<'a> {
     key: BackupKey,
     format: Format,
     index: SideText<'a>,
-    /// PostgreSQL's manifest, as soon as some of it has come.
+    /// PostgreSQL's manifest, once its first bytes have arrived.
     manifest: Option<SideText<'a>>,
     current: Option<Tar<'a>>,
     /// The objects of the earlier tars.
@@ -66,8 +66,8 @@ impl<'a> Uploads<'a> {
         }
     }
 
-    /// Stores items until the end. The last tar, the data directory's, gets no name here. The earlier ones, of
-    /// tablespaces, do, since there may be too many to keep open.
+    /// Stores items until the end. The last tar, that of the data directory, gets no name here. The earlier ones, those
+    /// of tablespaces, do, since there may be too many to keep open.
     pub(super) async fn store(
         &mut self,
         mut items: mpsc::Receiver<Item>,

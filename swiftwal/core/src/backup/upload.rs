@@ -8,14 +8,14 @@ use crate::{
     repository::{Repository, layout::ObjectName, parts::Parts, record::RecordedObject},
 };
 
-/// An object being uploaded. It has its name only when [`finish`](Self::finish) has returned.
+/// An upload in progress. The object has its name only when [`finish`](Self::finish) has returned.
 #[derive(Debug)]
 pub(super) struct Upload<'a> {
     repository: &'a Repository,
     name: ObjectName,
     part: Vec<Bytes>,
     part_bytes: usize,
-    /// None as long as one part might be all.
+    /// None as long as the object may fit into one part.
     parts: Option<Parts<'a>>,
     hasher: blake3::Hasher,
     bytes: u64,
@@ -34,12 +34,12 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// The bytes so far.
+    /// Returns the number of bytes so far.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Adds to the object. It waits while enough parts are under way.
+    /// Adds to the object. Waits if enough parts are being uploaded.
     pub(super) async fn write(&mut self, piece: Bytes) -> Result<()> {
         self.hasher.update(&piece);
         self.bytes += piece.len() as u64;
@@ -65,7 +65,7 @@ impl<'a> Upload<'a> {
         PutPayload::from_iter(std::mem::take(&mut self.part))
     }
 
-    /// Waits until all of the object is stored, or in memory where one part is all.
+    /// Waits until the complete object is stored. If it fits into one part, it stays in memory.
     pub(super) async fn send_rest(&mut self) -> Result<()> {
         if self.parts.is_some() && !self.part.is_empty() {
             self.send_part().await?;
@@ -92,8 +92,8 @@ impl<'a> Upload<'a> {
         Ok(recorded(&self.name, self.bytes, &self.hasher))
     }
 
-    /// Gives up: as far as the storage can, no part stays. What was completed, though nobody was told, may stay under
-    /// its name: it goes with the claim.
+    /// Abandons the upload: its parts are removed as far as the storage allows. An object that was completed without a
+    /// response may keep its name; it is removed with the claim.
     pub(super) async fn abort(&mut self) {
         if let Some(parts) = self.parts.take() {
             parts.abort().await;
@@ -101,7 +101,7 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// What the commit record says of a stored object.
+/// Returns the entry of a stored object for the commit record.
 pub(super) fn recorded(name: &ObjectName, bytes: u64, hasher: &blake3::Hasher) -> RecordedObject {
     RecordedObject {
         name: name.to_string(),

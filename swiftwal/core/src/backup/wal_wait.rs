@@ -1,4 +1,4 @@
-//! Waiting, within limits, for the WAL that makes a backup consistent.
+//! Waits, within limits, for the WAL that a backup needs to become consistent.
 
 use std::time::Duration;
 
@@ -17,16 +17,17 @@ use crate::{
     },
 };
 
-/// How soon after a look without success the next one comes; it doubles up to the longest.
+/// The first pause between two looks for a segment. It doubles up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long the next segment may still be awaited: the limit counts from the last one that arrived, so that an archive
-/// that is behind, but moves, is waited for.
+/// How long the next segment may still be waited for. The limit counts from the last one that arrived, so a slow
+/// archiver is waited for.
 struct Patience {
     limit: Duration,
     deadline: Instant,
-    /// The parts of the tar, which nobody touches meanwhile, must not grow old enough to be swept.
+    /// The end of all waiting: nothing touches the parts of the tar meanwhile, and they must not grow so old that they
+    /// are swept.
     end: Instant,
 }
 
@@ -36,7 +37,7 @@ impl Patience {
         Self { limit, deadline: now + limit, end: now + LONGEST_ARCHIVE_TIMEOUT }
     }
 
-    /// A segment has arrived.
+    /// Restarts the limit, since a segment has arrived.
     fn renew(&mut self) {
         self.deadline = (Instant::now() + self.limit).min(self.end);
     }
@@ -50,10 +51,11 @@ impl Patience {
     }
 }
 
-/// Returns once every segment that `record` needs was seen in the repository.
+/// Returns when every segment that `record` needs has been found in the repository.
 ///
 /// # Errors
-/// [`Error::TimedOut`] names the first segment that wasn't there within `limit` after the one before it had arrived.
+///
+/// [`Error::TimedOut`], with the first segment that wasn't found within `limit` after the previous one.
 pub(super) async fn until_archived(
     repository: &Repository,
     record: &BackupRecord,
@@ -77,9 +79,8 @@ pub(super) async fn until_archived(
     Ok(())
 }
 
-/// Waits beside the server, which has sent everything else and waits for its archiver, for as long as the WAL of the
-/// cluster `identity` arrives in the repository, from the segment `first` on. Returns what to say when it has waited too
-/// long.
+/// Waits while the server, which has sent everything else, waits for its archiver, as long as WAL of the cluster
+/// `identity` arrives in the repository, from the segment `first` on. Returns the error when that takes too long.
 pub(super) async fn server_waits(
     repository: &Repository,
     identity: &ClusterIdentity,
@@ -98,10 +99,10 @@ pub(super) async fn server_waits(
         patience.pause(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
         if !is_ours {
-            // As long as it belongs to no cluster, the server's archive_command may refuse to begin one.
-            match repository.claim(Some(identity), None).await {
+            // As long as the repository belongs to no cluster, the server's archive_command may refuse to start it.
+            match repository.ensure_cluster(Some(identity), None).await {
                 Ok(_) => is_ours = true,
-                // Another cluster's WAL will never arrive here: better now than after the wait.
+                // Another cluster's WAL will never arrive here, so don't wait for it.
                 Err(error @ Error::Refused(Refusal::AnotherCluster { .. })) => return error,
                 Err(error) => tracing::debug!(
                     error = &error as &dyn std::error::Error,
@@ -120,7 +121,7 @@ pub(super) async fn server_waits(
             }
             Ok(false) => observe(BackupEvent::WaitingForWal(segment)),
             Err(error) if patience.is_over() => return error,
-            // The server is what is waited for; the storage may be back when it goes on.
+            // The wait is for the server. The storage may work again when it continues.
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "can't look for {segment}");
             }
@@ -128,7 +129,7 @@ pub(super) async fn server_waits(
     }
 }
 
-/// Names the segment, and the cause as far as what is stored shows it.
+/// Returns the error, with the missing segment and its probable cause according to what is stored.
 async fn missing_after(repository: &Repository, segment: SegmentName, limit: Duration) -> Error {
     let location = repository.location();
     let cause = match newest_of_its_timeline(repository, segment).await {
@@ -138,7 +139,7 @@ async fn missing_after(repository: &Repository, segment: SegmentName, limit: Dur
     Overdue::Wal { segment, location: location.to_owned(), limit, cause }.into()
 }
 
-/// What is most likely wrong where `segment` is missing, and the newest one stored is `newest`.
+/// Returns the most likely cause if `segment` is missing, and the newest stored one is `newest`.
 fn cause(segment: SegmentName, newest: Option<SegmentName>, location: &str) -> String {
     match newest {
         None => format!(
@@ -178,7 +179,7 @@ mod tests {
     use super::*;
     use crate::{local::clock::SystemClock, repository::layout::ObjectName, storage::Storage};
 
-    /// A backup that needs the segments 2 to 5.
+    /// Returns the record of a backup that needs the segments 2 to 5.
     fn record() -> BackupRecord {
         serde_json::from_value(serde_json::json!({
             "key": "20130828T1810Z", "kind": "full", "label": "",
@@ -191,7 +192,7 @@ mod tests {
         .unwrap()
     }
 
-    /// What comes of waiting at most a minute for each segment, of which one arrives every `pause`.
+    /// Waits at most a minute for each segment, of which one arrives every `pause`.
     async fn wait(pause: Duration) -> Result<()> {
         let storage = Storage::new(Arc::new(InMemory::new()));
         let repository = Repository::new(storage, "a test", Arc::new(SystemClock));

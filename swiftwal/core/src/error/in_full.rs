@@ -1,14 +1,14 @@
-//! An error inside another text, such as the notice about something that failed while the command went on.
+//! Puts an error into another text, such as a notice about a failure after which the command continued.
 //!
-//! `to_string` gives neither the causes of an error nor its hint. So this crate puts its own errors into texts by
-//! [`Error::in_full`] only; `conformance/tests/modules/told_in_full.rs` finds each place that doesn't.
+//! `to_string` gives neither the causes of an error nor its hint. So this crate puts its own errors into texts only
+//! with [`Error::in_full`]; `conformance/tests/modules/error_texts.rs` finds each place that doesn't.
 
 use std::{error::Error as StdError, iter};
 
 use super::Error;
 
 impl Error {
-    /// All that it says: what happened, what caused it, and what to do.
+    /// Returns the complete text: what happened, what caused it, and what to do.
     pub(crate) fn in_full(&self) -> String {
         let text = causes(self);
         match self.hint() {
@@ -18,12 +18,12 @@ impl Error {
     }
 }
 
-/// `error` and its causes, `what: cause: cause`.
+/// Returns the text of `error` with its causes: `what: cause: cause`.
 #[must_use]
 pub fn causes(error: &dyn StdError) -> String {
     let mut text = String::new();
     for message in iter::successors(Some(error), |&error| error.source()).map(ToString::to_string) {
-        // Some libraries' messages end with their cause's.
+        // The messages of some libraries end with the message of their cause.
         if text.ends_with(&message) {
             continue;
         }

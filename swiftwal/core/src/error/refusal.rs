@@ -1,12 +1,12 @@
-//! The refusals and the time limits, each with what to do.
+//! Refusals and exceeded time limits, each with a hint.
 
 use std::{borrow::Cow, time::Duration};
 
 use swiftwal_postgres::{SegmentName, Timeline};
 use thiserror::Error;
 
-/// The reason why something was refused that would do harm or can't be done as requested. The [hint](Self::hint) says
-/// what to do.
+/// The reason for a refusal: the request would do harm, or can't be done as given. The [hint](Self::hint) says what to
+/// do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {

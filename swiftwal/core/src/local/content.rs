@@ -119,7 +119,7 @@ mod tests {
 
     fn written(path: &Path, text: &str) -> Content {
         fs::write(path, text).unwrap();
-        // Long ago, so that everything written from now on has a later time.
+        // A long time ago, so that everything written from now on has a later time.
         let file = File::options().write(true).open(path).unwrap();
         file.set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH)).unwrap();
         Content::open(path).unwrap()

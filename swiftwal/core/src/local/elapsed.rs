@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-/// A duration for people, in its two largest units: `42 s`, `5 min 3 s`, `2 h 4 min`, `1 min`.
+/// A duration in a message, in its two largest units: `42 s`, `5 min 3 s`, `2 h 4 min`, `1 min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(pub Duration);
 

@@ -36,7 +36,7 @@ impl StagedFile {
         Self::linked_through(target, Path::new(OPEN_FILES))
     }
 
-    /// The same, hashing what is written to it.
+    /// As [`for_target`](Self::for_target), and hashes what is written to the file.
     pub(crate) fn hashed_for_target(target: &Path) -> io::Result<Self> {
         Ok(Self { hasher: Some(blake3::Hasher::new()), ..Self::for_target(target)? })
     }
@@ -108,7 +108,7 @@ impl Write for StagedFile {
     }
 }
 
-/// The directory that contains a file; the working directory for a bare name.
+/// Returns the directory that contains a file: the working directory for a name without a directory.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

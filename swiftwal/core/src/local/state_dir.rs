@@ -1,6 +1,6 @@
-//! The state directory: what this machine keeps of one repository from one process to the next.
+//! The state directory: what this machine keeps about one repository from one process to the next.
 //!
-//! It may be deleted at any time. Whatever goes wrong with it costs a warning and what it is good for.
+//! It may be deleted at any time. A failure to read or write it costs a warning and the benefit of its content.
 
 use std::{
     fs::{self, DirBuilder},
@@ -20,7 +20,8 @@ use crate::local::{regular_file::read_regular_file, staged_file::StagedFile};
 /// Its files have a few hundred bytes.
 const MOST_BYTES: u64 = 64 << 10;
 
-/// The directory in which this machine keeps what it knows of one repository. Only its owner can read or write there.
+/// The directory in which this machine keeps what it knows about one repository. Only its owner can read or write
+/// there.
 #[derive(Clone, Debug)]
 pub struct StateDir {
     directory: Arc<Path>,
@@ -31,14 +32,14 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// The directory below `state`, a user's directory for this program, that belongs to `place` and to no other. Its
-    /// name doesn't disclose the place.
+    /// Creates the handle of the directory below `state`, a user's directory for this program, that belongs to `place`
+    /// alone. Its name doesn't disclose the place.
     #[must_use]
     pub fn of_place(state: &Path, place: &str) -> Self {
         Self::new(state.join(blake3::hash(place.as_bytes()).to_hex().as_str()))
     }
 
-    /// The directory at this path, which needn't exist.
+    /// Creates the handle of the directory at this path, which needn't exist.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
@@ -49,13 +50,13 @@ impl StateDir {
         }
     }
 
-    /// The path of the directory.
+    /// Returns the path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.directory
     }
 
-    /// What `parse` makes of the file `name`; nothing where it isn't there, or where it can't be relied upon.
+    /// Reads the file `name` with `parse`. None if it is missing or can't be trusted.
     pub(crate) fn read<T>(&self, name: &str, parse: impl FnOnce(&[u8]) -> io::Result<T>) -> Option<T> {
         #[cfg(test)]
         self.reads.fetch_add(1, Ordering::Relaxed);
@@ -73,13 +74,13 @@ impl StateDir {
         }
     }
 
-    /// How often a file of it was read.
+    /// Returns how often one of its files was read.
     #[cfg(test)]
     pub(crate) fn reads(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
     }
 
-    /// Puts `content` in place of the file `name`, durably: what it tells is often wanted after a loss of power.
+    /// Replaces the content of the file `name`, durably: it is often needed after a loss of power.
     pub(crate) fn write(&self, name: &str, content: &[u8]) {
         if let Err(error) = self.replace(name, content) {
             self.warn("write", &error);
@@ -94,7 +95,8 @@ impl StateDir {
         file.publish_durably().map(drop)
     }
 
-    /// Fails unless this user alone can write here: another could pass off another cluster's repository as ours.
+    /// Fails unless only this user can write here: another user could make another cluster's repository pass as this
+    /// one's.
     fn guarded(&self) -> io::Result<()> {
         let directory = fs::metadata(&self.directory)?;
         if directory.uid() == geteuid().as_raw() && directory.mode() & 0o022 == 0 {
@@ -110,7 +112,7 @@ impl StateDir {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 directory = %self.directory.display(), %error,
-                "can't {verb} the state directory, so a repository that vanishes from here can't be told from a new one"
+                "can't {verb} the state directory, so a vanished repository can't be distinguished from a new one"
             );
         }
     }

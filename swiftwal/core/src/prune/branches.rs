@@ -1,5 +1,5 @@
-//! Which backups count for which branch. Only a person knows on which branch the production server is, so the requested
-//! number is kept on each.
+//! Divides the backups among the branches. Only a person knows on which branch the production server is, so the
+//! requested number is kept on each.
 
 use std::{cmp::Reverse, num::NonZeroU32};
 
@@ -45,7 +45,7 @@ fn leads_to(timelines: &Timelines, backup: &ListedBackup, tip: Timeline) -> bool
 }
 
 impl BranchBackups {
-    /// Returns the newest backups, as many as count, and those between them that don't.
+    /// Returns the newest backups up to the requested number of those that count, and those between them that don't.
     pub(super) fn newest(&self, inventory: &Inventory, count: NonZeroU32) -> Vec<BackupKey> {
         let mut missing = count.get();
         let mut is_wanted = |key: &&BackupKey| {
@@ -61,7 +61,8 @@ impl BranchBackups {
         self.keys.is_empty()
     }
 
-    /// Returns a notice of the backups that are kept for another branch than the first, and how to give that branch up.
+    /// Returns a notice that backups are kept for another branch than the first, with the command to discard that
+    /// branch.
     pub(super) fn kept_notice(&self, timelines: &Timelines, kept: &[BackupKey]) -> String {
         let records: Vec<_> = kept.iter().map(|key| BackupRecord::object_name(*key).to_string()).collect();
         let tip = self.tip;
@@ -85,7 +86,8 @@ pub(super) fn counts(backup: &StoredBackup) -> bool {
     !backup.legacy || backup.has_label()
 }
 
-/// Returns a notice that a backup is kept only because it leads to a timeline, and how to give that timeline up.
+/// Returns a notice that a backup is kept only because it leads to a timeline, with the command to discard that
+/// timeline.
 pub(super) fn leading_notice(timelines: &Timelines, key: BackupKey, tip: Timeline) -> String {
     format!(
         "backup {key} is kept too, with all WAL since: no newer backup leads to {branch}. If your server is on timeline {tip}, \

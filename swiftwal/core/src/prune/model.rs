@@ -1,6 +1,6 @@
-//! What prune keeps, against a model of what PostgreSQL can reach.
+//! Compares what prune keeps with a model of what PostgreSQL can reach.
 //!
-//! The model walks forward over the timelines as they happened, and never reads a name, a history or a listing.
+//! The model follows the timelines in the order of time, and never reads a name, a history or a listing.
 
 mod world;
 
@@ -19,7 +19,7 @@ const CASES: u32 = 200;
 /// A segment: its timeline and its number.
 type Segment = (u32, u64);
 
-/// The segments that recovery from a place can read, whichever timeline it follows.
+/// Returns the segments that recovery from a position can read, whichever timeline it follows.
 fn reach(world: &World, timeline: u32, lsn: u64) -> BTreeSet<Segment> {
     let mut reached: BTreeSet<_> = world
         .segments()
@@ -28,7 +28,7 @@ fn reach(world: &World, timeline: u32, lsn: u64) -> BTreeSet<Segment> {
     for child in world.timelines.iter().filter(|child| child.parent == timeline && child.begins > lsn) {
         reached.extend(reach(world, child.number, child.begins));
     }
-    // What isn't known to come from elsewhere is taken for a descendant.
+    // A timeline of unknown ancestry counts as a descendant.
     let unknown = world.timelines.iter().filter(|other| other.history_is_lost && other.number > timeline);
     for other in unknown.map(|other| other.number) {
         let is_of_other = |segment: &Segment| segment.0 == other && segment.1 >= lsn / world::SEGMENT;
@@ -37,7 +37,7 @@ fn reach(world: &World, timeline: u32, lsn: u64) -> BTreeSet<Segment> {
     reached
 }
 
-/// The timelines at whose end recovery from a backup is known to be able to arrive.
+/// Returns the timelines whose end recovery from a backup is known to reach.
 fn ends(world: &World, timeline: u32, lsn: u64) -> BTreeSet<u32> {
     let children = world.timelines.iter().filter(|child| child.parent == timeline && child.begins > lsn);
     let beyond = children.flat_map(|child| {
@@ -68,16 +68,16 @@ fn check(world: &World, policy: PrunePolicy, plan: &PrunePlan) -> Result<(), Tes
     let removed: BTreeSet<_> = plan.remove_wal.iter().filter_map(|wal| world::segment(wal.name)).collect();
     prop_assert_eq!(&kept_wal, &needed, "kept and needed");
     prop_assert_eq!(removed, all.difference(&needed).copied().collect::<BTreeSet<_>>());
-    prop_assert!(plan.remove_wal.iter().all(|wal| wal.name.segment().is_some()), "a history goes");
+    prop_assert!(plan.remove_wal.iter().all(|wal| wal.name.segment().is_some()), "a history is removed");
     Ok(())
 }
 
 fn check_backups(world: &World, policy: PrunePolicy, kept: &[&Backup]) -> Result<(), TestCaseError> {
     let count = usize::try_from(policy.keep_backups.get()).unwrap();
-    // Clocks jump; WAL only grows.
+    // Clocks may jump, but the position in the WAL only grows.
     let newest =
         world.backups.iter().max_by_key(|backup| (backup.timeline, backup.start(), backup.minute)).unwrap();
-    prop_assert!(kept.contains(&newest), "the newest backup goes");
+    prop_assert!(kept.contains(&newest), "the newest backup is removed");
     if world.timelines.len() == 1 {
         prop_assert_eq!(kept.len(), count.min(world.backups.len()), "on one timeline the count is exact");
     }
@@ -87,7 +87,7 @@ fn check_backups(world: &World, policy: PrunePolicy, kept: &[&Backup]) -> Result
         let stand_in = |end: &u32| kept.iter().filter(|kept| ends_of(kept).contains(end)).count() >= count;
         prop_assert!(ends_of(removed).iter().any(stand_in), "no end has {count} others for {removed:?}");
     }
-    // The server may be on a timeline that the newest backup doesn't lead to, and that is newer than those.
+    // The server may be on a timeline that the newest backup doesn't lead to, and that is newer than the others.
     let reached = ends_of(newest).into_iter().max();
     let newer = world.backups.iter().flat_map(ends_of).filter(|end| Some(*end) > reached);
     let after: BTreeSet<u32> = kept.iter().copied().flat_map(ends_of).collect();

@@ -16,9 +16,9 @@ use crate::{
 /// The choice of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackupChoice {
-    /// The newest one; with a target, the newest that can reach it.
+    /// The newest one; with a target, the newest one that can reach it.
     Latest,
-    /// This one.
+    /// The one with this key.
     Key(BackupKey),
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for BackupChoice {
 impl BackupChoice {
     /// Returns the chosen backup, regardless of any target.
     pub(crate) async fn find(self, repository: &Repository) -> Result<ChosenBackup> {
-        // Objects of a newer version may not be what they seem.
+        // A newer version may have given objects another meaning.
         repository.cluster().await?;
         match self {
             Self::Latest => newest(repository, &repository.inventory().await?).await,

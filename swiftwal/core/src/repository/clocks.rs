@@ -1,8 +1,8 @@
 //! The three clocks of a repository: the storage's, PostgreSQL's, and this machine's.
 //!
-//! Prune tells running uploads from abandoned ones by the storage's clock, since the storage dated the objects. The times
-//! in a backup are PostgreSQL's, since recovery targets are. This machine's clock decides nothing: it is only compared
-//! with the others, so that an administrator hears of a clock that is wrong.
+//! By the storage's clock, prune distinguishes running uploads from abandoned ones, since the storage dates the
+//! objects. The times in a backup are PostgreSQL's, since recovery targets are. This machine's clock decides nothing:
+//! it is only compared with the others, so that the administrator learns of a wrong clock.
 
 use jiff::{SignedDuration, Timestamp};
 use object_store::{ObjectStoreExt, PutMode, PutPayload};
@@ -22,7 +22,7 @@ use crate::{
 /// The time for which leftovers of an upload are kept, since it might still be running. A running one touches its
 /// objects far more often.
 pub(crate) const GRACE: SignedDuration = SignedDuration::from_hours(24);
-/// The difference of two clocks from which on it is reported. HTTP dates are whole seconds, and requests take their time.
+/// The largest difference between two clocks that isn't reported. HTTP dates are whole seconds, and requests take time.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
 /// The prefix of the objects that are written to learn the storage's time.
 const PROBES: &str = "...clock";
@@ -30,19 +30,19 @@ const PROBES: &str = "...clock";
 /// The limit between running uploads and abandoned ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Liveness {
-    /// An upload touched later than this, by the storage's clock, is running.
+    /// An upload that was touched later than this, by the storage's clock, is running.
     pub(crate) before: Timestamp,
     /// A notice for the administrator about the clocks.
     pub(crate) notice: Option<String>,
 }
 
-/// The limit between running uploads and abandoned ones at the storage's time `now`.
+/// Returns the limit between running uploads and abandoned ones at the storage's time `now`.
 pub(crate) fn limit(now: Timestamp) -> Timestamp {
     now - GRACE
 }
 
 impl Repository {
-    /// The storage's time: from one of its answers, or the date of an object written for this.
+    /// Returns the storage's time: from a response, or the date of an object that is written for this.
     pub(crate) async fn storage_now(&self) -> Result<Timestamp> {
         match self.storage().clock() {
             Some(clock) => clock.now().await.map_err(self.failed("get the time from", "the storage")),
@@ -59,17 +59,17 @@ impl Repository {
         deleted.map(|()| touched(&dated))
     }
 
-    /// The storage's time, and what to say where this machine's differs.
+    /// Returns the storage's time, and a notice if this machine's clock differs from it.
     pub(crate) async fn storage_now_compared(&self) -> Result<(Timestamp, Option<String>)> {
         let sent = self.clock().now();
         let storage = self.storage_now().await?;
-        // It is any moment between the request and its answer.
+        // The storage read its clock at some time between the request and the response.
         let here = storage.clamp(sent, self.clock().now().max(sent));
         let notice = difference("this machine", here, "the storage", storage);
         Ok((storage, notice))
     }
 
-    /// The age from which on an upload counts as abandoned, in a repository that holds `inventory`.
+    /// Returns the limit between running uploads and abandoned ones, for the repository with this `inventory`.
     pub(crate) async fn liveness(&self, inventory: &Inventory) -> Liveness {
         self.liveness_at(self.storage_now_compared().await, inventory)
     }
@@ -97,7 +97,7 @@ impl Repository {
     }
 }
 
-/// A notice that two clocks, read at the same moment, differ.
+/// Returns a notice if two clocks, read at the same moment, differ.
 pub(crate) fn difference(one: &str, by_one: Timestamp, other: &str, by_other: Timestamp) -> Option<String> {
     let apart = by_one.duration_since(by_other).abs();
     (apart > TOLERANCE).then(|| {
@@ -109,7 +109,7 @@ pub(crate) fn difference(one: &str, by_one: Timestamp, other: &str, by_other: Ti
     })
 }
 
-/// Rounded where seconds say nothing.
+/// Rounds long durations, for which the seconds don't matter.
 fn to_the_minute(duration: SignedDuration) -> SignedDuration {
     match duration.as_secs() {
         few @ ..300 => SignedDuration::from_secs(few),

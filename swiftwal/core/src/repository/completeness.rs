@@ -1,7 +1,7 @@
-//! Whether all of a backup is there: its objects, and the WAL without which it can't become consistent.
+//! Checks that a backup is complete: its objects, and the WAL that it needs to become consistent.
 //!
-//! The storage itself is asked for each of them. A listing proves nothing: where it lags behind, it shows what has gone,
-//! and prune would remove the last complete backup for one that isn't.
+//! Each of them is requested. A listing proves nothing: if it lags and shows deleted objects, prune would remove the
+//! last complete backup and keep an incomplete one.
 
 use futures::{
     FutureExt, StreamExt, TryStreamExt,
@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-/// How many objects or segments are looked for at a time.
+/// How many objects or segments are requested at a time.
 const LOOKS: usize = 16;
 
-/// The first of those objects of `record` that are `needed` which isn't there with its size.
+/// Returns the first of the `needed` objects of `record` that is missing or has another size.
 pub(crate) async fn missing_object<'a>(
     repository: &Repository,
     record: &'a BackupRecord,
@@ -43,7 +43,7 @@ pub(crate) async fn missing_object<'a>(
     missing.try_next().await
 }
 
-/// The first segment without which `record`'s backup can't become consistent, and which isn't in the repository.
+/// Returns the first missing segment that the backup of `record` needs to become consistent.
 pub(crate) async fn needed_and_missing(
     repository: &Repository,
     record: &BackupRecord,
@@ -51,14 +51,14 @@ pub(crate) async fn needed_and_missing(
     missing_of(repository, needed_by(record)).try_next().await
 }
 
-/// None where the WAL is inside.
+/// Returns the segments that the backup needs to become consistent, in order: none if they are in the backup itself.
 pub(crate) fn needed_by(record: &BackupRecord) -> impl Iterator<Item = SegmentName> + Send + use<> {
     let is_inside = record.includes_wal;
     segments_between(record.timeline, record.start_lsn, record.stop_lsn, record.wal_segment_bytes)
         .take_while(move |_| !is_inside)
 }
 
-/// Those of `segments` that weren't there when they were looked for, in order.
+/// Returns the missing ones of `segments`, in order.
 pub(crate) fn missing_of<'a>(
     repository: &'a Repository,
     segments: impl Iterator<Item = SegmentName> + Send + 'a,

@@ -1,4 +1,4 @@
-//! Timeline histories, from the repository: one parser for the one that acknowledges a history and those that read it.
+//! Timeline histories in the repository. One parser checks them before they are stored and when they are read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,21 +15,21 @@ use crate::{
     repository::{Repository, inventory::Inventory},
 };
 
-/// No history file comes near this size.
+/// The largest size of a history that is read. Real ones are much smaller.
 pub(crate) const HISTORY_BYTES: u64 = 1 << 20;
 
 /// How many histories are read at a time.
 const CONCURRENT_READS: usize = 8;
 
-/// The histories that are stored.
+/// The stored histories.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Histories {
     readable: BTreeMap<Timeline, TimelineHistory>,
-    /// Those that are there and can't be read: the object, and why.
+    /// Those that exist but can't be read: the object, and the reason.
     damaged: BTreeMap<Timeline, (String, String)>,
-    /// Those that a listing shows, and that aren't there.
+    /// Those that a listing shows, but that don't exist.
     vanished: Vec<String>,
-    /// The storage was asked for these itself, and hasn't got them.
+    /// Those that are missing, according to requests for them.
     absent: BTreeSet<Timeline>,
 }
 
@@ -51,8 +51,8 @@ impl Histories {
         Ok(histories)
     }
 
-    /// Asks the storage itself for the histories after `timeline`, as PostgreSQL does, where no listing shows them: a
-    /// listing may lag. It asks in every compression, as each reader does: `cluster.json` may lack one.
+    /// Requests the histories after `timeline` that no listing shows, as PostgreSQL does: a listing may lag. Each is
+    /// requested in every compression, as every reader does, since `cluster.json` may lack one.
     pub(crate) async fn look_beyond(&mut self, repository: &Repository, timeline: Timeline) -> Result<()> {
         while let Some(next) = next(self.newest_from(timeline)).filter(|next| !self.absent.contains(next)) {
             let found = read(repository, next).await?;
@@ -63,7 +63,7 @@ impl Histories {
         Ok(())
     }
 
-    /// Asks the storage itself for the history of `timeline`, where it isn't known yet.
+    /// Requests the history of `timeline`, if it isn't known yet.
     pub(crate) async fn look_for(&mut self, repository: &Repository, timeline: Timeline) -> Result<()> {
         if timeline != Timeline::FIRST && !self.has(timeline) {
             let found = read(repository, timeline).await?;
@@ -72,7 +72,7 @@ impl Histories {
         Ok(())
     }
 
-    /// Takes what was found of a history. Whether it is there.
+    /// Records the outcome of reading a history. Returns whether it exists.
     fn add(&mut self, timeline: Timeline, found: Option<Stored>) -> bool {
         match found {
             Some(Ok(history)) => drop(self.readable.insert(timeline, history)),
@@ -82,8 +82,8 @@ impl Histories {
         true
     }
 
-    /// The newest timeline as PostgreSQL finds it from `timeline` on: it looks for the history of the next one, and of
-    /// the next, until one is missing.
+    /// Returns the newest timeline as PostgreSQL finds it from `timeline` on: it looks for the history of the next
+    /// timeline, and of the one after that, until one is missing.
     ///
     /// Source: `findNewestTimeLine` in PostgreSQL's `src/backend/access/transam/timeline.c`.
     pub(crate) fn newest_from(&self, timeline: Timeline) -> Timeline {
@@ -94,15 +94,16 @@ impl Histories {
         newest
     }
 
-    /// Whether the history of `timeline` is stored, readable or not. The first timeline has none.
+    /// Whether the history of `timeline` is stored, even if it can't be read. The first timeline has none.
     pub(crate) fn has(&self, timeline: Timeline) -> bool {
         self.readable.contains_key(&timeline) || self.damaged.contains_key(&timeline)
     }
 
-    /// The past of `timeline`. One without a stored history has no ancestors, as for PostgreSQL.
+    /// Returns the ancestors of `timeline`. A timeline without a stored history has none, as for PostgreSQL.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where its history can't be read.
+    ///
+    /// [`Error::Damaged`] if its history can't be read.
     pub(crate) fn past_of(&self, timeline: Timeline) -> Result<TimelineHistory> {
         if let Some((object, reason)) = self.damaged.get(&timeline) {
             return Err(Error::damaged(object, reason));
@@ -111,28 +112,28 @@ impl Histories {
         Ok(stored.unwrap_or_else(|| TimelineHistory::without_ancestors(timeline)))
     }
 
-    /// The history of `timeline`; none where it isn't stored, or can't be read.
+    /// Returns the history of `timeline`. None if it isn't stored, or can't be read.
     pub(crate) fn get(&self, timeline: Timeline) -> Option<&TimelineHistory> {
         self.readable.get(&timeline)
     }
 
-    /// Every history that can be read, by timeline.
+    /// Returns every history that can be read, by timeline.
     pub(crate) fn readable(&self) -> impl Iterator<Item = &TimelineHistory> {
         self.readable.values()
     }
 
-    /// The timelines whose histories are stored, readable or not, in order.
+    /// Returns the timelines whose histories are stored, readable or not, in order.
     pub(crate) fn timelines(&self) -> impl Iterator<Item = Timeline> {
         self.readable.keys().chain(self.damaged.keys()).copied()
     }
 
-    /// Refuses where any of them can't be read: before something is deleted, all must be known. Says how to give such a
-    /// timeline up.
+    /// Fails if any history can't be read: all must be known before something is deleted. The error says how to discard
+    /// such a timeline.
     pub(crate) fn all_readable(&self) -> Result<()> {
         self.all_readable_but(None)
     }
 
-    /// The same where that of `discarded` is to go: what it says of its past is of no matter then.
+    /// As [`all_readable`](Self::all_readable), except the history of `discarded`, which is going to be deleted.
     pub(crate) fn all_readable_but(&self, discarded: Option<Timeline>) -> Result<()> {
         match self.damaged.iter().find(|(timeline, _)| Some(**timeline) != discarded) {
             Some((timeline, (object, reason))) => Err(Error::damaged(
@@ -145,15 +146,15 @@ impl Histories {
         }
     }
 
-    /// What the administrator should know.
+    /// Returns notices for the administrator.
     pub(crate) fn notices(&self) -> impl Iterator<Item = String> {
         self.vanished.iter().map(|object| {
-            format!("{object} is listed but isn't there; it was deleted a moment ago, or the storage lost it")
+            format!("{object} is listed but doesn't exist; it was deleted a moment ago, or the storage has lost it")
         })
     }
 }
 
-/// A history as it is stored: what it says, or the object and why it can't be read.
+/// A stored history: its content, or the object and the reason why it can't be read.
 type Stored = Result<TimelineHistory, (String, String)>;
 
 fn next(timeline: Timeline) -> Option<Timeline> {
@@ -167,7 +168,7 @@ fn history_of(name: WalName) -> Option<Timeline> {
     }
 }
 
-/// Reads the history of `timeline` by its name; none if it is proven absent.
+/// Reads the history of `timeline` by its name. None if it is proven to be missing.
 async fn read(repository: &Repository, timeline: Timeline) -> Result<Option<Stored>> {
     let found = repository.wal_in(WalName::History(timeline), Format::ALL).await?;
     let Some(wal) = found else { return Ok(None) };
@@ -182,7 +183,8 @@ async fn read(repository: &Repository, timeline: Timeline) -> Result<Option<Stor
     }
 }
 
-/// A history as it must be, before it is stored and before it is believed. `place` is how an error calls it.
+/// Parses a history and checks that it is the one of its timeline, before it is stored or used. `place` is its name in
+/// an error.
 pub(crate) fn check_history(
     timeline: Timeline,
     content: &[u8],

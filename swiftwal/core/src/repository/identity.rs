@@ -9,21 +9,22 @@ use crate::{
     error::{Error, Result},
     local::state_dir::StateDir,
     repository::{
-        Put, Repository,
+        PutOutcome, Repository,
         cluster::{ClusterIdentity, ClusterInfo},
         layout::ObjectName,
         seen::SeenRepository,
     },
 };
 
-/// How often a compression is added to `cluster.json` while others overwrite it.
+/// The number of tries to add a compression to `cluster.json` while other processes overwrite it.
 const FORMAT_TRIES: u32 = 5;
 
 impl Repository {
-    /// Whose repository this is; none as long as nothing of a cluster was stored.
+    /// Returns the identity of the cluster that the repository belongs to. None as long as no process has stored it.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`], [`Error::NotUnderstood`] and [`Error::Damaged`], apart from the storage's own.
+    ///
+    /// [`Error::NewerFormat`], [`Error::NotUnderstood`], [`Error::Damaged`], and those of the storage.
     pub async fn cluster(&self) -> Result<Option<ClusterInfo>> {
         let found = self.read_cluster().await?;
         if let Some(info) = &found {
@@ -32,7 +33,7 @@ impl Repository {
         Ok(found)
     }
 
-    /// As above, without remembering it on this machine.
+    /// Reads `cluster.json`, without recording on this machine that it was seen.
     async fn read_cluster(&self) -> Result<Option<ClusterInfo>> {
         let name = ObjectName::Cluster;
         let Some(bytes) = self.read(&name).await? else { return Ok(None) };
@@ -49,7 +50,7 @@ impl Repository {
         })
     }
 
-    /// As above, without a request if it was read before: the identity never changes.
+    /// As [`cluster`](Self::cluster), without a request if this process has read it before: the identity never changes.
     pub(crate) async fn cluster_once(&self) -> Result<Option<ClusterInfo>> {
         match self.first_read.get() {
             Some(Some(known)) => Ok(Some(known.clone())),
@@ -57,14 +58,13 @@ impl Repository {
         }
     }
 
-    /// What this machine read within the last minutes, without a request. Only a storage whose requests take their time
-    /// keeps it for that.
+    /// Returns what this machine has read within the last ten minutes. Only a storage with slow requests has that
+    /// cache.
     pub(super) fn cluster_seen(&self) -> Option<ClusterInfo> {
         self.storage.identity_cache()?.up_to_date(self.clock.now())
     }
 
-    /// The same as [`cluster`](Self::cluster), without a request where this machine has read one within the last minutes
-    /// that `suffices`.
+    /// As [`cluster`](Self::cluster), without a request if this machine has a cached identity that `suffices`.
     pub(super) async fn cluster_unless_seen(
         &self,
         suffices: impl Fn(&ClusterInfo) -> bool + Send,
@@ -75,8 +75,8 @@ impl Repository {
         }
     }
 
-    /// Remembers on this machine what is seen now, unless that would hide that another repository was `seen` before.
-    /// Returns what is remembered then.
+    /// Records on this machine that the repository was seen, unless that would hide that another one was `seen` before.
+    /// Returns what is recorded afterwards.
     fn note_seen(&self, seen: Option<SeenRepository>, info: &ClusterInfo) -> Option<SeenRepository> {
         let found = info.identity.system_identifier;
         match seen {
@@ -85,25 +85,27 @@ impl Repository {
         }
     }
 
-    /// Remembers on this machine what is seen now, in place of what was `seen` before.
+    /// Records on this machine that the repository was seen, in place of what was `seen` before.
     fn remember(&self, seen: Option<SeenRepository>, info: &ClusterInfo) -> Option<SeenRepository> {
         Some(self.storage.state_dir()?.remember(self.clock.now(), seen, info))
     }
 
-    /// Remembers on this machine that the repository is there, after something else than `cluster.json` was read from
-    /// it. Does nothing where that could cost a request each time.
+    /// Records on this machine that the repository exists, after another object than `cluster.json` was read from it.
+    /// Does nothing if that could cost a request each time.
     pub(crate) async fn note_read(&self) {
         let is_remembered = self.storage.state_dir().is_some() && self.storage.identity_cache().is_none();
         if is_remembered && self.first_read.get().is_none() {
-            // A command that writes to it, or deletes from it, says what is wrong with it.
+            // The error is left to the commands that write to the repository or delete from it.
             drop(self.cluster_once().await);
         }
     }
 
-    /// Whose repository this is, for a command that stores: none if it is new.
+    /// As [`cluster`](Self::cluster), for a command that stores. None if the repository is new.
     ///
     /// # Errors
-    /// As [`cluster`](Self::cluster); [`Error::NotAsSeen`] where it isn't new to this machine, and has vanished.
+    ///
+    /// As [`cluster`](Self::cluster), and [`Error::NotAsSeen`] if this machine has seen a repository there that has
+    /// vanished.
     pub(crate) async fn cluster_or_new(&self) -> Result<Option<ClusterInfo>> {
         let seen = self.seen();
         let found = self.cluster().await?;
@@ -111,8 +113,8 @@ impl Repository {
         Ok(found)
     }
 
-    /// What this machine saw of it last. It must be read before the storage is: a process that stores the first
-    /// `cluster.json` in between would look like one that saw a repository which has vanished.
+    /// Returns what this machine saw last. It must be called before the storage is read: otherwise a process that
+    /// stores the first `cluster.json` in between would make a new repository look like one that has vanished.
     fn seen(&self) -> Option<SeenRepository> {
         self.storage.state_dir().and_then(StateDir::seen)
     }
@@ -124,7 +126,9 @@ impl Repository {
     /// Checks that this is a repository, and the one that this machine knows, for a command that deletes.
     ///
     /// # Errors
-    /// As [`cluster`](Self::cluster); [`Error::NotAsSeen`]; [`Error::NoRepository`] where that can be told at once.
+    ///
+    /// As [`cluster`](Self::cluster), [`Error::NotAsSeen`], and [`Error::NoRepository`] if one request shows that there
+    /// is none.
     pub(crate) async fn check_before_deleting(&self) -> Result<()> {
         let seen = self.seen();
         let found = self.cluster().await?;
@@ -153,56 +157,61 @@ impl Repository {
         }
     }
 
-    /// As [`cluster`](Self::cluster), for a command that goes on where `cluster.json` can't be read: the inner error is the
-    /// reason.
+    /// As [`cluster`](Self::cluster), for a command that continues if `cluster.json` can't be read: the inner error is
+    /// the reason.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`] and [`Error::NotUnderstood`]: the repository demands more than this program knows.
+    ///
+    /// [`Error::NewerFormat`] and [`Error::NotUnderstood`]: the repository requires a newer version of this program.
     pub async fn cluster_if_readable(&self) -> Result<Result<Option<ClusterInfo>>> {
         refuse_unknown(self.cluster().await)
     }
 
-    /// As above, without a request where this machine read `cluster.json` within the last minutes, for a command that
-    /// doesn't need what it says.
+    /// Fails if the repository requires a newer version of this program. No request is sent if this machine has read
+    /// `cluster.json` within the last ten minutes.
     ///
     /// # Errors
+    ///
     /// [`Error::NewerFormat`], [`Error::NotUnderstood`].
     pub async fn refuse_unknown_unless_seen(&self) -> Result<()> {
         refuse_unknown(self.cluster_unless_seen(|_| true).await).map(drop)
     }
 
-    /// Checks that the repository belongs to the cluster `identity`, or claims it if it belongs to none yet, and
-    /// sees to it that `cluster.json` names `format`. Returns every compression that a WAL file here may have.
+    /// Checks that the repository belongs to the cluster `identity`, or assigns it to that cluster if it belongs to
+    /// none yet, and makes sure that `cluster.json` names `format`. Returns every compression that a WAL file here may
+    /// have.
     ///
-    /// A file that doesn't tell whose it is comes without identity: it is taken on trust.
+    /// Files that don't contain the identity of their cluster come without one. They are accepted.
     ///
     /// # Errors
-    /// [`Error::Refused`] where the repository belongs to another cluster; [`Error::NotAsSeen`].
-    pub(crate) async fn claim(
+    ///
+    /// [`Error::Refused`] if the repository belongs to another cluster; [`Error::NotAsSeen`].
+    pub(crate) async fn ensure_cluster(
         &self,
         identity: Option<&ClusterIdentity>,
         format: Option<Format>,
     ) -> Result<BTreeSet<Format>> {
-        self.claim_unless(|_| false, identity, format).await
+        self.ensure_cluster_unless(|_| false, identity, format).await
     }
 
-    /// As above, without a request if this machine saw a moment ago that nothing is to be done.
-    pub(crate) async fn claim_unless_seen(
+    /// As [`ensure_cluster`](Self::ensure_cluster), without a request if the cache shows that there is nothing to do.
+    pub(crate) async fn ensure_cluster_unless_cached(
         &self,
         identity: Option<&ClusterIdentity>,
         format: Format,
     ) -> Result<BTreeSet<Format>> {
         let fits = |seen: &ClusterInfo| {
             let is_ours = identity.is_none_or(|identity| seen.check(identity, &self.location).is_ok());
-            // In several compressions, the file is looked for in the others, and Swift only proves an absence without its
-            // container servers right after it has given something of the container: so cluster.json is read.
+            // With several compressions the caller looks for the file in the others, too. Swift proves that an object
+            // is missing without asking its container servers only after another read from the container: that of
+            // cluster.json.
             is_ours && seen.wal_formats.iter().eq([&format])
         };
-        self.claim_unless(fits, identity, Some(format)).await
+        self.ensure_cluster_unless(fits, identity, Some(format)).await
     }
 
-    /// Reads what this machine remembers once, and `cluster.json` unless that `suffices`.
-    async fn claim_unless(
+    /// Reads what this machine has recorded and, unless that `suffices`, `cluster.json`.
+    async fn ensure_cluster_unless(
         &self,
         suffices: impl Fn(&ClusterInfo) -> bool + Send,
         identity: Option<&ClusterIdentity>,
@@ -223,14 +232,14 @@ impl Repository {
                 (found, remembered)
             }
         };
-        let known = self.claim_found(seen.as_ref(), found, identity, format).await?;
+        let known = self.check_or_create(seen.as_ref(), found, identity, format).await?;
         let Some(known) = known else { return Ok(Format::ALL.into()) };
         self.remember(remembered, &known);
         Ok(known.wal_formats)
     }
 
-    /// Checks or claims what was `found`. None if it stays unknown whose repository this is.
-    async fn claim_found(
+    /// Checks the identity that was `found`, or creates it. None if it stays unknown.
+    async fn check_or_create(
         &self,
         seen: Option<&SeenRepository>,
         found: Option<ClusterInfo>,
@@ -241,7 +250,7 @@ impl Repository {
         let known = match (found, identity) {
             (Some(known), _) => known,
             (None, None) => return Ok(None),
-            (None, Some(identity)) => self.found(identity, format).await?,
+            (None, Some(identity)) => self.create_cluster(identity, format).await?,
         };
         match identity {
             Some(identity) => known.check(identity, &self.location)?,
@@ -256,8 +265,9 @@ impl Repository {
         }
     }
 
-    /// Adds a compression to `cluster.json`. Another process may overwrite it at the same time, so it checks again, a few
-    /// times. A format that is lost all the same costs an archive-wal its look for the same file in that format.
+    /// Adds a compression to `cluster.json`. Another process may overwrite it at the same time, so it is checked and
+    /// repeated a few times. If the compression is lost nevertheless, archive-wal doesn't look for the same file in
+    /// that compression.
     async fn add_format(&self, mut known: ClusterInfo, format: Format) -> Result<ClusterInfo> {
         for _ in 0..FORMAT_TRIES {
             if !known.wal_formats.insert(format) {
@@ -269,26 +279,31 @@ impl Repository {
         Ok(known)
     }
 
-    /// Writes the first `cluster.json`, unless another process was faster.
-    async fn found(&self, identity: &ClusterIdentity, format: Option<Format>) -> Result<ClusterInfo> {
-        // SwiftWAL 0.2.2 left no cluster.json, so there may be WAL of other compressions already.
+    /// Creates `cluster.json`, unless another process was faster.
+    async fn create_cluster(
+        &self,
+        identity: &ClusterIdentity,
+        format: Option<Format>,
+    ) -> Result<ClusterInfo> {
+        // SwiftWAL 0.2.2 didn't write cluster.json, so WAL in other compressions may exist already.
         let stored = self.list().await?.unwrap_or_default().wal;
         let wal_formats = stored.iter().map(|wal| wal.format).chain(format).collect();
         let new = ClusterInfo::new(identity.clone(), wal_formats);
         self.write_cluster(&new, PutMode::Create).await?;
-        // Read back, whatever the answer: on some storage two may be told that theirs was stored.
-        let stands = self.cluster().await?;
-        stands.ok_or_else(|| Error::damaged(ObjectName::Cluster, "it was written, and can't be read"))
+        // Read it back in any case: on some storage, two processes may both be told that theirs was stored.
+        let stored = self.cluster().await?;
+        stored.ok_or_else(|| Error::damaged(ObjectName::Cluster, "it was written, and can't be read"))
     }
 
-    async fn write_cluster(&self, info: &ClusterInfo, mode: PutMode) -> Result<Put> {
+    async fn write_cluster(&self, info: &ClusterInfo, mode: PutMode) -> Result<PutOutcome> {
         let name = ObjectName::Cluster;
         let mut bytes = serde_json::to_vec_pretty(info).map_err(|error| Error::damaged(&name, error))?;
         bytes.push(b'\n');
         self.put(&name, bytes.into(), mode).await
     }
 
-    /// PostgreSQL's system identifier of the cluster it belongs to; none where `cluster.json` is missing.
+    /// Returns PostgreSQL's system identifier of the cluster that the repository belongs to. None if `cluster.json` is
+    /// missing.
     pub(crate) async fn system_identifier(&self) -> Result<Option<u64>> {
         Ok(self.cluster_once().await?.map(|info| info.identity.system_identifier))
     }

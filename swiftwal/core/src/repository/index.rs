@@ -338,7 +338,7 @@ mod tests {
         ] {
             assert!(read_of(&format!("{object}{frames}\n"), tar(10, 20 * MIB)).await.is_err(), "{frames}");
         }
-        // A part of a tar isn't the tar.
+        // A part of the tar isn't the complete tar.
         let part = format!("{object}{{\"frame\":[0,10,10]}}\n");
         assert!(read_of(&part, tar(10, 20 * MIB)).await.unwrap().is_empty());
     }

@@ -11,28 +11,28 @@ use swiftwal_postgres::WalName;
 use crate::repository::{
     key::BackupKey,
     layout::{BackupPart, ObjectName, legacy_key},
-    legacy_traces::LegacyTraces,
+    legacy_leftovers::LegacyLeftovers,
     wal_variant::WalVariant,
 };
 
-/// Everything in a repository, by one listing.
+/// The content of a repository, from one listing.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     /// The backups that exist, oldest first.
     pub backups: Vec<StoredBackup>,
-    /// The WAL files, as their names order; one name may be there under several compressions.
+    /// The WAL files, sorted by name. One name may exist in several compressions.
     pub wal: Vec<StoredWal>,
-    /// Which backups were [set aside](crate::repository::Repository::read_records), and why, for people to read.
+    /// Notices about the backups that [`read_records`](crate::repository::Repository::read_records) has set aside.
     pub strangers: Vec<String>,
     /// Objects that belong to no existing backup: of uploads in progress, crashed uploads and interrupted deletions.
     pub(crate) uncommitted: BTreeMap<BackupKey, Uncommitted>,
     /// The backups whose deletion has begun.
     pub(crate) deleting: Vec<BackupKey>,
-    /// The process that is, or was, writing.
+    /// The markers of processes that are writing, or crashed while writing.
     pub(crate) markers: Vec<Marker>,
-    /// What SwiftWAL 0.2.2 left beside its backups.
-    pub(crate) legacy: LegacyTraces,
-    /// The tars that are longer than one part, as the storage showed them: for its sweep.
+    /// The unfinished uploads and deletions of SwiftWAL 0.2.2.
+    pub(crate) legacy: LegacyLeftovers,
+    /// The tars that are longer than one part, as the storage listed them. The sweep uses them.
     pub(crate) long: Vec<ObjectMeta>,
     /// When the newest of all objects was written.
     pub(crate) newest: Timestamp,
@@ -43,7 +43,7 @@ pub struct Inventory {
 pub struct StoredBackup {
     /// Its name.
     pub key: BackupKey,
-    /// Whether SwiftWAL 0.2.2 wrote it: one `.tgz` and perhaps a label.
+    /// Whether it is a backup of SwiftWAL 0.2.2: one `.tgz`, and perhaps a label.
     pub legacy: bool,
     /// All of its objects.
     pub objects: Vec<StoredObject>,
@@ -59,15 +59,16 @@ pub struct StoredObject {
     pub bytes: u64,
 }
 
-/// A WAL file as it is stored.
+/// A stored WAL file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct StoredWal {
-    /// PostgreSQL's name of it.
+    /// PostgreSQL's name of the file.
     pub name: WalName,
-    /// Which content it is, where a `.partial` or `.backup` file is stored with more than one; none for the first.
+    /// Which of several contents it is, if a `.partial` or `.backup` file is stored with more than one. None for the
+    /// first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<WalVariant>,
-    /// How it is compressed.
+    /// Its compression.
     pub format: Format,
     /// Its size as stored.
     pub bytes: u64,
@@ -94,20 +95,20 @@ pub(crate) struct Marker {
 }
 
 impl StoredBackup {
-    /// The size of all of its objects.
+    /// Returns the total size of its objects.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
         self.objects.iter().map(|object| object.bytes).sum()
     }
 
-    /// The object that holds the data directory.
+    /// Returns the object that contains the data directory.
     #[must_use]
     pub fn main_object(&self) -> Option<&StoredObject> {
         main_object(&self.objects)
     }
 
-    /// Whether its label is an object of its own. SwiftWAL 0.2.2 stored it after the backup's end, and only if that
-    /// was good: a backup of it without one may be incomplete.
+    /// Whether its label is an object of its own. SwiftWAL 0.2.2 stored that object only after the backup had
+    /// succeeded. Without it, its backup may be incomplete.
     #[must_use]
     pub fn has_label(&self) -> bool {
         has_part(&self.objects, BackupPart::Label)
@@ -115,7 +116,7 @@ impl StoredBackup {
 }
 
 impl StoredWal {
-    /// The name of its object.
+    /// Returns the name of its object.
     #[must_use]
     pub fn object_name(&self) -> ObjectName {
         let Self { name, format, .. } = *self;
@@ -125,7 +126,7 @@ impl StoredWal {
         }
     }
 
-    /// PostgreSQL's name of it, followed by the variant where it is one.
+    /// Returns PostgreSQL's name of the file, followed by the variant if there is one.
     #[must_use]
     pub fn file_name(&self) -> String {
         self.variant.map_or_else(|| self.name.to_string(), |variant| format!("{}.{variant}", self.name))
@@ -137,13 +138,13 @@ impl Inventory {
         InventoryBuilder::default()
     }
 
-    /// What is listed with its data and without a commit record.
+    /// Returns the keys of which the listing shows data, but no commit record.
     pub(crate) fn without_record(&self) -> Vec<BackupKey> {
         let has_data = |found: &Uncommitted| main_object(&found.objects).is_some();
         self.uncommitted.iter().filter(|(_, found)| has_data(found)).map(|(key, _)| *key).collect()
     }
 
-    /// Counts what was listed without `record` as the backup that it is.
+    /// Adds a backup that was listed without its `record`.
     pub(crate) fn commit(&mut self, key: BackupKey, record: StoredObject) {
         let listed = self.uncommitted.remove(&key).map(|found| found.objects);
         let objects = listed.into_iter().flatten().chain([record]).collect();
@@ -159,25 +160,25 @@ fn main_object(objects: &[StoredObject]) -> Option<&StoredObject> {
     })
 }
 
-/// Takes a listing object by object.
+/// Collects a listing, object by object.
 #[derive(Debug, Default)]
 pub(crate) struct InventoryBuilder {
     by_key: BTreeMap<BackupKey, Uncommitted>,
     deleting: Vec<BackupKey>,
     wal: Vec<StoredWal>,
     markers: Vec<Marker>,
-    legacy: LegacyTraces,
+    legacy: LegacyLeftovers,
     long: Vec<ObjectMeta>,
     newest: Timestamp,
 }
 
 impl InventoryBuilder {
-    /// Keeps what the storage says of an object.
+    /// Keeps the storage's metadata of an object.
     pub(crate) fn keep(&mut self, long: ObjectMeta) {
         self.long.push(long);
     }
 
-    /// Adds what the listing shows as `name`.
+    /// Adds an object of the listing.
     pub(crate) fn add(&mut self, name: &str, bytes: u64, touched: Timestamp) {
         let name = ObjectName::parse(name);
         if !matches!(name, ObjectName::Foreign(_)) {
@@ -231,14 +232,14 @@ impl InventoryBuilder {
     }
 }
 
-/// When an object was last written, to the second; what no calendar knows is as old as can be.
+/// Returns when an object was last written, to the second. A time that no calendar can express becomes the oldest one.
 pub(crate) fn touched(object: &ObjectMeta) -> Timestamp {
     Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MIN)
 }
 
 impl Inventory {
-    /// Whether these are a backup of SwiftWAL 0.2.2. Its object got its name last of all, so it is whole, markers or not,
-    /// until its deletion begins. What has no content has lost all its segments.
+    /// Whether these objects are a backup of SwiftWAL 0.2.2. Its main object got its name last of all, so the backup is
+    /// complete, even if markers remain, until its deletion begins. If the object is empty, its segments are lost.
     fn is_legacy_backup(&self, key: BackupKey, objects: &[StoredObject]) -> bool {
         let name = ObjectName::legacy_backup(key);
         let is_there = objects.iter().any(|object| object.name == name && object.bytes > 0);

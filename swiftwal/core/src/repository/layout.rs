@@ -18,13 +18,13 @@ const WAL: &str = "wal_";
 const HIDDEN: &str = "...";
 /// The compression of the index and the manifest, which doesn't depend on the tars'.
 pub(crate) const SIDE_FORMAT: Format = Format::Zstd;
-/// The directory of the signs that a deletion has begun.
+/// The directory of the deletion marks.
 const DELETING: &str = "...deleting";
 /// The directory of the markers of backups in progress.
 pub(crate) const UPLOADING: &str = "...uploading";
 /// The directory of the parts of backups of SwiftWAL 0.2.2.
 pub(crate) const SEGMENTS: &str = "...seg";
-/// The directory of the signs of deletions that SwiftWAL 0.2.2 began.
+/// The directory of the marks of deletions that SwiftWAL 0.2.2 began.
 const TO_DELETE: &str = "...to_delete";
 
 /// An object of a repository, identified by its name. `Display` returns the name.
@@ -34,25 +34,25 @@ pub enum ObjectName {
     Cluster,
     /// `wal_<NAME><suffix>`: a WAL file.
     Wal {
-        /// PostgreSQL's name of it.
+        /// PostgreSQL's name of the file.
         name: WalName,
         /// Its compression.
         format: Format,
     },
     /// `wal_<NAME>.<variant><suffix>`: a further content of a `.partial` or `.backup` file.
     WalVariant {
-        /// PostgreSQL's name of it.
+        /// PostgreSQL's name of the file.
         name: WalName,
-        /// The content that it is.
+        /// Which of its contents the object has.
         variant: WalVariant,
         /// Its compression.
         format: Format,
     },
     /// An object of a backup.
     Backup {
-        /// The backup it belongs to.
+        /// The backup that it belongs to.
         key: BackupKey,
-        /// The part of the backup that it is.
+        /// The part of the backup.
         part: BackupPart,
     },
     /// `...uploading/<claim>/<id>`: a process is writing, or was writing, what `claim` names: a key or, in a container
@@ -66,7 +66,7 @@ pub enum ObjectName {
     /// `...seg/pg_basebackup_<key>.tgz/<upload>/<number>`: a segment of a backup of SwiftWAL 0.2.2, or of an upload
     /// that it began.
     LegacySegment {
-        /// The backup it belongs to.
+        /// The backup that it belongs to.
         key: BackupKey,
         /// The id of the upload, which is also the id of its marker.
         upload: String,
@@ -76,7 +76,7 @@ pub enum ObjectName {
     /// `...to_delete/<name>`: SwiftWAL 0.2.2 began to delete the backup or the upload that `name` names, and perhaps
     /// never finished.
     LegacyDeletion {
-        /// The backup it belongs to.
+        /// The backup that it belongs to.
         key: BackupKey,
         /// The name of the object to delete, percent-encoded as SwiftWAL 0.2.2 wrote it.
         name: String,
@@ -94,7 +94,7 @@ pub enum ObjectName {
 pub enum BackupPart {
     /// The data directory, or a tablespace, as a tar in independent frames.
     Tar {
-        /// The tablespace's oid; none for the data directory.
+        /// The tablespace's oid. None for the data directory.
         tablespace: Option<u32>,
         /// The number of the object among those of the tar, from 1 on. There is only one unless the tar is larger than
         /// the storage's largest object.

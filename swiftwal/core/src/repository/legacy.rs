@@ -11,20 +11,20 @@ use crate::{
         inventory::{Inventory, touched},
         key::BackupKey,
         layout::{BackupPart, ObjectName, SEGMENTS},
-        legacy_traces::LegacyUpload,
+        legacy_leftovers::LegacyUpload,
     },
 };
 
-/// A crashed upload.
+/// An abandoned upload.
 #[derive(Clone, Debug)]
-pub(crate) struct DeadUpload {
+pub(crate) struct AbandonedUpload {
     key: BackupKey,
     id: String,
     marker: ObjectName,
     segments: Vec<ObjectName>,
 }
 
-/// Whether such a backup exists, if the repository can't be listed: its object has content, and there is no sign that
+/// Whether such a backup exists, for a repository that can't be listed: its object has content, and nothing shows that
 /// its deletion has begun.
 pub(crate) async fn is_there(repository: &Repository, key: BackupKey) -> Result<bool> {
     let name = ObjectName::legacy_backup(key);
@@ -43,17 +43,17 @@ impl Inventory {
     /// If the backup exists, its marker means nothing: the backup got its name last of all, so its upload was complete
     /// and only the marker remained. The marker is removed with the backup and never before, since it names the
     /// segments that the backup consists of.
-    pub(crate) fn dead_legacy_uploads(&self, before: Timestamp) -> Vec<DeadUpload> {
-        let dead = self.legacy.uploads.iter().filter_map(|((key, id), found)| {
+    pub(crate) fn abandoned_legacy_uploads(&self, before: Timestamp) -> Vec<AbandonedUpload> {
+        let abandoned = self.legacy.uploads.iter().filter_map(|((key, id), found)| {
             let marker =
                 found.marker.clone().filter(|_| found.touched <= before && !self.has_legacy(*key))?;
-            Some(DeadUpload { key: *key, id: id.clone(), marker, segments: found.segments.clone() })
+            Some(AbandonedUpload { key: *key, id: id.clone(), marker, segments: found.segments.clone() })
         });
-        dead.collect()
+        abandoned.collect()
     }
 
-    /// Whether such a backup may be in progress: some of its objects are younger than `before`, and it doesn't exist
-    /// yet.
+    /// Whether such a backup may be in progress: it doesn't exist yet, and some of its objects are younger than
+    /// `before`.
     pub(crate) fn has_live_legacy_upload(&self, before: Timestamp) -> bool {
         let is_live = |key: BackupKey, found: &LegacyUpload| {
             found.marker.is_some() && found.touched > before && !self.has_legacy(key)
@@ -83,7 +83,7 @@ impl Inventory {
         orphans.map(notice).collect()
     }
 
-    /// Whether the object of such a backup is listed, in any state.
+    /// Whether the main object of such a backup is listed, in any state.
     fn has_legacy(&self, key: BackupKey) -> bool {
         let backups =
             self.backups.iter().filter(|backup| backup.key == key).flat_map(|backup| &backup.objects);
@@ -93,13 +93,13 @@ impl Inventory {
     }
 }
 
-impl DeadUpload {
-    /// Returns the names of all its objects.
+impl AbandonedUpload {
+    /// Returns the names of its objects.
     pub(crate) fn names(&self) -> impl Iterator<Item = &ObjectName> {
         self.segments.iter().chain([&self.marker])
     }
 
-    /// Removes it, the marker last, unless it was written to after `before` or has turned out to be complete.
+    /// Removes the upload, its marker last, unless it was written to after `before` or has turned out to be complete.
     pub(crate) async fn remove(&self, repository: &Repository, before: Timestamp) -> Result<()> {
         if repository.size(&ObjectName::legacy_backup(self.key)).await?.is_some() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a listing of a repository shows.
+//! Lists a repository.
 
 use futures::TryStreamExt;
 
@@ -13,13 +13,13 @@ use crate::{
 };
 
 impl Repository {
-    /// Everything that is stored, by one listing.
+    /// Lists everything that is stored.
     ///
-    /// A listing may lag behind on some storage: nothing is absent because it isn't in here.
+    /// A listing may lag behind on some storage: an object that it lacks may exist.
     ///
     /// # Errors
-    /// [`Error::NoRepository`] where nothing at all is listed: an unmounted disk looks like that; and those of the
-    /// storage.
+    ///
+    /// [`Error::NoRepository`] if nothing at all is listed, as with an unmounted disk; and those of the storage.
     pub async fn inventory(&self) -> Result<Inventory> {
         match self.list().await? {
             Some(inventory) => Ok(inventory),
@@ -27,8 +27,8 @@ impl Repository {
         }
     }
 
-    /// As [`inventory`](Self::inventory), for a caller that deletes: asks the storage itself for commit records that the
-    /// listing doesn't show yet.
+    /// As [`inventory`](Self::inventory), for a caller that deletes: asks the storage itself for commit records that
+    /// the listing doesn't show yet.
     pub(crate) async fn inventory_with_every_record(&self) -> Result<Inventory> {
         let mut inventory = self.inventory().await?;
         for key in inventory.without_record() {
@@ -40,7 +40,7 @@ impl Repository {
         Ok(inventory)
     }
 
-    /// Everything that is stored; none where there is nothing at all.
+    /// Lists everything that is stored. None if there is nothing at all.
     pub(crate) async fn list(&self) -> Result<Option<Inventory>> {
         if !self.is_proven() && !self.shows_ours_at_its_top().await? {
             return Ok(None);
@@ -67,7 +67,7 @@ impl Repository {
         Ok(Some(builder.finish()))
     }
 
-    /// Whether nothing of a repository is listed here.
+    /// Whether the storage contains no object of a repository.
     pub(crate) async fn is_empty(&self) -> Result<bool> {
         if !self.shows_ours_at_its_top().await? {
             return Ok(true);
@@ -81,12 +81,13 @@ impl Repository {
         Ok(true)
     }
 
-    /// Whether it was seen to be a repository: its `cluster.json` was read.
+    /// Whether it is proven to be a repository: its `cluster.json` was read.
     fn is_proven(&self) -> bool {
         self.first_read.get().is_some()
     }
 
-    /// Whether a name of ours is at the storage's top; true where a look costs as much as a listing.
+    /// Whether the storage has a name of a repository at its top. Returns true if finding that out would cost as much
+    /// as a listing.
     pub(super) async fn shows_ours_at_its_top(&self) -> Result<bool> {
         match self.storage.top_names() {
             Some(names) => names.any(is_ours).await.map_err(self.failed("list", "objects")),
@@ -95,7 +96,7 @@ impl Repository {
     }
 }
 
-/// Whether a name at the top of a storage is one that this program writes, or the directory of such names.
+/// Whether a name at the top of a storage belongs to a repository, as an object or as a directory of objects.
 pub(super) fn is_ours(name: &str) -> bool {
     !matches!(ObjectName::parse(name), ObjectName::Foreign(_))
 }

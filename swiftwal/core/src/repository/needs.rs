@@ -1,4 +1,4 @@
-//! Which WAL the stored backups need: the one answer for prune and archive-cleanup.
+//! Which WAL the stored backups need, for prune and archive-cleanup.
 
 use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, SegmentName, WalName};
@@ -29,7 +29,7 @@ pub(crate) struct Needs {
     is_starting: bool,
     /// Backups of SwiftWAL 0.2.2 that need no WAL, since they can't be restored.
     broken: Vec<(BackupKey, String)>,
-    /// Why some of what is listed isn't a backup.
+    /// Why some of the listed backups don't count as backups.
     no_backups: Vec<String>,
 }
 
@@ -41,10 +41,11 @@ struct Start {
 }
 
 impl Needs {
-    /// What `backups` need, and those in progress: those that were touched later than `before`.
+    /// Returns the needs of `backups`, and of the backups in progress, which were touched later than `before`.
     ///
     /// # Errors
-    /// [`Error::Refused`] where there are backups, and none of them tells what it needs.
+    ///
+    /// [`Error::Refused`] if there are backups, but it is unknown of each of them which WAL it needs.
     pub(crate) async fn of(
         repository: &Repository,
         inventory: &Inventory,
@@ -73,7 +74,7 @@ impl Needs {
         Ok(Self { starts, histories, everything: is_starting, is_starting, broken, no_backups: Vec::new() })
     }
 
-    /// What is needed where no backup tells: all WAL.
+    /// All WAL, for a repository without a backup that shows what it needs.
     pub(crate) fn everything() -> Self {
         Self {
             starts: Vec::new(),
@@ -85,7 +86,7 @@ impl Needs {
         }
     }
 
-    /// What every backup of the inventory needs, and those in progress.
+    /// Returns the needs of every backup in the inventory, and of those in progress.
     pub(crate) async fn of_all(repository: &Repository, inventory: &Inventory) -> Result<Self> {
         let (mut backups, mut no_backups) = (Vec::new(), Vec::new());
         for listed in read_all(repository, inventory).await? {
@@ -108,8 +109,8 @@ impl Needs {
         self.everything || self.starts.iter().any(|start| self.leads_to(*start, segment))
     }
 
-    /// Whether recovery from `start` may come to read `segment`: it lies behind it, on the same timeline or one that
-    /// branched off later. Where a history is missing, a higher timeline is taken for such a one.
+    /// Whether recovery from `start` may read `segment`: it is behind the start, on the same timeline or on one that
+    /// branched off later. A higher timeline whose history is missing counts as such a one.
     fn leads_to(&self, start: Start, segment: SegmentName) -> bool {
         let descends = || match self.histories.get(segment.timeline()) {
             Some(history) => history.contains(start.segment.timeline(), start.lsn),
@@ -119,7 +120,7 @@ impl Needs {
             && (segment.timeline() == start.segment.timeline() || descends())
     }
 
-    /// What the administrator should know.
+    /// Returns notices for the administrator.
     pub(crate) fn notices(&self) -> Vec<String> {
         let notice = "a backup is starting, or crashed while starting, so it isn't known which WAL it needs; no WAL is \
                       removed this time (see the markers in ...uploading/; prune removes an abandoned one after 24 hours)";
@@ -134,7 +135,8 @@ impl Needs {
     }
 }
 
-/// What a backup of SwiftWAL 0.2.2 looks like may be a listing's fault: alone it is no ground for deleting WAL.
+/// The error if only damaged backups of SwiftWAL 0.2.2 exist. A lagging listing may make a good one look so, and that
+/// is no reason to delete WAL.
 fn nothing_is_known(key: BackupKey, reason: &str) -> Error {
     let object = ObjectName::legacy_backup(key).to_string();
     Refusal::NeedsUnknown { key: key.to_string(), reason: reason.to_owned(), object }.into()
@@ -148,12 +150,12 @@ async fn start(repository: &Repository, backup: &ChosenBackup) -> Result<Start> 
     Ok(Start { segment: label.start_segment(), lsn: label.start_lsn() })
 }
 
-/// Whether it is a backup of SwiftWAL 0.2.2 that may have failed while it was made.
+/// Whether it is a backup of SwiftWAL 0.2.2 without a label, so that pg_basebackup may have failed.
 fn is_without_label(inventory: &Inventory, key: BackupKey) -> bool {
     inventory.backups.iter().any(|backup| backup.key == key && backup.legacy && !backup.has_label())
 }
 
-/// The first WAL of each backup in progress; none for one that doesn't know it yet.
+/// Returns the first WAL of each backup in progress, or None for a backup that doesn't know it yet.
 pub(crate) async fn in_progress(
     repository: &Repository,
     inventory: &Inventory,
@@ -163,7 +165,7 @@ pub(crate) async fn in_progress(
     let has_marker = |key| inventory.markers.iter().any(|m| m.key == key && !is_claim_object(&m.name));
     let markers = inventory.markers.iter().filter(|marker| marker.touched > before);
     for marker in markers.filter(|marker| !(is_claim_object(&marker.name) && has_marker(marker.key))) {
-        // One that has gone meanwhile may belong to a backup that was committed after the inventory was taken.
+        // If it no longer exists, its backup may have been committed after the inventory was taken.
         let content = repository.read(&marker.name).await?;
         let content: Option<MarkerContent> = content.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         starts.push(content.and_then(|content| content.first_wal.zip(content.start_lsn)));

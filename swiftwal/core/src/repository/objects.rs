@@ -1,4 +1,4 @@
-//! The objects of a repository, read, stored and deleted by name.
+//! Reads, stores and deletes objects of a repository by name.
 
 use std::io;
 
@@ -16,45 +16,45 @@ use crate::{
     repository::{Repository, layout::ObjectName},
 };
 
-/// The most that an object may have which is read as a whole, other than a WAL file. Only a damaged or forged one has
-/// more.
+/// The largest size of an object, other than a WAL file, that is read into memory. Only damaged or forged ones are
+/// larger.
 const SMALL_OBJECT_BYTES: u64 = 16 << 20;
 
-/// The most that a WAL file may have as stored: PostgreSQL's largest segment, and what compression adds to random
-/// bytes.
+/// The largest size of a stored WAL file: PostgreSQL's largest segment, and what compression adds to random bytes.
 const WAL_BYTES: u64 = (1 << 30) + (16 << 20);
 
-/// How much of a file is read at once, by another thread each time.
+/// The number of bytes of a file that are read at once, each time in a thread for blocking work.
 const FILE_PIECE_BYTES: usize = 1 << 20;
 
-/// What became of a conditional put.
+/// The outcome of a conditional put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Put {
+pub(crate) enum PutOutcome {
     Stored,
     NameTaken,
 }
 
 impl Repository {
-    /// The content of an object; none if it is proven to be missing.
+    /// Reads an object. None if it is proven to be missing.
     ///
     /// # Errors
-    /// [`Error::Damaged`] also where it is larger than any such object can be: it isn't read then.
+    ///
+    /// [`Error::Damaged`] also if it is larger than any such object can be. Then it isn't read.
     pub(crate) async fn read(&self, name: &ObjectName) -> Result<Option<Bytes>> {
         let Some(object) = self.open(name).await? else { return Ok(None) };
         let expected = object.meta.size;
         refuse_too_large(name, expected)?;
-        let bytes = whole(object).await.map_err(self.failed("read", name))?;
+        let bytes = collect(object).await.map_err(self.failed("read", name))?;
         if bytes.len() as u64 != expected {
             let reason = match bytes.len() as u64 {
-                came if came > expected => format!("received more than its {expected} bytes"),
-                came => format!("received only {came} of its {expected} bytes"),
+                received if received > expected => format!("received more than its {expected} bytes"),
+                received => format!("received only {received} of its {expected} bytes"),
             };
             return Err(Error::damaged(name, reason));
         }
         Ok(Some(bytes))
     }
 
-    /// An object, to be read as a stream; none if it is proven absent.
+    /// Opens an object, to be read as a stream. None if it is proven to be missing.
     pub(crate) async fn open(&self, name: &ObjectName) -> Result<Option<GetResult>> {
         self.open_with(name, GetOptions::default()).await
     }
@@ -69,41 +69,47 @@ impl Repository {
             .map_err(self.failed("read", name))
     }
 
-    /// The size of an object; none if it is proven absent.
+    /// Returns the size of an object. None if it is proven to be missing.
     pub(crate) async fn size(&self, name: &ObjectName) -> Result<Option<u64>> {
         let head = absent_is_none(self.storage.store().head(&path(name)).await);
         Ok(head.map_err(self.failed("look at", name))?.map(|meta| meta.size))
     }
 
     /// Stores an object completely and durably, or not at all.
-    pub(crate) async fn put(&self, name: &ObjectName, payload: PutPayload, mode: PutMode) -> Result<Put> {
+    pub(crate) async fn put(
+        &self,
+        name: &ObjectName,
+        payload: PutPayload,
+        mode: PutMode,
+    ) -> Result<PutOutcome> {
         let options = PutOptions { mode, attributes: Attributes::new(), ..PutOptions::default() };
         match self.storage.store().put_opts(&path(name), payload, options).await {
-            Ok(_) => Ok(Put::Stored),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::NameTaken),
+            Ok(_) => Ok(PutOutcome::Stored),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(PutOutcome::NameTaken),
             Err(source) => Err(self.failed("write", name)(source)),
         }
     }
 
-    /// The same for a name that nothing should have, and that is taken all the same if something has it: on some
-    /// storage, replacing costs a look at what is there.
+    /// Stores an object whose name should be free, and overwrites it if it isn't. On some storage, overwriting alone
+    /// costs a request that looks for an existing object.
     pub(crate) async fn put_new(&self, name: &ObjectName, payload: PutPayload) -> Result<()> {
-        if self.put(name, payload.clone(), PutMode::Create).await? == Put::NameTaken {
+        if self.put(name, payload.clone(), PutMode::Create).await? == PutOutcome::NameTaken {
             self.put(name, payload, PutMode::Overwrite).await?;
         }
         Ok(())
     }
 
-    /// Deletes an object; one that is already gone is no error.
+    /// Deletes an object. A missing one is success.
     pub(crate) async fn delete(&self, name: &ObjectName) -> Result<()> {
         let deleted = absent_is_none(self.storage.store().delete(&path(name)).await);
         deleted.map(drop).map_err(self.failed("delete", name))
     }
 
-    /// Proves that objects can be removed here, by storing and deleting an empty one: a command that is going to remove
-    /// something fails here before it says so. That a full storage takes no object proves nothing against it.
+    /// Proves that objects can be removed here, by storing and deleting an empty one, so that a command that removes
+    /// something fails before it announces that. If the storage is full and refuses the object, that counts as success.
     ///
     /// # Errors
+    ///
     /// Those of the storage.
     pub async fn check_removal(&self) -> Result<()> {
         let probe = path(&ObjectName::Hidden("...removing".to_owned()));
@@ -115,9 +121,9 @@ impl Repository {
         absent_is_none(store.delete(&probe).await).map(drop).map_err(self.failed("remove", "objects"))
     }
 
-    /// Deletes many objects, as few requests as the storage can; those already gone are no error.
+    /// Deletes many objects in as few requests as possible. Missing ones are success.
     ///
-    /// They go in no particular order, and all that can go are gone when an error is returned.
+    /// The order is unspecified. After an error, all objects that could be deleted are deleted.
     pub(crate) async fn delete_all(
         &self,
         names: impl Iterator<Item = ObjectName> + Send + 'static,
@@ -134,12 +140,12 @@ impl Repository {
         }
     }
 
-    /// What to say where an object of a backup isn't there.
+    /// The error for a missing object of a backup.
     pub(crate) fn missing(&self, object: impl ToString) -> Error {
         Error::Missing { object: object.to_string(), location: self.location.to_string() }
     }
 
-    /// For `map_err`: what was being done to which object.
+    /// For `map_err`: the error of an action on an object.
     pub(crate) fn failed<'a>(
         &'a self,
         action: &'static str,
@@ -151,7 +157,7 @@ impl Repository {
             location: self.location.to_string(),
             hint: self.storage.hint(&source),
             source: match source {
-                // Say nothing that their source doesn't say in better words.
+                // These variants have no message beyond that of their source.
                 object_store::Error::Generic { source, .. }
                 | object_store::Error::Unauthenticated { source, .. }
                 | object_store::Error::PermissionDenied { source, .. } => source,
@@ -160,7 +166,7 @@ impl Repository {
         }
     }
 
-    /// What an error while reading `object` as a stream means: the storage's own trouble, or damage.
+    /// The error for a failure to read `object` as a stream: that of the storage, or damage.
     pub(crate) fn unreadable(&self, object: &ObjectName, error: io::Error) -> Error {
         match error.downcast::<object_store::Error>() {
             Ok(source) => self.failed("read", object)(source),
@@ -169,7 +175,7 @@ impl Repository {
     }
 }
 
-/// Refuses to read an object of more bytes than any such object has.
+/// Fails if an object is larger than any such object can be.
 pub(super) fn refuse_too_large(name: &ObjectName, bytes: u64) -> Result<()> {
     let limit = most_bytes(name);
     if bytes > limit {
@@ -179,13 +185,13 @@ pub(super) fn refuse_too_large(name: &ObjectName, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// The most bytes that an object may have which is read as a whole.
+/// The largest size of an object that is read into memory.
 fn most_bytes(name: &ObjectName) -> u64 {
     let is_wal = matches!(name, ObjectName::Wal { .. } | ObjectName::WalVariant { .. });
     if is_wal { WAL_BYTES } else { SMALL_OBJECT_BYTES }
 }
 
-/// The bytes of an object as they come. `object` must be all of it.
+/// Returns the content of an object piece by piece. `object` must be the complete object, not a range.
 pub(crate) fn object_pieces(object: GetResult) -> BoxStream<'static, object_store::Result<Bytes>> {
     match object.payload {
         GetResultPayload::Stream(pieces) => pieces,
@@ -197,8 +203,9 @@ pub(crate) fn object_pieces(object: GetResult) -> BoxStream<'static, object_stor
     }
 }
 
-/// The content of an object; where more comes than its size says, the beginning of it.
-async fn whole(object: GetResult) -> object_store::Result<Bytes> {
+/// Returns the content of an object. If more arrives than its size, it returns the beginning, with at least one byte
+/// too many.
+async fn collect(object: GetResult) -> object_store::Result<Bytes> {
     let expected = object.meta.size;
     let GetResultPayload::Stream(mut stream) = object.payload else {
         // A file is read up to the size that it had when it was opened.
@@ -214,7 +221,7 @@ async fn whole(object: GetResult) -> object_store::Result<Bytes> {
     Ok(content.freeze())
 }
 
-/// Where an object lies in the store: under that very name, percent signs included.
+/// Returns the location of an object in the store: exactly its name, percent signs included.
 pub(crate) fn path(name: &ObjectName) -> Path {
     let name = name.to_string();
     Path::parse(&name).unwrap_or_else(|_| Path::from(name))

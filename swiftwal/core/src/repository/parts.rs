@@ -7,7 +7,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     error::{Error, Result},
-    repository::{Put, Repository, layout::ObjectName, path},
+    repository::{PutOutcome, Repository, layout::ObjectName, path},
 };
 
 /// How many parts are uploaded at a time.
@@ -84,10 +84,10 @@ impl<'a> Parts<'a> {
 
     /// Gives the object its name, durably, unless it must not replace another and the name is taken. All parts must
     /// have arrived.
-    pub(crate) async fn complete(&mut self) -> Result<Put> {
+    pub(crate) async fn complete(&mut self) -> Result<PutOutcome> {
         match self.multipart.complete().await {
-            Ok(_) => Ok(Put::Stored),
-            Err(object_store::Error::AlreadyExists { .. }) if self.creates => Ok(Put::NameTaken),
+            Ok(_) => Ok(PutOutcome::Stored),
+            Err(object_store::Error::AlreadyExists { .. }) if self.creates => Ok(PutOutcome::NameTaken),
             Err(source) => Err(self.repository.failed("finish writing", &self.name)(source)),
         }
     }

@@ -31,7 +31,7 @@ pub struct BackupRecord {
     pub label: String,
     /// When it was started, by PostgreSQL's clock.
     pub started: Timestamp,
-    /// A moment at which it had certainly ended, by the same clock: no earlier point can be recovered to.
+    /// A time, by the same clock, at which it had certainly ended: recovery can't stop before it.
     pub finished: Timestamp,
     /// The cluster's system identifier.
     #[serde(with = "crate::repository::decimal")]
@@ -42,9 +42,9 @@ pub struct BackupRecord {
     pub wal_segment_bytes: SegmentSize,
     /// The timeline it was taken on.
     pub timeline: Timeline,
-    /// Where recovery begins.
+    /// The LSN at which recovery begins.
     pub start_lsn: Lsn,
-    /// Where the backup becomes consistent.
+    /// The LSN at which the backup becomes consistent.
     pub stop_lsn: Lsn,
     /// The first WAL segment that recovery needs.
     pub first_wal: SegmentName,
@@ -125,7 +125,7 @@ impl BackupRecord {
     /// The newest format version that this program reads, and the one it writes.
     pub const FORMAT: u32 = 1;
 
-    /// The name of the record's object.
+    /// Returns the name of the record's object.
     #[must_use]
     pub fn object_name(key: BackupKey) -> ObjectName {
         ObjectName::Backup { key, part: BackupPart::Record }
@@ -172,7 +172,7 @@ impl BackupRecord {
                     return stranger(format!("it names {}, an object of another backup", recorded.name));
                 }
                 ObjectName::Backup { part: BackupPart::Tar { .. }, .. } => {}
-                // Data that wouldn't be restored.
+                // It is data that wouldn't be restored.
                 _ if recorded.tar_bytes.is_some() => {
                     let feature = format!("the tar {:?}", recorded.name);
                     return Err(Error::NotUnderstood { object: object(), feature });
@@ -183,8 +183,8 @@ impl BackupRecord {
         self.refuse_incomplete()
     }
 
-    /// Refuses a tar of several objects of which one isn't named: the others would be restored as if they were the
-    /// complete tar.
+    /// Refuses a record that lacks one of a tar's objects: the others would be restored as if they were the complete
+    /// tar.
     fn refuse_incomplete(&self) -> Result<()> {
         let mut tars: BTreeMap<Option<u32>, BTreeSet<u32>> = BTreeMap::new();
         for object in &self.objects {

@@ -1,8 +1,8 @@
 //! The repository as this machine saw it last.
 //!
-//! Two things stand on it. A storage whose requests take their time spares `archive-wal` the reading of
-//! `cluster.json` for ten minutes. And a repository that was there before and is gone now, since its disk isn't
-//! mounted, is told from one that never was: only the latter may be created without being asked for.
+//! It serves two purposes. With a storage whose requests are slow, `archive-wal` needn't read `cluster.json` for ten
+//! minutes. And a repository that has vanished, because its disk isn't mounted, is distinguished from one that never
+//! existed: only the latter is created automatically.
 
 use std::io;
 
@@ -15,33 +15,33 @@ use crate::{
     repository::{cluster::ClusterInfo, layout::ObjectName},
 };
 
-/// How long what was seen counts as up to date. A container that is given to another cluster is noticed after so long
-/// at the latest.
+/// How long a sighting counts as up to date. If the container is given to another cluster, that is noticed after this
+/// time at the latest.
 const UP_TO_DATE: SignedDuration = SignedDuration::from_mins(10);
 
-/// The file of the state directory that holds it.
+/// The name of the file in the state directory.
 const FILE: &str = "cluster.json";
 
 /// A repository as this machine saw it last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SeenRepository {
-    /// When it was seen, give or take ten minutes, by the clock of this machine.
+    /// When it was seen, to within ten minutes, by the clock of this machine.
     pub at: Timestamp,
     /// The system identifier of the cluster that it belongs to.
     pub system_identifier: u64,
-    /// The whole of `cluster.json`; none if a newer version wrote what this one doesn't understand.
+    /// The content of `cluster.json`. None if a newer version wrote something that this one doesn't understand.
     cluster: Option<ClusterInfo>,
 }
 
-/// What is on disk.
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     at: Timestamp,
     cluster: Box<RawValue>,
 }
 
-/// What every version of `cluster.json` says.
+/// The part of `cluster.json` that every version has.
 #[derive(Deserialize)]
 struct Identifier {
     #[serde(with = "crate::repository::decimal")]
@@ -49,13 +49,13 @@ struct Identifier {
 }
 
 impl SeenRepository {
-    /// When it was seen, for messages: `2026-11-28 18:04 UTC`.
+    /// The time when it was seen, for messages: `2026-11-28 18:04 UTC`.
     #[must_use]
     pub fn date(&self) -> String {
         self.at.strftime("%Y-%m-%d %H:%M UTC").to_string()
     }
 
-    /// What it says, if it was seen so short a time before `now` that it needn't be asked for again.
+    /// Returns the content of `cluster.json`, if it was seen shortly enough before `now`.
     pub(crate) fn up_to_date(&self, now: Timestamp) -> Option<&ClusterInfo> {
         self.cluster.as_ref().filter(|_| self.is_up_to_date(now))
     }
@@ -74,18 +74,18 @@ impl SeenRepository {
 }
 
 impl StateDir {
-    /// What was seen last, however long ago; nothing if the repository was never seen from here.
+    /// Returns what was seen last, however long ago. None if the repository was never seen from here.
     #[must_use]
     pub fn seen(&self) -> Option<SeenRepository> {
         self.read(FILE, SeenRepository::parse)
     }
 
-    /// What was seen last, if that was so short a time before `now` that it needn't be asked for again.
+    /// Returns what was seen last, if that was shortly enough before `now`.
     pub(crate) fn up_to_date(&self, now: Timestamp) -> Option<ClusterInfo> {
         self.seen()?.up_to_date(now).cloned()
     }
 
-    /// Replaces what was `seen` before, unless it is the same and up to date. Returns what is remembered then.
+    /// Replaces what was `seen` before, unless it is the same and up to date. Returns what is recorded afterwards.
     pub(crate) fn remember(
         &self,
         now: Timestamp,
@@ -95,7 +95,7 @@ impl StateDir {
         if let Some(seen) = seen.filter(|seen| seen.up_to_date(now) == Some(cluster)) {
             return seen;
         }
-        // Neither can fail: they are maps with strings for keys.
+        // Neither of these fails: they are maps with strings as keys.
         let stored = serde_json::value::to_raw_value(cluster)
             .and_then(|cluster| serde_json::to_vec(&Stored { at: now, cluster }));
         if let Ok(stored) = stored {
@@ -214,7 +214,10 @@ mod tests {
             ] {
                 let before = state.reads();
                 let repository = Repository::new(storage, "here", Arc::new(StoppedClock(at(minutes))));
-                repository.claim_unless_seen(Some(&cluster().identity), Format::Zstd).await.unwrap();
+                repository
+                    .ensure_cluster_unless_cached(Some(&cluster().identity), Format::Zstd)
+                    .await
+                    .unwrap();
                 // The first one reads back what it wrote, as any other process might have written it.
                 let most = if call == "first" { 2 } else { 1 };
                 assert!((1..=most).contains(&(state.reads() - before)), "{call}");

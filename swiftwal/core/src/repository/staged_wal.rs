@@ -13,7 +13,9 @@ use swiftwal_compression::Codec;
 
 use crate::{
     error::Result,
-    repository::{Put, Repository, layout::ObjectName, parts::Parts, wal_file::WalFile, wal_frames::frames},
+    repository::{
+        PutOutcome, Repository, layout::ObjectName, parts::Parts, wal_file::WalFile, wal_frames::frames,
+    },
 };
 
 /// The largest part of a WAL file.
@@ -102,15 +104,15 @@ impl StagedWal<'_> {
         }
     }
 
-    /// Gives the object its name, durably, unless an object that must be kept has it. If the name is taken, everything is
-    /// removed as far as the storage allows. If it is unknown whether the object got its name, its parts are kept; prune
-    /// removes them if they belong to no object.
-    pub(crate) async fn publish(self) -> Result<Put> {
+    /// Gives the object its name, durably, unless an object that must be kept has it. If the name is taken, everything
+    /// is removed as far as the storage allows. If it is unknown whether the object got its name, its parts are kept;
+    /// prune removes them if they belong to no object.
+    pub(crate) async fn publish(self) -> Result<PutOutcome> {
         match self.form {
             Form::Whole(payload, mode) => self.repository.put(&self.object, payload, mode).await,
             Form::Parts(mut parts) => {
                 let completed = parts.complete().await;
-                if matches!(completed, Ok(Put::NameTaken)) {
+                if matches!(completed, Ok(PutOutcome::NameTaken)) {
                     parts.abort().await;
                 }
                 completed
@@ -242,7 +244,7 @@ mod tests {
         let object = ObjectName::Wal { name: file.name, format: Format::None };
         let codec = "none".parse().unwrap();
         let staged = repository.stage_wal(&object, &file, codec, Existing::Keep).await.unwrap();
-        assert_eq!(staged.publish().await.unwrap(), Put::Stored);
+        assert_eq!(staged.publish().await.unwrap(), PutOutcome::Stored);
         assert_eq!(repository.size(&object).await.unwrap(), Some(5 << 20));
     }
 }

@@ -6,7 +6,7 @@ use swiftwal_compression::{Codec, Format};
 
 use crate::{
     error::{Refusal, Result},
-    repository::{Put, Repository, layout::ObjectName, staged_wal::Existing, wal_file::WalFile},
+    repository::{PutOutcome, Repository, layout::ObjectName, staged_wal::Existing, wal_file::WalFile},
 };
 
 /// The content under the name of a WAL file.
@@ -38,7 +38,7 @@ impl Repository {
     ) -> Result<StoredOnce> {
         let staged = self.stage_wal(object, file, codec, Existing::Keep).await?;
         let stored_bytes = staged.stored_bytes();
-        if staged.publish().await? == Put::Stored {
+        if staged.publish().await? == PutOutcome::Stored {
             return Ok(StoredOnce::Stored { stored_bytes });
         }
         self.compare_once(object, file, codec.format()).await

@@ -1,5 +1,5 @@
-//! Backups whose commit record isn't theirs: one that was copied here from another repository, or under another name.
-//! They are no backups of this repository, so they aren't counted, restored or removed.
+//! Backups with the commit record of another one: they were copied here from another repository, or under another name.
+//! They aren't backups of this repository, so they aren't counted, restored or removed.
 
 use futures::{FutureExt, StreamExt, stream};
 
@@ -17,11 +17,12 @@ use crate::{
 const CONCURRENT_READS: usize = 8;
 
 impl Repository {
-    /// Reads the commit record of each backup in `inventory.backups`, and returns them in the same order: none for a backup
-    /// of SwiftWAL 0.2.2. The backups whose record isn't theirs move to `inventory.strangers` before: those of another cluster
-    /// than `ours`, which is none where `cluster.json` is missing or can't be read.
+    /// Reads the commit record of each backup in `inventory.backups`, and returns them in the same order, with None for
+    /// a backup of SwiftWAL 0.2.2. Backups with the record of another backup or cluster are moved to
+    /// `inventory.strangers` first. `ours` is None if `cluster.json` is missing or can't be read; then the cluster
+    /// isn't checked.
     ///
-    /// A record that can't be read stops none of the others.
+    /// If a record can't be read, the others still are.
     pub async fn read_records(
         &self,
         inventory: &mut Inventory,
@@ -54,7 +55,7 @@ impl Repository {
         Ok(Some(record))
     }
 
-    /// Refuses a record of another cluster than `ours`, where that is known.
+    /// Refuses a record of another cluster than `ours`, if that is known.
     pub(crate) fn refuse_stranger(&self, record: &BackupRecord, ours: Option<u64>) -> Result<()> {
         match ours {
             Some(ours) if ours != record.system_identifier => Err(Error::Stranger {

@@ -1,7 +1,7 @@
-//! The timelines of a repository: which there are, what lies on each, and which one PostgreSQL would follow.
+//! The timelines of a repository: their backups and WAL, and which timeline PostgreSQL would follow.
 //!
-//! The one answer for restore, prune, archive-cleanup and the commands about timelines. Nothing here decides by a clock:
-//! backups and WAL are ordered by timelines and LSNs. When WAL was stored is only shown, or is a reason to ask.
+//! Restore, prune, archive-cleanup and the commands about timelines use it. No clock decides anything here: backups and
+//! WAL are ordered by timelines and LSNs. The time when WAL was stored is only shown, or is a reason to ask the user.
 
 mod backups;
 mod branch;
@@ -20,25 +20,25 @@ use crate::{
     },
 };
 
-/// What a repository holds of each timeline.
+/// The timelines of a repository, with their backups, WAL and histories.
 #[derive(Debug)]
 pub(crate) struct Timelines {
-    /// Oldest first, as they lie in the WAL.
+    /// The backups, in the order in which they are in the WAL.
     pub(crate) backups: Vec<ListedBackup>,
     pub(crate) histories: Histories,
-    /// As their names order, each once.
+    /// The segments, sorted by name, each once.
     pub(crate) segments: Vec<Segment>,
     segment_size: SegmentSize,
 }
 
-/// A WAL segment that is stored.
+/// A stored WAL segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub(crate) name: SegmentName,
     pub(crate) stored: Timestamp,
 }
 
-/// Every timeline of a repository, in order.
+/// Returns every timeline of a repository, in order.
 ///
 /// # Errors
 /// Those of the storage.
@@ -49,11 +49,12 @@ pub async fn timelines(repository: &Repository) -> Result<Vec<Branch>> {
 }
 
 impl Timelines {
-    /// Reads all that tells of timelines.
+    /// Reads everything that shows the timelines.
     ///
     /// # Errors
-    /// Those of the storage, and [`Error::NewerFormat`](crate::error::Error::NewerFormat) for the repository as a whole. What
-    /// is damaged or gone is no error here.
+    ///
+    /// Those of the storage, and [`Error::NewerFormat`](crate::error::Error::NewerFormat) for the repository itself.
+    /// Damaged or missing objects aren't errors here.
     pub(crate) async fn survey(repository: &Repository, inventory: &Inventory) -> Result<Self> {
         let cluster = repository.cluster_once().await?;
         let backups = read_all(repository, inventory).await?;
@@ -68,7 +69,7 @@ impl Timelines {
         Ok(Self { segments: segments(inventory, segment_size), backups, histories, segment_size })
     }
 
-    /// What the objects tell of the timelines after that of `backup`, where the repository can't be listed.
+    /// Reads the histories of the timelines after that of `backup`, for a repository that can't be listed.
     pub(crate) async fn beyond(repository: &Repository, backup: &ChosenBackup) -> Result<Self> {
         let backup = ListedBackup::of(backup.clone());
         let mut histories = Histories::default();
@@ -80,7 +81,7 @@ impl Timelines {
         Ok(Self { backups: vec![backup], histories, segments: Vec::new(), segment_size })
     }
 
-    /// The same with `backup`, where a listing didn't show it yet.
+    /// Adds `backup`, unless the listing has shown it.
     pub(crate) fn with(mut self, backup: &ChosenBackup) -> Self {
         if !self.backups.iter().any(|listed| listed.key == backup.key) {
             self.backups.push(ListedBackup::of(backup.clone()));
@@ -88,8 +89,7 @@ impl Timelines {
         self
     }
 
-    /// Refuses where a backup's record is one that this version doesn't know all of. A damaged one is left for what needs
-    /// it.
+    /// Fails if the record of a backup requires a newer version of this program. A damaged record isn't an error here.
     pub(crate) fn refuse_not_understood(&mut self) -> Result<()> {
         let is_foreign = |backup: &mut ListedBackup| match &backup.content {
             Content::Unreadable(error) => !matches!(error, Error::Damaged { .. }),
@@ -101,21 +101,21 @@ impl Timelines {
         }
     }
 
-    /// Every timeline of which anything is stored.
+    /// Returns every timeline of which anything is stored.
     pub(crate) fn all(&self) -> BTreeSet<Timeline> {
         let of_backups = self.backups.iter().filter_map(|backup| Some(backup.position?.timeline));
         let of_wal = self.segments.iter().map(|segment| segment.name.timeline());
         self.histories.timelines().chain(of_backups).chain(of_wal).collect()
     }
 
-    /// The timelines whose histories should be stored and aren't.
+    /// Returns the timelines whose histories are missing.
     pub(crate) fn without_history(&self) -> impl Iterator<Item = Timeline> {
         let lacks = |timeline: &Timeline| *timeline != Timeline::FIRST && !self.histories.has(*timeline);
         self.all().into_iter().filter(lacks)
     }
 
-    /// The timelines that end by themselves: nothing of them lies beyond the places where others branched off, unless
-    /// none did.
+    /// Returns the timelines that have an end of their own: no other timeline branched off them, or they have backups
+    /// or WAL behind the places where others did.
     pub(crate) fn tips(&self) -> Vec<Timeline> {
         self.all().into_iter().filter(|timeline| self.is_tip(*timeline)).collect()
     }
@@ -130,7 +130,8 @@ impl Timelines {
             || backups.any(|backup| backup.timeline == timeline && !is_shared(backup.last))
     }
 
-    /// The branch that the newest backup leads to: the newest timeline that PostgreSQL finds from it, if it leads there.
+    /// Returns the branch that the newest backup leads to: the newest timeline that PostgreSQL finds from it, if the
+    /// backup leads there.
     pub(crate) fn main_tip(&self) -> Option<Timeline> {
         let position = self.backups.iter().rev().find_map(|backup| backup.position)?;
         let newest = self.histories.newest_from(position.timeline);
@@ -138,14 +139,14 @@ impl Timelines {
         leading.max_by_key(|tip| (*tip == newest, *tip))
     }
 
-    /// The timelines that descend from `timeline`.
+    /// Returns the timelines that descend from `timeline`.
     pub(crate) fn children(&self, timeline: Timeline) -> impl Iterator<Item = &TimelineHistory> {
         self.histories
             .readable()
             .filter(move |history| history.ancestors().iter().any(|ancestor| ancestor.timeline == timeline))
     }
 
-    /// What lies on `timeline`.
+    /// Describes `timeline`.
     pub(crate) fn branch(&self, timeline: Timeline) -> Branch {
         let ancestor = self.histories.get(timeline).and_then(|history| history.ancestors().last().copied());
         let is_on = |backup: &&ListedBackup| {
@@ -163,7 +164,7 @@ impl Timelines {
         }
     }
 
-    /// Whether nothing lies on `timeline`: no backup and no segment.
+    /// Whether `timeline` has neither a backup nor a segment.
     pub(crate) fn is_bare(&self, timeline: Timeline) -> bool {
         let mut on = self.backups.iter().filter_map(|backup| backup.position);
         self.last_segment(timeline).is_none() && !on.any(|position| position.timeline == timeline)
@@ -175,24 +176,25 @@ impl Timelines {
         (last.name.timeline() == timeline).then_some(*last)
     }
 
-    /// Whether recovery from a backup at `position` can follow `timeline`. Where the history can't be read, it can't.
+    /// Whether recovery from a backup at `position` can follow `timeline`. It can't if the history can't be read.
     pub(crate) fn leads_to(&self, position: Position, timeline: Timeline) -> bool {
         let past = self.histories.past_of(timeline);
         past.is_ok_and(|past| past.contains(position.timeline, position.last))
     }
 
-    /// Where `backup` lies; none where nothing tells.
+    /// Returns the position of `backup`. None if it is unknown.
     pub(crate) fn position_of(&self, key: BackupKey) -> Option<Position> {
         self.backups.iter().find(|backup| backup.key == key)?.position
     }
 
-    /// Where a segment ends: the first byte after it.
+    /// Returns the end of a segment: the first byte after it.
     pub(crate) fn end_of(&self, segment: Segment) -> Lsn {
         let start = segment.name.start(self.segment_size).unwrap_or(Lsn(0));
         Lsn(start.0.saturating_add(self.segment_size.bytes()))
     }
 
-    /// The segment on the way to the end of `past` that was stored last, and the one beside that way.
+    /// Returns the segment that was stored last among those on the way to the end of `past`, and the same among the
+    /// others.
     pub(crate) fn last_stored(&self, past: &TimelineHistory) -> (Option<Segment>, Option<Segment>) {
         let is_on_the_way = |segment: &&Segment| {
             let start = segment.name.start(self.segment_size);
@@ -217,7 +219,7 @@ fn segments(inventory: &Inventory, size: SegmentSize) -> Vec<Segment> {
     for wal in &inventory.wal {
         let WalName::Segment(name) = wal.name else { continue };
         match segments.last_mut() {
-            // One name may be there in several compressions.
+            // One name may exist in several compressions.
             Some(last) if last.name == name => last.stored = last.stored.max(wal.stored),
             _ if name.start(size).is_some() => segments.push(Segment { name, stored: wal.stored }),
             _ => {}

@@ -55,7 +55,8 @@ impl Repository {
         Ok(Some(is_same))
     }
 
-    /// As above, for a storage that makes an existing object durable only if all of it is put again.
+    /// As [`compare_wal`](Self::compare_wal), for a storage that makes an existing object durable only if it is put
+    /// again completely.
     async fn compare_in_memory(
         &self,
         object: &ObjectName,

@@ -44,7 +44,7 @@ pub(super) fn frames(
     let mut pieces = pieces.into_iter();
     let workers = pieces.by_ref().take(cores).map(|piece| Worker::start(file, codec).with(piece));
     let workers: Vec<_> = workers.collect();
-    // In turn: the frames must come in the order of the pieces.
+    // The frames must be returned in the order of the pieces.
     stream::try_unfold((workers, pieces, 0), move |(mut workers, mut pieces, number)| {
         let ended = Error::local("read and compress", path.clone());
         async move {

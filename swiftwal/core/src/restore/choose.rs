@@ -1,4 +1,4 @@
-//! Which backup is restored and which timeline recovery follows, and whether that can reach the target.
+//! Chooses the backup to restore and the timeline that recovery follows, and checks that the target can be reached.
 
 mod goal;
 mod question;
@@ -22,23 +22,24 @@ use crate::{
     },
 };
 
-/// What is restored, and along which timeline.
+/// The chosen backup and timeline.
 #[derive(Debug)]
 pub(super) struct Choice {
     pub(super) backup: ChosenBackup,
-    /// The timeline to be named in the settings.
+    /// The timeline for the recovery settings.
     pub(super) target_timeline: Option<TargetTimeline>,
-    /// What lies on the timeline to follow; none where that depends on the version of PostgreSQL.
+    /// The timeline to follow. None if that depends on the version of PostgreSQL.
     pub(super) followed: Option<Branch>,
     /// The ends of the timelines that aren't followed.
     pub(super) others: Vec<Branch>,
 }
 
-/// The backup to restore, and the timeline to follow.
+/// Chooses the backup to restore and the timeline to follow, before anything is copied.
 ///
 /// # Errors
-/// [`Error::Refused`] where the target can't be reached, or where only a person can tell which timeline holds the newest
-/// data: better now than after the copying.
+///
+/// [`Error::Refused`] if the target can't be reached, or if only a person can decide which timeline contains the newest
+/// data.
 pub(super) async fn choose(
     repository: &Repository,
     choice: BackupChoice,
@@ -101,7 +102,7 @@ async fn choose_by_key(
     goal.settle(backup, choice, way)
 }
 
-/// All that is known of the timelines; where the repository can't be listed, what can be asked for by name.
+/// Reads everything about the timelines or, if the repository can't be listed, what can be requested by name.
 async fn survey_or_look_beyond(
     repository: &Repository,
     backup: &ChosenBackup,
@@ -123,7 +124,7 @@ async fn survey_or_look_beyond(
     }
 }
 
-/// A listing may not show the history of the timeline that was asked for yet.
+/// Requests the history of the chosen timeline, since a listing may not show it yet.
 async fn look_for_asked(
     repository: &Repository,
     timelines: &mut Timelines,
@@ -136,7 +137,7 @@ async fn look_for_asked(
 }
 
 impl Goal<'_> {
-    /// Settles which timeline recovery follows, unless that is for a person to decide.
+    /// Decides which timeline recovery follows, unless a person has to decide that.
     fn settle(&self, backup: ChosenBackup, choice: BackupChoice, way: Way) -> Result<Choice> {
         let followed = match way {
             Way::Along(past) => {
@@ -155,7 +156,7 @@ impl Goal<'_> {
     }
 }
 
-/// The newest backup from which recovery can get to the goal, and its way there.
+/// Returns the newest backup from which recovery can reach the goal, and its way there.
 async fn newest_that_reaches(
     repository: &Repository,
     goal: &Goal<'_>,
@@ -170,7 +171,7 @@ async fn newest_that_reaches(
                 observe(RestoreEvent::Notice(reason));
                 continue;
             }
-            // With a target, an older backup does as well: it only takes longer.
+            // With a target, an older backup will do: recovery from it only takes longer.
             Content::Unreadable(error) if goal.options.target.is_some() => {
                 let text = error.in_full();
                 observe(RestoreEvent::Notice(&format!("skipping backup {key}: {text}")));
@@ -203,11 +204,11 @@ async fn newest_that_reaches(
             }
             way => way,
         };
-        let lost = match missing_wal(repository, backup).await? {
-            None => lost_tar(repository, backup).await?,
+        let incomplete = match missing_wal(repository, backup).await? {
+            None => incomplete_tar(repository, backup).await?,
             lost => lost,
         };
-        let Some(text) = lost else { return Ok((backup.clone(), way)) };
+        let Some(text) = incomplete else { return Ok((backup.clone(), way)) };
         observe(RestoreEvent::Notice(&format!("skipping backup {key}: {text}")));
         obstacle = Some((key, text));
     }
@@ -226,7 +227,7 @@ fn blocked(followed: Timeline, position: Position) -> String {
     format!("it was taken on timeline {} after timeline {followed} branched off", position.timeline)
 }
 
-/// The WAL without which the backup can't become consistent, and which isn't there.
+/// Describes the missing WAL that the backup needs to become consistent, if there is any.
 async fn missing_wal(repository: &Repository, backup: &ChosenBackup) -> Result<Option<String>> {
     let Some(record) = &backup.record else { return Ok(None) };
     let missing = needed_and_missing(repository, record).await?;
@@ -239,13 +240,13 @@ async fn missing_wal(repository: &Repository, backup: &ChosenBackup) -> Result<O
     }))
 }
 
-/// What of its data isn't there with its size.
-async fn lost_tar(repository: &Repository, backup: &ChosenBackup) -> Result<Option<String>> {
+/// Describes the first tar of the backup that is missing or has another size, if there is any.
+async fn incomplete_tar(repository: &Repository, backup: &ChosenBackup) -> Result<Option<String>> {
     let Some(record) = &backup.record else { return Ok(None) };
-    let lost = missing_object(repository, record, |object| object.tar_bytes.is_some()).await?;
-    Ok(lost.map(|object| {
+    let incomplete = missing_object(repository, record, |object| object.tar_bytes.is_some()).await?;
+    Ok(incomplete.map(|object| {
         format!(
-            "{} isn't in {} with its {} bytes; find out what happened to it, and take a new backup",
+            "{} is missing in {}, or doesn't have its {} bytes; find out what happened to it, and take a new backup",
             object.name,
             repository.location(),
             object.bytes
@@ -253,7 +254,7 @@ async fn lost_tar(repository: &Repository, backup: &ChosenBackup) -> Result<Opti
     }))
 }
 
-/// The same error, with the way out that there is.
+/// Returns the error with the key of an older backup that can be restored instead, if there is one.
 fn naming_an_older(error: Error, timelines: &Timelines, key: BackupKey) -> Error {
     let backups = timelines.backups.iter().rev();
     let mut older = backups.skip_while(|backup| backup.key != key).filter(|backup| backup.backup().is_some());

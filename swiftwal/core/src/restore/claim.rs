@@ -1,9 +1,10 @@
-//! The claim to a directory that a restore fills.
+//! The claim to a directory that is restored into.
 //!
-//! Two restores into one directory would ruin each other's result, so each directory is claimed before anything is written:
-//! by a lock on the opened directory, which ends with the process, and by a marker file that only one process can create.
-//! The marker stays where a restore was killed, and makes the next one say so: what lies there may hold files of others,
-//! so an administrator removes it. Where the file system has no locks (NFS), the marker alone is the claim.
+//! Two restores into one directory would damage each other's result, so each directory is claimed before anything is
+//! written: by a lock on the opened directory, which ends with the process, and by a marker file that only one process
+//! can create. If a restore is killed, the marker remains, and the next restore refuses and says why: the directory may
+//! contain files of other programs, so an administrator must remove it. On a file system without locks (NFS), the
+//! marker alone is the claim.
 
 mod refusal;
 
@@ -30,9 +31,9 @@ use crate::{
     repository::key::BackupKey,
 };
 
-/// The marker file.
+/// The name of the marker file.
 pub(super) const MARKER: &[u8] = b"swiftwal_restore_in_progress";
-/// How often a directory that vanishes while it is claimed is looked for again.
+/// How many times a directory that vanishes while it is claimed is looked for again.
 const TRIES: u32 = 5;
 
 /// A directory that belongs to this restore until it is dropped.
@@ -41,7 +42,7 @@ pub(super) struct ClaimedDirectory {
     pub(super) root: Root,
     /// Whether the directory was created here.
     was_absent: bool,
-    /// The mode it had, if that was changed.
+    /// The original mode, if it was changed.
     mode: Option<Mode>,
 }
 
@@ -51,7 +52,7 @@ impl ClaimedDirectory {
         for _ in 0..TRIES {
             let was_absent = create(path).map_err(|error| refusal(path, error))?;
             let root = match Root::open(path, owner) {
-                // Another restore that failed has just removed it; a link to nowhere stays.
+                // Another restore that failed has just removed it. A dangling link is reported.
                 Err(error)
                     if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() =>
                 {
@@ -93,7 +94,7 @@ impl ClaimedDirectory {
         written.map_err(Error::local("write", root.path().join(path_of(MARKER))))
     }
 
-    /// Closes the directory to other users, as PostgreSQL demands of a data directory.
+    /// Closes the directory to other users, as PostgreSQL requires for a data directory.
     pub(super) fn close_to_others(&mut self) -> Result<()> {
         let close = || {
             let mode = Mode::from_raw_mode(rustix::fs::fstat(self.root.opened())?.st_mode);
@@ -114,15 +115,16 @@ impl ClaimedDirectory {
         removed.map_err(Error::local("finish the restore into", root.path()))
     }
 
-    /// Removes everything that was made here, the directory itself if it is one of it, and no more.
+    /// Removes everything that this restore has created, including the directory itself if it did, and nothing else.
     ///
     /// # Errors
-    /// What stays, and why.
+    ///
+    /// What remains, and why.
     pub(super) fn give_back(&self, control: &[u8]) -> Result<(), String> {
         let mut root = self.root.clone();
-        // pg_control first, so that even a kill in the middle leaves nothing that could be started.
+        // pg_control is removed first, so that even a kill in the middle leaves nothing that could be started.
         let _ = root.remove(control);
-        let removed = root.remove_made();
+        let removed = root.remove_created();
         if let Some(mode) = self.mode {
             let _ = rustix::fs::fchmod(root.opened(), mode);
         }
@@ -149,11 +151,11 @@ impl ClaimedDirectory {
     }
 }
 
-/// Creates the directory `path` unless it is there; whether it did.
+/// Creates the directory `path` unless it exists. Returns whether it did.
 fn create(path: &Path) -> io::Result<bool> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        // Of a directory that is there, that isn't said on every file system.
+        // Not every file system reports that for an existing directory.
         Err(error) => {
             if fs::metadata(path).is_ok() {
                 Ok(false)
@@ -165,7 +167,7 @@ fn create(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Locks the directory; whether the file system has such locks.
+/// Locks the directory. Returns whether the file system has such locks.
 fn lock(root: &Root) -> Result<bool> {
     match rustix::fs::flock(root.opened(), FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Err(Error::Refused(Refusal::destination(
@@ -180,7 +182,7 @@ fn lock(root: &Root) -> Result<bool> {
     }
 }
 
-/// Whether the opened directory is still the one of that path.
+/// Whether the path still leads to the opened directory.
 fn is_at_its_path(root: &Root) -> bool {
     let (Ok(opened), Ok(found)) = (rustix::fs::fstat(root.opened()), fs::metadata(root.path())) else {
         return false;
@@ -210,10 +212,10 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("data");
         let first = claim(&path).unwrap();
-        let told = refused(&path);
+        let message = refused(&path);
         assert!(
-            told.contains("another process is restoring") && told.contains("backup 20130828T1810Z"),
-            "{told}"
+            message.contains("another process is restoring") && message.contains("backup 20130828T1810Z"),
+            "{message}"
         );
         assert!(path.join("swiftwal_restore_in_progress").exists());
         first.give_back(b"x").unwrap();
@@ -229,8 +231,11 @@ mod tests {
         let killed = claim(&path).unwrap();
         killed.root.clone().create_file(b"PG_VERSION", 0o600).unwrap();
         drop(killed);
-        let told = refused(&path);
-        assert!(told.contains("interrupted restore") && told.contains("remove everything"), "{told}");
+        let message = refused(&path);
+        assert!(
+            message.contains("interrupted restore") && message.contains("remove everything"),
+            "{message}"
+        );
         assert_eq!(path.read_dir().unwrap().count(), 2);
     }
 
@@ -243,7 +248,7 @@ mod tests {
         fs::create_dir_all(path("mount/lost+found")).unwrap();
         fs::create_dir_all(path("full/lost+found")).unwrap();
         fs::write(path("full/x"), "").unwrap();
-        for (name, told) in [
+        for (name, message) in [
             ("dangling", "is a symbolic link to "),
             ("file", "is a file"),
             ("file/below", "is a file"),
@@ -252,7 +257,7 @@ mod tests {
             ("absent/data", "doesn't exist; create it first"),
         ] {
             let text = refused(&path(name));
-            assert!(text.contains(told), "{name}: {text}");
+            assert!(text.contains(message), "{name}: {text}");
         }
     }
 

@@ -12,7 +12,7 @@ use super::{member_name::path_of, root::Root};
 
 /// The largest configuration file that is examined.
 const MOST_BYTES: u64 = 1 << 20;
-/// How many files are examined: they may include each other without end.
+/// How many files are examined: they may include each other in a circle.
 const MOST_FILES: usize = 100;
 
 /// Returns a sentence for each missing configuration file.
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn settings_that_lead_to_another_data_directory_are_told() {
         let conf = "data_directory = '/var/lib/postgresql/15/main'\n";
-        let told = missing(&[("postgresql.conf", conf), ("pg_hba.conf", "")]);
-        assert!(told[0].contains("sets data_directory to /var/lib/postgresql/15/main"), "{told:?}");
+        let message = missing(&[("postgresql.conf", conf), ("pg_hba.conf", "")]);
+        assert!(message[0].contains("sets data_directory to /var/lib/postgresql/15/main"), "{message:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Writes a tar's members as files below one directory, and nowhere else.
 
-mod fate;
+mod treatment;
 
 use std::{
     fs::File,
@@ -18,7 +18,7 @@ use swiftwal_postgres::{
 };
 use tokio::sync::mpsc;
 
-use self::fate::Fate;
+use self::treatment::Treatment;
 use super::{
     destination::{CONTROL, Destination, LABEL},
     member_name::{path_of, stays_inside},
@@ -110,7 +110,7 @@ impl Extractor {
         })
     }
 
-    /// Writes what it receives until the sender is gone. `written` counts bytes of tar.
+    /// Writes what it receives until the sender is closed. `written` counts the bytes of the tar.
     pub(super) fn extract(
         mut self,
         mut pieces: mpsc::Receiver<Bytes>,
@@ -146,9 +146,9 @@ impl Extractor {
         Ok(())
     }
 
-    fn check_size(&self, member: &Member, fate: Fate) -> Result<()> {
+    fn check_size(&self, member: &Member, treatment: Treatment) -> Result<()> {
         let Member { name, bytes, .. } = member;
-        let (is_control, most) = (name == CONTROL, fate.most_bytes());
+        let (is_control, most) = (name == CONTROL, treatment.most_bytes());
         if *bytes > most || (is_control && *bytes != most) {
             let bound = if is_control { "" } else { "at most " };
             let reason = format!("its {} has {bytes} bytes instead of {bound}{most}", printable(name));
@@ -157,7 +157,7 @@ impl Extractor {
         Ok(())
     }
 
-    fn make_link(&mut self, name: &[u8], target: &[u8]) -> Result<()> {
+    fn create_link(&mut self, name: &[u8], target: &[u8]) -> Result<()> {
         let oid =
             name.strip_prefix(b"pg_tblspc/").and_then(|oid| std::str::from_utf8(oid).ok()?.parse().ok());
         let Some(oid) = oid.filter(|_| self.tablespace.is_none()) else {
@@ -170,8 +170,8 @@ impl Extractor {
             );
             return Err(Error::damaged(&self.object, reason));
         };
-        let made = self.root.make_link(name, directory);
-        made.map_err(|error| self.unless_twice(name, error))
+        let created = self.root.create_link(name, directory);
+        created.map_err(|error| self.unless_twice(name, error))
     }
 
     fn create_file(&mut self, name: &[u8], mode: u32) -> Result<File> {
@@ -179,10 +179,10 @@ impl Extractor {
         created.map_err(|error| self.unless_twice(name, error))
     }
 
-    /// Distinguishes a name that occurs twice in the tar from one that another process has taken.
+    /// Returns the right error for a taken name: it may occur twice in the tar, or another process may have created it.
     fn unless_twice(&self, name: &[u8], error: Error) -> Error {
         match error {
-            Error::Refused(Refusal::Appeared { .. }) if self.root.has_made(name) => self.comes_twice(name),
+            Error::Refused(Refusal::Appeared { .. }) if self.root.has_created(name) => self.comes_twice(name),
             error => error,
         }
     }
@@ -192,26 +192,27 @@ impl Extractor {
     }
 
     fn begin_file(&mut self, member: Member) -> Result<Current> {
-        let fate = if self.tablespace.is_none() { Fate::of(&member.name) } else { Fate::Written };
-        self.check_size(&member, fate)?;
+        let treatment =
+            if self.tablespace.is_none() { Treatment::of(&member.name) } else { Treatment::Written };
+        self.check_size(&member, treatment)?;
         let Member { name, mode, bytes, .. } = member;
-        if !matches!(fate, Fate::LeftOut) {
+        if !matches!(treatment, Treatment::LeftOut) {
             self.extracted.files += 1;
             self.extracted.bytes += bytes;
         }
         let content = Vec::new();
-        Ok(match fate {
-            Fate::Written => {
+        Ok(match treatment {
+            Treatment::Written => {
                 let file = self.create_file(&name, mode)?;
                 Current::File { name, file }
             }
-            Fate::WrittenAndKept { .. } => {
+            Treatment::WrittenAndKept { .. } => {
                 let file = Some(self.create_file(&name, mode)?);
                 Current::Kept { name, content, file }
             }
-            Fate::Kept { .. } if self.extracted.has_kept(&name) => return Err(self.comes_twice(&name)),
-            Fate::Kept { .. } => Current::Kept { name, content, file: None },
-            Fate::LeftOut => Current::Nothing,
+            Treatment::Kept { .. } if self.extracted.has_kept(&name) => return Err(self.comes_twice(&name)),
+            Treatment::Kept { .. } => Current::Kept { name, content, file: None },
+            Treatment::LeftOut => Current::Nothing,
         })
     }
 }
@@ -226,8 +227,8 @@ impl TarVisitor for Extractor {
         }
         self.check_name(&member.name)?;
         match &member.kind {
-            MemberKind::Directory => self.root.make_directory(&member.name, member.mode)?,
-            MemberKind::Link { target } => self.make_link(&member.name, target)?,
+            MemberKind::Directory => self.root.create_directory(&member.name, member.mode)?,
+            MemberKind::Link { target } => self.create_link(&member.name, target)?,
             MemberKind::File => self.current = self.begin_file(member)?,
         }
         Ok(())

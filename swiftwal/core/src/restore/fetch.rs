@@ -25,10 +25,10 @@ use crate::{
     },
 };
 
-/// How many decompressed pieces wait for the writer at most.
+/// The largest number of decompressed pieces that wait for the writer.
 pub(super) const PIECES_WAITING: usize = 3;
 
-/// A tar as it is stored: in one object, or in several that follow one another.
+/// A stored tar: one object, or several in order.
 #[derive(Debug)]
 pub(super) struct StoredTar {
     pub(super) tablespace: Option<u32>,
@@ -36,12 +36,12 @@ pub(super) struct StoredTar {
 }
 
 impl StoredTar {
-    /// Its bytes, where they are known.
+    /// Returns the size of the uncompressed tar, if it is known.
     pub(super) fn tar_bytes(&self) -> Option<u64> {
         self.pieces.iter().map(|piece| piece.tar_bytes).sum()
     }
 
-    /// The object that it begins with.
+    /// Returns the name of its first object.
     pub(super) fn name(&self) -> String {
         self.pieces.first().map(|piece| piece.name.to_string()).unwrap_or_default()
     }
@@ -52,13 +52,13 @@ impl StoredTar {
 pub(super) struct TarPiece {
     name: ObjectName,
     format: Format,
-    /// What is known of it from the commit record.
+    /// Its entry in the commit record.
     recorded: Option<RecordedObject>,
     tar_bytes: Option<u64>,
     frames: Option<Vec<Frame>>,
 }
 
-/// The tars of a backup: that of the data directory first.
+/// Returns the tars of a backup, the data directory's first.
 pub(super) async fn tars(
     repository: &Repository,
     chosen: &ChosenBackup,
@@ -105,7 +105,7 @@ pub(super) async fn tars(
         .collect())
 }
 
-/// The frames of each tar, if the index is what was stored.
+/// Reads the frames of each tar from the index, which is verified by the commit record.
 async fn read_index(repository: &Repository, objects: &[RecordedObject]) -> Result<Index> {
     let recorded = objects.iter().find(|object| object.part() == Some(BackupPart::Index));
     let Some(recorded) = recorded else { return Err(Error::damaged("the backup", "it has no index")) };
@@ -119,10 +119,10 @@ async fn read_index(repository: &Repository, objects: &[RecordedObject]) -> Resu
     Ok(index)
 }
 
-/// Sends the tar, in order, to `pieces`. When it returns, either every byte of its objects was proven to be what was
-/// stored, or the receiver had given up.
+/// Sends the tar, in order, to `pieces`. When it returns, either every byte of its objects was verified, or the
+/// receiver had stopped early.
 ///
-/// Where the index turns out to be wrong, what is still missing is read without it.
+/// If the index turns out to be wrong, the rest is read without it.
 pub(super) async fn fetch(
     repository: &Repository,
     tar: StoredTar,
@@ -138,7 +138,7 @@ pub(super) async fn fetch(
     Ok(())
 }
 
-/// Sends one object of a tar; whether the receiver took it to its end.
+/// Sends one object of a tar. Returns whether the receiver took it to its end.
 async fn fetch_piece(
     repository: &Repository,
     mut tar: TarPiece,
@@ -166,7 +166,7 @@ async fn fetch_piece(
     }
 }
 
-/// Where the pieces of a tar go, in order.
+/// The receiver of a tar's pieces.
 struct Pieces<'a> {
     sender: mpsc::Sender<Bytes>,
     sent_bytes: u64,
@@ -174,7 +174,7 @@ struct Pieces<'a> {
 }
 
 impl Pieces<'_> {
-    /// Sends a piece; whether it was wanted.
+    /// Sends a piece. Returns whether the receiver still wanted it.
     async fn send(&mut self, piece: Bytes) -> bool {
         self.sent_bytes += piece.len() as u64;
         let is_wanted = self.sender.send(piece).await.is_ok();
@@ -186,7 +186,7 @@ impl Pieces<'_> {
 }
 
 impl TarPiece {
-    /// Whether what came is what was stored, where that is known.
+    /// Verifies what was read by the entry in the commit record, if there is one.
     fn check(&self, hashed: &Hashed) -> Result<()> {
         self.recorded.as_ref().map_or(Ok(()), |recorded| hashed.check(recorded))
     }
@@ -212,7 +212,7 @@ mod tests {
         Repository::new(storage, "memory", Arc::new(SystemClock))
     }
 
-    /// The tar with frames of a byte, the last of which is longer than the object.
+    /// Returns a tar with an index whose frames have one byte each; the last one is longer than the object.
     fn tar_with_a_wrong_index() -> TarPiece {
         let name = ObjectName::parse("pg_basebackup_20130828T1810Z.tar");
         let recorded = RecordedObject {
@@ -234,7 +234,8 @@ mod tests {
         }
     }
 
-    /// What is fetched where the object holds `first` until its first piece has come, and then `TAR`.
+    /// Returns what is fetched if the object contains `first` until its first piece has been read, and `TAR`
+    /// afterwards.
     async fn fetched(first: &'static [u8]) -> Result<Vec<u8>> {
         let (repository, tar) = (repository(), tar_with_a_wrong_index());
         let name = tar.name.clone();

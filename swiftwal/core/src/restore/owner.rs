@@ -9,8 +9,8 @@ use std::{
 use super::root::Owner;
 use crate::local::user::user_name;
 
-/// The owner of everything that is restored into `data` when this program runs as root: the owner of the directory, or of
-/// its parent if it doesn't exist.
+/// Returns the owner of everything that is restored into `data` when this program runs as root: the owner of the
+/// directory, or of its parent if it doesn't exist.
 pub(super) fn owner(data: &Path) -> io::Result<Option<Owner>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -20,14 +20,14 @@ pub(super) fn owner(data: &Path) -> io::Result<Option<Owner>> {
     Ok(Some((model.uid(), model.gid())))
 }
 
-/// The name of the owner of `path`, or of the nearest directory above it that exists.
+/// Returns the name of the owner of `path`, or of the nearest existing directory above it.
 pub(super) fn owner_name(path: &Path) -> Option<String> {
     let absolute = std::path::absolute(path).ok()?;
     let uid = absolute.ancestors().find_map(|path| fs::metadata(path).ok())?.uid();
     Some(user_name(uid))
 }
 
-/// The directory that contains `path`.
+/// Returns the directory that contains `path`.
 pub(super) fn parent(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     Ok(absolute.parent().unwrap_or(&absolute).to_owned())

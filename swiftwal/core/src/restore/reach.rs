@@ -55,8 +55,8 @@ mod tests {
         for (far, shown) in
             [(lsn("0/6000001"), "0/6000001"), (time("2026-11-23T08:00:01Z"), "2026-11-23T08:00:01Z")]
         {
-            let told = end.shortfall(&far).unwrap();
-            assert!(told.contains(shown) && told.contains("000000010000000000000005"), "{told}");
+            let message = end.shortfall(&far).unwrap();
+            assert!(message.contains(shown) && message.contains("000000010000000000000005"), "{message}");
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct RecoveryFile {
     pub(super) mode: Mode,
 }
 
-/// What happens to the previous content of the file.
+/// What is done with the previous content of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// It is replaced.
@@ -76,9 +76,11 @@ pub(super) fn major(version: &str) -> Result<u32> {
     })
 }
 
-/// From version 12 on, the settings of the original server are still read, and may include those of an earlier restore.
-/// So every setting that decides where recovery goes is written, even if with its default. What a standby does with WAL
-/// that it has replayed, and at its promotion, is the administrator's choice, and is kept.
+/// Returns the settings from version 12 on.
+///
+/// The settings of the original server are still read, and may include those of an earlier restore. So every setting
+/// that controls recovery is written, even with its default. What a standby does with replayed WAL, and at its
+/// promotion, is the administrator's choice and is kept.
 fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)> {
     let mut settings = vec![("restore_command", options.restore_command.clone())];
     if options.standby && major < 12 {
@@ -118,12 +120,13 @@ fn settings(major: u32, options: &RestoreOptions) -> Vec<(&'static str, String)>
 /// The settings of the original server that a standby keeps.
 const OF_A_STANDBY: [&str; 2] = ["archive_cleanup_command", "recovery_end_command"];
 
-/// Whether `line` of the settings empties what a standby keeps, as an earlier restore of a primary wrote it.
+/// Whether a line of the settings clears a setting that a standby keeps. An earlier restore of a primary wrote such
+/// lines.
 pub(super) fn is_emptied_by_a_restore(line: &[u8]) -> bool {
     OF_A_STANDBY.iter().any(|name| line.trim_ascii() == format!("{name} = ''").as_bytes())
 }
 
-/// The defaults of PostgreSQL 12 and later. PostgreSQL refuses two targets at once.
+/// Returns the defaults of PostgreSQL 12 and later. PostgreSQL refuses two targets at once.
 fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         ("archive_cleanup_command", ""),

@@ -1,6 +1,6 @@
-//! A directory in which a restore writes, and nowhere else: every name is resolved step by step from its opened
-//! directory, and no link is followed. Another process that writes there can't lead a restore elsewhere, and nothing
-//! that it has created is overwritten or removed.
+//! A directory that a restore writes into. It writes nowhere else: every name is resolved step by step from the opened
+//! directory, and no link is followed. Another process that writes there can't redirect a restore, and nothing that
+//! such a process has created is overwritten or removed.
 
 mod removal;
 
@@ -26,7 +26,7 @@ use rustix::{
 use swiftwal_postgres::printable;
 
 use super::{
-    made::{Kind, MadeNames},
+    created::{CreatedNames, Kind},
     member_name::{component, path_of, split},
 };
 use crate::error::{Error, Refusal, Result};
@@ -46,7 +46,7 @@ pub(super) struct Root {
     opened: Arc<OwnedFd>,
     /// Set if this program runs as root.
     owner: Option<Owner>,
-    made: Arc<Mutex<MadeNames>>,
+    created: Arc<Mutex<CreatedNames>>,
     /// The subdirectory that was used last: a tar contains them one after the other.
     recent: Option<(Vec<u8>, Arc<OwnedFd>)>,
 }
@@ -56,8 +56,8 @@ impl Root {
     pub(super) fn open(path: &Path, owner: Option<Owner>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())?;
-        let made = Arc::new(Mutex::new(MadeNames::new(path)));
-        Ok(Self { path: path.to_owned(), opened: Arc::new(opened), owner, made, recent: None })
+        let created = Arc::new(Mutex::new(CreatedNames::new(path)));
+        Ok(Self { path: path.to_owned(), opened: Arc::new(opened), owner, created, recent: None })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -92,15 +92,19 @@ impl Root {
 
     /// Opens a file below the directory to append to it: one that was created here, or a new one.
     pub(super) fn append_file(&mut self, name: &[u8]) -> Result<File> {
-        if self.has_made(name) { self.open_made(name, OFlags::APPEND) } else { self.create_file(name, 0o600) }
+        if self.has_created(name) {
+            self.open_created(name, OFlags::APPEND)
+        } else {
+            self.create_file(name, 0o600)
+        }
     }
 
     /// Opens a file below the directory that was created here, and empties it.
     pub(super) fn rewrite_file(&mut self, name: &[u8]) -> Result<File> {
-        self.open_made(name, OFlags::TRUNC)
+        self.open_created(name, OFlags::TRUNC)
     }
 
-    fn open_made(&mut self, name: &[u8], how: OFlags) -> Result<File> {
+    fn open_created(&mut self, name: &[u8], how: OFlags) -> Result<File> {
         let open = |root: &mut Self| {
             let (directory, last) = root.place(name)?;
             let flags = how | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -110,12 +114,12 @@ impl Root {
     }
 
     /// Creates a subdirectory; one that was created here before gets the mode.
-    pub(super) fn make_directory(&mut self, name: &[u8], mode: u32) -> Result<()> {
+    pub(super) fn create_directory(&mut self, name: &[u8], mode: u32) -> Result<()> {
         let make = |root: &mut Self| {
             let (parent, last) = root.place(name)?;
             match rustix::fs::mkdirat(&parent, last, Mode::RWXU) {
                 Ok(()) => root.note(&parent, name, Kind::Directory)?,
-                Err(Errno::EXIST) if root.made().contains(name) => {}
+                Err(Errno::EXIST) if root.created().contains(name) => {}
                 Err(error) => return Err(error.into()),
             }
             let opened = rustix::fs::openat(&parent, last, DIRECTORY, Mode::empty())?;
@@ -126,7 +130,7 @@ impl Root {
     }
 
     /// Creates a symbolic link below the directory.
-    pub(super) fn make_link(&mut self, name: &[u8], target: &Path) -> Result<()> {
+    pub(super) fn create_link(&mut self, name: &[u8], target: &Path) -> Result<()> {
         let make = |root: &mut Self| {
             let (parent, last) = root.place(name)?;
             rustix::fs::symlinkat(target, &parent, last)?;
@@ -184,8 +188,8 @@ impl Root {
     /// Returns the names in the directory itself that weren't created here.
     pub(super) fn foreign_names(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut names = self.names()?;
-        self.made().retain_foreign(&mut names);
-        // NFS shows an open file without a name, such as that of the made names, under such a name.
+        self.created().retain_foreign(&mut names);
+        // NFS lists an open file without a name, such as that of the created names, under such a name.
         names.retain(|name| !name.starts_with(b".nfs"));
         Ok(names)
     }
@@ -210,8 +214,8 @@ impl Root {
         Ok((opened, last))
     }
 
-    fn made(&self) -> MutexGuard<'_, MadeNames> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    fn created(&self) -> MutexGuard<'_, CreatedNames> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the error if `name` couldn't be created.
@@ -224,8 +228,8 @@ impl Root {
     }
 
     /// Whether `name` was created here.
-    pub(super) fn has_made(&self, name: &[u8]) -> bool {
-        self.made().contains(name)
+    pub(super) fn has_created(&self, name: &[u8]) -> bool {
+        self.created().contains(name)
     }
 }
 
@@ -249,7 +253,7 @@ mod tests {
         for name in [&b"../x"[..], b"..", b"a/../../x", b"/etc/x", b"/x", b"", b".", b"a//b", b"a\0b"] {
             assert!(!stays_inside(name));
             assert!(root.create_file(name, 0o600).is_err(), "{}", printable(name));
-            assert!(root.make_directory(name, 0o700).is_err(), "{}", printable(name));
+            assert!(root.create_directory(name, 0o700).is_err(), "{}", printable(name));
         }
     }
 
@@ -257,18 +261,18 @@ mod tests {
     fn no_link_is_followed_whether_in_the_middle_or_at_the_end() {
         let elsewhere = tempfile::tempdir().unwrap();
         let (_directory, mut root) = root();
-        root.make_link(b"link", elsewhere.path()).unwrap();
-        root.make_link(b"file", &elsewhere.path().join("target")).unwrap();
+        root.create_link(b"link", elsewhere.path()).unwrap();
+        root.create_link(b"file", &elsewhere.path().join("target")).unwrap();
         assert!(root.create_file(b"link/x", 0o600).is_err());
         assert!(root.append_file(b"file").is_err());
-        assert!(root.make_directory(b"link", 0o755).is_err());
+        assert!(root.create_directory(b"link", 0o755).is_err());
         assert_eq!(elsewhere.path().read_dir().unwrap().count(), 0);
     }
 
     #[test]
     fn files_and_directories_get_the_modes_they_had() {
         let (directory, mut root) = root();
-        root.make_directory(b"base", 0o750).unwrap();
+        root.create_directory(b"base", 0o750).unwrap();
         root.create_file(b"base/1", 0o640).unwrap();
         let mode = |name| directory.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("base"), mode("base/1")), (0o750, 0o640));
@@ -277,7 +281,7 @@ mod tests {
     #[test]
     fn what_another_process_made_is_neither_overwritten_nor_removed() {
         let (directory, mut root) = root();
-        root.make_directory(b"base", 0o700).unwrap();
+        root.create_directory(b"base", 0o700).unwrap();
         root.create_file(b"base/1", 0o600).unwrap();
         root.create_file(b"base/staged", 0o600).unwrap();
         root.create_file(b"conf", 0o600).unwrap();
@@ -291,11 +295,11 @@ mod tests {
         assert!(root.create_file(b"base/2", 0o600).unwrap_err().to_string().contains("appeared"));
         assert!(root.append_file(b"standby.signal").is_err());
         assert!(root.rename(b"base/staged", b"base/2").is_err());
-        assert!(root.make_directory(b"pg_wal", 0o700).is_err());
+        assert!(root.create_directory(b"pg_wal", 0o700).is_err());
         assert_eq!(root.foreign_names().unwrap().len(), 2);
         std::fs::remove_file(nfs).unwrap();
 
-        assert!(root.remove_made().is_err(), "base isn't empty");
+        assert!(root.remove_created().is_err(), "base isn't empty");
         for path in &foreign {
             assert_eq!(std::fs::read(path).unwrap(), b"foreign");
         }

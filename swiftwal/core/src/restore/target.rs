@@ -13,8 +13,8 @@ const MOST_OFFSET_HOURS: i32 = 15;
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] for anything else, including a time without a zone and the name of a zone: nobody should have to
-/// guess during a restore.
+/// [`Error::Refused`] for anything else, including a time without a zone and the name of a zone: such a time would have
+/// to be guessed.
 pub fn parse_target_time(text: &str) -> Result<Timestamp> {
     let refused = |problem: &str| {
         let (text, problem) = (printable(text).to_string(), problem.to_owned());
@@ -135,8 +135,8 @@ mod tests {
             "2026-11-23 08:00:00+",
             "2026-11-2ä 08:00:00+00",
         ] {
-            let told = parse_target_time(text).unwrap_err().to_string();
-            assert!(told.contains("UTC") && told.contains("+02"), "{told}");
+            let message = parse_target_time(text).unwrap_err().to_string();
+            assert!(message.contains("UTC") && message.contains("+02"), "{message}");
         }
     }
 }

@@ -56,7 +56,7 @@ impl Registry {
         self
     }
 
-    /// The known schemes, in alphabetical order.
+    /// Returns the known schemes, in alphabetical order.
     #[must_use]
     pub fn schemes(&self) -> Vec<&'static str> {
         let mut schemes: Vec<_> =

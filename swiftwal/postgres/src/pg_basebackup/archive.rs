@@ -1,4 +1,4 @@
-//! What the beginning and the end of the data directory's archive tell about the backup.
+//! Reads from the beginning and the end of the data directory's archive where the backup's WAL begins and ends.
 //!
 //! `pg_basebackup` prints the start and end of the WAL only if it fetches that WAL. The archive always contains them:
 //! its first member is the backup label, and its last one, since PostgreSQL 13, is the backup manifest. The last file
@@ -46,7 +46,7 @@ pub(super) enum StartError {
     Label(LabelError),
 }
 
-/// Inspects the archive as it passes.
+/// Inspects the archive while it is received.
 #[derive(Debug, Default)]
 pub(super) struct Archive {
     tar: TarStream,
@@ -205,8 +205,8 @@ mod tests {
         let relation = vec![b'x'; 40_000];
         let archive = members(&[("base/1", &relation), ("backup_manifest", manifest.as_bytes())]);
         for piece_bytes in [1, 700, TAIL_BYTES - 1, TAIL_BYTES, TAIL_BYTES + 1, 1 << 20] {
-            let (shown, told) = shown(&archive, piece_bytes);
-            assert_eq!(told, end, "{piece_bytes}");
+            let (shown, found) = shown(&archive, piece_bytes);
+            assert_eq!(found, end, "{piece_bytes}");
             let read: Vec<_> = shown.iter().flat_map(|shown| shown.manifest.iter().copied()).collect();
             assert!(read == manifest.as_bytes(), "{piece_bytes}");
         }

@@ -59,10 +59,10 @@ const CLIENT_TOO_OLD: &str = "incompatible server version";
 
 /// Returns what happened, followed by the program's own messages on separate lines.
 fn report(what: &str, messages: &Messages) -> String {
-    let said: String = messages.last.iter().map(|line| format!("\n    {line}")).collect();
-    match said.as_str() {
+    let lines: String = messages.last.iter().map(|line| format!("\n    {line}")).collect();
+    match lines.as_str() {
         "" => what.to_owned(),
-        said => format!("{what}, and said:{said}"),
+        lines => format!("{what}, and said:{lines}"),
     }
 }
 

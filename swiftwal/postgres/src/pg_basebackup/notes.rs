@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_servers_warnings_are_passed_on_with_what_explains_them() {
-        let said = warnings(&[
+        let warnings = warnings(&[
             "pg_basebackup: initiating base backup, waiting for checkpoint to complete",
             "NOTICE:  base backup done, waiting for required WAL segments to be archived",
             "HINT:  of the notice",
@@ -168,7 +168,7 @@ mod tests {
             "pg_basebackup: error: could not get data: ERROR:  gone",
         ]);
         assert_eq!(
-            said,
+            warnings,
             [
                 "skipping special file \"./pg_hba.conf\"",
                 "still waiting for all required WAL segments to be archived (60 seconds elapsed)",
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn a_warning_in_another_language_is_one_too() {
-        let said = warnings(&["WARNUNG:  Spezialdatei »./x« wird übersprungen", "ПРЕДУПРЕЖДЕНИЕ:  x"]);
-        assert_eq!(said, ["WARNUNG: Spezialdatei »./x« wird übersprungen", "ПРЕДУПРЕЖДЕНИЕ: x"]);
+        let warnings = warnings(&["WARNUNG:  Spezialdatei »./x« wird übersprungen", "ПРЕДУПРЕЖДЕНИЕ:  x"]);
+        assert_eq!(warnings, ["WARNUNG: Spezialdatei »./x« wird übersprungen", "ПРЕДУПРЕЖДЕНИЕ: x"]);
     }
 
     #[test]
@@ -199,19 +199,22 @@ mod tests {
     fn warnings_without_end_are_cut_off() {
         let many: Vec<_> = (0..10_000).map(|number| format!("WARNING:  {number}")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
-        let said = warnings(&many);
-        assert_eq!((said.len(), said.last().unwrap().as_str()), (200, "and more; see the server's log"));
+        let warnings = warnings(&many);
+        assert_eq!(
+            (warnings.len(), warnings.last().unwrap().as_str()),
+            (200, "and more; see the server's log")
+        );
     }
 
     #[test]
     fn the_size_that_is_expected_is_said_when_it_changes() {
-        let said = notes(&[
+        let warnings = notes(&[
             "     0/22836 kB (0%), 0/1 tablespace",
             " 11000/22836 kB (48%), 0/1 tablespace (...a/base/1/1259)",
             " 30000/30000 kB (100%), 1/1 tablespace",
         ]);
         let expected = [22_836, 30_000].map(|kib| Note::Estimate { bytes: kib * 1024 });
-        assert_eq!(said, expected);
+        assert_eq!(warnings, expected);
         assert!(notes(&["1/x kB (", "a/2 kB (", "nothing"]).is_empty());
     }
 }

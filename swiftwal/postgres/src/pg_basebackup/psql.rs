@@ -127,14 +127,14 @@ impl Psql {
 
     /// Returns the error messages of the program, as an error.
     async fn complaint(&mut self, command: &str) -> SourceError {
-        let mut said = Vec::new();
+        let mut complaint = Vec::new();
         let reading = (&mut self.stderr).take(COMPLAINT_BYTES);
         tokio::pin!(reading);
         // Messages that can't be read, or don't end, are ignored.
-        drop(timeout(COMPLAINT_LIMIT, reading.read_to_end(&mut said)).await);
-        let said = String::from_utf8_lossy(&said);
-        let said = said.trim().strip_prefix("psql: error: ").unwrap_or(said.trim());
-        failed(format!("{command} failed: {}", printable(said)))
+        drop(timeout(COMPLAINT_LIMIT, reading.read_to_end(&mut complaint)).await);
+        let complaint = String::from_utf8_lossy(&complaint);
+        let complaint = complaint.trim().strip_prefix("psql: error: ").unwrap_or(complaint.trim());
+        failed(format!("{command} failed: {}", printable(complaint)))
     }
 }
 

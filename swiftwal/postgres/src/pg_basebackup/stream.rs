@@ -147,11 +147,11 @@ impl Run {
     /// Waits until the child has confirmed that the backup is complete.
     async fn finish(&mut self, start_timeline: Timeline) -> Result<BaseBackupEvent, SourceError> {
         let messages = self.ended().await?;
-        let said = messages.end.map(|lsn| (lsn, start_timeline));
-        match self.archive.backup_end().or(said) {
+        let printed = messages.end.map(|lsn| (lsn, start_timeline));
+        match self.archive.backup_end().or(printed) {
             Some((lsn, timeline)) => Ok(BaseBackupEvent::Finished { lsn, timeline }),
             None => Err(failure::incomplete(
-                "nothing says where the backup's WAL ends: servers older than 13 tell it only with the WAL included",
+                "it is unknown where the backup's WAL ends: servers older than 13 report that only if the WAL is included",
                 &messages,
             )),
         }

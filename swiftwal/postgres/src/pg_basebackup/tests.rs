@@ -29,7 +29,7 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-fn whole_archive() -> Vec<u8> {
+fn complete_archive() -> Vec<u8> {
     let relation: Vec<u8> = (0..9 << 20).map(|n: u32| (n / 3) as u8).collect();
     archive(&[("backup_label", LABEL), ("base/1/1259", &relation), ("backup_manifest", MANIFEST)])
 }
@@ -40,7 +40,7 @@ async fn run(dir: &Path, archive: &[u8], commands: &str) -> Box<dyn BaseBackupSt
     run_for(request, dir, archive, commands).await
 }
 
-/// The same, for any request.
+/// As [`run`], for any request.
 async fn run_for(
     request: BaseBackupRequest,
     dir: &Path,
@@ -81,7 +81,7 @@ async fn failure(archive: &[u8], commands: &str) -> SourceError {
 #[tokio::test]
 async fn a_whole_run_gives_every_byte_between_start_and_end() {
     let dir = tempfile::tempdir().unwrap();
-    let archive = whole_archive();
+    let archive = complete_archive();
     let mut stream = run(dir.path(), &archive, "cat a").await;
     let (events, data) = drain(stream.as_mut()).await.unwrap();
     assert_eq!(events, [STARTED, BaseBackupEvent::Archive { tablespace: None }, FINISHED]);
@@ -101,13 +101,14 @@ async fn without_a_manifest_the_end_point_is_the_one_that_the_program_says() {
 #[tokio::test]
 async fn a_run_that_says_no_end_point_is_no_backup() {
     let error = failure(&archive(&[("backup_label", LABEL)]), "cat a").await;
-    assert!(error.to_string().contains("nothing says where the backup's WAL ends"), "{error}");
+    assert!(error.to_string().contains("it is unknown where the backup's WAL ends"), "{error}");
 }
 
 #[tokio::test]
 async fn a_run_that_fails_after_its_last_byte_is_no_backup() {
     let error =
-        failure(&whole_archive(), "cat a; exec >&-; echo 'pg_basebackup: error: too late' >&2; exit 3").await;
+        failure(&complete_archive(), "cat a; exec >&-; echo 'pg_basebackup: error: too late' >&2; exit 3")
+            .await;
     assert_eq!(error.kind(), SourceErrorKind::Failed);
     assert!(
         error.to_string().contains("exit status: 3") && error.to_string().contains("too late"),
@@ -117,14 +118,14 @@ async fn a_run_that_fails_after_its_last_byte_is_no_backup() {
 
 #[tokio::test]
 async fn a_run_that_dies_in_the_middle_is_no_backup() {
-    let error = failure(&whole_archive(), "head -c 5000000 a; kill -9 $$").await;
+    let error = failure(&complete_archive(), "head -c 5000000 a; kill -9 $$").await;
     assert!(error.to_string().contains("SIGKILL"), "{error}");
 }
 
 #[tokio::test]
 async fn an_archive_that_is_cut_short_is_no_backup_even_if_the_program_is_content() {
     for bytes in [0, 511, 600, 5_000_000] {
-        let error = failure(&whole_archive(), &format!("head -c {bytes} a")).await;
+        let error = failure(&complete_archive(), &format!("head -c {bytes} a")).await;
         assert!(error.to_string().starts_with("pg_basebackup ended without an error, but"), "{error}");
     }
 }
@@ -142,19 +143,19 @@ async fn what_the_server_warns_of_comes_before_the_end() {
     let mut stream =
         run(dir.path(), &archive(&[("backup_label", LABEL), ("backup_manifest", MANIFEST)]), commands).await;
     let (events, _) = drain(stream.as_mut()).await.unwrap();
-    let said = events.iter().filter(|event| !matches!(event, BaseBackupEvent::Archive { .. }));
+    let events = events.iter().filter(|event| !matches!(event, BaseBackupEvent::Archive { .. }));
     let warning = |text: &str| BaseBackupEvent::Warning(text.to_owned());
     let estimate = BaseBackupEvent::Estimate { bytes: 9 << 10 };
-    let mut said: Vec<_> = said.collect();
-    said.sort_by_key(|event| **event == STARTED);
-    assert_eq!(said, [&warning("one"), &estimate, &warning("two"), &FINISHED, &STARTED]);
+    let mut events: Vec<_> = events.collect();
+    events.sort_by_key(|event| **event == STARTED);
+    assert_eq!(events, [&warning("one"), &estimate, &warning("two"), &FINISHED, &STARTED]);
 }
 
 #[tokio::test]
 async fn messages_without_end_do_not_block_the_run() {
     let dir = tempfile::tempdir().unwrap();
     let commands = "head -c 3000000 /dev/zero >&2; cat a; head -c 3000000 /dev/zero >&2";
-    let mut stream = run(dir.path(), &whole_archive(), commands).await;
+    let mut stream = run(dir.path(), &complete_archive(), commands).await;
     let (events, _) = drain(stream.as_mut()).await.unwrap();
     assert_eq!(events.last(), Some(&FINISHED));
 }
@@ -214,7 +215,7 @@ async fn a_server_that_sends_the_wal_does_not_wait_for_its_archiver() {
 
 #[tokio::test]
 async fn an_archive_with_a_damaged_header_is_no_backup() {
-    let mut archive = whole_archive();
+    let mut archive = complete_archive();
     let second = 512 + LABEL.len().next_multiple_of(512);
     archive[second] ^= 1;
     let error = failure(&archive, "cat a").await;

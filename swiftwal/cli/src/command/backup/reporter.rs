@@ -29,7 +29,7 @@ pub(super) struct Reporter<'a> {
     /// The size that the server expects; 0 if it doesn't report one.
     estimate: AtomicU64,
     warnings: Mutex<Vec<String>>,
-    unheard: Mutex<Option<oneshot::Sender<Failure>>>,
+    write_failure: Mutex<Option<oneshot::Sender<Failure>>>,
 }
 
 impl<'a> Reporter<'a> {
@@ -39,9 +39,9 @@ impl<'a> Reporter<'a> {
         location: &'a str,
         progress: bool,
     ) -> (Self, oneshot::Receiver<Failure>) {
-        let (unheard, receiver) = oneshot::channel();
+        let (write_failure, receiver) = oneshot::channel();
         let progress = Progress::new(progress);
-        let unheard = Mutex::new(Some(unheard));
+        let write_failure = Mutex::new(Some(write_failure));
         let reporter = Self {
             output,
             location,
@@ -49,7 +49,7 @@ impl<'a> Reporter<'a> {
             began: Instant::now(),
             estimate: AtomicU64::new(0),
             warnings: Mutex::default(),
-            unheard,
+            write_failure,
         };
         (reporter, receiver)
     }
@@ -111,15 +111,15 @@ impl<'a> Reporter<'a> {
             return;
         }
         if let Err(failure) = self.progress.suspend(|| self.output.text(render))
-            && let Some(unheard) = self.unheard().take()
+            && let Some(write_failure) = self.write_failure().take()
         {
             // The receiver is gone only if the backup is over.
-            drop(unheard.send(failure));
+            drop(write_failure.send(failure));
         }
     }
 
-    fn unheard(&self) -> MutexGuard<'_, Option<oneshot::Sender<Failure>>> {
-        self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn write_failure(&self) -> MutexGuard<'_, Option<oneshot::Sender<Failure>>> {
+        self.write_failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

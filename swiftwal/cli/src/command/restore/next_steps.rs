@@ -102,10 +102,11 @@ mod tests {
         );
         let target = Some(RecoveryTarget::Name("before\u{1b}".to_owned()));
         let off = RestoreOptions { target, archive_mode: ArchiveMode::Off, ..RestoreOptions::default() };
-        let told = steps(70, &off);
+        let message = steps(70, &off);
         assert!(
-            told.contains(r"restore point before\x1b, then pauses") && told.contains("archives nothing"),
-            "{told}"
+            message.contains(r"restore point before\x1b, then pauses")
+                && message.contains("archives nothing"),
+            "{message}"
         );
         let standby = steps(70, &RestoreOptions { standby: true, ..RestoreOptions::default() });
         assert!(standby.contains("as a standby") && !standby.contains("new backup"), "{standby}");
@@ -142,8 +143,8 @@ mod tests {
 
     #[test]
     fn roots_directory_is_given_away_first() {
-        let told = steps(0, &RestoreOptions::default());
-        assert!(told.starts_with(
+        let message = steps(0, &RestoreOptions::default());
+        assert!(message.starts_with(
             "Give the directory to PostgreSQL's user: chown -R postgres: /restore/data\nAs that user"
         ));
     }

@@ -7,10 +7,10 @@ use swiftwal_core::{Branch, RestoreStats};
 
 /// The events of a restore.
 #[derive(Debug, Default)]
-pub(super) struct Report(Mutex<Said>);
+pub(super) struct Report(Mutex<Collected>);
 
 #[derive(Debug, Default)]
-struct Said {
+struct Collected {
     followed: Option<Branch>,
     others: Vec<Branch>,
     notices: Vec<String>,
@@ -19,40 +19,40 @@ struct Said {
 
 impl Report {
     pub(super) fn timelines(&self, followed: Option<&Branch>, others: &[Branch]) {
-        let mut said = self.said();
-        said.followed = followed.cloned();
-        said.others = others.to_vec();
+        let mut collected = self.collected();
+        collected.followed = followed.cloned();
+        collected.others = others.to_vec();
     }
 
     pub(super) fn notice(&self, notice: &str) {
-        self.said().notices.push(notice.to_owned());
+        self.collected().notices.push(notice.to_owned());
     }
 
     /// Records that the stored WAL doesn't reach the target.
     pub(super) fn shortfall(&self, notice: &str) {
         self.notice(notice);
-        self.said().is_beyond_wal = true;
+        self.collected().is_beyond_wal = true;
     }
 
     /// Whether the target lies beyond the stored WAL.
     pub(super) fn is_beyond_wal(&self) -> bool {
-        self.said().is_beyond_wal
+        self.collected().is_beyond_wal
     }
 
     /// Returns the `--json` document.
     pub(super) fn document(&self, stats: &RestoreStats) -> Value {
-        let said = self.said();
+        let collected = self.collected();
         json!({
             "key": stats.key,
             "files": stats.files,
             "bytes": stats.bytes,
-            "followed": said.followed,
-            "others": said.others,
-            "notices": said.notices,
+            "followed": collected.followed,
+            "others": collected.others,
+            "notices": collected.notices,
         })
     }
 
-    fn said(&self) -> MutexGuard<'_, Said> {
+    fn collected(&self) -> MutexGuard<'_, Collected> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,8 +18,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The directories that contain the open files of this process.
 const DESCRIPTORS: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
 
-/// Opens the pipe, if `path` names an open file of this process and that is a pipe. A FIFO under any other name is
-/// none: it may never have a writer.
+/// Opens the pipe, if `path` names an open file of this process that is a pipe. A FIFO under any other name isn't
+/// opened: it may never have a writer.
 pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     if !DESCRIPTORS.iter().any(|directory| path.parent() == Some(Path::new(directory))) {
         return Ok(None);

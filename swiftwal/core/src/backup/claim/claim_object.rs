@@ -50,7 +50,7 @@ impl<'a> ClaimObject<'a> {
         Ok(self.holder().await? == Some(Holding::Ours))
     }
 
-    /// The holder of the key; none if there is no claim object.
+    /// Returns the holder of the key. None if there is no claim object.
     pub(super) async fn holder(&self) -> Result<Option<Holding>> {
         let Some(bytes) = self.repository.read(&self.name).await? else { return Ok(None) };
         // If it can't be parsed, this process didn't write it.

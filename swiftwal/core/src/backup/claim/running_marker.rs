@@ -1,4 +1,4 @@
-//! The marker of a running backup: it keeps prune away, and its age shows whether the backup is running.
+//! The marker of a running backup: prune doesn't touch the backup's objects as long as the marker is young.
 
 use std::{convert::Infallible, time::Duration};
 

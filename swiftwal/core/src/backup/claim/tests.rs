@@ -1,4 +1,4 @@
-//! Which process holds a key, and what a claim leaves.
+//! Which process holds a key, and what an abandoned claim leaves.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ async fn who_finds_a_key_taken_and_goes_on_does_not_end_the_backup_that_has_it()
 async fn a_key_whose_claim_object_is_anothers_is_not_taken_though_no_listing_shows_a_marker() {
     let repository = repository();
     let first = take(&repository).await.unwrap();
-    // As if the listing lagged behind.
+    // Acts as if the listing lagged behind.
     repository.delete(&first.marker.name).await.unwrap();
     let second = take(&repository).await.unwrap();
     assert_ne!(first.key, second.key);

@@ -1,4 +1,4 @@
-//! A cluster's past: timelines, what was archived of each, and the backups that were taken.
+//! The history of a cluster: its timelines, what was archived of each, and the backups that were taken.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -37,7 +37,7 @@ pub(super) struct Past {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Backup {
     pub(super) timeline: u32,
-    /// The segment that it was taken in.
+    /// The segment in which it was taken.
     segment: u64,
     pub(super) minute: i64,
 }
@@ -63,7 +63,7 @@ pub(super) fn worlds() -> impl Strategy<Value = World> {
                 let parent = &timelines[parent.index(timelines.len())];
                 let segment =
                     parent.first() + place.index((parent.last - parent.first() + 1) as usize) as u64;
-                // Behind the parent's own beginning, and behind a backup in that segment.
+                // After the parent's own beginning, and after a backup in that segment.
                 let begins =
                     if at_boundary { (segment + 1) * SEGMENT } else { segment * SEGMENT + SEGMENT / 2 };
                 let begins = begins.max(parent.begins + 8);
@@ -72,7 +72,7 @@ pub(super) fn worlds() -> impl Strategy<Value = World> {
             }
             let taken = |(timeline, place): (Index, Index), minute| {
                 let past = &timelines[timeline.index(timelines.len())];
-                // Not in the segment with the switch, half of which is the parent's.
+                // Not the segment with the switch, half of which is the parent's.
                 let first = past.begins.div_ceil(SEGMENT).min(past.last);
                 let is_possible = past.begins <= first * SEGMENT;
                 let segment = first + place.index((past.last - first + 1) as usize) as u64;
@@ -144,7 +144,7 @@ impl World {
         self.timelines.iter().flat_map(|past| (past.first()..=past.last).map(|number| (past.number, number)))
     }
 
-    /// Stores it all.
+    /// Stores everything in a repository.
     pub(super) async fn repository(&self) -> Repository {
         let store = Arc::new(InMemory::new());
         let put = async |name: String, bytes: Vec<u8>| {
@@ -175,7 +175,7 @@ impl World {
         Repository::new(Storage::new(store as Arc<dyn ObjectStore>), "a test", Arc::new(SystemClock))
     }
 
-    /// Its ancestors, the oldest first.
+    /// Returns its ancestors, oldest first.
     fn history(&self, past: &Past) -> String {
         let Some(parent) = self.timelines.iter().find(|other| other.number == past.parent) else {
             return String::new();
@@ -190,7 +190,7 @@ fn name((timeline, number): Segment) -> SegmentName {
     SegmentName::containing(Timeline::new(timeline).unwrap(), Lsn(number * SEGMENT), size)
 }
 
-/// The segment of that name.
+/// Returns the segment of that name.
 pub(super) fn segment(name: WalName) -> Option<Segment> {
     let WalName::Segment(segment) = name else { return None };
     let start = segment.start(SegmentSize::new(SEGMENT).unwrap())?;

@@ -1,4 +1,4 @@
-//! The stored backups in the order in which they lie in the WAL: by timeline and LSN, not by what a clock said.
+//! The stored backups in the order in which they are in the WAL: by timeline and LSN, not by a clock.
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use swiftwal_postgres::{BackupLabel, Lsn, Timeline};
@@ -18,34 +18,34 @@ use crate::{
 /// How many records are read at a time.
 const CONCURRENT_READS: usize = 8;
 
-/// A backup that a listing shows.
+/// A backup in a listing.
 #[derive(Debug)]
 pub(crate) struct ListedBackup {
     pub(crate) key: BackupKey,
-    /// Where it lies in the WAL; none where nothing that can be read tells.
+    /// Its position in the WAL. None if nothing readable shows it.
     pub(crate) position: Option<Position>,
     pub(crate) content: Content,
 }
 
-/// What reading a listed backup's commit record gave.
+/// The outcome of reading the commit record of a listed backup.
 #[derive(Debug)]
 pub(crate) enum Content {
     /// The backup exists.
     Backup(ChosenBackup),
-    /// It is listed and isn't a backup of this repository, for this reason: its commit record isn't there, or is that of
+    /// It is listed but isn't a backup of this repository, for this reason: its commit record is missing, or is that of
     /// another backup or cluster.
     NoBackup(String),
     /// Its commit record is damaged, or written by a newer version.
     Unreadable(Error),
 }
 
-/// Where a backup lies in the WAL. Ordered by timeline and start.
+/// The position of a backup in the WAL. Positions are ordered by timeline and start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
     pub(crate) timeline: Timeline,
-    /// Where recovery from it begins.
+    /// The LSN at which recovery from it begins.
     pub(crate) start: Lsn,
-    /// The last byte without which it can't become consistent, as far as that is known.
+    /// The last byte that it needs to become consistent, as far as that is known.
     pub(crate) last: Lsn,
 }
 
@@ -69,7 +69,7 @@ impl ListedBackup {
         Self { key: backup.key, position, content: Content::Backup(backup) }
     }
 
-    /// The backup, if it exists and can be read.
+    /// Returns the backup, if it exists and can be read.
     pub(crate) fn backup(&self) -> Option<&ChosenBackup> {
         match &self.content {
             Content::Backup(backup) => Some(backup),
@@ -77,7 +77,7 @@ impl ListedBackup {
         }
     }
 
-    /// Why it isn't a backup of this repository, if it isn't.
+    /// Returns the reason why it isn't a backup of this repository, if it isn't.
     pub(crate) fn no_backup(&self) -> Option<&str> {
         match &self.content {
             Content::NoBackup(reason) => Some(reason),
@@ -86,11 +86,12 @@ impl ListedBackup {
     }
 }
 
-/// Reads every backup that `inventory` shows, oldest first. A backup whose position isn't known keeps its place behind
-/// the one before it by key.
+/// Reads every backup that `inventory` shows, oldest first. A backup of unknown position comes after the one with the
+/// previous key.
 ///
 /// # Errors
-/// Those of the storage. What is damaged or gone is no error here.
+///
+/// Those of the storage. Damaged or missing objects aren't errors here.
 pub(crate) async fn read_all(repository: &Repository, inventory: &Inventory) -> Result<Vec<ListedBackup>> {
     let reads: Vec<_> = inventory.backups.iter().map(|stored| read(repository, stored).boxed()).collect();
     let backups: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
@@ -123,7 +124,7 @@ async fn read(repository: &Repository, stored: &StoredBackup) -> Result<ListedBa
 
 fn vanished(key: BackupKey) -> String {
     format!(
-        "{} is listed but isn't there; it was deleted a moment ago, or the storage lost it: backup {key} isn't counted, \
+        "{} is listed but doesn't exist; it was deleted a moment ago, or the storage has lost it: backup {key} isn't counted, \
          and the rest of it is kept",
         BackupRecord::object_name(key)
     )
@@ -139,7 +140,7 @@ async fn read_legacy(repository: &Repository, key: BackupKey) -> Result<ListedBa
     Ok(ListedBackup { key, position, content: Content::Backup(backup) })
 }
 
-/// Whether the fault lies in what is stored of one backup, and not with the storage.
+/// Whether the error concerns the objects of one backup, and not the storage.
 fn is_of_this_backup(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Refused)
 }

@@ -1,4 +1,4 @@
-//! What a listing shows of a WAL file.
+//! The part of a listing that concerns a WAL file.
 
 use futures::{Stream, TryStreamExt};
 use object_store::{ObjectMeta, path::Path};
@@ -10,7 +10,7 @@ use crate::{
     repository::{Repository, layout::ObjectName, listing::is_ours},
 };
 
-/// The part of a listing from shortly before a WAL file on.
+/// What a listing shows from shortly before a WAL file on.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ListedWal {
     /// The compressions in which the file is listed.

@@ -51,7 +51,7 @@ impl Repository {
         self.open_wal_object(ObjectName::Wal { name, format }, format, options, observe_size).await
     }
 
-    /// Opens an object that holds a WAL file in this compression; none if it isn't there.
+    /// Opens an object that contains a WAL file in this compression. None if it is missing.
     pub(in crate::repository) async fn open_wal_object(
         &self,
         name: ObjectName,
@@ -66,18 +66,18 @@ impl Repository {
     }
 }
 
-/// Passes `expected` bytes on, and fails if there are more or fewer.
+/// Passes on `expected` bytes, and fails if there are more or fewer.
 fn exactly(
     expected: u64,
     pieces: impl Stream<Item = object_store::Result<Bytes>> + Send + Unpin,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    stream::try_unfold((pieces, 0), move |(mut pieces, came)| async move {
+    stream::try_unfold((pieces, 0), move |(mut pieces, received)| async move {
         let piece = pieces.try_next().await?;
-        let came = came + piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        let received = received + piece.as_ref().map_or(0, |piece| piece.len() as u64);
         let reason = match piece {
-            Some(_) if came > expected => format!("received more than its {expected} bytes"),
-            None if came < expected => format!("received only {came} of its {expected} bytes"),
-            piece => return Ok(piece.map(|piece| (piece, (pieces, came)))),
+            Some(_) if received > expected => format!("received more than its {expected} bytes"),
+            None if received < expected => format!("received only {received} of its {expected} bytes"),
+            piece => return Ok(piece.map(|piece| (piece, (pieces, received)))),
         };
         Err(io::Error::new(io::ErrorKind::InvalidData, reason))
     })

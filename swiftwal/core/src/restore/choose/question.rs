@@ -21,15 +21,15 @@ use crate::{
 pub(super) enum Doubt {
     /// The newest backup, or the chosen one, isn't on the way to the timeline that PostgreSQL would follow.
     NotOnTheWay { key: BackupKey, position: Position, followed: Timeline },
-    /// A later backup lies on another branch.
+    /// A later backup is on another branch.
     LaterBackup { key: BackupKey, beside: BackupKey, timeline: Timeline, followed: Timeline },
-    /// WAL on another branch was stored later than the last on this one; or at the same time, if the timeline to follow
-    /// has none.
+    /// WAL on another branch was stored later than the last WAL on this one, or at the same time if the timeline to
+    /// follow has no WAL.
     LaterWal { beside: Segment, last: Option<Segment>, followed: Timeline },
 }
 
 impl Goal<'_> {
-    /// Returns the reason to doubt that the newest data lies on the way from `chosen` along `past`.
+    /// Returns the reason to doubt that the newest data is on the way from `chosen` along `past`.
     pub(super) fn doubt(
         &self,
         chosen: &ChosenBackup,
@@ -45,8 +45,8 @@ impl Goal<'_> {
         of_backup.or_else(|| self.is_open().then(|| self.later_wal(past)).flatten())
     }
 
-    /// Returns a backup on another branch that was taken later than each on this one. With a target, only those count
-    /// that reach it.
+    /// Returns a backup on another branch that was taken later than each on this one. With a target, only backups that
+    /// can reach it count.
     fn later_backup(&self, chosen: &ChosenBackup, past: &TimelineHistory) -> Option<Doubt> {
         let is_on_the_way = |position: Position| past.contains(position.timeline, position.last);
         let reaches =

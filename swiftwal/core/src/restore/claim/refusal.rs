@@ -1,4 +1,4 @@
-//! Why a directory can't be restored into, and what to do about it.
+//! The reasons why a directory can't be restored into, with hints.
 
 use std::{fs, io, path::Path};
 
@@ -98,8 +98,8 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let owner = owner_name(scratch.path()).unwrap();
         for path in [scratch.path().to_owned(), scratch.path().join("a/data")] {
-            let told = refusal(&path, io::ErrorKind::PermissionDenied.into()).in_full();
-            assert!(told.contains(&format!("sudo -u {owner} swiftwal")), "{told}");
+            let message = refusal(&path, io::ErrorKind::PermissionDenied.into()).in_full();
+            assert!(message.contains(&format!("sudo -u {owner} swiftwal")), "{message}");
         }
         let error = refusal(scratch.path(), io::ErrorKind::ReadOnlyFilesystem.into());
         assert!(error.hint().unwrap().contains("mounted read-only"), "{error}");

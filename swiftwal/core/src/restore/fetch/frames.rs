@@ -23,7 +23,7 @@ const FRAMES_IN_FLIGHT: usize = 4;
 /// How many ranges are in memory at a time: one whose frames are decompressed, and those that are fetched meanwhile.
 const RANGES_IN_FLIGHT: usize = 3;
 
-/// The usual limit of a frame's size; for a larger one, memory grows as it arrives.
+/// The usual limit of a frame's size. For a larger frame, memory is allocated as it arrives.
 const MOST_FRAME_BYTES: usize = 16 << 20;
 
 /// A frame, and its bytes as they are stored.

@@ -16,7 +16,7 @@ pub(super) struct Hashed {
     beginning: Option<Beginning>,
 }
 
-/// The part that had arrived when the object was read before, from its beginning.
+/// The part that had arrived at the first reading of the object.
 #[derive(Debug)]
 struct Beginning {
     bytes: u64,
@@ -26,7 +26,7 @@ struct Beginning {
 }
 
 impl Hashed {
-    /// For an object that is read again, after `self` had arrived the first time.
+    /// Returns the state for a second reading of the object, after `self` had arrived at the first one.
     pub(super) fn once_more(&self) -> Self {
         let mut again = Self {
             beginning: Some(Beginning { bytes: self.bytes, hash: self.hasher.finalize(), again: None }),

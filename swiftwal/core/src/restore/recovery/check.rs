@@ -52,8 +52,8 @@ mod tests {
             assert!(matches!(named(name), Err(Error::Usage(_))), "{name:?}");
         }
         let restore_command = "swiftwal --config '/etc/a\nb' restore-wal %f %p".to_owned();
-        let told =
+        let message =
             check(&RestoreOptions { restore_command, ..RestoreOptions::default() }).unwrap_err().to_string();
-        assert!(told.contains("restore_command") && told.contains(r"/etc/a\nb"), "{told}");
+        assert!(message.contains("restore_command") && message.contains(r"/etc/a\nb"), "{message}");
     }
 }

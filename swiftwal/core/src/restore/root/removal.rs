@@ -10,14 +10,14 @@ use std::{
 use rustix::fs::AtFlags;
 
 use super::{
-    super::{made::Kind, member_name::split},
+    super::{created::Kind, member_name::split},
     Root,
 };
 
 impl Root {
     /// Removes one name that was created here.
     pub(in crate::restore) fn remove(&mut self, name: &[u8]) -> io::Result<()> {
-        if !self.made().contains(name) {
+        if !self.created().contains(name) {
             return Ok(());
         }
         let (directory, last) = self.place(name)?;
@@ -26,19 +26,19 @@ impl Root {
 
     /// Removes every name that was created here, and no other. It continues after an error, and returns the first one
     /// at the end.
-    pub(in crate::restore) fn remove_made(&mut self) -> io::Result<()> {
-        let made = Arc::clone(&self.made);
-        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.take(|name, kind| {
+    pub(in crate::restore) fn remove_created(&mut self) -> io::Result<()> {
+        let created = Arc::clone(&self.created);
+        let mut created = created.lock().unwrap_or_else(PoisonError::into_inner);
+        created.take(|name, kind| {
             let removed = self.place(name).and_then(|(directory, last)| unlink(&directory, last, kind));
             removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
         })
     }
 
-    /// Records what was just created in `directory`. If that fails, it is removed again: what isn't recorded would
-    /// remain for ever.
+    /// Records what was just created in `directory`. If that fails, the new file is removed again: without a record it
+    /// would never be removed.
     pub(super) fn note(&self, directory: &OwnedFd, name: &[u8], kind: Kind) -> io::Result<()> {
-        self.made().add(name, kind).inspect_err(|_| {
+        self.created().add(name, kind).inspect_err(|_| {
             let _ = unlink(directory, OsStr::from_bytes(split(name).1), kind);
         })
     }

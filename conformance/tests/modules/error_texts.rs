@@ -10,7 +10,7 @@ const FOREIGN: [(&str, usize); 4] =
     [("local::blocking", 1), ("repository::record", 2), ("repository::wal_file", 1), ("restore::claim", 2)];
 
 #[test]
-fn an_error_inside_another_text_is_told_in_full() {
+fn an_error_inside_another_text_keeps_its_causes_and_hint() {
     for (module, code) in modules_of("swiftwal/core") {
         let module = module.join("::");
         if module == "fuzz" || module.ends_with("::tests") {

@@ -1,4 +1,4 @@
-//! Which files of the data directory are written as they come, and which later or not at all.
+//! Which files of the data directory are written when they arrive, and which later or not at all.
 
 use crate::restore::destination::{CONTROL, LABEL};
 
@@ -11,7 +11,7 @@ const MOST_MAP_BYTES: u64 = 16 << 20;
 
 /// What is done with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Treatment {
     Written,
     /// It is written, and its content is kept as well.
     WrittenAndKept {
@@ -26,7 +26,7 @@ pub(super) enum Fate {
     LeftOut,
 }
 
-impl Fate {
+impl Treatment {
     /// Returns what is done with the file `name` of the data directory.
     pub(super) fn of(name: &[u8]) -> Self {
         match name {

@@ -1,4 +1,4 @@
-//! Reads everything that a prune decides on: the inventory, the leftovers of uploads, and the age of markers.
+//! Reads everything that a prune depends on: the inventory, the leftovers of uploads, and the age of markers.
 
 use jiff::Timestamp;
 use object_store::ObjectMeta;
@@ -13,20 +13,21 @@ use crate::{
     },
 };
 
-/// The stored objects, and the time from which on an upload counts as running.
+/// The stored objects and leftovers, and the time from which on an upload counts as running.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct StoredState {
     pub(super) inventory: Inventory,
     /// The leftovers of crashed uploads that no listing shows.
     pub(super) swept: Vec<String>,
     pub(super) liveness: Liveness,
 }
 
-/// Reads everything that is stored.
+/// Reads everything that a prune depends on.
 ///
 /// # Errors
+///
 /// Those of the storage.
-pub(super) async fn everything(repository: &Repository) -> Result<Found> {
+pub(super) async fn read_stored_state(repository: &Repository) -> Result<StoredState> {
     let time = repository.storage_now_compared().await;
     let beside = leftovers_beside_the_listing(repository, time.as_ref().ok().map(|(now, _)| *now));
     let (mut inventory, beside) = tokio::try_join!(repository.inventory_with_every_record(), beside)?;
@@ -36,13 +37,13 @@ pub(super) async fn everything(repository: &Repository) -> Result<Found> {
         None => leftovers(repository, liveness.before, std::mem::take(&mut inventory.long)).await?,
     };
     swept.retain(|name| !is_of_live_backup(&inventory, liveness.before, name));
-    Ok(Found { inventory, swept, liveness })
+    Ok(StoredState { inventory, swept, liveness })
 }
 
 /// Whether the upload `name` belongs to a backup whose marker shows that it is running. Such a backup may write nothing
 /// to an upload for long: the index of a few large tables grows slowly.
 fn is_of_live_backup(inventory: &Inventory, before: Timestamp, name: &str) -> bool {
-    // A backend's name of an upload contains that of its object, between the repository's prefix and an id.
+    // A backend's name of an upload contains the name of its object, between the repository's prefix and an id.
     let keys = name.split(['/', '#']).filter_map(|part| match ObjectName::parse(part) {
         ObjectName::Backup { key, .. } => Some(key),
         _ => None,

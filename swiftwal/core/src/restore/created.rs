@@ -11,16 +11,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How many bytes of names are in memory at most.
+/// The largest amount of names in memory, in bytes.
 const BLOCK_BYTES: usize = 64 << 10;
 
-/// Every name that was created, each after a byte for its kind and before a zero byte, which no name contains.
+/// The names that were created, each after a byte for its kind and before a zero byte, which no name contains.
 #[derive(Debug)]
-pub(super) struct MadeNames {
+pub(super) struct CreatedNames {
     directory: PathBuf,
-    /// The blocks that aren't in memory; none if there are none.
+    /// The file with the blocks that aren't in memory.
     file: Option<File>,
-    /// The end of each of them.
+    /// The end of each block in the file.
     ends: Vec<u64>,
     /// The newest names.
     newest: Vec<u8>,
@@ -36,7 +36,7 @@ pub(super) enum Kind {
     Directory = b'd',
 }
 
-impl MadeNames {
+impl CreatedNames {
     /// Creates an empty list of what is created in `directory`.
     pub(super) fn new(directory: &Path) -> Self {
         let (ends, newest) = (Vec::new(), Vec::new());
@@ -72,14 +72,14 @@ impl MadeNames {
 
     /// Whether `name` was created. A name that can't be read back counts as not created: it must not be removed.
     pub(super) fn contains(&self, name: &[u8]) -> bool {
-        self.blocks().flatten().any(|block| entries(&block).any(|(_, made)| made == name))
+        self.blocks().flatten().any(|block| entries(&block).any(|(_, created)| created == name))
     }
 
     /// Keeps those of `names` that weren't created.
     pub(super) fn retain_foreign(&self, names: &mut Vec<Vec<u8>>) {
         for block in self.blocks().flatten() {
-            for (_, made) in entries(&block) {
-                names.retain(|name| name != made);
+            for (_, created) in entries(&block) {
+                names.retain(|name| name != created);
             }
         }
     }
@@ -136,34 +136,39 @@ mod tests {
         (b"base/1/dd\xff", Kind::File),
     ];
 
-    /// The names, of which so many bytes are in memory.
-    fn made(directory: &Path, block_bytes: usize) -> MadeNames {
-        let mut made = MadeNames { block_bytes, ..MadeNames::new(directory) };
+    /// Creates the list, with at most this many bytes in memory.
+    fn created(directory: &Path, block_bytes: usize) -> CreatedNames {
+        let mut created = CreatedNames { block_bytes, ..CreatedNames::new(directory) };
         for (name, kind) in NAMES {
-            made.add(name, kind).unwrap();
+            created.add(name, kind).unwrap();
         }
-        made
+        created
     }
 
     #[test]
     fn names_are_given_back_from_the_inside_out_whether_in_memory_or_not() {
         let directory = tempfile::tempdir().unwrap();
         for block_bytes in [1, 10, BLOCK_BYTES] {
-            let mut made = made(directory.path(), block_bytes);
-            assert!(made.contains(b"base/1/dd\xff") && made.contains(b"base") && !made.contains(b"base/1/d"));
+            let mut created = created(directory.path(), block_bytes);
+            assert!(
+                created.contains(b"base/1/dd\xff")
+                    && created.contains(b"base")
+                    && !created.contains(b"base/1/d")
+            );
             let mut foreign = vec![b"base".to_vec(), b"other".to_vec(), b"PG_VERSION".to_vec()];
-            made.retain_foreign(&mut foreign);
+            created.retain_foreign(&mut foreign);
             assert_eq!(foreign, [b"other"]);
 
             let mut taken = Vec::new();
-            made.take(|name, kind| {
-                taken.push((name.to_owned(), kind));
-                Ok(())
-            })
-            .unwrap();
+            created
+                .take(|name, kind| {
+                    taken.push((name.to_owned(), kind));
+                    Ok(())
+                })
+                .unwrap();
             let expected: Vec<_> = NAMES.iter().rev().map(|(name, kind)| (name.to_vec(), *kind)).collect();
             assert_eq!(taken, expected);
-            assert!(!made.contains(b"base"));
+            assert!(!created.contains(b"base"));
         }
         assert_eq!(directory.path().read_dir().unwrap().count(), 0, "no name of its own");
     }
@@ -171,12 +176,12 @@ mod tests {
     #[test]
     fn every_name_is_shown_though_one_fails_and_none_is_lost_when_the_disk_is_full() {
         let directory = tempfile::tempdir().unwrap();
-        let mut made = made(directory.path(), BLOCK_BYTES);
-        made.block_bytes = 1;
-        made.directory = directory.path().join("absent");
-        assert!(made.add(b"x", Kind::File).is_err());
+        let mut created = created(directory.path(), BLOCK_BYTES);
+        created.block_bytes = 1;
+        created.directory = directory.path().join("absent");
+        assert!(created.add(b"x", Kind::File).is_err());
         let mut shown = 0;
-        let outcome = made.take(|_, _| {
+        let outcome = created.take(|_, _| {
             shown += 1;
             Err(io::ErrorKind::PermissionDenied.into())
         });

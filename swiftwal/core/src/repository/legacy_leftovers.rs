@@ -1,4 +1,4 @@
-//! The uploads and deletions of SwiftWAL 0.2.2 that a listing shows.
+//! The unfinished uploads and deletions of SwiftWAL 0.2.2 that a listing shows.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::repository::{key::BackupKey, layout::ObjectName};
 
-/// The uploads and deletions of SwiftWAL 0.2.2 that a listing shows.
+/// The unfinished uploads and deletions of SwiftWAL 0.2.2 that a listing shows.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LegacyTraces {
+pub(crate) struct LegacyLeftovers {
     pub(crate) uploads: BTreeMap<(BackupKey, String), LegacyUpload>,
     deletions: Vec<(BackupKey, ObjectName)>,
 }
@@ -22,7 +22,7 @@ pub(crate) struct LegacyUpload {
     pub(crate) touched: Timestamp,
 }
 
-impl LegacyTraces {
+impl LegacyLeftovers {
     pub(crate) fn add_marker(&mut self, key: BackupKey, id: &str, name: ObjectName, touched: Timestamp) {
         self.upload(key, id, touched).marker = Some(name);
     }
@@ -42,12 +42,12 @@ impl LegacyTraces {
         self.deletions.push((key, name));
     }
 
-    /// Whether the deletion of this backup, or of an upload of it, was begun and not finished.
+    /// Whether the deletion of this backup, or of an upload of it, has begun and not ended.
     pub(crate) fn is_being_deleted(&self, key: BackupKey) -> bool {
         self.deletions.iter().any(|(deleted, _)| *deleted == key)
     }
 
-    /// Returns the signs of the deletions that were begun.
+    /// Returns the objects that show that a deletion has begun.
     pub(crate) fn deletions(&self) -> Vec<(BackupKey, ObjectName)> {
         self.deletions.clone()
     }
