@@ -1,4 +1,4 @@
-//! Clocks that a scenario sets: the storage's, and the one of swiftwal's machine.
+//! Clocks that a scenario sets: that of the storage, and that of swiftwal's machine.
 
 use std::sync::{
     Arc,
@@ -29,7 +29,7 @@ impl ManualClock {
         self.advanced_seconds.fetch_add(by.as_secs(), Ordering::SeqCst);
     }
 
-    /// Sets it back to where it began.
+    /// Sets it back to its start.
     pub fn rewind(&self) {
         self.advanced_seconds.store(0, Ordering::SeqCst);
     }

@@ -1,5 +1,5 @@
-//! A synthetic PostgreSQL cluster: the same seed gives the same bytes, so that a scenario can compare what comes out of
-//! a repository with what went in.
+//! A synthetic PostgreSQL cluster: the same seed gives the same bytes, so that a scenario can compare what it restores
+//! with what it backed up.
 
 mod archive;
 mod control;
@@ -55,39 +55,39 @@ impl SyntheticCluster {
         }
     }
 
-    /// The same cluster after a promotion, on the next timeline.
+    /// Returns the cluster after a promotion, on the next timeline.
     #[must_use]
     pub fn promoted(&self) -> Self {
         let next = Timeline::new(self.timeline.get() + 1).unwrap_or(self.timeline);
         Self { timeline: next, ..self.clone() }
     }
 
-    /// The same cluster with another segment size.
+    /// Returns the cluster with another segment size.
     #[must_use]
     pub fn with_segment_size(self, segment_size: SegmentSize) -> Self {
         Self { segment_size, ..self }
     }
 
-    /// The same cluster with another version.
+    /// Returns the cluster with another version.
     #[must_use]
     pub fn with_version(self, version: Version) -> Self {
         Self { version, ..self }
     }
 
-    /// The same cluster with a largest table of this size.
+    /// Returns the cluster with a largest table of this size.
     #[must_use]
     pub fn with_table_bytes(self, table_bytes: usize) -> Self {
         Self { table_bytes, ..self }
     }
 
-    /// The same cluster with one more tablespace, whose location on the server is `location`.
+    /// Returns the cluster with one more tablespace, whose location on the server is `location`.
     #[must_use]
     pub fn with_tablespace(mut self, oid: u32, location: &str) -> Self {
         self.tablespaces.push(Tablespace { oid, location: location.to_owned() });
         self
     }
 
-    /// The same cluster with this file in its data directory, in place of an existing one.
+    /// Returns the cluster with this file in its data directory, in place of an existing one.
     #[must_use]
     pub fn with_file(mut self, name: &str, text: &str) -> Self {
         self.files.push((name.to_owned(), text.to_owned()));
@@ -97,7 +97,7 @@ impl SyntheticCluster {
     /// Returns the system identifier.
     #[must_use]
     pub fn system_identifier(&self) -> u64 {
-        // A real one doesn't fit into a double either.
+        // Like a real one, it doesn't fit into a double.
         0x6519_0000_0000_0001 | u64::from(self.seed) << 8
     }
 

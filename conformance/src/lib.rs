@@ -28,7 +28,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! `cargo test` then names every fact that holds and every one that doesn't. [`scenarios`] and [`run`] do the same
+//! `cargo test` then lists every fact that holds and every one that doesn't. [`scenarios`] and [`run`] do the same
 //! without a macro. `examples/third_party.rs` is a complete backend.
 
 mod clock;

@@ -67,22 +67,22 @@ impl Subject {
         self.machine_clock.set_ahead(by);
     }
 
-    /// A path on this machine at which nothing exists now.
+    /// Returns a path on this machine at which nothing exists now.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }
 
-    /// A path on this machine at which nothing has ever existed.
+    /// Returns a path on this machine at which nothing has ever existed.
     pub(crate) fn new_path(&self, name: &str) -> PathBuf {
         self.path(&format!("{name}-{}", self.new_paths.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Opens the storage beneath anew.
+    /// Opens the storage itself anew.
     pub(crate) fn storage(&self) -> Result<Storage> {
         Ok(self.harness.open(&self.location, true)?)
     }
 
-    /// The storage beneath, opened once: on some backends that costs requests.
+    /// Returns the storage itself, opened once: on some backends that costs requests.
     fn opened(&self) -> Result<&Storage> {
         if self.opened.get().is_none() {
             let _ = self.opened.set(self.storage()?);
@@ -99,31 +99,32 @@ impl Subject {
         self.repository_with(&Faults::none())
     }
 
-    /// The same, with a faulty storage.
+    /// As [`repository`](Self::repository), with a faulty storage.
     pub(crate) fn repository_with(&self, faults: &Faults) -> Result<Repository> {
         Ok(self.of_storage(self.opened()?.clone(), faults))
     }
 
-    /// The same, with a storage whose requests are so costly that this machine caches the repository's identity.
+    /// As [`repository`](Self::repository), with a storage whose requests are so slow that this machine caches the
+    /// repository's identity.
     pub(crate) fn remembering_repository(&self, faults: &Faults) -> Result<Repository> {
         let storage = self.storage()?.with_state_dir(StateDir::new(self.path("state"))).with_identity_cache();
         Ok(self.of_storage(storage, faults))
     }
 
-    /// The same, with a storage with other limits.
+    /// As [`repository`](Self::repository), with other limits of the storage.
     pub(crate) fn repository_with_limits(&self, change: fn(Limits) -> Limits) -> Result<Repository> {
         let storage = self.storage()?;
         let limits = change(storage.limits());
         Ok(self.of_storage(storage.with_limits(limits), &Faults::none()))
     }
 
-    /// The same, with a storage with this much free space.
+    /// As [`repository`](Self::repository), with this much free space.
     pub(crate) fn repository_with_room(&self, free_bytes: u64) -> Result<Repository> {
         let storage = self.storage()?.with_space(Arc::new(Room { free_bytes }));
         Ok(self.of_storage(storage, &Faults::none()))
     }
 
-    /// The same, of a storage that is prepared so for its first request.
+    /// As [`repository`](Self::repository), with this preparation of the storage for its first request.
     pub(crate) fn repository_prepared_by(&self, prepare: Arc<dyn Prepare>) -> Result<Repository> {
         Ok(self.of_storage(self.storage()?.with_prepare(prepare), &Faults::none()))
     }
@@ -144,7 +145,7 @@ impl Subject {
         Ok(listed.map_ok(|object| object.location.to_string()).try_collect().await?)
     }
 
-    /// The same, including leftovers of uploads that no listing shows.
+    /// As [`names`](Self::names), with the leftovers of uploads that no listing shows.
     pub(crate) async fn everything(&self) -> Result<BTreeSet<String>> {
         let mut names = self.objects().await?;
         if let Some(sweeper) = self.opened()?.sweeper() {

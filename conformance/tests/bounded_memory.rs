@@ -1,6 +1,6 @@
-//! A backup of very many files is made, restored and pruned in memory that doesn't grow with their number.
+//! A backup of very many files is taken, restored and pruned in memory that doesn't grow with their number.
 //!
-//! These tests are a process of their own, since they measure its memory.
+//! These tests are a separate process, since they measure its memory.
 
 use std::{fs, future::pending, num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
@@ -14,9 +14,9 @@ use swiftwal_core::{
 use swiftwal_postgres::Checkpoint;
 use tokio::sync::Mutex;
 
-/// The promise for a backup or a restore.
+/// The documented memory limit of a backup or a restore.
 const MOST_MIB: u64 = 256;
-/// How much the memory may grow from few files to many. Were they collected with their hashes, it would be more.
+/// How much the memory may grow from few files to many. It would grow more if they were collected with their hashes.
 const MOST_GROWTH_MIB: u64 = 32;
 
 /// Enough to keep every core busy.
@@ -30,7 +30,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 async fn the_memory_for_a_backup_does_not_grow_with_its_files() -> Result<()> {
     let _turn = TURN.lock().await;
     let scratch = tempfile::tempdir()?;
-    // What runs at the same time is in memory from the beginning.
+    // Code that runs concurrently is in memory from the beginning.
     run(scratch.path(), FEW).await?;
     let before = peak_mib()?;
     run(scratch.path(), MANY).await?;
@@ -54,7 +54,7 @@ mod long {
     }
 }
 
-/// Backs up so many files, restores them, and prunes their backup.
+/// Backs up this number of files, restores them, and prunes their backup.
 async fn run(scratch: &Path, files: u64) -> Result<()> {
     let directory = scratch.join(format!("{files}-files"));
     let url = format!("file://{}", directory.display()).parse()?;
@@ -89,7 +89,7 @@ fn options() -> BackupOptions {
     }
 }
 
-/// The most memory that this process has had so far.
+/// Returns the most memory that this process has had so far.
 fn peak_mib() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;

@@ -1,4 +1,4 @@
-//! A base backup of very many files, which are made as they are sent.
+//! A base backup of very many files, which are generated while they are sent.
 
 use std::{collections::VecDeque, io};
 
@@ -12,18 +12,18 @@ use tar::{EntryType, Header};
 
 use super::{SyntheticSource, archive::END_BYTES};
 
-/// The base backup of a synthetic cluster without tablespaces, with as many empty files as wanted behind its own.
+/// The base backup of a synthetic cluster without tablespaces, followed by a number of empty files.
 #[derive(Clone, Debug)]
 pub struct CrowdedSource {
     source: SyntheticSource,
     files: u64,
 }
 
-/// How many files lie in a directory.
+/// The number of files in each directory.
 const FILES_IN_A_DIRECTORY: u64 = 1000;
 
 impl SyntheticSource {
-    /// The same backup with that many empty files more, each with a long name.
+    /// Creates the backup with this number of additional empty files, each with a long name.
     #[must_use]
     pub fn crowded(self, files: u64) -> CrowdedSource {
         CrowdedSource { source: self, files }
@@ -51,11 +51,11 @@ impl BaseBackupSource for CrowdedSource {
 #[derive(Debug)]
 struct CrowdedStream {
     stream: Box<dyn BaseBackupStream>,
-    /// What wasn't sent yet of the cluster's own tar.
+    /// The part of the cluster's own tar that hasn't been sent yet.
     own: BytesMut,
     sent: u64,
     files: u64,
-    /// The events after the tar, once all of them have come.
+    /// The events after the tar.
     end: VecDeque<BaseBackupEvent>,
 }
 
@@ -87,7 +87,7 @@ impl BaseBackupStream for CrowdedStream {
     }
 }
 
-/// The tar of a directory with so many empty files, the first of which has the number `first`.
+/// Returns the tar of a directory with this number of empty files, numbered from `first` on.
 fn directory_of_files(first: u64, files: u64) -> io::Result<Bytes> {
     let mut tar = BytesMut::new();
     let directory = format!("base/{}", 100_000 + first / FILES_IN_A_DIRECTORY);

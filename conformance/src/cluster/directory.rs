@@ -41,7 +41,7 @@ impl SyntheticCluster {
         tree
     }
 
-    /// Returns a tablespace's directory at the same moment.
+    /// Returns a tablespace's directory at the same time.
     pub(super) fn tablespace_directory(&self, tablespace: &Tablespace, now: u64) -> Tree {
         let mut tree = Tree::default();
         let content = self.content(now, tablespace.oid.into(), self.table_bytes / 2);

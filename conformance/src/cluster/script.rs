@@ -24,7 +24,7 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// `before_label`: how many bytes of tar may come so that the label doesn't.
+    /// `before_label`: the number of bytes of tar that can be sent before the label is complete.
     pub(super) fn new(fault: Option<SourceFault>, before_label: usize) -> Self {
         let bytes_left = match fault {
             Some(

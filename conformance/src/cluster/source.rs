@@ -50,17 +50,17 @@ const FIRST_START: Timestamp = Timestamp::constant(1_377_713_442, 0);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceFault {
-    /// Nothing ever comes: the server's checkpoint never ends.
+    /// No event ever arrives: the server's checkpoint never ends.
     NeverBegins,
     /// The server reports an error after this many bytes of tar.
     FailsAfter(usize),
-    /// After this many bytes of tar nothing more comes, not even an error.
+    /// After this many bytes of tar nothing more arrives, not even an error.
     StallsAfter(usize),
     /// The last archive ends after this many bytes of all tars, and the server reports success.
     TruncatedAfter(usize),
-    /// Nothing more comes after the tablespaces and the first byte of the data directory's tar.
+    /// Nothing more arrives after the tablespaces and the first byte of the data directory's tar.
     StallsBeforeTheLabel,
-    /// Everything comes except the confirmation that the backup is complete.
+    /// Everything arrives except the confirmation that the backup is complete.
     NeverFinishes,
 }
 
@@ -87,56 +87,56 @@ impl SyntheticCluster {
 }
 
 impl SyntheticSource {
-    /// The same backup with a fault.
+    /// Returns the backup with a fault.
     #[must_use]
     pub fn with_fault(self, fault: SourceFault) -> Self {
         Self { fault: Some(fault), ..self }
     }
 
-    /// The same backup, started at this time by the server's clock.
+    /// Returns the backup with this start time by the server's clock.
     #[must_use]
     pub fn at(self, started: Timestamp) -> Self {
         Self { started, ..self }
     }
 
-    /// The same backup, for which the server estimates this many bytes, if it is asked.
+    /// Returns the backup with this size as the server's estimate, which is sent if it is requested.
     #[must_use]
     pub fn with_estimate(self, bytes: u64) -> Self {
         Self { estimate: Some(bytes), ..self }
     }
 
-    /// The same backup, from a source that reports all facts about the server when the backup has begun. Other sources
-    /// leave that to the archives.
+    /// Returns the backup from a source that reports all facts about the server when the backup has begun. Other
+    /// sources leave that to the archives.
     #[must_use]
     pub fn that_tells_at_start(self) -> Self {
         Self { tells_at_start: true, ..self }
     }
 
-    /// The same backup, with a manifest that isn't in the tar.
+    /// Returns the backup with a manifest that isn't in the tar.
     #[must_use]
     pub fn with_manifest(self, text: impl Into<Bytes>) -> Self {
         Self { manifest: Some(text.into()), ..self }
     }
 
-    /// The same backup, of a server that reports these facts beforehand.
+    /// Returns the backup of a server that reports these facts beforehand.
     #[must_use]
     pub fn with_facts(self, facts: ServerFacts) -> Self {
         Self { facts: Facts::Known(facts), ..self }
     }
 
-    /// The same backup, of a server that can't be queried beforehand.
+    /// Returns the backup of a server that can't be queried beforehand.
     #[must_use]
     pub fn that_tells_nothing(self) -> Self {
         Self { facts: Facts::Unknown, ..self }
     }
 
-    /// Whether the server is currently kept from removing WAL.
+    /// Whether the server is currently prevented from removing WAL.
     #[must_use]
     pub fn holds_wal(&self) -> bool {
         self.wal.now.load(Ordering::SeqCst)
     }
 
-    /// Whether the server was kept from removing WAL whenever it sent data.
+    /// Whether the server was prevented from removing WAL whenever it sent data.
     #[must_use]
     pub fn held_wal_while_sending(&self) -> bool {
         !self.wal.sent_without.load(Ordering::SeqCst)
@@ -148,13 +148,13 @@ impl SyntheticSource {
         &self.cluster
     }
 
-    /// Returns where recovery from the backup begins.
+    /// Returns the LSN at which recovery from the backup begins.
     #[must_use]
     pub fn start_lsn(&self) -> Lsn {
         self.cluster.lsn(self.start, 0x28)
     }
 
-    /// Returns where the backup is consistent (exclusive).
+    /// Returns the LSN at which the backup is consistent (exclusive).
     #[must_use]
     pub fn stop_lsn(&self) -> Lsn {
         self.cluster.lsn(self.stop, 0x100)
@@ -272,7 +272,7 @@ impl SyntheticSource {
     }
 }
 
-/// A tar, and its tablespace; none for the data directory's.
+/// A tar, and its tablespace. None for that of the data directory.
 type Archive = (Option<Tablespace>, Vec<u8>);
 
 /// Returns a position in the tar shortly before the end of the label.

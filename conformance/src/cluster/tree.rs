@@ -1,4 +1,4 @@
-//! The content of a directory, to be compared with another one.
+//! The content of a directory, for comparisons.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// The content of a directory: what is at each path below it, with `/` between the parts.
+/// The content of a directory: the entry at each path below it, with `/` between the components.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree(BTreeMap<String, Entry>);
 

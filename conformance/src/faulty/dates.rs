@@ -42,7 +42,7 @@ impl Dates {
     }
 }
 
-/// The manual clock as the storage's clock, which is read from the date of an object that is stored for that.
+/// The manual clock as the storage's clock. It is read from the date of an object that is stored for that.
 #[derive(Debug)]
 pub(super) struct FaultyClock {
     pub(super) dates: Dates,

@@ -41,7 +41,7 @@ struct State {
 /// A listing, in the record of [reading calls](Faults::reads).
 pub(crate) const LISTING: &str = "a listing";
 
-/// A search for leftovers, in the same record.
+/// A search for leftovers, in the record of [reading calls](Faults::reads).
 pub(crate) const SWEEP: &str = "a sweep";
 
 /// A call that changes what is stored: it creates, completes, abandons or deletes something.
@@ -54,34 +54,34 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// What it is, without what tells one name of a kind from another.
+    /// Returns the kind of the object: its name without what distinguishes objects of one kind.
     pub(crate) fn kind(&self) -> (&'static str, String) {
         (self.action, self.object.chars().filter(|c| !c.is_ascii_hexdigit()).collect())
     }
 }
 
-/// How a writing call fails.
+/// The fault of a writing call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteFault {
-    /// It does nothing and reports an error; later calls work.
+    /// It does nothing and reports an error. Later calls work.
     FailsOnce,
-    /// It does nothing, and neither does any later call, including reading ones: as if the process had been killed,
-    /// since nothing can be cleaned up either.
+    /// It does nothing, and neither does any later call, including reading ones, as if the process had been killed:
+    /// nothing can be cleaned up.
     Dies,
-    /// It succeeds and reports an error: the acknowledgement was lost.
+    /// It succeeds and reports an error: the response was lost.
     LosesReply,
-    /// It does nothing and never returns, and neither does any call after it, reading ones included.
+    /// It does nothing and never returns. Neither does any later call, including reading ones.
     Hangs,
-    /// It does what it should and never returns; the calls after it do nothing, and never return either.
+    /// It succeeds and never returns. Later calls do nothing, and never return either.
     HangsWhenDone,
 }
 
 impl WriteFault {
-    /// Every one after which a command ends by itself.
+    /// Every fault after which a command ends by itself.
     pub(crate) const ALL: [Self; 3] = [Self::FailsOnce, Self::Dies, Self::LosesReply];
 }
 
-/// How a reading call fails.
+/// The fault of a reading call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadFault {
     /// It reports an error.
@@ -90,17 +90,17 @@ pub(crate) enum ReadFault {
     Cut,
     /// One bit of the body is wrong.
     FlipsBit,
-    /// It never returns, and neither does any call after it, writing ones included.
+    /// It never returns. Neither does any later call, including writing ones.
     Hangs,
 }
 
 impl ReadFault {
-    /// Every one after which a command ends by itself.
+    /// Every fault after which a command ends by itself.
     pub(crate) const ALL: [Self; 3] = [Self::Fails, Self::Cut, Self::FlipsBit];
 }
 
 impl Faults {
-    /// No fault: calls are only recorded.
+    /// Creates the state without a fault: calls are only recorded.
     pub(crate) fn none() -> Self {
         Self::default()
     }
@@ -111,77 +111,77 @@ impl Faults {
         faults
     }
 
-    /// The `n`th writing call from now, counted from 1, fails.
+    /// Sets a fault for the `n`th writing call from now, counted from 1.
     pub(crate) fn at_write(n: usize, fault: WriteFault) -> Self {
         Self::with(|state| state.write_fault = Some((n, fault)))
     }
 
-    /// The `n`th reading call from now, counted from 1, fails.
+    /// Sets a fault for the `n`th reading call from now, counted from 1.
     pub(crate) fn at_read(n: usize, fault: ReadFault) -> Self {
         Self::with(|state| state.read_fault = Some((n, fault)))
     }
 
-    /// Everything works except listings, as when Swift's container servers are down.
+    /// Creates the state in which everything works except listings, as when Swift's container servers are down.
     pub(crate) fn at_every_listing() -> Self {
         Self::with(|state| state.unlisted = true)
     }
 
-    /// From now on listings fail.
+    /// Makes listings fail from now on.
     pub(crate) fn stop_listings(&self) {
         self.state().unlisted = true;
     }
 
-    /// Reading `object` fails.
+    /// Makes reading of `object` fail.
     pub(crate) fn unreadable(object: impl ToString) -> Self {
         Self::with(|state| state.unreadable = Some(object.to_string()))
     }
 
-    /// Bodies come byte by byte, each when it is [given](Self::give).
+    /// Makes bodies arrive byte by byte, each when it is [given](Self::give).
     pub(crate) fn trickling() -> Self {
         Self::with(|state| state.trickles = true)
     }
 
-    /// The first answer about `object` is held back until it is [let go](Self::let_go).
+    /// Delays the first answer about `object` until it is [released](Self::let_go).
     pub(crate) fn holding(object: impl ToString) -> Self {
         Self::with(|state| state.held = Some(object.to_string()))
     }
 
-    /// As [`at_every_listing`](Self::at_every_listing), and no object can be proven to be missing either: Swift would
-    /// have to ask whether the container exists.
+    /// As [`at_every_listing`](Self::at_every_listing); in addition, no object can be proven to be missing: Swift would
+    /// have to check whether the container exists.
     pub(crate) fn at_every_absence() -> Self {
         let faults = Self::at_every_listing();
         faults.state().unproven = true;
         faults
     }
 
-    /// Listings don't show `object`, as if they lagged behind.
+    /// Makes listings lack `object`, as if they lagged behind.
     pub(crate) fn hiding(object: impl ToString) -> Self {
         Self::with(|state| state.hidden = Some(object.to_string()))
     }
 
-    /// Listings don't show the markers of backups in progress yet.
+    /// Makes listings lack the markers of backups in progress.
     pub(crate) fn hiding_markers() -> Self {
         Self::with(|state| state.markers_hidden = true)
     }
 
-    /// Listings show `object`, which isn't there any more, as where they lag behind a deletion. When it is stored again, it
-    /// is there.
+    /// Makes listings show `object` although it doesn't exist, as if they lagged behind a deletion. If it is stored
+    /// again, it exists.
     pub(crate) fn vanished(object: impl ToString) -> Self {
         Self::with(|state| state.vanished = Some(object.to_string()))
     }
 
-    /// Nothing can be stored, since there is no space: not even an object to learn the time.
+    /// Makes every put fail for lack of space, including that of an object to learn the time.
     pub(crate) fn no_room() -> Self {
         Self::with(|state| state.full = true)
     }
 
-    /// The writing calls so far, including those that failed.
+    /// Returns the writing calls so far, including those that failed.
     pub(crate) fn writes(&self) -> Vec<Call> {
         self.state().writes.clone()
     }
 
-    /// What the reading calls so far requested: objects by name (complete, a range or the size), [`LISTING`], or
-    /// [`SWEEP`].
+    /// Returns the requests of the reading calls so far: objects by name (complete, a range or the size), [`LISTING`],
+    /// or [`SWEEP`].
     pub(crate) fn reads(&self) -> Vec<String> {
         self.state().reads.clone()
     }
@@ -191,27 +191,27 @@ impl Faults {
         self.0.pace.hung().await;
     }
 
-    /// Returns when the storage waits for the next byte to be given.
+    /// Returns when the storage waits for the next byte.
     pub(crate) async fn wanted(&self) {
         self.0.pace.wanted().await;
     }
 
-    /// Gives one byte of what trickles.
+    /// Releases one byte of a slow body.
     pub(crate) fn give(&self) {
         self.0.pace.give();
     }
 
-    /// Returns when the answer is held back.
+    /// Returns when the answer is delayed.
     pub(crate) async fn held(&self) {
         self.0.pace.held().await;
     }
 
-    /// Lets the answer go that is held back.
+    /// Releases the delayed answer.
     pub(crate) fn let_go(&self) {
         self.0.pace.let_go();
     }
 
-    /// Whether what a process leaves open stays as it is: it was killed, or hangs.
+    /// Whether a process no longer cleans up what it has begun: it was killed, or hangs.
     pub(super) fn is_dead(&self) -> bool {
         self.state().dead
     }
@@ -230,12 +230,12 @@ impl Faults {
         self.0.pace.hang().await
     }
 
-    /// Waits for the next byte of what trickles.
+    /// Waits for the next byte of a slow body.
     pub(super) async fn byte(&self) {
         self.0.pace.byte().await;
     }
 
-    /// Holds the answer about `object` back, if it is to be.
+    /// Delays the answer about `object`, if that was requested.
     pub(super) async fn hold(&self, object: &Path) {
         let is_held = self.state().held.take_if(|held| held == object.as_ref()).is_some();
         if is_held {
@@ -262,7 +262,8 @@ impl Faults {
         Verdict::new(act, self)
     }
 
-    /// What is wrong with the body of the reading call for `what`, which begins: it may fail at once, or never return.
+    /// Returns the fault in the body of the reading call for `what`, which begins. The call may also fail at once, or
+    /// never return.
     pub(super) async fn read(&self, what: impl ToString + Send) -> Result<Option<ReadFault>> {
         match self.begin_read(&what.to_string()) {
             Some(ReadFault::Fails) => Err(injected()),
@@ -285,18 +286,18 @@ impl Faults {
         fault
     }
 
-    /// Fails, or never returns, if the listing does that begins.
+    /// Fails, or never returns, if that is the fault of the listing that begins.
     pub(super) async fn list(&self) -> Result<()> {
         let fault = self.read(LISTING).await?;
         if fault.is_some() || self.is_unlisted() { Err(injected()) } else { Ok(()) }
     }
 
-    /// Fails, or never returns, if the storage can't tell the time.
+    /// Fails, or never returns, if the storage can't supply the time.
     pub(super) async fn time(&self) -> Result<()> {
         if self.state().silent { self.hang().await } else { self.room() }
     }
 
-    /// Returns the answer in place of "not found".
+    /// Returns the answer that replaces "not found".
     pub(super) fn absence(&self, error: Error) -> Error {
         let is_absence = matches!(error, Error::NotFound { .. });
         if is_absence && self.state().unproven { injected() } else { error }
@@ -319,7 +320,7 @@ impl Faults {
         self.state().vanished.as_deref() != Some(object.as_ref())
     }
 
-    /// Whether `object`, which is about to be stored, is listed and gone. It is there from now on.
+    /// Whether `object`, which is about to be stored, was listed without existing. From now on it exists.
     pub(super) fn is_stored_again(&self, object: &Path) -> bool {
         self.state().vanished.take_if(|vanished| vanished == object.as_ref()).is_some()
     }

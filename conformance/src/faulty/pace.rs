@@ -1,10 +1,10 @@
-//! When a storage that goes wrong answers. A test decides that, and no clock: each waits for the other.
+//! Synchronises a faulty storage with its test, without a clock: each waits for the other.
 
 use std::future::pending;
 
 use tokio::sync::Semaphore;
 
-/// Where a faulty storage waits for its test, and the test for the storage.
+/// The points at which a faulty storage waits for its test, and the test for the storage.
 #[derive(Debug)]
 pub(super) struct Pace {
     hung: Semaphore,
@@ -22,7 +22,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Never returns: there is no answer.
+    /// Never returns, since there is no answer.
     pub(super) async fn hang<T>(&self) -> T {
         self.hung.add_permits(1);
         pending().await
@@ -33,41 +33,41 @@ impl Pace {
         take(&self.hung).await;
     }
 
-    /// Returns when the test gives the next byte.
+    /// Returns when the test releases the next byte.
     pub(super) async fn byte(&self) {
         self.wanted.add_permits(1);
         take(&self.given).await;
     }
 
-    /// Returns when a byte is waited for.
+    /// Returns when the storage waits for a byte.
     pub(super) async fn wanted(&self) {
         take(&self.wanted).await;
     }
 
-    /// Gives the byte that is waited for.
+    /// Releases the byte that the storage waits for.
     pub(super) fn give(&self) {
         self.given.add_permits(1);
     }
 
-    /// Returns when the test lets the answer go.
+    /// Returns when the test releases the answer.
     pub(super) async fn hold(&self) {
         self.held.add_permits(1);
         take(&self.let_go).await;
     }
 
-    /// Returns when an answer is held back.
+    /// Returns when an answer is delayed.
     pub(super) async fn held(&self) {
         take(&self.held).await;
     }
 
-    /// Lets the answer go that is held back.
+    /// Releases the delayed answer.
     pub(super) fn let_go(&self) {
         self.let_go.add_permits(1);
     }
 }
 
 async fn take(semaphore: &Semaphore) {
-    // None is ever closed.
+    // No semaphore is ever closed.
     if let Ok(permit) = semaphore.acquire().await {
         permit.forget();
     }

@@ -17,7 +17,7 @@ use super::{
     upload::FaultyUpload,
 };
 
-/// Passes every call on, unless its [`Faults`] say otherwise.
+/// Passes on every call, unless its [`Faults`] change it.
 #[derive(Debug)]
 pub(super) struct FaultyStore {
     inner: Arc<dyn ObjectStore>,

@@ -1,4 +1,4 @@
-//! What becomes of a call that changes what is stored, and the error of one that was made to go wrong.
+//! The outcome of a call that changes what is stored, and the error of an injected fault.
 
 use std::{error::Error as StdError, fmt, io};
 
@@ -9,7 +9,7 @@ use super::faults::Faults;
 /// What to do about an [`Injected`] error: messages must not lose it.
 pub(crate) const HINT: &str = "tell it to go right";
 
-/// Why a call failed that was told to.
+/// The reason of an injected failure.
 #[derive(Debug, Default)]
 pub(super) struct Injected(Option<io::Error>);
 
@@ -25,23 +25,23 @@ impl StdError for Injected {
     }
 }
 
-/// The error of a call that was made to go wrong.
+/// Returns the error of an injected failure.
 pub(super) fn injected() -> Error {
     Error::Generic { store: "faulty", source: Box::<Injected>::default() }
 }
 
-/// The error of a storage that has no room.
+/// Returns the error of a full storage.
 pub(super) fn full() -> Error {
     let source = Injected(Some(io::ErrorKind::StorageFull.into()));
     Error::Generic { store: "faulty", source: Box::new(source) }
 }
 
-/// The hint of an error, if it was injected.
+/// Returns the hint of an error, if it was injected.
 pub(super) fn hint(error: &(dyn StdError + 'static)) -> Option<String> {
     error.is::<Injected>().then(|| HINT.to_owned())
 }
 
-/// What a writing call does.
+/// The outcome of a writing call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Perform,
@@ -51,7 +51,7 @@ pub(super) enum Act {
     PerformAndHang,
 }
 
-/// What a certain writing call does.
+/// The outcome that a fault determines.
 #[derive(Debug)]
 pub(super) struct Verdict {
     act: Act,
@@ -63,12 +63,12 @@ impl Verdict {
         Self { act, faults: faults.clone() }
     }
 
-    /// Whether it does what it should, whatever the caller gets to hear.
+    /// Whether the call changes what is stored, whatever the caller receives.
     pub(super) fn performs(&self) -> bool {
         !matches!(self.act, Act::Refuse | Act::Hang)
     }
 
-    /// An error, or no answer, if nothing may be done.
+    /// Returns an error, or never returns, if the call must not change anything.
     pub(super) async fn begin(&self) -> Result<()> {
         match self.act {
             Act::Refuse => Err(injected()),
@@ -77,7 +77,7 @@ impl Verdict {
         }
     }
 
-    /// What the caller gets to hear once it was done.
+    /// Returns what the caller receives after the call has succeeded.
     pub(super) async fn reply<T: Send>(&self, result: T) -> Result<T> {
         match self.act {
             Act::PerformAndFail => Err(injected()),

@@ -117,7 +117,7 @@ pub(crate) async fn the_small_files_of_wal_go_through(subject: Subject) -> Resul
     Ok(())
 }
 
-/// As when a second standby is promoted after the first one has taken the timeline.
+/// For example, a second standby is promoted after the first one has taken the timeline.
 pub(crate) async fn another_history_of_a_timeline_is_refused_with_the_cause_and_the_way_out(
     subject: Subject,
 ) -> Result<()> {
@@ -309,7 +309,7 @@ pub(crate) async fn what_is_stored_damaged_is_not_taken_for_the_same_and_force_r
     Ok(())
 }
 
-/// As when two servers archive at the same moment, or one archives again after a timeout.
+/// For example, two servers archive at the same time, or one archives again after a timeout.
 pub(crate) async fn the_same_segment_from_many_at_once_is_fine(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let (name, bytes) = (site.cluster.wal_name(3), site.cluster.segment(3));

@@ -65,7 +65,7 @@ pub(crate) async fn a_tar_that_outgrows_the_largest_object_is_stored_as_several(
         assert_eq!(tar.name, format!("pg_basebackup_{}.tar{piece}", record.key));
         assert!(tar.bytes <= 5 << 20, "{tar:?}");
     }
-    // As a person puts it together.
+    // Joins the objects as a user would.
     let mut contents = Vec::new();
     for tar in &tars {
         contents.extend_from_slice(&site.subject.get(&tar.name).await?);
@@ -73,7 +73,7 @@ pub(crate) async fn a_tar_that_outgrows_the_largest_object_is_stored_as_several(
     assert_eq!(contents, source.tar(&request(true))?);
     site.assert_restorable(&record, &source).await?;
 
-    // Without its index, too; and not without one of its objects.
+    // The backup can be restored without its index, but not without one of its objects.
     site.subject.delete(&format!("pg_basebackup_{}.index.zst", record.key)).await?;
     site.assert_restorable(&record, &source).await?;
     site.subject.delete(&tars[1].name).await?;
@@ -118,7 +118,7 @@ pub(crate) async fn a_backup_is_not_listed_while_it_is_made(subject: Subject) ->
     Ok(())
 }
 
-/// As when somebody presses Ctrl-C.
+/// For example, after Ctrl-C.
 pub(crate) async fn a_stopped_backup_leaves_nothing(subject: Subject) -> Result<()> {
     let site = Site::of(subject, large_cluster())?;
     site.archive(1..=1).await?;
@@ -191,7 +191,7 @@ pub(crate) async fn a_failed_source_leaves_nothing(subject: Subject) -> Result<(
     Ok(())
 }
 
-/// With the WAL behind it, the tar can be cut where everything else has come.
+/// The WAL is at the end of the tar, so the tar can be cut when everything else has been sent.
 pub(crate) async fn a_tar_cut_behind_pg_control_is_noticed(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let source = site.cluster.backup(3, 3);
@@ -270,7 +270,7 @@ fn keys(records: &[BackupRecord]) -> Vec<BackupKey> {
     records.iter().map(|record| record.key).collect()
 }
 
-/// One whose backups come in several frames, and so in several parts.
+/// A site whose backups have several frames, and so several parts.
 pub(super) fn large_cluster() -> SyntheticCluster {
     SyntheticCluster::new(1).with_table_bytes(9 << 20)
 }

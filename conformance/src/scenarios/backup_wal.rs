@@ -1,4 +1,4 @@
-//! The WAL that a backup needs: it is inside, or it is waited for until it is in the repository.
+//! Scenarios of the WAL that a backup needs: it is in the backup, or the backup waits until it is in the repository.
 
 use std::{collections::BTreeSet, future::pending, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Every command, to be run on a storage that goes wrong: what holds for all of them is a table.
+//! Runs every command on a faulty storage. The requirements on all of them are tables.
 
 use std::{fs, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{SyntheticCluster, SyntheticSource, subject::Subject};
 
 /// The segments from which recovery from each of the two backups begins.
 const STARTS: [u64; 2] = [3, 6];
-/// The last segment that is archived: one that compresses well.
+/// The last archived segment, which compresses well.
 const LAST: u64 = 8;
 
 /// A repository in which each command finds something to do: two backups, WAL that no backup needs, and a stray
@@ -27,7 +27,7 @@ pub(super) struct Scene {
     pub(super) site: Site,
     /// A copy of the server, on the stray timeline.
     copy: SyntheticCluster,
-    /// Oldest first.
+    /// The keys of the backups, oldest first.
     pub(super) keys: [BackupKey; 2],
 }
 
@@ -44,12 +44,12 @@ impl Scene {
         Ok(Self { site, copy, keys: [older.key, newer.key] })
     }
 
-    /// Where restore-wal writes to.
+    /// The path to which restore-wal writes.
     fn fetched(&self) -> PathBuf {
         self.site.subject.path("RECOVERYXLOG")
     }
 
-    /// Where a backup is restored to.
+    /// The directory into which a backup is restored.
     fn restored(&self) -> PathBuf {
         self.site.subject.path("restored")
     }
@@ -59,7 +59,7 @@ impl Scene {
         self.site.cluster.backup(start, start + 1)
     }
 
-    /// Checks that one of the two backups can be restored with all that it held.
+    /// Checks that one of the two backups can be restored completely.
     pub(super) async fn assert_restorable(&self, key: BackupKey) -> Result<()> {
         self.assert_restores(key, &self.source(key)).await
     }
@@ -73,14 +73,14 @@ impl Scene {
     }
 }
 
-/// A segment of a server that has nothing to do.
+/// Returns a segment of a server without activity.
 fn quiet_segment(cluster: &SyntheticCluster, number: u64) -> Vec<u8> {
     let mut segment = cluster.segment(number);
     segment[8192..].fill(0);
     segment
 }
 
-/// The stray timeline would be a question.
+/// With the stray timeline, the restore would ask for a choice.
 fn with_timeline(site: &Site) -> RestoreOptions {
     let timeline = TargetTimeline::Id(site.cluster.timeline());
     RestoreOptions { target_timeline: Some(timeline), ..restore_options() }
@@ -137,7 +137,7 @@ impl Command {
         matches!(self, Self::Prune | Self::ArchiveCleanup | Self::DiscardTimeline)
     }
 
-    /// Runs it on `repository`, which is that of the scene on a storage that goes wrong.
+    /// Runs the command on `repository`, which is that of the scene on a faulty storage.
     pub(super) async fn run(self, scene: &Scene, repository: &Repository) -> Result<(), Error> {
         let (site, older) = (&scene.site, scene.keys[0]);
         match self {
@@ -175,15 +175,16 @@ impl Command {
         }
     }
 
-    /// Waits until what was being written on this machine by a run that was ended is removed.
+    /// Waits until the local files of an interrupted run are removed.
     pub(super) async fn settle(self, scene: &Scene, succeeded: bool) {
-        // The thread that was writing removes it as soon as it notices.
+        // The writing thread removes them as soon as it notices the interruption.
         while !succeeded && scene.restored().exists() {
             tokio::task::yield_now().await;
         }
     }
 
-    /// Checks what a run of it left on this machine and acknowledged, and removes it: all of it, or nothing.
+    /// Checks which local files a run left and what it acknowledged, and removes the files: they must be complete or
+    /// missing.
     pub(super) async fn check(self, scene: &Scene, succeeded: bool) -> Result<()> {
         let site = &scene.site;
         match self {
@@ -240,7 +241,7 @@ async fn fill(scene: &Scene, repository: &Repository, choice: BackupChoice) -> R
     restore(repository, choice, &scene.restored(), &with_timeline(&scene.site), &|_| {}).await.map(drop)
 }
 
-/// As the command does, which goes on after what it can't read, and fails in the end.
+/// Like the command, it continues after a record that it can't read, and fails at the end.
 async fn list_backups(repository: &Repository) -> Result<(), Error> {
     let cluster = repository.cluster_if_readable().await?;
     let mut inventory = repository.inventory().await?;
@@ -248,7 +249,7 @@ async fn list_backups(repository: &Repository) -> Result<(), Error> {
     repository.read_records(&mut inventory, ours).await.into_iter().find_map(Result::err).map_or(Ok(()), Err)
 }
 
-/// Whether the answer is that what was asked for isn't there, which is true of this command alone.
+/// Whether the error says that the requested object is missing, which only this command may report.
 pub(super) fn is_rightly_absent(command: Command, error: &Error) -> bool {
     error.kind() == ErrorKind::Absent && command == Command::RestoreWalNotStored
 }

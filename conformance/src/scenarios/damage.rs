@@ -116,7 +116,7 @@ pub(crate) async fn a_name_that_comes_twice_is_not_trusted_and_shown_escaped(sub
     Ok(())
 }
 
-/// They would be held in memory, however large a record claims that they are.
+/// They would be held in memory, whatever size a record claims.
 pub(crate) async fn small_files_of_an_impossible_size_are_refused(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let control = |bytes| vec![member(b"global/pg_control", EntryType::Regular, "", bytes)];

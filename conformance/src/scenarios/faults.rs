@@ -17,9 +17,9 @@ use crate::{
     subject::Subject,
 };
 
-/// More than there are of anything.
+/// More than the number of calls of any kind.
 const ALL: u32 = 1000;
-/// A writing call that never comes.
+/// The number of a writing call that is never made.
 const NEVER: usize = usize::MAX;
 
 /// The matrix of kind of writing call × fault: the backup is listed only if it is complete, and its leftovers are

@@ -1,4 +1,4 @@
-//! A storage that takes no more.
+//! Scenarios of a full storage.
 
 use std::num::NonZeroU32;
 
@@ -16,7 +16,7 @@ use crate::{
     subject::Subject,
 };
 
-/// Pruning is the way out of it, so it may need no room itself: neither for its marks nor to learn the time.
+/// Prune must free space, so it must not need any: neither for its marks nor to learn the time.
 pub(crate) async fn a_storage_without_room_is_pruned_all_the_same(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let store = std::sync::Arc::clone(site.repository.storage().store());
@@ -26,7 +26,7 @@ pub(crate) async fn a_storage_without_room_is_pruned_all_the_same(subject: Subje
     site.wait_hours(25);
     store.put(&Path::from(young), "of one that may still go on".into()).await?;
     let kept = site.back_up(8, 9).await?;
-    // How long ago all that was isn't known: nothing is taken for older than the newest object shows.
+    // The true time is unknown, so no object counts as older than the newest one shows.
     site.wait_hours(100);
 
     let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
@@ -44,8 +44,8 @@ pub(crate) async fn a_storage_without_room_is_pruned_all_the_same(subject: Subje
     Ok(())
 }
 
-/// It loses its segments before its object, and would be listed without them. What goes without a mark goes before it, so
-/// that there may be room for its own.
+/// It loses its segments before its main object, and would still be listed without them. Backups that can be deleted
+/// without a mark are deleted first, which may make room for its mark.
 pub(crate) async fn an_old_backup_stays_whole_where_its_mark_can_not_be_stored(
     subject: Subject,
 ) -> Result<()> {
@@ -68,7 +68,7 @@ pub(crate) async fn an_old_backup_stays_whole_where_its_mark_can_not_be_stored(
     let directory = site.restore(BackupChoice::Key(key.parse()?)).await?;
     assert_restored(&directory, &source.data_directory(&request(false)))?;
 
-    // With room for the mark, it goes.
+    // With room for the mark, it is deleted.
     prune(&site.repository, &plan(&site, 1, 0).await?).await?;
     assert_eq!(site.listed().await?, [newest.key]);
     let left = site.subject.objects().await?;

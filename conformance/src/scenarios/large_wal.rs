@@ -23,7 +23,7 @@ use crate::{
     subject::Subject,
 };
 
-/// A site whose segments are several times as large as what is put at once, compressed or not.
+/// A site whose segments are several times as large as one put, compressed or not.
 fn site(subject: Subject) -> Result<Site> {
     Site::of(subject, SyntheticCluster::new(1).with_segment_size(SegmentSize::new(4 << 20)?))
 }
@@ -32,7 +32,7 @@ fn codec(text: &str) -> Result<ArchiveOptions> {
     Ok(ArchiveOptions { codec: text.parse()?, force: false })
 }
 
-/// The same segment, with one byte changed near its end.
+/// Returns that segment with one byte changed near its end.
 fn another(segment: &[u8]) -> Vec<u8> {
     let mut another = segment.to_vec();
     if let Some(byte) = another.last_mut() {
@@ -222,7 +222,7 @@ pub(crate) async fn of_two_uploads_that_create_one_name_the_second_is_refused(
     Ok(())
 }
 
-/// Changes a file while it is read: called when a storage prepares.
+/// Changes a file while it is read. It is called when a storage is prepared.
 #[derive(Debug)]
 struct Meddler {
     path: PathBuf,
@@ -237,7 +237,7 @@ impl Prepare for Meddler {
     }
 }
 
-/// As when PostgreSQL recycles a segment, or an administrator puts another file there.
+/// For example, PostgreSQL recycles a segment, or an administrator replaces the file.
 pub(crate) async fn a_file_that_changes_while_it_is_read_is_not_archived(subject: Subject) -> Result<()> {
     let site = site(subject)?;
     site.archive(1..=1).await?;

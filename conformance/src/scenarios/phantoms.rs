@@ -1,4 +1,4 @@
-//! An object is listed and gone: a listing lags behind a deletion, or Swift has set aside an object that it found damaged.
+//! Objects that are listed but don't exist: a listing lags behind a deletion, or Swift has set aside a damaged object.
 
 use anyhow::{Context, Result};
 use swiftwal_core::{BackupKey, Error};
@@ -10,8 +10,7 @@ use super::{
 };
 use crate::{faulty::Faults, subject::Subject};
 
-/// One object of each kind, by what its name contains: what the older backup needs, what the newer one does, what both do,
-/// and what none does.
+/// One object of each kind, by a part of its name: needed by the older backup, by the newer one, by both, and by none.
 fn phantoms(scene: &Scene) -> Vec<String> {
     let [older, newer] = scene.keys;
     let mut phantoms = vec![
@@ -27,7 +26,8 @@ fn phantoms(scene: &Scene) -> Vec<String> {
     phantoms
 }
 
-/// The table of object × command: what is missing is named, nothing is taken for it, and what others need stays.
+/// The table of object × command: a missing object is named, no other object takes its place, and what others need is
+/// kept.
 pub(crate) async fn what_is_listed_and_gone_harms_no_command(subject: Subject) -> Result<()> {
     let scene = Scene::new(subject).await?;
     let whole = Snapshot::of(&scene.site.subject).await?;
@@ -60,14 +60,14 @@ async fn run(scene: &Scene, command: Command, phantom: &str) -> Result<()> {
     Ok(())
 }
 
-/// A segment is named by PostgreSQL's name of it, and a backup without its record by its key.
+/// A segment is named by PostgreSQL's name, and a backup without its record by its key.
 fn assert_named(command: Command, phantom: &str, error: &Error) {
     let name = phantom.trim_start_matches("wal_").trim_end_matches(".zst");
     let name = name.trim_start_matches("pg_basebackup_").trim_end_matches(".json");
     assert!(shown(error).contains(name), "{command:?} doesn't name {phantom}: {error}");
 }
 
-/// What was removed wasn't needed by any backup that is listed, but for the one that lacks something anyway.
+/// No listed backup needed what was removed, except the one that lacks something anyway.
 async fn assert_rest_is_whole(scene: &Scene, command: Command, phantom: &str) -> Result<()> {
     let listed = scene.site.listed().await?;
     let mut whole = 0;

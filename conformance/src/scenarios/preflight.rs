@@ -1,4 +1,4 @@
-//! What a backup finds out before anything is copied.
+//! Scenarios of the checks before anything is copied.
 
 use std::{
     future::pending,
@@ -49,7 +49,7 @@ pub(crate) async fn where_there_is_no_room_it_is_said_before_the_copy(subject: S
     Ok(())
 }
 
-/// What a server says of itself that is the synthetic one, or another.
+/// The facts that the synthetic server reports, or another one.
 fn facts(cluster: &SyntheticCluster) -> ServerFacts {
     let mut facts = ServerFacts::new(cluster.system_identifier(), cluster.timeline());
     facts.segment_size = Some(cluster.segment_size());
@@ -75,7 +75,7 @@ pub(crate) async fn another_cluster_and_a_server_that_archives_nothing_are_refus
         (with(Archiving::new("off", "(disabled)", "")), "archive_mode"),
         (with(Archiving::new("on", "", "")), "archive_command"),
     ] {
-        // Nothing would ever come of it, were it begun.
+        // The backup, once begun, would never complete.
         let source = site.cluster.backup(3, 4).with_fault(SourceFault::StallsAfter(0)).with_facts(facts);
         let error = refused(site.take(&source).await);
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");

@@ -23,7 +23,7 @@ pub(super) async fn plan(site: &Site, keep_backups: u32, keep_wals: u32) -> Resu
     plan_prune(&site.repository, &PrunePolicy { keep_backups, keep_wals }).await
 }
 
-/// Plans, acts, and sees to it that what was planned is what is.
+/// Plans and prunes, and checks that exactly the plan was carried out.
 pub(super) async fn prune_to(site: &Site, keep_backups: u32, keep_wals: u32) -> Result<PrunePlan> {
     let plan = plan(site, keep_backups, keep_wals).await?;
     prune(&site.repository, &plan).await?;
@@ -114,7 +114,7 @@ pub(crate) async fn histories_stay_and_the_rest_follows_its_segment(subject: Sub
         site.archive_as(backup, label.as_bytes()).await?;
         site.archive_as(WalName::Partial(second.segment_name(number)), &second.segment(number)).await?;
     }
-    // Another content under the same name.
+    // Different content under the same name.
     for number in [3, 8] {
         site.archive_as(second.backup_history(number).0, b"another").await?;
         site.archive_as(WalName::Partial(second.segment_name(number)), &vec![0; 1 << 20]).await?;
@@ -137,7 +137,8 @@ pub(crate) async fn histories_stay_and_the_rest_follows_its_segment(subject: Sub
     Ok(())
 }
 
-/// A fork in mid-history: timeline 2 left timeline 1 at segment 5, timeline 3 left timeline 1 at segment 7.
+/// A fork in the middle: timeline 2 branched off timeline 1 at segment 5, timeline 3 branched off timeline 1 at segment
+/// 7.
 pub(crate) async fn along_the_timelines_everything_stays_that_recovery_can_come_to(
     subject: Subject,
 ) -> Result<()> {
@@ -172,7 +173,7 @@ pub(crate) async fn along_the_timelines_everything_stays_that_recovery_can_come_
     Ok(())
 }
 
-/// After a recovery to a point before every newer backup, an old one is all that leads to the timeline that is lived on.
+/// After a recovery to a point before every newer backup, only an old backup leads to the timeline in use.
 pub(crate) async fn a_backup_that_leads_to_the_newest_timeline_stays(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let second = site.cluster.promoted();
@@ -187,7 +188,7 @@ pub(crate) async fn a_backup_that_leads_to_the_newest_timeline_stays(subject: Su
     assert!(site.listed_wal().await?.contains(&second.segment_name(5).to_string()));
 
     let promoted = site.back_up_of(&second, 7, 7).await?;
-    // The branch that was left behind is a branch all the same.
+    // The abandoned branch also counts as a branch.
     assert_eq!(prune_to(&site, 1, 0).await?.keep_backups, [abandoned[1].key, promoted.key]);
     Ok(())
 }
@@ -241,7 +242,7 @@ async fn assert_refused_naming(site: &Site, object: &str) -> Result<()> {
     Ok(())
 }
 
-/// With the older one gone there would be none that can be restored.
+/// Without the older one, no backup could be restored.
 pub(crate) async fn a_kept_backup_without_its_wal_stops_everything(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     site.back_up(2, 3).await?;
@@ -319,7 +320,7 @@ pub(crate) async fn the_parents_of_a_kept_incremental_stay(subject: Subject) -> 
     Ok(())
 }
 
-/// The plans of all that deletes: each request costs time, and two answers might differ.
+/// The plans of everything that deletes: each request costs time, and two answers might differ.
 pub(crate) async fn nothing_is_asked_for_twice_before_something_is_deleted(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let second = site.cluster.promoted();
@@ -327,11 +328,11 @@ pub(crate) async fn nothing_is_asked_for_twice_before_something_is_deleted(subje
     site.archive_as(history, text.as_bytes()).await?;
     let mut expected =
         vec!["cluster.json".to_owned(), LISTING.to_owned(), "wal_00000002.history.zst".to_owned()];
-    // That no later timeline is there is asked of the storage itself: a listing may lag.
+    // A listing may lag, so the histories of later timelines are requested.
     expected.extend(["", ".gz", ".lz4", ".zst"].map(|suffix| format!("wal_00000003.history{suffix}")));
     let backups = [site.back_up(2, 3).await?, site.back_up_of(&second, 6, 7).await?];
     expected.extend(backups.each_ref().map(|backup| format!("pg_basebackup_{}.json", backup.key)));
-    // So is that the backup that stays is there with its WAL.
+    // So are the objects and the WAL of the backup that is kept.
     let mut proof: Vec<_> = backups[1].objects.iter().map(|object| object.name.clone()).collect();
     proof.extend(names(&second, 6..=7).iter().map(|name| format!("wal_{name}.zst")));
     site.archive_of(&second, 8..=9).await?;
@@ -352,7 +353,7 @@ pub(crate) async fn nothing_is_asked_for_twice_before_something_is_deleted(subje
     Ok(())
 }
 
-/// Writes a commit record anew as that of an incremental backup, as no source makes one yet.
+/// Rewrites a commit record as that of an incremental backup, since no source creates one yet.
 async fn make_incremental(site: &Site, key: &str, parent: &str) -> Result<()> {
     let object = format!("pg_basebackup_{key}.json");
     let mut record: serde_json::Value = serde_json::from_slice(&site.subject.get(&object).await?)?;
@@ -373,7 +374,7 @@ pub(super) fn sorted(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-/// The names of everything that belongs to a backup.
+/// Returns the names of everything that belongs to a backup.
 pub(super) fn objects_of(record: &BackupRecord) -> Vec<String> {
     let commit = format!("pg_basebackup_{}.json", record.key);
     record.objects.iter().map(|object| object.name.clone()).chain([commit]).collect()

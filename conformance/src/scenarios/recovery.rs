@@ -187,7 +187,7 @@ pub(crate) async fn up_to_version_11_the_settings_are_in_recovery_conf(subject: 
     Ok(())
 }
 
-/// The files that tell a restored server how to recover.
+/// Returns the files that configure the recovery of a restored server.
 #[derive(Debug)]
 struct Restored {
     signals: Vec<String>,
@@ -195,7 +195,7 @@ struct Restored {
 }
 
 impl Restored {
-    /// Restores the newest backup; takes one before if there is none.
+    /// Restores the newest backup. If there is none, it takes one first.
     async fn with(site: &Site, options: RestoreOptions) -> Result<Self> {
         if site.listed().await?.is_empty() {
             site.take_with_wal(&site.cluster.backup(3, 3)).await?;
@@ -209,14 +209,14 @@ impl Restored {
         Ok(Self { settings: settings(&directory.join(file))?, signals })
     }
 
-    /// The recovery settings that have a value.
+    /// Returns the recovery settings that have a value.
     fn set(&self) -> BTreeMap<&str, &str> {
         let set = self.settings.iter().filter(|(name, value)| !value.is_empty() && *name != "work_mem");
         set.map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 }
 
-/// The settings of a configuration file; PostgreSQL uses the last one of each name.
+/// Returns the settings of a configuration file; PostgreSQL uses the last one of each name.
 fn settings(file: &Path) -> Result<BTreeMap<String, String>> {
     let mut settings = BTreeMap::new();
     for line in fs::read_to_string(file)?.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {

@@ -35,7 +35,7 @@ pub(crate) async fn a_reading_command_makes_nothing(subject: Subject) -> Result<
     let mut answers = Vec::new();
     for _ in 0..2 {
         if let Ok(repository) = subject.existing_repository() {
-            // An empty place, or one that the storage reports as missing: reading doesn't create it.
+            // An empty storage, or one that is reported as missing: reading doesn't create it.
             answers
                 .push((refused(repository.inventory().await).to_string(), repository.cluster().await.ok()));
         }
@@ -149,7 +149,8 @@ pub(crate) async fn a_repository_that_has_vanished_is_not_started_anew_unasked(
     site.archive(5..=5).await
 }
 
-/// A first backup and archive-wal at once, on one machine: each looks for `cluster.json` before the other has stored it.
+/// A first backup and archive-wal run at the same time on one machine: each reads `cluster.json` before the other has
+/// stored it.
 pub(crate) async fn a_repository_that_another_process_begins_meanwhile_has_not_vanished(
     subject: Subject,
 ) -> Result<()> {
@@ -201,7 +202,7 @@ pub(crate) async fn what_restore_wal_reads_of_another_repository_is_not_remember
     site.subject.clock().advance(SignedDuration::from_mins(10));
     site.restored_wal(site.cluster.wal_name(3)).await?;
 
-    // Another process.
+    // Acts as another process.
     site.repository = site.subject.remembering_repository(&Faults::none())?;
     let policy = PrunePolicy { keep_backups: std::num::NonZeroU32::MIN, keep_wals: 0 };
     let error = refused(plan_prune(&site.repository, &policy).await);

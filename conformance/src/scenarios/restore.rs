@@ -38,7 +38,7 @@ pub(crate) async fn every_compression_gives_the_backup_back(subject: Subject) ->
     Ok(())
 }
 
-/// With `swift`, `zstd` and `tar` alone, as the format promises.
+/// The format promises that `swift`, `zstd` and `tar` suffice.
 pub(crate) async fn the_stored_tar_is_what_a_standard_tool_reads(subject: Subject) -> Result<()> {
     let site = Site::of(subject, large_cluster())?;
     let source = site.cluster.backup(3, 3);
@@ -167,7 +167,7 @@ pub(crate) async fn a_dropped_restore_leaves_nothing(subject: Subject) -> Result
         }
         written = progress.recv() => assert!(written.is_some()),
     }
-    // The writing thread removes it as soon as it notices.
+    // The writing thread removes it as soon as it notices the interruption.
     while directory.exists() {
         tokio::task::yield_now().await;
     }
@@ -192,7 +192,7 @@ pub(crate) async fn of_two_restores_into_one_directory_one_is_whole_and_the_othe
     assert_restored(&directory, &source.data_directory(&request(true)))
 }
 
-/// They are neither overwritten nor removed with the restored files.
+/// Files of others are neither overwritten nor removed with the restored ones.
 pub(crate) async fn what_others_put_into_the_directory_meanwhile_stays(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let source = site.cluster.backup(3, 3);

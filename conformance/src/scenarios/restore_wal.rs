@@ -213,7 +213,7 @@ pub(crate) async fn a_compression_that_cluster_json_forgot_is_found(subject: Sub
     Ok(())
 }
 
-/// A standby asks for WAL that isn't there every few seconds. `cluster.json` is read once in ten minutes.
+/// A standby requests WAL that doesn't exist every few seconds. `cluster.json` is read once in ten minutes.
 pub(crate) async fn a_file_that_is_there_takes_one_request_and_one_that_is_not_takes_two(
     subject: Subject,
 ) -> Result<()> {

@@ -1,5 +1,5 @@
-//! A storage that answers byte by byte, or not at all. A command that is ended meanwhile, as a program does at its deadline,
-//! leaves nothing on this machine, acknowledges nothing, and can be repeated.
+//! A storage that answers byte by byte, or not at all. A command that is stopped meanwhile, as at its deadline, leaves
+//! nothing on this machine, acknowledges nothing, and can be repeated.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
     subject::Subject,
 };
 
-/// After how many bytes a command is ended.
+/// The numbers of bytes after which a command is stopped.
 const BYTES: [usize; 4] = [0, 1, 100, 4000];
 
 pub(crate) async fn what_trickles_is_taken_whole_by_every_command(subject: Subject) -> Result<()> {
@@ -66,7 +66,7 @@ pub(crate) async fn a_command_that_is_ended_while_bytes_trickle_leaves_nothing_a
     Ok(())
 }
 
-/// The matrix of command × kind of call: the call, or its answer, is lost.
+/// The matrix of command × kind of call: the call, or its response, is lost.
 pub(crate) async fn a_command_that_is_ended_while_a_call_hangs_leaves_nothing_and_can_be_repeated(
     subject: Subject,
 ) -> Result<()> {
@@ -87,7 +87,7 @@ pub(crate) async fn a_command_that_is_ended_while_a_call_hangs_leaves_nothing_an
     Ok(())
 }
 
-/// Runs the command until it has `ended`, if it isn't done by then; and once more, on a storage that goes right.
+/// Runs the command until `ended` is ready, unless it finishes before; then once more, on a storage without faults.
 async fn end_and_repeat(
     scene: &Scene,
     command: Command,
@@ -111,12 +111,12 @@ async fn end_and_repeat(
     Ok(())
 }
 
-/// Whether the command says that it has nothing to do any more: the answer of its last call was lost.
+/// Whether the command reports that nothing is left to do: only the response to its last call was lost.
 fn is_done(command: Command, error: &Error) -> bool {
     command == Command::DiscardTimeline && error.to_string().contains("there is no timeline 2")
 }
 
-/// Faults at the first call of each kind that was made.
+/// Returns faults at the first call of each kind that was made.
 fn hanging_at_each_kind(calls: &Faults) -> Vec<Faults> {
     let reads = calls.reads().into_iter().map(|object| Call { action: "read", object });
     let reads = first_of_each_kind(reads).into_iter().map(|n| Faults::at_read(n, ReadFault::Hangs));
@@ -127,7 +127,7 @@ fn hanging_at_each_kind(calls: &Faults) -> Vec<Faults> {
     reads.chain(writes).collect()
 }
 
-/// The numbers of these calls, counted from 1.
+/// Returns the numbers of these calls, counted from 1.
 fn first_of_each_kind(calls: impl Iterator<Item = Call>) -> Vec<usize> {
     let mut first = BTreeMap::new();
     for (n, call) in (1..).zip(calls) {

@@ -1,4 +1,4 @@
-//! A repository's objects, to be put back after a command has changed them.
+//! A snapshot of a repository's objects, to restore them after a command has changed them.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ impl Snapshot {
         Ok(Self(objects))
     }
 
-    /// Stores what is gone, and deletes what has come.
+    /// Stores the missing objects, and deletes the new ones.
     pub(super) async fn put_back(&self, subject: &Subject) -> Result<()> {
         let present = subject.objects().await?;
         for (object, bytes) in self.0.iter().filter(|(object, _)| !present.contains(*object)) {

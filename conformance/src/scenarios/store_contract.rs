@@ -1,4 +1,4 @@
-//! Scenarios of the store beneath: `object_store`'s own tests, and the further requirements of the flows.
+//! Scenarios of the store itself: `object_store`'s own tests, and the further requirements of the flows.
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use crate::subject::Subject;
 
 const STRANGER: &str = "20990101T0000Z";
 
-/// Two backups, and then a commit record with its tar that is a modified copy of the second one's.
+/// Two backups, and a commit record with its tar that is a modified copy of the second one's.
 async fn site_with_stranger(
     subject: Subject,
     change: impl FnOnce(&mut Value) + Send,

@@ -1,4 +1,4 @@
-//! A copy of the server that was started for a test, and archived on a timeline of its own.
+//! A copy of the server that was started for a test and archived on a timeline of its own.
 
 use anyhow::Result;
 use swiftwal_core::{BackupChoice, BackupKey, BackupRecord, Error, RestoreOptions, TargetTimeline};
@@ -39,12 +39,12 @@ pub(super) async fn store_history(site: &Site, copy: &SyntheticCluster, number: 
     Ok(())
 }
 
-/// Options that name the timeline to follow.
+/// Returns options that name the timeline to follow.
 pub(super) fn on(timeline: TargetTimeline) -> RestoreOptions {
     RestoreOptions { target_timeline: Some(timeline), ..restore_options() }
 }
 
-/// Restores the newest backup; its key, and the timeline in the settings.
+/// Restores the newest backup, and returns its key and the timeline in the settings.
 pub(super) async fn restore_latest(
     site: &Site,
     options: &RestoreOptions,
@@ -52,7 +52,7 @@ pub(super) async fn restore_latest(
     restore_choice(site, BackupChoice::Latest, options).await
 }
 
-/// As above, of that choice.
+/// As [`restore_latest`], for this choice.
 pub(super) async fn restore_choice(
     site: &Site,
     choice: BackupChoice,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{faulty::Faults, subject::Subject};
 
-/// Checks that a person is asked, and told of each of these; nothing is written.
+/// Checks that the restore asks for a choice, with each of these texts, and writes nothing.
 async fn assert_asked(site: &Site, choice: BackupChoice, options: &RestoreOptions, told: &[String]) {
     let directory = site.subject.new_path("pgdata");
     let error = refused(site.restore_into(choice, &directory, options).await);
@@ -76,7 +76,8 @@ pub(crate) async fn the_branch_that_was_chosen_is_the_one_in_the_settings(subjec
     Ok(())
 }
 
-/// The stray timeline branched off after the newest backup: that leads to it, but production's WAL lies elsewhere.
+/// The stray timeline branched off after the newest backup, so that backup leads to it, but production's WAL is on
+/// another timeline.
 pub(crate) async fn wal_that_was_stored_later_on_another_branch_is_a_question(
     subject: Subject,
 ) -> Result<()> {
@@ -94,14 +95,14 @@ pub(crate) async fn wal_that_was_stored_later_on_another_branch_is_a_question(
     assert_asked(&site, BackupChoice::Latest, &restore_options(), &told).await;
     assert_asked(&site, BackupChoice::Key(backup.key), &restore_options(), &told).await;
 
-    // What the old server left before it was replaced is no question.
+    // WAL that the old server left before it was replaced isn't a reason to ask.
     site.wait_hours(1);
     site.archive_of(&copy, 7..=7).await?;
     assert_eq!(restore_latest(&site, &restore_options()).await?.0, backup.key);
     Ok(())
 }
 
-/// As in a repository that was copied, all at once. PostgreSQL would end where timeline 2 begins.
+/// In a copied repository, all objects were stored at the same time. PostgreSQL would end where timeline 2 begins.
 pub(crate) async fn a_timeline_that_has_nothing_but_its_history_is_a_question_beside_wal_as_late(
     subject: Subject,
 ) -> Result<()> {
@@ -116,13 +117,13 @@ pub(crate) async fn a_timeline_that_has_nothing_but_its_history_is_a_question_be
     assert_asked(&site, BackupChoice::Latest, &restore_options(), &told).await;
     assert_asked(&site, BackupChoice::Key(backup.key), &restore_options(), &told).await;
 
-    // With WAL of its own it is in use.
+    // A timeline with WAL of its own is in use.
     site.archive_of(&copy, 6..=6).await?;
     assert_eq!(restore_latest(&site, &restore_options()).await?.0, backup.key);
     Ok(())
 }
 
-/// The copy was even backed up, from a timer that was copied too.
+/// The copy even took a backup, from a timer that was copied as well.
 pub(crate) async fn a_backup_that_was_taken_later_on_another_branch_is_a_question(
     subject: Subject,
 ) -> Result<()> {
@@ -142,7 +143,7 @@ pub(crate) async fn a_backup_that_was_taken_later_on_another_branch_is_a_questio
     Ok(())
 }
 
-/// After a recovery to a point in time, what was abandoned stays until prune may remove it.
+/// After a recovery to a point in time, the abandoned timeline stays until prune may remove it.
 pub(crate) async fn a_backup_beside_the_way_is_no_question_where_a_later_one_is_on_it(
     subject: Subject,
 ) -> Result<()> {
@@ -168,7 +169,7 @@ pub(crate) async fn a_backup_on_a_timeline_without_history_is_the_newest(subject
     let newest = site.back_up_of(&third, 9, 10).await?;
     let (key, timeline) = restore_latest(&site, &restore_options()).await?;
     assert_eq!((key, timeline.as_str()), (newest.key, "latest"));
-    // PostgreSQL takes a timeline that is named and has no history for one that doesn't exist.
+    // PostgreSQL refuses a timeline that is given by number and has no history.
     let (key, timeline) = restore_latest(&site, &on(TargetTimeline::Id(third.timeline()))).await?;
     assert_eq!((key, timeline.as_str()), (newest.key, "current"));
     let plan = prune_to(&site, 1, 0).await?;
@@ -176,7 +177,7 @@ pub(crate) async fn a_backup_on_a_timeline_without_history_is_the_newest(subject
     Ok(())
 }
 
-/// PostgreSQL looks for the next history, and not beyond one that is missing.
+/// PostgreSQL looks for the next history, and stops at a missing one.
 pub(crate) async fn timelines_beyond_a_missing_history_are_not_followed(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let (second, fourth) = (site.cluster.promoted(), site.cluster.promoted().promoted().promoted());
@@ -188,7 +189,7 @@ pub(crate) async fn timelines_beyond_a_missing_history_are_not_followed(subject:
     Ok(())
 }
 
-/// A listing doesn't show it yet, and of two that wrote `cluster.json` at once one was lost.
+/// A listing doesn't show it yet. Of two processes that wrote `cluster.json` at once, one has lost its change.
 pub(crate) async fn a_history_of_a_compression_that_cluster_json_lacks_is_found(
     subject: Subject,
 ) -> Result<()> {
@@ -246,7 +247,7 @@ pub(crate) async fn a_history_with_bytes_that_are_no_utf8_is_read_as_postgresql_
     Ok(())
 }
 
-/// Each branch keeps as many as asked, since nobody but a person knows which one is production.
+/// Each branch keeps the requested number, since only a person knows which one is production.
 pub(crate) async fn prune_counts_the_backups_of_each_branch(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let copy = site.cluster.promoted();
@@ -269,7 +270,7 @@ pub(crate) async fn prune_counts_the_backups_of_each_branch(subject: Subject) ->
     Ok(())
 }
 
-/// It holds an old backup and all WAL since; so prune says how to give it up.
+/// It keeps an old backup and all WAL since then, so prune says how to discard it.
 pub(crate) async fn prune_says_how_to_give_a_stray_timeline_up(subject: Subject) -> Result<()> {
     let stray = Stray::new(subject).await?;
     let [first, _, third] = stray.keys();
@@ -280,7 +281,7 @@ pub(crate) async fn prune_says_how_to_give_a_stray_timeline_up(subject: Subject)
     Ok(())
 }
 
-/// Such a backup may be of any timeline, and there is no WAL either that would tell of one.
+/// Such a backup may be of any timeline, and no WAL shows which one.
 pub(crate) async fn backups_that_tell_nothing_are_no_reason_to_remove_one(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     for key in ["20130828T1810Z", "20130829T1125Z"] {

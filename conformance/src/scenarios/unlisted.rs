@@ -1,4 +1,4 @@
-//! Listings fail, and the objects can be read: Swift's container servers are down, or a directory has no read permission.
+//! Listings fail, but objects can be read: Swift's container servers are down, or a directory has no read permission.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::{
     subject::Subject,
 };
 
-/// The commands that ask for what they need by its name.
+/// The commands that request what they need by name.
 const BY_NAME: [Command; 6] = [
     Command::ArchiveWal,
     Command::ArchiveWalAgain,

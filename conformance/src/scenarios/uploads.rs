@@ -78,7 +78,7 @@ pub(crate) async fn a_backup_in_progress_is_let_alone_until_it_was_not_heard_of_
     Ok(())
 }
 
-/// As on a machine that was suspended: prune takes a backup without progress for crashed.
+/// As on a machine that was suspended: a backup without progress counts as crashed.
 pub(crate) async fn a_backup_that_stood_still_until_it_was_swept_is_not_committed(
     subject: Subject,
 ) -> Result<()> {

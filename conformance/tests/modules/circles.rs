@@ -1,5 +1,5 @@
-//! The modules of a crate import each other in no circle: of two neighbours, at least one can be read, moved and tested
-//! without the other.
+//! The modules of a crate don't import each other in circles: of two neighbours, at least one can be read, moved and
+//! tested without the other.
 //!
 //! Neighbours are modules with the same parent. What a module takes from its parent counts as taken from the neighbour
 //! that the parent re-exports it from; items that the parent itself defines aren't examined.

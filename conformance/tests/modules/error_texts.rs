@@ -1,11 +1,11 @@
-//! No error of core is put into another text by its `Display`, which loses its causes and its hint.
+//! No error of core is put into another text with its `Display`, which omits its causes and its hint.
 
 use crate::source::modules_of;
 
-/// How an error gets into a text otherwise than by `in_full`.
+/// The ways to put an error into a text other than `in_full`.
 const WAYS: [&str; 5] = ["{error}", "{refusal}", "{e}", "error.to_string()", "(e.to_string()"];
 
-/// The errors of other crates, which have no hint: in which module, and how many.
+/// The errors of other crates, which have no hint: the module, and their number.
 const FOREIGN: [(&str, usize); 4] =
     [("local::blocking", 1), ("repository::record", 2), ("repository::wal_file", 1), ("restore::claim", 2)];
 

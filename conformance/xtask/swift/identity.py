@@ -1,9 +1,9 @@
-"""A Keystone of one process with a database of its own.
+"""Runs Keystone in one process, with a separate database.
 
 identity.py DIRECTORY PORT PROXY_PORT WIRE_PORT
 
-DIRECTORY holds keystone.conf. On the first start the database, the users and the catalog are made there, and
-seed.json tells the ids that only Keystone knows; later starts serve what is there.
+DIRECTORY contains keystone.conf. The first start creates the database, the users, the catalog and seed.json, which
+contains the ids that Keystone has chosen. Later starts use them.
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 import sys
 
 DIRECTORY, PORT, PROXY_PORT, WIRE_PORT = sys.argv[1], *map(int, sys.argv[2:])
-# Keystone reads its own arguments out of ours.
+# Keystone would parse these arguments as its own.
 sys.argv = ["keystone"]
 CONFIGURATION = os.environ["OS_KEYSTONE_CONFIG_FILES"] = os.path.join(DIRECTORY, "keystone.conf")
 
@@ -29,7 +29,7 @@ AUTH_URL = f"http://127.0.0.1:{PORT}/v3"
 
 
 class Api:
-    """Keystone's own API, called within the process: nothing listens before all is there."""
+    """Keystone's API, called within the process: the server listens only when everything exists."""
 
     def __init__(self, application, user, password, project):
         self.client = Client(application)
@@ -48,7 +48,7 @@ class Api:
         return response
 
     def make(self, kind, **fields):
-        """Makes one thing of this kind, as a user; its id."""
+        """Creates an object of this kind, such as a user, and returns its id."""
         return self.call("POST", f"/{kind}s", {kind: fields}).json[kind]["id"]
 
     def role(self, name):
@@ -67,11 +67,11 @@ def make_keys():
 
 
 def make_database():
-    """In a process of its own: Keystone sets its managers up once in a process, and serving sets up more of them."""
+    """Creates the database in a child process: Keystone can set up its managers only once in a process."""
     child = os.fork()
     if child:
         if os.waitpid(child, 0)[1]:
-            raise SystemExit("making the database failed")
+            raise SystemExit("creating the database failed")
         return
     configure(config_files=[CONFIGURATION])
     upgrades.offline_sync_database_to_version()
@@ -85,7 +85,7 @@ def make_database():
 
 
 def seed(application):
-    """Two users of a project `backups`, the proxy's own user, and both ways to the proxy in the catalog."""
+    """Creates two users of a project `backups`, the proxy's user, and the catalog with both endpoints of the proxy."""
     admin = Api(application, "admin", "admin", "admin")
     project = admin.make("project", name="backups", domain_id="default")
     archiver = admin.make("user", name="archiver", password="archiver-secret", domain_id="default")
@@ -95,7 +95,7 @@ def seed(application):
     proxy = admin.make("user", name="swift", password="swift-secret", domain_id="default")
     admin.grant(admin.make("project", name="service", domain_id="default"), proxy, "service")
     swift = admin.make("service", type="object-store", name="swift")
-    # Who asks for the internal interface passes through the wire.
+    # Clients of the internal interface connect through the wire.
     for interface, port in (("public", PROXY_PORT), ("admin", PROXY_PORT), ("internal", WIRE_PORT)):
         url = f"http://127.0.0.1:{port}/v1/AUTH_%(project_id)s"
         admin.make("endpoint", service_id=swift, interface=interface, region_id="RegionOne", url=url)
@@ -113,7 +113,7 @@ def main():
         make_database()
     application = initialize_public_application()
     if new:
-        # However short the life of tokens is to be, those used here live long enough.
+        # The tokens for this must not expire, even if those of the tests have a short lifetime.
         CONF.set_override("expiration", 3600, "token")
         facts = seed(application)
         CONF.clear_override("expiration", "token")

@@ -1,4 +1,4 @@
-"""What memcached does for a proxy, done in the proxy's own process: right as long as it is the only one."""
+"""Replaces memcached by a cache in the proxy's process, which is correct as long as there is only one proxy."""
 
 import time
 
@@ -43,7 +43,7 @@ class LocalCache:
 
 
 def deadline(seconds):
-    """As memcached reads it: 0 is never, more than a month a date."""
+    """Interprets an expiry as memcached does: 0 means never, and more than a month means a date."""
     if not seconds:
         return None
     return seconds if seconds > MONTH else time.time() + seconds

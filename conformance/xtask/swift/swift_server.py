@@ -1,10 +1,10 @@
-"""One piece of Swift, with its configuration in DIRECTORY instead of /etc/swift.
+"""Runs one server or tool of Swift, with its configuration in DIRECTORY instead of /etc/swift.
 
-swift_server.py DIRECTORY rings REPLICAS OBJECT,CONTAINER,ACCOUNT...  makes the rings: one triple of ports a node
-swift_server.py DIRECTORY serve proxy|object-1|container-1|...        serves, logging to standard error
-swift_server.py DIRECTORY once object-updater|container-updater NODE  runs a daemon's work once
-swift_server.py DIRECTORY list ACCOUNT CONTAINER NAMES                lists objects that aren't there: a file of names
-swift_server.py DIRECTORY unlist ACCOUNT CONTAINER OBJECT             takes the object out of the container's listing
+swift_server.py DIRECTORY rings REPLICAS OBJECT,CONTAINER,ACCOUNT...  creates the rings, with three ports for each node
+swift_server.py DIRECTORY serve proxy|object-1|container-1|...        runs the server, which logs to standard error
+swift_server.py DIRECTORY once object-updater|container-updater NODE  runs a daemon once
+swift_server.py DIRECTORY list ACCOUNT CONTAINER NAMES                adds the names in a file to a listing
+swift_server.py DIRECTORY unlist ACCOUNT CONTAINER OBJECT             removes the object from the container's listing
 swift_server.py DIRECTORY hash ACCOUNT CONTAINER OBJECT               prints the object's directory name on disk
 """
 
@@ -30,7 +30,7 @@ def rings(directory, replicas, *nodes):
             place.update({f"replication_{name}": value for name, value in list(place.items())})
             builder.add_dev({"region": 1, "zone": number, "device": f"d{number}", "weight": 1.0, "meta": "", **place})
         builder.rebalance()
-        # The second policy's objects lie on the same disks.
+        # The objects of the second policy are on the same disks.
         for name in (kind, "object-1") if kind == "object" else (kind,):
             builder.get_ring().save(os.path.join(directory, f"{name}.ring.gz"))
 
@@ -38,7 +38,7 @@ def rings(directory, replicas, *nodes):
 def serve(directory, service):
     from swift.common import wsgi
 
-    # It would leave the working directory, by which the scratch directory's guardian knows what to end.
+    # It would change the working directory, by which the scratch directory's guardian recognises its processes.
     wsgi.clean_up_daemon_hygiene = lambda: None
     kind = service.split("-")[0]
     options = {}
@@ -60,7 +60,7 @@ def once(directory, daemon, node):
 
 
 def brokers(directory, account, container):
-    """Of each copy of the container's database."""
+    """Returns the broker of each replica of the container's database."""
     from swift.common.ring import Ring
     from swift.container.backend import ContainerBroker
 

@@ -1,4 +1,4 @@
-//! What `backup` finds out beside the copy: before it, on a separate connection, and while the server sends.
+//! What `backup` checks before the copy and during it, on a separate connection.
 
 use std::{
     fs,

@@ -139,7 +139,7 @@ fn a_stray_timeline_is_asked_about_each_branch_restores_and_it_can_be_given_up(s
     server.pgbench_init(1)?;
     site.run(&["backup", "-c", "fast"])?;
     server.archive_all()?;
-    // Nobody remembered to disable archiving.
+    // Archiving wasn't disabled.
     let copy = site.restore("copy", "latest", &[])?;
     copy.start()?;
     copy.wait_for_promotion()?;

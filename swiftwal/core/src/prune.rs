@@ -237,8 +237,8 @@ pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
     for backup in new.into_iter().chain(old) {
         delete_backup(repository, backup, plan.before).await?;
     }
-    for (key, sign) in &plan.legacy_deletions {
-        legacy::finish_deletion(repository, *key, sign).await?;
+    for (key, mark) in &plan.legacy_deletions {
+        legacy::finish_deletion(repository, *key, mark).await?;
     }
     for upload in &plan.abandoned_uploads {
         delete_upload(repository, upload, plan.before).await?;

@@ -1,4 +1,4 @@
-//! The synthetic server: the facts that it reports before a base backup, and whether it is kept from removing WAL.
+//! The synthetic server: the facts that it reports before a base backup, and whether it may remove WAL.
 
 use std::sync::{
     Arc,
@@ -8,7 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use swiftwal_postgres::{ServerFacts, ServerSession, SourceError};
 
-/// Whether the server is kept from removing WAL.
+/// Whether the server is prevented from removing WAL.
 #[derive(Debug, Default)]
 pub(super) struct WalHold {
     pub(super) now: AtomicBool,

@@ -1,4 +1,5 @@
-//! A WAL segment of any size is archived in the same memory: what PostgreSQL starts must not take it from the database.
+//! A WAL segment of any size is archived in the same amount of memory, since archive_command must leave memory for the
+//! database.
 
 use std::{
     fs::{self, File},
@@ -8,17 +9,17 @@ use std::{
 
 use crate::site::{Ran, Site, ran, segment_name, segment_of};
 
-/// The promise for a command on WAL.
+/// The documented limit for a command on WAL, in KiB.
 const MOST_KIB: u64 = 48 << 10;
 
 const SEGMENT_BYTES: u64 = 64 << 20;
-/// The largest that PostgreSQL knows.
+/// The largest segment size that PostgreSQL supports.
 const LARGEST_SEGMENT_BYTES: u64 = 1 << 30;
 
 /// The bytes of a segment's header.
 const HEADER_BYTES: u64 = 40;
 
-/// Writes a segment that no compression makes smaller; its path below the scratch directory.
+/// Writes an incompressible segment, and returns its path below the scratch directory.
 fn write_random_segment(site: &Site, bytes: u64) -> String {
     let path = format!("pg_wal/{}", segment_name(0));
     let header = &segment_of(0, 0, bytes as usize)[..HEADER_BYTES as usize];
@@ -28,12 +29,12 @@ fn write_random_segment(site: &Site, bytes: u64) -> String {
     path
 }
 
-/// Waits for its end; with the most memory that it had by then, in KiB.
+/// Waits for its end, and returns the most memory that it has had, in KiB.
 fn watched(mut child: Child) -> (Ran, u64) {
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        // None once it has ended, before it was waited for.
+        // None if it has ended and hasn't been waited for yet.
         let now = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let now = now.and_then(|kib| kib.trim().strip_suffix(" kB")?.parse().ok());
         peak = now.unwrap_or(peak);
@@ -41,7 +42,7 @@ fn watched(mut child: Child) -> (Ran, u64) {
     (ran(child.wait_with_output().unwrap()), peak)
 }
 
-/// Stores it, stores it again, and replaces it.
+/// Stores the file, stores it again, and replaces it.
 fn archives_in_bounded_memory(bytes: u64, codecs: &[&str]) {
     let site = Site::new();
     let path = write_random_segment(&site, bytes);

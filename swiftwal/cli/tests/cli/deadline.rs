@@ -1,4 +1,4 @@
-//! Commands that a kernel call holds up which never returns, and how long each command may take.
+//! Commands that are blocked in a kernel call that never returns, and how long each command may take.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! A WAL segment of any size is fetched in the same memory.
+//! A WAL segment of any size is fetched in the same amount of memory.
 
 use std::{fs::File, io::Write, process::Command};
 
@@ -6,17 +6,17 @@ use swiftwal_compression::{Codec, Encoder, Format};
 
 use crate::site::{Site, run, segment_name, segment_of};
 
-/// The promise for a command on WAL: how much memory it may have, its stacks included.
+/// The documented memory limit of a command on WAL, including its stacks.
 const MOST_KIB: u32 = 48 << 10;
 
 /// More than that.
 const SEGMENT_BYTES: usize = 64 << 20;
-/// The largest that PostgreSQL knows.
+/// The largest segment size that PostgreSQL supports.
 const LARGEST_SEGMENT_BYTES: usize = 1 << 30;
 
 const PIECE_BYTES: usize = 4 << 20;
 
-/// Stores a segment that no compression makes smaller; the hash of its content.
+/// Stores an incompressible segment, and returns the hash of its content.
 fn store_random_segment(site: &Site, format: Format, bytes: usize) -> blake3::Hash {
     let object = site.write(&format!("repository/wal_{}{}", segment_name(5), format.suffix()), "");
     let mut object = File::create(object).unwrap();

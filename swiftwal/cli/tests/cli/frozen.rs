@@ -1,4 +1,4 @@
-//! A backup that is stopped, as on a suspended machine, while another process prunes.
+//! A backup that is suspended, as on a suspended machine, while another process prunes.
 
 use std::{
     fs::{self, File, FileTimes},
@@ -17,7 +17,7 @@ use crate::{
     stopping::until,
 };
 
-/// How far the backup has come when it is stopped.
+/// The moment at which the backup is suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Point {
     Claimed,
@@ -27,7 +27,7 @@ enum Point {
 
 const POINTS: [Point; 3] = [Point::Claimed, Point::LabelSent, Point::WaitingForWal];
 
-/// A repository with one backup that begins in segment 8, and a backup that begins in segment 3 and is stopped.
+/// A repository with one backup that begins in segment 8, and a suspended backup that begins in segment 3.
 struct Frozen {
     site: Site,
     server: Server,
@@ -36,7 +36,7 @@ struct Frozen {
     backup: Running,
 }
 
-/// A process that doesn't outlive its test.
+/// A process that is killed at the end of its test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -46,7 +46,7 @@ impl Drop for Running {
     }
 }
 
-/// How a backup ended that had been stopped.
+/// The outcome of a suspended backup after it has continued.
 struct Ended {
     site: Site,
     server: Server,
@@ -96,7 +96,7 @@ impl Frozen {
     }
 
     fn markers(&self) -> Vec<String> {
-        // One that is being written has a number behind its name.
+        // The name of a file that is being written ends in a number.
         let is_marker = |path: &Path| {
             let path = path.to_string_lossy();
             path.contains("...uploading") && !path.contains('#')
@@ -115,18 +115,18 @@ impl Frozen {
         until(|| fs::read_to_string(&status).is_ok_and(|status| status.contains("State:\tT")));
     }
 
-    /// Makes all that is stored look as old as if the process had been stopped for so long.
+    /// Makes everything that is stored look as old as if the process had been suspended for that long.
     fn let_pass(&self, time: Duration) {
         age(&self.site.path("repository"), SystemTime::from(SystemClock.now()) - time);
     }
 
-    /// Lets the backup go on with all that it waits for; its end.
+    /// Lets the backup and everything that it waits for continue, and returns its outcome.
     fn go_on(self) -> Ended {
         self.send(Signal::CONT);
         let Self { site, server, kept, point, mut backup } = self;
         let passed = POINTS.iter().position(|passed| *passed == point).unwrap();
         for gate in [Gate::Start, Gate::Middle].into_iter().skip(passed) {
-            // It may end before it comes there.
+            // The backup may have ended before it reaches that gate.
             server.open_unless(gate, || backup.0.try_wait().unwrap().is_some());
         }
         let cluster = SyntheticCluster::new(1);
@@ -141,7 +141,7 @@ impl Frozen {
     }
 }
 
-/// Dates every file below `path`.
+/// Sets the modification time of every file below `path`.
 fn age(path: &Path, then: SystemTime) {
     for entry in fs::read_dir(path).unwrap() {
         let path = entry.unwrap().path();

@@ -12,7 +12,7 @@ use std::{
 
 use crate::site::Site;
 
-/// A user without rights and without a name.
+/// The id of a user without privileges and without a name.
 const STRANGER: u32 = 54_321;
 
 #[test]

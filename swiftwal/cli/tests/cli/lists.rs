@@ -151,7 +151,7 @@ fn with_a_damaged_cluster_json_the_list_is_complete_and_ends_with_the_code_for_d
     site.write("repository/cluster.json", "{");
     let ran = site.run(&["list-backups"]);
     assert_eq!((ran.code, ran.stdout), (3, format!("{}\n{}\n", keys[0], keys[1])));
-    // It is read once, and named once.
+    // The record is read once, and named once.
     assert_eq!(ran.stderr.matches(" is damaged").count(), 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("cluster.json in file://"), "{}", ran.stderr);
     let ran = site.run(&["-vv", "--json", "list-backups"]);

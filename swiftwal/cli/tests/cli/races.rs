@@ -1,4 +1,4 @@
-//! Two processes at once, in one repository or into one directory.
+//! Two simultaneous processes in one repository, or with one directory.
 
 use std::{
     fs,
@@ -13,14 +13,14 @@ use crate::{
     site::{Ran, Site, ran, segment, segment_name},
 };
 
-/// How often two processes are started that nothing holds.
+/// The number of times that two processes are started without being synchronised.
 const ROUNDS: u32 = 20;
 
 fn ended(child: Child) -> Ran {
     ran(child.wait_with_output().unwrap())
 }
 
-/// Starts two processes and waits for both; the one that succeeded first. Exactly one must.
+/// Starts two processes and waits for both. Exactly one must succeed; it is returned first.
 fn winner_and_loser(site: &Site, arguments: [&[&str]; 2]) -> [(usize, Ran); 2] {
     let children = arguments.map(|arguments| {
         site.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -51,7 +51,7 @@ fn of_two_contents_of_one_segment_one_is_stored_and_the_other_is_refused() {
             fs::read(site.path("back")).unwrap()
         };
         assert!(stored() == fs::read(site.path(&paths[winner])).unwrap(), "round {number}");
-        // It stays so.
+        // The winner's content remains.
         site.succeed(&commands[winner]);
         assert_eq!(site.run(&commands[loser]).code, 1, "round {number}");
         assert!(stored() == fs::read(site.path(&paths[winner])).unwrap(), "round {number}");
@@ -75,7 +75,7 @@ fn of_two_restores_into_one_directory_one_is_whole_and_the_other_removes_nothing
     }
 }
 
-/// The key that a backup says it has, and the rest of what it says.
+/// Returns the key that a backup reports, and the rest of its output.
 fn claimed(child: &mut Child) -> (String, BufReader<ChildStdout>) {
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -95,7 +95,7 @@ fn two_backups_in_one_minute_get_keys_of_their_own_and_are_not_mixed() {
         .map(|server| server.command(&site, &["backup", "--xlog"]).stderr(Stdio::piped()).spawn().unwrap());
     let claims = children.each_mut().map(claimed);
     assert_ne!(claims[0].0, claims[1].0);
-    // Both are in the middle of it at once.
+    // Both are in the middle of the backup at the same time.
     servers.iter().for_each(|server| server.open(Gate::Start));
     servers.iter().for_each(|server| server.open(Gate::Middle));
     for child in children {

@@ -1,5 +1,5 @@
-//! A server whose base backup stands still where a test holds it: a `pg_basebackup` of a few lines, which sends the backup of
-//! a made-up cluster.
+//! A server whose base backup waits at a gate until the test opens it: a `pg_basebackup` of a few lines, which sends
+//! the backup of a synthetic cluster.
 
 use std::{
     fs::{self, OpenOptions, Permissions},
@@ -18,7 +18,7 @@ use crate::{
     stopping::until,
 };
 
-/// Where a backup stands still until the test lets it go on.
+/// The points at which a backup waits until the test lets it continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
     /// Nothing was sent.
@@ -27,10 +27,10 @@ pub(crate) enum Gate {
     Middle,
 }
 
-/// How much is sent before [`Gate::Middle`].
+/// The number of bytes that are sent before [`Gate::Middle`].
 const FIRST_BYTES: usize = 100_000;
 
-/// A server of a made-up cluster.
+/// A server with a synthetic cluster.
 pub(crate) struct Server {
     directory: PathBuf,
     source: SyntheticSource,
@@ -38,7 +38,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server whose backups are `source`, with a directory of this name for its programs.
+    /// Creates a server whose backups are `source`, with a directory of this name for its programs.
     pub(crate) fn new(site: &Site, name: &str, source: SyntheticSource, include_wal: bool) -> Self {
         let mut request = BaseBackupRequest::new("held");
         request.include_wal = include_wal;
@@ -57,7 +57,7 @@ impl Server {
                 FIRST_BYTES + 1
             ),
         );
-        // Without it, one of this machine might be asked.
+        // Without it, a server on this machine might be queried.
         server.install("psql", "exit 1\n");
         server
     }
@@ -72,7 +72,7 @@ impl Server {
         self.directory.join(format!("{gate:?}"))
     }
 
-    /// The program, to back this server up.
+    /// Returns the command that backs up this server.
     pub(crate) fn command(&self, site: &Site, arguments: &[&str]) -> Command {
         let mut command = site.command(arguments);
         command.env("PATH", format!("{}:/usr/bin:/bin", self.directory.display()));
@@ -80,7 +80,7 @@ impl Server {
         command
     }
 
-    /// Takes a backup that nothing holds; its key.
+    /// Takes a backup without waiting at any gate, and returns its key.
     pub(crate) fn back_up(&self, site: &Site, arguments: &[&str]) -> String {
         let child = self.command(site, arguments).stderr(Stdio::piped()).spawn().unwrap();
         self.open(Gate::Start);
@@ -90,12 +90,12 @@ impl Server {
         ran.stdout.split(' ').nth(2).unwrap().to_owned()
     }
 
-    /// Lets a backup go on that has come to this gate, or comes to it.
+    /// Lets a backup continue that waits at this gate, now or later.
     pub(crate) fn open(&self, gate: Gate) {
         self.open_unless(gate, || false);
     }
 
-    /// The same for a backup that may have `ended` before.
+    /// As [`pass`](Self::pass), for a backup that may have `ended` before.
     pub(crate) fn open_unless(&self, gate: Gate, mut ended: impl FnMut() -> bool) {
         let mut options = OpenOptions::new();
         options.write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
@@ -109,7 +109,7 @@ impl Server {
     pub(crate) fn assert_restored(&self, directory: &Path) {
         for (path, entry) in self.source.data_directory(&self.request).iter() {
             match entry {
-                // The restore adds to it.
+                // The restore adds settings to it.
                 Entry::File { .. } if path == "postgresql.auto.conf" => {}
                 Entry::File { bytes, .. } => {
                     assert!(fs::read(directory.join(path)).unwrap() == *bytes, "{path} differs");

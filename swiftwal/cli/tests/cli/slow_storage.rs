@@ -1,4 +1,4 @@
-//! A storage that hardly answers, or never does: each command ends at its deadline with the code that is documented for it.
+//! A storage that answers very slowly, or never: each command ends at its deadline with the documented exit code.
 
 use std::{
     fs,
@@ -11,16 +11,16 @@ use std::{
 
 use crate::site::{Site, ran, segment_name};
 
-/// How a server answers a request whose first line is this.
+/// The way in which a server answers requests whose first line contains this.
 type Answer = fn(&str, TcpStream);
 
-/// By one byte now and then, without an end.
+/// One byte from time to time, without an end.
 fn trickle(request: &str, mut connection: TcpStream) {
     let mut head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100000\r\n\
                     Last-Modified: Wed, 28 Aug 2013 18:10:42 GMT\r\n\
                     Etag: 900150983cd24fb0d6963f7d28e17f72\r\n"
         .to_owned();
-    // Where there is no body, the head trickles.
+    // If there is no body, the head is sent slowly.
     head += if request.starts_with("HEAD") { "X-Timestamp: 1" } else { "\r\n" };
     let mut sent = connection.write_all(head.as_bytes());
     while sent.is_ok() {
@@ -29,12 +29,12 @@ fn trickle(request: &str, mut connection: TcpStream) {
     }
 }
 
-/// Not at all: it waits for the client to go.
+/// No answer: it waits until the client disconnects.
 fn hang(_: &str, connection: TcpStream) {
     let _ = BufReader::new(connection).lines().map_while(Result::ok).count();
 }
 
-/// A server that answers every request so; the URL of its account.
+/// Starts a server that answers every request in this way, and returns the URL of its account.
 fn server(answer: Answer) -> String {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1/AUTH_test", server.local_addr().unwrap());
@@ -52,7 +52,7 @@ fn server(answer: Answer) -> String {
     url
 }
 
-/// Every command, with what it says that it is doing.
+/// Every command, with the activity that its message names.
 fn commands(segment: &str) -> Vec<(Vec<String>, String)> {
     let name = segment_name(1);
     let reading = "reading container pgprod".to_owned();
@@ -86,7 +86,7 @@ fn commands(segment: &str) -> Vec<(Vec<String>, String)> {
 fn every_command_ends_at_its_deadline(answer: Answer) {
     let site = Site::new();
     let (segment, url) = (site.write_segment(1, 0), server(answer));
-    // All at once: each takes as long as its deadline is.
+    // All at once, since each takes as long as its deadline.
     let running: Vec<_> = commands(&segment)
         .into_iter()
         .enumerate()

@@ -1,4 +1,4 @@
-//! A minimal server in place of Swift: what is printed about requests, and the end of every wait.
+//! A minimal server in place of Swift: the messages about requests, and the end of every wait.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -70,7 +70,7 @@ fn with_vv_each_request_is_told_and_nothing_of_the_connections_beneath() {
     assert!(!quiet.stderr.contains("GET"), "{quiet:?}");
 }
 
-/// Otherwise neither would ever end, or each only after a minute of silence, again and again.
+/// Without a limit neither would ever end, or each only after a minute of silence for each retry.
 #[test]
 fn a_server_that_gets_nowhere_is_given_up_within_the_time_for_retries() {
     let site = Site::new();

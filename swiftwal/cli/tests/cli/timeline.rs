@@ -123,7 +123,7 @@ fn a_timeline_that_a_backup_needs_is_not_discarded() {
 #[test]
 fn what_is_not_permitted_is_not_said_to_be_removed() {
     let (site, _) = site();
-    // Nothing can be stored under this name now, as where the repository may only be read.
+    // From now on nothing can be stored under this name, as in a read-only repository.
     fs::create_dir(site.object("...removing")).unwrap();
     for arguments in [
         &["prune", "--keep-backups", "1"][..],

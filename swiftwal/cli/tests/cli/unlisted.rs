@@ -12,10 +12,10 @@ use std::{
 
 use crate::site::{Ran, Site, run, segment, segment_name};
 
-/// A user without rights and without a name.
+/// The id of a user without privileges and without a name.
 const STRANGER: u32 = 54_321;
 
-/// Gives `path` and everything below it to the stranger, who can't ignore file modes. Only root can do that.
+/// Gives `path` and everything below it to that user, who can't ignore file modes. Only root can do that.
 fn give_away(path: &Path) {
     chown(path, Some(STRANGER), None).unwrap();
     for entry in fs::read_dir(path).into_iter().flatten() {

@@ -1,4 +1,4 @@
-"""Makes an application credential with the role `reader` alone, by Keystone's API, and prints it as JSON."""
+"""Creates an application credential with only the role `reader`, through Keystone's API, and prints it as JSON."""
 
 import json
 import os

@@ -9,10 +9,10 @@ use xtask::Direction;
 
 use crate::{place::Place, shared::PLAIN};
 
-/// A place in the middle of the segment.
+/// A position in the middle of the segment.
 const MIDDLE: u64 = 40 << 20;
 
-/// Writes a segment of 64 MiB into the directory; its name.
+/// Writes a segment of 64 MiB into the directory, and returns its name.
 fn large_segment(place: &Place<'_>, number: u64) -> Result<String> {
     let cluster = SyntheticCluster::new(1).with_segment_size(SegmentSize::new(64 << 20)?);
     let name = cluster.wal_name(number).to_string();
@@ -46,7 +46,7 @@ fn a_large_segment_has_no_name_until_all_of_it_is_stored_and_goes_with_its_parts
     assert_eq!(place.succeed(&["list-wal"])?, format!("{newer}\n"));
     let left = place.listed("_segments")?;
     let of_older = large_segment(&place, 1)?;
-    // What was killed is swept by a prune, after a day.
+    // A prune removes the parts of the killed upload after a day.
     let named = left.iter().filter(|segment| segment.contains(&of_older)).count();
     assert!(named < 16, "the parts of the removed segment are there: {left:?}");
     assert!(place.brings_back(&newer)?);

@@ -27,8 +27,8 @@ fn what_is_archived_while_the_container_server_is_down_is_found_before_it_is_lis
     Ok(())
 }
 
-/// As in a repository that was migrated from SwiftWAL 0.2.2, whose WAL is all gzip: nothing has the first name that is
-/// requested.
+/// A repository that was migrated from SwiftWAL 0.2.2, with gzip as its only compression: no file has the name that is
+/// requested first.
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 fn wal_of_any_compression_goes_through_while_the_container_server_is_down() -> Result<()> {
@@ -135,8 +135,8 @@ fn what_is_read_before_something_is_listed_or_removed_is_asked_for_once() -> Res
     assert_eq!(asked(&["list-backups"])?, ["GET cluster.json", "GET counted", &format!("GET {record}")]);
     let mut plan = asked(&["prune", "--keep-backups", "1", "--dry-run"])?;
     plan.sort();
-    // Only the storage itself can tell whether there is a third timeline, and whether the kept backup is complete: a listing
-    // may lag.
+    // Only requests can show whether there is a third timeline and whether the kept backup is complete: a listing may
+    // lag.
     let histories = ["2.history.zst", "3.history", "3.history.gz", "3.history.lz4", "3.history.zst"];
     let histories = histories.map(|history| format!("wal_0000000{history}"));
     let names = ["cluster.json", "counted", "counted_segments", &record].map(str::to_owned);

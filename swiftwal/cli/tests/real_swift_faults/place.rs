@@ -26,7 +26,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The container with this name, which must be the test's own, in the account of version 1.
+    /// Creates the place for the container with this name, which must be the test's own, in the account of version 1.
     pub(crate) fn new(swift: &'a Lease, name: &str) -> Result<Self> {
         if !program(swift).exists() {
             swift.scratch().program(Path::new(PROGRAM))?;
@@ -35,17 +35,17 @@ impl<'a> Place<'a> {
         Ok(Self { swift, container: name.to_owned(), directory, settings: swift.environment_v1() })
     }
 
-    /// The container with the same name in the account that these settings select.
+    /// As [`new`](Self::new), in the account that these settings select.
     pub(crate) fn with(self, settings: Environment) -> Self {
         Self { settings, ..self }
     }
 
-    /// The same, through the wire.
+    /// As [`new`](Self::new), with the wire in between.
     pub(crate) fn wired(self) -> Self {
         Self { settings: self.settings.wired(), ..self }
     }
 
-    /// The same for a program that retries a failing request for a second, instead of two minutes.
+    /// As [`new`](Self::new), for a program that retries a failing request for one second instead of two minutes.
     pub(crate) fn impatient(&self) -> Self {
         let settings = self.settings.clone().with("SWIFT_RETRY_SECONDS", "1");
         self.clone().with(settings)
@@ -53,8 +53,8 @@ impl<'a> Place<'a> {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.swift.scratch().command(program(self.swift));
-        // The time for retries must end it: archive-wal's own deadline comes too early on a busy machine, and together
-        // with the first minute of silence.
+        // The time for retries must end it. archive-wal's own deadline would end too early on a busy machine, at the
+        // same time as the first minute of silence.
         command.args(["--deadline", "0"]).args(arguments);
         command.current_dir(&self.directory).envs(self.settings.clone());
         command.env("XDG_STATE_HOME", self.directory.join("state"));

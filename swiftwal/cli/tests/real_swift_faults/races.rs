@@ -1,4 +1,4 @@
-//! Two processes at once, in one container.
+//! Two simultaneous processes in one container.
 
 use std::fs;
 
@@ -7,10 +7,10 @@ use swiftwal_conformance::SyntheticCluster;
 
 use crate::{place::Place, shared::PLAIN};
 
-/// How often two processes are started at once.
+/// The number of times that two processes are started at once.
 const ROUNDS: u64 = 10;
 
-/// Swift doesn't lock a name, so both may be told that theirs was stored; docs/swift.md says so.
+/// Swift doesn't lock a name, so both may receive a success; docs/swift.md says so.
 #[test]
 #[ignore = "needs Swift: run by cargo xtask test"]
 fn of_two_contents_of_one_segment_one_is_kept_whole_and_the_other_is_refused_from_then_on() -> Result<()> {

@@ -15,7 +15,7 @@ use xtask::{Installation, Postgres, Scratch, Swift, SwiftOptions};
 pub(crate) static PLAIN: Shared = Shared::new(SwiftOptions::default);
 /// One node and Keystone.
 pub(crate) static KEYSTONE: Shared = Shared::new(SwiftOptions::with_keystone);
-/// The same with tokens that live just long enough to be used on a busy machine.
+/// One node, and Keystone with tokens that are valid just long enough for a busy machine.
 pub(crate) static SHORT_LIVED: Shared =
     Shared::new(|| SwiftOptions { token_life: Duration::from_secs(10), ..SwiftOptions::with_keystone() });
 /// With a limit of one write in ten seconds in a container.
@@ -42,7 +42,7 @@ impl Shared {
         Self { options, turn: Mutex::new(()), swift: OnceLock::new(), postgres: OnceLock::new() }
     }
 
-    /// Returns this Swift, for one test alone, with every server running whatever the test before did.
+    /// Returns this Swift for one test alone, with every server running, whatever the previous test did.
     pub(crate) fn lease(&'static self) -> Result<Lease> {
         // The next test needn't fail because another one has.
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);

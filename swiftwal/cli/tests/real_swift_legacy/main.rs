@@ -15,7 +15,7 @@ use self::original::{DELETED, DYING, KEYS, LOST_LABEL, Original};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
 
-/// For the tests that don't change it.
+/// A container for the tests that don't change it.
 static ORIGINAL: LazyLock<Result<Original>> = LazyLock::new(Original::new);
 
 fn original() -> Result<&'static Original> {

@@ -42,7 +42,8 @@ fn the_commands_of_the_migrating_page_work() -> Result<()> {
     Ok(())
 }
 
-/// Deletes the newest old backup as a person might who doesn't know of its segments, with python-swiftclient.
+/// Deletes the newest old backup with python-swiftclient, but not its segments, as a user might who doesn't know of
+/// them.
 fn lose_the_manifest(original: &Original) -> Result<()> {
     let (container, object) = (original.container()?, format!("pg_basebackup_{}.tgz", KEYS[2]));
     let delete = "eval \"$(swift auth)\"; curl -sSf -X DELETE -H \"X-Auth-Token: $OS_AUTH_TOKEN\"";

@@ -1,4 +1,4 @@
-//! Settings that fail, and what people and PostgreSQL are told.
+//! Settings that fail, and the messages for people and for PostgreSQL.
 
 use std::{
     io::{BufRead, BufReader, Read},

@@ -101,7 +101,7 @@ pub enum Refusal {
     },
     /// No backup shows which WAL it needs, so nothing is removed.
     #[error(
-        "none of the backups tells which WAL it needs, so nothing is removed; of the first, {key}: {reason}"
+        "it isn't known of any backup which WAL it needs, so nothing is removed; the reason for the oldest, {key}: {reason}"
     )]
     NeedsUnknown {
         /// The oldest backup.

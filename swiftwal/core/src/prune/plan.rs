@@ -94,7 +94,7 @@ impl PrunePlan {
         let objects =
             abandoned_uploads.iter().flat_map(|upload| upload.objects.iter().chain(&upload.markers));
         let legacy = legacy_uploads.iter().flat_map(legacy::AbandonedUpload::names);
-        let objects = objects.chain(legacy).chain(legacy_deletions.iter().map(|(_, sign)| sign));
+        let objects = objects.chain(legacy).chain(legacy_deletions.iter().map(|(_, mark)| mark));
         let leftovers = objects.map(ToString::to_string).chain(swept.iter().cloned()).collect();
         let oldest_of_newest = oldest_of_newest(&inventory.wal, keep_wals);
         let (keep_wal, remove_wal) = inventory.wal.into_iter().partition(|wal| {
@@ -167,11 +167,11 @@ fn abandoned_upload(inventory: &Inventory, key: BackupKey, before: Timestamp) ->
         return None;
     }
     let objects = uncommitted.into_iter().flat_map(|found| &found.objects).map(|object| object.name.clone());
-    let sign = deleting.then_some(ObjectName::Deleting(key));
+    let mark = deleting.then_some(ObjectName::Deleting(key));
     Some(AbandonedUpload {
         key,
         objects: objects.collect(),
-        markers: markers().map(|marker| marker.name.clone()).chain(sign).collect(),
+        markers: markers().map(|marker| marker.name.clone()).chain(mark).collect(),
         deleting,
     })
 }

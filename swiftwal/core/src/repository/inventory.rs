@@ -289,12 +289,12 @@ mod tests {
             assert_eq!(keys(&inventory), ["20130828T1810Z"]);
             assert!(inventory.backups[0].legacy);
         }
-        for sign in [
+        for mark in [
             "...deleting/20130828T1810Z",
             "...to_delete/pg_basebackup_20130828T1810Z.tgz",
             "...to_delete/...uploading%2Fpg_basebackup_20130828T1810Z.tgz%2F4d2e",
         ] {
-            assert!(inventory(&["pg_basebackup_20130828T1810Z.tgz", sign]).backups.is_empty(), "{sign}");
+            assert!(inventory(&["pg_basebackup_20130828T1810Z.tgz", mark]).backups.is_empty(), "{mark}");
         }
     }
 

@@ -28,9 +28,9 @@ pub(crate) struct AbandonedUpload {
 /// its deletion has begun.
 pub(crate) async fn is_there(repository: &Repository, key: BackupKey) -> Result<bool> {
     let name = ObjectName::legacy_backup(key);
-    let signs = [ObjectName::Deleting(key), ObjectName::LegacyDeletion { key, name: name.to_string() }];
-    for sign in signs {
-        if repository.size(&sign).await?.is_some() {
+    let marks = [ObjectName::Deleting(key), ObjectName::LegacyDeletion { key, name: name.to_string() }];
+    for mark in marks {
+        if repository.size(&mark).await?.is_some() {
             return Ok(false);
         }
     }
@@ -119,14 +119,14 @@ impl AbandonedUpload {
 
 /// Finishes the deletion of a backup, or of an upload of it, that SwiftWAL 0.2.2 began.
 ///
-/// On Swift the sign is a manifest that names the segments to delete: they are deleted with it. If the backup's own
+/// On Swift the mark is a manifest that names the segments to delete: they are deleted with it. If the backup's own
 /// manifest remained and named the same segments, it is empty afterwards.
 pub(crate) async fn finish_deletion(
     repository: &Repository,
     key: BackupKey,
-    sign: &ObjectName,
+    mark: &ObjectName,
 ) -> Result<()> {
-    repository.delete(sign).await?;
+    repository.delete(mark).await?;
     let object = ObjectName::legacy_backup(key);
     if repository.size(&object).await? == Some(0) {
         repository.delete(&object).await?;
