@@ -6,7 +6,7 @@ echo "$dir"
 exec >/dev/null 2>&1
 cat
 
-# The processes to stop have their working directory below this one. A process that has got one of their ids has not.
+# The processes to stop have their working directory below this one; another process with a recycled id doesn't.
 ours() { case $(readlink "/proc/$1/cwd") in "$dir" | "$dir"/*) true ;; *) false ;; esac; }
 
 # PostgreSQL is stopped first, with SIGQUIT: killed servers would leave shared memory behind.
