@@ -49,7 +49,7 @@ pub enum Error {
         location: String,
     },
     /// The directory or container exists but contains no repository: most likely another one was meant.
-    #[error("{location} holds no repository")]
+    #[error("{location} contains no repository")]
     NoRepository {
         /// The directory or container.
         location: String,

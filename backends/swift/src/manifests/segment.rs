@@ -12,7 +12,7 @@ pub(crate) struct Segment {
     /// The MD5 of the segment; for a nested manifest, the MD5 of its segments' tags.
     #[serde(rename = "hash")]
     pub(crate) e_tag: String,
-    /// The size of the whole object, even if only a range of it is used.
+    /// The size of the complete object, even if only a range of it is used.
     pub(crate) bytes: u64,
     /// A range as in HTTP, such as `2-4`.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! The body of an object that is read: resumed where it breaks off, and verified.
+//! The body of an object that is read. It is resumed where it breaks off, and verified.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Body {
     reading: Reading,
     location: Path,
-    /// The tag of the whole object, as Swift sent it. Without one, a body that broke off can't be resumed.
+    /// The tag of the complete object, as Swift sent it. Without one, a body that broke off can't be resumed.
     e_tag: Option<HeaderValue>,
     /// The range that hasn't been received yet.
     left: Range<u64>,

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Checkpoint mode: fast (at once) or spread (slowly, less load) [default: spread]
     #[arg(short, long, value_name = "fast|spread", value_parser = checkpoint)]
     pub(crate) checkpoint: Option<Checkpoint>,
-    /// How the server is read: pg_basebackup runs the program of that name [default: pg_basebackup]
+    /// How to copy the server's data: pg_basebackup runs the program of that name [default: pg_basebackup]
     #[arg(long, value_name = "pg_basebackup", value_parser = Method::parse)]
     method: Option<Method>,
     /// Start a new repository even though one that this machine has used there has vanished

@@ -16,7 +16,7 @@ use crate::{
 /// List the base backups, oldest first.
 ///
 /// Prints the key of each backup. With -v, prints a table with sizes and objects; on a wide terminal, it also shows how
-/// long each backup took, its timeline, its version of PostgreSQL, and which WAL it needs and whether it contains that.
+/// long each backup took, its timeline, its version of PostgreSQL, which WAL it needs, and whether it contains that WAL.
 /// With --json, prints everything that is known about each backup.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml list-backups -v")]

@@ -18,7 +18,7 @@ pub(crate) enum ConfigError {
     NoScheme { text: String, directory: String, container: String },
     #[error("invalid repository URL")]
     BadUrl(#[source] url::ParseError),
-    #[error("the URL of the repository in {scheme}:// holds a password")]
+    #[error("the URL of the repository in {scheme}:// contains a password")]
     PasswordInUrl { scheme: String },
     #[error("the URL of the repository in {scheme}:// contains a '?' or '#', which isn't allowed there")]
     QueryInUrl { scheme: String },

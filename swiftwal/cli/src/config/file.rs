@@ -101,7 +101,7 @@ pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigErro
     let entries = parse(text, names).map_err(in_file)?;
     if readable_by_others && let Some(name) = entries.iter().find_map(Entry::secret) {
         tracing::warn!(
-            "{file} holds {name}, and every user can read it; restrict it: chmod o= {file}",
+            "{file} contains {name}, and every user can read it; restrict it: chmod o= {file}",
             file = path.display()
         );
     }

@@ -16,7 +16,7 @@ pub(crate) fn columns() -> Option<usize> {
     (columns > 0).then_some(columns.into())
 }
 
-/// Passes lines on with everything escaped that a terminal would execute. `flush` passes on the last line.
+/// Passes on lines, with everything escaped that a terminal would execute. `flush` passes on the last line.
 pub(super) struct Escaping<W: Write> {
     out: W,
     line: Vec<u8>,

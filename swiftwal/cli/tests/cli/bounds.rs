@@ -121,11 +121,11 @@ fn a_directory_of_other_things_holds_no_repository() {
     ] {
         let ran = site.run(arguments);
         assert_eq!(ran.code, 1, "{arguments:?}: {ran:?}");
-        assert!(ran.stderr.contains("holds no repository"), "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.contains("contains no repository"), "{arguments:?}: {ran:?}");
     }
     // A directory that isn't a repository proves nothing.
     let ran = site.run(&["restore-wal", &segment_name(1), "back"]);
-    assert!(ran.code == 128 && ran.stderr.contains("holds no repository"), "{ran:?}");
+    assert!(ran.code == 128 && ran.stderr.contains("contains no repository"), "{ran:?}");
 }
 
 #[test]

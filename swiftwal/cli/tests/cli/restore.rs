@@ -109,7 +109,7 @@ fn what_a_killed_restore_left_is_told_with_what_to_do_and_left_alone() {
     killed.wait().unwrap();
     let ran = site.run(&["restore", "latest", "data"]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stderr.contains("data holds what an interrupted restore left (backup "), "{ran:?}");
+    assert!(ran.stderr.contains("data contains what an interrupted restore left (backup "), "{ran:?}");
     assert!(ran.stderr.contains("remove everything in it"), "{ran:?}");
     assert_eq!(fs::read(site.path("data/precious")).unwrap(), b"x");
 }

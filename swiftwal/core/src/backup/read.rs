@@ -46,7 +46,7 @@ pub(super) struct Received {
     pub(super) finished: Timestamp,
 }
 
-/// Reads the whole backup and sends it on, frame by frame. `doubts` are reported once it has begun.
+/// Reads the complete backup and sends it on, frame by frame. `doubts` are reported once it has begun.
 pub(super) async fn read(
     source: Source<'_>,
     doubts: Vec<String>,

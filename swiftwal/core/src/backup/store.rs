@@ -114,7 +114,7 @@ impl<'a> Uploads<'a> {
         let compressed = compressed.await.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
         self.make_room(compressed.len() as u64, claim).await?;
         let Some(tar) = &mut self.current else {
-            return Err(Error::damaged("the base backup", "a frame came before its tar began"));
+            return Err(Error::damaged("the base backup", "a frame arrived before its tar began"));
         };
         let stored_bytes = compressed.len() as u64;
         let frame = Frame { offset: tar.upload.bytes(), stored_bytes, tar_bytes };
@@ -238,7 +238,7 @@ async fn prove(repository: &Repository, object: &RecordedObject) -> Result<()> {
     if stored == Some(object.bytes) {
         return Ok(());
     }
-    let found = stored.map_or("is gone".to_owned(), |bytes| format!("has {bytes} bytes"));
+    let found = stored.map_or("is missing".to_owned(), |bytes| format!("has {bytes} bytes"));
     let reason = format!(
         "{} bytes were stored, and now it {found}: another program writes to this repository",
         object.bytes

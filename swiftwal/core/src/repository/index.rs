@@ -224,7 +224,7 @@ impl FramesOf {
         let (Some(stored_end), Some(tar_end), true) = (stored_end, tar_end, is_possible) else {
             let (bytes, tar_bytes) = (self.bytes, self.tar_bytes);
             return Err(absurd(&format!(
-                "a frame doesn't fit into {bytes} bytes that hold {tar_bytes} of tar"
+                "a frame doesn't fit into {bytes} bytes that contain {tar_bytes} of tar"
             )));
         };
         self.frames.push(frame);

@@ -1,4 +1,4 @@
-//! What a listing of a repository shows.
+//! The inventory: the content of a repository, according to a listing.
 
 use std::collections::BTreeMap;
 

@@ -137,7 +137,7 @@ impl ClaimedDirectory {
         let left = left.join(", ");
         Err(match removed {
             Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
-                format!("{error}; it still holds {left}")
+                format!("{error}; it still contains {left}")
             }
             _ => format!("it contains files that this restore didn't create, in {left}"),
         })

@@ -186,7 +186,7 @@ fn refuse_overlap(places: &[(&Path, Option<u32>)]) -> Result<()> {
         let others = real.iter().enumerate().filter(|(other, _)| *other != number);
         if let Some((_, (_, other))) = others.into_iter().find(|(_, (other, _))| place.starts_with(other)) {
             return Err(Error::Refused(Refusal::destination(
-                format!("{} lies in {}, and both would be restored into", shown.display(), other.display()),
+                format!("{} is inside {}, and both would be restored into", shown.display(), other.display()),
                 "use --tablespace-mapping to keep them apart",
             )));
         }

@@ -165,7 +165,7 @@ impl Extractor {
         };
         let Some(directory) = self.tablespaces.directory(oid) else {
             let reason = format!(
-                "it has a link to the tablespace {oid} in {}, and the backup doesn't hold that tablespace",
+                "it has a link to the tablespace {oid} in {}, and the backup doesn't contain that tablespace",
                 printable(target)
             );
             return Err(Error::damaged(&self.object, reason));
@@ -182,13 +182,15 @@ impl Extractor {
     /// Returns the right error for a taken name: it may occur twice in the tar, or another process may have created it.
     fn unless_twice(&self, name: &[u8], error: Error) -> Error {
         match error {
-            Error::Refused(Refusal::Appeared { .. }) if self.root.has_created(name) => self.comes_twice(name),
+            Error::Refused(Refusal::Appeared { .. }) if self.root.has_created(name) => {
+                self.occurs_twice(name)
+            }
             error => error,
         }
     }
 
-    fn comes_twice(&self, name: &[u8]) -> Error {
-        self.not_postgresqls(name, "a name that comes twice")
+    fn occurs_twice(&self, name: &[u8]) -> Error {
+        self.not_postgresqls(name, "a name that occurs twice")
     }
 
     fn begin_file(&mut self, member: Member) -> Result<Current> {
@@ -210,7 +212,7 @@ impl Extractor {
                 let file = Some(self.create_file(&name, mode)?);
                 Current::Kept { name, content, file }
             }
-            Treatment::Kept { .. } if self.extracted.has_kept(&name) => return Err(self.comes_twice(&name)),
+            Treatment::Kept { .. } if self.extracted.has_kept(&name) => return Err(self.occurs_twice(&name)),
             Treatment::Kept { .. } => Current::Kept { name, content, file: None },
             Treatment::LeftOut => Current::Nothing,
         })

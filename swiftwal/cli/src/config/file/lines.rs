@@ -7,7 +7,7 @@ use super::{Entry, Key, Problem, SettingNames};
 const KNOWN: &str = "REPOSITORY, CONTAINER, COMPRESSION and ARCHIVE_TIMEOUT (each also after SWIFTWAL_), \
                      PGHOST, PGPORT, PGUSER, and the settings of the storage, as OS_AUTH_URL";
 const EXPANSION: &str =
-    "holds a '$' or '`', which isn't expanded here; put it in single quotes to keep it unchanged";
+    "contains a '$' or '`', which isn't expanded here; put it in single quotes to keep it unchanged";
 
 /// Whether the first line that isn't empty or a comment begins with the name of a variable. The keys of the TOML form
 /// are in lower case.

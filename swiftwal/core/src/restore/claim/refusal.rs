@@ -33,11 +33,11 @@ pub(super) fn refuse_content(root: &mut Root, is_locked: bool) -> Result<()> {
     }
     Err(Error::Refused(match marker_of(root) {
         Some(marker) if is_locked => Refusal::destination(
-            format!("{path} holds what an interrupted restore left ({marker})"),
+            format!("{path} contains what an interrupted restore left ({marker})"),
             "remove everything in it, then restore again",
         ),
         Some(marker) => Refusal::destination(
-            format!("{path} holds an unfinished restore ({marker})"),
+            format!("{path} contains an unfinished restore ({marker})"),
             "wait if that process still runs, else remove everything in the directory and restore again",
         ),
         None if names == [b"lost+found"] => Refusal::destination(

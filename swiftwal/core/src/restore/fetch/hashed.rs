@@ -81,7 +81,7 @@ impl Hashed {
 
     pub(super) fn check(&self, recorded: &RecordedObject) -> Result<()> {
         if self.bytes != recorded.bytes {
-            let reason = format!("{} bytes were stored, and {} came back", recorded.bytes, self.bytes);
+            let reason = format!("{} bytes were stored, and {} were read", recorded.bytes, self.bytes);
             return Err(Error::damaged(&recorded.name, reason));
         }
         if self.hasher.finalize().to_hex().as_str() != recorded.blake3 {
