@@ -106,7 +106,7 @@ impl Subject {
 
     /// As [`repository`](Self::repository), with a storage whose requests are so slow that this machine caches the
     /// repository's identity.
-    pub(crate) fn remembering_repository(&self, faults: &Faults) -> Result<Repository> {
+    pub(crate) fn caching_repository(&self, faults: &Faults) -> Result<Repository> {
         let storage = self.storage()?.with_state_dir(StateDir::new(self.path("state"))).with_identity_cache();
         Ok(self.of_storage(storage, faults))
     }

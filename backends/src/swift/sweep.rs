@@ -27,7 +27,7 @@ fn is_below(prefix: &Path, upload: &str) -> bool {
 }
 
 /// Converts an object as it is listed below the prefix to one as the container's own listing shows it.
-fn whole(prefix: &Path, object: ObjectMeta) -> Option<ObjectMeta> {
+fn with_prefix(prefix: &Path, object: ObjectMeta) -> Option<ObjectMeta> {
     let location = match prefix.is_root() {
         true => object.location,
         false => Path::parse(format!("{prefix}/{}", object.location)).ok()?,
@@ -39,7 +39,7 @@ fn whole(prefix: &Path, object: ObjectMeta) -> Option<ObjectMeta> {
 impl Sweep for SwiftSweep {
     async fn leftovers(&self, before: Timestamp, listed: Vec<ObjectMeta>) -> Result<Vec<String>> {
         // The container's own listing shows the names with the prefix.
-        let listed = listed.into_iter().filter_map(|object| whole(&self.prefix, object)).collect();
+        let listed = listed.into_iter().filter_map(|object| with_prefix(&self.prefix, object)).collect();
         let mut uploads = self.swift.leftovers_after_listing(before.into(), listed).await?;
         uploads.retain(|upload| is_below(&self.prefix, upload));
         Ok(uploads)
@@ -68,8 +68,8 @@ mod tests {
                 e_tag: None,
                 version: None,
             };
-            let whole = whole(&Path::parse(prefix).unwrap(), object).unwrap();
-            assert_eq!(whole.location.as_ref(), expected);
+            let with_prefix = with_prefix(&Path::parse(prefix).unwrap(), object).unwrap();
+            assert_eq!(with_prefix.location.as_ref(), expected);
         }
     }
 

@@ -294,7 +294,7 @@ impl BaseBackupSource for SyntheticSource {
             Facts::NotAsked => Ok(None),
             Facts::Unknown => Err(SourceError::new(
                 SourceErrorKind::Unavailable,
-                "the server can't be asked, as it was told",
+                "the server can't be queried (injected failure)",
             )),
             Facts::Known(facts) => {
                 Ok(Some(Box::new(SyntheticSession { facts: facts.clone(), wal: Arc::clone(&self.wal) })))
@@ -322,7 +322,7 @@ impl BaseBackupStream for SyntheticStream {
         match step {
             Some(Step::Event(event)) => Ok(Some(event)),
             Some(Step::Fail) => {
-                Err(SourceError::new(SourceErrorKind::Failed, "the server went away, as it was told to"))
+                Err(SourceError::new(SourceErrorKind::Failed, "the server disconnected (injected failure)"))
             }
             Some(Step::Stall) => std::future::pending().await,
             None => Ok(None),

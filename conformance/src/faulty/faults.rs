@@ -212,7 +212,7 @@ impl Faults {
     }
 
     /// Whether a process no longer cleans up what it has begun: it was killed, or hangs.
-    pub(super) fn is_dead(&self) -> bool {
+    pub(super) fn leaves_all_open(&self) -> bool {
         self.state().dead
     }
 

@@ -92,7 +92,7 @@ impl ObjectStore for FaultyStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let fault = self.faults.read(location).await?;
         if !self.faults.has(location) {
-            let source = "it was told to have vanished".into();
+            let source = "it is made to look missing".into();
             return Err(object_store::Error::NotFound { path: location.to_string(), source });
         }
         let result = self.inner.get_opts(location, options).await;

@@ -59,7 +59,7 @@ impl MultipartUpload for FaultyUpload {
 /// A killed process runs no destructor, so what the upload has written must remain.
 impl Drop for FaultyUpload {
     fn drop(&mut self) {
-        if self.faults.is_dead() {
+        if self.faults.leaves_all_open() {
             std::mem::forget(self.inner.take());
         }
     }

@@ -7,7 +7,7 @@ use object_store::{Error, Result};
 use super::faults::Faults;
 
 /// What to do about an [`Injected`] error: messages must not lose it.
-pub(crate) const HINT: &str = "tell it to go right";
+pub(crate) const HINT: &str = "remove the injected fault";
 
 /// The reason of an injected failure.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct Injected(Option<io::Error>);
 
 impl fmt::Display for Injected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it was told to go wrong here")
+        f.write_str("this is an injected failure")
     }
 }
 

@@ -310,6 +310,6 @@ pub(crate) async fn why_an_index_is_not_used_is_said_in_full(subject: Subject) -
     restore(&repository, BackupChoice::Latest, &directory, &restore_options(), &observe).await?;
     assert_restored(&directory, &source.data_directory(&request(true)))?;
     let said = said.into_inner()?;
-    assert!(said.contains("index") && said.contains("told to go wrong") && said.contains(HINT), "{said}");
+    assert!(said.contains("index") && said.contains("injected failure") && said.contains(HINT), "{said}");
     Ok(())
 }

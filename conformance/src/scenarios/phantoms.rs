@@ -54,7 +54,7 @@ async fn run(scene: &Scene, command: Command, phantom: &str) -> Result<()> {
     }
     match outcome {
         Err(error) if !is_rightly_absent(command, &error) => assert_named(command, phantom, &error),
-        Ok(()) if command.removes() => return assert_rest_is_whole(scene, command, phantom).await,
+        Ok(()) if command.removes() => return assert_rest_is_complete(scene, command, phantom).await,
         _ => {}
     }
     Ok(())
@@ -68,7 +68,7 @@ fn assert_named(command: Command, phantom: &str, error: &Error) {
 }
 
 /// No listed backup needed what was removed, except the one that lacks something anyway.
-async fn assert_rest_is_whole(scene: &Scene, command: Command, phantom: &str) -> Result<()> {
+async fn assert_rest_is_complete(scene: &Scene, command: Command, phantom: &str) -> Result<()> {
     let listed = scene.site.listed().await?;
     let mut whole = 0;
     for key in scene.keys.into_iter().filter(|key| listed.contains(key)) {

@@ -107,7 +107,7 @@ pub(crate) async fn keys_are_read_in_lower_case_and_without_the_z(subject: Subje
 pub(crate) async fn whose_it_is_is_remembered_for_ten_minutes(subject: Subject) -> Result<()> {
     let faults = Faults::none();
     let mut site = Site::new(subject)?;
-    site.repository = site.subject.remembering_repository(&faults)?;
+    site.repository = site.subject.caching_repository(&faults)?;
     site.archive(3..=3).await?;
 
     let (reads, writes) = (faults.reads().len(), faults.writes().len());
@@ -125,7 +125,7 @@ pub(crate) async fn a_repository_that_has_vanished_is_not_started_anew_unasked(
     subject: Subject,
 ) -> Result<()> {
     let mut site = Site::new(subject)?;
-    site.repository = site.subject.remembering_repository(&Faults::none())?;
+    site.repository = site.subject.caching_repository(&Faults::none())?;
     site.archive(3..=3).await?;
     let objects = site.subject.objects().await?;
     for object in &objects {
@@ -155,14 +155,14 @@ pub(crate) async fn a_repository_that_another_process_begins_meanwhile_has_not_v
     subject: Subject,
 ) -> Result<()> {
     let mut site = Site::new(subject)?;
-    site.repository = site.subject.remembering_repository(&Faults::none())?;
+    site.repository = site.subject.caching_repository(&Faults::none())?;
     let history = site.wal_file("00000002.history", b"1\t0/3000000\tno recovery target specified\n")?;
     let segment = site.wal_file(&site.cluster.wal_name(4).to_string(), &site.cluster.segment(4))?;
     let (backup, options) = (site.cluster.backup(5, 5), ArchiveOptions::default());
     let with_wal = BackupOptions { include_wal: true, ..super::site::options() };
     for command in 0..3 {
         let faults = Faults::holding("cluster.json");
-        let repository = site.subject.remembering_repository(&faults)?;
+        let repository = site.subject.caching_repository(&faults)?;
         let held = async {
             match command {
                 0 => archive_wal(&repository, &segment, &options).await.map(drop),
@@ -191,7 +191,7 @@ pub(crate) async fn what_restore_wal_reads_of_another_repository_is_not_remember
     subject: Subject,
 ) -> Result<()> {
     let mut site = Site::new(subject)?;
-    site.repository = site.subject.remembering_repository(&Faults::none())?;
+    site.repository = site.subject.caching_repository(&Faults::none())?;
     site.archive(3..=3).await?;
     let ours = String::from_utf8(site.subject.get("cluster.json").await?.to_vec())?;
     let (ours_id, other) = (site.cluster.system_identifier(), SyntheticCluster::new(2));
@@ -203,7 +203,7 @@ pub(crate) async fn what_restore_wal_reads_of_another_repository_is_not_remember
     site.restored_wal(site.cluster.wal_name(3)).await?;
 
     // Acts as another process.
-    site.repository = site.subject.remembering_repository(&Faults::none())?;
+    site.repository = site.subject.caching_repository(&Faults::none())?;
     let policy = PrunePolicy { keep_backups: std::num::NonZeroU32::MIN, keep_wals: 0 };
     let error = refused(plan_prune(&site.repository, &policy).await);
     assert!(matches!(error, Error::NotAsSeen { found: Some(_), .. }), "{error}");
@@ -234,7 +234,7 @@ pub(crate) async fn another_clusters_segment_is_refused_whatever_is_remembered(
     subject: Subject,
 ) -> Result<()> {
     let mut site = Site::new(subject)?;
-    site.repository = site.subject.remembering_repository(&Faults::none())?;
+    site.repository = site.subject.caching_repository(&Faults::none())?;
     site.archive(3..=3).await?;
     let other = SyntheticCluster::new(2);
     let path = site.wal_file(&other.wal_name(4).to_string(), &other.segment(4))?;

@@ -219,7 +219,7 @@ pub(crate) async fn a_file_that_is_there_takes_one_request_and_one_that_is_not_t
 ) -> Result<()> {
     let faults = Faults::none();
     let mut site = Site::new(subject)?;
-    site.repository = site.subject.remembering_repository(&faults)?;
+    site.repository = site.subject.caching_repository(&faults)?;
     site.archive(3..=3).await?;
     let (history, _) = site.cluster.promoted().history(&[]);
     let (there, absent) = (site.cluster.wal_name(3), site.cluster.wal_name(4));

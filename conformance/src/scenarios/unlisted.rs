@@ -63,7 +63,7 @@ pub(crate) async fn a_restore_by_key_says_why_other_timelines_are_not_known(subj
     let choice = BackupChoice::Key(record.key);
     restore(&repository, choice, &directory, &restore_options(), &observe).await?;
     let said = said.into_inner().unwrap_or_else(PoisonError::into_inner);
-    assert!(said.contains("told to go wrong") && said.contains(HINT), "{said}");
+    assert!(said.contains("injected failure") && said.contains(HINT), "{said}");
     Ok(())
 }
 
@@ -84,7 +84,7 @@ pub(crate) async fn a_backup_whose_wal_is_missing_says_why_the_stored_wal_is_not
     let error = refused(backup(&repository, &source, &hurried, &observe, std::future::pending()).await);
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
     let text = error.to_string();
-    assert!(text.contains("000000010000000000000004") && text.contains("told to go wrong"), "{text}");
+    assert!(text.contains("000000010000000000000004") && text.contains("injected failure"), "{text}");
     assert!(text.contains(HINT), "{text}");
     Ok(())
 }

@@ -52,7 +52,7 @@ struct Ended {
     server: Server,
     kept: String,
     code: Option<i32>,
-    told: String,
+    stderr: String,
 }
 
 impl Frozen {
@@ -70,9 +70,9 @@ impl Frozen {
         let kept = Server::new(&site, "kept", cluster.backup(8, 8), false).back_up(&site, &["backup"]);
         let server = Server::new(&site, "frozen", cluster.backup(3, 4), false);
         let arguments = ["-v", "backup", "--archive-timeout", "1h"];
-        let said = File::create(site.path("said")).unwrap();
-        let told = File::create(site.path("told")).unwrap();
-        let child = server.command(&site, &arguments).stdout(said).stderr(told).spawn().unwrap();
+        let stdout = File::create(site.path("stdout")).unwrap();
+        let stderr = File::create(site.path("stderr")).unwrap();
+        let child = server.command(&site, &arguments).stdout(stdout).stderr(stderr).spawn().unwrap();
         let frozen = Self { site, server, kept, point, backup: Running(child) };
         frozen.come_to_the_point();
         frozen.stop();
@@ -80,10 +80,10 @@ impl Frozen {
     }
 
     fn come_to_the_point(&self) {
-        let said = |file: &str, what: &str| {
+        let contains = |file: &str, what: &str| {
             fs::read_to_string(self.site.path(file)).is_ok_and(|text| text.contains(what))
         };
-        until(|| said("said", "Creating backup "));
+        until(|| contains("stdout", "Creating backup "));
         if self.point == Point::Claimed {
             return;
         }
@@ -91,7 +91,7 @@ impl Frozen {
         until(|| self.markers().iter().any(|marker| marker.contains("first_wal")));
         if self.point == Point::WaitingForWal {
             self.server.open(Gate::Middle);
-            until(|| said("told", "to be archived"));
+            until(|| contains("stderr", "to be archived"));
         }
     }
 
@@ -136,8 +136,8 @@ impl Frozen {
             site.succeed(&["archive-wal", &path]);
         }
         let code = backup.0.wait().unwrap().code();
-        let told = fs::read_to_string(site.path("told")).unwrap();
-        Ended { site, server, kept, code, told }
+        let stderr = fs::read_to_string(site.path("stderr")).unwrap();
+        Ended { site, server, kept, code, stderr }
     }
 }
 
@@ -170,9 +170,9 @@ fn a_backup_that_was_stopped_for_longer_than_a_day_is_not_committed_after_a_prun
         frozen.let_pass(Duration::from_hours(25));
         prune(&frozen.site);
         assert!(!is_stored(&frozen.site, 3), "{point:?}: it counts as crashed");
-        let Ended { site, kept, code, told, .. } = frozen.go_on();
-        assert_eq!(code, Some(1), "{point:?}: {told}");
-        assert!(told.contains("was suspended for more than a day"), "{point:?}: {told}");
+        let Ended { site, kept, code, stderr, .. } = frozen.go_on();
+        assert_eq!(code, Some(1), "{point:?}: {stderr}");
+        assert!(stderr.contains("was suspended for more than a day"), "{point:?}: {stderr}");
         assert_eq!(site.succeed(&["list-backups"]), format!("{kept}\n"), "{point:?}");
         site.succeed(&["restore", "latest", "data"]);
         assert!(site.path("data/global/pg_control").exists());
@@ -186,7 +186,7 @@ fn a_backup_that_was_stopped_for_less_than_a_day_goes_on_after_a_prune_and_is_wh
         frozen.let_pass(Duration::from_hours(23));
         prune(&frozen.site);
         assert!(is_stored(&frozen.site, 3), "{point:?}: the WAL that it needs stays");
-        assert_whole(frozen.go_on());
+        assert_complete(frozen.go_on());
     }
 }
 
@@ -195,12 +195,12 @@ fn a_backup_that_was_stopped_for_longer_than_a_day_is_whole_if_nothing_was_prune
     for point in POINTS {
         let frozen = Frozen::new(point);
         frozen.let_pass(Duration::from_hours(25));
-        assert_whole(frozen.go_on());
+        assert_complete(frozen.go_on());
     }
 }
 
-fn assert_whole(Ended { site, server, kept, code, told }: Ended) {
-    assert_eq!(code, Some(0), "{told}");
+fn assert_complete(Ended { site, server, kept, code, stderr }: Ended) {
+    assert_eq!(code, Some(0), "{stderr}");
     let listed = site.succeed(&["list-backups"]);
     let key = listed.lines().find(|key| *key != kept).unwrap_or_else(|| panic!("{listed}"));
     site.succeed(&["restore", key, "data"]);

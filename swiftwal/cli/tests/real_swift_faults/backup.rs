@@ -44,7 +44,7 @@ fn a_backup_that_swift_left_for_good_is_not_listed_and_the_next_one_succeeds() -
     let failed = backup.wait()?.expect(1)?;
     assert!(failed.reason().contains("503"), "{}", failed.reason());
     swift.up(Service::Object(1))?;
-    assert_eq!(place.run(&["list-backups"])?.said, "");
+    assert_eq!(place.run(&["list-backups"])?.stdout, "");
 
     place.back_up()?;
     assert_eq!(place.succeed(&["list-backups"])?.lines().count(), 1);
@@ -59,7 +59,7 @@ fn a_killed_backup_is_not_listed_and_what_it_stored_is_not_swept_too_early() -> 
     let place = Place::new(&swift, "killed")?.wired();
     place.in_the_middle(Direction::ToServer, MIDDLE, |place| place.start_backup(&[]))?.kill()?;
     swift.wire().heal();
-    assert_eq!(place.run(&["list-backups"])?.said, "");
+    assert_eq!(place.run(&["list-backups"])?.stdout, "");
     let left = place.listed("_segments")?;
     assert!(!left.is_empty());
 

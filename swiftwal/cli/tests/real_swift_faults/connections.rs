@@ -27,7 +27,7 @@ fn a_connection_that_breaks_in_mid_body_or_before_its_answer_costs_a_retry() -> 
             let name = place.archive(number)?;
             assert_eq!(swift.wire().armed(), 0);
             swift.wire().arm(Fault { direction: Direction::ToClient, after: MIDDLE, kind });
-            assert!(place.brings_back(&name)?);
+            assert!(place.fetches(&name)?);
             assert_eq!(swift.wire().armed(), 0);
         }
     }
@@ -48,9 +48,9 @@ fn a_connection_that_stands_still_is_given_up_while_there_is_time_to_make_anothe
     let archiving = place.in_the_middle(Direction::ToServer, MIDDLE, |place| place.start(&up))?;
     let fetching = place.in_the_middle(Direction::ToClient, MIDDLE, |place| place.start(&down))?;
     let archived = archiving.wait()?.expect(0)?;
-    assert!(archived.complaint.contains("no progress for 60 s"), "{}", archived.complaint);
+    assert!(archived.stderr.contains("no progress for 60 s"), "{}", archived.stderr);
     fetching.wait()?.expect(0)?;
     assert!(place.has_fetched(&stored)?);
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     Ok(())
 }

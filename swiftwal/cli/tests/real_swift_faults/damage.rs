@@ -29,7 +29,7 @@ fn a_damaged_wal_file_is_neither_brought_back_nor_taken_for_absent() -> Result<(
         }
         // Anyone who has the right content may store it again.
         place.succeed(&["archive-wal", &name])?;
-        assert!(place.brings_back(&name)?);
+        assert!(place.fetches(&name)?);
     }
     Ok(())
 }

@@ -40,9 +40,9 @@ fn a_token_in_its_last_minutes_is_good_enough_while_keystone_is_down() -> Result
     swift.kill(Service::Keystone)?;
     let name = place.segment(1)?;
     let archived = place.run(&["archive-wal", &name])?.expect(0)?;
-    assert!(archived.complaint.contains("the current one expires in"), "{}", archived.complaint);
+    assert!(archived.stderr.contains("the current one expires in"), "{}", archived.stderr);
     swift.up(Service::Keystone)?;
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     Ok(())
 }
 
@@ -55,8 +55,8 @@ fn with_a_token_at_hand_nobody_notices_that_keystone_is_down() -> Result<()> {
     swift.kill(Service::Keystone)?;
     let name = place.segment(1)?;
     let archived = place.run(&["archive-wal", &name])?.expect(0)?;
-    assert_eq!(archived.complaint, "");
-    assert!(place.brings_back(&stored)?);
+    assert_eq!(archived.stderr, "");
+    assert!(place.fetches(&stored)?);
 
     forget_tokens(&place)?;
     let keystone = format!("http://127.0.0.1:{}/v3", swift.port(Service::Keystone));
@@ -70,7 +70,7 @@ fn with_a_token_at_hand_nobody_notices_that_keystone_is_down() -> Result<()> {
     archiving.wait_for_retry()?;
     swift.up(Service::Keystone)?;
     archiving.wait()?.expect(0)?;
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     Ok(())
 }
 
@@ -92,7 +92,7 @@ fn a_keystone_that_is_frozen_for_a_while_is_waited_for() -> Result<()> {
     wire.heal();
     swift.cont(Service::Keystone)?;
     archiving.wait()?.expect(0)?;
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     Ok(())
 }
 
@@ -116,7 +116,7 @@ fn a_swift_that_cannot_have_a_token_checked_is_waited_for() -> Result<()> {
     archiving.wait_for_retry()?;
     swift.up(Service::Keystone)?;
     archiving.wait()?.expect(0)?;
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     Ok(())
 }
 
@@ -129,7 +129,7 @@ fn a_token_that_was_revoked_is_replaced() -> Result<()> {
     let file = change_token(&place, "token", "revoked")?;
     let name = place.archive(1)?;
     assert!(!fs::read_to_string(&file)?.contains("revoked"));
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     Ok(())
 }
 
@@ -152,7 +152,7 @@ fn tokens_may_end_while_a_backup_goes_up_and_comes_down() -> Result<()> {
     })?;
     swift.wire().heal();
     let ended = backup.wait()?.expect(0)?;
-    assert!(ended.complaint.matches("asking for a token").count() > 1, "{}", ended.complaint);
+    assert!(ended.stderr.matches("asking for a token").count() > 1, "{}", ended.stderr);
 
     assert!(place.restores("latest")?);
     Ok(())

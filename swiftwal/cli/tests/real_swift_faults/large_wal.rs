@@ -39,7 +39,7 @@ fn a_large_segment_has_no_name_until_all_of_it_is_stored_and_goes_with_its_parts
         assert_eq!(parts - before, 16, "of 4 MiB each");
         place.succeed(&arguments)?;
         assert_eq!(place.listed("_segments")?.len(), parts, "the same again leaves nothing");
-        assert!(place.brings_back(&name)?);
+        assert!(place.fetches(&name)?);
     }
     let newer = large_segment(&place, 2)?;
     place.succeed(&["archive-cleanup", "--ignore-backups", &newer])?;
@@ -49,6 +49,6 @@ fn a_large_segment_has_no_name_until_all_of_it_is_stored_and_goes_with_its_parts
     // A prune removes the parts of the killed upload after a day.
     let named = left.iter().filter(|segment| segment.contains(&of_older)).count();
     assert!(named < 16, "the parts of the removed segment are there: {left:?}");
-    assert!(place.brings_back(&newer)?);
+    assert!(place.fetches(&newer)?);
     Ok(())
 }

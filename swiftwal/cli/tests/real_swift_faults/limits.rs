@@ -23,13 +23,13 @@ fn a_limit_of_rate_is_waited_out() -> Result<()> {
     let names: Vec<_> = (1..3).map(|number| place.segment(number)).collect::<Result<_>>()?;
     let archiving: Vec<_> =
         names.iter().map(|name| place.start(&["archive-wal", name])).collect::<Result<_>>()?;
-    let mut tried_again = false;
+    let mut has_retried = false;
     for running in archiving {
-        tried_again |= running.wait()?.expect(0)?.tried_again();
+        has_retried |= running.wait()?.expect(0)?.has_retried();
     }
-    assert!(tried_again, "there was no limit");
+    assert!(has_retried, "there was no limit");
     for name in &names {
-        assert!(place.brings_back(name)?);
+        assert!(place.fetches(name)?);
     }
     Ok(())
 }
@@ -50,11 +50,11 @@ fn a_quota_that_is_used_up_is_an_error_that_says_so_at_once() -> Result<()> {
     swift.limit_account(None)?;
     for refused in [of_container?.expect(1)?, of_account?.expect(1)?] {
         assert!(refused.reason().contains("quota"), "{}", refused.reason());
-        assert!(!refused.tried_again(), "{}", refused.complaint);
+        assert!(!refused.has_retried(), "{}", refused.stderr);
     }
     place.run(&["restore-wal", &name, "fetched"])?.expect(1)?;
     place.succeed(&["archive-wal", &name])?;
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     Ok(())
 }
 
@@ -67,14 +67,14 @@ fn full_disks_are_an_error_and_nothing_is_stored_until_there_is_room() -> Result
     let name = place.segment(1)?;
     swift.fill_disks()?;
     let refused = place.impatient().run(&["archive-wal", &name]);
-    let fetched = place.brings_back(&stored);
+    let fetched = place.fetches(&stored);
     swift.free_disks()?;
     let refused = refused?.expect(1)?;
     assert!(refused.reason().contains("503") || refused.reason().contains("507"), "{}", refused.reason());
     assert!(fetched?);
     assert_eq!(place.succeed(&["list-wal"])?, format!("{stored}\n"));
     place.succeed(&["archive-wal", &name])?;
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     Ok(())
 }
 
@@ -108,7 +108,7 @@ fn a_backup_that_meets_a_quota_or_full_disks_leaves_nothing_that_is_listed() -> 
         let refused = refused?.expect(1)?;
         let expected = if disks { "50" } else { "quota" };
         assert!(refused.reason().contains(expected), "{}", refused.reason());
-        assert_eq!(place.run(&["list-backups"])?.said, "");
+        assert_eq!(place.run(&["list-backups"])?.stdout, "");
     }
     place.back_up()?;
     place.succeed(&["prune", "--keep-backups", "1"])?;
@@ -152,9 +152,9 @@ fn what_is_longer_than_the_cluster_takes_objects_is_stored_in_shorter_ones() -> 
     fs::write(place.directory.join(&name), cluster.segment(1))?;
     for _ in 0..2 {
         let archived = place.run(&["--compression", "none", "archive-wal", &name])?.expect(0)?;
-        assert!(!archived.tried_again(), "{}", archived.complaint);
+        assert!(!archived.has_retried(), "{}", archived.stderr);
     }
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     let place = Place::new(&swift, "narrow-backup")?;
     for _ in 0..2 {
         place.back_up()?;

@@ -16,11 +16,11 @@ fn what_is_archived_while_the_container_server_is_down_is_found_before_it_is_lis
     swift.kill(Service::Container(1))?;
     let unlisted = place.segment(1)?;
     place.impatient().run(&["archive-wal", &unlisted])?.expect(0)?;
-    assert!(place.impatient().brings_back(&unlisted)?);
+    assert!(place.impatient().fetches(&unlisted)?);
     swift.up(Service::Container(1))?;
 
     assert_eq!(place.succeed(&["list-wal"])?, format!("{listed}\n"));
-    assert!(place.brings_back(&unlisted)?);
+    assert!(place.fetches(&unlisted)?);
     place.succeed(&["archive-wal", &unlisted])?;
     swift.once(Daemon::ObjectUpdater)?;
     assert_eq!(place.succeed(&["list-wal"])?, format!("{listed}\n{unlisted}\n"));
@@ -41,7 +41,7 @@ fn wal_of_any_compression_goes_through_while_the_container_server_is_down() -> R
     swift.kill(Service::Container(1))?;
     place.impatient().run(&["archive-wal", &new])?.expect(0)?;
     for name in [&old, &new] {
-        assert!(place.impatient().brings_back(name)?, "{name}");
+        assert!(place.impatient().fetches(name)?, "{name}");
     }
     place.impatient().run(&["archive-wal", &old])?.expect(0)?;
     swift.up(Service::Container(1))?;
@@ -66,13 +66,13 @@ fn a_container_that_the_proxy_cannot_look_up_is_neither_written_nor_read_nor_tak
     }
     for command in [&["list-wal"][..], &["list-backups"], &["prune", "--keep-backups", "1"]] {
         let refused = place.impatient().run(command)?.expect(1)?;
-        assert_eq!(refused.said, "");
+        assert_eq!(refused.stdout, "");
         assert!(refused.reason().contains("503"), "{}", refused.reason());
     }
     swift.up(Service::Container(1))?;
     assert_eq!(place.succeed(&["list-wal"])?, format!("{stored}\n"));
     place.succeed(&["archive-wal", &name])?;
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     Ok(())
 }
 

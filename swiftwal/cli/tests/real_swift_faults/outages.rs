@@ -47,7 +47,7 @@ fn an_object_server_that_is_away_for_a_while_is_waited_for() -> Result<()> {
         archiving.wait()?.expect(0)?;
         fetching.wait()?.expect(0)?;
         assert!(place.has_fetched(&stored)?);
-        assert!(place.brings_back(&name)?);
+        assert!(place.fetches(&name)?);
     }
     assert_eq!(place.succeed(&["list-wal"])?.lines().count(), 3);
     Ok(())
@@ -76,7 +76,7 @@ fn a_proxy_that_goes_away_in_mid_body_and_comes_back_is_waited_for() -> Result<(
             running.wait()?.expect(0)?;
         }
         assert!(place.has_fetched(&stored)?);
-        assert!(place.brings_back(&name)?);
+        assert!(place.fetches(&name)?);
     }
     Ok(())
 }
@@ -100,7 +100,7 @@ fn while_a_server_is_gone_nothing_is_acknowledged_and_nothing_is_taken_for_absen
         swift.up(service)?;
         place.run(&["restore-wal", &name, "fetched"])?.expect(1)?;
         place.succeed(&["archive-wal", &name])?;
-        assert!(place.brings_back(&name)?);
+        assert!(place.fetches(&name)?);
     }
     Ok(())
 }

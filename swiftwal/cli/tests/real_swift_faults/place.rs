@@ -78,9 +78,9 @@ impl<'a> Place<'a> {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let file = |name| self.swift.scratch().path().join(format!("{name}-{number}"));
-        let (said, complaint) = (file("stdout"), file("stderr"));
-        command.stdin(Stdio::null()).stdout(File::create(&said)?).stderr(File::create(&complaint)?);
-        Ok(Running { child: command.spawn()?, said, complaint })
+        let (stdout, stderr) = (file("stdout"), file("stderr"));
+        command.stdin(Stdio::null()).stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
+        Ok(Running { child: command.spawn()?, stdout, stderr })
     }
 
     /// Runs the program to its end.
@@ -90,13 +90,13 @@ impl<'a> Place<'a> {
 
     /// Runs a command that must succeed, and returns its standard output.
     pub(crate) fn succeed(&self, arguments: &[&str]) -> Result<String> {
-        Ok(self.run(arguments)?.expect(0)?.said)
+        Ok(self.run(arguments)?.expect(0)?.stdout)
     }
 
     /// Takes a base backup that must succeed, and returns its key.
     pub(crate) fn back_up(&self) -> Result<String> {
         let ended = self.start_backup(&[])?.wait()?.expect(0)?;
-        ended.key().with_context(|| format!("no key in {}", ended.said))
+        ended.key().with_context(|| format!("no key in {}", ended.stdout))
     }
 
     /// Whether this backup is restored with everything that the server has, ready to be started. The restored directory
@@ -131,7 +131,7 @@ impl<'a> Place<'a> {
     }
 
     /// Whether restore-wal fetches that segment with the content in the directory.
-    pub(crate) fn brings_back(&self, name: &str) -> Result<bool> {
+    pub(crate) fn fetches(&self, name: &str) -> Result<bool> {
         self.succeed(&["restore-wal", name, "fetched"])?;
         self.has_fetched(name)
     }
@@ -194,8 +194,8 @@ fn program(swift: &Swift) -> PathBuf {
 /// The program in the background; killed when dropped.
 pub(crate) struct Running {
     child: Child,
-    said: PathBuf,
-    complaint: PathBuf,
+    stdout: PathBuf,
+    stderr: PathBuf,
 }
 
 impl Running {
@@ -208,7 +208,7 @@ impl Running {
     pub(crate) fn wait_for_retries(&mut self, count: usize) -> Result<()> {
         until(&format!("something is tried again {count} times"), || {
             self.must_run()?;
-            Ok(fs::read_to_string(&self.complaint)?.matches("trying again").count() >= count)
+            Ok(fs::read_to_string(&self.stderr)?.matches("trying again").count() >= count)
         })
     }
 
@@ -219,11 +219,11 @@ impl Running {
             status = self.child.try_wait()?;
             Ok(status.is_some())
         });
-        ended.with_context(|| fs::read_to_string(&self.complaint).unwrap_or_default())?;
+        ended.with_context(|| fs::read_to_string(&self.stderr).unwrap_or_default())?;
         let status = status.context("it has ended")?;
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-        let [said, complaint] = [fs::read_to_string(&self.said)?, fs::read_to_string(&self.complaint)?];
-        Ok(Ended { code, said, complaint })
+        let [stdout, stderr] = [fs::read_to_string(&self.stdout)?, fs::read_to_string(&self.stderr)?];
+        Ok(Ended { code, stdout, stderr })
     }
 
     /// Kills it as `kill -9` does.
@@ -235,7 +235,7 @@ impl Running {
 
     fn must_run(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!("it ended with {status}: {}", fs::read_to_string(&self.complaint)?);
+            bail!("it ended with {status}: {}", fs::read_to_string(&self.stderr)?);
         }
         Ok(())
     }
@@ -253,30 +253,30 @@ impl Drop for Running {
 pub(crate) struct Ended {
     /// The exit code as a shell shows it.
     pub(crate) code: i32,
-    pub(crate) said: String,
-    pub(crate) complaint: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
     /// Returns the result itself, if it has this exit code.
     pub(crate) fn expect(self, code: i32) -> Result<Self> {
-        ensure!(self.code == code, "{} instead of {code}: {}{}", self.code, self.said, self.complaint);
+        ensure!(self.code == code, "{} instead of {code}: {}{}", self.code, self.stdout, self.stderr);
         Ok(self)
     }
 
     /// Returns the key of the backup that it reported.
     pub(crate) fn key(&self) -> Option<String> {
-        let (key, _) = self.said.strip_prefix("Creating backup ")?.split_once(' ')?;
+        let (key, _) = self.stdout.strip_prefix("Creating backup ")?.split_once(' ')?;
         Some(key.to_owned())
     }
 
     /// Returns the last line on standard error: the reason of the failure.
     pub(crate) fn reason(&self) -> &str {
-        self.complaint.trim_end().lines().next_back().unwrap_or_default()
+        self.stderr.trim_end().lines().next_back().unwrap_or_default()
     }
 
     /// Whether it retried anything.
-    pub(crate) fn tried_again(&self) -> bool {
-        self.complaint.contains(" again")
+    pub(crate) fn has_retried(&self) -> bool {
+        self.stderr.contains(" again")
     }
 }

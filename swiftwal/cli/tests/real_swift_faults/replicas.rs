@@ -19,7 +19,7 @@ fn with_one_node_of_three_down_everything_works() -> Result<()> {
     let stored = place.archive(0)?;
     kill_node(&swift, 2)?;
     let name = place.archive(1)?;
-    assert!(place.brings_back(&stored)? && place.brings_back(&name)?);
+    assert!(place.fetches(&stored)? && place.fetches(&name)?);
     let absent = place.segment(2)?;
     place.run(&["restore-wal", &absent, "fetched"])?.expect(1)?;
     // Objects stored meanwhile are listed by some of the servers, and by all of them once Swift has repaired itself.
@@ -43,9 +43,9 @@ fn with_two_nodes_of_three_down_nothing_is_acknowledged_and_nothing_is_taken_for
     place.impatient().run(&["archive-wal", &name])?.expect(1)?;
     place.impatient().run(&["restore-wal", &name, "fetched"])?.expect(128)?;
     // One replica is enough to read.
-    assert!(place.brings_back(&stored)?);
+    assert!(place.fetches(&stored)?);
     swift.mend()?;
     place.succeed(&["archive-wal", &name])?;
-    assert!(place.brings_back(&name)?);
+    assert!(place.fetches(&name)?);
     Ok(())
 }

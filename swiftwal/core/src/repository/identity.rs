@@ -81,13 +81,13 @@ impl Repository {
         let found = info.identity.system_identifier;
         match seen {
             Some(seen) if seen.system_identifier != found => Some(seen),
-            seen => self.remember(seen, info),
+            seen => self.record_seen(seen, info),
         }
     }
 
     /// Records on this machine that the repository was seen, in place of what was `seen` before.
-    fn remember(&self, seen: Option<SeenRepository>, info: &ClusterInfo) -> Option<SeenRepository> {
-        Some(self.storage.state_dir()?.remember(self.clock.now(), seen, info))
+    fn record_seen(&self, seen: Option<SeenRepository>, info: &ClusterInfo) -> Option<SeenRepository> {
+        Some(self.storage.state_dir()?.record(self.clock.now(), seen, info))
     }
 
     /// Records on this machine that the repository exists, after another object than `cluster.json` was read from it.
@@ -221,20 +221,20 @@ impl Repository {
         let up_to_date = seen.as_ref().and_then(|seen| seen.up_to_date(self.clock.now()));
         let cached =
             up_to_date.filter(|_| self.storage.identity_cache().is_some()).filter(|seen| suffices(seen));
-        let (found, remembered) = match cached {
+        let (found, recorded) = match cached {
             Some(cached) => (Some(cached.clone()), seen.clone()),
             None => {
                 let found = self.read_cluster().await?;
-                let remembered = match &found {
+                let recorded = match &found {
                     Some(info) => self.note_seen(seen.clone(), info),
                     None => seen.clone(),
                 };
-                (found, remembered)
+                (found, recorded)
             }
         };
         let known = self.check_or_create(seen.as_ref(), found, identity, format).await?;
         let Some(known) = known else { return Ok(Format::ALL.into()) };
-        self.remember(remembered, &known);
+        self.record_seen(recorded, &known);
         Ok(known.wal_formats)
     }
 

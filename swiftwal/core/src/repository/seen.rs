@@ -86,7 +86,7 @@ impl StateDir {
     }
 
     /// Replaces what was `seen` before, unless it is the same and up to date. Returns what is recorded afterwards.
-    pub(crate) fn remember(
+    pub(crate) fn record(
         &self,
         now: Timestamp,
         seen: Option<SeenRepository>,
@@ -134,8 +134,8 @@ mod tests {
         Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
     }
 
-    fn remember(state: &StateDir, minutes: i64) {
-        state.remember(at(minutes), state.seen(), &cluster());
+    fn record(state: &StateDir, minutes: i64) {
+        state.record(at(minutes), state.seen(), &cluster());
     }
 
     fn file(state: &StateDir) -> PathBuf {
@@ -147,7 +147,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let state = StateDir::new(state.path().join("a/b"));
         assert_eq!(state.up_to_date(at(100)), None);
-        remember(&state, 100);
+        record(&state, 100);
         assert_eq!(state.up_to_date(at(100)), Some(cluster()));
         assert_eq!(state.up_to_date(at(109)), Some(cluster()));
         assert_eq!(state.up_to_date(at(110)), None);
@@ -159,11 +159,11 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let state = StateDir::new(state.path());
         assert_eq!(state.seen(), None);
-        remember(&state, 0);
+        record(&state, 0);
         assert_eq!((state.seen().unwrap().at, state.seen().unwrap().system_identifier), (at(0), 7));
-        remember(&state, 9);
+        record(&state, 9);
         assert_eq!(state.seen().unwrap().at, at(0));
-        remember(&state, 10);
+        record(&state, 10);
         assert_eq!(state.seen().unwrap().date(), "1970-01-01 00:10 UTC");
     }
 
@@ -171,10 +171,10 @@ mod tests {
     fn a_damaged_file_is_as_good_as_none() {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDir::new(directory.path());
-        remember(&state, 0);
+        record(&state, 0);
         fs::write(file(&state), "{\"at\":").unwrap();
         assert_eq!(state.seen(), None);
-        remember(&state, 0);
+        record(&state, 0);
         assert!(state.seen().is_some());
     }
 
@@ -182,7 +182,7 @@ mod tests {
     fn what_a_newer_version_saw_and_this_one_does_not_understand_is_not_relied_on_but_known() {
         let state = tempfile::tempdir().unwrap();
         let state = StateDir::new(state.path());
-        remember(&state, 0);
+        record(&state, 0);
         let text = fs::read_to_string(file(&state)).unwrap();
         for demand in [r#""requires":["encryption"],"format":1"#, r#""format":2"#] {
             fs::write(file(&state), text.replacen(r#""format":1"#, demand, 1)).unwrap();
