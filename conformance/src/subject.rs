@@ -145,7 +145,7 @@ impl Subject {
         Ok(listed.map_ok(|object| object.location.to_string()).try_collect().await?)
     }
 
-    /// As [`names`](Self::names), with the leftovers of uploads that no listing shows.
+    /// As [`objects`](Self::objects), with the leftovers of uploads that no listing shows.
     pub(crate) async fn everything(&self) -> Result<BTreeSet<String>> {
         let mut names = self.objects().await?;
         if let Some(sweeper) = self.opened()?.sweeper() {

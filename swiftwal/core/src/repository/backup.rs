@@ -50,7 +50,7 @@ impl ChosenBackup {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] for an incremental backup.
+    /// [`Error::Refused`](crate::Error::Refused) for an incremental backup.
     pub(crate) fn refuse_incremental(&self) -> Result<()> {
         let Some(BackupRecord { kind: BackupKind::Incremental, parent, .. }) = self.record else {
             return Ok(());

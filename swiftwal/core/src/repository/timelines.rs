@@ -53,7 +53,7 @@ impl Timelines {
     ///
     /// # Errors
     ///
-    /// Those of the storage, and [`Error::NewerFormat`](crate::error::Error::NewerFormat) for the repository itself.
+    /// Those of the storage, and [`Error::NewerFormat`] for the repository itself.
     /// Damaged or missing objects aren't errors here.
     pub(crate) async fn survey(repository: &Repository, inventory: &Inventory) -> Result<Self> {
         let cluster = repository.cluster_once().await?;
