@@ -3,6 +3,7 @@
 use std::{
     fs,
     future::pending,
+    io::ErrorKind,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -137,7 +138,8 @@ impl Site {
         fs::rename(self.path("elsewhere"), self.path("repository")).unwrap();
     }
 
-    /// Returns every file below the repository, with its content.
+    /// Returns every file below the repository, with its content. A file that another process has just removed or renamed
+    /// is left out.
     pub(crate) fn stored(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files = Vec::new();
         collect(&self.path("repository"), &mut files);
@@ -152,8 +154,10 @@ fn collect(directory: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
         if path.is_dir() {
             collect(&path, files);
         } else {
-            let content = fs::read(&path).unwrap();
-            files.push((path, content));
+            match fs::read(&path) {
+                Ok(content) => files.push((path, content)),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{}", path.display()),
+            }
         }
     }
 }
