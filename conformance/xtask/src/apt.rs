@@ -1,8 +1,9 @@
 //! Installs missing Debian packages, and never changes installed ones.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::stderr;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -12,6 +13,10 @@ use crate::run;
 
 /// A file that Debian's `pg_createcluster` reads: the installation then creates no cluster of its own.
 const NO_MAIN_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/swiftwal.conf";
+
+/// A script by which Debian's packages ask whether they may start a service; 101 means no.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+const OUR_POLICY: &str = "# Written by cargo xtask while it installs packages.";
 
 /// Whether packages can be installed: on Debian, as root.
 pub(crate) fn may_install() -> bool {
@@ -41,6 +46,26 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     installed
 }
 
+/// As [`install`], and starts none of the services in these packages.
+pub(crate) fn install_without_services(packages: &[&str]) -> Result<()> {
+    // Another policy is the administrator's, and is kept.
+    let ours = fs::read_to_string(POLICY).map_or(true, |policy| policy.contains(OUR_POLICY));
+    if ours {
+        fs::write(POLICY, policy(std::process::id())).with_context(|| format!("writing {POLICY}"))?;
+        fs::set_permissions(POLICY, Permissions::from_mode(0o755))?;
+    }
+    let installed = install(packages);
+    if ours {
+        fs::remove_file(POLICY)?;
+    }
+    installed
+}
+
+/// Returns a script that forbids services as long as this process runs: if it is killed, the script does no harm.
+fn policy(process: u32) -> String {
+    format!("#!/bin/sh\n{OUR_POLICY}\nif [ -e /proc/{process} ]; then exit 101; fi\n")
+}
+
 fn apt_get(command: &mut Command) -> Result<()> {
     command.env("DEBIAN_FRONTEND", "noninteractive");
     // Standard output is for results only.
@@ -52,6 +77,14 @@ fn apt_get(command: &mut Command) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_are_forbidden_as_long_as_the_installing_process_runs() {
+        let status = |process| Command::new("sh").args(["-c", &policy(process)]).status().unwrap().code();
+        assert_eq!(status(std::process::id()), Some(101));
+        // No process has the largest number.
+        assert_eq!(status(u32::MAX), Some(0));
+    }
 
     #[test]
     fn what_is_installed_already_is_not_upgraded() {

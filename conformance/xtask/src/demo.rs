@@ -5,7 +5,9 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
-use xtask::{Container, Installation, Postgres, Scratch, Site, Swift, SwiftOptions, cache_directory, until};
+use xtask::{
+    Ceph, Container, Installation, Postgres, Scratch, Site, Swift, SwiftOptions, cache_directory, until,
+};
 
 use crate::build;
 
@@ -15,57 +17,95 @@ pub(crate) struct Options {
     /// Use a container of a real OpenStack Swift with Keystone, instead of a directory
     #[arg(long)]
     swift: bool,
+    /// Use a container of a real Ceph, through its gateway for Swift's API, instead of a directory
+    #[arg(long, conflicts_with = "swift")]
+    ceph: bool,
+}
+
+/// What the demo stores in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    Directory,
+    Swift,
+    Ceph,
 }
 
 /// Runs the demo. It is an error if the restored rows differ.
 pub(crate) fn demo(options: &Options) -> Result<ExitCode> {
-    println!("{}", announcement(options.swift));
+    let storage = options.storage();
+    println!("{}", storage.announcement());
     let began = Instant::now();
     let postgres = Installation::ensure()?;
     step("Building the program");
     let program = build::debug()?;
-    if options.swift {
-        step("An OpenStack Swift with Keystone");
-        let swift = Swift::start(&Scratch::new(postgres)?, SwiftOptions::with_keystone())?;
-        main_job(&Site::start_on_swift(&program, swift.environment_v3_password()?)?)?;
-    } else {
-        main_job(&Site::start(&program)?)?;
+    match storage {
+        Storage::Directory => main_job(&Site::start(&program)?)?,
+        Storage::Swift => {
+            step("An OpenStack Swift with Keystone");
+            let swift = Swift::start(&Scratch::new(postgres)?, SwiftOptions::with_keystone())?;
+            main_job(&Site::start_on_swift(&program, swift.environment_v3_password()?)?)?;
+        }
+        Storage::Ceph => {
+            step("A Ceph with its gateway for Swift's API");
+            let ceph = Ceph::start(&Scratch::new(postgres)?, None)?;
+            main_job(&Site::start_on_swift(&program, ceph.environment_v1())?)?;
+        }
     }
     // The servers and their directories have been removed.
     println!("\nThe demo passed, in {} s.", began.elapsed().as_secs());
-    println!("{}", what_stays(options.swift)?);
+    println!("{}", storage.what_stays()?);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says what the demo will change on the machine, and how long it takes.
-fn announcement(swift: bool) -> String {
-    let (storage, minutes, pip) = match swift {
-        false => ("a directory", "one minute", ""),
-        true => (
-            "a real OpenStack Swift with Keystone",
-            "two minutes",
-            "Swift and Keystone, if they aren't installed yet: 30 MB by pip, into ~/.cache/swiftwal-xtask\n",
-        ),
-    };
-    format!(
-        "The demo archives, backs up and restores a scratch PostgreSQL, with {storage} as the repository.\n\
-         It takes {minutes}; the first time, some minutes more to build and to download:\n\
-         the crates that cargo builds: 30 MB\n\
-         PostgreSQL and some tools, if they are missing: 60 MB by apt-get\n{pip}\
-         All servers listen on the loopback interface or in a scratch directory. Ctrl-C ends everything."
-    )
+impl Options {
+    fn storage(&self) -> Storage {
+        match (self.swift, self.ceph) {
+            (true, _) => Storage::Swift,
+            (_, true) => Storage::Ceph,
+            _ => Storage::Directory,
+        }
+    }
 }
 
-/// Says what remains after the demo.
-fn what_stays(swift: bool) -> Result<String> {
-    let environment = match swift {
-        false => String::new(),
-        true => format!(", and Swift's Python environment in {}", cache_directory()?.display()),
-    };
-    Ok(format!(
-        "The servers have ended, and their scratch directories were removed. What remains: the build in target/, \
-         packages that apt-get installed{environment}."
-    ))
+impl Storage {
+    /// Says what the demo will change on the machine, and how long it takes.
+    fn announcement(self) -> String {
+        let (storage, minutes, downloads) = match self {
+            Self::Directory => ("a directory", "one minute", ""),
+            Self::Swift => (
+                "a real OpenStack Swift with Keystone",
+                "two minutes",
+                "Swift and Keystone, if they aren't installed yet: 30 MB by pip, into ~/.cache/swiftwal-xtask\n",
+            ),
+            Self::Ceph => (
+                "a real Ceph, through its gateway for Swift's API,",
+                "two minutes",
+                "Ceph, if it isn't installed yet: 75 MB by apt-get, without starting its services\n\
+                 a client of Swift, in the same way: 30 MB by pip, into ~/.cache/swiftwal-xtask\n",
+            ),
+        };
+        format!(
+            "The demo archives, backs up and restores a scratch PostgreSQL, with {storage} as the repository.\n\
+             It takes {minutes}; the first time, some minutes more to build and to download:\n\
+             the crates that cargo builds: 30 MB\n\
+             PostgreSQL and some tools, if they are missing: 60 MB by apt-get\n{downloads}\
+             All servers listen on the loopback interface or in a scratch directory. Ctrl-C ends everything."
+        )
+    }
+
+    /// Says what remains after the demo.
+    fn what_stays(self) -> Result<String> {
+        let environment = match self {
+            Self::Directory => String::new(),
+            Self::Swift | Self::Ceph => {
+                format!(", and Swift's Python environment in {}", cache_directory()?.display())
+            }
+        };
+        Ok(format!(
+            "The servers have ended, and their scratch directories were removed. What remains: the build in target/, \
+             packages that apt-get installed{environment}."
+        ))
+    }
 }
 
 fn main_job(site: &Site) -> Result<()> {
@@ -148,8 +188,8 @@ fn prune(site: &Site) -> Result<()> {
 fn show_configuration(container: &Container) -> Result<()> {
     step("The configuration file, which only the PostgreSQL user can read:");
     for line in fs::read_to_string(container.configuration())?.lines() {
-        let secret = line.starts_with("OS_PASSWORD=");
-        println!("{}", if secret { "OS_PASSWORD=..." } else { line });
+        let secret = ["OS_PASSWORD", "ST_KEY"].iter().find(|secret| line.starts_with(*secret));
+        println!("{}", secret.map_or_else(|| line.to_owned(), |secret| format!("{secret}=...")));
     }
     Ok(())
 }

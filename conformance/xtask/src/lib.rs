@@ -29,33 +29,45 @@
 //! # }
 //! ```
 //!
+//! [`Ceph`] is a real Ceph with the gateway that speaks Swift's API, of the same abilities.
+//!
 //! [`Wire`] can also be used alone, in front of Keystone or any other server on the loopback interface. Tests in one
 //! binary should share a Swift, which takes a few seconds to start, each with a container of its own.
 
 mod apt;
+mod ceph;
+mod ceph_setup;
 mod container;
+mod environment;
 mod http;
 mod ports;
 mod postgres;
 mod processes;
+mod requests;
 mod run;
 mod scratch;
+mod servers;
 mod setup;
 mod site;
 mod swift;
 mod swift_setup;
 mod swiftwal;
+mod template;
 mod wait;
 mod wire;
 
+pub use ceph::{Ceph, CephServer};
+pub use ceph_setup::CephInstallation;
 pub use container::{Container, swift_test_setting, swift_test_settings};
+pub use environment::Environment;
 pub use postgres::{Load, Postgres};
 pub use processes::{Process, descendants};
+pub use requests::LoggedRequest;
 pub use run::{line, output, stdout};
 pub use scratch::Scratch;
 pub use setup::Installation;
 pub use site::Site;
-pub use swift::{Daemon, Environment, LoggedRequest, Service, Swift, SwiftOptions};
+pub use swift::{Daemon, Service, Swift, SwiftOptions};
 pub use swift_setup::{SwiftInstallation, cache_directory};
 pub use swiftwal::{Place, Swiftwal};
 pub use wait::until;

@@ -27,7 +27,7 @@ enum Task {
     Test(test::Options),
     /// Check spelling, and the size of every tracked file
     Lint,
-    /// Run PostgreSQL, Swift and Keystone in the background, for experiments
+    /// Run PostgreSQL, Swift and Keystone, and Ceph on request, in the background, for experiments
     #[command(subcommand)]
     Services(services::Action),
     /// Measure wall time, CPU and memory, beside the limits and the usual tools

@@ -1,4 +1,4 @@
-//! `cargo xtask services`: PostgreSQL, Swift and Keystone in the background, for a developer.
+//! `cargo xtask services`: PostgreSQL, Swift and Keystone, and Ceph on request, in the background, for a developer.
 
 use std::env;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -12,31 +12,42 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use rustix::process::{Pid, Signal, kill_process};
-use xtask::{Installation, Postgres, Scratch, SwiftInstallation, cache_directory, until};
+use xtask::{CephInstallation, Installation, Postgres, Scratch, SwiftInstallation, cache_directory, until};
 
 use crate::shared::Shared;
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
     /// Start them and print what to export: eval "$(cargo xtask services up)"
-    Up,
+    Up(Selection),
     /// Stop them and remove what they stored
     Down,
     /// Serve in the background: `up` starts this
     #[command(hide = true)]
-    Run,
+    Run(Selection),
+}
+
+/// Which servers run beside PostgreSQL, Swift and Keystone.
+#[derive(Clone, Copy, clap::Args)]
+pub(crate) struct Selection {
+    /// Also start a Ceph, whose gateway speaks Swift's API and accepts tokens of the same Keystone
+    #[arg(long)]
+    ceph: bool,
 }
 
 /// The output of `up` when it fails, so that the shell's `eval` fails as well, rather than exporting nothing.
 const FAILED: &str = "false\n";
 
+/// The beginning of the names of the exports for Ceph.
+const OF_CEPH: &str = "SWIFT_TEST_CEPH_";
+
 pub(crate) fn services(action: &Action) -> Result<ExitCode> {
     let done = Files::new().and_then(|files| match action {
-        Action::Up => files.up(),
+        Action::Up(selection) => files.up(*selection),
         Action::Down => files.down(),
-        Action::Run => files.run(),
+        Action::Run(selection) => files.run(*selection),
     });
-    if done.is_err() && matches!(action, Action::Up) {
+    if done.is_err() && matches!(action, Action::Up(_)) {
         print!("{FAILED}");
     }
     done.map(|()| ExitCode::SUCCESS)
@@ -67,13 +78,20 @@ impl Files {
         })
     }
 
-    fn up(&self) -> Result<()> {
+    fn up(&self, selection: Selection) -> Result<()> {
         Installation::ensure()?;
         SwiftInstallation::ensure()?;
+        if selection.ceph {
+            CephInstallation::ensure()?;
+        }
         if self.is_running()? {
             self.wait_for_exports()?;
+            let exports = fs::read_to_string(&self.exports)?;
+            if selection.ceph && !exports.contains(OF_CEPH) {
+                bail!("the services are running without Ceph: run `cargo xtask services down` first");
+            }
         } else {
-            let started = self.start_in_background()?;
+            let started = self.start_in_background(selection)?;
             if let Err(error) = self.wait_for_exports() {
                 drop(started);
                 self.wait_for_end()?;
@@ -127,12 +145,13 @@ impl Files {
         OpenOptions::new().create(true).truncate(false).write(true).open(&self.running)
     }
 
-    fn start_in_background(&self) -> Result<Started> {
+    fn start_in_background(&self, selection: Selection) -> Result<Started> {
         let _ = fs::remove_file(&self.exports);
         let log = File::create(&self.log)?;
         let mut run = Command::new(env::current_exe()?);
         // In a process group of its own: a signal to our group (Ctrl-C) must not end it.
-        run.args(["services", "run"]).process_group(0).current_dir("/");
+        run.args(["services", "run"]).args(selection.ceph.then_some("--ceph"));
+        run.process_group(0).current_dir("/");
         run.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
         let mut started = Started(run.spawn().context("starting the background process")?);
         until("the background process has begun", || {
@@ -142,7 +161,7 @@ impl Files {
     }
 
     /// Serves until it is killed; then the guardian of the scratch directory cleans up.
-    fn run(&self) -> Result<()> {
+    fn run(&self, selection: Selection) -> Result<()> {
         let mut running = self.open()?;
         running.try_lock().context("the servers are up already")?;
         running.set_len(0)?;
@@ -154,7 +173,7 @@ impl Files {
 
         let postgres = Postgres::create(&scratches[0], "data", &[])?;
         postgres.start()?;
-        let shared = Shared::start(&scratches)?;
+        let shared = Shared::start(&scratches, selection.ceph)?;
         let exports = self.exports.with_extension("new");
         fs::write(&exports, exports_of(&postgres, &shared)?)?;
         // Appears complete or not at all.
@@ -197,7 +216,7 @@ fn end_unless_kept() {
     }
 }
 
-/// Returns lines for a shell: PostgreSQL, Keystone with a password, and the other settings as comments.
+/// Returns lines for a shell: PostgreSQL, Keystone with a password, and the other settings, those for hands as comments.
 fn exports_of(postgres: &Postgres, shared: &Shared) -> Result<String> {
     let swift = &shared.swift;
     let line = |name: &str, value: &str| format!("export {name}={value}\n");
@@ -210,9 +229,20 @@ fn exports_of(postgres: &Postgres, shared: &Shared) -> Result<String> {
     let tests: String = shared.settings()?.iter().map(|(name, value)| line(name, value)).collect();
     let v1: String =
         swift.environment_v1().into_iter().map(|(name, value)| format!("# {}", line(name, &value))).collect();
+    let ceph: String = tests
+        .lines()
+        .filter_map(|line| line.split_once(OF_CEPH))
+        .filter(|(_, setting)| setting.starts_with("ST_") || setting.starts_with("OS_STORAGE_URL"))
+        .map(|(_, setting)| format!("# export {setting}\n"))
+        .collect();
+    let ceph = if ceph.is_empty() {
+        ceph
+    } else {
+        format!("# Ceph, by Keystone with this URL, or by its own version 1:\n{ceph}")
+    };
     let client = swift.client().get_program().display().to_string();
     Ok(format!(
-        "{settings}# Instead of Keystone:\n{v1}# A client: {client}\n\
+        "{settings}# Instead of Keystone:\n{v1}{ceph}# A client: {client}\n\
          # For cargo test -- --include-ignored:\n{tests}"
     ))
 }

@@ -1,13 +1,11 @@
 //! A real OpenStack Swift on the loopback interface, whose servers a test can stop, kill and damage.
 
-use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::Command;
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::Result;
+use rustix::process::Signal;
 
 mod configuration;
 mod damage;
@@ -19,15 +17,11 @@ mod service;
 use configuration::Ports;
 use environment::Seed;
 
-pub use environment::Environment;
 pub use options::SwiftOptions;
-pub use requests::LoggedRequest;
 pub use service::{Daemon, Service};
 
-use crate::{Scratch, SwiftInstallation, Wire, http, run, until};
-
-/// How many lines of a log an error shows.
-const LAST_LINES: usize = 30;
+use crate::servers::Servers;
+use crate::{Scratch, SwiftInstallation, Wire, http, run};
 
 /// A real OpenStack Swift, with a real Keystone if requested, on free ports of 127.0.0.1; stopped when dropped.
 ///
@@ -44,7 +38,7 @@ pub struct Swift {
     options: SwiftOptions,
     ports: Ports,
     wire: Wire,
-    servers: Mutex<HashMap<Service, Child>>,
+    servers: Servers<Service>,
     seed: Option<Seed>,
 }
 
@@ -56,7 +50,7 @@ impl Swift {
         let ports = Ports::find(options.nodes)?;
         let wire = Wire::to(ports.of(Service::Proxy))?;
         let scratch = Arc::clone(scratch);
-        let servers = Mutex::default();
+        let servers = Servers::new(&directory);
         let mut swift = Self { scratch, installation, directory, options, ports, wire, servers, seed: None };
         swift.configure()?;
         swift.start_all()?;
@@ -66,7 +60,7 @@ impl Swift {
         Ok(swift)
     }
 
-    /// Returns the relay between the proxy and the clients that use it; see [`Environment::wired`].
+    /// Returns the relay between the proxy and the clients that use it; see [`crate::Environment::wired`].
     #[must_use]
     pub fn wire(&self) -> &Wire {
         &self.wire
@@ -93,11 +87,7 @@ impl Swift {
 
     /// Ends the server as `kill -9` does, and returns when it is gone. A stopped server is no error.
     pub fn kill(&self, service: Service) -> Result<()> {
-        if let Some(mut child) = self.servers().remove(&service) {
-            child.kill()?;
-            child.wait()?;
-        }
-        Ok(())
+        self.servers.kill(service)
     }
 
     /// Starts a server that was killed, and returns when it is ready.
@@ -108,12 +98,12 @@ impl Swift {
 
     /// Freezes the server: it still accepts connections, and never answers.
     pub fn stop(&self, service: Service) -> Result<()> {
-        self.signal(service, Signal::STOP)
+        self.servers.signal(service, Signal::STOP)
     }
 
     /// Continues a frozen server.
     pub fn cont(&self, service: Service) -> Result<()> {
-        self.signal(service, Signal::CONT)
+        self.servers.signal(service, Signal::CONT)
     }
 
     /// Ends every outage: continues frozen servers, starts killed ones, heals the wire.
@@ -162,9 +152,7 @@ impl Swift {
 
     /// Returns the server's log of all its starts.
     pub fn log(&self, service: Service) -> Result<String> {
-        let path = self.log_file(service);
-        let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        self.servers.log(service)
     }
 
     fn services(&self) -> Vec<Service> {
@@ -196,34 +184,17 @@ impl Swift {
     }
 
     fn spawn(&self, service: Service) -> Result<()> {
-        let mut servers = self.servers();
-        ensure!(!servers.contains_key(&service), "{service} is up already");
-        let mut command = match service {
+        let command = match service {
             Service::Keystone => self.keystone_command(),
             _ => self.script(&["serve", &service.to_string()]),
         };
-        let log = OpenOptions::new().create(true).append(true).open(self.log_file(service))?;
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
-        servers.insert(service, child.with_context(|| format!("starting {service}"))?);
-        Ok(())
+        self.servers.spawn(service, command)
     }
 
     fn wait_for(&self, service: Service) -> Result<()> {
         let path = if service == Service::Keystone { "/v3" } else { "/healthcheck" };
-        until(&format!("{service} answers"), || {
-            if let Some(child) = self.servers().get_mut(&service)
-                && let Some(status) = child.try_wait()?
-            {
-                bail!("{service} ended with {status}:\n{}", self.last_lines(service)?);
-            }
-            Ok(http::get(self.port(service), path).is_ok_and(|status| status == 200))
-        })
-    }
-
-    fn signal(&self, service: Service, signal: Signal) -> Result<()> {
-        let servers = self.servers();
-        let child = servers.get(&service).with_context(|| format!("{service} is not up"))?;
-        Ok(kill_process(Pid::from_child(child), signal)?)
+        self.servers
+            .wait_for(service, || http::get(self.port(service), path).is_ok_and(|status| status == 200))
     }
 
     fn restart_object_servers(&self, reserve: &str) -> Result<()> {
@@ -234,10 +205,6 @@ impl Swift {
             self.up(server)?;
         }
         Ok(())
-    }
-
-    fn servers(&self) -> MutexGuard<'_, HashMap<Service, Child>> {
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run_script(&self, arguments: &[&str]) -> Result<String> {
@@ -271,24 +238,5 @@ impl Swift {
 
     fn keystone_directory(&self) -> PathBuf {
         self.directory.join("keystone")
-    }
-
-    fn log_file(&self, service: Service) -> PathBuf {
-        self.directory.join(format!("{service}.log"))
-    }
-
-    fn last_lines(&self, service: Service) -> Result<String> {
-        let log = self.log(service)?;
-        let lines: Vec<&str> = log.lines().collect();
-        Ok(lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
-    }
-}
-
-impl Drop for Swift {
-    fn drop(&mut self) {
-        for child in self.servers().values_mut() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }

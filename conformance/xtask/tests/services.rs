@@ -11,6 +11,7 @@ use xtask::{Installation, Scratch, SwiftInstallation, output, stdout, until};
 
 const README: &str = include_str!("../../../README.md");
 const UP: &str = "eval \"$(cargo xtask services up)\"";
+const UP_WITH_CEPH: &str = "eval \"$(cargo xtask services up --ceph)\"";
 const UP_ALONE: &str = "cargo xtask services up";
 const DOWN: &str = "cargo xtask services down";
 const CACHE: &str = ".cache/swiftwal-xtask";
@@ -35,6 +36,27 @@ fn services_serve_until_they_are_ended_and_leave_nothing() -> Result<()> {
     let again = output(&mut shell(DOWN))?;
     assert!(again.status.success() && String::from_utf8(again.stderr)?.contains("no services were running"));
     Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL, Swift and Ceph: run by cargo xtask test"]
+fn ceph_is_served_on_request_and_not_added_to_running_services() -> Result<()> {
+    assert!(README.contains(UP_WITH_CEPH), "{UP_WITH_CEPH} isn't in the README");
+    let home = Home::new()?;
+    let shell = |script: &str| home.shell(script);
+    let _end = OnFailure(shell(DOWN));
+    let credentials =
+        "-V 1 -A $SWIFT_TEST_CEPH_ST_AUTH -U $SWIFT_TEST_CEPH_ST_USER -K $SWIFT_TEST_CEPH_ST_KEY";
+    let by_itself = format!("swift {credentials} post own; swift {credentials} list");
+    let by_keystone = format!("export OS_STORAGE_URL=$SWIFT_TEST_CEPH_OS_STORAGE_URL; {USE}");
+    let told = stdout(&mut shell(&format!("{UP_WITH_CEPH}; {by_itself}; {by_keystone}; {DOWN}")))?;
+    assert_eq!(told, "own\n42\nbox\n");
+
+    stdout(&mut shell(UP))?;
+    let refused = output(&mut shell(UP_WITH_CEPH))?;
+    let complaint = String::from_utf8(refused.stderr)?;
+    assert!(!refused.status.success() && complaint.contains("running without Ceph"), "{complaint}");
+    stdout(&mut shell(DOWN)).map(drop)
 }
 
 #[test]

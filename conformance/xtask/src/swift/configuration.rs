@@ -1,13 +1,12 @@
 //! Writes the configuration files of Swift and Keystone from the templates in `xtask/swift`.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use super::{Service, Swift};
-use crate::{ports, run};
+use crate::{ports, run, template};
 
 const SCRIPTS: [(&str, &str); 3] = [
     ("identity.py", include_str!("../../swift/identity.py")),
@@ -122,9 +121,8 @@ impl Swift {
     }
 
     fn write(&self, name: &str, template: &str, values: &[(&str, &str)]) -> Result<()> {
-        let path: &Path = &self.directory.join(name);
-        let fill = |text: String, (name, value): &(&str, &str)| text.replace(&format!("@{name}@"), value);
-        let text = values.iter().fold(template.to_owned(), fill);
-        fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+        let path = self.directory.join(name);
+        fs::write(&path, template::fill(template, values))
+            .with_context(|| format!("writing {}", path.display()))
     }
 }

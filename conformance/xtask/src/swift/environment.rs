@@ -8,52 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Service, Swift};
-
-/// Settings by name, as OpenStack's tools read them from the environment: `ST_AUTH`, `OS_USERNAME`, ….
-///
-/// It is an iterator of pairs for [`std::process::Command::envs`] or a map.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Environment {
-    settings: Vec<(&'static str, String)>,
-    straight: u16,
-    wired: u16,
-}
-
-impl Environment {
-    /// The same settings, with all requests to the proxy through [`Swift::wire`]. Requests to Keystone don't pass it.
-    #[must_use]
-    pub fn wired(self) -> Self {
-        let (from, to) = (format!(":{}/", self.straight), format!(":{}/", self.wired));
-        // TempAuth returns a storage URL with the port of the request.
-        if let Some(url) = self.get("ST_AUTH").map(|url| url.replace(&from, &to)) {
-            return self.with("ST_AUTH", &url);
-        }
-        self.with("OS_INTERFACE", "internal").with("OS_ENDPOINT_TYPE", "internalURL")
-    }
-
-    /// The same settings with one more, or with another value for one.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: &str) -> Self {
-        self.settings.retain(|(known, _)| *known != name);
-        self.settings.push((name, value.to_owned()));
-        self
-    }
-
-    /// Returns the value of a setting.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
-    }
-}
-
-impl IntoIterator for Environment {
-    type Item = (&'static str, String);
-    type IntoIter = std::vec::IntoIter<Self::Item>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.settings.into_iter()
-    }
-}
+use crate::Environment;
 
 /// The ids that Keystone chose when it was set up.
 #[derive(Debug)]
@@ -194,11 +149,7 @@ impl Swift {
     }
 
     fn environment(&self, settings: &[(&'static str, &str)]) -> Environment {
-        Environment {
-            settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
-            straight: self.port(Service::Proxy),
-            wired: self.wire.port(),
-        }
+        Environment::new(settings, [self.port(Service::Proxy), self.wire.port()])
     }
 
     fn seed(&self) -> Result<&Seed> {

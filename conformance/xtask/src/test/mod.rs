@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Result, anyhow};
-use xtask::{Installation, Scratch, SwiftInstallation};
+use xtask::{CephInstallation, Installation, Scratch, SwiftInstallation};
 
 use self::binary::Binary;
 use self::phases::Phases;
@@ -49,10 +49,10 @@ pub(crate) fn test(options: &Options) -> Result<ExitCode> {
     let postgres = Installation::ensure()?;
     eprintln!("xtask: testing with PostgreSQL {}", postgres.version());
 
-    phases.begin("building the tests, and installing Swift and Keystone where they are missing");
+    phases.begin("building the tests, and installing Swift, Keystone and Ceph where they are missing");
     let binaries = build_and_install()?;
 
-    phases.begin("starting Swift and Keystone");
+    phases.begin("starting Swift, Keystone and Ceph");
     let report = Report::default();
     let shared = start(&postgres).inspect_err(|error| {
         report.failed(&format!("the servers that tests share didn't start: {error:#}"));
@@ -73,15 +73,15 @@ pub(crate) fn test(options: &Options) -> Result<ExitCode> {
 
 /// Starts the servers that all tests share.
 fn start(postgres: &Installation) -> Result<Shared> {
-    Shared::start(&[Scratch::new(postgres.clone())?, Scratch::new(postgres.clone())?])
+    Shared::start(&[Scratch::new(postgres.clone())?, Scratch::new(postgres.clone())?], true)
 }
 
-/// Builds the tests while Swift is being installed.
+/// Builds the tests while Swift and Ceph are being installed, one after the other, since both may use apt-get.
 fn build_and_install() -> Result<Vec<Binary>> {
     thread::scope(|scope| {
-        let install = scope.spawn(SwiftInstallation::ensure);
+        let install = scope.spawn(|| SwiftInstallation::ensure().and_then(|_| CephInstallation::ensure()));
         let binaries = binary::build()?;
-        install.join().map_err(|_| anyhow!("installing Swift panicked"))??;
+        install.join().map_err(|_| anyhow!("installing Swift or Ceph panicked"))??;
         Ok(binaries)
     })
 }
