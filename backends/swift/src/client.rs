@@ -2,7 +2,6 @@
 //! [`Client::send`].
 
 mod dates;
-mod info;
 #[cfg(test)]
 pub(crate) mod live;
 mod request;
@@ -19,18 +18,18 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::RETRY_AFTER};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use url::Url;
 
 use self::dates::Dates;
 pub(crate) use self::{
-    info::Info,
     request::{PATH, Request},
     response::{Origin, REPORT_LIMIT, Response, rejected},
 };
 use crate::{
     auth::{AuthError, Authenticator, Session},
     config::{Config, ConfigError},
+    dialect::{Dialect, Info},
     error::{Error, Kind},
     retry::{Failure, Outcome, Token, Tries, Trouble, Verdict, classify},
     transport::{Answer, Http, Outgoing, Pace},
@@ -45,6 +44,9 @@ const TRANS_ID: &str = "x-trans-id";
 /// More than `/info` of a cluster with all features has, which is about ten KiB.
 const MOST_INFO_BYTES: usize = 1 << 20;
 
+/// How long a single try to request `/info` may be silent.
+const ONE_TRY: Duration = Duration::from_secs(5);
+
 /// How many times the usual limit a copy inside the cluster may be silent: nothing is sent until it is done, and 5 GiB
 /// take time.
 const COPY_PATIENCE: u32 = 10;
@@ -57,16 +59,19 @@ pub(crate) struct Client(Arc<Inner>);
 struct Inner {
     http: Http,
     auth: Authenticator,
-    info: OnceCell<Info>,
+    dialect: Dialect,
+    /// Held while `/info` is requested: it is requested once.
+    asking: Mutex<()>,
     dates: Dates,
 }
 
 impl Client {
     /// Creates the client; no request is sent yet.
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
-        let http = Http::new(&config)?;
+        let (http, dialect) = (Http::new(&config)?, Dialect::new(&config)?);
         let auth = Authenticator::new(config, http.clone())?;
-        Ok(Self(Arc::new(Inner { http, auth, info: OnceCell::new(), dates: Dates::default() })))
+        let (asking, dates) = (Mutex::default(), Dates::default());
+        Ok(Self(Arc::new(Inner { http, auth, dialect, asking, dates })))
     }
 
     /// Sends a request, with a token and retries. A status below 500 other than 401, 408, 429 and 498 is returned as a
@@ -123,6 +128,7 @@ impl Client {
         match classify(Outcome::Answered(answer.status), token) {
             Verdict::Answer => {
                 self.0.dates.note(&answer.headers, Instant::now());
+                self.0.dialect.note(&answer.headers);
                 self.0.http.exhaustion().clear();
                 Ok(Response::new(origin.clone(), answer, &request.trouble))
             }
@@ -138,27 +144,71 @@ impl Client {
         self.0.dates.time_at(Instant::now())
     }
 
-    /// Returns the cluster's limits from `/info`, which is requested once. A cluster that doesn't answer it (some
-    /// operators disable it) is assumed to have Swift's defaults.
+    /// What the cluster can do.
+    pub(crate) fn dialect(&self) -> &Dialect {
+        &self.0.dialect
+    }
+
+    /// Returns the cluster's limits from `/info`, which is requested once. Swift's defaults are assumed of a cluster
+    /// that refuses it, and of one that answers nothing but failures while a request is retried: some operators disable
+    /// it, and some balancers don't forward it.
     pub(crate) async fn info(&self) -> Result<Info, Error> {
-        self.0.info.get_or_try_init(|| self.ask_info()).await.cloned()
+        self.info_within(self.0.http.timeouts().retry).await
     }
 
-    /// As [`info`](Self::info), if it was requested before.
-    pub(crate) fn known_info(&self) -> Option<&Info> {
-        self.0.info.get()
+    /// As [`info`](Self::info), for a caller that must not wait: a single try, and Swift's defaults after any failure.
+    pub(crate) async fn info_at_once(&self) -> Result<Info, Error> {
+        let assumed = |error: Error| {
+            if matches!(error.kind(), Kind::Auth(_)) { Err(error) } else { Ok(self.assume(&error)) }
+        };
+        self.info_within(Duration::ZERO).await.or_else(assumed)
     }
 
-    async fn ask_info(&self) -> Result<Info, Error> {
-        let Inner { http, auth, .. } = &*self.0;
+    /// As [`info`](Self::info), after an answer that contradicts the known limits.
+    pub(crate) async fn info_anew(&self) -> Result<Info, Error> {
+        self.0.dialect.doubt_info();
+        self.info().await
+    }
+
+    /// As [`info`](Self::info), if it is known.
+    pub(crate) fn known_info(&self) -> Option<Info> {
+        self.0.dialect.info()
+    }
+
+    async fn info_within(&self, budget: Duration) -> Result<Info, Error> {
+        let _asking = self.0.asking.lock().await;
+        if let Some(info) = self.known_info() {
+            return Ok(info);
+        }
+        match self.ask_info(budget).await {
+            Ok(info) => {
+                self.0.dialect.learn_info(info.clone());
+                Ok(info)
+            }
+            Err(error) if error.status().is_some() => Ok(self.assume(&error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn assume(&self, error: &Error) -> Info {
+        tracing::warn!(%error, "the limits of this cluster are unknown; assuming Swift's defaults");
+        let info = Info::default();
+        self.0.dialect.assume_info(info.clone());
+        info
+    }
+
+    async fn ask_info(&self, budget: Duration) -> Result<Info, Error> {
+        let Inner { http, auth, dialect, .. } = &*self.0;
         let mut origin = Origin { method: Method::GET, target: "/info".to_owned(), tries: 0, trans_id: None };
         let trouble = Trouble::default();
         let session = auth.session(&trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
         let url = Info::url(&session.storage_url);
-        let mut tries = Tries::new(http.timeouts().retry, &trouble).with_patience(http.timeouts().silence);
+        let silence = http.timeouts().silence;
+        let patience = if budget.is_zero() { silence.min(ONE_TRY) } else { silence };
+        let mut tries = Tries::new(budget, &trouble).with_patience(patience);
         loop {
             origin.tries += 1;
-            match attempt_info(http, url.clone(), &origin, tries.patience()).await {
+            match attempt_info(http, dialect, url.clone(), &origin, tries.patience()).await {
                 Ok(info) => return Ok(info),
                 Err(failure) => tries.again(failure).await?,
             }
@@ -210,6 +260,7 @@ impl Client {
 /// Makes one try to request `/info`. A cluster that refuses it is assumed to have Swift's defaults.
 async fn attempt_info(
     http: &Http,
+    dialect: &Dialect,
     url: Url,
     origin: &Origin,
     patience: Duration,
@@ -223,6 +274,7 @@ async fn attempt_info(
     };
     let broken = |broken| origin.broken(broken, Token::Fixed);
     let answer = http.send(outgoing, patience).await.map_err(broken)?;
+    dialect.note(&answer.headers);
     if answer.status == StatusCode::OK {
         let body = answer.bytes(MOST_INFO_BYTES).await.map_err(broken)?;
         return Ok(Info::parse(&body).unwrap_or_default());

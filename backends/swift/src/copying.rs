@@ -1,8 +1,8 @@
-//! Copies within the container, which Swift carries out itself.
+//! Copies within the container, which Swift carries out itself as far as it tells what an object consists of.
 
 use futures::{FutureExt, TryStreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use object_store::{CopyMode, PutPayload, Result, path::Path};
+use object_store::{CopyMode, GetOptions, MultipartUpload, PutPayload, Result, path::Path};
 use percent_encoding::utf8_percent_encode;
 
 use crate::{
@@ -10,26 +10,32 @@ use crate::{
     concurrency::at_once,
     error::StoreError,
     handles::Handles,
-    large::{LargeObjects, SegmentNames},
+    large::{LargeObjects, SegmentNames, Upload},
     listing::Entry,
-    manifests::Segment,
+    manifests::{Segment, changed},
     object::{Shape, attributes, header, put_plain, shape, stored, unquoted},
+    reading::Reading,
     target::Target,
 };
+
+/// The size of the pieces of an object that this client copies: a thousand of them fit into a manifest.
+const PIECE: usize = 64 << 20;
 
 /// Copies objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Copying {
     handles: Handles,
     large: LargeObjects,
+    reading: Reading,
 }
 
 impl Copying {
-    pub(crate) fn new(handles: &Handles, large: &LargeObjects) -> Self {
-        Self { handles: handles.clone(), large: large.clone() }
+    pub(crate) fn new(handles: &Handles, large: &LargeObjects, reading: &Reading) -> Self {
+        Self { handles: handles.clone(), large: large.clone(), reading: reading.clone() }
     }
 
-    /// Copies an object within the container, with its attributes; Swift itself copies the data.
+    /// Copies an object within the container, with its attributes; Swift itself copies the data. Only a static large
+    /// object whose segments aren't known, or are ranges of large objects, is read and written by this client.
     ///
     /// The copy of a large object has its own segments, so that each can be deleted without the other; the copy of a
     /// dynamic large object is a static one. [`CopyMode::Create`] first checks that the name isn't taken, and then
@@ -84,7 +90,9 @@ impl Copying {
     }
 
     async fn copy_large(&self, from: &Target, to: &Target, head: &HeaderMap) -> Result<()> {
-        let segments = self.copied_segments(from, head).await?;
+        let Some(segments) = self.copied_segments(from, head).await? else {
+            return self.copy_content(from, to, head).await;
+        };
         let headers = attributes::raw(head);
         if segments.is_empty() {
             return put_plain(&self.handles.containers, to, PutPayload::new(), headers).await.map(drop);
@@ -117,13 +125,41 @@ impl Copying {
         Ok(Segment { name: to.path(), ..segment })
     }
 
-    /// Returns the segments of the large object with this HEAD, in order. None of them is a large object itself.
+    /// Copies an object through this client, a piece at a time.
+    async fn copy_content(&self, from: &Target, to: &Target, head: &HeaderMap) -> Result<()> {
+        let size = self.handles.listings.size(&from.to_string(), head).await?;
+        let e_tag = header(head, "etag").map(unquoted).map(str::to_owned);
+        let mut upload = Upload::with_headers(&self.large, to.clone(), attributes::raw(head));
+        let location = Path::parse(&from.name).map_err(object_store::Error::from)?;
+        let copied = async {
+            for start in (0..size).step_by(PIECE) {
+                let range = start..size.min(start + PIECE as u64);
+                let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+                let piece = self.reading.get(&location, options).await?;
+                if piece.meta.e_tag != e_tag {
+                    return Err(changed(from));
+                }
+                upload.put_part(piece.bytes().await?.into()).await?;
+            }
+            upload.complete().await
+        };
+        let copied = copied.await.map(drop);
+        if copied.is_err()
+            && let Err(error) = upload.abort().await
+        {
+            tracing::warn!(%to, %error, "segments of a failed copy are left behind until a sweep removes them");
+        }
+        copied
+    }
+
+    /// Returns the segments of the large object with this HEAD, in order. None of them is a large object itself. None
+    /// if they aren't known, or are ranges of large objects.
     ///
     /// # Errors
     ///
     /// Anything that leaves it uncertain that the segments are complete: after a rename, the caller deletes the
     /// original.
-    async fn copied_segments(&self, object: &Target, head: &HeaderMap) -> Result<Vec<Segment>> {
+    async fn copied_segments(&self, object: &Target, head: &HeaderMap) -> Result<Option<Vec<Segment>>> {
         let refused =
             |reason: &str| StoreError::Large { target: object.to_string(), reason: reason.to_owned() };
         let segments = match Shape::of(head) {
@@ -137,8 +173,10 @@ impl Copying {
             }
             _ => {
                 let tag = header(head, "etag").map(unquoted).unwrap_or_default();
-                let leaves = self.handles.manifests.leaves(object, tag).await?;
-                leaves.ok_or_else(|| refused("its manifest names a range of another large object"))?
+                let Some(leaves) = self.handles.manifests.leaves(object, tag).await? else {
+                    return Ok(None);
+                };
+                leaves
             }
         };
         let found: u64 = segments.iter().map(Segment::length).sum();
@@ -146,7 +184,7 @@ impl Copying {
         if found != expected {
             return Err(refused(&format!("it has {expected} bytes, and its segments have {found}")).into());
         }
-        Ok(segments)
+        Ok(Some(segments))
     }
 }
 

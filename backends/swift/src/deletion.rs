@@ -10,9 +10,11 @@ use object_store::Result;
 
 use self::bulk_report::{Report, lines};
 use crate::{
-    client::{Info, REPORT_LIMIT, Request, rejected},
+    client::{REPORT_LIMIT, Request, rejected},
     concurrency::at_once,
     containers::Containers,
+    dialect::Info,
+    error::StoreError,
     outage::Outage,
     target::Target,
 };
@@ -80,6 +82,34 @@ impl Deletion {
             return Ok(());
         }
         Err(rejected(response).await.into())
+    }
+
+    /// Deletes a static large object with the segments that its manifest names, in one request. Returns false if the
+    /// server says that there is no such large object.
+    ///
+    /// # Errors
+    ///
+    /// What the server reports. Segments may be left then, without their manifest.
+    pub(crate) async fn delete_with_segments(&self, target: &Target) -> Result<bool> {
+        let request = Request::object(Method::DELETE, &target.container, &target.name)
+            .query("multipart-manifest", "delete")
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let response = self.containers.client.send(request).await?;
+        match response.status {
+            StatusCode::OK => {}
+            StatusCode::NO_CONTENT => return Ok(true),
+            StatusCode::NOT_FOUND => return Ok(false),
+            _ => return Err(rejected(response).await.into()),
+        }
+        let protocol =
+            |reason: &str| StoreError::Protocol { target: target.to_string(), reason: reason.to_owned() };
+        let report = Report::parse(&response.bytes(REPORT_LIMIT).await?);
+        let report = report.ok_or_else(|| protocol("its deletion isn't reported"))?;
+        match report.failure() {
+            None => Ok(true),
+            Some(_) if report.refuses_only(target) => Ok(false),
+            Some(reason) => Err(StoreError::Large { target: target.to_string(), reason }.into()),
+        }
     }
 
     /// Deletes objects that nothing refers to any more. A failure isn't an error of the operation, which has succeeded:

@@ -4,6 +4,7 @@
 //! the sweep.
 
 mod cut;
+mod manifest_limits;
 mod manifest_report;
 mod manifest_writer;
 mod multipart_upload;
@@ -16,6 +17,7 @@ use object_store::{PutPayload, PutResult, Result, path::Path};
 
 use self::{
     cut::{cut, long_enough},
+    manifest_limits::ManifestLimits,
     manifest_writer::ManifestWriter,
 };
 pub(crate) use self::{
@@ -23,7 +25,12 @@ pub(crate) use self::{
     segment_names::{SegmentNames, segments_of, upload_of},
 };
 use crate::{
-    error::StoreError, handles::Handles, manifests::Segment, object::put_plain, outage::is_outage,
+    create_only::FreeName,
+    error::StoreError,
+    handles::Handles,
+    manifests::{Manifest, Segment, e_tag},
+    object::put_plain,
+    outage::is_outage,
     target::Target,
 };
 
@@ -61,9 +68,11 @@ impl LargeObjects {
         data: PutPayload,
         begun: impl Fn(Target) + Send,
     ) -> Result<Vec<Segment>> {
-        let most = self.handles.containers.client.info().await?.max_file_size;
+        let info = self.handles.containers.client.info().await?;
+        let limits = ManifestLimits::of(&self.handles.containers, place.object(), &info)?;
+        limits.check(place.object(), part + 1, place.segment(part, 0).len())?;
         let mut segments = Vec::new();
-        for (number, piece) in cut(data, most).into_iter().enumerate() {
+        for (number, piece) in cut(data, info.max_file_size).into_iter().enumerate() {
             let target = Target::new(&self.handles.containers.segments, place.segment(part, number));
             begun(target.clone());
             let bytes = piece.content_length() as u64;
@@ -111,20 +120,34 @@ impl LargeObjects {
         headers: HeaderMap,
     ) -> Result<PutResult> {
         long_enough(object, &segments, self.handles.containers.client.info().await?.shortest_segment())?;
-        let mut replaced = match headers.contains_key(header::IF_NONE_MATCH) {
-            true => Vec::new(),
-            false => self.handles.manifests.segments_to_replace(object).await?,
-        };
+        let containers = &self.handles.containers;
+        let (mut replaced, mut free) = (Vec::new(), None);
+        if headers.contains_key(header::IF_NONE_MATCH) {
+            match FreeName::ensure(containers, object).await {
+                // An earlier try completed the upload, although its response was lost.
+                Err(object_store::Error::AlreadyExists { .. })
+                    if self.writer.consists_of(object, &segments).await? =>
+                {
+                    return Ok(put_result(e_tag(&segments)));
+                }
+                ensured => free = Some(ensured?),
+            }
+        } else {
+            replaced = self.handles.manifests.segments_to_replace(object).await?;
+        }
         // An earlier try completed the upload, although its response was lost.
         replaced.retain(|target| !place.has(&target.name));
         let e_tag = if segments.is_empty() {
             // Swift doesn't accept a large object without segments.
-            put_plain(&self.handles.containers, object, PutPayload::new(), headers).await?
+            put_plain(containers, object, PutPayload::new(), headers).await?
         } else {
             self.writer.write_manifests(object, place, segments, headers).await?
         };
+        if let Some(free) = free {
+            free.confirm(containers, object, &e_tag).await?;
+        }
         self.handles.deletion.remove_quietly(replaced).await;
-        Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
+        Ok(put_result(e_tag))
     }
 
     /// Removes the segments of an upload, unless an unacknowledged try has completed it. Then they stay: the object is
@@ -135,14 +158,28 @@ impl LargeObjects {
         place: &SegmentNames,
         mut begun: Vec<Target>,
     ) -> Result<()> {
-        let manifest = self.handles.manifests.static_manifest(object).await?.unwrap_or_default();
-        let names_it =
-            |target: Target| target.container == self.handles.containers.segments && place.has(&target.name);
-        if manifest.iter().filter_map(Segment::target).any(names_it) {
+        if self.may_consist_of(object, place).await? {
             return Ok(());
         }
         begun.extend(self.listed_at(place).await?);
         self.handles.deletion.delete_all(&begun).await.into_iter().collect()
+    }
+
+    /// Whether an object consists of the segments of an upload, or it can't be proven that it doesn't.
+    async fn may_consist_of(&self, object: &Target, place: &SegmentNames) -> Result<bool> {
+        let names_it = |segments: &[Segment]| {
+            let mut targets = segments.iter().filter_map(Segment::target);
+            targets
+                .any(|target| target.container == self.handles.containers.segments && place.has(&target.name))
+        };
+        Ok(match self.handles.manifests.static_manifest(object).await? {
+            Manifest::Absent | Manifest::Other => false,
+            Manifest::Segments(segments) => names_it(&segments),
+            Manifest::Unreadable { e_tag } => {
+                let uploads = self.handles.manifests.uploads_of(object, &e_tag).await?;
+                uploads.is_empty() || uploads.iter().any(|upload| names_it(upload))
+            }
+        })
     }
 
     /// As [`discard`](Self::discard), after a failure that is reported instead of any failure here. What can't be
@@ -175,6 +212,10 @@ impl LargeObjects {
             Err(error) => Err(error),
         }
     }
+}
+
+fn put_result(e_tag: String) -> PutResult {
+    PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() }
 }
 
 /// Locks a list. A panic elsewhere leaves the lists valid.

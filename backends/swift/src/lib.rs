@@ -5,9 +5,9 @@
 //! (a test in `conformance/tests/modules` checks this):
 //!
 //! 1. Basics: `clock`, `secret`, `local_file`, `private_directory`, `retry`, `concurrency`, `target`.
-//! 2. Reaching an account: `config` (settings), `transport` (HTTP), `auth` (tokens), `error`, `outage`, and `client`,
-//!    through which every request goes.
-//! 3. Stored objects: `containers`, `object` (headers, digests), `listing` (its `cursor` implements paging),
+//! 2. Reaching an account: `config` (settings), `transport` (HTTP), `auth` (tokens), `error`, `outage`, `dialect` (what
+//!    the cluster can do), and `client`, through which every request goes.
+//! 3. Stored objects: `containers`, `object` (headers, digests), `create_only` (objects that exist are kept), `listing` (its `cursor` implements paging),
 //!    `manifests` (the parts of large objects), `deletion` (of single objects), and `handles`, which holds all of these.
 //! 4. Operations, a type for each: `object_deletion`, `large`, `reading`, `writing`, `copying`.
 //! 5. `store`, which implements the traits of `object_store` with these, `sweep`, and `hint`.
@@ -19,7 +19,9 @@ mod concurrency;
 mod config;
 mod containers;
 mod copying;
+mod create_only;
 mod deletion;
+mod dialect;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

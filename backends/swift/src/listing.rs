@@ -26,6 +26,7 @@ use crate::{
     client::{Request, rejected},
     concurrency::{AT_ONCE, at_once},
     containers::Containers,
+    dialect::Server,
     error::StoreError,
     object::{Shape, header, no_length},
 };
@@ -144,11 +145,12 @@ impl Listings {
         let mut response = self.containers.send(request.clone()).await?;
         if response.status == StatusCode::PRECONDITION_FAILED {
             // This cluster's pages are shorter.
-            cursor.limit =
-                self.containers.client.info().await?.container_listing_limit.clamp(1, cursor.limit.max(1));
+            let limit = self.containers.client.info_anew().await?.container_listing_limit;
+            cursor.limit = limit.clamp(1, cursor.limit.max(1));
             request = cursor.request();
             response = self.containers.send(request.clone()).await?;
         }
+        let fills_pages = Server::of(&response.headers) == Some(Server::Swift);
         let rows = match response.status {
             StatusCode::NO_CONTENT => Vec::new(),
             StatusCode::OK => {
@@ -160,14 +162,14 @@ impl Listings {
             }
             _ => return Err(rejected(response).await.into()),
         };
-        cursor.advance(&rows);
+        cursor.advance(&rows, fills_pages);
         Ok(rows)
     }
 
     /// Returns what the listing shows of an object, and requests the object if the listing can't tell.
     async fn listed(&self, location: Path, entry: &Entry) -> Result<ObjectMeta> {
         let mut meta = entry.meta(location)?;
-        if entry.may_be_dynamic() {
+        if entry.may_be_large() {
             let request = Request::object(Method::HEAD, &self.containers.container, &entry.name);
             let response = self.containers.client.send(request).await?;
             if response.status.is_success() {

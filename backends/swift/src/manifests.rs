@@ -1,28 +1,46 @@
 //! The parts of large objects: reads the manifests of static ones, and lists the segments of dynamic ones.
+//!
+//! Some servers don't return manifests: then [`Manifest::Unreadable`] says that there is one, and only a listing can
+//! show which segments it names ([`Manifests::uploads_of`]).
 
 mod dynamic;
+mod proof;
 mod segment;
 
 use std::sync::Arc;
 
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use object_store::Result;
 
 use self::dynamic::is_segment;
 pub(crate) use self::segment::{Segment, capacity, e_tag, encode};
 use crate::{
-    client::{Request, rejected},
+    client::{Request, Response, rejected},
     concurrency::at_once,
     containers::Containers,
     error::StoreError,
     listing::{Entry, Listings},
-    object::{Shape, shape, unquoted},
+    object::{Shape, header, unquoted},
     target::Target,
 };
 
 /// The longest manifest that is read, whatever the cluster's limit is.
 const MANIFEST_LIMIT: usize = 64 << 20;
+
+/// The manifest of a static large object, or why there is none.
+#[derive(Clone, Debug)]
+pub(crate) enum Manifest {
+    /// There is no such object.
+    Absent,
+    /// It isn't a static large object.
+    Other,
+    /// The segments that it names, some of which may be large objects themselves.
+    Segments(Vec<Segment>),
+    /// It is a static large object with this tag, but the server doesn't tell which segments it names. All of them may
+    /// be in use.
+    Unreadable { e_tag: String },
+}
 
 /// Finds the parts of large objects.
 #[derive(Clone, Debug)]
@@ -36,18 +54,34 @@ impl Manifests {
         Self { containers: Arc::clone(containers), listings: listings.clone() }
     }
 
-    /// Returns the segments that a static large object names, without opening nested manifests. None if there is no
-    /// such object, or it isn't a static large object.
-    pub(crate) async fn manifest(&self, target: &Target) -> Result<Option<Vec<Segment>>> {
+    /// Reads the manifest of an object that is probably a static large object: the content of any other is requested.
+    /// Nested manifests aren't opened.
+    pub(crate) async fn manifest(&self, target: &Target) -> Result<Manifest> {
+        if self.containers.client.dialect().returns_manifests() == Some(false) {
+            return self.unreadable(target).await;
+        }
         let request =
             Request::object(Method::GET, &target.container, &target.name).query("multipart-manifest", "get");
         let response = self.containers.client.send(request.clone()).await?;
         match response.status {
-            StatusCode::OK if Shape::of(&response.headers) == Shape::Static => {}
-            StatusCode::OK | StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(rejected(response).await.into()),
+            StatusCode::OK if Shape::of(&response.headers) == Shape::Static => {
+                self.segments(target, &request, response).await
+            }
+            // Swift says that this is a manifest; radosgw answers so for one that it doesn't return.
+            StatusCode::OK if header(&response.headers, "content-length") == Some("0") => {
+                self.unreadable(target).await
+            }
+            StatusCode::OK => Ok(Manifest::Other),
+            StatusCode::NOT_FOUND => Ok(Manifest::Absent),
+            _ => Err(rejected(response).await.into()),
         }
-        let body = self.containers.whole(&request, response, MANIFEST_LIMIT).await?;
+    }
+
+    async fn segments(&self, target: &Target, request: &Request, response: Response) -> Result<Manifest> {
+        let body = self.containers.whole(request, response, MANIFEST_LIMIT).await?;
+        if body.is_empty() {
+            return self.unreadable(target).await;
+        }
         let mut segments: Vec<Segment> =
             serde_json::from_slice(&body).map_err(|error| StoreError::Large {
                 target: target.to_string(),
@@ -56,11 +90,59 @@ impl Manifests {
         for segment in &mut segments {
             segment.e_tag = unquoted(&segment.e_tag).to_owned();
         }
-        Ok(Some(segments))
+        self.containers.client.dialect().learn_returns_manifests(true);
+        Ok(Manifest::Segments(segments))
+    }
+
+    /// Asks what an object is whose manifest the server doesn't return.
+    async fn unreadable(&self, target: &Target) -> Result<Manifest> {
+        match self.head(target).await? {
+            None => Ok(Manifest::Absent),
+            Some(headers) => Ok(self.unreadable_with(&headers)),
+        }
+    }
+
+    /// Judges the headers of an object whose manifest the server doesn't return.
+    fn unreadable_with(&self, headers: &HeaderMap) -> Manifest {
+        if Shape::of(headers) != Shape::Static {
+            return Manifest::Other;
+        }
+        self.containers.client.dialect().learn_returns_manifests(false);
+        Manifest::Unreadable { e_tag: header(headers, "etag").map(unquoted).unwrap_or_default().to_owned() }
+    }
+
+    /// Reads the manifest of an object if it is a static large object. The content of any other isn't read.
+    pub(crate) async fn static_manifest(&self, object: &Target) -> Result<Manifest> {
+        match self.head(object).await? {
+            None => Ok(Manifest::Absent),
+            Some(headers) => self.manifest_with(object, &headers).await,
+        }
+    }
+
+    /// As [`static_manifest`](Self::static_manifest), for a caller that has requested the headers of the object.
+    async fn manifest_with(&self, object: &Target, headers: &HeaderMap) -> Result<Manifest> {
+        if Shape::of(headers) != Shape::Static {
+            return Ok(Manifest::Other);
+        }
+        match self.containers.client.dialect().returns_manifests() {
+            Some(false) => Ok(self.unreadable_with(headers)),
+            _ => self.manifest(object).await,
+        }
+    }
+
+    /// Returns the headers of an object; None if there is no such object in a container that exists.
+    async fn head(&self, object: &Target) -> Result<Option<HeaderMap>> {
+        let request = Request::object(Method::HEAD, &object.container, &object.name);
+        let response = self.containers.send(request).await?;
+        match response.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(response.headers)),
+            _ => Err(rejected(response).await.into()),
+        }
     }
 
     /// Returns the segments of the static large object with this tag, in order; none of them is a large object itself.
-    /// None if its segments are ranges of large objects.
+    /// None if its segments are ranges of large objects, or it isn't known which they are.
     ///
     /// # Errors
     ///
@@ -71,8 +153,14 @@ impl Manifests {
         tag: &'a str,
     ) -> BoxFuture<'a, Result<Option<Vec<Segment>>>> {
         async move {
-            let manifest = self.manifest(object).await?.filter(|manifest| e_tag(manifest) == tag);
-            let Some(manifest) = manifest else { return Err(changed(object)) };
+            if self.containers.client.dialect().returns_manifests() == Some(false) {
+                return self.proven(object, tag).await;
+            }
+            let manifest = match self.manifest(object).await? {
+                Manifest::Segments(segments) if e_tag(&segments) == tag => segments,
+                Manifest::Unreadable { e_tag } if e_tag == tag => return self.proven(object, tag).await,
+                _ => return Err(changed(object)),
+            };
             let mut leaves = Vec::with_capacity(manifest.len());
             for segment in manifest {
                 let Some(target) = segment.target().filter(|_| segment.nested) else {
@@ -90,6 +178,11 @@ impl Manifests {
         .boxed()
     }
 
+    /// Returns segments with the content of the object with this tag, if a listing proves that.
+    async fn proven(&self, object: &Target, tag: &str) -> Result<Option<Vec<Segment>>> {
+        Ok(self.uploads_of(object, tag).await?.into_iter().next())
+    }
+
     /// Returns everything that a manifest and its nested manifests name, level by level: each manifest is in an earlier
     /// level than what it names. A missing nested manifest names nothing.
     pub(crate) async fn levels(&self, manifest: &[Segment]) -> Result<Vec<Vec<Target>>> {
@@ -98,7 +191,14 @@ impl Manifests {
         while !manifests.is_empty() {
             let opened = manifests.iter().map(|target| self.manifest(target).boxed());
             let opened: Vec<_> = at_once(opened).try_collect().await?;
-            let inner: Vec<_> = opened.into_iter().flatten().flatten().collect();
+            let mut inner = Vec::new();
+            for (target, manifest) in manifests.iter().zip(opened) {
+                match manifest {
+                    Manifest::Absent | Manifest::Other => {}
+                    Manifest::Segments(segments) => inner.extend(segments),
+                    Manifest::Unreadable { .. } => return Err(unreadable(target).into()),
+                }
+            }
             levels.push(targets(&inner));
             manifests = nested(&inner);
         }
@@ -145,30 +245,35 @@ impl Manifests {
         if !response.status.is_success() {
             return Err(rejected(response).await.into());
         }
-        self.own_segments(object, &Shape::of(&response.headers)).await
-    }
-
-    /// Returns the manifest of a static large object. None for any other object, whose content isn't read.
-    pub(crate) async fn static_manifest(&self, object: &Target) -> Result<Option<Vec<Segment>>> {
-        match shape(&self.containers, object).await? {
-            Some(Shape::Static) => self.manifest(object).await,
-            _ => Ok(None),
-        }
-    }
-
-    async fn own_segments(&self, object: &Target, shape: &Shape) -> Result<Vec<Target>> {
-        match shape {
-            Shape::Plain => Ok(Vec::new()),
+        let mut targets = match Shape::of(&response.headers) {
+            Shape::Plain => Vec::new(),
             Shape::Static => {
-                let manifest = self.manifest(object).await?.unwrap_or_default();
-                let targets = self.levels(&manifest).await?.into_iter().flatten();
-                Ok(targets.filter(|target| target.container == self.containers.segments).collect())
+                let manifest = self.manifest_with(object, &response.headers).await?;
+                self.static_segments(object, manifest).await?
             }
-            Shape::Dynamic { container, prefix } if *container == self.containers.segments => {
-                let segments = self.dynamic_segments(object, container, prefix).await?;
-                Ok(segments.into_iter().map(|segment| Target::new(container, segment.name)).collect())
+            Shape::Dynamic { container, prefix } if container == self.containers.segments => {
+                let segments = self.dynamic_segments(object, &container, &prefix).await?;
+                segments.into_iter().map(|segment| Target::new(&container, segment.name)).collect()
             }
-            Shape::Dynamic { .. } => Ok(Vec::new()),
+            Shape::Dynamic { .. } => Vec::new(),
+        };
+        targets.retain(|target| target.container == self.containers.segments);
+        Ok(targets)
+    }
+
+    /// Returns everything that the manifest of an object names. If it can't be read, these are the segments of the only
+    /// upload that has the object's content.
+    async fn static_segments(&self, object: &Target, manifest: Manifest) -> Result<Vec<Target>> {
+        match manifest {
+            Manifest::Absent | Manifest::Other => Ok(Vec::new()),
+            Manifest::Segments(segments) => Ok(self.levels(&segments).await?.into_iter().flatten().collect()),
+            Manifest::Unreadable { e_tag } => match &self.uploads_of(object, &e_tag).await?[..] {
+                [upload] => Ok(targets(upload)),
+                _ => {
+                    tracing::warn!(%object, "it isn't known which segments the replaced object has; they are left behind");
+                    Ok(Vec::new())
+                }
+            },
         }
     }
 }
@@ -182,7 +287,14 @@ fn nested(segments: &[Segment]) -> Vec<Target> {
     segments.iter().filter(|segment| segment.nested).filter_map(Segment::target).collect()
 }
 
-fn changed(object: &Target) -> object_store::Error {
+/// The error of an operation that needs a manifest which the server doesn't return.
+fn unreadable(object: &Target) -> StoreError {
+    let reason = "the server doesn't return its manifest".to_owned();
+    StoreError::Large { target: object.to_string(), reason }
+}
+
+/// The error of an object that no longer has the expected tag.
+pub(crate) fn changed(object: &Target) -> object_store::Error {
     let path = object.to_string();
     let source = StoreError::Changed { target: path.clone() }.into();
     object_store::Error::Precondition { path, source }

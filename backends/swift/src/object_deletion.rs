@@ -10,6 +10,7 @@ use crate::{
     concurrency::at_once,
     error::StoreError,
     handles::Handles,
+    manifests::Manifest,
     object::{self, Shape},
     outage::Outage,
     target::Target,
@@ -87,25 +88,46 @@ impl ObjectDeletion {
     /// interrupted can be finished by another one.
     ///
     /// Swift's own deletion of a static large object accepts at most ten times as many segments as a manifest, and
-    /// deletes the manifest even if a segment remains.
+    /// deletes the manifest even if a segment remains. It is used if the server doesn't return the manifest.
     pub(crate) async fn delete_large(&self, object: &Target, shape: &Shape) -> Result<()> {
+        let Handles { manifests, deletion, .. } = &self.handles;
         if let Shape::Dynamic { container, prefix } = shape {
-            let segments = self.handles.manifests.dynamic_segments(object, container, prefix).await?;
+            let segments = manifests.dynamic_segments(object, container, prefix).await?;
             let targets: Vec<_> =
                 segments.into_iter().map(|segment| Target::new(container, segment.name)).collect();
-            self.handles.deletion.delete_all(&targets).await.into_iter().collect::<Result<()>>()?;
-        } else if let Some(manifest) = self.handles.manifests.manifest(object).await? {
-            for level in self.handles.manifests.levels(&manifest).await?.iter().rev() {
-                self.handles.deletion.delete_all(level).await.into_iter().collect::<Result<()>>()?;
-            }
-        } else {
-            // A lagging listing may have shown an earlier object of that name.
-            match object::shape(&self.handles.containers, object).await? {
-                Some(Shape::Plain) => {}
-                Some(_) => return Err(StoreError::Changed { target: object.to_string() }.into()),
-                None => return Ok(()),
-            }
+            deletion.delete_all(&targets).await.into_iter().collect::<Result<()>>()?;
+            return deletion.delete_one(object).await;
         }
-        self.handles.deletion.delete_one(object).await
+        if self.handles.containers.client.dialect().returns_manifests() == Some(false) {
+            return self.delete_unreadable(object).await;
+        }
+        match manifests.manifest(object).await? {
+            Manifest::Segments(manifest) => {
+                for level in manifests.levels(&manifest).await?.iter().rev() {
+                    deletion.delete_all(level).await.into_iter().collect::<Result<()>>()?;
+                }
+                deletion.delete_one(object).await
+            }
+            Manifest::Unreadable { .. } => self.delete_unreadable(object).await,
+            Manifest::Other => self.delete_if_plain(object).await,
+            Manifest::Absent => Ok(()),
+        }
+    }
+
+    /// Deletes a static large object whose manifest the server doesn't return.
+    async fn delete_unreadable(&self, object: &Target) -> Result<()> {
+        if self.handles.deletion.delete_with_segments(object).await? {
+            return Ok(());
+        }
+        self.delete_if_plain(object).await
+    }
+
+    /// Deletes what isn't a large object although a listing, which may lag behind, has shown one.
+    async fn delete_if_plain(&self, object: &Target) -> Result<()> {
+        match object::shape(&self.handles.containers, object).await? {
+            Some(Shape::Plain) => self.handles.deletion.delete_one(object).await,
+            Some(_) => Err(StoreError::Changed { target: object.to_string() }.into()),
+            None => Ok(()),
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod body;
 mod check;
 mod content_range;
+mod measure;
 
 use std::{ops::Range, time::SystemTime};
 
@@ -11,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header as htt
 use jiff::{SignedDuration, Timestamp};
 use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, Result, path::Path};
 
-use self::{body::Body, content_range::content_range};
+use self::{body::Body, content_range::content_range, measure::is_unmeasured};
 use crate::{
     client::{Request, Response, rejected},
     error::{StoreError, not_implemented},
@@ -48,14 +49,18 @@ impl Reading {
         let is_unproven = options.extensions.get::<UnprovenAbsence>().is_some();
         let containers = &self.handles.containers;
         let response = if is_unproven {
-            containers.send_unproven(request).await?
+            containers.send_unproven(request.clone()).await?
         } else {
-            containers.send(request).await?
+            containers.send(request.clone()).await?
         };
         if options.head {
             return self.head_result(location, &options, response).await;
         }
         match response.status {
+            StatusCode::OK if is_unmeasured(&response) => {
+                let response = self.measured(location, &request, response).await?;
+                self.get_result(location, &options, response).await
+            }
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
                 self.get_result(location, &options, response).await
             }

@@ -132,7 +132,7 @@ impl<E: Error + Send + Sync + 'static> Tries<E> {
             return false;
         };
         let left = self.budget.saturating_sub(spent).as_secs_f64().ceil();
-        self.warnings.tell(error, left);
+        self.warnings.tell(error, left, asked);
         sleep(pause).await;
         true
     }

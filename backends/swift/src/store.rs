@@ -6,6 +6,8 @@ mod paginated_list_store;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
+mod real_ceph;
+#[cfg(test)]
 mod real_large;
 mod server_time;
 
@@ -79,12 +81,12 @@ pub(crate) struct Store {
 impl Store {
     fn new(containers: Containers) -> Self {
         let handles = Handles::new(containers);
-        let large = LargeObjects::new(&handles);
+        let (large, reading) = (LargeObjects::new(&handles), Reading::new(&handles));
         Self {
             object_deletion: ObjectDeletion::new(&handles),
-            reading: Reading::new(&handles),
             writing: Writing::new(&handles, &large),
-            copying: Copying::new(&handles, &large),
+            copying: Copying::new(&handles, &large, &reading),
+            reading,
             handles,
             large,
         }
@@ -127,13 +129,15 @@ impl Swift {
         Box::new(Upload::create(&self.0.large, self.0.handles.containers.target(location)))
     }
 
-    /// Returns the least size in bytes of a part of a large object, except the last, from the cluster's `/info`.
+    /// Returns the least size in bytes of a part of a large object, except the last, from the cluster's `/info`. It
+    /// doesn't wait for a cluster that doesn't answer this at once: then, and for later uploads, Swift's defaults are
+    /// assumed.
     ///
     /// # Errors
     ///
-    /// The cluster can't be reached, or the credentials are refused.
+    /// The credentials are refused, or there is no token.
     pub async fn shortest_part(&self) -> Result<u64> {
-        Ok(self.0.handles.containers.client.info().await?.shortest_segment())
+        Ok(self.0.handles.containers.client.info_at_once().await?.shortest_segment())
     }
 
     /// Returns the name of the container of the segments of large objects.

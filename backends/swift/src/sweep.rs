@@ -11,9 +11,10 @@ use self::inventory::{Inventory, Tags};
 use crate::{
     concurrency::at_once,
     error::StoreError,
+    handles::Handles,
     large::{segments_of, upload_of},
     listing::Entry,
-    manifests::Segment,
+    manifests::{Manifest, Segment},
     outage::Outage,
     store::{Store, Swift},
     target::Target,
@@ -63,15 +64,7 @@ impl Swift {
             return Ok(Vec::new());
         }
         // A copy may have another name, and the same segments.
-        let objects: Vec<_> = store
-            .handles
-            .listings
-            .names_under(&store.handles.containers.container, "")
-            .await?
-            .into_iter()
-            .filter(Entry::is_static)
-            .collect();
-        let named = store.named_uploads(&objects).await?;
+        let Some(named) = store.uploads_in_use(&inventory).await? else { return Ok(Vec::new()) };
         let unnamed = candidates.into_iter().filter(|upload| !named.contains(upload));
         let checks = unnamed.map(|upload| {
             async move { Ok::<_, object_store::Error>((store.is_left_over(&upload).await?).then_some(upload)) }.boxed()
@@ -128,15 +121,42 @@ impl Store {
         }
     }
 
-    /// Returns the uploads that the manifests of these objects name.
-    async fn named_uploads(&self, objects: &[Entry]) -> Result<HashSet<String>> {
-        let targets: Vec<_> = objects
-            .iter()
-            .map(|entry| Target::new(&self.handles.containers.container, &entry.name))
-            .collect();
-        let manifests = targets.iter().map(|target| self.handles.manifests.manifest(target).boxed());
-        let manifests: Vec<_> = at_once(manifests).try_collect().await?;
-        Ok(manifests.iter().flatten().flatten().filter_map(|segment| self.upload_named(segment)).collect())
+    /// Returns the uploads that the objects of the container consist of. None if that isn't certain.
+    async fn uploads_in_use(&self, inventory: &Inventory) -> Result<Option<HashSet<String>>> {
+        let Handles { containers, listings, .. } = &self.handles;
+        let mut entries = listings.names_under(&containers.container, "").await?;
+        let is_shown = containers.client.dialect().lists_manifests();
+        entries.retain(|entry| entry.is_static() || (!is_shown && entry.may_be_large()));
+        let uses = entries.iter().map(|entry| self.uploads_of(entry, inventory).boxed());
+        let uses: Vec<_> = at_once(uses).try_collect().await?;
+        Ok(uses.into_iter().collect::<Option<Vec<_>>>().map(|uses| uses.into_iter().flatten().collect()))
+    }
+
+    /// Returns the uploads that an object may consist of, according to its manifest or, if that can't be read, to the
+    /// tags of their segments. None if neither shows its segments.
+    async fn uploads_of(&self, entry: &Entry, inventory: &Inventory) -> Result<Option<Vec<String>>> {
+        let Handles { containers, manifests, .. } = &self.handles;
+        let object = Target::new(&containers.container, &entry.name);
+        let manifest = match entry.is_static() {
+            true => manifests.manifest(&object).await?,
+            false => manifests.static_manifest(&object).await?,
+        };
+        let e_tag = match manifest {
+            Manifest::Absent | Manifest::Other => return Ok(Some(Vec::new())),
+            Manifest::Segments(segments) => {
+                return Ok(Some(segments.iter().filter_map(|segment| self.upload_named(segment)).collect()));
+            }
+            Manifest::Unreadable { e_tag } => e_tag,
+        };
+        let uploads = inventory.uploads_with(&e_tag);
+        if uploads.is_empty() && manifests.uploads_of(&object, &e_tag).await?.is_empty() {
+            tracing::warn!(
+                %object,
+                "leftovers can't be told from the segments of this object, whose manifest can't be read"
+            );
+            return Ok(None);
+        }
+        Ok(Some(uploads))
     }
 
     /// Returns the upload of this store that a manifest names by one of its segments.
@@ -151,18 +171,23 @@ impl Store {
         format!("{}{upload}/", segments_of(&self.handles.containers.container))
     }
 
-    /// Whether the object that an upload was for doesn't consist of it, according to a request for the object.
+    /// Whether the object that an upload was for certainly doesn't consist of it, according to a request for the object.
     async fn is_left_over(&self, upload: &str) -> Result<bool> {
         let below = self.segments_at(upload);
         let Some((_, object)) = upload_of(&self.handles.containers.container, &below) else {
             return Ok(false);
         };
-        let manifest = self
-            .handles
-            .manifests
-            .static_manifest(&Target::new(&self.handles.containers.container, object))
-            .await?
-            .unwrap_or_default();
-        Ok(!manifest.iter().any(|segment| self.upload_named(segment).as_deref() == Some(upload)))
+        let object = Target::new(&self.handles.containers.container, object);
+        let names_it = |segments: &[Segment]| {
+            segments.iter().any(|segment| self.upload_named(segment).as_deref() == Some(upload))
+        };
+        Ok(match self.handles.manifests.static_manifest(&object).await? {
+            Manifest::Absent | Manifest::Other => true,
+            Manifest::Segments(segments) => !names_it(&segments),
+            Manifest::Unreadable { e_tag } => {
+                let uploads = self.handles.manifests.uploads_of(&object, &e_tag).await?;
+                !uploads.is_empty() && !uploads.iter().any(|upload| names_it(upload))
+            }
+        })
     }
 }

@@ -4,10 +4,12 @@ use http::{HeaderMap, HeaderValue, StatusCode, header as http_header};
 use object_store::{PutMode, PutOptions, PutPayload, PutResult, Result, path::Path};
 
 use crate::{
+    create_only::FreeName,
     error::{Error, not_implemented},
     handles::Handles,
     large::LargeObjects,
     object::{put_plain, to_headers},
+    target::Target,
 };
 
 /// Payloads of at most this size fit into one object on nearly every Swift, so `/info` isn't requested before one was
@@ -42,13 +44,40 @@ impl Writing {
             }
             PutMode::Create => {
                 headers.insert(http_header::IF_NONE_MATCH, HeaderValue::from_static("*"));
-                Vec::new()
+                return Ok(result(self.create(location, payload, headers).await?));
             }
             PutMode::Update(_) => return Err(not_implemented("replacing a certain version")),
         };
         let e_tag = self.put_whole(location, payload, headers).await?;
         self.handles.deletion.remove_quietly(replaced).await;
-        Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
+        Ok(result(e_tag))
+    }
+
+    /// Stores a payload under a name that must be free, and returns the entity tag.
+    async fn create(&self, location: &Path, payload: PutPayload, headers: HeaderMap) -> Result<String> {
+        let containers = &self.handles.containers;
+        let target = containers.target(location);
+        let free = FreeName::ensure(containers, &target).await?;
+        let e_tag = self.put_whole(location, payload.clone(), headers.clone()).await?;
+        free.confirm(containers, &target, &e_tag).await?;
+        if containers.client.dialect().keeps_existing().is_none() && payload.content_length() <= MOSTLY_FITS {
+            self.probe(&target, payload, headers).await;
+        }
+        Ok(e_tag)
+    }
+
+    /// Finds out whether the server keeps an existing object: it is stored again, with the same content.
+    async fn probe(&self, target: &Target, payload: PutPayload, headers: HeaderMap) {
+        let containers = &self.handles.containers;
+        let keeps_existing = match put_plain(containers, target, payload, headers).await {
+            Ok(_) => false,
+            Err(object_store::Error::AlreadyExists { .. }) => true,
+            Err(error) => {
+                tracing::debug!(%target, %error, "can't find out whether the server keeps existing objects");
+                return;
+            }
+        };
+        containers.client.dialect().learn_keeps_existing(keeps_existing);
     }
 
     /// Stores a payload as one object, or as a large one if it is too long for this cluster. Returns the entity tag.
@@ -75,14 +104,13 @@ impl Writing {
     /// Whether a payload was refused because this cluster accepts only shorter objects than most.
     async fn is_too_long(&self, payload: &PutPayload, error: &object_store::Error) -> bool {
         let is_too_large = Error::of(error).and_then(Error::status) == Some(StatusCode::PAYLOAD_TOO_LARGE);
+        let is_longer = |most: u64| payload.content_length() as u64 > most;
+        let client = &self.handles.containers.client;
         // If the limit is unknown, the payload stays refused.
-        is_too_large
-            && self
-                .handles
-                .containers
-                .client
-                .info()
-                .await
-                .is_ok_and(|info| payload.content_length() as u64 > info.max_file_size)
+        is_too_large && client.info_anew().await.is_ok_and(|info| is_longer(info.max_file_size))
     }
+}
+
+fn result(e_tag: String) -> PutResult {
+    PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() }
 }

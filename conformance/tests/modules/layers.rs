@@ -19,9 +19,11 @@ const SWIFT: &[&str] = &[
     "auth",
     "error",
     "outage",
+    "dialect",
     "client",
     "containers",
     "object",
+    "create_only",
     "listing",
     "manifests",
     "deletion",
@@ -37,7 +39,7 @@ const SWIFT: &[&str] = &[
 ];
 
 /// The names of test modules, which open complete stores.
-const TESTS: [&str; 6] = ["tests", "real", "real_large", "scripted", "tls", "live"];
+const TESTS: [&str; 7] = ["tests", "real", "real_ceph", "real_large", "scripted", "tls", "live"];
 
 /// The number of a module's layer, counted from the bottom. Modules that aren't in `layers` are at the top.
 fn layer(layers: &[&str], module: &str) -> usize {

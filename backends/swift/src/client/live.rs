@@ -4,7 +4,8 @@
 //! `SWIFT_TEST_`, for a user with a password (`SWIFT_TEST_OS_AUTH_URL`, `_OS_USERNAME`, `_OS_PASSWORD`,
 //! `_OS_PROJECT_NAME`), an application credential of the same user (`_OS_APPLICATION_CREDENTIAL_ID`, `_NAME`,
 //! `_SECRET`) and a user of version 1 (`_ST_AUTH`, `_ST_USER`, `_ST_KEY`); and a user of version 1 of a Swift with low
-//! limits (`SWIFT_TEST_NARROW_ST_AUTH` and so on), which the crate's README describes.
+//! limits (`SWIFT_TEST_NARROW_ST_AUTH` and so on), which the crate's README describes, and of Ceph's radosgw
+//! (`SWIFT_TEST_CEPH_ST_AUTH` and so on).
 
 mod auth;
 mod faults;
@@ -28,6 +29,8 @@ pub(crate) const PASSWORD: &[&str] = &["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWOR
 pub(crate) const V1: &[&str] = &["ST_AUTH", "ST_USER", "ST_KEY"];
 /// The settings of a version 1 account on the Swift with low limits.
 pub(crate) const NARROW: &[&str] = &["NARROW_ST_AUTH", "NARROW_ST_USER", "NARROW_ST_KEY"];
+/// The settings of a version 1 account on Ceph's radosgw.
+pub(crate) const CEPH: &[&str] = &["CEPH_ST_AUTH", "CEPH_ST_USER", "CEPH_ST_KEY"];
 
 /// Long enough for the real servers on a busy machine: no test waits for its end.
 const PATIENCE: Timeouts = Timeouts {
@@ -50,7 +53,7 @@ pub(crate) type Settings = HashMap<String, String>;
 pub(crate) fn settings(names: &[&str]) -> Settings {
     let value =
         |name: &str| std::env::var(format!("SWIFT_TEST_{name}")).unwrap_or_else(|_| panic!("{name}?"));
-    let setting = |name: &str| name.trim_start_matches("NARROW_").to_owned();
+    let setting = |name: &str| name.trim_start_matches("NARROW_").trim_start_matches("CEPH_").to_owned();
     names.iter().map(|name| (setting(name), value(name))).collect()
 }
 

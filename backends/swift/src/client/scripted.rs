@@ -1,6 +1,11 @@
 //! Responses that a real Swift can't be made to give at the right moment: a server on the loopback interface gives
 //! them.
 
+mod limits;
+mod listings;
+mod radosgw;
+mod reading;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -66,6 +71,11 @@ async fn converse(mut connection: TcpStream, answer: &(dyn Fn(&str) -> String + 
 
 fn answer(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
+}
+
+/// A response to a HEAD, whose headers contain the length that a GET would have.
+fn head(status: &str, headers: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{headers}\r\n")
 }
 
 fn config(url: &str) -> Config {
@@ -146,6 +156,9 @@ fn swift(url: &str) -> Swift {
     SwiftBuilder::new("c").with_config(config(url)).with_policy("silver").with_create(true).build().unwrap()
 }
 
+/// The tag of the segments `abcd` and `efgh`.
+const EIGHT_BYTES: &str = "3c461f589cb433d96525f21b13081eae";
+
 async fn create_eight_bytes(swift: &Swift) {
     let (name, options) = (Path::from("a"), PutOptions::from(PutMode::Create));
     let put = timeout(SOON, swift.put_opts(&name, PutPayload::from("abcdefgh"), options)).await;
@@ -175,7 +188,7 @@ async fn a_manifest_waits_until_the_proxies_know_of_its_container() {
     let (made, looks) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let url = authenticating(move |_, head| {
         let report = |status: &str| {
-            let body = format!(r#"{{"Response Status": "{status}", "Errors": []}}"#);
+            let body = format!(r#"{{"Response Status": "{status}", "Etag": "{EIGHT_BYTES}", "Errors": []}}"#);
             answer("202 Accepted", "Content-Type: application/json\r\n", &body)
         };
         match head {
@@ -210,8 +223,9 @@ async fn what_a_cluster_finds_too_long_is_stored_as_a_large_object() {
             answer("200 OK", "", r#"{"swift": {"max_file_size": 4}, "slo": {}}"#)
         }
         _ if head.contains("multipart-manifest=put") => {
-            let report = r#"{"Response Status": "201 Created", "Errors": []}"#;
-            answer("202 Accepted", "Content-Type: application/json\r\n", report)
+            let report =
+                format!(r#"{{"Response Status": "201 Created", "Etag": "{EIGHT_BYTES}", "Errors": []}}"#);
+            answer("202 Accepted", "Content-Type: application/json\r\n", &report)
         }
         _ if head.starts_with("put /") && head.contains("content-length: 4\r\n") => {
             answer("201 Created", "", "")

@@ -17,11 +17,29 @@ pub(super) struct Report {
     deleted: usize,
     #[serde(rename = "Number Not Found", default)]
     absent: usize,
+    /// The status of the whole deletion.
+    #[serde(rename = "Response Status", default)]
+    status: String,
 }
 
 impl Report {
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
+    }
+
+    /// Returns what went wrong; None if everything was deleted or missing.
+    pub(super) fn failure(&self) -> Option<String> {
+        let first = self.errors.first().map(|(path, error)| format!("{path}: {error}"));
+        let is_success = self.status.starts_with("200") || self.status.starts_with("404");
+        first.or_else(|| (!is_success).then(|| format!("its deletion was answered {:?}", self.status)))
+    }
+
+    /// Whether nothing was done since the object isn't a large one, or doesn't exist.
+    pub(super) fn refuses_only(&self, object: &Target) -> bool {
+        let is_refusal = |(path, status): &(String, String)| {
+            decode(path) == object.to_string() && status.starts_with("400")
+        };
+        self.deleted == 0 && !self.errors.is_empty() && self.errors.iter().all(is_refusal)
     }
 
     /// Returns which of the objects were certainly deleted. Swift gives up after many failures and doesn't say where,
@@ -30,11 +48,14 @@ impl Report {
         if self.deleted + self.absent + self.errors.len() != targets.len() {
             return vec![false; targets.len()];
         }
-        let decode =
-            |path: &str| percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned();
         let failed: HashSet<_> = self.errors.iter().map(|(path, _)| decode(path)).collect();
         targets.iter().map(|target| !failed.contains(&target.to_string())).collect()
     }
+}
+
+/// Returns the container and the object of a path in a report.
+fn decode(path: &str) -> String {
+    percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned()
 }
 
 /// The body of the request: one path on each line.
@@ -69,6 +90,25 @@ mod tests {
         assert_eq!(gone(report), [true, false]);
         let absent = r#"{"Response Status": "200 OK", "Number Deleted": 1, "Number Not Found": 1}"#;
         assert_eq!(gone(absent), [true, true]);
+    }
+
+    #[test]
+    fn the_deletion_of_what_is_no_large_object_is_told_from_a_failure() {
+        let report = |deleted: usize, path: &str, status: &str| {
+            let json = format!(
+                r#"{{"Response Status": "400 Bad Request", "Number Deleted": {deleted}, "Errors": [["{path}", "{status}"]]}}"#
+            );
+            Report::parse(json.as_bytes()).unwrap()
+        };
+        let refuses = |report: Report| report.refuses_only(&Target::new("c", "a b"));
+        assert!(refuses(report(0, "c/a%20b", "400 Bad Request")));
+        assert!(!refuses(report(0, "c/a%20b", "403 Forbidden")));
+        assert!(!refuses(report(1, "c/a%20b", "400 Bad Request")));
+        let failed = report(1, "c_segments/a%20b/1", "403 Forbidden");
+        assert_eq!(failed.failure().unwrap(), "c_segments/a%20b/1: 403 Forbidden");
+        let done =
+            r#"{"Response Status": "200 OK", "Number Deleted": 3, "Number Not Found": 0, "Errors": []}"#;
+        assert_eq!(Report::parse(done.as_bytes()).unwrap().failure(), None);
     }
 
     #[test]

@@ -93,11 +93,13 @@ impl Report {
             return Err(self.failure(&target).into());
         }
         match self.e_tag.as_deref().map(unquoted) {
-            Some(found) if found != e_tag => {
-                Err(StoreError::Damaged { target, expected: e_tag.to_owned(), found: found.to_owned() }
-                    .into())
+            Some(found) if found == e_tag => Ok(()),
+            found => Err(StoreError::Damaged {
+                target,
+                expected: e_tag.to_owned(),
+                found: found.unwrap_or("unknown").to_owned(),
             }
-            _ => Ok(()),
+            .into()),
         }
     }
 }
@@ -117,6 +119,7 @@ mod tests {
         let outcome = |json: &str| serde_json::from_str::<Report>(json).unwrap().outcome("c/o", "aa");
         assert!(outcome(r#"{"Response Status": "201 Created", "Etag": "\"aa\"", "Errors": []}"#).is_ok());
         assert!(outcome(r#"{"Response Status": "201 Created", "Etag": "bb", "Errors": []}"#).is_err());
+        assert!(outcome(r#"{"Response Status": "201 Created", "Errors": []}"#).is_err());
         let gone =
             outcome(r#"{"Response Status": "400 Bad Request", "Errors": [["/c/1", "404 Not Found"]]}"#);
         assert!(gone.unwrap_err().to_string().contains("/c/1: 404 Not Found"));

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, header as http_header};
 use object_store::{PutPayload, Result};
 
-use super::{SegmentNames, manifest_report::Answer};
+use super::{SegmentNames, manifest_limits::ManifestLimits, manifest_report::Answer};
 use crate::{
     client::Request,
     containers::Containers,
     error::StoreError,
-    manifests::{self, Manifests, Segment},
+    manifests::{self, Manifest, Manifests, Segment},
     object::stored,
     retry::{Failure, Token, Tries, Verdict},
     target::Target,
@@ -37,14 +37,12 @@ impl ManifestWriter {
         mut segments: Vec<Segment>,
         headers: HeaderMap,
     ) -> Result<String> {
-        let limits = self.containers.client.info().await?.slo.ok_or_else(|| StoreError::Large {
-            target: target.to_string(),
-            reason: "this cluster doesn't support static large objects".to_owned(),
-        })?;
+        let info = self.containers.client.info().await?;
+        let limits = ManifestLimits::of(&self.containers, &target.to_string(), &info)?;
         let longest = segments.iter().map(|segment| segment.name.len()).max().unwrap_or(0);
+        limits.check(&target.to_string(), segments.len(), longest)?;
         // The names of nested manifests are like those of segments, and little longer.
-        let capacity =
-            manifests::capacity(limits.max_manifest_segments, limits.max_manifest_size, longest + 16);
+        let capacity = limits.capacity(longest + 16);
         let mut level = 1;
         while segments.len() > capacity {
             let mut nested = Vec::with_capacity(segments.len().div_ceil(capacity));
@@ -60,7 +58,8 @@ impl ManifestWriter {
         self.write_manifest(target, &segments, headers).await
     }
 
-    /// Stores one manifest, and returns its tag, which Swift has compared with the tags of the segments.
+    /// Stores one manifest, and returns its tag, which is compared with the one in the answer. It isn't sent: radosgw
+    /// compares what is sent with the MD5 of nothing.
     async fn write_manifest(
         &self,
         target: &Target,
@@ -77,8 +76,6 @@ impl ManifestWriter {
             .query("heartbeat", "on")
             .body(PutPayload::from(body));
         request.headers = headers;
-        let tag = HeaderValue::from_str(&e_tag).map_err(|error| protocol(error.to_string()))?;
-        request.headers.insert(http_header::ETAG, tag);
         request.headers.insert(http_header::ACCEPT, HeaderValue::from_static("application/json"));
 
         match self.send_manifest(request, &e_tag).await {
@@ -153,10 +150,16 @@ impl ManifestWriter {
         Ok(())
     }
 
-    /// Whether an object consists of exactly these segments. No two uploads have segments of one name.
-    async fn consists_of(&self, object: &Target, segments: &[Segment]) -> Result<bool> {
-        let manifest = self.manifests.manifest(object).await?.unwrap_or_default();
-        Ok(manifest.iter().map(Segment::target).eq(segments.iter().map(Segment::target)))
+    /// Whether an object consists of exactly these segments, or, if its manifest can't be read, of the same content. No
+    /// two uploads have segments of one name.
+    pub(super) async fn consists_of(&self, object: &Target, segments: &[Segment]) -> Result<bool> {
+        Ok(match self.manifests.manifest(object).await? {
+            Manifest::Absent | Manifest::Other => false,
+            Manifest::Segments(manifest) => {
+                manifest.iter().map(Segment::target).eq(segments.iter().map(Segment::target))
+            }
+            Manifest::Unreadable { e_tag } => e_tag == manifests::e_tag(segments),
+        })
     }
 }
 

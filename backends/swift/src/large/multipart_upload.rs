@@ -85,7 +85,8 @@ impl Upload {
         Self::with_headers(large, object, headers)
     }
 
-    fn with_headers(large: &LargeObjects, object: Target, headers: HeaderMap) -> Self {
+    /// As [`new`](Self::new), with the headers that the object gets.
+    pub(crate) fn with_headers(large: &LargeObjects, object: Target, headers: HeaderMap) -> Self {
         Self {
             large: large.clone(),
             place: SegmentNames::unique(&object),

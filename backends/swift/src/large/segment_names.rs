@@ -25,6 +25,11 @@ impl SegmentNames {
         Self(format!("{object}{MARK}{}", unique.simple()))
     }
 
+    /// The container and the name of the object.
+    pub(crate) fn object(&self) -> &str {
+        self.0.rsplit_once(MARK).map_or(&self.0, |(object, _)| object)
+    }
+
     /// The name of a segment. Names sort by part, and then by piece of the part.
     pub(crate) fn segment(&self, part: usize, piece: usize) -> String {
         format!("{}/{part:08}-{piece:04}", self.0)
@@ -73,6 +78,7 @@ mod tests {
             assert_eq!(upload_of("a", &name), None);
             assert!(place.has(&name));
         }
+        assert_eq!(place.object(), "c/a/b");
         let of_nothing = "c/upload-00000000000000000000000000000000/1";
         for foreign in
             [of_nothing, "c/b/1700000000.0/1024/512/00000000", "c/a/upload-xyz/1", "c/upload-", "c"]

@@ -79,9 +79,11 @@ impl Entry {
         Some((self.name, tag))
     }
 
-    /// Whether it may be a dynamic large object, which a listing shows as an empty one.
-    pub(super) fn may_be_dynamic(&self) -> bool {
-        self.bytes == 0 && self.hash == EMPTY
+    /// Whether it may be a large object although the listing doesn't show it as one: then its size and tag aren't the
+    /// object's either. Swift lists a dynamic large object as empty; radosgw lists any large object with the MD5 of
+    /// nothing and a size between zero and the length of its manifest.
+    pub(crate) fn may_be_large(&self) -> bool {
+        self.slo_etag.is_none() && self.hash == EMPTY
     }
 
     /// Whether it may be a static large object, which the listings of some clusters show as a plain one.

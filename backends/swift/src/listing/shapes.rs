@@ -27,9 +27,9 @@ impl Listings {
     /// Returns how objects of this store's container are stored. None for an object that doesn't exist.
     ///
     /// One listing shows many of them, if their names are near each other. It may lag, so it is believed only about the
-    /// objects that it shows. The others are requested one by one; so are empty objects, since a listing shows dynamic
-    /// large objects as empty, and long ones, since some clusters show static large objects as plain. An object that
-    /// became a large one a moment ago may be mistaken for a plain one.
+    /// objects that it shows. The others are requested one by one; so are objects with the MD5 of nothing, which may be
+    /// large ([`Entry::may_be_large`]), and long ones, since some clusters show static large objects as plain. An object
+    /// that became a large one a moment ago may be mistaken for a plain one.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ fn shape(entry: &Entry) -> Option<Shape> {
     if entry.is_static() {
         return Some(Shape::Static);
     }
-    (!entry.may_be_dynamic() && !entry.may_be_static()).then_some(Shape::Plain)
+    (!entry.may_be_large() && !entry.may_be_static()).then_some(Shape::Plain)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use object_store::{Attribute, AttributeValue, Attributes, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::Shape;
 use crate::error::StoreError;
 
 const METADATA: &str = "x-object-meta-";
@@ -56,15 +57,22 @@ fn refused(attribute: &Attribute, reason: &'static str) -> StoreError {
     StoreError::Attribute { name: format!("{attribute:?}"), reason }
 }
 
+/// A header that radosgw adds to static large objects, as if their writer had set it.
+const ADDED: &str = "x-object-meta-static-large-object";
+
 /// Returns the attributes that headers contain.
 pub(crate) fn from_headers(headers: &HeaderMap) -> Attributes {
-    headers.iter().filter_map(|(name, value)| Some((from_name(name)?, from_value(value)))).collect()
+    carriers(headers).filter_map(|(name, value)| Some((from_name(name)?, from_value(value)))).collect()
 }
 
 /// Returns the headers that contain attributes, unchanged.
 pub(crate) fn raw(headers: &HeaderMap) -> HeaderMap {
-    let carries = |(name, _): &(&HeaderName, &HeaderValue)| from_name(name).is_some();
-    headers.iter().filter(carries).map(|(name, value)| (name.clone(), value.clone())).collect()
+    carriers(headers).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn carriers(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    let is_static = Shape::of(headers) == Shape::Static;
+    headers.iter().filter(move |(name, _)| from_name(name).is_some() && !(is_static && *name == ADDED))
 }
 
 fn from_name(name: &HeaderName) -> Option<Attribute> {
@@ -126,6 +134,15 @@ mod tests {
             (Attribute::ContentType, "text/html; charset=utf-8"),
         ]);
         assert_eq!(round_trip(&attributes), attributes);
+    }
+
+    #[test]
+    fn what_radosgw_adds_to_a_large_object_is_no_attribute_of_it() {
+        let header = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let added = header(ADDED, "True");
+        let of_large = HeaderMap::from_iter([added.clone(), header("x-static-large-object", "True")]);
+        assert!(from_headers(&of_large).is_empty() && raw(&of_large).is_empty());
+        assert_eq!(from_headers(&HeaderMap::from_iter([added])).len(), 1);
     }
 
     #[test]

@@ -34,7 +34,8 @@ fn tag(tag: &str, request: &Request) -> Result<HeaderValue, StoreError> {
     })
 }
 
-/// Checks that the response to a PUT confirms that `e_tag` was stored.
+/// Checks that the response to a PUT confirms that `e_tag` was stored. One without a tag confirms it as well: Swift has
+/// compared the content with the tag that was sent.
 pub(crate) async fn stored(response: Response, e_tag: &str) -> Result<()> {
     let target = response.request.target.clone();
     match response.status {

@@ -14,6 +14,7 @@ use super::{Reading, check::Check, content_range::content_range};
 use crate::{
     client::{Request, Response, rejected},
     error::{Error, StoreError},
+    manifests::changed,
     object::header,
     retry::Breaks,
     target::Target,
@@ -96,7 +97,7 @@ impl Body {
     async fn resume(&mut self, error: Option<Error>) -> Result<()> {
         let idle = error.as_ref().map(|error| error.kind().idle()).unwrap_or_default();
         let goes_on = self.e_tag.is_some() && self.breaks.again(idle).await;
-        let Some(e_tag) = self.e_tag.as_ref().filter(|_| goes_on) else {
+        let Some(e_tag) = self.e_tag.clone().filter(|_| goes_on) else {
             let short = || self.length(self.left.start).into();
             return Err(error.map_or_else(short, Into::into));
         };
@@ -104,11 +105,14 @@ impl Body {
         let request =
             Request::object(Method::GET, &self.reading.handles.containers.container, self.location.as_ref())
                 .header(http_header::RANGE, range)
-                .header(http_header::IF_MATCH, e_tag.clone())
                 .within(self.breaks.trouble());
         let response = self.reading.handles.containers.send(request).await?;
         if response.status != StatusCode::PARTIAL_CONTENT {
             return Err(rejected(response).await.into());
+        }
+        // `If-Match` isn't sent, since radosgw refuses it for every static large object.
+        if response.headers.get(http_header::ETAG) != Some(&e_tag) {
+            return Err(changed(&self.target()));
         }
         let range = header(&response.headers, "content-range").and_then(content_range);
         if range.map(|(range, _)| range) != Some(self.left.clone()) {

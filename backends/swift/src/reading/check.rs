@@ -37,7 +37,8 @@ impl Check {
     }
 
     /// Reads the manifest of a static large object, which contains the hashes of its segments. No hash is known if the
-    /// segments are ranges of other large objects.
+    /// segments are ranges of other large objects, or if the server returns no manifests and no listing shows the
+    /// segments.
     ///
     /// Swift compares each segment with its tag as well, but only after it has sent it: damage in the last one would
     /// remain unnoticed.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::FIRST_TRY;
+
 /// The longest pause before the first retry; each later one is twice as long, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
@@ -10,7 +12,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// exceeded.
 ///
 /// `random`, between 0 and 1, spreads the pauses over the upper half of the exponential step, so that clients which
-/// failed together don't return together. `asked` is the server's `Retry-After`.
+/// failed together don't return together. `asked` is the server's `Retry-After`. If that is longer than what is left of
+/// the budget, the pause leaves [`FIRST_TRY`] for a last try, or half of a budget of less than twice that.
 pub(super) fn pause(
     failures: u32,
     spent: Duration,
@@ -19,9 +22,15 @@ pub(super) fn pause(
     random: f64,
 ) -> Option<Duration> {
     let doublings = failures.saturating_sub(1).min(16);
-    let step = (FIRST * 2_u32.pow(doublings)).min(LONGEST);
-    let pause = step.mul_f64(0.5 + random / 2.0).max(asked.unwrap_or_default());
-    (spent.checked_add(pause)? <= budget).then_some(pause)
+    let step = (FIRST * 2_u32.pow(doublings)).min(LONGEST).mul_f64(0.5 + random / 2.0);
+    let last_try = FIRST_TRY.min(budget / 2);
+    let left = budget.checked_sub(spent)?;
+    let most = left.saturating_sub(last_try);
+    match asked.filter(|asked| *asked > step) {
+        Some(asked) if asked > left => (most > step).then_some(most),
+        Some(asked) => Some(asked),
+        None => (step <= left).then_some(step),
+    }
 }
 
 #[cfg(test)]
@@ -56,8 +65,16 @@ mod tests {
     #[test]
     fn no_pause_reaches_beyond_the_budget() {
         assert_eq!(pause(1, BUDGET, BUDGET, None, 0.0), None);
-        assert_eq!(pause(1, Duration::ZERO, BUDGET, Some(BUDGET * 2), 0.0), None);
-        assert_eq!(pause(1, Duration::ZERO, BUDGET, Some(Duration::MAX), 0.0), None);
         assert!(pause(1, BUDGET - FIRST, BUDGET, None, 1.0).is_some());
+    }
+
+    #[test]
+    fn a_server_that_asks_for_more_than_is_left_gets_what_is_left_but_the_time_of_one_try() {
+        let after = |spent, budget| pause(1, spent, budget, Some(Duration::MAX), 0.0);
+        assert_eq!(after(Duration::ZERO, BUDGET), Some(BUDGET - FIRST_TRY));
+        assert_eq!(after(BUDGET - FIRST_TRY, BUDGET), None);
+        let short = Duration::from_secs(4);
+        assert_eq!(after(Duration::ZERO, short), Some(short / 2));
+        assert_eq!(after(Duration::ZERO, Duration::ZERO), None);
     }
 }

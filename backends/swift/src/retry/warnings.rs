@@ -12,12 +12,14 @@ const QUIET: Duration = Duration::from_secs(15);
 pub(super) struct Warnings(Option<Instant>);
 
 impl Warnings {
-    /// Logs a failure, as a warning if one is due.
-    pub(super) fn tell(&mut self, error: &(dyn Error + 'static), left: f64) {
+    /// Logs a failure, as a warning if one is due. `asked` is the pause that the server has asked for.
+    pub(super) fn tell(&mut self, error: &(dyn Error + 'static), left: f64, asked: Option<Duration>) {
+        let asked = asked.map(|asked| format!("; the server asked for a pause of {} s", asked.as_secs()));
+        let asked = asked.unwrap_or_default();
         if self.is_due(Instant::now()) {
-            tracing::warn!(error, "trying again, for {left} s at most");
+            tracing::warn!(error, "trying again, for {left} s at most{asked}");
         } else {
-            tracing::debug!(error, "trying again, for {left} s at most");
+            tracing::debug!(error, "trying again, for {left} s at most{asked}");
         }
     }
 

@@ -63,6 +63,11 @@ impl Inventory {
         old.map(|(upload, _)| upload.clone()).collect()
     }
 
+    /// Returns the uploads that an object with this tag may consist of.
+    pub(super) fn uploads_with(&self, tag: &str) -> Vec<String> {
+        self.0.iter().filter(|(_, found)| found.is(tag)).map(|(upload, _)| upload.clone()).collect()
+    }
+
     /// The names of the objects that these uploads were for, sorted.
     pub(super) fn objects_of(&self, uploads: &[String]) -> Vec<&str> {
         let found = uploads.iter().filter_map(|upload| self.0.get(upload));

@@ -16,7 +16,7 @@ pub fn listing(bytes: &[u8]) {
             let meta = entry.meta(location);
             assert!(meta.is_err() || meta.is_ok_and(|meta| meta.size == entry.bytes));
         }
-        let _ = (entry.may_be_dynamic(), entry.may_be_static(), entry.clone().tagged());
+        let _ = (entry.may_be_large(), entry.may_be_static(), entry.clone().tagged());
     }
 }
 

@@ -1,13 +1,13 @@
 //! The limits of a cluster, from its `/info`.
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// The limits of a cluster. Values that `/info` lacks have Swift's defaults.
 ///
 /// Source: <https://docs.openstack.org/swift/latest/api/discoverability.html>
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Info {
     /// The largest size of an object in one piece, in bytes.
     pub(crate) max_file_size: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Info {
 }
 
 /// The limits of static large objects.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct SloLimits {
     pub(crate) max_manifest_segments: usize,
@@ -33,7 +33,7 @@ pub(crate) struct SloLimits {
 }
 
 /// The limits of bulk deletion.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct BulkDeleteLimits {
     pub(crate) max_deletes_per_request: usize,
@@ -94,7 +94,7 @@ impl Info {
     }
 
     /// Parses the body of `/info`; None if it isn't JSON of the known form.
-    pub(super) fn parse(body: &Bytes) -> Option<Self> {
+    pub(crate) fn parse(body: &Bytes) -> Option<Self> {
         let Body { swift, slo, bulk_delete } = serde_json::from_slice(body).ok()?;
         Some(Self::new(swift, slo, bulk_delete))
     }
@@ -105,7 +105,7 @@ impl Info {
     }
 
     /// The URL of `/info`: beside the `v1` of the account's URL (in Ceph, below `/swift`).
-    pub(super) fn url(account: &Url) -> Url {
+    pub(crate) fn url(account: &Url) -> Url {
         let base = account.path().split_once("/v1").map_or("", |(base, _)| base);
         let mut url = account.clone();
         url.set_path(&format!("{base}/info"));

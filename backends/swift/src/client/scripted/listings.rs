@@ -1,0 +1,46 @@
+//! Listings in pages that are shorter than requested although more follows.
+
+use futures::TryStreamExt;
+
+use super::*;
+use crate::dialect::server::{RADOSGW, SWIFT};
+
+/// A server of 50 objects whose pages have 22 names, and the number of its answers.
+async fn short_pages(trans_id: Option<&str>) -> (String, Arc<AtomicUsize>) {
+    let answers = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&answers);
+    let id = trans_id.map(|id| format!("X-Trans-Id: {id}\r\n")).unwrap_or_default();
+    let url = authenticating(move |_, head| {
+        count.fetch_add(1, SeqCst);
+        let marker = head.split_once("marker=").map_or("", |(_, rest)| &rest[..3]);
+        let names = (0..50).map(|number| format!("n{number:02}")).filter(|name| name.as_str() > marker);
+        let row = |name| {
+            format!(r#"{{"name":"{name}","hash":"aa","bytes":1,"last_modified":"2026-11-29T07:03:01.624Z"}}"#)
+        };
+        let page = names.take(22).map(row).collect::<Vec<_>>().join(",");
+        answer("200 OK", &id, &format!("[{page}]"))
+    })
+    .await;
+    (url, answers)
+}
+
+async fn listed(url: &str) -> usize {
+    let metas: Vec<_> = swift(url).list(None).try_collect().await.unwrap();
+    metas.len()
+}
+
+#[tokio::test]
+async fn a_short_page_hides_nothing_unless_the_server_is_known_to_fill_its_pages() {
+    for trans_id in [None, Some(RADOSGW)] {
+        let (url, answers) = short_pages(trans_id).await;
+        assert_eq!(listed(&url).await, 50);
+        assert_eq!(answers.load(SeqCst), 4, "three pages and an empty one");
+    }
+}
+
+#[tokio::test]
+async fn of_swift_a_short_page_is_the_last() {
+    let (url, answers) = short_pages(Some(SWIFT)).await;
+    assert_eq!(listed(&url).await, 22);
+    assert_eq!(answers.load(SeqCst), 1);
+}

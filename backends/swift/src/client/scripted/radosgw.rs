@@ -1,0 +1,86 @@
+//! A radosgw at moments that a real one can't be brought to.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::dialect::server::RADOSGW;
+
+const EMPTY: &str = "d41d8cd98f00b204e9800998ecf8427e";
+/// The tag of an object that consists of segments with the tags `ab` and `cd`.
+const FIRST: &str = "e2fc714c4727ee9395f324cd2e7f331f";
+const UNKNOWN: &str = "ffffffffffffffffffffffffffffffff";
+
+fn upload(number: usize) -> String {
+    format!("a/upload-{number:032}")
+}
+
+fn row(name: &str, hash: &str) -> String {
+    format!(r#"{{"name":"{name}","hash":"{hash}","bytes":1,"last_modified":"2023-11-14T22:13:20.500Z"}}"#)
+}
+
+/// A server with the large object `a`, whose tag is `e_tag` and whose manifest it doesn't return, and two old uploads
+/// for it: one of segments with the tags `ab` and `cd`, and one of a segment with the tag `ef`.
+async fn with_two_uploads(e_tag: &'static str) -> Swift {
+    let segments = [(1, 0, "ab"), (1, 1, "cd"), (2, 0, "ef")];
+    let segments = segments.map(|(of, number, hash)| row(&format!("c/{}/{number}", upload(of)), hash));
+    let id = format!("X-Trans-Id: {RADOSGW}\r\nLast-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\n");
+    let url = authenticating(move |_, head| match head {
+        _ if head.contains("marker=") => answer("200 OK", &id, "[]"),
+        _ if head.starts_with("get /v1/auth_a/c_segments?") => {
+            answer("200 OK", &id, &format!("[{}]", segments.join(",")))
+        }
+        _ if head.starts_with("get /v1/auth_a/c?") => {
+            answer("200 OK", &id, &format!("[{}]", row("a", EMPTY)))
+        }
+        _ if head.starts_with("head /v1/auth_a/c/a ") => {
+            let large = format!("X-Static-Large-Object: True\r\nETag: \"{e_tag}\"\r\nContent-Length: 3\r\n");
+            self::head("200 OK", &(id.clone() + &large))
+        }
+        _ if head.contains("multipart-manifest=get") => {
+            let added = format!("X-Object-Meta-Static-Large-Object: True\r\nETag: {EMPTY}\r\n");
+            answer("200 OK", &(id.clone() + &added), "")
+        }
+        _ if head.starts_with("delete ") => answer("403 Forbidden", &id, ""),
+        _ => answer("404 Not Found", &id, ""),
+    })
+    .await;
+    SwiftBuilder::new("c").with_config(config(&url)).build().unwrap()
+}
+
+#[tokio::test]
+async fn segments_of_an_object_whose_manifest_cannot_be_read_are_never_left_over() {
+    let later = SystemTime::UNIX_EPOCH + Duration::from_hours(1 << 20);
+    assert_eq!(with_two_uploads(FIRST).await.leftovers(later).await.unwrap(), [upload(2)]);
+    assert_eq!(with_two_uploads(UNKNOWN).await.leftovers(later).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_was_taken_for_a_leftover_is_kept_if_the_object_may_consist_of_it() {
+    for e_tag in [FIRST, UNKNOWN] {
+        // The stand-in refuses to delete anything.
+        with_two_uploads(e_tag).await.remove_leftovers(&[upload(1)]).await.unwrap();
+    }
+}
+
+/// A server without `If-None-Match` on which another writer's PUT comes after each of ours.
+#[tokio::test]
+async fn a_writer_whose_object_is_replaced_at_the_same_moment_does_not_succeed() {
+    let stored = Mutex::new(false);
+    let url = authenticating(move |_, head| {
+        let mut stored = stored.lock().unwrap();
+        match head {
+            _ if head.starts_with("put ") => {
+                *stored = true;
+                answer("201 Created", "", "")
+            }
+            _ if head.starts_with("head ") && *stored => {
+                self::head("200 OK", &format!("ETag: {UNKNOWN}\r\n"))
+            }
+            _ => answer("404 Not Found", "", ""),
+        }
+    })
+    .await;
+    let create = PutOptions::from(PutMode::Create);
+    let created = swift(&url).put_opts(&Path::from("a"), "x".into(), create).await;
+    assert!(matches!(created, Err(object_store::Error::AlreadyExists { .. })), "{created:?}");
+}

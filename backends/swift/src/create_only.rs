@@ -1,0 +1,80 @@
+//! Writes that must not replace an object: [`PutMode::Create`](object_store::PutMode::Create), and uploads that create.
+//!
+//! Every such PUT has `If-None-Match: *`. radosgw ignores it and replaces the object. So, unless the server is known to
+//! keep existing objects, the object is requested first, and its tag is compared afterwards, which shows a writer of
+//! another content whose PUT came later. What remains are two writers at the same moment: the first may have compared
+//! its tag before the second one's PUT. Then the second one's content survives, and both receive a success.
+
+use http::{Method, StatusCode, header};
+use object_store::Result;
+
+use crate::{
+    client::{Request, rejected},
+    containers::Containers,
+    object::{header, unquoted},
+    target::Target,
+};
+
+/// The name of an object that is going to be created was free.
+#[derive(Debug)]
+#[must_use = "the tag must be compared after the PUT"]
+pub(crate) struct FreeName {
+    /// Whether the server itself keeps an existing object.
+    is_kept: bool,
+}
+
+impl FreeName {
+    /// Checks that there is no such object, unless the server does that with each PUT. A missing container is left to
+    /// the PUT.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`.
+    pub(crate) async fn ensure(containers: &Containers, target: &Target) -> Result<Self> {
+        let dialect = containers.client.dialect();
+        if dialect.keeps_existing() == Some(true) {
+            return Ok(Self { is_kept: true });
+        }
+        if tag_of(containers, target).await?.is_some() {
+            return Err(taken(target, "there is an object of this name"));
+        }
+        // The answer may have shown what kind of server it is.
+        Ok(Self { is_kept: dialect.keeps_existing() == Some(true) })
+    }
+
+    /// Checks, after the PUT, that the object is the one that was stored.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if another writer has replaced it.
+    pub(crate) async fn confirm(self, containers: &Containers, target: &Target, e_tag: &str) -> Result<()> {
+        if self.is_kept {
+            return Ok(());
+        }
+        match tag_of(containers, target).await? {
+            Some(found) if found != e_tag => {
+                Err(taken(target, "another writer has stored an object of this name at the same moment"))
+            }
+            // Deleted again.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns the tag of an object, which may be empty. None if there is no such object.
+async fn tag_of(containers: &Containers, target: &Target) -> Result<Option<String>> {
+    let request = Request::object(Method::HEAD, &target.container, &target.name);
+    let response = containers.client.send(request).await?;
+    match response.status {
+        StatusCode::NOT_FOUND => Ok(None),
+        status if status.is_success() => {
+            let tag = header(&response.headers, header::ETAG.as_str()).map(unquoted);
+            Ok(Some(tag.unwrap_or_default().to_owned()))
+        }
+        _ => Err(rejected(response).await.into()),
+    }
+}
+
+fn taken(target: &Target, reason: &str) -> object_store::Error {
+    object_store::Error::AlreadyExists { path: target.to_string(), source: reason.into() }
+}
