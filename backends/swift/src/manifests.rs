@@ -261,19 +261,28 @@ impl Manifests {
         Ok(targets)
     }
 
+    /// Returns the segments of an object with this tag whose manifest can't be read. None unless a single upload has its
+    /// content.
+    pub(crate) async fn only_upload_of(&self, object: &Target, tag: &str) -> Result<Option<Vec<Target>>> {
+        match &self.uploads_of(object, tag).await?[..] {
+            [upload] => Ok(Some(targets(upload))),
+            _ => Ok(None),
+        }
+    }
+
     /// Returns everything that the manifest of an object names. If it can't be read, these are the segments of the only
     /// upload that has the object's content.
     async fn static_segments(&self, object: &Target, manifest: Manifest) -> Result<Vec<Target>> {
         match manifest {
             Manifest::Absent | Manifest::Other => Ok(Vec::new()),
             Manifest::Segments(segments) => Ok(self.levels(&segments).await?.into_iter().flatten().collect()),
-            Manifest::Unreadable { e_tag } => match &self.uploads_of(object, &e_tag).await?[..] {
-                [upload] => Ok(targets(upload)),
-                _ => {
+            Manifest::Unreadable { e_tag } => {
+                let only = self.only_upload_of(object, &e_tag).await?;
+                if only.is_none() {
                     tracing::warn!(%object, "it isn't known which segments the replaced object has; they are left behind");
-                    Ok(Vec::new())
                 }
-            },
+                Ok(only.unwrap_or_default())
+            }
         }
     }
 }

@@ -116,10 +116,26 @@ impl ObjectDeletion {
 
     /// Deletes a static large object whose manifest the server doesn't return.
     async fn delete_unreadable(&self, object: &Target) -> Result<()> {
+        // radosgw takes the names in a manifest for encoded ones when it deletes them.
+        if object.to_string().contains('%') && self.delete_upload(object).await? {
+            return Ok(());
+        }
         if self.handles.deletion.delete_with_segments(object).await? {
             return Ok(());
         }
         self.delete_if_plain(object).await
+    }
+
+    /// Deletes a static large object that consists of a known upload. Returns false if it doesn't.
+    async fn delete_upload(&self, object: &Target) -> Result<bool> {
+        let Handles { manifests, deletion, .. } = &self.handles;
+        let Manifest::Unreadable { e_tag } = manifests.static_manifest(object).await? else {
+            return Ok(false);
+        };
+        let Some(segments) = manifests.only_upload_of(object, &e_tag).await? else { return Ok(false) };
+        deletion.delete_all(&segments).await.into_iter().collect::<Result<()>>()?;
+        deletion.delete_one(object).await?;
+        Ok(true)
     }
 
     /// Deletes what isn't a large object although a listing, which may lag behind, has shown one.

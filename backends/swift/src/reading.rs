@@ -2,22 +2,28 @@
 
 mod body;
 mod check;
+mod conditions;
 mod content_range;
 mod measure;
 
-use std::{ops::Range, time::SystemTime};
+use std::ops::Range;
 
 use futures::StreamExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header as http_header};
-use jiff::{SignedDuration, Timestamp};
-use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, Result, path::Path};
+use http::{HeaderMap, Method, StatusCode, header::IF_MATCH};
+use object_store::{GetOptions, GetResult, GetResultPayload, Result, path::Path};
 
-use self::{body::Body, content_range::content_range, measure::is_unmeasured};
+use self::{
+    body::Body,
+    conditions::{conditions, contain},
+    content_range::content_range,
+    measure::is_unmeasured,
+};
 use crate::{
     client::{Request, Response, rejected},
+    dialect::Server,
     error::{StoreError, not_implemented},
     handles::Handles,
-    object::{attributes, header, meta, no_length, unquoted},
+    object::{attributes, header, meta, no_length},
 };
 
 /// An extension of [`GetOptions`]: `NotFound` may also mean that the container is missing.
@@ -47,12 +53,11 @@ impl Reading {
         let mut request = Request::object(method, &self.handles.containers.container, location.as_ref());
         request.headers = conditions(&options, &request)?;
         let is_unproven = options.extensions.get::<UnprovenAbsence>().is_some();
-        let containers = &self.handles.containers;
-        let response = if is_unproven {
-            containers.send_unproven(request.clone()).await?
-        } else {
-            containers.send(request.clone()).await?
-        };
+        let response = self.send(&mut request, &options, is_unproven).await?;
+        if is_unmodified(&response, &options) {
+            let source = "the object has one of the given tags".into();
+            return Err(object_store::Error::NotModified { path: location.to_string(), source });
+        }
         if options.head {
             return self.head_result(location, &options, response).await;
         }
@@ -66,6 +71,23 @@ impl Reading {
             }
             _ => Err(rejected(response).await.into()),
         }
+    }
+
+    /// Sends the request. radosgw refuses `If-Match` for every static large object; then it is sent without that, and the
+    /// tag in the answer is compared.
+    async fn send(&self, request: &mut Request, options: &GetOptions, is_unproven: bool) -> Result<Response> {
+        let containers = &self.handles.containers;
+        let response = match is_unproven {
+            true => containers.send_unproven(request.clone()).await?,
+            false => containers.send(request.clone()).await?,
+        };
+        let is_certain = Server::of(&response.headers) == Some(Server::Swift);
+        let refused = response.status == StatusCode::PRECONDITION_FAILED && !is_certain;
+        let Some(tags) = options.if_match.as_ref().filter(|_| refused) else { return Ok(response) };
+        request.headers.remove(IF_MATCH);
+        let again = containers.send(request.clone()).await?;
+        let is_same = header(&again.headers, "etag").is_some_and(|e_tag| contain(tags, e_tag));
+        Ok(if is_same { again } else { response })
     }
 
     async fn head_result(
@@ -132,85 +154,13 @@ impl Reading {
     }
 }
 
-/// The headers for the requested range and conditions.
-fn conditions(options: &GetOptions, request: &Request) -> Result<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    let mut set = |name: HeaderName, value: String| {
-        let value = HeaderValue::from_str(&value).map_err(|_| StoreError::Protocol {
-            target: request.target(),
-            reason: format!("{value:?} can't be sent as {name}"),
-        })?;
-        headers.insert(name, value);
-        Ok::<_, StoreError>(())
-    };
-    if let Some(tags) = &options.if_match {
-        set(http_header::IF_MATCH, quoted(tags))?;
-    }
-    if let Some(tags) = &options.if_none_match {
-        set(http_header::IF_NONE_MATCH, quoted(tags))?;
-    }
-    if let Some(time) = options.if_modified_since {
-        set(http_header::IF_MODIFIED_SINCE, date(time.into())?)?;
-    }
-    if let Some(time) = options.if_unmodified_since {
-        set(http_header::IF_UNMODIFIED_SINCE, date(time.into())?)?;
-    }
-    if let Some(range) = options.range.as_ref().filter(|_| !options.head) {
-        set(http_header::RANGE, checked(range)?.to_string())?;
-    }
-    Ok(headers)
-}
-
-/// Refuses an empty or reversed range, which HTTP can't express.
-fn checked(range: &GetRange) -> Result<&GetRange> {
-    range.as_range(u64::MAX).map_err(generic)?;
-    Ok(range)
-}
-
-/// Quotes entity tags as HTTP requires.
-fn quoted(tags: &str) -> String {
-    let quote = |tag: &str| match unquoted(tag) {
-        "*" => "*".to_owned(),
-        tag => format!("\"{tag}\""),
-    };
-    tags.split(',').map(quote).collect::<Vec<_>>().join(", ")
-}
-
-/// Formats an HTTP date, rounded up to a second, as Swift rounds the time that it is compared with.
-fn date(time: SystemTime) -> Result<String> {
-    let time = Timestamp::try_from(time).map_err(generic)?;
-    let up = SignedDuration::new(0, 999_999_999);
-    let time = time.checked_add(up).map_err(generic)?;
-    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).map_err(generic)
-}
-
 fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
     object_store::Error::Generic { store: "Swift", source: Box::new(error) }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn tags_are_quoted_however_they_were_given() {
-        assert_eq!(quoted("a"), "\"a\"");
-        assert_eq!(quoted("\"a\", b"), "\"a\", \"b\"");
-        assert_eq!(quoted("*"), "*");
-    }
-
-    #[test]
-    fn dates_are_rounded_up() {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        assert_eq!(date(time).unwrap(), "Tue, 14 Nov 2023 22:13:20 GMT");
-        assert_eq!(date(time + Duration::from_nanos(1)).unwrap(), "Tue, 14 Nov 2023 22:13:21 GMT");
-    }
-
-    #[test]
-    fn a_range_that_has_no_bytes_is_refused() {
-        assert!(checked(&GetRange::Bounded(0..0)).is_err());
-        assert!(checked(&GetRange::Bounded(3..7)).is_ok());
-    }
+/// Whether a response has the object that the caller has already. Swift answers 304 then, and so does radosgw unless the
+/// object is a large one.
+fn is_unmodified(response: &Response, options: &GetOptions) -> bool {
+    let e_tag = header(&response.headers, "etag").filter(|_| response.status.is_success());
+    options.if_none_match.as_ref().zip(e_tag).is_some_and(|(tags, e_tag)| contain(tags, e_tag))
 }

@@ -9,8 +9,9 @@ use object_store::{
 use super::Swift;
 use crate::listing::{Cursor, PAGE};
 
-/// Each page is one request. The token is the last name of the page, so it doesn't expire, and it can be used with any
-/// prefix and page size. A page that is exactly full has a token even if nothing follows.
+/// Each page is one request, unless the server returns fewer names than requested without saying that they are the
+/// last. The token is the last name of the page, so it doesn't expire, and it can be used with any prefix and page size.
+/// A page that is exactly full has a token even if nothing follows.
 ///
 /// A page has at most as many names as the cluster lists at once, usually 10,000. It lacks names that aren't a
 /// [`Path`](object_store::path::Path). Any delimiter that the cluster accepts can be used.
@@ -28,7 +29,12 @@ impl PaginatedListStore for Swift {
             limit: max_keys.unwrap_or(PAGE).min(PAGE),
             ..Cursor::new(&self.0.handles.containers.container, prefix.unwrap_or_default())
         };
-        let rows = self.0.handles.listings.page(&mut cursor).await?;
+        let wanted = cursor.limit;
+        let mut rows = self.0.handles.listings.page(&mut cursor).await?;
+        while !cursor.done && rows.len() < wanted {
+            cursor.limit = cursor.limit.min(wanted - rows.len());
+            rows.extend(self.0.handles.listings.page(&mut cursor).await?);
+        }
         let result = self.0.handles.listings.list_result(rows, &cursor.delimiter).await?;
         Ok(PaginatedListResult { result, page_token: (!cursor.done).then_some(cursor.marker) })
     }

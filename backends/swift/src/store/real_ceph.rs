@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use object_store::{Attribute, Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, path::Path};
+use object_store::{
+    Attribute, Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, path::Path,
+};
 
 use crate::{
     StoreError, Swift, SwiftBuilder,
@@ -135,6 +137,34 @@ async fn large_objects_among_others_go_with_their_segments() {
     assert!(segments(&swift).await.is_empty() && names(&swift).await.is_empty());
 }
 
+/// radosgw takes the names in a manifest for encoded ones when it deletes them itself.
+#[tokio::test]
+#[ignore = "needs Ceph: run by cargo xtask test"]
+async fn segments_whose_names_look_encoded_go_as_well() {
+    let swift = fixture("encoded").await;
+    put_large(&swift, "a<b", &[Bytes::from("one"), Bytes::from("two")]).await;
+    assert_eq!(names(&swift).await, ["a%3Cb"]);
+    for _ in 0..2 {
+        swift.delete(&Path::from("a<b")).await.unwrap();
+        assert!(segments(&swift).await.is_empty() && names(&swift).await.is_empty());
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Ceph: run by cargo xtask test"]
+async fn large_objects_are_read_under_conditions() {
+    let (swift, location) = (fixture("conditions").await, Path::from("a"));
+    put_large(&swift, "a", &[Bytes::from("one"), Bytes::from("two")]).await;
+    let e_tag = swift.head(&location).await.unwrap().e_tag;
+    let none_match = GetOptions { if_none_match: e_tag.clone(), ..GetOptions::default() };
+    let same = swift.get_opts(&location, none_match).await;
+    assert!(matches!(same, Err(Error::NotModified { .. })), "{same:?}");
+    let of = |e_tag| GetOptions { if_match: e_tag, ..GetOptions::default() };
+    assert_eq!(swift.get_opts(&location, of(e_tag)).await.unwrap().bytes().await.unwrap(), "onetwo");
+    let other = swift.get_opts(&location, of(Some("other".to_owned()))).await;
+    assert!(matches!(other, Err(Error::Precondition { .. })), "{other:?}");
+}
+
 #[tokio::test]
 #[ignore = "needs Ceph: run by cargo xtask test"]
 async fn a_sweep_removes_what_is_left_over_and_nothing_that_an_object_consists_of() {
@@ -219,14 +249,14 @@ async fn a_large_object_of_another_client_is_read_copied_and_deleted_whole() {
 
 #[tokio::test]
 #[ignore = "needs Ceph: run by cargo xtask test"]
-async fn a_segment_that_was_changed_is_noticed() {
+async fn content_that_no_listing_proves_is_delivered_as_it_is() {
     let swift = fixture("damaged").await;
     put_large(&swift, "a", &[Bytes::from("one"), Bytes::from("two")]).await;
     let (first, place) = (segments(&swift).await.remove(0), swift.segments_container().to_owned());
     let request = |method| Request::object(method, place.clone(), first.clone());
     let client = &swift.0.handles.containers.client;
     client.send(request(Method::PUT).body("eno".into())).await.unwrap();
-    // No listing proves the segments any more: the content is delivered, as that of any object without known hashes.
+    // No hash of the content is known, as with a range of an object.
     assert_eq!(content(&swift, "a").await, "enotwo");
     client.send(request(Method::PUT).body("one".into())).await.unwrap();
     assert_eq!(content(&swift, "a").await, "onetwo");
