@@ -8,6 +8,7 @@ mod ask;
 mod cache;
 mod catalog;
 mod error;
+mod lenient;
 mod reply;
 mod session;
 

@@ -11,7 +11,8 @@ use url::Url;
 
 use super::{
     AuthError, Session,
-    catalog::{Offer, ServiceV2, ServiceV3, offers_v2, offers_v3, pick},
+    catalog::{EndpointV2, EndpointV3, Offer, Service, offers_v2, offers_v3, pick, usable},
+    lenient,
 };
 use crate::{
     config::{Credentials, Endpoint, Identity},
@@ -38,7 +39,8 @@ struct Grant {
 }
 
 enum Place {
-    Account(Url),
+    /// The URL of the account; None if it is missing or invalid.
+    Account(Option<Url>),
     Catalog(Vec<Offer>),
 }
 
@@ -49,10 +51,12 @@ struct BodyV3 {
 
 #[derive(Deserialize)]
 struct TokenV3 {
-    issued_at: Timestamp,
-    expires_at: Timestamp,
-    #[serde(default)]
-    catalog: Vec<ServiceV3>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    issued_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    expires_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient::elements")]
+    catalog: Vec<Service<EndpointV3>>,
 }
 
 #[derive(Deserialize)]
@@ -64,14 +68,15 @@ struct BodyV2 {
 #[serde(rename_all = "camelCase")]
 struct AccessV2 {
     token: TokenV2,
-    #[serde(default)]
-    service_catalog: Vec<ServiceV2>,
+    #[serde(default, deserialize_with = "lenient::elements")]
+    service_catalog: Vec<Service<EndpointV2>>,
 }
 
 #[derive(Deserialize)]
 struct TokenV2 {
     id: Secret,
-    expires: Timestamp,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    expires: Option<Timestamp>,
 }
 
 impl Reply {
@@ -91,11 +96,13 @@ impl Reply {
         let Grant { token, life, place } = match credentials {
             Credentials::V1 { .. } => self.v1()?,
             Credentials::V2 { .. } => self.v2(now)?,
-            Credentials::V3 { .. } | Credentials::Token(_) => self.v3()?,
+            Credentials::V3 { .. } | Credentials::Token(_) => self.v3(now)?,
         };
         let storage_url = match (&endpoint.storage_url, place) {
             (Some(url), _) => url.clone(),
-            (None, Place::Account(url)) => url,
+            (None, Place::Account(url)) => {
+                url.ok_or_else(|| self.unreadable("it has no X-Storage-Url with a valid URL"))?
+            }
             (None, Place::Catalog(offers)) => pick(&offers, endpoint)?,
         };
         Ok(Session::new(token, storage_url, now, life))
@@ -121,12 +128,12 @@ impl Reply {
     fn v1(&self) -> Result<Grant, AuthError> {
         let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
         let token = header("x-auth-token").or_else(|| header("x-storage-token"));
-        let url = header("x-storage-url").and_then(|url| Url::parse(url).ok());
+        let url = usable(header("x-storage-url").map(str::to_owned));
         let seconds = header("x-auth-token-expires").and_then(|seconds| seconds.parse().ok());
         Ok(Grant {
             token: Secret::new(token.ok_or_else(|| self.unreadable("it has no X-Auth-Token"))?),
             life: seconds.map(SignedDuration::from_secs),
-            place: Place::Account(url.ok_or_else(|| self.unreadable("it has no X-Storage-Url"))?),
+            place: Place::Account(url),
         })
     }
 
@@ -135,18 +142,19 @@ impl Reply {
         let BodyV2 { access } = self.json()?;
         Ok(Grant {
             token: access.token.id,
-            life: Some(access.token.expires.duration_since(now)),
+            life: access.token.expires.map(|expires| expires.duration_since(now)),
             place: Place::Catalog(offers_v2(access.service_catalog)),
         })
     }
 
-    fn v3(&self) -> Result<Grant, AuthError> {
+    /// Reads a response of version 3. The lifetime is counted from now if the time of issue is missing.
+    fn v3(&self, now: Timestamp) -> Result<Grant, AuthError> {
         let token = self.headers.get("x-subject-token").and_then(|value| value.to_str().ok());
         let token = Secret::new(token.ok_or_else(|| self.unreadable("it has no X-Subject-Token"))?);
         let body = self.json::<BodyV3>()?.token;
         Ok(Grant {
             token,
-            life: Some(body.expires_at.duration_since(body.issued_at)),
+            life: body.expires_at.map(|expires| expires.duration_since(body.issued_at.unwrap_or(now))),
             place: Place::Catalog(offers_v3(body.catalog)),
         })
     }
@@ -252,6 +260,66 @@ mod tests {
         assert_eq!(read_v3(&own, &v3("")).unwrap().storage_url.as_str(), "http://own/v1/AUTH_o");
     }
 
+    /// What operators have entered into catalogs for other services, and what other services of a cloud are.
+    const ODD: &str = r#"null, 7, {}, [], {"type": null}, {"type": "image"}, {"endpoints": null, "type": "volume"},
+        {"type": "metric", "endpoints": [{"interface": null, "url": null, "region_id": null}]},
+        {"type": "compute", "endpoints": {"public": "http://c"}}, {"type": 5, "endpoints": []}"#;
+
+    fn v3_beside(odd: &str, catalog: &str) -> String {
+        v3(catalog).replace(r#""catalog": ["#, &format!(r#""catalog": [{odd}, "#))
+    }
+
+    #[test]
+    fn odd_services_and_endpoints_do_not_hide_the_object_store() {
+        let odd = r#"null, {"interface": null, "url": "http://x"}, {"url": "http://y/"},
+            {"interface": "public", "region": null, "url": null}, {"interface": "public", "url": "$(tenant_id)s"}"#;
+        let body = v3_beside(ODD, &format!("{odd}, {PUBLIC}"));
+        assert_eq!(read_v3(&[], &body).unwrap().storage_url.as_str(), "http://n/v1/AUTH_p");
+
+        let odd_v2 = r#"null, {"type": "image"}, {"type": "object-store", "endpoints": null},
+            {"type": "object-store", "endpoints": [null, {"region": 4, "publicURL": null, "adminURL": 7}]}, {"type": "image", "#;
+        let body = V2.replace(r#"{"type": "image", "#, odd_v2);
+        let session = read(&config("http://k/v2.0", &[]), 200, &[], &body).unwrap();
+        assert_eq!(session.storage_url.as_str(), "http://north/v1/AUTH_x");
+    }
+
+    #[test]
+    fn a_storage_url_of_ones_own_needs_nothing_but_the_token() {
+        let own = [("OS_STORAGE_URL", "http://own/v1/AUTH_o")];
+        let expires = r#""expires_at": "2030-01-01T01:00:00Z""#;
+        for token in ["{}", r#"{"catalog": null}"#, r#"{"catalog": {"object-store": 1}, "issued_at": null}"#]
+        {
+            let token =
+                token.replacen('{', &format!("{{{expires}{}", if token == "{}" { "" } else { ", " }), 1);
+            let session = read_v3(&own, &format!(r#"{{"token": {token}}}"#)).unwrap();
+            assert_eq!(session.storage_url.as_str(), "http://own/v1/AUTH_o");
+        }
+        let v1 = config("http://k/auth/v1.0", &own);
+        let session = read(&v1, 200, &[("x-auth-token", "t")], "").unwrap();
+        assert_eq!(session.storage_url.as_str(), "http://own/v1/AUTH_o");
+    }
+
+    #[test]
+    fn a_token_without_its_times_is_used_for_a_while() {
+        let body = v3(PUBLIC).replace("_at\": \"2030-01-01T0", "_at\": \"?");
+        let session = read_v3(&[], &body).unwrap();
+        assert_eq!(session.ends_at, Timestamp::from_second(600).unwrap());
+        let body = V2.replace("1970-01-01T01:00:00Z", "");
+        let session = read(&config("http://k/v2.0", &[]), 200, &[], &body).unwrap();
+        assert_eq!(session.ends_at, Timestamp::from_second(600).unwrap());
+    }
+
+    #[test]
+    fn an_endpoint_without_a_valid_url_is_told_as_that() {
+        let error =
+            read_v3(&[], &v3(r#"{"interface": "public", "region": "north", "url": "none"}"#)).unwrap_err();
+        assert!(error.to_string().ends_with("it has public in north (without a valid URL)"), "{error}");
+        let v1 = config("http://k/auth/v1.0", &[]);
+        let error =
+            read(&v1, 200, &[("x-auth-token", "t"), ("x-storage-url", "/v1/AUTH_a")], "").unwrap_err();
+        assert!(error.to_string().contains("no X-Storage-Url with a valid URL"), "{error}");
+    }
+
     #[test]
     fn a_region_that_is_not_there_is_answered_with_those_that_are() {
         let error = read_v3(&[("OS_REGION_NAME", "west")], &v3(PUBLIC)).unwrap_err().to_string();
@@ -279,9 +347,8 @@ mod tests {
     #[test]
     fn an_answer_that_is_cut_says_nothing_of_the_token_in_it() {
         let config = config("http://k/v2.0", &[]);
-        let error = read(&config, 200, &[], &V2.replace("\"expires\": \"", "\"expires\": \"t2"))
-            .unwrap_err()
-            .to_string();
+        let error =
+            read(&config, 200, &[], &V2.replace("\"id\": \"t2\",", "\"id\": t2,")).unwrap_err().to_string();
         assert!(error.contains("line 2") && !error.contains("t2"), "{error}");
     }
 }
