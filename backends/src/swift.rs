@@ -5,7 +5,7 @@ mod create;
 mod sweep;
 mod token;
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 
 use object_store::{GetOptions, ObjectStore, path::Path, prefix::PrefixStore};
 use object_store_swift::{
@@ -59,6 +59,15 @@ impl Backend for Swift {
 
     fn settings(&self) -> &'static [&'static str] {
         SETTINGS
+    }
+
+    fn merge_settings(
+        &self,
+        upper: BTreeMap<String, String>,
+        lower: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let merged = Config::merge_settings(upper.into_iter().collect(), lower.into_iter().collect());
+        merged.into_iter().collect()
     }
 
     fn settings_hint(&self) -> Option<&'static str> {

@@ -89,7 +89,8 @@ impl Config {
     /// 1 if only `ST_AUTH` is set, or 3. `OS_AUTH_TYPE`, if set, chooses the method of v3. `OS_CLOUD` takes the cloud
     /// of that name from `clouds.yaml` and `secure.yaml` (`OS_CLIENT_CONFIG_FILE`, `OS_CLIENT_SECURE_FILE`, or those in
     /// the working directory, the user's configuration directory, and `/etc/openstack`); settings given here override
-    /// the cloud's. With every version: `OS_REGION_NAME`, `OS_INTERFACE` (`OS_ENDPOINT_TYPE`), `OS_STORAGE_URL`,
+    /// the cloud's, as with [`merge_settings`](Self::merge_settings). The region of a cloud that lists several is the
+    /// first, unless `OS_REGION_NAME` is set. With every version: `OS_REGION_NAME`, `OS_INTERFACE` (`OS_ENDPOINT_TYPE`), `OS_STORAGE_URL`,
     /// `OS_CACERT`.
     ///
     /// # Errors
@@ -97,7 +98,7 @@ impl Config {
     /// All missing settings at once; an invalid value; an unknown cloud.
     pub fn from_settings(settings: &HashMap<String, String>) -> Result<Self, ConfigError> {
         let cloud = clouds::load(settings)?;
-        let mut settings = Settings::new(settings, &cloud);
+        let mut settings = Settings::new(settings::over(settings.clone(), cloud));
         let endpoint = Endpoint {
             storage_url: settings.url(&["OS_STORAGE_URL"])?,
             region: settings.get(&["OS_REGION_NAME"]).map(str::to_owned),
@@ -115,6 +116,19 @@ impl Config {
     pub fn with_token_cache(mut self, directory: impl AsRef<Path>) -> Self {
         self.token_cache = Some(directory.as_ref().to_owned());
         self
+    }
+
+    /// Merges the settings of two sources, such as the environment and a file, of which the `upper` one overrides the
+    /// `lower` one.
+    ///
+    /// Several names of one thing are one setting: a project's name in the upper source hides its id in the lower one.
+    /// The domain of a project or user comes from the source of its name or id, or else from one below that.
+    #[must_use]
+    pub fn merge_settings(
+        upper: HashMap<String, String>,
+        lower: HashMap<String, String>,
+    ) -> HashMap<String, String> {
+        settings::over(upper, lower)
     }
 
     /// Sets other time limits than the default.

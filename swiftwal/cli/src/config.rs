@@ -73,8 +73,6 @@ struct Raw {
     repository: Option<String>,
     compression: Option<String>,
     archive_timeout: Option<String>,
-    #[serde(default)]
-    settings: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -91,11 +89,13 @@ impl Config {
         let connect = connect(&flags.connect, &environment, file.as_ref())?;
         let flags = flags.layer()?;
         let mut unwritten_settings: Vec<_> =
-            environment.layer.settings().chain(flags.settings()).map(str::to_owned).collect();
+            environment.layer.settings.keys().chain(flags.settings.keys()).cloned().collect();
         if let Some(piped) = file.as_ref().filter(|file| file.path.is_none()) {
-            unwritten_settings.extend(piped.layer.settings().map(str::to_owned));
+            unwritten_settings.extend(piped.layer.settings.keys().cloned());
         }
         let path = file.as_ref().and_then(|file| file.path.clone());
+        let layers = [Some(&flags), Some(&environment.layer), file.as_ref().map(|file| &file.layer)];
+        let sources = layers.map(|layer| layer.map(|layer| layer.settings.clone()).unwrap_or_default());
         let merged = Figment::new()
             .merge(file.map(|file| file.layer).unwrap_or_default())
             .merge(environment.layer)
@@ -103,14 +103,15 @@ impl Config {
         let raw: Raw = merged.extract().map_err(|error| ConfigError::Merge(Box::new(error)))?;
         let repository: Location = raw.repository.ok_or(ConfigError::NoRepository)?.parse()?;
         let taken = SettingNames::of_scheme(registry, repository.url().scheme());
-        unwritten_settings.retain(|name| taken.contains(name));
+        let settings = registry.merge_settings(repository.url().scheme(), sources);
+        unwritten_settings.retain(|name| taken.contains(name) && settings.contains_key(name));
         unwritten_settings.sort_unstable();
         unwritten_settings.dedup();
         // Names the source of a key's text.
         let from = |key| merged.find_metadata(key).map_or_else(String::new, |source| source.name.to_string());
         Ok(Self {
             repository,
-            settings: raw.settings,
+            settings,
             unwritten_settings,
             state,
             allow_volatile,
@@ -225,6 +226,19 @@ mod tests {
         assert_eq!(config.archive_timeout, Duration::from_secs(2));
         let config = resolve(Flags::default(), &variables[..1]).ok().unwrap();
         assert_eq!((config.codec, config.archive_timeout), (Codec::default(), Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn several_names_of_one_thing_are_one_setting() {
+        let file = file("CONTAINER=c\nOS_PROJECT_ID=file\nOS_PROJECT_DOMAIN_ID=d\nOS_USERNAME=file\n");
+        let flags = Flags {
+            settings: [("OS_PROJECT_NAME".to_owned(), "flag".to_owned())].into(),
+            ..with_file(&file)
+        };
+        let config = resolve(flags, &[("OS_PROJECT_ID", "env"), ("OS_USER_ID", "env")]).ok().unwrap();
+        let names = ["OS_PROJECT_DOMAIN_ID", "OS_PROJECT_NAME", "OS_USER_ID"];
+        assert_eq!(config.settings.keys().collect::<Vec<_>>(), names);
+        assert_eq!(config.unwritten_settings, ["OS_PROJECT_NAME", "OS_USER_ID"]);
     }
 
     #[test]

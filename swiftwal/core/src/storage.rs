@@ -10,7 +10,7 @@ mod options;
 mod registry;
 mod space;
 
-use std::{error::Error, fmt, io, iter, sync::Arc};
+use std::{collections::BTreeMap, error::Error, fmt, io, iter, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -38,6 +38,18 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// A program passes only these, and refuses a configuration file with others, since they would have no effect.
     fn settings(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Merges the settings of two sources, such as the environment and a file, of which the `upper` one overrides the
+    /// `lower` one. By default each name is overridden by itself. A backend that has several names for one thing lets
+    /// one of them in the upper source hide all of them in the lower one.
+    fn merge_settings(
+        &self,
+        upper: BTreeMap<String, String>,
+        mut lower: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        lower.extend(upper);
+        lower
     }
 
     /// Returns where the settings come from, as a hint for an error about them.

@@ -1,62 +1,27 @@
-//! Reads `clouds.yaml` and `secure.yaml`, in which `OS_CLOUD` selects a cloud.
+//! Reads `clouds.yaml` and `secure.yaml`, in which `OS_CLOUD` selects a cloud. Both files have the same form;
+//! `secure.yaml` is meant for secrets.
+//!
+//! Source: <https://docs.openstack.org/openstacksdk/latest/user/config/configuration.html>
 
+mod cloud;
+mod file;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
+mod mapping;
+mod regions;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     env, io,
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
-
+use self::file::Clouds;
 use super::ConfigError;
 use crate::local_file::read_regular_text;
 
 /// More than any of these files has.
 const MOST_BYTES: u64 = 1 << 20;
-
-/// The content of `clouds.yaml` or of `secure.yaml`, which have the same form. `secure.yaml` is meant for secrets.
-///
-/// Source: <https://docs.openstack.org/openstacksdk/latest/user/config/configuration.html>
-#[derive(Default, Deserialize)]
-struct Clouds {
-    #[serde(default)]
-    clouds: BTreeMap<String, Cloud>,
-}
-
-#[derive(Default, Deserialize)]
-struct Cloud {
-    /// Named as the settings, in lower case and without `OS_`.
-    #[serde(default)]
-    auth: BTreeMap<String, Option<String>>,
-    auth_type: Option<String>,
-    cacert: Option<String>,
-    endpoint_type: Option<String>,
-    identity_api_version: Option<String>,
-    interface: Option<String>,
-    object_store_endpoint_override: Option<String>,
-    region_name: Option<String>,
-}
-
-impl Cloud {
-    /// Returns the cloud as settings.
-    fn settings(self) -> impl Iterator<Item = (String, String)> {
-        let named = [
-            ("OS_AUTH_TYPE", self.auth_type),
-            ("OS_CACERT", self.cacert),
-            ("OS_ENDPOINT_TYPE", self.endpoint_type),
-            ("OS_IDENTITY_API_VERSION", self.identity_api_version),
-            ("OS_INTERFACE", self.interface),
-            ("OS_REGION_NAME", self.region_name),
-            ("OS_STORAGE_URL", self.object_store_endpoint_override),
-        ];
-        let auth = self.auth.into_iter().map(|(name, value)| (format!("OS_{}", name.to_uppercase()), value));
-        let settings = auth.chain(named.map(|(name, value)| (name.to_owned(), value)));
-        settings.filter_map(|(name, value)| Some((name, value?)))
-    }
-}
 
 /// Returns the settings of the cloud that `OS_CLOUD` names; none if it isn't set.
 pub(super) fn load(given: &HashMap<String, String>) -> Result<HashMap<String, String>, ConfigError> {
@@ -66,17 +31,19 @@ pub(super) fn load(given: &HashMap<String, String>) -> Result<HashMap<String, St
     let clouds = candidates(setting("OS_CLIENT_CONFIG_FILE"), &directories, "clouds");
     let secure = candidates(setting("OS_CLIENT_SECURE_FILE"), &directories, "secure");
 
-    let Some((path, mut file)) = first(&clouds)? else {
+    let Some((path, Clouds { cloud, mut names, .. })) = first(&clouds, name)? else {
         let places = clouds.iter().map(|path| path.display().to_string()).collect();
         return Err(ConfigError::NoCloud { cloud: name.clone(), places });
     };
-    let Some(cloud) = file.clouds.remove(name) else {
-        let known = file.clouds.into_keys().collect::<Vec<_>>().join(", ");
-        let places = vec![format!("{}, which has: {known}", path.display())];
+    let Some(cloud) = cloud else {
+        names.sort_unstable();
+        let known = if names.is_empty() { "no clouds".to_owned() } else { names.join(", ") };
+        let places = vec![format!("{}, which has {known}", path.display())];
         return Err(ConfigError::NoCloud { cloud: name.clone(), places });
     };
-    let secrets = first(&secure)?.and_then(|(_, mut file)| file.clouds.remove(name)).unwrap_or_default();
-    Ok(cloud.settings().chain(secrets.settings()).collect())
+    let secrets = first(&secure, name)?.and_then(|(_, file)| file.cloud).unwrap_or_default();
+    let region = setting("OS_REGION_NAME").map(String::as_str);
+    Ok(cloud.with_secrets(secrets).in_region(region))
 }
 
 /// The directories in which the OpenStack tools look: the working directory, the user's configuration, the system's.
@@ -97,11 +64,11 @@ fn candidates(given: Option<&String>, directories: &[PathBuf], name: &str) -> Ve
     }
 }
 
-/// Returns the first of the files that exists.
-fn first(paths: &[PathBuf]) -> Result<Option<(&Path, Clouds)>, ConfigError> {
+/// Returns the first of the files that exists, with the cloud `name` in it.
+fn first<'a, 'b>(paths: &'a [PathBuf], name: &'b str) -> Result<Option<(&'a Path, Clouds<'b>)>, ConfigError> {
     for path in paths {
         match read_regular_text(path, MOST_BYTES) {
-            Ok(text) => return Ok(Some((path, parse(path, &text)?))),
+            Ok(text) => return Ok(Some((path, parse(path, &text, name)?))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(ConfigError::file(path, error.to_string())),
         }
@@ -110,8 +77,8 @@ fn first(paths: &[PathBuf]) -> Result<Option<(&Path, Clouds)>, ConfigError> {
 }
 
 /// Parses a file. The parser's own message is left out: it may quote the file, which contains secrets.
-fn parse(path: &Path, text: &str) -> Result<Clouds, ConfigError> {
-    serde_saphyr::from_str(text).map_err(|error| {
+fn parse<'a>(path: &Path, text: &str, name: &'a str) -> Result<Clouds<'a>, ConfigError> {
+    file::parse(text, name).map_err(|error| {
         let line = error.location().map(|at| format!(" near line {}", at.line())).unwrap_or_default();
         ConfigError::file(path, format!("it isn't YAML of the form `clouds: NAME: auth: …`{line}"))
     })

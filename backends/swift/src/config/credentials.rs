@@ -88,10 +88,7 @@ impl Credentials {
         bare
     }
 
-    pub(super) fn from_settings(
-        settings: &mut Settings<'_>,
-        has_storage_url: bool,
-    ) -> Result<Self, ConfigError> {
+    pub(super) fn from_settings(settings: &mut Settings, has_storage_url: bool) -> Result<Self, ConfigError> {
         if has_storage_url && settings.has(TOKEN) && !settings.has(AUTH_URL) {
             return Ok(Self::Token(settings.need_secret(TOKEN)));
         }
@@ -115,7 +112,7 @@ enum Version {
 }
 
 impl Version {
-    fn of(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+    fn of(settings: &Settings) -> Result<Self, ConfigError> {
         let names = ["OS_IDENTITY_API_VERSION", "OS_AUTH_VERSION", "ST_AUTH_VERSION"];
         if let Some(given) = settings.get(&names) {
             return Self::parse(given)
@@ -143,7 +140,7 @@ impl Version {
     }
 }
 
-fn v1(settings: &mut Settings<'_>) -> Result<Credentials, ConfigError> {
+fn v1(settings: &mut Settings) -> Result<Credentials, ConfigError> {
     settings.for_method("Swift's v1 authentication");
     Ok(Credentials::V1 {
         url: settings.need_url(&["ST_AUTH", "OS_AUTH_URL"])?,
@@ -152,20 +149,20 @@ fn v1(settings: &mut Settings<'_>) -> Result<Credentials, ConfigError> {
     })
 }
 
-fn v2(settings: &mut Settings<'_>) -> Result<Credentials, ConfigError> {
+fn v2(settings: &mut Settings) -> Result<Credentials, ConfigError> {
     settings.for_method("Keystone v2.0");
     Ok(Credentials::V2 {
         url: versioned(settings, "v2.0")?,
         user: settings.need(&["OS_USERNAME", "ST_USER"]),
         password: settings.need_secret(&["OS_PASSWORD", "ST_KEY"]),
-        tenant: match settings.get(PROJECT_ID) {
-            Some(id) => Tenant::Id(id.to_owned()),
+        tenant: match settings.get(PROJECT_ID).map(str::to_owned) {
+            Some(id) => Tenant::Id(id),
             None => Tenant::Name(settings.need(&["OS_TENANT_NAME", "OS_PROJECT_NAME", "OS_TENANT_ID"])),
         },
     })
 }
 
-fn v3(settings: &mut Settings<'_>) -> Result<Credentials, ConfigError> {
+fn v3(settings: &mut Settings) -> Result<Credentials, ConfigError> {
     let identity = match Way::of(settings)? {
         Way::ApplicationCredential => {
             settings.for_method("an application credential");
@@ -196,7 +193,7 @@ enum Way {
 }
 
 impl Way {
-    fn of(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+    fn of(settings: &Settings) -> Result<Self, ConfigError> {
         match settings.get(&["OS_AUTH_TYPE"]) {
             Some("v3applicationcredential") => Ok(Self::ApplicationCredential),
             Some("token" | "v3token") => Ok(Self::Token),
@@ -215,14 +212,15 @@ impl Way {
     }
 }
 
-fn app_credential(settings: &mut Settings<'_>) -> AppCredential {
-    match (settings.get(&[CREDENTIAL_ID]), settings.get(&[CREDENTIAL_NAME])) {
-        (None, Some(name)) => AppCredential::Name { name: name.to_owned(), user: user(settings) },
+fn app_credential(settings: &mut Settings) -> AppCredential {
+    let name = settings.get(&[CREDENTIAL_NAME]).map(str::to_owned);
+    match (settings.get(&[CREDENTIAL_ID]), name) {
+        (None, Some(name)) => AppCredential::Name { name, user: user(settings) },
         _ => AppCredential::Id(settings.need(&[CREDENTIAL_ID, CREDENTIAL_NAME])),
     }
 }
 
-fn user(settings: &mut Settings<'_>) -> Named {
+fn user(settings: &mut Settings) -> Named {
     match settings.get(&["OS_USER_ID"]) {
         Some(id) => Named::Id(id.to_owned()),
         None if settings.has(&["ST_USER"]) && !settings.has(USER) => named(settings, &["ST_USER"], "USER"),
@@ -230,7 +228,7 @@ fn user(settings: &mut Settings<'_>) -> Named {
     }
 }
 
-fn scope(settings: &mut Settings<'_>) -> Scope {
+fn scope(settings: &mut Settings) -> Scope {
     if let Some(trust) = settings.get(&["OS_TRUST_ID"]) {
         return Scope::Trust(trust.to_owned());
     }
@@ -241,7 +239,7 @@ fn scope(settings: &mut Settings<'_>) -> Scope {
 }
 
 /// Reads a name with its domain: `OS_USER_DOMAIN_NAME` or `_ID`, or `OS_DEFAULT_DOMAIN`, or the domain `default`.
-fn named(settings: &mut Settings<'_>, names: &[&'static str], what: &str) -> Named {
+fn named(settings: &mut Settings, names: &[&'static str], what: &str) -> Named {
     let name = settings.need(names);
     let setting = |suffix| settings.get(&[format!("OS_{what}_DOMAIN_{suffix}").as_str()]).map(str::to_owned);
     let domain = setting("ID").map(Domain::Id).or_else(|| setting("NAME").map(Domain::Name));
@@ -251,7 +249,7 @@ fn named(settings: &mut Settings<'_>, names: &[&'static str], what: &str) -> Nam
 }
 
 /// Returns the identity service's URL with this version at its end, in place of any that was given.
-fn versioned(settings: &mut Settings<'_>, version: &str) -> Result<Url, ConfigError> {
+fn versioned(settings: &mut Settings, version: &str) -> Result<Url, ConfigError> {
     let mut url = settings.need_url(AUTH_URL)?;
     let path = url.path().trim_end_matches('/');
     let base = path.rsplit_once('/').filter(|(_, last)| Version::named(last).is_some());

@@ -208,6 +208,132 @@ fn what_is_set_wins_over_the_cloud() {
     assert!(matches!(config.credentials, Credentials::V3 { url, .. } if url.as_str() == "http://mine/v3"));
 }
 
+/// What other clouds of the files may look like.
+const ODD: &str = "
+  empty:
+  a_list: [1, 2]
+  a_number: 7
+  by_profile: {profile: [odd], auth: none, auth: {password: [1]}, regions: 5, region_name: {a: b}}
+";
+
+#[test]
+fn odd_other_clouds_do_not_make_one_unusable() {
+    let secure = format!("clouds:{ODD}  prod: {{auth: {{password: '0123'}}}}");
+    let home = home(&[("clouds.yaml", &format!("cache: [1]{CLOUDS}{ODD}")), ("secure.yaml", &secure)]);
+    assert!(in_cloud(home.path(), "prod", &[]).is_ok());
+    let given = &PASSWORD[..];
+    assert!(in_cloud(home.path(), "empty", given).is_ok(), "an empty cloud has no settings");
+}
+
+#[test]
+fn what_a_cloud_has_for_other_programs_is_not_read() {
+    let text = "
+clouds:
+  prod:
+    networks: [{name: x}]
+    auth:
+      password: x
+      <<: {project_name: p, username: u}
+      auth_url: http://k
+      system_scope: [all]
+      7: x
+";
+    for secure in ["", "clouds:", "clouds: {prod: }", "other: 1"] {
+        let home = home(&[("clouds.yaml", text), ("secure.yaml", secure)]);
+        in_cloud(home.path(), "prod", &[]).unwrap();
+    }
+}
+
+/// A cloud with this in addition to its credentials.
+fn region_of(cloud: &str, more: &[(&str, &str)]) -> (Option<String>, String) {
+    let auth = "auth: {auth_url: http://k, username: u, password: p, project_name: p}";
+    let home = home(&[("clouds.yaml", &format!("clouds: {{prod: {{{auth}, {cloud}}}}}"))]);
+    let endpoint = in_cloud(home.path(), "prod", more).unwrap().endpoint;
+    (endpoint.region, endpoint.interface)
+}
+
+#[test]
+fn the_first_of_a_clouds_regions_is_used_unless_another_is_named() {
+    let regions = "regions: [{name: north, values: {interface: internal}}, south, {values: {}}, 7]";
+    let named = |more: &[(&str, &str)], cloud: &str| {
+        let (region, interface) = region_of(cloud, more);
+        format!("{} {interface}", region.unwrap_or_default())
+    };
+    assert_eq!(named(&[], regions), "north internal");
+    assert_eq!(named(&[("OS_REGION_NAME", "south")], regions), "south public");
+    assert_eq!(named(&[("OS_REGION_NAME", "west")], regions), "west public");
+    assert_eq!(named(&[("OS_INTERFACE", "admin")], regions), "north admin");
+    assert_eq!(named(&[], &format!("region_name: south, {regions}")), "south public");
+    assert_eq!(named(&[], "region_name: [south, north]"), "south public");
+    assert_eq!(named(&[], "region_name: 'south, north'"), "south public");
+    assert_eq!(named(&[], "regions: [south, north]"), "south public");
+    assert_eq!(named(&[], "regions: "), " public");
+}
+
+fn merged(upper: &[(&str, &str)], lower: &[(&str, &str)]) -> String {
+    let map = |settings: &[(&str, &str)]| {
+        settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let merged = Config::merge_settings(map(upper), map(lower));
+    let shown = merged.into_iter().map(|(name, value)| format!("{}={value}", name.trim_start_matches("OS_")));
+    let mut shown = shown.collect::<Vec<_>>();
+    shown.sort_unstable();
+    shown.join(" ")
+}
+
+#[test]
+fn each_name_of_one_thing_hides_all_of_them_below() {
+    for (upper, lower) in [
+        ("OS_PROJECT_NAME", "OS_PROJECT_ID"),
+        ("OS_PROJECT_ID", "OS_TENANT_NAME"),
+        ("OS_TENANT_NAME", "OS_TRUST_ID"),
+        ("OS_TRUST_ID", "OS_PROJECT_NAME"),
+        ("OS_USERNAME", "OS_USER_ID"),
+        ("OS_USER_ID", "OS_USERNAME"),
+        ("OS_PROJECT_DOMAIN_NAME", "OS_PROJECT_DOMAIN_ID"),
+        ("OS_USER_DOMAIN_ID", "OS_USER_DOMAIN_NAME"),
+        ("OS_APPLICATION_CREDENTIAL_NAME", "OS_APPLICATION_CREDENTIAL_ID"),
+        ("OS_AUTH_TOKEN", "OS_TOKEN"),
+        ("OS_AUTH_VERSION", "OS_IDENTITY_API_VERSION"),
+        ("OS_ENDPOINT_TYPE", "OS_INTERFACE"),
+    ] {
+        let name = upper.trim_start_matches("OS_");
+        assert_eq!(merged(&[(upper, "a")], &[(lower, "b")]), format!("{name}=a"), "{upper} {lower}");
+        assert_eq!(
+            merged(&[(upper, "")], &[(upper, "b")]),
+            format!("{name}="),
+            "an empty one hides its like"
+        );
+    }
+    assert_eq!(merged(&[("OS_PROJECT_ID", "")], &[("OS_PROJECT_NAME", "p")]), "PROJECT_ID= PROJECT_NAME=p");
+}
+
+#[test]
+fn a_domain_comes_from_where_the_name_is_or_from_below() {
+    let (name, id, domain) = ("OS_PROJECT_NAME", "OS_PROJECT_DOMAIN_ID", "OS_PROJECT_DOMAIN_NAME");
+    let below = [(name, "b"), (id, "below")];
+    assert_eq!(merged(&[(name, "a"), (domain, "mine")], &below), "PROJECT_DOMAIN_NAME=mine PROJECT_NAME=a");
+    assert_eq!(merged(&[(name, "a")], &below), "PROJECT_DOMAIN_ID=below PROJECT_NAME=a");
+    assert_eq!(
+        merged(&[(name, "a"), ("OS_DEFAULT_DOMAIN", "mine")], &below),
+        "DEFAULT_DOMAIN=mine PROJECT_NAME=a"
+    );
+    assert_eq!(merged(&[(domain, "left over")], &below), "PROJECT_DOMAIN_ID=below PROJECT_NAME=b");
+    assert_eq!(merged(&[(domain, "mine")], &below[..1]), "PROJECT_DOMAIN_NAME=mine PROJECT_NAME=b");
+    assert_eq!(merged(&[(domain, "mine")], &below[1..]), "PROJECT_DOMAIN_NAME=mine");
+}
+
+#[test]
+fn a_projects_name_wins_over_the_id_in_a_cloud() {
+    let home = home(&[("clouds.yaml", "clouds: {prod: {auth: {project_id: p1, user_id: u1}}}")]);
+    let config = in_cloud(home.path(), "prod", PASSWORD).unwrap();
+    let Credentials::V3 { identity: Identity::Password { user, .. }, scope, .. } = config.credentials else {
+        panic!("{:?}", config.credentials)
+    };
+    assert!(matches!(user, Named::Name { name, .. } if name == "u"));
+    assert!(matches!(scope, Scope::Project(Named::Name { name, .. }) if name == "p"));
+}
+
 #[test]
 fn a_cloud_that_lacks_its_secret_says_so() {
     let home = home(&[("clouds.yaml", CLOUDS)]);

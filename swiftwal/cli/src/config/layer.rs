@@ -1,18 +1,21 @@
 //! The configuration of one source.
 
+use std::collections::BTreeMap;
+
 use figment::{
     Metadata, Profile, Provider,
-    value::{Dict, Map, Value},
+    value::{Dict, Map},
 };
 
 use super::{ConfigError, Location};
 
-/// The values of one source as text by key, and the backend's settings by name.
+/// The values of one source as text by key, which figment merges, and the backend's settings by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layer {
     source: String,
     values: Dict,
-    settings: Dict,
+    /// The backends' own settings.
+    pub(super) settings: BTreeMap<String, String>,
 }
 
 impl Layer {
@@ -28,7 +31,7 @@ impl Layer {
     }
 
     pub(super) fn set_setting(&mut self, name: &str, value: String) {
-        self.settings.insert(name.to_owned(), value.into());
+        self.settings.insert(name.to_owned(), value);
     }
 
     /// Sets the location of the repository. Repository and container are one key, so that a container given as a flag
@@ -45,11 +48,6 @@ impl Layer {
         self.set("repository", repository.or(container));
         Ok(())
     }
-
-    /// Returns the names of the backends' own settings.
-    pub(super) fn settings(&self) -> impl Iterator<Item = &str> {
-        self.settings.keys().map(String::as_str)
-    }
 }
 
 impl Provider for Layer {
@@ -58,8 +56,6 @@ impl Provider for Layer {
     }
 
     fn data(&self) -> figment::error::Result<Map<Profile, Dict>> {
-        let mut values = self.values.clone();
-        values.insert("settings".to_owned(), Value::from(self.settings.clone()));
-        Ok(Map::from([(Profile::Default, values)]))
+        Ok(Map::from([(Profile::Default, self.values.clone())]))
     }
 }

@@ -1,6 +1,6 @@
 //! The registry of backends, by URL scheme.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use url::Url;
 
@@ -82,6 +82,23 @@ impl Registry {
     #[must_use]
     pub fn settings_of(&self, scheme: &str) -> &'static [&'static str] {
         self.backend(scheme).map_or(&[], |backend| backend.settings())
+    }
+
+    /// Merges the settings of several sources for the backend of `scheme`. A source overrides those after it, in the way
+    /// of [`Backend::merge_settings`].
+    #[must_use]
+    pub fn merge_settings(
+        &self,
+        scheme: &str,
+        sources: impl IntoIterator<Item = BTreeMap<String, String>, IntoIter: DoubleEndedIterator>,
+    ) -> BTreeMap<String, String> {
+        sources.into_iter().rev().fold(BTreeMap::new(), |mut lower, upper| match self.backend(scheme) {
+            Some(backend) => backend.merge_settings(upper, lower),
+            None => {
+                lower.extend(upper);
+                lower
+            }
+        })
     }
 
     /// Opens the storage at `location` with the backend of its scheme.
