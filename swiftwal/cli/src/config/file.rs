@@ -3,7 +3,9 @@
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
 mod lines;
+mod openstack;
 mod pipe;
+mod skipped;
 mod toml;
 
 use std::{
@@ -15,6 +17,7 @@ use std::{
 
 use swiftwal_core::read_regular_file;
 
+use self::skipped::Skipped;
 use super::{ConfigError, Layer, SettingNames};
 
 /// The keys for the server to back up.
@@ -30,6 +33,12 @@ pub(super) struct Read {
     pub(super) layer: Layer,
     /// The settings of the server to back up.
     pub(super) postgres: BTreeMap<String, String>,
+}
+
+/// The content of a file, in either form.
+struct Parsed {
+    entries: Vec<Entry>,
+    skipped: Skipped,
 }
 
 /// One setting of a file.
@@ -49,6 +58,8 @@ enum Key {
     Setting(String),
     /// One of [`POSTGRES`].
     Postgres(String),
+    /// A variable of the OpenStack tools that has no effect here.
+    Unused(String),
 }
 
 impl Key {
@@ -61,10 +72,24 @@ impl Key {
         if names.contains(name) {
             return Ok(Self::Setting(name.to_owned()));
         }
+        if openstack::is_unused(name) {
+            return Ok(Self::Unused(name.to_owned()));
+        }
         Err(match names.nearest(name) {
             Some(nearest) => format!("unknown key '{name}'; the nearest known is {nearest}"),
             None => unknown(name, known),
         })
+    }
+
+    /// The name of the key, as messages show it.
+    fn name(&self) -> &str {
+        match self {
+            Self::Repository => "REPOSITORY",
+            Self::Container => "CONTAINER",
+            Self::Compression => "COMPRESSION",
+            Self::ArchiveTimeout => "ARCHIVE_TIMEOUT",
+            Self::Setting(name) | Self::Postgres(name) | Self::Unused(name) => name,
+        }
     }
 }
 
@@ -98,7 +123,10 @@ pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigErro
     };
     let text = text(&bytes).map_err(in_file)?;
     let parse = if lines::looks_like_lines(text) { lines::parse } else { toml::parse };
-    let entries = parse(text, names).map_err(in_file)?;
+    let Parsed { entries, skipped } = parse(text, names).map_err(in_file)?;
+    if let Some(notice) = skipped.notice() {
+        tracing::warn!("{}: {notice}", path.display());
+    }
     if readable_by_others && let Some(name) = entries.iter().find_map(Entry::secret) {
         tracing::warn!(
             "{file} contains {name}, and every user can read it; restrict it: chmod o= {file}",
@@ -135,6 +163,7 @@ fn collect(path: PathBuf, is_pipe: bool, entries: Vec<Entry>) -> Result<Read, Co
             Key::ArchiveTimeout => layer.set("archive_timeout", Some(value)),
             Key::Setting(name) => layer.set_setting(&name, value),
             Key::Postgres(name) => drop(postgres.insert(name, value)),
+            Key::Unused(_) => {}
         }
     }
     layer.set_place(repository, container)?;

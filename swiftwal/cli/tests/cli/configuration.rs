@@ -140,6 +140,64 @@ fn what_is_wrong_in_the_file_is_told_with_file_and_line_and_without_the_value() 
     }
 }
 
+/// As Horizon, the dashboard of OpenStack, offers it for download, with an older deployment's additions.
+const OPENRC: &str = r#"#!/usr/bin/env bash
+# To use an OpenStack cloud you need to authenticate against the Identity service.
+export OS_AUTH_URL=https://keystone.example.org:5000/v3
+export OS_PROJECT_ID=0123456789abcdef
+export OS_PROJECT_NAME="demo"
+export OS_USER_DOMAIN_NAME="Default"
+if [ -z "$OS_USER_DOMAIN_NAME" ]; then unset OS_USER_DOMAIN_NAME; fi
+export OS_PROJECT_DOMAIN_ID="default"
+if [ -z "$OS_PROJECT_DOMAIN_ID" ]; then unset OS_PROJECT_DOMAIN_ID; fi
+# unset v2.0 items in case set
+unset OS_TENANT_ID
+unset OS_TENANT_NAME
+export OS_USERNAME="demo"
+# With Keystone you pass the keystone password.
+if [ -n "$OS_PASSWORD" ]
+then
+    echo "Using OS_PASSWORD=... of the environment"
+else
+    echo "Please enter your OpenStack Password for project $OS_PROJECT_NAME as user $OS_USERNAME: "
+    read -sr OS_PASSWORD_INPUT
+    export OS_PASSWORD=$OS_PASSWORD_INPUT
+fi
+export OS_REGION_NAME="RegionOne"
+if [ -z "$OS_REGION_NAME" ]; then unset OS_REGION_NAME; fi
+export OS_INTERFACE=public
+export OS_IDENTITY_API_VERSION=3
+export OS_IMAGE_API_VERSION=$(echo 2)
+export OS_NO_CACHE=True
+"#;
+
+#[test]
+fn a_whole_openrc_is_accepted_and_what_has_no_effect_is_told_once() {
+    let site = Site::new();
+    site.archive([1]);
+    site.write("demo-openrc.sh", OPENRC);
+    let ran = site.run(&["-c", "demo-openrc.sh", "list-wal"]);
+    let notice = "swiftwal: warning: demo-openrc.sh: shell commands are skipped (lines 7, 9, 11, 12, 15, 16, 17, 18, 19, \
+                  20, 22 and 24); OS_IMAGE_API_VERSION and OS_NO_CACHE aren't used; OS_PASSWORD in line 21 refers to a \
+                  shell variable and counts as missing: write its value there, or set it in the environment\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, notice), "{ran:?}");
+
+    let missing = run(&mut site.bare_command(&["-c", "demo-openrc.sh", "-C", "pgprod", "list-wal"]));
+    let told = "to authenticate with a password, these settings are missing: OS_PASSWORD or ST_KEY";
+    assert!(missing.code == 2 && missing.stderr.contains(told), "{missing:?}");
+
+    let toml = "[settings]\nOS_IMAGE_API_VERSION = 2\nOS_USERNAME = 'demo'\n";
+    site.write("toml", toml);
+    let ran = site.run(&["-c", "toml", "list-wal"]);
+    let notice = "swiftwal: warning: toml: OS_IMAGE_API_VERSION isn't used\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, notice), "{ran:?}");
+
+    site.write("mistaken", OPENRC.replace("OS_NO_CACHE", "OS_PASSWRD"));
+    let refused = site.run(&["-c", "mistaken", "list-wal"]);
+    let told = "mistaken, line 28: unknown key 'OS_PASSWRD'; the nearest known is OS_PASSWORD";
+    assert!(refused.code == 2 && refused.stderr.contains(told), "{refused:?}");
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
     let site = Site::new();

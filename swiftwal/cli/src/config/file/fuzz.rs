@@ -16,7 +16,10 @@ pub fn configuration(bytes: &[u8]) {
     let _ = lines::looks_like_lines(text);
     for parse in [lines::parse, toml::parse] {
         match parse(text, &names) {
-            Ok(entries) => drop(collect("/etc/swiftwal.conf".into(), false, entries)),
+            Ok(parsed) => {
+                let _ = parsed.skipped.notice();
+                drop(collect("/etc/swiftwal.conf".into(), false, parsed.entries));
+            }
             Err(problem) => check(problem),
         }
     }

@@ -1,40 +1,67 @@
-//! The form of SwiftWAL 0.2.2: lines `KEY=VALUE`, as in a shell file.
+//! The form of SwiftWAL 0.2.2: lines `KEY=VALUE`, as in a shell file. An `openrc` of OpenStack's dashboard is one, too;
+//! its shell commands are skipped.
+
+mod shell;
 
 use std::{collections::BTreeMap, iter::Peekable, str::Chars};
 
-use super::{Entry, Key, Problem, SettingNames};
+use super::{Entry, Key, Parsed, Problem, SettingNames, skipped::Skipped};
 
 const KNOWN: &str = "REPOSITORY, CONTAINER, COMPRESSION and ARCHIVE_TIMEOUT (each also after SWIFTWAL_), \
                      PGHOST, PGPORT, PGUSER, and the settings of the storage, as OS_AUTH_URL";
 const EXPANSION: &str =
     "contains a '$' or '`', which isn't expanded here; put it in single quotes to keep it unchanged";
 
-/// Whether the first line that isn't empty or a comment begins with the name of a variable. The keys of the TOML form
-/// are in lower case.
+/// Whether the first line that isn't empty, a comment or a shell command begins with the name of a variable. The keys of
+/// the TOML form are in lower case.
 pub(super) fn looks_like_lines(text: &str) -> bool {
-    text.lines().find_map(assignment).is_some_and(|(name, _)| is_variable(name))
+    text.lines()
+        .filter(|line| !shell::is_command(line))
+        .find_map(assignment)
+        .is_some_and(|(name, _)| is_variable(name))
 }
 
-pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Vec<Entry>, Problem> {
+pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Parsed, Problem> {
     let mut entries = BTreeMap::new();
+    let mut skipped = Skipped::default();
     for (content, line) in text.lines().zip(1..).filter(|(line, _)| !is_empty(line)) {
-        let Entry { key, value } = entry(content, names).map_err(|problem| Problem { line, problem })?;
-        if let Some((first, _)) = entries.get(&key) {
-            let problem = format!("the same key as in line {first}; keep one of the two");
-            return Err(Problem { line, problem });
+        if shell::is_command(content) {
+            skipped.commands.push(line);
+            continue;
         }
-        entries.insert(key, (line, value));
+        match entry(content, names).map_err(|problem| Problem { line, problem })? {
+            (Key::Unused(name), _) => skipped.unused.push(name),
+            (key, Value::Reference) => skipped.references.push((key.name().to_owned(), line)),
+            (key, Value::Text(value)) => {
+                if let Some((first, _)) = entries.get(&key) {
+                    let problem = format!("the same key as in line {first}; keep one of the two");
+                    return Err(Problem { line, problem });
+                }
+                entries.insert(key, (line, value));
+            }
+        }
     }
-    Ok(entries.into_iter().map(|(key, (_, value))| Entry { key, value }).collect())
+    let entries = entries.into_iter().map(|(key, (_, value))| Entry { key, value }).collect();
+    Ok(Parsed { entries, skipped })
 }
 
-fn entry(line: &str, names: &SettingNames) -> Result<Entry, String> {
+enum Value {
+    Text(String),
+    /// The value of a shell variable.
+    Reference,
+}
+
+/// Returns the key in a line and its value, which isn't read if the key isn't used.
+fn entry(line: &str, names: &SettingNames) -> Result<(Key, Value), String> {
     let (name, value) = assignment(line).filter(|(name, _)| is_variable(name)).ok_or(
         "not of the form KEY=VALUE; the file was read as lines of that form, since its first one is",
     )?;
     let key = key(name, names)?;
+    if matches!(key, Key::Unused(_)) || shell::is_reference(value) {
+        return Ok((key, Value::Reference));
+    }
     let value = unquoted(value).map_err(|problem| format!("the value of {name} {problem}"))?;
-    Ok(Entry { key, value })
+    Ok((key, Value::Text(value)))
 }
 
 fn key(name: &str, names: &SettingNames) -> Result<Key, String> {

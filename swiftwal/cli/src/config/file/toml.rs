@@ -7,12 +7,12 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Entry, Key, Problem, SettingNames, unknown};
+use super::{Entry, Key, Parsed, Problem, SettingNames, skipped::Skipped, unknown};
 
 const KNOWN: &str = "repository, container, compression, archive-timeout, and in [settings] PGHOST, PGPORT, \
                      PGUSER and the settings of the storage, as OS_AUTH_URL";
 
-pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Vec<Entry>, Problem> {
+pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Parsed, Problem> {
     let file = File { text };
     let table = DeTable::parse(text).map_err(|error| {
         let place = error.span().unwrap_or_default();
@@ -30,7 +30,9 @@ pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Vec<Entry>, Prob
             (name, _) => entries.push(file.entry(name, top_level(name, names), value)?),
         }
     }
-    Ok(entries)
+    let unused = entries.iter().filter(|entry| matches!(entry.key, Key::Unused(_)));
+    let unused = unused.map(|entry| entry.key.name().to_owned()).collect();
+    Ok(Parsed { entries, skipped: Skipped { unused, ..Skipped::default() } })
 }
 
 fn setting(name: &str, names: &SettingNames) -> Result<Key, String> {
