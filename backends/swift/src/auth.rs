@@ -97,6 +97,27 @@ impl Authenticator {
         self.obtain(Some(refused), trouble).await
     }
 
+    /// Requests a session in place of one from the cache whose storage URL leads nowhere: the cluster may have moved
+    /// since. None if there is no other URL, or no answer. The identity service is asked once for each cached session.
+    pub(crate) async fn relocated(&self, stale: &Arc<Session>) -> Option<Arc<Session>> {
+        if !stale.is_cached || self.endpoint.storage_url.is_some() {
+            return None;
+        }
+        let mut state = self.state.lock().await;
+        if state.session.as_ref().is_none_or(|session| Arc::ptr_eq(session, stale)) {
+            let mut tries =
+                Tries::new(Duration::ZERO, &Trouble::default()).with_patience(self.http.timeouts().connect);
+            let session = self.authenticate(&mut tries).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "can't find out whether the storage has moved");
+                Session { is_cached: false, ..Session::clone(stale) }
+            });
+            state.session = Some(Arc::new(session));
+        }
+        let moved = state.session.clone().filter(|session| session.storage_url != stale.storage_url)?;
+        tracing::debug!(from = %stale.storage_url, to = %moved.storage_url, "the storage has moved");
+        Some(moved)
+    }
+
     /// Returns the session at hand, or requests one from the identity service. Callers that waited meanwhile share its
     /// failure: if each retried in turn, the last of many would wait for hours.
     async fn obtain(
@@ -192,7 +213,8 @@ impl Authenticator {
         match (&self.credentials, &self.endpoint.storage_url) {
             (Credentials::Token(token), Some(url)) => {
                 let (token, storage_url) = (token.clone(), url.clone());
-                Ok(Session { token, storage_url, renew_at: Timestamp::MAX, ends_at: Timestamp::MAX })
+                let end = Timestamp::MAX;
+                Ok(Session { token, storage_url, renew_at: end, ends_at: end, is_cached: false })
             }
             _ => Err(AuthError::NoEndpoint { wanted: "object-store".to_owned(), known: Vec::new() }),
         }

@@ -32,7 +32,7 @@ use crate::{
     dialect::{Dialect, Info},
     error::{Error, Kind},
     retry::{Failure, Outcome, Token, Tries, Trouble, Verdict, classify},
-    transport::{Answer, Http, Outgoing, Pace},
+    transport::{Answer, Http, Outgoing, Pace, redirection},
 };
 
 /// The header that names the source of a copy.
@@ -88,6 +88,12 @@ impl Client {
         let mut session = auth.session(trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
         loop {
             let outcome = self.attempt(&request, &session, &mut origin, token, tries.patience()).await;
+            if leads_nowhere(&outcome)
+                && let Some(moved) = auth.relocated(&session).await
+            {
+                session = moved;
+                continue;
+            }
             let failure = match outcome {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
@@ -120,11 +126,16 @@ impl Client {
         let outgoing =
             outgoing(request, session).map_err(|kind| Failure::judged(origin.error(kind), Verdict::Fail))?;
         origin.tries += 1;
+        let url = outgoing.url.clone();
         let answer = self.0.http.send(outgoing, patience).await.map_err(|broken| {
             origin.trans_id = None;
             origin.broken(broken, token)
         })?;
         origin.trans_id = text(&answer.headers, TRANS_ID).map(str::to_owned);
+        if let Some(to) = elsewhere(&answer, &url, &session.storage_url) {
+            let error = origin.error(Kind::Redirected { status: answer.status, to });
+            return Err(Failure::judged(error, Verdict::Fail));
+        }
         match classify(Outcome::Answered(answer.status), token) {
             Verdict::Answer => {
                 self.0.dates.note(&answer.headers, Instant::now());
@@ -283,6 +294,29 @@ async fn attempt_info(
         Verdict::Retry => Err(Failure::retry(origin.error(Kind::answer(answer.status)))),
         _ => Ok(Info::default()),
     }
+}
+
+/// Whether there may be no such server any more, or one that doesn't serve this scheme or host: servers with TLS answer
+/// a request without it with 400.
+fn leads_nowhere(outcome: &Result<Response, Failure<Error>>) -> bool {
+    match outcome {
+        Ok(response) => matches!(response.status.as_u16(), 400 | 421),
+        Err(failure) => failure.error.kind().leads_nowhere(),
+    }
+}
+
+/// The address that a response redirects to: that of the account, if the rest of the path is the same there.
+fn elsewhere(answer: &Answer, url: &Url, account: &Url) -> Option<String> {
+    if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let mut to = redirection(url, &answer.headers)?;
+    let path = url.path().strip_prefix(account.path());
+    if let Some(base) = path.and_then(|path| to.path().strip_suffix(path)).map(str::to_owned) {
+        to.set_path(&base);
+        to.set_query(None);
+    }
+    Some(to.to_string())
 }
 
 /// The HTTP request, with the session's token.

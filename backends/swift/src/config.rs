@@ -4,6 +4,7 @@
 mod clouds;
 mod credentials;
 mod error;
+mod proxies;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use url::Url;
 pub use self::clouds::fuzz::clouds;
 pub(crate) use self::credentials::{AppCredential, Credentials, Domain, Identity, Named, Scope, Tenant};
 pub use self::error::{ConfigError, Missing};
+pub(crate) use self::proxies::{Proxies, Proxy};
 use self::settings::Settings;
 
 /// Everything needed to reach one account: credentials, the endpoint to use, time limits.
@@ -29,6 +31,8 @@ pub struct Config {
     pub(crate) endpoint: Endpoint,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) token_cache: Option<PathBuf>,
+    /// None for those that the environment names.
+    pub(crate) proxies: Option<Proxies>,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -107,7 +111,14 @@ impl Config {
         let credentials = Credentials::from_settings(&mut settings, endpoint.storage_url.is_some())?;
         let ca_file = settings.get(&["OS_CACERT"]).map(PathBuf::from);
         settings.complete()?;
-        Ok(Self { credentials, endpoint, ca_file, token_cache: None, timeouts: Timeouts::default() })
+        Ok(Self {
+            credentials,
+            endpoint,
+            ca_file,
+            token_cache: None,
+            proxies: None,
+            timeouts: Timeouts::default(),
+        })
     }
 
     /// Caches tokens in `directory`, which is created when needed and which only this user can read. Another process

@@ -46,6 +46,18 @@ pub enum Kind {
     /// The response was incomplete: reset, cut off, or not HTTP.
     #[error("incomplete answer")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
+    /// No request could be sent: the server's certificate isn't valid, the server doesn't speak the protocol of its
+    /// URL, or a proxy failed.
+    #[error("no usable connection")]
+    Unusable(#[source] Box<dyn StdError + Send + Sync>),
+    /// The server refers to another URL. Redirects aren't followed, since the token would go there.
+    #[error("answered {status}: it redirects to {to}")]
+    Redirected {
+        /// The status of the response.
+        status: StatusCode,
+        /// The URL of the account at the other server if that is known, or else the whole URL.
+        to: String,
+    },
     /// Less than 64 KiB were sent or received during this time.
     #[error("no progress for {:.0} s", .0.as_secs_f64())]
     Stalled(Duration),
@@ -84,7 +96,12 @@ impl Kind {
 
     /// Whether the response was missing or incomplete.
     pub(crate) fn is_broken(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Connection(_) | Self::Stalled(_))
+        matches!(self, Self::Unreachable { .. } | Self::Connection(_) | Self::Unusable(_) | Self::Stalled(_))
+    }
+
+    /// Whether there may be no such server any more.
+    pub(crate) fn leads_nowhere(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unusable(_) | Self::Redirected { .. })
     }
 }
 
@@ -126,6 +143,12 @@ impl Error {
             Kind::Unreachable { .. } => {
                 return Some(
                     "check that it is running, and its address, which is OS_STORAGE_URL or else that of the catalog",
+                );
+            }
+            Kind::Redirected { .. } => {
+                return Some(
+                    "redirects aren't followed, since they would take the token along; if that is the cluster, set \
+                     OS_STORAGE_URL to that address",
                 );
             }
             _ => return None,
@@ -215,10 +238,11 @@ impl From<Broken> for Kind {
             Broken::TooLong(limit) => Self::TooLong { limit },
             Broken::Unreachable { server, source } => Self::Unreachable { server, source },
             Broken::Connection(error) => Self::Connection(error),
-            tls
-            @ (Broken::Untrusted(_) | Broken::Tls(_) | Broken::NotTls { .. } | Broken::NotHttp { .. }) => {
-                Self::Connection(tls.into())
-            }
+            unusable @ (Broken::Untrusted { .. }
+            | Broken::Proxy { .. }
+            | Broken::Tls(_)
+            | Broken::NotTls { .. }
+            | Broken::NotHttp { .. }) => Self::Unusable(unusable.into()),
         }
     }
 }

@@ -16,14 +16,16 @@ pub fn hint(error: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return error.hint().map(String::from);
     }
+    if let Some(broken) = error.downcast_ref::<Broken>() {
+        return broken.hint();
+    }
     let of_request = error.downcast_ref().and_then(Error::hint);
-    let of_answer = || error.downcast_ref().and_then(Broken::hint);
     // Requests that wait for the same token share its error.
     let shared = error.downcast_ref::<Arc<AuthError>>().map(Arc::as_ref);
     let of_credentials = || error.downcast_ref().or(shared).and_then(AuthError::hint);
     let of_settings = || error.downcast_ref().and_then(ConfigError::hint);
     let of_store = || error.downcast_ref().and_then(BuildError::hint);
-    let hint = of_request.or_else(of_answer).or_else(of_credentials).or_else(of_settings).or_else(of_store);
+    let hint = of_request.or_else(of_credentials).or_else(of_settings).or_else(of_store);
     hint.map(str::to_owned)
 }
 

@@ -1,13 +1,16 @@
 //! HTTP exchanges, below authentication and retries: one try each, with time limits.
 //!
-//! [`Http`] opens connections (TLS with the system's certificates, or those of `OS_CACERT`), sends a request and
+//! [`Http`] opens connections (TLS with the system's certificates, or those of `OS_CACERT`; directly, or through the
+//! proxy that the environment names), sends a request and
 //! returns the response before its body is read. A transfer without progress, in either direction, ends with
 //! [`Broken::Stalled`]. The client and the authentication use this module, which knows neither tokens nor Swift.
 
 mod broken;
+mod distrust;
 mod roots;
 mod trace;
 mod upload_body;
+mod verifier;
 mod watched;
 
 use std::{
@@ -29,10 +32,11 @@ use self::{
     roots::read_roots,
     trace::Trace,
     upload_body::{Activity, UploadBody},
+    verifier::{Roots, RootsVerifier},
     watched::Watched,
 };
 use crate::{
-    config::{Config, ConfigError, Timeouts},
+    config::{Config, ConfigError, Proxies, Timeouts},
     retry::Exhaustion,
 };
 
@@ -50,7 +54,9 @@ pub(crate) struct Http(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     timeouts: Timeouts,
-    roots: Option<RootCertStore>,
+    /// Those of `OS_CACERT`.
+    roots: Option<Arc<Roots>>,
+    proxies: Proxies,
     plain: OnceLock<reqwest::Client>,
     tls: OnceLock<reqwest::Client>,
     exhaustion: Exhaustion,
@@ -84,11 +90,13 @@ pub(crate) struct Answer {
 
 impl Http {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
-        let roots = config.ca_file.as_deref().map(read_roots).transpose()?;
+        let roots = config.ca_file.as_deref().map(read_roots).transpose()?.map(Arc::new);
+        let proxies = config.proxies.clone().unwrap_or_else(Proxies::of_environment);
         let timeouts = config.timeouts;
         Ok(Self(Arc::new(Inner {
             timeouts,
             roots,
+            proxies,
             plain: OnceLock::new(),
             tls: OnceLock::new(),
             exhaustion: Exhaustion::default(),
@@ -109,6 +117,11 @@ impl Http {
     pub(crate) async fn send(&self, outgoing: Outgoing, silence: Duration) -> Result<Answer, Broken> {
         let Outgoing { method, url, headers, body, pace } = outgoing;
         let (activity, trace) = (Activity::default(), Trace::new(&method, &url));
+        let Inner { proxies, roots, .. } = &*self.0;
+        let proxy = proxies.of(&url);
+        if let Some(proxy) = proxy.filter(|proxy| proxy.url.is_none()) {
+            return Err(Broken::unusable_proxy(proxy));
+        }
         let client = self.client(&url)?;
         let sends = matches!(method, Method::PUT | Method::POST);
         let mut request = reqwest::Request::new(method, url);
@@ -119,11 +132,16 @@ impl Http {
         }
         *request.body_mut() = Some(Body::wrap(UploadBody::new(body, activity.clone())));
         let response = tokio::select! {
-            response = client.execute(request) => response.map_err(Broken::connection),
+            response = client.execute(request) => {
+                response.map_err(|error| Broken::connection(error, proxy, roots.is_some()))
+            }
             () = activity.ceases_for(silence) => Err(Broken::Stalled(silence)),
         };
         let response = response.inspect_err(|broken| trace.failed(broken))?;
         trace.answered(response.status(), response.headers());
+        if let Some(proxy) = proxy.filter(|_| is_of_proxy(&response)) {
+            return Err(Broken::answer_of_proxy(proxy, response.status()));
+        }
         Ok(Answer {
             status: response.status(),
             headers: response.headers().clone(),
@@ -140,6 +158,11 @@ impl Http {
         let client = self.0.build(https)?;
         Ok(cell.get_or_init(|| client))
     }
+}
+
+/// The URL that a response to a request to `url` refers to, if it is a valid one.
+pub(crate) fn redirection(url: &Url, headers: &HeaderMap) -> Option<Url> {
+    url.join(headers.get(header::LOCATION)?.to_str().ok()?).ok()
 }
 
 impl Answer {
@@ -164,6 +187,14 @@ pub(crate) async fn whole<E>(
     Ok(Some(whole.freeze()))
 }
 
+/// Whether a response that came through a proxy is the proxy's own: it asks for a password, or it reports an error of
+/// its own in a header of RFC 9209 or of Squid.
+fn is_of_proxy(response: &reqwest::Response) -> bool {
+    let has = |name| response.headers().contains_key(name);
+    response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        || !response.status().is_success() && (has("x-squid-error") || has("proxy-status"))
+}
+
 impl Inner {
     fn build(&self, https: bool) -> Result<reqwest::Client, Broken> {
         let builder = reqwest::Client::builder();
@@ -171,6 +202,7 @@ impl Inner {
         // instead.
         #[cfg(target_os = "linux")]
         let builder = builder.tcp_user_timeout(None);
+        let proxies = self.proxies.clone();
         builder
             .tls_backend_preconfigured(self.tls(https).map_err(|error| Broken::Tls(error.into()))?)
             .http1_only()
@@ -181,15 +213,22 @@ impl Inner {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .no_proxy()
+            .proxy(reqwest::Proxy::custom(move |url| proxies.of(url)?.url.clone()))
             .build()
-            .map_err(Broken::connection)
+            .map_err(|error| Broken::connection(error, None, self.roots.is_some()))
     }
 
     fn tls(&self, https: bool) -> Result<ClientConfig, rustls::Error> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
         let builder = match &self.roots {
-            Some(roots) => builder.with_root_certificates(roots.clone()),
+            Some(roots) => {
+                let verifier = RootsVerifier::new(roots, provider)
+                    .map_err(|error| rustls::Error::General(error.to_string()))?;
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+            }
             None if https => builder.with_platform_verifier()?,
             None => builder.with_root_certificates(RootCertStore::empty()),
         };

@@ -31,7 +31,8 @@ Environment:
   of that name isn't given. For Swift, the variables of the OpenStack tools:
   OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME and so on, or OS_CLOUD,
   or ST_AUTH, ST_USER and ST_KEY; and SWIFT_SEGMENTS_CONTAINER,
-  SWIFT_STORAGE_POLICY and SWIFT_RETRY_SECONDS. For s3://, gs:// and az://, in
+  SWIFT_STORAGE_POLICY and SWIFT_RETRY_SECONDS. Proxies are read as by curl:
+  https_proxy, http_proxy, ALL_PROXY and NO_PROXY. For s3://, gs:// and az://, in
   builds that support them, the variables that begin with AWS_, GOOGLE_ or
   AZURE_.
   Cached tokens, and a record of the repositories that this user has used, are
@@ -57,7 +58,7 @@ pub(crate) struct GlobalArgs {
     /// The repository: swift://container[/prefix], file:///directory, or another scheme that this build supports
     #[arg(long, value_name = "URL", global = true)]
     repository: Option<String>,
-    /// Read the configuration from FILE, in TOML or as KEY=VALUE lines
+    /// Read the configuration from FILE: in TOML, as KEY=VALUE lines, or an openrc of OpenStack
     ///
     /// With backup, -c means --checkpoint; use --config instead, or give -c FILE before the word backup.
     #[arg(short, long, value_name = "FILE", global = true)]

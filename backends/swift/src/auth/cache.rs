@@ -28,7 +28,10 @@ impl TokenCache {
     pub(super) fn load(&self) -> Option<Session> {
         let text = self.directory.read(&self.name, MOST_BYTES);
         match text {
-            Ok(text) => serde_json::from_slice(&text).ok(),
+            Ok(text) => {
+                let session = serde_json::from_slice::<Session>(&text).ok();
+                session.map(|session| Session { is_cached: true, ..session })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => self.warn("read", &error),
         }
@@ -71,6 +74,7 @@ mod tests {
             storage_url: url,
             renew_at: Timestamp::MAX,
             ends_at: Timestamp::MAX,
+            is_cached: false,
         }
     }
 

@@ -6,6 +6,8 @@ use http::StatusCode;
 use thiserror::Error;
 use url::Url;
 
+use crate::transport::Broken;
+
 /// The reason why no token could be obtained.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -17,6 +19,16 @@ pub enum AuthError {
         url: Url,
         /// The status of the response.
         status: StatusCode,
+    },
+    /// The server refers to another URL. Redirects aren't followed, since the credentials would go there.
+    #[error("{url} answered {status}: it redirects to {to}")]
+    Redirected {
+        /// The URL of the identity service.
+        url: Url,
+        /// The status of the response.
+        status: StatusCode,
+        /// The other URL, in the form of `OS_AUTH_URL`.
+        to: String,
     },
     /// The server isn't an identity service.
     #[error("{url} answered {status}, which no identity service returns")]
@@ -80,6 +92,16 @@ impl AuthError {
                 "check user, password or secret, project and domains, or the token, and whether they have expired",
             ),
             Self::NotThere { .. } => Some("check OS_AUTH_URL and OS_IDENTITY_API_VERSION"),
+            Self::Redirected { .. } => Some(
+                "redirects aren't followed, since they would take the credentials along; if that is the identity service, \
+                 set OS_AUTH_URL (or ST_AUTH) to that address",
+            ),
+            // Its source has advice of its own.
+            Self::Unreachable { source, .. }
+                if source.downcast_ref::<Broken>().and_then(Broken::hint).is_some() =>
+            {
+                None
+            }
             Self::Unreachable { .. } => Some("check OS_AUTH_URL"),
             Self::NoEndpoint { .. } => Some("check OS_REGION_NAME and OS_INTERFACE, or set OS_STORAGE_URL"),
             Self::Unavailable { .. } | Self::Unreadable { .. } => None,

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::{Credentials, Endpoint, Identity},
     secret::Secret,
-    transport::{Answer, Broken},
+    transport::{Answer, Broken, redirection},
 };
 
 /// More than the catalog of a large cloud, which has a few hundred KiB.
@@ -113,10 +113,24 @@ impl Reply {
         match status.as_u16() {
             200..300 => Ok(()),
             401 | 403 => Err(AuthError::Refused { url, status }),
+            300..=399 if let Some(to) = redirection(&self.url, &self.headers) => {
+                let to = self.without_request(to);
+                Err(AuthError::Redirected { url, status, to })
+            }
             // Keystone answers 404 for an application credential or a token that it doesn't know.
             404 if may_be_unknown(credentials) && self.is_worded() => Err(AuthError::Refused { url, status }),
             _ => Err(AuthError::NotThere { url, status }),
         }
+    }
+
+    /// The URL that leads to `to` when the path of this request is appended, as it is to `OS_AUTH_URL`.
+    fn without_request(&self, mut to: Url) -> String {
+        let requests = ["/auth/tokens", "/tokens"];
+        let suffix = requests.into_iter().find(|suffix| self.url.path().ends_with(suffix));
+        if let Some(path) = suffix.and_then(|suffix| to.path().strip_suffix(suffix)).map(str::to_owned) {
+            to.set_path(&path);
+        }
+        to.to_string()
     }
 
     /// Whether the error comes from Keystone, rather than from a web server that doesn't know the path.

@@ -24,6 +24,9 @@ pub(crate) struct Session {
     /// When to renew the token, by this machine's clock, as `ends_at`.
     pub(crate) renew_at: Timestamp,
     pub(crate) ends_at: Timestamp,
+    /// Whether it comes from the token cache, where it may have been stored long ago.
+    #[serde(skip)]
+    pub(crate) is_cached: bool,
 }
 
 impl Session {
@@ -40,7 +43,7 @@ impl Session {
         let path = storage_url.path().trim_end_matches('/').to_owned();
         storage_url.set_path(&path);
         let after = |life| now.saturating_add(life).unwrap_or(now);
-        Self { token, storage_url, renew_at: after(life - margin), ends_at: after(life) }
+        Self { token, storage_url, renew_at: after(life - margin), ends_at: after(life), is_cached: false }
     }
 
     /// Whether a request may use it without renewing it first.

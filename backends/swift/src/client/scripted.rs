@@ -1,8 +1,10 @@
 //! Responses that a real Swift can't be made to give at the right moment: a server on the loopback interface gives
 //! them.
 
+mod elsewhere;
 mod limits;
 mod listings;
+mod proxied;
 mod radosgw;
 mod reading;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, error::Error, fs, sync::Arc, time::Duration};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 use tempfile::NamedTempFile;
 use tokio::{
@@ -28,6 +28,28 @@ async fn server() -> (String, NamedTempFile) {
     let key = KeyPair::generate().unwrap();
     let names = vec!["localhost".to_owned()];
     let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+    (serve(&certificate, &key).await, pem(&authority.pem()))
+}
+
+/// Starts a server with a self-signed certificate as `openssl req -x509` makes it: it is marked as an authority's.
+/// Returns its URL and the file of the certificate.
+async fn self_signed(name: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, NamedTempFile) {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    (serve(&certificate, &key).await, pem(&certificate.pem()))
+}
+
+fn pem(text: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    file
+}
+
+/// Starts a server with this certificate, and returns its URL.
+async fn serve(certificate: &Certificate, key: &KeyPair) -> String {
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -47,9 +69,7 @@ async fn server() -> (String, NamedTempFile) {
             connection.write_all(GRANTED).await.unwrap();
         }
     });
-    let file = NamedTempFile::new().unwrap();
-    fs::write(file.path(), authority.pem()).unwrap();
-    (url, file)
+    url
 }
 
 fn client(url: &str, more: &[(&str, &str)]) -> Client {
@@ -65,15 +85,57 @@ async fn the_authority_that_is_given_is_trusted() {
     assert_eq!(client.session().await.unwrap().storage_url.as_str(), "https://swift/v1/AUTH_a");
 }
 
+/// What is told about a certificate that isn't accepted, with `ca` as `OS_CACERT`.
+async fn refusal(url: &str, ca: Option<&NamedTempFile>) -> String {
+    let settings = ca.map(|file| ("OS_CACERT", file.path().to_str().unwrap()));
+    let error = client(url, settings.as_slice()).session().await.unwrap_err();
+    assert_eq!(error.hint(), None, "the address is right");
+    crate::hint::text_and_hint(error.source().unwrap())
+}
+
 #[tokio::test]
 async fn an_unknown_authority_is_an_error_that_says_what_to_do() {
-    let (url, _) = server().await;
-    let (_, other) = server().await;
-    for settings in [&[][..], &[("OS_CACERT", other.path().to_str().unwrap())]] {
-        let error = client(&url, settings).session().await.unwrap_err();
-        let why = crate::hint::text_and_hint(error.source().unwrap());
-        assert!(why.contains("isn't trusted") && why.contains("OS_CACERT"), "{why}");
-    }
+    let ((url, _), (_, other)) = (server().await, server().await);
+    let why = refusal(&url, None).await;
+    assert!(why.starts_with("the server's certificate isn't trusted; set OS_CACERT to a file with"), "{why}");
+    let why = refusal(&url, Some(&other)).await;
+    assert!(why.contains("isn't trusted; add the certificate") && why.contains("OS_CACERT"), "{why}");
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_trusted_if_it_is_given() {
+    let (url, given) = self_signed("localhost", |_| {}).await;
+    client(&url, &[("OS_CACERT", given.path().to_str().unwrap())]).session().await.unwrap();
+    let (_, other) = self_signed("localhost", |_| {}).await;
+    let why = refusal(&url, Some(&other)).await;
+    assert!(why.contains("isn't trusted; add the certificate") && why.contains("self-signed"), "{why}");
+    assert!(refusal(&url, None).await.contains("or with this certificate itself if it is self-signed"));
+}
+
+#[tokio::test]
+async fn name_and_time_of_a_self_signed_certificate_are_checked() {
+    let (url, given) = self_signed("elsewhere", |_| {}).await;
+    let why = refusal(&url, Some(&given)).await;
+    assert!(
+        why.starts_with("the server's certificate isn't for localhost; the certificate is for elsewhere: "),
+        "{why}"
+    );
+    let (url, given) =
+        self_signed("localhost", |params| params.not_after = rcgen::date_time_ymd(2001, 1, 1)).await;
+    let why = refusal(&url, Some(&given)).await;
+    assert!(why.contains("has expired; renew it on the server, or check this machine's clock"), "{why}");
+    let (url, given) =
+        self_signed("localhost", |params| params.not_before = rcgen::date_time_ymd(3001, 1, 1)).await;
+    let why = refusal(&url, Some(&given)).await;
+    assert!(why.contains("isn't valid yet; check this machine's clock"), "{why}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_decoded_does_not_hide_the_others() {
+    let (url, authority) = server().await;
+    let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let file = pem(&format!("{odd}{}", fs::read_to_string(authority.path()).unwrap()));
+    client(&url, &[("OS_CACERT", file.path().to_str().unwrap())]).session().await.unwrap();
 }
 
 #[tokio::test]

@@ -221,8 +221,7 @@ fn odd_other_clouds_do_not_make_one_unusable() {
     let secure = format!("clouds:{ODD}  prod: {{auth: {{password: '0123'}}}}");
     let home = home(&[("clouds.yaml", &format!("cache: [1]{CLOUDS}{ODD}")), ("secure.yaml", &secure)]);
     assert!(in_cloud(home.path(), "prod", &[]).is_ok());
-    let given = &PASSWORD[..];
-    assert!(in_cloud(home.path(), "empty", given).is_ok(), "an empty cloud has no settings");
+    assert!(in_cloud(home.path(), "empty", PASSWORD).is_ok(), "an empty cloud has no settings");
 }
 
 #[test]

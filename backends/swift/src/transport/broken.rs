@@ -2,9 +2,11 @@
 
 use std::{error::Error as StdError, io, time::Duration};
 
+use http::StatusCode;
 use thiserror::Error;
 
-use crate::retry::Outcome;
+use super::distrust::Distrust;
+use crate::{config::Proxy, retry::Outcome};
 
 /// The reason for a missing or incomplete response, without the URL, which the caller knows.
 #[derive(Debug, Error)]
@@ -14,8 +16,16 @@ pub(crate) enum Broken {
     Unreachable { server: String, source: Box<dyn StdError + Send + Sync> },
     #[error("the connection failed")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("the server's certificate isn't trusted")]
-    Untrusted(#[source] Box<dyn StdError + Send + Sync>),
+    #[error("{reason}")]
+    Untrusted { reason: Distrust, is_ca_given: bool, source: Box<dyn StdError + Send + Sync> },
+    /// No connection through a proxy could be established, or it answered the request itself.
+    #[error("{proxy} failed")]
+    Proxy {
+        proxy: Proxy,
+        /// Whether another try may succeed.
+        is_outage: bool,
+        source: Box<dyn StdError + Send + Sync>,
+    },
     #[error("no progress for {:.0} s", .0.as_secs_f64())]
     Stalled(Duration),
     #[error("{server} doesn't speak TLS")]
@@ -30,28 +40,55 @@ pub(crate) enum Broken {
 
 impl Broken {
     /// What to do about the error, if that is known.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Untrusted(_) | Self::Tls(_) => Some("give the authority's certificate with OS_CACERT"),
-            Self::NotTls { .. } => Some("use http:// for it, or the port where it speaks https"),
-            Self::NotHttp { .. } => Some("use https:// for it, if it speaks TLS"),
-            _ => None,
+    pub(crate) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Untrusted { reason, is_ca_given, .. } => reason.hint(*is_ca_given),
+            Self::Proxy { proxy: Proxy { variable, .. }, .. } => {
+                format!("check {variable}, or name the host in NO_PROXY to reach it without a proxy")
+            }
+            Self::Tls(_) => "check the certificates of this system, or set OS_CACERT".to_owned(),
+            Self::NotTls { .. } => "use http:// for it, or the port where it speaks https".to_owned(),
+            Self::NotHttp { .. } => "use https:// for it, if it speaks TLS".to_owned(),
+            _ => return None,
+        })
+    }
+
+    /// The failure of a request that was sent through `proxy`, if any. `is_ca_given` says whether `OS_CACERT` is set.
+    pub(super) fn connection(error: reqwest::Error, proxy: Option<&Proxy>, is_ca_given: bool) -> Self {
+        let source: Box<dyn StdError + Send + Sync> = first_cause(&error).to_string().into();
+        let server = error.url().map(|url| url.origin().ascii_serialization());
+        match (tls_error(&error), server, proxy) {
+            (Some(rustls::Error::InvalidCertificate(reason)), ..) => {
+                Self::Untrusted { reason: Distrust::of(reason), is_ca_given, source }
+            }
+            // The server's first bytes weren't TLS.
+            (Some(rustls::Error::InvalidMessage(_)), Some(server), None) if error.is_connect() => {
+                Self::NotTls { server }
+            }
+            (None, _, Some(proxy)) if error.is_connect() || is_not_http(&*source) => {
+                Self::Proxy { proxy: proxy.clone(), is_outage: !is_refusal(&*source), source }
+            }
+            (None, Some(server), None) if is_not_http(&*source) => Self::NotHttp { server },
+            (_, Some(server), _) if error.is_connect() => Self::Unreachable { server, source },
+            _ => Self::Connection(source),
         }
     }
 
-    pub(super) fn connection(error: reqwest::Error) -> Self {
-        let source: Box<dyn StdError + Send + Sync> = first_cause(&error).to_string().into();
-        let server = error.url().map(|url| url.origin().ascii_serialization());
-        match (tls_error(&error), server) {
-            (Some(rustls::Error::InvalidCertificate(_)), _) => Self::Untrusted(source),
-            // The server's first bytes weren't TLS.
-            (Some(rustls::Error::InvalidMessage(_)), Some(server)) if error.is_connect() => {
-                Self::NotTls { server }
-            }
-            (None, Some(server)) if is_not_http(&*source) => Self::NotHttp { server },
-            (_, Some(server)) if error.is_connect() => Self::Unreachable { server, source },
-            _ => Self::Connection(source),
-        }
+    /// The failure of a connection whose response had begun.
+    pub(super) fn interrupted(error: &reqwest::Error) -> Self {
+        Self::Connection(first_cause(error).to_string().into())
+    }
+
+    /// The failure of a proxy that sent this response itself.
+    pub(super) fn answer_of_proxy(proxy: &Proxy, status: StatusCode) -> Self {
+        let is_outage = status.is_server_error();
+        Self::Proxy { proxy: proxy.clone(), is_outage, source: format!("answered {status}").into() }
+    }
+
+    /// The failure of a proxy whose address can't be used.
+    pub(super) fn unusable_proxy(proxy: &Proxy) -> Self {
+        let source = "its address isn't of the form http://HOST:PORT".into();
+        Self::Proxy { proxy: proxy.clone(), is_outage: false, source }
     }
 
     /// How long nothing had been transferred when it broke.
@@ -61,12 +98,15 @@ impl Broken {
 
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Self::Untrusted(_)
+            Self::Untrusted { .. }
+            | Self::Proxy { is_outage: false, .. }
             | Self::Tls(_)
             | Self::TooLong(_)
             | Self::NotTls { .. }
             | Self::NotHttp { .. } => Outcome::Hopeless,
-            Self::Unreachable { .. } | Self::Connection(_) | Self::Stalled(_) => Outcome::Broken,
+            Self::Unreachable { .. } | Self::Proxy { .. } | Self::Connection(_) | Self::Stalled(_) => {
+                Outcome::Broken
+            }
         }
     }
 }
@@ -98,4 +138,9 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
 /// Whether the response isn't HTTP, as from a server that expects TLS. The HTTP client tells only by its text.
 fn is_not_http(cause: &(dyn StdError + Send + Sync)) -> bool {
     cause.to_string().contains("invalid HTTP version")
+}
+
+/// Whether a proxy asks for a password. The HTTP client tells only by its text.
+fn is_refusal(cause: &(dyn StdError + Send + Sync)) -> bool {
+    cause.to_string().contains("proxy authorization required")
 }

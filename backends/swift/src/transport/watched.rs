@@ -53,7 +53,7 @@ impl Watched {
         match chunk {
             Ok(None) => None,
             Ok(Some(Ok(chunk))) => Some(self.take(chunk)),
-            Ok(Some(Err(error))) => Some(Err(Broken::connection(error))),
+            Ok(Some(Err(error))) => Some(Err(Broken::interrupted(&error))),
             Err(_) => Some(Err(Broken::Stalled(self.silence))),
         }
     }
