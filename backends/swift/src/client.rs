@@ -212,16 +212,23 @@ impl Client {
         let Inner { http, auth, dialect, .. } = &*self.0;
         let mut origin = Origin { method: Method::GET, target: "/info".to_owned(), tries: 0, trans_id: None };
         let trouble = Trouble::default();
-        let session = auth.session(&trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
-        let url = Info::url(&session.storage_url);
+        let mut session = auth.session(&trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
         let silence = http.timeouts().silence;
         let patience = if budget.is_zero() { silence.min(ONE_TRY) } else { silence };
         let mut tries = Tries::new(budget, &trouble).with_patience(patience);
         loop {
             origin.tries += 1;
-            match attempt_info(http, dialect, url.clone(), &origin, tries.patience()).await {
+            let url = Info::url(&session.storage_url);
+            let failure = match attempt_info(http, dialect, url, &origin, tries.patience()).await {
                 Ok(info) => return Ok(info),
-                Err(failure) => tries.again(failure).await?,
+                Err(failure) => failure,
+            };
+            if failure.error.kind().leads_nowhere()
+                && let Some(moved) = auth.relocated(&session).await
+            {
+                session = moved;
+            } else {
+                tries.again(failure).await?;
             }
         }
     }

@@ -37,8 +37,9 @@ pub(super) fn load(given: &HashMap<String, String>) -> Result<HashMap<String, St
     };
     let Some(cloud) = cloud else {
         names.sort_unstable();
-        let known = if names.is_empty() { "no clouds".to_owned() } else { names.join(", ") };
-        let places = vec![format!("{}, which has {known}", path.display())];
+        let known =
+            if names.is_empty() { " no clouds".to_owned() } else { format!(": {}", names.join(", ")) };
+        let places = vec![format!("{}, which has{known}", path.display())];
         return Err(ConfigError::NoCloud { cloud: name.clone(), places });
     };
     let secrets = first(&secure, name)?.and_then(|(_, file)| file.cloud).unwrap_or_default();

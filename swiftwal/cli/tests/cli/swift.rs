@@ -40,10 +40,9 @@ fn command(site: &Site, account: &str, arguments: &[&str]) -> Command {
     command
 }
 
-#[test]
-fn with_vv_each_request_is_told_and_nothing_of_the_connections_beneath() {
-    let site = Site::new();
-    let account = account(|connection| {
+/// An account with an empty container.
+fn empty_account() -> String {
+    account(|connection| {
         let mut reader = BufReader::new(&connection);
         while let Some(line) = request(&mut reader) {
             let absent = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nX-Trans-Id: tx0041\r\n\r\n";
@@ -54,7 +53,33 @@ fn with_vv_each_request_is_told_and_nothing_of_the_connections_beneath() {
             };
             (&connection).write_all(answer.as_bytes()).unwrap();
         }
-    });
+    })
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_named_if_it_fails_and_not_used_for_excepted_hosts() {
+    let (site, account) = (Site::new(), empty_account());
+    let run_with = |variables: &[(&str, &str)]| {
+        let mut command = command(&site, &account, &["list-wal"]);
+        run(command.env("SWIFT_RETRY_SECONDS", "0").envs(variables.iter().copied()))
+    };
+    let proxy = ("http_proxy", "http://me:hunter2@127.0.0.1:1");
+    let failed = run_with(&[proxy]);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    for told in [
+        "no usable connection",
+        "the proxy http://127.0.0.1:1 (http_proxy) failed: ",
+        "; check http_proxy, or name the host in NO_PROXY to reach it without a proxy\n",
+    ] {
+        assert!(failed.stderr.contains(told) && !failed.stderr.contains("hunter2"), "{failed:?}");
+    }
+    let direct = run_with(&[proxy, ("NO_PROXY", "localhost 127.0.0.1")]);
+    assert_eq!((direct.code, direct.stderr.contains("proxy")), (run_with(&[]).code, false), "{direct:?}");
+}
+
+#[test]
+fn with_vv_each_request_is_told_and_nothing_of_the_connections_beneath() {
+    let (site, account) = (Site::new(), empty_account());
     let Ran { stderr, .. } = run(&mut command(&site, &account, &["-vv", "list-wal"]));
     let told = |begins: &str, with: &str| {
         let line = stderr.lines().find(|line| line.contains(begins));

@@ -22,7 +22,9 @@ fn forget_tokens(place: &Place<'_>) -> Result<()> {
 /// Changes a field of the cached token, and returns its file.
 fn change_token(place: &Place<'_>, field: &str, value: &str) -> Result<PathBuf> {
     let tokens = place.directory.join("state/swiftwal/tokens");
-    let file = fs::read_dir(&tokens)?.next().into_iter().flatten().map(|entry| entry.path()).next();
+    // What the cluster can do is in another file of the directory.
+    let is_token = |path: &PathBuf| !path.to_string_lossy().contains("/dialect-");
+    let file = fs::read_dir(&tokens)?.flatten().map(|entry| entry.path()).find(is_token);
     let file = file.unwrap_or_else(|| panic!("no token in {}", tokens.display()));
     let mut session: serde_json::Value = serde_json::from_slice(&fs::read(&file)?)?;
     session[field] = value.into();

@@ -114,10 +114,12 @@ impl Site {
         assert_eq!(fs::read(self.path("back")).unwrap(), fs::read(self.path(HISTORY)).unwrap());
     }
 
-    /// Returns the files of the cached tokens.
+    /// Returns the files of the cached tokens, without those about what a cluster can do.
     pub(crate) fn token_files(&self) -> Vec<PathBuf> {
-        let files = fs::read_dir(self.path("state/swiftwal/tokens")).into_iter().flatten();
-        files.map(|file| file.unwrap().path()).collect()
+        let files =
+            fs::read_dir(self.path("state/swiftwal/tokens")).into_iter().flatten().map(Result::unwrap);
+        let tokens = files.filter(|file| !file.file_name().to_str().unwrap().starts_with("dialect-"));
+        tokens.map(|file| file.path()).collect()
     }
 
     fn tokens(&self) -> Vec<String> {

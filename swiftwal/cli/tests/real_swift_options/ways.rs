@@ -67,7 +67,8 @@ fn a_cloud_is_named_by_its_option_and_its_secret_is_in_another_file() {
     site.write(
         "config/openstack/clouds.yaml",
         &format!(
-            "clouds:\n  mine:\n    auth:\n      auth_url: {url}\n      username: {user}\n      project_name: {project}\n"
+            "clouds:\n  odd: [1]\n  empty:\n  mine:\n    regions: [RegionOne, Atlantis]\n    auth:\n      auth_url: {url}\n      \
+             username: {user}\n      project_name: {project}\n"
         ),
     );
     let password = given("OS_PASSWORD");
@@ -78,7 +79,10 @@ fn a_cloud_is_named_by_its_option_and_its_secret_is_in_another_file() {
     site.works(&Settings::new(), &["-C", site.container, "--os-cloud", "mine"]);
     let ran = site.run(&Settings::new(), &["-C", site.container, "--os-cloud", "yours", "list-wal"]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("which has: mine"), "{ran:?}");
+    assert!(ran.stderr.contains("which has: empty, mine, odd"), "{ran:?}");
+    let elsewhere = [("OS_REGION_NAME".to_owned(), "Atlantis".to_owned())].to_vec();
+    let ran = site.run(&elsewhere, &["-C", site.container, "--os-cloud", "mine", "list-wal"]);
+    assert!(ran.stderr.contains("no endpoint object-store public in Atlantis"), "{ran:?}");
 }
 
 #[test]
@@ -102,4 +106,30 @@ fn an_option_beats_the_environment_which_beats_the_file() {
     site.works(&settings(&["OS_PASSWORD"]), &["-c", "conf"]);
     let option = format!("--os-password={}", given("OS_PASSWORD"));
     site.works(&with(Settings::new(), &[("OS_PASSWORD", WRONG)]), &["-c", "conf", &option]);
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn a_name_beats_an_id_of_a_lower_source() {
+    let site = Site::new("options-names");
+    let ids = [("OS_PROJECT_ID", "0123"), ("OS_PROJECT_DOMAIN_ID", "default"), ("OS_USER_ID", "4567")];
+    let file = with(settings(&["OS_AUTH_URL", "OS_PASSWORD"]), &ids);
+    site.write("conf", &format!("{}CONTAINER={}\n", lines(&file), site.container));
+    let option = format!("--os-project-name={}", given("OS_PROJECT_NAME"));
+    let environment = with(settings(&["OS_USERNAME"]), &ids[..1]);
+    site.works(&environment, &["-c", "conf", &option]);
+}
+
+#[test]
+#[ignore = "needs Swift: run by cargo xtask test"]
+fn an_openrc_is_the_file_and_its_password_is_in_the_environment() {
+    let site = Site::new("options-openrc");
+    let mut text = String::from("#!/usr/bin/env bash\n# As OpenStack's dashboard writes it.\n");
+    for (name, value) in settings(&["OS_AUTH_URL", "OS_USERNAME", "OS_PROJECT_NAME"]) {
+        text += &format!("export {name}=\"{value}\"\nif [ -z \"${name}\" ]; then unset {name}; fi\n");
+    }
+    text +=
+        "read -sr OS_PASSWORD_INPUT\nexport OS_PASSWORD=$OS_PASSWORD_INPUT\nexport OS_IMAGE_API_VERSION=2\n";
+    site.write("openrc.sh", &text);
+    site.works(&settings(&["OS_PASSWORD"]), &["-c", "openrc.sh", "-C", site.container]);
 }

@@ -1,6 +1,9 @@
 //! Tokens that are cached, expire or are refused.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
@@ -16,13 +19,20 @@ use crate::{
     secret::Secret,
 };
 
+/// The file of the only cached token. What the cluster can do is in another file of the directory.
+fn token_file(directory: &Path) -> PathBuf {
+    let mut files = fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    let is_token = |file: &PathBuf| !file.file_name().unwrap().to_str().unwrap().starts_with("dialect-");
+    files.find(is_token).unwrap()
+}
+
 /// A client whose cache contains a token that seems valid but that Swift refuses.
 async fn with_refused_token(settings: &Settings) -> (Client, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let tokens = directory.path().join("tokens");
     let client = || Client::new(config(settings).with_token_cache(&tokens)).unwrap();
     let session = client().session().await.unwrap();
-    let file = fs::read_dir(&tokens).unwrap().next().unwrap().unwrap().path();
+    let file = token_file(&tokens);
     let text = fs::read_to_string(&file).unwrap().replace(session.token.expose(), "expired");
     fs::write(&file, text).unwrap();
     (client(), directory)
@@ -87,7 +97,7 @@ async fn a_token_in_the_cache_that_lives_is_used_on_while_the_identity_service_i
     let tokens = directory.path().join("tokens");
     let process = || Client::new(config(&settings).with_token_cache(&tokens)).unwrap();
     head_account(&process()).await.unwrap();
-    let file = fs::read_dir(&tokens).unwrap().next().unwrap().unwrap().path();
+    let file = token_file(&tokens);
     let mut session: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     session["renew_at"] = "2000-01-01T00:00:00Z".into();
     fs::write(&file, session.to_string()).unwrap();

@@ -89,7 +89,8 @@ async fn a_cached_session_whose_storage_url_leads_nowhere_is_asked_for_anew_once
         serve(|_| answer("301 Moved Permanently", "Location: https://127.0.0.1/\r\n", "")).await;
     let with_tls = serve(|_| answer("400 Bad Request", "", "")).await;
     let not_http = serve(|_| "\x15\x03\x01\0\x02\x02\x46".to_owned()).await;
-    for old in [nowhere().await, redirecting, with_tls, not_http] {
+    let nobody = nowhere().await;
+    for old in [nobody.clone(), redirecting, with_tls, not_http] {
         let (url, storage, granted) = identity().await;
         let directory = tempfile::tempdir().unwrap();
         let process = || {
@@ -107,6 +108,9 @@ async fn a_cached_session_whose_storage_url_leads_nowhere_is_asked_for_anew_once
         assert_eq!(granted.load(SeqCst), 2, "{old}: it is asked once whether the storage has moved");
 
         *storage.lock().unwrap() = new.clone();
+        if old == nobody {
+            process().info().await.unwrap();
+        }
         assert_eq!(head(&process()).await.unwrap(), StatusCode::NO_CONTENT, "{old}");
         assert_eq!(head(&process()).await.unwrap(), StatusCode::NO_CONTENT, "{old}");
         assert_eq!(granted.load(SeqCst), 3, "{old}: the new session is in the cache");
