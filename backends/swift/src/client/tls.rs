@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, error::Error, fs, sync::Arc, time::Duration};
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa,
+    KeyPair,
+};
 use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 use tempfile::NamedTempFile;
 use tokio::{
@@ -123,11 +126,37 @@ async fn name_and_time_of_a_self_signed_certificate_are_checked() {
     let (url, given) =
         self_signed("localhost", |params| params.not_after = rcgen::date_time_ymd(2001, 1, 1)).await;
     let why = refusal(&url, Some(&given)).await;
-    assert!(why.contains("has expired; renew it on the server, or check this machine's clock"), "{why}");
+    assert!(
+        why.contains(
+            "expired at 2001-01-01T00:00:00Z; renew it on the server, or check this machine's clock"
+        ),
+        "{why}"
+    );
     let (url, given) =
         self_signed("localhost", |params| params.not_before = rcgen::date_time_ymd(3001, 1, 1)).await;
     let why = refusal(&url, Some(&given)).await;
-    assert!(why.contains("isn't valid yet; check this machine's clock"), "{why}");
+    assert!(why.contains("isn't valid before 3001-01-01T00:00:00Z; check this machine's clock"), "{why}");
+}
+
+#[tokio::test]
+async fn the_common_name_of_a_self_signed_certificate_counts_if_there_is_no_other() {
+    for is_ca in [IsCa::Ca(BasicConstraints::Unconstrained), IsCa::ExplicitNoCa] {
+        for (common_name, other_names, is_accepted) in
+            [("LOCALHOST", &[][..], true), ("elsewhere", &[], false), ("localhost", &["elsewhere"], false)]
+        {
+            let (url, given) = self_signed("other", |params| {
+                let names = other_names.iter().map(ToString::to_string);
+                *params = CertificateParams::new(names.collect::<Vec<_>>()).unwrap();
+                params.is_ca = is_ca.clone();
+                params.distinguished_name = DistinguishedName::new();
+                params.distinguished_name.push(DnType::CommonName, common_name);
+            })
+            .await;
+            let client = client(&url, &[("OS_CACERT", given.path().to_str().unwrap())]);
+            let is_ok = client.session().await.is_ok();
+            assert_eq!(is_ok, is_accepted, "{common_name} {other_names:?} {is_ca:?}");
+        }
+    }
 }
 
 #[tokio::test]

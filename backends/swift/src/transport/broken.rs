@@ -17,7 +17,7 @@ pub(crate) enum Broken {
     #[error("the connection failed")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
     #[error("{reason}")]
-    Untrusted { reason: Distrust, is_ca_given: bool, source: Box<dyn StdError + Send + Sync> },
+    Untrusted { reason: Distrust, is_ca_given: bool, source: Option<Box<dyn StdError + Send + Sync>> },
     /// No connection through a proxy could be established, or it answered the request itself.
     #[error("{proxy} failed")]
     Proxy {
@@ -59,7 +59,10 @@ impl Broken {
         let server = error.url().map(|url| url.origin().ascii_serialization());
         match (tls_error(&error), server, proxy) {
             (Some(rustls::Error::InvalidCertificate(reason)), ..) => {
-                Self::Untrusted { reason: Distrust::of(reason), is_ca_given, source }
+                let reason = Distrust::of(reason);
+                // The other reasons say as much as their source.
+                let source = (reason == Distrust::Other).then_some(source);
+                Self::Untrusted { reason, is_ca_given, source }
             }
             // The server's first bytes weren't TLS.
             (Some(rustls::Error::InvalidMessage(_)), Some(server), None) if error.is_connect() => {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use rustls::CertificateError;
+use jiff::Timestamp;
+use rustls::{CertificateError, pki_types::UnixTime};
 
 use super::verifier::is_of_authority;
 
@@ -14,8 +15,10 @@ pub(crate) enum Distrust {
         host: String,
         names: Vec<String>,
     },
-    Expired,
-    NotYetValid,
+    /// With its end.
+    Expired(Option<Timestamp>),
+    /// With its beginning.
+    NotYetValid(Option<Timestamp>),
     Revoked,
     /// No known authority has signed it.
     UnknownIssuer,
@@ -31,8 +34,12 @@ impl Distrust {
                 host: expected.to_str().into_owned(),
                 names: presented.iter().map(|name| plain(name)).collect(),
             },
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
+            CertificateError::ExpiredContext { not_after, .. } => Self::Expired(timestamp(*not_after)),
+            CertificateError::Expired => Self::Expired(None),
+            CertificateError::NotValidYetContext { not_before, .. } => {
+                Self::NotYetValid(timestamp(*not_before))
+            }
+            CertificateError::NotValidYet => Self::NotYetValid(None),
             CertificateError::Revoked => Self::Revoked,
             // An authority of the same name, but with another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
@@ -52,8 +59,8 @@ impl Distrust {
                  this one",
                 names.join(", ")
             ),
-            Self::Expired => "renew it on the server, or check this machine's clock".to_owned(),
-            Self::NotYetValid => "check this machine's clock".to_owned(),
+            Self::Expired(_) => "renew it on the server, or check this machine's clock".to_owned(),
+            Self::NotYetValid(_) => "check this machine's clock".to_owned(),
             Self::Revoked => "replace it on the server".to_owned(),
             Self::UnknownIssuer | Self::OfAuthority if is_ca_given => {
                 "add the certificate of the authority that has signed it to the file of OS_CACERT, or this certificate \
@@ -74,8 +81,12 @@ impl fmt::Display for Distrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WrongName { host, .. } => write!(f, "the server's certificate isn't for {host}"),
-            Self::Expired => f.write_str("the server's certificate has expired"),
-            Self::NotYetValid => f.write_str("the server's certificate isn't valid yet"),
+            Self::Expired(Some(end)) => write!(f, "the server's certificate expired at {end}"),
+            Self::Expired(None) => f.write_str("the server's certificate has expired"),
+            Self::NotYetValid(Some(start)) => {
+                write!(f, "the server's certificate isn't valid before {start}")
+            }
+            Self::NotYetValid(None) => f.write_str("the server's certificate isn't valid yet"),
             Self::Revoked => f.write_str("the server's certificate is revoked"),
             Self::UnknownIssuer | Self::OfAuthority | Self::Other => {
                 f.write_str("the server's certificate isn't trusted")
@@ -87,4 +98,8 @@ impl fmt::Display for Distrust {
 /// The name in a description such as `DnsName("localhost")`.
 fn plain(name: &str) -> String {
     name.split('"').nth(1).unwrap_or(name).to_owned()
+}
+
+fn timestamp(time: UnixTime) -> Option<Timestamp> {
+    Timestamp::from_second(time.as_secs().try_into().ok()?).ok()
 }
