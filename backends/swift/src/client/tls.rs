@@ -147,7 +147,7 @@ async fn the_common_name_of_a_self_signed_certificate_counts_if_there_is_no_othe
             let (url, given) = self_signed("other", |params| {
                 let names = other_names.iter().map(ToString::to_string);
                 *params = CertificateParams::new(names.collect::<Vec<_>>()).unwrap();
-                params.is_ca = is_ca.clone();
+                params.is_ca = is_ca;
                 params.distinguished_name = DistinguishedName::new();
                 params.distinguished_name.push(DnType::CommonName, common_name);
             })
