@@ -2,6 +2,7 @@
 
 mod clock;
 mod create;
+mod limits;
 mod sweep;
 mod token;
 
@@ -15,7 +16,7 @@ use percent_encoding::percent_decode_str;
 use swiftwal_core::{Backend, Limits, OpenError, Options, StateDir, Storage};
 use url::Url;
 
-use self::{clock::SwiftClock, create::SwiftCreate, sweep::SwiftSweep, token::Token};
+use self::{clock::SwiftClock, create::SwiftCreate, limits::SwiftLimits, sweep::SwiftSweep, token::Token};
 
 /// Storage in OpenStack Swift, `swift://container` or `swift://container/prefix`.
 ///
@@ -47,8 +48,8 @@ const SETTINGS: &[&str] = &{
 };
 
 impl Swift {
-    /// The size of a part. A few parts are in memory at a time, and a thousand of them fit into a manifest. Each costs
-    /// Swift a request when it is written and when it is read, and a check when the manifest is stored.
+    /// The size of a part. A few parts are in memory at a time, and a thousand of them fit into a manifest; of a cluster
+    /// without nested manifests that is the largest object. Each costs Swift a request when it is written and when it is read, and a check when the manifest is stored.
     const PART_BYTES: usize = 16 << 20;
 }
 
@@ -110,6 +111,7 @@ impl Backend for Swift {
         let sweep = SwiftSweep::new(swift.clone(), prefix.clone());
         let create = SwiftCreate::new(swift.clone(), prefix.clone());
         let (token, clock) = (Token(swift.clone()), SwiftClock(swift.clone()));
+        let limits = SwiftLimits(swift.clone());
         let store: Arc<dyn ObjectStore> =
             if prefix.is_root() { Arc::new(swift) } else { Arc::new(PrefixStore::new(swift, prefix)) };
         let mut unproven_read = GetOptions::default();
@@ -123,7 +125,8 @@ impl Backend for Swift {
             .with_clock(Arc::new(clock))
             .with_hints(hint)
             .with_fullness(says_full)
-            .with_limits(Limits { part_bytes: Self::PART_BYTES, ..Limits::default() });
+            .with_limits(Limits { part_bytes: Self::PART_BYTES, ..Limits::default() })
+            .with_learned_limits(Arc::new(limits));
         Ok(match state_dir {
             Some(state_dir) => storage.with_state_dir(state_dir).with_identity_cache(),
             None => storage,

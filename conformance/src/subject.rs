@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::{DynObjectStore, ObjectStoreExt, path::Path};
-use swiftwal_core::{Limits, OpenError, Prepare, Repository, StateDir, Storage, StorageSpace};
+use swiftwal_core::{LearnLimits, Limits, OpenError, Prepare, Repository, StateDir, Storage, StorageSpace};
 use tempfile::TempDir;
 use url::Url;
 
@@ -111,11 +111,10 @@ impl Subject {
         Ok(self.of_storage(storage, faults))
     }
 
-    /// As [`repository`](Self::repository), with other limits of the storage.
+    /// As [`repository`](Self::repository), with limits of the storage that are learned later.
     pub(crate) fn repository_with_limits(&self, change: fn(Limits) -> Limits) -> Result<Repository> {
-        let storage = self.storage()?;
-        let limits = change(storage.limits());
-        Ok(self.of_storage(storage.with_limits(limits), &Faults::none()))
+        let storage = self.storage()?.with_learned_limits(Arc::new(Learned(change)));
+        Ok(self.of_storage(storage, &Faults::none()))
     }
 
     /// As [`repository`](Self::repository), with this much free space.
@@ -170,6 +169,17 @@ impl Subject {
     /// Deletes an object directly.
     pub(crate) async fn delete(&self, object: &str) -> Result<()> {
         Ok(self.store()?.delete(&Path::from(object)).await?)
+    }
+}
+
+/// Limits that this changes from the declared ones.
+#[derive(Debug)]
+struct Learned(fn(Limits) -> Limits);
+
+#[async_trait]
+impl LearnLimits for Learned {
+    async fn learn(&self, declared: Limits) -> object_store::Result<Limits> {
+        Ok(self.0(declared))
     }
 }
 

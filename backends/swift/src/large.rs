@@ -34,6 +34,20 @@ use crate::{
     target::Target,
 };
 
+/// What is known before an upload is completed.
+#[derive(Debug)]
+pub(crate) enum Ready {
+    /// An earlier try has completed it, although its response was lost.
+    Stored,
+    /// There is no object of the name.
+    Free(FreeName),
+    /// Nothing refers to these segments afterwards.
+    Replaces(Vec<Target>),
+}
+
+/// The longest name of an object and its container, in bytes.
+const LONGEST_NAME: usize = 1024 + 256;
+
 /// Stores large objects, and removes what a failed upload has stored.
 #[derive(Clone, Debug)]
 pub(crate) struct LargeObjects {
@@ -47,6 +61,18 @@ impl LargeObjects {
             writer: ManifestWriter::new(&handles.containers, &handles.manifests),
             handles: handles.clone(),
         }
+    }
+
+    /// Returns the largest number of segments of an object that certainly can be stored. None if there is no limit.
+    pub(crate) async fn most_parts(&self) -> Result<Option<u64>> {
+        let containers = &self.handles.containers;
+        let info = containers.client.info().await?;
+        if containers.client.dialect().nests_manifests() == Some(true) {
+            return Ok(None);
+        }
+        // A cluster without large objects refuses the first part.
+        let limits = ManifestLimits::of(containers, &containers.container, &info).ok();
+        Ok(limits.map(|limits| limits.capacity(LONGEST_NAME) as u64))
     }
 
     /// Creates a large object from segments; see [`ManifestWriter`].
@@ -110,6 +136,47 @@ impl LargeObjects {
         stored
     }
 
+    /// Checks, before an upload is completed, that this can succeed, and learns what it replaces. `is_again` if an earlier
+    /// try may have completed it.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the headers forbid to replace an object that exists. Nothing was stored then.
+    pub(crate) async fn ready(
+        &self,
+        object: &Target,
+        place: &SegmentNames,
+        segments: &[Segment],
+        headers: &HeaderMap,
+        is_again: bool,
+    ) -> Result<Ready> {
+        let containers = &self.handles.containers;
+        long_enough(object, segments, containers.client.info().await?.shortest_segment())?;
+        if headers.contains_key(header::IF_NONE_MATCH) {
+            return match FreeName::ensure(containers, object).await {
+                Err(object_store::Error::AlreadyExists { .. })
+                    if is_again && self.has_content(object, segments).await? =>
+                {
+                    Ok(Ready::Stored)
+                }
+                free => Ok(Ready::Free(free?)),
+            };
+        }
+        let mut replaced = self.handles.manifests.segments_to_replace(object).await?;
+        // An earlier try completed the upload, although its response was lost.
+        replaced.retain(|target| !place.has(&target.name));
+        Ok(Ready::Replaces(replaced))
+    }
+
+    /// Whether an object has the content of these segments.
+    async fn has_content(&self, object: &Target, segments: &[Segment]) -> Result<bool> {
+        Ok(match self.handles.manifests.static_manifest(object).await? {
+            Manifest::Absent | Manifest::Other => false,
+            Manifest::Segments(found) => e_tag(&found) == e_tag(segments),
+            Manifest::Unreadable { e_tag: found } => found == e_tag(segments),
+        })
+    }
+
     /// Creates an object from the segments that an upload has stored, in place of the object that had the name, unless
     /// the headers forbid that.
     pub(crate) async fn complete(
@@ -118,36 +185,23 @@ impl LargeObjects {
         place: &SegmentNames,
         segments: Vec<Segment>,
         headers: HeaderMap,
+        ready: Ready,
     ) -> Result<PutResult> {
-        long_enough(object, &segments, self.handles.containers.client.info().await?.shortest_segment())?;
         let containers = &self.handles.containers;
-        let (mut replaced, mut free) = (Vec::new(), None);
-        if headers.contains_key(header::IF_NONE_MATCH) {
-            match FreeName::ensure(containers, object).await {
-                // An earlier try completed the upload, although its response was lost.
-                Err(object_store::Error::AlreadyExists { .. })
-                    if self.writer.consists_of(object, &segments).await? =>
-                {
-                    return Ok(put_result(e_tag(&segments)));
-                }
-                ensured => free = Some(ensured?),
-            }
-        } else {
-            replaced = self.handles.manifests.segments_to_replace(object).await?;
-        }
-        // An earlier try completed the upload, although its response was lost.
-        replaced.retain(|target| !place.has(&target.name));
-        let e_tag = if segments.is_empty() {
+        let e_tag = if matches!(ready, Ready::Stored) {
+            e_tag(&segments)
+        } else if segments.is_empty() {
             // Swift doesn't accept a large object without segments.
             put_plain(containers, object, PutPayload::new(), headers).await?
         } else {
             self.writer.write_manifests(object, place, segments, headers).await?
         };
-        if let Some(free) = free {
-            free.confirm(containers, object, &e_tag).await?;
+        match ready {
+            Ready::Stored => {}
+            Ready::Free(free) => free.confirm(containers, object, &e_tag).await?,
+            Ready::Replaces(replaced) => self.handles.deletion.remove_quietly(replaced).await,
         }
-        self.handles.deletion.remove_quietly(replaced).await;
-        Ok(put_result(e_tag))
+        Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
     }
 
     /// Removes the segments of an upload, unless an unacknowledged try has completed it. Then they stay: the object is
@@ -212,10 +266,6 @@ impl LargeObjects {
             Err(error) => Err(error),
         }
     }
-}
-
-fn put_result(e_tag: String) -> PutResult {
-    PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() }
 }
 
 /// Locks a list. A panic elsewhere leaves the lists valid.

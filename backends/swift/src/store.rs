@@ -140,6 +140,16 @@ impl Swift {
         Ok(self.0.handles.containers.client.info_at_once().await?.shortest_segment())
     }
 
+    /// Returns the largest number of parts of a large object, if each part is no longer than the cluster's largest object.
+    /// None if there is no limit, since manifests may name manifests.
+    ///
+    /// # Errors
+    ///
+    /// The cluster can't be reached, or the credentials are refused.
+    pub async fn most_parts(&self) -> Result<Option<u64>> {
+        self.0.large.most_parts().await
+    }
+
     /// Returns the name of the container of the segments of large objects.
     #[must_use]
     pub fn segments_container(&self) -> &str {

@@ -59,6 +59,6 @@ pub use restore::{
 };
 pub use restore_wal::{restore_wal, restore_wal_hashed};
 pub use storage::{
-    Absent, Backend, CreateInParts, Hints, Limits, Options, Prepare, Registry, Storage, StorageClock,
-    StorageSpace, Sweep, TopNames,
+    Absent, Backend, CreateInParts, Hints, LearnLimits, Limits, Options, Prepare, Registry, Storage,
+    StorageClock, StorageSpace, Sweep, TopNames,
 };

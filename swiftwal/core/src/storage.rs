@@ -22,7 +22,7 @@ use crate::{error::OpenError, local::state_dir::StateDir};
 pub use self::{
     clock::StorageClock,
     create_in_parts::CreateInParts,
-    limits::Limits,
+    limits::{LearnLimits, Limits},
     options::Options,
     registry::{Absent, Registry},
     space::StorageSpace,
@@ -121,6 +121,7 @@ pub struct Storage {
     space: Option<Arc<dyn StorageSpace>>,
     create_in_parts: Option<Arc<dyn CreateInParts>>,
     limits: Limits,
+    learn_limits: Option<Arc<dyn LearnLimits>>,
     state_dir: Option<StateDir>,
     hints: Hints,
     caches_identity: bool,
@@ -143,6 +144,7 @@ impl Storage {
             space: None,
             create_in_parts: None,
             limits: Limits::default(),
+            learn_limits: None,
             state_dir: None,
             hints: |_| None,
             caches_identity: false,
@@ -194,6 +196,12 @@ impl Storage {
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Adds the learning of limits that differ between clusters.
+    #[must_use]
+    pub fn with_learned_limits(self, learn_limits: Arc<dyn LearnLimits>) -> Self {
+        Self { learn_limits: Some(learn_limits), ..self }
     }
 
     /// Sets the directory in which this machine keeps its state of this repository alone. With it, a repository that
@@ -282,10 +290,18 @@ impl Storage {
         self.create_in_parts.as_ref()
     }
 
-    /// Returns the largest size of an object, and the size of the parts in which it is written.
+    /// Returns the declared limits: the largest size of an object, and the size of the parts in which it is written.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Returns the limits that apply to an object of more than one part. The backend may need a request to learn them.
+    pub(crate) async fn learned_limits(&self) -> object_store::Result<Limits> {
+        match &self.learn_limits {
+            Some(limits) => limits.learn(self.limits).await,
+            None => Ok(self.limits),
+        }
     }
 
     /// Returns the directory in which this machine keeps its state of this repository.

@@ -54,8 +54,10 @@ impl MultipartUpload for Upload {
     /// Creates the object from the parts, in one step.
     async fn complete(&mut self) -> Result<PutResult> {
         let segments = self.segments()?;
+        let Self { large, object, place, headers, .. } = self;
+        let ready = large.ready(object, place, &segments, headers, self.completing).await?;
         self.completing = true;
-        let completed = self.large.complete(&self.object, &self.place, segments, self.headers.clone()).await;
+        let completed = large.complete(object, place, segments, headers.clone(), ready).await;
         self.settled |= completed.is_ok();
         completed
     }

@@ -66,7 +66,9 @@ impl MultipartStore for Swift {
                 Segment { name, e_tag, bytes, range: None, nested: false }
             }));
         }
-        self.0.large.complete(&object, &place, segments, headers).await
+        let large = &self.0.large;
+        let ready = large.ready(&object, &place, &segments, &headers, false).await?;
+        large.complete(&object, &place, segments, headers, ready).await
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {

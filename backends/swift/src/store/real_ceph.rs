@@ -205,6 +205,15 @@ async fn an_upload_that_fails_or_is_aborted_leaves_the_object_and_nothing_else()
     assert!(matches!(refused, Err(Error::AlreadyExists { .. })), "{refused:?}");
     late.abort().await.unwrap();
     assert_eq!(segments(&swift).await, whole);
+    // Of the same content, so that no listing tells which of both the object consists of.
+    let mut same = swift.create_in_parts(&location);
+    for part in ["one", "two"] {
+        same.put_part(part.into()).await.unwrap();
+    }
+    let refused = same.complete().await;
+    assert!(matches!(refused, Err(Error::AlreadyExists { .. })), "{refused:?}");
+    same.abort().await.unwrap();
+    assert_eq!(segments(&swift).await, whole);
 
     let mut upload = swift.put_multipart(&location).await.unwrap();
     upload.put_part("new".into()).await.unwrap();

@@ -127,12 +127,12 @@ impl<'a> Uploads<'a> {
 
     /// Begins the next object of the tar if a frame of `bytes` doesn't fit into the current one.
     async fn make_room(&mut self, bytes: u64, claim: &Claim<'_>) -> Result<()> {
-        let most = self.repository.storage().limits().largest_object();
-        let full =
-            self.current.as_ref().filter(|tar| tar.upload.bytes() > 0 && tar.upload.bytes() + bytes > most);
-        let Some((tablespace, piece)) = full.map(|tar| (tar.tablespace.clone(), tar.piece)) else {
+        let Some(tar) = self.current.as_ref().filter(|tar| tar.upload.bytes() > 0) else { return Ok(()) };
+        let (tablespace, piece) = (tar.tablespace.clone(), tar.piece);
+        let (name, bytes) = (tar.upload.name().clone(), tar.upload.bytes() + bytes);
+        if bytes <= largest_object(self.repository, &name, bytes).await? {
             return Ok(());
-        };
+        }
         self.name_tar_before(claim).await?;
         self.begin(tablespace, piece + 1).await
     }
@@ -244,4 +244,16 @@ async fn prove(repository: &Repository, object: &RecordedObject) -> Result<()> {
         object.bytes
     );
     Err(Error::damaged(name, reason))
+}
+
+/// Returns the largest size of an object that is to have `bytes`. What the storage must be asked for matters from the
+/// second part on.
+async fn largest_object(repository: &Repository, name: &ObjectName, bytes: u64) -> Result<u64> {
+    let storage = repository.storage();
+    let declared = storage.limits();
+    if bytes <= declared.part_bytes as u64 {
+        return Ok(declared.largest_object());
+    }
+    let limits = storage.learned_limits().await.map_err(repository.failed("write", name))?;
+    Ok(limits.largest_object())
 }

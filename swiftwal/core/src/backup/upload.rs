@@ -34,6 +34,10 @@ impl<'a> Upload<'a> {
         }
     }
 
+    pub(super) fn name(&self) -> &ObjectName {
+        &self.name
+    }
+
     /// Returns the number of bytes so far.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes

@@ -1,5 +1,9 @@
 //! The limits of a storage on objects and parts.
 
+use std::fmt;
+
+use async_trait::async_trait;
+
 /// The limits on the size of objects, and the size of the parts in which they are written.
 ///
 /// A tar that is larger than the largest object is stored as several.
@@ -38,4 +42,12 @@ impl Default for Limits {
             max_object_bytes: u64::MAX,
         }
     }
+}
+
+/// Learns limits that only a request can tell, since they differ between clusters.
+#[async_trait]
+pub trait LearnLimits: fmt::Debug + Send + Sync {
+    /// Returns the limits that apply, which are at most the declared ones. The size of a part doesn't change. It is
+    /// called often: the request is made once.
+    async fn learn(&self, declared: Limits) -> object_store::Result<Limits>;
 }
