@@ -1,7 +1,7 @@
 //! A real Ceph with its Swift gateway on the loopback interface, whose servers a test can stop and kill.
 
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use configuration::{CLUSTER_ID, OSD_ID, Ports};
 pub use server::CephServer;
 
 use crate::servers::Servers;
-use crate::{CephInstallation, Scratch, Service, Swift, Wire, http, run};
+use crate::{CephInstallation, Scratch, Service, Swift, SwiftInstallation, Wire, http, run};
 
 /// A real Ceph on free ports of 127.0.0.1: a monitor, a manager, an OSD in memory, and the gateway `radosgw`, which
 /// speaks Swift's API. Stopped when dropped.
@@ -29,6 +29,7 @@ use crate::{CephInstallation, Scratch, Service, Swift, Wire, http, run};
 pub struct Ceph {
     scratch: Arc<Scratch>,
     installation: CephInstallation,
+    clients: SwiftInstallation,
     directory: PathBuf,
     ports: Ports,
     wire: Wire,
@@ -41,12 +42,13 @@ impl Ceph {
     /// With `keystone`, a Swift with Keystone, the gateway also accepts that Keystone's tokens, and its URLs contain the
     /// account. Without, there is only version 1, and the URLs don't.
     pub fn start(scratch: &Arc<Scratch>, keystone: Option<&Swift>) -> Result<Self> {
-        let installation = CephInstallation::ensure()?;
+        let (installation, clients) = (CephInstallation::ensure()?, SwiftInstallation::ensure()?);
         let directory = scratch.directory("ceph")?;
         let ports = Ports::find()?;
         let wire = Wire::to(ports.gateway)?;
         let servers = Servers::new(&directory);
-        let ceph = Self { scratch: Arc::clone(scratch), installation, directory, ports, wire, servers };
+        let scratch = Arc::clone(scratch);
+        let ceph = Self { scratch, installation, clients, directory, ports, wire, servers };
         ceph.configure(keystone.map(|swift| swift.port(Service::Keystone)))?;
         ceph.start_all()?;
         Ok(ceph)
@@ -62,6 +64,13 @@ impl Ceph {
     #[must_use]
     pub fn scratch(&self) -> &Arc<Scratch> {
         &self.scratch
+    }
+
+    /// Returns the command-line client `swift` of python-swiftclient, in the scratch directory, without any settings in
+    /// its environment.
+    #[must_use]
+    pub fn client(&self) -> Command {
+        self.here(&self.clients.client())
     }
 
     /// Ends the server as `kill -9` does, and returns when it is gone. A stopped server is no error.
@@ -122,7 +131,7 @@ impl Ceph {
 
     fn spawn(&self, server: CephServer) -> Result<()> {
         let (program, name) = server.program();
-        let mut command = self.here(program)?;
+        let mut command = self.program(program)?;
         // In the foreground, with the log on standard error.
         command.args(name).arg("-d");
         self.servers.spawn(server, command)
@@ -141,17 +150,22 @@ impl Ceph {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
-        run::stdout(self.here(program)?.args(arguments)).map(drop)
+        run::stdout(self.program(program)?.args(arguments)).map(drop)
     }
 
-    /// A command of the current user in the guarded directory, with this cluster's configuration and nothing else from
-    /// our environment.
-    fn here(&self, program: &str) -> Result<Command> {
-        let mut command = Command::new(self.installation.program(program)?);
-        command.current_dir(&self.directory).env_clear();
-        command.envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")]);
-        command.env("HOME", &self.directory).env("CEPH_CONF", self.configuration());
+    /// One of Ceph's programs, with this cluster's configuration.
+    fn program(&self, name: &str) -> Result<Command> {
+        let mut command = self.here(&self.installation.program(name)?);
+        command.env("CEPH_CONF", self.configuration());
         Ok(command)
+    }
+
+    /// A command of the current user in the guarded directory, without our environment.
+    fn here(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.directory).env_clear().env("HOME", &self.directory);
+        command.envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")]);
+        command
     }
 
     fn configuration(&self) -> PathBuf {

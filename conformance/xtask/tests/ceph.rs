@@ -6,31 +6,30 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use xtask::{
-    Break, Ceph, CephServer, Direction, Environment, Fault, Installation, Scratch, Swift, SwiftInstallation,
-    SwiftOptions, descendants, stdout,
+    Break, Ceph, CephServer, Direction, Environment, Fault, Installation, Scratch, Swift, SwiftOptions,
+    descendants, stdout,
 };
 
-/// The command-line client of Swift, with a single try of each request.
-fn client(ceph: &Ceph, environment: Environment, arguments: &[&str]) -> Result<Command> {
-    let mut command = Command::new(SwiftInstallation::ensure()?.client());
-    command.current_dir(ceph.scratch().path()).env_clear().envs(environment);
-    command.args(["--retries", "0"]).args(arguments);
-    Ok(command)
+/// The command-line client, with a single try of each request.
+fn client(ceph: &Ceph, environment: Environment, arguments: &[&str]) -> Command {
+    let mut command = ceph.client();
+    command.envs(environment).args(["--retries", "0"]).args(arguments);
+    command
 }
 
 /// Creates a container `box` with an object `name` of this size.
 fn upload(ceph: &Ceph, environment: Environment, name: &str, bytes: usize) -> Result<()> {
-    fs::write(ceph.scratch().path().join(name), "x".repeat(bytes))?;
-    stdout(&mut client(ceph, environment, &["upload", "box", name])?).map(drop)
+    fs::write(ceph.scratch().path().join("ceph").join(name), "x".repeat(bytes))?;
+    stdout(&mut client(ceph, environment, &["upload", "box", name])).map(drop)
 }
 
 fn download(ceph: &Ceph, environment: Environment, name: &str) -> Result<String> {
-    stdout(&mut client(ceph, environment, &["download", "--output", "-", "box", name])?)
+    stdout(&mut client(ceph, environment, &["download", "--output", "-", "box", name]))
 }
 
 /// A line of shell, in which `swift` is that client.
 fn shell(ceph: &Ceph, line: &str) -> Result<Command> {
-    let client = client(ceph, ceph.environment_v1(), &[])?;
+    let client = ceph.client();
     let tools = Path::new(client.get_program()).parent().context("a program has a directory")?;
     let mut shell = Command::new("sh");
     shell.current_dir(ceph.scratch().path()).args(["-euc", line]).env_clear().envs(ceph.environment_v1());

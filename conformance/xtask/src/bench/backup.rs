@@ -42,6 +42,14 @@ impl Place {
         shown_fetch: "curl URL",
         wall_limit: 0.95,
     };
+    /// Uses the files that [`start`](super::ceph::start) writes.
+    pub(crate) const CEPH: Self = Self {
+        name: "Ceph",
+        swiftwal: "./swiftwal -c radosgw.conf -C backups",
+        keep: "| (source ./radosgw.sh; swift plain/base.tar.zst -T -)",
+        fetch: "(source ./radosgw.sh; swift plain/base.tar.zst)",
+        ..Self::SWIFT
+    };
 }
 
 impl Bench {

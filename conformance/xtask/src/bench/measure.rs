@@ -15,7 +15,7 @@ pub(crate) struct Figures {
     pub(crate) cpu_seconds: f64,
     /// The peak of its largest process.
     pub(crate) rss_mib: f64,
-    /// Requests to Swift and to Keystone.
+    /// Requests to Swift, to Keystone and to Ceph.
     pub(crate) requests: f64,
 }
 
@@ -105,8 +105,14 @@ impl Bench {
     }
 
     fn requests(&self) -> Result<u32> {
-        let Some(swift) = &self.swift else { return Ok(0) };
-        Ok(u32::try_from(swift.requests()?.len() + swift.tokens_given()?)?)
+        let mut requests = 0;
+        if let Some(swift) = &self.swift {
+            requests += swift.requests()?.len() + swift.tokens_given()?;
+        }
+        if let Some(ceph) = &self.ceph {
+            requests += ceph.requests()?.len();
+        }
+        Ok(u32::try_from(requests)?)
     }
 }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use xtask::{Installation, Postgres, Scratch, Swift};
+use xtask::{Ceph, Installation, Postgres, Scratch, Swift};
 
 use self::backup::Place;
 use crate::build;
 
 mod backup;
+mod ceph;
 mod listing;
 mod measure;
 mod swift;
@@ -33,7 +34,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_value = "archive-wal,backup,restore,list")]
     only: Vec<Work>,
     /// Run only on these kinds of storage
-    #[arg(long, value_delimiter = ',', default_value = "file,swift")]
+    #[arg(long, value_delimiter = ',', default_value = "file,swift,ceph")]
     on: Vec<Kind>,
 }
 
@@ -49,6 +50,7 @@ enum Work {
 enum Kind {
     File,
     Swift,
+    Ceph,
 }
 
 /// The servers' directory with the program, its repository and a cluster, on which each job runs.
@@ -57,6 +59,7 @@ struct Bench {
     postgres: Postgres,
     /// Its objects may have the usual size, so that `curl` can store a whole backup.
     swift: Option<Swift>,
+    ceph: Option<Ceph>,
     only: Vec<Work>,
     rounds: usize,
     /// Whether each job also runs with another swiftwal.
@@ -77,6 +80,9 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
         if on(Kind::Swift) {
             bench.archive_wal_to_swift()?.iter().for_each(table::row);
         }
+        if on(Kind::Ceph) {
+            table::row(&bench.archive_wal_to_ceph()?);
+        }
     }
     if bench.does(Work::Backup) || bench.does(Work::Restore) {
         bench.backups(&options.on)?;
@@ -89,6 +95,9 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
         }
         if let Some(swift) = &bench.swift {
             bench.listings_of_swift(swift)?.iter().for_each(table::row);
+        }
+        if on(Kind::Ceph) {
+            table::row(&bench.listing_of_ceph()?);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -107,7 +116,8 @@ impl Bench {
         postgres.start()?;
         let (only, rounds) = (options.only.clone(), options.rounds);
         let swift = options.on.contains(&Kind::Swift).then(|| swift::start(&scratch)).transpose()?;
-        Ok(Self { scratch, postgres, swift, only, rounds, against: options.against.is_some() })
+        let ceph = options.on.contains(&Kind::Ceph).then(|| ceph::start(&scratch)).transpose()?;
+        Ok(Self { scratch, postgres, swift, ceph, only, rounds, against: options.against.is_some() })
     }
 
     fn does(&self, work: Work) -> bool {
@@ -132,6 +142,7 @@ impl Bench {
             let place = match kind {
                 Kind::File => &Place::FILE,
                 Kind::Swift => &Place::SWIFT,
+                Kind::Ceph => &Place::CEPH,
             };
             self.archive_by(&place.archive_command(self.scratch.path()))?;
             self.backup_and_restore(place)?;

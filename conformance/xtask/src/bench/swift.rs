@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -23,26 +24,32 @@ const OBJECTS: u32 = 20_000;
 pub(crate) fn start(scratch: &Arc<Scratch>) -> Result<Swift> {
     let swift =
         Swift::start(scratch, SwiftOptions { max_file_bytes: 5 << 30, ..SwiftOptions::with_keystone() })?;
-    write_settings(&swift, "v1", &swift.environment_v1())?;
-    write_settings(&swift, "v3", &swift.environment_v3_password()?)?;
+    write_settings(scratch, swift.client(), "v1", &swift.environment_v1())?;
+    write_settings(scratch, swift.client(), "v3", &swift.environment_v3_password()?)?;
     Ok(swift)
 }
 
-fn write_settings(swift: &Swift, name: &str, environment: &Environment) -> Result<()> {
-    let directory = swift.scratch().path();
+/// Writes the files for an account, `NAME.conf` and `NAME.sh`, and creates its container `plain`.
+pub(super) fn write_settings(
+    scratch: &Scratch,
+    mut client: Command,
+    name: &str,
+    environment: &Environment,
+) -> Result<()> {
+    let directory = scratch.path();
     let lines: String =
         environment.clone().into_iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     write(&directory.join(format!("{name}.conf")), &lines)?;
     // Shell lines with the storage's URL and a token.
-    let session = xtask::stdout(swift.client().envs(environment.clone()).arg("auth"))?;
+    let session = xtask::stdout(client.envs(environment.clone()).arg("auth"))?;
     let function = "swift() {
         curl -sSf -H \"X-Auth-Token: $OS_AUTH_TOKEN\" \"${@:2}\" \"$OS_STORAGE_URL/$1\"\n}\n";
     write(&directory.join(format!("{name}.sh")), &format!("{session}{function}"))?;
     let make = format!("source ./{name}.sh; swift plain -X PUT");
-    xtask::stdout(swift.scratch().command("bash").arg("-c").arg(make)).map(drop)
+    xtask::stdout(scratch.command("bash").arg("-c").arg(make)).map(drop)
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
@@ -58,9 +65,9 @@ impl Bench {
             &theirs("v3"),
         ])?;
         Ok([
-            row("version 1, token at hand", v1, v1_curl, 1.1, 1.0),
-            row("Keystone, token at hand", warm, v3_curl, 1.1, 1.0),
-            row("Keystone, no token", cold, v3_curl, 1.6, 2.0),
+            row("Swift (version 1, token at hand)", v1, v1_curl, 1.1, 1.0),
+            row("Swift (Keystone, token at hand)", warm, v3_curl, 1.1, 1.0),
+            row("Swift (Keystone, no token)", cold, v3_curl, 1.6, 2.0),
         ])
     }
 
@@ -75,7 +82,8 @@ impl Bench {
         let swiftwal = "./swiftwal -c v1.conf -C listed";
         let list = Job::new("", format!("{swiftwal} list-wal > list"));
         let plan = format!("{swiftwal} prune --keep-backups 1 --keep-wals 0 --dry-run > list");
-        let [list, plan, curl] = self.in_turns([&list, &Job::new("", plan), &listing_by_curl()])?;
+        let [list, plan, curl] =
+            self.in_turns([&list, &Job::new("", plan), &listing_by_curl("v1", 10_000, 3)])?;
         let row = |command: &str, ours, limits| Row {
             job: format!("{command} over 20,000 WAL objects in Swift"),
             tool: "curl URL?format=json&marker=NAME, three times".to_owned(),
@@ -94,20 +102,20 @@ impl Bench {
 
 /// A job that archives into a new prefix in each run, since only new segments are stored. The first segment, which
 /// creates the repository, isn't measured.
-fn ours(settings: &str, before_each: &str) -> Job {
+pub(super) fn ours(settings: &str, before_each: &str) -> Job {
     let swiftwal = format!("./swiftwal -c {settings}.conf --repository swift://wal/$(cat run) archive-wal");
     let before = format!("date +%s%N > run; {swiftwal} segments/$(ls segments | head -n 1)");
     Job::new(before, each_segment(&format!("{before_each} {swiftwal} segments/$name"))).repeats(SEGMENTS)
 }
 
-fn theirs(settings: &str) -> Job {
+pub(super) fn theirs(settings: &str) -> Job {
     let each = each_segment("zstd -1 -q -c segments/$name | swift plain/$(cat run)/$name.zst -T -");
     Job::new("date +%s%N > run", format!("source ./{settings}.sh; {each}")).repeats(SEGMENTS)
 }
 
-fn row(how: &str, ours: Measured, theirs: Measured, wall: f64, requests: f64) -> Row {
+pub(super) fn row(to: &str, ours: Measured, theirs: Measured, wall: f64, requests: f64) -> Row {
     Row {
-        job: format!("archive-wal of a 16 MiB segment to Swift ({how})"),
+        job: format!("archive-wal of a 16 MiB segment to {to}"),
         tool: "zstd -1 -c SEGMENT | curl -T - URL".to_owned(),
         ours,
         theirs,
@@ -120,12 +128,15 @@ fn row(how: &str, ours: Measured, theirs: Measured, wall: f64, requests: f64) ->
     }
 }
 
-fn listing_by_curl() -> Job {
-    let script = r#"source ./v1.sh
+/// A job that lists the container `listed` in this number of pages, each of at most `limit` names.
+pub(super) fn listing_by_curl(settings: &str, limit: u32, pages: u32) -> Job {
+    let script = format!(
+        r#"source ./{settings}.sh
         marker=
-        for page in 1 2 3; do
-            swift "listed?format=json&limit=10000&marker=$marker" -o page
-            marker=$(grep -o '"name": "[^"]*"' page | tail -n 1 | cut -d '"' -f 4)
-        done"#;
-    Job::new("", script.to_owned())
+        for page in $(seq {pages}); do
+            swift "listed?format=json&limit={limit}&marker=$marker" -o page
+            marker=$(grep -o '"name": *"[^"]*"' page | tail -n 1 | cut -d '"' -f 4)
+        done"#
+    );
+    Job::new("", script)
 }

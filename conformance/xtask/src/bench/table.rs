@@ -19,7 +19,7 @@ pub(crate) struct Limits {
     /// The largest CPU time, as a multiple of the other tool's.
     pub(crate) cpu: Option<f64>,
     pub(crate) rss_mib: Option<f64>,
-    /// The largest number of requests to Swift and Keystone.
+    /// The largest number of requests to Swift, Keystone and Ceph.
     pub(crate) requests: Option<f64>,
 }
 
