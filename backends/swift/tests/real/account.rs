@@ -13,6 +13,9 @@ pub(crate) const NARROW: &[&str] = &["NARROW_ST_AUTH", "NARROW_ST_USER", "NARROW
 /// The settings of an account in Keystone.
 pub(crate) const KEYSTONE: &[&str] = &["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
 
+/// The settings of a user of Ceph's gateway.
+pub(crate) const CEPH: &[&str] = &["CEPH_ST_AUTH", "CEPH_ST_USER", "CEPH_ST_KEY"];
+
 /// A container that no other test uses, and the container of its segments.
 #[derive(Debug)]
 pub(crate) struct Fixture {
@@ -45,6 +48,7 @@ impl Fixture {
 pub(crate) fn container(account: &[&str], name: &str) -> SwiftBuilder {
     let value =
         |name: &str| std::env::var(format!("SWIFT_TEST_{name}")).unwrap_or_else(|_| panic!("{name}?"));
-    let setting = |name: &str| (name.trim_start_matches("NARROW_").to_owned(), value(name));
+    let own_name = |name: &str| name.trim_start_matches("NARROW_").trim_start_matches("CEPH_").to_owned();
+    let setting = |name: &str| (own_name(name), value(name));
     SwiftBuilder::new(name).with_settings(account.iter().map(|name| setting(name)))
 }

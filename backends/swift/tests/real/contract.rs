@@ -1,4 +1,4 @@
-//! The requirements of `object_store` on every store, tested on a real Swift.
+//! The requirements of `object_store` on every store, tested on a real Swift and a real Ceph.
 //!
 //! Each test has its own container. One function of that suite can't be used, `response_extensions`: it needs a store
 //! that sends through `object_store`'s own `HttpConnector`, and this store has its own HTTP client.
@@ -7,13 +7,14 @@ use futures::future::BoxFuture;
 use object_store::integration as contract;
 use object_store_swift::Swift;
 
-use super::account::{Fixture, KEYSTONE, V1};
+use super::account::{CEPH, Fixture, KEYSTONE, V1};
 
-/// Makes a separate test for each function and each authentication method.
+/// Makes a separate test for each function, authentication method and kind of server.
 macro_rules! keeps {
     ($($name:ident => $check:expr;)*) => {
         keeps! { v1, V1: $($name => $check;)* }
         keeps! { keystone, KEYSTONE: $($name => $check;)* }
+        keeps! { ceph, CEPH: $($name => $check;)* }
     };
     ($account:ident, $settings:ident: $($name:ident => $check:expr;)*) => {
         mod $account {
@@ -21,7 +22,7 @@ macro_rules! keeps {
 
             $(
                 #[tokio::test(flavor = "multi_thread")]
-                #[ignore = "needs Swift: run by cargo xtask test"]
+                #[ignore = "needs Swift and Ceph: run by cargo xtask test"]
                 async fn $name() {
                     let fixture = Fixture::new($settings, stringify!($name)).await;
                     let check: fn(Swift) -> BoxFuture<'static, ()> = $check;
