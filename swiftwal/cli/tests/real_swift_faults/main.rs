@@ -9,9 +9,12 @@ mod credentials;
 mod damage;
 mod keystone;
 mod large_wal;
+#[path = "../real_faults/lease.rs"]
+mod lease;
 mod limits;
 mod listings;
 mod outages;
+#[path = "../real_faults/place.rs"]
 mod place;
 mod races;
 mod replicas;

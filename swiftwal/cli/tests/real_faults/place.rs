@@ -1,4 +1,4 @@
-//! The program with its own container.
+//! The program with its own container, in a cluster of `crate::shared`.
 
 use std::{
     fs::{self, File},
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use swiftwal_conformance::SyntheticCluster;
-use xtask::{Break, Direction, Environment, Fault, Swift, stdout, until};
+use xtask::{Break, Direction, Environment, Fault, stdout, until};
 
 use crate::shared::Lease;
 
@@ -187,7 +187,7 @@ impl<'a> Place<'a> {
     }
 }
 
-fn program(swift: &Swift) -> PathBuf {
+fn program(swift: &Lease) -> PathBuf {
     swift.scratch().path().join("swiftwal")
 }
 
