@@ -21,6 +21,9 @@ const PASSWORD_SETTINGS: [&str; 8] = [
     "OS_USER_DOMAIN_NAME",
 ];
 
+/// The settings of a user of Ceph's gateway, in the same way with the prefix `SWIFT_TEST_CEPH_`.
+const GATEWAY_SETTINGS: [&str; 3] = ["ST_AUTH", "ST_KEY", "ST_USER"];
+
 /// Returns the settings of the Swift that `cargo xtask test` has started: a user with a password.
 ///
 /// # Errors
@@ -30,7 +33,19 @@ pub fn swift_test_settings() -> Result<Vec<(&'static str, String)>> {
     PASSWORD_SETTINGS.into_iter().map(|name| Ok((name, swift_test_setting(name)?))).collect()
 }
 
-/// Returns one of the settings in [`crate::Swift::test_settings`], by its name without `SWIFT_TEST_`.
+/// Returns the settings of the Ceph that `cargo xtask test` has started: a user of the gateway itself.
+///
+/// # Errors
+///
+/// No settings in the environment; the error says how to start a Ceph.
+pub fn ceph_test_settings() -> Result<Vec<(&'static str, String)>> {
+    GATEWAY_SETTINGS
+        .into_iter()
+        .map(|name| Ok((name, swift_test_setting(&format!("CEPH_{name}"))?)))
+        .collect()
+}
+
+/// Returns one of the settings in [`crate::Swift::test_settings`] or [`crate::Ceph::test_settings`], by its name without `SWIFT_TEST_`.
 #[expect(clippy::disallowed_methods, reason = "this is how cargo xtask test reaches its tests")]
 pub fn swift_test_setting(name: &str) -> Result<String> {
     let value = std::env::var(format!("SWIFT_TEST_{name}"));

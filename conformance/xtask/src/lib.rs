@@ -58,7 +58,7 @@ mod wire;
 
 pub use ceph::{Ceph, CephServer};
 pub use ceph_setup::CephInstallation;
-pub use container::{Container, swift_test_setting, swift_test_settings};
+pub use container::{Container, ceph_test_settings, swift_test_setting, swift_test_settings};
 pub use environment::Environment;
 pub use postgres::{Load, Postgres};
 pub use processes::{Process, descendants};

@@ -8,10 +8,10 @@ use anyhow::Result;
 
 use crate::{Installation, Postgres, Scratch, Swiftwal, run};
 
-/// Makes tests of scenarios, which are functions with a [`Site`]: each runs on a directory, in a module `file`, and on
-/// the Swift of `cargo xtask test`, in a module `swift`. The first argument is the path of the built program.
+/// Makes tests of scenarios, which are functions with a [`Site`]: each runs on a directory, in a module `file`, and as
+/// with [`on_swift_and_on_ceph`](crate::on_swift_and_on_ceph). The first argument is the path of the built program.
 #[macro_export]
-macro_rules! on_file_and_on_swift {
+macro_rules! on_file_swift_and_ceph {
     ($built:expr, $($scenario:ident),+ $(,)?) => {
         mod file {
             $(
@@ -23,12 +23,32 @@ macro_rules! on_file_and_on_swift {
             )+
         }
 
+        $crate::on_swift_and_on_ceph!($built, $($scenario),+);
+    };
+}
+
+/// Makes tests of scenarios on the servers of `cargo xtask test`: on Swift, in a module `swift`, and on the gateway of
+/// Ceph, in a module `ceph`.
+#[macro_export]
+macro_rules! on_swift_and_on_ceph {
+    ($built:expr, $($scenario:ident),+ $(,)?) => {
         mod swift {
             $(
                 #[test]
                 #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
                 fn $scenario() -> anyhow::Result<()> {
                     let settings = $crate::swift_test_settings()?;
+                    super::$scenario(&$crate::Site::start_on_swift(std::path::Path::new($built), settings)?)
+                }
+            )+
+        }
+
+        mod ceph {
+            $(
+                #[test]
+                #[ignore = "needs PostgreSQL and Ceph: run by cargo xtask test"]
+                fn $scenario() -> anyhow::Result<()> {
+                    let settings = $crate::ceph_test_settings()?;
                     super::$scenario(&$crate::Site::start_on_swift(std::path::Path::new($built), settings)?)
                 }
             )+

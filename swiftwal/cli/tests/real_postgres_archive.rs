@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use xtask::{Site, until};
 
-xtask::on_file_and_on_swift!(
+xtask::on_file_swift_and_ceph!(
     env!("CARGO_BIN_EXE_swiftwal"),
     under_load_every_segment_is_stored_byte_for_byte_and_listed,
     archive_wal_killed_at_any_moment_loses_and_damages_nothing,

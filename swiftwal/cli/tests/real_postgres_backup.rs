@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use anyhow::{Context, Result, ensure};
 use xtask::{Process, Site, descendants, output, stdout, until};
 
-xtask::on_file_and_on_swift!(
+xtask::on_file_swift_and_ceph!(
     env!("CARGO_BIN_EXE_swiftwal"),
     a_backup_taken_under_load_restores_every_row_that_was_archived,
     a_backup_with_xlog_restores_without_any_wal_in_the_repository,

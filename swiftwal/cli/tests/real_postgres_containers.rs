@@ -1,20 +1,25 @@
-//! Which containers the program creates in Swift, and where its credentials are visible.
+//! Which containers the program creates in Swift and in Ceph, and where its credentials are visible.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use xtask::{Container, Site, output, swift_test_setting, swift_test_settings};
+use xtask::{Container, Site, output, swift_test_setting};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swiftwal");
 /// The recommended credentials for a server: they are for one project, and can be revoked separately.
 const APPLICATION_CREDENTIAL: [&str; 3] =
     ["OS_AUTH_URL", "OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_SECRET"];
 
-#[test]
-#[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
-fn archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_reading_neither() -> Result<()> {
-    let site = Site::start_on_swift(Path::new(PROGRAM), swift_test_settings()?)?;
-    let container = container(&site)?;
+xtask::on_swift_and_on_ceph!(
+    env!("CARGO_BIN_EXE_swiftwal"),
+    archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_reading_neither,
+    a_backup_makes_the_container_too_and_a_small_one_no_container_of_segments,
+);
+
+fn archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_reading_neither(
+    site: &Site,
+) -> Result<()> {
+    let container = container(site)?;
     for command in [
         &["list-backups"][..],
         &["list-wal"],
@@ -41,11 +46,8 @@ fn archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_readi
     Ok(())
 }
 
-#[test]
-#[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
-fn a_backup_makes_the_container_too_and_a_small_one_no_container_of_segments() -> Result<()> {
-    let site = Site::start_on_swift(Path::new(PROGRAM), swift_test_settings()?)?;
-    let container = container(&site)?;
+fn a_backup_makes_the_container_too_and_a_small_one_no_container_of_segments(site: &Site) -> Result<()> {
+    let container = container(site)?;
     site.postgres.configure(&["archive_command = 'false'"])?;
     site.postgres.reload()?;
     site.run(&["backup", "--xlog", "-c", "fast"])?;
@@ -58,8 +60,21 @@ fn a_backup_makes_the_container_too_and_a_small_one_no_container_of_segments() -
 #[test]
 #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
 fn credentials_in_the_configuration_file_reach_no_setting_and_no_log_of_the_server() -> Result<()> {
-    let settings = APPLICATION_CREDENTIAL.map(|name| Ok((name, swift_test_setting(name)?)));
-    let settings = settings.into_iter().collect::<Result<Vec<_>>>()?;
+    are_hidden(application_credential()?)
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and Ceph: run by cargo xtask test"]
+fn credentials_of_keystone_for_ceph_reach_no_setting_and_no_log_of_the_server() -> Result<()> {
+    let url = ("OS_STORAGE_URL", swift_test_setting("CEPH_OS_STORAGE_URL")?);
+    are_hidden([application_credential()?, vec![url]].concat())
+}
+
+fn application_credential() -> Result<Vec<(&'static str, String)>> {
+    APPLICATION_CREDENTIAL.into_iter().map(|name| Ok((name, swift_test_setting(name)?))).collect()
+}
+
+fn are_hidden(settings: Vec<(&'static str, String)>) -> Result<()> {
     let site = Site::start_on_swift(Path::new(PROGRAM), settings)?;
     let secret = swift_test_setting("OS_APPLICATION_CREDENTIAL_SECRET")?;
     let said = site.run(&["-v", "backup", "-c", "fast"])?;

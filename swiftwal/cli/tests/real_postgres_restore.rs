@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, ensure};
 use xtask::{Postgres, Site, output, until};
 
-xtask::on_file_and_on_swift!(
+xtask::on_file_swift_and_ceph!(
     env!("CARGO_BIN_EXE_swiftwal"),
     each_kind_of_target_restores_the_rows_of_its_moment,
     a_restore_that_was_killed_starts_no_server_and_the_next_one_does,

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Result;
 use xtask::{Postgres, Site, until};
 
-xtask::on_file_and_on_swift!(
+xtask::on_file_swift_and_ceph!(
     env!("CARGO_BIN_EXE_swiftwal"),
     a_standby_fed_by_restore_wal_alone_takes_over_and_its_timeline_restores,
     an_absent_segment_ends_recovery_but_a_missing_repository_stops_the_server,
