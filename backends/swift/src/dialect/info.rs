@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use url::Url;
 
 /// The limits of a cluster. Values that `/info` lacks have Swift's defaults.
@@ -39,33 +40,6 @@ pub(crate) struct BulkDeleteLimits {
     pub(crate) max_deletes_per_request: usize,
 }
 
-#[derive(Default, Deserialize)]
-struct Body {
-    #[serde(default)]
-    swift: Core,
-    slo: Option<SloLimits>,
-    bulk_delete: Option<BulkDeleteLimits>,
-}
-
-#[derive(Deserialize)]
-#[serde(default)]
-struct Core {
-    max_file_size: u64,
-    container_listing_limit: usize,
-    policies: Vec<Policy>,
-}
-
-#[derive(Deserialize)]
-struct Policy {
-    name: String,
-}
-
-impl Default for Core {
-    fn default() -> Self {
-        Self { max_file_size: (5 << 30) + 2, container_listing_limit: 10_000, policies: Vec::new() }
-    }
-}
-
 impl Default for SloLimits {
     fn default() -> Self {
         Self { max_manifest_segments: 1000, max_manifest_size: 8 << 20, min_segment_size: 1 }
@@ -78,25 +52,78 @@ impl Default for BulkDeleteLimits {
     }
 }
 
+impl SloLimits {
+    fn of(section: &Section) -> Self {
+        let default = Self::default();
+        Self {
+            max_manifest_segments: section.number("max_manifest_segments", default.max_manifest_segments),
+            max_manifest_size: section.number("max_manifest_size", default.max_manifest_size),
+            min_segment_size: section.number("min_segment_size", default.min_segment_size),
+        }
+    }
+}
+
+impl BulkDeleteLimits {
+    fn of(section: &Section) -> Self {
+        let default = Self::default().max_deletes_per_request;
+        Self { max_deletes_per_request: section.number("max_deletes_per_request", default) }
+    }
+}
+
+/// A part of `/info`.
+#[derive(Default)]
+struct Section(Map<String, Value>);
+
+impl Section {
+    /// The section of this name; None if it is missing, null or false.
+    fn section(&self, name: &str) -> Option<Self> {
+        match self.0.get(name)? {
+            Value::Null | Value::Bool(false) => None,
+            Value::Object(section) => Some(Self(section.clone())),
+            _ => Some(Self::default()),
+        }
+    }
+
+    fn number<N: TryFrom<u64>>(&self, name: &str, default: N) -> N {
+        let number = self.0.get(name).and_then(Value::as_u64);
+        number.and_then(|number| number.try_into().ok()).unwrap_or(default)
+    }
+
+    /// The names in a list of objects.
+    fn names(&self, list: &str) -> Vec<String> {
+        let entries = self.0.get(list).and_then(Value::as_array).into_iter().flatten();
+        entries.filter_map(|entry| entry["name"].as_str().map(str::to_owned)).collect()
+    }
+}
+
 /// The limits of a cluster without `/info`. Nearly all clusters support static large objects; bulk deletion is avoided,
 /// since it can be replaced by single requests.
 impl Default for Info {
     fn default() -> Self {
-        Self::new(Core::default(), Some(SloLimits::default()), None)
+        Self {
+            max_file_size: (5 << 30) + 2,
+            container_listing_limit: 10_000,
+            policies: Vec::new(),
+            slo: Some(SloLimits::default()),
+            bulk_delete: None,
+        }
     }
 }
 
 impl Info {
-    fn new(core: Core, slo: Option<SloLimits>, bulk_delete: Option<BulkDeleteLimits>) -> Self {
-        let Core { max_file_size, container_listing_limit, policies } = core;
-        let policies = policies.into_iter().map(|policy| policy.name).collect();
-        Self { max_file_size, container_listing_limit, policies, slo, bulk_delete }
-    }
-
-    /// Parses the body of `/info`; None if it isn't JSON of the known form.
+    /// Parses the body of `/info`; None if it isn't a JSON object. Each value is read by itself: one of an unexpected
+    /// form has its default, and hides no other. The section of a feature means that the cluster has it, whatever its
+    /// form.
     pub(crate) fn parse(body: &Bytes) -> Option<Self> {
-        let Body { swift, slo, bulk_delete } = serde_json::from_slice(body).ok()?;
-        Some(Self::new(swift, slo, bulk_delete))
+        let body = Section(serde_json::from_slice::<Map<String, Value>>(body).ok()?);
+        let (default, core) = (Self::default(), body.section("swift").unwrap_or_default());
+        Some(Self {
+            max_file_size: core.number("max_file_size", default.max_file_size),
+            container_listing_limit: core.number("container_listing_limit", default.container_listing_limit),
+            policies: core.names("policies"),
+            slo: body.section("slo").map(|slo| SloLimits::of(&slo)),
+            bulk_delete: body.section("bulk_delete").map(|limits| BulkDeleteLimits::of(&limits)),
+        })
     }
 
     /// The least size in bytes of each segment of a large object, except the last.
@@ -127,6 +154,19 @@ mod tests {
         assert_eq!(info.policies, ["gold"]);
         assert_eq!(info.slo, Some(SloLimits { max_manifest_segments: 7, ..SloLimits::default() }));
         assert_eq!(info.bulk_delete, Some(BulkDeleteLimits { max_deletes_per_request: 5 }));
+    }
+
+    #[test]
+    fn an_odd_value_has_its_default_and_hides_no_other() {
+        let body = r#"{"swift": {"max_file_size": 5, "container_listing_limit": null,
+                                 "policies": [null, {"name": null}, 7, {"name": "gold"}]},
+                       "tempurl": [], "slo": {"max_manifest_segments": "7", "max_manifest_size": -1,
+                       "min_segment_size": 9}, "bulk_delete": true}"#;
+        let info = Info::parse(&Bytes::from(body)).unwrap();
+        assert_eq!((info.max_file_size, info.container_listing_limit), (5, 10_000));
+        assert_eq!(info.policies, ["gold"]);
+        assert_eq!(info.slo, Some(SloLimits { min_segment_size: 9, ..SloLimits::default() }));
+        assert_eq!(info.bulk_delete, Some(BulkDeleteLimits::default()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{Problem, SettingNames, collect, lines, text, toml};
 
 /// Reads the bytes as a configuration file, in both forms.
 pub fn configuration(bytes: &[u8]) {
-    let names = SettingNames::of(&swiftwal_core::Registry::new());
+    let names = SettingNames::of(&swiftwal_backends::registry());
     let line_count = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
     let check = |Problem { line, problem }| {
         assert!((1..=line_count + 1).contains(&line), "line {line} of {line_count}: {problem}");
