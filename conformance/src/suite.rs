@@ -133,7 +133,7 @@ suite! { $
         what_else_cluster_json_says_stays_when_it_is_written_anew,
     }
 
-    strangers {
+    foreign_records {
         a_record_under_another_backups_name_is_not_counted,
         a_record_of_another_cluster_is_not_counted,
         a_record_that_names_another_backups_objects_is_not_counted,

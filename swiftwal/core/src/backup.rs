@@ -15,8 +15,8 @@ mod inspect;
 mod item;
 mod read;
 mod room;
+mod second_connection;
 mod server_clock;
-mod side;
 mod side_text;
 mod silence;
 mod store;
@@ -34,7 +34,7 @@ use self::{
     commit::{commit, publish},
     draft::{Draft, draft},
     read::Source,
-    side::Side,
+    second_connection::SecondConnection,
     store::Uploads,
 };
 use crate::{
@@ -66,19 +66,19 @@ pub async fn backup(
     // Check this first: it would otherwise fail after hours of copying.
     let prepared = async {
         let cluster = repository.cluster_or_new().await?;
-        side::prepare(repository, cluster.as_ref(), source, options).await
+        second_connection::prepare(repository, cluster.as_ref(), source, options).await
     };
-    let mut side = unless(stop.clone(), prepared).await?;
+    let mut connection = unless(stop.clone(), prepared).await?;
     let taking = Taking { repository, source, request: &request, options, observe };
     let asked = Instant::now();
     // Meanwhile the server performs the checkpoint.
     let (claim, stream) = tokio::join!(
-        take_claim(repository, side.identity.as_ref(), observe, stop.clone()),
+        take_claim(repository, connection.identity.as_ref(), observe, stop.clone()),
         unless(stop.clone(), async { Ok(source.start(&request).await?) }),
     );
     let claim = claim?;
     let made = tokio::select! {
-        made = taking.make(stream, asked, &mut side, &claim, stop.clone()) => made,
+        made = taking.make(stream, asked, &mut connection, &claim, stop.clone()) => made,
         never = claim.keep_alive() => match never {},
     };
     match made {
@@ -139,37 +139,37 @@ struct Taking<'a> {
 
 impl Taking<'_> {
     /// Takes the backup from `stream`, which was requested at the time `asked`. If the server has no room for the
-    /// replication connection beside the other one, it closes the other one and requests the backup once more.
+    /// copy's connection beside the second one, it closes the second one and requests the backup once more.
     async fn make(
         self,
         stream: Result<Box<dyn BaseBackupStream>>,
         asked: Instant,
-        side: &mut Side,
+        connection: &mut SecondConnection,
         claim: &Claim<'_>,
         stop: impl Future<Output = ()> + Send + Clone,
     ) -> Result<BackupRecord> {
-        let refusal = match self.make_once(stream, asked, side, claim, stop.clone()).await {
-            Err(error) if side.give_way(&error).await => error,
+        let refusal = match self.make_once(stream, asked, connection, claim, stop.clone()).await {
+            Err(error) if connection.give_way(&error).await => error,
             made => return made,
         };
         tracing::debug!(error = &refusal as &dyn std::error::Error, "requesting the base backup again");
         let asked = Instant::now();
         let stream = unless(stop.clone(), async { Ok(self.source.start(self.request).await?) }).await;
-        self.make_once(stream, asked, side, claim, stop).await
+        self.make_once(stream, asked, connection, claim, stop).await
     }
 
     async fn make_once(
         self,
         stream: Result<Box<dyn BaseBackupStream>>,
         asked: Instant,
-        side: &mut Side,
+        connection: &mut SecondConnection,
         claim: &Claim<'_>,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<BackupRecord> {
         let Self { repository, options, observe, .. } = self;
         let mut uploads = Uploads::new(repository, claim.key, options.codec.format());
         let source = Source { repository, claim, stream: stream?, asked };
-        let gathered = unless(stop, gather(source, side, options, observe, &mut uploads)).await;
+        let gathered = unless(stop, gather(source, connection, options, observe, &mut uploads)).await;
         let draft = match gathered {
             Ok(draft) => draft,
             Err(error) => {
@@ -188,21 +188,21 @@ impl Taking<'_> {
 /// to this process alone, and the data directory's tar is stored, but has no name yet.
 async fn gather(
     source: Source<'_>,
-    side: &mut Side,
+    connection: &mut SecondConnection,
     options: &BackupOptions,
     observe: Observe<'_>,
     uploads: &mut Uploads<'_>,
 ) -> Result<Draft> {
     let (repository, claim) = (source.repository, source.claim);
     let (sender, receiver) = mpsc::channel(frames_in_flight());
-    let doubts = side.doubts.clone();
+    let warnings = connection.warnings.clone();
     let reading = async {
         let received = tokio::select! {
-            received = read::read(source, doubts, options, observe, sender) => received,
-            never = side::keep(side, observe) => match never {},
+            received = read::read(source, warnings, options, observe, sender) => received,
+            never = second_connection::keep(connection, observe) => match never {},
         }?;
         // The slot is removed at the end of the session.
-        side.end().await;
+        connection.end().await;
         Ok(received)
     };
     let (received, ()) = tokio::try_join!(reading, uploads.store(receiver, claim, observe))?;

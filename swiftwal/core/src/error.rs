@@ -123,7 +123,7 @@ pub enum Error {
     },
     /// A commit record of another cluster's backup, or under the name of another backup.
     #[error("{object} isn't a backup of this repository: {reason}")]
-    Stranger {
+    Foreign {
         /// The object of the record.
         object: String,
         /// What it is the record of.
@@ -209,7 +209,7 @@ impl Error {
             | Self::NotAsSeen { .. }
             | Self::NewerFormat { .. }
             | Self::NotUnderstood { .. }
-            | Self::Stranger { .. }
+            | Self::Foreign { .. }
             | Self::Usage(_)
             | Self::Refused(_) => ErrorKind::Refused,
             Self::Damaged { .. } | Self::Missing { .. } => ErrorKind::Damaged,
@@ -237,7 +237,7 @@ impl Error {
             Self::UnknownBackup { hint, .. } => hint,
             Self::Missing { .. } => "another backup may be complete, see list-backups",
             Self::NewerFormat { .. } | Self::NotUnderstood { .. } => "use a newer swiftwal",
-            Self::Stranger { .. } => "it is ignored: find out where it comes from",
+            Self::Foreign { .. } => "it is ignored: find out where it comes from",
             Self::Refused(refusal) => return refusal.hint(),
             Self::Local { source, .. } => return way_out(source).map(Cow::Borrowed),
             Self::Source(error) => return error.hint().map(Cow::Borrowed),

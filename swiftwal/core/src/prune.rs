@@ -17,7 +17,7 @@ use swiftwal_postgres::Timeline;
 pub use self::plan::PrunePlan;
 use self::{
     branches::{BranchBackups, by_branch, counts, leading_notice},
-    plan::{AbandonedUpload, Facts, Left},
+    plan::{AbandonedUpload, Facts, OtherFacts},
     stored_state::{StoredState, read_stored_state},
 };
 use crate::{
@@ -77,8 +77,8 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
         )
     }));
     if inventory.backups.is_empty() {
-        let left = Left { before, swept, notices };
-        return Ok(PrunePlan::without_backups(repository.location(), inventory, left));
+        let other = OtherFacts { before, swept, notices };
+        return Ok(PrunePlan::without_backups(repository.location(), inventory, other));
     }
     let branches = by_branch(&timelines);
     let mut wanted = Vec::new();
@@ -98,7 +98,12 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     let keep_backups = kept.iter().map(|backup| backup.key).collect();
     Ok(PrunePlan::new(
         inventory,
-        Facts { keep_backups, needs, keep_wals: policy.keep_wals, left: Left { before, swept, notices } },
+        Facts {
+            keep_backups,
+            needs,
+            keep_wals: policy.keep_wals,
+            other: OtherFacts { before, swept, notices },
+        },
     ))
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod clocks;
 pub(crate) mod cluster;
 pub(crate) mod completeness;
 pub(crate) mod decimal;
+pub(crate) mod foreign_records;
 pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod index;
@@ -22,13 +23,12 @@ mod objects;
 pub(crate) mod parts;
 pub(crate) mod preflight;
 pub(crate) mod record;
+pub(crate) mod requirements;
 pub(crate) mod seen;
 pub(crate) mod segment_check;
 pub(crate) mod staged_wal;
 pub(crate) mod store_once;
-pub(crate) mod strangers;
 pub(crate) mod timelines;
-pub(crate) mod understood;
 pub(crate) mod wal;
 mod wal_comparison;
 pub(crate) mod wal_file;
@@ -93,7 +93,7 @@ impl Repository {
     /// # Errors
     ///
     /// [`Error::UnknownBackup`] if there is none, [`Error::Damaged`], [`Error::NewerFormat`], [`Error::NotUnderstood`],
-    /// and [`Error::Stranger`] if it is the record of another backup or cluster.
+    /// and [`Error::Foreign`] if it is the record of another backup or cluster.
     pub async fn record(&self, key: BackupKey) -> Result<BackupRecord> {
         match self.record_if_there(key).await? {
             Some(record) => Ok(record),
@@ -104,7 +104,7 @@ impl Repository {
     /// Reads the commit record of a backup. None if it is proven to be missing.
     pub(crate) async fn record_if_there(&self, key: BackupKey) -> Result<Option<BackupRecord>> {
         let Some(record) = self.record_of_any_cluster(key).await? else { return Ok(None) };
-        self.refuse_stranger(&record, self.system_identifier().await?)?;
+        self.refuse_foreign(&record, self.system_identifier().await?)?;
         Ok(Some(record))
     }
 

@@ -41,7 +41,7 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     let mut inventory = repository.inventory().await?;
     let ours = cluster.as_ref().ok().and_then(Option::as_ref);
     let records = repository.read_records(&mut inventory, ours).await;
-    inventory.strangers.iter().for_each(|stranger| log::say(format_args!("{stranger}")));
+    inventory.foreign.iter().for_each(|notice| log::say(format_args!("{notice}")));
     let unreadable =
         || cluster.as_ref().err().into_iter().chain(records.iter().filter_map(|r| r.as_ref().err()));
     unreadable().for_each(report);
@@ -66,7 +66,7 @@ fn print_text(
     for backup in inventory.backups.iter().filter(|backup| backup.main_object().is_none()) {
         log::say(format_args!(
             "backup {key} can't be restored: its data, pg_basebackup_{key}.tar and the ending of its compression, is missing; \
-             look at the storage, and take a new backup",
+             check the storage, and take a new backup",
             key = backup.key
         ));
     }

@@ -46,10 +46,10 @@ pub(super) struct Received {
     pub(super) finished: Timestamp,
 }
 
-/// Reads the complete backup and sends it on, frame by frame. `doubts` are reported once it has begun.
+/// Reads the complete backup and sends it on, frame by frame. `warnings` are reported once it has begun.
 pub(super) async fn read(
     source: Source<'_>,
-    doubts: Vec<String>,
+    warnings: Vec<String>,
     options: &BackupOptions,
     observe: Observe<'_>,
     items: mpsc::Sender<Item>,
@@ -62,7 +62,7 @@ pub(super) async fn read(
         observe,
         items,
         asked,
-        doubts,
+        warnings,
         listened: Instant::now(),
         tar: None,
         framer: Framer::default(),
@@ -127,7 +127,7 @@ struct Reader<'a> {
     observe: Observe<'a>,
     items: mpsc::Sender<Item>,
     asked: Instant,
-    doubts: Vec<String>,
+    warnings: Vec<String>,
     listened: Instant,
     tar: Option<TarStream>,
     framer: Framer,
@@ -154,8 +154,8 @@ impl Reader<'_> {
 
     async fn begin(&mut self, start: BackupStart) -> Result<()> {
         tracing::debug!("the base backup begins: {start:?}");
-        for doubt in self.doubts.drain(..) {
-            (self.observe)(BackupEvent::Warning(&doubt));
+        for warning in self.warnings.drain(..) {
+            (self.observe)(BackupEvent::Warning(&warning));
         }
         self.phase = Phase::Sending;
         self.begun = Some(Begun::new(start.clone(), self.claim.storage_now()));

@@ -12,7 +12,7 @@ const BEST_RATIO: u64 = 50;
 /// A compression that many clusters don't exceed.
 const POOR_RATIO: u64 = 3;
 /// By how much this backup may compress better than the last one: newer data of the cluster may compress better.
-const SURPRISE: u64 = 2;
+const RATIO_MARGIN: u64 = 2;
 
 /// Refuses a backup of about `tar_bytes` if it certainly doesn't fit, and otherwise reports the estimate.
 ///
@@ -73,7 +73,7 @@ fn verdict(free: u64, tar_bytes: u64, last: Option<(u64, u64)>) -> Verdict {
         u64::try_from(expected).unwrap_or(u64::MAX)
     };
     let (expected, least) = match last {
-        Some((from, to)) => (at_ratio(from, to), at_ratio(from, to) / SURPRISE),
+        Some((from, to)) => (at_ratio(from, to), at_ratio(from, to) / RATIO_MARGIN),
         None => (at_ratio(POOR_RATIO, 1), at_ratio(BEST_RATIO, 1)),
     };
     match free {

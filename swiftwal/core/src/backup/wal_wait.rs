@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the next segment may still be waited for. The limit counts from the last one that arrived, so a slow
 /// archiver is waited for.
-struct Patience {
+struct ArchiveWait {
     limit: Duration,
     deadline: Instant,
     /// The end of all waiting: nothing touches the parts of the tar meanwhile, and they must not grow so old that they
@@ -31,7 +31,7 @@ struct Patience {
     end: Instant,
 }
 
-impl Patience {
+impl ArchiveWait {
     fn new(limit: Duration) -> Self {
         let now = Instant::now();
         Self { limit, deadline: now + limit, end: now + LONGEST_ARCHIVE_TIMEOUT }
@@ -63,18 +63,18 @@ pub(super) async fn until_archived(
     observe: Observe<'_>,
 ) -> Result<()> {
     let missing: Vec<_> = missing_of(repository, needed_by(record)).try_collect().await?;
-    let mut patience = Patience::new(limit);
+    let mut wait = ArchiveWait::new(limit);
     for segment in missing {
         let mut pause = SHORTEST_PAUSE;
         while !is_archived(repository, segment).await? {
             observe(BackupEvent::WaitingForWal(segment));
-            if patience.is_over() {
+            if wait.is_over() {
                 return Err(missing_after(repository, segment, limit).await);
             }
-            patience.pause(pause).await;
+            wait.pause(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        patience.renew();
+        wait.renew();
     }
     Ok(())
 }
@@ -88,7 +88,7 @@ pub(super) async fn server_waits(
     limit: Duration,
     observe: Observe<'_>,
 ) -> Error {
-    let (mut patience, mut pause) = (Patience::new(limit), SHORTEST_PAUSE);
+    let (mut wait, mut pause) = (ArchiveWait::new(limit), SHORTEST_PAUSE);
     let size = identity.wal_segment_bytes;
     let mut segments = std::iter::successors(Some(first), |segment| segment.next(size));
     let Some(mut segment) = segments.next() else {
@@ -96,7 +96,7 @@ pub(super) async fn server_waits(
     };
     let mut is_ours = false;
     loop {
-        patience.pause(pause).await;
+        wait.pause(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
         if !is_ours {
             // As long as the repository belongs to no cluster, the server's archive_command may refuse to start it.
@@ -113,14 +113,14 @@ pub(super) async fn server_waits(
         match is_archived(repository, segment).await {
             Ok(true) => {
                 (segment, pause) = (segments.next().unwrap_or(segment), SHORTEST_PAUSE);
-                patience.renew();
+                wait.renew();
             }
-            Ok(false) if patience.is_over() => {
+            Ok(false) if wait.is_over() => {
                 observe(BackupEvent::WaitingForWal(segment));
                 return missing_after(repository, segment, limit).await;
             }
             Ok(false) => observe(BackupEvent::WaitingForWal(segment)),
-            Err(error) if patience.is_over() => return error,
+            Err(error) if wait.is_over() => return error,
             // The wait is for the server. The storage may work again when it continues.
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "can't look for {segment}");
@@ -220,10 +220,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_archive_is_not_waited_for_until_the_parts_are_swept() {
-        let mut patience = Patience::new(LONGEST_ARCHIVE_TIMEOUT);
+        let mut wait = ArchiveWait::new(LONGEST_ARCHIVE_TIMEOUT);
         sleep(LONGEST_ARCHIVE_TIMEOUT).await;
-        patience.renew();
-        assert!(patience.is_over());
+        wait.renew();
+        assert!(wait.is_over());
     }
 
     #[test]

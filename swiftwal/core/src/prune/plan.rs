@@ -69,12 +69,12 @@ pub(super) struct Facts {
     pub(super) keep_backups: Vec<BackupKey>,
     pub(super) needs: Needs,
     pub(super) keep_wals: u32,
-    pub(super) left: Left,
+    pub(super) other: OtherFacts,
 }
 
 /// The input of a plan apart from backups and WAL.
 #[derive(Debug)]
-pub(super) struct Left {
+pub(super) struct OtherFacts {
     /// An upload that was touched later than this is running.
     pub(super) before: Timestamp,
     /// The leftovers that only the backend finds.
@@ -84,8 +84,8 @@ pub(super) struct Left {
 
 impl PrunePlan {
     pub(super) fn new(inventory: Inventory, facts: Facts) -> Self {
-        let Facts { keep_backups, needs, keep_wals, left } = facts;
-        let Left { before, swept, mut notices } = left;
+        let Facts { keep_backups, needs, keep_wals, other } = facts;
+        let OtherFacts { before, swept, mut notices } = other;
         notices.extend(needs.notices());
         notices.extend(inventory.legacy_notices(before));
         let abandoned_uploads = abandoned_uploads(&inventory, before);
@@ -126,8 +126,8 @@ impl PrunePlan {
     }
 
     /// Creates the plan for a repository without backups: only the leftovers of crashed uploads are removed.
-    pub(super) fn without_backups(location: &str, inventory: Inventory, left: Left) -> Self {
-        let facts = Facts { keep_backups: Vec::new(), needs: Needs::everything(), keep_wals: 0, left };
+    pub(super) fn without_backups(location: &str, inventory: Inventory, other: OtherFacts) -> Self {
+        let facts = Facts { keep_backups: Vec::new(), needs: Needs::everything(), keep_wals: 0, other };
         let refused = Refusal::NoBackup { location: location.to_owned() };
         Self { refused: Some(refused), ..Self::new(inventory, facts) }
     }

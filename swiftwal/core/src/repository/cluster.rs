@@ -12,7 +12,7 @@ use crate::{
     repository::{
         layout::ObjectName,
         record::{BackupRecord, refuse_newer},
-        understood::Demands,
+        requirements::Requirements,
     },
 };
 
@@ -108,7 +108,7 @@ impl ClusterInfo {
     /// [`Error::NewerFormat`], [`Error::NotUnderstood`], [`Error::Damaged`].
     pub(crate) fn from_bytes(name: &ObjectName, bytes: &[u8]) -> Result<Self> {
         refuse_newer(name, bytes, Self::FORMAT)?;
-        Demands::check(name, bytes)?;
+        Requirements::check(name, bytes)?;
         serde_json::from_slice(bytes).map_err(|error| Error::damaged(name, error))
     }
 

@@ -23,7 +23,7 @@ pub struct Inventory {
     /// The WAL files, sorted by name. One name may exist in several compressions.
     pub wal: Vec<StoredWal>,
     /// Notices about the backups that [`read_records`](crate::repository::Repository::read_records) has set aside.
-    pub strangers: Vec<String>,
+    pub foreign: Vec<String>,
     /// Objects that belong to no existing backup: of uploads in progress, crashed uploads and interrupted deletions.
     pub(crate) uncommitted: BTreeMap<BackupKey, Uncommitted>,
     /// The backups whose deletion has begun.

@@ -14,7 +14,7 @@ pub enum Finding {
     /// The backup would be useless; the refusal says why, and what to do.
     Obstacle(Refusal),
     /// The backup may be useless.
-    Doubt(String),
+    Warning(String),
 }
 
 /// Checks a backup of the server that reported `facts` into the repository at `location`, which belongs to `cluster`,
@@ -43,13 +43,15 @@ fn another_cluster(facts: &ServerFacts, cluster: &ClusterInfo, location: &str) -
 
 fn without_archive(facts: &ServerFacts) -> Option<Finding> {
     let Some(archiving) = &facts.archiving else {
-        return Some(Finding::Doubt("whether the server archives its WAL couldn't be checked".to_owned()));
+        return Some(Finding::Warning(
+            "it couldn't be checked whether the server archives its WAL".to_owned(),
+        ));
     };
     let what = complaint(archiving)?;
     // The WAL of a standby's backup is archived by its primary, unless archive_mode is always.
     Some(match facts.is_standby {
         Some(false) => Finding::Obstacle(Refusal::NotArchiving { what }),
-        _ => Finding::Doubt(format!("{what}: its primary must archive the WAL that the backup needs")),
+        _ => Finding::Warning(format!("{what}: its primary must archive the WAL that the backup needs")),
     })
 }
 
@@ -84,7 +86,7 @@ mod tests {
         assert!(matches!(&findings(&primary, false)[..], [Finding::Obstacle(_)]));
         assert!(findings(&primary, true).is_empty());
         for doubtful in [server(off(), Some(true)), server(off(), None), server(None, Some(false))] {
-            assert!(matches!(&findings(&doubtful, false)[..], [Finding::Doubt(_)]), "{doubtful:?}");
+            assert!(matches!(&findings(&doubtful, false)[..], [Finding::Warning(_)]), "{doubtful:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     repository::{
         key::BackupKey,
         layout::{BackupPart, ObjectName},
-        understood::Demands,
+        requirements::Requirements,
     },
 };
 
@@ -142,7 +142,7 @@ impl BackupRecord {
     ///
     /// # Errors
     ///
-    /// [`Error::NewerFormat`], [`Error::NotUnderstood`], [`Error::Stranger`] for the record of another backup, and
+    /// [`Error::NewerFormat`], [`Error::NotUnderstood`], [`Error::Foreign`] for the record of another backup, and
     /// [`Error::Damaged`] if any bit has changed.
     pub(crate) fn from_bytes(key: BackupKey, bytes: &[u8]) -> Result<Self> {
         let name = &Self::object_name(key);
@@ -153,7 +153,7 @@ impl BackupRecord {
         if blake3::hash(content.as_bytes()).to_hex().as_str() != envelope.blake3 {
             return Err(damaged("its content doesn't match its checksum".to_owned()));
         }
-        Demands::check(name, content.as_bytes())?;
+        Requirements::check(name, content.as_bytes())?;
         let record: Self = serde_json::from_str(content).map_err(|e| damaged(e.to_string()))?;
         record.refuse_other(key)?;
         Ok(record)
@@ -162,14 +162,14 @@ impl BackupRecord {
     /// Refuses the record of another backup than `key`, and one with an object that this program can't assign.
     fn refuse_other(&self, key: BackupKey) -> Result<()> {
         let object = || Self::object_name(key).to_string();
-        let stranger = |reason| Err(Error::Stranger { object: object(), reason });
+        let foreign = |reason| Err(Error::Foreign { object: object(), reason });
         if self.key != key {
-            return stranger(format!("it is the record of backup {}", self.key));
+            return foreign(format!("it is the record of backup {}", self.key));
         }
         for recorded in &self.objects {
             match ObjectName::parse(&recorded.name) {
                 ObjectName::Backup { key: other, .. } if other != key => {
-                    return stranger(format!("it names {}, an object of another backup", recorded.name));
+                    return foreign(format!("it names {}, an object of another backup", recorded.name));
                 }
                 ObjectName::Backup { part: BackupPart::Tar { .. }, .. } => {}
                 // It is data that wouldn't be restored.

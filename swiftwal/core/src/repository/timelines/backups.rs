@@ -115,7 +115,7 @@ async fn read(repository: &Repository, stored: &StoredBackup) -> Result<ListedBa
     let content = match repository.record_if_there(key).await {
         Ok(Some(record)) => return Ok(ListedBackup::of(ChosenBackup { key, record: Some(record) })),
         Ok(None) => Content::NoBackup(vanished(key)),
-        Err(error @ Error::Stranger { .. }) => Content::NoBackup(error.in_full()),
+        Err(error @ Error::Foreign { .. }) => Content::NoBackup(error.in_full()),
         Err(error) if is_of_this_backup(&error) => Content::Unreadable(error),
         Err(error) => return Err(error),
     };

@@ -19,7 +19,7 @@ const CONCURRENT_READS: usize = 8;
 impl Repository {
     /// Reads the commit record of each backup in `inventory.backups`, and returns them in the same order, with None for
     /// a backup of SwiftWAL 0.2.2. Backups with the record of another backup or cluster are moved to
-    /// `inventory.strangers` first. `ours` is None if `cluster.json` is missing or can't be read; then the cluster
+    /// `inventory.foreign` first. `ours` is None if `cluster.json` is missing or can't be read; then the cluster
     /// isn't checked.
     ///
     /// If a record can't be read, the others still are.
@@ -35,7 +35,7 @@ impl Repository {
         let mut read = Vec::new();
         for (backup, record) in backups.into_iter().zip(records) {
             match record {
-                Err(stranger @ Error::Stranger { .. }) => inventory.strangers.push(stranger.in_full()),
+                Err(error @ Error::Foreign { .. }) => inventory.foreign.push(error.in_full()),
                 record => {
                     inventory.backups.push(backup);
                     read.push(record);
@@ -51,14 +51,14 @@ impl Repository {
         }
         let record = self.record_of_any_cluster(backup.key).await?;
         let record = record.ok_or_else(|| self.missing(BackupRecord::object_name(backup.key)))?;
-        self.refuse_stranger(&record, ours)?;
+        self.refuse_foreign(&record, ours)?;
         Ok(Some(record))
     }
 
     /// Refuses a record of another cluster than `ours`, if that is known.
-    pub(crate) fn refuse_stranger(&self, record: &BackupRecord, ours: Option<u64>) -> Result<()> {
+    pub(crate) fn refuse_foreign(&self, record: &BackupRecord, ours: Option<u64>) -> Result<()> {
         match ours {
-            Some(ours) if ours != record.system_identifier => Err(Error::Stranger {
+            Some(ours) if ours != record.system_identifier => Err(Error::Foreign {
                 object: BackupRecord::object_name(record.key).to_string(),
                 reason: format!(
                     "it is a backup of the PostgreSQL cluster with system identifier {}, and {} belongs to the one \

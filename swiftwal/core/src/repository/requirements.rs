@@ -11,7 +11,7 @@ use crate::{
 ///
 /// A program ignores fields that it doesn't know, unless `requires` lists them.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Demands {
+pub(crate) struct Requirements {
     /// Fields and features without which the rest would be misread.
     #[serde(default)]
     requires: Vec<String>,
@@ -22,25 +22,26 @@ pub(crate) struct Demands {
     wal_formats: Vec<String>,
 }
 
-impl Demands {
+impl Requirements {
     /// The features that this program knows and may find in a `requires` list: none yet.
     const KNOWN: &[&str] = &[];
     const KINDS: &[&str] = &["full", "incremental"];
 
-    /// Checks the demands of `content`, which was read from the object `name`.
+    /// Checks the requirements of `content`, which was read from the object `name`.
     ///
     /// # Errors
     ///
     /// [`Error::NotUnderstood`] if this program can't meet them, [`Error::Damaged`] if they can't be parsed.
     pub(crate) fn check(name: &ObjectName, content: &[u8]) -> Result<()> {
-        let demands: Self = serde_json::from_slice(content).map_err(|error| Error::damaged(name, error))?;
-        match demands.unknown() {
+        let requirements: Self =
+            serde_json::from_slice(content).map_err(|error| Error::damaged(name, error))?;
+        match requirements.unknown() {
             None => Ok(()),
             Some(feature) => Err(Error::NotUnderstood { object: name.to_string(), feature }),
         }
     }
 
-    /// Returns the first demand that this program can't meet.
+    /// Returns the first requirement that this program can't meet.
     fn unknown(&self) -> Option<String> {
         let required = self.requires.iter().find(|required| !Self::KNOWN.contains(&required.as_str()));
         let kind = self.kind.iter().find(|kind| !Self::KINDS.contains(&kind.as_str()));

@@ -13,10 +13,10 @@ use super::{
 };
 use crate::subject::Subject;
 
-const STRANGER: &str = "20990101T0000Z";
+const FOREIGN: &str = "20990101T0000Z";
 
 /// Two backups, and a commit record with its tar that is a modified copy of the second one's.
-async fn site_with_stranger(
+async fn site_with_foreign_record(
     subject: Subject,
     change: impl FnOnce(&mut Value) + Send,
 ) -> Result<(Site, [BackupRecord; 2], BackupKey)> {
@@ -25,22 +25,22 @@ async fn site_with_stranger(
     let records = [site.back_up(2, 3).await?, site.back_up(5, 6).await?];
     for ending in ["json", "tar.zst"] {
         let own = site.subject.get(&format!("pg_basebackup_{}.{ending}", records[1].key)).await?;
-        site.subject.put(&format!("pg_basebackup_{STRANGER}.{ending}"), own).await?;
+        site.subject.put(&format!("pg_basebackup_{FOREIGN}.{ending}"), own).await?;
     }
-    rewrite_record(&site, &format!("pg_basebackup_{STRANGER}.json"), change).await?;
-    Ok((site, records, STRANGER.parse()?))
+    rewrite_record(&site, &format!("pg_basebackup_{FOREIGN}.json"), change).await?;
+    Ok((site, records, FOREIGN.parse()?))
 }
 
 async fn assert_not_counted(
-    (site, [older, newer], stranger): (Site, [BackupRecord; 2], BackupKey),
+    (site, [older, newer], foreign): (Site, [BackupRecord; 2], BackupKey),
     reason: &str,
 ) -> Result<()> {
-    let object = format!("pg_basebackup_{stranger}.json");
+    let object = format!("pg_basebackup_{foreign}.json");
     let (mut inventory, ours) = (site.repository.inventory().await?, site.repository.cluster().await?);
     site.repository.read_records(&mut inventory, ours.as_ref()).await;
-    let [told] = inventory.strangers.as_slice() else { panic!("{:?}", inventory.strangers) };
+    let [told] = inventory.foreign.as_slice() else { panic!("{:?}", inventory.foreign) };
     assert!(told.contains(&object) && told.contains("find out where it comes from"), "{told}");
-    let error = refused(site.restore(BackupChoice::Key(stranger)).await);
+    let error = refused(site.restore(BackupChoice::Key(foreign)).await);
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     assert!(error.to_string().contains(&object) && error.to_string().contains(reason), "{error}");
 
@@ -67,33 +67,33 @@ async fn assert_not_counted(
     assert!(plan.notices.iter().any(|notice| notice.contains(&object)), "{:?}", plan.notices);
     prune(&site.repository, &plan).await?;
     let left = site.subject.objects().await?;
-    assert!(left.contains(&object) && left.contains(&format!("pg_basebackup_{stranger}.tar.zst")));
+    assert!(left.contains(&object) && left.contains(&format!("pg_basebackup_{foreign}.tar.zst")));
     assert_eq!(site.listed_wal().await?, names(&site.cluster, 5..=8));
     Ok(())
 }
 
 pub(crate) async fn a_record_under_another_backups_name_is_not_counted(subject: Subject) -> Result<()> {
-    let site = site_with_stranger(subject, |_| ()).await?;
+    let site = site_with_foreign_record(subject, |_| ()).await?;
     let reason = site.1[1].key.to_string();
     assert_not_counted(site, &reason).await
 }
 
 pub(crate) async fn a_record_of_another_cluster_is_not_counted(subject: Subject) -> Result<()> {
     let change = |backup: &mut Value| {
-        backup["key"] = STRANGER.into();
+        backup["key"] = FOREIGN.into();
         backup["system_identifier"] = "42".into();
         let objects = backup["objects"].to_string();
         let own = objects.split("pg_basebackup_").nth(1).and_then(|rest| rest.get(..14)).unwrap_or_default();
-        let objects = objects.replace(own, STRANGER);
+        let objects = objects.replace(own, FOREIGN);
         backup["objects"] = serde_json::from_str(&objects).unwrap_or_default();
     };
-    assert_not_counted(site_with_stranger(subject, change).await?, "42").await
+    assert_not_counted(site_with_foreign_record(subject, change).await?, "42").await
 }
 
 pub(crate) async fn a_record_that_names_another_backups_objects_is_not_counted(
     subject: Subject,
 ) -> Result<()> {
-    let site = site_with_stranger(subject, |backup| backup["key"] = STRANGER.into()).await?;
+    let site = site_with_foreign_record(subject, |backup| backup["key"] = FOREIGN.into()).await?;
     let reason = site.1[1].key.to_string();
     assert_not_counted(site, &reason).await
 }

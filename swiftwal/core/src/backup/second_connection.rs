@@ -1,5 +1,5 @@
-//! The connection beside a base backup. It checks early what would fail at the end, and makes the server keep the WAL
-//! meanwhile.
+//! The second connection to the server, beside that of the copy. It checks early what would fail at the end, and with
+//! `--xlog` it makes the server keep the WAL until the copy has ended.
 
 use std::{convert::Infallible, fmt, future::pending};
 
@@ -15,14 +15,14 @@ use crate::{
     },
 };
 
-/// The connection, and what it has shown about the server.
+/// The second connection, and what it has shown about the server.
 #[derive(Debug, Default)]
-pub(super) struct Side {
+pub(super) struct SecondConnection {
     /// The session, if it is useful during the copy.
     session: Option<Box<dyn ServerSession>>,
-    /// Notices of what couldn't be checked, or which WAL isn't kept, for the time when the copy begins. If the server
-    /// can't be reached at all, the error of the backup itself is clearer.
-    pub(super) doubts: Vec<String>,
+    /// What couldn't be checked, and which WAL isn't kept. It is reported when the copy begins: if the server can't be
+    /// reached at all, the error of the backup itself is clearer.
+    pub(super) warnings: Vec<String>,
     /// The server's cluster, if it is known.
     pub(super) identity: Option<ClusterIdentity>,
 }
@@ -37,36 +37,36 @@ pub(super) async fn prepare(
     cluster: Option<&ClusterInfo>,
     source: &dyn BaseBackupSource,
     options: &BackupOptions,
-) -> Result<Side> {
-    let mut side = Side::default();
+) -> Result<SecondConnection> {
+    let mut connection = SecondConnection::default();
     let session = match source.connect().await {
         Ok(Some(session)) => session,
-        Ok(None) => return Ok(side),
+        Ok(None) => return Ok(connection),
         Err(error) if error.kind() == SourceErrorKind::Tablespaces => return Err(error.into()),
         Err(error) => {
-            side.doubts.push(format!(
+            connection.warnings.push(format!(
                 "the server and its archiving couldn't be checked before the copy: {}",
                 Error::from(error).in_full()
             ));
-            return Ok(side);
+            return Ok(connection);
         }
     };
     for finding in preflight(session.facts(), cluster, repository.location(), options.include_wal) {
         match finding {
             Finding::Obstacle(refusal) => return Err(refusal.into()),
-            Finding::Doubt(text) => side.doubts.push(text),
+            Finding::Warning(text) => connection.warnings.push(text),
         }
     }
-    side.identity = ClusterIdentity::of_server(session.facts());
+    connection.identity = ClusterIdentity::of_server(session.facts());
     if options.include_wal {
-        side.hold_wal(session).await;
+        connection.hold_wal(session).await;
     } else {
         session.end().await;
     }
-    Ok(side)
+    Ok(connection)
 }
 
-impl Side {
+impl SecondConnection {
     /// Closes the connection, so that the server has room for that of the copy. Returns whether there was one.
     pub(super) async fn give_way(&mut self, error: &Error) -> bool {
         let Error::Source(refusal) = error else { return false };
@@ -77,14 +77,14 @@ impl Side {
             return false;
         }
         self.end().await;
-        self.doubts.push(not_held(&"the server has no room for two replication connections"));
+        self.warnings.push(not_held(&"the server has no room for two replication connections"));
         true
     }
 
     async fn hold_wal(&mut self, mut session: Box<dyn ServerSession>) {
         match session.hold_wal().await {
             Ok(()) => self.session = Some(session),
-            Err(error) => self.doubts.push(not_held(&error)),
+            Err(error) => self.warnings.push(not_held(&error)),
         }
     }
 
@@ -97,8 +97,8 @@ impl Side {
 }
 
 /// Keeps the session open, as long as this is polled, and reports if it is lost.
-pub(super) async fn keep(side: &mut Side, observe: Observe<'_>) -> Infallible {
-    if let Some(session) = &mut side.session {
+pub(super) async fn keep(connection: &mut SecondConnection, observe: Observe<'_>) -> Infallible {
+    if let Some(session) = &mut connection.session {
         let error = session.keep_alive().await;
         observe(BackupEvent::Warning(&not_held(&error)));
     }
