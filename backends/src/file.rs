@@ -181,7 +181,7 @@ fn usable(
 /// Returns the reason and the hint for a directory that doesn't exist.
 fn missing(to_store: bool, seen: Option<SeenRepository>) -> (String, String) {
     let Some(seen) = seen else {
-        let hint = "is its disk mounted? Commands that store something create it";
+        let hint = "is its disk mounted? The first command that stores something creates the directory";
         return ("the directory doesn't exist".to_owned(), hint.to_owned());
     };
     let anew = if to_store { " To start a new repository there, run this once with --create" } else { "" };

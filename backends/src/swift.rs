@@ -152,7 +152,7 @@ fn place(location: &Url) -> Result<(String, Path), OpenError> {
     if location.port().is_some() || !location.username().is_empty() || location.password().is_some() {
         return Err(invalid(
             location,
-            "a container's URL has no host, port or user: those are settings, as OS_AUTH_URL and OS_USERNAME",
+            "a container's URL has no host, port or user: those are settings, such as OS_AUTH_URL and OS_USERNAME",
         ));
     }
     let container = location.host_str().unwrap_or_default();

@@ -51,7 +51,7 @@ pub fn decompress_frames(format: Format, frames: &[u8], expected_bytes: usize) -
     };
     if bytes.len() != expected_bytes {
         let fewer_or_more = if bytes.len() < expected_bytes { "fewer" } else { "more" };
-        let found = format!("it holds {fewer_or_more} than the {expected_bytes} bytes it should");
+        let found = format!("it contains {fewer_or_more} than the expected {expected_bytes} bytes");
         return Err(broken(format, io::Error::new(ErrorKind::InvalidData, found)));
     }
     Ok(bytes)

@@ -21,11 +21,11 @@ pub(super) enum Error {
     NotALeftover { name: String },
     #[error("can't create the directory {}", .dir.display())]
     MakeDirectory { dir: PathBuf, source: io::Error },
-    #[error("can't ask the file system of {}", .dir.display())]
+    #[error("can't query the file system of {}", .dir.display())]
     FileSystem { dir: PathBuf, source: io::Error },
     #[error("can't open {}", .path.display())]
     Open { path: PathBuf, source: io::Error },
-    #[error("can't read that part of {}", .path.display())]
+    #[error("can't read the requested range of {}", .path.display())]
     Range { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("can't write {}", .path.display())]
     Store { path: PathBuf, source: io::Error },

@@ -29,8 +29,7 @@ pub(crate) enum Failure {
     Runtime(#[source] io::Error),
     #[error("can't write to standard output")]
     Output(#[source] io::Error),
-    /// The reader of standard output has disconnected, as in `swiftwal list-wal
-    /// head`.
+    /// The reader of standard output has disconnected, as in `swiftwal list-wal | head`.
     #[error("standard output was closed")]
     ClosedStdout,
     #[error("{0}")]

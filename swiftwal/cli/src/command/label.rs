@@ -8,7 +8,7 @@ use crate::{failure::Failure, session::Session, values::BackupArg};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml label 20130828T1810Z")]
 pub(crate) struct Args {
-    /// The backup: its key or a unique beginning of it, or latest
+    /// The backup: its key or a unique prefix of it, or latest
     #[arg(value_name = "KEY|latest")]
     backup: BackupArg,
 }

@@ -40,7 +40,7 @@ use crate::{
 To restore a copy for inspection, which must not archive into the repository:
   swiftwal -c /etc/swiftwal.toml restore latest /restore/copy --archive-mode off")]
 pub(crate) struct Args {
-    /// The backup: its key or a unique beginning of it, or latest (with a target, the newest that can reach it)
+    /// The backup: its key or a unique prefix of it, or latest (with a target, the newest that can reach it)
     #[arg(value_name = "KEY|latest")]
     backup: BackupArg,
     /// The data directory: it must be empty or not exist yet

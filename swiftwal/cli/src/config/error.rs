@@ -18,9 +18,9 @@ pub(crate) enum ConfigError {
     NoScheme { text: String, directory: String, container: String },
     #[error("invalid repository URL")]
     BadUrl(#[source] url::ParseError),
-    #[error("the URL of the repository in {scheme}:// contains a password")]
+    #[error("the repository's URL, {scheme}://…, contains a password")]
     PasswordInUrl { scheme: String },
-    #[error("the URL of the repository in {scheme}:// contains a '?' or '#', which isn't allowed there")]
+    #[error("the repository's URL, {scheme}://…, contains a '?' or '#', which isn't allowed there")]
     QueryInUrl { scheme: String },
     #[error("'{0}' is not a container name: it must not be empty or contain '/'")]
     BadContainer(String),

@@ -76,7 +76,7 @@ impl Key {
             return Ok(Self::Unused(name.to_owned()));
         }
         Err(match names.nearest(name) {
-            Some(nearest) => format!("unknown key '{name}'; the nearest known is {nearest}"),
+            Some(nearest) => format!("unknown key '{name}'; did you mean {nearest}?"),
             None => unknown(name, known),
         })
     }
@@ -94,7 +94,7 @@ impl Key {
 }
 
 fn unknown(name: &str, known: &str) -> String {
-    format!("unknown key '{name}'; known are {known}")
+    format!("unknown key '{name}'; the known keys are: {known}")
 }
 
 /// A problem, and its line. It doesn't repeat values, which may be secrets.

@@ -129,7 +129,7 @@ mod tests {
         }
         assert!(
             message("swift://me:hunter2@pgprod")
-                .starts_with("the URL of the repository in swift:// contains a password")
+                .starts_with("the repository's URL, swift://…, contains a password")
         );
     }
 

@@ -54,12 +54,12 @@ fn what_is_wrong_in_the_file_is_told_with_file_and_line_and_without_the_value() 
         (
             format!("container = 'c'\npasswort = '{SECRET}'\n"),
             2,
-            "unknown key 'passwort'; known are repository, ",
+            "unknown key 'passwort'; the known keys are: repository, ",
         ),
         (
             format!("container = 'c'\n[settings]\nPASSWORD = '{SECRET}'\n"),
             3,
-            "unknown key 'PASSWORD'; the nearest known is OS_PASSWORD",
+            "unknown key 'PASSWORD'; did you mean OS_PASSWORD?",
         ),
         (
             format!("container = 'c'\n[settings]\nOS_PASSWORD = {SECRET}\n"),
@@ -115,10 +115,14 @@ fn what_is_wrong_in_the_file_is_told_with_file_and_line_and_without_the_value() 
         (
             format!("CONTAINER=c\nOS_PASWORD={SECRET}\n"),
             2,
-            "unknown key 'OS_PASWORD'; the nearest known is OS_PASSWORD",
+            "unknown key 'OS_PASWORD'; did you mean OS_PASSWORD?",
         ),
         (format!("CONTAINER=c\nSWIFT_TEST={SECRET}\n"), 2, "unknown key 'SWIFT_TEST'; "),
-        (format!("CONTAINER=c\nPGPASS={SECRET}\n"), 2, "unknown key 'PGPASS'; known are REPOSITORY, "),
+        (
+            format!("CONTAINER=c\nPGPASS={SECRET}\n"),
+            2,
+            "unknown key 'PGPASS'; the known keys are: REPOSITORY, ",
+        ),
         (
             format!("CONTAINER=c\n\nOS_PASSWORD='{SECRET}\n"),
             3,
@@ -194,7 +198,7 @@ fn a_whole_openrc_is_accepted_and_what_has_no_effect_is_told_once() {
 
     site.write("mistaken", OPENRC.replace("OS_NO_CACHE", "OS_PASSWRD"));
     let refused = site.run(&["-c", "mistaken", "list-wal"]);
-    let told = "mistaken, line 28: unknown key 'OS_PASSWRD'; the nearest known is OS_PASSWORD";
+    let told = "mistaken, line 28: unknown key 'OS_PASSWRD'; did you mean OS_PASSWORD?";
     assert!(refused.code == 2 && refused.stderr.contains(told), "{refused:?}");
 }
 

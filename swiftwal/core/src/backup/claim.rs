@@ -176,7 +176,7 @@ impl<'a> Claim<'a> {
     fn taken_by_another(&self) -> Error {
         let (key, location) = (self.key, self.repository.location());
         let what = format!("another process is writing backup {key} in {location}; this one was abandoned");
-        Refusal::overtaken(what, "take it again").into()
+        Refusal::overtaken(what, "take the backup again").into()
     }
 
     /// Records in the marker which WAL this backup will need, for prune.
@@ -215,11 +215,11 @@ impl<'a> Claim<'a> {
     pub(crate) async fn abandon(self) {
         let key = self.key;
         if self.record_is_sent.load(Ordering::Relaxed) {
-            tracing::warn!("the backup {key} may or may not have been committed; check with list-backups");
+            tracing::warn!("backup {key} may or may not have been committed; check with list-backups");
         } else if let Err(error) = self.remove().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "what the backup {key} left is for a later prune to remove"
+                "a later prune removes what backup {key} left behind"
             );
         }
     }

@@ -101,7 +101,7 @@ pub enum Refusal {
     },
     /// No backup shows which WAL it needs, so nothing is removed.
     #[error(
-        "it isn't known of any backup which WAL it needs, so nothing is removed; the reason for the oldest, {key}: {reason}"
+        "it isn't known which WAL the backups need, so nothing is removed; the reason for the oldest, {key}: {reason}"
     )]
     NeedsUnknown {
         /// The oldest backup.
@@ -222,7 +222,7 @@ pub enum Overdue {
         cause: String,
     },
     /// The WAL positions of PostgreSQL are exhausted.
-    #[error("PostgreSQL has no more WAL positions to give")]
+    #[error("PostgreSQL has used up its WAL positions")]
     NoPositions,
 }
 
@@ -304,10 +304,12 @@ impl Overdue {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Start { .. } => Some("a spread checkpoint takes long; -c fast makes it quick"),
-            Self::Middle { .. } => Some("see its log"),
+            Self::Start { .. } => {
+                Some("a spread checkpoint takes long; with -c fast the server takes it at once")
+            }
+            Self::Middle { .. } => Some("see the server's log"),
             Self::End { .. } => {
-                Some("perhaps the server waits for its archiver: see its log and pg_stat_archiver")
+                Some("the server may be waiting for its archiver: see the server's log and pg_stat_archiver")
             }
             Self::Wal { .. } => Some("with --xlog the WAL is in the backup itself"),
             Self::NoPositions => None,

@@ -91,8 +91,8 @@ pub(super) fn counts(backup: &StoredBackup) -> bool {
 pub(super) fn leading_notice(timelines: &Timelines, key: BackupKey, tip: Timeline) -> String {
     format!(
         "backup {key} is kept too, with all WAL since: no newer backup leads to {branch}. If your server is on timeline {tip}, \
-         take a backup there. If that timeline was a mistake, such as that of a copy that was started for a test, give it \
-         up: swiftwal timeline discard {tip}",
+         take a backup there. If that timeline was a mistake, such as that of a copy that was started for a test, discard \
+         it: swiftwal timeline discard {tip}",
         branch = timelines.branch(tip),
     )
 }

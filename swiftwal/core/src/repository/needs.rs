@@ -126,8 +126,9 @@ impl Needs {
                       removed this time (see the markers in ...uploading/; prune removes an abandoned one after 24 hours)";
         let broken = self.broken.iter().map(|(key, reason)| {
             format!(
-                "backup {key} can't be restored, so no WAL is kept for it: {reason}; the backup is left as it is: delete it, if \
-                 SwiftWAL 0.2.2 reported at the time that the backup had failed"
+                "backup {key} can't be restored, so no WAL is kept for it: {reason}. Its objects are kept; delete {}, if \
+                 SwiftWAL 0.2.2 reported at the time that the backup had failed",
+                ObjectName::legacy_backup(*key)
             )
         });
         let known = broken.chain(self.no_backups.iter().cloned()).chain(self.histories.notices());

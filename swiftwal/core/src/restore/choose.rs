@@ -260,7 +260,7 @@ fn naming_an_older(error: Error, timelines: &Timelines, key: BackupKey) -> Error
     let mut older = backups.skip_while(|backup| backup.key != key).filter(|backup| backup.backup().is_some());
     match (error, older.next()) {
         (Error::Damaged { object, reason }, Some(older)) => {
-            Error::damaged(object, format!("{reason}; the one before it can be restored as {}", older.key))
+            Error::damaged(object, format!("{reason}; try the backup before it: {}", older.key))
         }
         (error, _) => error,
     }

@@ -86,7 +86,7 @@ pub(super) async fn tars(
         let frames = index.as_mut().and_then(|index| index.remove(&object.name));
         if has_index && frames.is_none() {
             observe(RestoreEvent::Notice(&format!(
-                "the backup's index doesn't fit {}; restoring that without it, more slowly",
+                "the backup's index doesn't fit {0}; restoring {0} without the index, more slowly",
                 object.name
             )));
         }
@@ -156,7 +156,7 @@ async fn fetch_piece(
         Ok(false) => Ok(false),
         Err(error @ Error::Damaged { .. }) => {
             observe(RestoreEvent::Notice(&format!(
-                "the backup's index doesn't fit {} ({}); restoring the rest of that without it, more slowly",
+                "the backup's index doesn't fit {} ({}); restoring the rest of this object without the index, more slowly",
                 tar.name,
                 error.in_full()
             )));

@@ -123,8 +123,10 @@ impl Registry {
     fn unknown(&self, scheme: &str) -> OpenError {
         let known: Vec<_> = self.schemes().iter().map(|scheme| format!("{scheme}://")).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let error =
-            OpenError::UnknownScheme { scheme: scheme.to_owned(), hint: format!("known are {known}") };
+        let error = OpenError::UnknownScheme {
+            scheme: scheme.to_owned(),
+            hint: format!("the known schemes are: {known}"),
+        };
         let error = match self.nearest(scheme) {
             Some(nearest) => error.with_hint(format!("did you mean {nearest}://?")),
             None => error,

@@ -17,7 +17,7 @@ const INSTALLED: [(&str, &str, &str); 2] = [("/usr/lib/postgresql", "", "bin"), 
 
 /// The hint for a missing program.
 const INSTALL: &str = "install PostgreSQL's client programs, of the server's version or a newer one: postgresql-client \
-    (Debian, Ubuntu), postgresql17 (Red Hat and its kin, from PostgreSQL's own repository; their own package is \
+    (Debian, Ubuntu), postgresql17 (Red Hat and similar, from PostgreSQL's own repository; their own package is \
     postgresql-server), postgresql17-client (Alpine); or add their directory to PATH";
 
 /// The arguments for one backup, as a tar stream on standard output.

@@ -92,7 +92,7 @@ impl Psql {
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
-            return Err(failed("cannot talk to psql"));
+            return Err(failed("can't communicate with psql"));
         };
         Ok(Self { child, stdin, stdout: BufReader::new(stdout), stderr })
     }
@@ -103,7 +103,7 @@ impl Psql {
         match timeout(ANSWER_LIMIT, self.answer(command)).await {
             Ok(Ok(Some(row))) => Ok(row.split(COLUMN).map(str::to_owned).collect()),
             Ok(Ok(None)) => Err(self.complaint(command).await),
-            Ok(Err(error)) => Err(failed(format!("cannot ask the server for {command}")).caused_by(error)),
+            Ok(Err(error)) => Err(failed(format!("can't send {command} to the server")).caused_by(error)),
             Err(_) => Err(failed(format!("no answer to {command} within {} s", ANSWER_LIMIT.as_secs()))),
         }
     }

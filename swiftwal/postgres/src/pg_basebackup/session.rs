@@ -79,7 +79,7 @@ async fn refuse_tablespaces(
             ),
         )),
         Err(error) => {
-            tracing::debug!("can't ask for tablespaces before the copy: {error}");
+            tracing::debug!("can't look for tablespaces before the copy: {error}");
             Ok(())
         }
     }

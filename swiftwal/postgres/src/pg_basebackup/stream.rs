@@ -210,7 +210,7 @@ impl fmt::Debug for Run {
 }
 
 fn unreadable(error: io::Error) -> SourceError {
-    let message = "cannot read what pg_basebackup writes";
+    let message = "can't read what pg_basebackup writes";
     SourceError::new(SourceErrorKind::Failed, message).with_hint("take the backup again").caused_by(error)
 }
 

@@ -57,7 +57,7 @@ fn recovery(options: &RestoreOptions, wal: &str) -> String {
         (_, Some(TargetAction::Promote)) => "then accepts writes on a new timeline".to_owned(),
         (_, Some(TargetAction::Shutdown)) => "then shuts down".to_owned(),
         (_, Some(TargetAction::Pause) | None) => {
-            format!("then pauses: look at the data, and SELECT pg_{wal}_replay_resume() to accept writes")
+            format!("then pauses: check the data, then run SELECT pg_{wal}_replay_resume() to accept writes")
         }
     };
     format!("It recovers to {end}, {then}; its log says how far it is.")

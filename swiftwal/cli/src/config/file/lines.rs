@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, iter::Peekable, str::Chars};
 use super::{Entry, Key, Parsed, Problem, SettingNames, skipped::Skipped};
 
 const KNOWN: &str = "REPOSITORY, CONTAINER, COMPRESSION and ARCHIVE_TIMEOUT (each also after SWIFTWAL_), \
-                     PGHOST, PGPORT, PGUSER, and the settings of the storage, as OS_AUTH_URL";
+                     PGHOST, PGPORT, PGUSER, and the settings of the storage, such as OS_AUTH_URL";
 const EXPANSION: &str =
     "contains a '$' or '`', which isn't expanded here; put it in single quotes to keep it unchanged";
 
@@ -54,7 +54,7 @@ enum Value {
 /// Returns the key in a line and its value, which isn't read if the key isn't used.
 fn entry(line: &str, names: &SettingNames) -> Result<(Key, Value), String> {
     let (name, value) = assignment(line).filter(|(name, _)| is_variable(name)).ok_or(
-        "not of the form KEY=VALUE; the file was read as lines of that form, since its first one is",
+        "not of the form KEY=VALUE; the file was read as lines of that form, since its first line has it",
     )?;
     let key = key(name, names)?;
     if matches!(key, Key::Unused(_)) || shell::is_reference(value) {

@@ -10,7 +10,7 @@ use toml::{
 use super::{Entry, Key, Parsed, Problem, SettingNames, skipped::Skipped, unknown};
 
 const KNOWN: &str = "repository, container, compression, archive-timeout, and in [settings] PGHOST, PGPORT, \
-                     PGUSER and the settings of the storage, as OS_AUTH_URL";
+                     PGUSER and the settings of the storage, such as OS_AUTH_URL";
 
 pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Parsed, Problem> {
     let file = File { text };
