@@ -18,6 +18,7 @@ pub struct Harness {
     part_bytes: usize,
     listing_page: u64,
     contract: StoreContract,
+    racing_creates: bool,
 }
 
 /// Optional abilities of the store, which the flows don't need but which `object_store`'s own tests distinguish.
@@ -43,6 +44,7 @@ impl Harness {
             part_bytes: 64 << 10,
             listing_page: 10_000,
             contract: StoreContract::default(),
+            racing_creates: false,
         }
     }
 
@@ -71,6 +73,18 @@ impl Harness {
     #[must_use]
     pub fn with_contract(self, contract: StoreContract) -> Self {
         Self { contract, ..self }
+    }
+
+    /// Says that the service itself doesn't refuse to overwrite: of two callers that create one name at the same moment,
+    /// both may succeed, and one finds out afterwards. Of simultaneous backups, the suite then accepts one that was
+    /// abandoned.
+    #[must_use]
+    pub fn with_racing_creates(self) -> Self {
+        Self { racing_creates: true, ..self }
+    }
+
+    pub(crate) fn racing_creates(&self) -> bool {
+        self.racing_creates
     }
 
     pub(crate) fn fresh(&self) -> Result<Url> {
@@ -102,6 +116,7 @@ impl fmt::Debug for Harness {
             .field("part_bytes", &self.part_bytes)
             .field("listing_page", &self.listing_page)
             .field("contract", &self.contract)
+            .field("racing_creates", &self.racing_creates)
             .finish_non_exhaustive()
     }
 }
