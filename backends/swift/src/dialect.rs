@@ -28,7 +28,10 @@ mod cache;
 mod info;
 pub(crate) mod server;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
@@ -76,8 +79,11 @@ impl Dialect {
             None => None,
         };
         let kept = cache.as_ref().and_then(Cache::load).filter(|known| known.is_recent(clock::now()));
-        let known = kept.map(|known| Known { is_stale: true, ..known });
-        Ok(Self { known: Mutex::new(known.unwrap_or_default()), cache })
+        let known = kept.map(|known| Known { is_stale: true, ..known }).unwrap_or_default();
+        if known.since.is_some() {
+            tracing::debug!("what the cluster can do, as learned before: {known}");
+        }
+        Ok(Self { known: Mutex::new(known), cache })
     }
 
     /// Learns from the headers of an answer which kind of server has sent it.
@@ -174,6 +180,26 @@ impl Dialect {
         if let Some(cache) = &self.cache {
             cache.store(known);
         }
+    }
+}
+
+/// For `-vv`.
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answer = |known: Option<bool>| known.map_or("unknown", |is_so| if is_so { "yes" } else { "no" });
+        let server = match self.server {
+            Some(Server::Swift) => "Swift",
+            Some(Server::Radosgw) => "radosgw",
+            None => "unknown",
+        };
+        let keeps_existing =
+            answer(self.keeps_existing.or((self.server == Some(Server::Swift)).then_some(true)));
+        let (manifests, info) = (answer(self.returns_manifests), answer(self.info.is_some().then_some(true)));
+        write!(
+            f,
+            "server: {server}; keeps existing objects: {keeps_existing}; returns manifests: {manifests}; "
+        )?;
+        write!(f, "limits known: {info}")
     }
 }
 

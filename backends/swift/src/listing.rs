@@ -4,14 +4,12 @@
 
 mod cursor;
 mod page;
+mod read_ahead;
 mod shapes;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
-use futures::{
-    FutureExt, StreamExt, TryStreamExt,
-    stream::{BoxStream, try_unfold},
-};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream::BoxStream};
 use http::{HeaderMap, Method, StatusCode};
 use object_store::{ListResult, ObjectMeta, Result, path::Path};
 
@@ -118,22 +116,6 @@ impl Listings {
             entries.extend(self.page(&mut cursor).await?.into_iter().filter_map(Row::object));
         }
         Ok(entries)
-    }
-
-    fn entries(&self, cursor: Cursor) -> BoxStream<'static, Result<Entry>> {
-        let state = (self.clone(), cursor, VecDeque::new());
-        try_unfold(state, |(this, mut cursor, mut rows)| async move {
-            loop {
-                if let Some(entry) = rows.pop_front() {
-                    return Ok(Some((entry, (this, cursor, rows))));
-                }
-                if cursor.done {
-                    return Ok(None);
-                }
-                rows.extend(this.page(&mut cursor).await?.into_iter().filter_map(Row::object));
-            }
-        })
-        .boxed()
     }
 
     /// Requests the next page.

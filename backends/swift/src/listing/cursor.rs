@@ -26,6 +26,8 @@ pub(crate) struct Cursor {
     /// How many names the pages after the next one have.
     pub(crate) later_limit: Option<usize>,
     pub(crate) done: bool,
+    /// Whether the server that has sent the last page fills its pages.
+    pub(crate) fills_pages: bool,
 }
 
 impl Cursor {
@@ -39,6 +41,7 @@ impl Cursor {
             limit: PAGE,
             later_limit: None,
             done: false,
+            fills_pages: false,
         }
     }
 
@@ -68,6 +71,7 @@ impl Cursor {
     /// Moves to the position after a page. Only an empty page is certainly the last. One that isn't full is the last as
     /// well if the server fills its pages: others may return any number of names.
     pub(crate) fn advance(&mut self, rows: &[Row], fills_pages: bool) {
+        self.fills_pages = fills_pages;
         self.done = rows.is_empty() || (fills_pages && rows.len() < self.limit);
         self.limit = self.later_limit.take().unwrap_or(self.limit);
         if let Some(last) = rows.last() {

@@ -1,6 +1,7 @@
 //! Listings in pages that are shorter than requested although more follows.
 
 use futures::TryStreamExt;
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::dialect::server::{RADOSGW, SWIFT};
@@ -36,6 +37,23 @@ async fn a_short_page_hides_nothing_unless_the_server_is_known_to_fill_its_pages
         assert_eq!(listed(&url).await, 50);
         assert_eq!(answers.load(SeqCst), 4, "three pages and an empty one");
     }
+}
+
+#[tokio::test]
+async fn the_page_after_a_short_one_is_requested_while_the_caller_works() {
+    let answered = Arc::new(Semaphore::new(0));
+    let answers = Arc::clone(&answered);
+    let url = authenticating(move |_, head| {
+        answers.add_permits(1);
+        let row = r#"[{"name":"a","hash":"aa","bytes":1,"last_modified":"2026-11-29T07:03:01.624Z"}]"#;
+        answer("200 OK", "", if head.contains("marker=") { "[]" } else { row })
+    })
+    .await;
+    let mut listing = swift(&url).list(None);
+    assert_eq!(listing.try_next().await.unwrap().unwrap().location, Path::from("a"));
+    let both = timeout(SOON, answered.acquire_many(2)).await;
+    assert!(both.is_ok(), "nothing reads the listing meanwhile");
+    assert!(listing.try_next().await.unwrap().is_none());
 }
 
 #[tokio::test]
