@@ -28,7 +28,7 @@ use tokio::sync::Mutex;
 
 use self::ask::fingerprint;
 pub use self::error::AuthError;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub use self::reply::fuzz::catalog;
 pub(crate) use self::session::Session;
 use self::{ask::Ask, cache::TokenCache, reply::Reply};

@@ -17,7 +17,7 @@ use std::{
 
 use url::Url;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub use self::clouds::fuzz::clouds;
 pub(crate) use self::credentials::{AppCredential, Credentials, Domain, Identity, Named, Scope, Tenant};
 pub use self::error::{ConfigError, Missing};

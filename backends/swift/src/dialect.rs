@@ -38,7 +38,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use self::cache::Cache;
-pub(crate) use self::{info::Info, server::Server};
+pub(crate) use self::{
+    info::{Info, TempUrl},
+    server::Server,
+};
 use crate::{
     clock,
     config::{Config, ConfigError},

@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use http::{Method, StatusCode};
 use thiserror::Error;
 
-pub use self::store_error::StoreError;
+pub use self::store_error::{SigningProblem, StoreError};
 use crate::{auth::AuthError, transport::Broken};
 
 /// A failed request to Swift, with the details by which an operator of the cluster finds it in the logs.

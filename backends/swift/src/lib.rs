@@ -9,7 +9,7 @@
 //!    the cluster can do), and `client`, through which every request goes.
 //! 3. Stored objects: `containers`, `object` (headers, digests), `create_only` (objects that exist are kept), `listing` (its `cursor` implements paging),
 //!    `manifests` (the parts of large objects), `deletion` (of single objects), and `handles`, which holds all of these.
-//! 4. Operations, a type for each: `object_deletion`, `large`, `reading`, `writing`, `copying`.
+//! 4. Operations, a type for each: `object_deletion`, `large`, `reading`, `writing`, `copying`, `signing`.
 //! 5. `store`, which implements the traits of `object_store` with these, `sweep`, and `hint`.
 
 mod auth;
@@ -23,7 +23,7 @@ mod create_only;
 mod deletion;
 mod dialect;
 mod error;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz {
     //! Fuzzing targets. Each is beside the parser that it tests.
@@ -43,6 +43,7 @@ mod private_directory;
 mod reading;
 mod retry;
 mod secret;
+mod signing;
 mod store;
 mod sweep;
 mod target;
@@ -52,7 +53,7 @@ mod writing;
 pub use self::{
     auth::AuthError,
     config::{Config, ConfigError, Missing, Timeouts},
-    error::{Error, Kind, StoreError},
+    error::{Error, Kind, SigningProblem, StoreError},
     hint::hint,
     reading::UnprovenAbsence,
     store::{BuildError, Swift, SwiftBuilder},

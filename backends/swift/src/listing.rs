@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 use object_store::{ListResult, ObjectMeta, Result, path::Path};
 
 use self::page::Row;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub use self::page::fuzz::listing;
 pub(crate) use self::{
     cursor::{Cursor, PAGE},

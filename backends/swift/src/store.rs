@@ -8,19 +8,25 @@ mod real;
 #[cfg(test)]
 mod real_ceph;
 #[cfg(test)]
+mod real_costs;
+#[cfg(test)]
 mod real_large;
 mod server_time;
+#[cfg(feature = "signer")]
+mod signer;
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use http::Method;
 use object_store::{
     CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT,
     ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
     RenameOptions, RenameTargetMode, Result, coalesce_ranges, path::Path,
 };
+use url::Url;
 
 pub use self::builder::{BuildError, SwiftBuilder};
 use crate::{
@@ -30,6 +36,8 @@ use crate::{
     large::{LargeObjects, Upload},
     object_deletion::ObjectDeletion,
     reading::Reading,
+    secret::Secret,
+    signing::Signing,
     writing::Writing,
 };
 
@@ -63,7 +71,8 @@ use crate::{
 /// that breaks off is resumed.
 ///
 /// The store is also a [`MultipartStore`](object_store::multipart::MultipartStore) and a
-/// [`PaginatedListStore`](object_store::list::PaginatedListStore).
+/// [`PaginatedListStore`](object_store::list::PaginatedListStore), and with the feature `signer`, which is on by
+/// default, a `Signer`.
 #[derive(Clone, Debug)]
 pub struct Swift(pub(crate) Arc<Store>);
 
@@ -76,16 +85,18 @@ pub(crate) struct Store {
     reading: Reading,
     writing: Writing,
     copying: Copying,
+    signing: Signing,
 }
 
 impl Store {
-    fn new(containers: Containers) -> Self {
+    fn new(containers: Containers, temp_url_key: Option<Secret>) -> Self {
         let handles = Handles::new(containers);
         let (large, reading) = (LargeObjects::new(&handles), Reading::new(&handles));
         Self {
             object_deletion: ObjectDeletion::new(&handles),
             writing: Writing::new(&handles, &large),
             copying: Copying::new(&handles, &large, &reading),
+            signing: Signing::new(&handles, temp_url_key),
             reading,
             handles,
             large,
@@ -148,6 +159,25 @@ impl Swift {
     /// The cluster can't be reached, or the credentials are refused.
     pub async fn most_parts(&self) -> Result<Option<u64>> {
         self.0.large.most_parts().await
+    }
+
+    /// Returns a URL with which anybody can send one kind of request for an object, without credentials, until it
+    /// expires: GET, HEAD, PUT, POST or DELETE. A URL for GET, PUT or POST allows HEAD, too.
+    ///
+    /// The URL is a [TempURL](https://docs.openstack.org/swift/latest/api/temporary_url_middleware.html), signed with
+    /// the store's [key](SwiftBuilder::with_temp_url_key) and SHA-256, or another digest if `/info` doesn't list that
+    /// one. The time is that of Swift's servers if a response of the last seconds shows it, or else this machine's. The
+    /// object needn't exist.
+    ///
+    /// What is done with the URL doesn't pass through this crate, so its guarantees don't hold. In particular, a DELETE
+    /// or PUT of a large object leaves its segments to [`leftovers`](Self::leftovers).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Signing`](crate::StoreError::Signing), and those of requesting a token and `/info`. No other
+    /// request is sent.
+    pub async fn signed_url(&self, method: Method, location: &Path, expires_in: Duration) -> Result<Url> {
+        self.0.signing.signed_url(method, location, expires_in).await
     }
 
     /// Returns the name of the container of the segments of large objects.

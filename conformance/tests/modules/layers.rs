@@ -33,13 +33,15 @@ const SWIFT: &[&str] = &[
     "reading",
     "writing",
     "copying",
+    "signing",
     "store",
     "sweep",
     "hint",
 ];
 
 /// The names of test modules, which open complete stores.
-const TESTS: [&str; 7] = ["tests", "real", "real_ceph", "real_large", "scripted", "tls", "live"];
+const TESTS: [&str; 8] =
+    ["tests", "real", "real_ceph", "real_costs", "real_large", "scripted", "tls", "live"];
 
 /// The number of a module's layer, counted from the bottom. Modules that aren't in `layers` are at the top.
 fn layer(layers: &[&str], module: &str) -> usize {

@@ -1,6 +1,6 @@
 //! The response of the identity service, and the session in it.
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub(super) mod fuzz;
 
 use bytes::Bytes;

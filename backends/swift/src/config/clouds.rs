@@ -5,7 +5,7 @@
 
 mod cloud;
 mod file;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub(super) mod fuzz;
 mod mapping;
 mod regions;

@@ -20,6 +20,8 @@ pub(crate) struct Info {
     pub(crate) slo: Option<SloLimits>,
     /// None if the cluster doesn't support bulk deletion.
     pub(crate) bulk_delete: Option<BulkDeleteLimits>,
+    /// None if the cluster doesn't support signed URLs.
+    pub(crate) temp_url: Option<TempUrl>,
 }
 
 /// The limits of static large objects.
@@ -38,6 +40,13 @@ pub(crate) struct SloLimits {
 #[serde(default)]
 pub(crate) struct BulkDeleteLimits {
     pub(crate) max_deletes_per_request: usize,
+}
+
+/// How a cluster supports signed URLs.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct TempUrl {
+    /// The digests that it accepts in signatures.
+    pub(crate) allowed_digests: Vec<String>,
 }
 
 impl Default for SloLimits {
@@ -70,6 +79,20 @@ impl BulkDeleteLimits {
     }
 }
 
+/// Older versions of Swift and Ceph's gateway list no digests. They accept SHA-1.
+impl Default for TempUrl {
+    fn default() -> Self {
+        Self { allowed_digests: vec!["sha1".to_owned()] }
+    }
+}
+
+impl TempUrl {
+    fn of(section: &Section) -> Self {
+        let allowed_digests = section.texts("allowed_digests");
+        if allowed_digests.is_empty() { Self::default() } else { Self { allowed_digests } }
+    }
+}
+
 /// A part of `/info`.
 #[derive(Default)]
 struct Section(Map<String, Value>);
@@ -89,6 +112,12 @@ impl Section {
         number.and_then(|number| number.try_into().ok()).unwrap_or(default)
     }
 
+    /// The texts in a list.
+    fn texts(&self, list: &str) -> Vec<String> {
+        let entries = self.0.get(list).and_then(Value::as_array).into_iter().flatten();
+        entries.filter_map(|entry| entry.as_str().map(str::to_owned)).collect()
+    }
+
     /// The names in a list of objects.
     fn names(&self, list: &str) -> Vec<String> {
         let entries = self.0.get(list).and_then(Value::as_array).into_iter().flatten();
@@ -106,6 +135,7 @@ impl Default for Info {
             policies: Vec::new(),
             slo: Some(SloLimits::default()),
             bulk_delete: None,
+            temp_url: Some(TempUrl { allowed_digests: vec!["sha256".to_owned()] }),
         }
     }
 }
@@ -123,6 +153,7 @@ impl Info {
             policies: core.names("policies"),
             slo: body.section("slo").map(|slo| SloLimits::of(&slo)),
             bulk_delete: body.section("bulk_delete").map(|limits| BulkDeleteLimits::of(&limits)),
+            temp_url: body.section("tempurl").map(|section| TempUrl::of(&section)),
         })
     }
 
@@ -148,12 +179,14 @@ mod tests {
     fn limits_are_read_and_what_is_not_told_has_its_default() {
         let body = r#"{"swift": {"max_file_size": 67108864, "version": "2.38.3",
                                  "policies": [{"name": "gold", "default": true, "aliases": "gold"}]},
-                       "slo": {"max_manifest_segments": 7}, "bulk_delete": {"max_deletes_per_request": 5}}"#;
+                       "slo": {"max_manifest_segments": 7}, "bulk_delete": {"max_deletes_per_request": 5},
+                       "tempurl": {"methods": ["GET"], "allowed_digests": ["sha256", "sha512"]}}"#;
         let info = Info::parse(&Bytes::from(body)).unwrap();
         assert_eq!((info.max_file_size, info.container_listing_limit), (67_108_864, 10_000));
         assert_eq!(info.policies, ["gold"]);
         assert_eq!(info.slo, Some(SloLimits { max_manifest_segments: 7, ..SloLimits::default() }));
         assert_eq!(info.bulk_delete, Some(BulkDeleteLimits { max_deletes_per_request: 5 }));
+        assert_eq!(info.temp_url.unwrap().allowed_digests, ["sha256", "sha512"]);
     }
 
     #[test]
@@ -167,12 +200,13 @@ mod tests {
         assert_eq!(info.policies, ["gold"]);
         assert_eq!(info.slo, Some(SloLimits { min_segment_size: 9, ..SloLimits::default() }));
         assert_eq!(info.bulk_delete, Some(BulkDeleteLimits::default()));
+        assert_eq!(info.temp_url, Some(TempUrl::default()));
     }
 
     #[test]
     fn what_is_not_offered_is_none() {
         let info = Info::parse(&Bytes::from("{}")).unwrap();
-        assert_eq!((info.slo, info.bulk_delete), (None, None));
+        assert_eq!((info.slo, info.bulk_delete, info.temp_url), (None, None, None));
         assert_eq!(Info::parse(&Bytes::from("<html>")), None);
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use http::Method;
 use thiserror::Error as ThisError;
 
 use super::Error;
@@ -94,6 +95,14 @@ pub enum StoreError {
         /// The failure of the earlier request.
         reason: String,
     },
+    /// A URL can't be signed.
+    #[error("can't sign a URL for {target}: {reason}")]
+    Signing {
+        /// Container and object.
+        target: String,
+        /// The reason.
+        reason: SigningProblem,
+    },
     /// A large object can't be handled completely.
     #[error("the large object {target} can't be handled: {reason}")]
     Large {
@@ -102,6 +111,24 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// The reason why a URL can't be signed.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum SigningProblem {
+    /// The store has no key.
+    #[error("the store has no Temp-URL-Key")]
+    NoKey,
+    /// The cluster accepts no signed URLs, or none that this crate can sign.
+    #[error("this cluster accepts none")]
+    NotOffered,
+    /// Signed URLs allow only GET, HEAD, PUT, POST and DELETE.
+    #[error("there are none for the method {0}")]
+    Method(Method),
+    /// The time of expiry is too far in the future.
+    #[error("its time of expiry is too late")]
+    Expiry,
 }
 
 impl StoreError {
@@ -116,6 +143,12 @@ impl StoreError {
             Self::Policy { known, .. } => format!("this cluster has {}", known.join(", ")).into(),
             Self::NotStored { .. } => "check the clocks of its proxy servers".into(),
             Self::Changed { .. } => "read it again".into(),
+            Self::Signing { reason: SigningProblem::NoKey, .. } => {
+                "set the account's key with SwiftBuilder::with_temp_url_key".into()
+            }
+            Self::Signing { reason: SigningProblem::NotOffered, .. } => {
+                "ask the operator of the cluster for the tempurl middleware".into()
+            }
             _ => return None,
         })
     }

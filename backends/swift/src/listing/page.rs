@@ -1,6 +1,6 @@
 //! The rows of a listing.
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub(super) mod fuzz;
 
 use std::time::SystemTime;

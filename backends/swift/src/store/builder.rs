@@ -9,6 +9,7 @@ use crate::{
     client::Client,
     config::{Config, ConfigError},
     containers::Containers,
+    secret::Secret,
 };
 
 /// Configures a store before it is opened.
@@ -20,6 +21,7 @@ pub struct SwiftBuilder {
     create: bool,
     settings: HashMap<String, String>,
     config: Option<Config>,
+    temp_url_key: Option<Secret>,
 }
 
 /// The reason why a store can't be opened. No request was sent.
@@ -65,6 +67,7 @@ impl SwiftBuilder {
             create: false,
             settings: HashMap::new(),
             config: None,
+            temp_url_key: None,
         }
     }
 
@@ -110,6 +113,16 @@ impl SwiftBuilder {
         self
     }
 
+    /// Sets the key with which URLs are signed, as [`Swift::signed_url`] does: the value of the account's
+    /// `X-Account-Meta-Temp-URL-Key`, or of the container's `X-Container-Meta-Temp-URL-Key`. The key isn't sent, and it
+    /// must have been set in Swift before. With the container's key, no large object can be read, since its segments
+    /// are in another container. radosgw 16 accepts only the account's.
+    #[must_use]
+    pub fn with_temp_url_key(mut self, key: impl Into<String>) -> Self {
+        self.temp_url_key = Some(Secret::new(key));
+        self
+    }
+
     /// Opens the store. No request is sent yet.
     ///
     /// # Errors
@@ -131,7 +144,7 @@ impl SwiftBuilder {
         };
         let client = Client::new(config)?;
         let containers = Containers::new(client, self.container, segments, self.policy, self.create);
-        Ok(Swift(Arc::new(Store::new(containers))))
+        Ok(Swift(Arc::new(Store::new(containers, self.temp_url_key))))
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The environment names the servers: each setting of the account, with the prefix `SWIFT_TEST_`.
 
+use std::collections::BTreeMap;
+
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use object_store_swift::{Swift, SwiftBuilder};
@@ -44,11 +46,15 @@ impl Fixture {
 }
 
 /// Opens a container of that account.
-#[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
 pub(crate) fn container(account: &[&str], name: &str) -> SwiftBuilder {
+    SwiftBuilder::new(name).with_settings(settings(account))
+}
+
+/// Reads the settings of that account from the environment.
+#[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
+pub(crate) fn settings(account: &[&str]) -> BTreeMap<String, String> {
     let value =
         |name: &str| std::env::var(format!("SWIFT_TEST_{name}")).unwrap_or_else(|_| panic!("{name}?"));
     let own_name = |name: &str| name.trim_start_matches("NARROW_").trim_start_matches("CEPH_").to_owned();
-    let setting = |name: &str| (own_name(name), value(name));
-    SwiftBuilder::new(name).with_settings(account.iter().map(|name| setting(name)))
+    account.iter().map(|name| (own_name(name), value(name))).collect()
 }

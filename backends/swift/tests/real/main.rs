@@ -7,4 +7,7 @@
 
 mod account;
 mod contract;
+mod examples;
+mod http;
 mod large;
+mod signing;

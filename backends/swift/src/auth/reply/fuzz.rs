@@ -60,11 +60,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_catalog_is_read_or_refused() {
-        swiftwal_mutation::check("catalog", catalog);
-    }
-
-    #[test]
     fn the_target_has_a_configuration_of_every_protocol() {
         for auth_url in ["http://k/v3", "http://k/v2.0", "http://k/auth/v1.0"] {
             assert!(config(auth_url).is_some(), "{auth_url}");

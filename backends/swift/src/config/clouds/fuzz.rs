@@ -14,11 +14,3 @@ pub fn clouds(bytes: &[u8]) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_clouds_yaml_is_read_or_refused() {
-        swiftwal_mutation::check("clouds", super::clouds);
-    }
-}

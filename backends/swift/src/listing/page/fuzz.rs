@@ -19,11 +19,3 @@ pub fn listing(bytes: &[u8]) {
         let _ = (entry.may_be_large(), entry.may_be_static(), entry.clone().tagged());
     }
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_listing_is_read_or_refused() {
-        swiftwal_mutation::check("listing", super::listing);
-    }
-}
