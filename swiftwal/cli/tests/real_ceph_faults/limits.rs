@@ -3,7 +3,7 @@
 use anyhow::Result;
 use xtask::{Ceph, Direction};
 
-use crate::{place::Place, shared::CEPH};
+use crate::{place::Place, setting::Setting, shared::CEPH};
 
 /// Limits containers for as long as it exists.
 struct Quota<'a>(&'a Ceph);
@@ -59,5 +59,23 @@ fn a_backup_that_meets_a_quota_leaves_nothing_that_is_listed_and_there_prune_wor
     assert!(place.restores(&kept)?);
     place.back_up()?;
     assert!(place.restores("latest")?);
+    Ok(())
+}
+
+/// There are no manifests that name manifests.
+#[test]
+#[ignore = "needs Ceph: run by cargo xtask test"]
+fn a_backup_of_more_parts_than_a_manifest_names_is_stored_in_several_objects() -> Result<()> {
+    let ceph = CEPH.lease()?;
+    let place = Place::new(&ceph, "short-manifests")?;
+    let manifests = Setting::segments_in_a_manifest(&ceph, 3)?;
+    place.back_up()?;
+    let kept = place.back_up()?;
+    let tars = place.listed("")?.into_iter().filter(|name| name.contains(&kept) && name.contains(".tar"));
+    assert!(tars.count() > 1);
+    place.succeed(&["prune", "--keep-backups", "1"])?;
+    drop(manifests);
+    assert_eq!(place.succeed(&["list-backups"])?, format!("{kept}\n"));
+    assert!(place.restores(&kept)?);
     Ok(())
 }

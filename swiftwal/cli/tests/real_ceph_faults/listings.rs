@@ -1,27 +1,8 @@
 //! A gateway whose listings come in pages of seven names, whatever number is requested and `/info` says.
 
 use anyhow::Result;
-use xtask::Ceph;
 
-use crate::{place::Place, shared::CEPH};
-
-const OPTION: &str = "rgw_max_listing_results";
-
-/// Makes pages short for as long as it exists.
-struct ShortPages<'a>(&'a Ceph);
-
-impl<'a> ShortPages<'a> {
-    fn begin(ceph: &'a Ceph) -> Result<Self> {
-        ceph.set(OPTION, "7")?;
-        Ok(Self(ceph))
-    }
-}
-
-impl Drop for ShortPages<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.set(OPTION, "1000");
-    }
-}
+use crate::{place::Place, setting::Setting, shared::CEPH};
 
 #[test]
 #[ignore = "needs Ceph: run by cargo xtask test"]
@@ -33,7 +14,7 @@ fn short_pages_hide_nothing_from_list_prune_and_restore() -> Result<()> {
     let backups: Vec<String> = (0..3).map(|_| place.back_up()).collect::<Result<_>>()?;
     let lines = |names: &[String]| names.iter().map(|name| format!("{name}\n")).collect::<String>();
 
-    let pages = ShortPages::begin(&ceph)?;
+    let pages = Setting::names_in_a_page(&ceph, 7)?;
     assert_eq!(of_wal.succeed(&["list-wal"])?, lines(&wal));
     of_wal.run(&["restore-wal", "0000000100000000000000FF", "fetched"])?.expect(1)?;
     of_wal.succeed(&["archive-cleanup", &wal[13]])?;

@@ -11,5 +11,6 @@ mod outages;
 #[expect(dead_code, reason = "it is also for the faults of Swift")]
 #[path = "../real_faults/place.rs"]
 mod place;
+mod setting;
 mod shared;
 mod users;
