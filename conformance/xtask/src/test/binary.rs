@@ -31,7 +31,7 @@ pub(crate) struct Binary {
     pub(crate) directory: PathBuf,
 }
 
-/// Builds all test binaries.
+/// Builds all test binaries, and the examples that they run.
 pub(crate) fn build() -> Result<Vec<Binary>> {
     let mut binaries = Vec::new();
     for selection in BUILDS {
@@ -41,6 +41,9 @@ pub(crate) fn build() -> Result<Vec<Binary>> {
         ensure!(output.status.success(), "the tests can't be built");
         binaries.extend(String::from_utf8_lossy(&output.stdout).lines().filter_map(test_binary));
     }
+    // As programs: above, cargo builds them as tests of themselves.
+    let status = cargo().args(["build", "--workspace", "--examples", "--locked"]).status();
+    ensure!(status.context("starting cargo")?.success(), "the examples can't be built");
     Ok(binaries)
 }
 
