@@ -166,6 +166,7 @@ suite! { $
         a_large_segment_is_stored_in_parts_and_comes_back,
         the_same_large_segment_is_fine_and_another_refused_and_neither_leaves_anything,
         force_replaces_a_large_segment_with_all_its_parts,
+        where_force_can_not_remove_the_other_compressions_nothing_is_replaced_or_left,
         a_second_large_partial_file_is_kept_beside_the_first,
         large_segments_are_removed_with_all_their_parts,
         a_failure_at_any_call_for_a_large_segment_is_mended_by_trying_again,
@@ -197,6 +198,7 @@ suite! { $
         a_stopped_backup_leaves_nothing,
         a_stop_that_comes_too_late_changes_nothing,
         a_failed_source_leaves_nothing,
+        a_backup_of_a_standby_that_is_promoted_meanwhile_is_refused,
         a_tar_cut_behind_pg_control_is_noticed,
         backups_in_the_same_minute_get_keys_of_their_own,
         backups_at_the_same_time_get_keys_of_their_own,
@@ -246,6 +248,7 @@ suite! { $
         only_postgresqls_directory_of_a_tablespace_is_written,
         no_directory_is_restored_into_twice,
         a_tablespace_that_can_not_go_there_stops_everything,
+        a_tablespace_map_that_names_another_tablespace_stops_everything,
     }
 
     restore {
@@ -288,6 +291,8 @@ suite! { $
         a_stray_timeline_is_a_question_before_anything_is_copied,
         the_branch_that_was_chosen_is_the_one_in_the_settings,
         wal_that_was_stored_later_on_another_branch_is_a_question,
+        newer_wal_on_another_branch_matters_only_to_a_target_beyond_that_on_this_one,
+        a_branch_that_no_backup_leads_to_is_shown_as_such,
         a_timeline_that_has_nothing_but_its_history_is_a_question_beside_wal_as_late,
         a_backup_that_was_taken_later_on_another_branch_is_a_question,
         a_backup_beside_the_way_is_no_question_where_a_later_one_is_on_it,
@@ -309,6 +314,8 @@ suite! { $
         a_discarded_timeline_goes_with_its_history_last,
         an_interrupted_discard_is_finished_by_the_next_one,
         a_timeline_that_something_needs_is_not_discarded,
+        the_only_timeline_is_not_discarded,
+        where_an_old_backup_tells_nothing_no_timeline_is_discarded,
         a_stray_timeline_whose_own_history_is_damaged_is_discarded,
         the_history_of_a_discarded_timeline_stays_where_a_later_one_is_found_by_it,
     }

@@ -62,6 +62,8 @@ pub enum SourceFault {
     StallsBeforeTheLabel,
     /// Everything arrives except the confirmation that the backup is complete.
     NeverFinishes,
+    /// The server, a standby, is promoted meanwhile: the backup ends on the next timeline.
+    IsPromoted,
 }
 
 impl SyntheticCluster {
@@ -222,7 +224,6 @@ impl SyntheticSource {
     }
 
     fn steps(&self, request: &BaseBackupRequest, archives: Vec<Archive>) -> VecDeque<Step> {
-        let timeline = self.cluster.timeline;
         let mut script = Script::new(self.fault, before_the_label(&archives));
         script.event(BaseBackupEvent::Started(self.start_of(request, &archives)));
         if let (true, false, Some(bytes)) = (request.estimate_size, self.tells_at_start, self.estimate) {
@@ -245,7 +246,9 @@ impl SyntheticSource {
         if !request.include_wal {
             script.event(BaseBackupEvent::WaitingForArchiver);
         }
-        script.finish(self.stop_lsn(), timeline)
+        let is_promoted = self.fault == Some(SourceFault::IsPromoted);
+        let ended_on = if is_promoted { self.cluster.promoted().timeline } else { self.cluster.timeline };
+        script.finish(self.stop_lsn(), ended_on)
     }
 
     /// Returns what the source reports when the backup has begun.

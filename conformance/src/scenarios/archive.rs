@@ -193,10 +193,12 @@ pub(crate) async fn small_files_that_can_not_be_what_they_are_called_are_refused
     subject: Subject,
 ) -> Result<()> {
     let site = Site::new(subject)?;
+    let endless = [&b"1\t0/500000\tno recovery target specified\n"[..], &[b'\n'; 1 << 20]].concat();
     for (name, bytes) in [
         ("00000002.history", &b""[..]),
         ("00000002.history", b"garbage\n"),
         ("00000002.history", b"# a comment\n"),
+        ("00000002.history", &endless),
         ("000000010000000000000004.partial", b"short"),
     ] {
         let path = site.wal_file(name, bytes)?;

@@ -8,15 +8,19 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use futures::future::join_all;
+use serde_json::Value;
 use swiftwal_compression::{Codec, Format};
 use swiftwal_core::{
-    BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Clock, ErrorKind, Limits, Repository,
-    backup, label,
+    BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Clock, Error, ErrorKind, Limits,
+    Refusal, Repository, backup, label,
 };
 use swiftwal_postgres::SourceErrorKind;
 use tokio::sync::mpsc;
 
-use super::site::{Site, options, refused, request, take};
+use super::{
+    site::{Site, options, refused, request, take},
+    unknown::rewrite_record,
+};
 use crate::{
     SourceFault, SyntheticCluster, SyntheticSource,
     faulty::{Call, Faults},
@@ -79,6 +83,16 @@ pub(crate) async fn a_tar_that_outgrows_the_largest_object_is_stored_as_several(
     site.subject.delete(&tars[1].name).await?;
     let error = refused(site.restore(BackupChoice::Key(record.key)).await);
     assert!(error.to_string().contains(&tars[1].name), "{error}");
+
+    // A record that doesn't name it must not pass for that of a shorter tar.
+    let forget = |backup: &mut Value| {
+        let objects = backup["objects"].as_array_mut();
+        objects.into_iter().for_each(|objects| objects.retain(|object| object["name"] != tars[1].name));
+    };
+    rewrite_record(&site, &format!("pg_basebackup_{}.json", record.key), forget).await?;
+    let error = refused(site.restore(BackupChoice::Key(record.key)).await);
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+    assert!(error.to_string().contains("it doesn't name object 2 of a tar"), "{error}");
     Ok(())
 }
 
@@ -188,6 +202,19 @@ pub(crate) async fn a_failed_source_leaves_nothing(subject: Subject) -> Result<(
             assert_eq!(error.kind(), SourceErrorKind::Failed);
         }
     }
+    Ok(())
+}
+
+/// Its WAL is on two timelines, so the commit record couldn't name the segments that it needs.
+pub(crate) async fn a_backup_of_a_standby_that_is_promoted_meanwhile_is_refused(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 3).with_fault(SourceFault::IsPromoted);
+    let error = refused(site.take_with_wal(&source).await);
+    assert!(matches!(error, Error::Refused(Refusal::Promoted { .. })), "{error}");
+    assert!(super::site::shown(&error).contains("take another backup"), "{error}");
+    assert!(site.subject.everything().await?.is_empty());
     Ok(())
 }
 

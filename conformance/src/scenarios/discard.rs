@@ -1,6 +1,7 @@
 //! timeline discard.
 
 use anyhow::Result;
+use swiftwal_compression::{Format, compress_frame};
 use swiftwal_core::{ErrorKind, discard_timeline, plan_discard, timelines};
 use swiftwal_postgres::Timeline;
 
@@ -88,6 +89,23 @@ pub(crate) async fn a_timeline_that_something_needs_is_not_discarded(subject: Su
     // A history that can't be read may name it.
     site.subject.put("wal_00000003.history.zst", "damaged").await?;
     assert_not_discarded(site, two, &["00000003.history", "timeline discard 3"]).await
+}
+
+pub(crate) async fn the_only_timeline_is_not_discarded(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=4).await?;
+    assert_not_discarded(&site, site.cluster.timeline(), &["is the only one in"]).await
+}
+
+/// It may have been taken on the timeline.
+pub(crate) async fn where_an_old_backup_tells_nothing_no_timeline_is_discarded(
+    subject: Subject,
+) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let (site, two) = (&stray.site, stray.copy.timeline());
+    let empty = compress_frame(Format::Gzip.into(), b"")?;
+    site.subject.put("pg_basebackup_20130801T0200Z.tgz", empty).await?;
+    assert_not_discarded(site, two, &["20130801T0200Z", "doesn't show which timeline"]).await
 }
 
 /// Otherwise what stops prune could never be removed.

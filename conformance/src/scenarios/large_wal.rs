@@ -101,6 +101,31 @@ pub(crate) async fn force_replaces_a_large_segment_with_all_its_parts(subject: S
     Ok(())
 }
 
+/// The file in other compressions is removed before the new content is published: otherwise it could outlive it.
+pub(crate) async fn where_force_can_not_remove_the_other_compressions_nothing_is_replaced_or_left(
+    subject: Subject,
+) -> Result<()> {
+    let site = site(subject)?;
+    let (name, bytes) = (site.cluster.wal_name(3), site.cluster.segment(3));
+    let force = ArchiveOptions { force: true, ..codec("zstd")? };
+    let calls = Faults::none();
+    let path = site.wal_file(&name.to_string(), &bytes)?;
+    archive_wal(&site.subject.repository_with(&calls)?, &path, &force).await?;
+    let path = site.wal_file(&name.to_string(), &another(&bytes))?;
+    let calls = Faults::none();
+    archive_wal(&site.subject.repository_with(&calls)?, &path, &force).await?;
+    let removal = calls.writes().iter().position(|call| call.action == "delete").context("none")? + 1;
+
+    let before = site.subject.everything().await?;
+    let path = site.wal_file(&name.to_string(), &bytes)?;
+    let faults = Faults::at_write(removal, WriteFault::FailsOnce);
+    let error = refused(archive_wal(&site.subject.repository_with(&faults)?, &path, &force).await);
+    assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
+    assert_eq!(site.subject.everything().await?, before);
+    assert_eq!(site.restored_wal(name).await?, another(&bytes));
+    Ok(())
+}
+
 pub(crate) async fn a_second_large_partial_file_is_kept_beside_the_first(subject: Subject) -> Result<()> {
     let site = site(subject)?;
     let (partial, first) = (WalName::Partial(site.cluster.segment_name(4)), site.cluster.segment(4));

@@ -174,3 +174,23 @@ pub(crate) async fn a_tablespace_that_can_not_go_there_stops_everything(subject:
     }
     Ok(())
 }
+
+/// PostgreSQL would link to whatever place the map names.
+pub(crate) async fn a_tablespace_map_that_names_another_tablespace_stops_everything(
+    subject: Subject,
+) -> Result<()> {
+    let place = subject.path("place");
+    let cluster = SyntheticCluster::new(1)
+        .with_tablespace(16400, "/srv/fast")
+        .with_file("tablespace_map", "16400 /srv/fast\n16401 /etc\n");
+    let site = Site::of(subject, cluster)?;
+    site.take_with_wal(&site.cluster.backup(3, 3)).await?;
+    let directory = site.subject.path("pgdata");
+    let mapping = vec![("/srv/fast".into(), place.clone())];
+    let options = RestoreOptions { tablespace_mapping: mapping, ..restore_options() };
+    let error = refused(site.restore_into(BackupChoice::Latest, &directory, &options).await);
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+    assert!(error.to_string().contains("names a tablespace 16401 that it doesn't contain"), "{error}");
+    assert!(!directory.exists() && !place.exists());
+    Ok(())
+}

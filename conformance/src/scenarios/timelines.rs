@@ -4,8 +4,9 @@
 use std::{num::NonZeroU32, sync::Mutex};
 
 use anyhow::Result;
+use jiff::SignedDuration;
 use swiftwal_core::{
-    ArchiveOptions, BackupChoice, Branch, ErrorKind, PrunePolicy, RecoveryTarget, RestoreEvent,
+    ArchiveOptions, BackupChoice, Branch, Clock, ErrorKind, PrunePolicy, RecoveryTarget, RestoreEvent,
     RestoreOptions, TargetTimeline, label, plan_archive_cleanup, plan_prune, restore, timelines,
 };
 
@@ -99,6 +100,51 @@ pub(crate) async fn wal_that_was_stored_later_on_another_branch_is_a_question(
     site.wait_hours(1);
     site.archive_of(&copy, 7..=7).await?;
     assert_eq!(restore_latest(&site, &restore_options()).await?.0, backup.key);
+    Ok(())
+}
+
+/// A target that recovery reaches before it runs out of WAL is on the followed timeline, wherever the newer WAL is.
+pub(crate) async fn newer_wal_on_another_branch_matters_only_to_a_target_beyond_that_on_this_one(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let copy = site.cluster.promoted();
+    let backup = site.back_up(3, 4).await?;
+    store_history(&site, &copy, 6).await?;
+    site.archive_of(&copy, 6..=6).await?;
+    let last_stored = site.subject.clock().now();
+    site.wait_hours(2);
+    site.archive(6..=8).await?;
+    let hour = SignedDuration::from_hours(1);
+    let (before_the_end, end) = (site.cluster.lsn(6, 0x10), site.cluster.lsn(7, 0));
+    for (target, is_asked) in [
+        (RecoveryTarget::Lsn(before_the_end), false),
+        (RecoveryTarget::Lsn(end), true),
+        (RecoveryTarget::Time(last_stored - hour), false),
+        (RecoveryTarget::Time(last_stored + hour), true),
+        (RecoveryTarget::Immediate, false),
+        (RecoveryTarget::Xid(7), true),
+    ] {
+        let options = RestoreOptions { target: Some(target), ..restore_options() };
+        if is_asked {
+            let told = texts(["--target-timeline 1", "--target-timeline 2"]);
+            assert_asked(&site, BackupChoice::Latest, &options, &told).await;
+        } else {
+            assert_eq!(restore_latest(&site, &options).await?.0, backup.key, "{options:?}");
+        }
+    }
+    Ok(())
+}
+
+/// The only backup was taken on timeline 1 after timeline 2 had branched off.
+pub(crate) async fn a_branch_that_no_backup_leads_to_is_shown_as_such(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let copy = site.cluster.promoted();
+    site.back_up(7, 8).await?;
+    store_history(&site, &copy, 5).await?;
+    site.archive_of(&copy, 5..=5).await?;
+    let told = texts(["--target-timeline 1", "no backup leads there"]);
+    assert_asked(&site, BackupChoice::Latest, &restore_options(), &told).await;
     Ok(())
 }
 

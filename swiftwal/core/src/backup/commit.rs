@@ -53,3 +53,40 @@ pub(super) async fn commit(repository: &Repository, record: &BackupRecord, claim
         _ => Err(written),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::{local::clock::SystemClock, storage::Storage};
+
+    fn record(claim: &Claim<'_>, label: &str) -> BackupRecord {
+        serde_json::from_value(serde_json::json!({
+            "key": claim.key, "kind": "full", "label": label,
+            "started": "2013-08-28T18:10:42Z", "finished": "2013-08-28T18:10:43Z",
+            "system_identifier": "1", "postgres_version": "15", "wal_segment_bytes": 16_777_216,
+            "timeline": 1, "start_lsn": "0/2000028", "stop_lsn": "0/2000100",
+            "first_wal": "000000010000000000000002", "last_wal": "000000010000000000000002",
+            "includes_wal": true, "objects": [], "written_by": "a test",
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_record_that_another_process_wrote_is_kept_and_ones_own_is_known_again() {
+        let storage = Storage::new(Arc::new(InMemory::new()));
+        let repository = Repository::new(storage, "a test", Arc::new(SystemClock));
+        let claim = Claim::take(&repository, Timestamp::UNIX_EPOCH).await.unwrap();
+        let (first, second) = (record(&claim, "first"), record(&claim, "second"));
+        commit(&repository, &first, &claim).await.unwrap();
+        // For example, the first response was lost and the request sent again.
+        commit(&repository, &first, &claim).await.unwrap();
+        let error = commit(&repository, &second, &claim).await.unwrap_err();
+        assert!(error.to_string().contains("was written by another process and is kept"), "{error}");
+        assert_eq!(repository.record(claim.key).await.unwrap(), first);
+    }
+}

@@ -257,3 +257,60 @@ async fn largest_object(repository: &Repository, name: &ObjectName, bytes: u64) 
     let limits = storage.learned_limits().await.map_err(repository.failed("write", name))?;
     Ok(limits.largest_object())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use object_store::{PutMode, memory::InMemory};
+
+    use super::*;
+    use crate::{local::clock::SystemClock, storage::Storage};
+
+    fn repository() -> Repository {
+        Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock))
+    }
+
+    #[tokio::test]
+    async fn items_without_an_end_or_out_of_order_are_no_backup() {
+        let repository = repository();
+        let claim = Claim::take(&repository, Timestamp::UNIX_EPOCH).await.unwrap();
+        let compressed = tokio::spawn(async { Ok(vec![0; 10]) });
+        let frame = PendingFrame { compressed, tar_bytes: 10, members: Vec::new() };
+        for (item, expected) in [
+            (Item::Archive(None), "it broke off"),
+            (Item::Frame(frame), "a frame arrived before its tar began"),
+        ] {
+            let (sender, items) = mpsc::channel(1);
+            sender.send(item).await.unwrap();
+            drop(sender);
+            let mut uploads = Uploads::new(&repository, claim.key, Format::None);
+            let error = uploads.store(items, &claim, &|_| {}).await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            uploads.abort().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tar_that_changes_or_goes_before_the_commit_is_missed() {
+        let repository = repository();
+        let name = ObjectName::parse("pg_basebackup_20130828T1810Z.16400.tar");
+        let (blake3, tar_bytes, tablespace_location) = (String::new(), Some(4), None);
+        let object =
+            RecordedObject { name: name.to_string(), bytes: 4, blake3, tar_bytes, tablespace_location };
+        for (content, expected) in [
+            (None, Some("now it is missing")),
+            (Some("tar"), Some("now it has 3 bytes")),
+            (Some("tar2"), None),
+        ] {
+            if let Some(content) = content {
+                repository.put(&name, content.into(), PutMode::Overwrite).await.unwrap();
+            }
+            let error = prove(&repository, &object).await.err().map(|error| error.to_string());
+            let is_expected =
+                error.as_deref().zip(expected).is_some_and(|(error, part)| error.contains(part));
+            assert!(is_expected || error.is_none() && expected.is_none(), "{content:?}: {error:?}");
+        }
+    }
+}

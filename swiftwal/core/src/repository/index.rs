@@ -364,4 +364,15 @@ mod tests {
         }
         assert!(read(&b""[..], &[tar(10, 10)]).await.is_err());
     }
+
+    #[test]
+    fn more_frames_than_an_index_may_have_are_refused() {
+        let objects = HashMap::from([("a.tar", FramesOf::new(u64::MAX, u64::MAX))]);
+        let mut reader = IndexReader { tars: objects, current: None, frames: MOST_FRAMES - 1 };
+        let line = |text: &str| serde_json::from_str::<FrameLine>(text).unwrap();
+        reader.take(line(r#"{"object":"a.tar"}"#)).unwrap();
+        reader.take(line(r#"{"frame":[0,1,1048576]}"#)).unwrap();
+        let error = reader.take(line(r#"{"frame":[1,1,1048576]}"#)).unwrap_err().to_string();
+        assert!(error.contains("too many frames"), "{error}");
+    }
 }

@@ -65,3 +65,28 @@ impl Repository {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::{error::Error, local::clock::SystemClock, storage::Storage};
+
+    /// PostgreSQL would remove the file if it were reported as stored.
+    #[tokio::test]
+    async fn a_file_that_vanishes_before_it_is_compared_is_not_taken_for_stored() {
+        let storage = Storage::new(Arc::new(InMemory::new()));
+        let repository = Repository::new(storage, "a test", Arc::new(SystemClock));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("000000010000000000000003.00000028.backup");
+        std::fs::write(&path, "START WAL LOCATION: 0/3000028").unwrap();
+        let file = WalFile::open(&path).unwrap();
+        let object = file.object(Format::Zstd);
+        let error = repository.compare_once(&object, &file, Format::Zstd).await.unwrap_err();
+        assert!(matches!(error, Error::Refused(Refusal::Overtaken { .. })), "{error}");
+        assert!(error.to_string().contains("disappeared"), "{error}");
+    }
+}

@@ -185,4 +185,17 @@ mod tests {
             assert!(!tablespaces().may_hold(name), "{}", printable(name));
         }
     }
+
+    #[test]
+    fn a_mapping_of_a_place_where_no_tablespace_was_is_refused_with_those_there_are() {
+        let mapping = |old: &str| RestoreOptions {
+            tablespace_mapping: vec![(old.into(), "/elsewhere".into())],
+            ..RestoreOptions::default()
+        };
+        tablespaces().checked(&mapping("/old")).unwrap();
+        let error = tablespaces().checked(&mapping("/odl")).unwrap_err().to_string();
+        assert!(error.contains("no tablespace in /odl") && error.contains("it has /old"), "{error}");
+        let error = Tablespaces::default().checked(&mapping("/old")).unwrap_err().to_string();
+        assert!(error.contains("it has none"), "{error}");
+    }
 }

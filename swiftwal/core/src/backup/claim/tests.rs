@@ -104,3 +104,17 @@ async fn a_claim_that_was_swept_or_is_anothers_by_now_is_not_committed() {
     assert!(taken.contains("another process is writing"), "{taken}");
     assert_eq!(abandoned(claim).await, [true, false], "what lies there is the other one's");
 }
+
+#[tokio::test]
+async fn where_every_key_of_a_minute_is_taken_no_backup_is_overwritten_and_nothing_left() {
+    let repository = repository();
+    let started = Timestamp::UNIX_EPOCH;
+    let seconds = (0..TRIES).map(|later| started + Duration::from_secs(later.into()));
+    for key in seconds.map(BackupKey::to_the_second).chain([BackupKey::to_the_minute(started)]) {
+        let record = BackupRecord::object_name(key);
+        repository.put(&record, "a record".into(), PutMode::Create).await.unwrap();
+    }
+    let error = Claim::take(&repository, started).await.unwrap_err();
+    assert!(error.to_string().contains("every key from 19700101T0000Z on is taken"), "{error}");
+    assert!(all_markers(&repository).await.unwrap().is_empty());
+}

@@ -67,6 +67,10 @@ fn backup(start: BackupStart, tar: &Bytes) -> Vec<BaseBackupEvent> {
 }
 
 fn tar_of_large_files() -> Vec<u8> {
+    tar_without(&[])
+}
+
+fn tar_without(missing: &[&str]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let label = "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n\
                  CHECKPOINT LOCATION: 0/2000060\n";
@@ -79,7 +83,7 @@ fn tar_of_large_files() -> Vec<u8> {
         ("base/3", &large),
         ("global/pg_control", b"control"),
     ];
-    for (name, content) in contents {
+    for (name, content) in contents.into_iter().filter(|(name, _)| !missing.contains(name)) {
         let mut header = tar::Header::new_ustar();
         header.set_size(content.len() as u64);
         header.set_mode(0o600);
@@ -174,4 +178,29 @@ async fn no_file_is_taken_before_the_backup_has_begun() {
     events.remove(0);
     let error = read_all(events, false).await.0.unwrap_err();
     assert!(error.to_string().contains("before it began"), "{error}");
+}
+
+#[tokio::test]
+async fn data_before_the_first_file_is_damage() {
+    let mut events = backup(start(), &Bytes::from(tar_of_large_files()));
+    events.remove(1);
+    let error = read_all(events, false).await.0.unwrap_err();
+    assert!(error.to_string().contains("it sent data before naming the file"), "{error}");
+}
+
+#[tokio::test]
+async fn a_backup_that_lacks_a_file_without_which_nothing_can_be_restored_is_damage() {
+    for (missing, expected) in [
+        ("backup_label", "it has no backup_label"),
+        ("PG_VERSION", "it has no PG_VERSION"),
+        ("global/pg_control", "it has no global/pg_control"),
+    ] {
+        let tar = Bytes::from(tar_without(&[missing]));
+        let error = read_all(backup(start(), &tar), false).await.0.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let finished = BaseBackupEvent::Finished { lsn: start().lsn, timeline: Timeline::FIRST };
+    let error = read_all(vec![finished], false).await.0.unwrap_err();
+    assert!(error.to_string().contains("it has no start position"), "{error}");
 }

@@ -103,3 +103,46 @@ impl<'a> Search<'a> {
         self.waiting.is_empty() && self.failed.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::{
+        PutMode,
+        memory::InMemory,
+        throttle::{ThrottleConfig, ThrottledStore},
+    };
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{local::clock::SystemClock, repository::layout::ObjectName, storage::Storage};
+
+    const DELAY: Duration = Duration::from_secs(60);
+
+    /// Looks for the WAL file `name` in a storage with one file, the segment 3, whose every answer comes late. Returns
+    /// the outcome, and how long it took.
+    async fn late(name: &str) -> (Result<()>, Duration) {
+        let config = ThrottleConfig { wait_get_per_call: DELAY, ..ThrottleConfig::default() };
+        let storage = Storage::new(Arc::new(ThrottledStore::new(InMemory::new(), config)));
+        let repository = Repository::new(storage, "a test", Arc::new(SystemClock));
+        let stored = "000000010000000000000003".parse().unwrap();
+        let object = ObjectName::Wal { name: stored, format: Format::Zstd };
+        repository.put(&object, "wal".into(), PutMode::Create).await.unwrap();
+        let began = Instant::now();
+        let mut search = Search::new(&repository, name.parse().unwrap(), GetOptions::default(), &|_| {});
+        let found = search.ask_and_finish(Format::ALL).await;
+        (found.map(|found| assert!(found.is_some() == (name == stored.to_string()))), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn late_answers_are_waited_for_before_a_file_is_missing() {
+        let (found, took) = late("000000010000000000000003").await;
+        found.unwrap();
+        assert_eq!(took, DELAY);
+        let (absent, took) = late("000000010000000000000004").await;
+        absent.unwrap();
+        // Each of the four names was requested a moment after the one before.
+        assert_eq!(took, DELAY + 3 * PATIENCE);
+    }
+}

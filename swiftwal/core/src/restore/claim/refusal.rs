@@ -104,4 +104,17 @@ mod tests {
         let error = refusal(scratch.path(), io::ErrorKind::ReadOnlyFilesystem.into());
         assert!(error.hint().unwrap().contains("mounted read-only"), "{error}");
     }
+
+    #[test]
+    fn where_there_are_no_locks_a_marker_may_be_that_of_a_restore_that_still_runs() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut root = Root::open(scratch.path(), None).unwrap();
+        root.create_file(MARKER, 0o600).unwrap();
+        for (is_locked, expected) in [(true, "an interrupted restore left"), (false, "an unfinished restore")]
+        {
+            let error = refuse_content(&mut root, is_locked).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert_eq!(error.hint().unwrap().contains("wait if that process still runs"), !is_locked);
+        }
+    }
 }

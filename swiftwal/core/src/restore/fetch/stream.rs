@@ -54,3 +54,48 @@ pub(super) async fn fetch_stream(
     hashed.check_beginning(&tar.name)?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc};
+
+    use object_store::local::LocalFileSystem;
+    use swiftwal_compression::Format;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{local::clock::SystemClock, repository::layout::ObjectName, storage::Storage};
+
+    const MIB: u64 = 1 << 20;
+
+    /// Without a commit record, only the size shows that the end is missing.
+    #[tokio::test]
+    async fn an_object_without_a_record_that_ends_early_is_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = ObjectName::parse("pg_basebackup_20130828T1810Z.tar");
+        let path = directory.path().join(name.to_string());
+        fs::write(&path, vec![0; 16 << 20]).unwrap();
+        let store = LocalFileSystem::new_with_prefix(directory.path()).unwrap();
+        let repository = Repository::new(Storage::new(Arc::new(store)), "a test", Arc::new(SystemClock));
+        let (sender, mut receiver) = mpsc::channel(1);
+        let cutting = async {
+            let mut received = 0;
+            while let Some(piece) = receiver.recv().await {
+                received += Bytes::len(&piece) as u64;
+                if received <= MIB {
+                    fs::File::options().write(true).open(&path).unwrap().set_len(8 * MIB).unwrap();
+                }
+            }
+            received
+        };
+        let tar = TarPiece { name, format: Format::None, recorded: None, tar_bytes: None, frames: None };
+        let fetching = async {
+            let mut pieces = Pieces { sender, sent_bytes: 0, progress: &|| {} };
+            fetch_stream(&repository, &tar, &mut pieces, Hashed::default()).await
+        };
+        let (fetched, received) = tokio::join!(fetching, cutting);
+        assert_eq!(received, 8 * MIB);
+        let error = fetched.unwrap_err().to_string();
+        assert!(error.contains("received only 8388608 of its 16777216 bytes"), "{error}");
+    }
+}
