@@ -46,7 +46,7 @@ impl FreeName {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if another writer has replaced it.
+    /// `AlreadyExists` if another writer has replaced or deleted it.
     pub(crate) async fn confirm(self, containers: &Containers, target: &Target, e_tag: &str) -> Result<()> {
         if self.is_kept {
             return Ok(());
@@ -55,8 +55,10 @@ impl FreeName {
             Some(found) if found != e_tag => {
                 Err(taken(target, "another writer has stored an object of this name at the same moment"))
             }
-            // Deleted again.
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => {
+                Err(taken(target, "it disappeared after it was stored; another writer may have deleted it"))
+            }
         }
     }
 }

@@ -85,8 +85,6 @@ impl Listings {
                 Row::Object(entry) => entries.extend(entry.location().map(|location| (location, entry))),
             }
         }
-        // A page may begin with the prefix that ended the previous one.
-        common_prefixes.dedup();
         let metas = entries.into_iter().map(|(location, entry)| {
             let this = self.clone();
             async move { this.listed(location, &entry).await }.boxed()
@@ -133,7 +131,7 @@ impl Listings {
             response = self.containers.send(request.clone()).await?;
         }
         let fills_pages = Server::of(&response.headers) == Some(Server::Swift);
-        let rows = match response.status {
+        let mut rows: Vec<Row> = match response.status {
             StatusCode::NO_CONTENT => Vec::new(),
             StatusCode::OK => {
                 serde_json::from_slice(&self.containers.whole(&request, response, PAGE_BYTES).await?)
@@ -144,7 +142,15 @@ impl Listings {
             }
             _ => return Err(rejected(response).await.into()),
         };
+        if rows.first().is_some_and(|row| row.name() < cursor.marker.as_str()) {
+            let reason = format!("the page after '{}' begins before it", cursor.marker);
+            return Err(StoreError::Protocol { target: request.target(), reason }.into());
+        }
+        let marker = cursor.marker.clone();
         cursor.advance(&rows, fills_pages);
+        // It may begin with the name that ended the previous page, and end the listing with that.
+        rows.retain(|row| row.name() != marker);
+        cursor.done |= rows.is_empty();
         Ok(rows)
     }
 

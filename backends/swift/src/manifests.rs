@@ -67,11 +67,9 @@ impl Manifests {
             StatusCode::OK if Shape::of(&response.headers) == Shape::Static => {
                 self.segments(target, &request, response).await
             }
-            // Swift says that this is a manifest; radosgw answers so for one that it doesn't return.
-            StatusCode::OK if header(&response.headers, "content-length") == Some("0") => {
-                self.unreadable(target).await
-            }
-            StatusCode::OK => Ok(Manifest::Other),
+            // Swift says that this is a manifest; radosgw answers so for one that it doesn't return, whatever a proxy
+            // does with the length.
+            StatusCode::OK => self.unreadable(target).await,
             StatusCode::NOT_FOUND => Ok(Manifest::Absent),
             _ => Err(rejected(response).await.into()),
         }
@@ -79,14 +77,15 @@ impl Manifests {
 
     async fn segments(&self, target: &Target, request: &Request, response: Response) -> Result<Manifest> {
         let body = self.containers.whole(request, response, MANIFEST_LIMIT).await?;
-        if body.is_empty() {
+        let parsed = if body.is_empty() { Ok(Vec::new()) } else { serde_json::from_slice(&body) };
+        let mut segments: Vec<Segment> = parsed.map_err(|error| StoreError::Large {
+            target: target.to_string(),
+            reason: format!("its manifest can't be read: {error}"),
+        })?;
+        // No large object has no segments.
+        if segments.is_empty() {
             return self.unreadable(target).await;
         }
-        let mut segments: Vec<Segment> =
-            serde_json::from_slice(&body).map_err(|error| StoreError::Large {
-                target: target.to_string(),
-                reason: format!("its manifest can't be read: {error}"),
-            })?;
         for segment in &mut segments {
             segment.e_tag = unquoted(&segment.e_tag).to_owned();
         }

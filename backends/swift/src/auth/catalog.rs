@@ -92,13 +92,16 @@ pub(super) fn usable(url: Option<String>) -> Option<Url> {
     (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
 }
 
-/// Returns the first usable endpoint of the wanted interface in the wanted region.
+/// Returns the first usable endpoint of the wanted interface in the wanted region, or else in the first one that the
+/// catalog names: an endpoint there without a valid URL must not lead to another region.
 pub(super) fn pick(offers: &[Offer], wanted: &Endpoint) -> Result<Url, AuthError> {
     let fits = |offer: &&Offer| {
         offer.interface == wanted.interface
             && wanted.region.as_ref().is_none_or(|region| *region == offer.region)
     };
-    let url = offers.iter().filter(fits).find_map(|offer| offer.url.clone());
+    let first = offers.iter().filter(fits).map(|offer| &offer.region).find(|region| !region.is_empty());
+    let is_there = |offer: &&Offer| offer.region.is_empty() || Some(&offer.region) == first;
+    let url = offers.iter().filter(fits).filter(is_there).find_map(|offer| offer.url.clone());
     url.ok_or_else(|| AuthError::NoEndpoint {
         wanted: match &wanted.region {
             Some(region) => format!("{OBJECT_STORE} {} in {region}", wanted.interface),

@@ -335,6 +335,14 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_without_a_valid_url_does_not_lead_to_another_region() {
+        let south = PUBLIC.replace("north", "south");
+        let broken = r#"{"interface": "public", "region_id": "north", "url": null}"#;
+        let error = read_v3(&[], &v3(&format!("{broken}, {south}"))).unwrap_err().to_string();
+        assert!(error.contains("public in north (without a valid URL)"), "{error}");
+    }
+
+    #[test]
     fn a_region_that_is_not_there_is_answered_with_those_that_are() {
         let error = read_v3(&[("OS_REGION_NAME", "west")], &v3(PUBLIC)).unwrap_err().to_string();
         assert!(error.contains("public in west") && error.contains("public in north"), "{error}");

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{Client, Request};
-use crate::{Config, Swift, SwiftBuilder, Timeouts};
+use crate::{Config, Swift, SwiftBuilder, Timeouts, dialect::server::SWIFT};
 
 /// Longer than anything in these tests takes, and shorter than the time for which a request is retried.
 const SOON: Duration = Duration::from_secs(60);
@@ -78,6 +78,11 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
 /// A response to a HEAD, whose headers contain the length that a GET would have.
 fn head(status: &str, headers: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}\r\n")
+}
+
+/// The header by which a server is recognised.
+fn id(trans_id: &str) -> String {
+    format!("X-Trans-Id: {trans_id}\r\n")
 }
 
 fn config(url: &str) -> Config {
@@ -209,7 +214,7 @@ async fn a_manifest_waits_until_the_proxies_know_of_its_container() {
                 _ => report("201 Created"),
             },
             _ if head.starts_with("put /v1/auth_a/c_segments/") => answer("201 Created", "", ""),
-            _ => answer("404 Not Found", "", ""),
+            _ => answer("404 Not Found", &id(SWIFT), ""),
         }
     })
     .await;
@@ -233,7 +238,7 @@ async fn what_a_cluster_finds_too_long_is_stored_as_a_large_object() {
             answer("201 Created", "", "")
         }
         _ if head.starts_with("put /") => answer("413 Request Entity Too Large", "", ""),
-        _ => answer("404 Not Found", "", ""),
+        _ => answer("404 Not Found", &id(SWIFT), ""),
     })
     .await;
     create_eight_bytes(&swift(&url)).await;

@@ -46,9 +46,11 @@ pub(super) const NAMES: &[&str] = &[
 
 /// Names of one thing. A source that has one of them hides all of them in the sources below it: otherwise a project's id
 /// that is left in the environment would select another project than the name that an option gives.
-const ONE_THING: [&[&str]; 6] = [
+const ONE_THING: [&[&str]; 8] = [
     PROJECT,
     USER,
+    &["OS_AUTH_URL", "ST_AUTH"],
+    &["OS_PASSWORD", "ST_KEY"],
     &["OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME"],
     &["OS_AUTH_TOKEN", "OS_TOKEN"],
     &["OS_AUTH_VERSION", "OS_IDENTITY_API_VERSION", "ST_AUTH_VERSION"],
@@ -58,7 +60,7 @@ const ONE_THING: [&[&str]; 6] = [
 /// A trust takes the place of a project.
 const PROJECT: &[&str] =
     &["OS_PROJECT_ID", "OS_PROJECT_NAME", "OS_TENANT_ID", "OS_TENANT_NAME", "OS_TRUST_ID"];
-const USER: &[&str] = &["OS_USERNAME", "OS_USER_ID"];
+const USER: &[&str] = &["OS_USERNAME", "OS_USER_ID", "ST_USER"];
 
 /// The names of projects and users, and of the domains that they are in.
 const IN_DOMAIN: [(&[&str], &[&str]); 2] = [

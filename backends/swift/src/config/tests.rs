@@ -295,6 +295,10 @@ fn each_name_of_one_thing_hides_all_of_them_below() {
         ("OS_AUTH_TOKEN", "OS_TOKEN"),
         ("OS_AUTH_VERSION", "OS_IDENTITY_API_VERSION"),
         ("OS_ENDPOINT_TYPE", "OS_INTERFACE"),
+        ("ST_AUTH", "OS_AUTH_URL"),
+        ("OS_AUTH_URL", "ST_AUTH"),
+        ("ST_USER", "OS_USERNAME"),
+        ("OS_PASSWORD", "ST_KEY"),
     ] {
         let name = upper.trim_start_matches("OS_");
         assert_eq!(merged(&[(upper, "a")], &[(lower, "b")]), format!("{name}=a"), "{upper} {lower}");

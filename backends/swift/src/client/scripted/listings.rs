@@ -62,3 +62,25 @@ async fn of_swift_a_short_page_is_the_last() {
     assert_eq!(listed(&url).await, 22);
     assert_eq!(answers.load(SeqCst), 1);
 }
+
+#[tokio::test]
+async fn a_listing_that_does_not_advance_ends() {
+    let row = |name| {
+        format!(r#"{{"name":"{name}","hash":"aa","bytes":1,"last_modified":"2026-11-29T07:03:01.624Z"}}"#)
+    };
+    let (both, last) = (format!("[{},{}]", row("a"), row("b")), format!("[{}]", row("b")));
+    // A server for which the marker is the first name of the page, and one that ignores it.
+    let inclusive = [both.clone(), last];
+    let ignorant = [both.clone(), both];
+    let listing = async |[first, later]: [String; 2]| {
+        let url = authenticating(move |_, head| {
+            answer("200 OK", "", if head.contains("marker=b") { &later } else { &first })
+        })
+        .await;
+        swift(&url).list(None).map_ok(|meta| meta.location.to_string()).try_collect::<Vec<_>>().await
+    };
+    let ends = async |pages| timeout(SOON, listing(pages)).await.expect("it ends");
+    assert_eq!(ends(inclusive).await.unwrap(), ["a", "b"]);
+    let error = ends(ignorant).await.unwrap_err().to_string();
+    assert!(error.contains("the page after 'b' begins before it"), "{error}");
+}

@@ -19,8 +19,9 @@ fn row(name: &str, hash: &str) -> String {
 }
 
 /// A server with the large object `a`, whose tag is `e_tag` and whose manifest it doesn't return, and two old uploads
-/// for it: one of segments with the tags `ab` and `cd`, and one of a segment with the tag `ef`.
-async fn with_two_uploads(e_tag: &'static str) -> Swift {
+/// for it: one of segments with the tags `ab` and `cd`, and one of a segment with the tag `ef`. `manifest` is the end of
+/// its response to a request for the manifest.
+async fn with_two_uploads(e_tag: &'static str, manifest: &'static str) -> Swift {
     let segments = [(1, 0, "ab"), (1, 1, "cd"), (2, 0, "ef")];
     let segments = segments.map(|(of, number, hash)| row(&format!("c/{}/{number}", upload(of)), hash));
     let id = format!("X-Trans-Id: {RADOSGW}\r\nLast-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\n");
@@ -38,7 +39,7 @@ async fn with_two_uploads(e_tag: &'static str) -> Swift {
         }
         _ if head.contains("multipart-manifest=get") => {
             let added = format!("X-Object-Meta-Static-Large-Object: True\r\nETag: {EMPTY}\r\n");
-            answer("200 OK", &(id.clone() + &added), "")
+            format!("HTTP/1.1 200 OK\r\n{id}{added}{manifest}")
         }
         _ if head.starts_with("delete ") => answer("403 Forbidden", &id, ""),
         _ => answer("404 Not Found", &id, ""),
@@ -47,18 +48,29 @@ async fn with_two_uploads(e_tag: &'static str) -> Swift {
     SwiftBuilder::new("c").with_config(config(&url)).build().unwrap()
 }
 
+/// Responses without a manifest: of radosgw, of radosgw behind a proxy that sends bodies in chunks, and one of no
+/// segments.
+const NO_MANIFEST: [&str; 3] = [
+    "Content-Length: 0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "X-Static-Large-Object: True\r\nContent-Length: 2\r\n\r\n[]",
+];
+
 #[tokio::test]
 async fn segments_of_an_object_whose_manifest_cannot_be_read_are_never_left_over() {
     let later = SystemTime::UNIX_EPOCH + Duration::from_hours(1 << 20);
-    assert_eq!(with_two_uploads(FIRST).await.leftovers(later).await.unwrap(), [upload(2)]);
-    assert_eq!(with_two_uploads(UNKNOWN).await.leftovers(later).await.unwrap(), [""; 0]);
+    for manifest in NO_MANIFEST {
+        let left_over = async |e_tag| with_two_uploads(e_tag, manifest).await.leftovers(later).await.unwrap();
+        assert_eq!(left_over(FIRST).await, [upload(2)], "{manifest:?}");
+        assert_eq!(left_over(UNKNOWN).await, [""; 0], "{manifest:?}");
+    }
 }
 
 #[tokio::test]
 async fn what_was_taken_for_a_leftover_is_kept_if_the_object_may_consist_of_it() {
-    for e_tag in [FIRST, UNKNOWN] {
+    for (e_tag, manifest) in NO_MANIFEST.into_iter().flat_map(|end| [(FIRST, end), (UNKNOWN, end)]) {
         // The stand-in refuses to delete anything.
-        with_two_uploads(e_tag).await.remove_leftovers(&[upload(1)]).await.unwrap();
+        with_two_uploads(e_tag, manifest).await.remove_leftovers(&[upload(1)]).await.unwrap();
     }
 }
 
@@ -83,4 +95,16 @@ async fn a_writer_whose_object_is_replaced_at_the_same_moment_does_not_succeed()
     let create = PutOptions::from(PutMode::Create);
     let created = swift(&url).put_opts(&Path::from("a"), "x".into(), create).await;
     assert!(matches!(created, Err(object_store::Error::AlreadyExists { .. })), "{created:?}");
+}
+
+#[tokio::test]
+async fn a_created_object_that_is_not_there_afterwards_is_not_acknowledged() {
+    let url = authenticating(|_, head| match head {
+        _ if head.starts_with("put ") => answer("201 Created", "", ""),
+        _ => answer("404 Not Found", "", ""),
+    })
+    .await;
+    let create = PutOptions::from(PutMode::Create);
+    let created = swift(&url).put_opts(&Path::from("a"), "x".into(), create).await;
+    assert!(created.is_err(), "{created:?}");
 }
