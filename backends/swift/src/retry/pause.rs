@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 ///
 /// `random`, between 0 and 1, spreads the pauses over the upper half of the exponential step, so that clients which
 /// failed together don't return together. `asked` is the server's `Retry-After`. If that is longer than what is left of
-/// the budget, the pause leaves [`FIRST_TRY`] for a last try, or half of a budget of less than twice that.
+/// the budget, the pause leaves [`FIRST_TRY`] for a last try, or half of a budget of less than twice that; if even that is too late, the request of the server is ignored.
 pub(super) fn pause(
     failures: u32,
     spent: Duration,
@@ -27,9 +27,9 @@ pub(super) fn pause(
     let left = budget.checked_sub(spent)?;
     let most = left.saturating_sub(last_try);
     match asked.filter(|asked| *asked > step) {
-        Some(asked) if asked > left => (most > step).then_some(most),
-        Some(asked) => Some(asked),
-        None => (step <= left).then_some(step),
+        Some(asked) if asked <= left => Some(asked),
+        Some(_) if most > step => Some(most),
+        _ => (step <= left).then_some(step),
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     fn a_server_that_asks_for_more_than_is_left_gets_what_is_left_but_the_time_of_one_try() {
         let after = |spent, budget| pause(1, spent, budget, Some(Duration::MAX), 0.0);
         assert_eq!(after(Duration::ZERO, BUDGET), Some(BUDGET - FIRST_TRY));
-        assert_eq!(after(BUDGET - FIRST_TRY, BUDGET), None);
+        assert_eq!(after(BUDGET - FIRST_TRY, BUDGET), Some(FIRST / 2), "as without its request");
         let short = Duration::from_secs(4);
         assert_eq!(after(Duration::ZERO, short), Some(short / 2));
         assert_eq!(after(Duration::ZERO, Duration::ZERO), None);
