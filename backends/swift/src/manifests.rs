@@ -19,6 +19,7 @@ use crate::{
     client::{Request, Response, rejected},
     concurrency::at_once,
     containers::Containers,
+    dialect::Server,
     error::StoreError,
     listing::{Entry, Listings},
     object::{Shape, header, unquoted},
@@ -67,8 +68,9 @@ impl Manifests {
             StatusCode::OK if Shape::of(&response.headers) == Shape::Static => {
                 self.segments(target, &request, response).await
             }
-            // Swift says that this is a manifest; radosgw answers so for one that it doesn't return, whatever a proxy
-            // does with the length.
+            // Swift says that this is a manifest.
+            StatusCode::OK if Server::of(&response.headers) == Some(Server::Swift) => Ok(Manifest::Other),
+            // radosgw answers so for one that it doesn't return, whatever a proxy does with the length.
             StatusCode::OK => self.unreadable(target).await,
             StatusCode::NOT_FOUND => Ok(Manifest::Absent),
             _ => Err(rejected(response).await.into()),
