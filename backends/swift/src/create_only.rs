@@ -5,13 +5,11 @@
 //! another content whose PUT came later. What remains are two writers at the same moment: the first may have compared
 //! its tag before the second one's PUT. Then the second one's content survives, and both receive a success.
 
-use http::{Method, StatusCode, header};
 use object_store::Result;
 
 use crate::{
-    client::{Request, rejected},
     containers::Containers,
-    object::{header, unquoted},
+    object::{head_unproven, header, unquoted},
     target::Target,
 };
 
@@ -65,16 +63,8 @@ impl FreeName {
 
 /// Returns the tag of an object, which may be empty. None if there is no such object.
 async fn tag_of(containers: &Containers, target: &Target) -> Result<Option<String>> {
-    let request = Request::object(Method::HEAD, &target.container, &target.name);
-    let response = containers.client.send(request).await?;
-    match response.status {
-        StatusCode::NOT_FOUND => Ok(None),
-        status if status.is_success() => {
-            let tag = header(&response.headers, header::ETAG.as_str()).map(unquoted);
-            Ok(Some(tag.unwrap_or_default().to_owned()))
-        }
-        _ => Err(rejected(response).await.into()),
-    }
+    let headers = head_unproven(containers, target).await?;
+    Ok(headers.map(|headers| header(&headers, "etag").map(unquoted).unwrap_or_default().to_owned()))
 }
 
 fn taken(target: &Target, reason: &str) -> object_store::Error {

@@ -39,7 +39,7 @@ use crate::{
 pub(crate) enum Ready {
     /// An earlier try has completed it, although its response was lost.
     Stored,
-    /// There is no object of the name.
+    /// No object has the name yet.
     Free(FreeName),
     /// Nothing refers to these segments afterwards.
     Replaces(Vec<Target>),

@@ -10,7 +10,7 @@ mod shapes;
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream::BoxStream};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use object_store::{ListResult, ObjectMeta, Result, path::Path};
 
 use self::page::Row;
@@ -21,12 +21,13 @@ pub(crate) use self::{
     page::Entry,
 };
 use crate::{
-    client::{Request, rejected},
+    client::rejected,
     concurrency::{AT_ONCE, at_once},
     containers::Containers,
     dialect::Server,
     error::StoreError,
-    object::{Shape, header, no_length},
+    object::{Shape, head_unproven, header, no_length},
+    target::Target,
 };
 
 /// The longest page: 10,000 names of 1024 bytes, each escaped sixfold, with the other fields.
@@ -158,13 +159,10 @@ impl Listings {
     async fn listed(&self, location: Path, entry: &Entry) -> Result<ObjectMeta> {
         let mut meta = entry.meta(location)?;
         if entry.may_be_large() {
-            let request = Request::object(Method::HEAD, &self.containers.container, &entry.name);
-            let response = self.containers.client.send(request).await?;
-            if response.status.is_success() {
-                meta.size = self.size(&entry.name, &response.headers).await?;
-                meta.e_tag = page::e_tag(&response.headers).or(meta.e_tag);
-            } else if response.status != StatusCode::NOT_FOUND {
-                return Err(rejected(response).await.into());
+            let object = Target::new(&self.containers.container, &entry.name);
+            if let Some(headers) = head_unproven(&self.containers, &object).await? {
+                meta.size = self.size(&entry.name, &headers).await?;
+                meta.e_tag = page::e_tag(&headers).or(meta.e_tag);
             }
         }
         Ok(meta)

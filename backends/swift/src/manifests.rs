@@ -22,7 +22,7 @@ use crate::{
     dialect::Server,
     error::StoreError,
     listing::{Entry, Listings},
-    object::{Shape, header, unquoted},
+    object::{Shape, head, head_unproven, header, unquoted},
     target::Target,
 };
 
@@ -97,7 +97,7 @@ impl Manifests {
 
     /// Asks what an object is whose manifest the server doesn't return.
     async fn unreadable(&self, target: &Target) -> Result<Manifest> {
-        match self.head(target).await? {
+        match head(&self.containers, target).await? {
             None => Ok(Manifest::Absent),
             Some(headers) => Ok(self.unreadable_with(&headers)),
         }
@@ -114,7 +114,7 @@ impl Manifests {
 
     /// Reads the manifest of an object if it is a static large object. The content of any other isn't read.
     pub(crate) async fn static_manifest(&self, object: &Target) -> Result<Manifest> {
-        match self.head(object).await? {
+        match head(&self.containers, object).await? {
             None => Ok(Manifest::Absent),
             Some(headers) => self.manifest_with(object, &headers).await,
         }
@@ -128,17 +128,6 @@ impl Manifests {
         match self.containers.client.dialect().returns_manifests() {
             Some(false) => Ok(self.unreadable_with(headers)),
             _ => self.manifest(object).await,
-        }
-    }
-
-    /// Returns the headers of an object; None if there is no such object in a container that exists.
-    async fn head(&self, object: &Target) -> Result<Option<HeaderMap>> {
-        let request = Request::object(Method::HEAD, &object.container, &object.name);
-        let response = self.containers.send(request).await?;
-        match response.status {
-            StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => Ok(Some(response.headers)),
-            _ => Err(rejected(response).await.into()),
         }
     }
 
@@ -238,18 +227,11 @@ impl Manifests {
     /// store's own container of segments.
     pub(crate) async fn segments_to_replace(&self, object: &Target) -> Result<Vec<Target>> {
         // If the container is missing, the PUT reports it.
-        let request = Request::object(Method::HEAD, &object.container, &object.name);
-        let response = self.containers.client.send(request).await?;
-        if response.status == StatusCode::NOT_FOUND {
-            return Ok(Vec::new());
-        }
-        if !response.status.is_success() {
-            return Err(rejected(response).await.into());
-        }
-        let mut targets = match Shape::of(&response.headers) {
+        let Some(headers) = head_unproven(&self.containers, object).await? else { return Ok(Vec::new()) };
+        let mut targets = match Shape::of(&headers) {
             Shape::Plain => Vec::new(),
             Shape::Static => {
-                let manifest = self.manifest_with(object, &response.headers).await?;
+                let manifest = self.manifest_with(object, &headers).await?;
                 self.static_segments(object, manifest).await?
             }
             Shape::Dynamic { container, prefix } if container == self.containers.segments => {

@@ -8,6 +8,6 @@ mod put_plain;
 pub(crate) use self::{
     attributes::to_headers,
     digest::{Md5Sum, md5_hex},
-    meta::{Shape, header, meta, no_length, shape, unquoted},
+    meta::{Shape, head, head_unproven, header, meta, no_length, shape, unquoted},
     put_plain::{put_plain, stored},
 };

@@ -7,7 +7,7 @@ use object_store::{ObjectMeta, Result, path::Path};
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    client::{Request, rejected},
+    client::{Request, Response, rejected},
     containers::Containers,
     error::StoreError,
     target::Target,
@@ -41,10 +41,27 @@ impl Shape {
 
 /// Requests how an object is stored. None if there is no such object.
 pub(crate) async fn shape(containers: &Containers, object: &Target) -> Result<Option<Shape>> {
-    let response = containers.send(Request::object(Method::HEAD, &object.container, &object.name)).await?;
+    Ok(head(containers, object).await?.map(|headers| Shape::of(&headers)))
+}
+
+/// Requests the headers of an object. None if there is no such object in a container that exists.
+pub(crate) async fn head(containers: &Containers, object: &Target) -> Result<Option<HeaderMap>> {
+    headers_of(containers.send(head_request(object)).await?).await
+}
+
+/// As [`head`], for a caller that needs no proof of the container: None may also mean that it is missing.
+pub(crate) async fn head_unproven(containers: &Containers, object: &Target) -> Result<Option<HeaderMap>> {
+    headers_of(containers.client.send(head_request(object)).await?).await
+}
+
+fn head_request(object: &Target) -> Request {
+    Request::object(Method::HEAD, &object.container, &object.name)
+}
+
+async fn headers_of(response: Response) -> Result<Option<HeaderMap>> {
     match response.status {
         StatusCode::NOT_FOUND => Ok(None),
-        status if status.is_success() => Ok(Some(Shape::of(&response.headers))),
+        status if status.is_success() => Ok(Some(response.headers)),
         _ => Err(rejected(response).await.into()),
     }
 }
