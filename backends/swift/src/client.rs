@@ -2,6 +2,7 @@
 //! [`Client::send`].
 
 mod dates;
+mod limits;
 #[cfg(test)]
 pub(crate) mod live;
 mod request;
@@ -17,11 +18,10 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::RETRY_AFTER};
-use tokio::sync::Mutex;
+use http::{HeaderMap, HeaderName, HeaderValue, header::RETRY_AFTER};
 use url::Url;
 
-use self::dates::Dates;
+use self::{dates::Dates, limits::Unanswered};
 pub(crate) use self::{
     request::{PATH, Request},
     response::{Origin, REPORT_LIMIT, Response, rejected},
@@ -29,10 +29,10 @@ pub(crate) use self::{
 use crate::{
     auth::{AuthError, Authenticator, Session},
     config::{Config, ConfigError},
-    dialect::{Dialect, Info},
+    dialect::Dialect,
     error::{Error, Kind},
     retry::{Failure, Outcome, Token, Tries, Trouble, Verdict, classify},
-    transport::{Answer, Http, Outgoing, Pace, redirection},
+    transport::{Answer, Http, Outgoing, redirection},
 };
 
 /// The header that names the source of a copy.
@@ -40,12 +40,6 @@ pub(crate) const COPY_FROM: HeaderName = HeaderName::from_static("x-copy-from");
 
 const TOKEN: &str = "x-auth-token";
 const TRANS_ID: &str = "x-trans-id";
-
-/// More than `/info` of a cluster with all features has, which is about ten KiB.
-const MOST_INFO_BYTES: usize = 1 << 20;
-
-/// How long a single try to request `/info` may be silent.
-const ONE_TRY: Duration = Duration::from_secs(5);
 
 /// How many times the usual limit a copy inside the cluster may be silent: nothing is sent until it is done, and 5 GiB
 /// take time.
@@ -60,8 +54,7 @@ struct Inner {
     http: Http,
     auth: Authenticator,
     dialect: Dialect,
-    /// Held while `/info` is requested: it is requested once.
-    asking: Mutex<()>,
+    unanswered: Unanswered,
     dates: Dates,
 }
 
@@ -70,8 +63,8 @@ impl Client {
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
         let (http, dialect) = (Http::new(&config)?, Dialect::new(&config)?);
         let auth = Authenticator::new(config, http.clone())?;
-        let (asking, dates) = (Mutex::default(), Dates::default());
-        Ok(Self(Arc::new(Inner { http, auth, dialect, asking, dates })))
+        let (unanswered, dates) = (Unanswered::default(), Dates::default());
+        Ok(Self(Arc::new(Inner { http, auth, dialect, unanswered, dates })))
     }
 
     /// Sends a request, with a token and retries. A status below 500 other than 401, 408, 429 and 498 is returned as a
@@ -160,79 +153,6 @@ impl Client {
         &self.0.dialect
     }
 
-    /// Returns the cluster's limits from `/info`, which is requested once. Swift's defaults are assumed of a cluster
-    /// that refuses it, and of one that answers nothing but failures while a request is retried: some operators disable
-    /// it, and some balancers don't forward it.
-    pub(crate) async fn info(&self) -> Result<Info, Error> {
-        self.info_within(self.0.http.timeouts().retry).await
-    }
-
-    /// As [`info`](Self::info), for a caller that must not wait: a single try, and Swift's defaults after any failure.
-    pub(crate) async fn info_at_once(&self) -> Result<Info, Error> {
-        let assumed = |error: Error| {
-            if matches!(error.kind(), Kind::Auth(_)) { Err(error) } else { Ok(self.assume(&error)) }
-        };
-        self.info_within(Duration::ZERO).await.or_else(assumed)
-    }
-
-    /// As [`info`](Self::info), after an answer that contradicts the known limits.
-    pub(crate) async fn info_anew(&self) -> Result<Info, Error> {
-        self.0.dialect.doubt_info();
-        self.info().await
-    }
-
-    /// As [`info`](Self::info), if it is known.
-    pub(crate) fn known_info(&self) -> Option<Info> {
-        self.0.dialect.info()
-    }
-
-    async fn info_within(&self, budget: Duration) -> Result<Info, Error> {
-        let _asking = self.0.asking.lock().await;
-        if let Some(info) = self.known_info() {
-            return Ok(info);
-        }
-        match self.ask_info(budget).await {
-            Ok(info) => {
-                self.0.dialect.learn_info(info.clone());
-                Ok(info)
-            }
-            Err(error) if error.status().is_some() => Ok(self.assume(&error)),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn assume(&self, error: &Error) -> Info {
-        tracing::warn!(%error, "the limits of this cluster are unknown; assuming Swift's defaults");
-        let info = Info::default();
-        self.0.dialect.assume_info(info.clone());
-        info
-    }
-
-    async fn ask_info(&self, budget: Duration) -> Result<Info, Error> {
-        let Inner { http, auth, dialect, .. } = &*self.0;
-        let mut origin = Origin { method: Method::GET, target: "/info".to_owned(), tries: 0, trans_id: None };
-        let trouble = Trouble::default();
-        let mut session = auth.session(&trouble).await.map_err(|error| origin.error(Kind::Auth(error)))?;
-        let silence = http.timeouts().silence;
-        let patience = if budget.is_zero() { silence.min(ONE_TRY) } else { silence };
-        let mut tries = Tries::new(budget, &trouble).with_patience(patience);
-        loop {
-            origin.tries += 1;
-            let url = Info::url(&session.storage_url);
-            let failure = match attempt_info(http, dialect, url, &origin, tries.patience()).await {
-                Ok(info) => return Ok(info),
-                Err(failure) => failure,
-            };
-            if failure.error.kind().leads_nowhere()
-                && let Some(moved) = auth.relocated(&session).await
-            {
-                session = moved;
-            } else {
-                tries.again(failure).await?;
-            }
-        }
-    }
-
     /// The tries of a request in addition to those that [`send`](Self::send) makes, within the same time limit.
     pub(crate) fn tries<E: std::error::Error + Send + Sync + 'static>(&self, request: &Request) -> Tries<E> {
         Tries::new(self.budget(request), &request.trouble)
@@ -272,34 +192,6 @@ impl Client {
         let retry = self.0.http.timeouts().retry;
         let is_copy = request.headers.contains_key(COPY_FROM) && !retry.is_zero();
         if is_copy { retry.max(self.patience(request)) } else { retry }
-    }
-}
-
-/// Makes one try to request `/info`. A cluster that refuses it is assumed to have Swift's defaults.
-async fn attempt_info(
-    http: &Http,
-    dialect: &Dialect,
-    url: Url,
-    origin: &Origin,
-    patience: Duration,
-) -> Result<Info, Failure<Error>> {
-    let outgoing = Outgoing {
-        method: Method::GET,
-        url,
-        headers: HeaderMap::new(),
-        body: object_store::PutPayload::new(),
-        pace: Pace::Data,
-    };
-    let broken = |broken| origin.broken(broken, Token::Fixed);
-    let answer = http.send(outgoing, patience).await.map_err(broken)?;
-    dialect.note(&answer.headers);
-    if answer.status == StatusCode::OK {
-        let body = answer.bytes(MOST_INFO_BYTES).await.map_err(broken)?;
-        return Ok(Info::parse(&body).unwrap_or_default());
-    }
-    match classify(Outcome::Answered(answer.status), Token::Fixed) {
-        Verdict::Retry => Err(Failure::retry(origin.error(Kind::answer(answer.status)))),
-        _ => Ok(Info::default()),
     }
 }
 

@@ -190,7 +190,7 @@ impl Containers {
             Some(policy) if status == StatusCode::BAD_REQUEST => Err(StoreError::Policy {
                 container: container.to_owned(),
                 policy: policy.clone(),
-                known: self.client.info().await.map(|info| info.policies).unwrap_or_default(),
+                known: self.client.info_at_once().await.map(|info| info.policies).unwrap_or_default(),
                 source: Box::new(source),
             }
             .into()),

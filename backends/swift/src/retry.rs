@@ -191,6 +191,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_server_that_asks_for_a_longer_pause_than_there_is_time_is_asked_once_more() {
+        let (mut tries, began) = (Tries::new(BUDGET, &Trouble::default()), Instant::now());
+        let asked = || Failure { asked: Some(Duration::from_secs(3600)), ..failure(Duration::ZERO) };
+        assert!(tries.again(asked()).await.is_ok());
+        assert_eq!(began.elapsed(), BUDGET - FIRST_TRY);
+        tokio::time::sleep(FIRST_TRY).await;
+        assert!(tries.again(asked()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_failure_that_cannot_get_better_is_given_back_at_once() {
         let mut tries = Tries::new(BUDGET, &Trouble::default());
         let failure = Failure { verdict: Verdict::Fail, ..failure(Duration::ZERO) };

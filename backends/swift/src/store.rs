@@ -156,7 +156,7 @@ impl Swift {
     ///
     /// # Errors
     ///
-    /// The cluster can't be reached, or the credentials are refused.
+    /// The credentials are refused, or there is no token.
     pub async fn most_parts(&self) -> Result<Option<u64>> {
         self.0.large.most_parts().await
     }

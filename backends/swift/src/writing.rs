@@ -107,7 +107,7 @@ impl Writing {
         let is_longer = |most: u64| payload.content_length() as u64 > most;
         let client = &self.handles.containers.client;
         // If the limit is unknown, the payload stays refused.
-        is_too_large && client.info_anew().await.is_ok_and(|info| is_longer(info.max_file_size))
+        is_too_large && client.info_anew_at_once().await.is_ok_and(|info| is_longer(info.max_file_size))
     }
 }
 

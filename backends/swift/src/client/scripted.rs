@@ -31,6 +31,12 @@ use crate::{Config, Swift, SwiftBuilder, Timeouts, dialect::server::SWIFT};
 /// Longer than anything in these tests takes, and shorter than the time for which a request is retried.
 const SOON: Duration = Duration::from_secs(60);
 
+/// An answer that breaks off: the connection is closed.
+const BROKEN_OFF: &str = "";
+
+/// An answer that never ends: the connection remains open.
+const UNFINISHED: &str = "HTTP/1.1 ";
+
 /// Starts a server that answers each request with what `answer` returns for its head: a status line and headers,
 /// perhaps with a body.
 async fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
@@ -47,7 +53,7 @@ async fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Strin
     url
 }
 
-/// Returns when the client has closed the connection.
+/// Returns when the connection is closed.
 async fn converse(mut connection: TcpStream, answer: &(dyn Fn(&str) -> String + Send + Sync)) {
     let mut read = Vec::new();
     loop {
@@ -65,7 +71,8 @@ async fn converse(mut connection: TcpStream, answer: &(dyn Fn(&str) -> String + 
             }
         }
         read.drain(..length.unwrap_or(0));
-        if connection.write_all(answer(&head).as_bytes()).await.is_err() {
+        let answer = answer(&head);
+        if answer == BROKEN_OFF || connection.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
     }
@@ -128,8 +135,7 @@ async fn a_try_that_the_end_of_the_time_interrupts_reports_the_failure_before_it
     let asked = AtomicUsize::new(0);
     let url = authenticating(move |_, _| match asked.fetch_add(1, SeqCst) {
         0 => answer("503 Service Unavailable", "", ""),
-        // An incomplete response.
-        _ => "HTTP/1.1 ".to_owned(),
+        _ => UNFINISHED.to_owned(),
     })
     .await;
     let timeouts = Timeouts { retry: Duration::from_secs(1), ..Timeouts::default() };

@@ -116,3 +116,13 @@ async fn a_cached_session_whose_storage_url_leads_nowhere_is_asked_for_anew_once
         assert_eq!(granted.load(SeqCst), 3, "{old}: the new session is in the cache");
     }
 }
+
+#[tokio::test]
+async fn a_server_that_was_waited_for_to_give_its_limits_is_not_waited_for_again() {
+    let (url, storage, _) = identity().await;
+    *storage.lock().unwrap() = nowhere().await;
+    let timeouts = Timeouts { retry: std::time::Duration::from_secs(1), ..Timeouts::default() };
+    let client = Client::new(config(&url).with_timeouts(timeouts)).unwrap();
+    client.info().await.unwrap();
+    assert_eq!(head(&client).await.unwrap_err().tries(), 1);
+}

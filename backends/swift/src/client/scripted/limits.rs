@@ -1,10 +1,15 @@
 //! `/info` that isn't answered, and limits that are found out before anything is stored.
 
-use super::*;
-use crate::dialect::server::RADOSGW;
+use std::time::Instant;
 
-fn in_a_second(url: &str) -> Swift {
-    let timeouts = Timeouts { retry: Duration::from_secs(1), ..Timeouts::default() };
+use tokio::sync::Notify;
+
+use super::*;
+use crate::{dialect::server::RADOSGW, target::Target};
+
+/// A store that makes one try of each request.
+fn trying_once(url: &str) -> Swift {
+    let timeouts = Timeouts { retry: Duration::ZERO, ..Timeouts::default() };
     SwiftBuilder::new("c").with_config(config(url).with_timeouts(timeouts)).build().unwrap()
 }
 
@@ -28,15 +33,103 @@ async fn storing(info: impl Fn() -> String + Send + Sync + 'static) -> (String, 
     (url, stored)
 }
 
-#[tokio::test]
-async fn limits_that_a_balancer_does_not_forward_are_assumed_and_an_upload_completes() {
-    let (url, stored) = storing(|| answer("502 Bad Gateway", "", "")).await;
-    let mut upload = in_a_second(&url).put_multipart(&Path::from("a")).await.unwrap();
+async fn upload_two_parts(swift: &Swift) {
+    let mut upload = swift.put_multipart(&Path::from("a")).await.unwrap();
     for part in ["abcd", "efgh"] {
         upload.put_part(part.into()).await.unwrap();
     }
     upload.complete().await.unwrap();
+}
+
+#[tokio::test]
+async fn limits_that_are_not_given_are_assumed_and_an_upload_completes() {
+    for info in [
+        BROKEN_OFF.to_owned(),
+        answer("502 Bad Gateway", "", ""),
+        answer("404 Not Found", "", ""),
+        answer("200 OK", "", "<html>"),
+        answer("200 OK", "", &" ".repeat(2 << 20)),
+        answer("302 Found", "Location: https://login.example/\r\n", ""),
+        "not HTTP".to_owned(),
+    ] {
+        let (url, stored) = storing(move || info.clone()).await;
+        upload_two_parts(&trying_once(&url)).await;
+        assert_eq!(stored.load(SeqCst), 2);
+    }
+}
+
+#[tokio::test]
+async fn limits_that_are_never_answered_are_assumed_and_an_upload_completes() {
+    let asked = Arc::new(Notify::new());
+    let notify = Arc::clone(&asked);
+    let (url, stored) = storing(move || {
+        notify.notify_one();
+        UNFINISHED.to_owned()
+    })
+    .await;
+    let swift = trying_once(&url);
+    let pass_time = async {
+        asked.notified().await;
+        tokio::time::pause();
+        tokio::time::advance(Timeouts::default().silence).await;
+        tokio::time::resume();
+    };
+    tokio::join!(upload_two_parts(&swift), pass_time);
     assert_eq!(stored.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn limits_that_are_not_given_are_waited_for_once_and_not_for_each_deletion() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let (url, _) = storing(move || {
+        count.fetch_add(1, SeqCst);
+        BROKEN_OFF.to_owned()
+    })
+    .await;
+    let swift = trying_once(&url);
+    let targets = ["a", "b"].map(|name| Target::new("c", name));
+    for _ in 0..2 {
+        let deleted = swift.0.handles.deletion.delete_all(&targets).await;
+        assert!(deleted.into_iter().all(|deleted| deleted.is_ok()));
+    }
+    assert_eq!(asked.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn limits_that_were_assumed_are_asked_for_by_the_next_process_and_those_that_were_given_are_not() {
+    let refusals =
+        [answer("404 Not Found", "", ""), answer("200 OK", "", "<html>"), answer("301 Moved", "", "")];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, answers) = (Arc::clone(&asked), refusals.len());
+    let (url, _) = storing(move || {
+        let given = || answer("200 OK", "", r#"{"swift": {"max_file_size": 7}}"#);
+        refusals.get(count.fetch_add(1, SeqCst)).cloned().unwrap_or_else(given)
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let process = || Client::new(config(&url).with_token_cache(directory.path().join("tokens"))).unwrap();
+    for _ in 0..answers {
+        assert_eq!(process().info().await.unwrap(), crate::dialect::Info::default());
+    }
+    for _ in 0..2 {
+        assert_eq!(process().info().await.unwrap().max_file_size, 7);
+    }
+    assert_eq!(asked.load(SeqCst), answers + 1);
+}
+
+#[tokio::test]
+async fn a_payload_that_is_refused_as_too_long_does_not_wait_for_limits_that_are_not_given() {
+    let url = authenticating(|_, head| match head {
+        _ if head.starts_with("get /info") => answer("503 Service Unavailable", "", ""),
+        _ if head.starts_with("put ") => answer("413 Request Entity Too Large", "", "over quota"),
+        _ => answer("404 Not Found", &id(SWIFT), ""),
+    })
+    .await;
+    let swift = swift(&url);
+    let put = timeout(SOON, swift.put(&Path::from("a"), PutPayload::from("a"))).await;
+    let error = put.expect("it doesn't wait").unwrap_err();
+    assert!(format!("{error:?}").contains("over quota"), "{error:?}");
 }
 
 #[tokio::test]
@@ -79,15 +172,15 @@ async fn more_segments_than_one_manifest_can_name_are_refused_before_they_are_st
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_a_longer_pause_than_there_is_time_is_asked_once_more() {
+async fn a_server_that_asks_for_a_pause_gets_it() {
     let asked = AtomicUsize::new(0);
     let url = authenticating(move |_, _| match asked.fetch_add(1, SeqCst) {
-        0 => answer("503 Service Unavailable", "Retry-After: 3600\r\n", ""),
+        0 => answer("503 Service Unavailable", "Retry-After: 1\r\n", ""),
         _ => answer("204 No Content", "", ""),
     })
     .await;
-    let timeouts = Timeouts { retry: Duration::from_secs(2), ..Timeouts::default() };
-    let client = Client::new(config(&url).with_timeouts(timeouts)).unwrap();
+    let (client, began) = (Client::new(config(&url)).unwrap(), Instant::now());
     let response = client.send(Request::new(Method::HEAD, "c")).await.unwrap();
     assert_eq!(response.status, StatusCode::NO_CONTENT);
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
 }
