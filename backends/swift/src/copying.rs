@@ -13,7 +13,7 @@ use crate::{
     large::{LargeObjects, SegmentNames, Upload},
     listing::Entry,
     manifests::{Segment, changed},
-    object::{Shape, attributes, header, put_plain, shape, stored, unquoted},
+    object::{Content, Shape, attributes, header, put_plain, shape, stored, unquoted},
     reading::Reading,
     target::Target,
 };
@@ -62,20 +62,31 @@ impl Copying {
             }
         };
         match Shape::of(&source.headers) {
-            Shape::Plain => self.copy_plain(&from, &to).await?,
+            Shape::Plain => self.copy_plain(&from, &to, &source.headers).await?,
             _ => self.copy_large(&from, &to, &source.headers).await?,
         }
         self.handles.deletion.remove_quietly(replaced).await;
         Ok(())
     }
 
-    async fn copy_plain(&self, from: &Target, to: &Target) -> Result<()> {
+    /// Copies the plain object with this HEAD.
+    ///
+    /// # Errors
+    ///
+    /// `Precondition` if the copy has another content, since the original was replaced meanwhile: by a large object,
+    /// whose segments some servers don't copy.
+    async fn copy_plain(&self, from: &Target, to: &Target, head: &HeaderMap) -> Result<()> {
+        let no_tag = || StoreError::Protocol { target: from.to_string(), reason: "it has no tag".to_owned() };
+        let e_tag = header(head, "etag").map(unquoted).ok_or_else(no_tag)?;
+        let bytes = header(head, "content-length").and_then(|length| length.parse().ok());
         let response = self.request_copy(from, to).await?;
-        match response.status {
-            StatusCode::CREATED => Ok(()),
-            StatusCode::ACCEPTED => Err(StoreError::NotStored { target: response.request.target }.into()),
-            _ => Err(rejected(response).await.into()),
+        // The original was deleted meanwhile.
+        if response.status == StatusCode::NOT_FOUND {
+            return Err(rejected(response).await.into());
         }
+        let content = Content { e_tag, bytes, is_checked: false };
+        let copied = stored(&self.handles.containers, to, response, content).await;
+        copied.map_err(|error| if StoreError::is_other_content(&error) { changed(from) } else { error })
     }
 
     async fn request_copy(&self, from: &Target, to: &Target) -> Result<Response> {
@@ -121,7 +132,8 @@ impl Copying {
             target: segment.name.clone(),
             reason: "a segment has a container and a name".to_owned(),
         })?;
-        stored(self.request_copy(&from, to).await?, &segment.e_tag).await?;
+        let content = Content { e_tag: &segment.e_tag, bytes: Some(segment.bytes), is_checked: false };
+        stored(&self.handles.containers, to, self.request_copy(&from, to).await?, content).await?;
         Ok(Segment { name: to.path(), ..segment })
     }
 

@@ -1,6 +1,7 @@
 //! Responses that a real Swift can't be made to give at the right moment: a server on the loopback interface gives
 //! them.
 
+mod acknowledged;
 mod elsewhere;
 mod limits;
 mod listings;
@@ -85,6 +86,12 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
 /// A response to a HEAD, whose headers contain the length that a GET would have.
 fn head(status: &str, headers: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}\r\n")
+}
+
+/// The response to a PUT of an object, whose tag is in the request.
+fn created(head: &str) -> String {
+    let tag = head.lines().find(|line| line.starts_with("etag: ")).unwrap();
+    answer("201 Created", &format!("{tag}\r\n"), "")
 }
 
 /// The header by which a server is recognised.
@@ -219,7 +226,7 @@ async fn a_manifest_waits_until_the_proxies_know_of_its_container() {
                 0..4 => report("404 Not Found"),
                 _ => report("201 Created"),
             },
-            _ if head.starts_with("put /v1/auth_a/c_segments/") => answer("201 Created", "", ""),
+            _ if head.starts_with("put /v1/auth_a/c_segments/") => created(head),
             _ => answer("404 Not Found", &id(SWIFT), ""),
         }
     })
@@ -240,9 +247,7 @@ async fn what_a_cluster_finds_too_long_is_stored_as_a_large_object() {
                 format!(r#"{{"Response Status": "201 Created", "Etag": "{EIGHT_BYTES}", "Errors": []}}"#);
             answer("202 Accepted", "Content-Type: application/json\r\n", &report)
         }
-        _ if head.starts_with("put /") && head.contains("content-length: 4\r\n") => {
-            answer("201 Created", "", "")
-        }
+        _ if head.starts_with("put /") && head.contains("content-length: 4\r\n") => created(head),
         _ if head.starts_with("put /") => answer("413 Request Entity Too Large", "", ""),
         _ => answer("404 Not Found", &id(SWIFT), ""),
     })

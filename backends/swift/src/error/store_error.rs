@@ -37,6 +37,14 @@ pub enum StoreError {
         /// Container and object.
         target: String,
     },
+    /// The server has accepted the object, and doesn't show that it has stored its content.
+    #[error("it isn't certain that {target} is stored: {reason}")]
+    Unproven {
+        /// Container and object.
+        target: String,
+        /// What is missing.
+        reason: String,
+    },
     /// The content doesn't match its checksum.
     #[error("{target} is damaged: its MD5 should be {expected} and is {found}")]
     Damaged {
@@ -155,8 +163,17 @@ impl StoreError {
 
     /// Whether an error of the store was caused by a missing container.
     pub(crate) fn is_missing_container(error: &object_store::Error) -> bool {
-        let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
-        matches!(source, Some(Self::MissingContainer { .. }))
+        matches!(Self::of(error), Some(Self::MissingContainer { .. }))
+    }
+
+    /// Whether an error of the store says that an object has another content than it should.
+    pub(crate) fn is_other_content(error: &object_store::Error) -> bool {
+        matches!(Self::of(error), Some(Self::Damaged { .. } | Self::Length { .. }))
+    }
+
+    /// Returns the error of this type that caused an error of the store.
+    pub(crate) fn of(error: &object_store::Error) -> Option<&Self> {
+        std::error::Error::source(error).and_then(|source| source.downcast_ref())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     containers::Containers,
     error::StoreError,
     manifests::{self, Manifest, Manifests, Segment},
-    object::stored,
+    object::{Content, stored},
     retry::{Failure, Token, Tries, Verdict},
     target::Target,
 };
@@ -78,7 +78,9 @@ impl ManifestWriter {
         request.headers = headers;
         request.headers.insert(http_header::ACCEPT, HeaderValue::from_static("application/json"));
 
-        match self.send_manifest(request, &e_tag).await {
+        let bytes = segments.iter().map(Segment::length).sum();
+        let content = Content { e_tag: &e_tag, bytes: Some(bytes), is_checked: false };
+        match self.send_manifest(request, target, content).await {
             // An earlier try stored it, although its response was lost.
             Err(object_store::Error::AlreadyExists { .. }) if self.consists_of(target, segments).await? => {}
             outcome => outcome?,
@@ -88,14 +90,16 @@ impl ManifestWriter {
 
     /// Sends the manifest until Swift has reported the outcome. The status 202 says nothing: a body that breaks off or
     /// reports a failure is retried here.
-    async fn send_manifest(&self, request: Request, e_tag: &str) -> Result<()> {
+    async fn send_manifest(&self, request: Request, target: &Target, content: Content<'_>) -> Result<()> {
         let mut tries = self.containers.client.tries(&request);
         let mut tries_of_new = None;
         let mut token = Token::Renewable;
         loop {
             let mut is_refused = false;
             let failure = match Answer::of(self.containers.send(request.clone()).await?).await {
-                Ok(Answer::Status(response)) => return stored(response, e_tag).await,
+                Ok(Answer::Status(response)) => {
+                    return stored(&self.containers, target, response, content).await;
+                }
                 Ok(Answer::Report(report)) if report.names_no_container() => {
                     self.await_container(&request, &mut tries_of_new, report.failure(&request.target()))
                         .await?;
@@ -109,7 +113,7 @@ impl ManifestWriter {
                         continue;
                     }
                     is_refused = report.names_refused_token();
-                    match report.outcome(&request.target(), e_tag) {
+                    match report.outcome(&request.target(), content.e_tag) {
                         Err(failure) if verdict == Verdict::Retry => failure,
                         outcome => return outcome,
                     }

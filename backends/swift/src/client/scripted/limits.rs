@@ -25,7 +25,7 @@ async fn storing(info: impl Fn() -> String + Send + Sync + 'static) -> (String, 
         }
         _ if head.starts_with("put /v1/auth_a/c_segments/") => {
             count.fetch_add(1, SeqCst);
-            answer("201 Created", "", "")
+            created(head)
         }
         _ => answer("404 Not Found", "", ""),
     })

@@ -83,7 +83,7 @@ async fn a_writer_whose_object_is_replaced_at_the_same_moment_does_not_succeed()
         match head {
             _ if head.starts_with("put ") => {
                 *stored = true;
-                answer("201 Created", "", "")
+                created(head)
             }
             _ if head.starts_with("head ") && *stored => {
                 self::head("200 OK", &format!("ETag: {UNKNOWN}\r\n"))
@@ -100,7 +100,7 @@ async fn a_writer_whose_object_is_replaced_at_the_same_moment_does_not_succeed()
 #[tokio::test]
 async fn a_created_object_that_is_not_there_afterwards_is_not_acknowledged() {
     let url = authenticating(|_, head| match head {
-        _ if head.starts_with("put ") => answer("201 Created", "", ""),
+        _ if head.starts_with("put ") => created(head),
         _ => answer("404 Not Found", "", ""),
     })
     .await;
