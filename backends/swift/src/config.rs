@@ -94,17 +94,18 @@ impl Config {
     /// of that name from `clouds.yaml` and `secure.yaml` (`OS_CLIENT_CONFIG_FILE`, `OS_CLIENT_SECURE_FILE`, or those in
     /// the working directory, the user's configuration directory, and `/etc/openstack`); settings given here override
     /// the cloud's, as with [`merge_settings`](Self::merge_settings). The region of a cloud that lists several is the
-    /// first, unless `OS_REGION_NAME` is set. With every version: `OS_REGION_NAME`, `OS_INTERFACE` (`OS_ENDPOINT_TYPE`), `OS_STORAGE_URL`,
-    /// `OS_CACERT`.
+    /// first, unless `OS_REGION_NAME` is set. With every version: `OS_REGION_NAME`, `OS_INTERFACE`
+    /// (`OS_ENDPOINT_TYPE`), `OS_STORAGE_URL` (`OS_OBJECT_STORE_ENDPOINT_OVERRIDE`), `OS_CACERT`.
     ///
     /// # Errors
     ///
-    /// All missing settings at once; an invalid value; an unknown cloud.
+    /// All missing settings at once; an invalid value; an unknown cloud; a project or trust beside an application
+    /// credential, which is bound to its own project.
     pub fn from_settings(settings: &HashMap<String, String>) -> Result<Self, ConfigError> {
         let cloud = clouds::load(settings)?;
         let mut settings = Settings::new(settings::over(settings.clone(), cloud));
         let endpoint = Endpoint {
-            storage_url: settings.url(&["OS_STORAGE_URL"])?,
+            storage_url: settings.url(settings::STORAGE_URL)?,
             region: settings.get(&["OS_REGION_NAME"]).map(str::to_owned),
             interface: interface(settings.get(&["OS_INTERFACE", "OS_ENDPOINT_TYPE"]))?,
         };
@@ -133,13 +134,17 @@ impl Config {
     /// `lower` one.
     ///
     /// Several names of one thing are one setting: a project's name in the upper source hides its id in the lower one.
-    /// The domain of a project or user comes from the source of its name or id, or else from one below that.
+    /// The domain of a project or user comes from the source of its name or id, or else from one below that. An
+    /// application credential in the upper source hides a project in the lower one. If the upper source names a cloud
+    /// (`OS_CLOUD`), the settings of the lower one are not used, except for the secret if the cloud has none, and the
+    /// files. For that, the files that `OS_CLOUD` refers to are read; one that can't be read is left to
+    /// [`from_settings`](Self::from_settings).
     #[must_use]
     pub fn merge_settings(
         upper: HashMap<String, String>,
         lower: HashMap<String, String>,
     ) -> HashMap<String, String> {
-        settings::over(upper, lower)
+        settings::over_with_cloud(upper, lower, clouds::load)
     }
 
     /// Sets other time limits than the default.

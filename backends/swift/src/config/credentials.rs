@@ -2,7 +2,10 @@
 
 use url::Url;
 
-use super::{ConfigError, settings::Settings};
+use super::{
+    ConfigError,
+    settings::{PROJECT, Settings},
+};
 use crate::secret::Secret;
 
 const AUTH_URL: &[&str] = &["OS_AUTH_URL", "ST_AUTH"];
@@ -166,6 +169,7 @@ fn v3(settings: &mut Settings) -> Result<Credentials, ConfigError> {
     let identity = match Way::of(settings)? {
         Way::ApplicationCredential => {
             settings.for_method("an application credential");
+            accepts_no_project(settings)?;
             let credential = app_credential(settings);
             let secret = settings.need_secret(&[CREDENTIAL_SECRET]);
             let identity = Identity::ApplicationCredential { credential, secret };
@@ -209,6 +213,15 @@ impl Way {
             None if settings.has(TOKEN) => Ok(Self::Token),
             None => Ok(Self::Password),
         }
+    }
+}
+
+/// Fails if a project or trust is given, too. Keystone refuses a request for it. If it was ignored, a project that an
+/// option names would be another one than the data go to.
+fn accepts_no_project(settings: &Settings) -> Result<(), ConfigError> {
+    match (settings.name_of(PROJECT), settings.name_of(&[CREDENTIAL_ID, CREDENTIAL_NAME])) {
+        (Some(project), Some(credential)) => Err(ConfigError::BoundToProject { project, credential }),
+        _ => Ok(()),
     }
 }
 

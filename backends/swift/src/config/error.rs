@@ -27,6 +27,16 @@ pub enum ConfigError {
         /// What is wrong with the value, which isn't shown since it may be a secret.
         problem: String,
     },
+    /// A project or trust is given beside an application credential, which is bound to its own project.
+    #[error(
+        "{project} says which project to use, but the application credential of {credential} is bound to its own project"
+    )]
+    BoundToProject {
+        /// The setting that names the project or trust.
+        project: &'static str,
+        /// The setting that names the application credential.
+        credential: &'static str,
+    },
     /// A file that a setting refers to can't be used.
     #[error("can't use {}: {problem}", path.display())]
     File {
@@ -66,6 +76,10 @@ impl ConfigError {
                  and ST_KEY",
             ),
             Self::Missing { .. } => Some("set them, or set OS_CLOUD to a cloud of clouds.yaml that has them"),
+            Self::BoundToProject { .. } => Some(
+                "remove one of the two; if the project is right, set OS_AUTH_TYPE to v3password and the user and password \
+                 beside it",
+            ),
             Self::Invalid { .. } | Self::File { .. } | Self::NoCloud { .. } => None,
         }
     }

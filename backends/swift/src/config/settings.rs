@@ -7,6 +7,9 @@ use url::Url;
 use super::{ConfigError, Missing};
 use crate::secret::Secret;
 
+/// Settings by name.
+pub(super) type Given = HashMap<String, String>;
+
 pub(super) const NAMES: &[&str] = &[
     "OS_APPLICATION_CREDENTIAL_ID",
     "OS_APPLICATION_CREDENTIAL_NAME",
@@ -23,6 +26,7 @@ pub(super) const NAMES: &[&str] = &[
     "OS_ENDPOINT_TYPE",
     "OS_IDENTITY_API_VERSION",
     "OS_INTERFACE",
+    "OS_OBJECT_STORE_ENDPOINT_OVERRIDE",
     "OS_PASSWORD",
     "OS_PROJECT_DOMAIN_ID",
     "OS_PROJECT_DOMAIN_NAME",
@@ -46,20 +50,25 @@ pub(super) const NAMES: &[&str] = &[
 
 /// Names of one thing. A source that has one of them hides all of them in the sources below it: otherwise a project's id
 /// that is left in the environment would select another project than the name that an option gives.
-const ONE_THING: [&[&str]; 8] = [
+const ONE_THING: [&[&str]; 9] = [
     PROJECT,
     USER,
     &["OS_AUTH_URL", "ST_AUTH"],
     &["OS_PASSWORD", "ST_KEY"],
-    &["OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME"],
+    APPLICATION_CREDENTIAL,
     &["OS_AUTH_TOKEN", "OS_TOKEN"],
     &["OS_AUTH_VERSION", "OS_IDENTITY_API_VERSION", "ST_AUTH_VERSION"],
     &["OS_ENDPOINT_TYPE", "OS_INTERFACE"],
+    STORAGE_URL,
 ];
 
 /// A trust takes the place of a project.
-const PROJECT: &[&str] =
+pub(super) const PROJECT: &[&str] =
     &["OS_PROJECT_ID", "OS_PROJECT_NAME", "OS_TENANT_ID", "OS_TENANT_NAME", "OS_TRUST_ID"];
+pub(super) const APPLICATION_CREDENTIAL: &[&str] =
+    &["OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME"];
+/// The second is the name of openstacksdk, which clouds.yaml has in lower case and without `OS_`.
+pub(super) const STORAGE_URL: &[&str] = &["OS_STORAGE_URL", "OS_OBJECT_STORE_ENDPOINT_OVERRIDE"];
 const USER: &[&str] = &["OS_USERNAME", "OS_USER_ID", "ST_USER"];
 
 /// The names of projects and users, and of the domains that they are in.
@@ -69,21 +78,20 @@ const IN_DOMAIN: [(&[&str], &[&str]); 2] = [
 ];
 const DEFAULT_DOMAIN: &str = "OS_DEFAULT_DOMAIN";
 
+const CLOUD: &str = "OS_CLOUD";
+/// The settings by which a cloud may be completed from below the source that names it: its secrets, if it has none.
+const SECRETS: &[&str] =
+    &["OS_APPLICATION_CREDENTIAL_SECRET", "OS_AUTH_TOKEN", "OS_PASSWORD", "OS_TOKEN", "ST_KEY"];
+/// The settings that say which files are read.
+const FILES: &[&str] = &["OS_CACERT", "OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE"];
+
 /// Merges the settings of two sources, of which the `upper` one overrides the `lower` one. An empty setting overrides
 /// only the one of the same name, and then counts as absent.
 ///
 /// The domain of a project or user comes from the source of its name or id, or else from one below that. A source that
-/// gives only the domain completes the name of a source below it that gives none.
-pub(super) fn over(
-    mut upper: HashMap<String, String>,
-    mut lower: HashMap<String, String>,
-) -> HashMap<String, String> {
-    let has = |settings: &HashMap<String, String>, names: &[&str]| {
-        names.iter().any(|name| settings.get(*name).is_some_and(|value| !value.is_empty()))
-    };
-    let remove = |settings: &mut HashMap<String, String>, names: &[&str]| {
-        settings.retain(|name, _| !names.contains(&name.as_str()));
-    };
+/// gives only the domain completes the name of a source below it that gives none. An application credential, which is
+/// bound to its project, hides the projects below it.
+pub(super) fn over(mut upper: Given, mut lower: Given) -> Given {
     for (names, domains) in IN_DOMAIN {
         if has(&lower, names) && !has(&upper, names) && has(&lower, domains) {
             remove(&mut upper, domains);
@@ -94,19 +102,56 @@ pub(super) fn over(
     for names in ONE_THING.iter().filter(|names| has(&upper, names)) {
         remove(&mut lower, names);
     }
+    if has(&upper, APPLICATION_CREDENTIAL) {
+        remove(&mut lower, PROJECT);
+    }
     lower.extend(upper);
     lower
 }
 
+/// As [`over`], for sources that may name a cloud of clouds.yaml, which says which account to use. So a cloud in the
+/// upper source hides what the lower one says about that: otherwise a project that is left in the environment would be
+/// used instead of the one of the cloud that an option names. Only a secret that the cloud lacks may come from below.
+///
+/// `load` returns the settings of the cloud that the given settings name.
+pub(super) fn over_with_cloud(
+    upper: Given,
+    mut lower: Given,
+    load: impl FnOnce(&Given) -> Result<Given, ConfigError>,
+) -> Given {
+    if has(&upper, &[CLOUD]) {
+        let is_secret = |name: &String| SECRETS.contains(&name.as_str());
+        let is_of_the_account = |name: &String| {
+            NAMES.contains(&name.as_str()) && !FILES.contains(&name.as_str()) && !is_secret(name)
+        };
+        lower.retain(|name, _| !is_of_the_account(name));
+        // A cloud that can't be read is an error when the settings are resolved.
+        if has(&upper, SECRETS)
+            || load(&over(upper.clone(), lower.clone())).is_ok_and(|cloud| has(&cloud, SECRETS))
+        {
+            remove(&mut lower, SECRETS);
+        }
+    }
+    over(upper, lower)
+}
+
+fn has(settings: &Given, names: &[&str]) -> bool {
+    names.iter().any(|name| settings.get(*name).is_some_and(|value| !value.is_empty()))
+}
+
+fn remove(settings: &mut Given, names: &[&str]) {
+    settings.retain(|name, _| !names.contains(&name.as_str()));
+}
+
 /// Looks up settings, and records which required ones are missing.
 pub(super) struct Settings {
-    settings: HashMap<String, String>,
+    settings: Given,
     method: &'static str,
     missing: Vec<Missing>,
 }
 
 impl Settings {
-    pub(super) fn new(settings: HashMap<String, String>) -> Self {
+    pub(super) fn new(settings: Given) -> Self {
         Self { settings, method: "OpenStack", missing: Vec::new() }
     }
 
@@ -119,6 +164,11 @@ impl Settings {
 
     pub(super) fn has(&self, names: &[&str]) -> bool {
         self.get(names).is_some()
+    }
+
+    /// Returns the first of these names that has a value.
+    pub(super) fn name_of(&self, names: &[&'static str]) -> Option<&'static str> {
+        names.iter().copied().find(|name| self.has(&[name]))
     }
 
     /// As [`get`](Self::get), for a required setting. If it is missing, the value is empty and
@@ -136,15 +186,17 @@ impl Settings {
     }
 
     pub(super) fn url(&self, names: &[&'static str]) -> Result<Option<Url>, ConfigError> {
-        self.get(names).map(|value| parse(names[0], value)).transpose()
+        let name = self.name_of(names);
+        name.and_then(|name| Some(parse(name, self.get(&[name])?))).transpose()
     }
 
     /// Returns the URL under the first of these names. If it is missing, it returns an arbitrary one, and
     /// [`complete`](Self::complete) fails.
     pub(super) fn need_url(&mut self, names: &[&'static str]) -> Result<Url, ConfigError> {
+        let name = self.name_of(names).unwrap_or(names[0]);
         match self.need(names).as_str() {
-            "" => parse(names[0], "http://missing"),
-            value => parse(names[0], value),
+            "" => parse(name, "http://missing"),
+            value => parse(name, value),
         }
     }
 

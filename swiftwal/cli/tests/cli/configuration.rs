@@ -307,3 +307,21 @@ fn a_shell_can_give_the_output_of_a_command_for_the_file() {
     let settings = fs::read_to_string(site.path("data/postgresql.auto.conf")).unwrap();
     assert!(settings.contains("restore-wal %f") && !settings.contains("--config"), "{settings}");
 }
+
+#[test]
+fn a_project_above_an_application_credential_is_refused_with_both_names() {
+    let site = Site::new();
+    let credential = "container = 'pg'\n[settings]\nOS_AUTH_URL = 'http://127.0.0.1:1/v3'\n\
+                      OS_APPLICATION_CREDENTIAL_ID = 'c'\nOS_APPLICATION_CREDENTIAL_SECRET = 's'\n";
+    site.write("conf", credential);
+    let told = "OS_PROJECT_NAME says which project to use, but the application credential of OS_APPLICATION_CREDENTIAL_ID \
+                is bound to its own project; remove one of the two; ";
+    let run_with = |options: &[&str], variables: &[(&str, &str)]| {
+        let mut command = site.bare_command(&[&["-c", "conf"], options, &["list-wal"]].concat());
+        run(command.env("SWIFT_RETRY_SECONDS", "0").envs(variables.iter().copied()))
+    };
+    for ran in [run_with(&["--os-project-name", "p"], &[]), run_with(&[], &[("OS_PROJECT_NAME", "p")])] {
+        assert!(ran.code == 2 && ran.stderr.contains(told), "{ran:?}");
+        assert!(ran.stderr.contains("a setting is taken from its option"), "{ran:?}");
+    }
+}

@@ -63,7 +63,7 @@ fn failures() -> Vec<(&'static str, Settings, i32, Vec<&'static str>)> {
         ),
         (
             "half an application credential",
-            with(password(), &[("OS_APPLICATION_CREDENTIAL_ID", "c1")]),
+            with(settings(&["OS_AUTH_URL"]), &[("OS_APPLICATION_CREDENTIAL_ID", "c1")]),
             2,
             vec![
                 "with an application credential, these settings are missing: OS_APPLICATION_CREDENTIAL_SECRET; ",

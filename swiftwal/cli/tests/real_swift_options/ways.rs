@@ -76,12 +76,13 @@ fn a_cloud_is_named_by_its_option_and_its_secret_is_in_another_file() {
         "config/openstack/secure.yaml",
         &format!("clouds:\n  mine:\n    auth:\n      password: {password}\n"),
     );
-    site.works(&Settings::new(), &["-C", site.container, "--os-cloud", "mine"]);
+    let left = [("OS_REGION_NAME", "Atlantis"), ("OS_PROJECT_ID", "0123"), ("OS_PASSWORD", WRONG)];
+    site.works(&with(Settings::new(), &left), &["-C", site.container, "--os-cloud", "mine"]);
     let ran = site.run(&Settings::new(), &["-C", site.container, "--os-cloud", "yours", "list-wal"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("which has: empty, mine, odd"), "{ran:?}");
-    let elsewhere = [("OS_REGION_NAME".to_owned(), "Atlantis".to_owned())].to_vec();
-    let ran = site.run(&elsewhere, &["-C", site.container, "--os-cloud", "mine", "list-wal"]);
+    let elsewhere = ["-C", site.container, "--os-cloud", "mine", "--os-region-name", "Atlantis", "list-wal"];
+    let ran = site.run(&Settings::new(), &elsewhere);
     assert!(ran.stderr.contains("no endpoint object-store public in Atlantis"), "{ran:?}");
 }
 
