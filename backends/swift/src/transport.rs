@@ -7,6 +7,7 @@
 
 mod broken;
 mod distrust;
+mod proxy_status;
 mod roots;
 mod trace;
 mod upload_body;
@@ -36,7 +37,7 @@ use self::{
     watched::Watched,
 };
 use crate::{
-    config::{Config, ConfigError, Proxies, Timeouts},
+    config::{Config, ConfigError, Proxies, Proxy, Timeouts},
     retry::Exhaustion,
 };
 
@@ -47,7 +48,7 @@ const IDLE: Duration = Duration::from_secs(20);
 /// The number of bytes that counts as progress within the permitted silence. Requests are sent in pieces of this size.
 pub(super) const LEAST_BYTES: usize = 64 << 10;
 
-/// An HTTP/1.1 client with keep-alive. It reads the system's certificates only for https.
+/// An HTTP/1.1 client with keep-alive. It reads the system's certificates only for TLS.
 #[derive(Clone, Debug)]
 pub(crate) struct Http(Arc<Inner>);
 
@@ -122,7 +123,7 @@ impl Http {
         if let Some(proxy) = proxy.filter(|proxy| proxy.url.is_none()) {
             return Err(Broken::unusable_proxy(proxy));
         }
-        let client = self.client(&url)?;
+        let client = self.client(needs_tls(&url, proxy))?;
         let sends = matches!(method, Method::PUT | Method::POST);
         let mut request = reqwest::Request::new(method, url);
         *request.headers_mut() = headers;
@@ -149,15 +150,20 @@ impl Http {
         })
     }
 
-    fn client(&self, url: &Url) -> Result<&reqwest::Client, Broken> {
-        let https = url.scheme() == "https";
-        let cell = if https { &self.0.tls } else { &self.0.plain };
+    fn client(&self, needs_tls: bool) -> Result<&reqwest::Client, Broken> {
+        let cell = if needs_tls { &self.0.tls } else { &self.0.plain };
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let client = self.0.build(https)?;
+        let client = self.0.build(needs_tls)?;
         Ok(cell.get_or_init(|| client))
     }
+}
+
+/// Whether a certificate is checked: that of the server, or that of the proxy.
+fn needs_tls(url: &Url, proxy: Option<&Proxy>) -> bool {
+    let proxy = proxy.and_then(|proxy| proxy.url.as_ref());
+    url.scheme() == "https" || proxy.is_some_and(|proxy| proxy.scheme() == "https")
 }
 
 /// The URL that a response to a request to `url` refers to, if it is a valid one.
@@ -188,15 +194,17 @@ pub(crate) async fn whole<E>(
 }
 
 /// Whether a response that came through a proxy is the proxy's own: it asks for a password, or it reports an error of
-/// its own in a header of RFC 9209 or of Squid.
+/// its own in a header of RFC 9209 or of Squid. What comes through a tunnel to a server with TLS is the server's.
 fn is_of_proxy(response: &reqwest::Response) -> bool {
-    let has = |name| response.headers().contains_key(name);
-    response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
-        || !response.status().is_success() && (has("x-squid-error") || has("proxy-status"))
+    let (status, headers) = (response.status(), response.headers());
+    let reports_an_error =
+        || headers.contains_key("x-squid-error") || proxy_status::reports_an_error(headers);
+    response.url().scheme() == "http"
+        && (status == StatusCode::PROXY_AUTHENTICATION_REQUIRED || !status.is_success() && reports_an_error())
 }
 
 impl Inner {
-    fn build(&self, https: bool) -> Result<reqwest::Client, Broken> {
+    fn build(&self, needs_tls: bool) -> Result<reqwest::Client, Broken> {
         let builder = reqwest::Client::builder();
         // The kernel would close a connection whose server is busy for half a minute. `Timeouts` sets the limit
         // instead.
@@ -204,7 +212,7 @@ impl Inner {
         let builder = builder.tcp_user_timeout(None);
         let proxies = self.proxies.clone();
         builder
-            .tls_backend_preconfigured(self.tls(https).map_err(|error| Broken::Tls(error.into()))?)
+            .tls_backend_preconfigured(self.tls(needs_tls).map_err(|error| Broken::Tls(error.into()))?)
             .http1_only()
             .connect_timeout(self.timeouts.connect)
             .pool_idle_timeout(IDLE)
@@ -219,7 +227,7 @@ impl Inner {
             .map_err(|error| Broken::connection(error, None, self.roots.is_some()))
     }
 
-    fn tls(&self, https: bool) -> Result<ClientConfig, rustls::Error> {
+    fn tls(&self, needs_tls: bool) -> Result<ClientConfig, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
@@ -229,7 +237,7 @@ impl Inner {
                     .map_err(|error| rustls::Error::General(error.to_string()))?;
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
             }
-            None if https => builder.with_platform_verifier()?,
+            None if needs_tls => builder.with_platform_verifier()?,
             None => builder.with_root_certificates(RootCertStore::empty()),
         };
         Ok(builder.with_no_client_auth())

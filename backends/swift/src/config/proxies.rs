@@ -1,4 +1,5 @@
-//! The proxies that the environment names, read as curl reads it.
+//! The proxies that the environment names, read as curl reads it, except `HTTP_PROXY` in upper case: curl ignores it, and
+//! the OpenStack tools don't. A CGI program ignores it, since a client can set it there with a header `Proxy`.
 
 mod no_proxy;
 
@@ -12,6 +13,8 @@ use self::no_proxy::NoProxy;
 const HTTP: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 const HTTPS: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
+/// Set in a CGI program.
+const CGI: &str = "REQUEST_METHOD";
 
 /// The proxies for http and https, and the hosts that are reached without them.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +40,7 @@ impl Proxies {
         reason = "they apply to every HTTP client of a process, and aren't settings of the storage"
     )]
     pub(crate) fn of_environment() -> Self {
-        let names = HTTP.iter().chain(&HTTPS).chain(&NO_PROXY);
+        let names = HTTP.iter().chain(&HTTPS).chain(&NO_PROXY).chain([&CGI]);
         let variables = names.filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?)));
         Self::new(&variables.collect())
     }
@@ -45,7 +48,9 @@ impl Proxies {
     /// The proxies that these variables name. Empty ones count as absent.
     pub(crate) fn new(variables: &HashMap<String, String>) -> Self {
         let first = |names: &[&'static str]| {
-            let mut set = names.iter().filter_map(|name| Some((*name, variables.get(*name)?.as_str())));
+            let is_forged = |name: &str| name == "HTTP_PROXY" && variables.contains_key(CGI);
+            let names = names.iter().filter(|name| !is_forged(name));
+            let mut set = names.filter_map(|name| Some((*name, variables.get(*name)?.as_str())));
             set.find(|(_, value)| !value.is_empty())
         };
         let proxy = |names| first(names).map(|(variable, value)| Proxy { variable, url: parse(value) });
@@ -99,6 +104,17 @@ mod tests {
         assert_eq!(of(&variables, "https://k").as_deref(), Some("the proxy http://a:3128 (https_proxy)"));
         assert_eq!(of(&variables, "http://k").as_deref(), Some("the proxy http://c:1 (ALL_PROXY)"));
         assert_eq!(of(&[], "http://k"), None);
+    }
+
+    #[test]
+    fn names_in_upper_case_count_and_in_a_cgi_program_the_one_that_a_client_can_set_does_not() {
+        let set = [("HTTP_PROXY", "a:1"), ("HTTPS_PROXY", "b:1")];
+        assert_eq!(of(&set, "http://k").as_deref(), Some("the proxy http://a:1 (HTTP_PROXY)"));
+        let in_cgi = [&set[..], &[("REQUEST_METHOD", "GET")]].concat();
+        assert_eq!(of(&in_cgi, "http://k"), None);
+        assert_eq!(of(&in_cgi, "https://k").as_deref(), Some("the proxy http://b:1 (HTTPS_PROXY)"));
+        let all = [&in_cgi[..], &[("ALL_PROXY", "c:1")]].concat();
+        assert_eq!(of(&all, "http://k").as_deref(), Some("the proxy http://c:1 (ALL_PROXY)"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{error::Error as StdError, io, time::Duration};
 
 use http::StatusCode;
 use thiserror::Error;
+use url::Url;
 
 use super::distrust::Distrust;
 use crate::{config::Proxy, retry::Outcome};
@@ -16,8 +17,14 @@ pub(crate) enum Broken {
     Unreachable { server: String, source: Box<dyn StdError + Send + Sync> },
     #[error("the connection failed")]
     Connection(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("{reason}")]
-    Untrusted { reason: Distrust, is_ca_given: bool, source: Option<Box<dyn StdError + Send + Sync>> },
+    #[error("{} {reason}", certificate_of(.proxy.as_deref()))]
+    Untrusted {
+        reason: Distrust,
+        /// The proxy whose certificate it is; None if it is the server's.
+        proxy: Option<Box<Proxy>>,
+        is_ca_given: bool,
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    },
     /// No connection through a proxy could be established, or it answered the request itself.
     #[error("{proxy} failed")]
     Proxy {
@@ -42,7 +49,10 @@ impl Broken {
     /// What to do about the error, if that is known.
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Untrusted { reason, is_ca_given, .. } => reason.hint(*is_ca_given),
+            Self::Untrusted { reason, proxy, is_ca_given, .. } => {
+                let setting = proxy.as_ref().map_or("OS_AUTH_URL or OS_STORAGE_URL", |proxy| proxy.variable);
+                reason.hint(setting, *is_ca_given)
+            }
             Self::Proxy { proxy: Proxy { variable, .. }, .. } => {
                 format!("check {variable}, or name the host in NO_PROXY to reach it without a proxy")
             }
@@ -57,22 +67,25 @@ impl Broken {
     pub(super) fn connection(error: reqwest::Error, proxy: Option<&Proxy>, is_ca_given: bool) -> Self {
         let source: Box<dyn StdError + Send + Sync> = first_cause(&error).to_string().into();
         let server = error.url().map(|url| url.origin().ascii_serialization());
+        let proxy = proxy.filter(|_| is_of_proxy(&error));
         match (tls_error(&error), server, proxy) {
             (Some(rustls::Error::InvalidCertificate(reason)), ..) => {
                 let reason = Distrust::of(reason);
                 // The other reasons say as much as their source.
                 let source = (reason == Distrust::Other).then_some(source);
-                Self::Untrusted { reason, is_ca_given, source }
+                Self::Untrusted { reason, proxy: proxy.cloned().map(Box::new), is_ca_given, source }
             }
-            // The server's first bytes weren't TLS.
-            (Some(rustls::Error::InvalidMessage(_)), Some(server), None) if error.is_connect() => {
-                Self::NotTls { server }
+            // The first bytes weren't TLS.
+            (Some(rustls::Error::InvalidMessage(_)), Some(server), _) if error.is_connect() => {
+                Self::NotTls { server: proxy.map_or(server, Proxy::to_string) }
             }
-            (None, _, Some(proxy)) if error.is_connect() || is_not_http(&*source) => {
+            (_, _, Some(proxy)) => {
                 Self::Proxy { proxy: proxy.clone(), is_outage: !is_refusal(&*source), source }
             }
-            (None, Some(server), None) if is_not_http(&*source) => Self::NotHttp { server },
-            (_, Some(server), _) if error.is_connect() => Self::Unreachable { server, source },
+            (None, Some(server), None) if server.starts_with("http:") && is_not_http(&error) => {
+                Self::NotHttp { server }
+            }
+            (_, Some(server), None) if error.is_connect() => Self::Unreachable { server, source },
             _ => Self::Connection(source),
         }
     }
@@ -90,7 +103,7 @@ impl Broken {
 
     /// The failure of a proxy whose address can't be used.
     pub(super) fn unusable_proxy(proxy: &Proxy) -> Self {
-        let source = "its address isn't of the form http://HOST:PORT".into();
+        let source = "its address isn't of the form http://HOST:PORT or https://HOST:PORT".into();
         Self::Proxy { proxy: proxy.clone(), is_outage: false, source }
     }
 
@@ -114,13 +127,17 @@ impl Broken {
     }
 }
 
+fn certificate_of(proxy: Option<&Proxy>) -> String {
+    proxy.map_or_else(|| "the server's certificate".to_owned(), |proxy| format!("the certificate of {proxy}"))
+}
+
 /// The error at the end of the chain. The errors before it only repeat that a request failed.
 fn first_cause(error: &reqwest::Error) -> &(dyn StdError + 'static) {
-    let mut cause: &(dyn StdError + 'static) = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause
+    causes(error).last().unwrap_or(error)
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 /// The TLS error, if that is the reason.
@@ -138,9 +155,22 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     None
 }
 
+/// Whether the failure of a request that was sent through a proxy is the proxy's. To a server with TLS, the proxy
+/// establishes a tunnel first, and what fails in it is the server's. The HTTP client tells only by its text.
+fn is_of_proxy(error: &reqwest::Error) -> bool {
+    match error.url().map(Url::scheme) {
+        Some("https") => {
+            let is_of_tunnel =
+                |cause: &(dyn StdError + 'static)| cause.to_string().starts_with("tunnel error");
+            error.is_connect() && (tls_error(error).is_none() || causes(error).any(is_of_tunnel))
+        }
+        _ => error.is_connect() || is_not_http(error),
+    }
+}
+
 /// Whether the response isn't HTTP, as from a server that expects TLS. The HTTP client tells only by its text.
-fn is_not_http(cause: &(dyn StdError + Send + Sync)) -> bool {
-    cause.to_string().contains("invalid HTTP version")
+fn is_not_http(error: &reqwest::Error) -> bool {
+    first_cause(error).to_string().contains("invalid HTTP version")
 }
 
 /// Whether a proxy asks for a password. The HTTP client tells only by its text.

@@ -1,4 +1,4 @@
-//! Why a server's certificate isn't accepted, and what to do about it.
+//! Why the certificate of a server or a proxy isn't accepted, and what to do about it.
 
 use std::fmt;
 
@@ -48,20 +48,19 @@ impl Distrust {
         }
     }
 
-    /// What to do about it. `is_ca_given` says whether `OS_CACERT` is set.
-    pub(super) fn hint(&self, is_ca_given: bool) -> String {
+    /// What to do about it. `setting` names the host, and `is_ca_given` says whether `OS_CACERT` is set.
+    pub(super) fn hint(&self, setting: &str, is_ca_given: bool) -> String {
         match self {
             Self::WrongName { names, .. } if names.is_empty() => {
                 "the certificate names no host: create one with the host as its subjectAltName".to_owned()
             }
             Self::WrongName { names, .. } => format!(
-                "the certificate is for {}: use such a name in OS_AUTH_URL or OS_STORAGE_URL, or get a certificate for \
-                 this one",
+                "the certificate is for {}: use such a name in {setting}, or get a certificate for this one",
                 names.join(", ")
             ),
-            Self::Expired(_) => "renew it on the server, or check this machine's clock".to_owned(),
+            Self::Expired(_) => "renew it, or check this machine's clock".to_owned(),
             Self::NotYetValid(_) => "check this machine's clock".to_owned(),
-            Self::Revoked => "replace it on the server".to_owned(),
+            Self::Revoked => "replace it".to_owned(),
             Self::UnknownIssuer | Self::OfAuthority if is_ca_given => {
                 "add the certificate of the authority that has signed it to the file of OS_CACERT, or this certificate \
                  itself if it is self-signed"
@@ -72,25 +71,24 @@ impl Distrust {
                  certificate itself if it is self-signed"
                     .to_owned()
             }
-            Self::Other => "check the certificate on the server, and the file of OS_CACERT if that is set".to_owned(),
+            Self::Other => "check the certificate, and the file of OS_CACERT if that is set".to_owned(),
         }
     }
 }
 
+/// What is said after the name of the certificate.
 impl fmt::Display for Distrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrongName { host, .. } => write!(f, "the server's certificate isn't for {host}"),
-            Self::Expired(Some(end)) => write!(f, "the server's certificate expired at {end}"),
-            Self::Expired(None) => f.write_str("the server's certificate has expired"),
+            Self::WrongName { host, .. } => write!(f, "isn't for {host}"),
+            Self::Expired(Some(end)) => write!(f, "expired at {end}"),
+            Self::Expired(None) => f.write_str("has expired"),
             Self::NotYetValid(Some(start)) => {
-                write!(f, "the server's certificate isn't valid before {start}")
+                write!(f, "isn't valid before {start}")
             }
-            Self::NotYetValid(None) => f.write_str("the server's certificate isn't valid yet"),
-            Self::Revoked => f.write_str("the server's certificate is revoked"),
-            Self::UnknownIssuer | Self::OfAuthority | Self::Other => {
-                f.write_str("the server's certificate isn't trusted")
-            }
+            Self::NotYetValid(None) => f.write_str("isn't valid yet"),
+            Self::Revoked => f.write_str("is revoked"),
+            Self::UnknownIssuer | Self::OfAuthority | Self::Other => f.write_str("isn't trusted"),
         }
     }
 }

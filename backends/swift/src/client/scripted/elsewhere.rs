@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use http::{Method, StatusCode};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpSocket, time::timeout};
 
 use super::{Client, Request, SOON, answer, authenticating, config, serve};
 use crate::{Error, Timeouts, hint::text_and_hint};
@@ -76,10 +76,12 @@ async fn identity() -> (String, Arc<Mutex<String>>, Arc<AtomicUsize>) {
     (url, storage, granted)
 }
 
-/// An address at which nothing listens.
-async fn nowhere() -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+/// An address at which nothing listens as long as the socket exists: no other test gets the port.
+fn nowhere() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
 }
 
 #[tokio::test]
@@ -89,7 +91,7 @@ async fn a_cached_session_whose_storage_url_leads_nowhere_is_asked_for_anew_once
         serve(|_| answer("301 Moved Permanently", "Location: https://127.0.0.1/\r\n", "")).await;
     let with_tls = serve(|_| answer("400 Bad Request", "", "")).await;
     let not_http = serve(|_| "\x15\x03\x01\0\x02\x02\x46".to_owned()).await;
-    let nobody = nowhere().await;
+    let (_socket, nobody) = nowhere();
     for old in [nobody.clone(), redirecting, with_tls, not_http] {
         let (url, storage, granted) = identity().await;
         let directory = tempfile::tempdir().unwrap();
@@ -120,7 +122,8 @@ async fn a_cached_session_whose_storage_url_leads_nowhere_is_asked_for_anew_once
 #[tokio::test]
 async fn a_server_that_was_waited_for_to_give_its_limits_is_not_waited_for_again() {
     let (url, storage, _) = identity().await;
-    *storage.lock().unwrap() = nowhere().await;
+    let (_socket, nobody) = nowhere();
+    *storage.lock().unwrap() = nobody;
     let timeouts = Timeouts { retry: std::time::Duration::from_secs(1), ..Timeouts::default() };
     let client = Client::new(config(&url).with_timeouts(timeouts)).unwrap();
     client.info().await.unwrap();
