@@ -12,9 +12,9 @@
 //!
 //! Both write `X-Trans-Id` into every answer, in forms that differ (see [`Server`]). A server that can't be recognised,
 //! for example behind a proxy that removes headers, is treated as if it had none of the capabilities: that costs
-//! requests, and nothing else depends on it. The probe is a second, equal PUT of an object that was just created: a
-//! server that keeps existing objects refuses it with 412, and on any other it changes nothing. It is made once, after
-//! the first create-only write to a server that isn't Swift.
+//! requests, and nothing else depends on it. The probe stores an object twice, under a name of its own among
+//! the segments: a server that keeps existing objects refuses the second time with 412. It is made once, after the first
+//! create-only write to a server that isn't Swift.
 //!
 //! The rest needs no knowledge, since one way is right on all servers: no `ETag` is sent with a manifest, and the tag in
 //! the answer is compared; a broken-off read is resumed without `If-Match`, and the tag in the answer is compared; and a

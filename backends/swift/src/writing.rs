@@ -4,12 +4,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, header as http_header};
 use object_store::{PutMode, PutOptions, PutPayload, PutResult, Result, path::Path};
 
 use crate::{
-    create_only::FreeName,
+    create_only::{FreeName, probe},
     error::{Error, not_implemented},
     handles::Handles,
     large::LargeObjects,
     object::{put_plain, to_headers},
-    target::Target,
 };
 
 /// Payloads of at most this size fit into one object on nearly every Swift, so `/info` isn't requested before one was
@@ -58,26 +57,10 @@ impl Writing {
         let containers = &self.handles.containers;
         let target = containers.target(location);
         let free = FreeName::ensure(containers, &target).await?;
-        let e_tag = self.put_whole(location, payload.clone(), headers.clone()).await?;
+        let e_tag = self.put_whole(location, payload, headers).await?;
         free.confirm(containers, &target, &e_tag).await?;
-        if containers.client.dialect().keeps_existing().is_none() && payload.content_length() <= MOSTLY_FITS {
-            self.probe(&target, payload, headers).await;
-        }
+        probe(&self.handles, &target).await;
         Ok(e_tag)
-    }
-
-    /// Finds out whether the server keeps an existing object: it is stored again, with the same content.
-    async fn probe(&self, target: &Target, payload: PutPayload, headers: HeaderMap) {
-        let containers = &self.handles.containers;
-        let keeps_existing = match put_plain(containers, target, payload, headers).await {
-            Ok(_) => false,
-            Err(object_store::Error::AlreadyExists { .. }) => true,
-            Err(error) => {
-                tracing::debug!(%target, %error, "can't find out whether the server keeps existing objects");
-                return;
-            }
-        };
-        containers.client.dialect().learn_keeps_existing(keeps_existing);
     }
 
     /// Stores a payload as one object, or as a large one if it is too long for this cluster. Returns the entity tag.

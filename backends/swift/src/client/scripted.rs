@@ -2,6 +2,7 @@
 //! them.
 
 mod acknowledged;
+mod create_only;
 mod elsewhere;
 mod limits;
 mod listings;

@@ -230,8 +230,15 @@ async fn an_object_is_created_only_where_there_is_none() {
         let swift = swift.clone();
         async move { swift.put_opts(&Path::from(name), content.into(), PutMode::Create.into()).await }
     };
+    put_large(&swift, "large", &[Bytes::from("one")]).await;
+    let whole = segments(&swift).await;
+    relay.take_requests();
     create("a", "one").await.unwrap();
-    assert_eq!(sent(&relay), ["HEAD", "PUT", "HEAD", "PUT"], "the last one is the probe");
+    let (requests, of_object) = (relay.take_requests(), format!("/{}/a", swift.container()));
+    let probe = requests.iter().filter(|request| !request.ends_with(&of_object)).count();
+    assert_eq!((requests.len(), probe), (6, 3), "{requests:?}");
+    assert_eq!(segments(&swift).await, whole);
+    relay.take_requests();
     create("b", "two").await.unwrap();
     assert_eq!(sent(&relay), ["HEAD", "PUT", "HEAD"]);
     let taken = create("a", "other").await;

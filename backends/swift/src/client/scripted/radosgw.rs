@@ -1,7 +1,5 @@
 //! A radosgw at moments that a real one can't be brought to.
 
-use std::sync::Mutex;
-
 use super::*;
 use crate::dialect::server::RADOSGW;
 
@@ -72,39 +70,4 @@ async fn what_was_taken_for_a_leftover_is_kept_if_the_object_may_consist_of_it()
         // The stand-in refuses to delete anything.
         with_two_uploads(e_tag, manifest).await.remove_leftovers(&[upload(1)]).await.unwrap();
     }
-}
-
-/// A server without `If-None-Match` on which another writer's PUT comes after each of ours.
-#[tokio::test]
-async fn a_writer_whose_object_is_replaced_at_the_same_moment_does_not_succeed() {
-    let stored = Mutex::new(false);
-    let url = authenticating(move |_, head| {
-        let mut stored = stored.lock().unwrap();
-        match head {
-            _ if head.starts_with("put ") => {
-                *stored = true;
-                created(head)
-            }
-            _ if head.starts_with("head ") && *stored => {
-                self::head("200 OK", &format!("ETag: {UNKNOWN}\r\n"))
-            }
-            _ => answer("404 Not Found", "", ""),
-        }
-    })
-    .await;
-    let create = PutOptions::from(PutMode::Create);
-    let created = swift(&url).put_opts(&Path::from("a"), "x".into(), create).await;
-    assert!(matches!(created, Err(object_store::Error::AlreadyExists { .. })), "{created:?}");
-}
-
-#[tokio::test]
-async fn a_created_object_that_is_not_there_afterwards_is_not_acknowledged() {
-    let url = authenticating(|_, head| match head {
-        _ if head.starts_with("put ") => created(head),
-        _ => answer("404 Not Found", "", ""),
-    })
-    .await;
-    let create = PutOptions::from(PutMode::Create);
-    let created = swift(&url).put_opts(&Path::from("a"), "x".into(), create).await;
-    assert!(created.is_err(), "{created:?}");
 }
