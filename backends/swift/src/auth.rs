@@ -232,9 +232,10 @@ impl Authenticator {
 
     /// Makes one try.
     async fn attempt(&self, ask: &Ask, patience: Duration) -> Result<Reply, Failure<AuthError>> {
+        let is_v1 = self.credentials.is_v1();
         let broken = |broken: Broken| {
             let (idle, verdict) = (broken.idle(), classify(broken.outcome(), Token::Fixed));
-            Failure { idle, ..Failure::judged(AuthError::unreachable(ask.url(), broken), verdict) }
+            Failure { idle, ..Failure::judged(AuthError::unreachable(ask.url(), is_v1, broken), verdict) }
         };
         let answer = self.http.send(ask.request(), patience).await.map_err(broken)?;
         let reply = Reply::read(ask.url(), answer).await.map_err(broken)?;

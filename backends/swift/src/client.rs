@@ -103,7 +103,11 @@ impl Client {
             }
             let next =
                 if is_refused { auth.renew(&session, trouble).await } else { auth.session(trouble).await };
-            session = next.map_err(|error| origin.error(Kind::Auth(error)))?;
+            session = next.map_err(|error| {
+                let error = origin.error(Kind::Auth(error));
+                let idle = error.kind().idle();
+                tries.telling(error, idle)
+            })?;
         }
     }
 

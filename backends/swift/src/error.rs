@@ -59,7 +59,7 @@ pub enum Kind {
         to: String,
     },
     /// Less than 64 KiB were sent or received during this time.
-    #[error("no progress for {:.0} s", .0.as_secs_f64())]
+    #[error("no progress for {} s", .0.as_secs_f64().ceil())]
     Stalled(Duration),
     /// The response is longer than any valid one.
     #[error("the answer is longer than {limit} bytes")]
@@ -86,7 +86,11 @@ impl Kind {
 
     /// How long nothing had been transferred when the request failed.
     pub(crate) fn idle(&self) -> Duration {
-        if let Self::Stalled(idle) = self { *idle } else { Duration::ZERO }
+        match self {
+            Self::Stalled(idle) => *idle,
+            Self::Auth(error) => error.idle(),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Whether Swift has refused the token.
@@ -313,6 +317,14 @@ mod tests {
         assert_eq!(error.to_string(), text);
         let hint = error.hint().unwrap();
         assert!(hint.starts_with("check that it is running, ") && hint.contains("OS_STORAGE_URL"), "{hint}");
+    }
+
+    #[test]
+    fn a_short_silence_is_not_told_as_none() {
+        let told = |millis| Kind::Stalled(Duration::from_millis(millis)).to_string();
+        assert_eq!(told(40), "no progress for 1 s");
+        assert_eq!(told(60_000), "no progress for 60 s");
+        assert_eq!(Broken::Stalled(Duration::from_millis(500)).to_string(), "no progress for 1 s");
     }
 
     #[test]

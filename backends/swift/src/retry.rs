@@ -82,13 +82,14 @@ impl<E: Error + Send + Sync + 'static> Tries<E> {
         Self { patience, ..self }
     }
 
-    /// How long the next try may be silent: until the end of the budget at most. The first try leaves half of the
-    /// budget for another one, but always has ten seconds. With a budget of zero there is a single try.
+    /// How long the next try may be silent, which is never zero: until the end of the budget at most. The first try
+    /// leaves half of the budget for another one, but always has ten seconds. With a budget of zero there is a single
+    /// try.
     pub(crate) fn patience(&self) -> Duration {
         match self.trouble.is_noted() {
             _ if self.budget.is_zero() => self.patience,
             false => self.patience.min((self.budget / 2).max(FIRST_TRY)),
-            true => self.patience.min(self.trouble.left(self.budget)),
+            true => self.patience.min(self.trouble.left(self.budget).max(Duration::from_millis(1))),
         }
     }
 
@@ -100,11 +101,7 @@ impl<E: Error + Send + Sync + 'static> Tries<E> {
     /// end of the budget ended this try, the previous one, which says more.
     pub(crate) async fn again(&mut self, failure: Failure<E>) -> Result<(), E> {
         let Failure { error, verdict, idle, asked } = failure;
-        let is_cut_short = !idle.is_zero() && idle < self.patience;
-        let error = match self.last.take() {
-            Some(last) if is_cut_short && self.failures > 0 => last,
-            _ => error,
-        };
+        let error = self.telling(error, idle);
         match verdict {
             Verdict::Renew => tracing::debug!(%error, "the token was refused; requesting another"),
             Verdict::Retry => {
@@ -117,6 +114,13 @@ impl<E: Error + Send + Sync + 'static> Tries<E> {
         }
         self.last = Some(error);
         Ok(())
+    }
+
+    /// Returns the error that says more about a try before which nothing had been transferred for `idle`: its own or, if
+    /// only the end of the budget ended it, that of the try before it.
+    pub(crate) fn telling(&mut self, error: E, idle: Duration) -> E {
+        let is_cut_short = !idle.is_zero() && idle < self.patience;
+        self.last.take_if(|_| is_cut_short && self.failures > 0).unwrap_or(error)
     }
 
     /// Whether the request failed because its budget was used up.

@@ -1,6 +1,6 @@
 //! The error of a request for a token.
 
-use std::error::Error as StdError;
+use std::{borrow::Cow, error::Error as StdError, time::Duration};
 
 use http::StatusCode;
 use thiserror::Error;
@@ -27,8 +27,10 @@ pub enum AuthError {
         url: Url,
         /// The status of the response.
         status: StatusCode,
-        /// The other URL, in the form of `OS_AUTH_URL`.
+        /// The other URL, in the form of the setting.
         to: String,
+        /// Whether that is Swift's own version 1.
+        is_v1: bool,
     },
     /// The server isn't an identity service.
     #[error("{url} answered {status}, which no identity service returns")]
@@ -37,6 +39,8 @@ pub enum AuthError {
         url: Url,
         /// The status of the response.
         status: StatusCode,
+        /// Whether that is Swift's own version 1.
+        is_v1: bool,
     },
     /// The identity service failed, with every retry.
     #[error("{url} answered {status}")]
@@ -53,6 +57,8 @@ pub enum AuthError {
         url: Url,
         /// The failure of the last try.
         source: Box<dyn StdError + Send + Sync>,
+        /// Whether that is Swift's own version 1.
+        is_v1: bool,
     },
     /// The response contains no token, or doesn't follow the protocol.
     #[error("the answer of {url} can't be used: {problem}")]
@@ -80,32 +86,41 @@ impl AuthError {
         Self::Unavailable { url: url.clone(), status }
     }
 
-    pub(super) fn unreachable(url: &Url, source: impl StdError + Send + Sync + 'static) -> Self {
-        Self::Unreachable { url: url.clone(), source: Box::new(source) }
+    pub(super) fn unreachable(url: &Url, is_v1: bool, source: impl StdError + Send + Sync + 'static) -> Self {
+        Self::Unreachable { url: url.clone(), source: Box::new(source), is_v1 }
     }
 
     /// What to do about the error, if that is known.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Refused { .. } => Some(
-                "check user, password or secret, project and domains, or the token, and whether they have expired",
-            ),
-            Self::NotThere { .. } => Some("check OS_AUTH_URL and OS_IDENTITY_API_VERSION"),
-            Self::Redirected { .. } => Some(
-                "redirects aren't followed, since they would take the credentials along; if that is the identity service, \
-                 set OS_AUTH_URL (or ST_AUTH) to that address",
-            ),
-            // Its source has advice of its own.
-            Self::Unreachable { source, .. }
-                if source.downcast_ref::<Broken>().and_then(Broken::hint).is_some() =>
-            {
-                None
+    pub fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::Refused { .. } => {
+                "check user, password or secret, project and domains, or the token, and whether they have expired".into()
             }
-            Self::Unreachable { .. } => Some("check OS_AUTH_URL"),
-            Self::NoEndpoint { .. } => Some("check OS_REGION_NAME and OS_INTERFACE, or set OS_STORAGE_URL"),
-            Self::Unavailable { .. } | Self::Unreadable { .. } => None,
-        }
+            Self::NotThere { is_v1, .. } => {
+                format!("check {} and OS_IDENTITY_API_VERSION", url_setting(*is_v1)).into()
+            }
+            Self::Redirected { is_v1, .. } => format!(
+                "redirects aren't followed, since they would take the credentials along; if that is the identity service, \
+                 set {} to that address",
+                url_setting(*is_v1)
+            )
+            .into(),
+            // Its source has advice of its own.
+            Self::Unreachable { .. } if self.broken().and_then(Broken::hint).is_some() => return None,
+            Self::Unreachable { is_v1, .. } => format!("check {}", url_setting(*is_v1)).into(),
+            Self::NoEndpoint { .. } => "check OS_REGION_NAME and OS_INTERFACE, or set OS_STORAGE_URL".into(),
+            Self::Unavailable { .. } | Self::Unreadable { .. } => return None,
+        })
+    }
+
+    /// How long nothing had been transferred when the request failed.
+    pub(crate) fn idle(&self) -> Duration {
+        self.broken().map(Broken::idle).unwrap_or_default()
+    }
+
+    fn broken(&self) -> Option<&Broken> {
+        if let Self::Unreachable { source, .. } = self { source.downcast_ref() } else { None }
     }
 
     /// Whether the identity service didn't serve the request.
@@ -118,4 +133,9 @@ impl AuthError {
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. })
     }
+}
+
+/// The setting with the URL of the identity service.
+fn url_setting(is_v1: bool) -> &'static str {
+    if is_v1 { "ST_AUTH (or OS_AUTH_URL)" } else { "OS_AUTH_URL" }
 }

@@ -109,21 +109,21 @@ impl Reply {
     }
 
     fn accepted(&self, credentials: &Credentials) -> Result<(), AuthError> {
-        let (url, status) = (self.url.clone(), self.status);
+        let (url, status, is_v1) = (self.url.clone(), self.status, credentials.is_v1());
         match status.as_u16() {
             200..300 => Ok(()),
             401 | 403 => Err(AuthError::Refused { url, status }),
             300..=399 if let Some(to) = redirection(&self.url, &self.headers) => {
                 let to = self.without_request(to);
-                Err(AuthError::Redirected { url, status, to })
+                Err(AuthError::Redirected { url, status, to, is_v1 })
             }
             // Keystone answers 404 for an application credential or a token that it doesn't know.
             404 if may_be_unknown(credentials) && self.is_worded() => Err(AuthError::Refused { url, status }),
-            _ => Err(AuthError::NotThere { url, status }),
+            _ => Err(AuthError::NotThere { url, status, is_v1 }),
         }
     }
 
-    /// The URL that leads to `to` when the path of this request is appended, as it is to `OS_AUTH_URL`.
+    /// The URL that leads to `to` when the path of this request is appended, as it is to that of the setting.
     fn without_request(&self, mut to: Url) -> String {
         let requests = ["/auth/tokens", "/tokens"];
         let suffix = requests.into_iter().find(|suffix| self.url.path().ends_with(suffix));

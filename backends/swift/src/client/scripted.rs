@@ -153,6 +153,27 @@ async fn a_try_that_the_end_of_the_time_interrupts_reports_the_failure_before_it
     assert_eq!(error.status(), Some(StatusCode::SERVICE_UNAVAILABLE), "{error}");
 }
 
+/// As with a suspended user of radosgw, who still gets tokens.
+#[tokio::test]
+async fn a_token_that_the_end_of_the_time_leaves_no_time_to_renew_is_reported_as_refused() {
+    let granted = AtomicUsize::new(0);
+    let url = serve(move |head| {
+        let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        let session = format!("X-Auth-Token: t\r\nX-Storage-Url: http://{host}/v1/AUTH_a\r\n");
+        match head {
+            _ if !head.starts_with("get /auth ") => answer("401 Unauthorized", "", ""),
+            _ if granted.fetch_add(1, SeqCst) < 2 => answer("200 OK", &session, ""),
+            _ => UNFINISHED.to_owned(),
+        }
+    })
+    .await;
+    let timeouts = Timeouts { retry: Duration::from_secs(1), ..Timeouts::default() };
+    let client = Client::new(config(&url).with_timeouts(timeouts)).unwrap();
+    let sent = timeout(SOON, client.send(Request::new(Method::HEAD, "c"))).await;
+    let error = sent.expect("it waits until its time is used up").err().unwrap();
+    assert_eq!(error.status(), Some(StatusCode::UNAUTHORIZED), "{error}");
+}
+
 #[tokio::test]
 async fn after_an_outage_that_took_all_the_time_for_retries_the_next_request_is_tried_once() {
     let is_up = Arc::new(AtomicUsize::new(0));

@@ -91,6 +91,11 @@ impl Credentials {
         bare
     }
 
+    /// Whether they are for Swift's own version 1.
+    pub(crate) fn is_v1(&self) -> bool {
+        matches!(self, Self::V1 { .. })
+    }
+
     pub(super) fn from_settings(settings: &mut Settings, has_storage_url: bool) -> Result<Self, ConfigError> {
         if has_storage_url && settings.has(TOKEN) && !settings.has(AUTH_URL) {
             return Ok(Self::Token(settings.need_secret(TOKEN)));

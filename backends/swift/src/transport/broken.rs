@@ -33,7 +33,7 @@ pub(crate) enum Broken {
         is_outage: bool,
         source: Box<dyn StdError + Send + Sync>,
     },
-    #[error("no progress for {:.0} s", .0.as_secs_f64())]
+    #[error("no progress for {} s", .0.as_secs_f64().ceil())]
     Stalled(Duration),
     #[error("{server} doesn't speak TLS")]
     NotTls { server: String },

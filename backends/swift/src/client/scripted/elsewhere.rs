@@ -49,8 +49,10 @@ async fn a_redirect_of_the_identity_service_is_not_followed_and_the_setting_to_c
     let keystone =
         [("OS_AUTH_URL", "/v3"), ("OS_USERNAME", "u"), ("OS_PASSWORD", "p"), ("OS_PROJECT_NAME", "p")];
     let v1 = [("ST_AUTH", "/auth/v1.0"), ("ST_USER", "u"), ("ST_KEY", "k")];
-    for (settings, to) in [(&keystone[..], "https://new.example/v3"), (&v1, "https://new.example/auth/v1.0")]
-    {
+    for (settings, to, setting) in [
+        (&keystone[..], "https://new.example/v3", "OS_AUTH_URL"),
+        (&v1, "https://new.example/auth/v1.0", "ST_AUTH (or OS_AUTH_URL)"),
+    ] {
         let value = |(name, value): &(&str, &str)| match value.starts_with('/') {
             true => ((*name).to_owned(), format!("{url}{value}")),
             false => ((*name).to_owned(), (*value).to_owned()),
@@ -59,7 +61,7 @@ async fn a_redirect_of_the_identity_service_is_not_followed_and_the_setting_to_c
         let error = Client::new(config).unwrap().session().await.unwrap_err();
         let told = text_and_hint(&*error);
         assert!(told.contains(&format!("answered 302 Found: it redirects to {to}; ")), "{told}");
-        assert!(told.ends_with("set OS_AUTH_URL (or ST_AUTH) to that address"), "{told}");
+        assert!(told.ends_with(&format!("set {setting} to that address")), "{told}");
     }
 }
 
@@ -117,6 +119,15 @@ async fn a_cached_session_whose_storage_url_leads_nowhere_is_asked_for_anew_once
         assert_eq!(head(&process()).await.unwrap(), StatusCode::NO_CONTENT, "{old}");
         assert_eq!(granted.load(SeqCst), 3, "{old}: the new session is in the cache");
     }
+}
+
+#[tokio::test]
+async fn an_identity_service_that_is_down_is_told_with_the_setting_of_its_address() {
+    let (_socket, nobody) = nowhere();
+    let timeouts = Timeouts { retry: std::time::Duration::ZERO, ..Timeouts::default() };
+    let client = Client::new(config(&nobody).with_timeouts(timeouts)).unwrap();
+    let told = text_and_hint(&*client.session().await.unwrap_err());
+    assert_eq!(told, format!("no answer from {nobody}/auth; check ST_AUTH (or OS_AUTH_URL)"));
 }
 
 #[tokio::test]
