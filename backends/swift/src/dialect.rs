@@ -64,6 +64,9 @@ struct Known {
     keeps_existing: Option<bool>,
     returns_manifests: Option<bool>,
     info: Option<Info>,
+    /// Whether a warning was given that the cluster gives no limits.
+    #[serde(default)]
+    warned_of_limits: bool,
     /// When the first of these was learned.
     since: Option<Timestamp>,
     /// Whether the limits may be older than this process.
@@ -146,6 +149,7 @@ impl Dialect {
     pub(crate) fn learn_info(&self, info: Info) {
         let mut known = self.known();
         known.info = Some(info);
+        known.warned_of_limits = false;
         known.is_stale = false;
         self.keep(&mut known);
     }
@@ -153,6 +157,17 @@ impl Dialect {
     /// Uses these limits until the end of the process, or until an answer contradicts them: the cluster gives none.
     pub(crate) fn assume_info(&self, info: Info) {
         self.known().assumed = Some(info);
+    }
+
+    /// Whether a warning is due that the cluster gives no limits: it is once a day, not in each process of an archiver.
+    /// Notes that it is given.
+    pub(crate) fn warns_of_limits(&self) -> bool {
+        let mut known = self.known();
+        let is_due = !std::mem::replace(&mut known.warned_of_limits, true);
+        if is_due {
+            self.keep(&mut known);
+        }
+        is_due
     }
 
     /// Forgets limits that an answer has contradicted, unless the cluster has given them to this process.
@@ -268,6 +283,21 @@ mod tests {
         dialect.learn_info(Info::default());
         dialect.doubt_info();
         assert!(dialect.info().is_some());
+    }
+
+    #[test]
+    fn a_warning_of_missing_limits_is_due_once_for_all_processes_until_they_are_given() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = || Some(Cache::new(root.path().join("tokens"), "a"));
+        assert!(dialect(cache()).warns_of_limits());
+        let next = dialect(cache());
+        assert!(!next.warns_of_limits());
+        next.learn_info(Info::default());
+        assert!(dialect(cache()).warns_of_limits());
+        assert!(
+            dialect(None).warns_of_limits() && dialect(None).warns_of_limits(),
+            "nothing can be remembered"
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod file;
 mod layer;
 mod location;
 mod names;
+mod notices;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -20,7 +21,10 @@ use swiftwal_core::Registry;
 use swiftwal_postgres::ConnectOptions;
 
 use self::{environment::Environment, layer::Layer};
-use crate::values::{duration, whole};
+use crate::{
+    exit::Caller,
+    values::{duration, whole},
+};
 
 #[cfg(any(test, fuzzing))]
 pub use self::file::fuzz::configuration;
@@ -76,16 +80,21 @@ struct Raw {
 }
 
 impl Config {
+    /// Merges and resolves the sources. `caller` says how often the notices about the file are warnings.
     pub(crate) fn resolve(
         flags: Flags,
         environment: Environment,
         registry: &Registry,
+        caller: Caller,
     ) -> Result<Self, ConfigError> {
         let names = SettingNames::of(registry);
         let environment = environment::read(environment, &names)?;
         let (state, allow_volatile) = (environment.state.clone(), environment.allow_volatile);
         let path = flags.config.as_ref().or(environment.config.as_ref());
         let file = path.map(|path| file::read(path, &names)).transpose()?;
+        if let (Some(file), Some(path)) = (&file, path) {
+            notices::give(&file.notices, path, caller, state.as_deref());
+        }
         let connect = connect(&flags.connect, &environment, file.as_ref())?;
         let flags = flags.layer()?;
         let mut unwritten_settings: Vec<_> =
@@ -184,7 +193,7 @@ mod tests {
     }
 
     fn resolve(flags: Flags, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::resolve(flags, environment(variables), &swiftwal_backends::registry())
+        Config::resolve(flags, environment(variables), &swiftwal_backends::registry(), Caller::Anyone)
     }
 
     fn with_file(file: &NamedTempFile) -> Flags {

@@ -90,10 +90,10 @@ fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
     let output = Output { json: cli.global.json, verbose: cli.global.verbose > 0 };
     watchdog.doing("reading the configuration");
     let deadline = cli.global.deadline;
-    let outcome =
-        Config::resolve(flags, config::environment(), registry).map_err(Failure::from).and_then(|config| {
-            cli.command.run(&Session { registry, config, output, deadline, watchdog: &watchdog })
-        });
+    let config = Config::resolve(flags, config::environment(), registry, verdict.caller);
+    let outcome = config.map_err(Failure::from).and_then(|config| {
+        cli.command.run(&Session { registry, config, output, deadline, watchdog: &watchdog })
+    });
     match outcome {
         Ok(()) => Exit::Success,
         Err(failure) => {

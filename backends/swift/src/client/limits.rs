@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::{Client, Inner, elsewhere, response::Origin, retry_after};
 use crate::{
     auth::Session,
-    dialect::Info,
+    dialect::{Dialect, Info},
     error::{Error, Kind},
     retry::{Failure, Outcome, Token, Tries, Trouble, Verdict, classify},
     transport::{Outgoing, Pace},
@@ -76,7 +76,7 @@ impl Client {
             Err(error) if matches!(error.kind(), Kind::Auth(_)) => Err(error),
             Err(error) => {
                 *is_unanswered = true;
-                warn(&error);
+                warn(&error, dialect);
                 dialect.assume_info(Info::default());
                 Ok(Info::default())
             }
@@ -150,14 +150,15 @@ impl Client {
     }
 }
 
-/// Warns that the defaults are assumed, unless `/info` is merely disabled: nobody can do anything about that.
-fn warn(error: &Error) {
+/// Warns that the defaults are assumed, unless another process has done so or `/info` is merely disabled: nobody can do
+/// anything about that.
+fn warn(error: &Error, dialect: &Dialect) {
     let message = "the limits of this cluster are unknown; assuming Swift's defaults";
-    match error.status() {
-        Some(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => tracing::debug!(%error, "{message}"),
-        _ => {
-            let error: &(dyn std::error::Error + 'static) = error;
-            tracing::warn!(error, "{message}");
-        }
+    let is_disabled = matches!(error.status(), Some(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND));
+    if is_disabled || !dialect.warns_of_limits() {
+        tracing::debug!(%error, "{message}");
+    } else {
+        let error: &(dyn std::error::Error + 'static) = error;
+        tracing::warn!(error, "{message}");
     }
 }

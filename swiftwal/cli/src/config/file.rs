@@ -33,6 +33,8 @@ pub(super) struct Read {
     pub(super) layer: Layer,
     /// The settings of the server to back up.
     pub(super) postgres: BTreeMap<String, String>,
+    /// What its reader should know about it.
+    pub(super) notices: Vec<String>,
 }
 
 /// The content of a file, in either form.
@@ -124,16 +126,15 @@ pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Read, ConfigErro
     let text = text(&bytes).map_err(in_file)?;
     let parse = if lines::looks_like_lines(text) { lines::parse } else { toml::parse };
     let Parsed { entries, skipped } = parse(text, names).map_err(in_file)?;
-    if let Some(notice) = skipped.notice() {
-        tracing::warn!("{}: {notice}", path.display());
-    }
+    let mut notices: Vec<_> =
+        skipped.notice().map(|notice| format!("{}: {notice}", path.display())).into_iter().collect();
     if readable_by_others && let Some(name) = entries.iter().find_map(Entry::secret) {
-        tracing::warn!(
+        notices.push(format!(
             "{file} contains {name}, and every user can read it; restrict it: chmod o= {file}",
             file = path.display()
-        );
+        ));
     }
-    collect(whole_path, is_pipe, entries)
+    Ok(Read { notices, ..collect(whole_path, is_pipe, entries)? })
 }
 
 /// Reads the file. Also returns whether every user can read it.
@@ -167,7 +168,7 @@ fn collect(path: PathBuf, is_pipe: bool, entries: Vec<Entry>) -> Result<Read, Co
         }
     }
     layer.set_place(repository, container)?;
-    Ok(Read { path: (!is_pipe).then_some(path), layer, postgres })
+    Ok(Read { path: (!is_pipe).then_some(path), layer, postgres, notices: Vec::new() })
 }
 
 impl Entry {

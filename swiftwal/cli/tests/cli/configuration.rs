@@ -181,8 +181,7 @@ fn a_whole_openrc_is_accepted_and_what_has_no_effect_is_told_once() {
     site.archive([1]);
     site.write("demo-openrc.sh", OPENRC);
     let ran = site.run(&["-c", "demo-openrc.sh", "list-wal"]);
-    let notice = "swiftwal: warning: demo-openrc.sh: shell commands are skipped (lines 7, 9, 11, 12, 15, 16, 17, 18, 19, \
-                  20, 22 and 24); OS_IMAGE_API_VERSION and OS_NO_CACHE aren't used; OS_PASSWORD in line 21 refers to a \
+    let notice = "swiftwal: warning: demo-openrc.sh: shell commands are skipped (lines 15, 17, 19 and 20); OS_IMAGE_API_VERSION and OS_NO_CACHE aren't used; OS_PASSWORD in line 21 refers to a \
                   shell variable and counts as missing: write its value there, or set it in the environment\n";
     assert_eq!((ran.code, ran.stderr.as_str()), (0, notice), "{ran:?}");
 
@@ -190,7 +189,7 @@ fn a_whole_openrc_is_accepted_and_what_has_no_effect_is_told_once() {
     let told = "to authenticate with a password, these settings are missing: OS_PASSWORD or ST_KEY";
     assert!(missing.code == 2 && missing.stderr.contains(told), "{missing:?}");
 
-    let toml = "[settings]\nOS_IMAGE_API_VERSION = 2\nOS_USERNAME = 'demo'\n";
+    let toml = "[ settings ]\nOS_IMAGE_API_VERSION = 2\nOS_USERNAME = 'demo'\n";
     site.write("toml", toml);
     let ran = site.run(&["-c", "toml", "list-wal"]);
     let notice = "swiftwal: warning: toml: OS_IMAGE_API_VERSION isn't used\n";
@@ -200,6 +199,31 @@ fn a_whole_openrc_is_accepted_and_what_has_no_effect_is_told_once() {
     let refused = site.run(&["-c", "mistaken", "list-wal"]);
     let told = "mistaken, line 28: unknown key 'OS_PASSWRD'; did you mean OS_PASSWORD?";
     assert!(refused.code == 2 && refused.stderr.contains(told), "{refused:?}");
+}
+
+#[test]
+fn archive_wal_warns_of_what_has_no_effect_once_a_day() {
+    let site = Site::new();
+    let conf = site.write("conf", format!("OS_PASSWORD={SECRET}\necho x\n"));
+    fs::set_permissions(conf, fs::Permissions::from_mode(0o644)).unwrap();
+    let skipped = "conf: shell commands are skipped (line 2)\n";
+    let readable = "conf contains OS_PASSWORD, and every user can read it; restrict it: chmod o= conf\n";
+    let warnings = format!("swiftwal: warning: {skipped}swiftwal: warning: {readable}");
+    let archive = |number, options: &[&str]| {
+        let segment = site.write_segment(number, 0);
+        let ran = site.run(&[&["-c", "conf"], options, &["archive-wal", &segment]].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stderr
+    };
+    assert_eq!(archive(1, &[]), warnings);
+    assert_eq!(archive(2, &[]), "");
+    let verbose = archive(3, &["-v"]);
+    assert!(verbose.contains(&format!("swiftwal: {skipped}swiftwal: {readable}")), "{verbose}");
+    assert_eq!(site.run(&["-c", "conf", "list-wal"]).stderr, warnings, "a person sees it each time");
+
+    fs::remove_dir_all(site.path("state")).unwrap();
+    site.write("state", "a file, so that nothing can be remembered");
+    assert!(archive(4, &[]).starts_with(&warnings));
 }
 
 #[test]

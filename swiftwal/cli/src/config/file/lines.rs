@@ -1,67 +1,216 @@
-//! The form of SwiftWAL 0.2.2: lines `KEY=VALUE`, as in a shell file. An `openrc` of OpenStack's dashboard is one, too;
-//! its shell commands are skipped.
+//! The form of SwiftWAL 0.2.2: lines `KEY=VALUE`, as in a shell file. An `openrc` of OpenStack's dashboard is one, too.
+//!
+//! The file isn't executed. It is read as far as its effect is certain: assignments and `unset` outside of conditions
+//! count, and so does an assignment in `if [ -z "$NAME" ]` to the same variable, since it is a default. Other commands
+//! are skipped. A setting that depends on another condition is refused: a region or project that applies only sometimes
+//! would lead to other data.
 
 mod shell;
+mod value;
 
-use std::{collections::BTreeMap, iter::Peekable, str::Chars};
+use std::collections::BTreeMap;
 
+use self::{
+    shell::Command,
+    value::{Reference, unquoted},
+};
 use super::{Entry, Key, Parsed, Problem, SettingNames, skipped::Skipped};
 
 const KNOWN: &str = "REPOSITORY, CONTAINER, COMPRESSION and ARCHIVE_TIMEOUT (each also after SWIFTWAL_), \
                      PGHOST, PGPORT, PGUSER, and the settings of the storage, such as OS_AUTH_URL";
-const EXPANSION: &str =
-    "contains a '$' or '`', which isn't expanded here; put it in single quotes to keep it unchanged";
+const NOT_OF_THE_FORM: &str =
+    "not of the form KEY=VALUE; the file was read as lines of that form, since its first line has it";
 
 /// Whether the first line that isn't empty, a comment or a shell command begins with the name of a variable. The keys of
 /// the TOML form are in lower case.
 pub(super) fn looks_like_lines(text: &str) -> bool {
-    text.lines()
-        .filter(|line| !shell::is_command(line))
-        .find_map(assignment)
+    let mut lines = text.lines().filter(|line| !is_empty(line));
+    lines
+        .find(|line| shell::is_heading(line) || !shell::is_command(line))
+        .filter(|line| !shell::is_heading(line))
+        .and_then(assignment)
         .is_some_and(|(name, _)| is_variable(name))
 }
 
 pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Parsed, Problem> {
-    let mut entries = BTreeMap::new();
-    let mut skipped = Skipped::default();
-    for (content, line) in text.lines().zip(1..).filter(|(line, _)| !is_empty(line)) {
-        if shell::is_command(content) {
-            skipped.commands.push(line);
-            continue;
+    let mut file =
+        File { names, entries: BTreeMap::new(), skipped: Skipped::default(), blocks: Vec::new(), line: 0 };
+    for (content, line) in text.lines().zip(1..) {
+        file.line = line;
+        file.read(content).map_err(|problem| Problem { line, problem })?;
+    }
+    let entries = file.entries.into_iter().map(|(key, (_, value))| Entry { key, value }).collect();
+    Ok(Parsed { entries, skipped: file.skipped })
+}
+
+/// A file of which the lines are read one after the other.
+struct File<'a> {
+    names: &'a SettingNames,
+    /// The settings, with the lines that set them.
+    entries: BTreeMap<Key, (usize, String)>,
+    skipped: Skipped,
+    /// The conditions and loops around the current line.
+    blocks: Vec<Condition<'a>>,
+    line: usize,
+}
+
+/// When a command is executed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition<'a> {
+    Always,
+    /// If the variable of this name is empty.
+    IfEmpty(&'a str),
+    /// If something is the case that isn't known here.
+    Unknown,
+}
+
+impl<'a> File<'a> {
+    fn read(&mut self, line: &'a str) -> Result<(), String> {
+        let mut previous: Option<Command<'a>> = None;
+        for command in shell::commands(line) {
+            let condition = self.condition(&command, previous.as_ref());
+            self.execute(&command, condition)?;
+            previous = Some(command);
         }
-        match entry(content, names).map_err(|problem| Problem { line, problem })? {
-            (Key::Unused(name), _) => skipped.unused.push(name),
-            (key, Value::Reference) => skipped.references.push((key.name().to_owned(), line)),
-            (key, Value::Text(value)) => {
-                if let Some((first, _)) = entries.get(&key) {
-                    let problem = format!("the same key as in line {first}; keep one of the two");
-                    return Err(Problem { line, problem });
+        Ok(())
+    }
+
+    fn condition(&self, command: &Command<'a>, previous: Option<&Command<'a>>) -> Condition<'a> {
+        let tested = || previous.and_then(|previous| shell::tested_for_empty(&previous.words));
+        match (&self.blocks[..], command.after) {
+            ([], None | Some(";" | ";;" | "&")) => Condition::Always,
+            ([], Some("&&")) => tested().map_or(Condition::Unknown, Condition::IfEmpty),
+            ([block], None | Some(";")) => *block,
+            _ => Condition::Unknown,
+        }
+    }
+
+    fn execute(&mut self, command: &Command<'a>, mut condition: Condition<'a>) -> Result<(), String> {
+        let prefixes = if self.blocks.is_empty() { 0 } else { shell::prefixes(&command.words) };
+        let (prefixes, words) = command.words.split_at(prefixes);
+        if let Some(block) = self.blocks.last_mut()
+            && prefixes.iter().any(|word| matches!(*word, "else" | "elif"))
+        {
+            *block = Condition::Unknown;
+            condition = Condition::Unknown;
+        }
+        match words {
+            [] => {}
+            ["if", test @ ..] => {
+                self.begin(shell::tested_for_empty(test).map_or(Condition::Unknown, Condition::IfEmpty));
+            }
+            ["while" | "until" | "for" | "case" | "select", ..] => self.begin(Condition::Unknown),
+            ["fi" | "done" | "esac", ..] if !self.blocks.is_empty() => drop(self.blocks.pop()),
+            ["unset", names @ ..] => self.unset(names, condition)?,
+            ["export", names @ ..] if !names.iter().any(|name| name.contains('=')) => {}
+            test if shell::tested_for_empty(test).is_some() => {}
+            _ => self.other(without(command.text, prefixes), words, condition)?,
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, condition: Condition<'a>) {
+        if condition == Condition::Unknown {
+            self.skip();
+        }
+        self.blocks.push(condition);
+    }
+
+    fn skip(&mut self) {
+        if self.skipped.commands.last() != Some(&self.line) {
+            self.skipped.commands.push(self.line);
+        }
+    }
+
+    fn unset(&mut self, names: &[&str], condition: Condition<'_>) -> Result<(), String> {
+        for name in names.iter().filter(|name| !name.starts_with('-')) {
+            let Ok(key) = key(name, self.names) else {
+                if name.contains('$') {
+                    self.skip();
                 }
-                entries.insert(key, (line, value));
+                continue;
+            };
+            if condition == Condition::Always {
+                self.entries.remove(&key);
+                self.skipped.forget(key.name());
+            } else if condition != Condition::IfEmpty(name) && self.entries.contains_key(&key) {
+                return Err(conditional(name));
             }
         }
+        Ok(())
     }
-    let entries = entries.into_iter().map(|(key, (_, value))| Entry { key, value }).collect();
-    Ok(Parsed { entries, skipped })
+
+    /// Reads a command that may be one or several assignments.
+    fn other(&mut self, text: &str, words: &[&str], condition: Condition<'_>) -> Result<(), String> {
+        let assignments = if shell::is_command(text) { None } else { assignments(text, words) };
+        match assignments {
+            Some(assignments) => {
+                for (name, value) in assignments? {
+                    self.assign(name, value, condition)?;
+                }
+            }
+            None if condition == Condition::Always && !shell::is_command(text) => {
+                return Err(NOT_OF_THE_FORM.to_owned());
+            }
+            None => self.skip(),
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, name: &str, value: &str, condition: Condition<'_>) -> Result<(), String> {
+        let key = match key(name, self.names) {
+            Ok(Key::Unused(name)) => {
+                self.skipped.unused.insert(name);
+                return Ok(());
+            }
+            Ok(key) => key,
+            Err(_) if condition != Condition::Always => {
+                self.skip();
+                return Ok(());
+            }
+            Err(problem) => return Err(problem),
+        };
+        let before = self.entries.get(&key);
+        let is_set = before.is_some_and(|(_, value)| !value.is_empty());
+        let is_default = Reference::parse(value).is_some_and(|of| of.name == name && of.default.is_some());
+        let value = self.value(name, value).map_err(|problem| format!("the value of {name} {problem}"));
+        match condition {
+            Condition::IfEmpty(tested) if tested == name && is_set => return Ok(()),
+            Condition::Always if is_default && is_set => return Ok(()),
+            Condition::IfEmpty(tested) if tested == name => {}
+            Condition::Always => {
+                if let Some((first, _)) = before.filter(|_| !is_default) {
+                    return Err(format!("the same key as in line {first}; keep one of the two"));
+                }
+            }
+            // A value that only the shell has is missing in any case.
+            _ if before.is_none() && !matches!(value, Ok(Some(_))) => {}
+            _ => return Err(conditional(name)),
+        }
+        self.skipped.forget(name);
+        match value {
+            Ok(Some(value)) => drop(self.entries.insert(key, (self.line, value))),
+            Err(problem) if condition == Condition::Always => return Err(problem),
+            Ok(None) | Err(_) => self.skipped.references.push((key.name().to_owned(), self.line)),
+        }
+        Ok(())
+    }
+
+    /// Returns the text of a value; none for one that only the shell has.
+    fn value(&self, name: &str, value: &str) -> Result<Option<String>, &'static str> {
+        let Some(reference) = Reference::parse(value) else { return unquoted(value).map(Some) };
+        if let Some(default) = reference.default.filter(|_| reference.name == name) {
+            return unquoted(default).map(Some);
+        }
+        let known = key(reference.name, self.names).ok().and_then(|key| self.entries.get(&key));
+        Ok(known.map(|(_, value)| value.clone()).filter(|value| !value.is_empty()))
+    }
 }
 
-enum Value {
-    Text(String),
-    /// The value of a shell variable.
-    Reference,
-}
-
-/// Returns the key in a line and its value, which isn't read if the key isn't used.
-fn entry(line: &str, names: &SettingNames) -> Result<(Key, Value), String> {
-    let (name, value) = assignment(line).filter(|(name, _)| is_variable(name)).ok_or(
-        "not of the form KEY=VALUE; the file was read as lines of that form, since its first line has it",
-    )?;
-    let key = key(name, names)?;
-    if matches!(key, Key::Unused(_)) || shell::is_reference(value) {
-        return Ok((key, Value::Reference));
-    }
-    let value = unquoted(value).map_err(|problem| format!("the value of {name} {problem}"))?;
-    Ok((key, Value::Text(value)))
+fn conditional(name: &str) -> String {
+    format!(
+        "whether {name} is set depends on a condition, which isn't evaluated here; move it out of the condition"
+    )
 }
 
 fn key(name: &str, names: &SettingNames) -> Result<Key, String> {
@@ -83,94 +232,34 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_part)
 }
 
-/// Returns the name and the value in a line that isn't empty; a line without `=` has no name.
-fn assignment(line: &str) -> Option<(&str, &str)> {
-    if is_empty(line) {
-        return None;
-    }
-    let line = line.trim();
-    let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=').unwrap_or_default();
+/// Returns the name and the value in a command; one without `=` has no name.
+fn assignment(command: &str) -> Option<(&str, &str)> {
+    let command = command.trim();
+    let (name, value) = command.strip_prefix("export ").unwrap_or(command).split_once('=')?;
     Some((name.trim(), value.trim()))
 }
 
-/// Returns the text that a shell would read from `value`.
-///
-/// What a shell would expand is refused: nothing is expanded here, and a password must not differ from the intended
-/// one.
-fn unquoted(value: &str) -> Result<String, &'static str> {
-    let mut text = String::new();
-    let mut chars = value.chars().peekable();
-    while let Some(char) = chars.next() {
-        match char {
-            '\'' => single_quoted(&mut chars, &mut text)?,
-            '"' => double_quoted(&mut chars, &mut text)?,
-            '\\' => text.extend(chars.next()),
-            '$' | '`' => return Err(EXPANSION),
-            char if char.is_whitespace() => {
-                let rest: String = chars.collect();
-                return if is_empty(&rest) { Ok(text) } else { Err("has spaces; put it in single quotes") };
-            }
-            char => text.push(char),
-        }
+/// Returns the names and values of `A=b C=d`. There may be blanks around a single `=`, which no shell accepts. None for
+/// another command.
+fn assignments<'a>(text: &'a str, words: &[&'a str]) -> Option<Result<Vec<(&'a str, &'a str)>, String>> {
+    let exported = words.strip_prefix(&["export"]);
+    let words = exported.unwrap_or(words);
+    // Names in lower case, such as no_proxy, are the shell's; the TOML form has them, too.
+    let is_variable = |name: &str| is_variable(name) || exported.is_some() && value::is_name(name);
+    let (name, value) = assignment(text).filter(|(name, _)| is_variable(name))?;
+    let has_blanks = words.first().is_some_and(|word| !word.contains('=') || word.ends_with('='));
+    if words.len() == 1 || has_blanks {
+        return Some(Ok(vec![(name, value)]));
     }
-    Ok(text)
+    let pair = |word: &&'a str| assignment(word).filter(|(name, _)| is_variable(name) && !word.contains(';'));
+    let pairs: Option<Vec<_>> = words.iter().map(pair).collect();
+    Some(pairs.ok_or_else(|| format!("the value of {name} has spaces; put it in single quotes")))
 }
 
-const NOT_CLOSED: &str = "has no closing quote";
-
-fn single_quoted(chars: &mut Peekable<Chars<'_>>, text: &mut String) -> Result<(), &'static str> {
-    loop {
-        match chars.next().ok_or(NOT_CLOSED)? {
-            '\'' => return Ok(()),
-            char => text.push(char),
-        }
-    }
-}
-
-fn double_quoted(chars: &mut Peekable<Chars<'_>>, text: &mut String) -> Result<(), &'static str> {
-    loop {
-        match chars.next().ok_or(NOT_CLOSED)? {
-            '"' => return Ok(()),
-            '\\' => text.push(chars.next_if(|char| matches!(char, '\\' | '"' | '$' | '`')).unwrap_or('\\')),
-            '$' | '`' => return Err(EXPANSION),
-            char => text.push(char),
-        }
-    }
+/// Returns the text without the words with which it begins.
+fn without<'a>(text: &'a str, words: &[&str]) -> &'a str {
+    words.iter().fold(text, |text, word| text.strip_prefix(word).unwrap_or(text).trim_start())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_what_a_shell_would_make_of_them() {
-        for (value, text) in [
-            ("", ""),
-            ("plain", "plain"),
-            ("plain # comment", "plain"),
-            ("pa#ss", "pa#ss"),
-            (r#""double \"quoted\" \$5 \n""#, r#"double "quoted" $5 \n"#),
-            (r"'single $5 \'", r"single $5 \"),
-            (r#"a'b'"c"\ d"#, "abc d"),
-        ] {
-            assert_eq!(unquoted(value), Ok(text.to_owned()), "{value}");
-        }
-    }
-
-    #[test]
-    fn what_a_shell_would_expand_or_not_take_is_refused() {
-        for value in ["pa$$word", "\"pa$word\"", "`id`", "two words", "'open", "\"open"] {
-            assert!(unquoted(value).is_err(), "{value}");
-        }
-    }
-
-    #[test]
-    fn the_form_is_seen_from_the_first_line_that_says_something() {
-        for lines in ["# conf\n\nexport OS_AUTH_URL=x", "CONTAINER = c", "NONSENSE=1"] {
-            assert!(looks_like_lines(lines), "{lines}");
-        }
-        for toml in ["", "# conf\nrepository = 'x'", "[settings]\nOS_AUTH_URL = 'x'"] {
-            assert!(!looks_like_lines(toml), "{toml}");
-        }
-    }
-}
+mod tests;

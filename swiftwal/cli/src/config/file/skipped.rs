@@ -1,17 +1,25 @@
 //! The parts of a file that have no effect, and the notice about them.
 
+use std::collections::BTreeSet;
+
 /// The parts of a file that have no effect.
 #[derive(Default)]
 pub(super) struct Skipped {
     /// The lines of shell commands.
     pub(super) commands: Vec<usize>,
-    /// The variables of the OpenStack tools that aren't used.
-    pub(super) unused: Vec<String>,
+    /// The variables of the OpenStack tools and the shell that aren't used.
+    pub(super) unused: BTreeSet<String>,
     /// The settings whose value is that of a shell variable, with their lines.
     pub(super) references: Vec<(String, usize)>,
 }
 
 impl Skipped {
+    /// Removes what was noted about the variable `name`.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.unused.remove(name);
+        self.references.retain(|(reference, _)| reference != name);
+    }
+
     /// Returns the notice; none if nothing was skipped.
     pub(super) fn notice(&self) -> Option<String> {
         let Self { commands, unused, references } = self;
@@ -22,8 +30,9 @@ impl Skipped {
             parts.push(format!("shell commands are skipped (line{plural} {})", list(lines)));
         }
         if !unused.is_empty() {
+            let names: Vec<_> = unused.iter().cloned().collect();
             let verb = if unused.len() == 1 { "isn't" } else { "aren't" };
-            parts.push(format!("{} {verb} used", list(unused.clone())));
+            parts.push(format!("{} {verb} used", list(names)));
         }
         for (name, line) in references {
             parts.push(format!(
