@@ -1,14 +1,16 @@
 //! Installs missing Debian packages, and never changes installed ones.
 
-use std::fs::{self, Permissions};
+mod own_file;
+
+use std::fs;
 use std::io::stderr;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use self::own_file::OwnFile;
 use crate::run;
 
 /// A file that Debian's `pg_createcluster` reads: the installation then creates no cluster of its own.
@@ -16,7 +18,14 @@ const NO_MAIN_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/swiftwal.c
 
 /// A script by which Debian's packages ask whether they may start a service; 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
-const OUR_POLICY: &str = "# Written by cargo xtask while it installs packages.";
+
+/// Forbids services only to what this program starts: if it is killed, the script that it leaves does no harm.
+const OUR_POLICY: &str = "#!/bin/sh
+# Written by cargo xtask while it installs packages.
+if [ \"$SWIFTWAL_XTASK_INSTALLS\" ]; then exit 101; fi
+exit 0
+";
+const INSTALLS: &str = "SWIFTWAL_XTASK_INSTALLS";
 
 /// Whether packages can be installed: on Debian, as root.
 pub(crate) fn may_install() -> bool {
@@ -36,38 +45,24 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let drop_in = Path::new(NO_MAIN_CLUSTER);
     let directory = drop_in.parent().context("a file has a directory")?;
     fs::create_dir_all(directory)?;
-    fs::write(drop_in, "create_main_cluster = false\n")?;
+    let no_cluster = OwnFile::create(drop_in, "create_main_cluster = false\n", 0o644)?;
     let mut update = Command::new("apt-get");
     let installed =
         apt_get(update.args(["-qq", "update"])).and_then(|()| apt_get(&mut install_command(packages)));
-    fs::remove_file(drop_in)?;
+    drop(no_cluster);
     // Removed only if it contains no other file.
     let _ = fs::remove_dir(directory);
     installed
 }
 
-/// As [`install`], and starts none of the services in these packages.
+/// As [`install`], and starts none of the services in these packages, unless the administrator has a policy.
 pub(crate) fn install_without_services(packages: &[&str]) -> Result<()> {
-    // Another policy is the administrator's, and is kept.
-    let ours = fs::read_to_string(POLICY).map_or(true, |policy| policy.contains(OUR_POLICY));
-    if ours {
-        fs::write(POLICY, policy(std::process::id())).with_context(|| format!("writing {POLICY}"))?;
-        fs::set_permissions(POLICY, Permissions::from_mode(0o755))?;
-    }
-    let installed = install(packages);
-    if ours {
-        fs::remove_file(POLICY)?;
-    }
-    installed
-}
-
-/// Returns a script that forbids services as long as this process runs: if it is killed, the script does no harm.
-fn policy(process: u32) -> String {
-    format!("#!/bin/sh\n{OUR_POLICY}\nif [ -e /proc/{process} ]; then exit 101; fi\n")
+    let _policy = OwnFile::create(Path::new(POLICY), OUR_POLICY, 0o755)?;
+    install(packages)
 }
 
 fn apt_get(command: &mut Command) -> Result<()> {
-    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command.env("DEBIAN_FRONTEND", "noninteractive").env(INSTALLS, "1");
     // Standard output is for results only.
     let status = command.stdin(Stdio::null()).stdout(stderr().as_fd().try_clone_to_owned()?).status()?;
     ensure!(status.success(), "{} ended with {status}", run::line(command));
@@ -79,11 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_are_forbidden_as_long_as_the_installing_process_runs() {
-        let status = |process| Command::new("sh").args(["-c", &policy(process)]).status().unwrap().code();
-        assert_eq!(status(std::process::id()), Some(101));
-        // No process has the largest number.
-        assert_eq!(status(u32::MAX), Some(0));
+    fn services_are_forbidden_to_what_this_program_installs() {
+        let policy = || {
+            let mut sh = Command::new("sh");
+            sh.args(["-c", OUR_POLICY]).env_remove(INSTALLS);
+            sh
+        };
+        assert_eq!(policy().env(INSTALLS, "1").status().unwrap().code(), Some(101));
+        assert_eq!(policy().status().unwrap().code(), Some(0));
     }
 
     #[test]
