@@ -206,15 +206,22 @@ mod tests {
 
     #[test]
     fn an_application_credential_goes_without_a_scope() {
-        let credential = &[("OS_APPLICATION_CREDENTIAL_ID", "c1"), ("OS_APPLICATION_CREDENTIAL_SECRET", "s")];
+        let credential = &[
+            ("OS_APPLICATION_CREDENTIAL_ID", "c1"),
+            ("OS_APPLICATION_CREDENTIAL_SECRET", "s"),
+            ("OS_PROJECT_NAME", ""),
+        ];
         let identity = json!({"methods": ["application_credential"], "application_credential": {"id": "c1", "secret": "s"}});
         assert_eq!(body(&[PASSWORD, credential]), json!({"auth": {"identity": identity}}));
     }
 
     #[test]
     fn an_application_credential_by_name_goes_with_its_user() {
-        let credential =
-            &[("OS_APPLICATION_CREDENTIAL_NAME", "backup"), ("OS_APPLICATION_CREDENTIAL_SECRET", "s")];
+        let credential = &[
+            ("OS_APPLICATION_CREDENTIAL_NAME", "backup"),
+            ("OS_APPLICATION_CREDENTIAL_SECRET", "s"),
+            ("OS_PROJECT_NAME", ""),
+        ];
         let user = json!({"name": "archiver", "domain": {"id": "default"}});
         assert_eq!(
             body(&[PASSWORD, credential])["auth"]["identity"]["application_credential"],
