@@ -247,11 +247,13 @@ fn assignments<'a>(text: &'a str, words: &[&'a str]) -> Option<Result<Vec<(&'a s
     // Names in lower case, such as no_proxy, are the shell's; the TOML form has them, too.
     let is_variable = |name: &str| is_variable(name) || exported.is_some() && value::is_name(name);
     let (name, value) = assignment(text).filter(|(name, _)| is_variable(name))?;
-    let has_blanks = words.first().is_some_and(|word| !word.contains('=') || word.ends_with('='));
-    if words.len() == 1 || has_blanks {
+    if words.first().is_some_and(|word| !word.contains('=')) || words.len() > 1 && words[0].ends_with('=') {
         return Some(Ok(vec![(name, value)]));
     }
-    let pair = |word: &&'a str| assignment(word).filter(|(name, _)| is_variable(name) && !word.contains(';'));
+    let is_alone = words.len() == 1;
+    let pair = |word: &&'a str| {
+        assignment(word).filter(|(name, _)| is_variable(name) && (is_alone || !word.contains(';')))
+    };
     let pairs: Option<Vec<_>> = words.iter().map(pair).collect();
     Some(pairs.ok_or_else(|| format!("the value of {name} has spaces; put it in single quotes")))
 }

@@ -54,18 +54,20 @@ fn words(line: &str) -> Vec<(usize, &str)> {
         if line[place..].starts_with('#') {
             break;
         }
-        let end = place + word_length(&line[place..]);
+        // In `KEY = VALUE`, too, a `;` belongs to the value.
+        let is_value = words.last().is_some_and(|(_, before): &(usize, &str)| before.ends_with('='));
+        let end = place + word_length(&line[place..], is_value);
         words.push((place, &line[place..end]));
         place = end;
     }
     words
 }
 
-/// Returns the length of the word with which `text` begins.
-fn word_length(text: &str) -> usize {
+/// Returns the length of the word with which `text` begins, which may be the value of an assignment.
+fn word_length(text: &str, is_value: bool) -> usize {
     let mut chars = text.char_indices().peekable();
     let mut closing = Vec::new();
-    let mut is_assignment = false;
+    let mut is_assignment = is_value;
     while let Some((place, char)) = chars.next() {
         let next = chars.peek().map(|(_, next)| *next);
         match (closing.last().copied(), char) {

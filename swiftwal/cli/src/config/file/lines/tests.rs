@@ -215,6 +215,8 @@ fn a_default_counts_unless_the_file_has_set_another() {
     assert_eq!(settings("OS_USERNAME=u\nOS_PROJECT_NAME=$OS_USERNAME"), "PROJECT_NAME=u USERNAME=u");
     let other = notice("OS_USERNAME=${OTHER:-b}");
     assert!(other.starts_with("OS_USERNAME in line 1 refers to a shell variable"), "{other}");
+    assert_eq!(notice("OS_USERNAME=$OTHER # a comment"), notice("OS_USERNAME=$OTHER"));
+    assert_eq!(settings("OS_USERNAME=${OS_USERNAME:-b} # a comment"), "USERNAME=b");
 }
 
 #[test]
@@ -263,7 +265,7 @@ fn a_line_that_is_no_assignment_is_refused_outside_of_conditions() {
         );
     }
     assert_eq!(
-        settings("OS_PASSWORD=a;b\nOS_USERNAME = u\nexport OS_PROJECT_NAME= p"),
-        "PASSWORD=a;b PROJECT_NAME=p USERNAME=u"
+        settings("OS_PASSWORD=a;b\nOS_TOKEN = c;d\nOS_USERNAME = u\nexport OS_PROJECT_NAME= p"),
+        "PASSWORD=a;b PROJECT_NAME=p TOKEN=c;d USERNAME=u"
     );
 }
