@@ -2,28 +2,22 @@
 
 mod account;
 
-use swiftwal_conformance::{Harness, conformance_suite};
-
 /// Authenticated by a Swift with low limits; each repository is a container.
 mod containers {
-    use super::*;
+    use super::account::{V1, containers};
 
-    fn containers() -> Harness {
-        let account = account::account("SWIFT_TEST_NARROW_", &["ST_AUTH", "ST_USER", "ST_KEY"]);
-        account::containers(account).with_listing_page(100)
-    }
-
-    conformance_suite!(containers(), #[ignore = "needs Swift: run by cargo xtask test"]);
+    swiftwal_conformance::conformance_suite!(
+        containers("SWIFT_TEST_NARROW_", &V1).with_listing_page(100),
+        #[ignore = "needs Swift: run by cargo xtask test"]
+    );
 }
 
 /// Authenticated by Keystone; all repositories are in one container, which has one container of segments.
 mod prefixes {
-    use super::*;
+    use super::account::{PASSWORD, prefixes};
 
-    fn prefixes() -> Harness {
-        let names = ["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
-        account::prefixes(account::account("SWIFT_TEST_", &names)).with_listing_page(1000)
-    }
-
-    conformance_suite!(prefixes(), #[ignore = "needs Swift: run by cargo xtask test"]);
+    swiftwal_conformance::conformance_suite!(
+        prefixes("SWIFT_TEST_", &PASSWORD).with_listing_page(1000),
+        #[ignore = "needs Swift: run by cargo xtask test"]
+    );
 }

@@ -1,17 +1,17 @@
 //! Scenarios with several timelines in one repository: a copy that was started for a test and archived, or a recovery
 //! to a point in time. Only a person can decide which data is the newest then.
 
-use std::{num::NonZeroU32, sync::Mutex};
+use std::sync::Mutex;
 
 use anyhow::Result;
 use jiff::SignedDuration;
 use swiftwal_core::{
-    ArchiveOptions, BackupChoice, Branch, Clock, ErrorKind, PrunePolicy, RecoveryTarget, RestoreEvent,
-    RestoreOptions, TargetTimeline, label, plan_archive_cleanup, plan_prune, restore, timelines,
+    BackupChoice, Branch, Clock, ErrorKind, RecoveryTarget, RestoreEvent, RestoreOptions, TargetTimeline,
+    label, restore, timelines,
 };
 
 use super::{
-    prune::{plan, prune_to},
+    prune::prune_to,
     site::{Site, refused, restore_options},
     stray::{Stray, on, restore_choice, restore_latest, store_history},
 };
@@ -149,7 +149,7 @@ pub(crate) async fn a_branch_that_no_backup_leads_to_is_shown_as_such(subject: S
 }
 
 /// In a copied repository, all objects were stored at the same time. PostgreSQL would end where timeline 2 begins.
-pub(crate) async fn a_timeline_that_has_nothing_but_its_history_is_a_question_beside_wal_as_late(
+pub(crate) async fn a_timeline_with_only_a_history_is_a_question_beside_wal_of_the_same_time(
     subject: Subject,
 ) -> Result<()> {
     let site = Site::new(subject)?;
@@ -190,7 +190,7 @@ pub(crate) async fn a_backup_that_was_taken_later_on_another_branch_is_a_questio
 }
 
 /// After a recovery to a point in time, the abandoned timeline stays until prune may remove it.
-pub(crate) async fn a_backup_beside_the_way_is_no_question_where_a_later_one_is_on_it(
+pub(crate) async fn a_backup_on_an_abandoned_branch_is_no_question_if_a_later_one_is_followed(
     subject: Subject,
 ) -> Result<()> {
     let site = Site::new(subject)?;
@@ -205,58 +205,8 @@ pub(crate) async fn a_backup_beside_the_way_is_no_question_where_a_later_one_is_
     Ok(())
 }
 
-/// The history was lost, or the server was promoted while archiving was off.
-pub(crate) async fn a_backup_on_a_timeline_without_history_is_the_newest(subject: Subject) -> Result<()> {
-    let site = Site::new(subject)?;
-    let (second, third) = (site.cluster.promoted(), site.cluster.promoted().promoted());
-    site.back_up(3, 4).await?;
-    store_history(&site, &second, 5).await?;
-    site.back_up_of(&second, 6, 7).await?;
-    let newest = site.back_up_of(&third, 9, 10).await?;
-    let (key, timeline) = restore_latest(&site, &restore_options()).await?;
-    assert_eq!((key, timeline.as_str()), (newest.key, "latest"));
-    // PostgreSQL refuses a timeline that is given by number and has no history.
-    let (key, timeline) = restore_latest(&site, &on(TargetTimeline::Id(third.timeline()))).await?;
-    assert_eq!((key, timeline.as_str()), (newest.key, "current"));
-    let plan = prune_to(&site, 1, 0).await?;
-    assert!(plan.keep_backups.contains(&newest.key), "{plan:?}");
-    Ok(())
-}
-
-/// PostgreSQL looks for the next history, and stops at a missing one.
-pub(crate) async fn timelines_beyond_a_missing_history_are_not_followed(subject: Subject) -> Result<()> {
-    let site = Site::new(subject)?;
-    let (second, fourth) = (site.cluster.promoted(), site.cluster.promoted().promoted().promoted());
-    let backup = site.back_up(3, 4).await?;
-    store_history(&site, &second, 7).await?;
-    store_history(&site, &fourth, 4).await?;
-    let (key, _) = restore_latest(&site, &restore_options()).await?;
-    assert_eq!(key, backup.key, "timeline 4 left before its end, but PostgreSQL stops at 2");
-    Ok(())
-}
-
-/// A listing doesn't show it yet. Of two processes that wrote `cluster.json` at once, one has lost its change.
-pub(crate) async fn a_history_of_a_compression_that_cluster_json_lacks_is_found(
-    subject: Subject,
-) -> Result<()> {
-    let site = Site::new(subject)?;
-    let second = site.cluster.promoted();
-    let shared = site.back_up(3, 4).await?;
-    let before = site.subject.get("cluster.json").await?;
-    let (history, text) = second.history(&[(site.cluster.timeline(), 5)]);
-    let lz4 = ArchiveOptions { codec: "lz4".parse()?, ..ArchiveOptions::default() };
-    site.archive_with(history, text.as_bytes(), &lz4).await?;
-    site.subject.put("cluster.json", before).await?;
-    let abandoned = site.back_up(7, 8).await?;
-    let repository = site.subject.repository_with(&Faults::hiding("wal_00000002.history.lz4"))?;
-    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
-    let plan = plan_prune(&repository, &policy).await?;
-    assert_eq!(plan.keep_backups, [shared.key, abandoned.key], "only the older one leads to timeline 2");
-    Ok(())
-}
-
 /// The order is that of timelines and LSNs: a host's clock may be wrong.
-pub(crate) async fn the_newest_backup_is_the_one_furthest_on_whatever_the_clock_said(
+pub(crate) async fn the_newest_backup_is_the_one_with_the_latest_lsn_whatever_the_clock_said(
     subject: Subject,
 ) -> Result<()> {
     let site = Site::new(subject)?;
@@ -273,77 +223,7 @@ pub(crate) async fn the_newest_backup_is_the_one_furthest_on_whatever_the_clock_
     Ok(())
 }
 
-/// PostgreSQL writes the name of a restore point into the history, in whatever encoding the client sent.
-pub(crate) async fn a_history_with_bytes_that_are_no_utf8_is_read_as_postgresql_reads_it(
-    subject: Subject,
-) -> Result<()> {
-    let site = Site::new(subject)?;
-    let second = site.cluster.promoted();
-    let shared = site.back_up(3, 4).await?;
-    let (history, _) = second.history(&[]);
-    let text = b"1\t0/500000\tat restore point \"vor der \xC4nderung\"\n";
-    site.archive_as(history, text).await?;
-    assert_eq!(site.restored_wal(history).await?, text);
-    let newest = site.back_up_of(&second, 6, 7).await?;
-    assert_eq!(restore_latest(&site, &restore_options()).await?.0, newest.key);
-    let two = on(TargetTimeline::Id(second.timeline()));
-    assert_eq!(restore_latest(&site, &two).await?.0, newest.key);
-    assert_eq!(plan(&site, 2, 0).await?.keep_backups, [shared.key, newest.key]);
-    plan_archive_cleanup(&site.repository, site.cluster.wal_name(9), false).await?;
-    Ok(())
-}
-
-/// Each branch keeps the requested number, since only a person knows which one is production.
-pub(crate) async fn prune_counts_the_backups_of_each_branch(subject: Subject) -> Result<()> {
-    let site = Site::new(subject)?;
-    let copy = site.cluster.promoted();
-    let shared = site.back_up(2, 3).await?;
-    store_history(&site, &copy, 4).await?;
-    let mut production = Vec::new();
-    let mut of_copy = Vec::new();
-    for start in [5, 7, 9] {
-        production.push(site.back_up(start, start).await?.key);
-        of_copy.push(site.back_up_of(&copy, start, start).await?.key);
-    }
-    let plan = prune_to(&site, 2, 0).await?;
-    assert_eq!(plan.keep_backups, [production[1], of_copy[1], production[2], of_copy[2]]);
-    assert_eq!(plan.remove_backups, [shared.key, production[0], of_copy[0]]);
-    let listed = site.listed_wal().await?;
-    assert!(listed.contains(&site.cluster.segment_name(7).to_string()), "{listed:?}");
-    assert!(!listed.contains(&site.cluster.segment_name(6).to_string()), "{listed:?}");
-    let told = format!("pg_basebackup_{}.json", production[2]);
-    assert!(plan.notices.iter().any(|notice| notice.contains(&told)), "{:?}", plan.notices);
-    Ok(())
-}
-
-/// It keeps an old backup and all WAL since then, so prune says how to discard it.
-pub(crate) async fn prune_says_how_to_give_a_stray_timeline_up(subject: Subject) -> Result<()> {
-    let stray = Stray::new(subject).await?;
-    let [first, _, third] = stray.keys();
-    let plan = prune_to(&stray.site, 1, 0).await?;
-    assert_eq!(plan.keep_backups, [first, third]);
-    let told = "swiftwal timeline discard 2";
-    assert!(plan.notices.iter().any(|notice| notice.contains(told)), "{:?}", plan.notices);
-    Ok(())
-}
-
-/// Such a backup may be of any timeline, and no WAL shows which one.
-pub(crate) async fn backups_that_tell_nothing_are_no_reason_to_remove_one(subject: Subject) -> Result<()> {
-    let site = Site::new(subject)?;
-    for key in ["20130828T1810Z", "20130829T1125Z"] {
-        site.subject.put(&format!("pg_basebackup_{key}.tgz"), "no tar at all").await?;
-    }
-    let error = refused(plan(&site, 1, 0).await);
-    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-    for key in ["20130828T1810Z", "20130829T1125Z"] {
-        site.subject.put(&format!("backup_label_{key}.txt"), "no label").await?;
-    }
-    refused(plan(&site, 1, 0).await);
-    assert_eq!(site.listed().await?.len(), 2);
-    Ok(())
-}
-
-pub(crate) async fn a_backup_is_restored_by_its_key_where_listings_fail(subject: Subject) -> Result<()> {
+pub(crate) async fn a_backup_is_restored_by_its_key_if_listings_fail(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let record = site.back_up(3, 4).await?;
     let repository = site.subject.repository_with(&Faults::at_every_listing())?;
@@ -361,33 +241,7 @@ pub(crate) async fn a_backup_is_restored_by_its_key_where_listings_fail(subject:
     Ok(())
 }
 
-/// Another prune removed them a moment ago, and the listing lags.
-pub(crate) async fn what_is_listed_and_gone_stops_neither_prune_nor_archive_cleanup(
-    subject: Subject,
-) -> Result<()> {
-    let site = Site::new(subject)?;
-    let second = site.cluster.promoted();
-    let gone = site.back_up(2, 3).await?;
-    let kept = site.back_up(6, 7).await?;
-    store_history(&site, &second, 9).await?;
-    for object in [format!("pg_basebackup_{}.json", gone.key), "wal_00000002.history.zst".to_owned()] {
-        let repository = site.subject.repository_with(&Faults::vanished(&object))?;
-        let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
-        let plan = plan_prune(&repository, &policy).await?;
-        assert_eq!(plan.keep_backups, [kept.key], "{object}");
-        assert!(plan.notices.iter().any(|notice| notice.contains(&object)), "{:?}", plan.notices);
-        plan_archive_cleanup(&repository, site.cluster.wal_name(6), false).await?;
-        let directory = site.subject.new_path("pgdata");
-        let stats =
-            restore(&repository, BackupChoice::Latest, &directory, &restore_options(), &|_| {}).await?;
-        assert_eq!(stats.key, kept.key, "{object}");
-    }
-    Ok(())
-}
-
-pub(crate) async fn it_is_said_which_timeline_is_followed_and_where_the_others_end(
-    subject: Subject,
-) -> Result<()> {
+pub(crate) async fn restore_reports_the_followed_timeline_and_the_others(subject: Subject) -> Result<()> {
     let stray = Stray::new(subject).await?;
     let (one, two) = (stray.site.cluster.timeline(), stray.copy.timeline());
     for (asked, other) in [(one, two), (two, one)] {
@@ -409,7 +263,9 @@ pub(crate) async fn it_is_said_which_timeline_is_followed_and_where_the_others_e
     Ok(())
 }
 
-pub(crate) async fn every_timeline_is_listed_with_what_lies_on_it(subject: Subject) -> Result<()> {
+pub(crate) async fn every_timeline_is_listed_with_its_newest_backup_and_last_wal(
+    subject: Subject,
+) -> Result<()> {
     let stray = Stray::new(subject).await?;
     let (site, copy) = (&stray.site, &stray.copy);
     let branches = timelines(&site.repository).await?;

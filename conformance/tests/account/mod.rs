@@ -11,22 +11,28 @@ use uuid::Uuid;
 /// Below this size, and after the first ten, Swift lets only one segment a second be read.
 const PART_BYTES: usize = 1 << 20;
 
-/// Reads these settings of the test servers, whose names in the environment begin with `prefix`.
+/// The settings of an account with version 1 authentication.
+pub(crate) const V1: [&str; 3] = ["ST_AUTH", "ST_USER", "ST_KEY"];
+/// The settings of an account of Keystone.
+pub(crate) const PASSWORD: [&str; 4] = ["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_NAME"];
+
+/// A harness whose repositories are containers of the account with these settings, whose names in the environment begin
+/// with `prefix`.
+pub(crate) fn containers(prefix: &str, settings: &[&str]) -> Harness {
+    harness(account(prefix, settings), || format!("swift://{}", unique()))
+}
+
+/// As [`containers`], with all repositories in one container, which has one container of segments.
+pub(crate) fn prefixes(prefix: &str, settings: &[&str]) -> Harness {
+    static CONTAINER: OnceLock<String> = OnceLock::new();
+    let fresh = || format!("swift://{}/{}", CONTAINER.get_or_init(unique), unique());
+    harness(account(prefix, settings), fresh)
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
-pub(crate) fn account(prefix: &str, settings: &[&str]) -> BTreeMap<String, String> {
+fn account(prefix: &str, settings: &[&str]) -> BTreeMap<String, String> {
     let value = |name: &str| std::env::var(format!("{prefix}{name}")).unwrap_or_else(|_| panic!("{name}?"));
     settings.iter().map(|name| ((*name).to_owned(), value(name))).collect()
-}
-
-/// A harness whose repositories are containers of the account.
-pub(crate) fn containers(account: BTreeMap<String, String>) -> Harness {
-    harness(account, || format!("swift://{}", unique()))
-}
-
-/// A harness whose repositories are all in one container of the account, which has one container of segments.
-pub(crate) fn prefixes(account: BTreeMap<String, String>) -> Harness {
-    static CONTAINER: OnceLock<String> = OnceLock::new();
-    harness(account, || format!("swift://{}/{}", CONTAINER.get_or_init(unique), unique()))
 }
 
 fn harness(account: BTreeMap<String, String>, fresh: impl Fn() -> String + Send + Sync + 'static) -> Harness {
