@@ -58,10 +58,23 @@ pub fn check(name: &str, target: fn(&[u8])) {
     }
 }
 
+/// Returns an example of the corpus `name`, for tests that need a valid one.
+///
+/// # Panics
+///
+/// If there is no such example.
+#[must_use]
+pub fn example(name: &str, file: &str) -> Vec<u8> {
+    fs::read(corpus(name).join(file)).unwrap_or_else(|error| panic!("fuzz/corpus/{name}/{file}: {error}"))
+}
+
+fn corpus(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus")).join(name)
+}
+
 /// Returns the files of a corpus, ordered by name.
 fn examples(name: &str) -> Vec<Vec<u8>> {
-    let corpus = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus")).join(name);
-    let files = fs::read_dir(corpus).into_iter().flatten().flatten();
+    let files = fs::read_dir(corpus(name)).into_iter().flatten().flatten();
     let mut paths: Vec<_> = files.map(|file| file.path()).collect();
     paths.sort();
     paths.iter().filter_map(|path| fs::read(path).ok()).collect()

@@ -30,14 +30,11 @@ fn a_quota_that_is_used_up_is_an_error_that_says_so_at_once() -> Result<()> {
     let name = place.segment(1)?;
     for (objects, bytes) in [(Some(1), None), (None, Some(1000))] {
         let quota = Quota::set(&ceph, objects, bytes)?;
-        let refused = place.run(&["archive-wal", &name])?.expect(1)?;
+        let refused = place.run(&["archive-wal", &name]);
         drop(quota);
-        assert!(refused.reason().to_lowercase().contains("quota"), "{}", refused.reason());
-        assert!(!refused.has_retried(), "{}", refused.stderr);
-        place.run(&["restore-wal", &name, "fetched"])?.expect(1)?;
+        refused?.expect_over_quota()?;
     }
-    place.succeed(&["archive-wal", &name])?;
-    assert!(place.fetches(&name)?);
+    assert!(place.archives_after_a_refusal(&name)?);
     Ok(())
 }
 

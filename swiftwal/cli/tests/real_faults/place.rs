@@ -130,6 +130,13 @@ impl<'a> Place<'a> {
         Ok(name)
     }
 
+    /// Whether a segment that was refused isn't stored, and can be archived now.
+    pub(crate) fn archives_after_a_refusal(&self, name: &str) -> Result<bool> {
+        self.run(&["restore-wal", name, "fetched"])?.expect(1)?;
+        self.succeed(&["archive-wal", name])?;
+        self.fetches(name)
+    }
+
     /// Whether restore-wal fetches that segment with the content in the directory.
     pub(crate) fn fetches(&self, name: &str) -> Result<bool> {
         self.succeed(&["restore-wal", name, "fetched"])?;
@@ -268,6 +275,14 @@ impl Ended {
     pub(crate) fn key(&self) -> Option<String> {
         let (key, _) = self.stdout.strip_prefix("Creating backup ")?.split_once(' ')?;
         Some(key.to_owned())
+    }
+
+    /// Returns the result itself, if the command has failed at once with a message about a quota.
+    pub(crate) fn expect_over_quota(self) -> Result<Self> {
+        let ended = self.expect(1)?;
+        ensure!(ended.reason().to_lowercase().contains("quota"), "{}", ended.reason());
+        ensure!(!ended.has_retried(), "{}", ended.stderr);
+        Ok(ended)
     }
 
     /// Returns the last line on standard error: the reason of the failure.

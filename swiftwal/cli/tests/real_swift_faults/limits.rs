@@ -48,13 +48,9 @@ fn a_quota_that_is_used_up_is_an_error_that_says_so_at_once() -> Result<()> {
     swift.limit_account(Some(1000))?;
     let of_account = place.run(&["archive-wal", &name]);
     swift.limit_account(None)?;
-    for refused in [of_container?.expect(1)?, of_account?.expect(1)?] {
-        assert!(refused.reason().contains("quota"), "{}", refused.reason());
-        assert!(!refused.has_retried(), "{}", refused.stderr);
-    }
-    place.run(&["restore-wal", &name, "fetched"])?.expect(1)?;
-    place.succeed(&["archive-wal", &name])?;
-    assert!(place.fetches(&name)?);
+    of_container?.expect_over_quota()?;
+    of_account?.expect_over_quota()?;
+    assert!(place.archives_after_a_refusal(&name)?);
     Ok(())
 }
 

@@ -179,17 +179,9 @@ mod tests {
     use super::*;
     use crate::{local::clock::SystemClock, repository::layout::ObjectName, storage::Storage};
 
-    /// Returns the record of a backup that needs the segments 2 to 5.
+    /// Returns the record of a backup that needs the segments 3 and 4.
     fn record() -> BackupRecord {
-        serde_json::from_value(serde_json::json!({
-            "key": "20130828T1810Z", "kind": "full", "label": "",
-            "started": "2013-08-28T18:10:42Z", "finished": "2013-08-28T18:10:43Z",
-            "system_identifier": "1", "postgres_version": "15", "wal_segment_bytes": 16_777_216,
-            "timeline": 1, "start_lsn": "0/2000028", "stop_lsn": "0/5000100",
-            "first_wal": "000000010000000000000002", "last_wal": "000000010000000000000005",
-            "includes_wal": false, "objects": [], "written_by": "a test",
-        }))
-        .unwrap()
+        serde_json::from_slice(&swiftwal_mutation::example("commit_record", "content")).unwrap()
     }
 
     /// Waits at most a minute for each segment, of which one arrives every `pause`.
@@ -215,7 +207,7 @@ mod tests {
     async fn the_timeout_counts_from_the_last_segment_that_arrived() {
         wait(Duration::from_secs(50)).await.unwrap();
         let error = wait(Duration::from_secs(70)).await.unwrap_err().to_string();
-        assert!(error.contains("000000010000000000000002") && error.contains("within 60 s"), "{error}");
+        assert!(error.contains("000000010000000000000003") && error.contains("within 60 s"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

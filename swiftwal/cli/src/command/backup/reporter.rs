@@ -165,25 +165,22 @@ mod tests {
     use super::*;
 
     fn line(last_wal: &str, includes_wal: bool) -> String {
-        let record: BackupRecord = serde_json::from_value(serde_json::json!({
-            "key": "20130828T1810Z", "kind": "full", "label": "",
-            "started": "2013-08-28T18:10:42Z", "finished": "2013-08-28T18:10:43Z",
-            "system_identifier": "1", "postgres_version": "15", "wal_segment_bytes": 16_777_216,
-            "timeline": 1, "start_lsn": "0/2000028", "stop_lsn": "0/2000100",
-            "first_wal": "000000010000000000000002", "last_wal": last_wal,
-            "includes_wal": includes_wal, "written_by": "a test", "objects": [
-                { "name": "a", "bytes": 1 << 20, "blake3": "", "tar_bytes": 4 << 20 },
-                { "name": "b", "bytes": 1 << 19, "blake3": "" },
-            ],
-        }))
-        .unwrap();
+        let example = swiftwal_mutation::example("commit_record", "content");
+        let mut record: serde_json::Value = serde_json::from_slice(&example).unwrap();
+        record["last_wal"] = last_wal.into();
+        record["includes_wal"] = includes_wal.into();
+        record["objects"] = serde_json::json!([
+            { "name": "a", "bytes": 1 << 20, "blake3": "", "tar_bytes": 4 << 20 },
+            { "name": "b", "bytes": 1 << 19, "blake3": "" },
+        ]);
+        let record: BackupRecord = serde_json::from_value(record).unwrap();
         Report { duration_seconds: 125, ..Report::new(&record, Instant::now(), &[]) }.in_a_line()
     }
 
     #[test]
     fn the_closing_line_tells_size_duration_and_the_wal_that_is_needed() {
-        let start = "Backup 20130828T1810Z is complete: 4.00 MiB, 1.50 MiB stored, in 2 min 5 s; ";
-        let (first, last) = ("000000010000000000000002", "000000010000000000000003");
+        let start = "Backup 20261128T2250Z is complete: 4.00 MiB, 1.50 MiB stored, in 2 min 5 s; ";
+        let (first, last) = ("000000010000000000000003", "000000010000000000000004");
         assert_eq!(line(first, false), format!("{start}it needs WAL {first}"));
         assert_eq!(line(last, false), format!("{start}it needs WAL {first} to {last}"));
         assert_eq!(line(last, true), format!("{start}it contains the WAL that it needs"));
