@@ -54,7 +54,7 @@ impl Copying {
             Target::new(&self.handles.containers.container, to.as_ref()),
         );
         let replaced = match mode {
-            CopyMode::Overwrite => self.handles.manifests.segments_to_replace(&to).await?,
+            CopyMode::Overwrite => self.handles.manifests.segments_to_replace(&to, |_| false).await?,
             CopyMode::Create if shape(&self.handles.containers, &to).await?.is_none() => Vec::new(),
             CopyMode::Create => {
                 let source = "there is an object of this name".into();

@@ -162,10 +162,8 @@ impl LargeObjects {
                 free => Ok(Ready::Free(free?)),
             };
         }
-        let mut replaced = self.handles.manifests.segments_to_replace(object).await?;
-        // An earlier try completed the upload, although its response was lost.
-        replaced.retain(|target| !place.has(&target.name));
-        Ok(Ready::Replaces(replaced))
+        let is_new = |target: &Target| target.container == containers.segments && place.has(&target.name);
+        Ok(Ready::Replaces(self.handles.manifests.segments_to_replace(object, is_new).await?))
     }
 
     /// Whether an object has the content of these segments.
@@ -251,6 +249,21 @@ impl LargeObjects {
         }
         if let Err(error) = self.discard(object, place, begun).await {
             tracing::warn!(%object, %error, "segments of a failed upload are left behind until a sweep removes them");
+        }
+    }
+
+    /// Removes what an upload has stored and its manifest doesn't name: another server than Swift may not return the
+    /// manifest, and then it couldn't be told whose segments these are.
+    pub(crate) async fn remove_surplus(&self, object: &Target, place: &SegmentNames, named: &[Target]) {
+        if self.handles.containers.client.dialect().nests_manifests() == Some(true) {
+            return;
+        }
+        match self.listed_at(place).await {
+            Ok(mut stored) => {
+                stored.retain(|target| !named.contains(target) && !place.is_manifest(&target.name));
+                self.handles.deletion.remove_quietly(stored).await;
+            }
+            Err(error) => tracing::debug!(%object, %error, "can't list what the upload has stored"),
         }
     }
 

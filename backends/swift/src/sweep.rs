@@ -126,7 +126,9 @@ impl Store {
         let Handles { containers, listings, .. } = &self.handles;
         let mut entries = listings.names_under(&containers.container, "").await?;
         let is_shown = containers.client.dialect().lists_manifests();
-        entries.retain(|entry| entry.is_static() || (!is_shown && entry.may_be_large()));
+        entries.retain(|entry| {
+            entry.is_static() || (!is_shown && (entry.may_be_large() || entry.may_be_static()))
+        });
         let uses = entries.iter().map(|entry| self.uploads_of(entry, inventory).boxed());
         let uses: Vec<_> = at_once(uses).try_collect().await?;
         Ok(uses.into_iter().collect::<Option<Vec<_>>>().map(|uses| uses.into_iter().flatten().collect()))
@@ -156,7 +158,7 @@ impl Store {
             );
             return Ok(None);
         }
-        Ok(Some(uploads))
+        Ok(Some(uploads.into_iter().cloned().collect()))
     }
 
     /// Returns the upload of this store that a manifest names by one of its segments.

@@ -39,7 +39,10 @@ impl Writing {
         let mut headers = to_headers(&options.attributes)?;
         let replaced = match options.mode {
             PutMode::Overwrite => {
-                self.handles.manifests.segments_to_replace(&self.handles.containers.target(location)).await?
+                self.handles
+                    .manifests
+                    .segments_to_replace(&self.handles.containers.target(location), |_| false)
+                    .await?
             }
             PutMode::Create => {
                 headers.insert(http_header::IF_NONE_MATCH, HeaderValue::from_static("*"));

@@ -7,6 +7,9 @@ use crate::target::Target;
 /// The text between the object's name and the unique part in the names of an upload's segments.
 const MARK: &str = "/upload-";
 
+/// The beginning of the last part of a nested manifest's name.
+const MANIFEST: &str = "manifest-";
+
 /// The number of digits in the unique part.
 const UNIQUE: usize = 32;
 
@@ -37,7 +40,12 @@ impl SegmentNames {
 
     /// The name of a nested manifest.
     pub(crate) fn manifest(&self, level: usize, number: usize) -> String {
-        format!("{}/manifest-{level}-{number:08}", self.0)
+        format!("{}{MANIFEST}{level}-{number:08}", self.prefix())
+    }
+
+    /// Whether this is the name of a nested manifest of the upload.
+    pub(crate) fn is_manifest(&self, name: &str) -> bool {
+        name.strip_prefix(&self.prefix()).is_some_and(|rest| rest.starts_with(MANIFEST))
     }
 
     /// The beginning of the names of everything that belongs to the upload.
@@ -78,6 +86,7 @@ mod tests {
             assert_eq!(upload_of("a", &name), None);
             assert!(place.has(&name));
         }
+        assert!(place.is_manifest(&place.manifest(1, 2)) && !place.is_manifest(&place.segment(3, 0)));
         assert_eq!(place.object(), "c/a/b");
         let of_nothing = "c/upload-00000000000000000000000000000000/1";
         for foreign in

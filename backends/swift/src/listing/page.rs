@@ -87,7 +87,7 @@ impl Entry {
     }
 
     /// Whether it may be a static large object, which the listings of some clusters show as a plain one.
-    pub(super) fn may_be_static(&self) -> bool {
+    pub(crate) fn may_be_static(&self) -> bool {
         self.bytes > SURELY_PLAIN
     }
 

@@ -1,5 +1,8 @@
 //! Which segments a large object has whose manifest can't be read: a listing proves it. The tag of the object is the MD5
-//! of its segments' tags, so that no other segments have it.
+//! of its segments' tags, so that no others have it.
+//!
+//! Several uploads may have these segments: uploads of the same content, and one that has stored more than its manifest
+//! names. The object may consist of any of them.
 
 use object_store::Result;
 
@@ -7,9 +10,9 @@ use super::{Manifests, Segment, e_tag};
 use crate::{error::StoreError, listing::Entry, target::Target};
 
 impl Manifests {
-    /// Returns the segments of each upload that has the content of the object with this tag: uploads of this store, or
-    /// else of python-swiftclient, which names the segments `<object>/<time>/<size>/<segment size>/<number>`. There may
-    /// be several, of the same content; then the object may consist of any of them.
+    /// Returns everything that each upload has stored of which the object with this tag may consist: uploads of this
+    /// store, or else of python-swiftclient, which names the segments
+    /// `<object>/<time>/<size>/<segment size>/<number>`. The first has exactly the segments of the object.
     pub(crate) async fn uploads_of(&self, object: &Target, tag: &str) -> Result<Vec<Vec<Segment>>> {
         let uploads = self.uploads_under(&format!("{object}/upload-"), tag).await?;
         if !uploads.is_empty() {
@@ -26,9 +29,19 @@ impl Manifests {
             Err(error) => return Err(error),
         };
         let mut uploads = uploads(container, &entries);
-        uploads.retain(|upload| e_tag(upload) == tag);
+        let Some(exact) = uploads.iter().position(|upload| e_tag(upload) == tag) else {
+            return Ok(Vec::new());
+        };
+        uploads.swap(0, exact);
+        let wanted: Vec<_> = uploads[0].iter().map(|segment| segment.e_tag.clone()).collect();
+        uploads.retain(|upload| has_in_order(upload.iter().map(|segment| &segment.e_tag), &wanted));
         Ok(uploads)
     }
+}
+
+/// Whether an upload with these tags has the wanted ones among them, in this order.
+pub(crate) fn has_in_order<'a>(mut tags: impl Iterator<Item = &'a String>, wanted: &[String]) -> bool {
+    wanted.iter().all(|wanted| tags.any(|tag| tag == wanted))
 }
 
 /// Returns the objects of each directory of a listing, as segments.

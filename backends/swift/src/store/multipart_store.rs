@@ -18,8 +18,9 @@ use crate::{error::StoreError, large::SegmentNames, manifests::Segment, object::
 /// Uploads whose state the caller keeps, and can continue in another process. Beginning one sends no request: the id
 /// contains the prefix of its segments and the attributes of the object.
 ///
-/// A part that is stored again replaces the previous one. If it has fewer pieces, the surplus ones remain until nothing
-/// refers to the upload any more. Aborting an upload removes the parts that a listing shows, which may lack recent
+/// A part that is stored again replaces the previous one. If it has fewer pieces, or if the upload is completed without
+/// some of its parts, the surplus ones remain on Swift until nothing refers to the upload any more. Elsewhere they are
+/// removed when the upload is completed. Aborting an upload removes the parts that a listing shows, which may lack recent
 /// ones; [`leftovers`](Swift::leftovers) finds these later. An aborted upload must not be continued.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -67,8 +68,11 @@ impl MultipartStore for Swift {
             }));
         }
         let large = &self.0.large;
+        let named: Vec<_> = segments.iter().filter_map(Segment::target).collect();
         let ready = large.ready(&object, &place, &segments, &headers, false).await?;
-        large.complete(&object, &place, segments, headers, ready).await
+        let completed = large.complete(&object, &place, segments, headers, ready).await?;
+        large.remove_surplus(&object, &place, &named).await;
+        Ok(completed)
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use object_store::{
-    Attribute, Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, path::Path,
+    Attribute, Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    multipart::MultipartStore, path::Path,
 };
 
 use crate::{
@@ -191,6 +192,53 @@ async fn a_sweep_removes_what_is_left_over_and_nothing_that_an_object_consists_o
     }
     assert_eq!(content(&swift, "live").await, "onetwo");
     assert_eq!(content(&swift, "copy").await, "threefour");
+}
+
+#[tokio::test]
+#[ignore = "needs Ceph: run by cargo xtask test"]
+async fn a_live_upload_with_a_surplus_segment_is_not_swept_in_favour_of_an_abandoned_one() {
+    let (swift, location) = (fixture("surplus").await, Path::from("a"));
+    let id = swift.create_multipart(&location).await.unwrap();
+    let part = swift.put_part(&location, &id, 0, "one".into()).await.unwrap();
+    swift.complete_multipart(&location, &id, vec![part]).await.unwrap();
+    let surplus = segments(&swift).await.remove(0).replace("/00000000-", "/00000001-");
+    let put = Request::object(Method::PUT, swift.segments_container(), surplus).body("surplus".into());
+    swift.0.handles.containers.send(put).await.unwrap();
+    let mut abandoned = swift.put_multipart(&location).await.unwrap();
+    abandoned.put_part("one".into()).await.unwrap();
+    drop(abandoned);
+
+    for listed in [Vec::new(), listed(&swift).await] {
+        assert_eq!(swift.leftovers_after_listing(later(), listed).await.unwrap(), [""; 0]);
+    }
+    swift.abort_multipart(&location, &id).await.unwrap();
+    assert_eq!(content(&swift, "a").await, "one");
+    swift.delete(&location).await.unwrap();
+    let left = swift.leftovers(later()).await.unwrap();
+    swift.remove_leftovers(&left).await.unwrap();
+    assert_eq!(segments(&swift).await, [""; 0]);
+}
+
+#[tokio::test]
+#[ignore = "needs Ceph: run by cargo xtask test"]
+async fn an_upload_of_the_same_content_replaces_the_segments_and_leaves_no_surplus_ones() {
+    let (swift, location) = (fixture("same").await, Path::from("a"));
+    for _ in 0..2 {
+        put_large(&swift, "a", &[Bytes::from("one"), Bytes::from("two")]).await;
+        assert_eq!(segments(&swift).await.len(), 2);
+    }
+    let id = swift.create_multipart(&location).await.unwrap();
+    let mut parts = Vec::new();
+    for (number, part) in ["one", "two", "surplus"].into_iter().enumerate() {
+        parts.push(swift.put_part(&location, &id, number, part.into()).await.unwrap());
+    }
+    parts.truncate(2);
+    swift.complete_multipart(&location, &id, parts.clone()).await.unwrap();
+    assert_eq!(segments(&swift).await.len(), 2);
+    // Its completion wasn't acknowledged.
+    swift.complete_multipart(&location, &id, parts).await.unwrap();
+    assert_eq!(segments(&swift).await.len(), 2);
+    assert_eq!(content(&swift, "a").await, "onetwo");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The content of the container of the segments, by upload.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::SystemTime,
 };
 
@@ -9,6 +9,7 @@ use crate::{
     error::StoreError,
     large::upload_of,
     listing::Entry,
+    manifests::has_in_order,
     object::{Md5Sum, unquoted},
 };
 
@@ -17,11 +18,26 @@ pub(super) type Tags = HashMap<String, String>;
 
 /// The segments of the objects of one container, by upload.
 #[derive(Debug, Default)]
-pub(super) struct Inventory(BTreeMap<String, Upload>);
+pub(super) struct Inventory {
+    uploads: BTreeMap<String, Upload>,
+    /// An upload by the tag of an object that consists of it.
+    by_tag: HashMap<String, String>,
+    /// The uploads that have a part with this tag.
+    by_part: HashMap<String, Vec<String>>,
+}
+
+/// One upload.
+#[derive(Debug)]
+struct Upload {
+    object: String,
+    newest: SystemTime,
+    /// The tags of its parts in the order of their names: nested manifests, or else segments.
+    parts: Vec<String>,
+}
 
 /// The segments of one upload.
 #[derive(Debug)]
-struct Upload {
+struct Segments {
     object: String,
     newest: SystemTime,
     /// The tags of the segments and of the nested manifests, by name.
@@ -35,7 +51,7 @@ impl Inventory {
         for entry in entries {
             let Some((upload, object)) = upload_of(container, &entry.name) else { continue };
             let modified = entry.modified()?;
-            let found = uploads.entry(upload.to_owned()).or_insert_with(|| Upload {
+            let found = uploads.entry(upload.to_owned()).or_insert_with(|| Segments {
                 object: object.to_owned(),
                 newest: modified,
                 segments: BTreeMap::new(),
@@ -47,30 +63,50 @@ impl Inventory {
                 None => found.segments.insert(entry.name.clone(), entry.hash.clone()),
             };
         }
-        Ok(Self(uploads))
+        let mut inventory = Self::default();
+        uploads.into_iter().for_each(|(name, segments)| inventory.add(name, segments.into_upload()));
+        Ok(inventory)
+    }
+
+    fn add(&mut self, name: String, upload: Upload) {
+        let parts: BTreeSet<_> = upload.parts.iter().cloned().collect();
+        for part in parts {
+            self.by_part.entry(part).or_default().push(name.clone());
+        }
+        self.by_tag.insert(upload.tag(), name.clone());
+        self.uploads.insert(name, upload);
     }
 
     /// Returns the uploads without a new segment since `before` that, according to these tags, may not be what their
     /// objects consist of.
     pub(super) fn unsettled(&self, tags: &Tags, before: SystemTime) -> Vec<String> {
-        let is_settled = |found: &Upload| {
-            let tag = tags.get(&found.object);
+        let is_settled = |(name, found): &(&String, &Upload)| {
+            let tag = tags.get(&found.object).map(String::as_str).unwrap_or_default();
+            let of_object =
+                |name: &&String| self.uploads.get(*name).is_some_and(|other| other.object == found.object);
             // Two uploads with the same content have the same tag.
-            let same = self.0.values().filter(|other| other.object == found.object);
-            tag.is_some_and(|tag| found.is(tag) && same.filter(|other| other.is(tag)).count() == 1)
+            let same: Vec<_> = self.uploads_with(tag);
+            same.iter().copied().filter(of_object).eq([*name])
         };
-        let old = self.0.iter().filter(|(_, found)| found.newest < before && !is_settled(found));
-        old.map(|(upload, _)| upload.clone()).collect()
+        let old = self.uploads.iter().filter(|(_, found)| found.newest < before);
+        old.filter(|upload| !is_settled(upload)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Returns the uploads that an object with this tag may consist of.
-    pub(super) fn uploads_with(&self, tag: &str) -> Vec<String> {
-        self.0.iter().filter(|(_, found)| found.is(tag)).map(|(upload, _)| upload.clone()).collect()
+    /// Returns the uploads that an object with this tag may consist of: they have its parts, and perhaps others that its
+    /// manifest doesn't name.
+    pub(super) fn uploads_with(&self, tag: &str) -> Vec<&String> {
+        let known = self.by_tag.get(tag).and_then(|name| self.uploads.get(name));
+        let Some(Upload { parts, .. }) = known else { return Vec::new() };
+        let with_first = parts.first().and_then(|part| self.by_part.get(part)).into_iter().flatten();
+        let has_all = |name: &&String| {
+            self.uploads.get(*name).is_some_and(|upload| has_in_order(upload.parts.iter(), parts))
+        };
+        with_first.filter(has_all).collect()
     }
 
     /// The names of the objects that these uploads were for, sorted.
     pub(super) fn objects_of(&self, uploads: &[String]) -> Vec<&str> {
-        let found = uploads.iter().filter_map(|upload| self.0.get(upload));
+        let found = uploads.iter().filter_map(|upload| self.uploads.get(upload));
         let mut names: Vec<_> = found.map(|found| found.object.as_str()).collect();
         names.sort_unstable();
         names.dedup();
@@ -78,14 +114,20 @@ impl Inventory {
     }
 }
 
+impl Segments {
+    fn into_upload(self) -> Upload {
+        let parts = if self.manifests.is_empty() { self.segments } else { self.manifests };
+        Upload { parts: parts.into_values().collect(), object: self.object, newest: self.newest }
+    }
+}
+
 impl Upload {
-    /// Whether an object with this tag consists of exactly this upload. Manifests nested more than twice aren't
-    /// examined: the object is requested instead.
-    fn is(&self, tag: &str) -> bool {
-        let parts = if self.manifests.is_empty() { &self.segments } else { &self.manifests };
+    /// The tag of an object that consists of exactly this upload. Manifests nested more than twice aren't examined: then
+    /// no object has the tag, and the object is requested instead.
+    fn tag(&self) -> String {
         let mut sum = Md5Sum::default();
-        parts.values().for_each(|part| sum.update(part.as_bytes()));
-        sum.finish() == tag
+        self.parts.iter().for_each(|part| sum.update(part.as_bytes()));
+        sum.finish()
     }
 }
 
@@ -135,6 +177,24 @@ mod tests {
     fn two_uploads_of_one_content_are_both_unsettled() {
         let both = segments(UPLOAD).into_iter().chain(segments(OTHER)).collect();
         assert_eq!(unsettled(both, &[entry("a", "x", Some(TAG))], 1), [UPLOAD, OTHER]);
+    }
+
+    #[test]
+    fn an_upload_of_the_same_content_with_a_surplus_segment_may_be_the_live_one() {
+        let surplus = entry(&format!("c/{UPLOAD}/2"), "ef", None);
+        let all: Vec<_> = segments(UPLOAD).into_iter().chain([surplus]).chain(segments(OTHER)).collect();
+        assert_eq!(unsettled(all.clone(), &[entry("a", "x", Some(TAG))], 1), [UPLOAD, OTHER]);
+        assert_eq!(Inventory::new("c", all).unwrap().uploads_with(TAG), [UPLOAD, OTHER]);
+    }
+
+    #[test]
+    fn only_an_upload_with_the_parts_of_an_object_in_their_order_may_be_what_it_consists_of() {
+        let [first, last] = segments(OTHER).map(|entry| entry.hash);
+        let turned =
+            [("0", &last), ("1", &first)].map(|(n, tag)| entry(&format!("c/{OTHER}/{n}"), tag, None));
+        let inventory = Inventory::new("c", segments(UPLOAD).into_iter().chain(turned).collect()).unwrap();
+        assert_eq!(inventory.uploads_with(TAG), [UPLOAD]);
+        assert!(inventory.uploads_with("ee").is_empty());
     }
 
     #[test]

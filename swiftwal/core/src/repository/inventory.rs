@@ -32,7 +32,7 @@ pub struct Inventory {
     pub(crate) markers: Vec<Marker>,
     /// The unfinished uploads and deletions of SwiftWAL 0.2.2.
     pub(crate) legacy: LegacyLeftovers,
-    /// The tars that are longer than one part, as the storage listed them. The sweep uses them.
+    /// The objects that may be stored in parts, as the storage listed them, if its sweep wants them.
     pub(crate) long: Vec<ObjectMeta>,
     /// When the newest of all objects was written.
     pub(crate) newest: Timestamp,

@@ -7,7 +7,7 @@ use crate::{
     repository::{
         Repository,
         inventory::{Inventory, StoredObject, touched},
-        layout::{BackupPart, ObjectName},
+        layout::ObjectName,
         record::BackupRecord,
     },
 };
@@ -48,15 +48,13 @@ impl Repository {
         let mut objects = self.storage.store().list(None);
         let mut builder = Inventory::builder();
         let mut is_empty = true;
+        let is_wanted = self.storage.sweeper().is_some_and(|sweeper| sweeper.wants_listed());
+        let shortest_large = self.storage.limits().part_bytes as u64;
         while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
             let name = object.location.as_ref();
             is_empty = is_empty && !is_ours(name);
             builder.add(name, object.size, touched(&object));
-            let is_tar = || {
-                let name = ObjectName::parse(object.location.as_ref());
-                matches!(name, ObjectName::Backup { part: BackupPart::Tar { .. }, .. })
-            };
-            if object.size > self.storage.limits().part_bytes as u64 && is_tar() {
+            if is_wanted && object.size >= shortest_large && is_ours(name) {
                 builder.keep(object);
             }
         }
@@ -106,12 +104,13 @@ mod tests {
     use std::sync::Arc;
 
     use async_trait::async_trait;
-    use object_store::{ObjectStoreExt, memory::InMemory};
+    use jiff::Timestamp;
+    use object_store::{ObjectMeta, ObjectStoreExt, memory::InMemory};
 
     use super::*;
     use crate::{
         local::clock::SystemClock,
-        storage::{Storage, TopNames},
+        storage::{Limits, Storage, Sweep, TopNames},
     };
 
     #[derive(Debug)]
@@ -136,6 +135,49 @@ mod tests {
             let repository = Repository::new(storage, "x", Arc::new(SystemClock));
             assert_eq!(repository.inventory().await.is_ok(), is_repository, "{top:?}");
             assert_eq!(repository.is_empty().await.unwrap(), !is_repository, "{top:?}");
+        }
+    }
+
+    #[derive(Debug)]
+    struct Wants(bool);
+
+    #[async_trait]
+    impl Sweep for Wants {
+        async fn leftovers(&self, _: Timestamp, _: Vec<ObjectMeta>) -> object_store::Result<Vec<String>> {
+            Ok(Vec::new())
+        }
+
+        fn wants_listed(&self) -> bool {
+            self.0
+        }
+
+        async fn remove(&self, _: &[String]) -> object_store::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_may_be_stored_in_parts_is_passed_to_a_sweep_that_wants_it() {
+        let store = Arc::new(InMemory::new());
+        let large = [
+            "backup_manifest_20330828T1810Z.zst",
+            "pg_basebackup_20330828T1810Z.index.zst",
+            "pg_basebackup_20330828T1810Z.tar.zst",
+            "wal_00000001000000000000005C.zst",
+        ];
+        for name in large {
+            store.put(&name.into(), "abcd".into()).await.unwrap();
+        }
+        for (name, content) in [("wal_00000002.history", "abc"), ("foreign", "abcd")] {
+            store.put(&name.into(), content.into()).await.unwrap();
+        }
+        for (wants, expected) in [(true, &large[..]), (false, &[])] {
+            let storage = Storage::new(Arc::<InMemory>::clone(&store))
+                .with_limits(Limits { part_bytes: 4, ..Limits::default() })
+                .with_sweep(Arc::new(Wants(wants)));
+            let repository = Repository::new(storage, "x", Arc::new(SystemClock));
+            let long = repository.inventory().await.unwrap().long;
+            assert_eq!(long.iter().map(|object| object.location.as_ref()).collect::<Vec<_>>(), expected);
         }
     }
 }

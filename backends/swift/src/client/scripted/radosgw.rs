@@ -1,5 +1,7 @@
 //! A radosgw at moments that a real one can't be brought to.
 
+use object_store::multipart::MultipartStore;
+
 use super::*;
 use crate::dialect::server::RADOSGW;
 
@@ -16,12 +18,19 @@ fn row(name: &str, hash: &str) -> String {
     format!(r#"{{"name":"{name}","hash":"{hash}","bytes":1,"last_modified":"2023-11-14T22:13:20.500Z"}}"#)
 }
 
-/// A server with the large object `a`, whose tag is `e_tag` and whose manifest it doesn't return, and two old uploads
-/// for it: one of segments with the tags `ab` and `cd`, and one of a segment with the tag `ef`. `manifest` is the end of
-/// its response to a request for the manifest.
+/// As [`with_uploads`], one of segments with the tags `ab` and `cd`, and one of a segment with the tag `ef`.
 async fn with_two_uploads(e_tag: &'static str, manifest: &'static str) -> Swift {
-    let segments = [(1, 0, "ab"), (1, 1, "cd"), (2, 0, "ef")];
-    let segments = segments.map(|(of, number, hash)| row(&format!("c/{}/{number}", upload(of)), hash));
+    with_uploads(&["ab", "cd"], &["ef"], e_tag, manifest).await
+}
+
+/// A server with the large object `a`, whose tag is `e_tag` and whose manifest it doesn't return, and two old uploads
+/// for it, of segments with these tags. `manifest` is the end of its response to a request for the manifest.
+async fn with_uploads(first: &[&str], second: &[&str], e_tag: &'static str, manifest: &'static str) -> Swift {
+    let rows = |of: usize, tags: &[&str]| {
+        let row = |(number, tag): (usize, &&str)| row(&format!("c/{}/{number}", upload(of)), tag);
+        tags.iter().enumerate().map(row).collect::<Vec<_>>()
+    };
+    let segments = [rows(1, first), rows(2, second)].concat();
     let id = format!("X-Trans-Id: {RADOSGW}\r\nLast-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\n");
     let url = authenticating(move |_, head| match head {
         _ if head.contains("marker=") => answer("200 OK", &id, "[]"),
@@ -70,4 +79,15 @@ async fn what_was_taken_for_a_leftover_is_kept_if_the_object_may_consist_of_it()
         // The stand-in refuses to delete anything.
         with_two_uploads(e_tag, manifest).await.remove_leftovers(&[upload(1)]).await.unwrap();
     }
+}
+
+/// The second upload has the object's content and was abandoned. The first, which it consists of, has one segment more.
+#[tokio::test]
+async fn an_upload_with_a_surplus_segment_may_be_the_live_one() {
+    let with_surplus = || with_uploads(&["ab", "cd", "ef"], &["ab", "cd"], FIRST, NO_MANIFEST[0]);
+    let later = SystemTime::UNIX_EPOCH + Duration::from_hours(1 << 20);
+    assert_eq!(with_surplus().await.leftovers(later).await.unwrap(), [""; 0]);
+    with_surplus().await.remove_leftovers(&[upload(1)]).await.unwrap();
+    let id = format!("{:032}", 1);
+    with_surplus().await.abort_multipart(&Path::from("a"), &id).await.unwrap();
 }
