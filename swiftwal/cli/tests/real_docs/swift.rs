@@ -12,6 +12,15 @@ const PAGE: &str = include_str!("../../../../docs/swift.md");
 const MAKE_READER: &str = include_str!("reader_credential.py");
 
 #[test]
+fn the_page_names_each_setting_of_swift() {
+    let registry = swiftwal_backends::registry();
+    let is_part = |char: char| char == '_' || char.is_ascii_uppercase();
+    let words: Vec<_> = PAGE.split(|char| !is_part(char)).collect();
+    let missing = registry.settings_of("swift").iter().filter(|name| !words.contains(*name));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+#[test]
 #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
 fn a_credential_without_any_right_in_swift_is_enough_with_the_acls_of_the_page() -> Result<()> {
     let site = Site::start_on_swift(Path::new(PROGRAM), swift_test_settings()?)?;
