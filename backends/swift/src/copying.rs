@@ -10,7 +10,7 @@ use crate::{
     concurrency::at_once,
     error::StoreError,
     handles::Handles,
-    large::{LargeObjects, SegmentNames, Upload},
+    large::{LargeObjects, SegmentLimits, SegmentNames, Upload},
     listing::Entry,
     manifests::{Segment, changed},
     object::{Content, Shape, attributes, header, put_plain, shape, stored, unquoted},
@@ -18,8 +18,11 @@ use crate::{
     target::Target,
 };
 
-/// The size of the pieces of an object that this client copies: a thousand of them fit into a manifest.
-const PIECE: usize = 64 << 20;
+/// The size of the pieces of an object that this client copies, unless a manifest can't name so many.
+const PIECE: u64 = 64 << 20;
+
+/// The largest size of a piece: one at a time is in memory.
+const LARGEST_PIECE: u64 = 256 << 20;
 
 /// Copies objects.
 #[derive(Clone, Debug)]
@@ -109,6 +112,9 @@ impl Copying {
             return put_plain(&self.handles.containers, to, PutPayload::new(), headers).await.map(drop);
         }
         let place = SegmentNames::unique(to);
+        if self.large.excludes(to, &place, &segments).await? {
+            return self.copy_content(from, to, head).await;
+        }
         let names = (0..segments.len())
             .map(|number| Target::new(&self.handles.containers.segments, place.segment(number, 0)));
         let names: Vec<_> = names.collect();
@@ -140,12 +146,13 @@ impl Copying {
     /// Copies an object through this client, a piece at a time.
     async fn copy_content(&self, from: &Target, to: &Target, head: &HeaderMap) -> Result<()> {
         let size = self.handles.listings.size(&from.to_string(), head).await?;
+        let piece = piece_length(from, size, self.large.segment_limits().await?)?;
         let e_tag = header(head, "etag").map(unquoted).map(str::to_owned);
         let mut upload = Upload::with_headers(&self.large, to.clone(), attributes::raw(head));
         let location = Path::parse(&from.name).map_err(object_store::Error::from)?;
         let copied = async {
-            for start in (0..size).step_by(PIECE) {
-                let range = start..size.min(start + PIECE as u64);
+            for start in (0..size).step_by(usize::try_from(piece).unwrap_or(usize::MAX)) {
+                let range = start..size.min(start + piece);
                 let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
                 let piece = self.reading.get(&location, options).await?;
                 if piece.meta.e_tag != e_tag {
@@ -200,6 +207,23 @@ impl Copying {
     }
 }
 
+/// Returns the length of the pieces in which an object of this size is copied.
+///
+/// # Errors
+///
+/// [`StoreError::Large`] if the cluster would need longer ones than this client can copy.
+fn piece_length(object: &Target, size: u64, limits: Option<SegmentLimits>) -> Result<u64, StoreError> {
+    let Some(SegmentLimits { bytes, number }) = limits else { return Ok(PIECE) };
+    let largest = LARGEST_PIECE.min(bytes);
+    if size > largest.saturating_mul(number) {
+        let reason = format!(
+            "it has {size} bytes, and a copy through this client has at most {number} segments of {largest} bytes here"
+        );
+        return Err(StoreError::Large { target: object.to_string(), reason });
+    }
+    Ok(size.div_ceil(number).max(PIECE.min(bytes)))
+}
+
 /// Describes an object of this container as a segment.
 fn segment(container: &str, entry: Entry) -> Segment {
     Segment {
@@ -208,5 +232,40 @@ fn segment(container: &str, entry: Entry) -> Segment {
         bytes: entry.bytes,
         range: None,
         nested: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(size: u64, limits: Option<(u64, u64)>) -> Result<u64, StoreError> {
+        let limits = limits.map(|(bytes, number)| SegmentLimits { bytes, number });
+        piece_length(&Target::new("c", "a"), size, limits)
+    }
+
+    #[test]
+    fn pieces_grow_with_the_object_where_their_number_is_limited() {
+        let (gib, thousand) = (1 << 30, Some((5 << 30, 1000)));
+        assert_eq!(length(5000 * gib, None).unwrap(), PIECE);
+        assert_eq!(length(gib, thousand).unwrap(), PIECE);
+        let longer = length(63 * gib, thousand).unwrap();
+        assert!(longer > PIECE && (63 * gib).div_ceil(longer) <= 1000, "{longer}");
+        assert_eq!(length(250 * gib, thousand).unwrap(), LARGEST_PIECE);
+    }
+
+    #[test]
+    fn no_piece_is_longer_than_a_segment_may_be() {
+        let mib = 1 << 20;
+        assert_eq!(length(100 * mib, Some((8 * mib, 1000))).unwrap(), 8 * mib);
+        assert_eq!(length(0, Some((8 * mib, 1000))).unwrap(), 8 * mib);
+    }
+
+    #[test]
+    fn what_no_pieces_can_hold_is_refused_before_anything_is_copied() {
+        for (size, limits) in [(251 << 30, (5 << 30, 1000)), (25 << 20, (8 << 20, 3))] {
+            let error = length(size, Some(limits)).unwrap_err().to_string();
+            assert!(error.contains("c/a") && error.contains(&size.to_string()), "{error}");
+        }
     }
 }

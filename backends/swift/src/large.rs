@@ -45,6 +45,15 @@ pub(crate) enum Ready {
     Replaces(Vec<Target>),
 }
 
+/// The limits of the segments of one object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentLimits {
+    /// The largest size of a segment.
+    pub(crate) bytes: u64,
+    /// The largest number of segments that an object can certainly have.
+    pub(crate) number: u64,
+}
+
 /// The longest name of an object and its container, in bytes.
 const LONGEST_NAME: usize = 1024 + 256;
 
@@ -63,16 +72,35 @@ impl LargeObjects {
         }
     }
 
-    /// Returns the largest number of segments of an object that certainly can be stored. None if there is no limit.
-    pub(crate) async fn most_parts(&self) -> Result<Option<u64>> {
+    /// Returns the largest number of parts of this length that an object can certainly have. None if there is no limit.
+    pub(crate) async fn most_parts(&self, part_bytes: u64) -> Result<Option<u64>> {
+        let Some(SegmentLimits { bytes, number }) = self.segment_limits().await? else { return Ok(None) };
+        Ok(Some(number / part_bytes.div_ceil(bytes).max(1)))
+    }
+
+    /// Returns the limits of the segments of an object. None if their number isn't limited.
+    pub(crate) async fn segment_limits(&self) -> Result<Option<SegmentLimits>> {
         let containers = &self.handles.containers;
         let info = containers.client.info().await?;
-        if containers.client.dialect().nests_manifests() == Some(true) {
-            return Ok(None);
-        }
         // A cluster without large objects refuses the first part.
         let limits = ManifestLimits::of(containers, &containers.container, &info).ok();
-        Ok(limits.map(|limits| limits.capacity(LONGEST_NAME) as u64))
+        let number = limits.and_then(|limits| limits.certain(LONGEST_NAME));
+        Ok(number.map(|number| SegmentLimits { bytes: info.max_file_size.max(1), number: number as u64 }))
+    }
+
+    /// Whether an object can certainly not consist of these segments, once they are at this place.
+    pub(crate) async fn excludes(
+        &self,
+        object: &Target,
+        place: &SegmentNames,
+        segments: &[Segment],
+    ) -> Result<bool> {
+        let containers = &self.handles.containers;
+        let info = containers.client.info().await?;
+        let limits = ManifestLimits::of(containers, &object.to_string(), &info)?;
+        let longest_name = place.segment(segments.len(), 0).len() + containers.segments.len() + 2;
+        Ok(limits.excludes(segments.len(), longest_name)
+            || long_enough(object, segments, info.shortest_segment()).is_err())
     }
 
     /// Creates a large object from segments; see [`ManifestWriter`].
@@ -86,19 +114,23 @@ impl LargeObjects {
         self.writer.write_manifests(target, place, segments, headers).await
     }
 
-    /// Stores a part as one or more segments, and passes the name of each to `begun` before it is sent.
+    /// Stores a part as one or more segments, and passes the name of each to `begun` before it is sent. The object has
+    /// at least `others` segments beside these.
     pub(crate) async fn put_segments(
         &self,
         place: &SegmentNames,
         part: usize,
         data: PutPayload,
+        others: usize,
         begun: impl Fn(Target) + Send,
     ) -> Result<Vec<Segment>> {
         let info = self.handles.containers.client.info().await?;
         let limits = ManifestLimits::of(&self.handles.containers, place.object(), &info)?;
-        limits.check(place.object(), part + 1, place.segment(part, 0).len())?;
+        let pieces = cut(data, info.max_file_size);
+        let name = Target::new(&self.handles.containers.segments, place.segment(part, 0)).path();
+        limits.check(place.object(), others + pieces.len(), name.len())?;
         let mut segments = Vec::new();
-        for (number, piece) in cut(data, info.max_file_size).into_iter().enumerate() {
+        for (number, piece) in pieces.into_iter().enumerate() {
             let target = Target::new(&self.handles.containers.segments, place.segment(part, number));
             begun(target.clone());
             let bytes = piece.content_length() as u64;
@@ -125,7 +157,7 @@ impl LargeObjects {
         let begun: Mutex<Vec<Target>> = Mutex::default();
         let stored = async {
             let note = |target| lock(&begun).push(target);
-            let segments = self.put_segments(&place, 0, payload, note).await?;
+            let segments = self.put_segments(&place, 0, payload, 0, note).await?;
             self.writer.write_manifests(&object, &place, segments, headers).await
         };
         let stored = stored.await;

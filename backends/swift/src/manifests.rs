@@ -16,7 +16,7 @@ use object_store::Result;
 use self::dynamic::is_segment;
 pub(crate) use self::{
     proof::has_in_order,
-    segment::{Segment, capacity, e_tag, encode},
+    segment::{Segment, e_tag, encode},
 };
 use crate::{
     client::{Request, Response, rejected},

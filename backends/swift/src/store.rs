@@ -151,14 +151,14 @@ impl Swift {
         Ok(self.0.handles.containers.client.info_at_once().await?.shortest_segment())
     }
 
-    /// Returns the largest number of parts of a large object, if each part is no longer than the cluster's largest object.
-    /// None if there is no limit, since manifests may name manifests.
+    /// Returns the largest number of parts of `part_bytes` bytes that a large object can have. None if there is no limit,
+    /// since manifests may name manifests.
     ///
     /// # Errors
     ///
     /// The credentials are refused, or there is no token.
-    pub async fn most_parts(&self) -> Result<Option<u64>> {
-        self.0.large.most_parts().await
+    pub async fn most_parts(&self, part_bytes: u64) -> Result<Option<u64>> {
+        self.0.large.most_parts(part_bytes).await
     }
 
     /// Returns a URL with which anybody can send one kind of request for an object, without credentials, until it

@@ -39,12 +39,10 @@ impl ManifestWriter {
     ) -> Result<String> {
         let info = self.containers.client.info().await?;
         let limits = ManifestLimits::of(&self.containers, &target.to_string(), &info)?;
-        let longest = segments.iter().map(|segment| segment.name.len()).max().unwrap_or(0);
-        limits.check(&target.to_string(), segments.len(), longest)?;
-        // The names of nested manifests are like those of segments, and little longer.
-        let capacity = limits.capacity(longest + 16);
+        limits.check(&target.to_string(), segments.len(), longest_name(&segments))?;
         let mut level = 1;
-        while segments.len() > capacity {
+        while segments.len() > limits.capacity(longest_name(&segments)) {
+            let capacity = limits.capacity(longest_name(&segments));
             let mut nested = Vec::with_capacity(segments.len().div_ceil(capacity));
             for (number, group) in segments.chunks(even(segments.len(), capacity)).enumerate() {
                 let target = Target::new(&self.containers.segments, place.manifest(level, number));
@@ -159,6 +157,11 @@ impl ManifestWriter {
         let Manifest::Segments(found) = self.manifests.manifest(object).await? else { return Ok(false) };
         Ok(found.iter().map(Segment::target).eq(segments.iter().map(Segment::target)))
     }
+}
+
+/// The length of the longest name, in bytes.
+fn longest_name(segments: &[Segment]) -> usize {
+    segments.iter().map(|segment| segment.name.len()).max().unwrap_or(0)
 }
 
 /// The number of segments in each group, at most `capacity`, so that the groups have nearly equal sizes.

@@ -37,14 +37,15 @@ struct Parts {
 impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let (large, parts, place) = (self.large.clone(), Arc::clone(&self.parts), self.place.clone());
-        let part = {
+        let (part, others) = {
             let mut parts = lock(&parts);
             parts.stored.push(None);
-            parts.stored.len() - 1
+            let part = parts.stored.len() - 1;
+            (part, part.max(parts.begun.len()))
         };
         async move {
             let begun = |target| lock(&parts).begun.push(target);
-            let segments = large.put_segments(&place, part, data, begun).await?;
+            let segments = large.put_segments(&place, part, data, others, begun).await?;
             lock(&parts).stored[part] = Some(segments);
             Ok(())
         }

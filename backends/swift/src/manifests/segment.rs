@@ -79,14 +79,6 @@ pub(crate) fn encode(segments: &[Segment]) -> Result<Vec<u8>, serde_json::Error>
     serde_json::to_vec(&entries.collect::<Vec<_>>())
 }
 
-/// The number of segments that certainly fit into one manifest, given the limits on its segments and bytes and the
-/// length of their longest name.
-pub(crate) fn capacity(most_segments: usize, most_bytes: usize, longest_name: usize) -> usize {
-    // JSON may escape each byte of a name with six.
-    let longest_entry = 6 * longest_name + 128;
-    most_segments.min(most_bytes / longest_entry).max(2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,17 +104,6 @@ mod tests {
         assert_eq!(segment("a", 10, Some("2-99")).length(), 8);
         assert_eq!(segment("a", 10, Some("7-")).length(), 3);
         assert_eq!(segment("a", 10, Some("-4")).length(), 4);
-    }
-
-    #[test]
-    fn a_manifest_holds_what_its_limits_of_number_and_of_bytes_allow() {
-        assert_eq!(capacity(1000, 8 << 20, 100), 1000);
-        assert_eq!(capacity(100_000, 8 << 20, 100), (8 << 20) / 728);
-    }
-
-    #[test]
-    fn nesting_always_makes_progress() {
-        assert_eq!(capacity(1, 100, 1000), 2);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl MultipartStore for Swift {
     ) -> Result<PartId> {
         let place =
             SegmentNames::new(&self.0.handles.containers.target(path), Ticket::read(path, id)?.unique);
-        let segments = self.0.large.put_segments(&place, part_idx, data, |_| ()).await?;
+        let segments = self.0.large.put_segments(&place, part_idx, data, part_idx, |_| ()).await?;
         Ok(part_id(&segments))
     }
 

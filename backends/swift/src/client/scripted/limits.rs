@@ -172,6 +172,73 @@ async fn more_segments_than_one_manifest_can_name_are_refused_before_they_are_st
 }
 
 #[tokio::test]
+async fn a_part_that_is_cut_into_segments_counts_as_many() {
+    let id = format!("X-Trans-Id: {RADOSGW}\r\n");
+    let info = r#"{"swift": {"max_file_size": 4}, "slo": {"max_manifest_segments": 3}}"#;
+    let (url, stored) = storing(move || answer("200 OK", &id, info)).await;
+    let swift = swift(&url);
+    for (part_bytes, parts) in [(1, 3), (4, 3), (5, 1), (13, 0)] {
+        assert_eq!(swift.most_parts(part_bytes).await.unwrap(), Some(parts), "{part_bytes}");
+    }
+    let mut upload = swift.put_multipart(&Path::from("a")).await.unwrap();
+    upload.put_part("abcdefgh".into()).await.unwrap();
+    let error = upload.put_part("ijklmnop".into()).await.unwrap_err();
+    assert!(error.to_string().contains("more than 3 segments"), "{error}");
+    assert_eq!(stored.load(SeqCst), 2);
+}
+
+/// A server with the dynamic large object `d`, whose segments are `ab`, `cd` and `ef`, and with these limits.
+async fn with_three_segments(info: &'static str) -> (Swift, Arc<AtomicUsize>) {
+    let copied = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&copied);
+    let id = format!("X-Trans-Id: {RADOSGW}\r\nLast-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\n");
+    let url = authenticating(move |_, head| match head {
+        _ if head.starts_with("get /info") => answer("200 OK", &id, info),
+        _ if head.starts_with("get /v1/auth_a/s?") && head.contains("marker=") => answer("200 OK", &id, "[]"),
+        _ if head.starts_with("get /v1/auth_a/s?") => {
+            let row = |number| {
+                let date = "2023-11-14T22:13:20.500Z";
+                format!(r#"{{"name":"d/{number}","hash":"aa","bytes":2,"last_modified":"{date}"}}"#)
+            };
+            answer("200 OK", &id, &format!("[{},{},{}]", row(1), row(2), row(3)))
+        }
+        _ if head.contains(" /v1/auth_a/c/d ") => {
+            let large = format!("{id}X-Object-Manifest: s/d/\r\nETag: \"dd\"\r\n");
+            match head.starts_with("head ") {
+                true => self::head("200 OK", &format!("{large}Content-Length: 6\r\n")),
+                false => {
+                    answer("206 Partial Content", &format!("{large}Content-Range: bytes 0-5/6\r\n"), "abcdef")
+                }
+            }
+        }
+        _ if head.contains("x-copy-from") => {
+            count.fetch_add(1, SeqCst);
+            answer("403 Forbidden", &id, "")
+        }
+        // The tag of a large object with the segment `abcdef`.
+        _ if head.contains("multipart-manifest=put") => {
+            answer("201 Created", &format!("{id}ETag: \"0962e1aed115aeec2ecc398ba3df40b9\"\r\n"), "")
+        }
+        _ if head.starts_with("put ") => created(head),
+        _ => answer("404 Not Found", &id, ""),
+    })
+    .await;
+    (swift(&url), copied)
+}
+
+#[tokio::test]
+async fn segments_that_are_too_many_or_too_short_for_a_manifest_are_joined_when_they_are_copied() {
+    for info in [
+        r#"{"slo": {"max_manifest_segments": 2}}"#,
+        r#"{"slo": {"max_manifest_segments": 1000, "min_segment_size": 3}}"#,
+    ] {
+        let (swift, copied) = with_three_segments(info).await;
+        swift.copy(&Path::from("d"), &Path::from("a")).await.unwrap();
+        assert_eq!(copied.load(SeqCst), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_asks_for_a_pause_gets_it() {
     let asked = AtomicUsize::new(0);
     let url = authenticating(move |_, _| match asked.fetch_add(1, SeqCst) {
