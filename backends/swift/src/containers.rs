@@ -202,7 +202,7 @@ impl Containers {
         if let Some(policy) = &self.policy {
             let invalid = |_| StoreError::Protocol {
                 target: container.to_owned(),
-                reason: format!("{policy:?} can't be the name of a storage policy"),
+                reason: format!("'{}' can't be the name of a storage policy", policy.escape_debug()),
             };
             return Ok(Some(HeaderValue::from_str(policy).map_err(invalid)?));
         }

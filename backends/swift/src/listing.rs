@@ -144,7 +144,7 @@ impl Listings {
             _ => return Err(rejected(response).await.into()),
         };
         if rows.first().is_some_and(|row| row.name() < cursor.marker.as_str()) {
-            let reason = format!("the page after '{}' begins before it", cursor.marker);
+            let reason = format!("the page after '{}' begins before it", cursor.marker.escape_debug());
             return Err(StoreError::Protocol { target: request.target(), reason }.into());
         }
         let marker = cursor.marker.clone();

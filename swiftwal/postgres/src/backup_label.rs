@@ -146,7 +146,7 @@ fn bad(name: &'static str) -> LabelError {
 
 /// The text isn't a backup label.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the backup label {problem} {name:?}; without it the backup can't be restored: take a new one")]
+#[error("the backup label {problem} '{name}'; without it the backup can't be restored: take a new one")]
 pub struct LabelError {
     name: &'static str,
     problem: &'static str,
@@ -213,14 +213,14 @@ mod tests {
     #[test]
     fn a_missing_or_damaged_line_is_named() {
         for (from, to, name) in [
-            ("START WAL LOCATION", "START LOCATION", "lacks the line \"START WAL LOCATION\""),
-            ("(file", "(", "unreadable value in the line \"START WAL LOCATION\""),
-            ("005C)", "05C)", "unreadable value in the line \"START WAL LOCATION\""),
-            ("0/5C000020", "5C000020", "unreadable value in the line \"START WAL LOCATION\""),
-            ("CHECKPOINT", "POINT", "lacks the line \"CHECKPOINT LOCATION\""),
-            ("0/5C000058", "0/", "unreadable value in the line \"CHECKPOINT LOCATION\""),
-            ("LABEL: nightly: db1", "START TIMELINE: 11", "unreadable value in the line \"START TIMELINE\""),
-            ("LABEL: ", "START TIMELINE: ", "unreadable value in the line \"START TIMELINE\""),
+            ("START WAL LOCATION", "START LOCATION", "lacks the line 'START WAL LOCATION'"),
+            ("(file", "(", "unreadable value in the line 'START WAL LOCATION'"),
+            ("005C)", "05C)", "unreadable value in the line 'START WAL LOCATION'"),
+            ("0/5C000020", "5C000020", "unreadable value in the line 'START WAL LOCATION'"),
+            ("CHECKPOINT", "POINT", "lacks the line 'CHECKPOINT LOCATION'"),
+            ("0/5C000058", "0/", "unreadable value in the line 'CHECKPOINT LOCATION'"),
+            ("LABEL: nightly: db1", "START TIMELINE: 11", "unreadable value in the line 'START TIMELINE'"),
+            ("LABEL: ", "START TIMELINE: ", "unreadable value in the line 'START TIMELINE'"),
         ] {
             let message = BackupLabel::parse(&OF_9_1.replace(from, to)).unwrap_err().to_string();
             assert!(message.contains(name), "{message}");

@@ -35,7 +35,10 @@ serde_as_text!(Lsn);
 
 /// The text isn't an LSN.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an LSN; an LSN is two hexadecimal numbers with a slash between, such as 0/5C000020")]
+#[error(
+    "'{}' is not an LSN; an LSN is two hexadecimal numbers with a slash between, such as 0/5C000020",
+    crate::printable(text)
+)]
 pub struct ParseLsnError {
     text: String,
 }
@@ -64,7 +67,7 @@ mod tests {
         for text in ["", "/", "0/", "/0", "5C000020", "0/+1", "0/5G", "0/123456789", "0/1/2", " 0/1", "0/1 "]
         {
             let message = text.parse::<Lsn>().unwrap_err().to_string();
-            assert!(message.starts_with(&format!("{text:?} is not an LSN")), "{message}");
+            assert!(message.starts_with(&format!("'{text}' is not an LSN")), "{message}");
         }
     }
 

@@ -127,9 +127,10 @@ serde_as_text!(SegmentName);
 /// The text isn't the name of a WAL file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not the name of a WAL file; the names are 00000001000000000000005C (a segment), \
+    "'{}' is not the name of a WAL file; the names are 00000001000000000000005C (a segment), \
      00000001000000000000005C.partial, 00000001000000000000005C.00000020.backup and 00000002.history, \
-     with hexadecimal digits in upper case"
+     with hexadecimal digits in upper case",
+    crate::printable(text)
 )]
 pub struct ParseWalNameError {
     text: String,

@@ -46,7 +46,10 @@ impl FromStr for Timeline {
 
 /// The text isn't a timeline.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a timeline; a timeline is a decimal number from 1 to 4294967295")]
+#[error(
+    "'{}' is not a timeline; a timeline is a decimal number from 1 to 4294967295",
+    crate::printable(text)
+)]
 pub struct ParseTimelineError {
     text: String,
 }
@@ -66,7 +69,7 @@ mod tests {
     fn what_is_no_timeline_is_refused_and_named() {
         for text in ["", "0", "+1", "-1", "1a", "latest", "4294967296", " 1"] {
             let message = text.parse::<Timeline>().unwrap_err().to_string();
-            assert!(message.starts_with(&format!("{text:?} is not a timeline")), "{message}");
+            assert!(message.starts_with(&format!("'{text}' is not a timeline")), "{message}");
         }
     }
 

@@ -107,8 +107,9 @@ fn shown(line: &[u8]) -> String {
 /// The content isn't the history of that timeline.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "line {number} of the history of timeline {timeline} is not readable: {problem}: {line:?}; \
+    "line {number} of the history of timeline {timeline} is not readable: {problem}: '{}'; \
      fetch {:08X}.history again from where the server keeps or archives its WAL",
+    crate::printable(line),
     timeline.get()
 )]
 pub struct HistoryError {

@@ -171,7 +171,8 @@ mod tests {
         ] {
             let message = text.parse::<WalName>().unwrap_err().to_string();
             assert!(
-                message.starts_with(&format!("{text:?} is not")) && message.contains("00000002.history"),
+                message.starts_with(&format!("'{}' is not", crate::printable(text)))
+                    && message.contains("00000002.history"),
                 "{message}"
             );
         }

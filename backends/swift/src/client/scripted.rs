@@ -225,7 +225,7 @@ async fn a_policy_that_the_cluster_does_not_have_is_named_with_those_that_it_has
     .await;
     let error = swift(&url).put(&Path::from("a"), PutPayload::from("a")).await.unwrap_err();
     let message = crate::hint::text_and_hint(std::error::Error::source(&error).unwrap());
-    assert!(message.contains("\"silver\"") && message.contains("gold, ec42"), "{message}");
+    assert!(message.contains("'silver'") && message.contains("gold, ec42"), "{message}");
 }
 
 /// The container of the manifest is missing, not the one of the segments, which the upload of the segments has created.

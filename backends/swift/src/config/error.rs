@@ -47,7 +47,8 @@ pub enum ConfigError {
     },
     /// No file contains the cloud that `OS_CLOUD` names.
     #[error(
-        "OS_CLOUD is {cloud:?}, which isn't in {}",
+        "OS_CLOUD is '{}', which isn't in {}",
+        cloud.escape_debug(),
         if places.is_empty() { "any file".to_owned() } else { places.join(", ") }
     )]
     NoCloud {

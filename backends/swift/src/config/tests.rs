@@ -293,7 +293,7 @@ fn a_cloud_that_lacks_its_secret_says_so() {
 fn an_unknown_cloud_is_answered_with_the_known_ones() {
     let home = home(&[("clouds.yaml", CLOUDS)]);
     let error = in_cloud(home.path(), "test", &[]).unwrap_err().to_string();
-    assert!(error.contains("\"test\"") && error.contains("other, prod"), "{error}");
+    assert!(error.contains("'test'") && error.contains("other, prod"), "{error}");
 }
 
 #[test]

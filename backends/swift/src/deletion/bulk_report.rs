@@ -31,7 +31,9 @@ impl Report {
     pub(super) fn failure(&self) -> Option<String> {
         let first = self.errors.first().map(|(path, error)| format!("{path}: {error}"));
         let is_success = self.status.starts_with("200") || self.status.starts_with("404");
-        first.or_else(|| (!is_success).then(|| format!("its deletion was answered {:?}", self.status)))
+        first.or_else(|| {
+            (!is_success).then(|| format!("its deletion was answered '{}'", self.status.escape_debug()))
+        })
     }
 
     /// Whether nothing was done since the object isn't a large one, or doesn't exist.

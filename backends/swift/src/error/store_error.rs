@@ -20,7 +20,7 @@ pub enum StoreError {
         container: String,
     },
     /// A container can't be created with the requested storage policy.
-    #[error("can't create container {container} with the storage policy {policy:?}")]
+    #[error("can't create container {container} with the storage policy '{}'", .policy.escape_debug())]
     Policy {
         /// The name of the container.
         container: String,

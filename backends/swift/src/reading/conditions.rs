@@ -15,7 +15,7 @@ pub(super) fn conditions(options: &GetOptions, request: &Request) -> Result<Head
     let mut set = |name: HeaderName, value: String| {
         let value = HeaderValue::from_str(&value).map_err(|_| StoreError::Protocol {
             target: request.target(),
-            reason: format!("{value:?} can't be sent as {name}"),
+            reason: format!("'{}' can't be sent as {name}", value.escape_debug()),
         })?;
         headers.insert(name, value);
         Ok::<_, StoreError>(())

@@ -29,7 +29,7 @@ pub struct SwiftBuilder {
 #[non_exhaustive]
 pub enum BuildError {
     /// The name isn't valid for a container.
-    #[error("{name:?} can't be the name of a container: it must have 1 to 256 bytes and no slash")]
+    #[error("'{}' can't be the name of a container: it must have 1 to 256 bytes and no slash", .name.escape_debug())]
     ContainerName {
         /// The name.
         name: String,

@@ -59,7 +59,7 @@ impl MultipartStore for Swift {
         for (part, id) in parts.iter().enumerate() {
             let pieces = pieces(id).ok_or_else(|| StoreError::Upload {
                 target: object.to_string(),
-                reason: format!("{:?} is not a part of it", id.content_id),
+                reason: format!("'{}' is not a part of it", id.content_id.escape_debug()),
             })?;
             segments.extend(pieces.into_iter().enumerate().map(|(number, (e_tag, bytes))| {
                 let name =
@@ -90,7 +90,7 @@ struct Ticket {
 
 impl Ticket {
     fn read(path: &Path, id: &MultipartId) -> Result<Self, StoreError> {
-        let reason = || format!("{id:?} is not the id of an upload");
+        let reason = || format!("'{}' is not the id of an upload", id.escape_debug());
         id.parse().map_err(|()| StoreError::Upload { target: path.to_string(), reason: reason() })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline};
+use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, printable};
 
 use crate::{
     error::{Error, Result},
@@ -174,7 +174,7 @@ impl BackupRecord {
                 ObjectName::Backup { part: BackupPart::Tar { .. }, .. } => {}
                 // It is data that wouldn't be restored.
                 _ if recorded.tar_bytes.is_some() => {
-                    let feature = format!("the tar {:?}", recorded.name);
+                    let feature = format!("the tar '{}'", printable(&recorded.name));
                     return Err(Error::NotUnderstood { object: object(), feature });
                 }
                 _ => {}

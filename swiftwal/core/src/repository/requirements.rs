@@ -1,6 +1,7 @@
 //! The requirements of a stored file on its readers: a program that doesn't know all of them must not use the file.
 
 use serde::Deserialize;
+use swiftwal_postgres::printable;
 
 use crate::{
     error::{Error, Result},
@@ -48,8 +49,8 @@ impl Requirements {
         let format =
             self.wal_formats.iter().find(|format| format.parse::<swiftwal_compression::Format>().is_err());
         required
-            .map(|feature| format!("{feature:?}"))
-            .or_else(|| kind.map(|kind| format!("the kind of backup {kind:?}")))
-            .or_else(|| format.map(|format| format!("the compression {format:?}")))
+            .map(|feature| format!("'{}'", printable(feature)))
+            .or_else(|| kind.map(|kind| format!("the kind of backup '{}'", printable(kind))))
+            .or_else(|| format.map(|format| format!("the compression '{}'", printable(format))))
     }
 }

@@ -35,7 +35,7 @@ impl FromStr for Checkpoint {
 
 /// The text isn't a checkpoint mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a checkpoint mode; use \"fast\" or \"spread\"")]
+#[error("'{}' is not a checkpoint mode; use fast or spread", crate::printable(text))]
 pub struct ParseCheckpointError {
     text: String,
 }

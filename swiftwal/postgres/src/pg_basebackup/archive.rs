@@ -38,7 +38,7 @@ const LABEL_MAX_BYTES: u64 = 64 << 10;
 /// The archive doesn't begin with a backup label.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
-    #[error("its first member is {name:?}")]
+    #[error("its first member is '{}'", crate::printable(name))]
     OtherMember { name: String },
     #[error("the size of its first member is unreadable or absurd")]
     Size,
@@ -195,7 +195,7 @@ mod tests {
         assert!(refusal(&member("PG_VERSION", b"15\n")).contains("PG_VERSION"));
         assert!(refusal(&member("backup_label", b"")).contains("START WAL LOCATION"));
         assert!(refusal(&member("backup_label", &vec![b'x'; 70_000])).contains("size"));
-        assert!(refusal(&[0; 512]).contains("first member is \"\""));
+        assert!(refusal(&[0; 512]).contains("first member is ''"));
     }
 
     #[test]

@@ -167,7 +167,7 @@ fn a_cloud_is_used_as_it_is_whatever_is_left_in_the_sources_below() {
     let password = [("OS_PASSWORD", "environment")];
     assert_eq!(account_of("without_secret", &password), "project backups, archiver environment");
     assert!(account_of("without_secret", &[]).contains("missing: OS_PASSWORD"));
-    assert!(account_of("absent", LEFT).contains("OS_CLOUD is \"absent\""));
+    assert!(account_of("absent", LEFT).contains("OS_CLOUD is 'absent'"));
 }
 
 #[test]
