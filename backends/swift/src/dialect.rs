@@ -26,18 +26,14 @@
 
 mod cache;
 mod info;
+mod known;
 pub(crate) mod server;
 
-use std::{
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 
-use self::cache::Cache;
+use self::{cache::Cache, known::Known};
 pub(crate) use self::{
     info::{Info, TempUrl},
     server::Server,
@@ -47,34 +43,11 @@ use crate::{
     config::{Config, ConfigError},
 };
 
-/// How long it is kept on disk. An upgrade of the cluster may change what it can do.
-const KEPT: SignedDuration = SignedDuration::from_hours(24);
-
 /// What one cluster can do, as far as that is known.
 #[derive(Debug)]
 pub(crate) struct Dialect {
     known: Mutex<Known>,
     cache: Option<Cache>,
-}
-
-/// What was learned; None for what isn't known yet.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-struct Known {
-    server: Option<Server>,
-    keeps_existing: Option<bool>,
-    returns_manifests: Option<bool>,
-    info: Option<Info>,
-    /// Whether a warning was given that the cluster gives no limits.
-    #[serde(default)]
-    warned_of_limits: bool,
-    /// When the first of these was learned.
-    since: Option<Timestamp>,
-    /// Whether the limits may be older than this process.
-    #[serde(skip)]
-    is_stale: bool,
-    /// Limits that hold until others are learned.
-    #[serde(skip)]
-    assumed: Option<Info>,
 }
 
 impl Dialect {
@@ -201,32 +174,6 @@ impl Dialect {
     }
 }
 
-/// For `-vv`.
-impl fmt::Display for Known {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let answer = |known: Option<bool>| known.map_or("unknown", |is_so| if is_so { "yes" } else { "no" });
-        let server = match self.server {
-            Some(Server::Swift) => "Swift",
-            Some(Server::Radosgw) => "radosgw",
-            None => "unknown",
-        };
-        let keeps_existing =
-            answer(self.keeps_existing.or((self.server == Some(Server::Swift)).then_some(true)));
-        let (manifests, info) = (answer(self.returns_manifests), answer(self.info.is_some().then_some(true)));
-        write!(
-            f,
-            "server: {server}; keeps existing objects: {keeps_existing}; returns manifests: {manifests}; "
-        )?;
-        write!(f, "limits known: {info}")
-    }
-}
-
-impl Known {
-    fn is_recent(&self, now: Timestamp) -> bool {
-        self.since.is_some_and(|since| (SignedDuration::ZERO..KEPT).contains(&now.duration_since(since)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -298,14 +245,5 @@ mod tests {
             dialect(None).warns_of_limits() && dialect(None).warns_of_limits(),
             "nothing can be remembered"
         );
-    }
-
-    #[test]
-    fn after_a_day_or_with_a_clock_that_was_ahead_it_is_learned_again() {
-        let now = Timestamp::UNIX_EPOCH + KEPT;
-        let known = |since| Known { since: Some(since), ..Known::default() };
-        assert!(!known(Timestamp::UNIX_EPOCH).is_recent(now));
-        assert!(known(now).is_recent(now));
-        assert!(!known(now + SignedDuration::from_secs(1)).is_recent(now));
     }
 }

@@ -4,10 +4,12 @@
 //! the sweep.
 
 mod cut;
+mod discard;
 mod manifest_limits;
 mod manifest_report;
 mod manifest_writer;
 mod multipart_upload;
+mod segment_limits;
 mod segment_names;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,15 +24,14 @@ use self::{
 };
 pub(crate) use self::{
     multipart_upload::Upload,
+    segment_limits::SegmentLimits,
     segment_names::{SegmentNames, segments_of, upload_of},
 };
 use crate::{
     create_only::FreeName,
-    error::StoreError,
     handles::Handles,
     manifests::{Manifest, Segment, e_tag},
     object::put_plain,
-    outage::is_outage,
     target::Target,
 };
 
@@ -45,18 +46,6 @@ pub(crate) enum Ready {
     Replaces(Vec<Target>),
 }
 
-/// The limits of the segments of one object.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SegmentLimits {
-    /// The largest size of a segment.
-    pub(crate) bytes: u64,
-    /// The largest number of segments that an object can certainly have.
-    pub(crate) number: u64,
-}
-
-/// The longest name of an object and its container, in bytes.
-const LONGEST_NAME: usize = 1024 + 256;
-
 /// Stores large objects, and removes what a failed upload has stored.
 #[derive(Clone, Debug)]
 pub(crate) struct LargeObjects {
@@ -70,37 +59,6 @@ impl LargeObjects {
             writer: ManifestWriter::new(&handles.containers, &handles.manifests),
             handles: handles.clone(),
         }
-    }
-
-    /// Returns the largest number of parts of this length that an object can certainly have. None if there is no limit.
-    pub(crate) async fn most_parts(&self, part_bytes: u64) -> Result<Option<u64>> {
-        let Some(SegmentLimits { bytes, number }) = self.segment_limits().await? else { return Ok(None) };
-        Ok(Some(number / part_bytes.div_ceil(bytes).max(1)))
-    }
-
-    /// Returns the limits of the segments of an object. None if their number isn't limited.
-    pub(crate) async fn segment_limits(&self) -> Result<Option<SegmentLimits>> {
-        let containers = &self.handles.containers;
-        let info = containers.client.info().await?;
-        // A cluster without large objects refuses the first part.
-        let limits = ManifestLimits::of(containers, &containers.container, &info).ok();
-        let number = limits.and_then(|limits| limits.certain(LONGEST_NAME));
-        Ok(number.map(|number| SegmentLimits { bytes: info.max_file_size.max(1), number: number as u64 }))
-    }
-
-    /// Whether an object can certainly not consist of these segments, once they are at this place.
-    pub(crate) async fn excludes(
-        &self,
-        object: &Target,
-        place: &SegmentNames,
-        segments: &[Segment],
-    ) -> Result<bool> {
-        let containers = &self.handles.containers;
-        let info = containers.client.info().await?;
-        let limits = ManifestLimits::of(containers, &object.to_string(), &info)?;
-        let longest_name = place.segment(segments.len(), 0).len() + containers.segments.len() + 2;
-        Ok(limits.excludes(segments.len(), longest_name)
-            || long_enough(object, segments, info.shortest_segment()).is_err())
     }
 
     /// Creates a large object from segments; see [`ManifestWriter`].
@@ -232,84 +190,6 @@ impl LargeObjects {
             Ready::Replaces(replaced) => self.handles.deletion.remove_quietly(replaced).await,
         }
         Ok(PutResult { e_tag: Some(e_tag), version: None, extensions: http::Extensions::new() })
-    }
-
-    /// Removes the segments of an upload, unless an unacknowledged try has completed it. Then they stay: the object is
-    /// complete, and the object that it replaced can't be restored.
-    pub(crate) async fn discard(
-        &self,
-        object: &Target,
-        place: &SegmentNames,
-        mut begun: Vec<Target>,
-    ) -> Result<()> {
-        if self.may_consist_of(object, place).await? {
-            return Ok(());
-        }
-        begun.extend(self.listed_at(place).await?);
-        self.handles.deletion.delete_all(&begun).await.into_iter().collect()
-    }
-
-    /// Whether an object consists of the segments of an upload, or it can't be proven that it doesn't.
-    async fn may_consist_of(&self, object: &Target, place: &SegmentNames) -> Result<bool> {
-        let names_it = |segments: &[Segment]| {
-            let mut targets = segments.iter().filter_map(Segment::target);
-            targets
-                .any(|target| target.container == self.handles.containers.segments && place.has(&target.name))
-        };
-        Ok(match self.handles.manifests.static_manifest(object).await? {
-            Manifest::Absent | Manifest::Other => false,
-            Manifest::Segments(segments) => names_it(&segments),
-            Manifest::Unreadable { e_tag } => {
-                let uploads = self.handles.manifests.uploads_of(object, &e_tag).await?;
-                uploads.is_empty() || uploads.iter().any(|upload| names_it(upload))
-            }
-        })
-    }
-
-    /// As [`discard`](Self::discard), after a failure that is reported instead of any failure here. What can't be
-    /// removed is left for the sweep; after an outage, that is everything, since these requests would fail as well.
-    pub(crate) async fn discard_quietly(
-        &self,
-        object: &Target,
-        place: &SegmentNames,
-        begun: Vec<Target>,
-        failure: &object_store::Error,
-    ) {
-        if is_outage(failure) {
-            tracing::warn!(%object, "segments of a failed upload are left behind until a sweep removes them");
-            return;
-        }
-        if let Err(error) = self.discard(object, place, begun).await {
-            tracing::warn!(%object, %error, "segments of a failed upload are left behind until a sweep removes them");
-        }
-    }
-
-    /// Removes what an upload has stored and its manifest doesn't name: another server than Swift may not return the
-    /// manifest, and then it couldn't be told whose segments these are.
-    pub(crate) async fn remove_surplus(&self, object: &Target, place: &SegmentNames, named: &[Target]) {
-        if self.handles.containers.client.dialect().nests_manifests() == Some(true) {
-            return;
-        }
-        match self.listed_at(place).await {
-            Ok(mut stored) => {
-                stored.retain(|target| !named.contains(target) && !place.is_manifest(&target.name));
-                self.handles.deletion.remove_quietly(stored).await;
-            }
-            Err(error) => tracing::debug!(%object, %error, "can't list what the upload has stored"),
-        }
-    }
-
-    /// Returns the segments of an upload, according to a listing.
-    async fn listed_at(&self, place: &SegmentNames) -> Result<Vec<Target>> {
-        match self.handles.listings.names_under(&self.handles.containers.segments, &place.prefix()).await {
-            Ok(entries) => Ok(entries
-                .into_iter()
-                .map(|entry| Target::new(&self.handles.containers.segments, entry.name))
-                .collect()),
-            // Without the container there are no segments.
-            Err(error) if StoreError::is_missing_container(&error) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::Known;
+use super::known::Known;
 use crate::private_directory::PrivateDirectory;
 
 /// More than the file has: `/info` names some storage policies.

@@ -6,7 +6,7 @@
 
 use object_store::Result;
 
-use super::{Manifests, Segment, e_tag};
+use super::{Manifests, Segment, e_tag, targets};
 use crate::{error::StoreError, listing::Entry, target::Target};
 
 impl Manifests {
@@ -19,6 +19,20 @@ impl Manifests {
             return Ok(uploads);
         }
         self.uploads_under(&format!("{}/", object.name), tag).await
+    }
+
+    /// Returns the segments of an object with this tag whose manifest can't be read. None unless a single upload has its
+    /// content.
+    pub(crate) async fn only_upload_of(&self, object: &Target, tag: &str) -> Result<Option<Vec<Target>>> {
+        match &self.uploads_of(object, tag).await?[..] {
+            [upload] => Ok(Some(targets(upload))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns segments with the content of the object with this tag, if a listing proves that.
+    pub(super) async fn proven(&self, object: &Target, tag: &str) -> Result<Option<Vec<Segment>>> {
+        Ok(self.uploads_of(object, tag).await?.into_iter().next())
     }
 
     async fn uploads_under(&self, prefix: &str, tag: &str) -> Result<Vec<Vec<Segment>>> {
