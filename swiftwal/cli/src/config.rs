@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_as_none() {
+    fn an_empty_variable_counts_as_unset() {
         let variables =
             [("SWIFTWAL_CONTAINER", "pgprod"), ("SWIFTWAL_REPOSITORY", ""), ("SWIFTWAL_CONFIG", "")];
         let config = resolve(Flags::default(), &variables).ok().unwrap();
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_repository_the_ways_to_name_one_are_told() {
+    fn without_a_repository_the_error_lists_the_ways_to_name_one() {
         let message = error(Flags::default(), &[]);
         for way in ["--repository", "--container", "SWIFTWAL_REPOSITORY", "--config"] {
             assert!(message.contains(way), "{message}");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn one_source_may_name_one_place_only() {
+    fn a_source_that_names_two_repositories_is_refused() {
         let message =
             error(Flags::default(), &[("SWIFTWAL_REPOSITORY", "file:///a"), ("SWIFTWAL_CONTAINER", "b")]);
         assert!(message.starts_with("the environment names both a repository and a container"), "{message}");

@@ -41,7 +41,7 @@ fn fingerprint(settings: &[&[(&str, &str)]]) -> String {
 }
 
 #[test]
-fn a_fingerprint_outlives_a_password_and_a_token_and_no_account() {
+fn a_fingerprint_depends_on_the_account_and_not_on_passwords_and_tokens() {
     let password = fingerprint(&[PASSWORD]);
     assert_eq!(password, fingerprint(&[PASSWORD, &[("OS_PASSWORD", "other")]]));
     assert_ne!(password, fingerprint(&[PASSWORD, &[("OS_PROJECT_NAME", "other")]]));
@@ -52,7 +52,7 @@ fn a_fingerprint_outlives_a_password_and_a_token_and_no_account() {
 }
 
 #[test]
-fn a_fingerprint_is_of_what_the_cloud_is_and_not_of_its_name() {
+fn a_fingerprint_depends_on_the_content_of_a_cloud_and_not_on_its_name() {
     let of = |user: &str| {
         let cloud = format!(
             "clouds: {{c: {{auth: {{auth_url: http://k/v3, username: {user}, password: x, project_name: p}}}}}}"
@@ -67,7 +67,7 @@ fn a_fingerprint_is_of_what_the_cloud_is_and_not_of_its_name() {
 }
 
 #[test]
-fn all_that_is_missing_is_named_at_once() {
+fn all_missing_settings_are_reported_together() {
     let expected = [
         vec!["OS_USERNAME", "OS_USER_ID"],
         vec!["OS_PASSWORD", "ST_KEY"],
@@ -97,7 +97,7 @@ fn where_nothing_is_set_each_way_to_authenticate_is_named() {
 }
 
 #[test]
-fn an_empty_setting_is_as_good_as_none() {
+fn an_empty_setting_counts_as_absent() {
     assert!(matches!(resolve(&[PASSWORD, &[("OS_PASSWORD", "")]]), Err(ConfigError::Missing { .. })));
 }
 
@@ -115,7 +115,7 @@ fn the_version_is_as_asked_else_as_the_url_says_else_the_newest() {
 }
 
 #[test]
-fn values_that_cannot_be_are_named_and_not_shown() {
+fn invalid_values_are_reported_by_name_and_not_shown() {
     for (name, value) in [
         ("OS_AUTH_URL", "keystone"),
         ("OS_AUTH_URL", "ftp://secret/"),
@@ -201,7 +201,7 @@ fn a_cloud_and_its_secret_come_from_two_files() {
 }
 
 #[test]
-fn what_is_set_wins_over_the_cloud() {
+fn a_setting_overrides_the_cloud() {
     let home = home(&[("clouds.yml", CLOUDS)]);
     let config =
         in_cloud(home.path(), "other", &[("OS_REGION_NAME", "south"), ("OS_AUTH_URL", "http://mine")]);
@@ -227,7 +227,7 @@ fn odd_other_clouds_do_not_make_one_unusable() {
 }
 
 #[test]
-fn what_a_cloud_has_for_other_programs_is_not_read() {
+fn settings_of_other_programs_in_a_cloud_are_ignored() {
     let text = "
 clouds:
   prod:
@@ -290,14 +290,14 @@ fn a_cloud_that_lacks_its_secret_says_so() {
 }
 
 #[test]
-fn an_unknown_cloud_is_answered_with_the_known_ones() {
+fn an_unknown_cloud_is_an_error_that_lists_the_known_ones() {
     let home = home(&[("clouds.yaml", CLOUDS)]);
     let error = in_cloud(home.path(), "test", &[]).unwrap_err().to_string();
     assert!(error.contains("'test'") && error.contains("other, prod"), "{error}");
 }
 
 #[test]
-fn a_cloud_without_any_file_is_answered_with_the_places_looked_at() {
+fn a_cloud_without_any_file_is_an_error_that_lists_the_searched_files() {
     let home = home(&[]);
     let error = in_cloud(home.path(), "prod", &[]).unwrap_err().to_string();
     assert!(error.contains("/etc/openstack/clouds.yaml") && error.contains(".config/openstack"), "{error}");

@@ -170,25 +170,13 @@ impl<'a> File<'a> {
             }
             Err(problem) => return Err(problem),
         };
-        let before = self.entries.get(&key);
-        let is_set = before.is_some_and(|(_, value)| !value.is_empty());
-        let is_default = Reference::parse(value).is_some_and(|of| of.name == name && of.default.is_some());
-        let value = self.value(name, value).map_err(|problem| format!("the value of {name} {problem}"));
-        match condition {
-            Condition::IfEmpty(tested) if tested == name && is_set => return Ok(()),
-            Condition::Always if is_default && is_set => return Ok(()),
-            Condition::IfEmpty(tested) if tested == name => {}
-            Condition::Always => {
-                if let Some((first, _)) = before.filter(|_| !is_default) {
-                    return Err(format!("the same key as in line {first}; keep one of the two"));
-                }
-            }
-            // A value that only the shell has is missing in any case.
-            _ if before.is_none() && !matches!(value, Ok(Some(_))) => {}
-            _ => return Err(conditional(name)),
+        let read = self.value(name, value).map_err(|problem| format!("the value of {name} {problem}"));
+        let is_known = matches!(read, Ok(Some(_)));
+        if !self.counts(&key, (name, value), is_known, condition)? {
+            return Ok(());
         }
         self.skipped.forget(name);
-        match value {
+        match read {
             Ok(Some(value)) => drop(self.entries.insert(key, (self.line, value))),
             Err(problem) if condition == Condition::Always => return Err(problem),
             Ok(None) | Err(_) => self.skipped.references.push((key.name().to_owned(), self.line)),
@@ -196,11 +184,35 @@ impl<'a> File<'a> {
         Ok(())
     }
 
+    /// Whether an assignment to `key` changes it, or else is a default that isn't needed.
+    fn counts(
+        &self,
+        key: &Key,
+        (name, value): (&str, &str),
+        is_known: bool,
+        condition: Condition<'_>,
+    ) -> Result<bool, String> {
+        let before = self.entries.get(key);
+        let is_set = before.is_some_and(|(_, value)| !value.is_empty());
+        let is_default = Reference::parse(value).is_some_and(|of| of.name == name && of.default.is_some());
+        match (condition, before) {
+            (Condition::IfEmpty(tested), _) if tested == name => Ok(!is_set),
+            (Condition::Always, _) if is_default => Ok(!is_set),
+            (Condition::Always, None) => Ok(true),
+            (Condition::Always, Some((first, _))) => {
+                Err(format!("the same key as in line {first}; keep one of the two"))
+            }
+            // A value that only the shell has is missing in any case.
+            (_, None) if !is_known => Ok(true),
+            _ => Err(conditional(name)),
+        }
+    }
+
     /// Returns the text of a value; none for one that only the shell has.
     fn value(&self, name: &str, value: &str) -> Result<Option<String>, &'static str> {
         let Some(reference) = Reference::parse(value) else { return unquoted(value).map(Some) };
         if let Some(default) = reference.default.filter(|_| reference.name == name) {
-            return unquoted(default).map(Some);
+            return self.value(name, default);
         }
         let known = key(reference.name, self.names).ok().and_then(|key| self.entries.get(&key));
         Ok(known.map(|(_, value)| value.clone()).filter(|value| !value.is_empty()))

@@ -29,7 +29,7 @@ fn notice(text: &str) -> String {
 const CONDITION: &str = "depends on a condition, which isn't evaluated here; move it out of the condition";
 
 #[test]
-fn the_form_is_seen_from_the_first_line_that_says_something() {
+fn the_form_is_recognised_by_the_first_line_with_content() {
     for lines in ["# conf\n\nexport OS_AUTH_URL=x", "CONTAINER = c", "NONSENSE=1", "[ -z $X ] && Y=1\nX=1"] {
         assert!(looks_like_lines(lines), "{lines}");
     }
@@ -213,6 +213,8 @@ fn a_default_counts_unless_the_file_has_set_another() {
         assert_eq!(settings(&format!("OS_REGION_NAME=''\n{default}")), "REGION_NAME=b", "{default}");
     }
     assert_eq!(settings("OS_USERNAME=u\nOS_PROJECT_NAME=$OS_USERNAME"), "PROJECT_NAME=u USERNAME=u");
+    let nested = "OS_TENANT_NAME=t\nOS_PROJECT_NAME=\"${OS_PROJECT_NAME:-$OS_TENANT_NAME}\"";
+    assert_eq!(settings(nested), "PROJECT_NAME=t TENANT_NAME=t");
     let other = notice("OS_USERNAME=${OTHER:-b}");
     assert!(other.starts_with("OS_USERNAME in line 1 refers to a shell variable"), "{other}");
     assert_eq!(notice("OS_USERNAME=$OTHER # a comment"), notice("OS_USERNAME=$OTHER"));
