@@ -57,9 +57,9 @@ macro_rules! suite {
 
         /// Runs the whole suite: each scenario becomes a test, `concept::sentence`.
         ///
-        /// It takes an expression that creates a [`Harness`](crate::Harness), and is called in a test file or a module of its own. The
-        /// first page of this crate's documentation has an example. Attributes may follow, which every test gets, such
-        /// as one for a backend whose server isn't always available:
+        /// It takes an expression that creates a [`Harness`](crate::Harness), and is called in a test file or a
+        /// module of its own. The first page of this crate's documentation has an example. Attributes may follow,
+        /// which every test gets, such as one for a backend whose server isn't always available:
         ///
         /// ```ignore
         /// conformance_suite!(harness(), #[ignore = "needs a server"]);
