@@ -2,26 +2,26 @@
 
 mod create;
 mod dates;
+mod effect;
 mod faults;
 mod pace;
 mod store;
 mod sweep;
 mod top_names;
 mod upload;
-mod verdict;
 
 use std::sync::Arc;
 
 use swiftwal_core::Storage;
 
 use self::{
-    create::FaultyCreate, dates::FaultyClock, store::FaultyStore, sweep::FaultySweep,
-    top_names::UnlistedTopNames, verdict::hint,
+    create::FaultyCreate, dates::FaultyClock, effect::hint, store::FaultyStore, sweep::FaultySweep,
+    top_names::UnlistedTopNames,
 };
 pub(crate) use self::{
     dates::Dates,
+    effect::HINT,
     faults::{Call, Faults, LISTING, ReadFault, SWEEP, WriteFault},
-    verdict::HINT,
 };
 
 /// Wraps `storage` with [`Faults`]. The age of what is written through it comes from `dates`.

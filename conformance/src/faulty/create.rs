@@ -26,12 +26,12 @@ impl FaultyCreate {
 #[deny(clippy::missing_trait_methods)]
 impl CreateInParts for FaultyCreate {
     async fn create(&self, location: &Path) -> Result<Box<dyn MultipartUpload>> {
-        let verdict = self.faults.write("begin", location);
+        let effect = self.faults.write("begin", location);
         self.faults.room()?;
-        verdict.begin().await?;
+        effect.begin().await?;
         let inner = self.inner.create(location).await?;
         let upload = FaultyUpload::new(inner, location.clone(), self.faults.clone(), self.dates.clone());
-        verdict.reply(Box::new(upload) as _).await
+        effect.reply(Box::new(upload) as _).await
     }
 
     async fn takes_parts_of(&self, bytes: usize) -> Result<bool> {
@@ -39,9 +39,9 @@ impl CreateInParts for FaultyCreate {
     }
 
     async fn make_durable(&self, location: &Path) -> Result<()> {
-        let verdict = self.faults.write("make durable", location);
-        verdict.begin().await?;
+        let effect = self.faults.write("make durable", location);
+        effect.begin().await?;
         self.inner.make_durable(location).await?;
-        verdict.reply(()).await
+        effect.reply(()).await
     }
 }

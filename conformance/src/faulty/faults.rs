@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use object_store::{Error, Result, path::Path};
 
 use super::{
+    effect::{Act, Effect, full, injected},
     pace::Pace,
-    verdict::{Act, Verdict, full, injected},
 };
 
 /// The faults that a store injects, and the calls that it has received so far. Clones share both.
@@ -243,7 +243,7 @@ impl Faults {
         }
     }
 
-    pub(super) fn write(&self, action: &'static str, object: impl ToString) -> Verdict {
+    pub(super) fn write(&self, action: &'static str, object: impl ToString) -> Effect {
         let mut state = self.state();
         state.writes.push(Call { action, object: object.to_string() });
         let n = state.writes.len();
@@ -259,7 +259,7 @@ impl Faults {
         };
         state.dead |= fault == Some(WriteFault::Dies);
         state.silent |= matches!(fault, Some(WriteFault::Hangs | WriteFault::HangsWhenDone));
-        Verdict::new(act, self)
+        Effect::new(act, self)
     }
 
     /// Returns the fault in the body of the reading call for `what`, which begins. The call may also fail at once, or

@@ -67,13 +67,13 @@ impl fmt::Display for FaultyStore {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let verdict = self.faults.write("put", location);
+        let effect = self.faults.write("put", location);
         self.faults.room()?;
-        verdict.begin().await?;
+        effect.begin().await?;
         let mode = if self.faults.is_stored_again(location) { PutMode::Overwrite } else { opts.mode.clone() };
         let result = self.inner.put_opts(location, payload, PutOptions { mode, ..opts }).await?;
         self.dates.written(location);
-        verdict.reply(result).await
+        effect.reply(result).await
     }
 
     async fn put_multipart_opts(
@@ -81,12 +81,12 @@ impl ObjectStore for FaultyStore {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let verdict = self.faults.write("begin", location);
+        let effect = self.faults.write("begin", location);
         self.faults.room()?;
-        verdict.begin().await?;
+        effect.begin().await?;
         let inner = self.inner.put_multipart_opts(location, opts).await?;
         let upload = FaultyUpload::new(inner, location.clone(), self.faults.clone(), self.dates.clone());
-        verdict.reply(Box::new(upload) as _).await
+        effect.reply(Box::new(upload) as _).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -125,10 +125,10 @@ impl ObjectStore for FaultyStore {
             let (inner, faults) = (Arc::clone(&inner), faults.clone());
             async move {
                 let location = location?;
-                let verdict = faults.write("delete", &location);
-                verdict.begin().await?;
+                let effect = faults.write("delete", &location);
+                effect.begin().await?;
                 inner.delete(&location).await?;
-                verdict.reply(location).await
+                effect.reply(location).await
             }
         });
         deleted.boxed()
@@ -154,19 +154,19 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let verdict = self.faults.write("copy", to);
-        verdict.begin().await?;
+        let effect = self.faults.write("copy", to);
+        effect.begin().await?;
         self.inner.copy_opts(from, to, options).await?;
         self.dates.written(to);
-        verdict.reply(()).await
+        effect.reply(()).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        let verdict = self.faults.write("rename", to);
-        verdict.begin().await?;
+        let effect = self.faults.write("rename", to);
+        effect.begin().await?;
         self.inner.rename_opts(from, to, options).await?;
         self.dates.written(to);
-        verdict.reply(()).await
+        effect.reply(()).await
     }
 }
 

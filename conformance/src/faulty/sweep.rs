@@ -8,8 +8,8 @@ use object_store::{ObjectMeta, Result};
 use swiftwal_core::Sweep;
 
 use super::{
+    effect::injected,
     faults::{Faults, SWEEP},
-    verdict::injected,
 };
 
 /// A sweep that records calls and fails as the store does.
@@ -40,9 +40,9 @@ impl Sweep for FaultySweep {
     }
 
     async fn remove(&self, leftovers: &[String]) -> Result<()> {
-        let verdict = self.faults.write("sweep", leftovers.join(" "));
-        verdict.begin().await?;
+        let effect = self.faults.write("sweep", leftovers.join(" "));
+        effect.begin().await?;
         self.inner.remove(leftovers).await?;
-        verdict.reply(()).await
+        effect.reply(()).await
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use object_store::Result;
 use swiftwal_core::TopNames;
 
-use super::verdict::injected;
+use super::effect::injected;
 
 /// The names at the top of a storage whose listings fail.
 #[derive(Debug)]

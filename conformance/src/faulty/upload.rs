@@ -29,30 +29,30 @@ impl FaultyUpload {
 #[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for FaultyUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let verdict = self.faults.write("put_part", &self.object);
-        let part: Option<Result<_>> = verdict.performs().then(|| Ok(self.inner()?.put_part(data)));
+        let effect = self.faults.write("put_part", &self.object);
+        let part: Option<Result<_>> = effect.performs().then(|| Ok(self.inner()?.put_part(data)));
         Box::pin(async move {
-            verdict.begin().await?;
+            effect.begin().await?;
             if let Some(part) = part {
                 part?.await?;
             }
-            verdict.reply(()).await
+            effect.reply(()).await
         })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let verdict = self.faults.write("complete", &self.object);
-        verdict.begin().await?;
+        let effect = self.faults.write("complete", &self.object);
+        effect.begin().await?;
         let result = self.inner()?.complete().await?;
         self.dates.written(&self.object);
-        verdict.reply(result).await
+        effect.reply(result).await
     }
 
     async fn abort(&mut self) -> Result<()> {
-        let verdict = self.faults.write("abort", &self.object);
-        verdict.begin().await?;
+        let effect = self.faults.write("abort", &self.object);
+        effect.begin().await?;
         self.inner()?.abort().await?;
-        verdict.reply(()).await
+        effect.reply(()).await
     }
 }
 

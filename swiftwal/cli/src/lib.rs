@@ -24,6 +24,7 @@ pub mod fuzz {
 
     pub use crate::config::configuration;
 }
+mod ending;
 mod hardening;
 mod log;
 mod message;
@@ -35,7 +36,6 @@ mod signal;
 mod standby;
 mod stop;
 mod values;
-mod verdict;
 mod watchdog;
 mod within;
 
@@ -48,11 +48,11 @@ use self::{
     args::Cli,
     config::{Config, Flags, SettingNames},
     deadline::Deadline,
+    ending::Ending,
     exit::Caller,
     failure::Failure,
     output::Output,
     session::Session,
-    verdict::Verdict,
     watchdog::{Limits, Watchdog},
 };
 
@@ -77,20 +77,20 @@ pub fn run(registry: Registry) -> ExitCode {
 }
 
 fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
-    let verdict = Verdict { caller: cli.command.caller(), history: cli.command.history() };
+    let ending = Ending { caller: cli.command.caller(), history: cli.command.history() };
     let limits = Limits {
-        deadline: Deadline::of(cli.global.deadline, verdict.caller),
+        deadline: Deadline::of(cli.global.deadline, ending.caller),
         clearing: cli.command.clearing(),
     };
     log::to_stderr(cli.global.verbose);
-    let watchdog = match Watchdog::start(limits, verdict) {
+    let watchdog = match Watchdog::start(limits, ending) {
         Ok(watchdog) => watchdog,
-        Err(failure) => return verdict.report(&failure),
+        Err(failure) => return ending.report(&failure),
     };
     let output = Output { json: cli.global.json, verbose: cli.global.verbose > 0 };
     watchdog.doing("reading the configuration");
     let deadline = cli.global.deadline;
-    let config = Config::resolve(flags, config::environment(), registry, verdict.caller);
+    let config = Config::resolve(flags, config::environment(), registry, ending.caller);
     let outcome = config.map_err(Failure::from).and_then(|config| {
         cli.command.run(&Session { registry, config, output, deadline, watchdog: &watchdog })
     });
@@ -98,17 +98,17 @@ fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
         Ok(()) => Exit::Success,
         Err(failure) => {
             watchdog.reporting();
-            verdict.report(&failure)
+            ending.report(&failure)
         }
     }
 }
 
 /// Prints the requested help, or what is wrong with the arguments.
 fn refuse(error: &clap::Error, caller: Caller) -> Exit {
-    let verdict = Verdict { caller, history: None };
+    let ending = Ending { caller, history: None };
     let limits = Limits { deadline: Deadline::of(None, caller), clearing: Duration::ZERO };
     // Printing may hang, too.
-    let _watchdog = Watchdog::start(limits, verdict);
+    let _watchdog = Watchdog::start(limits, ending);
     // If the message can't be printed, only the exit code reports the failure.
     let printed = error.print();
     match (error.use_stderr(), printed) {

@@ -23,11 +23,11 @@ use tokio::{
 
 use crate::{
     deadline::Deadline,
+    ending::Ending,
     exit::Exit,
     failure::Failure,
     signal::Signals,
     stop::{MissedDeadline, Stop},
-    verdict::Verdict,
     within::within,
 };
 
@@ -66,8 +66,8 @@ struct State {
 }
 
 impl Watchdog {
-    /// Starts the thread. `verdict` decides how the process ends if the command can't end it.
-    pub(crate) fn start(limits: Limits, verdict: Verdict) -> Result<Self, Failure> {
+    /// Starts the thread. `ending` says how the process ends if the command can't end it.
+    pub(crate) fn start(limits: Limits, ending: Ending) -> Result<Self, Failure> {
         let runtime =
             runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
         let began = Instant::now();
@@ -88,7 +88,7 @@ impl Watchdog {
             // The receiver is gone if the command has ended.
             let _ = tell.send(Some(first.clone()));
             let last = last_stop(&mut signals, first, limits.clearing, &watched).await;
-            end_process(last, verdict, &watched)
+            end_process(last, ending, &watched)
         };
         let thread = thread::Builder::new().name("watchdog".to_owned());
         thread.spawn(move || runtime.block_on(watch)).map_err(Failure::Runtime)?;
@@ -201,15 +201,15 @@ async fn last_stop(signals: &mut Signals, first: Stop, clearing: Duration, state
 }
 
 /// Ends the process, even if its other threads hang.
-fn end_process(stop: Stop, verdict: Verdict, state: &State) -> ! {
+fn end_process(stop: Stop, ending: Ending, state: &State) -> ! {
     let failure = Arc::new(Failure::Stopped(stop));
     let last = Arc::clone(&failure);
     let exit = if state.reported.load(Ordering::Relaxed) {
         None
     } else {
-        within("last message", LAST_MESSAGE, move || verdict.report(&last))
+        within("last message", LAST_MESSAGE, move || ending.report(&last))
     };
-    let exit = exit.unwrap_or_else(|| Exit::of(&failure, verdict.caller));
+    let exit = exit.unwrap_or_else(|| Exit::of(&failure, ending.caller));
     process::exit(i32::from(exit as u8))
 }
 #[cfg(test)]

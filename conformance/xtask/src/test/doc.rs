@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::libtest::{Verdict, verdict};
+use super::libtest::{TestResult, test_result};
 use super::report::Report;
 use super::run::follow;
 use crate::build::cargo;
@@ -13,9 +13,9 @@ pub(crate) fn run(report: &Report) -> Result<()> {
     let mut test = cargo();
     test.args(["test", "--workspace", "--doc", "--locked", "--no-fail-fast"]);
     let (status, output) = follow(&mut test, |line| {
-        if let Some((example, verdict)) = verdict(line) {
-            any_failed |= verdict == Verdict::Failed;
-            report.test(&format!("doc {example}"), verdict, None);
+        if let Some((example, result)) = test_result(line) {
+            any_failed |= result == TestResult::Failed;
+            report.test(&format!("doc {example}"), result, None);
         }
     })?;
     if !status.success() {

@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 
 /// The result of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum TestResult {
     Passed,
     Failed,
     Skipped,
 }
 
 /// Parses `test NAME ... ok` and the like; None for any other line.
-pub(crate) fn verdict(line: &str) -> Option<(&str, Verdict)> {
+pub(crate) fn test_result(line: &str) -> Option<(&str, TestResult)> {
     let (name, told) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
-    let verdict = match told.split([',', ' ']).next()? {
-        "ok" => Verdict::Passed,
-        "FAILED" => Verdict::Failed,
-        "ignored" => Verdict::Skipped,
+    let result = match told.split([',', ' ']).next()? {
+        "ok" => TestResult::Passed,
+        "FAILED" => TestResult::Failed,
+        "ignored" => TestResult::Skipped,
         _ => return None,
     };
-    Some((name.trim_end_matches(" - should panic"), verdict))
+    Some((name.trim_end_matches(" - should panic"), result))
 }
 
 /// Returns the names in the output of `--list --format terse`, in order.
@@ -65,16 +65,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verdicts_are_told_from_other_lines() {
-        assert_eq!(verdict("test a::b ... ok"), Some(("a::b", Verdict::Passed)));
-        assert_eq!(verdict("test a::b ... FAILED"), Some(("a::b", Verdict::Failed)));
-        assert_eq!(verdict("test a::b ... ignored, needs Swift"), Some(("a::b", Verdict::Skipped)));
-        assert_eq!(verdict("test a::b - should panic ... ok"), Some(("a::b", Verdict::Passed)));
+    fn results_are_told_from_other_lines() {
+        assert_eq!(test_result("test a::b ... ok"), Some(("a::b", TestResult::Passed)));
+        assert_eq!(test_result("test a::b ... FAILED"), Some(("a::b", TestResult::Failed)));
+        assert_eq!(test_result("test a::b ... ignored, needs Swift"), Some(("a::b", TestResult::Skipped)));
+        assert_eq!(test_result("test a::b - should panic ... ok"), Some(("a::b", TestResult::Passed)));
         let example = "test src/lib.rs - Wire::to (line 7) ... ok";
-        assert_eq!(verdict(example), Some(("src/lib.rs - Wire::to (line 7)", Verdict::Passed)));
+        assert_eq!(test_result(example), Some(("src/lib.rs - Wire::to (line 7)", TestResult::Passed)));
         let others =
             ["running 2 tests", "test result: ok. 2 passed", "test a has been running for over 60 seconds"];
-        assert_eq!(others.map(verdict), [None; 3]);
+        assert_eq!(others.map(test_result), [None; 3]);
     }
 
     #[test]

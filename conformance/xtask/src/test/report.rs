@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::libtest::{Verdict, verdict};
+use super::libtest::{TestResult, test_result};
 use super::phases::seconds;
 
 /// How many of the slowest tests are listed.
@@ -25,18 +25,18 @@ struct Tests {
 
 impl Report {
     /// Prints and counts a test that has ended. Its duration isn't always known.
-    pub(crate) fn test(&self, name: &str, verdict: Verdict, took: Option<Duration>) {
+    pub(crate) fn test(&self, name: &str, result: TestResult, took: Option<Duration>) {
         let mut tests = self.tests();
-        let word = match verdict {
-            Verdict::Passed => "ok",
-            Verdict::Failed => "FAILED",
-            Verdict::Skipped => "skipped",
+        let word = match result {
+            TestResult::Passed => "ok",
+            TestResult::Failed => "FAILED",
+            TestResult::Skipped => "skipped",
         };
         println!("{word:<8}{}  {name}", took.map_or(" ".repeat(9), seconds));
-        match verdict {
-            Verdict::Passed => tests.passed += 1,
-            Verdict::Failed => tests.failed.push(name.to_owned()),
-            Verdict::Skipped => tests.skipped += 1,
+        match result {
+            TestResult::Passed => tests.passed += 1,
+            TestResult::Failed => tests.failed.push(name.to_owned()),
+            TestResult::Skipped => tests.skipped += 1,
         }
         tests.times.extend(took.map(|took| (took, name.to_owned())));
     }
@@ -44,7 +44,7 @@ impl Report {
     /// Prints the output of a binary with failed tests, without the tests that passed.
     pub(crate) fn output(&self, name: &str, output: &str) {
         let _one_at_a_time = self.tests();
-        let passed = |line: &&str| verdict(line).is_some_and(|(_, verdict)| verdict == Verdict::Passed);
+        let passed = |line: &&str| test_result(line).is_some_and(|(_, result)| result == TestResult::Passed);
         let lines: Vec<&str> = output.lines().filter(|line| !passed(line)).collect();
         println!("\n==== what {name} printed:\n{}\n====\n", lines.join("\n"));
     }
@@ -98,10 +98,10 @@ mod tests {
     fn the_conclusion_names_the_ten_slowest_and_the_failed_ones_and_ends_with_the_numbers() {
         let report = Report::default();
         for number in 0..12 {
-            let verdict = if number == 3 { Verdict::Failed } else { Verdict::Passed };
-            report.test(&format!("test{number:02}"), verdict, Some(Duration::from_secs(number)));
+            let result = if number == 3 { TestResult::Failed } else { TestResult::Passed };
+            report.test(&format!("test{number:02}"), result, Some(Duration::from_secs(number)));
         }
-        report.test("an example", Verdict::Skipped, None);
+        report.test("an example", TestResult::Skipped, None);
         report.left_out(2);
         report.left_out(1);
         let text = report.tests().conclusion();

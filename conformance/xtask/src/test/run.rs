@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 
 use super::binary::Binary;
-use super::libtest::{Beginnings, Verdict, names, verdict};
+use super::libtest::{Beginnings, TestResult, names, test_result};
 use super::report::Report;
 
 /// How many binaries run at a time. Tests on real servers mostly wait.
@@ -57,9 +57,9 @@ impl Binary {
         let mut beginnings = Beginnings::new(names, THREADS, Instant::now());
         let mut any_failed = false;
         let (status, output) = follow(&mut command, |line| {
-            let Some((test, verdict)) = verdict(line) else { return };
-            any_failed |= verdict == Verdict::Failed;
-            report.test(&format!("{} {test}", self.name), verdict, beginnings.end(test, Instant::now()));
+            let Some((test, result)) = test_result(line) else { return };
+            any_failed |= result == TestResult::Failed;
+            report.test(&format!("{} {test}", self.name), result, beginnings.end(test, Instant::now()));
         })?;
         if !status.success() {
             report.output(&self.name, &output);

@@ -38,9 +38,9 @@ async fn check(repository: &Repository, tar_bytes: u64, observe: Observe<'_>) ->
             return Ok(());
         }
     };
-    match verdict(free, tar_bytes, last_ratio(repository).await) {
-        Verdict::Fits => Ok(()),
-        Verdict::Doubtful => {
+    match room(free, tar_bytes, last_ratio(repository).await) {
+        Room::Enough => Ok(()),
+        Room::Doubtful => {
             let notice = format!(
                 "{} may have too little room: {} are free, and the server has {} to back up",
                 repository.location(),
@@ -50,7 +50,7 @@ async fn check(repository: &Repository, tar_bytes: u64, observe: Observe<'_>) ->
             observe(BackupEvent::Warning(&notice));
             Ok(())
         }
-        Verdict::TooLarge { expected } => Err(Error::Refused(Refusal::NoRoom {
+        Room::TooLittle { expected } => Err(Error::Refused(Refusal::NoRoom {
             location: repository.location().to_owned(),
             free: mebibytes(free),
             expected: mebibytes(expected),
@@ -59,15 +59,15 @@ async fn check(repository: &Repository, tar_bytes: u64, observe: Observe<'_>) ->
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Fits,
+enum Room {
+    Enough,
     Doubtful,
-    TooLarge { expected: u64 },
+    TooLittle { expected: u64 },
 }
 
 /// Judges whether `tar_bytes` fit into `free` bytes. `last` is the size of the last backup before and after
 /// compression.
-fn verdict(free: u64, tar_bytes: u64, last: Option<(u64, u64)>) -> Verdict {
+fn room(free: u64, tar_bytes: u64, last: Option<(u64, u64)>) -> Room {
     let at_ratio = |from: u64, to: u64| {
         let expected = u128::from(tar_bytes) * u128::from(to) / u128::from(from.max(1));
         u64::try_from(expected).unwrap_or(u64::MAX)
@@ -77,9 +77,9 @@ fn verdict(free: u64, tar_bytes: u64, last: Option<(u64, u64)>) -> Verdict {
         None => (at_ratio(POOR_RATIO, 1), at_ratio(BEST_RATIO, 1)),
     };
     match free {
-        free if free < least => Verdict::TooLarge { expected: least },
-        free if free < expected => Verdict::Doubtful,
-        _ => Verdict::Fits,
+        free if free < least => Room::TooLittle { expected: least },
+        free if free < expected => Room::Doubtful,
+        _ => Room::Enough,
     }
 }
 
@@ -105,15 +105,15 @@ mod tests {
     #[test]
     fn the_last_backup_tells_how_much_this_one_takes_at_least() {
         let last = Some((1000, 250));
-        assert_eq!(verdict(300, 1000, last), Verdict::Fits);
-        assert_eq!(verdict(249, 1000, last), Verdict::Doubtful);
-        assert_eq!(verdict(124, 1000, last), Verdict::TooLarge { expected: 125 });
+        assert_eq!(room(300, 1000, last), Room::Enough);
+        assert_eq!(room(249, 1000, last), Room::Doubtful);
+        assert_eq!(room(124, 1000, last), Room::TooLittle { expected: 125 });
     }
 
     #[test]
     fn without_one_only_what_is_certain_is_refused() {
-        assert_eq!(verdict(400, 1000, None), Verdict::Fits);
-        assert_eq!(verdict(300, 1000, None), Verdict::Doubtful);
-        assert_eq!(verdict(19, 1000, None), Verdict::TooLarge { expected: 20 });
+        assert_eq!(room(400, 1000, None), Room::Enough);
+        assert_eq!(room(300, 1000, None), Room::Doubtful);
+        assert_eq!(room(19, 1000, None), Room::TooLittle { expected: 20 });
     }
 }

@@ -53,12 +53,12 @@ pub(super) enum Act {
 
 /// The outcome that a fault determines.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub(super) struct Effect {
     act: Act,
     faults: Faults,
 }
 
-impl Verdict {
+impl Effect {
     pub(super) fn new(act: Act, faults: &Faults) -> Self {
         Self { act, faults: faults.clone() }
     }

@@ -10,14 +10,14 @@ use crate::{
 
 /// How a failed command ends.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Verdict {
+pub(crate) struct Ending {
     /// The program that acts on the exit code.
     pub(crate) caller: Caller,
     /// The timeline whose history restore-wal is to fetch.
     pub(crate) history: Option<Timeline>,
 }
 
-impl Verdict {
+impl Ending {
     /// Prints why the command failed, and returns its exit code.
     pub(crate) fn report(self, failure: &Failure) -> Exit {
         failure.report();
