@@ -37,8 +37,9 @@ impl Copying {
         Self { handles: handles.clone(), large: large.clone(), reading: reading.clone() }
     }
 
-    /// Copies an object within the container, with its attributes; Swift itself copies the data. Only a static large
-    /// object whose segments aren't known, or are ranges of large objects, is read and written by this client.
+    /// Copies an object within the container, with its attributes; Swift itself copies the data. Only a large object is
+    /// read and written by this client if its segments aren't known, are ranges of large objects, or are too many or too
+    /// short for a manifest.
     ///
     /// The copy of a large object has its own segments, so that each can be deleted without the other; the copy of a
     /// dynamic large object is a static one. [`CopyMode::Create`] first checks that the name isn't taken, and then
