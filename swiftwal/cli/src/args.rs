@@ -31,10 +31,10 @@ Environment:
   of that name isn't given. For Swift, the variables of the OpenStack tools:
   OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME and so on, or OS_CLOUD,
   or ST_AUTH, ST_USER and ST_KEY; and SWIFT_SEGMENTS_CONTAINER,
-  SWIFT_STORAGE_POLICY and SWIFT_RETRY_SECONDS. Proxies are read as by curl:
-  https_proxy, http_proxy, ALL_PROXY and NO_PROXY. For s3://, gs:// and az://, in
-  builds that support them, the variables that begin with AWS_, GOOGLE_ or
-  AZURE_.
+  SWIFT_STORAGE_POLICY and SWIFT_RETRY_SECONDS. Proxies are those
+  of https_proxy, http_proxy, all_proxy and no_proxy, or of these names in upper
+  case. For s3://, gs:// and az://, in builds that support them, the variables
+  that begin with AWS_, GOOGLE_ or AZURE_.
   Cached tokens, and a record of the repositories that this user has used, are
   in the directory swiftwal in XDG_STATE_HOME, or else in ~/.local/state.";
 
