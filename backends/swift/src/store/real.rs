@@ -315,7 +315,7 @@ async fn containers_are_made_with_the_policy_that_is_named_and_segments_go_with_
     let unknown = unknown.with_policy("nobody's").build().unwrap();
     let error = unknown.put(&location("a"), "x".into()).await.unwrap_err();
     let error = crate::hint::text_and_hint(std::error::Error::source(&error).unwrap());
-    assert!(error.contains("nobody's") && error.contains("Policy-0, Policy-1"), "{error}");
+    assert!(error.contains(r"'nobody\'s'") && error.contains("Policy-0, Policy-1"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
