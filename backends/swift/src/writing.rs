@@ -1,10 +1,13 @@
 //! Stores objects: in one piece, or as a large object if the cluster doesn't accept the length.
 
+mod probe;
+
 use http::{HeaderMap, HeaderValue, StatusCode, header as http_header};
 use object_store::{PutMode, PutOptions, PutPayload, PutResult, Result, path::Path};
 
+use self::probe::probe;
 use crate::{
-    create_only::{FreeName, probe},
+    create_only::FreeName,
     error::{Error, not_implemented},
     handles::Handles,
     large::LargeObjects,

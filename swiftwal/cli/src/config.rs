@@ -21,10 +21,7 @@ use swiftwal_core::Registry;
 use swiftwal_postgres::ConnectOptions;
 
 use self::{environment::Environment, layer::Layer};
-use crate::{
-    exit::Caller,
-    values::{duration, whole},
-};
+use crate::values::{duration, whole};
 
 #[cfg(any(test, fuzzing))]
 pub use self::file::fuzz::configuration;
@@ -80,12 +77,13 @@ struct Raw {
 }
 
 impl Config {
-    /// Merges and resolves the sources. `caller` says how often the notices about the file are warnings.
+    /// Merges and resolves the sources. If PostgreSQL runs this command for each file, the notices about the
+    /// configuration file are warnings once a day.
     pub(crate) fn resolve(
         flags: Flags,
         environment: Environment,
         registry: &Registry,
-        caller: Caller,
+        for_each_file: bool,
     ) -> Result<Self, ConfigError> {
         let names = SettingNames::of(registry);
         let environment = environment::read(environment, &names)?;
@@ -93,7 +91,7 @@ impl Config {
         let path = flags.config.as_ref().or(environment.config.as_ref());
         let file = path.map(|path| file::read(path, &names)).transpose()?;
         if let (Some(file), Some(path)) = (&file, path) {
-            notices::give(&file.notices, path, caller, state.as_deref());
+            notices::give(&file.notices, path, for_each_file, state.as_deref());
         }
         let connect = connect(&flags.connect, &environment, file.as_ref())?;
         let flags = flags.layer()?;
@@ -193,7 +191,7 @@ mod tests {
     }
 
     fn resolve(flags: Flags, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::resolve(flags, environment(variables), &swiftwal_backends::registry(), Caller::Anyone)
+        Config::resolve(flags, environment(variables), &swiftwal_backends::registry(), false)
     }
 
     fn with_file(file: &NamedTempFile) -> Flags {

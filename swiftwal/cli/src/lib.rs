@@ -90,7 +90,7 @@ fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
     let output = Output { json: cli.global.json, verbose: cli.global.verbose > 0 };
     watchdog.doing("reading the configuration");
     let deadline = cli.global.deadline;
-    let config = Config::resolve(flags, config::environment(), registry, ending.caller);
+    let config = Config::resolve(flags, config::environment(), registry, ending.caller != Caller::Anyone);
     let outcome = config.map_err(Failure::from).and_then(|config| {
         cli.command.run(&Session { registry, config, output, deadline, watchdog: &watchdog })
     });

@@ -12,21 +12,19 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use swiftwal_core::{Clock, SystemClock, read_regular_file};
 
-use crate::exit::Caller;
-
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// More than the notices about a file have.
 const MOST_BYTES: u64 = 64 << 10;
 
-/// Logs the notices about the configuration file at `path`: as warnings, but for PostgreSQL at the level of `-v` if
-/// they were warnings in the last day. `state` is the program's directory for that; without one nothing can be
+/// Logs the notices about the configuration file at `path` as warnings. If PostgreSQL runs this for each file, they are
+/// shown only by `-v` if they were warnings in the last day. `state` is the program's directory for that; without one nothing can be
 /// remembered.
-pub(super) fn give(notices: &[String], path: &Path, caller: Caller, state: Option<&Path>) {
+pub(super) fn give(notices: &[String], path: &Path, for_each_file: bool, state: Option<&Path>) {
     if notices.is_empty() {
         return;
     }
-    let is_repeated = caller != Caller::Anyone
+    let is_repeated = for_each_file
         && state.is_some_and(|state| note(notices, path, state, SystemClock.now()).unwrap_or(false));
     for notice in notices {
         if is_repeated {

@@ -77,7 +77,7 @@ async fn a_proxy_with_tls_is_trusted_by_the_authority_that_is_given() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_accepted_is_said_to_be_the_proxys_or_the_servers() {
+async fn a_certificate_that_is_not_accepted_is_said_to_be_that_of_the_proxy_or_the_server() {
     let ((proxy, _), (server, _)) = (server().await, server().await);
     let proxy = origin(&proxy);
     for (variable, url) in [("http_proxy", NOWHERE), ("HTTPS_PROXY", &server)] {

@@ -85,14 +85,14 @@ pub(super) fn unwritten(config: &Config) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Flags, exit::Caller};
+    use crate::config::Flags;
 
     fn config(repository: &str) -> Config {
         let settings = [("OS_PASSWORD".to_owned(), "hunter2".to_owned())].into();
         let flags = Flags { repository: Some(repository.to_owned()), settings, ..Flags::default() };
         let variables = [("OS_USERNAME", "me"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("OS_VOLUME", "x")];
         let variables = variables.map(|(name, value)| (name.into(), value.into()));
-        Config::resolve(flags, variables.into(), &swiftwal_backends::registry(), Caller::Anyone).ok().unwrap()
+        Config::resolve(flags, variables.into(), &swiftwal_backends::registry(), false).ok().unwrap()
     }
 
     #[test]
