@@ -8,12 +8,12 @@ use crate::Format;
 
 /// How to compress: a format and, for zstd and gzip, a level.
 ///
-/// As text (the value of `SWIFTWAL_COMPRESSION`): `zstd:1`, `gzip:6`, `lz4`, `none`. Without a level, `zstd` means
-/// `zstd:1` and `gzip` means `gzip:6`.
+/// As text (the value of `SWIFTWAL_COMPRESSION`): `zstd:1`, `zstd:fast`, `gzip:6`, `lz4`, `none`. Without a level, `zstd`
+/// means `zstd:1` and `gzip` means `gzip:6`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Codec {
     format: Format,
-    level: Option<u8>,
+    level: Option<i8>,
 }
 
 impl Codec {
@@ -23,8 +23,8 @@ impl Codec {
         self.format
     }
 
-    /// Returns the level; 0 for a format without levels.
-    pub(crate) fn level(self) -> u8 {
+    /// Returns the level: -1 for zstd's fast one, 0 for a format without levels.
+    pub(crate) fn level(self) -> i8 {
         self.level.unwrap_or_default()
     }
 }
@@ -45,16 +45,18 @@ impl From<Format> for Codec {
 
 /// The levels of a format.
 struct Levels {
-    allowed: RangeInclusive<u8>,
-    default: u8,
+    allowed: RangeInclusive<i8>,
+    /// The level that is written as `fast`, if there is one.
+    fast: Option<i8>,
+    default: i8,
 }
 
 /// Returns the levels of a format, if it has any. zstd's levels above 9 need tens of megabytes for each core, and gain
 /// next to nothing on frames of a few megabytes.
 fn levels(format: Format) -> Option<Levels> {
     match format {
-        Format::Zstd => Some(Levels { allowed: 1..=9, default: 1 }),
-        Format::Gzip => Some(Levels { allowed: 1..=9, default: 6 }),
+        Format::Zstd => Some(Levels { allowed: 1..=9, fast: Some(-1), default: 1 }),
+        Format::Gzip => Some(Levels { allowed: 1..=9, fast: None, default: 6 }),
         Format::Lz4 | Format::None => None,
     }
 }
@@ -62,7 +64,11 @@ fn levels(format: Format) -> Option<Levels> {
 impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.format)?;
-        self.level.map_or(Ok(()), |level| write!(f, ":{level}"))
+        match self.level {
+            Some(..0) => f.write_str(":fast"),
+            Some(level) => write!(f, ":{level}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -79,14 +85,18 @@ fn parse(text: &str) -> Option<Codec> {
         return Some(text.parse::<Format>().ok()?.into());
     };
     let format = name.parse().ok()?;
-    let level = level.parse().ok()?;
-    levels(format)?.allowed.contains(&level).then_some(Codec { format, level: Some(level) })
+    let levels = levels(format)?;
+    let level = match level {
+        "fast" => levels.fast?,
+        number => number.parse().ok().filter(|level| levels.allowed.contains(level))?,
+    };
+    Some(Codec { format, level: Some(level) })
 }
 
 /// The text isn't the name of a codec.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown compression {0:?}: use zstd (or zstd:LEVEL, 1 to 9), gzip (or gzip:LEVEL, 1 to 9), lz4, or none"
+    "unknown compression {0:?}: use zstd (or zstd:LEVEL, fast or 1 to 9), gzip (or gzip:LEVEL, 1 to 9), lz4, or none"
 )]
 pub struct ParseCodecError(String);
 
@@ -99,6 +109,7 @@ mod tests {
         for (text, format, shown) in [
             ("zstd", Format::Zstd, "zstd:1"),
             ("zstd:9", Format::Zstd, "zstd:9"),
+            ("zstd:fast", Format::Zstd, "zstd:fast"),
             ("gzip", Format::Gzip, "gzip:6"),
             ("gzip:9", Format::Gzip, "gzip:9"),
             ("lz4", Format::Lz4, "lz4"),
@@ -117,11 +128,25 @@ mod tests {
 
     #[test]
     fn a_wrong_form_is_answered_with_the_right_ones() {
-        for text in ["", "zip", "ZSTD", "zstd:", "zstd:0", "zstd:10", "zstd:-1", "gzip:10", "lz4:1", "none:1"]
-        {
+        for text in [
+            "",
+            "zip",
+            "ZSTD",
+            "zstd:",
+            "zstd:0",
+            "zstd:10",
+            "zstd:-1",
+            "gzip:10",
+            "gzip:fast",
+            "lz4:1",
+            "none:1",
+        ] {
             let error = text.parse::<Codec>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("unknown compression {text:?}")), "{error}");
-            assert!(error.contains("zstd:LEVEL, 1 to 9") && error.contains("gzip:LEVEL, 1 to 9"), "{error}");
+            assert!(
+                error.contains("zstd:LEVEL, fast or 1 to 9") && error.contains("gzip:LEVEL, 1 to 9"),
+                "{error}"
+            );
         }
     }
 }

@@ -1,41 +1,69 @@
 //! Compresses and decompresses frames in memory.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use flate2::write::GzEncoder;
 use tokio::io::AsyncReadExt;
 
 use crate::decoder::{broken, decoder};
-use crate::encoder::FrameWriter;
-use crate::{Codec, Format};
+use crate::{Codec, Format, zstd_frame};
 
 /// Compresses the bytes into one frame that can be decompressed by itself.
 ///
 /// The frame contains the number of bytes (gzip modulo 4 GiB) and their checksum; [`Format::None`] copies. The result
 /// reserves no spare memory. At zstd's level 1 it takes 2 to 5 ms per MiB in the caller's thread, so don't call it in
-/// one that drives the network.
+/// one that drives the network. Each thread keeps up to 4 MiB for its next frame.
 pub fn compress_frame(codec: Codec, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    compress_frame_into(codec, bytes, Vec::new())
+}
+
+/// As [`compress_frame`], into memory that the caller has reserved, as far as [`most_compressed`] is enough.
+///
+/// The allocator keeps freed memory for each thread that has allocated some. If several threads compress, let one
+/// thread reserve for all of them.
+pub fn compress_frame_into(codec: Codec, bytes: &[u8], mut reserved: Vec<u8>) -> io::Result<Vec<u8>> {
+    reserved.clear();
+    // Reserved memory that is never touched costs nothing; growing would copy.
+    reserved.try_reserve_exact(most_compressed(bytes.len()))?;
     let mut frame = match codec.format() {
-        Format::Zstd => compress_zstd(codec, bytes)?,
-        Format::None => bytes.to_vec(),
-        Format::Gzip | Format::Lz4 => {
-            // Reserved memory that is never touched costs nothing; growing would copy.
-            let mut writer =
-                FrameWriter::new(codec, Some(bytes.len() as u64), Vec::with_capacity(bytes.len()))?;
-            writer.write_all(bytes)?;
-            writer.finish()?
+        Format::Zstd => {
+            zstd_frame::compress(codec.level(), bytes, &mut reserved)?;
+            reserved
+        }
+        Format::Gzip => {
+            let level = flate2::Compression::new(codec.level().unsigned_abs().into());
+            let mut encoder = GzEncoder::new(reserved, level);
+            encoder.write_all(bytes)?;
+            encoder.finish()?
+        }
+        Format::Lz4 => compress_lz4(bytes, reserved)?,
+        Format::None => {
+            reserved.extend_from_slice(bytes);
+            reserved
         }
     };
     frame.shrink_to_fit();
     Ok(frame)
 }
 
-/// In one call, which saves the copy through zstd's window that a stream needs.
-fn compress_zstd(codec: Codec, bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut compressor = zstd::bulk::Compressor::new(codec.level().into())?;
-    compressor.include_checksum(true)?;
-    compressor.compress(bytes)
+fn compress_lz4(bytes: &[u8], reserved: Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut encoder = lz4::EncoderBuilder::new()
+        .block_size(lz4::BlockSize::Max256KB)
+        .block_checksum(lz4::liblz4::BlockChecksum::NoBlockChecksum)
+        .checksum(lz4::ContentChecksum::ChecksumEnabled)
+        .content_size(bytes.len() as u64)
+        .build(reserved)?;
+    encoder.write_all(bytes)?;
+    let (frame, result) = encoder.finish();
+    result.map(|()| frame)
+}
+
+/// Returns the size in bytes of the largest frame, in any format, of this many bytes.
+#[must_use]
+pub const fn most_compressed(bytes: usize) -> usize {
+    bytes.saturating_add(bytes / 256).saturating_add(1024)
 }
 
 /// Decompresses one or more frames, which must contain exactly `expected_bytes`.

@@ -5,7 +5,7 @@
 //! sequence as one file.
 //!
 //! - One frame at a time, in memory: [`compress_frame`], [`decompress_frames`].
-//! - A file that isn't in memory as a whole: [`Encoder`], [`decoder`].
+//! - A file that isn't in memory as a whole: [`decoder`].
 //!
 //! Truncated or damaged data is an error ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) or
 //! [`InvalidData`](std::io::ErrorKind::InvalidData)), never a shorter success. Everything written here contains a
@@ -14,15 +14,14 @@
 
 mod codec;
 mod decoder;
-mod encoder;
 mod format;
 mod frames;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod zstd_frame;
 
 pub use codec::{Codec, ParseCodecError};
 pub use decoder::decoder;
-pub use encoder::Encoder;
 pub use format::{Format, ParseFormatError};
-pub use frames::{compress_frame, decompress_frames};
+pub use frames::{compress_frame, compress_frame_into, decompress_frames, most_compressed};

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::files::ROWS;
-use swiftwal_compression::{Encoder, Format, compress_frame};
+use swiftwal_compression::{Format, compress_frame};
 
 #[test]
 #[ignore = "needs the zstd, gzip and lz4 programs: run by cargo xtask test"]
@@ -12,16 +12,6 @@ fn frames_in_a_row_are_read_by_the_standard_tools() {
     for (format, tool) in TOOLS {
         let frames = CONTENTS.map(|content| compress_frame(format.into(), content).unwrap());
         assert_eq!(decompressed_by(tool, &frames.concat()), CONTENTS.concat(), "{tool}");
-    }
-}
-
-#[test]
-#[ignore = "needs the zstd, gzip and lz4 programs: run by cargo xtask test"]
-fn a_stream_is_read_by_the_standard_tools() {
-    for (format, tool) in TOOLS {
-        let mut encoder = Encoder::new(format.into(), None).unwrap();
-        CONTENTS.iter().for_each(|content| encoder.write(content).unwrap());
-        assert_eq!(decompressed_by(tool, &encoder.finish().unwrap().concat()), CONTENTS.concat(), "{tool}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use jiff::SignedDuration;
-use swiftwal_compression::{Encoder, Format};
+use swiftwal_compression::{Format, compress_frame};
 use swiftwal_core::{ArchiveOptions, Error, ErrorKind, restore_wal};
 use swiftwal_postgres::WalName;
 
@@ -164,10 +164,8 @@ pub(crate) async fn a_file_that_unpacks_to_more_than_it_can_have_is_not_written_
         (history, b"1\t0/5000000\tno\n".to_vec()),
         (backup, Vec::new()),
     ] {
-        let mut encoder = Encoder::new("zstd:1".parse()?, None)?;
-        encoder.write(&start)?;
-        encoder.write(&zeros)?;
-        site.subject.put(&format!("wal_{name}.zst"), encoder.finish()?.concat()).await?;
+        let frame = compress_frame("zstd:1".parse()?, &[start, zeros.clone()].concat())?;
+        site.subject.put(&format!("wal_{name}.zst"), frame).await?;
         let error = refused(site.restored_wal(name).await);
         assert_eq!(error.kind(), ErrorKind::Damaged, "{name}: {error}");
         let most = "it decompresses to more than 1048576 bytes, the most that such a file can have";

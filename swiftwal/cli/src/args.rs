@@ -63,7 +63,7 @@ pub(crate) struct GlobalArgs {
     /// With backup, -c means --checkpoint; use --config instead, or give -c FILE before the word backup.
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// How to compress new objects: zstd[:1-9], gzip[:1-9], lz4 or none [default: zstd:1]
+    /// How to compress new objects: zstd[:fast or 1-9], gzip[:1-9], lz4 or none [default: zstd:1]
     #[arg(long, value_name = "CODEC", global = true)]
     compression: Option<String>,
     /// Stop the command after this time, in seconds or with a unit, such as 5min; 0 for no limit [default: 60 for archive-wal and 120 for restore-wal, plus one second for each MiB of the file; none for other commands]

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Write, process::Command};
 
-use swiftwal_compression::{Codec, Encoder, Format};
+use swiftwal_compression::{Codec, Format, compress_frame};
 
 use crate::site::{Site, run, segment_name, segment_of};
 
@@ -29,11 +29,7 @@ fn store_random_segment(site: &Site, format: Format, bytes: usize) -> blake3::Ha
             piece[..header.len()].copy_from_slice(header);
         }
         hasher.update(&piece);
-        let mut encoder = Encoder::new(Codec::from(format), Some(piece.len() as u64)).unwrap();
-        encoder.write(&piece).unwrap();
-        for part in encoder.finish().unwrap() {
-            object.write_all(&part).unwrap();
-        }
+        object.write_all(&compress_frame(Codec::from(format), &piece).unwrap()).unwrap();
     }
     hasher.finalize()
 }

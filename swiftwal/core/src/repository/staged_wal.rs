@@ -59,7 +59,7 @@ impl Repository {
         existing: Existing,
     ) -> Result<StagedWal<'_>> {
         let limits = self.storage().limits();
-        let mut frames = pin!(frames(file, codec, limits.put_bytes));
+        let mut frames = pin!(frames(file, codec));
         let part_bytes = limits.part_bytes.min(PART_BYTES);
         let in_parts = file.bytes() > limits.put_bytes && self.takes_parts_of(part_bytes, object).await?;
         let most = if in_parts { 2 * part_bytes } else { usize::MAX };
@@ -135,7 +135,7 @@ fn put_mode(existing: Existing) -> PutMode {
     }
 }
 
-type Frames<'a> = &'a mut (dyn Stream<Item = Result<Vec<Bytes>>> + Send + Unpin);
+type Frames<'a> = &'a mut (dyn Stream<Item = Result<Bytes>> + Send + Unpin);
 
 /// Sends what is in memory and the rest of the file, in parts. One part is being sent while the next one fills.
 async fn send(parts: &mut Parts<'_>, part_bytes: usize, mut held: Held, frames: Frames<'_>) -> Result<()> {
@@ -173,9 +173,9 @@ impl Held {
         Ok(())
     }
 
-    fn add(&mut self, frame: Vec<Bytes>) {
-        self.bytes += frame.iter().map(Bytes::len).sum::<usize>();
-        self.chunks.extend(frame);
+    fn add(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        self.chunks.push_back(frame);
     }
 
     /// Removes the first `most` bytes, or all.
