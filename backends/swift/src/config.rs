@@ -136,8 +136,8 @@ impl Config {
     /// Several names of one thing are one setting: a project's name in the upper source hides its id in the lower one.
     /// The domain of a project or user comes from the source of its name or id, or else from one below that. An
     /// application credential in the upper source hides a project in the lower one. If the upper source names a cloud
-    /// (`OS_CLOUD`), the settings of the lower one are not used, except for the secret if the cloud has none, and the
-    /// files. For that, the files that `OS_CLOUD` refers to are read; one that can't be read is left to
+    /// (`OS_CLOUD`) that the lower one doesn't, the settings of the lower one are not used, except for the secret if the
+    /// cloud has none, and the files. For that, the files that `OS_CLOUD` refers to are read; one that can't be read is left to
     /// [`from_settings`](Self::from_settings).
     #[must_use]
     pub fn merge_settings(

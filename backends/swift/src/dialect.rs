@@ -12,8 +12,8 @@
 //!
 //! Both write `X-Trans-Id` into every answer, in forms that differ (see [`Server`]). A server that can't be recognised,
 //! for example behind a proxy that removes headers, is treated as if it had none of the capabilities: that costs
-//! requests, and nothing else depends on it. The probe stores an object twice, under a name of its own among
-//! the segments: a server that keeps existing objects refuses the second time with 412. It is made once, after the first
+//! requests, and nothing else depends on it. The probe stores an object twice, under a name of its own among the
+//! segments: a server that keeps existing objects refuses the second time with 412. It is made once, after the first
 //! create-only write to a server that isn't Swift.
 //!
 //! The rest needs no knowledge, since one way is right on all servers: no `ETag` is sent with a manifest, and the tag in
@@ -132,8 +132,8 @@ impl Dialect {
         self.known().assumed = Some(info);
     }
 
-    /// Whether a warning is due that the cluster gives no limits: it is once a day, not in each process of an archiver.
-    /// Notes that it is given.
+    /// Returns whether to warn that the cluster gives no limits, and notes it: other processes don't repeat the warning
+    /// for a day at most.
     pub(crate) fn warns_of_limits(&self) -> bool {
         let mut known = self.known();
         let is_due = !std::mem::replace(&mut known.warned_of_limits, true);

@@ -1,9 +1,8 @@
 //! HTTP exchanges, below authentication and retries: one try each, with time limits.
 //!
 //! [`Http`] opens connections (TLS with the system's certificates, or those of `OS_CACERT`; directly, or through the
-//! proxy that the environment names), sends a request and
-//! returns the response before its body is read. A transfer without progress, in either direction, ends with
-//! [`Broken::Stalled`]. The client and the authentication use this module, which knows neither tokens nor Swift.
+//! proxy that the environment names), sends a request and returns the response before its body is read. A transfer
+//! without progress, in either direction, ends with [`Broken::Stalled`]. The client and the authentication use this module, which knows neither tokens nor Swift.
 
 mod broken;
 mod distrust;
@@ -193,14 +192,16 @@ pub(crate) async fn whole<E>(
     Ok(Some(whole.freeze()))
 }
 
-/// Whether a response that came through a proxy is the proxy's own: it asks for a password, or it reports an error of
-/// its own in a header of RFC 9209 or of Squid. What comes through a tunnel to a server with TLS is the server's.
+/// Whether a response that came through a proxy is the proxy's own: it asks for a password, or it is a refusal (403) or a
+/// failure that the proxy reports in a header of RFC 9209 or of Squid. Other answers may be those of a gateway of the
+/// storage, and mean something to the client. What comes through a tunnel to a server with TLS is the server's.
 fn is_of_proxy(response: &reqwest::Response) -> bool {
     let (status, headers) = (response.status(), response.headers());
     let reports_an_error =
         || headers.contains_key("x-squid-error") || proxy_status::reports_an_error(headers);
+    let may_be_its_own = status == StatusCode::FORBIDDEN || status.is_server_error();
     response.url().scheme() == "http"
-        && (status == StatusCode::PROXY_AUTHENTICATION_REQUIRED || !status.is_success() && reports_an_error())
+        && (status == StatusCode::PROXY_AUTHENTICATION_REQUIRED || may_be_its_own && reports_an_error())
 }
 
 impl Inner {

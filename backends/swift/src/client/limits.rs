@@ -97,7 +97,9 @@ impl Client {
                 Ok(info) => return Ok(info),
                 Err(failure) => failure,
             };
-            if failure.error.kind().leads_nowhere()
+            // A redirect of `/info` alone says nothing about the storage's URL.
+            if !matches!(failure.error.kind(), Kind::Redirected { .. })
+                && failure.error.kind().leads_nowhere()
                 && let Some(moved) = auth.relocated(&session).await
             {
                 session = moved;

@@ -111,7 +111,8 @@ pub(super) fn over(mut upper: Given, mut lower: Given) -> Given {
 
 /// As [`over`], for sources that may name a cloud of clouds.yaml, which says which account to use. So a cloud in the
 /// upper source hides what the lower one says about that: otherwise a project that is left in the environment would be
-/// used instead of the one of the cloud that an option names. Only a secret that the cloud lacks may come from below.
+/// used instead of the one of the cloud that an option names. Only a secret that the cloud lacks may come from below. A
+/// lower source that names the same cloud keeps its settings.
 ///
 /// `load` returns the settings of the cloud that the given settings name.
 pub(super) fn over_with_cloud(
@@ -119,7 +120,7 @@ pub(super) fn over_with_cloud(
     mut lower: Given,
     load: impl FnOnce(&Given) -> Result<Given, ConfigError>,
 ) -> Given {
-    if has(&upper, &[CLOUD]) {
+    if has(&upper, &[CLOUD]) && upper.get(CLOUD) != lower.get(CLOUD) {
         let is_secret = |name: &String| SECRETS.contains(&name.as_str());
         let is_of_the_account = |name: &String| {
             NAMES.contains(&name.as_str()) && !FILES.contains(&name.as_str()) && !is_secret(name)

@@ -10,7 +10,7 @@ use super::{Info, Server};
 /// How long it is kept on disk. An upgrade of the cluster may change what it can do.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
-/// What was learned; None for what isn't known yet.
+/// What was learned; None for an answer that isn't known yet.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Known {
     pub(super) server: Option<Server>,

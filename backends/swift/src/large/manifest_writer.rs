@@ -43,6 +43,10 @@ impl ManifestWriter {
         let mut level = 1;
         while segments.len() > limits.capacity(longest_name(&segments)) {
             let capacity = limits.capacity(longest_name(&segments));
+            if capacity < 2 {
+                let reason = "the cluster's manifests are too small to name its own manifests".to_owned();
+                return Err(StoreError::Upload { target: target.to_string(), reason }.into());
+            }
             let mut nested = Vec::with_capacity(segments.len().div_ceil(capacity));
             for (number, group) in segments.chunks(even(segments.len(), capacity)).enumerate() {
                 let target = Target::new(&self.containers.segments, place.manifest(level, number));

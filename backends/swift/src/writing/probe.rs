@@ -1,5 +1,7 @@
 //! The probe of whether the server keeps existing objects.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, header as http_header};
 use object_store::{PutPayload, Result};
 
@@ -8,11 +10,14 @@ use crate::{
     target::Target,
 };
 
+/// How long PostgreSQL waits for the probe at most: what it archives is stored already.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Finds out whether the server keeps existing objects, unless that is known: stores one twice, under a name of its own
 /// among the segments of this object.
 ///
 /// It is removed afterwards. What a crash leaves looks like an abandoned upload, which a sweep removes. A server that
-/// refuses it counts as one that keeps nothing.
+/// refuses it counts as one that keeps nothing. One that doesn't answer within a few seconds teaches nothing.
 pub(super) async fn probe(handles: &Handles, object: &Target) {
     let containers = &handles.containers;
     if containers.client.dialect().keeps_existing().is_some() {
@@ -20,7 +25,11 @@ pub(super) async fn probe(handles: &Handles, object: &Target) {
     }
     let name = SegmentNames::unique(object).segment(0, 0);
     let scratch = Target::new(&containers.segments, name);
-    let keeps_existing = match is_kept(containers, &scratch).await {
+    let Ok(is_kept) = tokio::time::timeout(PATIENCE, is_kept(containers, &scratch)).await else {
+        tracing::debug!(%scratch, "it takes too long to find out whether the server keeps existing objects");
+        return;
+    };
+    let keeps_existing = match is_kept {
         Err(error) if is_outage(&error) => return,
         Err(error) => {
             tracing::debug!(%scratch, %error, "can't find out whether the server keeps existing objects");

@@ -49,12 +49,12 @@ impl Repository {
         let mut builder = Inventory::builder();
         let mut is_empty = true;
         let is_wanted = self.storage.sweeper().is_some_and(|sweeper| sweeper.wants_listed());
-        let shortest_large = self.storage.limits().part_bytes as u64;
+        let longest_whole = self.storage.limits().part_bytes as u64;
         while let Some(object) = objects.try_next().await.map_err(self.failed("list", "objects"))? {
             let name = object.location.as_ref();
             is_empty = is_empty && !is_ours(name);
             builder.add(name, object.size, touched(&object));
-            if is_wanted && object.size >= shortest_large && is_ours(name) {
+            if is_wanted && object.size > longest_whole && is_ours(name) {
                 builder.keep(object);
             }
         }

@@ -102,3 +102,10 @@ async fn a_server_that_refuses_the_probe_is_probed_once() {
     create(&swift).await.unwrap();
     assert_eq!(requests.lock().unwrap().len(), 3);
 }
+
+#[tokio::test]
+async fn a_probe_that_is_not_answered_neither_fails_nor_holds_up_what_is_stored() {
+    let (swift, _) = probed(|_, _| UNFINISHED.to_owned()).await;
+    timeout(SOON, create(&swift)).await.expect("it isn't waited for").unwrap();
+    assert_eq!(swift.0.handles.containers.client.dialect().keeps_existing(), None);
+}

@@ -112,6 +112,16 @@ async fn an_answer_that_a_proxy_has_only_forwarded_is_the_servers() {
     }
 }
 
+/// A gateway of the storage may have the same header.
+#[tokio::test]
+async fn an_answer_that_means_something_to_the_client_is_the_servers() {
+    const STATUS: &str = "Proxy-Status: gateway; error=http_request_error\r\n";
+    let proxy = serve(|_| answer("404 Not Found", STATUS, "")).await;
+    let client = trying_once("http://keystone.invalid", &[("http_proxy", &proxy)]);
+    let error = client.session().await.unwrap_err().to_string();
+    assert!(error.starts_with("http://keystone.invalid/auth answered 404 Not Found"), "{error}");
+}
+
 #[tokio::test]
 async fn a_variable_without_an_address_of_a_proxy_is_named_and_its_value_is_not_shown() {
     let client = client("http://keystone.invalid", &[("ALL_PROXY", "socks5://me:hunter2@h")]);

@@ -180,6 +180,8 @@ fn what_is_set_beside_a_cloud_or_above_it_overrides_it() {
     let (other, unnamed) = ([("OS_CLOUD", "credential")], [("OS_CLOUD", "")]);
     assert_eq!(account(&[&other, &cloud]), "project its own, application credential");
     assert_eq!(account(&[&unnamed, PASSWORD, &cloud]), "project p, u hunter2");
+    let same = [&cloud[..], &project].concat();
+    assert_eq!(account(&[&[("OS_CLOUD", "prod")], &same]), "project mine, archiver right in north");
     assert!(matches!(
         in_cloud(home.path(), "credential", &project),
         Err(ConfigError::BoundToProject { project: "OS_PROJECT_NAME", .. })
