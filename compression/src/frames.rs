@@ -73,34 +73,51 @@ pub const fn most_compressed(bytes: usize) -> usize {
 /// `expected_bytes`, whatever the frames claim. It decompresses in the caller's thread, so don't call it in one that
 /// drives the network.
 pub fn decompress_frames(format: Format, frames: &[u8], expected_bytes: usize) -> io::Result<Vec<u8>> {
-    let bytes = match format {
-        Format::Zstd if !frames.is_empty() => decompress_zstd(frames, expected_bytes)?,
-        _ => at_once(read(format, frames, expected_bytes))?,
-    };
+    let mut bytes = Vec::new();
+    decompress_frames_into(format, frames, expected_bytes, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`decompress_frames`], into `bytes`, whose content is replaced. A buffer that is used again spares the page faults
+/// of new memory.
+pub fn decompress_frames_into(
+    format: Format,
+    frames: &[u8],
+    expected_bytes: usize,
+    bytes: &mut Vec<u8>,
+) -> io::Result<()> {
+    bytes.clear();
+    match format {
+        Format::Zstd if !frames.is_empty() => decompress_zstd(frames, expected_bytes, bytes)?,
+        _ => at_once(read(format, frames, expected_bytes, bytes))?,
+    }
     if bytes.len() != expected_bytes {
         let fewer_or_more = if bytes.len() < expected_bytes { "fewer" } else { "more" };
         let found = format!("it contains {fewer_or_more} than the expected {expected_bytes} bytes");
         return Err(broken(format, io::Error::new(ErrorKind::InvalidData, found)));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// In one call, which saves the copy through zstd's window that a stream needs.
-fn decompress_zstd(frames: &[u8], expected_bytes: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = reserve(expected_bytes)?;
-    zstd::bulk::Decompressor::new()?
-        .decompress_to_buffer(frames, &mut bytes)
-        .map_err(|error| broken(Format::Zstd, error))?;
-    Ok(bytes)
+fn decompress_zstd(frames: &[u8], expected_bytes: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.try_reserve_exact(expected_bytes)?;
+    let decompressed = zstd::bulk::Decompressor::new()?.decompress_to_buffer(frames, bytes);
+    decompressed.map(drop).map_err(|error| broken(Format::Zstd, error))
 }
 
 /// Reads the decoder to its end, or to the first surplus byte.
-pub(crate) async fn read(format: Format, frames: &[u8], expected_bytes: usize) -> io::Result<Vec<u8>> {
+pub(crate) async fn read(
+    format: Format,
+    frames: &[u8],
+    expected_bytes: usize,
+    bytes: &mut Vec<u8>,
+) -> io::Result<()> {
     let mut decoder = decoder(format, frames);
     // One more byte than expected, so that what follows, including checksums, is read too.
-    let mut bytes = reserve(expected_bytes.saturating_add(1))?;
-    while bytes.len() <= expected_bytes && decoder.read_buf(&mut bytes).await? > 0 {}
-    Ok(bytes)
+    bytes.try_reserve_exact(expected_bytes.saturating_add(1))?;
+    while bytes.len() <= expected_bytes && decoder.read_buf(bytes).await? > 0 {}
+    Ok(())
 }
 
 /// Runs a future that never waits, such as one that reads from memory.
@@ -109,10 +126,4 @@ pub(crate) fn at_once<T>(future: impl Future<Output = io::Result<T>>) -> io::Res
         Poll::Ready(result) => result,
         Poll::Pending => Err(ErrorKind::WouldBlock.into()),
     }
-}
-
-fn reserve(bytes: usize) -> io::Result<Vec<u8>> {
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(bytes)?;
-    Ok(buffer)
 }

@@ -9,7 +9,8 @@ const MOST_BYTES: usize = 64 * 1024;
 /// Decompresses the bytes as frames of every format.
 pub fn frames(bytes: &[u8]) {
     for format in Format::ALL {
-        let Ok(streamed) = at_once(read(format, bytes, MOST_BYTES)) else { continue };
+        let mut streamed = Vec::new();
+        let Ok(()) = at_once(read(format, bytes, MOST_BYTES, &mut streamed)) else { continue };
         assert!(streamed.len() <= MOST_BYTES + 1 || format == Format::None);
         if streamed.len() <= MOST_BYTES {
             assert_eq!(decompress_frames(format, bytes, streamed.len()).ok(), Some(streamed), "{format}");

@@ -24,4 +24,6 @@ mod zstd_frame;
 pub use codec::{Codec, ParseCodecError};
 pub use decoder::decoder;
 pub use format::{Format, ParseFormatError};
-pub use frames::{compress_frame, compress_frame_into, decompress_frames, most_compressed};
+pub use frames::{
+    compress_frame, compress_frame_into, decompress_frames, decompress_frames_into, most_compressed,
+};

@@ -5,7 +5,7 @@ use swiftwal_postgres::tar_stream::{Member, TarError, TarStream, TarVisitor};
 
 use crate::repository::{
     cluster::ClusterInfo,
-    index,
+    index::{self, IndexedTar},
     key::BackupKey,
     layout::ObjectName,
     record::{BackupRecord, RecordedObject},
@@ -80,9 +80,19 @@ pub fn backup_index(bytes: &[u8]) {
             tar_bytes: Some(tar_bytes),
             tablespace_location: None,
         });
-    let Ok(index) = block_on(index::read(bytes, &objects)) else { return };
+    let mut text = Vec::new();
+    let keep = |line: &[u8]| {
+        text.extend_from_slice(line);
+        Ok(())
+    };
+    let Ok(index) = block_on(index::read(bytes, &objects, keep)) else { return };
+    assert_eq!(text, bytes);
     for object in objects {
-        let Some(frames) = index.get(&object.name) else { continue };
+        let Some(IndexedTar { frames, text: lines }) = index.get(&object.name) else { continue };
+        let lines = bytes.get(lines.start as usize..lines.end as usize).unwrap_or_default();
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let _ = index::members_of(line);
+        }
         let stored: u64 = frames.iter().map(|frame| frame.stored_bytes).sum();
         let tar: u64 = frames.iter().map(|frame| frame.tar_bytes).sum();
         assert_eq!((stored, Some(tar)), (object.bytes, object.tar_bytes));

@@ -8,6 +8,7 @@ mod created;
 mod destination;
 mod extract;
 mod fetch;
+mod indexed_members;
 mod member_name;
 mod owner;
 mod reach;
@@ -30,7 +31,7 @@ use self::{
     choose::Choice,
     destination::Destination,
     extract::{Extracted, Extractor},
-    fetch::StoredTar,
+    fetch::{Buffers, StoredTar},
     reach::StoredEnd,
     tablespaces::Tablespaces,
 };
@@ -198,18 +199,27 @@ async fn write_tars(
     tablespaces: &Tablespaces,
     observe: Observe<'_>,
 ) -> Result<Extracted> {
-    let tars = fetch::tars(repository, chosen, observe).await?;
+    let directory = destination.root(None)?;
+    let tars = fetch::tars(repository, chosen, directory.path(), observe).await?;
     let total_tar_bytes = tars.iter().map(StoredTar::tar_bytes).sum();
     let written = Arc::new(AtomicU64::new(0));
     let mut extracted = Extracted::default();
-    for tar in tars {
-        let name = tar.name();
-        let extractor = Extractor::new(Arc::clone(destination), name, tar.tablespace, tablespaces)?;
+    let buffers = Buffers::new();
+    for mut tar in tars {
+        let (name, members) = (tar.name(), tar.members.take());
+        let extractor = Extractor::new(Arc::clone(destination), name, tar.tablespace, tablespaces, members)?;
         let progress = || {
             let tar_bytes = written.load(Ordering::Relaxed);
             observe(RestoreEvent::Progress { tar_bytes, total_tar_bytes });
         };
-        extracted.add(write_tar(repository, tar, extractor, Arc::clone(&written), &progress, observe).await?);
+        let written = Arc::clone(&written);
+        extracted.add(write_tar(repository, tar, extractor, &buffers, written, &progress, observe).await?);
+    }
+    if extracted.differs_from_index {
+        observe(RestoreEvent::Notice(
+            "the backup's index doesn't list the same files as its data, so not every file could be compared with its \
+             checksum; the stored data as a whole is what was backed up",
+        ));
     }
     Ok(extracted)
 }
@@ -218,13 +228,14 @@ async fn write_tar(
     repository: &Repository,
     tar: StoredTar,
     extractor: Extractor,
+    buffers: &Buffers,
     written: Arc<AtomicU64>,
     progress: &(dyn Fn() + Send + Sync),
     observe: Observe<'_>,
 ) -> Result<Extracted> {
     let (sender, receiver) = mpsc::channel(fetch::PIECES_WAITING);
     let writing = blocking(move || extractor.extract(receiver, &written));
-    let fetching = fetch::fetch(repository, tar, sender, progress, observe);
+    let fetching = fetch::fetch(repository, tar, sender, buffers, progress, observe);
     // Both run to their ends, even if one fails: a writer that is still running would outlast the cleanup.
     let (fetched, extracted) = tokio::join!(fetching, writing);
     fetched.and(extracted)

@@ -8,13 +8,16 @@
 //! A restore doesn't need the index, which may be damaged or crafted. So a reader stops at the first impossible number,
 //! and never holds more than a frame for each mebibyte of tar.
 
-use std::{collections::HashMap, io};
+mod members;
 
-use serde::{Deserialize, Serialize, Serializer};
+use std::{collections::HashMap, io, ops::Range};
+
+use serde::{Deserialize, Serialize};
 use swiftwal_postgres::tar_stream::{Member, MemberKind};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
-use crate::{error::Result, repository::record::RecordedObject};
+pub(crate) use self::members::{MemberName, Mode, members_of};
+use crate::repository::record::RecordedObject;
 
 /// The version that this program writes, and the highest that it reads.
 const FORMAT: u32 = 1;
@@ -28,15 +31,15 @@ const MOST_FRAMES: u64 = 4 << 20;
 const MOST_LINE_BYTES: u64 = 32 << 20;
 
 /// A member of a tar: a file, a directory or a link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct IndexedMember {
     pub(crate) name: MemberName,
-    mode: Mode,
+    pub(crate) mode: Mode,
     #[serde(flatten)]
     pub(crate) kind: IndexedKind,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum IndexedKind {
     File {
@@ -64,38 +67,6 @@ impl IndexedMember {
             MemberKind::Link { target } => IndexedKind::Link { target: MemberName(target) },
         };
         Self { name: MemberName(name), mode: Mode(mode), kind }
-    }
-}
-
-/// A file's name or a link's target in JSON: text or, if it isn't UTF-8, an object with its bytes in hexadecimal
-/// digits, named as in PostgreSQL's backup manifest: `{"Encoded-Path": "636166e9"}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MemberName(pub(crate) Vec<u8>);
-
-impl Serialize for MemberName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Encoded {
-            #[serde(rename = "Encoded-Path")]
-            path: String,
-        }
-        match std::str::from_utf8(&self.0) {
-            Ok(name) => serializer.serialize_str(name),
-            Err(_) => {
-                let path = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-                Encoded { path }.serialize(serializer)
-            }
-        }
-    }
-}
-
-/// A mode, written in octal digits: `"0600"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mode(u32);
-
-impl Serialize for Mode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:04o}", self.0 & 0o7777))
     }
 }
 
@@ -138,10 +109,19 @@ impl Line {
     }
 }
 
-/// The frames of each tar, in order, by its object's name.
-pub(crate) type Index = HashMap<String, Vec<Frame>>;
+/// What the index says about each object of a tar, by the object's name.
+pub(crate) type Index = HashMap<String, IndexedTar>;
 
-/// The part of a line that a restore needs. The members are skipped, and never in memory.
+/// What the index says about an object of a tar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IndexedTar {
+    /// Its frames, in order.
+    pub(crate) frames: Vec<Frame>,
+    /// The bytes of the index's text that describe these frames, with their members.
+    pub(crate) text: Range<u64>,
+}
+
+/// The part of a line that is needed to fetch a tar. The members are skipped, and never in memory.
 #[derive(Deserialize)]
 struct FrameLine {
     format: Option<u32>,
@@ -149,22 +129,28 @@ struct FrameLine {
     frame: Option<Frame>,
 }
 
-/// Parses the text of an index of the tars in `objects`, as a stream.
+/// Parses the text of an index of the tars in `objects`, as a stream, and passes each of its lines to `keep`.
 ///
 /// # Errors
 ///
-/// [`InvalidData`](io::ErrorKind::InvalidData) if it can't be the index of those tars.
+/// [`InvalidData`](io::ErrorKind::InvalidData) if it can't be the index of those tars; the errors of `keep`.
 pub(crate) async fn read(
     text: impl AsyncBufRead + Send + Unpin,
     objects: &[RecordedObject],
+    mut keep: impl FnMut(&[u8]) -> io::Result<()> + Send,
 ) -> io::Result<Index> {
     let tars = objects.iter().filter_map(|object| Some((object, object.tar_bytes?)));
     let tars: HashMap<&str, FramesOf> = tars
         .map(|(object, tar_bytes)| (object.name.as_str(), FramesOf::new(object.bytes, tar_bytes)))
         .collect();
     let mut reader = IndexReader { tars, current: None, frames: 0 };
-    let mut lines = BoundedLines::new(text);
-    let first: Option<FrameLine> = lines.next().await?.map(serde_json::from_slice).transpose()?;
+    let (mut lines, mut position) = (BoundedLines::new(text), 0);
+    let mut first = None;
+    if let Some(line) = lines.next().await? {
+        keep(line)?;
+        position += line.len() as u64;
+        first = Some(serde_json::from_slice::<FrameLine>(line)?);
+    }
     match first.and_then(|line| line.format) {
         Some(FORMAT) => {}
         Some(other) => {
@@ -173,7 +159,10 @@ pub(crate) async fn read(
         None => return Err(absurd("it doesn't begin with its format")),
     }
     while let Some(line) = lines.next().await? {
-        reader.take(serde_json::from_slice(line)?)?;
+        keep(line)?;
+        let end = position + line.len() as u64;
+        reader.take(serde_json::from_slice(line)?, position..end)?;
+        position = end;
     }
     let complete =
         reader.tars.into_iter().filter_map(|(name, frames)| Some((name.to_owned(), frames.complete()?)));
@@ -187,7 +176,8 @@ struct IndexReader<'a> {
 }
 
 impl IndexReader<'_> {
-    fn take(&mut self, line: FrameLine) -> io::Result<()> {
+    /// Takes a line, which is at `at` in the text.
+    fn take(&mut self, line: FrameLine, at: Range<u64>) -> io::Result<()> {
         if line.object.is_some() {
             self.current = line.object;
         }
@@ -197,7 +187,7 @@ impl IndexReader<'_> {
             return Err(absurd("it has too many frames"));
         }
         match self.current.as_deref().and_then(|object| self.tars.get_mut(object)) {
-            Some(tar) => tar.add(frame),
+            Some(tar) => tar.add(frame, at),
             None => Err(absurd("it has frames of a tar that isn't in the backup")),
         }
     }
@@ -208,16 +198,18 @@ struct FramesOf {
     bytes: u64,
     tar_bytes: u64,
     frames: Vec<Frame>,
+    /// Where these frames are in the text.
+    text: Range<u64>,
     /// The offsets of the next frame, in the object and in the tar.
     end: (u64, u64),
 }
 
 impl FramesOf {
     fn new(bytes: u64, tar_bytes: u64) -> Self {
-        Self { bytes, tar_bytes, frames: Vec::new(), end: (0, 0) }
+        Self { bytes, tar_bytes, frames: Vec::new(), text: 0..0, end: (0, 0) }
     }
 
-    fn add(&mut self, frame: Frame) -> io::Result<()> {
+    fn add(&mut self, frame: Frame, at: Range<u64>) -> io::Result<()> {
         let stored_end = frame.offset.checked_add(frame.stored_bytes).filter(|end| *end <= self.bytes);
         let tar_end = self.end.1.checked_add(frame.tar_bytes).filter(|end| *end <= self.tar_bytes);
         let is_possible = frame.offset == self.end.0 && (1..=MOST_FRAME_BYTES).contains(&frame.tar_bytes);
@@ -227,6 +219,12 @@ impl FramesOf {
                 "a frame doesn't fit into {bytes} bytes that contain {tar_bytes} of tar"
             )));
         };
+        if self.frames.is_empty() {
+            self.text.start = at.start;
+        } else if at.start != self.text.end {
+            return Err(absurd("the frames of a tar aren't one after the other"));
+        }
+        self.text.end = at.end;
         self.frames.push(frame);
         self.end = (stored_end, tar_end);
         if self.frames.len() as u64 > self.tar_bytes / LEAST_FRAME_BYTES + 16 {
@@ -236,8 +234,9 @@ impl FramesOf {
     }
 
     /// Returns the frames, if they cover the whole tar.
-    fn complete(self) -> Option<Vec<Frame>> {
-        (self.end == (self.bytes, self.tar_bytes)).then_some(self.frames)
+    fn complete(self) -> Option<IndexedTar> {
+        let is_complete = self.end == (self.bytes, self.tar_bytes);
+        is_complete.then_some(IndexedTar { frames: self.frames, text: self.text })
     }
 }
 
@@ -292,7 +291,7 @@ mod tests {
 
     async fn read_of(lines: &str, tar: RecordedObject) -> io::Result<Index> {
         let text = [Line::FIRST.to_bytes().unwrap().as_slice(), lines.as_bytes()].concat();
-        read(text.as_slice(), &[tar]).await
+        read(text.as_slice(), &[tar], |_| Ok(())).await
     }
 
     #[tokio::test]
@@ -319,7 +318,7 @@ mod tests {
         );
         assert_eq!(line, expected);
         let text = format!("{{\"object\":\"a.tar\"}}\n{line}");
-        assert_eq!(read_of(&text, tar(10, 2048)).await.unwrap()["a.tar"], [frame]);
+        assert_eq!(read_of(&text, tar(10, 2048)).await.unwrap()["a.tar"].frames, [frame]);
     }
 
     #[tokio::test]
@@ -347,7 +346,7 @@ mod tests {
     async fn an_endless_line_and_endless_frames_end_early() {
         let line = tokio::io::BufReader::new(tokio::io::repeat(b' ').take(10 << 30));
         let text = std::io::Cursor::new(b"{\"format\":1}\n").chain(line);
-        assert!(read(text, &[tar(10, 10)]).await.is_err());
+        assert!(read(text, &[tar(10, 10)], |_| Ok(())).await.is_err());
         let mut text = "{\"object\":\"a.tar\"}\n".to_owned();
         for offset in 0..100 {
             text.push_str(&format!("{{\"frame\":[{offset},1,1]}}\n"));
@@ -360,9 +359,9 @@ mod tests {
         let lines = "{\"object\":\"a.tar\"}\n{\"frame\":[0,10,10]}\n";
         for first in ["", "\n", "{}\n", "{\"format\":2}\n"] {
             let text = format!("{first}{lines}");
-            assert!(read(text.as_bytes(), &[tar(10, 10)]).await.is_err(), "{first}");
+            assert!(read(text.as_bytes(), &[tar(10, 10)], |_| Ok(())).await.is_err(), "{first}");
         }
-        assert!(read(&b""[..], &[tar(10, 10)]).await.is_err());
+        assert!(read(&b""[..], &[tar(10, 10)], |_| Ok(())).await.is_err());
     }
 
     #[test]
@@ -370,9 +369,9 @@ mod tests {
         let objects = HashMap::from([("a.tar", FramesOf::new(u64::MAX, u64::MAX))]);
         let mut reader = IndexReader { tars: objects, current: None, frames: MOST_FRAMES - 1 };
         let line = |text: &str| serde_json::from_str::<FrameLine>(text).unwrap();
-        reader.take(line(r#"{"object":"a.tar"}"#)).unwrap();
-        reader.take(line(r#"{"frame":[0,1,1048576]}"#)).unwrap();
-        let error = reader.take(line(r#"{"frame":[1,1,1048576]}"#)).unwrap_err().to_string();
+        reader.take(line(r#"{"object":"a.tar"}"#), 0..1).unwrap();
+        reader.take(line(r#"{"frame":[0,1,1048576]}"#), 1..2).unwrap();
+        let error = reader.take(line(r#"{"frame":[1,1,1048576]}"#), 2..3).unwrap_err().to_string();
         assert!(error.contains("too many frames"), "{error}");
     }
 }

@@ -1,14 +1,14 @@
 //! Writes a tar's members as files below one directory, and nowhere else.
+//!
+//! One thread parses the tar and creates directories and links; others write the files ([`writers`]).
 
+mod file_writer;
 mod treatment;
+mod writers;
 
-use std::{
-    fs::File,
-    io::Write,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
@@ -18,14 +18,22 @@ use swiftwal_postgres::{
 };
 use tokio::sync::mpsc;
 
-use self::treatment::Treatment;
+use self::{
+    file_writer::{Reason, WriteFailure, differs},
+    treatment::Treatment,
+    writers::{FilePiece, NewFile, Writers},
+};
 use super::{
     destination::{CONTROL, Destination, LABEL},
-    member_name::{path_of, stays_inside},
+    indexed_members::IndexedMembers,
+    member_name::stays_inside,
     root::Root,
     tablespaces::Tablespaces,
 };
-use crate::error::{Error, Refusal, Result};
+use crate::{
+    error::{Error, Refusal, Result},
+    repository::index::IndexedKind,
+};
 
 /// The files of the tars that are needed later.
 #[derive(Debug, Default)]
@@ -40,6 +48,8 @@ pub(super) struct Extracted {
     pub(super) version: Option<String>,
     pub(super) files: u64,
     pub(super) bytes: u64,
+    /// Whether the index has other files than the tar, so that not every file was compared with its hash.
+    pub(super) differs_from_index: bool,
 }
 
 impl Extracted {
@@ -51,6 +61,7 @@ impl Extracted {
         self.version = other.version.or(self.version.take());
         self.files += other.files;
         self.bytes += other.bytes;
+        self.differs_from_index |= other.differs_from_index;
     }
 
     /// Whether the file `name`, which is written later, has arrived.
@@ -62,50 +73,62 @@ impl Extracted {
 /// Writes one tar below one directory.
 #[derive(Debug)]
 pub(super) struct Extractor {
-    /// Held so that nothing is removed while this still writes.
+    /// Dropped before the destination: nothing may be written while that is removed.
+    writers: Writers,
     _destination: Arc<Destination>,
     /// The name of the tar's object.
     object: String,
     tablespace: Option<u32>,
     tablespaces: Tablespaces,
+    /// The members that follow by the index; none if there is no index that fits.
+    members: Option<IndexedMembers>,
     root: Root,
+    /// The piece of the tar that is parsed.
+    piece: Bytes,
     current: Current,
     extracted: Extracted,
 }
 
 #[derive(Debug, Default)]
-enum Current {
-    /// No file, or one that isn't wanted.
-    #[default]
-    Nothing,
-    File {
-        name: Vec<u8>,
-        file: File,
-    },
-    /// A file that is kept in memory, and possibly written as well.
-    Kept {
-        name: Vec<u8>,
-        content: Vec<u8>,
-        file: Option<File>,
-    },
+struct Current {
+    /// The bytes that haven't arrived.
+    left: u64,
+    /// The file, until its first piece arrives.
+    begins: Option<NewFile>,
+    /// Whether it is written.
+    is_written: bool,
+    /// A file that is kept in memory, perhaps in addition.
+    kept: Option<KeptFile>,
+}
+
+#[derive(Debug)]
+struct KeptFile {
+    name: Vec<u8>,
+    content: Vec<u8>,
+    expected: Option<blake3::Hash>,
 }
 
 impl Extractor {
-    /// Creates the writer for the data directory's tar, or for that of a tablespace, stored as `object`.
+    /// Creates the writer for the data directory's tar, or for that of a tablespace, stored as `object`. Its files are
+    /// compared with `members`.
     pub(super) fn new(
         destination: Arc<Destination>,
         object: String,
         tablespace: Option<u32>,
         tablespaces: &Tablespaces,
+        members: Option<IndexedMembers>,
     ) -> Result<Self> {
         let root = destination.root(tablespace)?;
         Ok(Self {
+            writers: Writers::start(&root)?,
             _destination: destination,
             object,
             tablespace,
             tablespaces: tablespaces.clone(),
+            members,
             root,
-            current: Current::Nothing,
+            piece: Bytes::new(),
+            current: Current::default(),
             extracted: Extracted::default(),
         })
     }
@@ -118,11 +141,45 @@ impl Extractor {
     ) -> Result<Extracted> {
         let mut tar = TarStream::default();
         while let Some(piece) = pieces.blocking_recv() {
+            self.piece = piece.clone();
             tar.push(&piece, &mut self)?;
+            self.piece = Bytes::new();
             written.fetch_add(piece.len() as u64, Ordering::Relaxed);
         }
         tar.finish()?;
+        let finished = self.writers.finish();
+        finished.map_err(|failure| self.unwritten(failure))?;
+        if self.members.is_some_and(|mut members| !matches!(members.next(), Ok(None))) {
+            self.extracted.differs_from_index = true;
+        }
         Ok(self.extracted)
+    }
+
+    /// Returns the hash of the member's content by the index.
+    fn expected(&mut self, member: &Member) -> Option<blake3::Hash> {
+        let indexed =
+            self.members.as_mut()?.next().ok().flatten().filter(|indexed| indexed.name.0 == member.name);
+        let hash = match (indexed.map(|indexed| indexed.kind), &member.kind) {
+            (Some(IndexedKind::File { bytes, blake3, .. }), MemberKind::File) if bytes == member.bytes => {
+                blake3::Hash::from_hex(blake3).ok().map(Some)
+            }
+            (Some(IndexedKind::Directory), MemberKind::Directory)
+            | (Some(IndexedKind::Link { .. }), MemberKind::Link { .. }) => Some(None),
+            _ => None,
+        };
+        if hash.is_none() {
+            self.members = None;
+            self.extracted.differs_from_index = true;
+        }
+        hash.flatten()
+    }
+
+    /// Returns the error for a file that couldn't be written.
+    fn unwritten(&mut self, failure: WriteFailure) -> Error {
+        match failure.reason {
+            Reason::Differs => differs(&self.object, &failure.name),
+            Reason::Failed(error) => self.unless_twice(&failure.name, error),
+        }
     }
 
     /// Returns the error for a member that PostgreSQL never writes.
@@ -174,13 +231,10 @@ impl Extractor {
         created.map_err(|error| self.unless_twice(name, error))
     }
 
-    fn create_file(&mut self, name: &[u8], mode: u32) -> Result<File> {
-        let created = self.root.create_file(name, mode);
-        created.map_err(|error| self.unless_twice(name, error))
-    }
-
     /// Returns the right error for a taken name: it may occur twice in the tar, or another process may have created it.
-    fn unless_twice(&self, name: &[u8], error: Error) -> Error {
+    fn unless_twice(&mut self, name: &[u8], error: Error) -> Error {
+        // A writer may be about to create it.
+        let _ = self.writers.finish();
         match error {
             Error::Refused(Refusal::Appeared { .. }) if self.root.has_created(name) => {
                 self.occurs_twice(name)
@@ -193,64 +247,38 @@ impl Extractor {
         self.not_postgresqls(name, "a name that occurs twice")
     }
 
-    fn begin_file(&mut self, member: Member) -> Result<Current> {
+    fn begin_file(&mut self, member: Member, expected: Option<blake3::Hash>) -> Result<Current> {
         let treatment =
             if self.tablespace.is_none() { Treatment::of(&member.name) } else { Treatment::Written };
         self.check_size(&member, treatment)?;
         let Member { name, mode, bytes, .. } = member;
+        if treatment.is_kept() && !treatment.is_written() && self.extracted.has_kept(&name) {
+            return Err(self.occurs_twice(&name));
+        }
         if !matches!(treatment, Treatment::LeftOut) {
             self.extracted.files += 1;
             self.extracted.bytes += bytes;
         }
-        let content = Vec::new();
-        Ok(match treatment {
-            Treatment::Written => {
-                let file = self.create_file(&name, mode)?;
-                Current::File { name, file }
-            }
-            Treatment::WrittenAndKept { .. } => {
-                let file = Some(self.create_file(&name, mode)?);
-                Current::Kept { name, content, file }
-            }
-            Treatment::Kept { .. } if self.extracted.has_kept(&name) => return Err(self.occurs_twice(&name)),
-            Treatment::Kept { .. } => Current::Kept { name, content, file: None },
-            Treatment::LeftOut => Current::Nothing,
-        })
+        let is_written = treatment.is_written();
+        let kept =
+            treatment.is_kept().then(|| KeptFile { name: name.clone(), content: Vec::new(), expected });
+        let begins = is_written.then_some(NewFile { name, mode, expected });
+        Ok(Current { left: bytes, begins, is_written, kept })
     }
-}
 
-impl TarVisitor for Extractor {
-    type Error = Error;
+    /// Passes a piece of the current file to its writer.
+    fn write(&mut self, data: Bytes) -> Result<()> {
+        let Current { left, begins, .. } = &mut self.current;
+        let piece = FilePiece { begins: begins.take(), data, is_last: *left == 0 };
+        self.writers.write(piece).map_err(|failure| self.unwritten(failure))
+    }
 
-    fn member(&mut self, member: Member) -> Result<()> {
-        // The root itself exists already.
-        if member.kind == MemberKind::Directory && matches!(member.name.as_slice(), b"" | b".") {
-            return Ok(());
+    /// Keeps a file in memory that is complete.
+    fn keep(&mut self, file: KeptFile) -> Result<()> {
+        let KeptFile { name, content, expected } = file;
+        if expected.is_some_and(|expected| blake3::hash(&content) != expected) {
+            return Err(differs(&self.object, &name));
         }
-        self.check_name(&member.name)?;
-        match &member.kind {
-            MemberKind::Directory => self.root.create_directory(&member.name, member.mode)?,
-            MemberKind::Link { target } => self.create_link(&member.name, target)?,
-            MemberKind::File => self.current = self.begin_file(member)?,
-        }
-        Ok(())
-    }
-
-    fn data(&mut self, data: &[u8]) -> Result<()> {
-        let (name, file) = match &mut self.current {
-            Current::Nothing => return Ok(()),
-            Current::File { name, file } => (name, Some(file)),
-            Current::Kept { name, content, file } => {
-                content.extend_from_slice(data);
-                (name, file.as_mut())
-            }
-        };
-        let Some(file) = file else { return Ok(()) };
-        file.write_all(data).map_err(Error::local("write", self.root.path().join(path_of(name))))
-    }
-
-    fn end(&mut self) -> Result<()> {
-        let Current::Kept { name, content, .. } = std::mem::take(&mut self.current) else { return Ok(()) };
         match name.as_slice() {
             b"PG_VERSION" => self.extracted.version = Some(String::from_utf8_lossy(&content).into_owned()),
             b"tablespace_map" => self.extracted.tablespace_map = Some(content),
@@ -261,5 +289,41 @@ impl TarVisitor for Extractor {
             _ => self.extracted.control = Some(content),
         }
         Ok(())
+    }
+}
+
+impl TarVisitor for Extractor {
+    type Error = Error;
+
+    fn member(&mut self, member: Member) -> Result<()> {
+        let expected = self.expected(&member);
+        // The root itself exists already.
+        if member.kind == MemberKind::Directory && matches!(member.name.as_slice(), b"" | b".") {
+            return Ok(());
+        }
+        self.check_name(&member.name)?;
+        match &member.kind {
+            MemberKind::Directory => self.root.create_directory(&member.name, member.mode)?,
+            MemberKind::Link { target } => self.create_link(&member.name, target)?,
+            MemberKind::File => self.current = self.begin_file(member, expected)?,
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, data: &[u8]) -> Result<()> {
+        self.current.left -= data.len() as u64;
+        if let Some(file) = &mut self.current.kept {
+            file.content.extend_from_slice(data);
+        }
+        if self.current.is_written { self.write(self.piece.slice_ref(data)) } else { Ok(()) }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.current.begins.is_some() {
+            // It is empty.
+            self.write(Bytes::new())?;
+        }
+        let file = std::mem::take(&mut self.current).kept;
+        file.map_or(Ok(()), |file| self.keep(file))
     }
 }

@@ -1,24 +1,29 @@
 //! Fetches a backup's tars: frames in parallel if there is an index, otherwise from front to back.
 
+mod buffers;
 mod frames;
 mod hashed;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use swiftwal_compression::{Format, decoder};
 use tokio::{io::BufReader, sync::mpsc};
 use tokio_util::io::StreamReader;
 
+pub(super) use self::buffers::Buffers;
 use self::{hashed::Hashed, stream::fetch_stream};
-use super::{Observe, RestoreEvent};
+use super::{
+    Observe, RestoreEvent,
+    indexed_members::{IndexText, IndexedMembers},
+};
 use crate::{
     error::{Error, Result},
     repository::{
         Repository,
         backup::ChosenBackup,
-        index::{self, Frame, Index},
+        index::{self, Index, IndexedTar},
         layout::{BackupPart, ObjectName, SIDE_FORMAT},
         object_pieces,
         record::RecordedObject,
@@ -33,6 +38,8 @@ pub(super) const PIECES_WAITING: usize = 3;
 pub(super) struct StoredTar {
     pub(super) tablespace: Option<u32>,
     pub(super) pieces: Vec<TarPiece>,
+    /// Its members by the index; none without an index that fits all of it.
+    pub(super) members: Option<IndexedMembers>,
 }
 
 impl StoredTar {
@@ -55,36 +62,40 @@ pub(super) struct TarPiece {
     /// Its entry in the commit record.
     recorded: Option<RecordedObject>,
     tar_bytes: Option<u64>,
-    frames: Option<Vec<Frame>>,
+    /// What the index says about it.
+    indexed: Option<IndexedTar>,
 }
 
-/// Returns the tars of a backup, the data directory's first.
+/// Returns the tars of a backup, the data directory's first. The text of the index is kept in a file without a name in
+/// `directory`.
 pub(super) async fn tars(
     repository: &Repository,
     chosen: &ChosenBackup,
+    directory: &Path,
     observe: Observe<'_>,
 ) -> Result<Vec<StoredTar>> {
     let Some(record) = &chosen.record else {
         let name = chosen.legacy_object();
-        let legacy = TarPiece { name, format: Format::Gzip, recorded: None, tar_bytes: None, frames: None };
-        return Ok(vec![StoredTar { tablespace: None, pieces: vec![legacy] }]);
+        let legacy = TarPiece { name, format: Format::Gzip, recorded: None, tar_bytes: None, indexed: None };
+        return Ok(vec![StoredTar { tablespace: None, pieces: vec![legacy], members: None }]);
     };
-    let mut index = match read_index(repository, &record.objects).await {
-        Ok(index) => Some(index),
+    let (mut index, text) = match read_index(repository, &record.objects, directory).await {
+        Ok((index, text)) => (Some(index), Some(Arc::new(text))),
+        Err(error @ Error::Local { .. }) => return Err(error),
         Err(error) => {
             observe(RestoreEvent::Notice(&format!(
                 "restoring without the backup's index, more slowly: {}",
                 error.in_full()
             )));
-            None
+            (None, None)
         }
     };
     let has_index = index.is_some();
     let mut tars: BTreeMap<Option<u32>, BTreeMap<u32, TarPiece>> = BTreeMap::new();
     for object in &record.objects {
         let Some(BackupPart::Tar { tablespace, piece, format }) = object.part() else { continue };
-        let frames = index.as_mut().and_then(|index| index.remove(&object.name));
-        if has_index && frames.is_none() {
+        let indexed = index.as_mut().and_then(|index| index.remove(&object.name));
+        if has_index && indexed.is_none() {
             observe(RestoreEvent::Notice(&format!(
                 "the backup's index doesn't fit {0}; restoring {0} without the index, more slowly",
                 object.name
@@ -95,18 +106,27 @@ pub(super) async fn tars(
             format,
             recorded: Some(object.clone()),
             tar_bytes: object.tar_bytes,
-            frames,
+            indexed,
         };
         tars.entry(tablespace).or_default().insert(piece, stored);
     }
     let tars = tars.into_iter();
     Ok(tars
-        .map(|(tablespace, pieces)| StoredTar { tablespace, pieces: pieces.into_values().collect() })
+        .map(|(tablespace, pieces)| {
+            let pieces: Vec<_> = pieces.into_values().collect();
+            let parts = pieces.iter().map(|piece| Some(piece.indexed.as_ref()?.text.clone())).collect();
+            let members = text.clone().zip(parts).map(|(text, parts)| IndexedMembers::new(text, parts));
+            StoredTar { tablespace, pieces, members }
+        })
         .collect())
 }
 
-/// Reads the frames of each tar from the index, which is verified by the commit record.
-async fn read_index(repository: &Repository, objects: &[RecordedObject]) -> Result<Index> {
+/// Reads the index, which is verified by the commit record, and keeps its text on disk.
+async fn read_index(
+    repository: &Repository,
+    objects: &[RecordedObject],
+    directory: &Path,
+) -> Result<(Index, IndexText)> {
     let recorded = objects.iter().find(|object| object.part() == Some(BackupPart::Index));
     let Some(recorded) = recorded else { return Err(Error::damaged("the backup", "it has no index")) };
     let name = ObjectName::parse(&recorded.name);
@@ -114,9 +134,22 @@ async fn read_index(repository: &Repository, objects: &[RecordedObject]) -> Resu
     let mut hashed = Hashed::default();
     let stored = hashed.pass(object_pieces(object));
     let lines = BufReader::new(decoder(SIDE_FORMAT, StreamReader::new(stored)));
-    let index = index::read(lines, objects).await.map_err(|error| repository.unreadable(&name, error))?;
+    let mut text = IndexText::new(directory).map_err(Error::local("write", directory))?;
+    let mut unwritable = None;
+    let keep = |line: &[u8]| {
+        text.add(line).map_err(|error| {
+            let kind = error.kind();
+            unwritable = Some(error);
+            kind.into()
+        })
+    };
+    let index = index::read(lines, objects, keep).await;
+    if let Some(error) = unwritable {
+        return Err(Error::local("write", directory)(error));
+    }
+    let index = index.map_err(|error| repository.unreadable(&name, error))?;
     hashed.check(recorded)?;
-    Ok(index)
+    Ok((index, text))
 }
 
 /// Sends the tar, in order, to `pieces`. When it returns, either every byte of its objects was verified, or the
@@ -127,11 +160,13 @@ pub(super) async fn fetch(
     repository: &Repository,
     tar: StoredTar,
     pieces: mpsc::Sender<Bytes>,
+    buffers: &Buffers,
     progress: &(dyn Fn() + Send + Sync),
     observe: Observe<'_>,
 ) -> Result<()> {
     for piece in tar.pieces {
-        if !fetch_piece(repository, piece, pieces.clone(), progress, observe).await? {
+        let pieces = Pieces { sender: pieces.clone(), buffers: buffers.clone(), sent_bytes: 0, progress };
+        if !fetch_piece(repository, piece, pieces, observe).await? {
             break;
         }
     }
@@ -142,13 +177,11 @@ pub(super) async fn fetch(
 async fn fetch_piece(
     repository: &Repository,
     mut tar: TarPiece,
-    pieces: mpsc::Sender<Bytes>,
-    progress: &(dyn Fn() + Send + Sync),
+    mut pieces: Pieces<'_>,
     observe: Observe<'_>,
 ) -> Result<bool> {
-    let mut pieces = Pieces { sender: pieces, sent_bytes: 0, progress };
     let mut hashed = Hashed::default();
-    let Some(frames) = tar.frames.take() else {
+    let Some(IndexedTar { frames, .. }) = tar.indexed.take() else {
         return fetch_stream(repository, &tar, &mut pieces, hashed).await;
     };
     match frames::fetch_frames(repository, &tar, frames, &mut pieces, &mut hashed).await {
@@ -169,6 +202,7 @@ async fn fetch_piece(
 /// The receiver of a tar's pieces.
 struct Pieces<'a> {
     sender: mpsc::Sender<Bytes>,
+    buffers: Buffers,
     sent_bytes: u64,
     progress: &'a (dyn Fn() + Send + Sync),
 }
@@ -201,6 +235,7 @@ mod tests {
     use super::*;
     use crate::{
         local::clock::SystemClock,
+        repository::index::Frame,
         storage::{Limits, Storage},
     };
 
@@ -230,7 +265,7 @@ mod tests {
             format: Format::None,
             recorded: Some(recorded),
             tar_bytes: Some(TAR.len() as u64),
-            frames: Some(frames),
+            indexed: Some(IndexedTar { frames, text: 0..0 }),
         }
     }
 
@@ -249,8 +284,8 @@ mod tests {
             }
             received
         };
-        let (outcome, received) =
-            tokio::join!(fetch_piece(&repository, tar, sender, &|| {}, &|_| {}), received);
+        let pieces = Pieces { sender, buffers: Buffers::new(), sent_bytes: 0, progress: &|| {} };
+        let (outcome, received) = tokio::join!(fetch_piece(&repository, tar, pieces, &|_| {}), received);
         outcome.map(|_| received)
     }
 
@@ -259,11 +294,11 @@ mod tests {
         let (repository, first) = (repository(), tar_with_a_wrong_index());
         repository.put(&first.name, TAR.into(), PutMode::Overwrite).await.unwrap();
         let name = ObjectName::parse("pg_basebackup_20130828T1810Z.tar.0002");
-        let missing = TarPiece { name, frames: None, ..tar_with_a_wrong_index() };
+        let missing = TarPiece { name, indexed: None, ..tar_with_a_wrong_index() };
         let (sender, receiver) = mpsc::channel(1);
         drop(receiver);
-        let tar = StoredTar { tablespace: None, pieces: vec![first, missing] };
-        fetch(&repository, tar, sender, &|| {}, &|_| {}).await.unwrap();
+        let tar = StoredTar { tablespace: None, pieces: vec![first, missing], members: None };
+        fetch(&repository, tar, sender, &Buffers::new(), &|| {}, &|_| {}).await.unwrap();
     }
 
     #[tokio::test]

@@ -38,6 +38,14 @@ impl Treatment {
         }
     }
 
+    pub(super) fn is_written(self) -> bool {
+        matches!(self, Self::Written | Self::WrittenAndKept { .. })
+    }
+
+    pub(super) fn is_kept(self) -> bool {
+        matches!(self, Self::WrittenAndKept { .. } | Self::Kept { .. })
+    }
+
     pub(super) fn most_bytes(self) -> u64 {
         match self {
             Self::WrittenAndKept { most_bytes } | Self::Kept { most_bytes } => most_bytes,

@@ -8,10 +8,10 @@ use futures::{
     stream::{self, BoxStream},
 };
 use object_store::{GetOptions, GetRange, GetResultPayload};
-use swiftwal_compression::decompress_frames;
+use swiftwal_compression::decompress_frames_into;
 use tokio::task::JoinSet;
 
-use super::{Hashed, Pieces, TarPiece};
+use super::{Hashed, Pieces, TarPiece, buffers::Buffer};
 use crate::{
     error::{Error, Result},
     local::blocking::blocking,
@@ -46,8 +46,17 @@ pub(super) async fn fetch_frames(
     let fetches = ranges.map(|range| fetch_range(repository, tar, range));
     let fetched = stream::iter(fetches).buffered(RANGES_IN_FLIGHT - 1);
     let frames = fetched.map_ok(|frames| stream::iter(frames).map(Ok)).try_flatten();
+    let buffers = pieces.buffers.clone();
+    // One after the other: a frame must not wait for the buffer of a later one.
+    let buffered = frames.and_then(|(frame, stored)| {
+        let buffers = buffers.clone();
+        async move {
+            let tar_bytes = tar_bytes(tar, &frame)?;
+            Ok((stored, tar_bytes, buffers.take(tar_bytes).await))
+        }
+    });
     let mut decompressed =
-        frames.map_ok(|frame| decompress(tar, frame)).try_buffered(FRAMES_IN_FLIGHT).boxed();
+        buffered.map_ok(|frame| decompress(tar, frame)).try_buffered(FRAMES_IN_FLIGHT).boxed();
     while let Some((stored, piece)) = decompressed.try_next().await? {
         hashed.add(&stored);
         if !pieces.send(piece).await {
@@ -136,15 +145,23 @@ async fn cut(
     Ok((stored, bytes))
 }
 
-/// Returns the decompressed content of a frame, and what was stored.
-async fn decompress(tar: &TarPiece, (frame, stored): StoredFrame) -> Result<(Bytes, Bytes)> {
+fn tar_bytes(tar: &TarPiece, frame: &Frame) -> Result<usize> {
+    usize::try_from(frame.tar_bytes).map_err(|error| Error::damaged(&tar.name, error))
+}
+
+/// Returns what was stored of a frame, and its decompressed content.
+async fn decompress(
+    tar: &TarPiece,
+    (stored, tar_bytes, mut buffer): (Bytes, usize, Buffer),
+) -> Result<(Bytes, Bytes)> {
     let (name, format, compressed) = (tar.name.clone(), tar.format, stored.clone());
-    let tar_bytes = usize::try_from(frame.tar_bytes).map_err(|error| Error::damaged(&name, error))?;
     let piece = blocking(move || {
-        decompress_frames(format, &compressed, tar_bytes).map_err(|error| Error::damaged(name, error))
+        decompress_frames_into(format, &compressed, tar_bytes, &mut buffer.bytes)
+            .map_err(|error| Error::damaged(name, error))?;
+        Ok(buffer.freeze())
     })
     .await?;
-    Ok((stored, piece.into()))
+    Ok((stored, piece))
 }
 
 #[cfg(test)]

@@ -31,12 +31,12 @@ pub(super) async fn fetch_stream(
     let mut reader = decoder(tar.format, StreamReader::new(stored));
     let mut skip = pieces.sent_bytes;
     loop {
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let read = (&mut reader).take(PIECE_BYTES as u64).read_to_end(&mut piece).await;
+        let mut piece = pieces.buffers.take(PIECE_BYTES).await;
+        let read = (&mut reader).take(PIECE_BYTES as u64).read_to_end(&mut piece.bytes).await;
         if read.map_err(|error| repository.unreadable(&tar.name, error))? == 0 {
             break;
         }
-        let mut piece = Bytes::from(piece);
+        let mut piece = piece.freeze();
         let known = piece.split_to(usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len()));
         skip -= known.len() as u64;
         if !piece.is_empty() && !pieces.send(piece).await {
@@ -63,7 +63,7 @@ mod tests {
     use swiftwal_compression::Format;
     use tokio::sync::mpsc;
 
-    use super::*;
+    use super::{super::buffers::Buffers, *};
     use crate::{local::clock::SystemClock, repository::layout::ObjectName, storage::Storage};
 
     const MIB: u64 = 1 << 20;
@@ -88,9 +88,9 @@ mod tests {
             }
             received
         };
-        let tar = TarPiece { name, format: Format::None, recorded: None, tar_bytes: None, frames: None };
+        let tar = TarPiece { name, format: Format::None, recorded: None, tar_bytes: None, indexed: None };
         let fetching = async {
-            let mut pieces = Pieces { sender, sent_bytes: 0, progress: &|| {} };
+            let mut pieces = Pieces { sender, buffers: Buffers::new(), sent_bytes: 0, progress: &|| {} };
             fetch_stream(&repository, &tar, &mut pieces, Hashed::default()).await
         };
         let (fetched, received) = tokio::join!(fetching, cutting);

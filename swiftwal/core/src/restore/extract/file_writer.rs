@@ -1,0 +1,84 @@
+//! Writes files piece by piece, and compares each with its hash.
+
+use std::{fs::File, io::Write};
+
+use swiftwal_postgres::printable;
+
+use super::writers::{FilePiece, NewFile};
+use crate::{
+    error::Error,
+    restore::{member_name::path_of, root::Root},
+};
+
+/// Writes one file after another below a directory.
+#[derive(Debug)]
+pub(super) struct FileWriter {
+    root: Root,
+    current: Option<(File, NewFile)>,
+    /// The hash of the current file, if it is compared.
+    content: blake3::Hasher,
+}
+
+/// The file that couldn't be written, and why.
+#[derive(Debug)]
+pub(super) struct WriteFailure {
+    pub(super) name: Vec<u8>,
+    pub(super) reason: Reason,
+}
+
+/// Why a file couldn't be written.
+#[derive(Debug)]
+pub(super) enum Reason {
+    /// The content isn't what was backed up.
+    Differs,
+    Failed(Error),
+}
+
+impl FileWriter {
+    pub(super) fn new(root: Root) -> Self {
+        Self { root, current: None, content: blake3::Hasher::new() }
+    }
+
+    /// Writes a piece, and creates the file first if it is the first piece.
+    pub(super) fn take(&mut self, piece: FilePiece) -> Result<(), WriteFailure> {
+        if let Some(begins) = piece.begins {
+            match self.root.create_file(&begins.name, begins.mode) {
+                Ok(file) => self.current = Some((file, begins)),
+                Err(error) => {
+                    return Err(WriteFailure { name: begins.name, reason: Reason::Failed(error) });
+                }
+            }
+            self.content.reset();
+        }
+        let Some((file, begun)) = &mut self.current else { return Ok(()) };
+        if let Err(error) = file.write_all(&piece.data) {
+            let error = Error::local("write", self.root.path().join(path_of(&begun.name)))(error);
+            return Err(WriteFailure { name: begun.name.clone(), reason: Reason::Failed(error) });
+        }
+        if begun.expected.is_some() {
+            self.content.update(&piece.data);
+        }
+        if piece.is_last { self.end() } else { Ok(()) }
+    }
+
+    /// Closes the current file.
+    fn end(&mut self) -> Result<(), WriteFailure> {
+        let Some((_, NewFile { name, expected, .. })) = self.current.take() else { return Ok(()) };
+        match expected {
+            Some(expected) if self.content.finalize() != expected => {
+                Err(WriteFailure { name, reason: Reason::Differs })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns the error for a file of `object` whose content isn't what was backed up.
+pub(super) fn differs(object: &str, name: &[u8]) -> Error {
+    let reason = format!(
+        "the file {} isn't what was backed up; restore again, and if that happens again, check the memory of this machine, or \
+         restore another backup",
+        printable(name)
+    );
+    Error::damaged(object, reason)
+}

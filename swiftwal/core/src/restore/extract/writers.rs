@@ -1,0 +1,138 @@
+//! The threads that write the files of a tar, each file in one of them from its beginning to its end.
+//!
+//! The content of the files that wait in the queues is part of the pieces of the tar, whose memory is limited
+//! (`fetch/buffers.rs`); the number of waiting pieces is limited here, since a file may be empty.
+
+use std::{
+    panic,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use bytes::Bytes;
+
+use super::file_writer::{FileWriter, WriteFailure};
+use crate::{
+    error::{Error, Result},
+    restore::root::Root,
+};
+
+/// The largest number of writing threads. More of them don't write faster to one disk.
+const MOST_WRITERS: usize = 4;
+/// The largest number of pieces that wait for one of them.
+const PIECES_WAITING: usize = 256;
+/// What a file without content counts as, to compare queues: creating one takes about as long as writing this much.
+const EMPTY_BYTES: usize = 16 << 10;
+
+/// A file that is created.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    pub(super) name: Vec<u8>,
+    pub(super) mode: u32,
+    /// The hash of its content, if it is known.
+    pub(super) expected: Option<blake3::Hash>,
+}
+
+/// The next piece of a file.
+#[derive(Debug)]
+pub(super) struct FilePiece {
+    /// The file, with its first piece.
+    pub(super) begins: Option<NewFile>,
+    pub(super) data: Bytes,
+    /// Whether this is its last piece.
+    pub(super) is_last: bool,
+}
+
+impl FilePiece {
+    fn weight(&self) -> usize {
+        self.data.len() + if self.begins.is_some() { EMPTY_BYTES } else { 0 }
+    }
+}
+
+/// The writing threads. They end before this is dropped.
+#[derive(Debug)]
+pub(super) struct Writers {
+    writers: Vec<Writer>,
+    /// The number of the writer that has the current file.
+    current: usize,
+}
+
+#[derive(Debug)]
+struct Writer {
+    queue: SyncSender<FilePiece>,
+    /// The weight of the pieces in the queue.
+    waiting: Arc<AtomicUsize>,
+    thread: JoinHandle<Result<(), WriteFailure>>,
+}
+
+impl Writers {
+    /// Starts the threads, which write below `root`: one for each core.
+    pub(super) fn start(root: &Root) -> Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let mut started = Self { writers: Vec::new(), current: 0 };
+        for _ in 0..cores.min(MOST_WRITERS) {
+            let writer = Writer::start(FileWriter::new(root.clone()));
+            started.writers.push(writer.map_err(Error::local("start a thread to write into", root.path()))?);
+        }
+        Ok(started)
+    }
+
+    /// Passes a piece to the writer of its file; a new file goes to the writer with the least work. Waits if that writer
+    /// has too many pieces already.
+    ///
+    /// # Errors
+    ///
+    /// The failure of a writer. All of them have ended then.
+    pub(super) fn write(&mut self, piece: FilePiece) -> Result<(), WriteFailure> {
+        if piece.begins.is_some() {
+            let waiting = |writer: &Writer| writer.waiting.load(Ordering::Relaxed);
+            let least = self.writers.iter().enumerate().min_by_key(|(_, writer)| waiting(writer));
+            self.current = least.map_or(0, |(number, _)| number);
+        }
+        let Some(writer) = self.writers.get(self.current) else { return Ok(()) };
+        writer.waiting.fetch_add(piece.weight(), Ordering::Relaxed);
+        if writer.queue.send(piece).is_err() { self.finish() } else { Ok(()) }
+    }
+
+    /// Waits until every piece is written, and ends the threads.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of a writer.
+    pub(super) fn finish(&mut self) -> Result<(), WriteFailure> {
+        let (queues, threads): (Vec<_>, Vec<_>) =
+            self.writers.drain(..).map(|writer| (writer.queue, writer.thread)).unzip();
+        drop(queues);
+        let ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+        ended.into_iter().try_for_each(|ended| ended.unwrap_or_else(|payload| panic::resume_unwind(payload)))
+    }
+}
+
+impl Writer {
+    fn start(mut files: FileWriter) -> std::io::Result<Self> {
+        let (queue, pieces) = sync_channel::<FilePiece>(PIECES_WAITING);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&waiting);
+        let thread = thread::Builder::new().name("file writer".to_owned()).spawn(move || {
+            for piece in pieces {
+                let weight = piece.weight();
+                files.take(piece)?;
+                left.fetch_sub(weight, Ordering::Relaxed);
+            }
+            Ok(())
+        })?;
+        Ok(Self { queue, waiting, thread })
+    }
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            let _ = self.finish();
+        }
+    }
+}

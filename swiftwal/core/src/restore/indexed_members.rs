@@ -1,0 +1,123 @@
+//! The members of the index, in step with the tar that is restored.
+//!
+//! A cluster can have many millions of files, so the index's text isn't in memory. It is in a file without a name in the
+//! restored directory; the file ends with the process.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::Arc,
+    vec,
+};
+
+use crate::repository::index::{IndexedMember, members_of};
+
+/// The text of an index, on disk.
+#[derive(Debug)]
+pub(super) struct IndexText {
+    file: File,
+}
+
+impl IndexText {
+    /// Creates an empty text in `directory`.
+    pub(super) fn new(directory: &Path) -> io::Result<Self> {
+        Ok(Self { file: tempfile::tempfile_in(directory)? })
+    }
+
+    /// Adds a line.
+    pub(super) fn add(&mut self, line: &[u8]) -> io::Result<()> {
+        self.file.write_all(line)
+    }
+}
+
+/// The members of a tar, in the order in which they end in it.
+#[derive(Debug)]
+pub(super) struct IndexedMembers {
+    text: Arc<IndexText>,
+    /// The parts of the text that haven't been read: one for each object of the tar.
+    parts: vec::IntoIter<Range<u64>>,
+    lines: BufReader<Part>,
+    members: vec::IntoIter<IndexedMember>,
+}
+
+impl IndexedMembers {
+    /// Returns the members in these parts of the text.
+    pub(super) fn new(text: Arc<IndexText>, parts: Vec<Range<u64>>) -> Self {
+        let lines = BufReader::new(Part { text: Arc::clone(&text), left: 0..0 });
+        Self { text, parts: parts.into_iter(), lines, members: Vec::new().into_iter() }
+    }
+
+    /// Returns the next member; none at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidData`](io::ErrorKind::InvalidData) if the index has nonsense there; errors of the file system.
+    pub(super) fn next(&mut self) -> io::Result<Option<IndexedMember>> {
+        loop {
+            if let Some(member) = self.members.next() {
+                return Ok(Some(member));
+            }
+            let mut line = Vec::new();
+            if self.lines.read_until(b'\n', &mut line)? > 0 {
+                self.members = members_of(&line)?.into_iter();
+            } else if let Some(left) = self.parts.next() {
+                self.lines = BufReader::new(Part { text: Arc::clone(&self.text), left });
+            } else {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// A part of the text that is read.
+#[derive(Debug)]
+struct Part {
+    text: Arc<IndexText>,
+    left: Range<u64>,
+}
+
+impl Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.left.end - self.left.start).unwrap_or(usize::MAX);
+        let most = buffer.len().min(left);
+        let read = self.text.file.read_at(&mut buffer[..most], self.left.start)?;
+        self.left.start += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::index::MemberName;
+
+    #[test]
+    fn members_are_those_of_each_part_in_order_and_nonsense_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut text = IndexText::new(directory.path()).unwrap();
+        let member = |name: &str| format!("{{\"name\":\"{name}\",\"mode\":\"0700\",\"kind\":\"directory\"}}");
+        let lines = [
+            format!("{{\"members\":[{},{}]}}\n", member("a"), member("b")),
+            "{\"frame\":[0,1,2]}\n".to_owned(),
+            format!("{{\"members\":[{}]}}\n", member("c")),
+            "{\"members\":[7]}\n".to_owned(),
+        ];
+        let mut ends = vec![0];
+        for line in &lines {
+            text.add(line.as_bytes()).unwrap();
+            ends.push(ends.last().unwrap() + line.len() as u64);
+        }
+        let parts = vec![ends[2]..ends[3], ends[0]..ends[2], ends[3]..ends[4]];
+        let mut members = IndexedMembers::new(Arc::new(text), parts);
+        for name in ["c", "a", "b"] {
+            let member = members.next().unwrap().unwrap();
+            assert_eq!(member.name, MemberName(name.as_bytes().to_vec()));
+        }
+        assert_eq!(members.next().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(members.next().unwrap().is_none());
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0, "no name of its own");
+    }
+}
