@@ -3,9 +3,11 @@
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, sync::mpsc};
 
 use anyhow::{Context, Result};
-use swiftwal_compression::{Codec, Format, compress_frame};
+use serde_json::Value;
+use swiftwal_compression::{Codec, Format, compress_frame, decoder};
 use swiftwal_core::{BackupChoice, BackupOptions, BackupRecord, Error, ErrorKind, RestoreEvent, restore};
 use tar::EntryType;
+use tokio::io::AsyncReadExt;
 
 use super::{
     crafted::{END_BYTES, member, put_again},
@@ -193,6 +195,73 @@ pub(crate) async fn an_index_that_cannot_be_is_done_without(subject: Subject) ->
         assert!(notices.iter().any(|notice| notice.contains("index")), "{notices:?}");
     }
     Ok(())
+}
+
+/// The objects are what was stored; memory that changes a bit behind their checksums would do the same.
+pub(crate) async fn a_file_that_is_not_what_was_backed_up_is_named_and_nothing_is_restored(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    for (name, start) in ["base/1/1000", "PG_VERSION", "global/pg_control"].into_iter().zip(3..) {
+        let record = site.take_with_wal(&site.cluster.backup(start, start)).await?;
+        let directory = site.subject.new_path("pgdata");
+        edit_index(&site, &record, |member| {
+            if member["name"] == name {
+                member["blake3"] = blake3::hash(b"another content").to_hex().as_str().into();
+            }
+        })
+        .await?;
+        let choice = BackupChoice::Key(record.key);
+        let error = refused(site.restore_into(choice, &directory, &restore_options()).await);
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+        assert!(error.to_string().contains(&format!("the file {name} isn't what was backed up")), "{error}");
+        assert!(!directory.exists());
+    }
+    Ok(())
+}
+
+pub(crate) async fn an_index_that_lists_other_files_is_done_without_and_that_is_said(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 3);
+    let record = site.take_with_wal(&source).await?;
+    for (field, value) in [("name", "base/1/other"), ("kind", "directory"), ("blake3", "no hash")] {
+        edit_index(&site, &record, |member| {
+            if member["name"] == "base/1/1000" || member["name"] == "base/1/other" {
+                member["name"] = "base/1/1000".into();
+                member[field] = value.into();
+            }
+        })
+        .await?;
+        let (sender, notices) = mpsc::channel();
+        let observe = |event: RestoreEvent<'_>| {
+            if let RestoreEvent::Notice(notice) = event {
+                let _ = sender.send(notice.to_owned());
+            }
+        };
+        let directory = site.subject.new_path("pgdata");
+        restore(&site.repository, BackupChoice::Latest, &directory, &restore_options(), &observe).await?;
+        assert_restored(&directory, &source.data_directory(&request(true)))?;
+        let notices: String = notices.try_iter().collect();
+        assert!(notices.contains("doesn't list the same files"), "{field}: {notices}");
+    }
+    Ok(())
+}
+
+/// Changes the members in the index of a backup.
+async fn edit_index(site: &Site, record: &BackupRecord, mut edit: impl FnMut(&mut Value)) -> Result<()> {
+    let index = format!("pg_basebackup_{}.index.zst", record.key);
+    let stored = site.subject.get(&index).await?;
+    let mut text = String::new();
+    decoder(Format::Zstd, &stored[..]).read_to_string(&mut text).await?;
+    let mut edited = String::new();
+    for line in text.lines() {
+        let mut line: Value = serde_json::from_str(line)?;
+        line["members"].as_array_mut().into_iter().flatten().for_each(&mut edit);
+        edited.push_str(&format!("{line}\n"));
+    }
+    put_again(site, record, &index, compress_frame(Format::Zstd.into(), edited.as_bytes())?, 0).await
 }
 
 /// Stores an old backup that also contains `members`, and returns why it isn't restored.

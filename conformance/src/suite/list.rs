@@ -188,6 +188,17 @@ suite! { $
         nothing_of_a_claim_stays_in_what_was_restored,
     }
 
+    restore_options {
+        without_recovery_the_files_are_those_of_the_backup_and_no_others,
+        a_dry_run_says_what_would_be_restored_and_writes_nothing,
+        the_wal_goes_into_a_directory_of_its_own,
+        a_failed_restore_leaves_nothing_in_the_directory_for_the_wal,
+    }
+
+    hostile {
+        cve_2026_6475_names_and_links_of_an_attacker_lead_nowhere,
+    }
+
     recovery {
         without_a_target_recovery_goes_to_the_end_of_the_wal,
         a_standby_gets_its_signal,
@@ -256,6 +267,8 @@ suite! { $
         a_backup_without_its_label_is_refused,
         names_that_are_not_utf_8_are_restored,
         an_index_that_cannot_be_is_done_without,
+        a_file_that_is_not_what_was_backed_up_is_named_and_nothing_is_restored,
+        an_index_that_lists_other_files_is_done_without_and_that_is_said,
         a_failing_storage_never_makes_a_restore_short,
         why_an_index_is_not_used_is_said_in_full,
     }

@@ -54,8 +54,8 @@ pub use repository::seen::SeenRepository;
 pub use repository::timelines::{Branch, timelines};
 pub use repository::wal_variant::WalVariant;
 pub use restore::{
-    ArchiveMode, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats, TargetAction, TargetTimeline,
-    parse_target_time, restore,
+    ArchiveMode, PlannedTablespace, RecoveryTarget, RestoreEvent, RestoreOptions, RestorePlan, RestoreStats,
+    TargetAction, TargetTimeline, parse_target_time, plan_restore, restore,
 };
 pub use restore_wal::{restore_wal, restore_wal_hashed};
 pub use storage::{

@@ -11,6 +11,7 @@ mod fetch;
 mod indexed_members;
 mod member_name;
 mod owner;
+mod plan;
 mod reach;
 mod recovery;
 mod root;
@@ -28,14 +29,14 @@ use std::{
 use tokio::sync::mpsc;
 
 use self::{
-    choose::Choice,
     destination::Destination,
     extract::{Extracted, Extractor},
     fetch::{Buffers, StoredTar},
-    reach::StoredEnd,
+    plan::Prepared,
     tablespaces::Tablespaces,
 };
 pub use self::{
+    plan::{PlannedTablespace, RestorePlan, plan_restore},
     recovery::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline},
     target::parse_target_time,
 };
@@ -59,6 +60,10 @@ pub struct RestoreOptions {
     /// Whether tablespaces without a mapping are restored to their original locations. Otherwise they are refused: a
     /// commit record can name any directory of this machine.
     pub tablespaces_in_place: bool,
+    /// The directory for the WAL, to which `pg_wal` becomes a link; none for a `pg_wal` in the data directory.
+    pub wal_directory: Option<PathBuf>,
+    /// Whether the files are restored without recovery settings. The settings below have no effect then.
+    pub no_recovery: bool,
     /// Whether the restored server archives its WAL.
     pub archive_mode: ArchiveMode,
     /// Whether the restored server is set up as a standby.
@@ -142,20 +147,11 @@ pub async fn restore(
     options: &RestoreOptions,
     observe: Observe<'_>,
 ) -> Result<RestoreStats> {
-    recovery::check(options)?;
-    let Choice { backup: chosen, target_timeline, followed, others } =
-        choose::choose(repository, choice, options, observe).await?;
-    chosen.refuse_incremental()?;
-    let tablespaces = Tablespaces::plan(&chosen, options)?;
-    for tablespaces::Tablespace { oid, old, directory } in tablespaces.iter() {
-        observe(RestoreEvent::Tablespace { oid: *oid, old, directory });
-    }
-    let destination = Destination::claim(directory, &tablespaces, chosen.key)?;
-    observe(RestoreEvent::Chosen(&chosen));
-    observe(RestoreEvent::Timelines { followed: followed.as_ref(), others: &others });
-    if let Some(notice) = shortfall(&chosen, followed.as_ref(), options) {
-        observe(RestoreEvent::Shortfall(&notice));
-    }
+    let plan = plan::prepare(repository, choice, options, observe).await?;
+    let wal = options.wal_directory.as_deref();
+    let destination = Destination::claim(directory, &plan.tablespaces, wal, plan.chosen.key)?;
+    plan.announce(observe);
+    let Prepared { chosen, tablespaces, target_timeline, .. } = plan;
     if destination.belongs_to_root() {
         observe(RestoreEvent::Notice(&format!(
             "the files restored into {} will belong to root, and PostgreSQL doesn't run as root: give the directory to the \
@@ -169,13 +165,6 @@ pub async fn restore(
     }
     let options = RestoreOptions { target_timeline, ..options.clone() };
     blocking(move || finish(chosen.key, extracted, destination, tablespaces, &options)).await
-}
-
-/// Returns a notice if the stored WAL doesn't reach the target.
-fn shortfall(chosen: &ChosenBackup, followed: Option<&Branch>, options: &RestoreOptions) -> Option<String> {
-    let (last_wal, stored) = followed.and_then(|branch| branch.last_wal.zip(branch.last_wal_stored))?;
-    let segment_size = chosen.record.as_ref()?.wal_segment_bytes;
-    StoredEnd { last_wal, stored, segment_size }.shortfall(options.target.as_ref()?)
 }
 
 /// Returns notices about the current state of the directories.
@@ -260,18 +249,31 @@ fn finish(
         })?;
         destination.write("tablespace_map", &map)?;
     }
-    if options.standby {
-        destination.drop_lines(recovery::AUTO_CONF, recovery::is_emptied_by_a_restore)?;
-    }
-    for file in recovery::files(&version, key, options)? {
-        match file.mode {
-            recovery::Mode::Whole => destination.write(file.name, file.content.as_bytes())?,
-            recovery::Mode::Added => destination.append(file.name, file.content.as_bytes())?,
-        }
+    if !options.no_recovery {
+        write_settings(&destination, &version, key, options)?;
     }
     destination.sync()?;
     destination.publish_control(&control, &label)?;
     destination.keep();
     let postgres_version = version.trim().to_owned();
     Ok(RestoreStats { key, files: extracted.files, bytes: extracted.bytes, postgres_version })
+}
+
+/// Writes the recovery settings.
+fn write_settings(
+    destination: &Destination,
+    version: &str,
+    key: BackupKey,
+    options: &RestoreOptions,
+) -> Result<()> {
+    if options.standby {
+        destination.drop_lines(recovery::AUTO_CONF, recovery::is_emptied_by_a_restore)?;
+    }
+    for file in recovery::files(version, key, options)? {
+        match file.mode {
+            recovery::Mode::Whole => destination.write(file.name, file.content.as_bytes())?,
+            recovery::Mode::Added => destination.append(file.name, file.content.as_bytes())?,
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The subcommand restore.
 
+mod dry_run;
+mod mapping;
 mod next_steps;
 mod report;
 mod restore_command;
@@ -11,12 +13,13 @@ use std::{
 };
 
 use swiftwal_core::{
-    ArchiveMode, Branch, RecoveryTarget, RestoreEvent, RestoreOptions, RestoreStats, TargetAction,
-    TargetTimeline, parse_target_time,
+    ArchiveMode, Branch, RecoveryTarget, Repository, RestoreEvent, RestoreOptions, RestoreStats,
+    TargetAction, TargetTimeline, parse_target_time,
 };
 use swiftwal_postgres::{Lsn, printable};
 
 use self::{
+    mapping::mapping,
     next_steps::{next_steps, owner},
     report::Report,
     restore_command::ServerCommands,
@@ -46,12 +49,18 @@ pub(crate) struct Args {
     /// The data directory: it must be empty or not exist yet
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// Put the tablespace that was in OLD into NEW; may be given several times
+    /// Put the tablespace that was in OLD into NEW; may be given several times. Write \= for a '=' in a path
     #[arg(long, value_name = "OLD=NEW", value_parser = mapping)]
     tablespace_mapping: Vec<(PathBuf, PathBuf)>,
     /// Put tablespaces without a mapping where they were on the original server
     #[arg(long)]
     tablespaces_in_place: bool,
+    /// Put the WAL into this directory, which must be empty or not exist yet; pg_wal becomes a link to it
+    #[arg(long, value_name = "DIR")]
+    waldir: Option<PathBuf>,
+    /// Only say what would be restored, from where and how far recovery would go; write nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Show progress
     #[arg(short = 'P', long)]
     progress: bool,
@@ -63,6 +72,13 @@ pub(crate) struct Args {
     /// What the server does at the target: pause, promote or shutdown [default: PostgreSQL's own, pause]
     #[arg(long, value_name = "ACTION", help_heading = "Recovery", requires = "target")]
     target_action: Option<TargetAction>,
+    /// Restore the files only, without recovery settings
+    #[arg(
+        long,
+        help_heading = "Recovery",
+        conflicts_with_all = ["target_action", "standby", "archive_cleanup", "archive_mode"]
+    )]
+    no_recovery: bool,
     /// Set the server up as a standby, which keeps asking for WAL
     #[arg(long, help_heading = "Recovery")]
     standby: bool,
@@ -110,16 +126,6 @@ impl TargetArgs {
     }
 }
 
-fn mapping(text: &str) -> Result<(PathBuf, PathBuf), &'static str> {
-    let (old, new) = text.split_once('=').ok_or("it has no '='")?;
-    let (old, new) = (Path::new(old), Path::new(new));
-    if old.is_absolute() && new.is_absolute() {
-        Ok((old.to_owned(), new.to_owned()))
-    } else {
-        Err("both directories must be absolute paths")
-    }
-}
-
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
     let began = Instant::now();
     let repository = session.open()?;
@@ -131,11 +137,16 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         target_action: args.target_action,
         tablespace_mapping: args.tablespace_mapping,
         tablespaces_in_place: args.tablespaces_in_place,
+        wal_directory: args.waldir,
+        no_recovery: args.no_recovery,
         archive_mode: args.archive_mode.unwrap_or_default(),
         standby: args.standby,
         restore_command: commands.restore,
         archive_cleanup_command: args.archive_cleanup.then_some(commands.archive_cleanup),
     };
+    if args.dry_run {
+        return say_plan(&args.directory, args.backup, &repository, &options, session).await;
+    }
     let progress = Progress::new(args.progress);
     let report = Report::default();
     let observe = |event: RestoreEvent<'_>| match event {
@@ -167,7 +178,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let stats = swiftwal_core::restore(&repository, choice, &args.directory, &options, &observe).await?;
     progress.finish();
     drop(progress);
-    if let Some(notice) = restore_command::unwritten(&session.config) {
+    if let Some(notice) = restore_command::unwritten(&session.config).filter(|_| !options.no_recovery) {
         report.notice(&notice);
         log::say(format_args!("{notice}"));
     }
@@ -197,6 +208,28 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             stats.key
         ));
     })
+}
+
+/// Prints what a restore would do.
+async fn say_plan(
+    directory: &Path,
+    backup: BackupArg,
+    repository: &Repository,
+    options: &RestoreOptions,
+    session: &Session<'_>,
+) -> Result<(), Failure> {
+    let observe = |event: RestoreEvent<'_>| {
+        if let RestoreEvent::Notice(notice) = event {
+            log::say(format_args!("{notice}"));
+        }
+    };
+    let choice = backup.resolve(repository).await?;
+    let plan = swiftwal_core::plan_restore(repository, choice, options, &observe).await?;
+    if session.output.json {
+        session.output.json(&dry_run::document(&plan))
+    } else {
+        session.output.text(|out| dry_run::write(out, &plan, directory))
+    }
 }
 
 /// Prints which timeline recovery follows, and where the others end.

@@ -53,6 +53,41 @@ fn a_backup_may_be_restored_into_the_working_directory_and_told_of_as_json() {
 }
 
 #[test]
+fn a_dry_run_reports_what_it_would_do_and_writes_nothing() {
+    let site = Site::new();
+    let key = site.store_backup();
+    let ran = site.run(&["restore", "latest", "data", "--dry-run"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let first =
+        format!("Would restore {key} from {} into data; nothing was written\n", site.repository_url());
+    assert!(ran.stdout.starts_with(&first), "{ran:?}");
+    assert!(ran.stdout.contains("\n  Recovery follows timeline 1: newest backup "), "{ran:?}");
+    let told = site.succeed(&["--json", "restore", "latest", "data", "--dry-run"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["key"], &told["dry_run"]), (&key.into(), &true.into()));
+    assert!(told["bytes"].as_u64() > told["stored_bytes"].as_u64(), "{told}");
+    assert_eq!(told["followed"]["timeline"], 1);
+    assert!(!site.path("data").exists());
+}
+
+#[test]
+fn without_recovery_no_settings_are_written_and_that_is_said() {
+    let site = Site::new();
+    site.store_backup();
+    let wal = site.path("wal");
+    let told =
+        site.succeed(&["restore", "latest", "data", "--no-recovery", "--waldir", wal.to_str().unwrap()]);
+    assert!(told.contains("No recovery settings were written"), "{told}");
+    assert!(site.path("data/global/pg_control").exists() && !site.path("data/recovery.signal").exists());
+    assert_eq!(fs::read_link(site.path("data/pg_wal")).unwrap(), wal);
+    assert!(wal.join("archive_status").exists());
+    for setting in [&["--standby"][..], &["--archive-mode", "off"]] {
+        let arguments = [&["restore", "latest", "other", "--no-recovery"], setting].concat();
+        assert_eq!(site.run(&arguments).code, 2);
+    }
+}
+
+#[test]
 fn a_restore_whose_report_cannot_be_written_says_that_it_is_done() {
     for arguments in [&["restore", "latest", "data"][..], &["--json", "restore", "latest", "data"]] {
         let site = Site::new();

@@ -44,23 +44,39 @@ pub(super) struct Destination {
 #[derive(Debug)]
 struct Directory {
     claimed: ClaimedDirectory,
-    /// None for the data directory.
-    tablespace: Option<u32>,
+    purpose: Purpose,
+}
+
+/// What a directory is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Data,
+    Tablespace(u32),
+    /// `pg_wal` is a link to it.
+    Wal,
 }
 
 impl Destination {
-    /// Claims the directories, which must be empty or absent, to restore backup `key` into them.
+    /// Claims the directories, which must be empty or absent, to restore backup `key` into them: `data`, those of the
+    /// tablespaces, and `wal` if the WAL isn't in the data directory.
     ///
     /// If it runs as root, all of them belong to the owner of the data directory, or of its parent if it is absent.
-    pub(super) fn claim(data: &Path, tablespaces: &Tablespaces, key: BackupKey) -> Result<Arc<Self>> {
-        let spaces = tablespaces.iter().map(|space| (space.directory.as_path(), Some(space.oid)));
-        let places: Vec<_> = std::iter::once((data, None)).chain(spaces).collect();
+    pub(super) fn claim(
+        data: &Path,
+        tablespaces: &Tablespaces,
+        wal: Option<&Path>,
+        key: BackupKey,
+    ) -> Result<Arc<Self>> {
+        let spaces =
+            tablespaces.iter().map(|space| (space.directory.as_path(), Purpose::Tablespace(space.oid)));
+        let wal = wal.map(|wal| (wal, Purpose::Wal));
+        let places: Vec<_> = std::iter::once((data, Purpose::Data)).chain(spaces).chain(wal).collect();
         refuse_overlap(&places)?;
         let owner = owner(data).map_err(Error::local("restore into", data))?;
         let mut destination = Self { directories: Vec::new(), owner, kept: AtomicBool::new(false) };
-        for (place, tablespace) in places {
+        for (place, purpose) in places {
             let claimed = ClaimedDirectory::claim(place, owner, key)?;
-            destination.directories.push(Directory { claimed, tablespace });
+            destination.directories.push(Directory { claimed, purpose });
         }
         if let Some(data) = destination.directories.first_mut() {
             data.claimed.close_to_others()?;
@@ -75,9 +91,18 @@ impl Destination {
 
     /// Returns the directory of a tablespace, or the data directory.
     pub(super) fn root(&self, tablespace: Option<u32>) -> Result<Root> {
-        let directory = self.directories.iter().find(|directory| directory.tablespace == tablespace);
-        let root = directory.map(|directory| directory.claimed.root.clone());
+        let root = self.root_for(tablespace.map_or(Purpose::Data, Purpose::Tablespace));
         root.ok_or_else(|| Error::damaged("the commit record", "it has a tablespace without a location"))
+    }
+
+    /// Returns the directory for the WAL, if it isn't in the data directory.
+    pub(super) fn wal_root(&self) -> Option<Root> {
+        self.root_for(Purpose::Wal)
+    }
+
+    fn root_for(&self, purpose: Purpose) -> Option<Root> {
+        let directory = self.directories.iter().find(|directory| directory.purpose == purpose);
+        directory.map(|directory| directory.claimed.root.clone())
     }
 
     /// Writes a new file of the data directory.
@@ -177,7 +202,7 @@ impl Drop for Destination {
 }
 
 /// Refuses directories that are equal or contain one another, even through links.
-fn refuse_overlap(places: &[(&Path, Option<u32>)]) -> Result<()> {
+fn refuse_overlap(places: &[(&Path, Purpose)]) -> Result<()> {
     let mut real = Vec::new();
     for (place, _) in places {
         real.push((real_path(place).map_err(Error::local("restore into", *place))?, *place));
@@ -187,7 +212,7 @@ fn refuse_overlap(places: &[(&Path, Option<u32>)]) -> Result<()> {
         if let Some((_, (_, other))) = others.into_iter().find(|(_, (other, _))| place.starts_with(other)) {
             return Err(Error::Refused(Refusal::destination(
                 format!("{} is inside {}, and both would be restored into", shown.display(), other.display()),
-                "use --tablespace-mapping to keep them apart",
+                "use --tablespace-mapping or --waldir to keep them apart",
             )));
         }
     }

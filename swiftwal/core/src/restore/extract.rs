@@ -3,6 +3,7 @@
 //! One thread parses the tar and creates directories and links; others write the files ([`writers`]).
 
 mod file_writer;
+mod places;
 mod treatment;
 mod writers;
 
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 
 use self::{
     file_writer::{Reason, WriteFailure, differs},
+    places::Places,
     treatment::Treatment,
     writers::{FilePiece, NewFile, Writers},
 };
@@ -27,7 +29,6 @@ use super::{
     destination::{CONTROL, Destination, LABEL},
     indexed_members::IndexedMembers,
     member_name::stays_inside,
-    root::Root,
     tablespaces::Tablespaces,
 };
 use crate::{
@@ -82,7 +83,7 @@ pub(super) struct Extractor {
     tablespaces: Tablespaces,
     /// The members that follow by the index; none if there is no index that fits.
     members: Option<IndexedMembers>,
-    root: Root,
+    places: Places,
     /// The piece of the tar that is parsed.
     piece: Bytes,
     current: Current,
@@ -118,15 +119,16 @@ impl Extractor {
         tablespaces: &Tablespaces,
         members: Option<IndexedMembers>,
     ) -> Result<Self> {
-        let root = destination.root(tablespace)?;
+        let wal = if tablespace.is_none() { destination.wal_root() } else { None };
+        let places = Places::new(destination.root(tablespace)?, wal);
         Ok(Self {
-            writers: Writers::start(&root)?,
+            writers: Writers::start(&places)?,
             _destination: destination,
             object,
             tablespace,
             tablespaces: tablespaces.clone(),
             members,
-            root,
+            places,
             piece: Bytes::new(),
             current: Current::default(),
             extracted: Extracted::default(),
@@ -227,7 +229,7 @@ impl Extractor {
             );
             return Err(Error::damaged(&self.object, reason));
         };
-        let created = self.root.create_link(name, directory);
+        let created = self.places.root().create_link(name, directory);
         created.map_err(|error| self.unless_twice(name, error))
     }
 
@@ -236,7 +238,7 @@ impl Extractor {
         // A writer may be about to create it.
         let _ = self.writers.finish();
         match error {
-            Error::Refused(Refusal::Appeared { .. }) if self.root.has_created(name) => {
+            Error::Refused(Refusal::Appeared { .. }) if self.places.has_created(name) => {
                 self.occurs_twice(name)
             }
             error => error,
@@ -303,7 +305,7 @@ impl TarVisitor for Extractor {
         }
         self.check_name(&member.name)?;
         match &member.kind {
-            MemberKind::Directory => self.root.create_directory(&member.name, member.mode)?,
+            MemberKind::Directory => self.places.create_directory(&member.name, member.mode)?,
             MemberKind::Link { target } => self.create_link(&member.name, target)?,
             MemberKind::File => self.current = self.begin_file(member, expected)?,
         }

@@ -25,6 +25,15 @@ pub(super) fn next_steps(
     if is_roots {
         steps.push(format!("Give the directory to PostgreSQL's user: chown -R postgres: {shown}"));
     }
+    if options.no_recovery {
+        steps.push(
+            "No recovery settings were written. Before you start PostgreSQL, set restore_command and create recovery.signal \
+             (before version 12: recovery.conf), unless pg_wal has all the WAL that the backup needs. Don't remove \
+             backup_label: PostgreSQL would lose data without a message."
+                .to_owned(),
+        );
+        return steps;
+    }
     let user = if is_roots { "that user" } else { "the directory's owner" };
     steps.push(format!("As {user}, start PostgreSQL: pg_ctl -D {shown} start"));
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
@@ -132,6 +141,13 @@ mod tests {
             let steps = next_steps(Path::new("/data"), None, version, &options, false).join(" ");
             assert!(steps.contains(function), "{version}: {steps}");
         }
+    }
+
+    #[test]
+    fn files_without_settings_are_not_to_be_started_as_they_are() {
+        let options = RestoreOptions { no_recovery: true, ..RestoreOptions::default() };
+        let steps = next_steps(Path::new("/data"), Some(70), "15", &options, false).join(" ");
+        assert!(steps.contains("set restore_command") && !steps.contains("pg_ctl"), "{steps}");
     }
 
     #[test]

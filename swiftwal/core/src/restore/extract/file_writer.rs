@@ -4,16 +4,16 @@ use std::{fs::File, io::Write};
 
 use swiftwal_postgres::printable;
 
-use super::writers::{FilePiece, NewFile};
-use crate::{
-    error::Error,
-    restore::{member_name::path_of, root::Root},
+use super::{
+    places::Places,
+    writers::{FilePiece, NewFile},
 };
+use crate::error::Error;
 
-/// Writes one file after another below a directory.
+/// Writes one file after another.
 #[derive(Debug)]
 pub(super) struct FileWriter {
-    root: Root,
+    places: Places,
     current: Option<(File, NewFile)>,
     /// The hash of the current file, if it is compared.
     content: blake3::Hasher,
@@ -35,14 +35,15 @@ pub(super) enum Reason {
 }
 
 impl FileWriter {
-    pub(super) fn new(root: Root) -> Self {
-        Self { root, current: None, content: blake3::Hasher::new() }
+    pub(super) fn new(places: Places) -> Self {
+        Self { places, current: None, content: blake3::Hasher::new() }
     }
 
     /// Writes a piece, and creates the file first if it is the first piece.
     pub(super) fn take(&mut self, piece: FilePiece) -> Result<(), WriteFailure> {
         if let Some(begins) = piece.begins {
-            match self.root.create_file(&begins.name, begins.mode) {
+            let (root, name) = self.places.of(&begins.name);
+            match root.create_file(name, begins.mode) {
                 Ok(file) => self.current = Some((file, begins)),
                 Err(error) => {
                     return Err(WriteFailure { name: begins.name, reason: Reason::Failed(error) });
@@ -52,7 +53,7 @@ impl FileWriter {
         }
         let Some((file, begun)) = &mut self.current else { return Ok(()) };
         if let Err(error) = file.write_all(&piece.data) {
-            let error = Error::local("write", self.root.path().join(path_of(&begun.name)))(error);
+            let error = Error::local("write", self.places.path(&begun.name))(error);
             return Err(WriteFailure { name: begun.name.clone(), reason: Reason::Failed(error) });
         }
         if begun.expected.is_some() {

@@ -15,11 +15,11 @@ use std::{
 
 use bytes::Bytes;
 
-use super::file_writer::{FileWriter, WriteFailure};
-use crate::{
-    error::{Error, Result},
-    restore::root::Root,
+use super::{
+    file_writer::{FileWriter, WriteFailure},
+    places::Places,
 };
+use crate::error::{Error, Result};
 
 /// The largest number of writing threads. More of them don't write faster to one disk.
 const MOST_WRITERS: usize = 4;
@@ -70,13 +70,14 @@ struct Writer {
 }
 
 impl Writers {
-    /// Starts the threads, which write below `root`: one for each core.
-    pub(super) fn start(root: &Root) -> Result<Self> {
+    /// Starts the threads, which write into `places`: one for each core.
+    pub(super) fn start(places: &Places) -> Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut started = Self { writers: Vec::new(), current: 0 };
         for _ in 0..cores.min(MOST_WRITERS) {
-            let writer = Writer::start(FileWriter::new(root.clone()));
-            started.writers.push(writer.map_err(Error::local("start a thread to write into", root.path()))?);
+            let writer = Writer::start(FileWriter::new(places.clone()));
+            let path = places.clone().path(b"");
+            started.writers.push(writer.map_err(Error::local("start a thread to write into", path))?);
         }
         Ok(started)
     }

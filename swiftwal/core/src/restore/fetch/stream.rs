@@ -1,6 +1,5 @@
 //! Fetches an object of a tar from front to back, if there is no index or it doesn't fit.
 
-use bytes::Bytes;
 use swiftwal_compression::decoder;
 use tokio::io::AsyncReadExt;
 use tokio_util::io::StreamReader;
@@ -59,6 +58,7 @@ pub(super) async fn fetch_stream(
 mod tests {
     use std::{fs, sync::Arc};
 
+    use bytes::Bytes;
     use object_store::local::LocalFileSystem;
     use swiftwal_compression::Format;
     use tokio::sync::mpsc;

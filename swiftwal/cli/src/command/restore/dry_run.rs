@@ -1,0 +1,59 @@
+//! `--dry-run`: what a restore would do.
+
+use std::{
+    io::{self, Write},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use serde_json::{Value, json};
+use swiftwal_core::RestorePlan;
+use swiftwal_postgres::printable;
+
+use crate::output::Size;
+
+/// Writes what a restore into `directory` would do.
+pub(super) fn write(out: &mut dyn Write, plan: &RestorePlan, directory: &Path) -> io::Result<()> {
+    let RestorePlan { key, location, followed, others, .. } = plan;
+    writeln!(out, "Would restore {key} from {location} into {}; nothing was written", shown(directory))?;
+    if let (Some(stored), Some(tar)) = (plan.stored_bytes, plan.tar_bytes) {
+        writeln!(out, "  Size: {}, to be fetched: {}", Size(tar), Size(stored))?;
+    }
+    for space in &plan.tablespaces {
+        let (old, directory) = (shown(&space.old), shown(&space.directory));
+        writeln!(out, "  Tablespace {}, formerly in {old}: into {directory}", space.oid)?;
+    }
+    if let Some(followed) = followed {
+        writeln!(out, "  Recovery follows {followed}")?;
+    }
+    for other in others {
+        writeln!(out, "  Not followed: {other}")?;
+    }
+    plan.shortfall.iter().try_for_each(|notice| writeln!(out, "  Warning: {notice}"))
+}
+
+/// Returns the `--json` document.
+pub(super) fn document(plan: &RestorePlan) -> Value {
+    let tablespaces = plan.tablespaces.iter().map(|space| {
+        json!({
+            "oid": space.oid,
+            "location": space.old.to_string_lossy(),
+            "directory": space.directory.to_string_lossy(),
+        })
+    });
+    json!({
+        "dry_run": true,
+        "key": plan.key,
+        "repository": plan.location,
+        "bytes": plan.tar_bytes,
+        "stored_bytes": plan.stored_bytes,
+        "followed": plan.followed,
+        "others": plan.others,
+        "tablespaces": tablespaces.collect::<Vec<_>>(),
+        "notices": plan.shortfall.iter().collect::<Vec<_>>(),
+    })
+}
+
+fn shown(path: &Path) -> String {
+    printable(path.as_os_str().as_bytes()).to_string()
+}

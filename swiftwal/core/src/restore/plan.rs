@@ -1,0 +1,136 @@
+//! What a restore is going to do, before anything is written.
+
+use std::path::PathBuf;
+
+use super::{
+    Observe, RestoreEvent, RestoreOptions, TargetTimeline,
+    choose::{self, Choice},
+    reach::StoredEnd,
+    recovery,
+    tablespaces::{self, Tablespaces},
+};
+use crate::{
+    error::{Error, Result},
+    repository::{Repository, backup::ChosenBackup, choice::BackupChoice, key::BackupKey, timelines::Branch},
+};
+
+/// What a restore would do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RestorePlan {
+    /// The backup that would be restored.
+    pub key: BackupKey,
+    /// The repository that it is in.
+    pub location: String,
+    /// The bytes that would be fetched; none if that isn't known, as for a backup of SwiftWAL 0.2.2.
+    pub stored_bytes: Option<u64>,
+    /// The bytes of its tars before compression, about those of its files; none if that isn't known.
+    pub tar_bytes: Option<u64>,
+    /// The timeline that recovery would follow; none if that depends on the version of PostgreSQL.
+    pub followed: Option<Branch>,
+    /// The timelines that wouldn't be followed, except those on the way.
+    pub others: Vec<Branch>,
+    /// The tablespaces.
+    pub tablespaces: Vec<PlannedTablespace>,
+    /// A notice if the stored WAL doesn't reach the target.
+    pub shortfall: Option<String>,
+}
+
+/// A tablespace that would be restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlannedTablespace {
+    /// Its number.
+    pub oid: u32,
+    /// Its original location.
+    pub old: PathBuf,
+    /// Its new location.
+    pub directory: PathBuf,
+}
+
+/// Returns what [`restore`](super::restore) would do with these options. Writes nothing, and doesn't look at the
+/// directories.
+///
+/// # Errors
+///
+/// As `restore`, before it writes.
+pub async fn plan_restore(
+    repository: &Repository,
+    choice: BackupChoice,
+    options: &RestoreOptions,
+    observe: Observe<'_>,
+) -> Result<RestorePlan> {
+    let plan = prepare(repository, choice, options, observe).await?;
+    let record = plan.chosen.record.as_ref();
+    let tars = || record.map(|record| record.objects.iter().filter(|object| object.tar_bytes.is_some()));
+    let tablespaces = plan.tablespaces.iter().map(|space| {
+        let tablespaces::Tablespace { oid, old, directory } = space.clone();
+        PlannedTablespace { oid, old, directory }
+    });
+    Ok(RestorePlan {
+        key: plan.chosen.key,
+        location: repository.location().to_owned(),
+        stored_bytes: tars().map(|tars| tars.map(|tar| tar.bytes).sum()),
+        tar_bytes: tars().and_then(|tars| tars.map(|tar| tar.tar_bytes).sum()),
+        tablespaces: tablespaces.collect(),
+        followed: plan.followed,
+        others: plan.others,
+        shortfall: plan.shortfall,
+    })
+}
+
+/// A restore that is about to begin.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) chosen: ChosenBackup,
+    /// The timeline for the recovery settings.
+    pub(super) target_timeline: Option<TargetTimeline>,
+    pub(super) tablespaces: Tablespaces,
+    followed: Option<Branch>,
+    others: Vec<Branch>,
+    shortfall: Option<String>,
+}
+
+/// Chooses the backup and its directories, and checks the options.
+pub(super) async fn prepare(
+    repository: &Repository,
+    choice: BackupChoice,
+    options: &RestoreOptions,
+    observe: Observe<'_>,
+) -> Result<Prepared> {
+    recovery::check(options)?;
+    if let Some(wal) = options.wal_directory.as_ref().filter(|wal| !wal.is_absolute()) {
+        return Err(Error::Usage(format!(
+            "the WAL directory '{}' is not an absolute path, which PostgreSQL requires",
+            wal.display()
+        )));
+    }
+    let Choice { backup: chosen, target_timeline, followed, others } =
+        choose::choose(repository, choice, options, observe).await?;
+    chosen.refuse_incremental()?;
+    let tablespaces = Tablespaces::plan(&chosen, options)?;
+    let shortfall = shortfall(&chosen, followed.as_ref(), options);
+    let plan = Prepared { chosen, target_timeline, tablespaces, followed, others, shortfall };
+    for tablespaces::Tablespace { oid, old, directory } in plan.tablespaces.iter() {
+        observe(RestoreEvent::Tablespace { oid: *oid, old, directory });
+    }
+    Ok(plan)
+}
+
+impl Prepared {
+    /// Reports the backup and the timelines.
+    pub(super) fn announce(&self, observe: Observe<'_>) {
+        observe(RestoreEvent::Chosen(&self.chosen));
+        observe(RestoreEvent::Timelines { followed: self.followed.as_ref(), others: &self.others });
+        if let Some(notice) = &self.shortfall {
+            observe(RestoreEvent::Shortfall(notice));
+        }
+    }
+}
+
+/// Returns a notice if the stored WAL doesn't reach the target.
+fn shortfall(chosen: &ChosenBackup, followed: Option<&Branch>, options: &RestoreOptions) -> Option<String> {
+    let (last_wal, stored) = followed.and_then(|branch| branch.last_wal.zip(branch.last_wal_stored))?;
+    let segment_size = chosen.record.as_ref()?.wal_segment_bytes;
+    StoredEnd { last_wal, stored, segment_size }.shortfall(options.target.as_ref()?)
+}
