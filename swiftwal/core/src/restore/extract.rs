@@ -180,7 +180,7 @@ impl Extractor {
     fn unwritten(&mut self, failure: WriteFailure) -> Error {
         match failure.reason {
             Reason::Differs => differs(&self.object, &failure.name),
-            Reason::Failed(error) => self.unless_twice(&failure.name, error),
+            Reason::Failed(error) => self.unless_twice(&failure.name, *error),
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct WriteFailure {
 pub(super) enum Reason {
     /// The content isn't what was backed up.
     Differs,
-    Failed(Error),
+    Failed(Box<Error>),
 }
 
 impl FileWriter {
@@ -46,7 +46,7 @@ impl FileWriter {
             match root.create_file(name, begins.mode) {
                 Ok(file) => self.current = Some((file, begins)),
                 Err(error) => {
-                    return Err(WriteFailure { name: begins.name, reason: Reason::Failed(error) });
+                    return Err(WriteFailure { name: begins.name, reason: Reason::Failed(Box::new(error)) });
                 }
             }
             self.content.reset();
@@ -54,7 +54,7 @@ impl FileWriter {
         let Some((file, begun)) = &mut self.current else { return Ok(()) };
         if let Err(error) = file.write_all(&piece.data) {
             let error = Error::local("write", self.places.path(&begun.name))(error);
-            return Err(WriteFailure { name: begun.name.clone(), reason: Reason::Failed(error) });
+            return Err(WriteFailure { name: begun.name.clone(), reason: Reason::Failed(Box::new(error)) });
         }
         if begun.expected.is_some() {
             self.content.update(&piece.data);

@@ -83,11 +83,11 @@ mod tests {
         large.bytes.extend_from_slice(b"0123");
         let place = large.bytes.as_ptr();
         let slice = large.freeze().slice(1..2);
-        let small = buffers.take(1).now_or_never().expect("there is room for it");
+        let small = buffers.take(1).now_or_never().unwrap();
         assert!(buffers.take(1).now_or_never().is_none());
         assert_eq!(slice, b"1".as_slice());
         drop(slice);
-        let again = buffers.take(MIB + 1).now_or_never().expect("the slice was the last one");
+        let again = buffers.take(MIB + 1).now_or_never().unwrap();
         assert!(again.bytes.is_empty() && again.bytes.as_ptr() == place);
         drop((small, again));
         // A piece larger than the limit is still possible, alone.
