@@ -20,10 +20,10 @@ use swiftwal_postgres::{
 use tokio::sync::mpsc;
 
 use self::{
-    file_writer::{Reason, WriteFailure, differs},
+    file_writer::{FilePiece, NewFile, Reason, WriteFailure, differs},
     places::Places,
     treatment::Treatment,
-    writers::{FilePiece, NewFile, Writers},
+    writers::Writers,
 };
 use super::{
     destination::{CONTROL, Destination, LABEL},

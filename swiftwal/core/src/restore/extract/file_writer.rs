@@ -2,13 +2,40 @@
 
 use std::{fs::File, io::Write};
 
+use bytes::Bytes;
 use swiftwal_postgres::printable;
 
-use super::{
-    places::Places,
-    writers::{FilePiece, NewFile},
-};
+use super::places::Places;
 use crate::error::Error;
+
+/// What a file without content counts as, to compare queues: creating one takes about as long as writing this much.
+const EMPTY_BYTES: usize = 16 << 10;
+
+/// A file that is created.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    pub(super) name: Vec<u8>,
+    pub(super) mode: u32,
+    /// The hash of its content, if it is known.
+    pub(super) expected: Option<blake3::Hash>,
+}
+
+/// The next piece of a file.
+#[derive(Debug)]
+pub(super) struct FilePiece {
+    /// The file, with its first piece.
+    pub(super) begins: Option<NewFile>,
+    pub(super) data: Bytes,
+    /// Whether this is its last piece.
+    pub(super) is_last: bool,
+}
+
+impl FilePiece {
+    /// The work for it, to compare queues.
+    pub(super) fn weight(&self) -> usize {
+        self.data.len() + if self.begins.is_some() { EMPTY_BYTES } else { 0 }
+    }
+}
 
 /// Writes one file after another.
 #[derive(Debug)]

@@ -13,10 +13,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use bytes::Bytes;
-
 use super::{
-    file_writer::{FileWriter, WriteFailure},
+    file_writer::{FilePiece, FileWriter, WriteFailure},
     places::Places,
 };
 use crate::error::{Error, Result};
@@ -25,33 +23,6 @@ use crate::error::{Error, Result};
 const MOST_WRITERS: usize = 4;
 /// The largest number of pieces that wait for one of them.
 const PIECES_WAITING: usize = 256;
-/// What a file without content counts as, to compare queues: creating one takes about as long as writing this much.
-const EMPTY_BYTES: usize = 16 << 10;
-
-/// A file that is created.
-#[derive(Debug)]
-pub(super) struct NewFile {
-    pub(super) name: Vec<u8>,
-    pub(super) mode: u32,
-    /// The hash of its content, if it is known.
-    pub(super) expected: Option<blake3::Hash>,
-}
-
-/// The next piece of a file.
-#[derive(Debug)]
-pub(super) struct FilePiece {
-    /// The file, with its first piece.
-    pub(super) begins: Option<NewFile>,
-    pub(super) data: Bytes,
-    /// Whether this is its last piece.
-    pub(super) is_last: bool,
-}
-
-impl FilePiece {
-    fn weight(&self) -> usize {
-        self.data.len() + if self.begins.is_some() { EMPTY_BYTES } else { 0 }
-    }
-}
 
 /// The writing threads. They end before this is dropped.
 #[derive(Debug)]
