@@ -14,6 +14,7 @@ mod lsn;
 mod machine_order;
 pub mod pg_basebackup;
 mod printable;
+pub mod replication;
 mod segment_header;
 mod segment_name;
 mod segment_size;
