@@ -29,6 +29,8 @@ mod connect;
 pub mod conninfo;
 mod error;
 mod query;
+#[cfg(test)]
+mod scripted;
 mod secret;
 mod server_message;
 mod session;

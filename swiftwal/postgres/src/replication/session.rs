@@ -192,11 +192,14 @@ fn number_of(text: &str) -> u32 {
     text.parse().unwrap_or_default()
 }
 
-/// Quotes the name of a slot.
+/// Quotes the name of a slot. The server's grammar has no escape for a quotation mark, which no slot's name has.
 pub(super) fn quoted_name(name: &str) -> Result<String, ReplicationError> {
-    match name.contains('\0') {
-        true => Err(ReplicationError::protocol("a name with a zero byte can't be sent")),
-        false => Ok(format!("\"{}\"", name.replace('"', "\"\""))),
+    match name.contains(['\0', '"']) {
+        true => Err(ReplicationError::protocol(format!(
+            "\"{}\" can't be the name of a slot",
+            crate::printable(name)
+        ))),
+        false => Ok(format!("\"{name}\"")),
     }
 }
 

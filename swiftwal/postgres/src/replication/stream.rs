@@ -99,7 +99,8 @@ impl WalStream {
     ///
     /// # Errors
     ///
-    /// WAL that the server doesn't have any more, or not yet, is an error of the server.
+    /// A slot that doesn't exist or is in use. For WAL that the server has removed, or doesn't have yet, the error comes with
+    /// [`Self::next`].
     pub async fn start(session: Session, options: &StreamOptions) -> Result<Self, ReplicationError> {
         let mut session = session;
         send(&session.wire, &command(options)?, STARTING).await?;

@@ -3,6 +3,8 @@
 //! A message is parsed when all of it is in the buffer; the data of a copy are slices of the buffer. [`Wire::receive`] may
 //! be cancelled and called again: nothing is lost.
 
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};

@@ -143,7 +143,9 @@ impl<'a> Authentication<'a> {
                 ));
             }
             _ => {
-                return Err(unsupported("the server asks for a kind of authentication that is not supported"));
+                return Err(unsupported(
+                    "the server asks for a kind of authentication that is not supported",
+                ));
             }
         }
         Ok(Some(answer))

@@ -73,9 +73,8 @@ impl ServerCertVerifier for Verifier {
                 if is_of_authority(&error) && trusted.certificates.contains(end_entity) => {}
             verified => verified?,
         }
-        match &self.host {
-            Some(host) => verify_name(end_entity, &parsed, host)?,
-            None => {}
+        if let Some(host) = &self.host {
+            verify_name(end_entity, &parsed, host)?;
         }
         Ok(ServerCertVerified::assertion())
     }
