@@ -18,7 +18,7 @@ use figment::Figment;
 use serde::Deserialize;
 use swiftwal_compression::Codec;
 use swiftwal_core::Registry;
-use swiftwal_postgres::ConnectOptions;
+use swiftwal_postgres::{ConnectOptions, replication::conninfo};
 
 use self::{environment::Environment, layer::Layer};
 use crate::values::{duration, whole};
@@ -63,9 +63,16 @@ pub(crate) struct Config {
     /// How long a backup waits for the next WAL segment.
     pub(crate) archive_timeout: Duration,
     /// The server to back up.
-    pub(crate) connect: ConnectOptions,
+    pub(crate) server: Server,
     /// The absolute path of the configuration file, if there is one.
     pub(crate) file: Option<PathBuf>,
+}
+
+/// The server to back up.
+pub(crate) struct Server {
+    pub(crate) connect: ConnectOptions,
+    /// The variables of libpq, and where its files are.
+    pub(crate) environment: conninfo::Environment,
 }
 
 /// The merged sources: texts by key.
@@ -94,6 +101,7 @@ impl Config {
             notices::give(&file.notices, path, for_each_file, state.as_deref());
         }
         let connect = connect(&flags.connect, &environment, file.as_ref())?;
+        let server = Server { connect, environment: conninfo::Environment::new(environment.libpq.clone()) };
         let flags = flags.layer()?;
         let mut unwritten_settings: Vec<_> =
             environment.layer.settings.keys().chain(flags.settings.keys()).cloned().collect();
@@ -132,7 +140,7 @@ impl Config {
                     source,
                 })
             })?,
-            connect,
+            server,
             file: path,
         })
     }
@@ -151,8 +159,8 @@ impl Flags {
     }
 }
 
-/// Resolves the server: options, or else what libpq itself reads from the environment (which isn't passed on), or else
-/// the file.
+/// Resolves the server: options, or else what libpq's rules take from the environment (which isn't set here), or else the
+/// file.
 fn connect(
     flags: &ConnectOptions,
     environment: &environment::Read,
@@ -290,7 +298,7 @@ mod tests {
             connect: ConnectOptions { user: Some("flag".to_owned()), ..ConnectOptions::default() },
             ..with_file(&file)
         };
-        let connect = resolve(flags, &[("PGHOST", "db2")]).ok().unwrap().connect;
+        let connect = resolve(flags, &[("PGHOST", "db2")]).ok().unwrap().server.connect;
         assert_eq!(connect, ConnectOptions { host: None, port: Some(5433), user: Some("flag".to_owned()) });
     }
 

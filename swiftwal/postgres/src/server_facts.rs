@@ -80,6 +80,28 @@ impl Archiving {
     }
 }
 
+/// Returns the major version as in `PG_VERSION`: `15` for 150004, `9.6` for 90624.
+pub(crate) fn major_version(number: u32) -> Option<String> {
+    match (number / 10_000, number / 100 % 100) {
+        (0, _) => None,
+        (major @ 10.., _) => Some(major.to_string()),
+        (major, minor) => Some(format!("{major}.{minor}")),
+    }
+}
+
+/// Parses the value of `wal_segment_size`, such as `16MB`.
+pub(crate) fn segment_size(text: &str) -> Option<SegmentSize> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "kB" => 1 << 10,
+        "MB" => 1 << 20,
+        "GB" => 1 << 30,
+        _ => return None,
+    };
+    SegmentSize::new(digits.parse::<u64>().ok()?.checked_mul(unit)?).ok()
+}
+
 /// A connection to a server beside that of the base backup. Dropping it ends it.
 #[async_trait]
 pub trait ServerSession: fmt::Debug + Send {
@@ -111,6 +133,25 @@ mod tests {
             ("on", "", "basic_archive", None),
         ] {
             assert_eq!(Archiving::new(mode, command, library).obstacle(), expected, "{mode} {command}");
+        }
+    }
+
+    #[test]
+    fn the_major_version_is_that_of_pg_version() {
+        for (number, version) in
+            [(150_004, Some("15")), (90_624, Some("9.6")), (100_000, Some("10")), (0, None)]
+        {
+            assert_eq!(major_version(number).as_deref(), version);
+        }
+    }
+
+    #[test]
+    fn the_segment_size_is_read_with_its_unit() {
+        let bytes = |text| segment_size(text).map(|size| size.bytes());
+        assert_eq!(bytes("16MB"), Some(16 << 20));
+        assert_eq!(bytes("1GB"), Some(1 << 30));
+        for odd in ["", "MB", "16 MB", "16TB", "3MB"] {
+            assert_eq!(bytes(odd), None, "{odd}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The configuration in the environment.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     env,
     ffi::{OsStr, OsString},
     path::PathBuf,
@@ -27,6 +27,8 @@ pub(super) struct Read {
     pub(super) allow_volatile: bool,
     /// The names of the set variables that libpq reads by itself.
     pub(super) postgres: BTreeSet<String>,
+    /// The variables of libpq's rules.
+    pub(super) libpq: BTreeMap<String, String>,
 }
 
 /// Sorts the variables. Those with one of `names` are the storage's settings. An empty variable counts as unset.
@@ -37,10 +39,14 @@ pub(super) fn read(environment: Environment, names: &SettingNames) -> Result<Rea
         state: None,
         allow_volatile: false,
         postgres: BTreeSet::new(),
+        libpq: BTreeMap::new(),
     };
     let (mut repository, mut container, mut states) = (None, None, None);
     for (name, value) in environment.into_iter().filter(|(_, value)| !value.is_empty()) {
         let Some(name) = name.to_str() else { continue };
+        if let Some(value) = value.to_str().filter(|_| name.starts_with("PG") || name == "HOME") {
+            read.libpq.insert(name.to_owned(), value.to_owned());
+        }
         match name {
             "SWIFTWAL_CONFIG" => read.config = Some(value.into()),
             "SWIFTWAL_REPOSITORY" => repository = Some(text(name, &value)?),

@@ -10,8 +10,8 @@ use tokio::time::sleep;
 
 use super::psql::{Connection, Psql};
 use crate::{
-    Archiving, ConnectOptions, SegmentSize, ServerFacts, ServerSession, SourceError, SourceErrorKind,
-    printable,
+    Archiving, ConnectOptions, ServerFacts, ServerSession, SourceError, SourceErrorKind, printable,
+    server_facts::{major_version, segment_size},
 };
 
 /// How often an otherwise idle session sends a query, so that neither `idle_session_timeout` nor a firewall ends it.
@@ -85,15 +85,6 @@ async fn refuse_tablespaces(
     }
 }
 
-/// Returns the major version: `15` for 150004, `9.6` for 90624.
-fn major_version(number: u32) -> Option<String> {
-    match (number / 10_000, number / 100 % 100) {
-        (0, _) => None,
-        (major @ 10.., _) => Some(major.to_string()),
-        (major, minor) => Some(format!("{major}.{minor}")),
-    }
-}
-
 async fn identity(psql: &mut Psql) -> Result<ServerFacts, SourceError> {
     let row = psql.ask(IDENTIFY).await?;
     let column = |at: usize| row.get(at).map(String::as_str).unwrap_or_default();
@@ -130,19 +121,6 @@ async fn show(psql: &mut Psql, setting: &str) -> Result<String, SourceError> {
     Ok(row.into_iter().next().unwrap_or_default())
 }
 
-/// Parses a size such as `16MB`.
-fn segment_size(text: &str) -> Option<SegmentSize> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "kB" => 1 << 10,
-        "MB" => 1 << 20,
-        "GB" => 1 << 30,
-        _ => return None,
-    };
-    SegmentSize::new(digits.parse::<u64>().ok()?.checked_mul(unit)?).ok()
-}
-
 #[async_trait]
 impl ServerSession for PsqlSession {
     fn facts(&self) -> &ServerFacts {
@@ -167,30 +145,6 @@ impl ServerSession for PsqlSession {
             if let Err(error) = self.psql.ask(IDENTIFY).await {
                 return error;
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_major_version_is_that_of_pg_version() {
-        for (number, version) in
-            [(150_004, Some("15")), (90_624, Some("9.6")), (100_000, Some("10")), (0, None)]
-        {
-            assert_eq!(major_version(number).as_deref(), version);
-        }
-    }
-
-    #[test]
-    fn the_segment_size_is_read_with_its_unit() {
-        let bytes = |text| segment_size(text).map(|size| size.bytes());
-        assert_eq!(bytes("16MB"), Some(16 << 20));
-        assert_eq!(bytes("1GB"), Some(1 << 30));
-        for odd in ["", "MB", "16 MB", "16TB", "3MB"] {
-            assert_eq!(bytes(odd), None, "{odd}");
         }
     }
 }

@@ -83,8 +83,8 @@ pub enum BackupEvent {
         /// The tablespace's directory on the server; `None` for the data directory.
         location: Option<PathBuf>,
     },
-    /// The next bytes of the archive, which is a tar file without the two blocks of zeros at the end up to version 14 and
-    /// with them from 15 on. Never empty. They are a slice of the receive buffer: keeping them keeps 256 KiB.
+    /// The next bytes of the archive, a complete tar file. Never empty. They are a slice of the receive buffer: keeping them
+    /// keeps 256 KiB.
     Data(Bytes),
     /// The next bytes of the manifest.
     Manifest(Bytes),
@@ -215,10 +215,7 @@ impl BaseBackup {
                     Item::Progress(bytes) => BackupEvent::Progress { bytes },
                 }))
             }
-            Message::CopyDone => {
-                self.end.warning = None;
-                self.copies.end().map(|()| None)
-            }
+            Message::CopyDone => Ok(self.copies.end()?.map(BackupEvent::Data)),
             Message::CopyOutResponse(_) => self.copies.begin(),
             Message::DataRow(row) => {
                 // What follows the end position is about the damaged pages.

@@ -1,6 +1,8 @@
 //! The method of a backup, which selects its source.
 
-use swiftwal_postgres::{BaseBackupSource, ConnectOptions, PgBasebackup};
+use swiftwal_postgres::{BaseBackupSource, PgBasebackup, ReplicationSource};
+
+use crate::config::Server;
 
 /// The source of a base backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -8,6 +10,8 @@ pub(crate) enum Method {
     /// The program `pg_basebackup`.
     #[default]
     PgBasebackup,
+    /// The replication protocol, without another program.
+    Replication,
 }
 
 impl Method {
@@ -15,14 +19,17 @@ impl Method {
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         match text {
             "pg_basebackup" => Ok(Self::PgBasebackup),
-            _ => Err("the method must be pg_basebackup, the only one so far"),
+            "replication" => Ok(Self::Replication),
+            _ => Err("the method must be pg_basebackup or replication"),
         }
     }
 
-    /// Returns the source for the server that `connect` describes.
-    pub(super) fn source(self, connect: ConnectOptions) -> Box<dyn BaseBackupSource> {
+    /// Returns the source for a server.
+    pub(super) fn source(self, server: &Server) -> Box<dyn BaseBackupSource> {
+        let connect = server.connect.clone();
         match self {
             Self::PgBasebackup => Box::new(PgBasebackup::new(connect, None)),
+            Self::Replication => Box::new(ReplicationSource::new(connect, server.environment.clone())),
         }
     }
 }

@@ -10,6 +10,9 @@ use crate::{printable, replication::error::ReplicationError};
 /// The first version that sends everything in one copy.
 const ONE_COPY: u32 = 150_000;
 
+/// The end of a tar file: two empty blocks.
+const TAR_END: [u8; 1024] = [0; 1024];
+
 /// A part of a copy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
@@ -119,11 +122,12 @@ impl Copies {
         Ok(Item::Archive { tablespace, location })
     }
 
-    /// A copy ends.
-    pub(super) fn end(&mut self) -> Result<(), ReplicationError> {
+    /// A copy ends. Returns the end of its tar file, which servers before version 15 don't send.
+    pub(super) fn end(&mut self) -> Result<Option<Bytes>, ReplicationError> {
         match std::mem::replace(&mut self.part, Part::Outside) {
             Part::Outside => Err(damaged("the end of a copy that hasn't begun")),
-            _ => Ok(()),
+            Part::Archive if self.separate.is_some() => Ok(Some(Bytes::from_static(&TAR_END))),
+            _ => Ok(None),
         }
     }
 
@@ -203,10 +207,10 @@ mod tests {
         );
         assert_eq!(copies.data(Bytes::new()).unwrap(), None);
         assert!(copies.begin().is_err());
-        copies.end().unwrap();
+        assert_eq!(copies.end().unwrap().as_deref(), Some(&TAR_END[..]));
         assert!(copies.check_complete().is_err());
         assert_eq!(archive(copies.begin().unwrap()), None);
-        copies.end().unwrap();
+        assert_eq!(copies.end().unwrap().as_deref(), Some(&TAR_END[..]));
         assert_eq!(copies.begin().unwrap(), None);
         assert_eq!(
             copies.data(Bytes::from_static(b"{")).unwrap(),

@@ -1,0 +1,93 @@
+//! Takes base backups over the replication protocol, without another program.
+//!
+//! It adapts the client in [`replication`](crate::replication) to the interface that sources of base backups share. In
+//! contrast to `pg_basebackup`, it supports tablespaces, doesn't wait for the server's archiver, and knows the cluster before
+//! the first byte. A tablespace inside the data directory is refused: its archive would have to be put into the other one.
+
+mod failure;
+mod session;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+
+use self::{
+    failure::{connecting, failed},
+    session::ReplicationSession,
+    stream::ReplicationStream,
+};
+use crate::{
+    BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, ConnectOptions, ServerSession,
+    SourceError,
+    replication::{
+        BackupOptions, BaseBackup, Limits, Session,
+        conninfo::{ConnInfo, ConnInfoError, ConnectConfig, Environment},
+    },
+};
+
+/// The name that the server shows for these connections, unless the settings have another.
+const APPLICATION: &str = "swiftwal";
+
+/// Takes base backups over the replication protocol, from servers of version 13 and later.
+#[derive(Debug, Clone)]
+pub struct ReplicationSource {
+    connect: ConnectOptions,
+    environment: Environment,
+}
+
+impl ReplicationSource {
+    /// Creates a source for the server that `connect` describes, with the settings of `environment` for the rest.
+    pub fn new(connect: ConnectOptions, environment: Environment) -> Self {
+        Self { connect, environment }
+    }
+
+    async fn session(&self) -> Result<Session, SourceError> {
+        let config = self.config().map_err(|error| connecting(error.into()))?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        Session::connect(&config, Limits::default()).await.map_err(connecting)
+    }
+
+    fn config(&self) -> Result<ConnectConfig, ConnInfoError> {
+        let mut info = ConnInfo::default();
+        let ConnectOptions { host, port, user } = self.connect.clone();
+        for (keyword, value) in [("host", host), ("port", port.map(|port| port.to_string())), ("user", user)]
+        {
+            if let Some(value) = value {
+                info.set(keyword, value)?;
+            }
+        }
+        info.set("fallback_application_name", APPLICATION)?;
+        info.resolve(&self.environment)
+    }
+}
+
+#[async_trait]
+impl BaseBackupSource for ReplicationSource {
+    async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
+        let session = ReplicationSession::new(self.session().await?).await?;
+        Ok(Some(Box::new(session)))
+    }
+
+    async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
+        let mut session = self.session().await?;
+        let facts = session::facts(&mut session).await.map_err(failed)?;
+        let data_checksums = session.show("data_checksums").await.map_err(failed)? == "on";
+        let backup = BaseBackup::start(session, &options(request)).await.map_err(failed)?;
+        Ok(Box::new(ReplicationStream::new(backup, &facts, data_checksums)?))
+    }
+}
+
+/// A caller of [`BaseBackupSource::start`] sets its own limit for the checkpoint.
+const NO_START_LIMIT: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+fn options(request: &BaseBackupRequest) -> BackupOptions {
+    let mut options = BackupOptions::new(request.label.clone());
+    options.fast_checkpoint = request.checkpoint == Checkpoint::Fast;
+    options.include_wal = request.include_wal;
+    options.progress = request.estimate_size;
+    options.start_limit = NO_START_LIMIT;
+    options
+}

@@ -1,0 +1,96 @@
+//! Queries the server's facts, and holds WAL with a replication slot.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+use super::failure::failed;
+use crate::{
+    Archiving, ServerFacts, ServerSession, SourceError,
+    replication::{ReplicationError, Session, SlotOptions},
+    server_facts::{major_version, segment_size},
+};
+
+/// How often an otherwise idle session sends a query, so that neither `idle_session_timeout` nor a firewall ends it.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// The first version with `archive_library`.
+const ARCHIVE_LIBRARY_VERSION: u32 = 150_000;
+
+/// A replication connection beside that of the base backup.
+#[derive(Debug)]
+pub(super) struct ReplicationSession {
+    session: Session,
+    facts: ServerFacts,
+}
+
+impl ReplicationSession {
+    /// Queries all facts.
+    pub(super) async fn new(mut session: Session) -> Result<Self, SourceError> {
+        let facts = facts(&mut session).await.map_err(failed)?;
+        Ok(Self { session, facts })
+    }
+}
+
+/// Returns what a server says of itself.
+pub(super) async fn facts(session: &mut Session) -> Result<ServerFacts, ReplicationError> {
+    let identity = session.identify_system().await?;
+    let mut facts = ServerFacts::new(identity.system_identifier, identity.timeline);
+    facts.postgres_version = major_version(session.version());
+    let mode = session.show("archive_mode").await?;
+    let command = session.show("archive_command").await?;
+    let has_library = session.version() >= ARCHIVE_LIBRARY_VERSION;
+    let library = if has_library { session.show("archive_library").await? } else { String::new() };
+    facts.archiving = Some(Archiving::new(mode, command, library));
+    facts.segment_size = segment_size(&session.show("wal_segment_size").await?);
+    // Servers report it from version 14 on.
+    facts.is_standby = match session.parameter("in_hot_standby") {
+        Some(value) => Some(value == "on"),
+        None => is_old_standby(session).await?,
+    };
+    Ok(facts)
+}
+
+/// In recovery every transaction is read-only, whatever the setting.
+async fn is_old_standby(session: &mut Session) -> Result<Option<bool>, ReplicationError> {
+    let reads_only = session.show("transaction_read_only").await?;
+    let by_default = session.show("default_transaction_read_only").await?;
+    Ok(match (reads_only.as_str(), by_default.as_str()) {
+        ("off", _) => Some(false),
+        ("on", "off") => Some(true),
+        _ => None,
+    })
+}
+
+#[async_trait]
+impl ServerSession for ReplicationSession {
+    fn facts(&self) -> &ServerFacts {
+        &self.facts
+    }
+
+    async fn hold_wal(&mut self) -> Result<(), SourceError> {
+        let unique = RandomState::new().build_hasher().finish();
+        let slot = format!("swiftwal_{unique:016x}");
+        // The server drops a temporary slot when the connection that created it ends, for any reason.
+        let options = SlotOptions { reserve_wal: true, temporary: true };
+        self.session.create_slot(&slot, options).await.map_err(failed)
+    }
+
+    async fn end(self: Box<Self>) {
+        // The server notices the closed connection, too.
+        let _ = self.session.end().await;
+    }
+
+    async fn keep_alive(&mut self) -> SourceError {
+        loop {
+            sleep(HEARTBEAT).await;
+            if let Err(error) = self.session.identify_system().await {
+                return failed(error);
+            }
+        }
+    }
+}
