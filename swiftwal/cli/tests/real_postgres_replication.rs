@@ -17,6 +17,7 @@ xtask::on_file_swift_and_ceph!(
     a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment,
     without_a_server_backup_names_the_address_it_tried_and_stores_nothing,
     a_password_comes_from_the_password_file_and_is_never_asked_for,
+    the_copy_takes_the_last_replication_connection_if_there_is_but_one,
     damaged_pages_fail_the_backup_and_are_named,
     what_libpq_supports_and_this_method_does_not_is_refused_by_name,
 );
@@ -118,6 +119,17 @@ fn a_password_comes_from_the_password_file_and_is_never_asked_for(site: &Site) -
     stdout(site.scratch.command("sh").args(["-euc", script]).arg(&pgpass))?;
     site.run(&backup(&["-U", "keeper"]))?;
     assert_eq!(site.run(&["list-backups"])?.lines().count(), 1);
+    Ok(())
+}
+
+fn the_copy_takes_the_last_replication_connection_if_there_is_but_one(site: &Site) -> Result<()> {
+    site.postgres.configure(&["max_wal_senders = 1"])?;
+    site.postgres.stop()?;
+    site.postgres.start()?;
+    let output = output(&mut site.command(&backup(&["--xlog"])))?;
+    let said = String::from_utf8(output.stderr)?;
+    assert!(output.status.success() && said.contains("no room for two replication connections"), "{said}");
+    site.run(&BACKUP)?;
     Ok(())
 }
 

@@ -134,6 +134,27 @@ async fn a_backup_that_lacks_a_part_is_void() {
 }
 
 #[tokio::test]
+async fn damaged_pages_are_told_only_after_the_end_position() {
+    let error = message(b'E', b"SERROR\0CXX001\0Mchecksum\0\0");
+    let total = message(b'N', b"SWARNUNG\0C01000\0Mes waren 17 Seiten\0\0");
+    let script = base_backup();
+    let (before_ready, ready) = script.split_at(script.len() - ready().len());
+    let (_, end) = backup([&greeting("150004"), before_ready, &error, ready].concat()).await.unwrap();
+    assert_eq!(end.damaged.unwrap().count, 1);
+    let (_, end) = backup([&greeting("150004"), before_ready, &total, &error, ready].concat()).await.unwrap();
+    let damaged = end.damaged.unwrap();
+    assert_eq!((damaged.count, damaged.words.as_str()), (17, "checksum"));
+
+    let end = [description(), row(&[Some("0/2000100"), Some("1")])].concat();
+    let at = script.windows(end.len()).position(|window| window == end).unwrap();
+    let early = backup([&greeting("150004"), &script[..at], &error, ready].concat()).await.unwrap_err();
+    assert_eq!(early.code(), Some("XX001"));
+    let other = message(b'E', b"SERROR\0C57014\0Mcancelled\0\0");
+    let cancelled = backup([&greeting("150004"), before_ready, &other, ready].concat()).await.unwrap_err();
+    assert_eq!(cancelled.code(), Some("57014"));
+}
+
+#[tokio::test]
 async fn a_server_that_is_too_old_is_named() {
     assert_eq!(
         refusal(greeting("120022")).await,

@@ -15,6 +15,8 @@ use crate::{Lsn, Timeline};
 /// The oldest version that this client supports.
 const OLDEST_VERSION: u32 = 130_000;
 
+const ENDING: &str = "ending the session";
+
 /// The limits of waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -170,12 +172,19 @@ impl Session {
         self.query(&command, "dropping a replication slot").await.map(drop)
     }
 
-    /// Ends the session in an orderly way. Returns when the server has been told; it may still take a moment until it has
-    /// room for another connection.
-    pub async fn end(self) -> Result<(), ReplicationError> {
+    /// Ends the session in an orderly way. Returns when the server has closed the connection: then it has room for another
+    /// one, and temporary slots are gone.
+    pub async fn end(mut self) -> Result<(), ReplicationError> {
         let mut message = bytes::BytesMut::new();
         postgres_protocol::message::frontend::terminate(&mut message);
-        self.wire.send(&message, "ending the session").await
+        self.wire.send(&message, ENDING).await?;
+        loop {
+            match self.wire.receive(ENDING).await {
+                Ok(_) => {}
+                Err(ReplicationError::Closed { .. } | ReplicationError::Lost { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     pub(super) async fn query(&mut self, text: &str, doing: &'static str) -> Result<Rows, ReplicationError> {
