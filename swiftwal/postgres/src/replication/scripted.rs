@@ -1,14 +1,18 @@
 //! Sessions with a scripted server, for what no real one can be made to play.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, UnixListener},
+    sync::mpsc,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     BackupEnd, BackupEvent, BackupOptions, BaseBackup, Limits, ReplicationError, Session,
@@ -42,12 +46,17 @@ fn accepted() -> Vec<u8> {
     [message(b'R', &[0; 4]), message(b'K', &[0, 0, 0, 1, 0, 0, 0, 2]), ready()].concat()
 }
 
+/// Returns the answer of a server that is asked for its version.
+fn shown(version: &str) -> Vec<u8> {
+    [description(), row(&[Some(version)]), message(b'C', b"SHOW\0"), ready()].concat()
+}
+
 /// Returns what a server of this version sends until it is ready.
 fn greeting(version: &str) -> Vec<u8> {
-    let shown = [description(), row(&[Some(version)]), message(b'C', b"SHOW\0"), ready()].concat();
     // An older protocol than was asked for, and a parameter.
     let negotiated = message(b'v', &[0, 3, 0, 0, 0, 0, 0, 0]);
-    [negotiated, message(b'R', &[0; 4]), message(b'S', b"server_version\0x\0"), ready(), shown].concat()
+    let accepted = [message(b'R', &[0; 4]), message(b'S', b"server_version\0x\0"), ready()].concat();
+    [negotiated, accepted, shown(version)].concat()
 }
 
 /// Returns what a server of version 15 sends for a base backup.
@@ -75,6 +84,36 @@ fn server(script: Vec<u8>) -> (TempDir, ConnectConfig) {
     });
     let settings = format!("host={} user=u password=p", directory.path().display());
     (directory, config(&settings))
+}
+
+/// Starts a server with TLS that sends `unencrypted` right after it has agreed. Returns the first bytes of each connection.
+async fn tls_server(unencrypted: &[u8]) -> (ConnectConfig, mpsc::UnboundedReceiver<[u8; 8]>) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::default().self_signed(&key).unwrap();
+    let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(server));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings =
+        format!("host=127.0.0.1 port={} user=u sslmode=require", listener.local_addr().unwrap().port());
+    let agreement = [b"S", unencrypted].concat();
+    let (sender, first_messages) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut first = [0; 8];
+            client.read_exact(&mut first).await.unwrap();
+            let _ = sender.send(first);
+            client.write_all(&agreement).await.unwrap();
+            let Ok(mut client) = acceptor.accept(client).await else { continue };
+            let _ = client.write_all(&[accepted(), shown("150004")].concat()).await;
+            let _ = client.shutdown().await;
+        }
+    });
+    (config(&settings), first_messages)
 }
 
 fn config(text: &str) -> ConnectConfig {
@@ -191,17 +230,21 @@ async fn authentication_that_is_not_supported_says_what_to_do() {
 
 #[tokio::test]
 async fn what_follows_the_agreement_on_tls_unencrypted_is_not_taken_for_the_servers() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let _ = client.read(&mut [0; 8]).await;
-            let _ = client.write_all(&[b"S".to_vec(), greeting("150004")].concat()).await;
-        }
-    });
-    let config = config(&format!("host=127.0.0.1 port={port} user=u sslmode=require"));
+    let (config, _) = tls_server(b"").await;
+    Session::connect(&config, Limits::default()).await.unwrap();
+    let (config, _) = tls_server(&greeting("150004")).await;
     let error = Session::connect(&config, Limits::default()).await.unwrap_err();
     assert!(matches!(error, ReplicationError::Tls { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_session_with_tls_is_cancelled_with_tls() {
+    let (config, mut first_messages) = tls_server(b"").await;
+    let session = Session::connect(&config, Limits::default()).await.unwrap();
+    assert!(session.cancel_token().cancel().await.unwrap());
+    for _ in 0..2 {
+        assert_eq!(first_messages.recv().await.unwrap(), [0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f]);
+    }
 }
 
 #[tokio::test]
