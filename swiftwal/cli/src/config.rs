@@ -18,7 +18,7 @@ use figment::Figment;
 use serde::Deserialize;
 use swiftwal_compression::Codec;
 use swiftwal_core::Registry;
-use swiftwal_postgres::{ConnectOptions, replication::conninfo};
+use swiftwal_postgres::ConnectOptions;
 
 use self::{environment::Environment, layer::Layer};
 use crate::values::{duration, whole};
@@ -71,8 +71,8 @@ pub(crate) struct Config {
 /// The server to back up.
 pub(crate) struct Server {
     pub(crate) connect: ConnectOptions,
-    /// The variables of libpq, and where its files are.
-    pub(crate) environment: conninfo::Environment,
+    /// The variables of libpq's rules.
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 /// The merged sources: texts by key.
@@ -101,7 +101,7 @@ impl Config {
             notices::give(&file.notices, path, for_each_file, state.as_deref());
         }
         let connect = connect(&flags.connect, &environment, file.as_ref())?;
-        let server = Server { connect, environment: conninfo::Environment::new(environment.libpq.clone()) };
+        let server = Server { connect, variables: environment.libpq.clone() };
         let flags = flags.layer()?;
         let mut unwritten_settings: Vec<_> =
             environment.layer.settings.keys().chain(flags.settings.keys()).cloned().collect();

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use xtask::{Site, descendants, output, stdout, until};
 
 xtask::on_file_swift_and_ceph!(
@@ -14,6 +15,7 @@ xtask::on_file_swift_and_ceph!(
     a_backup_with_xlog_restores_without_any_wal_in_the_repository,
     a_backup_with_tablespaces_restores_into_other_places,
     a_backup_that_is_killed_or_loses_its_connection_or_the_server_is_not_listed,
+    a_backup_that_is_stopped_while_the_server_makes_its_checkpoint_ends_there_too,
     a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment,
     without_a_server_backup_names_the_address_it_tried_and_stores_nothing,
     a_password_comes_from_the_password_file_and_is_never_asked_for,
@@ -80,6 +82,20 @@ fn a_backup_that_is_killed_or_loses_its_connection_or_the_server_is_not_listed(s
     site.postgres.start()?;
     site.run(&BACKUP)?;
     assert_eq!(site.run(&["list-backups"])?.lines().count(), 1);
+    Ok(())
+}
+
+fn a_backup_that_is_stopped_while_the_server_makes_its_checkpoint_ends_there_too(site: &Site) -> Result<()> {
+    site.postgres.configure(&["checkpoint_timeout = 1h"])?;
+    site.postgres.reload()?;
+    site.postgres.pgbench_init(1)?;
+    let mut backup = site.command(&["backup", "--method", "replication", "-c", "spread"]).spawn()?;
+    let waiting = "select count(*) from pg_stat_progress_basebackup where phase ~ 'waiting for checkpoint'";
+    until("the server makes its checkpoint", || Ok(site.postgres.sql(waiting)? == "1"))?;
+    kill_process(Pid::from_child(&backup), Signal::INT)?;
+    assert_eq!(backup.wait()?.code(), Some(130));
+    until("the server has given up", || Ok(site.postgres.sql(waiting)? == "0"))?;
+    assert!(site.postgres.log()?.contains("canceling statement due to user request"));
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! contrast to `pg_basebackup`, it supports tablespaces, doesn't wait for the server's archiver, and knows the cluster before
 //! the first byte. A tablespace inside the data directory is refused: its archive would have to be put into the other one.
 
+mod cancel;
 mod failure;
 mod session;
 mod stream;
@@ -13,6 +14,7 @@ mod tests;
 use async_trait::async_trait;
 
 use self::{
+    cancel::CancelGuard,
     failure::{connecting, failed},
     session::ReplicationSession,
     stream::ReplicationStream,
@@ -43,14 +45,15 @@ impl ReplicationSource {
     }
 
     async fn session(&self) -> Result<Session, SourceError> {
-        let config = self.config().map_err(|error| connecting(error.into()))?;
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
+        let config = self.config()?;
         Session::connect(&config, Limits::default()).await.map_err(connecting)
     }
 
-    fn config(&self) -> Result<ConnectConfig, ConnInfoError> {
+    fn config(&self) -> Result<ConnectConfig, SourceError> {
+        self.resolved().map_err(|error| connecting(error.into()))
+    }
+
+    fn resolved(&self) -> Result<ConnectConfig, ConnInfoError> {
         let mut info = ConnInfo::default();
         let ConnectOptions { host, port, user } = self.connect.clone();
         for (keyword, value) in [("host", host), ("port", port.map(|port| port.to_string())), ("user", user)]
@@ -67,6 +70,9 @@ impl ReplicationSource {
 #[async_trait]
 impl BaseBackupSource for ReplicationSource {
     async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
+        for warning in self.config()?.warnings {
+            tracing::warn!("{warning}");
+        }
         let session = ReplicationSession::new(self.session().await?).await?;
         Ok(Some(Box::new(session)))
     }
@@ -75,8 +81,14 @@ impl BaseBackupSource for ReplicationSource {
         let mut session = self.session().await?;
         let facts = session::facts(&mut session).await.map_err(failed)?;
         let data_checksums = session.show("data_checksums").await.map_err(failed)? == "on";
-        let backup = BaseBackup::start(session, &options(request)).await.map_err(failed)?;
-        Ok(Box::new(ReplicationStream::new(backup, &facts, data_checksums)?))
+        let mut guard = CancelGuard::new(session.cancel_token());
+        match BaseBackup::start(session, &options(request)).await {
+            Ok(backup) => Ok(Box::new(ReplicationStream::new(backup, guard, &facts, data_checksums)?)),
+            Err(error) => {
+                guard.disarm();
+                Err(failed(error))
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, path::Path};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::failure::failed;
+use super::{cancel::CancelGuard, failure::failed};
 use crate::{
     BackupStart, BaseBackupEvent, BaseBackupStream, CHUNK_BYTES, ExpectedArchive, ServerFacts, SourceError,
     SourceErrorKind, Tablespace, printable,
@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct ReplicationStream {
     backup: BaseBackup,
+    guard: CancelGuard,
     /// What comes next, before anything else is received.
     ready: VecDeque<BaseBackupEvent>,
 }
@@ -24,6 +25,7 @@ impl ReplicationStream {
     /// `facts` are those of the same server.
     pub(super) fn new(
         backup: BaseBackup,
+        guard: CancelGuard,
         facts: &ServerFacts,
         data_checksums: bool,
     ) -> Result<Self, SourceError> {
@@ -34,7 +36,7 @@ impl ReplicationStream {
         start.segment_size = facts.segment_size;
         start.data_checksums = Some(data_checksums);
         start.archives = Some(backup.tablespaces().iter().map(expected).collect::<Result<_, _>>()?);
-        Ok(Self { backup, ready: VecDeque::from([BaseBackupEvent::Started(start)]) })
+        Ok(Self { backup, guard, ready: VecDeque::from([BaseBackupEvent::Started(start)]) })
     }
 
     fn take(&mut self, event: BackupEvent) -> Result<(), SourceError> {
@@ -58,7 +60,11 @@ impl ReplicationStream {
 impl BaseBackupStream for ReplicationStream {
     async fn next(&mut self) -> Result<Option<BaseBackupEvent>, SourceError> {
         while self.ready.is_empty() {
-            match self.backup.next().await.map_err(failed)? {
+            let received = self.backup.next().await;
+            if matches!(received, Err(_) | Ok(Some(BackupEvent::End(_)))) {
+                self.guard.disarm();
+            }
+            match received.map_err(failed)? {
                 Some(event) => self.take(event)?,
                 None => return Ok(None),
             }

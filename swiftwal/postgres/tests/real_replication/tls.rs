@@ -4,11 +4,11 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256};
-use swiftwal_postgres::replication::{ReplicationError, Session};
+use swiftwal_postgres::replication::{Limits, ReplicationError, Session};
 
 use crate::{
     certificates::Authority,
-    server::{Server, connect, refusal},
+    server::{Server, config, connect, refusal},
 };
 
 /// Returns whether the server says that a session is encrypted.
@@ -85,6 +85,9 @@ async fn the_authority_and_the_name_are_verified() -> Result<()> {
     let only_address = remote.replace("host=localhost", "");
     let error = refusal(&format!("{only_address} sslmode=verify-full sslrootcert={ours}")).await;
     assert!(error.to_string().contains("host name must be specified"), "{error}");
+    let error = refusal(&format!("{remote} sslmode=verify-ca sslrootcert=/nonexistent")).await;
+    assert!(error.to_string().contains("root certificate file \"/nonexistent\" does not exist"), "{error}");
+    connect(&format!("{} sslmode=verify-full", server.local())).await?;
     let error = refusal(&format!("{remote} sslrootcert=system")).await;
     assert!(matches!(error, ReplicationError::Tls { .. }), "{error}");
     Ok(())
@@ -106,6 +109,40 @@ async fn a_self_signed_certificate_is_trusted_if_it_is_given() -> Result<()> {
     connect(&format!("{remote} sslmode=verify-full channel_binding=require sslrootcert={}", roots.display()))
         .await?;
     connect(&format!("{remote} sslmode=require")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+async fn without_the_list_of_revoked_certificates_nothing_is_verified() -> Result<()> {
+    let server = Server::start(&[])?.with_roles()?;
+    let authority = Authority::new(&PKCS_ECDSA_P256_SHA256)?;
+    server.certify(&authority)?;
+    let home = server.scratch.directory("home")?;
+    fs::create_dir(home.join(".postgresql"))?;
+    fs::write(home.join(".postgresql/root.crt"), authority.pem())?;
+    let home = home.display().to_string();
+    let connected = async || {
+        let settings = config(&format!("{} sslmode=require", server.remote("scram")), &[("HOME", &home)])?;
+        Session::connect(&settings, Limits::default()).await
+    };
+    connected().await?;
+    fs::write(format!("{home}/.postgresql/root.crl"), "")?;
+    let error = connected().await.map(drop).expect_err("the list is ignored");
+    assert!(error.to_string().contains("sslcrl") && error.hint().is_some(), "{error}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+async fn a_wrong_password_is_sent_once_to_a_server_without_tls() -> Result<()> {
+    let server = Server::start(&[])?.with_roles()?;
+    for mode in ["disable", "allow", "prefer"] {
+        let before = server.postgres.log()?.matches("password authentication failed").count();
+        refusal(&format!("{} password=wrong sslmode={mode}", server.remote("scram"))).await;
+        let after = server.postgres.log()?.matches("password authentication failed").count();
+        assert_eq!(after - before, 1, "{mode}");
+    }
     Ok(())
 }
 
@@ -151,6 +188,8 @@ async fn a_client_is_known_by_its_certificate() -> Result<()> {
     let error = refusal(&format!("{} sslcertmode=disable", with("certified"))).await;
     assert!(error.to_string().contains("connection requires a valid client certificate"), "{error}");
 
+    let error = refusal(&format!("{} sslkey=/nonexistent", with("certified"))).await;
+    assert!(error.to_string().contains("certificate present, but not private key file"), "{error}");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644))?;
     let error = refusal(&with("certified")).await;
     assert!(error.to_string().contains("has group or world access"), "{error}");

@@ -1,6 +1,8 @@
 //! The method of a backup, which selects its source.
 
-use swiftwal_postgres::{BaseBackupSource, PgBasebackup, ReplicationSource};
+use swiftwal_postgres::{
+    BaseBackupSource, PgBasebackup, ReplicationSource, replication::conninfo::Environment,
+};
 
 use crate::config::Server;
 
@@ -29,7 +31,9 @@ impl Method {
         let connect = server.connect.clone();
         match self {
             Self::PgBasebackup => Box::new(PgBasebackup::new(connect, None)),
-            Self::Replication => Box::new(ReplicationSource::new(connect, server.environment.clone())),
+            Self::Replication => {
+                Box::new(ReplicationSource::new(connect, Environment::new(server.variables.clone())))
+            }
         }
     }
 }

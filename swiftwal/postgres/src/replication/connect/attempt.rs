@@ -14,8 +14,8 @@ use crate::replication::{
     wire::{Transport, Wire},
 };
 
-/// Whether TLS is asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Whether a connection has TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encryption {
     Plain,
     Tls,
@@ -41,13 +41,23 @@ pub(super) async fn attempt(
     silence: Duration,
 ) -> Result<Connected, ReplicationError> {
     let mut first_error = None;
+    let mut tried = Vec::new();
     for encryption in encryptions(config.tls.mode, endpoint) {
-        match encrypted(config, host, endpoint, *encryption, tls, silence).await {
+        let attempt = Attempt { config, host, endpoint, tls, silence };
+        let opened = match attempt.open(*encryption).await {
+            // A server without TLS is asked for the password only once.
+            Ok(secured) if tried.contains(&secured.encryption()) => break,
+            opened => opened,
+        };
+        tried.extend(opened.as_ref().ok().map(Secured::encryption));
+        let connected = match opened {
+            Ok(secured) => attempt.log_in(secured).await,
+            Err(error) => Err(error),
+        };
+        match connected {
             Ok(connected) => return Ok(connected),
             Err(error) if is_final(&error) => return Err(first_error.unwrap_or(error)),
-            Err(error) => {
-                first_error.get_or_insert(error);
-            }
+            Err(error) => drop(first_error.get_or_insert(error)),
         }
     }
     Err(first_error.unwrap_or_else(|| ReplicationError::protocol("no kind of connection is allowed")))
@@ -58,30 +68,41 @@ fn is_final(error: &ReplicationError) -> bool {
     matches!(error, ReplicationError::Unreachable { .. } | ReplicationError::Settings(_))
 }
 
-async fn encrypted(
-    config: &ConnectConfig,
-    host: &Host,
-    endpoint: &Endpoint,
-    encryption: Encryption,
-    tls: &Tls,
+impl Secured {
+    fn encryption(&self) -> Encryption {
+        if matches!(self.transport, Transport::Tls(_)) { Encryption::Tls } else { Encryption::Plain }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    config: &'a ConnectConfig,
+    host: &'a Host,
+    endpoint: &'a Endpoint,
+    tls: &'a Tls,
     silence: Duration,
-) -> Result<Connected, ReplicationError> {
-    let transport = endpoint.open(config).await?;
-    let (secured, is_tls) = match (encryption, transport) {
-        (Encryption::Tls, Transport::Tcp(stream)) => {
-            let secured = tls.secure(stream, host, endpoint, silence).await?;
-            let is_tls = matches!(secured.transport, Transport::Tls(_));
-            (secured, is_tls)
+}
+
+impl Attempt<'_> {
+    async fn open(self, encryption: Encryption) -> Result<Secured, ReplicationError> {
+        match (encryption, self.endpoint.open(self.config).await?) {
+            (Encryption::Tls, Transport::Tcp(stream)) => {
+                self.tls.secure(stream, self.host, self.endpoint, self.silence).await
+            }
+            (_, transport) => Ok(Secured { transport, end_point: None }),
         }
-        (_, transport) => (Secured { transport, end_point: None }, false),
-    };
-    let is_private = is_tls || matches!(endpoint, Endpoint::Unix(_));
-    let binding = Binding::new(config.channel_binding, is_tls, secured.end_point);
-    let mut wire = Wire::new(secured.transport, silence);
-    let authenticating = Login { config, host, binding, is_private };
-    let key = startup::start(&mut wire, authenticating).await?;
-    let cancel = CancelToken::new(config, host, endpoint, is_tls.then(|| tls.clone()), key, silence);
-    Ok(Connected { wire, cancel })
+    }
+
+    async fn log_in(self, secured: Secured) -> Result<Connected, ReplicationError> {
+        let Self { config, host, endpoint, tls, silence } = self;
+        let is_tls = secured.encryption() == Encryption::Tls;
+        let is_private = is_tls || matches!(endpoint, Endpoint::Unix(_));
+        let binding = Binding::new(config.channel_binding, is_tls, secured.end_point);
+        let mut wire = Wire::new(secured.transport, silence);
+        let key = startup::start(&mut wire, Login { config, host, binding, is_private }).await?;
+        let cancel = CancelToken::new(config, host, endpoint, is_tls.then(|| tls.clone()), key, silence);
+        Ok(Connected { wire, cancel })
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +113,7 @@ mod tests {
     fn a_unix_socket_is_never_asked_for_tls() {
         let endpoint = Endpoint::Unix("/run/.s.PGSQL.5432".into());
         for mode in [SslMode::Disable, SslMode::Prefer, SslMode::VerifyFull] {
-            assert!(encryptions(mode, &endpoint) == [Encryption::Plain]);
+            assert_eq!(encryptions(mode, &endpoint), [Encryption::Plain]);
         }
     }
 }

@@ -43,6 +43,8 @@ use crate::{
 /// The protocol's name in TLS. Servers before version 17 ignore it.
 const ALPN: &[u8] = b"postgresql";
 
+const DOING: &str = "beginning TLS";
+
 /// More than any file of certificates has.
 const MOST_BYTES: u64 = 16 << 20;
 
@@ -87,7 +89,7 @@ impl Tls {
             }
         }
         let config = self.client_config(host)?;
-        let name = self.server_name(host, &stream).map_err(|error| failed(error.to_string()))?;
+        let name = self.server_name(host, &stream)?;
         let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
         let stream = timeout(limit, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let stream = stream.map_err(|error| failed(problem(&error)))?;
@@ -109,13 +111,19 @@ impl Tls {
         }
     }
 
-    /// Returns the name that is sent and verified. One that isn't a valid name is replaced by the address if nothing is
-    /// verified by it.
-    fn server_name(&self, host: &Host, stream: &TcpStream) -> io::Result<ServerName<'static>> {
+    /// Returns the name that is sent and verified. If nothing is verified by it, the address may stand in for it.
+    fn server_name(&self, host: &Host, stream: &TcpStream) -> Result<ServerName<'static>, ReplicationError> {
         let name = host.name.clone().and_then(|name| ServerName::try_from(name).ok());
-        match name {
-            Some(name) => Ok(name),
-            None => Ok(ServerName::IpAddress(stream.peer_addr()?.ip().into())),
+        match (name, self.0.mode) {
+            (Some(name), _) => Ok(name),
+            (None, SslMode::VerifyFull) => {
+                Err(unusable("host name must be specified for a verified SSL connection".to_owned()))
+            }
+            (None, _) => {
+                let address =
+                    stream.peer_addr().map_err(|source| ReplicationError::Lost { doing: DOING, source })?;
+                Ok(ServerName::IpAddress(address.ip().into()))
+            }
         }
     }
 
@@ -151,18 +159,29 @@ impl Tls {
                 let verifier = verifier.map_err(|error| unusable(error.to_string()))?;
                 return Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)));
             }
-            Some(Roots::File(file)) => Some(Trusted::new(certificates(file)?)),
+            Some(Roots::File(file)) => Some(self.trusted(file)?),
             None => None,
         };
-        let name = match (self.0.mode, &host.name) {
-            (SslMode::VerifyFull, Some(name)) => Some(name.clone()),
-            (SslMode::VerifyFull, None) => {
-                return Err(unusable("host name must be specified for a verified SSL connection".to_owned()));
-            }
-            _ => None,
-        };
+        let name = host.name.clone().filter(|_| self.0.mode == SslMode::VerifyFull);
         let verifier = Verifier::new(trusted, name, &provider);
         Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
+    }
+}
+
+impl Tls {
+    fn trusted(&self, file: &Path) -> Result<Trusted, ReplicationError> {
+        if let Some(revoked) = &self.0.revoked {
+            let setting = format!("sslcrl (the file {})", printable(revoked.as_os_str().as_encoded_bytes()));
+            return Err(ConnInfoError::Unsupported { setting }.into());
+        }
+        if !file.exists() {
+            return Err(unusable(format!(
+                "root certificate file \"{}\" does not exist; provide the file, use the system's trusted roots with \
+                 sslrootcert=system, or change sslmode to disable server certificate verification",
+                printable(file.as_os_str().as_encoded_bytes())
+            )));
+        }
+        Ok(Trusted::new(certificates(file)?))
     }
 }
 
@@ -201,9 +220,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Replication
 
 /// Reads a key, which others must not be able to read.
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ReplicationError> {
+    let shown = printable(path.as_os_str().as_encoded_bytes());
+    if !path.exists() {
+        return Err(unusable(format!("certificate present, but not private key file \"{shown}\"")));
+    }
     let pem = read(path)?;
     let metadata = std::fs::metadata(path).map_err(|error| file_error(path, error))?;
-    let shown = printable(path.as_os_str().as_encoded_bytes());
     // As libpq and the server do it: the group may read root's.
     let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
     if metadata.mode() & forbidden != 0 {

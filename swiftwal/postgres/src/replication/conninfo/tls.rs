@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{ConnInfo, ConnInfoError, Environment};
 
-/// The settings of TLS.
+/// The settings of TLS, which Unix sockets never use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsSettings {
@@ -12,8 +12,11 @@ pub struct TlsSettings {
     pub mode: SslMode,
     /// How TLS begins.
     pub negotiation: SslNegotiation,
-    /// The certificates that are trusted; `None` if none are needed.
+    /// The certificates that are trusted; `None` if the server's certificate isn't verified. The file may be missing, which
+    /// matters only when TLS begins.
     pub roots: Option<Roots>,
+    /// The list of revoked certificates, which this client doesn't support: it refuses to verify without it.
+    pub revoked: Option<PathBuf>,
     /// The certificate that the server may ask for.
     pub client: Option<ClientCertificate>,
     /// Whether the host's name is sent unencrypted, so that a proxy can route the connection.
@@ -89,8 +92,9 @@ pub(super) fn resolve(info: &ConnInfo, environment: &Environment) -> Result<TlsS
     Ok(TlsSettings {
         mode,
         negotiation,
-        roots: roots(mode, given_roots, environment)?,
-        client: client_certificate(info, environment)?,
+        roots: roots(mode, given_roots, environment),
+        revoked: environment.in_home(".postgresql/root.crl").filter(|file| file.exists()),
+        client: client_certificate(info, environment),
         sends_name: sends_name(info)?,
         oldest,
         newest,
@@ -138,57 +142,27 @@ fn refuse_weak(mode: SslMode, roots: Option<&str>, negotiation: SslNegotiation) 
     Err(ConnInfoError::Value(format!("weak sslmode \"{name}\" {problem}")))
 }
 
-/// The default files count if they exist: then even `require` verifies the authority, as in libpq. A list of revoked
-/// certificates is refused, since it would be ignored.
-fn roots(
-    mode: SslMode,
-    given: Option<&str>,
-    environment: &Environment,
-) -> Result<Option<Roots>, ConnInfoError> {
+/// The default file counts if it exists: then even `require` verifies the authority, as in libpq. Below that nothing is
+/// verified: a failure would only lead to a connection without TLS.
+fn roots(mode: SslMode, given: Option<&str>, environment: &Environment) -> Option<Roots> {
     if given == Some("system") {
-        return Ok(Some(Roots::System));
+        return Some(Roots::System);
     }
-    let file = given.map(PathBuf::from).or_else(|| environment.in_home(".postgresql/root.crt"));
-    let file = file.filter(|file| file.exists());
-    if mode >= SslMode::VerifyCa && file.is_none() {
-        let place = given.unwrap_or("~/.postgresql/root.crt");
-        return Err(ConnInfoError::Value(format!(
-            "root certificate file \"{}\" does not exist; provide the file, use the system's trusted roots with \
-             sslrootcert=system, or change sslmode to disable server certificate verification",
-            crate::printable(place)
-        )));
-    }
-    let revoked = environment.in_home(".postgresql/root.crl").is_some_and(|file| file.exists());
-    match file {
-        Some(_) if mode >= SslMode::Require && revoked => {
-            Err(ConnInfoError::Unsupported { setting: "sslcrl (the file ~/.postgresql/root.crl)".to_owned() })
-        }
-        // Below `require`, a certificate isn't verified.
-        Some(file) if mode >= SslMode::Require => Ok(Some(Roots::File(file))),
-        _ => Ok(None),
-    }
+    let file = given.map(PathBuf::from).or_else(|| environment.in_home(".postgresql/root.crt"))?;
+    let counts = mode >= SslMode::VerifyCa || (mode == SslMode::Require && file.exists());
+    counts.then_some(Roots::File(file))
 }
 
-fn client_certificate(
-    info: &ConnInfo,
-    environment: &Environment,
-) -> Result<Option<ClientCertificate>, ConnInfoError> {
+/// libpq connects without a certificate if the file doesn't exist.
+fn client_certificate(info: &ConnInfo, environment: &Environment) -> Option<ClientCertificate> {
     let given = info.get("sslcert").map(PathBuf::from);
-    let certificate = given.or_else(|| environment.in_home(".postgresql/postgresql.crt"));
-    // libpq connects without a certificate if the file doesn't exist.
-    let certificate = certificate.filter(|file| file.exists() && info.get("sslcertmode") != Some("disable"));
-    let Some(certificate) = certificate else { return Ok(None) };
-    let key = match info.get("sslkey") {
-        Some(key) => PathBuf::from(key),
-        None => environment.in_home(".postgresql/postgresql.key").unwrap_or_default(),
-    };
-    if !key.exists() {
-        return Err(ConnInfoError::Value(format!(
-            "certificate present, but not private key file \"{}\"",
-            crate::printable(key.as_os_str().as_encoded_bytes())
-        )));
+    let certificate = given.or_else(|| environment.in_home(".postgresql/postgresql.crt"))?;
+    if !certificate.exists() || info.get("sslcertmode") == Some("disable") {
+        return None;
     }
-    Ok(Some(ClientCertificate { certificate, key }))
+    let given = info.get("sslkey").map(PathBuf::from);
+    let key = given.or_else(|| environment.in_home(".postgresql/postgresql.key")).unwrap_or_default();
+    Some(ClientCertificate { certificate, key })
 }
 
 fn sends_name(info: &ConnInfo) -> Result<bool, ConnInfoError> {
