@@ -64,6 +64,16 @@ pub fn wal_name(bytes: &[u8]) {
     }
 }
 
+/// Parses the bytes as a connection string, as a service file and as a password file.
+pub fn connection_settings(bytes: &[u8]) {
+    crate::replication::conninfo::connection_settings(bytes);
+}
+
+/// Receives the bytes as the messages of a server.
+pub fn server_messages(bytes: &[u8]) {
+    crate::replication::fuzz::server_messages(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use swiftwal_mutation::check;
@@ -91,5 +101,15 @@ mod tests {
     #[test]
     fn a_wal_name_is_read_or_refused() {
         check("wal_name", super::wal_name);
+    }
+
+    #[test]
+    fn connection_settings_are_read_or_refused() {
+        check("connection_settings", super::connection_settings);
+    }
+
+    #[test]
+    fn the_messages_of_a_server_are_read_or_refused() {
+        check("server_messages", super::server_messages);
     }
 }

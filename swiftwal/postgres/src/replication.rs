@@ -28,6 +28,8 @@ mod base_backup;
 mod connect;
 pub mod conninfo;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod query;
 #[cfg(test)]
 mod scripted;

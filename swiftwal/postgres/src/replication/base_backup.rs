@@ -8,6 +8,8 @@
 
 mod command;
 mod copy;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod upload;
 
 use std::{collections::VecDeque, path::PathBuf, time::Duration};

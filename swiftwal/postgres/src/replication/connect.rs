@@ -8,6 +8,8 @@ mod authentication;
 mod cancel;
 mod certificate;
 mod endpoint;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod startup;
 mod target;
 mod tls;

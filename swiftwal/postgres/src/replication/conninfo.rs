@@ -14,6 +14,8 @@
 mod config;
 mod environment;
 mod error;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod hosts;
 mod key_value;
 mod keywords;
@@ -27,6 +29,8 @@ mod uri;
 
 use std::{collections::BTreeMap, fmt};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::fuzz::connection_settings;
 use self::keywords::Keyword;
 pub use self::{
     config::{ChannelBinding, ConnectConfig, Host, Keepalive, Place, TargetSession},

@@ -7,6 +7,8 @@
 //! An idle server may send nothing: after half of [`Limits::silence`](super::Limits::silence) the stream asks for a sign of
 //! life, and fails after the other half.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod payload;
 mod reporter;
 

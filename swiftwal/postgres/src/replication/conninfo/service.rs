@@ -38,6 +38,14 @@ fn files(info: &ConnInfo, environment: &Environment) -> Vec<(PathBuf, bool)> {
     users.into_iter().chain(systems.map(|directory| (directory.join("pg_service.conf"), false))).collect()
 }
 
+/// Returns the settings of a service in a file with this text.
+#[cfg(any(test, fuzzing))]
+pub(super) fn parse(text: &str, path: &Path, service: &str) -> Result<ConnInfo, ConnInfoError> {
+    let mut info = ConnInfo::default();
+    add_from(text, path, service, &mut info)?;
+    Ok(info)
+}
+
 /// Returns whether the service is in this file.
 fn add_from(text: &str, path: &Path, service: &str, info: &mut ConnInfo) -> Result<bool, ConnInfoError> {
     let heading = format!("[{service}]");
