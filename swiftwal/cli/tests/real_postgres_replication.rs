@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Child, Stdio},
 };
 
@@ -9,20 +10,16 @@ use anyhow::{Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use xtask::{Site, descendants, output, stdout, until};
 
+// What doesn't depend on the storage runs on a directory only.
 xtask::on_file_swift_and_ceph!(
     env!("CARGO_BIN_EXE_swiftwal"),
     a_backup_taken_under_load_restores_every_row_that_was_archived,
-    a_backup_with_xlog_restores_without_any_wal_in_the_repository,
     a_backup_with_tablespaces_restores_into_other_places,
-    a_backup_that_is_killed_or_loses_its_connection_or_the_server_is_not_listed,
-    a_backup_that_is_stopped_while_the_server_makes_its_checkpoint_ends_there_too,
-    a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment,
-    without_a_server_backup_names_the_address_it_tried_and_stores_nothing,
-    a_password_comes_from_the_password_file_and_is_never_asked_for,
-    the_copy_takes_the_last_replication_connection_if_there_is_but_one,
-    damaged_pages_fail_the_backup_and_are_named,
-    what_libpq_supports_and_this_method_does_not_is_refused_by_name,
 );
+
+fn site() -> Result<Site> {
+    Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))
+}
 
 const BACKUP: [&str; 5] = ["backup", "--method", "replication", "-c", "fast"];
 
@@ -43,7 +40,10 @@ fn a_backup_taken_under_load_restores_every_row_that_was_archived(site: &Site) -
     Ok(())
 }
 
-fn a_backup_with_xlog_restores_without_any_wal_in_the_repository(site: &Site) -> Result<()> {
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_backup_with_xlog_restores_without_any_wal_in_the_repository() -> Result<()> {
+    let site = &site()?;
     archive_nothing(site)?;
     site.postgres.pgbench_init(1)?;
     site.run(&backup(&["--xlog"]))?;
@@ -72,7 +72,10 @@ fn a_backup_with_tablespaces_restores_into_other_places(site: &Site) -> Result<(
     Ok(())
 }
 
-fn a_backup_that_is_killed_or_loses_its_connection_or_the_server_is_not_listed(site: &Site) -> Result<()> {
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_backup_that_is_killed_or_loses_its_connection_or_the_server_is_not_listed() -> Result<()> {
+    let site = &site()?;
     site.postgres.pgbench_init(20)?;
     fail_in_the_middle(site, |backup| Ok(backup.kill()?))?;
     fail_in_the_middle(site, |_| {
@@ -85,7 +88,10 @@ fn a_backup_that_is_killed_or_loses_its_connection_or_the_server_is_not_listed(s
     Ok(())
 }
 
-fn a_backup_that_is_stopped_while_the_server_makes_its_checkpoint_ends_there_too(site: &Site) -> Result<()> {
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_backup_that_is_stopped_while_the_server_makes_its_checkpoint_ends_there_too() -> Result<()> {
+    let site = &site()?;
     site.postgres.configure(&["checkpoint_timeout = 1h"])?;
     site.postgres.reload()?;
     site.postgres.pgbench_init(1)?;
@@ -99,9 +105,10 @@ fn a_backup_that_is_stopped_while_the_server_makes_its_checkpoint_ends_there_too
     Ok(())
 }
 
-fn a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment(
-    site: &Site,
-) -> Result<()> {
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment() -> Result<()> {
+    let site = &site()?;
     archive_nothing(site)?;
     let complaint = refused(site, &backup(&["--archive-timeout", "2"]))?;
     let missing = site.postgres.waiting_for_archive()?;
@@ -109,7 +116,10 @@ fn a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_seg
     Ok(())
 }
 
-fn without_a_server_backup_names_the_address_it_tried_and_stores_nothing(site: &Site) -> Result<()> {
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn without_a_server_backup_names_the_address_it_tried_and_stores_nothing() -> Result<()> {
+    let site = &site()?;
     archive_nothing(site)?;
     site.postgres.stop()?;
     let complaint = refused(site, &BACKUP)?;
@@ -119,7 +129,10 @@ fn without_a_server_backup_names_the_address_it_tried_and_stores_nothing(site: &
     Ok(())
 }
 
-fn a_password_comes_from_the_password_file_and_is_never_asked_for(site: &Site) -> Result<()> {
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_password_comes_from_the_password_file_and_is_never_asked_for() -> Result<()> {
+    let site = &site()?;
     site.postgres.sql("create role keeper login replication password 'hunter2'")?;
     site.postgres.archive_all()?;
     site.postgres.stop()?;
@@ -138,7 +151,10 @@ fn a_password_comes_from_the_password_file_and_is_never_asked_for(site: &Site) -
     Ok(())
 }
 
-fn the_copy_takes_the_last_replication_connection_if_there_is_but_one(site: &Site) -> Result<()> {
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn the_copy_takes_the_last_replication_connection_if_there_is_but_one() -> Result<()> {
+    let site = &site()?;
     site.postgres.configure(&["max_wal_senders = 1"])?;
     site.postgres.stop()?;
     site.postgres.start()?;
@@ -149,7 +165,10 @@ fn the_copy_takes_the_last_replication_connection_if_there_is_but_one(site: &Sit
     Ok(())
 }
 
-fn damaged_pages_fail_the_backup_and_are_named(site: &Site) -> Result<()> {
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn damaged_pages_fail_the_backup_and_are_named() -> Result<()> {
+    let site = &site()?;
     use std::os::unix::fs::FileExt;
     site.postgres.pgbench_init(1)?;
     let file = site.postgres.sql("select pg_relation_filepath('pgbench_accounts')")?;
@@ -168,7 +187,10 @@ fn damaged_pages_fail_the_backup_and_are_named(site: &Site) -> Result<()> {
     Ok(())
 }
 
-fn what_libpq_supports_and_this_method_does_not_is_refused_by_name(site: &Site) -> Result<()> {
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn what_libpq_supports_and_this_method_does_not_is_refused_by_name() -> Result<()> {
+    let site = &site()?;
     let output = output(site.command(&BACKUP).env("PGGSSENCMODE", "require"))?;
     let complaint = String::from_utf8(output.stderr)?;
     assert!(!output.status.success(), "{complaint}");
