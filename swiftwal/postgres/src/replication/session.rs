@@ -113,7 +113,7 @@ impl Session {
         std::mem::take(&mut self.notices)
     }
 
-    /// Asks who the server is: `IDENTIFY_SYSTEM`.
+    /// Returns the identity of the server: `IDENTIFY_SYSTEM`.
     pub async fn identify_system(&mut self) -> Result<SystemIdentity, ReplicationError> {
         let rows = self.query("IDENTIFY_SYSTEM", "asking for the system identifier").await?;
         Ok(SystemIdentity {

@@ -50,7 +50,7 @@ impl Binding {
                 Ok((SCRAM_SHA_256_PLUS, sasl::ChannelBinding::tls_server_end_point(end_point.clone())))
             }
             _ if self.is_required() => Err(ReplicationError::authentication(self.obstacle())),
-            // Says that this client could bind: a server that offered it then notices that somebody removed the offer.
+            // The flag says that this client could bind: a server that offers it then notices that an attacker removed the offer.
             Some(_) if offers_unbound => Ok((SCRAM_SHA_256, sasl::ChannelBinding::unrequested())),
             // A client that can't bind must not say that it could: a server that offers it would take that for an attack.
             None if offers_unbound => Ok((SCRAM_SHA_256, sasl::ChannelBinding::unsupported())),
@@ -72,13 +72,13 @@ impl Binding {
     }
 }
 
-/// Who logs in, and how.
+/// The settings of a login.
 #[derive(Debug)]
 pub(super) struct Login<'a> {
     pub(super) config: &'a ConnectConfig,
     pub(super) host: &'a Host,
     pub(super) binding: Binding,
-    /// Whether nobody else can read the connection.
+    /// Whether the connection is encrypted or stays on this machine.
     pub(super) is_private: bool,
 }
 

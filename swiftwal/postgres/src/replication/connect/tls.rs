@@ -243,6 +243,13 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ReplicationError> 
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ReplicationError> {
+    // Opening a pipe could block forever.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(unusable(format!(
+            "\"{}\" is not a regular file",
+            printable(path.as_os_str().as_encoded_bytes())
+        )));
+    }
     let mut content = Vec::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut content));
     read.map_err(|error| file_error(path, error))?;

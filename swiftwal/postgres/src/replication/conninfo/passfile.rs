@@ -22,9 +22,8 @@ pub(super) struct Wanted<'a> {
 /// Reads a password file. One that others may read isn't used, which the returned warning says, as libpq does.
 pub(super) fn read(path: &Path) -> Result<String, Option<String>> {
     let shown = printable(path.as_os_str().as_encoded_bytes());
-    // A missing file is usual.
-    let file = File::open(path).map_err(|_| None)?;
-    let metadata = file.metadata().map_err(|_| None)?;
+    // A missing file is usual. Opening a pipe could block forever.
+    let metadata = path.metadata().map_err(|_| None)?;
     if !metadata.is_file() {
         return Err(Some(format!("password file \"{shown}\" is not a plain file")));
     }
@@ -34,7 +33,7 @@ pub(super) fn read(path: &Path) -> Result<String, Option<String>> {
         )));
     }
     let mut text = String::new();
-    let read = file.take(MOST_BYTES).read_to_string(&mut text);
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text));
     read.map_err(|error| Some(format!("password file \"{shown}\" can't be read: {error}")))?;
     Ok(text)
 }

@@ -146,6 +146,10 @@ fn a_password_file_that_others_may_read_is_not_used_and_warned_of() {
     let config = resolve(&directory, home.path(), &[]).unwrap();
     assert!(config.warnings[0].contains("not a plain file"), "{:?}", config.warnings);
     assert_eq!(resolve("passfile=/nonexistent", home.path(), &[]).unwrap().warnings, [""; 0]);
+    let pipe = home.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let config = resolve(&format!("passfile={}", pipe.display()), home.path(), &[]).unwrap();
+    assert!(config.warnings[0].contains("not a plain file"), "{:?}", config.warnings);
 }
 
 #[test]
