@@ -36,6 +36,10 @@ impl WalReporter {
     }
 
     /// Reports a status. Returns false, and sends nothing, if the stream has ended.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost. [`WalStream::next`](super::WalStream::next) returns what the server said before that.
     pub async fn report(&self, status: WalStatus) -> Result<bool, ReplicationError> {
         let mut reported = self.shared.reported.lock().await;
         reported.status = status;
