@@ -7,6 +7,7 @@ pub(crate) mod backup_start;
 pub(crate) mod backup_wal;
 pub(crate) mod clocks;
 pub(crate) mod damage;
+pub(crate) mod damaged_pages;
 pub(crate) mod discard;
 pub(crate) mod faults;
 pub(crate) mod foreign_records;

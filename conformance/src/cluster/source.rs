@@ -37,6 +37,7 @@ pub struct SyntheticSource {
     /// Whether it reports all facts about the server when the backup has begun, as the replication protocol does.
     tells_at_start: bool,
     manifest: Option<Bytes>,
+    damaged_pages: u64,
     facts: Facts,
     /// Clones are the same server.
     wal: Arc<WalHold>,
@@ -81,6 +82,7 @@ impl SyntheticCluster {
             estimate: None,
             tells_at_start: false,
             manifest: None,
+            damaged_pages: 0,
             facts: Facts::NotAsked,
             wal: Arc::default(),
             fault: None,
@@ -118,6 +120,12 @@ impl SyntheticSource {
     #[must_use]
     pub fn with_manifest(self, text: impl Into<Bytes>) -> Self {
         Self { manifest: Some(text.into()), ..self }
+    }
+
+    /// Returns the backup of a server that finds this number of damaged pages.
+    #[must_use]
+    pub fn with_damaged_pages(self, damaged_pages: u64) -> Self {
+        Self { damaged_pages, ..self }
     }
 
     /// Returns the backup of a server that reports these facts beforehand.
@@ -245,6 +253,10 @@ impl SyntheticSource {
         }
         if !request.include_wal {
             script.event(BaseBackupEvent::WaitingForArchiver);
+        }
+        if self.damaged_pages > 0 {
+            let (count, words) = (self.damaged_pages, "checksum verification failed".to_owned());
+            script.event(BaseBackupEvent::DamagedPages { count, words });
         }
         let is_promoted = self.fault == Some(SourceFault::IsPromoted);
         let ended_on = if is_promoted { self.cluster.promoted().timeline } else { self.cluster.timeline };

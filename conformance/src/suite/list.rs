@@ -281,6 +281,11 @@ suite! { $
         foreign_objects_and_hidden_ones_are_not_listed,
     }
 
+    damaged_pages {
+        a_backup_with_damaged_pages_is_stored_marked_and_can_be_restored,
+        prune_keeps_an_undamaged_backup_beside_newer_ones_with_damaged_pages,
+        damaged_backups_count_where_there_is_no_other,
+    }
     prune {
         the_newest_backups_stay_with_the_wal_from_their_start_on,
         a_plan_alone_changes_nothing,

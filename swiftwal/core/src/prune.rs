@@ -83,7 +83,7 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     let branches = by_branch(&timelines);
     let mut wanted = Vec::new();
     for (number, branch) in branches.iter().enumerate() {
-        let newest = branch.newest(&inventory, policy.keep_backups);
+        let newest = branch.newest(&inventory, &timelines, policy.keep_backups);
         if number > 0 && !newest.is_empty() {
             notices.push(branch.kept_notice(&timelines, &newest));
         }
@@ -91,6 +91,7 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     }
     let mut kept = kept_backups(repository, &inventory, &timelines, wanted).await?;
     notices.extend(not_counted(&inventory, &kept));
+    notices.extend(kept.iter().filter_map(damaged_notice));
     for branch in newer_without_backups(&branches) {
         notices.extend(keep_one_that_leads_to(branch, repository, &inventory, &timelines, &mut kept).await?);
     }
@@ -176,6 +177,12 @@ fn not_counted(inventory: &Inventory, kept: &[ChosenBackup]) -> Vec<String> {
         )
     };
     uncounted.map(notice).collect()
+}
+
+/// Returns a notice if a kept backup contains damaged pages.
+fn damaged_notice(backup: &ChosenBackup) -> Option<String> {
+    let notice = backup.record.as_ref()?.damage_notice()?;
+    Some(format!("{notice}; it is kept, and counted only if there is no undamaged backup"))
 }
 
 /// Makes sure that a kept backup leads to `tip`, on which the production server may be. After a recovery to a point

@@ -22,7 +22,7 @@ pub const CHUNK_BYTES: usize = 4 << 20;
 /// The events of a base backup, in this order: one `Started`, then for each archive one `Archive` and its `Data`, then
 /// one `Finished`. The archives may come in any order: PostgreSQL sends that of the data directory, which begins with
 /// the backup label, after those of the tablespaces. `Warning` and `Estimate` may come at any time before `Finished`,
-/// `Manifest` and `WaitingForArchiver` between `Started` and `Finished`.
+/// `Manifest`, `WaitingForArchiver` and `DamagedPages` between `Started` and `Finished`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BaseBackupEvent {
@@ -48,6 +48,14 @@ pub enum BaseBackupEvent {
     /// The server has sent everything but the end, and waits until its archiver has archived the WAL that the backup
     /// needs; for ever, if archive_command fails.
     WaitingForArchiver,
+    /// The server has found pages that fail their checksum, before `Finished`. All data has been sent, those pages
+    /// included.
+    DamagedPages {
+        /// The number of these pages, at least one.
+        count: u64,
+        /// What the server says about them. Control characters are escaped.
+        words: String,
+    },
     /// The server has confirmed that the backup is complete. Without this event there is no backup.
     Finished {
         /// The end of the WAL (exclusive) that recovery must reach before the data is consistent.

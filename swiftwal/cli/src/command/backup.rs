@@ -17,7 +17,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use self::{method::Method, reporter::Reporter};
 use crate::{
-    failure::Failure,
+    failure::{Failure, Finding},
     log,
     message::chain,
     session::Session,
@@ -139,7 +139,17 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             record
         }
     };
-    reporter.finish(&record)
+    reporter.finish(&record)?;
+    match record.damage_notice() {
+        None => Ok(()),
+        Some(notice) => {
+            log::say(format_args!(
+                "{notice}; it is stored, and has everything else. Repair the server's data, then take another backup: \
+                 prune keeps an older one without damage"
+            ));
+            Err(Failure::Found(Finding::Damage))
+        }
+    }
 }
 
 /// The stage of a backup, which decides what may remain of it.

@@ -46,6 +46,8 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
         || cluster.as_ref().err().into_iter().chain(records.iter().filter_map(|r| r.as_ref().err()));
     unreadable().for_each(report);
     let finding = unreadable().map(Finding::of).max();
+    let readable = records.iter().flatten().flatten();
+    readable.filter_map(BackupRecord::damage_notice).for_each(|notice| log::say(format_args!("{notice}")));
     if session.output.json {
         print_json(session, &inventory, records)?;
     } else {

@@ -28,7 +28,7 @@ pub(super) fn draft(
     received: Received,
     control: &ControlFile,
 ) -> Result<Draft> {
-    let Received { label, version, start, stop, started, finished, .. } = received;
+    let Received { label, version, start, stop, started, finished, damage, .. } = received;
     let (timeline, stop_lsn) = stop;
     if timeline != start.0 {
         return Err(Refusal::Promoted { from: start.0, to: timeline }.into());
@@ -50,6 +50,8 @@ pub(super) fn draft(
         first_wal: label.start_segment(),
         last_wal: last_wal(timeline, label.start_lsn(), stop_lsn, size),
         includes_wal: options.include_wal,
+        damaged_pages: damage.as_ref().map_or(0, |damage| damage.pages),
+        damage: damage.map(|damage| damage.words),
         objects: Vec::new(),
         written_by: concat!("swiftwal ", env!("CARGO_PKG_VERSION")).to_owned(),
     };

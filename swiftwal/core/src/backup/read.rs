@@ -31,6 +31,14 @@ use crate::{
     repository::Repository,
 };
 
+/// Pages that failed their checksum.
+#[derive(Debug)]
+pub(super) struct Damage {
+    pub(super) pages: u64,
+    /// The server's words.
+    pub(super) words: String,
+}
+
 /// The facts about a complete backup that the server has sent.
 #[derive(Debug)]
 pub(super) struct Received {
@@ -44,6 +52,7 @@ pub(super) struct Received {
     pub(super) started: Timestamp,
     /// A time, by the same clock, at which it had certainly ended.
     pub(super) finished: Timestamp,
+    pub(super) damage: Option<Damage>,
 }
 
 /// Reads the complete backup and sends it on, frame by frame. `warnings` are reported once it has begun.
@@ -70,6 +79,7 @@ pub(super) async fn read(
         label: None,
         clock: None,
         begun: None,
+        damage: None,
         phase: Phase::Checkpoint,
     };
     loop {
@@ -135,6 +145,7 @@ struct Reader<'a> {
     label: Option<BackupLabel>,
     clock: Option<ServerClock>,
     begun: Option<Begun>,
+    damage: Option<Damage>,
     phase: Phase,
 }
 
@@ -146,6 +157,9 @@ impl Reader<'_> {
             BaseBackupEvent::Data(chunk) => self.data(chunk).await?,
             BaseBackupEvent::Manifest(text) => self.send(Item::Manifest(text)).await?,
             BaseBackupEvent::WaitingForArchiver => self.phase = Phase::Archiving,
+            BaseBackupEvent::DamagedPages { count, words } => {
+                self.damage = Some(Damage { pages: count, words })
+            }
             // `Finished` ends the loop earlier, and a new kind of event must be handled when it is added.
             _ => {}
         }
@@ -247,6 +261,7 @@ impl Reader<'_> {
             stop,
             started: clock.started(),
             finished: clock.latest().max(last),
+            damage: self.damage.take(),
         };
         self.send(Item::End).await?;
         Ok(received)

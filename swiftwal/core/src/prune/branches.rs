@@ -45,13 +45,22 @@ fn leads_to(timelines: &Timelines, backup: &ListedBackup, tip: Timeline) -> bool
 }
 
 impl BranchBackups {
-    /// Returns the newest backups up to the requested number of those that count, and those between them that don't.
-    pub(super) fn newest(&self, inventory: &Inventory, count: NonZeroU32) -> Vec<BackupKey> {
+    /// Returns the newest backups up to the requested number of those that count, and those between them that don't. One
+    /// with damaged pages counts only if there is none without.
+    pub(super) fn newest(
+        &self,
+        inventory: &Inventory,
+        timelines: &Timelines,
+        count: NonZeroU32,
+    ) -> Vec<BackupKey> {
+        let stored = |key: &BackupKey| inventory.backups.iter().find(|backup| backup.key == *key);
+        let counts = |key: &BackupKey| stored(key).is_some_and(counts);
+        let is_clean = |key: &BackupKey| damaged_pages(timelines, *key) == 0;
+        let any_clean = self.keys.iter().any(|key| counts(key) && is_clean(key));
         let mut missing = count.get();
         let mut is_wanted = |key: &&BackupKey| {
             let wanted = missing > 0;
-            let stored = inventory.backups.iter().find(|backup| backup.key == **key);
-            missing = missing.saturating_sub(u32::from(stored.is_some_and(counts)));
+            missing = missing.saturating_sub(u32::from(counts(key) && (is_clean(key) || !any_clean)));
             wanted
         };
         self.keys.iter().take_while(|key| is_wanted(key)).copied().collect()
@@ -78,6 +87,13 @@ impl BranchBackups {
             records = records.join(", "),
         )
     }
+}
+
+/// Returns the number of pages that were damaged when a backup was taken, as far as its record can be read.
+pub(super) fn damaged_pages(timelines: &Timelines, key: BackupKey) -> u64 {
+    let listed = timelines.backups.iter().find(|backup| backup.key == key);
+    let record = listed.and_then(ListedBackup::backup).and_then(|backup| backup.record.as_ref());
+    record.map_or(0, |record| record.damaged_pages)
 }
 
 /// Whether this backup counts, so that older ones may be removed. SwiftWAL 0.2.2 gave a backup its name even if

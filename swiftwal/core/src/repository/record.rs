@@ -52,6 +52,12 @@ pub struct BackupRecord {
     pub last_wal: SegmentName,
     /// Whether that WAL is also included in the backup.
     pub includes_wal: bool,
+    /// The number of pages that failed their checksum when the server sent them: they are damaged in the backup, too.
+    #[serde(default)]
+    pub damaged_pages: u64,
+    /// The server's words about these pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
     /// Every other object of the backup.
     pub objects: Vec<RecordedObject>,
     /// The program that wrote it.
@@ -129,6 +135,19 @@ impl BackupRecord {
     #[must_use]
     pub fn object_name(key: BackupKey) -> ObjectName {
         ObjectName::Backup { key, part: BackupPart::Record }
+    }
+
+    /// Says that the backup contains damaged pages, with the server's words; none if it doesn't.
+    #[must_use]
+    pub fn damage_notice(&self) -> Option<String> {
+        let pages = match self.damaged_pages {
+            0 => return None,
+            1 => "a page that was".to_owned(),
+            count => format!("{count} pages that were"),
+        };
+        let words = self.damage.as_ref().map(|words| format!(" (PostgreSQL said: {words})"));
+        let words = words.unwrap_or_default();
+        Some(format!("backup {} contains {pages} already damaged on the server{words}", self.key))
     }
 
     /// Returns the bytes to store.

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    repository::{Repository, backup::ChosenBackup, choice::BackupChoice, key::BackupKey, timelines::Branch},
+    repository::{
+        Repository, backup::ChosenBackup, choice::BackupChoice, key::BackupKey, record::BackupRecord,
+        timelines::Branch,
+    },
 };
 
 /// What a restore would do.
@@ -121,6 +124,9 @@ impl Prepared {
     /// Reports the backup and the timelines.
     pub(super) fn announce(&self, observe: Observe<'_>) {
         observe(RestoreEvent::Chosen(&self.chosen));
+        if let Some(notice) = self.chosen.record.as_ref().and_then(BackupRecord::damage_notice) {
+            observe(RestoreEvent::Notice(&notice));
+        }
         observe(RestoreEvent::Timelines { followed: self.followed.as_ref(), others: &self.others });
         if let Some(notice) = &self.shortfall {
             observe(RestoreEvent::Shortfall(notice));

@@ -25,13 +25,16 @@ pub(super) fn from_records(records: &[Option<BackupRecord>]) -> Vec<Column> {
         let cells = records.iter().map(|record| record.as_ref().map(cell).unwrap_or_default());
         Column::new(header, cells)
     };
-    vec![
+    let damaged = records.iter().flatten().any(|record| record.damaged_pages > 0);
+    let damaged = damaged.then(|| column("Damaged Pages", |record| record.damaged_pages.to_string()));
+    let others = vec![
         column("Duration", duration),
         column("Timeline", |record| record.timeline.to_string()),
         column("PostgreSQL", |record| record.postgres_version.clone()),
         column("With WAL", |record| if record.includes_wal { "yes" } else { "no" }.to_owned()),
         column("WAL It Needs", needed_wal),
-    ]
+    ];
+    damaged.into_iter().chain(others).collect()
 }
 
 fn duration(record: &BackupRecord) -> String {

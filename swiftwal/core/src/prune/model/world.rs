@@ -40,6 +40,7 @@ pub(super) struct Backup {
     /// The segment in which it was taken.
     segment: u64,
     pub(super) minute: i64,
+    pub(super) is_damaged: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ pub(super) struct World {
 
 pub(super) fn worlds() -> impl Strategy<Value = World> {
     let child = (any::<Index>(), any::<Index>(), any::<bool>(), 0..5u64, prop::bool::weighted(0.15));
-    let backup = || (any::<Index>(), any::<Index>());
+    let backup = || (any::<Index>(), any::<Index>(), prop::bool::weighted(0.3));
     (1..6u64, vec(child, 0..5), vec(backup(), 1..7), prop::option::of(backup())).prop_map(
         |(length, children, backups, running)| {
             let first = Past { number: 1, parent: 0, begins: SEGMENT, last: length, history_is_lost: false };
@@ -70,17 +71,17 @@ pub(super) fn worlds() -> impl Strategy<Value = World> {
                 let (parent, last) = (parent.number, begins / SEGMENT + length);
                 timelines.push(Past { number, parent, begins, last, history_is_lost });
             }
-            let taken = |(timeline, place): (Index, Index), minute| {
+            let taken = |(timeline, place, is_damaged): (Index, Index, bool), minute| {
                 let past = &timelines[timeline.index(timelines.len())];
                 // Not the segment with the switch, half of which is the parent's.
                 let first = past.begins.div_ceil(SEGMENT).min(past.last);
                 let is_possible = past.begins <= first * SEGMENT;
                 let segment = first + place.index((past.last - first + 1) as usize) as u64;
-                is_possible.then_some(Backup { timeline: past.number, segment, minute })
+                is_possible.then_some(Backup { timeline: past.number, segment, minute, is_damaged })
             };
             let mut backups: Vec<_> = backups.into_iter().zip(0..).filter_map(|(b, n)| taken(b, n)).collect();
             if backups.is_empty() {
-                backups.push(Backup { timeline: 1, segment: 1, minute: 0 });
+                backups.push(Backup { timeline: 1, segment: 1, minute: 0, is_damaged: false });
             }
             let running = running.and_then(|running| taken(running, 100));
             World { timelines, backups, running }
@@ -133,6 +134,8 @@ impl Backup {
             first_wal: self.wal(),
             last_wal: self.wal(),
             includes_wal: false,
+            damaged_pages: u64::from(self.is_damaged),
+            damage: None,
             objects: Vec::new(),
             written_by: "a test".to_owned(),
         }
