@@ -167,7 +167,7 @@ fn the_copy_takes_the_last_replication_connection_if_there_is_but_one() -> Resul
 
 #[test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn damaged_pages_fail_the_backup_and_are_named() -> Result<()> {
+fn a_backup_with_damaged_pages_is_kept_with_a_mark_and_ends_with_3() -> Result<()> {
     let site = &site()?;
     use std::os::unix::fs::FileExt;
     site.postgres.pgbench_init(1)?;
@@ -179,11 +179,16 @@ fn damaged_pages_fail_the_backup_and_are_named() -> Result<()> {
     let relation = fs::OpenOptions::new().write(true).open(site.postgres.data().join(&file))?;
     relation.write_all_at(b"damage", 8192 + 4000)?;
     site.postgres.start()?;
-    let complaint = refused(site, &BACKUP)?;
-    assert!(
-        complaint.contains("1 page of the server is damaged") && complaint.contains(&file),
-        "{complaint}"
-    );
+    let output = output(&mut site.command(&backup(&["--json"])))?;
+    let said = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("contains a page that was already damaged") && said.contains(&file), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(report["damaged_pages"], 1);
+    assert_eq!(site.run(&["list-backups"])?.trim(), report["key"]);
+
+    let restored = site.restore("restored", "latest", &[])?;
+    assert!(fs::read(restored.data().join(&file))? == fs::read(site.postgres.data().join(&file))?);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::{cancel::CancelGuard, failure::failed};
 use crate::{
     BackupStart, BaseBackupEvent, BaseBackupStream, CHUNK_BYTES, ExpectedArchive, ServerFacts, SourceError,
     SourceErrorKind, Tablespace, printable,
-    replication::{BackupEnd, BackupEvent, BackupTablespace, BaseBackup},
+    replication::{BackupEnd, BackupEvent, BackupTablespace, BaseBackup, DamagedPages},
 };
 
 /// A base backup in progress.
@@ -50,7 +50,7 @@ impl ReplicationStream {
             BackupEvent::Manifest(data) => self.ready.extend(pieces(data).map(BaseBackupEvent::Manifest)),
             BackupEvent::Notice(notice) => self.ready.push_back(BaseBackupEvent::Warning(notice.message)),
             BackupEvent::Progress { .. } => {}
-            BackupEvent::End(end) => self.ready.push_back(finished(end)?),
+            BackupEvent::End(end) => self.ready.extend(ended(end)),
         }
         Ok(())
     }
@@ -102,15 +102,9 @@ fn pieces(mut data: Bytes) -> impl Iterator<Item = Bytes> {
     })
 }
 
-/// As with `pg_basebackup`, a backup with damaged pages isn't one.
-fn finished(end: BackupEnd) -> Result<BaseBackupEvent, SourceError> {
-    let Some(damaged) = end.damaged else {
-        let position = end.position;
-        return Ok(BaseBackupEvent::Finished { lsn: position.lsn, timeline: position.timeline });
-    };
-    let pages = if damaged.count == 1 { "page of the server is" } else { "pages of the server are" };
-    let message = format!("{} {pages} damaged: {}", damaged.count, damaged.words);
-    let hint =
-        "the warnings before name their files; repair the server's data, for example from an earlier backup";
-    Err(SourceError::new(SourceErrorKind::Failed, message).with_hint(hint))
+fn ended(end: BackupEnd) -> impl Iterator<Item = BaseBackupEvent> {
+    let BackupEnd { position, damaged } = end;
+    let damaged = damaged.map(|DamagedPages { count, words }| BaseBackupEvent::DamagedPages { count, words });
+    let finished = BaseBackupEvent::Finished { lsn: position.lsn, timeline: position.timeline };
+    damaged.into_iter().chain([finished])
 }
