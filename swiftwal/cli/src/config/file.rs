@@ -175,6 +175,11 @@ impl Entry {
     /// Returns the name of the setting, if its value is a secret.
     fn secret(&self) -> Option<&str> {
         let Key::Setting(name) = &self.key else { return None };
-        ["PASSWORD", "SECRET", "TOKEN", "KEY"].iter().any(|word| name.contains(word)).then_some(name)
+        is_secret(name).then_some(name)
     }
+}
+
+/// Whether the value of the variable `name` is a secret.
+fn is_secret(name: &str) -> bool {
+    ["PASS", "SECRET", "TOKEN", "KEY"].iter().any(|word| name.contains(word))
 }

@@ -3,23 +3,30 @@
 //! The file isn't executed. It is read as far as its effect is certain: assignments and `unset` outside of conditions
 //! count, and so does an assignment in `if [ -z "$NAME" ]` to the same variable, since it is a default. Other commands
 //! are skipped. A setting that depends on another condition is refused: a region or project that applies only sometimes
-//! would lead to other data.
+//! would lead to other data. So is a command that goes on in the next line, since its end isn't certain.
 
+mod assignment;
+mod condition;
 mod shell;
 mod value;
 
 use std::collections::BTreeMap;
 
 use self::{
+    assignment::{assignment, assignments, is_variable},
+    condition::{Blocks, Condition},
     shell::Command,
     value::{Reference, unquoted},
 };
-use super::{Entry, Key, Parsed, Problem, SettingNames, skipped::Skipped};
+use super::{
+    Entry, Key, Parsed, Problem, SettingNames, is_secret,
+    skipped::{ShellValue, Skipped},
+};
 
 const KNOWN: &str = "REPOSITORY, CONTAINER, COMPRESSION and ARCHIVE_TIMEOUT (each also after SWIFTWAL_), \
                      PGHOST, PGPORT, PGUSER, and the settings of the storage, such as OS_AUTH_URL";
-const NOT_OF_THE_FORM: &str =
-    "not of the form KEY=VALUE; the file was read as lines of that form, since its first line has it";
+const NOT_OF_THE_FORM: &str = "not of the form KEY=VALUE, which the file's first setting has, and not a shell command that can be skipped; write \
+     KEY=VALUE or remove the line";
 
 /// Whether the first line that isn't empty, a comment or a shell command begins with the name of a variable. The keys of
 /// the TOML form are in lower case.
@@ -33,8 +40,7 @@ pub(super) fn looks_like_lines(text: &str) -> bool {
 }
 
 pub(super) fn parse(text: &str, names: &SettingNames) -> Result<Parsed, Problem> {
-    let mut file =
-        File { names, entries: BTreeMap::new(), skipped: Skipped::default(), blocks: Vec::new(), line: 0 };
+    let mut file = File::new(names);
     for (content, line) in text.lines().zip(1..) {
         file.line = line;
         file.read(content).map_err(|problem| Problem { line, problem })?;
@@ -49,62 +55,61 @@ struct File<'a> {
     /// The settings, with the lines that set them.
     entries: BTreeMap<Key, (usize, String)>,
     skipped: Skipped,
-    /// The conditions and loops around the current line.
-    blocks: Vec<Condition<'a>>,
+    blocks: Blocks<'a>,
     line: usize,
-}
-
-/// When a command is executed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Condition<'a> {
-    Always,
-    /// If the variable of this name is empty.
-    IfEmpty(&'a str),
-    /// If something is the case that isn't known here.
-    Unknown,
+    /// The `&&`, `||` or `|` at the end of the line above.
+    continued: Option<&'a str>,
+    /// Whether the current line begins with a shell command.
+    is_shell: bool,
+    /// A secret that the current line sets without quotes: the rest of the line may belong to it.
+    secret: Option<String>,
 }
 
 impl<'a> File<'a> {
+    fn new(names: &'a SettingNames) -> Self {
+        Self {
+            names,
+            entries: BTreeMap::new(),
+            skipped: Skipped::default(),
+            blocks: Blocks::default(),
+            line: 0,
+            continued: None,
+            is_shell: false,
+            secret: None,
+        }
+    }
+
     fn read(&mut self, line: &'a str) -> Result<(), String> {
-        let mut previous: Option<Command<'a>> = None;
-        for command in shell::commands(line) {
-            let condition = self.condition(&command, previous.as_ref());
-            self.execute(&command, condition)?;
+        let mut line = shell::Line::parse(line)?;
+        if let Some(first) = line.commands.first_mut() {
+            first.after = self.continued.take().or(first.after);
+            self.is_shell = shell::is_command(first.text);
+        }
+        self.continued = line.end.or(self.continued);
+        self.secret = None;
+        let mut previous = None;
+        for command in &line.commands {
+            self.execute(command, previous)?;
             previous = Some(command);
         }
-        Ok(())
+        line.unfinished.map_or(Ok(()), |problem| Err(problem.to_owned()))
     }
 
-    fn condition(&self, command: &Command<'a>, previous: Option<&Command<'a>>) -> Condition<'a> {
-        let tested = || previous.and_then(|previous| shell::tested_for_empty(&previous.words));
-        match (&self.blocks[..], command.after) {
-            ([], None | Some(";" | ";;" | "&")) => Condition::Always,
-            ([], Some("&&")) => tested().map_or(Condition::Unknown, Condition::IfEmpty),
-            ([block], None | Some(";")) => *block,
-            _ => Condition::Unknown,
-        }
-    }
-
-    fn execute(&mut self, command: &Command<'a>, mut condition: Condition<'a>) -> Result<(), String> {
-        let prefixes = if self.blocks.is_empty() { 0 } else { shell::prefixes(&command.words) };
-        let (prefixes, words) = command.words.split_at(prefixes);
-        if let Some(block) = self.blocks.last_mut()
-            && prefixes.iter().any(|word| matches!(*word, "else" | "elif"))
-        {
-            *block = Condition::Unknown;
-            condition = Condition::Unknown;
-        }
+    fn execute(&mut self, command: &Command<'a>, previous: Option<&Command<'a>>) -> Result<(), String> {
+        let (keywords, words) = command.words.split_at(self.blocks.enter(&command.words));
+        let condition = self.blocks.condition(command.after, previous);
         match words {
             [] => {}
             ["if", test @ ..] => {
-                self.begin(shell::tested_for_empty(test).map_or(Condition::Unknown, Condition::IfEmpty));
+                let tested = shell::tested_for_empty(test).filter(|_| condition == Condition::Always);
+                self.begin(tested.map_or(Condition::Unknown, Condition::IfEmpty));
             }
             ["while" | "until" | "for" | "case" | "select", ..] => self.begin(Condition::Unknown),
-            ["fi" | "done" | "esac", ..] if !self.blocks.is_empty() => drop(self.blocks.pop()),
+            ["fi" | "done" | "esac" | "}", ..] if self.blocks.end() => {}
             ["unset", names @ ..] => self.unset(names, condition)?,
             ["export", names @ ..] if !names.iter().any(|name| name.contains('=')) => {}
             test if shell::tested_for_empty(test).is_some() => {}
-            _ => self.other(without(command.text, prefixes), words, condition)?,
+            _ => self.other(command, keywords.len(), condition)?,
         }
         Ok(())
     }
@@ -113,7 +118,7 @@ impl<'a> File<'a> {
         if condition == Condition::Unknown {
             self.skip();
         }
-        self.blocks.push(condition);
+        self.blocks.begin(condition);
     }
 
     fn skip(&mut self) {
@@ -140,16 +145,22 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// Reads a command that may be one or several assignments.
-    fn other(&mut self, text: &str, words: &[&str], condition: Condition<'_>) -> Result<(), String> {
-        let assignments = if shell::is_command(text) { None } else { assignments(text, words) };
-        match assignments {
-            Some(assignments) => {
-                for (name, value) in assignments? {
-                    self.assign(name, value, condition)?;
-                }
-            }
-            None if condition == Condition::Always && !shell::is_command(text) => {
+    /// Reads a command that may be one or several assignments, after some keywords.
+    fn other(
+        &mut self,
+        command: &Command<'_>,
+        keyword_count: usize,
+        condition: Condition<'_>,
+    ) -> Result<(), String> {
+        let (keywords, words) = command.words.split_at(keyword_count);
+        let text = without(command.text, keywords);
+        if shell::is_command(text) {
+            self.skip();
+            return Ok(());
+        }
+        match assignments(text, words).transpose().map_err(|problem| self.hide(problem))? {
+            Some(assignments) => return self.assign_all(&assignments, command, condition),
+            None if condition == Condition::Always && (!self.is_shell || text.contains('=')) => {
                 return Err(NOT_OF_THE_FORM.to_owned());
             }
             None => self.skip(),
@@ -157,55 +168,89 @@ impl<'a> File<'a> {
         Ok(())
     }
 
+    fn assign_all(
+        &mut self,
+        assignments: &[(&str, &str)],
+        command: &Command<'_>,
+        condition: Condition<'_>,
+    ) -> Result<(), String> {
+        for (name, value) in assignments {
+            self.assign(name, value, condition)?;
+        }
+        match (command.before, assignments.last()) {
+            (Some(end), Some((name, value))) if is_bare_secret(name, value) => Err(format!(
+                "the value of {name} is followed by '{end}'; put it in single quotes, with the '{end}' if that belongs \
+                 to it"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn assign(&mut self, name: &str, value: &str, condition: Condition<'_>) -> Result<(), String> {
         let key = match key(name, self.names) {
-            Ok(Key::Unused(name)) => {
-                self.skipped.unused.insert(name);
-                return Ok(());
-            }
             Ok(key) => key,
             Err(_) if condition != Condition::Always => {
                 self.skip();
                 return Ok(());
             }
-            Err(problem) => return Err(problem),
+            Err(problem) => return Err(self.hide(problem)),
         };
-        let read = self.value(name, value).map_err(|problem| format!("the value of {name} {problem}"));
-        let is_known = matches!(read, Ok(Some(_)));
-        if !self.counts(&key, (name, value), is_known, condition)? {
+        if is_bare_secret(name, value) {
+            self.secret = Some(name.to_owned());
+        }
+        if let Key::Unused(name) = key {
+            self.skipped.unused.insert(name);
             return Ok(());
         }
-        self.skipped.forget(name);
-        match read {
-            Ok(Some(value)) => drop(self.entries.insert(key, (self.line, value))),
-            Err(problem) if condition == Condition::Always => return Err(problem),
-            Ok(None) | Err(_) => self.skipped.references.push((key.name().to_owned(), self.line)),
+        let read = match self.value(name, value) {
+            Err(_) if condition != Condition::Always && value::is_computed(value) => Ok(None),
+            read => read.map_err(|problem| format!("the value of {name} {problem}")),
+        };
+        if self.counts(&key, (name, value), &read, condition)? {
+            self.set(key, read?);
         }
         Ok(())
     }
 
-    /// Whether an assignment to `key` changes it, or else is a default that isn't needed.
+    /// Whether an assignment to `key`, whose value was `read`, changes it.
     fn counts(
         &self,
         key: &Key,
         (name, value): (&str, &str),
-        is_known: bool,
+        read: &Result<Option<String>, String>,
         condition: Condition<'_>,
     ) -> Result<bool, String> {
         let before = self.entries.get(key);
         let is_set = before.is_some_and(|(_, value)| !value.is_empty());
         let is_default = Reference::parse(value).is_some_and(|of| of.name == name && of.default.is_some());
+        let is_known = !matches!(read, Ok(None));
         match (condition, before) {
+            _ if is_default && is_set => Ok(false),
+            (_, Some((_, before))) if matches!(read, Ok(Some(value)) if value == before) => Ok(false),
             (Condition::IfEmpty(tested), _) if tested == name => Ok(!is_set),
-            (Condition::Always, _) if is_default => Ok(!is_set),
-            (Condition::Always, None) => Ok(true),
-            (Condition::Always, Some((first, _))) => {
+            (Condition::Always, Some((first, _))) if is_known && !is_default => {
                 Err(format!("the same key as in line {first}; keep one of the two"))
             }
+            (Condition::Always, _) => Ok(true),
             // A value that only the shell has is missing in any case.
             (_, None) if !is_known => Ok(true),
             _ => Err(conditional(name)),
         }
+    }
+
+    /// Sets `key` to `value`. A value that only the shell has replaces none that is known.
+    fn set(&mut self, key: Key, value: Option<String>) {
+        self.skipped.forget(key.name());
+        if let Some(value) = value {
+            self.entries.insert(key, (self.line, value));
+            return;
+        }
+        let kept_line = self.entries.get(&key).filter(|(_, value)| !value.is_empty()).map(|(line, _)| *line);
+        if kept_line.is_none() {
+            self.entries.remove(&key);
+        }
+        let name = key.name().to_owned();
+        self.skipped.shell_values.push(ShellValue { name, line: self.line, kept_line });
     }
 
     /// Returns the text of a value; none for one that only the shell has.
@@ -217,6 +262,16 @@ impl<'a> File<'a> {
         let known = key(reference.name, self.names).ok().and_then(|key| self.entries.get(&key));
         Ok(known.map(|(_, value)| value.clone()).filter(|value| !value.is_empty()))
     }
+
+    /// Returns the problem with a part of the line, or another one if that part may belong to a secret.
+    fn hide(&self, problem: String) -> String {
+        self.secret.as_deref().map_or(problem, assignment::has_spaces)
+    }
+}
+
+/// Whether the value of a secret is written without quotes, so that it is uncertain where it ends.
+fn is_bare_secret(name: &str, value: &str) -> bool {
+    is_secret(name) && !value::is_quoted(value) && Reference::parse(value).is_none()
 }
 
 fn conditional(name: &str) -> String {
@@ -237,37 +292,6 @@ fn key(name: &str, names: &SettingNames) -> Result<Key, String> {
 
 fn is_empty(line: &str) -> bool {
     matches!(line.trim_start().chars().next(), None | Some('#'))
-}
-
-fn is_variable(name: &str) -> bool {
-    let is_part = |byte: u8| byte == b'_' || byte.is_ascii_uppercase() || byte.is_ascii_digit();
-    !name.is_empty() && name.bytes().all(is_part)
-}
-
-/// Returns the name and the value in a command; one without `=` has no name.
-fn assignment(command: &str) -> Option<(&str, &str)> {
-    let command = command.trim();
-    let (name, value) = command.strip_prefix("export ").unwrap_or(command).split_once('=')?;
-    Some((name.trim(), value.trim()))
-}
-
-/// Returns the names and values of `A=b C=d`. There may be blanks around a single `=`, which no shell accepts. None for
-/// another command.
-fn assignments<'a>(text: &'a str, words: &[&'a str]) -> Option<Result<Vec<(&'a str, &'a str)>, String>> {
-    let exported = words.strip_prefix(&["export"]);
-    let words = exported.unwrap_or(words);
-    // Names in lower case, such as no_proxy, are the shell's; the TOML form has them, too.
-    let is_variable = |name: &str| is_variable(name) || exported.is_some() && value::is_name(name);
-    let (name, value) = assignment(text).filter(|(name, _)| is_variable(name))?;
-    if words.first().is_some_and(|word| !word.contains('=')) || words.len() > 1 && words[0].ends_with('=') {
-        return Some(Ok(vec![(name, value)]));
-    }
-    let is_alone = words.len() == 1;
-    let pair = |word: &&'a str| {
-        assignment(word).filter(|(name, _)| is_variable(name) && (is_alone || !word.contains(';')))
-    };
-    let pairs: Option<Vec<_>> = words.iter().map(pair).collect();
-    Some(pairs.ok_or_else(|| format!("the value of {name} has spaces; put it in single quotes")))
 }
 
 /// Returns the text without the words with which it begins.

@@ -9,20 +9,28 @@ pub(super) struct Skipped {
     pub(super) commands: Vec<usize>,
     /// The variables of the OpenStack tools and the shell that aren't used.
     pub(super) unused: BTreeSet<String>,
-    /// The settings whose value is that of a shell variable, with their lines.
-    pub(super) references: Vec<(String, usize)>,
+    /// The settings whose value is that of a shell variable.
+    pub(super) shell_values: Vec<ShellValue>,
+}
+
+/// An assignment of a value that only the shell has.
+pub(super) struct ShellValue {
+    pub(super) name: String,
+    pub(super) line: usize,
+    /// The line that sets the variable to a known value.
+    pub(super) kept_line: Option<usize>,
 }
 
 impl Skipped {
     /// Removes what was noted about the variable `name`.
     pub(super) fn forget(&mut self, name: &str) {
         self.unused.remove(name);
-        self.references.retain(|(reference, _)| reference != name);
+        self.shell_values.retain(|value| value.name != name);
     }
 
     /// Returns the notice; none if nothing was skipped.
     pub(super) fn notice(&self) -> Option<String> {
-        let Self { commands, unused, references } = self;
+        let Self { commands, unused, shell_values } = self;
         let mut parts = Vec::new();
         if !commands.is_empty() {
             let lines = commands.iter().map(usize::to_string).collect();
@@ -34,13 +42,19 @@ impl Skipped {
             let verb = if unused.len() == 1 { "isn't" } else { "aren't" };
             parts.push(format!("{} {verb} used", list(names)));
         }
-        for (name, line) in references {
-            parts.push(format!(
-                "{name} in line {line} refers to a shell variable and counts as missing: write its value there, or set \
-                 it in the environment"
-            ));
-        }
+        parts.extend(shell_values.iter().map(ShellValue::notice));
         (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+impl ShellValue {
+    fn notice(&self) -> String {
+        let Self { name, line, kept_line } = self;
+        let effect = match kept_line {
+            Some(kept_line) => format!(", so the value in line {kept_line} is kept"),
+            None => " and counts as missing: write its value there, or set it in the environment".to_owned(),
+        };
+        format!("{name} in line {line} refers to a shell variable{effect}")
     }
 }
 

@@ -1,15 +1,35 @@
 //! The shell's own language in a file that is meant for a shell, such as an `openrc` of OpenStack's dashboard.
 
+use std::iter;
+
 use super::value::Reference;
 
 /// The words with which a line that sets nothing begins.
-const COMMANDS: [&str; 26] = [
-    ".", "[", "[[", "case", "do", "done", "echo", "elif", "else", "esac", "exit", "fi", "for", "if",
-    "printf", "read", "return", "select", "set", "source", "stty", "test", "then", "unset", "until", "while",
+const COMMANDS: [&str; 32] = [
+    ".", "[", "[[", "case", "clear", "do", "done", "echo", "elif", "else", "esac", "exit", "false", "fi",
+    "for", "if", "printf", "read", "return", "select", "set", "source", "stty", "test", "then", "true",
+    "umask", "unset", "until", "while", "{", "}",
 ];
 
 /// Words that end a command.
-const SEPARATORS: [&str; 5] = [";", ";;", "&", "&&", "||"];
+const SEPARATORS: [&str; 6] = [";", ";;", "&", "&&", "||", "|"];
+
+const BACKSLASH: &str = "a backslash at the end continues the command in the next line; write it in one line, and put \
+                         a value that ends in a backslash in single quotes";
+const NOT_CLOSED: &str =
+    "a quote or bracket isn't closed in this line; write the command in one line, or remove it";
+const HERE_DOCUMENT: &str =
+    "the lines below belong to this command (<<), and can't be told from settings; remove them";
+
+/// A line, split into its commands.
+#[derive(Debug, Default)]
+pub(super) struct Line<'a> {
+    pub(super) commands: Vec<Command<'a>>,
+    /// The `&&`, `||` or `|` at its end.
+    pub(super) end: Option<&'a str>,
+    /// What is wrong if the last command goes on in the next lines.
+    pub(super) unfinished: Option<&'static str>,
+}
 
 /// One command of a line.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,18 +40,50 @@ pub(super) struct Command<'a> {
     pub(super) words: Vec<&'a str>,
     /// The word before it that ends another command.
     pub(super) after: Option<&'a str>,
+    /// The word after it that ends it, except for a `;` before another command.
+    pub(super) before: Option<&'a str>,
 }
 
-/// Splits a line into its commands. Blanks and separators in quotes or in `$(…)` are part of a word, and a `;` inside a
-/// word is if that is an assignment: a password may contain one.
-pub(super) fn commands(line: &str) -> Vec<Command<'_>> {
+impl<'a> Line<'a> {
+    /// Splits a line into its commands. Blanks and separators in quotes or in `$(…)` are part of a word, and a `;` inside
+    /// a word is if that is an assignment: a password may contain one.
+    ///
+    /// # Errors
+    ///
+    /// The line ends in a backslash.
+    pub(super) fn parse(line: &'a str) -> Result<Self, &'static str> {
+        let (words, is_closed) = words(line);
+        let last = words.last().filter(|(place, word)| place + word.len() == line.len());
+        if last.is_some_and(|(_, word)| word.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1)
+        {
+            return Err(BACKSLASH);
+        }
+        let befores = iter::once("").chain(words.iter().map(|(_, word)| *word));
+        let has_here_document = words
+            .iter()
+            .zip(befores)
+            .any(|((_, word), before)| is_here_document(word) && !before.ends_with('='));
+        let (commands, end) = commands(line, &words);
+        let unfinished =
+            if is_closed { has_here_document.then_some(HERE_DOCUMENT) } else { Some(NOT_CLOSED) };
+        Ok(Self { commands, end, unfinished })
+    }
+}
+
+fn is_here_document(word: &str) -> bool {
+    let redirection = word.trim_start_matches(char::is_alphanumeric);
+    redirection.starts_with("<<") && !redirection.starts_with("<<<")
+}
+
+/// Returns the commands, and the `&&`, `||` or `|` at the end.
+fn commands<'a>(line: &'a str, words: &[(usize, &'a str)]) -> (Vec<Command<'a>>, Option<&'a str>) {
     let mut commands = Vec::new();
     let mut current = Command::default();
     let mut start = 0;
-    for (place, word) in words(line) {
-        let is_separator = SEPARATORS.contains(&word) || word == "|";
-        if is_separator {
+    for &(place, word) in words {
+        if SEPARATORS.contains(&word) {
             current.text = line[start..place].trim();
+            current.before = Some(word);
             let next = Command { after: Some(word), ..Command::default() };
             commands.push(std::mem::replace(&mut current, next));
             start = place + word.len();
@@ -40,13 +92,17 @@ pub(super) fn commands(line: &str) -> Vec<Command<'_>> {
         }
     }
     current.text = line[start..].trim();
+    let end = current.after.filter(|end| current.words.is_empty() && matches!(*end, "&&" | "||" | "|"));
     commands.push(current);
     commands.retain(|command| !command.words.is_empty());
-    commands
+    if let [others @ .., _] = &mut commands[..] {
+        others.iter_mut().for_each(|command| command.before = command.before.filter(|end| *end != ";"));
+    }
+    (commands, end)
 }
 
-/// Returns the words of a line, with their places, up to a comment.
-fn words(line: &str) -> Vec<(usize, &str)> {
+/// Returns the words of a line, with their places, up to a comment. Also returns whether the last one is closed.
+fn words(line: &str) -> (Vec<(usize, &str)>, bool) {
     let mut words = Vec::new();
     let mut place = 0;
     while let Some(length) = line[place..].find(|char: char| !char.is_whitespace()) {
@@ -56,15 +112,19 @@ fn words(line: &str) -> Vec<(usize, &str)> {
         }
         // In `KEY = VALUE`, too, a `;` belongs to the value.
         let is_value = words.last().is_some_and(|(_, before): &(usize, &str)| before.ends_with('='));
-        let end = place + word_length(&line[place..], is_value);
-        words.push((place, &line[place..end]));
-        place = end;
+        let Some(length) = word_length(&line[place..], is_value) else {
+            words.push((place, &line[place..]));
+            return (words, false);
+        };
+        words.push((place, &line[place..place + length]));
+        place += length;
     }
-    words
+    (words, true)
 }
 
-/// Returns the length of the word with which `text` begins, which may be the value of an assignment.
-fn word_length(text: &str, is_value: bool) -> usize {
+/// Returns the length of the word with which `text` begins, which may be the value of an assignment. None if it isn't
+/// closed.
+fn word_length(text: &str, is_value: bool) -> Option<usize> {
     let mut chars = text.char_indices().peekable();
     let mut closing = Vec::new();
     let mut is_assignment = is_value;
@@ -82,15 +142,18 @@ fn word_length(text: &str, is_value: bool) -> usize {
             (None | Some(')' | '`'), '\'' | '"') | (Some('}'), '"') => closing.push(char),
             (Some(_), _) => {}
             (None, '=') => is_assignment = true,
-            (None, ';') if place == 0 => return if next == Some(';') { 2 } else { 1 },
+            (None, ';') if place == 0 => return Some(if next == Some(';') { 2 } else { 1 }),
             (None, ';') if !is_assignment || next.is_none_or(|next| next == ';' || next.is_whitespace()) => {
-                return place;
+                return Some(place);
             }
-            (None, char) if char.is_whitespace() => return place,
+            (None, '&' | '|') if !is_assignment && next == Some(char) => {
+                return Some(if place == 0 { 2 } else { place });
+            }
+            (None, char) if char.is_whitespace() => return Some(place),
             (None, _) => {}
         }
     }
-    text.len()
+    closing.is_empty().then_some(text.len())
 }
 
 /// Whether the line begins with a command that sets no variable to a value.
@@ -99,15 +162,6 @@ pub(super) fn is_command(line: &str) -> bool {
     let word = line.split([' ', '\t', ';']).next().unwrap_or_default();
     COMMANDS.contains(&word) && !line[word.len()..].trim_start().starts_with('=')
         || word == "export" && !line.contains('=')
-}
-
-/// Returns how many of the words precede the command itself in a condition or loop: `then`, the pattern of a `case`.
-pub(super) fn prefixes(words: &[&str]) -> usize {
-    let is_pattern = |word: &str| word.ends_with(')') && !word.contains('=');
-    let is_prefix = |word: &&&str| {
-        matches!(**word, "then" | "else" | "elif" | "do" | "{" | "}" | "!") || is_pattern(word)
-    };
-    words.iter().take_while(is_prefix).count()
 }
 
 /// Whether the line is the heading of a table in TOML, such as `[settings]` or `[ settings ]`, rather than a test of a
@@ -165,7 +219,7 @@ mod tests {
                     command.words.join("|")
                 )
             };
-            commands(line).into_iter().map(shown).collect::<Vec<_>>()
+            Line::parse(line).unwrap().commands.into_iter().map(shown).collect::<Vec<_>>()
         };
         for (line, expected) in [
             ("export A='b; c' D=\"e # f\" # g; h", &["export|A='b; c'|D=\"e # f\""][..]),

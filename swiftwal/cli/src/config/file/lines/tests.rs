@@ -271,3 +271,6 @@ fn a_line_that_is_no_assignment_is_refused_outside_of_conditions() {
         "PASSWORD=a;b PROJECT_NAME=p TOKEN=c;d USERNAME=u"
     );
 }
+
+mod conditions;
+mod values;

@@ -36,6 +36,17 @@ pub(super) fn is_name(name: &str) -> bool {
     name.bytes().all(is_part) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
+/// Whether the value is in quotes as a whole.
+pub(super) fn is_quoted(value: &str) -> bool {
+    let is_between = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
+    is_between('\'') || is_between('"')
+}
+
+/// Whether the output of a command is a part of the value.
+pub(super) fn is_computed(value: &str) -> bool {
+    value.contains("$(") || value.contains('`')
+}
+
 /// Returns the text that a shell would read from `value`.
 ///
 /// What a shell would expand is refused: nothing is expanded here, and a password must not differ from the intended
