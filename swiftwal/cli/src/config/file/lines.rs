@@ -100,13 +100,13 @@ impl<'a> File<'a> {
         let condition = self.blocks.condition(command.after, previous);
         match words {
             [] => {}
-            ["if", test @ ..] => {
-                let tested = shell::tested_for_empty(test).filter(|_| condition == Condition::Always);
-                self.begin(tested.map_or(Condition::Unknown, Condition::IfEmpty));
+            ["if", test @ ..] if self.blocks.begin_default(test, condition) => {}
+            ["if" | "while" | "until", ..] => {
+                self.begin_unknown();
+                self.other(command, keywords.len() + 1, Condition::Unknown)?;
             }
-            ["while" | "until" | "for" | "case" | "select", ..] => self.begin(Condition::Unknown),
+            ["for" | "case" | "select", ..] => self.begin_unknown(),
             ["fi" | "done" | "esac" | "}", ..] if self.blocks.end() => {}
-            ["unset", names @ ..] => self.unset(names, condition)?,
             ["export", names @ ..] if !names.iter().any(|name| name.contains('=')) => {}
             test if shell::tested_for_empty(test).is_some() => {}
             _ => self.other(command, keywords.len(), condition)?,
@@ -114,11 +114,9 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    fn begin(&mut self, condition: Condition<'a>) {
-        if condition == Condition::Unknown {
-            self.skip();
-        }
-        self.blocks.begin(condition);
+    fn begin_unknown(&mut self) {
+        self.skip();
+        self.blocks.begin(Condition::Unknown);
     }
 
     fn skip(&mut self) {
@@ -145,7 +143,7 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// Reads a command that may be one or several assignments, after some keywords.
+    /// Reads a command that may set or remove settings, after some keywords.
     fn other(
         &mut self,
         command: &Command<'_>,
@@ -153,6 +151,9 @@ impl<'a> File<'a> {
         condition: Condition<'_>,
     ) -> Result<(), String> {
         let (keywords, words) = command.words.split_at(keyword_count);
+        if let ["unset", names @ ..] = words {
+            return self.unset(names, condition);
+        }
         let text = without(command.text, keywords);
         if shell::is_command(text) {
             self.skip();
@@ -178,10 +179,13 @@ impl<'a> File<'a> {
             self.assign(name, value, condition)?;
         }
         match (command.before, assignments.last()) {
-            (Some(end), Some((name, value))) if is_bare_secret(name, value) => Err(format!(
-                "the value of {name} is followed by '{end}'; put it in single quotes, with the '{end}' if that belongs \
+            // A shell sets a variable before `&` or `|` for that command only.
+            (Some(end), Some((name, value))) if matches!(end, "&" | "|") || is_bare_secret(name, value) => {
+                Err(format!(
+                    "the value of {name} is followed by '{end}'; put it in single quotes, with the '{end}' if that belongs \
                  to it"
-            )),
+                ))
+            }
             _ => Ok(()),
         }
     }

@@ -27,6 +27,15 @@ impl<'a> Blocks<'a> {
         self.0.push(Block { condition, is_entered: false });
     }
 
+    /// Begins an `if` that only tests whether a variable is empty; `false` if it tests something else or depends on it.
+    pub(super) fn begin_default(&mut self, test: &[&'a str], condition: Condition<'a>) -> bool {
+        let tested = shell::tested_for_empty(test).filter(|_| condition == Condition::Always);
+        tested.is_some_and(|name| {
+            self.begin(Condition::IfEmpty(name));
+            true
+        })
+    }
+
     /// Ends the innermost block; `false` if there is none.
     pub(super) fn end(&mut self) -> bool {
         self.0.pop().is_some()

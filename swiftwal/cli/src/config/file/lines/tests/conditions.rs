@@ -41,6 +41,9 @@ fn an_if_with_more_than_one_test_is_refused() {
     ] {
         assert_refused(line, &format!("if {tests} then export OS_REGION_NAME=west; fi"));
     }
+    assert_refused(1, "if export OS_REGION_NAME=west || true; then true; fi");
+    assert_refused(2, "OS_REGION_NAME=a\nif unset OS_REGION_NAME; then true; fi");
+    assert_refused(1, "while OS_REGION_NAME=west; do break; done");
     let inner = "if [ -z \"$OS_REGION_NAME\" ]; then OS_REGION_NAME=west; fi";
     assert_refused(1, &format!("[ \"$SITE\" = west ] && {inner}"));
     assert_refused(2, &format!("[ \"$SITE\" = west ] ||\n{inner}"));
