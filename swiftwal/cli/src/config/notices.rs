@@ -18,8 +18,8 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 const MOST_BYTES: u64 = 64 << 10;
 
 /// Logs the notices about the configuration file at `path` as warnings. If PostgreSQL runs this for each file, notices
-/// that were warnings within the last day are shown only with `-v`. `state` is the program's directory for that; without
-/// one nothing can be remembered.
+/// that were warnings within the last day are shown only with `-v`. `state` is the program's directory for that;
+/// without one nothing can be remembered.
 pub(super) fn give(notices: &[String], path: &Path, for_each_file: bool, state: Option<&Path>) {
     if notices.is_empty() {
         return;

@@ -25,8 +25,8 @@ use super::{
 
 const KNOWN: &str = "REPOSITORY, CONTAINER, COMPRESSION and ARCHIVE_TIMEOUT (each also after SWIFTWAL_), \
                      PGHOST, PGPORT, PGUSER, and the settings of the storage, such as OS_AUTH_URL";
-const NOT_OF_THE_FORM: &str = "not of the form KEY=VALUE, which the file's first setting has, and not a shell command that can be skipped; write \
-     KEY=VALUE or remove the line";
+const NOT_OF_THE_FORM: &str = "not of the form KEY=VALUE, which the file's first setting has, and not a shell command \
+                               that can be skipped; write KEY=VALUE or remove the line";
 
 /// Whether the first line that isn't empty, a comment or a shell command begins with the name of a variable. The keys of
 /// the TOML form are in lower case.

@@ -55,8 +55,8 @@ fn a_secret_without_quotes_before_the_end_of_a_command_is_refused() {
         );
         assert_eq!(notice(text).split_once(": ").map(|(_, told)| told.to_owned()), Some(told), "{text}");
     }
-    let subshell = "line 1: the value of OS_USERNAME is followed by '&'; put it in single quotes, with the '&' if that belongs \
-                    to it";
+    let subshell = "line 1: the value of OS_USERNAME is followed by '&'; put it in single quotes, with the '&' if that \
+                    belongs to it";
     assert_eq!(notice("OS_USERNAME=my & true"), subshell);
     for text in [
         "OS_PASSWORD='abc';",
