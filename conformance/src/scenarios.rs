@@ -17,6 +17,7 @@ pub(crate) mod hostile;
 pub(crate) mod large_wal;
 pub(crate) mod legacy;
 pub(crate) mod list;
+pub(crate) mod manifest;
 pub(crate) mod phantoms;
 pub(crate) mod preflight;
 pub(crate) mod prune;

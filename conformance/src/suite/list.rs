@@ -195,6 +195,11 @@ suite! { $
         a_failed_restore_leaves_nothing_in_the_directory_for_the_wal,
     }
 
+    manifest {
+        the_files_are_compared_with_postgresqls_manifest,
+        a_manifest_that_cannot_be_read_is_done_without_and_that_is_said,
+    }
+
     hostile {
         cve_2026_6475_names_and_links_of_an_attacker_lead_nowhere,
     }

@@ -9,6 +9,7 @@ mod destination;
 mod extract;
 mod fetch;
 mod indexed_members;
+mod manifest;
 mod member_name;
 mod owner;
 mod plan;
@@ -32,6 +33,7 @@ use self::{
     destination::Destination,
     extract::{Extracted, Extractor},
     fetch::{Buffers, StoredTar},
+    manifest::Manifest,
     plan::Prepared,
     tablespaces::Tablespaces,
 };
@@ -192,17 +194,23 @@ async fn write_tars(
     let tars = fetch::tars(repository, chosen, directory.path(), observe).await?;
     let total_tar_bytes = tars.iter().map(StoredTar::tar_bytes).sum();
     let written = Arc::new(AtomicU64::new(0));
+    let manifest = read_manifest(repository, chosen, observe).await;
+    let algorithm = manifest.as_ref().map(|manifest| manifest.algorithm);
     let mut extracted = Extracted::default();
     let buffers = Buffers::new();
     for mut tar in tars {
         let (name, members) = (tar.name(), tar.members.take());
-        let extractor = Extractor::new(Arc::clone(destination), name, tar.tablespace, tablespaces, members)?;
+        let extractor =
+            Extractor::new(Arc::clone(destination), name, tar.tablespace, tablespaces, members, algorithm)?;
         let progress = || {
             let tar_bytes = written.load(Ordering::Relaxed);
             observe(RestoreEvent::Progress { tar_bytes, total_tar_bytes });
         };
         let written = Arc::clone(&written);
         extracted.add(write_tar(repository, tar, extractor, &buffers, written, &progress, observe).await?);
+    }
+    if let Some(manifest) = manifest {
+        manifest.check(extracted.sum)?;
     }
     if extracted.differs_from_index {
         observe(RestoreEvent::Notice(
@@ -211,6 +219,22 @@ async fn write_tars(
         ));
     }
     Ok(extracted)
+}
+
+/// Reads PostgreSQL's manifest, if the backup has one. It isn't needed, as the stored data has checksums of its own.
+async fn read_manifest(
+    repository: &Repository,
+    chosen: &ChosenBackup,
+    observe: Observe<'_>,
+) -> Option<Manifest> {
+    let record = chosen.record.as_ref()?;
+    Manifest::read(repository, &record.objects).await.unwrap_or_else(|error| {
+        observe(RestoreEvent::Notice(&format!(
+            "restoring without comparing the files with PostgreSQL's manifest of the backup: {}",
+            error.in_full()
+        )));
+        None
+    })
 }
 
 async fn write_tar(

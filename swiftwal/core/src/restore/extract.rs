@@ -28,6 +28,7 @@ use self::{
 use super::{
     destination::{CONTROL, Destination, LABEL},
     indexed_members::IndexedMembers,
+    manifest::{Algorithm, Checksum, FileSum, RestoredFiles},
     member_name::stays_inside,
     tablespaces::Tablespaces,
 };
@@ -51,6 +52,8 @@ pub(super) struct Extracted {
     pub(super) bytes: u64,
     /// Whether the index has other files than the tar, so that not every file was compared with its hash.
     pub(super) differs_from_index: bool,
+    /// The files, to be compared with PostgreSQL's manifest.
+    pub(super) sum: FileSum,
 }
 
 impl Extracted {
@@ -63,6 +66,7 @@ impl Extracted {
         self.files += other.files;
         self.bytes += other.bytes;
         self.differs_from_index |= other.differs_from_index;
+        self.sum += other.sum;
     }
 
     /// Whether the file `name`, which is written later, has arrived.
@@ -76,6 +80,8 @@ impl Extracted {
 pub(super) struct Extractor {
     /// Dropped before the destination: nothing may be written while that is removed.
     writers: Writers,
+    /// The files that the writers don't write.
+    files: RestoredFiles,
     _destination: Arc<Destination>,
     /// The name of the tar's object.
     object: String,
@@ -100,6 +106,16 @@ struct Current {
     is_written: bool,
     /// A file that is kept in memory, perhaps in addition.
     kept: Option<KeptFile>,
+    /// A file that isn't written by a writer.
+    unwritten: Option<UnwrittenFile>,
+}
+
+/// A file that is compared with PostgreSQL's manifest, but not written by a writer.
+#[derive(Debug)]
+struct UnwrittenFile {
+    name: Vec<u8>,
+    bytes: u64,
+    checksum: Checksum,
 }
 
 #[derive(Debug)]
@@ -111,18 +127,21 @@ struct KeptFile {
 
 impl Extractor {
     /// Creates the writer for the data directory's tar, or for that of a tablespace, stored as `object`. Its files are
-    /// compared with `members`.
+    /// compared with `members`; `manifest` is the algorithm of PostgreSQL's manifest.
     pub(super) fn new(
         destination: Arc<Destination>,
         object: String,
         tablespace: Option<u32>,
         tablespaces: &Tablespaces,
         members: Option<IndexedMembers>,
+        manifest: Option<Algorithm>,
     ) -> Result<Self> {
         let wal = if tablespace.is_none() { destination.wal_root() } else { None };
         let places = Places::new(destination.root(tablespace)?, wal);
+        let files = RestoredFiles::new(manifest, tablespace);
         Ok(Self {
-            writers: Writers::start(&places)?,
+            files: files.clone(),
+            writers: Writers::start(&places, &files)?,
             _destination: destination,
             object,
             tablespace,
@@ -150,7 +169,8 @@ impl Extractor {
         }
         tar.finish()?;
         let finished = self.writers.finish();
-        finished.map_err(|failure| self.unwritten(failure))?;
+        self.extracted.sum = finished.map_err(|failure| self.unwritten(failure))?;
+        self.extracted.sum += self.files.sum;
         if self.members.is_some_and(|mut members| !matches!(members.next(), Ok(None))) {
             self.extracted.differs_from_index = true;
         }
@@ -264,8 +284,10 @@ impl Extractor {
         let is_written = treatment.is_written();
         let kept =
             treatment.is_kept().then(|| KeptFile { name: name.clone(), content: Vec::new(), expected });
+        let checksum = self.files.checksum(&name).filter(|_| !is_written);
+        let unwritten = checksum.map(|checksum| UnwrittenFile { name: name.clone(), bytes, checksum });
         let begins = is_written.then_some(NewFile { name, mode, expected });
-        Ok(Current { left: bytes, begins, is_written, kept })
+        Ok(Current { left: bytes, begins, is_written, kept, unwritten })
     }
 
     /// Passes a piece of the current file to its writer.
@@ -317,6 +339,9 @@ impl TarVisitor for Extractor {
         if let Some(file) = &mut self.current.kept {
             file.content.extend_from_slice(data);
         }
+        if let Some(file) = &mut self.current.unwritten {
+            file.checksum.update(data);
+        }
         if self.current.is_written { self.write(self.piece.slice_ref(data)) } else { Ok(()) }
     }
 
@@ -325,7 +350,10 @@ impl TarVisitor for Extractor {
             // It is empty.
             self.write(Bytes::new())?;
         }
-        let file = std::mem::take(&mut self.current).kept;
-        file.map_or(Ok(()), |file| self.keep(file))
+        let Current { kept, unwritten, .. } = std::mem::take(&mut self.current);
+        if let Some(UnwrittenFile { name, bytes, checksum }) = unwritten {
+            self.files.add(&name, bytes, checksum);
+        }
+        kept.map_or(Ok(()), |file| self.keep(file))
     }
 }

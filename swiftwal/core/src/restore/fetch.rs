@@ -12,8 +12,8 @@ use swiftwal_compression::{Format, decoder};
 use tokio::{io::BufReader, sync::mpsc};
 use tokio_util::io::StreamReader;
 
-pub(super) use self::buffers::Buffers;
-use self::{hashed::Hashed, stream::fetch_stream};
+use self::stream::fetch_stream;
+pub(super) use self::{buffers::Buffers, hashed::Hashed};
 use super::{
     Observe, RestoreEvent,
     indexed_members::{IndexText, IndexedMembers},

@@ -98,19 +98,21 @@ impl<'de> Deserialize<'de> for MemberName {
         match Written::deserialize(deserializer)? {
             Written::Text(name) => Ok(Self(name.into_bytes())),
             Written::Encoded { path } => {
-                decode(&path).map(Self).ok_or_else(|| Error::custom("a name isn't hexadecimal"))
+                Self::from_hex(&path).ok_or_else(|| Error::custom("a name isn't hexadecimal"))
             }
         }
     }
 }
 
-fn decode(hex: &str) -> Option<Vec<u8>> {
-    let pairs = hex.as_bytes().chunks(2);
-    pairs
-        .map(|pair| {
-            u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()
-        })
-        .collect()
+impl MemberName {
+    /// Returns the bytes that these hexadecimal digits stand for.
+    pub(crate) fn from_hex(hex: &str) -> Option<Self> {
+        let byte = |pair: &[u8]| {
+            let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+            u8::from_str_radix(pair, 16).ok()
+        };
+        hex.as_bytes().chunks(2).map(byte).collect::<Option<_>>().map(Self)
+    }
 }
 
 impl<'de> Deserialize<'de> for Mode {

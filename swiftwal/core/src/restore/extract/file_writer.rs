@@ -6,7 +6,10 @@ use bytes::Bytes;
 use swiftwal_postgres::printable;
 
 use super::places::Places;
-use crate::error::Error;
+use crate::{
+    error::Error,
+    restore::manifest::{Checksum, FileSum, RestoredFiles},
+};
 
 /// What a file without content counts as, to compare queues: creating one takes about as long as writing this much.
 const EMPTY_BYTES: usize = 16 << 10;
@@ -41,9 +44,19 @@ impl FilePiece {
 #[derive(Debug)]
 pub(super) struct FileWriter {
     places: Places,
-    current: Option<(File, NewFile)>,
-    /// The hash of the current file, if it is compared.
+    current: Option<OpenFile>,
+    /// The hash of the current file, if it is compared with the index.
     content: blake3::Hasher,
+    files: RestoredFiles,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    begun: NewFile,
+    bytes: u64,
+    /// Its checksum, if it is compared with PostgreSQL's manifest.
+    checksum: Option<Checksum>,
 }
 
 /// The file that couldn't be written, and why.
@@ -62,42 +75,60 @@ pub(super) enum Reason {
 }
 
 impl FileWriter {
-    pub(super) fn new(places: Places) -> Self {
-        Self { places, current: None, content: blake3::Hasher::new() }
+    /// `files` says what is compared with PostgreSQL's manifest.
+    pub(super) fn new(places: Places, files: RestoredFiles) -> Self {
+        Self { places, current: None, content: blake3::Hasher::new(), files }
     }
 
     /// Writes a piece, and creates the file first if it is the first piece.
     pub(super) fn take(&mut self, piece: FilePiece) -> Result<(), WriteFailure> {
         if let Some(begins) = piece.begins {
-            let (root, name) = self.places.of(&begins.name);
-            match root.create_file(name, begins.mode) {
-                Ok(file) => self.current = Some((file, begins)),
-                Err(error) => {
-                    return Err(WriteFailure { name: begins.name, reason: Reason::Failed(Box::new(error)) });
-                }
-            }
-            self.content.reset();
+            self.begin(begins)?;
         }
-        let Some((file, begun)) = &mut self.current else { return Ok(()) };
+        let Some(OpenFile { file, begun, bytes, checksum }) = &mut self.current else { return Ok(()) };
         if let Err(error) = file.write_all(&piece.data) {
             let error = Error::local("write", self.places.path(&begun.name))(error);
             return Err(WriteFailure { name: begun.name.clone(), reason: Reason::Failed(Box::new(error)) });
         }
+        *bytes += piece.data.len() as u64;
         if begun.expected.is_some() {
             self.content.update(&piece.data);
+        }
+        if let Some(checksum) = checksum {
+            checksum.update(&piece.data);
         }
         if piece.is_last { self.end() } else { Ok(()) }
     }
 
+    fn begin(&mut self, begun: NewFile) -> Result<(), WriteFailure> {
+        let (root, name) = self.places.of(&begun.name);
+        match root.create_file(name, begun.mode) {
+            Ok(file) => {
+                self.content.reset();
+                let checksum = self.files.checksum(&begun.name);
+                self.current = Some(OpenFile { file, begun, bytes: 0, checksum });
+                Ok(())
+            }
+            Err(error) => Err(WriteFailure { name: begun.name, reason: Reason::Failed(Box::new(error)) }),
+        }
+    }
+
     /// Closes the current file.
     fn end(&mut self) -> Result<(), WriteFailure> {
-        let Some((_, NewFile { name, expected, .. })) = self.current.take() else { return Ok(()) };
-        match expected {
-            Some(expected) if self.content.finalize() != expected => {
-                Err(WriteFailure { name, reason: Reason::Differs })
-            }
-            _ => Ok(()),
+        let Some(OpenFile { begun, bytes, checksum, .. }) = self.current.take() else { return Ok(()) };
+        let NewFile { name, expected, .. } = begun;
+        if expected.is_some_and(|expected| self.content.finalize() != expected) {
+            return Err(WriteFailure { name, reason: Reason::Differs });
         }
+        if let Some(checksum) = checksum {
+            self.files.add(&name, bytes, checksum);
+        }
+        Ok(())
+    }
+
+    /// Returns the files that were written.
+    pub(super) fn finish(self) -> FileSum {
+        self.files.sum
     }
 }
 

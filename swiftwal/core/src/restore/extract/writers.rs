@@ -17,7 +17,10 @@ use super::{
     file_writer::{FilePiece, FileWriter, WriteFailure},
     places::Places,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    restore::manifest::{FileSum, RestoredFiles},
+};
 
 /// The largest number of writing threads. More of them don't write faster to one disk.
 const MOST_WRITERS: usize = 4;
@@ -30,6 +33,8 @@ pub(super) struct Writers {
     writers: Vec<Writer>,
     /// The number of the writer that has the current file.
     current: usize,
+    /// The files that ended threads have written.
+    files: FileSum,
 }
 
 #[derive(Debug)]
@@ -37,16 +42,17 @@ struct Writer {
     queue: SyncSender<FilePiece>,
     /// The weight of the pieces in the queue.
     waiting: Arc<AtomicUsize>,
-    thread: JoinHandle<Result<(), WriteFailure>>,
+    thread: JoinHandle<Result<FileSum, WriteFailure>>,
 }
 
 impl Writers {
-    /// Starts the threads, which write into `places`: one for each core.
-    pub(super) fn start(places: &Places) -> Result<Self> {
+    /// Starts the threads, which write into `places`: one for each core. `files` says what is compared with PostgreSQL's
+    /// manifest.
+    pub(super) fn start(places: &Places, files: &RestoredFiles) -> Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let mut started = Self { writers: Vec::new(), current: 0 };
+        let mut started = Self { writers: Vec::new(), current: 0, files: FileSum::default() };
         for _ in 0..cores.min(MOST_WRITERS) {
-            let writer = Writer::start(FileWriter::new(places.clone()));
+            let writer = Writer::start(FileWriter::new(places.clone(), files.clone()));
             let path = places.clone().path(b"");
             started.writers.push(writer.map_err(Error::local("start a thread to write into", path))?);
         }
@@ -67,20 +73,23 @@ impl Writers {
         }
         let Some(writer) = self.writers.get(self.current) else { return Ok(()) };
         writer.waiting.fetch_add(piece.weight(), Ordering::Relaxed);
-        if writer.queue.send(piece).is_err() { self.finish() } else { Ok(()) }
+        if writer.queue.send(piece).is_err() { self.finish().map(drop) } else { Ok(()) }
     }
 
-    /// Waits until every piece is written, and ends the threads.
+    /// Waits until every piece is written, and ends the threads. Returns all the files that they have written.
     ///
     /// # Errors
     ///
     /// The first failure of a writer.
-    pub(super) fn finish(&mut self) -> Result<(), WriteFailure> {
+    pub(super) fn finish(&mut self) -> Result<FileSum, WriteFailure> {
         let (queues, threads): (Vec<_>, Vec<_>) =
             self.writers.drain(..).map(|writer| (writer.queue, writer.thread)).unzip();
         drop(queues);
         let ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
-        ended.into_iter().try_for_each(|ended| ended.unwrap_or_else(|payload| panic::resume_unwind(payload)))
+        for ended in ended {
+            self.files += ended.unwrap_or_else(|payload| panic::resume_unwind(payload))?;
+        }
+        Ok(self.files)
     }
 }
 
@@ -95,7 +104,7 @@ impl Writer {
                 files.take(piece)?;
                 left.fetch_sub(weight, Ordering::Relaxed);
             }
-            Ok(())
+            Ok(files.finish())
         })?;
         Ok(Self { queue, waiting, thread })
     }

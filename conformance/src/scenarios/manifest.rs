@@ -1,0 +1,130 @@
+//! Scenarios of restore: PostgreSQL's manifest of the backup.
+
+use std::sync::mpsc;
+
+use anyhow::Result;
+use swiftwal_core::{BackupChoice, BackupRecord, ErrorKind, RestoreEvent, RestoreOptions, restore};
+
+use super::site::{Site, assert_restored, refused, request, restore_options};
+use crate::{Entry, SyntheticCluster, SyntheticSource, subject::Subject};
+
+pub(crate) async fn the_files_are_compared_with_postgresqls_manifest(subject: Subject) -> Result<()> {
+    let cluster =
+        SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast").with_file("standby.signal", "x");
+    let site = Site::of(subject, cluster)?;
+    for (start, algorithm) in [(3, "CRC32C"), (4, "NONE")] {
+        let source = site.cluster.backup(start, start);
+        let mut listed = lines(&source, algorithm);
+        // The order doesn't matter.
+        listed.reverse();
+        let record = take(&site, &source, &listed).await?;
+        let directory = site.subject.new_path("pgdata");
+        let choice = BackupChoice::Key(record.key);
+        let notices = said(&site, choice, &directory, &options(&site, start)).await?;
+        assert!(!notices.contains("manifest"), "{notices}");
+    }
+    let source = site.cluster.backup(5, 5);
+    let listed = lines(&source, "CRC32C");
+    let file = listed.iter().position(|line| line.contains("base/1/1001")).unwrap_or_default();
+    let with = |line: String| [&listed[..file], &[line], &listed[file + 1..]].concat();
+    let one_more = "{ \"Path\": \"base/1/other\", \"Size\": 0, \"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"00000000\" }";
+    for (start, other, told) in [
+        (6, with(listed[file].replace("\"Size\": ", "\"Size\": 1")), "CRC32C checksum isn't the one"),
+        (7, with(listed[file].replace("base/1/1001", "base/1/other")), "CRC32C checksum isn't the one"),
+        (
+            8,
+            with(listed[file].replace("\"Checksum\": \"", "\"Checksum\": \"11")),
+            "CRC32C checksum isn't the one",
+        ),
+        (9, [&listed[..file], &listed[file + 1..]].concat(), "and the backup has"),
+        (10, [&listed[..], &[one_more.to_owned()]].concat(), "and the backup has"),
+    ] {
+        let record = take(&site, &source, &other).await?;
+        site.wait_hours(1);
+        let directory = site.subject.new_path("pgdata");
+        let choice = BackupChoice::Key(record.key);
+        let error = refused(site.restore_into(choice, &directory, &options(&site, start)).await);
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+        let object = format!("backup_manifest_{}.zst", record.key);
+        assert!(error.to_string().contains(told) && error.to_string().contains(&object), "{error}");
+        assert!(!directory.exists());
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_manifest_that_cannot_be_read_is_done_without_and_that_is_said(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 3);
+    let record = take(&site, &source, &lines(&source, "CRC32C")).await?;
+    let object = format!("backup_manifest_{}.zst", record.key);
+    let stored = site.subject.get(&object).await?;
+    for damaged in [Some(stored.slice(..stored.len() - 1)), None] {
+        match damaged {
+            Some(damaged) => site.subject.put(&object, damaged).await?,
+            None => site.subject.delete(&object).await?,
+        }
+        let directory = site.subject.new_path("pgdata");
+        let notices = said(&site, BackupChoice::Latest, &directory, &restore_options()).await?;
+        assert!(notices.contains("without comparing the files with PostgreSQL's manifest"), "{notices}");
+        assert_restored(&directory, &source.data_directory(&request(true)))?;
+    }
+    Ok(())
+}
+
+/// Takes a backup with a manifest of these lines.
+async fn take(site: &Site, source: &SyntheticSource, listed: &[String]) -> Result<BackupRecord> {
+    let files = listed.join(",\n");
+    let text = format!(
+        "{{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n\"Files\": [\n{files}\n],\n\"WAL-Ranges\": [\n],\n\
+         \"Manifest-Checksum\": \"00\"}}\n"
+    );
+    Ok(site.take_with_wal(&source.clone().with_manifest(text)).await?)
+}
+
+/// Returns a line of the manifest for each file.
+fn lines(source: &SyntheticSource, algorithm: &str) -> Vec<String> {
+    let data = source.data_directory(&request(true));
+    let spaces = source.tablespaces().flat_map(|(space, tree)| {
+        let files: Vec<_> = tree.iter().map(|(path, entry)| (path.to_owned(), entry.clone())).collect();
+        files.into_iter().map(move |(path, entry)| (format!("pg_tblspc/{}/{path}", space.oid), entry))
+    });
+    let files = data.iter().map(|(path, entry)| (path.to_owned(), entry.clone())).chain(spaces);
+    let line = |(path, entry): (String, Entry)| {
+        let Entry::File { bytes, .. } = entry else { return None };
+        let checksum: String =
+            crc32c::crc32c(&bytes).to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let checksum = match algorithm {
+            "NONE" => String::new(),
+            _ => format!(", \"Checksum-Algorithm\": \"{algorithm}\", \"Checksum\": \"{checksum}\""),
+        };
+        let bytes = bytes.len();
+        Some(format!(
+            "{{ \"Path\": \"{path}\", \"Size\": {bytes}, \"Last-Modified\": \"2026-11-29 11:01:25 GMT\"{checksum} }}"
+        ))
+    };
+    files.filter_map(line).collect()
+}
+
+fn options(site: &Site, number: u64) -> RestoreOptions {
+    let place = site.subject.path(&format!("fast{number}"));
+    RestoreOptions { tablespace_mapping: vec![("/srv/fast".into(), place)], ..restore_options() }
+}
+
+/// Restores a backup, and returns the notices.
+async fn said(
+    site: &Site,
+    choice: BackupChoice,
+    directory: &std::path::Path,
+    options: &RestoreOptions,
+) -> Result<String> {
+    let (sender, notices) = mpsc::channel();
+    let observe = |event: RestoreEvent<'_>| {
+        if let RestoreEvent::Notice(notice) = event {
+            let _ = sender.send(notice.to_owned());
+        }
+    };
+    restore(&site.repository, choice, directory, options, &observe).await?;
+    Ok(notices.try_iter().collect())
+}

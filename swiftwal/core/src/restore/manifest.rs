@@ -1,0 +1,214 @@
+//! Compares the restored files with PostgreSQL's manifest of the backup: their names, sizes and checksums.
+//!
+//! A cluster can have many millions of files, and the manifest may list them in another order than the tars. So neither
+//! side is kept: a hash of each entry is added up on both, and the sums must be equal at the end.
+
+mod checksum;
+mod entries;
+
+use std::{fmt, ops::AddAssign};
+
+use swiftwal_compression::decoder;
+use tokio::io::BufReader;
+use tokio_util::io::StreamReader;
+
+pub(super) use self::checksum::{Algorithm, Checksum};
+use self::entries::Entries;
+use super::fetch::Hashed;
+use crate::{
+    error::{Error, Result},
+    repository::{
+        Repository,
+        layout::{BackupPart, ObjectName, SIDE_FORMAT},
+        object_pieces,
+        record::RecordedObject,
+    },
+};
+
+/// PostgreSQL's manifest of a backup, added up.
+#[derive(Clone, Debug)]
+pub(super) struct Manifest {
+    object: String,
+    pub(super) algorithm: Algorithm,
+    files: FileSum,
+}
+
+/// The sum over files, each with its name, size and checksum. Their order doesn't matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FileSum {
+    files: u64,
+    sum: [u64; 4],
+}
+
+impl FileSum {
+    /// Adds a file. `name` is its path below the data directory; `checksum` is empty for the algorithm NONE.
+    pub(super) fn add(&mut self, name: &[u8], bytes: u64, checksum: &[u8]) {
+        let mut hasher = blake3::Hasher::new();
+        for part in [name, &bytes.to_le_bytes(), checksum] {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        }
+        let hash = hasher.finalize();
+        let (hash, _) = hash.as_bytes().as_chunks::<8>();
+        // Wrapping addition keeps what differs, whatever the order.
+        let mut words = hash.iter().map(|word| u64::from_le_bytes(*word));
+        *self += Self { files: 1, sum: std::array::from_fn(|_| words.next().unwrap_or_default()) };
+    }
+}
+
+impl AddAssign for FileSum {
+    fn add_assign(&mut self, other: Self) {
+        self.files += other.files;
+        for (word, more) in self.sum.iter_mut().zip(other.sum) {
+            *word = word.wrapping_add(more);
+        }
+    }
+}
+
+impl Manifest {
+    /// Reads the manifest among `objects`, which is verified by the commit record; none if the backup has none.
+    pub(super) async fn read(repository: &Repository, objects: &[RecordedObject]) -> Result<Option<Self>> {
+        let recorded = objects.iter().find(|object| object.part() == Some(BackupPart::Manifest));
+        let Some(recorded) = recorded else { return Ok(None) };
+        let name = ObjectName::parse(&recorded.name);
+        let Some(object) = repository.open(&name).await? else { return Err(repository.missing(name)) };
+        let mut hashed = Hashed::default();
+        let stored = hashed.pass(object_pieces(object));
+        let text = BufReader::new(decoder(SIDE_FORMAT, StreamReader::new(stored)));
+        let mut entries = Entries::new(text);
+        let (mut files, mut algorithm) = (FileSum::default(), None);
+        while let Some(entry) = entries.next().await.map_err(|error| repository.unreadable(&name, error))? {
+            if *algorithm.get_or_insert(entry.algorithm) != entry.algorithm {
+                return Err(Error::damaged(name, "it has checksums of several kinds"));
+            }
+            files.add(&entry.name, entry.bytes, &entry.checksum);
+        }
+        drop(entries);
+        hashed.check(recorded)?;
+        let algorithm = algorithm.ok_or_else(|| Error::damaged(name, "it lists no files"))?;
+        Ok(Some(Self { object: recorded.name.clone(), algorithm, files }))
+    }
+
+    /// Compares the files that were restored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if they aren't those of the manifest.
+    pub(super) fn check(&self, restored: FileSum) -> Result<()> {
+        if restored == self.files {
+            return Ok(());
+        }
+        let reason = if restored.files == self.files.files {
+            Difference::Content(self.algorithm)
+        } else {
+            Difference::Number { listed: self.files.files, restored: restored.files }
+        };
+        Err(Error::damaged(&self.object, reason))
+    }
+}
+
+/// How the restored files differ from the manifest.
+enum Difference {
+    Content(Algorithm),
+    Number { listed: u64, restored: u64 },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Content(algorithm) => {
+                write!(
+                    f,
+                    "a file's name, size or {algorithm} checksum isn't the one that PostgreSQL computed"
+                )?;
+            }
+            Self::Number { listed, restored } => {
+                write!(f, "PostgreSQL sent {listed} files, and the backup has {restored}")?;
+            }
+        }
+        write!(
+            f,
+            "; don't rely on this backup: take a new one, and check the memory and the disks of the server"
+        )
+    }
+}
+
+/// The files of a tar that were restored, as the manifest lists them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RestoredFiles {
+    /// None if there is no manifest.
+    algorithm: Option<Algorithm>,
+    tablespace: Option<u32>,
+    pub(super) sum: FileSum,
+}
+
+impl RestoredFiles {
+    /// Begins with no files. The tar is that of the data directory, or of a tablespace.
+    pub(super) fn new(algorithm: Option<Algorithm>, tablespace: Option<u32>) -> Self {
+        Self { algorithm, tablespace, sum: FileSum::default() }
+    }
+
+    /// Returns the checksum to compute of the file `name`; none if the file isn't compared.
+    pub(super) fn checksum(&self, name: &[u8]) -> Option<Checksum> {
+        let algorithm = self.algorithm?;
+        listed_name(self.tablespace, name).map(|_| Checksum::new(algorithm))
+    }
+
+    /// Adds a complete file.
+    pub(super) fn add(&mut self, name: &[u8], bytes: u64, checksum: Checksum) {
+        if let Some(name) = listed_name(self.tablespace, name) {
+            self.sum.add(&name, bytes, &checksum.finish());
+        }
+    }
+}
+
+/// Returns the name under which the manifest lists a file; none for a file that isn't compared.
+fn listed_name(tablespace: Option<u32>, name: &[u8]) -> Option<Vec<u8>> {
+    match tablespace {
+        Some(oid) => Some([format!("pg_tblspc/{oid}/").as_bytes(), name].concat()),
+        // The manifest may list some of the WAL's files, but not the WAL itself, which has checksums of its own.
+        None if name == b"backup_manifest" || name.starts_with(b"pg_wal/") => None,
+        None => Some(name.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(files: &[(&str, u64, &[u8])]) -> FileSum {
+        let mut sum = FileSum::default();
+        for (name, bytes, checksum) in files {
+            sum.add(name.as_bytes(), *bytes, checksum);
+        }
+        sum
+    }
+
+    #[test]
+    fn files_are_compared_in_any_order_and_every_difference_counts() {
+        let files = [("a", 1, &b"x"[..]), ("b", 2, b"y")];
+        let manifest = Manifest { object: "m".to_owned(), algorithm: Algorithm::Crc32c, files: sum(&files) };
+        manifest.check(sum(&[files[1], files[0]])).unwrap();
+        for (other, told) in [
+            (&[files[0]][..], "sent 2 files, and the backup has 1"),
+            (&[files[0], files[1], ("c", 0, b"")], "sent 2 files, and the backup has 3"),
+            (&[files[0], files[0]], "CRC32C checksum"),
+            (&[files[0], ("b", 2, b"z")], "CRC32C checksum"),
+            (&[files[0], ("b", 3, b"y")], "CRC32C checksum"),
+            (&[files[0], ("by", 2, b"")], "CRC32C checksum"),
+        ] {
+            let error = manifest.check(sum(other)).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_are_listed_below_the_data_directory_without_the_wal_and_the_manifest() {
+        let listed = |tablespace, name: &[u8]| {
+            listed_name(tablespace, name).map(|name| String::from_utf8(name).unwrap())
+        };
+        assert_eq!(listed(None, b"base/1/2").as_deref(), Some("base/1/2"));
+        assert_eq!(listed(Some(16400), b"PG_15_1/5/7").as_deref(), Some("pg_tblspc/16400/PG_15_1/5/7"));
+        assert_eq!(listed(None, b"backup_manifest"), None);
+        assert_eq!(listed(None, b"pg_wal/000000010000000000000003"), None);
+    }
+}
