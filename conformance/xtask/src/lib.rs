@@ -35,6 +35,7 @@
 //! binary should share a Swift, which takes a few seconds to start, each with a container of its own.
 
 mod apt;
+mod cache;
 mod ceph;
 mod ceph_setup;
 mod container;
@@ -42,6 +43,7 @@ mod environment;
 mod http;
 mod ports;
 mod postgres;
+mod postgres_versions;
 mod processes;
 mod requests;
 mod run;
@@ -56,11 +58,13 @@ mod template;
 mod wait;
 mod wire;
 
+pub use cache::cache_directory;
 pub use ceph::{Ceph, CephServer};
 pub use ceph_setup::CephInstallation;
 pub use container::{Container, ceph_test_settings, swift_test_setting, swift_test_settings};
 pub use environment::Environment;
 pub use postgres::{Load, Postgres};
+pub use postgres_versions::VERSIONS;
 pub use processes::{Process, descendants};
 pub use requests::LoggedRequest;
 pub use run::{line, output, stdout};
@@ -68,7 +72,7 @@ pub use scratch::Scratch;
 pub use setup::Installation;
 pub use site::Site;
 pub use swift::{Daemon, Service, Swift, SwiftOptions};
-pub use swift_setup::{SwiftInstallation, cache_directory};
+pub use swift_setup::SwiftInstallation;
 pub use swiftwal::{Place, Swiftwal};
 pub use wait::until;
 pub use wire::{Break, Direction, Fault, Wire};

@@ -34,10 +34,19 @@ pub struct Postgres {
 impl Postgres {
     /// Creates a cluster in the directory `name`, with these lines in `postgresql.conf`. It isn't started.
     pub fn create(scratch: &Arc<Scratch>, name: &str, settings: &[&str]) -> Result<Self> {
+        Self::create_with(scratch, name, settings, &[])
+    }
+
+    /// As [`Self::create`], with page checksums, which `initdb` adds by default only from PostgreSQL 18 on.
+    pub fn create_with_checksums(scratch: &Arc<Scratch>, name: &str, settings: &[&str]) -> Result<Self> {
+        Self::create_with(scratch, name, settings, &["--data-checksums"])
+    }
+
+    fn create_with(scratch: &Arc<Scratch>, name: &str, settings: &[&str], options: &[&str]) -> Result<Self> {
         let cluster = Self::open(scratch, &scratch.path().join(name));
         let mut initdb = scratch.command("initdb");
         initdb.args(["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--username=postgres"]);
-        run::stdout(initdb.arg("--pgdata").arg(&cluster.data))?;
+        run::stdout(initdb.args(options).arg("--pgdata").arg(&cluster.data))?;
         cluster.configure(&SETTINGS)?;
         cluster.configure(settings)?;
         Ok(cluster)

@@ -26,7 +26,8 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Creates a directory with mode 755 below the system's directory for temporary files.
+    /// Creates a directory with mode 755 below the system's directory for temporary files. Programs from the cache
+    /// directory are copied into it.
     pub fn new(installation: Installation) -> Result<Arc<Self>> {
         let (uid, gid) = installation.owner();
         let mut guardian = Command::new("sh")
@@ -46,7 +47,9 @@ impl Scratch {
             bail!("making a scratch directory failed: {}", guardian.wait()?);
         }
         let path = PathBuf::from(path.trim_end());
-        Ok(Arc::new(Self { installation, path, guardian, next_port: AtomicU16::new(5432) }))
+        let mut scratch = Self { installation, path, guardian, next_port: AtomicU16::new(5432) };
+        scratch.installation = scratch.installation.clone().copied_into(&scratch.path)?;
+        Ok(Arc::new(scratch))
     }
 
     /// Returns its path.

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::postgres_versions::{self, Programs};
 use crate::{apt, run};
 
 const OLDEST_VERSION: u32 = 13;
@@ -21,6 +22,10 @@ const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 #[derive(Debug, Clone)]
 pub struct Installation {
     bin: PathBuf,
+    /// Other programs of PostgreSQL, for those that aren't in `bin`: some packages have no client programs.
+    clients: PathBuf,
+    /// A directory to copy before the programs in it can be run, which include those in `bin`.
+    cached: Option<PathBuf>,
     version: u32,
     uid: u32,
     gid: u32,
@@ -42,6 +47,17 @@ impl Installation {
         Self::find()
     }
 
+    /// Finds one of [`VERSIONS`](crate::VERSIONS), and installs it if it is missing; the error says why it can't be.
+    /// Client programs that its package lacks are those of [`Self::ensure`].
+    pub fn of_version(major: u32) -> Result<Self> {
+        let newest = Self::ensure()?;
+        let (bin, cached) = match postgres_versions::programs(major)? {
+            Programs::Shared(bin) => (bin, None),
+            Programs::Cached { directory, bin } => (directory.join(bin), Some(directory)),
+        };
+        Ok(Self { bin, cached, version: major, ..newest })
+    }
+
     /// Finds the newest PostgreSQL under `/usr/lib/postgresql`, or else the one in `PATH`. It is an error unless that
     /// is version 13 or later.
     fn find() -> Result<Self> {
@@ -52,7 +68,18 @@ impl Installation {
             bail!("PostgreSQL {version} in {} is older than {OLDEST_VERSION}", bin.display());
         }
         let (uid, gid) = server_user()?;
-        Ok(Self { bin, version, uid, gid })
+        Ok(Self { clients: bin.clone(), bin, cached: None, version, uid, gid })
+    }
+
+    /// Copies programs that are in the cache directory, for which the PostgreSQL user may have no permission, into a
+    /// new directory in `scratch`. Returns the installation with the copy.
+    pub(crate) fn copied_into(self, scratch: &Path) -> Result<Self> {
+        let Some(cached) = &self.cached else { return Ok(self) };
+        let copy = scratch.join("postgresql");
+        run::stdout(Command::new("cp").arg("-R").args([cached, &copy]))?;
+        run::stdout(Command::new("chmod").args(["-R", "a+rX"]).arg(&copy))?;
+        let bin = copy.join(self.bin.strip_prefix(cached)?);
+        Ok(Self { bin, cached: None, ..self })
     }
 
     /// Returns the major version, such as 15.
@@ -71,10 +98,11 @@ impl Installation {
     /// `PATH` begins with PostgreSQL's programs.
     pub fn command(&self, program: impl AsRef<Path>, directory: &Path) -> Command {
         // Rust searches our PATH for a name without a directory, not the PATH of the child process.
-        let known = self.bin.join(&program);
-        let mut command = Command::new(if known.exists() { known.as_path() } else { program.as_ref() });
+        let known = [&self.bin, &self.clients].map(|directory| directory.join(&program));
+        let known = known.iter().find(|path| path.exists());
+        let mut command = Command::new(known.map_or(program.as_ref(), PathBuf::as_path));
         command.current_dir(directory).env_clear();
-        command.env("PATH", format!("{}:{SYSTEM_PATH}", self.bin.display()));
+        command.env("PATH", format!("{}:{}:{SYSTEM_PATH}", self.bin.display(), self.clients.display()));
         command.envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC")]).env("HOME", directory);
         if rustix::process::getuid().is_root() {
             command.uid(self.uid).gid(self.gid);
@@ -96,6 +124,11 @@ fn runs(tool: &str) -> bool {
 /// Returns the directory of PostgreSQL's programs.
 fn server_programs() -> Option<PathBuf> {
     newest_on_debian().or_else(in_path)
+}
+
+/// Returns the directory in which Debian's packages of a major version have their programs.
+pub(crate) fn debian_programs(major: u32) -> PathBuf {
+    Path::new(DEBIAN_ROOT).join(major.to_string()).join("bin")
 }
 
 fn newest_on_debian() -> Option<PathBuf> {

@@ -85,9 +85,35 @@ impl Site {
         Self::with(scratch, swiftwal)
     }
 
+    /// As [`Self::start`], with one of [`VERSIONS`](crate::VERSIONS), and page checksums.
+    pub fn start_version(built: &Path, major: u32) -> Result<Self> {
+        let scratch = Scratch::new(Installation::of_version(major)?)?;
+        let swiftwal = Swiftwal::new(&scratch, built)?;
+        Self::with_checksums(scratch, swiftwal)
+    }
+
+    /// As [`Self::start_version`], with a container of a Swift; see [`Swiftwal::on_swift`].
+    pub fn start_version_on_swift<Name: Into<String>>(
+        built: &Path,
+        major: u32,
+        settings: impl IntoIterator<Item = (Name, String)>,
+    ) -> Result<Self> {
+        let scratch = Scratch::new(Installation::of_version(major)?)?;
+        let swiftwal = Swiftwal::on_swift(&scratch, built, settings)?;
+        Self::with_checksums(scratch, swiftwal)
+    }
+
     fn with(scratch: Arc<Scratch>, swiftwal: Swiftwal) -> Result<Self> {
-        let archive = format!("archive_command = '{}'", swiftwal.archive_command());
-        let postgres = Postgres::create(&scratch, "data", &[&archive])?;
+        let postgres = Postgres::create(&scratch, "data", &[&archive_setting(&swiftwal)])?;
+        Self::started(scratch, swiftwal, postgres)
+    }
+
+    fn with_checksums(scratch: Arc<Scratch>, swiftwal: Swiftwal) -> Result<Self> {
+        let postgres = Postgres::create_with_checksums(&scratch, "data", &[&archive_setting(&swiftwal)])?;
+        Self::started(scratch, swiftwal, postgres)
+    }
+
+    fn started(scratch: Arc<Scratch>, swiftwal: Swiftwal, postgres: Postgres) -> Result<Self> {
         postgres.start()?;
         Ok(Self { scratch, swiftwal, postgres })
     }
@@ -111,4 +137,8 @@ impl Site {
         self.swiftwal.run(&[&["restore", key, &directory], options].concat())?;
         Ok(restored)
     }
+}
+
+fn archive_setting(swiftwal: &Swiftwal) -> String {
+    format!("archive_command = '{}'", swiftwal.archive_command())
 }

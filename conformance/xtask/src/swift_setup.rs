@@ -1,8 +1,6 @@
 //! Finds the programs of Swift and Keystone, and installs them with pip into a separate environment.
 
-use std::env;
-use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fs;
 use std::io::stderr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -10,14 +8,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{apt, run};
+use crate::{apt, cache, run};
 
 /// Every package with its version.
 const REQUIREMENTS: &str = include_str!("../swift/requirements.txt");
 /// A check that fails with a Python that is too old or can't create environments.
 const NEEDED: [&str; 2] = ["-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"];
-/// The file that is written last, with the requirements in it: without it the installation is incomplete.
-const MARKER: &str = "installed";
 
 /// The programs of OpenStack Swift, Keystone and python-swiftclient.
 ///
@@ -32,21 +28,13 @@ impl SwiftInstallation {
     /// Returns the installation with this version's requirements. Missing programs are installed, `python3-venv` with
     /// `apt-get` if this is root; otherwise the error names the package to install.
     pub fn ensure() -> Result<Self> {
-        let cache = cache_directory()?;
-        let mut hasher = DefaultHasher::new();
-        REQUIREMENTS.hash(&mut hasher);
-        Self::ensure_in(&cache.join(format!("swift-{:016x}", hasher.finish())))
+        let works = |directory: &Path| run::stdout(Self::at(directory).isolated_python().args(["-c", ""])).is_ok();
+        let install = |directory: &Path| Self::at(directory).install();
+        Ok(Self { directory: cache::installed("swift", REQUIREMENTS, works, install)? })
     }
 
-    /// Installs at most once, even if several processes do this at the same time.
-    fn ensure_in(directory: &Path) -> Result<Self> {
-        let lock = File::create(directory.with_extension("lock"))?;
-        lock.lock()?;
-        let installation = Self { directory: directory.to_owned() };
-        if !installation.is_complete() {
-            installation.install()?;
-        }
-        Ok(installation)
+    fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
     }
 
     /// Returns the Python of the environment.
@@ -67,38 +55,24 @@ impl SwiftInstallation {
         self.directory.join("bin/typos")
     }
 
-    /// Whether an earlier installation was completed, and its Python still runs.
-    fn is_complete(&self) -> bool {
-        let marker = fs::read_to_string(self.directory.join(MARKER));
-        marker.is_ok_and(|marker| marker == REQUIREMENTS)
-            && run::stdout(Command::new(self.python()).args(["-I", "-c", ""])).is_ok()
+    /// Returns a command of the Python, which ignores the user's settings and packages.
+    pub(crate) fn isolated_python(&self) -> Command {
+        let mut python = Command::new(self.python());
+        python.arg("-I");
+        python
     }
 
     fn install(&self) -> Result<()> {
         let python = ensure_python()?;
         eprintln!("xtask: installing Swift and Keystone into {}", self.directory.display());
-        if self.directory.exists() {
-            fs::remove_dir_all(&self.directory)?;
-        }
         run_to_stderr(Command::new(python).args(["-I", "-m", "venv"]).arg(&self.directory))?;
         let requirements = self.directory.join("requirements.txt");
         fs::write(&requirements, REQUIREMENTS)?;
-        let mut pip = Command::new(self.python());
-        pip.args(["-I", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+        let mut pip = self.isolated_python();
+        pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
         pip.args(["--no-deps", "--only-binary", ":all:", "--requirement"]).arg(requirements);
-        run_to_stderr(&mut pip)?;
-        fs::write(self.directory.join(MARKER), REQUIREMENTS)?;
-        Ok(())
+        run_to_stderr(&mut pip)
     }
-}
-
-/// Returns the directory for files that outlive a run: `swiftwal-xtask` below `.cache` in the home directory. It is
-/// created if missing.
-pub fn cache_directory() -> Result<PathBuf> {
-    let home = env::home_dir().context("no home directory: set HOME")?;
-    let directory = home.join(".cache/swiftwal-xtask");
-    fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-    Ok(directory)
 }
 
 /// Finds a Python that can create environments, 3.11 or later.

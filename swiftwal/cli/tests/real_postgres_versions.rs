@@ -1,0 +1,173 @@
+//! Backups and restores of every PostgreSQL version that swiftwal is tested with.
+//!
+//! The name of a test contains its version, by which `cargo xtask test` skips what it can't install.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use xtask::{Place, Postgres, Site, stdout, until};
+
+/// Makes a test of each scenario with each version, on a directory.
+macro_rules! on_file {
+    ($($version:ident, $major:literal: $($scenario:ident),+;)+) => {
+        mod file {
+            $(mod $version {
+                $(
+                    #[test]
+                    #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+                    fn $scenario() -> anyhow::Result<()> {
+                        let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
+                        super::super::$scenario(&xtask::Site::start_version(built, $major)?, $major)
+                    }
+                )+
+            })+
+        }
+    };
+}
+
+/// As [`on_file`], on the Swift of `cargo xtask test`.
+macro_rules! on_swift {
+    ($($version:ident, $major:literal: $($scenario:ident),+;)+) => {
+        mod swift {
+            $(mod $version {
+                $(
+                    #[test]
+                    #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
+                    fn $scenario() -> anyhow::Result<()> {
+                        let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
+                        let settings = xtask::swift_test_settings()?;
+                        let site = xtask::Site::start_version_on_swift(built, $major, settings)?;
+                        super::super::$scenario(&site, $major)
+                    }
+                )+
+            })+
+        }
+    };
+}
+
+on_file! {
+    postgresql_13, 13: tablespaces_by_replication, by_pg_basebackup, a_standby_takes_over;
+    postgresql_14, 14: tablespaces_by_replication, by_pg_basebackup;
+    postgresql_15, 15: tablespaces_by_replication, by_pg_basebackup, with_xlog;
+    postgresql_16, 16: tablespaces_by_replication, by_pg_basebackup;
+    postgresql_17, 17: tablespaces_by_replication, by_pg_basebackup;
+    postgresql_18, 18: tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over;
+}
+
+on_swift! {
+    postgresql_15, 15: tablespaces_by_replication, by_pg_basebackup;
+    postgresql_18, 18: tablespaces_by_replication, by_pg_basebackup, a_standby_takes_over;
+}
+
+fn tablespaces_by_replication(site: &Site, major: u32) -> Result<()> {
+    expect_version(site, major)?;
+    let (old, new) = (site.scratch.directory("old")?, site.scratch.path().join("new"));
+    site.postgres.sql(&format!("create tablespace outside location '{}'", old.display()))?;
+    site.postgres.pgbench_init(1)?;
+    site.postgres.sql("create table t tablespace outside as select generate_series(1, 100000) x")?;
+    site.run(&["backup", "--method", "replication", "-c", "fast"])?;
+    site.postgres.sql("insert into t select generate_series(100001, 200000)")?;
+    change(site)?;
+
+    let mapping = format!("{}={}", old.display(), new.display());
+    let restored = site.restore("restored", "latest", &["--tablespace-mapping", &mapping])?;
+    verify(site, &restored, Some(&manifest(site)?))?;
+    expect_rows(site, &restored)?;
+    assert_eq!(restored.sql("select count(*), sum(x) from t")?, "200000|20000100000");
+    let place = "select pg_tablespace_location(oid) from pg_tablespace where spcname = 'outside'";
+    assert_eq!(restored.sql(place)?, new.display().to_string());
+    Ok(())
+}
+
+fn by_pg_basebackup(site: &Site, major: u32) -> Result<()> {
+    expect_version(site, major)?;
+    site.postgres.pgbench_init(1)?;
+    site.run(&["backup", "--method", "pg_basebackup", "-c", "fast"])?;
+    change(site)?;
+    let restored = site.restore("restored", "latest", &[])?;
+    verify(site, &restored, None)?;
+    expect_rows(site, &restored)
+}
+
+fn with_xlog(site: &Site, major: u32) -> Result<()> {
+    expect_version(site, major)?;
+    site.postgres.pgbench_init(1)?;
+    site.postgres.archive_all()?;
+    site.postgres.configure(&["archive_command = 'false'"])?;
+    site.postgres.reload()?;
+    for method in ["replication", "pg_basebackup"] {
+        site.run(&["backup", "--method", method, "-c", "fast", "--xlog"])?;
+        let restored = site.restore(method, "latest", &["--target-immediate", "--target-action", "promote"])?;
+        expect_rows(site, &restored)?;
+    }
+    Ok(())
+}
+
+fn a_standby_takes_over(site: &Site, major: u32) -> Result<()> {
+    expect_version(site, major)?;
+    site.postgres.pgbench_init(1)?;
+    site.run(&["backup", "--method", "replication", "-c", "fast"])?;
+    let standby = site.restore("standby", "latest", &["--standby"])?;
+    standby.start()?;
+    change(site)?;
+    let rows = site.postgres.rows()?;
+    until("the standby has the primary's rows", || Ok(standby.rows()? == rows))?;
+    assert_eq!(standby.sql("select pg_is_in_recovery()")?, "t");
+
+    site.postgres.stop()?;
+    standby.promote()?;
+    standby.sql("delete from pgbench_accounts where aid % 3 = 0")?;
+    standby.archive_all()?;
+    let restored = site.restore("restored", "latest", &[])?;
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    assert_eq!(restored.rows()?, standby.rows()?);
+    Ok(())
+}
+
+/// Checks that the server is of this major version and has page checksums.
+fn expect_version(site: &Site, major: u32) -> Result<()> {
+    let number: u32 = site.postgres.sql("show server_version_num")?.parse()?;
+    assert_eq!(number / 10_000, major);
+    assert_eq!(site.postgres.sql("show data_checksums")?, "on");
+    Ok(())
+}
+
+/// Changes rows after a backup, and archives the changes.
+fn change(site: &Site) -> Result<()> {
+    site.postgres.sql("delete from pgbench_accounts where aid % 2 = 0")?;
+    site.postgres.archive_all()
+}
+
+/// Checks that the restored server starts, ends its recovery, and has the rows of the original.
+fn expect_rows(site: &Site, restored: &Postgres) -> Result<()> {
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    assert_eq!(restored.rows()?, site.postgres.rows()?);
+    Ok(())
+}
+
+/// Compares the restored files with PostgreSQL's manifest: the given one, or the one among the files.
+fn verify(site: &Site, restored: &Postgres, manifest: Option<&PathBuf>) -> Result<()> {
+    let mut verify = site.scratch.command("pg_verifybackup");
+    verify.arg("--no-parse-wal").args(manifest.map(|path| format!("--manifest-path={}", path.display())));
+    stdout(verify.arg(restored.data())).map(drop)
+}
+
+/// Returns the path of a copy of the manifest that is stored beside the only backup.
+fn manifest(site: &Site) -> Result<PathBuf> {
+    let stored = site.swiftwal.stored()?;
+    let name = stored.iter().find(|name| name.starts_with("backup_manifest_")).context("no manifest")?;
+    let compressed = match site.swiftwal.place() {
+        Place::Directory(directory) => directory.join(name),
+        Place::Container(container) => {
+            let downloaded = site.scratch.path().join(name);
+            let output = downloaded.display().to_string();
+            stdout(&mut container.client(&["download", container.name(), name, "--output", &output]))?;
+            downloaded
+        }
+    };
+    let manifest = site.scratch.path().join("backup_manifest");
+    stdout(site.scratch.command("zstd").args(["-dq", "-o"]).args([&manifest, &compressed]))?;
+    Ok(manifest)
+}
