@@ -101,11 +101,12 @@ pub(crate) fn programs(major: u32) -> Result<Programs> {
     };
     let works = |directory: &Path| run::stdout(&mut pinned.postgres(directory)).is_ok();
     let name = format!("postgresql-{major}");
-    let directory = cache::installed(&name, &format!("{} {}", pinned.version, pinned.hash), works, |directory| {
-        eprintln!("xtask: installing PostgreSQL {major} into {}", directory.display());
-        install(&pinned, directory)?;
-        run::stdout(&mut pinned.postgres(directory)).map(drop)
-    });
+    let directory =
+        cache::installed(&name, &format!("{} {}", pinned.version, pinned.hash), works, |directory| {
+            eprintln!("xtask: installing PostgreSQL {major} into {}", directory.display());
+            install(&pinned, directory)?;
+            run::stdout(&mut pinned.postgres(directory)).map(drop)
+        });
     let directory = directory.with_context(|| format!("PostgreSQL {major} can't be installed"))?;
     Ok(Programs::Cached { directory, bin: pinned.bin })
 }
@@ -134,7 +135,7 @@ impl Pinned {
         fs::write(&requirements, format!("{}=={} --hash={}\n", self.name, self.version, self.hash))?;
         let mut pip = SwiftInstallation::ensure()?.isolated_python();
         pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
-        pip.args(["--no-cache-dir", "--no-deps", "--no-compile", "--only-binary", ":all:"]);
+        pip.args(["--retries=1", "--no-cache-dir", "--no-deps", "--no-compile", "--only-binary", ":all:"]);
         pip.args(["--implementation", "cp", "--python-version", WHEELS_OF, "--root-user-action", "ignore"]);
         pip.arg("--target").arg(directory).arg("--requirement").arg(requirements);
         run::stdout(&mut pip).map(drop)
@@ -145,11 +146,12 @@ impl Pinned {
         let [package, lock] = self.npm_files();
         fs::write(directory.join("package.json"), package.to_string())?;
         fs::write(directory.join("package-lock.json"), lock.to_string())?;
+        let mut npm = Command::new("npm");
+        ensure!(run::stdout(npm.arg("--version")).is_ok(), "npm is missing: install the package npm");
         let cache = directory.join("cache");
         let mut npm = Command::new("npm");
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1"]);
-        let installed = run::stdout(npm.arg("--cache").arg(&cache).current_dir(directory));
-        installed.context("it needs npm: install the package npm if it is missing")?;
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]);
+        run::stdout(npm.args(["--fetch-retries=1", "--cache"]).arg(&cache).current_dir(directory))?;
         fs::remove_dir_all(cache)?;
         create_links(&directory.join(NPM_DIRECTORY))
     }
@@ -162,7 +164,10 @@ impl Pinned {
             NPM_DIRECTORY: { "version": self.version, "integrity": self.hash },
         });
         let package = json!({ "name": "postgresql", "private": true, "dependencies": dependencies });
-        [package, json!({ "name": "postgresql", "lockfileVersion": 3, "requires": true, "packages": packages })]
+        [
+            package,
+            json!({ "name": "postgresql", "lockfileVersion": 3, "requires": true, "packages": packages }),
+        ]
     }
 }
 

@@ -28,7 +28,8 @@ impl SwiftInstallation {
     /// Returns the installation with this version's requirements. Missing programs are installed, `python3-venv` with
     /// `apt-get` if this is root; otherwise the error names the package to install.
     pub fn ensure() -> Result<Self> {
-        let works = |directory: &Path| run::stdout(Self::at(directory).isolated_python().args(["-c", ""])).is_ok();
+        let works =
+            |directory: &Path| run::stdout(Self::at(directory).isolated_python().args(["-c", ""])).is_ok();
         let install = |directory: &Path| Self::at(directory).install();
         Ok(Self { directory: cache::installed("swift", REQUIREMENTS, works, install)? })
     }

@@ -2,10 +2,12 @@
 //!
 //! The name of a test contains its version, by which `cargo xtask test` skips what it can't install.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use xtask::{Place, Postgres, Site, stdout, until};
+use xtask::{Place, Postgres, Site, output, stdout, until};
 
 /// Makes a test of each scenario with each version, on a directory.
 macro_rules! on_file {
@@ -46,12 +48,12 @@ macro_rules! on_swift {
 }
 
 on_file! {
-    postgresql_13, 13: tablespaces_by_replication, by_pg_basebackup, a_standby_takes_over;
-    postgresql_14, 14: tablespaces_by_replication, by_pg_basebackup;
+    postgresql_13, 13: tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page;
+    postgresql_14, 14: tablespaces_by_replication, by_pg_basebackup, with_xlog;
     postgresql_15, 15: tablespaces_by_replication, by_pg_basebackup, with_xlog;
-    postgresql_16, 16: tablespaces_by_replication, by_pg_basebackup;
-    postgresql_17, 17: tablespaces_by_replication, by_pg_basebackup;
-    postgresql_18, 18: tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over;
+    postgresql_16, 16: tablespaces_by_replication, by_pg_basebackup, with_xlog;
+    postgresql_17, 17: tablespaces_by_replication, by_pg_basebackup, with_xlog;
+    postgresql_18, 18: tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page;
 }
 
 on_swift! {
@@ -97,7 +99,8 @@ fn with_xlog(site: &Site, major: u32) -> Result<()> {
     site.postgres.reload()?;
     for method in ["replication", "pg_basebackup"] {
         site.run(&["backup", "--method", method, "-c", "fast", "--xlog"])?;
-        let restored = site.restore(method, "latest", &["--target-immediate", "--target-action", "promote"])?;
+        let restored =
+            site.restore(method, "latest", &["--target-immediate", "--target-action", "promote"])?;
         expect_rows(site, &restored)?;
     }
     Ok(())
@@ -122,6 +125,25 @@ fn a_standby_takes_over(site: &Site, major: u32) -> Result<()> {
     restored.start()?;
     restored.wait_for_promotion()?;
     assert_eq!(restored.rows()?, standby.rows()?);
+    Ok(())
+}
+
+fn a_damaged_page(site: &Site, major: u32) -> Result<()> {
+    expect_version(site, major)?;
+    site.postgres.pgbench_init(1)?;
+    let file = site.postgres.sql("select pg_relation_filepath('pgbench_accounts')")?;
+    site.postgres.archive_all()?;
+    site.postgres.stop()?;
+    let relation = File::options().write(true).open(site.postgres.data().join(&file))?;
+    relation.write_all_at(b"damage", 8192 + 4000)?;
+    site.postgres.start()?;
+    let ended = output(&mut site.command(&["backup", "--method", "replication", "-c", "fast"]))?;
+    let complaint = String::from_utf8(ended.stderr)?;
+    assert!(!ended.status.success(), "{complaint}");
+    assert!(
+        complaint.contains("1 page of the server is damaged") && complaint.contains(&file),
+        "{complaint}"
+    );
     Ok(())
 }
 

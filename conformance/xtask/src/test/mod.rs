@@ -14,6 +14,7 @@ use xtask::{CephInstallation, Installation, Scratch, SwiftInstallation};
 use self::binary::Binary;
 use self::phases::Phases;
 use self::report::Report;
+use self::selection::Selection;
 use crate::shared::Shared;
 
 mod binary;
@@ -22,10 +23,7 @@ mod libtest;
 mod phases;
 mod report;
 mod run;
-
-/// Parts of the names of the tests that only `--long` runs: those in a module `long`, and what the suite repeats on
-/// prefixes of one container after it has run on containers, where it takes minutes.
-const LONG: [&str; 3] = ["long::", "prefixes::faults::", "prefixes::damage::"];
+mod selection;
 
 /// The options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -33,13 +31,9 @@ pub(crate) struct Options {
     /// Also run the tests that take minutes each
     #[arg(long)]
     long: bool,
-}
-
-impl Options {
-    /// Returns parts of the names of the tests to leave out.
-    fn left_out(&self) -> &'static [&'static str] {
-        if self.long { &[] } else { &LONG }
-    }
+    /// Fail if one of the PostgreSQL versions can't be installed, instead of skipping its tests
+    #[arg(long)]
+    matrix: bool,
 }
 
 /// Runs everything. The exit code is 1 if any test or phase has failed.
@@ -49,11 +43,16 @@ pub(crate) fn test(options: &Options) -> Result<ExitCode> {
     let postgres = Installation::ensure()?;
     eprintln!("xtask: testing with PostgreSQL {}", postgres.version());
 
-    phases.begin("building the tests, and installing Swift, Keystone and Ceph where they are missing");
-    let binaries = build_and_install()?;
+    phases.begin(
+        "building the tests, and installing Swift, Keystone, Ceph and PostgreSQL versions that are missing",
+    );
+    let (binaries, selection) = build_and_install(options)?;
 
     phases.begin("starting Swift, Keystone and Ceph");
     let report = Report::default();
+    if options.matrix {
+        selection.unavailable().for_each(|reason| report.failed(reason));
+    }
     let shared = start(&postgres).inspect_err(|error| {
         report.failed(&format!("the servers that tests share didn't start: {error:#}"));
     });
@@ -61,7 +60,7 @@ pub(crate) fn test(options: &Options) -> Result<ExitCode> {
     let settings = shared.as_ref().map_or_else(|_| Ok(BTreeMap::new()), Shared::settings)?;
 
     phases.begin(&format!("running {} test binaries, {} at a time", binaries.len(), run::AT_A_TIME));
-    run::all(binaries, &settings, options.left_out(), &report);
+    run::all(binaries, &settings, &selection, &report);
     drop(shared);
 
     phases.begin("running the examples in the documentation of the code");
@@ -76,12 +75,16 @@ fn start(postgres: &Installation) -> Result<Shared> {
     Shared::start(&[Scratch::new(postgres.clone())?, Scratch::new(postgres.clone())?], true)
 }
 
-/// Builds the tests while Swift and Ceph are being installed, one after the other, since both may use apt-get.
-fn build_and_install() -> Result<Vec<Binary>> {
+/// Builds the tests while the other programs are being installed, one after the other, since two of them use apt-get.
+fn build_and_install(options: &Options) -> Result<(Vec<Binary>, Selection)> {
     thread::scope(|scope| {
-        let install = scope.spawn(|| SwiftInstallation::ensure().and_then(|_| CephInstallation::ensure()));
+        let install = scope.spawn(|| {
+            SwiftInstallation::ensure()?;
+            CephInstallation::ensure()?;
+            Ok::<_, anyhow::Error>(Selection::new(options.long))
+        });
         let binaries = binary::build()?;
-        install.join().map_err(|_| anyhow!("installing Swift or Ceph panicked"))??;
-        Ok(binaries)
+        let selection = install.join().map_err(|_| anyhow!("installing what is missing panicked"))??;
+        Ok((binaries, selection))
     })
 }

@@ -1,5 +1,6 @@
 //! Prints the results of tests as they end, and a summary.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,8 @@ struct Tests {
     passed: usize,
     skipped: usize,
     left_out: usize,
+    /// Why tests were skipped.
+    reasons: BTreeSet<String>,
     failed: Vec<String>,
     times: Vec<(Duration, String)>,
 }
@@ -39,6 +42,12 @@ impl Report {
             TestResult::Skipped => tests.skipped += 1,
         }
         tests.times.extend(took.map(|took| (took, name.to_owned())));
+    }
+
+    /// Prints and counts a test that can't run here. The reason is printed once, in the conclusion.
+    pub(crate) fn skipped(&self, name: &str, reason: &str) {
+        self.test(name, TestResult::Skipped, None);
+        self.tests().reasons.insert(reason.to_owned());
     }
 
     /// Prints the output of a binary with failed tests, without the tests that passed.
@@ -62,9 +71,13 @@ impl Report {
 
     /// Prints the slowest tests, the failed ones and the numbers. Returns the exit code of the run.
     pub(crate) fn conclude(&self) -> ExitCode {
-        let tests = self.tests();
-        print!("{}", tests.conclusion());
-        if tests.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        print!("{}", self.conclusion());
+        if self.tests().failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// Returns what [`Self::conclude`] prints.
+    pub(crate) fn conclusion(&self) -> String {
+        self.tests().conclusion()
     }
 
     fn tests(&self) -> MutexGuard<'_, Tests> {
@@ -82,6 +95,7 @@ impl Tests {
         if !self.failed.is_empty() {
             text += &format!("\nfailed:\n{}", failed.collect::<String>());
         }
+        text.extend(self.reasons.iter().map(|reason| format!("\nskipped: {}\n", reason.trim_end())));
         if self.left_out > 0 {
             text += &format!("\n{} that take minutes were left out; run them by --long\n", self.left_out);
         }
@@ -102,14 +116,17 @@ mod tests {
             report.test(&format!("test{number:02}"), result, Some(Duration::from_secs(number)));
         }
         report.test("an example", TestResult::Skipped, None);
+        report.skipped("one of 14", "PostgreSQL 14 can't be installed");
+        report.skipped("another of 14", "PostgreSQL 14 can't be installed");
         report.left_out(2);
         report.left_out(1);
-        let text = report.tests().conclusion();
+        let text = report.conclusion();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1..3], ["the slowest tests:", "   11.0 s  test11"]);
         assert!(text.contains("test02") && !text.contains("test01"), "{text}");
         assert!(text.contains("failed:\n  test03\n"), "{text}");
         assert!(text.contains("\n3 that take minutes were left out; run them by --long\n"), "{text}");
-        assert_eq!(lines.last(), Some(&"11 passed, 1 failed, 1 skipped"));
+        assert_eq!(text.matches("\nskipped: PostgreSQL 14 can't be installed\n").count(), 1, "{text}");
+        assert_eq!(lines.last(), Some(&"11 passed, 1 failed, 3 skipped"));
     }
 }

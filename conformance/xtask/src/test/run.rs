@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use super::binary::Binary;
 use super::libtest::{Beginnings, TestResult, names, test_result};
 use super::report::Report;
+use super::selection::Selection;
 
 /// How many binaries run at a time. Tests on real servers mostly wait.
 pub(crate) const AT_A_TIME: usize = 3;
@@ -20,12 +21,11 @@ pub(crate) const AT_A_TIME: usize = 3;
 /// How many tests of a binary run at a time.
 const THREADS: usize = 2;
 
-/// Runs all binaries with these settings in their environment, without the tests whose names contain a text of
-/// `left_out`.
+/// Runs the selected tests of all binaries with these settings in their environment.
 pub(crate) fn all(
     mut binaries: Vec<Binary>,
     settings: &BTreeMap<String, String>,
-    left_out: &[&str],
+    selection: &Selection,
     report: &Report,
 ) {
     // Those with the most tests on real servers first: they take the longest, and short ones fill the end.
@@ -34,7 +34,7 @@ pub(crate) fn all(
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let work = || {
         while let Some(binary) = next() {
-            if let Err(error) = binary.run(settings, left_out, report) {
+            if let Err(error) = binary.run(settings, selection, report) {
                 report.failed(&format!("{} can't be run: {error:#}", binary.path.display()));
             }
         }
@@ -47,11 +47,17 @@ pub(crate) fn all(
 }
 
 impl Binary {
-    /// Runs its tests, including ignored ones.
-    fn run(&self, settings: &BTreeMap<String, String>, left_out: &[&str], report: &Report) -> Result<()> {
-        let skip: Vec<&str> = left_out.iter().flat_map(|text| ["--skip", *text]).collect();
-        let names = self.list(&skip)?;
-        report.left_out(self.list(&[])?.len() - names.len());
+    /// Runs its selected tests, including ignored ones.
+    fn run(&self, settings: &BTreeMap<String, String>, selection: &Selection, report: &Report) -> Result<()> {
+        let mut skip: Vec<&str> = selection.left_out().iter().flat_map(|text| ["--skip", *text]).collect();
+        let wanted = self.list(&skip)?;
+        report.left_out(self.list(&[])?.len() - wanted.len());
+        skip.extend(selection.skipped().flat_map(|text| ["--skip", text]));
+        let (skipped, names): (VecDeque<String>, VecDeque<String>) =
+            wanted.into_iter().partition(|name| selection.reason(name).is_some());
+        for (name, reason) in skipped.iter().filter_map(|name| Some((name, selection.reason(name)?))) {
+            report.skipped(&format!("{} {name}", self.name), reason);
+        }
         let mut command = self.command();
         command.args(["--include-ignored", "--test-threads", &THREADS.to_string()]).args(skip).envs(settings);
         let mut beginnings = Beginnings::new(names, THREADS, Instant::now());
@@ -112,6 +118,35 @@ pub(crate) fn follow(command: &mut Command, mut line: impl FnMut(&str)) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A program with the tests `other` and `postgresql_14::fails`, which can list, skip and run them.
+    const TWO_TESTS: &str = r#"#!/bin/sh
+names=other
+case "$*" in *"--skip postgresql_14::"*) ;; *) names="$names postgresql_14::fails" ;; esac
+for name in $names; do
+    case "$name $*" in *--list*) echo "$name: test" ;; other*) echo "test $name ... ok" ;; *) exit 101 ;; esac
+done
+"#;
+
+    #[test]
+    fn a_test_of_a_version_that_is_not_installed_is_skipped_and_its_reason_printed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tests");
+        // By another process: a file that this one has open for writing, even in a child, can't be run.
+        let write = r#"printf %s "$1" > "$0" && chmod 755 "$0""#;
+        xtask::stdout(Command::new("sh").args(["-c", write]).arg(&path).arg(TWO_TESTS)).unwrap();
+        let run = |missing: Option<u32>| {
+            let binary = Binary { name: "x".into(), path: path.clone(), directory: directory.path().into() };
+            let reason = |major| (missing == Some(major)).then(|| "no network".to_owned());
+            let report = Report::default();
+            all(vec![binary], &BTreeMap::new(), &Selection::with(false, reason), &report);
+            report.conclusion()
+        };
+        let skipped = run(Some(14));
+        assert!(skipped.contains("\nskipped: no network\n"), "{skipped}");
+        assert!(skipped.ends_with("\n1 passed, 0 failed, 1 skipped\n"), "{skipped}");
+        assert!(run(None).ends_with("\n1 passed, 1 failed, 0 skipped\n"));
+    }
 
     #[test]
     fn a_command_is_followed_line_by_line_and_shown_whole() {
