@@ -48,12 +48,14 @@ macro_rules! on_swift {
 }
 
 on_file! {
-    postgresql_13, 13: tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page;
+    postgresql_13, 13: tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
+        the_last_connection;
     postgresql_14, 14: tablespaces_by_replication, by_pg_basebackup, with_xlog;
     postgresql_15, 15: tablespaces_by_replication, by_pg_basebackup, with_xlog;
     postgresql_16, 16: tablespaces_by_replication, by_pg_basebackup, with_xlog;
-    postgresql_17, 17: tablespaces_by_replication, by_pg_basebackup, with_xlog;
-    postgresql_18, 18: tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page;
+    postgresql_17, 17: tablespaces_by_replication, by_pg_basebackup, with_xlog, the_last_connection;
+    postgresql_18, 18: tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
+        the_last_connection;
 }
 
 on_swift! {
@@ -144,6 +146,21 @@ fn a_damaged_page(site: &Site, major: u32) -> Result<()> {
         complaint.contains("1 page of the server is damaged") && complaint.contains(&file),
         "{complaint}"
     );
+    Ok(())
+}
+
+/// Each version has its own words for the refusal that swiftwal must recognise.
+fn the_last_connection(site: &Site, major: u32) -> Result<()> {
+    expect_version(site, major)?;
+    site.postgres.configure(&["max_wal_senders = 1"])?;
+    site.postgres.stop()?;
+    site.postgres.start()?;
+    for method in ["replication", "pg_basebackup"] {
+        let ended = output(&mut site.command(&["backup", "--method", method, "-c", "fast", "--xlog"]))?;
+        let said = String::from_utf8(ended.stderr)?;
+        assert!(ended.status.success(), "{said}");
+        assert!(said.contains("no room for two replication connections"), "{said}");
+    }
     Ok(())
 }
 

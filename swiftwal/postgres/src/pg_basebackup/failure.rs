@@ -108,13 +108,13 @@ const UNREACHABLE: [&str; 8] = [
 ];
 
 /// If a server answers that it can't accept a connection now.
-const BUSY: [&str; 6] = [
+const BUSY: [&str; 5] = [
     "the database system is ",
     "too many clients",
     "too many connections",
     "remaining connection slots are reserved",
-    "exceeds max_wal_senders",
-    "exceed max_wal_senders",
+    // Followed by max_wal_senders, in quotes from version 17 on.
+    "requested standby connections exceed",
 ];
 
 #[cfg(test)]
@@ -138,6 +138,12 @@ mod tests {
             (
                 format!(
                     "{connection} FATAL:  number of requested standby connections exceeds max_wal_senders (1)"
+                ),
+                Unavailable,
+            ),
+            (
+                format!(
+                    "{connection} FATAL:  number of requested standby connections exceeds \"max_wal_senders\" (1)"
                 ),
                 Unavailable,
             ),
