@@ -58,10 +58,10 @@ impl<'a> Line<'a> {
         {
             return Err(BACKSLASH);
         }
-        let befores = iter::once("").chain(words.iter().map(|(_, word)| *word));
+        let previous = iter::once("").chain(words.iter().map(|(_, word)| *word));
         let has_here_document = words
             .iter()
-            .zip(befores)
+            .zip(previous)
             .any(|((_, word), before)| is_here_document(word) && !before.ends_with('='));
         let (commands, end) = commands(line, &words);
         let unfinished =
