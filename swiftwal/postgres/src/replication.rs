@@ -9,6 +9,7 @@
 //! - [`Session::connect`] connects to the first host that is reached and fits: Unix sockets, TCP, TLS, and
 //!   authentication by password or client certificate.
 //! - [`Session`] sends the commands that return at once: `IDENTIFY_SYSTEM`, `SHOW`, slots, timelines.
+//! - [`SqlSession`] is an ordinary connection, for the functions that have no command of the protocol.
 //! - [`BaseBackup`] and [`WalStream`] receive bulk data. Their data are slices of the receive buffer.
 //!
 //! What holds for all of it:
@@ -36,6 +37,7 @@ mod scripted;
 mod secret;
 mod server_message;
 mod session;
+mod sql_session;
 mod stream;
 mod wire;
 
@@ -49,5 +51,6 @@ pub use self::{
     secret::Secret,
     server_message::ServerMessage,
     session::{Limits, Session, SlotOptions, SlotPosition, SystemIdentity},
+    sql_session::{SqlRow, SqlSession},
     stream::{ReceivedWal, StreamOptions, WalEvent, WalReporter, WalStatus, WalStream},
 };

@@ -33,7 +33,7 @@ use std::{collections::BTreeMap, fmt};
 pub(crate) use self::fuzz::connection_settings;
 use self::keywords::Keyword;
 pub use self::{
-    config::{ChannelBinding, ConnectConfig, Host, Keepalive, Place, TargetSession},
+    config::{ChannelBinding, ConnectConfig, ConnectionKind, Host, Keepalive, Place, TargetSession},
     environment::Environment,
     error::ConnInfoError,
     tls::{ClientCertificate, Roots, SslMode, SslNegotiation, TlsSettings, TlsVersion},
@@ -82,11 +82,24 @@ impl ConnInfo {
     /// Adds the settings of the service file and the environment, and libpq's defaults; checks all of them, and looks up the
     /// passwords.
     pub fn resolve(&self, environment: &Environment) -> Result<ConnectConfig, ConnInfoError> {
+        self.resolve_for(ConnectionKind::Replication, environment)
+    }
+
+    /// As [`Self::resolve`], for a connection that takes SQL: the password file is searched for its database.
+    pub fn resolve_for_sql(&self, environment: &Environment) -> Result<ConnectConfig, ConnInfoError> {
+        self.resolve_for(ConnectionKind::Sql, environment)
+    }
+
+    fn resolve_for(
+        &self,
+        kind: ConnectionKind,
+        environment: &Environment,
+    ) -> Result<ConnectConfig, ConnInfoError> {
         let mut all = self.clone();
         service::add(&mut all, environment)?;
         environment.add(&mut all);
         all.refuse_unsupported()?;
-        resolve::resolve(&all, environment)
+        resolve::resolve(&all, kind, environment)
     }
 
     /// Returns the value of a keyword; `None` if it isn't set or empty.

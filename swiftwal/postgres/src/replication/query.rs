@@ -1,5 +1,7 @@
 //! Simple queries whose results are small.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::{
@@ -89,10 +91,21 @@ pub(super) async fn query(
     notices: &mut Vec<ServerMessage>,
     doing: &'static str,
 ) -> Result<Rows, ReplicationError> {
+    query_within(wire.silence(), wire, text, notices, doing).await
+}
+
+/// As [`query`], with a limit of its own for the server's silence.
+pub(super) async fn query_within(
+    limit: Duration,
+    wire: &mut Wire,
+    text: &str,
+    notices: &mut Vec<ServerMessage>,
+    doing: &'static str,
+) -> Result<Rows, ReplicationError> {
     send(wire, text, doing).await?;
     let mut rows = Rows::default();
     loop {
-        match wire.receive(doing).await {
+        match wire.receive_within(limit, doing).await {
             Ok(Received::Notice(notice)) => add_notice(notices, notice),
             Ok(Received::Message(Message::DataRow(row))) => rows.push(&row)?,
             Ok(Received::Message(Message::RowDescription(_) | Message::CommandComplete(_))) => {}

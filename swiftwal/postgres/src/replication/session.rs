@@ -41,7 +41,7 @@ impl Default for Limits {
 pub struct Session {
     pub(super) wire: Wire,
     cancel: CancelToken,
-    notices: Vec<ServerMessage>,
+    pub(super) notices: Vec<ServerMessage>,
     version: u32,
 }
 

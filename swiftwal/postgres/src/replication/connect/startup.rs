@@ -1,5 +1,7 @@
 //! Begins a session on an open connection.
 
+use std::iter;
+
 use bytes::BytesMut;
 use postgres_protocol::message::{backend::Message, frontend};
 
@@ -8,6 +10,7 @@ use super::{
     cancel::BackendKey,
 };
 use crate::replication::{
+    conninfo::ConnectionKind,
     error::ReplicationError,
     wire::{Received, Wire},
 };
@@ -43,10 +46,15 @@ pub(super) async fn start(wire: &mut Wire, login: Login<'_>) -> Result<Option<Ba
 /// The version is 3.0, which every server supports.
 fn startup_message(login: &Login<'_>) -> Result<BytesMut, ReplicationError> {
     let mut message = BytesMut::new();
-    let fixed = [("user", login.config.user.as_str()), ("replication", "true")];
+    let user = ("user", login.config.user.as_str());
+    let mode = match login.config.kind {
+        ConnectionKind::Replication => Some(("replication", "true")),
+        ConnectionKind::Sql => None,
+    };
     let database = login.config.database.as_deref().map(|database| ("database", database));
     let given = login.config.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let encoded = frontend::startup_message(fixed.into_iter().chain(database).chain(given), &mut message);
+    let encoded =
+        frontend::startup_message(iter::once(user).chain(mode).chain(database).chain(given), &mut message);
     encoded.map_err(|_| ReplicationError::protocol("a setting with a zero byte can't be sent"))?;
     Ok(message)
 }

@@ -17,6 +17,8 @@ pub struct ConnectConfig {
     pub target: TargetSession,
     /// The role.
     pub user: String,
+    /// What the connection is for.
+    pub kind: ConnectionKind,
     /// The database, which a physical replication connection doesn't need.
     pub database: Option<String>,
     /// The settings of TLS.
@@ -33,6 +35,16 @@ pub struct ConnectConfig {
     pub parameters: Vec<(String, String)>,
     /// What libpq would warn of: a password file that is not used.
     pub warnings: Vec<String>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ConnectionKind {
+    /// The commands of the physical replication protocol.
+    #[default]
+    Replication,
+    /// SQL.
+    Sql,
 }
 
 /// A host to be tried.

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{ConnInfo, ConnInfoError, Environment, Host, Place, environment::SOCKET_DIRECTORIES, passfile};
+use super::{
+    ConnInfo, ConnInfoError, ConnectionKind, Environment, Host, Place, environment::SOCKET_DIRECTORIES,
+    passfile,
+};
 use crate::{printable, replication::secret::Secret};
 
 const DEFAULT_PORT: u16 = 5432;
@@ -83,7 +86,7 @@ fn port(text: Option<&str>) -> Result<u16, ConnInfoError> {
 pub(super) fn add_passwords(
     hosts: &mut [Host],
     user: &str,
-    info: &ConnInfo,
+    (info, kind): (&ConnInfo, ConnectionKind),
     environment: &Environment,
 ) -> Option<String> {
     if let Some(password) = info.get("password") {
@@ -95,9 +98,14 @@ pub(super) fn add_passwords(
         Ok(text) => text,
         Err(warning) => return warning,
     };
+    let database = match kind {
+        ConnectionKind::Replication => REPLICATION,
+        // Without a name, the database is that of the role.
+        ConnectionKind::Sql => info.get("dbname").unwrap_or(user),
+    };
     for host in hosts {
         let name = passfile_host(host);
-        let wanted = passfile::Wanted { host: &name, port: host.port, database: REPLICATION, user };
+        let wanted = passfile::Wanted { host: &name, port: host.port, database, user };
         host.password = passfile::find(&text, wanted);
     }
     None

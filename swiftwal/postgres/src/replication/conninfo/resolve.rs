@@ -3,21 +3,27 @@
 use std::{str::FromStr, time::Duration};
 
 use super::{
-    ChannelBinding, ConnInfo, ConnInfoError, ConnectConfig, Environment, Keepalive, TargetSession, hosts, tls,
+    ChannelBinding, ConnInfo, ConnInfoError, ConnectConfig, ConnectionKind, Environment, Keepalive,
+    TargetSession, hosts, tls,
 };
 
-pub(super) fn resolve(info: &ConnInfo, environment: &Environment) -> Result<ConnectConfig, ConnInfoError> {
+pub(super) fn resolve(
+    info: &ConnInfo,
+    kind: ConnectionKind,
+    environment: &Environment,
+) -> Result<ConnectConfig, ConnInfoError> {
     let user = info.get("user").map(str::to_owned).or_else(|| environment.user.clone());
     let user = user.ok_or_else(|| {
         ConnInfoError::Value("the operating system's user has no name: set the user or PGUSER".to_owned())
     })?;
     let mut hosts = hosts::resolve(info)?;
-    let warning = hosts::add_passwords(&mut hosts, &user, info, environment);
+    let warning = hosts::add_passwords(&mut hosts, &user, (info, kind), environment);
     Ok(ConnectConfig {
         hosts,
         load_balance: load_balance(info)?,
         target: target(info)?,
         user,
+        kind,
         database: info.get("dbname").map(str::to_owned),
         tls: tls::resolve(info, environment)?,
         channel_binding: channel_binding(info)?,

@@ -203,3 +203,18 @@ fn a_client_certificate_is_used_if_it_exists() {
     let environment = Environment { home: None, ..super::environment(&[]) };
     assert_eq!(ConnInfo::default().resolve(&environment).unwrap().tls.client, None);
 }
+
+#[test]
+fn a_connection_for_sql_has_the_password_of_its_database() {
+    let home = home(&[(".pgpass", "*:*:replication:me:first\n*:*:app:me:second\n*:*:me:me:third\n")]);
+    let mut environment = super::environment(&[]);
+    environment.home = Some(home.path().to_owned());
+    let password = |text| {
+        let config = ConnInfo::parse(text).unwrap().resolve_for_sql(&environment).unwrap();
+        config.hosts[0].password.as_ref().map(|password| password.expose().to_owned())
+    };
+    assert_eq!(password("user=me dbname=app").as_deref(), Some("second"));
+    // Without a name, the database is that of the role.
+    assert_eq!(password("user=me").as_deref(), Some("third"));
+    assert_eq!(password("user=me dbname=replication").as_deref(), Some("first"));
+}
