@@ -1,7 +1,7 @@
 //! Reads a cluster's identity and settings from `global/pg_control`.
 
-use crate::SegmentSize;
 use crate::machine_order::Numbers;
+use crate::{Lsn, SegmentSize};
 
 /// The permanent part of a cluster's control file: its identity and its settings from initdb.
 ///
@@ -24,6 +24,9 @@ pub struct ControlFile {
 /// The size of the part with content: it never exceeds one disk sector, so that it is written atomically.
 const CONTENT_BYTES: usize = 512;
 
+/// `checkPointCopy.redo`.
+const REDO_AT: usize = 40;
+
 const FLOAT_FORMAT: f64 = 1_234_567.0;
 
 impl ControlFile {
@@ -37,6 +40,12 @@ impl ControlFile {
             Some(_) => ControlFileError::ForeignByteOrder,
             None => ControlFileError::NotControlFile,
         })
+    }
+
+    /// Returns where recovery from the last checkpoint begins, from the control file of version 11 or later, in this
+    /// machine's byte order. `None` if the file is too short.
+    pub fn checkpoint_redo(file: &[u8]) -> Option<Lsn> {
+        Numbers::native(file).u64(REDO_AT).map(Lsn)
     }
 
     fn read(numbers: Numbers<'_>) -> Option<Self> {

@@ -10,6 +10,7 @@ mod control_file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod local_source;
 mod lsn;
 mod machine_order;
 pub mod pg_basebackup;
@@ -37,6 +38,7 @@ pub use base_backup::{
 };
 pub use connect_options::ConnectOptions;
 pub use control_file::{ControlFile, ControlFileError};
+pub use local_source::LocalSource;
 pub use lsn::{Lsn, ParseLsnError};
 pub use pg_basebackup::PgBasebackup;
 pub use printable::{Printable, is_misleading, printable};

@@ -4,8 +4,8 @@
 //! contrast to `pg_basebackup`, it supports tablespaces, doesn't wait for the server's archiver, and knows the cluster before
 //! the first byte. A tablespace inside the data directory is refused: its archive would have to be put into the other one.
 
-mod cancel;
-mod failure;
+pub(crate) mod cancel;
+pub(crate) mod failure;
 mod session;
 mod stream;
 #[cfg(test)]

@@ -45,9 +45,10 @@ pub(crate) struct Args {
     /// Checkpoint mode: fast (at once) or spread (slowly, less load) [default: spread]
     #[arg(short, long, value_name = "fast|spread", value_parser = checkpoint)]
     pub(crate) checkpoint: Option<Checkpoint>,
-    /// How to copy the server's data: pg_basebackup runs the program of that name; replication, which is experimental,
-    /// needs no program and supports tablespaces [default: pg_basebackup]
-    #[arg(long, value_name = "pg_basebackup|replication", value_parser = Method::parse)]
+    /// How to copy the server's data: pg_basebackup runs the program of that name; replication needs no program and
+    /// supports tablespaces; local, the fastest, reads the server's files, on its host and as its user. The last two are
+    /// experimental [default: pg_basebackup]
+    #[arg(long, value_name = "local|pg_basebackup|replication", value_parser = Method::parse)]
     method: Option<Method>,
     /// Start a new repository even though one that this machine has used there has vanished
     #[arg(long)]
@@ -92,7 +93,8 @@ impl Args {
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
-    let source = args.method.unwrap_or_default().source(&session.config.server);
+    let server = &session.config.server;
+    let source = Method::choose(args.method, server).await.source(server);
     let options = BackupOptions {
         label: args.label.unwrap_or_else(|| LABEL.to_owned()),
         checkpoint: args.checkpoint.unwrap_or_default(),

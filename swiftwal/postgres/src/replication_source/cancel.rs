@@ -7,15 +7,15 @@ use crate::replication::CancelToken;
 /// Asks the server to cancel what a session waits for when this is dropped. A server that makes a checkpoint would notice
 /// the closed connection only afterwards.
 #[derive(Debug)]
-pub(super) struct CancelGuard(Option<CancelToken>);
+pub(crate) struct CancelGuard(Option<CancelToken>);
 
 impl CancelGuard {
-    pub(super) fn new(token: CancelToken) -> Self {
+    pub(crate) fn new(token: CancelToken) -> Self {
         Self(Some(token))
     }
 
     /// There is nothing to cancel any more.
-    pub(super) fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         self.0 = None;
     }
 }

@@ -37,7 +37,8 @@ pub(super) fn failed(error: ReplicationError) -> SourceError {
     SourceError::new(kind, "the base backup failed").with_hint(hint).caused_by(error)
 }
 
-fn kind(error: &ReplicationError) -> SourceErrorKind {
+/// Returns the kind of an error of the client.
+pub(crate) fn kind(error: &ReplicationError) -> SourceErrorKind {
     match error {
         ReplicationError::Unreachable { .. }
         | ReplicationError::ConnectTimeout { .. }

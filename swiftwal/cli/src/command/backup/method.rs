@@ -1,16 +1,21 @@
 //! The method of a backup, which selects its source.
 
 use swiftwal_postgres::{
-    BaseBackupSource, PgBasebackup, ReplicationSource, replication::conninfo::Environment,
+    BaseBackupSource, LocalSource, PgBasebackup, ReplicationSource, SourceError,
+    replication::conninfo::Environment,
 };
 
 use crate::config::Server;
 
+/// The method without `--method`; `None` for [`Method::Local`] where it works, and [`Method::Replication`] elsewhere.
+const DEFAULT: Option<Method> = Some(Method::PgBasebackup);
+
 /// The source of a base backup.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
+    /// The server's files, read on its host.
+    Local,
     /// The program `pg_basebackup`.
-    #[default]
     PgBasebackup,
     /// The replication protocol, without another program.
     Replication,
@@ -20,20 +25,78 @@ impl Method {
     /// Parses the value of `--method`.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         match text {
+            "local" => Ok(Self::Local),
             "pg_basebackup" => Ok(Self::PgBasebackup),
             "replication" => Ok(Self::Replication),
-            _ => Err("the method must be pg_basebackup or replication"),
+            _ => Err("the method must be local, pg_basebackup or replication"),
         }
+    }
+
+    /// Returns the method of a backup of `server`: the given one, or the default. A line of `-v` says why.
+    pub(super) async fn choose(given: Option<Self>, server: &Server) -> Self {
+        let (method, why) = match given.or(DEFAULT) {
+            Some(method) if given.is_some() => (method, "--method".to_owned()),
+            Some(method) => (method, "the default".to_owned()),
+            None => where_it_runs(local(server).check().await),
+        };
+        tracing::info!("the method of the backup is {}: {why}", method.name());
+        method
     }
 
     /// Returns the source for a server.
     pub(super) fn source(self, server: &Server) -> Box<dyn BaseBackupSource> {
         let connect = server.connect.clone();
         match self {
+            Self::Local => Box::new(local(server)),
             Self::PgBasebackup => Box::new(PgBasebackup::new(connect, None)),
-            Self::Replication => {
-                Box::new(ReplicationSource::new(connect, Environment::new(server.variables.clone())))
-            }
+            Self::Replication => Box::new(ReplicationSource::new(connect, environment(server))),
         }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::PgBasebackup => "pg_basebackup",
+            Self::Replication => "replication",
+        }
+    }
+}
+
+fn environment(server: &Server) -> Environment {
+    Environment::new(server.variables.clone())
+}
+
+fn local(server: &Server) -> LocalSource {
+    LocalSource::new(server.connect.clone(), environment(server))
+}
+
+/// Returns the method that fits, and the reason. `local` says whether the server's files can be read here.
+fn where_it_runs(local: Result<(), SourceError>) -> (Method, String) {
+    match local {
+        Ok(()) => (Method::Local, "the server's files can be read here".to_owned()),
+        Err(error) => (Method::Replication, format!("local isn't possible: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swiftwal_postgres::SourceErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn the_names_of_methods_are_what_the_option_takes() {
+        for method in [Method::Local, Method::PgBasebackup, Method::Replication] {
+            assert_eq!(Method::parse(method.name()), Ok(method));
+        }
+        assert!(Method::parse("Local").is_err());
+    }
+
+    #[test]
+    fn local_is_chosen_where_it_works_and_the_reason_is_given() {
+        let error = SourceError::new(SourceErrorKind::Failed, "no files");
+        let reason = "local isn't possible: no files".to_owned();
+        assert_eq!(where_it_runs(Err(error)), (Method::Replication, reason));
+        assert_eq!(where_it_runs(Ok(())).0, Method::Local);
     }
 }

@@ -1,0 +1,84 @@
+//! Takes base backups by reading the server's files, on its host and as its user.
+//!
+//! A session with the server begins and ends the backup; everything else is done here, by PostgreSQL's rules: which files
+//! belong to a backup ([`exclusion`], [`walk`]), the form of the tar ([`tar_header`], [`plan`]), the checksums of pages
+//! ([`page`], [`page_checks`]), the manifest ([`manifest`]). Files may vanish, grow and shrink meanwhile: recovery makes
+//! up for that. A directory is copied only if it is proven to be that of the server ([`directory`]).
+
+mod buffer;
+mod cache_sparing;
+mod chunk;
+mod copy;
+mod damage;
+mod directory;
+mod ending;
+mod exclusion;
+mod failure;
+mod manifest;
+mod page;
+mod page_checks;
+mod plan;
+mod postmaster;
+mod relation_file;
+mod server;
+mod session;
+mod sizes;
+mod stream;
+mod tar_header;
+mod wal;
+mod walk;
+
+use async_trait::async_trait;
+
+use self::{
+    directory::DataDirectory,
+    server::{Cluster, Server},
+    session::SqlServerSession,
+    stream::LocalStream,
+};
+use crate::{
+    BaseBackupRequest, BaseBackupSource, BaseBackupStream, ConnectOptions, ServerSession, SourceError,
+    replication::conninfo::Environment,
+};
+
+/// Takes base backups of a server on this host, of version 13 or later, whose files this process may read.
+#[derive(Debug, Clone)]
+pub struct LocalSource {
+    connect: ConnectOptions,
+    environment: Environment,
+}
+
+impl LocalSource {
+    /// Creates a source for the server that `connect` describes, with the settings of `environment` for the rest.
+    pub fn new(connect: ConnectOptions, environment: Environment) -> Self {
+        Self { connect, environment }
+    }
+
+    /// Checks whether this source can be used: that the server's data directory is on this host, and can be read.
+    pub async fn check(&self) -> Result<(), SourceError> {
+        let (server, _, directory) = self.open().await?;
+        directory.tablespaces()?;
+        server.end().await;
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<(Server, Cluster, DataDirectory), SourceError> {
+        let mut server = Server::connect(&self.connect, &self.environment).await?;
+        let cluster = server.cluster().await?;
+        let directory = DataDirectory::open(&cluster)?;
+        Ok((server, cluster, directory))
+    }
+}
+
+#[async_trait]
+impl BaseBackupSource for LocalSource {
+    async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
+        let server = Server::connect(&self.connect, &self.environment).await?;
+        Ok(Some(Box::new(SqlServerSession::new(server).await?)))
+    }
+
+    async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
+        let (server, cluster, directory) = self.open().await?;
+        Ok(Box::new(LocalStream::start(server, &cluster, directory, request).await?))
+    }
+}
