@@ -13,7 +13,7 @@ const APPLICATION_CREDENTIAL: [&str; 3] =
 xtask::on_swift_and_on_ceph!(
     env!("CARGO_BIN_EXE_swiftwal"),
     archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_reading_neither,
-    a_backup_makes_the_container_too_and_a_small_one_no_container_of_segments,
+    a_backup_makes_the_container_too_and_a_small_one_no_segments,
 );
 
 fn archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_reading_neither(
@@ -37,7 +37,7 @@ fn archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_readi
 
     site.postgres.archive_all()?;
     assert!(container.objects()?.is_some());
-    assert_eq!(container.segments()?, None);
+    assert_no_segments(container)?;
 
     // More than one part, whatever the compression.
     site.postgres.sql("create table noise as select gen_random_uuid() from generate_series(1, 1000000)")?;
@@ -46,14 +46,19 @@ fn archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_readi
     Ok(())
 }
 
-fn a_backup_makes_the_container_too_and_a_small_one_no_container_of_segments(site: &Site) -> Result<()> {
+fn a_backup_makes_the_container_too_and_a_small_one_no_segments(site: &Site) -> Result<()> {
     let container = container(site)?;
     site.postgres.configure(&["archive_command = 'false'"])?;
     site.postgres.reload()?;
     site.run(&["backup", "--xlog", "-c", "fast"])?;
     let stored = container.objects()?.context("a container")?;
     assert!(stored.iter().any(|name| name.ends_with(".tar.zst")), "{stored:?}");
-    assert_eq!(container.segments()?, None);
+    assert_no_segments(container)
+}
+
+/// On Ceph, the container of the segments is there all the same: the probe for create-only writes was made in it.
+fn assert_no_segments(container: &Container) -> Result<()> {
+    assert_eq!(container.segments()?.unwrap_or_default(), [""; 0]);
     Ok(())
 }
 
