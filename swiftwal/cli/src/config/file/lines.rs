@@ -105,9 +105,16 @@ impl<'a> File<'a> {
                 self.begin_unknown();
                 self.other(command, keywords.len() + 1, Condition::Unknown)?;
             }
-            ["for" | "case" | "select", ..] => self.begin_unknown(),
+            ["for" | "case" | "select", rest @ ..] => {
+                self.refuse_settings(rest)?;
+                self.begin_unknown();
+            }
             ["fi" | "done" | "esac" | "}", ..] if self.blocks.end() => {}
-            ["export", names @ ..] if !names.iter().any(|name| name.contains('=')) => {}
+            ["export", names @ ..] if !names.iter().any(|name| name.contains('=')) => {
+                if names.iter().any(|name| name.contains(['$', '`'])) {
+                    self.skip();
+                }
+            }
             test if shell::tested_for_empty(test).is_some() => {}
             _ => self.other(command, keywords.len(), condition)?,
         }
@@ -117,6 +124,15 @@ impl<'a> File<'a> {
     fn begin_unknown(&mut self) {
         self.skip();
         self.blocks.begin(Condition::Unknown);
+    }
+
+    /// Refuses words that look as if they set something, in a command that isn't understood.
+    fn refuse_settings(&self, words: &[&str]) -> Result<(), String> {
+        let named = words.iter().filter_map(|word| word.split_once('='));
+        let mut names = named.map(|(name, _)| name.strip_suffix('+').unwrap_or(name));
+        let is_setting =
+            |name: &&str| matches!(key(name, self.names), Ok(key) if !matches!(key, Key::Unused(_)));
+        names.find(is_setting).map_or(Ok(()), |name| Err(conditional(name)))
     }
 
     fn skip(&mut self) {
@@ -164,7 +180,10 @@ impl<'a> File<'a> {
             None if condition == Condition::Always && (!self.is_shell || text.contains('=')) => {
                 return Err(NOT_OF_THE_FORM.to_owned());
             }
-            None => self.skip(),
+            None => {
+                self.refuse_settings(words)?;
+                self.skip();
+            }
         }
         Ok(())
     }
@@ -228,6 +247,10 @@ impl<'a> File<'a> {
         let is_set = before.is_some_and(|(_, value)| !value.is_empty());
         let is_default = Reference::parse(value).is_some_and(|of| of.name == name && of.default.is_some());
         let is_known = !matches!(read, Ok(None));
+        let is_tested = condition == Condition::IfEmpty(name);
+        if (is_default || is_tested) && !is_set && self.skipped.has_shell_value(key.name()) {
+            return Err(conditional(name));
+        }
         match (condition, before) {
             _ if is_default && is_set => Ok(false),
             (_, Some((_, before))) if matches!(read, Ok(Some(value)) if value == before) => Ok(false),

@@ -28,6 +28,11 @@ impl Skipped {
         self.shell_values.retain(|value| value.name != name);
     }
 
+    /// Whether the variable `name` may have a value that only the shell has.
+    pub(super) fn has_shell_value(&self, name: &str) -> bool {
+        self.shell_values.iter().any(|value| value.name == name)
+    }
+
     /// Returns the notice; none if nothing was skipped.
     pub(super) fn notice(&self) -> Option<String> {
         let Self { commands, unused, shell_values } = self;

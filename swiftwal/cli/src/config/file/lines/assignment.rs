@@ -26,7 +26,9 @@ pub(super) fn assignments<'a>(
     // Names in lower case, such as no_proxy, are the shell's; the TOML form has them, too.
     let is_variable = |name: &str| is_variable(name) || exported.is_some() && value::is_name(name);
     let (name, value) = assignment(text).filter(|(name, _)| is_variable(name))?;
-    if words.first().is_some_and(|word| !word.contains('=')) || words.len() > 1 && words[0].ends_with('=') {
+    if words.first().is_some_and(|word| !word.contains('='))
+        || words.len() > 1 && words[0].ends_with('=') && !words[1].contains('=')
+    {
         return Some(Ok(vec![(name, value)]));
     }
     let is_alone = words.len() == 1;

@@ -115,3 +115,29 @@ fn a_backslash_at_the_end_of_a_line_is_refused() {
         assert_eq!(settings(text), "PASSWORD=abc\\", "{text}");
     }
 }
+
+#[test]
+fn a_default_of_what_only_the_shell_knows_is_refused() {
+    for (line, text) in [
+        (
+            2,
+            "if [ -f /etc/region ]; then OS_REGION_NAME=$(cat /etc/region); fi\nexport OS_REGION_NAME=${OS_REGION_NAME:-west}",
+        ),
+        (2, "OS_REGION_NAME=$REGION\nOS_REGION_NAME=${OS_REGION_NAME:-west}"),
+        (2, "OS_REGION_NAME=$REGION\n[ -z \"$OS_REGION_NAME\" ] && OS_REGION_NAME=west"),
+    ] {
+        assert_refused(line, text);
+    }
+}
+
+#[test]
+fn a_setting_in_a_command_that_is_not_understood_is_refused() {
+    for text in [
+        "case $(hostname) in db2*) OS_REGION_NAME=east;; esac",
+        "if [ -f /etc/x ]; then declare -x OS_REGION_NAME=west; fi",
+        "if [ -f /etc/x ]; then readonly OS_REGION_NAME=west; fi",
+    ] {
+        assert_refused(1, text);
+    }
+    assert!(notice("export $(grep -v '^#' x.env | xargs)").contains("shell commands are skipped (line 1)"));
+}

@@ -105,3 +105,8 @@ fn a_value_in_an_if_that_a_shell_reads_differently_is_refused() {
         assert!(told.starts_with("OS_PASSWORD in line 1 refers to a shell variable"), "{value}: {told}");
     }
 }
+
+#[test]
+fn an_empty_value_before_another_assignment_is_empty() {
+    assert_eq!(settings("export OS_TENANT_ID= OS_TENANT_NAME=foo"), "TENANT_ID= TENANT_NAME=foo");
+}
