@@ -60,7 +60,11 @@ fn file(piece: &FilePiece, place: &mut [u8], checks: Option<PageChecks>) -> Resu
     let FilePiece { member, file, offset, bytes } = piece;
     let read = read_at(file, place, *offset).map_err(|error| unreadable(&member.name, error))?;
     place[read..].fill(0);
-    let damaged = checks.map(|checks| checks.check((file, member), place, *offset)).unwrap_or_default();
+    let damaged = match checks {
+        Some(checks) => checks.check((file, member), place, *offset),
+        None => Ok(Vec::new()),
+    };
+    let damaged = damaged.map_err(|error| unreadable(&member.name, error))?;
     Ok(FileSum {
         member: Arc::clone(member),
         bytes: *bytes,

@@ -1,8 +1,9 @@
 //! The data directory on this host, and the proof that it is the server's.
 //!
 //! Another directory would give a backup that looks complete and is wrong: a standby's, for example, has the same path and
-//! the same system identifier as the primary's on another host. So the process that the directory names must run here
-//! and be as old as the server says, and the checkpoint with which the backup begins must be found in the directory.
+//! the same system identifier as the primary's on another host. So the process that the directory names must run here, in
+//! that very directory, with the same mounts as this process, and must have the session's process as its child; and the
+//! checkpoint with which the backup begins must be found in the directory.
 
 use std::{
     fs::{self, Metadata},
@@ -36,6 +37,10 @@ pub(super) struct DataDirectory {
 impl DataDirectory {
     /// Opens the directory of a server, and checks that it belongs to the server's cluster and to a running process.
     pub(super) fn open(cluster: &Cluster) -> Result<Self, SourceError> {
+        Self::open_by(cluster, Path::new("/proc"))
+    }
+
+    fn open_by(cluster: &Cluster, processes: &Path) -> Result<Self, SourceError> {
         let path = cluster.data_directory.clone();
         let control = fs::read(path.join(CONTROL)).map_err(|error| refused(&path, error))?;
         let control = ControlFile::parse(&control).map_err(|error| {
@@ -47,9 +52,12 @@ impl DataDirectory {
             return Err(not_the_servers(&path, &why));
         }
         let postmaster = Postmaster::read(&path).map_err(|error| refused(&path, error))?;
-        match postmaster.is_some_and(|postmaster| postmaster.is_server_that_started(cluster.started)) {
-            true => Ok(Self { path, control }),
-            false => Err(not_the_servers(&path, "the process in its postmaster.pid isn't the server's")),
+        let Some(postmaster) = postmaster.filter(|postmaster| postmaster.started_at(cluster.started)) else {
+            return Err(not_the_servers(&path, "its postmaster.pid isn't that of the server"));
+        };
+        match postmaster.obstacle(processes, &path, cluster.backend) {
+            None => Ok(Self { path, control }),
+            Some(why) => Err(not_the_servers(&path, why)),
         }
     }
 
@@ -108,14 +116,17 @@ impl DataDirectory {
     /// Returns the tree of the data directory itself.
     pub(super) fn tree(&self, tablespaces: &[Tablespace]) -> Tree {
         let emptied = tablespaces.iter().map(|tablespace| PathBuf::from(&tablespace.location)).collect();
-        Tree { directory: self.path.clone(), prefix: PathBuf::new(), part: PathBuf::new(), emptied }
+        let (prefix, part) = (PathBuf::new(), PathBuf::new());
+        Tree { directory: self.path.clone(), prefix, part, link: None, emptied }
     }
 
     /// Returns the tree of a tablespace: the directory in it that belongs to this version of PostgreSQL.
     pub(super) fn tablespace_tree(&self, tablespace: &Tablespace, major_version: &str) -> Tree {
+        let prefix = Path::new("pg_tblspc").join(tablespace.oid.to_string());
         Tree {
             directory: PathBuf::from(&tablespace.location),
-            prefix: Path::new("pg_tblspc").join(tablespace.oid.to_string()),
+            link: Some(self.path.join(&prefix)),
+            prefix,
             part: format!("PG_{major_version}_{}", self.control.catalog_version).into(),
             emptied: Vec::new(),
         }
@@ -155,7 +166,7 @@ fn not_the_servers(path: &Path, why: &str) -> SourceError {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::*;
+    use super::{super::postmaster::served, *};
 
     const PG_CONTROL: &[u8] = include_bytes!("../../tests/data/pg_control");
     const STARTED: i64 = 1_795_948_572;
@@ -167,7 +178,8 @@ mod tests {
             fs::create_dir_all(path.join(name)).unwrap();
         }
         fs::write(path.join(CONTROL), PG_CONTROL).unwrap();
-        write_pid(&path, std::process::id());
+        write_pid(&path, 7);
+        served(&parent.join("proc"), &path);
         Cluster {
             data_directory: path,
             started: STARTED + 2,
@@ -175,7 +187,12 @@ mod tests {
             page_bytes: 8192,
             segment_blocks: 131_072,
             data_checksums: true,
+            backend: 8,
         }
+    }
+
+    fn open(parent: &Path, cluster: &Cluster) -> Result<DataDirectory, SourceError> {
+        DataDirectory::open_by(cluster, &parent.join("proc"))
     }
 
     fn write_pid(path: &Path, pid: u32) {
@@ -183,8 +200,8 @@ mod tests {
             .unwrap();
     }
 
-    fn refusal(cluster: &Cluster) -> String {
-        let error = DataDirectory::open(cluster).unwrap_err();
+    fn refusal(parent: &Path, cluster: &Cluster) -> String {
+        let error = open(parent, cluster).unwrap_err();
         assert!(error.hint().unwrap().contains("--method replication"), "{error}");
         error.to_string()
     }
@@ -193,24 +210,26 @@ mod tests {
     fn only_the_directory_of_the_running_server_is_accepted() {
         let parent = tempfile::tempdir().unwrap();
         let cluster = directory(parent.path());
-        assert!(DataDirectory::open(&cluster).is_ok());
+        assert!(open(parent.path(), &cluster).is_ok());
         let other = Cluster { system_identifier: 7, ..cluster.clone() };
-        assert!(refusal(&other).contains("the server is of the cluster 7"));
+        assert!(refusal(parent.path(), &other).contains("the server is of the cluster 7"));
         let later = Cluster { started: STARTED + 3600, ..cluster.clone() };
-        assert!(refusal(&later).contains("postmaster.pid"));
+        assert!(refusal(parent.path(), &later).contains("postmaster.pid"));
         let elsewhere = Cluster { data_directory: parent.path().join("nowhere"), ..cluster.clone() };
-        assert!(refusal(&elsewhere).contains("it isn't the directory of a running server"));
-        // Larger than any process number of Linux.
-        write_pid(&cluster.data_directory, 1 << 30);
-        assert!(refusal(&cluster).contains("postmaster.pid"));
+        assert!(refusal(parent.path(), &elsewhere).contains("it isn't the directory of a running server"));
+        write_pid(&cluster.data_directory, 9);
+        assert!(refusal(parent.path(), &cluster).contains("can't be seen"));
+        write_pid(&cluster.data_directory, 7);
+        let standby = Cluster { backend: 10, ..cluster.clone() };
+        assert!(refusal(parent.path(), &standby).contains("that of another server"));
         fs::remove_file(cluster.data_directory.join("postmaster.pid")).unwrap();
-        assert!(refusal(&cluster).contains("it isn't the directory of a running server"));
+        assert!(refusal(parent.path(), &cluster).contains("it isn't the directory of a running server"));
     }
 
     #[test]
     fn a_directory_without_the_checkpoint_of_the_backup_is_refused() {
         let parent = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::open(&directory(parent.path())).unwrap();
+        let directory = open(parent.path(), &directory(parent.path())).unwrap();
         let redo = ControlFile::checkpoint_redo(PG_CONTROL).unwrap();
         assert!(directory.check_started(redo).is_ok());
         let error = directory.check_started(Lsn(redo.0 + 1)).unwrap_err().to_string();
@@ -225,7 +244,7 @@ mod tests {
         symlink("/space/two", links.join("16500")).unwrap();
         symlink("/space/one", links.join("16400")).unwrap();
         symlink("/elsewhere", links.join("odd")).unwrap();
-        let directory = DataDirectory::open(&cluster).unwrap();
+        let directory = open(parent.path(), &cluster).unwrap();
         let found = directory.tablespaces().unwrap();
         assert_eq!(
             found.iter().map(|found| (found.oid, found.location.as_str())).collect::<Vec<_>>(),

@@ -1,12 +1,16 @@
 //! Checks the pages of relations while they are read.
 
-use std::{fs::File, os::unix::fs::FileExt};
+use std::{fs::File, io, os::unix::fs::FileExt, thread, time::Duration};
 
 use super::{
     page::{self, Mismatch},
     plan::Member,
 };
 use crate::Lsn;
+
+/// How often a page that fails is read again, and the pause in between: a server writes a page at once.
+const READINGS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// How the pages of a cluster are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,20 +33,20 @@ pub(super) struct DamagedPage {
 impl PageChecks {
     /// Checks the pages that begin in `data`, which was read at `offset`. Only complete pages are checked.
     ///
-    /// A page that isn't completely in `data`, and one that fails, is read from the file: the server may have been
-    /// writing it. It counts as damaged if it fails then as well.
+    /// A page that isn't completely in `data`, and one that fails, is read from the file, a few times: the server may
+    /// be writing it. It counts as damaged if it always fails; otherwise what was read last replaces it in `data`.
     pub(super) fn check(
         &self,
         (file, member): (&File, &Member),
-        data: &[u8],
+        data: &mut [u8],
         offset: u64,
-    ) -> Vec<DamagedPage> {
-        let Some(segment) = member.segment else { return Vec::new() };
+    ) -> io::Result<Vec<DamagedPage>> {
+        let Some(segment) = member.segment else { return Ok(Vec::new()) };
         let page_bytes = self.page_bytes as u64;
         let first = offset.div_ceil(page_bytes);
         let last = (member.bytes / page_bytes).min((offset + data.len() as u64).div_ceil(page_bytes));
         let mut damaged = Vec::new();
-        let mut again = Vec::new();
+        let mut again = vec![0; self.page_bytes];
         for block in first..last {
             let number = self.number(segment, block);
             let at = usize::try_from(block * page_bytes - offset).unwrap_or(usize::MAX);
@@ -50,13 +54,45 @@ impl PageChecks {
             if page.is_some_and(|page| page::check(page, number, self.start).is_ok()) {
                 continue;
             }
-            again.resize(self.page_bytes, 0);
-            let is_there = file.read_exact_at(&mut again, block * page_bytes).is_ok();
-            if let (true, Err(mismatch)) = (is_there, page::check(&again, number, self.start)) {
-                damaged.push(DamagedPage { block, mismatch });
+            match self.read_until_right(file, block, number, &mut again)? {
+                Some(mismatch) => damaged.push(DamagedPage { block, mismatch }),
+                None => {
+                    let place = data.get_mut(at..).unwrap_or_default();
+                    let bytes = place.len().min(self.page_bytes);
+                    place[..bytes].copy_from_slice(&again[..bytes]);
+                }
             }
         }
-        damaged
+        Ok(damaged)
+    }
+
+    /// Reads a page until it is right, or has failed too often. A page beyond the end of the file, which became shorter,
+    /// is right: it is zeros.
+    fn read_until_right(
+        &self,
+        file: &File,
+        block: u64,
+        number: u32,
+        page: &mut [u8],
+    ) -> io::Result<Option<Mismatch>> {
+        let mut failed = None;
+        for _ in 0..READINGS {
+            if failed.is_some() {
+                thread::sleep(PAUSE);
+            }
+            match file.read_exact_at(page, block * self.page_bytes as u64) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    page.fill(0);
+                    return Ok(None);
+                }
+                read => read?,
+            }
+            match page::check(page, number, self.start) {
+                Ok(()) => return Ok(None),
+                Err(mismatch) => failed = Some(mismatch),
+            }
+        }
+        Ok(failed)
     }
 
     /// Returns the number of a block in its relation, whose highest is one less than 2^32.

@@ -1,6 +1,6 @@
 //! The session that begins and ends a backup.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, time::Duration};
+use std::{ffi::OsStr, iter, os::unix::ffi::OsStrExt, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 
@@ -37,12 +37,16 @@ const PREPARE: &str = "SET search_path = ''; SET client_encoding = 'SQL_ASCII'; 
 /// The first version that ends idle sessions, and the setting that prevents it.
 const IDLE_TIMEOUT: (u32, &str) = (140_000, "SET idle_session_timeout = 0");
 
+/// The first version that limits single statements by this, too, and the setting that prevents it.
+const TRANSACTION_TIMEOUT: (u32, &str) = (170_000, "SET transaction_timeout = 0");
+
 /// The first version in which the functions have their present names.
 const NEW_NAMES_VERSION: u32 = 150_000;
 
 const CLUSTER: &str = "SELECT current_setting('data_directory'), \
     extract(epoch FROM pg_postmaster_start_time())::bigint, \
-    s.system_identifier, i.database_block_size, i.blocks_per_segment, current_setting('data_checksums') \
+    s.system_identifier, i.database_block_size, i.blocks_per_segment, current_setting('data_checksums'), \
+    pg_backend_pid() \
     FROM pg_control_system() AS s, pg_control_init() AS i";
 
 /// The timeline is that of the WAL that is being written or replayed.
@@ -72,6 +76,8 @@ pub(super) struct Cluster {
     /// The number of blocks in a segment of a relation.
     pub(super) segment_blocks: u32,
     pub(super) data_checksums: bool,
+    /// The process of this session.
+    pub(super) backend: u32,
 }
 
 /// The end of a backup.
@@ -97,9 +103,10 @@ impl Server {
             tracing::warn!("{warning}");
         }
         let mut session = SqlSession::connect(&config, Limits::default()).await.map_err(connecting)?;
-        let (version, setting) = IDLE_TIMEOUT;
-        let more = if session.version() >= version { setting } else { "" };
-        session.row(&format!("{PREPARE}; {more}"), LIMIT).await.map_err(failed)?;
+        let known = [IDLE_TIMEOUT, TRANSACTION_TIMEOUT].into_iter();
+        let known = known.filter(|(version, _)| session.version() >= *version).map(|(_, setting)| setting);
+        let statements: Vec<_> = iter::once(PREPARE).chain(known).collect();
+        session.row(&statements.join("; "), LIMIT).await.map_err(failed)?;
         Ok(Self { session })
     }
 
@@ -115,6 +122,7 @@ impl Server {
                 page_bytes: row.parse(3, "size of a page")?,
                 segment_blocks: row.parse(4, "size of a segment")?,
                 data_checksums: row.text(5)? == Some("on"),
+                backend: row.parse(6, "process")?,
             })
         };
         cluster().map_err(failed)

@@ -21,6 +21,7 @@ use super::{
     page_checks::PageChecks,
     server::{Cluster, Server, Stop},
     sizes::archive_bytes,
+    wal,
     walk::Tree,
 };
 use crate::{
@@ -137,6 +138,10 @@ impl LocalStream {
     }
 
     fn finish(&mut self, stop: &Stop) -> Result<(), SourceError> {
+        if let Some(size) = self.included_wal {
+            let segments = segments_between(self.start.1, self.start.0, stop.lsn, size);
+            wal::ensure_kept(&self.directory.path, segments)?;
+        }
         let manifest = std::mem::replace(&mut self.manifest, Manifest::new());
         let text = manifest.finish(stop.timeline, (self.start.0, stop.lsn));
         self.ready.push_back(BaseBackupEvent::Manifest(text));

@@ -8,14 +8,20 @@ use std::{
     io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use super::{
     exclusion::{is_emptied, is_excluded, is_excluded_relation},
-    failure::unreadable,
+    failure::{OTHER_METHOD, shown, unreadable},
     relation_file::{RelationFile, is_digits},
 };
-use crate::SourceError;
+use crate::{SourceError, SourceErrorKind};
+
+/// How often, and at which intervals, is looked for the link of a tablespace whose directory is gone.
+const DROP_LOOKS: u32 = 20;
+const DROP_PAUSE: Duration = Duration::from_millis(100);
 
 /// The directories of `pg_wal` that the server expects; the second one from version 17 on.
 const WAL_DIRECTORIES: [&str; 2] = ["archive_status", "summaries"];
@@ -29,6 +35,8 @@ pub(super) struct Tree {
     pub(super) prefix: PathBuf,
     /// The part that is archived: everything if it is empty, or `PG_15_202209061`.
     pub(super) part: PathBuf,
+    /// The link in the data directory that leads to a tablespace.
+    pub(super) link: Option<PathBuf>,
     /// Directories that are in the archive without their content: the tablespaces inside the data directory.
     pub(super) emptied: Vec<PathBuf>,
 }
@@ -60,14 +68,29 @@ pub(super) fn walk(
 ) -> Result<(), SourceError> {
     let is_all = tree.part.as_os_str().is_empty();
     let path = tree.directory.join(&tree.part);
-    let Some(metadata) = existing(fs::metadata(&path)).map_err(|error| unreadable(&path, error))? else {
-        return Ok(());
-    };
+    let metadata = existing(fs::metadata(&path)).map_err(|error| unreadable(&path, error))?;
+    let Some(metadata) = metadata else { return ensure_dropped(tree, &path) };
     let walk = &mut Walk { tree, root: metadata.clone(), visit };
     if !is_all {
         walk.found(&tree.part, metadata, EntryKind::Directory)?;
     }
     walk.directory(&tree.part)
+}
+
+/// Checks that a tablespace without its directory was dropped. Otherwise its files are hidden from this process, by a
+/// missing mount for example, and the backup would lack them.
+fn ensure_dropped(tree: &Tree, path: &Path) -> Result<(), SourceError> {
+    let Some(link) = &tree.link else { return Ok(()) };
+    for _ in 0..DROP_LOOKS {
+        if existing(fs::read_link(link)).map_err(|error| unreadable(link, error))?.is_none() {
+            return Ok(());
+        }
+        // The server removes the directory before the link.
+        thread::sleep(DROP_PAUSE);
+    }
+    let message = format!("can't find {}, the directory of a tablespace of the server", shown(path));
+    let hint = format!("make it visible to this program, as it is to the server, {OTHER_METHOD}");
+    Err(SourceError::new(SourceErrorKind::Failed, message).with_hint(hint))
 }
 
 struct Walk<'a> {
@@ -240,6 +263,7 @@ mod tests {
             directory: directory.to_owned(),
             prefix: PathBuf::new(),
             part: PathBuf::new(),
+            link: None,
             emptied: vec![directory.join("inner")],
         }
     }
@@ -317,6 +341,19 @@ mod tests {
         let expected = ["PG_15_1/", "PG_15_1/5/", "PG_15_1/5/16401 #0", "PG_15_1/5/16402_init #0"];
         assert_eq!(found(&tree), expected);
         assert_eq!(found(&Tree { part: "PG_16_1".into(), ..tree }), [""; 0]);
+    }
+
+    #[test]
+    fn a_tablespace_that_is_not_visible_is_an_error_unless_it_was_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("16400");
+        symlink(directory.path().join("elsewhere"), &link).unwrap();
+        let part = "PG_15_1".into();
+        let hidden = Tree { part, link: Some(link.clone()), ..tree(&directory.path().join("elsewhere")) };
+        let error = walk(&hidden, &mut |_| Ok(())).unwrap_err().to_string();
+        assert!(error.contains("can't find") && error.contains("elsewhere/PG_15_1"), "{error}");
+        fs::remove_file(link).unwrap();
+        assert_eq!(found(&hidden), [""; 0]);
     }
 
     #[test]

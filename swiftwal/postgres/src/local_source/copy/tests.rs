@@ -18,6 +18,7 @@ fn tree(directory: &Path) -> Tree {
         directory: directory.to_owned(),
         prefix: PathBuf::new(),
         part: PathBuf::new(),
+        link: None,
         emptied: Vec::new(),
     }
 }
