@@ -13,7 +13,7 @@ thread_local! {
     static KEPT: RefCell<Option<(i8, CCtx<'static>)>> = const { RefCell::new(None) };
 }
 
-/// Writes the frame behind what `sink` contains, as far as its spare memory suffices; too little is an error.
+/// Replaces the content of `sink` by the frame. Its memory must suffice.
 pub(crate) fn compress(level: i8, bytes: &[u8], sink: &mut Vec<u8>) -> io::Result<()> {
     let kept = KEPT.take().filter(|(of, _)| *of == level);
     let mut context = kept.map_or_else(|| context(level), |(_, context)| Ok(context))?;

@@ -47,6 +47,11 @@ pub(super) struct ClaimedDirectory {
 }
 
 impl ClaimedDirectory {
+    /// Whether the directory was created here.
+    pub(super) fn was_absent(&self) -> bool {
+        self.was_absent
+    }
+
     /// Claims the directory `path`, which must be empty or absent, to restore backup `key` into it.
     pub(super) fn claim(path: &Path, owner: Option<Owner>, key: BackupKey) -> Result<Self> {
         for _ in 0..TRIES {

@@ -142,7 +142,8 @@ impl Destination {
             let root = &claimed.root;
             let sync = || {
                 rustix::fs::syncfs(root.opened())?;
-                File::open(parent(root.path())?)?.sync_all()
+                // The name of a directory that existed before is durable, and its parent may not be readable.
+                if claimed.was_absent() { File::open(parent(root.path())?)?.sync_all() } else { Ok(()) }
             };
             sync().map_err(Error::local("make durable", root.path()))?;
         }

@@ -118,11 +118,11 @@ impl fmt::Display for Difference {
             Self::Content(algorithm) => {
                 write!(
                     f,
-                    "a file's name, size or {algorithm} checksum isn't the one that PostgreSQL computed"
+                    "a file's name, size or {algorithm} checksum isn't the one that was computed when the backup was taken"
                 )?;
             }
             Self::Number { listed, restored } => {
-                write!(f, "PostgreSQL sent {listed} files, and the backup has {restored}")?;
+                write!(f, "the manifest lists {listed} files, and the backup has {restored}")?;
             }
         }
         write!(

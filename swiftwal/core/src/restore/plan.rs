@@ -35,6 +35,8 @@ pub struct RestorePlan {
     pub others: Vec<Branch>,
     /// The tablespaces.
     pub tablespaces: Vec<PlannedTablespace>,
+    /// A notice if the backup contains pages that were damaged on the server.
+    pub damage: Option<String>,
     /// A notice if the stored WAL doesn't reach the target.
     pub shortfall: Option<String>,
 }
@@ -76,6 +78,7 @@ pub async fn plan_restore(
         stored_bytes: tars().map(|tars| tars.map(|tar| tar.bytes).sum()),
         tar_bytes: tars().and_then(|tars| tars.map(|tar| tar.tar_bytes).sum()),
         tablespaces: tablespaces.collect(),
+        damage: record.and_then(BackupRecord::damage_notice),
         followed: plan.followed,
         others: plan.others,
         shortfall: plan.shortfall,

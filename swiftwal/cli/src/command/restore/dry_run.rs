@@ -29,7 +29,7 @@ pub(super) fn write(out: &mut dyn Write, plan: &RestorePlan, directory: &Path) -
     for other in others {
         writeln!(out, "  Not followed: {other}")?;
     }
-    plan.shortfall.iter().try_for_each(|notice| writeln!(out, "  Warning: {notice}"))
+    notices(plan).try_for_each(|notice| writeln!(out, "  Warning: {notice}"))
 }
 
 /// Returns the `--json` document.
@@ -50,8 +50,12 @@ pub(super) fn document(plan: &RestorePlan) -> Value {
         "followed": plan.followed,
         "others": plan.others,
         "tablespaces": tablespaces.collect::<Vec<_>>(),
-        "notices": plan.shortfall.iter().collect::<Vec<_>>(),
+        "notices": notices(plan).collect::<Vec<_>>(),
     })
+}
+
+fn notices(plan: &RestorePlan) -> impl Iterator<Item = &String> {
+    plan.damage.iter().chain(&plan.shortfall)
 }
 
 fn shown(path: &Path) -> String {

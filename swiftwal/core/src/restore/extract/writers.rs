@@ -66,6 +66,10 @@ impl Writers {
     ///
     /// The failure of a writer. All of them have ended then.
     pub(super) fn write(&mut self, piece: FilePiece) -> Result<(), WriteFailure> {
+        // A writer that has failed may get no further file, so its failure would only show at the end.
+        if self.writers.iter().any(|writer| writer.thread.is_finished()) {
+            return self.finish().map(drop);
+        }
         if piece.begins.is_some() {
             let waiting = |writer: &Writer| writer.waiting.load(Ordering::Relaxed);
             let least = self.writers.iter().enumerate().min_by_key(|(_, writer)| waiting(writer));
