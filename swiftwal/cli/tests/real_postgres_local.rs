@@ -165,7 +165,7 @@ fn a_directory_that_is_not_the_servers_or_not_readable_is_refused() -> Result<()
     fs::write(&file, format!("{}\n{rest}", 1 << 30))?;
     let complaint = failed(site, &BACKUP)?;
     fs::write(&file, format!("{pid}\n{rest}"))?;
-    assert!(complaint.contains("the process in its postmaster.pid isn't the server's"), "{complaint}");
+    assert!(complaint.contains("the process in its postmaster.pid can't be seen"), "{complaint}");
     assert!(complaint.contains("--method replication"), "{complaint}");
 
     let unreadable = site.postgres.data().join("unreadable");

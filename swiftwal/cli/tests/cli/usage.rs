@@ -51,7 +51,7 @@ fn a_wrong_value_is_refused_with_what_would_do() {
     let huge = "100000000000000000000000";
     for (arguments, told) in [
         (&["backup", "-c", "/etc/swiftwal.toml"][..], "use --config FILE"),
-        (&["backup", "--method", "rsync"], "the method must be pg_basebackup"),
+        (&["backup", "--method", "rsync"], "the method must be local, pg_basebackup or replication"),
         (&["backup", "-p", "abc"], "it is not a whole number"),
         (&["backup", "-p", "70000"], "it is too large; the largest is 65535"),
         (&["backup", "-p", "-1"], "it must be at least 1"),

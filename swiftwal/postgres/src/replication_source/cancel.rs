@@ -33,7 +33,8 @@ impl Drop for CancelGuard {
         // In a runtime of its own, since the current one may have only this thread, and may be about to end.
         let sending = thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build();
-            runtime.is_ok_and(|runtime| runtime.block_on(timeout(LIMIT, token.cancel())).is_ok())
+            runtime
+                .is_ok_and(|runtime| runtime.block_on(async { timeout(LIMIT, token.cancel()).await }).is_ok())
         });
         if !sending.join().unwrap_or(false) {
             tracing::debug!(
