@@ -166,9 +166,10 @@ mod tests {
             "wal_00000001000000000000005C.zst",
         ];
         for name in large {
-            store.put(&name.into(), "abcd".into()).await.unwrap();
+            store.put(&name.into(), "abcde".into()).await.unwrap();
         }
-        for (name, content) in [("wal_00000002.history", "abc"), ("foreign", "abcd")] {
+        let other = "wal_00000001000000000000005D";
+        for (name, content) in [("wal_00000002.history", "abc"), (other, "abcd"), ("foreign", "abcde")] {
             store.put(&name.into(), content.into()).await.unwrap();
         }
         for (wants, expected) in [(true, &large[..]), (false, &[])] {

@@ -189,8 +189,8 @@ mod tests {
         let manifest = Manifest { object: "m".to_owned(), algorithm: Algorithm::Crc32c, files: sum(&files) };
         manifest.check(sum(&[files[1], files[0]])).unwrap();
         for (other, told) in [
-            (&[files[0]][..], "sent 2 files, and the backup has 1"),
-            (&[files[0], files[1], ("c", 0, b"")], "sent 2 files, and the backup has 3"),
+            (&[files[0]][..], "lists 2 files, and the backup has 1"),
+            (&[files[0], files[1], ("c", 0, b"")], "lists 2 files, and the backup has 3"),
             (&[files[0], files[0]], "CRC32C checksum"),
             (&[files[0], ("b", 2, b"z")], "CRC32C checksum"),
             (&[files[0], ("b", 3, b"y")], "CRC32C checksum"),
