@@ -116,8 +116,7 @@ impl DataDirectory {
     /// Returns the tree of the data directory itself.
     pub(super) fn tree(&self, tablespaces: &[Tablespace]) -> Tree {
         let emptied = tablespaces.iter().map(|tablespace| PathBuf::from(&tablespace.location)).collect();
-        let (prefix, part) = (PathBuf::new(), PathBuf::new());
-        Tree { directory: self.path.clone(), prefix, part, link: None, emptied }
+        Tree::whole(&self.path, emptied)
     }
 
     /// Returns the tree of a tablespace: the directory in it that belongs to this version of PostgreSQL.

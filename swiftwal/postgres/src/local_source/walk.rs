@@ -41,6 +41,14 @@ pub(super) struct Tree {
     pub(super) emptied: Vec<PathBuf>,
 }
 
+impl Tree {
+    /// Returns the tree of a data directory as a whole.
+    pub(super) fn whole(directory: &Path, emptied: Vec<PathBuf>) -> Self {
+        let (prefix, part) = (PathBuf::new(), PathBuf::new());
+        Self { directory: directory.to_owned(), prefix, part, link: None, emptied }
+    }
+}
+
 /// A directory or file of the archive.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -259,13 +267,7 @@ mod tests {
     }
 
     fn tree(directory: &Path) -> Tree {
-        Tree {
-            directory: directory.to_owned(),
-            prefix: PathBuf::new(),
-            part: PathBuf::new(),
-            link: None,
-            emptied: vec![directory.join("inner")],
-        }
+        Tree::whole(directory, vec![directory.join("inner")])
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{Read, Write},
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::*;
@@ -14,13 +14,7 @@ use crate::{CHUNK_BYTES, Lsn, local_source::walk::Tree};
 const PAGE: usize = 8192;
 
 fn tree(directory: &Path) -> Tree {
-    Tree {
-        directory: directory.to_owned(),
-        prefix: PathBuf::new(),
-        part: PathBuf::new(),
-        link: None,
-        emptied: Vec::new(),
-    }
+    Tree::whole(directory, Vec::new())
 }
 
 fn checks() -> PageChecks {
