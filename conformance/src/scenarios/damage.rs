@@ -1,11 +1,11 @@
 //! Scenarios of restore with damaged objects.
 
-use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, sync::mpsc};
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use swiftwal_compression::{Codec, Format, compress_frame, decoder};
-use swiftwal_core::{BackupChoice, BackupOptions, BackupRecord, Error, ErrorKind, RestoreEvent, restore};
+use swiftwal_core::{BackupChoice, BackupOptions, BackupRecord, Error, ErrorKind, restore};
 use tar::EntryType;
 use tokio::io::AsyncReadExt;
 
@@ -182,16 +182,11 @@ pub(crate) async fn an_index_that_cannot_be_is_done_without(subject: Subject) ->
     ] {
         let text = format!("{{\"format\":1}}\n{{\"object\":\"{}\"}}\n{frames}\n", tar.name);
         put_again(&site, &record, &index, compress_frame(Format::Zstd.into(), text.as_bytes())?, 0).await?;
-        let (sender, notices) = mpsc::channel();
-        let observe = |event: RestoreEvent<'_>| {
-            if let RestoreEvent::Notice(notice) = event {
-                let _ = sender.send(notice.to_owned());
-            }
-        };
         let directory = site.subject.new_path("pgdata");
-        restore(&site.repository, BackupChoice::Latest, &directory, &restore_options(), &observe).await?;
+        let latest = BackupChoice::Latest;
+        let (_, notices) =
+            Site::restore_noting(&site.repository, latest, &directory, &restore_options()).await?;
         assert_restored(&directory, &source.data_directory(&request(true)))?;
-        let notices: Vec<_> = notices.try_iter().collect();
         assert!(notices.iter().any(|notice| notice.contains("index")), "{notices:?}");
     }
     Ok(())
@@ -234,16 +229,12 @@ pub(crate) async fn an_index_that_lists_other_files_is_done_without_and_that_is_
             }
         })
         .await?;
-        let (sender, notices) = mpsc::channel();
-        let observe = |event: RestoreEvent<'_>| {
-            if let RestoreEvent::Notice(notice) = event {
-                let _ = sender.send(notice.to_owned());
-            }
-        };
         let directory = site.subject.new_path("pgdata");
-        restore(&site.repository, BackupChoice::Latest, &directory, &restore_options(), &observe).await?;
+        let latest = BackupChoice::Latest;
+        let (_, notices) =
+            Site::restore_noting(&site.repository, latest, &directory, &restore_options()).await?;
         assert_restored(&directory, &source.data_directory(&request(true)))?;
-        let notices: String = notices.try_iter().collect();
+        let notices = notices.concat();
         assert!(notices.contains("doesn't list the same files"), "{field}: {notices}");
     }
     Ok(())
@@ -369,16 +360,11 @@ pub(crate) async fn why_an_index_is_not_used_is_said_in_full(subject: Subject) -
     let source = site.cluster.backup(3, 3);
     let record = site.take_with_wal(&source).await?;
     let faults = Faults::unreadable(format!("pg_basebackup_{}.index.zst", record.key));
-    let said = std::sync::Mutex::new(String::new());
-    let observe = |event: RestoreEvent<'_>| {
-        if let (RestoreEvent::Notice(text), Ok(mut said)) = (event, said.lock()) {
-            said.push_str(text);
-        }
-    };
     let (repository, directory) = (site.subject.repository_with(&faults)?, site.subject.new_path("pgdata"));
-    restore(&repository, BackupChoice::Latest, &directory, &restore_options(), &observe).await?;
+    let latest = BackupChoice::Latest;
+    let (_, said) = Site::restore_noting(&repository, latest, &directory, &restore_options()).await?;
     assert_restored(&directory, &source.data_directory(&request(true)))?;
-    let said = said.into_inner()?;
+    let said = said.concat();
     assert!(said.contains("index") && said.contains("injected failure") && said.contains(HINT), "{said}");
     Ok(())
 }

@@ -1,9 +1,7 @@
 //! Scenarios of backups whose pages were damaged on the server.
 
-use std::sync::Mutex;
-
 use anyhow::{Context, Result};
-use swiftwal_core::{BackupChoice, BackupRecord, RestoreEvent, RestoreOptions, restore};
+use swiftwal_core::{BackupChoice, BackupRecord, RestoreOptions};
 
 use super::{prune::prune_to, site::Site};
 use crate::subject::Subject;
@@ -29,16 +27,9 @@ pub(crate) async fn a_backup_with_damaged_pages_is_stored_marked_and_can_be_rest
     let notice = record.damage_notice().context("no notice")?;
     assert!(notice.contains("2 pages") && notice.contains("checksum verification failed"), "{notice}");
 
-    let notices = Mutex::new(Vec::new());
-    let observe = |event: RestoreEvent<'_>| {
-        if let RestoreEvent::Notice(text) = event {
-            notices.lock().unwrap_or_else(|error| error.into_inner()).push(text.to_owned());
-        }
-    };
     let directory = site.subject.path("restored");
-    let options = RestoreOptions::default();
-    restore(&site.repository, BackupChoice::Latest, &directory, &options, &observe).await?;
-    let notices = notices.into_inner().unwrap_or_default();
+    let (latest, options) = (BackupChoice::Latest, RestoreOptions::default());
+    let (_, notices) = Site::restore_noting(&site.repository, latest, &directory, &options).await?;
     assert!(notices.contains(&notice), "{notices:?}");
     Ok(())
 }

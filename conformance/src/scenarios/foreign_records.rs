@@ -2,9 +2,7 @@
 
 use anyhow::Result;
 use serde_json::Value;
-use swiftwal_core::{
-    BackupChoice, BackupKey, BackupRecord, ErrorKind, RestoreEvent, plan_archive_cleanup, prune, restore,
-};
+use swiftwal_core::{BackupChoice, BackupKey, BackupRecord, ErrorKind, plan_archive_cleanup, prune};
 
 use super::{
     prune::{names, plan},
@@ -44,17 +42,12 @@ async fn assert_not_counted(
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     assert!(error.to_string().contains(&object) && error.to_string().contains(reason), "{error}");
 
-    let said = std::sync::Mutex::new(String::new());
-    let observe = |event: RestoreEvent<'_>| {
-        if let (RestoreEvent::Notice(text), Ok(mut said)) = (event, said.lock()) {
-            said.push_str(text);
-        }
-    };
     let directory = site.subject.new_path("pgdata");
-    let stats =
-        restore(&site.repository, BackupChoice::Latest, &directory, &restore_options(), &observe).await?;
+    let latest = BackupChoice::Latest;
+    let (stats, said) =
+        Site::restore_noting(&site.repository, latest, &directory, &restore_options()).await?;
     assert_eq!(stats.key, newer.key);
-    let said = said.into_inner()?;
+    let said = said.concat();
     assert!(said.contains(&object) && said.contains(reason), "{said}");
 
     // The WAL that it seems to need isn't kept, and it doesn't prevent a cleanup.

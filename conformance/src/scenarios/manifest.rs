@@ -1,9 +1,7 @@
 //! Scenarios of restore: PostgreSQL's manifest of the backup.
 
-use std::sync::mpsc;
-
 use anyhow::Result;
-use swiftwal_core::{BackupChoice, BackupRecord, ErrorKind, RestoreEvent, RestoreOptions, restore};
+use swiftwal_core::{BackupChoice, BackupRecord, ErrorKind, RestoreOptions};
 
 use super::site::{Site, assert_restored, refused, request, restore_options};
 use crate::{Entry, SyntheticCluster, SyntheticSource, subject::Subject};
@@ -119,12 +117,6 @@ async fn said(
     directory: &std::path::Path,
     options: &RestoreOptions,
 ) -> Result<String> {
-    let (sender, notices) = mpsc::channel();
-    let observe = |event: RestoreEvent<'_>| {
-        if let RestoreEvent::Notice(notice) = event {
-            let _ = sender.send(notice.to_owned());
-        }
-    };
-    restore(&site.repository, choice, directory, options, &observe).await?;
-    Ok(notices.try_iter().collect())
+    let (_, notices) = Site::restore_noting(&site.repository, choice, directory, options).await?;
+    Ok(notices.concat())
 }

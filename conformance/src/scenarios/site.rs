@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use swiftwal_compression::Codec;
 use swiftwal_core::{
     ArchiveOptions, Archived, BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Error,
-    Repository, RestoreOptions, RestoreStats, archive_wal, backup, restore, restore_wal,
+    Repository, RestoreEvent, RestoreOptions, RestoreStats, archive_wal, backup, restore, restore_wal,
 };
 use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, Checkpoint, WalName};
 use tokio::sync::mpsc;
@@ -169,6 +169,23 @@ impl Site {
         options: &RestoreOptions,
     ) -> Result<RestoreStats, Error> {
         restore(&self.repository, choice, directory, options, &|_| {}).await
+    }
+
+    /// Restores a backup and returns the notices, too.
+    pub(super) async fn restore_noting(
+        repository: &Repository,
+        choice: BackupChoice,
+        directory: &Path,
+        options: &RestoreOptions,
+    ) -> Result<(RestoreStats, Vec<String>), Error> {
+        let (sender, notices) = std::sync::mpsc::channel();
+        let observe = |event: RestoreEvent<'_>| {
+            if let RestoreEvent::Notice(notice) = event {
+                let _ = sender.send(notice.to_owned());
+            }
+        };
+        let stats = restore(repository, choice, directory, options, &observe).await?;
+        Ok((stats, notices.try_iter().collect()))
     }
 
     /// Restores a backup and compares it with the content of `source`.

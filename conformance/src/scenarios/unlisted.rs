@@ -1,9 +1,7 @@
 //! Listings fail, but objects can be read: Swift's container servers are down, or a directory has no read permission.
 
-use std::sync::{Mutex, PoisonError};
-
 use anyhow::{Context, Result};
-use swiftwal_core::{BackupChoice, BackupEvent, BackupOptions, ErrorKind, RestoreEvent, backup, restore};
+use swiftwal_core::{BackupChoice, BackupEvent, BackupOptions, ErrorKind, backup};
 
 use super::{
     command::{Command, Scene},
@@ -52,17 +50,11 @@ pub(crate) async fn what_is_asked_for_by_its_name_works_and_the_rest_fails_and_c
 pub(crate) async fn a_restore_by_key_says_why_other_timelines_are_not_known(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     let record = site.back_up(3, 4).await?;
-    let said = Mutex::new(String::new());
-    let observe = |event: RestoreEvent<'_>| {
-        if let RestoreEvent::Notice(text) = event {
-            said.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
-        }
-    };
     let repository = site.subject.repository_with(&Faults::at_every_listing())?;
     let directory = site.subject.new_path("pgdata");
     let choice = BackupChoice::Key(record.key);
-    restore(&repository, choice, &directory, &restore_options(), &observe).await?;
-    let said = said.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (_, said) = Site::restore_noting(&repository, choice, &directory, &restore_options()).await?;
+    let said = said.concat();
     assert!(said.contains("injected failure") && said.contains(HINT), "{said}");
     Ok(())
 }
