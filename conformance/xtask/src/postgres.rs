@@ -92,6 +92,12 @@ impl Postgres {
         run::stdout(&mut self.pg_ctl("reload")).map(drop)
     }
 
+    /// Makes every further attempt of the server to archive fail.
+    pub fn archive_nothing(&self) -> Result<()> {
+        self.configure(&["archive_command = 'false'"])?;
+        self.reload()
+    }
+
     /// Stops the server after a checkpoint; open transactions are rolled back.
     pub fn stop(&self) -> Result<()> {
         run::stdout(self.pg_ctl("stop").args(["--mode", "fast"])).map(drop)

@@ -40,7 +40,7 @@ fn a_backup_taken_under_load_restores_every_row_that_was_archived(site: &Site) -
 }
 
 fn a_backup_with_xlog_restores_without_any_wal_in_the_repository(site: &Site) -> Result<()> {
-    archive_nothing(site)?;
+    site.postgres.archive_nothing()?;
     site.postgres.pgbench_init(1)?;
     site.run(&["backup", "--xlog", "-c", "fast"])?;
     assert_eq!(site.run(&["list-wal"])?, "");
@@ -71,7 +71,7 @@ fn a_backup_that_is_killed_or_loses_pg_basebackup_or_the_server_is_not_listed(si
 fn a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment(
     site: &Site,
 ) -> Result<()> {
-    archive_nothing(site)?;
+    site.postgres.archive_nothing()?;
     let complaint = refused(site, &["backup", "-c", "fast", "--archive-timeout", "2"])?;
     let missing = site.postgres.waiting_for_archive()?;
     assert!(missing.iter().any(|name| complaint.contains(name.as_str())), "{missing:?} in {complaint}");
@@ -79,7 +79,7 @@ fn a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_seg
 }
 
 fn a_cluster_with_a_tablespace_is_refused_before_anything_is_stored(site: &Site) -> Result<()> {
-    archive_nothing(site)?;
+    site.postgres.archive_nothing()?;
     let elsewhere = site.scratch.directory("elsewhere")?;
     site.postgres.sql(&format!("create tablespace elsewhere location '{}'", elsewhere.display()))?;
     let complaint = refused(site, &["backup", "-c", "fast"])?;
@@ -90,7 +90,7 @@ fn a_cluster_with_a_tablespace_is_refused_before_anything_is_stored(site: &Site)
 }
 
 fn without_a_server_backup_names_the_address_it_tried_and_stores_nothing(site: &Site) -> Result<()> {
-    archive_nothing(site)?;
+    site.postgres.archive_nothing()?;
     site.postgres.stop()?;
     // The server may have archived a file before it read the setting.
     let stored = site.swiftwal.stored()?;
@@ -183,12 +183,6 @@ fn the_original_s_backup_script_works_unchanged(site: &Site) -> Result<()> {
     restored.wait_for_promotion()?;
     assert_eq!(restored.rows()?, site.postgres.rows()?);
     Ok(())
-}
-
-/// Makes every further attempt of the server to archive fail.
-fn archive_nothing(site: &Site) -> Result<()> {
-    site.postgres.configure(&["archive_command = 'false'"])?;
-    site.postgres.reload()
 }
 
 /// Checks that list-backups fails with a message if nothing is stored, and prints nothing otherwise.

@@ -48,8 +48,7 @@ fn archive_wal_makes_the_container_a_large_backup_that_of_the_segments_and_readi
 
 fn a_backup_makes_the_container_too_and_a_small_one_no_segments(site: &Site) -> Result<()> {
     let container = container(site)?;
-    site.postgres.configure(&["archive_command = 'false'"])?;
-    site.postgres.reload()?;
+    site.postgres.archive_nothing()?;
     site.run(&["backup", "--xlog", "-c", "fast"])?;
     let stored = container.objects()?.context("a container")?;
     assert!(stored.iter().any(|name| name.ends_with(".tar.zst")), "{stored:?}");

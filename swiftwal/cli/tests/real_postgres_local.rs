@@ -46,7 +46,7 @@ fn a_backup_taken_under_load_restores_every_row_that_was_archived(site: &Site) -
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn a_backup_with_xlog_restores_without_any_wal_in_the_repository() -> Result<()> {
     let site = &site()?;
-    archive_nothing(site)?;
+    site.postgres.archive_nothing()?;
     site.postgres.pgbench_init(1)?;
     site.run(&backup(&["--xlog"]))?;
     assert_eq!(site.run(&["list-wal"])?, "");
@@ -174,12 +174,6 @@ fn a_directory_that_is_not_the_servers_or_not_readable_is_refused() -> Result<()
     assert!(complaint.contains(&format!("can't read {}", unreadable.display())), "{complaint}");
     assert!(complaint.contains("run this as the user to whom the server's files belong"), "{complaint}");
     Ok(())
-}
-
-/// Makes every further attempt of the server to archive fail.
-fn archive_nothing(site: &Site) -> Result<()> {
-    site.postgres.configure(&["archive_command = 'false'"])?;
-    site.postgres.reload()
 }
 
 /// Returns the messages of a command that failed.

@@ -44,7 +44,7 @@ fn a_backup_taken_under_load_restores_every_row_that_was_archived(site: &Site) -
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn a_backup_with_xlog_restores_without_any_wal_in_the_repository() -> Result<()> {
     let site = &site()?;
-    archive_nothing(site)?;
+    site.postgres.archive_nothing()?;
     site.postgres.pgbench_init(1)?;
     site.run(&backup(&["--xlog"]))?;
     assert_eq!(site.run(&["list-wal"])?, "");
@@ -109,7 +109,7 @@ fn a_backup_that_is_stopped_while_the_server_makes_its_checkpoint_ends_there_too
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_segment() -> Result<()> {
     let site = &site()?;
-    archive_nothing(site)?;
+    site.postgres.archive_nothing()?;
     let complaint = refused(site, &backup(&["--archive-timeout", "2"]))?;
     let missing = site.postgres.waiting_for_archive()?;
     assert!(missing.iter().any(|name| complaint.contains(name.as_str())), "{missing:?} in {complaint}");
@@ -120,7 +120,7 @@ fn a_backup_whose_wal_does_not_arrive_fails_within_the_timeout_and_names_the_seg
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn without_a_server_backup_names_the_address_it_tried_and_stores_nothing() -> Result<()> {
     let site = &site()?;
-    archive_nothing(site)?;
+    site.postgres.archive_nothing()?;
     site.postgres.stop()?;
     // The server may have archived a file before it read the setting.
     let stored = site.swiftwal.stored()?;
@@ -206,12 +206,6 @@ fn what_libpq_supports_and_this_method_does_not_is_refused_by_name() -> Result<(
         "{complaint}"
     );
     Ok(())
-}
-
-/// Makes every further attempt of the server to archive fail.
-fn archive_nothing(site: &Site) -> Result<()> {
-    site.postgres.configure(&["archive_command = 'false'"])?;
-    site.postgres.reload()
 }
 
 /// Returns the messages of a failed command, after checking that no backup is listed.

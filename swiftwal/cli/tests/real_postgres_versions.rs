@@ -97,8 +97,7 @@ fn with_xlog(site: &Site, major: u32) -> Result<()> {
     expect_version(site, major)?;
     site.postgres.pgbench_init(1)?;
     site.postgres.archive_all()?;
-    site.postgres.configure(&["archive_command = 'false'"])?;
-    site.postgres.reload()?;
+    site.postgres.archive_nothing()?;
     for method in ["replication", "pg_basebackup"] {
         site.run(&["backup", "--method", method, "-c", "fast", "--xlog"])?;
         let restored =
