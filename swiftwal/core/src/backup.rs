@@ -19,13 +19,19 @@ mod second_connection;
 mod server_clock;
 mod side_text;
 mod silence;
+mod start;
 mod store;
 mod upload;
 mod wal_wait;
 
-use futures::FutureExt;
-use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, BaseBackupStream, ControlFile};
-use tokio::{sync::mpsc, time::Instant};
+use std::{future::ready, pin::pin};
+
+use futures::{
+    FutureExt,
+    future::{Either, select},
+};
+use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, ControlFile};
+use tokio::sync::mpsc;
 
 pub(crate) use self::backup_event::Observe;
 pub use self::{backup_event::BackupEvent, backup_options::BackupOptions};
@@ -35,6 +41,7 @@ use self::{
     draft::{Draft, draft},
     read::Source,
     second_connection::SecondConnection,
+    start::Requested,
     store::Uploads,
 };
 use crate::{
@@ -70,15 +77,16 @@ pub async fn backup(
     };
     let mut connection = unless(stop.clone(), prepared).await?;
     let taking = Taking { repository, source, request: &request, options, observe };
-    let asked = Instant::now();
-    // Meanwhile the server performs the checkpoint.
-    let (claim, stream) = tokio::join!(
-        take_claim(repository, connection.identity.as_ref(), observe, stop.clone()),
-        unless(stop.clone(), async { Ok(source.start(&request).await?) }),
-    );
-    let claim = claim?;
+    // The server performs the checkpoint while the key is claimed, and longer.
+    let starting = pin!(start::request(source, &request, stop.clone()));
+    let identity = connection.identity.clone();
+    let claiming = pin!(take_claim(repository, identity.as_ref(), observe, stop.clone()));
+    let (claim, starting) = match select(claiming, starting).await {
+        Either::Left((claim, starting)) => (claim?, starting.left_future()),
+        Either::Right((started, claiming)) => (claiming.await?, ready(started).right_future()),
+    };
     let made = tokio::select! {
-        made = taking.make(stream, asked, &mut connection, &claim, stop.clone()) => made,
+        made = taking.make(starting, &mut connection, &claim, stop.clone()) => made,
         never = claim.keep_alive() => match never {},
     };
     match made {
@@ -138,37 +146,35 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
-    /// Takes the backup from `stream`, which was requested at the time `asked`. If the server has no room for the
-    /// copy's connection beside the second one, it closes the second one and requests the backup once more.
+    /// Takes the backup that was requested. If the server has no room for the copy's connection beside the second one, it
+    /// closes the second one and requests the backup once more.
     async fn make(
         self,
-        stream: Result<Box<dyn BaseBackupStream>>,
-        asked: Instant,
+        starting: impl Future<Output = Result<Requested>> + Send,
         connection: &mut SecondConnection,
         claim: &Claim<'_>,
         stop: impl Future<Output = ()> + Send + Clone,
     ) -> Result<BackupRecord> {
-        let refusal = match self.make_once(stream, asked, connection, claim, stop.clone()).await {
+        let refusal = match self.make_once(starting, connection, claim, stop.clone()).await {
             Err(error) if connection.give_way(&error).await => error,
             made => return made,
         };
         tracing::debug!(error = &refusal as &dyn std::error::Error, "requesting the base backup again");
-        let asked = Instant::now();
-        let stream = unless(stop.clone(), async { Ok(self.source.start(self.request).await?) }).await;
-        self.make_once(stream, asked, connection, claim, stop).await
+        let starting = start::request(self.source, self.request, stop.clone());
+        self.make_once(starting, connection, claim, stop).await
     }
 
     async fn make_once(
         self,
-        stream: Result<Box<dyn BaseBackupStream>>,
-        asked: Instant,
+        starting: impl Future<Output = Result<Requested>> + Send,
         connection: &mut SecondConnection,
         claim: &Claim<'_>,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<BackupRecord> {
         let Self { repository, options, observe, .. } = self;
+        let requested = starting.await?;
         let mut uploads = Uploads::new(repository, claim.key, options.codec.format());
-        let source = Source { repository, claim, stream: stream?, asked };
+        let source = Source { repository, claim, requested };
         let gathered = unless(stop, gather(source, connection, options, observe, &mut uploads)).await;
         let draft = match gathered {
             Ok(draft) => draft,

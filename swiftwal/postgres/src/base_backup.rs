@@ -75,6 +75,9 @@ pub trait BaseBackupSource: fmt::Debug + Send + Sync {
 
     /// Requests a base backup. The stream's first event comes when the server has made the checkpoint.
     ///
+    /// It may also wait for the checkpoint itself, without a limit: the caller must set one. A cancelled call cancels the
+    /// checkpoint.
+    ///
     /// # Errors
     ///
     /// A server that can't be reached, or that refuses, may also be reported by the stream's first `next`.

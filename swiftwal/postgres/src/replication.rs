@@ -14,8 +14,9 @@
 //!
 //! What holds for all of it:
 //!
-//! - **Every wait has a limit.** A server that is silent for [`Limits::silence`] is an error. The exceptions are named where
-//!   they are: the checkpoint of a base backup has a limit of its own.
+//! - **Every wait has a limit.** A server that is silent for [`Limits::silence`] is an error. The checkpoint
+//!   of a base backup and its copy have limits of their own. A host that is gone is noticed within a minute by the TCP
+//!   keepalive.
 //! - **What the server sends is limited**: a message has at most 1 MiB, one with data of a copy at most 16 MiB. A longer one
 //!   is an error before memory is reserved for it.
 //! - **What the server says is escaped** in messages. Passwords appear neither in errors nor in `Debug`.

@@ -92,14 +92,15 @@ impl BaseBackupSource for ReplicationSource {
     }
 }
 
-/// A caller of [`BaseBackupSource::start`] sets its own limit for the checkpoint.
-const NO_START_LIMIT: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+/// The callers of [`BaseBackupSource::start`] and [`BaseBackupStream::next`] set their own limits.
+const NO_LIMIT: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 fn options(request: &BaseBackupRequest) -> BackupOptions {
     let mut options = BackupOptions::new(request.label.clone());
     options.fast_checkpoint = request.checkpoint == Checkpoint::Fast;
     options.include_wal = request.include_wal;
     options.progress = request.estimate_size;
-    options.start_limit = NO_START_LIMIT;
+    options.start_limit = NO_LIMIT;
+    options.silence_limit = NO_LIMIT;
     options
 }

@@ -24,6 +24,7 @@ use super::{
     room,
     server_clock::{ServerClock, Sighting},
     silence::Phase,
+    start::Requested,
     wal_wait,
 };
 use crate::{
@@ -63,7 +64,7 @@ pub(super) async fn read(
     observe: Observe<'_>,
     items: mpsc::Sender<Item>,
 ) -> Result<Received> {
-    let Source { repository, claim, mut stream, asked } = source;
+    let Source { repository, claim, requested: Requested { mut stream, asked } } = source;
     let mut reader = Reader {
         repository,
         claim,
@@ -121,13 +122,11 @@ async fn next_of_data(
     }
 }
 
-/// A base backup that was requested.
+/// The base backup to read, and what it is read for.
 pub(super) struct Source<'a> {
     pub(super) repository: &'a Repository,
     pub(super) claim: &'a Claim<'a>,
-    pub(super) stream: Box<dyn BaseBackupStream>,
-    /// When it was requested.
-    pub(super) asked: Instant,
+    pub(super) requested: Requested,
 }
 
 struct Reader<'a> {
@@ -281,7 +280,8 @@ impl Reader<'_> {
                 Err(error) => return error,
             }
         }
-        tokio::time::sleep(limit).await;
+        let since = if self.phase == Phase::Checkpoint { self.asked } else { Instant::now() };
+        tokio::time::sleep_until(since + limit).await;
         self.phase.overdue(limit, control.is_some()).into()
     }
 }

@@ -48,6 +48,7 @@ pub struct BaseBackup {
     /// What was received before the first copy.
     early: VecDeque<BackupEvent>,
     end: End,
+    silence_limit: Duration,
 }
 
 /// A position in the WAL, with its timeline.
@@ -156,7 +157,8 @@ impl BaseBackup {
         let tablespaces = announced(tablespaces)?;
         let mut copies = Copies::new(session.version(), &tablespaces, options.manifest.is_some());
         early.extend(copies.begin()?);
-        Ok(Self { session, start, tablespaces, copies, early, end: End::default() })
+        let (end, silence_limit) = (End::default(), options.silence_limit);
+        Ok(Self { session, start, tablespaces, copies, early, end, silence_limit })
     }
 
     /// Returns where the backup's WAL begins.
@@ -189,7 +191,7 @@ impl BaseBackup {
             return Ok(Some(event));
         }
         while !self.end.is_over {
-            let event = match self.session.wire.receive(RECEIVING).await {
+            let event = match self.session.wire.receive_within(self.silence_limit, RECEIVING).await {
                 Ok(Received::Notice(notice)) => {
                     self.end.warning = Some(notice.clone());
                     Some(BackupEvent::Notice(notice))
@@ -275,3 +277,6 @@ fn unexpected(doing: &str) -> ReplicationError {
 
 /// The default of [`BackupOptions::start_limit`]: a spread checkpoint takes minutes, rarely more.
 const START_LIMIT: Duration = Duration::from_secs(3600);
+
+/// The default of [`BackupOptions::silence_limit`].
+const SILENCE_LIMIT: Duration = Duration::from_secs(600);

@@ -19,6 +19,9 @@ use super::{
     conninfo::{ConnInfo, ConnectConfig, Environment},
 };
 
+/// As long as a server may scan a large file without data in it.
+const PAUSE: Duration = Duration::from_secs(9 * 60);
+
 fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
     [&[tag][..], &length, body].concat()
@@ -73,11 +76,21 @@ fn base_backup() -> Vec<u8> {
 
 /// Plays `script` to everyone who connects to a socket in the directory, and then closes the connection.
 fn server(script: Vec<u8>) -> (TempDir, ConnectConfig) {
+    server_with_pauses(vec![script])
+}
+
+/// As [`server`], for a server that is silent for [`PAUSE`] between the parts.
+fn server_with_pauses(parts: Vec<Vec<u8>>) -> (TempDir, ConnectConfig) {
     let directory = TempDir::new().unwrap();
     let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
-            let _ = client.write_all(&script).await;
+            for (number, part) in parts.iter().enumerate() {
+                if number > 0 {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                let _ = client.write_all(part).await;
+            }
             let _ = client.shutdown().await;
             let _ = tokio::io::copy(&mut client, &mut tokio::io::sink()).await;
         }
@@ -123,7 +136,11 @@ fn config(text: &str) -> ConnectConfig {
 /// Connects to a server that plays `script`, and takes a base backup.
 async fn backup(script: Vec<u8>) -> Result<(Vec<Bytes>, BackupEnd), ReplicationError> {
     let (_directory, config) = server(script);
-    let session = Session::connect(&config, Limits::default()).await?;
+    backup_of(&config).await
+}
+
+async fn backup_of(config: &ConnectConfig) -> Result<(Vec<Bytes>, BackupEnd), ReplicationError> {
+    let session = Session::connect(config, Limits::default()).await?;
     let mut backup = BaseBackup::start(session, &BackupOptions::new("x")).await?;
     let mut data = Vec::new();
     loop {
@@ -152,6 +169,16 @@ async fn a_connection_that_breaks_anywhere_is_never_taken_for_a_backup() {
         let is_lost = matches!(error, ReplicationError::Closed { .. } | ReplicationError::Lost { .. });
         assert!(is_lost, "{cut}: {error:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_may_be_silent_for_minutes_during_the_copy() {
+    let (script, tar) = (base_backup(), message(b'd', b"dtar"));
+    let at = script.windows(tar.len()).position(|window| window == tar).unwrap();
+    let (before, after) = script.split_at(at);
+    let (_directory, config) =
+        server_with_pauses(vec![[&greeting("150004"), before].concat(), after.to_vec()]);
+    backup_of(&config).await.unwrap();
 }
 
 #[tokio::test]

@@ -43,7 +43,8 @@ async fn read_all(events: Vec<BaseBackupEvent>, falls_silent: bool) -> (Result<R
     let (sender, mut receiver) = mpsc::channel(100);
     let claim = Claim::take(&repository, Timestamp::UNIX_EPOCH).await.unwrap();
     let stream = Box::new(Pieces { events: events.into_iter(), falls_silent });
-    let source = Source { repository: &repository, claim: &claim, stream, asked: Instant::now() };
+    let requested = Requested { stream, asked: Instant::now() };
+    let source = Source { repository: &repository, claim: &claim, requested };
     let received = read(source, Vec::new(), &options, &|_| {}, sender).await;
     let mut items = Vec::new();
     while let Some(item) = receiver.recv().await {

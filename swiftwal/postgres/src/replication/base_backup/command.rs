@@ -37,6 +37,9 @@ pub struct BackupOptions {
     pub incremental: bool,
     /// How long the server may take until it begins to send.
     pub start_limit: Duration,
+    /// How long the server may send nothing once it has begun. It sends nothing while it scans a large file without changes,
+    /// or waits for a slow disk; a host that is gone is noticed earlier, by the TCP keepalive.
+    pub silence_limit: Duration,
 }
 
 /// The checksums of the files in a manifest.
@@ -71,6 +74,7 @@ impl BackupOptions {
             verify_checksums: true,
             incremental: false,
             start_limit: super::START_LIMIT,
+            silence_limit: super::SILENCE_LIMIT,
         }
     }
 }
