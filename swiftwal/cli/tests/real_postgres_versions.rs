@@ -56,6 +56,8 @@ on_file! {
     postgresql_17, 17: tablespaces_by_replication, by_pg_basebackup, with_xlog, the_last_connection;
     postgresql_18, 18: tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
         the_last_connection;
+    postgresql_19, 19: tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
+        the_last_connection;
 }
 
 on_swift! {

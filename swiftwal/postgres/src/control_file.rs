@@ -7,8 +7,9 @@ use crate::{Lsn, SegmentSize};
 ///
 /// Source: `ControlFileData` in PostgreSQL's `src/include/catalog/pg_control.h`. The first three fields never move. The
 /// position of the segment size depends on the version, but in every version since 8.3 these fields are consecutive:
-/// `floatFormat` (the double 1234567.0), `blcksz`, `relseg_size`, `xlog_blcksz`, `xlog_seg_size` (four bytes each). So
-/// the parser searches for the double, and checks the fields that follow it.
+/// `floatFormat` (the double 1234567.0), `blcksz`, `relseg_size`, `xlog_blcksz`, `xlog_seg_size` (four bytes each). From
+/// version 19 on, the pages of an SLRU segment stand before `xlog_blcksz`. So the parser searches for the double, and
+/// checks the fields that follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlFile {
     /// The number that `initdb` gave to the cluster, and that its WAL contains.
@@ -63,12 +64,13 @@ impl ControlFile {
 /// Returns the segment size, if the fields that precede it begin at `offset`.
 fn segment_size_after(numbers: Numbers<'_>, offset: usize) -> Option<SegmentSize> {
     let is_page_size = |bytes: u32| bytes.is_power_of_two() && (1 << 10..=64 << 10).contains(&bytes);
-    let is_float_format = numbers.u64(offset)? == FLOAT_FORMAT.to_bits();
-    let (blcksz, xlog_blcksz) = (numbers.u32(offset + 8)?, numbers.u32(offset + 16)?);
-    if !(is_float_format && is_page_size(blcksz) && is_page_size(xlog_blcksz)) {
+    if numbers.u64(offset)? != FLOAT_FORMAT.to_bits() || !is_page_size(numbers.u32(offset + 8)?) {
         return None;
     }
-    SegmentSize::new(numbers.u32(offset + 20)?.into()).ok()
+    // The pages of an SLRU segment are 32, which is no size of a page.
+    let xlog_blcksz =
+        [offset + 16, offset + 20].into_iter().find(|at| numbers.u32(*at).is_some_and(is_page_size))?;
+    SegmentSize::new(numbers.u32(xlog_blcksz + 4)?.into()).ok()
 }
 
 /// The file isn't a control file.
@@ -99,6 +101,7 @@ mod tests {
     use super::*;
 
     const SEGMENTS_OF_16_MIB: &[u8] = include_bytes!("../tests/data/pg_control");
+    const SLRU_SEGMENTS_BEFORE_IT: &[u8] = include_bytes!("../tests/data/19rc1-pg_control");
     const SEGMENTS_OF_64_MIB: &[u8] = include_bytes!("../tests/data/64MiB-pg_control");
 
     #[test]
@@ -132,6 +135,13 @@ mod tests {
         let mut other_version = SEGMENTS_OF_64_MIB.to_vec();
         other_version.splice(16..16, [0; 24]);
         assert_eq!(ControlFile::parse(&other_version).unwrap().segment_size.bytes(), 64 << 20);
+    }
+
+    #[test]
+    fn a_control_file_written_by_postgresql_19_is_read() {
+        let control = ControlFile::parse(SLRU_SEGMENTS_BEFORE_IT).unwrap();
+        assert_eq!(control.control_version, 1905);
+        assert_eq!(control.segment_size, SegmentSize::default());
     }
 
     #[test]

@@ -28,8 +28,8 @@ const LONG_HEADER: u16 = 0x0002;
 /// The magic of the last version without `xlp_rem_len`, and with the high half of an LSN stored first.
 const MAGIC_9_2: u16 = 0xD071;
 
-/// `XLOG_PAGE_MAGIC` of each released version, 9.0 to 9.6 first.
-const MAGICS: [(u16, u32); 16] = [
+/// `XLOG_PAGE_MAGIC` of each version, 9.0 to 9.6 first; for 19, that of its first release candidate.
+const MAGICS: [(u16, u32); 17] = [
     (0xD064, 9),
     (0xD066, 9),
     (MAGIC_9_2, 9),
@@ -46,6 +46,7 @@ const MAGICS: [(u16, u32); 16] = [
     (0xD113, 16),
     (0xD116, 17),
     (0xD118, 18),
+    (0xD122, 19),
 ];
 
 impl SegmentHeader {

@@ -31,7 +31,7 @@ pub(crate) struct Options {
     /// Also run the tests that take minutes each
     #[arg(long)]
     long: bool,
-    /// Fail if one of the PostgreSQL versions can't be installed, instead of skipping its tests
+    /// Test every PostgreSQL version, also one that isn't released yet, and fail if one can't be installed
     #[arg(long)]
     matrix: bool,
 }
@@ -81,7 +81,7 @@ fn build_and_install(options: &Options) -> Result<(Vec<Binary>, Selection)> {
         let install = scope.spawn(|| {
             SwiftInstallation::ensure()?;
             CephInstallation::ensure()?;
-            Ok::<_, anyhow::Error>(Selection::new(options.long))
+            Ok::<_, anyhow::Error>(Selection::new(options.long, options.matrix))
         });
         let binaries = binary::build()?;
         let selection = install.join().map_err(|_| anyhow!("installing what is missing panicked"))??;

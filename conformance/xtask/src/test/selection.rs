@@ -1,6 +1,6 @@
 //! Chooses which tests run: not those that take minutes, nor those of a PostgreSQL version that isn't installed.
 
-use xtask::{Installation, VERSIONS};
+use xtask::{Installation, PRERELEASE, VERSIONS};
 
 /// Parts of the names of the tests that only `--long` runs: those in a module `long`, and what the suite repeats on
 /// prefixes of one container after it has run on containers, where it takes minutes.
@@ -15,16 +15,21 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Installs the PostgreSQL versions that are missing, as far as possible.
-    pub(crate) fn new(long: bool) -> Self {
-        let reason = |major| Installation::of_version(major).err().map(|error| format!("{error:#}"));
+    /// Installs the PostgreSQL versions that are missing, as far as possible; the unreleased one only with `matrix`.
+    pub(crate) fn new(long: bool, matrix: bool) -> Self {
+        let reason = |major| {
+            if major == PRERELEASE && !matrix {
+                return Some(format!("PostgreSQL {major} isn't released: --matrix tests it"));
+            }
+            Installation::of_version(major).err().map(|error| format!("{error:#}"))
+        };
         Self::with(long, reason)
     }
 
     /// As [`Self::new`], with a function that returns the reason why a version is missing, if it is.
     pub(crate) fn with(long: bool, reason: impl Fn(u32) -> Option<String>) -> Self {
-        let missing =
-            VERSIONS.iter().filter_map(|major| Some((format!("postgresql_{major}::"), reason(*major)?)));
+        let versions = VERSIONS.into_iter().chain([PRERELEASE]);
+        let missing = versions.filter_map(|major| Some((format!("postgresql_{major}::"), reason(major)?)));
         Self { long, missing: missing.collect() }
     }
 
