@@ -52,7 +52,7 @@ pub(super) fn install(directory: &Path) -> Result<()> {
 /// Moves the programs away, and puts [`RUNNER`] in the place of each.
 fn create_runners(directory: &Path) -> Result<()> {
     let (programs, bin) = (directory.join(PROGRAMS), directory.join(BIN));
-    fs::rename(&bin, &programs)?;
+    run::stdout(Command::new("mv").args([&bin, &programs]))?;
     fs::create_dir(&bin)?;
     for program in fs::read_dir(programs)? {
         let runner = bin.join(program?.file_name());
