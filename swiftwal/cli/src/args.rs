@@ -87,6 +87,7 @@ impl Cli {
         let mut command = settings::add(Self::command(), names);
         let matches = command
             .try_get_matches_from_mut(arguments)
+            .map_err(|error| unknown::not_instead_of_a_backup(error, arguments, &mut command))
             .map_err(|error| unknown::explained(error, &mut command))?;
         let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         let flags = cli.flags(settings::given(&matches, names));

@@ -1,4 +1,4 @@
-//! Messages about a subcommand that doesn't exist.
+//! Messages about what other programs write differently: a subcommand that doesn't exist, and `-h HOST`.
 
 use std::ffi::OsString;
 
@@ -48,4 +48,22 @@ pub(super) fn explained(error: Error, command: &mut Command) -> Error {
     let instead = elsewhere.map(|(_, instead)| format!("; {instead}")).unwrap_or_default();
     let text = format!("there is no command '{name}'{instead}\n\nCommands: {}", known.join(", "));
     command.error(ErrorKind::InvalidSubcommand, text)
+}
+
+/// Returns `shown`, which may be the help that was asked for. With `backup -h HOST`, as libpq's programs have it, a
+/// timer would print the help and succeed without a backup, so that is an error.
+pub(super) fn not_instead_of_a_backup(shown: Error, arguments: &[OsString], command: &mut Command) -> Error {
+    let words =
+        arguments.iter().skip_while(|argument| *argument != "backup").filter_map(|word| word.to_str());
+    let words: Vec<_> = words.collect();
+    let host = words.windows(2).find_map(|pair| match pair {
+        ["-h", host] if !host.starts_with('-') => Some(*host),
+        [_, joined] => joined.strip_prefix("-h").filter(|host| !host.is_empty()),
+        _ => None,
+    });
+    let Some(host) = host.filter(|_| shown.kind() == ErrorKind::DisplayHelp) else { return shown };
+    command.error(
+        ErrorKind::InvalidValue,
+        format!("-h prints the help and no backup is made; the host of the server is -H {host}"),
+    )
 }

@@ -16,6 +16,7 @@ fn the_version_and_the_help_are_results() {
     assert!(help.contains("--os-auth-url") && !short.contains("--os-auth-url"), "{short}");
     assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
     assert!(site.succeed(&["restore-wal", "--help"]).contains("restore_command = "));
+    assert!(site.succeed(&["backup", "-c", "fast", "-h"]).contains("--checkpoint"));
 }
 
 #[test]
@@ -51,6 +52,8 @@ fn a_wrong_value_is_refused_with_what_would_do() {
     let huge = "100000000000000000000000";
     for (arguments, told) in [
         (&["backup", "-c", "/etc/swiftwal.toml"][..], "use --config FILE"),
+        (&["backup", "-h", "db1"], "the host of the server is -H db1"),
+        (&["backup", "-c", "fast", "-hdb1"], "the host of the server is -H db1"),
         (&["backup", "--method", "rsync"], "the method must be local, pg_basebackup or replication"),
         (&["backup", "-p", "abc"], "it is not a whole number"),
         (&["backup", "-p", "70000"], "it is too large; the largest is 65535"),
