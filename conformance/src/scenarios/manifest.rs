@@ -1,10 +1,10 @@
 //! Scenarios of restore: PostgreSQL's manifest of the backup.
 
 use anyhow::Result;
-use swiftwal_core::{BackupChoice, BackupRecord, ErrorKind, RestoreOptions};
+use swiftwal_core::{BackupChoice, BackupRecord, ErrorKind, RestoreOptions, restore};
 
 use super::site::{Site, assert_restored, refused, request, restore_options};
-use crate::{Entry, SyntheticCluster, SyntheticSource, subject::Subject};
+use crate::{Entry, SyntheticCluster, SyntheticSource, faulty::Faults, subject::Subject};
 
 pub(crate) async fn the_files_are_compared_with_postgresqls_manifest(subject: Subject) -> Result<()> {
     let cluster =
@@ -68,6 +68,23 @@ pub(crate) async fn a_manifest_that_cannot_be_read_is_done_without_and_that_is_s
         assert!(notices.contains("without comparing the files with PostgreSQL's manifest"), "{notices}");
         assert_restored(&directory, &source.data_directory(&request(true)))?;
     }
+    Ok(())
+}
+
+/// A failed request says nothing about the manifest, without which the restore would verify less.
+pub(crate) async fn a_manifest_that_the_storage_fails_to_give_fails_the_restore(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let source = site.cluster.backup(3, 3);
+    let record = take(&site, &source, &lines(&source, "CRC32C")).await?;
+    let object = format!("backup_manifest_{}.zst", record.key);
+    let repository = site.subject.repository_with(&Faults::unreadable(&object))?;
+    let directory = site.subject.path("pgdata");
+    let restored = restore(&repository, BackupChoice::Latest, &directory, &restore_options(), &|_| {}).await;
+    let error = refused(restored);
+    assert!(error.kind() == ErrorKind::Failed && error.to_string().contains(&object), "{error}");
+    assert!(!directory.exists());
     Ok(())
 }
 

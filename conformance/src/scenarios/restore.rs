@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -133,6 +134,24 @@ pub(crate) async fn an_empty_directory_is_filled_and_one_with_content_is_let_alo
     }
     assert!(restored.differences(&Tree::read(&directory)?).is_empty());
     assert_eq!(fs::read(&file)?, b"content");
+    Ok(())
+}
+
+/// Up to version 10, PostgreSQL refuses a data directory that its group may read.
+pub(crate) async fn an_existing_directory_gets_a_mode_that_its_version_accepts(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    for (start, version, mode) in [(3, "10\n", 0o700), (4, "9.6\n", 0o700), (5, "11\n", 0o750)] {
+        let cluster = site.cluster.clone().with_file("PG_VERSION", version);
+        site.take_with_wal(&cluster.backup(start, start)).await?;
+        site.wait_hours(1);
+        let directory = site.subject.new_path("pgdata");
+        fs::create_dir(&directory)?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o750))?;
+        site.restore_into(BackupChoice::Latest, &directory, &restore_options()).await?;
+        assert_eq!(fs::metadata(&directory)?.permissions().mode() & 0o777, mode, "{version}");
+    }
     Ok(())
 }
 

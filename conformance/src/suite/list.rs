@@ -180,6 +180,7 @@ suite! { $
         a_backup_whose_data_has_gone_is_said_to_lack_it_and_latest_passes_over_it,
         an_unknown_key_is_answered_with_the_known_ones,
         an_empty_directory_is_filled_and_one_with_content_is_let_alone,
+        an_existing_directory_gets_a_mode_that_its_version_accepts,
         pg_control_comes_last,
         a_dropped_restore_leaves_nothing,
         of_two_restores_into_one_directory_one_is_whole_and_the_other_refused,
@@ -198,6 +199,7 @@ suite! { $
     manifest {
         the_files_are_compared_with_postgresqls_manifest,
         a_manifest_that_cannot_be_read_is_done_without_and_that_is_said,
+        a_manifest_that_the_storage_fails_to_give_fails_the_restore,
     }
 
     hostile {

@@ -43,7 +43,7 @@ pub use self::{
     target::parse_target_time,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     local::blocking::blocking,
     repository::{Repository, backup::ChosenBackup, choice::BackupChoice, key::BackupKey, timelines::Branch},
 };
@@ -194,7 +194,7 @@ async fn write_tars(
     let tars = fetch::tars(repository, chosen, directory.path(), observe).await?;
     let total_tar_bytes = tars.iter().map(StoredTar::tar_bytes).sum();
     let written = Arc::new(AtomicU64::new(0));
-    let manifest = read_manifest(repository, chosen, observe).await;
+    let manifest = read_manifest(repository, chosen, observe).await?;
     let algorithm = manifest.as_ref().map(|manifest| manifest.algorithm);
     let mut extracted = Extracted::default();
     let buffers = Buffers::new();
@@ -221,20 +221,24 @@ async fn write_tars(
     Ok(extracted)
 }
 
-/// Reads PostgreSQL's manifest, if the backup has one. It isn't needed, as the stored data has checksums of its own.
+/// Reads PostgreSQL's manifest, if the backup has one. A missing or damaged one isn't needed, as the stored data has
+/// checksums of its own.
 async fn read_manifest(
     repository: &Repository,
     chosen: &ChosenBackup,
     observe: Observe<'_>,
-) -> Option<Manifest> {
-    let record = chosen.record.as_ref()?;
-    Manifest::read(repository, &record.objects).await.unwrap_or_else(|error| {
-        observe(RestoreEvent::Notice(&format!(
-            "restoring without comparing the files with PostgreSQL's manifest of the backup: {}",
-            error.in_full()
-        )));
-        None
-    })
+) -> Result<Option<Manifest>> {
+    let Some(record) = &chosen.record else { return Ok(None) };
+    match Manifest::read(repository, &record.objects).await {
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            observe(RestoreEvent::Notice(&format!(
+                "restoring without comparing the files with PostgreSQL's manifest of the backup: {}",
+                error.in_full()
+            )));
+            Ok(None)
+        }
+        read => read,
+    }
 }
 
 async fn write_tar(
@@ -276,6 +280,7 @@ fn finish(
     if !options.no_recovery {
         write_settings(&destination, &version, key, options)?;
     }
+    destination.restrict(recovery::major(&version)?)?;
     destination.sync()?;
     destination.publish_control(&control, &label)?;
     destination.keep();

@@ -76,7 +76,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         help_heading = "Recovery",
-        conflicts_with_all = ["target_action", "standby", "archive_cleanup", "archive_mode"]
+        conflicts_with_all = ["target", "target_action", "standby", "archive_cleanup", "archive_mode"]
     )]
     no_recovery: bool,
     /// Set the server up as a standby, which keeps asking for WAL

@@ -81,7 +81,7 @@ fn without_recovery_no_settings_are_written_and_that_is_said() {
     assert!(site.path("data/global/pg_control").exists() && !site.path("data/recovery.signal").exists());
     assert_eq!(fs::read_link(site.path("data/pg_wal")).unwrap(), wal);
     assert!(wal.join("archive_status").exists());
-    for setting in [&["--standby"][..], &["--archive-mode", "off"]] {
+    for setting in [&["--standby"][..], &["--archive-mode", "off"], &["--target-xid", "7"]] {
         let arguments = [&["restore", "latest", "other", "--no-recovery"], setting].concat();
         assert_eq!(site.run(&arguments).code, 2);
     }

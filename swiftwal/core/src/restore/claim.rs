@@ -113,6 +113,12 @@ impl ClaimedDirectory {
         Ok(())
     }
 
+    /// Closes the directory to all but its owner.
+    pub(super) fn close_to_group(&self) -> Result<()> {
+        rustix::fs::fchmod(self.root.opened(), Mode::RWXU)
+            .map_err(|error| refusal(self.root.path(), error.into()))
+    }
+
     /// Ends the claim: removes the marker, durably.
     pub(super) fn unmark(&self) -> Result<()> {
         let mut root = self.root.clone();

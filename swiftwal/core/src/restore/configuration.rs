@@ -4,7 +4,7 @@
 //! and `pg_hba.conf` in `/etc/postgresql`), or that it left out because they are links, are missing after a restore,
 //! and PostgreSQL doesn't start. It is better to report that at once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use swiftwal_postgres::printable;
 
@@ -72,7 +72,7 @@ impl Search {
         }
         if let Some((place, file)) = self.settings.get(&b"data_directory"[..])
             && !place.is_empty()
-            && path_of(place) != self.root.path()
+            && !is_same(path_of(place), self.root.path())
         {
             self.missing.push(format!(
                 "{} sets data_directory to {}: PostgreSQL would start there instead of {}; remove that line first",
@@ -115,6 +115,12 @@ impl Search {
             printable(file)
         )
     }
+}
+
+/// Whether both paths lead to one directory.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real(one) == real(other)
 }
 
 /// Returns the path of the file `name` that `file` names: beside it, unless the path is absolute.
@@ -201,6 +207,20 @@ mod tests {
     fn files_that_include_each_other_end() {
         let conf = "include 'postgresql.conf'\n".repeat(1000);
         assert_eq!(missing(&[("postgresql.conf", &conf), ("pg_hba.conf", "")]), [""; 0]);
+    }
+
+    #[test]
+    fn the_restored_directory_is_no_other_whatever_path_leads_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let (data, alias) = (directory.path().join("data"), directory.path().join("alias"));
+        std::fs::create_dir(&data).unwrap();
+        std::os::unix::fs::symlink(&data, &alias).unwrap();
+        std::fs::write(data.join("postgresql.conf"), format!("data_directory = '{}'\n", data.display()))
+            .unwrap();
+        std::fs::write(data.join("pg_hba.conf"), "").unwrap();
+        for path in [alias, data.join("../data")] {
+            assert_eq!(missing_files(&Root::open(&path, None).unwrap()), [""; 0]);
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(super) const CONTROL: &[u8] = b"global/pg_control";
 /// The file without which PostgreSQL would take a base backup for a crashed cluster, and silently lose data.
 pub(super) const LABEL: &[u8] = b"backup_label";
 
+/// The first major version that accepts a data directory that its group may read.
+const FIRST_WITH_GROUP_ACCESS: u32 = 11;
+
 /// The largest file of settings that is changed.
 const MOST_SETTINGS_BYTES: u64 = 16 << 20;
 
@@ -134,6 +137,12 @@ impl Destination {
         }
         let mut file = root.rewrite_file(name.as_bytes())?;
         file.write_all(&kept).map_err(Error::local("write", root.path().join(name)))
+    }
+
+    /// Closes the data directory to its group if PostgreSQL of this major version refuses one that isn't.
+    pub(super) fn restrict(&self, major: u32) -> Result<()> {
+        let data = self.directories.first().filter(|_| major < FIRST_WITH_GROUP_ACCESS);
+        data.map_or(Ok(()), |data| data.claimed.close_to_group())
     }
 
     /// Makes everything that was written durable, with one call for each file system instead of each file.
