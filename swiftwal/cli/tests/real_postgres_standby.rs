@@ -1,9 +1,13 @@
-//! `restore-wal` as the `restore_command` of recovering servers and warm standbys.
+//! Standbys: `restore-wal` as their `restore_command`, and backups of them.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
 
-use anyhow::Result;
-use xtask::{Postgres, Site, until};
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use xtask::{Postgres, Site, stdout, until};
 
 xtask::on_file_swift_and_ceph!(
     env!("CARGO_BIN_EXE_swiftwal"),
@@ -59,6 +63,94 @@ fn an_absent_segment_ends_recovery_but_a_missing_repository_stops_the_server(sit
     cut_off.wait_for_promotion()?;
     assert_eq!(cut_off.rows()?, whole.rows()?);
     Ok(())
+}
+
+const METHODS: [&str; 3] = ["local", "replication", "pg_basebackup"];
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_backup_of_a_standby_says_how_an_idle_primary_ends_the_wait() -> Result<()> {
+    let (site, standby) = streaming()?;
+    for method in METHODS {
+        site.postgres.sql(&format!("create table by_{method} as select 1"))?;
+        in_sync(&site, &standby)?;
+        let arguments = ["backup", "--method", method, "-c", "fast"];
+        let mut backup =
+            site.swiftwal.command(&arguments).envs(standby.environment()).stderr(Stdio::piped()).spawn()?;
+        let mut said = BufReader::new(backup.stderr.take().context("it is piped")?).lines();
+        let told = said.find(|line| {
+            line.as_ref().map_or(true, |line| line.contains("run SELECT pg_switch_wal() there"))
+        });
+        told.with_context(|| format!("{method} didn't say what ends the wait"))??;
+        site.postgres.sql("select pg_switch_wal()")?;
+        assert!(backup.wait()?.success(), "{method}: {said:?}");
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_backup_of_a_standby_with_xlog_needs_nothing_of_an_idle_primary() -> Result<()> {
+    let (site, standby) = streaming()?;
+    for method in METHODS {
+        site.postgres.sql(&format!("create table by_{method} as select 1"))?;
+        in_sync(&site, &standby)?;
+        let arguments = ["backup", "--method", method, "-c", "fast", "--xlog"];
+        stdout(site.swiftwal.command(&arguments).envs(standby.environment()))?;
+        let restored = site.restore(
+            method,
+            "latest",
+            &["--target-immediate", "--target-action", "promote", "--archive-mode", "off"],
+        )?;
+        restored.start()?;
+        restored.wait_for_promotion()?;
+        assert_eq!(restored.rows()?, site.postgres.rows()?, "{method}");
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_standby_that_is_promoted_during_its_backup_fails_it() -> Result<()> {
+    let (site, standby) = streaming()?;
+    site.postgres.pgbench_init(20)?;
+    in_sync(&site, &standby)?;
+    let arguments = ["backup", "--method", "replication", "-c", "fast", "--xlog"];
+    let mut backup = site.swiftwal.command(&arguments);
+    let backup = backup.envs(standby.environment()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let streaming = "select count(*) from pg_stat_progress_basebackup where backup_streamed > 0";
+    until("the backup streams", || Ok(standby.sql(streaming)? == "1"))?;
+    let pid = Pid::from_child(&backup);
+    kill_process(pid, Signal::STOP)?;
+    standby.promote()?;
+    kill_process(pid, Signal::CONT)?;
+    let ended = backup.wait_with_output()?;
+    let said = String::from_utf8(ended.stderr)?;
+    assert!(!ended.status.success(), "{said}");
+    assert!(said.contains("the standby was promoted"), "{said}");
+    let listed = site.run(&["list-backups"])?;
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    Ok(())
+}
+
+/// Returns a server with a standby that streams from it.
+fn streaming() -> Result<(Site, Postgres)> {
+    let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
+    site.postgres.pgbench_init(1)?;
+    site.run(&["backup", "-c", "fast"])?;
+    let standby = site.restore("standby", "latest", &["--standby"])?;
+    let [(_, host), (_, port), ..] = site.postgres.environment();
+    let primary = format!("primary_conninfo = 'host={host} port={port} user=postgres'");
+    standby.configure(&["hot_standby = on", &primary])?;
+    standby.start()?;
+    Ok((site, standby))
+}
+
+/// Waits until the standby has replayed everything.
+fn in_sync(site: &Site, standby: &Postgres) -> Result<()> {
+    let written = site.postgres.sql("select pg_current_wal_flush_lsn()")?;
+    let replayed = format!("select pg_last_wal_replay_lsn() >= '{written}'");
+    until("the standby has replayed everything", || Ok(standby.sql(&replayed)? == "t"))
 }
 
 /// Replaces a text in the configuration that `restore` wrote.

@@ -201,7 +201,7 @@ async fn gather(
 ) -> Result<Draft> {
     let (repository, claim) = (source.repository, source.claim);
     let (sender, receiver) = mpsc::channel(frames_in_flight());
-    let warnings = connection.warnings.clone();
+    let (warnings, is_standby) = (connection.warnings.clone(), connection.is_standby);
     let reading = async {
         let received = tokio::select! {
             received = read::read(source, warnings, options, observe, sender) => received,
@@ -218,7 +218,7 @@ async fn gather(
     let identity = ClusterIdentity::of_record(&draft.record);
     tokio::try_join!(
         repository.ensure_cluster(Some(&identity), None),
-        wal_wait::until_archived(repository, &draft.record, options.archive_timeout, observe),
+        wal_wait::until_archived(repository, &draft.record, is_standby, options.archive_timeout, observe),
         uploads.send_rest(),
     )?;
     // The order matters: another process that had the key may have removed objects under it before it gave up.

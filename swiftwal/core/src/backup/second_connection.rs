@@ -25,6 +25,8 @@ pub(super) struct SecondConnection {
     pub(super) warnings: Vec<String>,
     /// The server's cluster, if it is known.
     pub(super) identity: Option<ClusterIdentity>,
+    /// Whether the server is known to be a standby.
+    pub(super) is_standby: bool,
 }
 
 /// Checks what can be known before the copy, and makes the server keep the WAL that goes into the backup.
@@ -58,6 +60,7 @@ pub(super) async fn prepare(
         }
     }
     connection.identity = ClusterIdentity::of_server(session.facts());
+    connection.is_standby = session.facts().is_standby == Some(true);
     if options.include_wal {
         connection.hold_wal(session).await;
     } else {

@@ -51,7 +51,8 @@ impl ArchiveWait {
     }
 }
 
-/// Returns when every segment that `record` needs has been found in the repository.
+/// Returns when every segment that `record` needs has been found in the repository. For the backup of a standby, whose
+/// primary may be idle, it says what ends a longer wait.
 ///
 /// # Errors
 ///
@@ -59,9 +60,11 @@ impl ArchiveWait {
 pub(super) async fn until_archived(
     repository: &Repository,
     record: &BackupRecord,
+    is_standby: bool,
     limit: Duration,
     observe: Observe<'_>,
 ) -> Result<()> {
+    let mut is_to_be_told = is_standby;
     let missing: Vec<_> = missing_of(repository, needed_by(record)).try_collect().await?;
     let mut wait = ArchiveWait::new(limit);
     for segment in missing {
@@ -70,6 +73,12 @@ pub(super) async fn until_archived(
             observe(BackupEvent::WaitingForWal(segment));
             if wait.is_over() {
                 return Err(missing_after(repository, segment, limit).await);
+            }
+            if pause == LONGEST_PAUSE && std::mem::take(&mut is_to_be_told) {
+                observe(BackupEvent::Warning(&format!(
+                    "the backup waits until the primary archives {segment}, which it does when that segment is full; if \
+                     the primary is idle, run SELECT pg_switch_wal() there"
+                )));
             }
             wait.pause(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -198,7 +207,7 @@ mod tests {
         };
         let record = record();
         tokio::select! {
-            waited = until_archived(&repository, &record, Duration::from_secs(60), &|_| {}) => waited,
+            waited = until_archived(&repository, &record, false, Duration::from_secs(60), &|_| {}) => waited,
             () = archiver => Ok(()),
         }
     }
