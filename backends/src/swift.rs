@@ -25,7 +25,8 @@ use self::{clock::SwiftClock, create::SwiftCreate, limits::SwiftLimits, sweep::S
 ///
 /// - `SWIFT_SEGMENTS_CONTAINER`: the container of the segments of large objects, instead of `<container>_segments`;
 /// - `SWIFT_STORAGE_POLICY`: the policy of containers that are created here, instead of the cluster's default;
-/// - `SWIFT_RETRY_SECONDS`: how long a request may make no progress, all tries included, instead of 120.
+/// - `SWIFT_RETRY_SECONDS`: how long a request may make no progress, all tries included, instead of 120, or as long as the command's
+///   deadline allows.
 ///
 /// With [`Options::create`] the first request creates the container, unless this machine has seen a repository in it
 /// before, and the first large object creates the container of the segments. [`Options::state`] contains tokens for
@@ -185,15 +186,15 @@ fn invalid(location: &Url, reason: impl Into<String>) -> OpenError {
     OpenError::invalid_location(location, reason)
 }
 
-/// Returns how long a failed request is retried. It is a little less than the command's deadline, so that the failure
-/// is reported rather than only the end of the time.
+/// Returns how long a failed request is retried: as long as the settings say, or else as the command's deadline allows.
+/// It is a little less than that, so that the failure is reported rather than only the end of the time.
 fn retry(options: &Options) -> Result<Duration, String> {
-    let retry = match options.setting(RETRY_SECONDS).map(str::parse) {
-        None => Timeouts::default().retry,
-        Some(Ok(seconds)) => Duration::from_secs(seconds),
-        Some(Err(_)) => return Err(format!("{RETRY_SECONDS} is not a whole number of seconds")),
-    };
-    Ok(options.time_left.map_or(retry, |left| retry.min(left - left / 10)))
+    let most = options.time_left.map(|left| left - left / 10);
+    match options.setting(RETRY_SECONDS).map(str::parse) {
+        None => Ok(most.unwrap_or(Timeouts::default().retry)),
+        Some(Ok(seconds)) => Ok(Duration::from_secs(seconds).min(most.unwrap_or(Duration::MAX))),
+        Some(Err(_)) => Err(format!("{RETRY_SECONDS} is not a whole number of seconds")),
+    }
 }
 
 #[cfg(test)]
@@ -232,6 +233,7 @@ mod tests {
         assert_eq!(retry(None, None), Ok(120));
         assert_eq!(retry(None, Some("300")), Ok(300));
         assert_eq!(retry(Some(60), None), Ok(54));
+        assert_eq!(retry(Some(7200), None), Ok(6480));
         assert_eq!(retry(Some(60), Some("300")), Ok(54));
         assert_eq!(retry(Some(60), Some("10")), Ok(10));
         assert!(retry(Some(60), Some("ten")).is_err());
