@@ -12,8 +12,8 @@ use anyhow::Result;
 use jiff::SignedDuration;
 use swiftwal_compression::Codec;
 use swiftwal_core::{
-    ArchiveOptions, Archived, BackupChoice, BackupEvent, BackupKey, BackupOptions, BackupRecord, Error,
-    Repository, RestoreEvent, RestoreOptions, RestoreStats, archive_wal, backup, restore, restore_wal,
+    ArchiveOptions, Archived, BackupChoice, BackupEvent, BackupKey, BackupMode, BackupOptions, BackupRecord,
+    Error, Repository, RestoreEvent, RestoreOptions, RestoreStats, archive_wal, backup, restore, restore_wal,
 };
 use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, Checkpoint, WalName};
 use tokio::sync::mpsc;
@@ -204,6 +204,7 @@ impl Site {
 pub(super) fn options() -> BackupOptions {
     BackupOptions {
         label: "conformance".to_owned(),
+        mode: BackupMode::Full,
         checkpoint: Checkpoint::Fast,
         include_wal: false,
         codec: Codec::default(),

@@ -6,6 +6,7 @@
 
 mod backup_event;
 mod backup_options;
+mod base;
 mod begun;
 mod claim;
 mod commit;
@@ -34,8 +35,9 @@ use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, ControlFile};
 use tokio::sync::mpsc;
 
 pub(crate) use self::backup_event::Observe;
-pub use self::{backup_event::BackupEvent, backup_options::BackupOptions};
+pub use self::{backup_event::BackupEvent, backup_options::BackupOptions, base::BackupMode};
 use self::{
+    base::Base,
     claim::Claim,
     commit::{commit, publish},
     draft::{Draft, draft},
@@ -46,7 +48,7 @@ use self::{
 };
 use crate::{
     error::{Error, Result},
-    repository::{Repository, cluster::ClusterIdentity, record::BackupRecord},
+    repository::{Repository, cluster::ClusterIdentity, key::BackupKey, record::BackupRecord},
 };
 
 /// Takes a base backup from `source` into the repository, unless `stop` is ready before it is complete.
@@ -67,26 +69,27 @@ pub async fn backup(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<BackupRecord> {
     options.check()?;
-    let mut request = options.request();
-    request.estimate_size |= repository.storage().space().is_some();
     let stop = stop.shared();
     // Check this first: it would otherwise fail after hours of copying.
     let prepared = async {
         let cluster = repository.cluster_or_new().await?;
-        second_connection::prepare(repository, cluster.as_ref(), source, options).await
+        let connection = second_connection::prepare(repository, cluster.as_ref(), source, options).await?;
+        let base = Base::choose(repository, connection.facts.as_ref(), options.mode, observe).await?;
+        Ok((connection, base))
     };
-    let mut connection = unless(stop.clone(), prepared).await?;
-    let taking = Taking { repository, source, request: &request, options, observe };
+    let (mut connection, mut base) = unless(stop.clone(), prepared).await?;
+    let taking = Taking { repository, source, options, observe };
     // The server performs the checkpoint while the key is claimed, and longer.
+    let request = taking.request(&base);
     let starting = pin!(start::request(source, &request, stop.clone()));
-    let identity = connection.identity.clone();
-    let claiming = pin!(take_claim(repository, identity.as_ref(), observe, stop.clone()));
+    let identity = connection.identity();
+    let claiming = pin!(take_claim(repository, identity.as_ref(), base.parent(), observe, stop.clone()));
     let (claim, starting) = match select(claiming, starting).await {
         Either::Left((claim, starting)) => (claim?, starting.left_future()),
         Either::Right((started, claiming)) => (claiming.await?, ready(started).right_future()),
     };
     let made = tokio::select! {
-        made = taking.make(starting, &mut connection, &claim, stop.clone()) => made,
+        made = taking.make(starting, &mut connection, &mut base, &claim, stop.clone()) => made,
         never = claim.keep_alive() => match never {},
     };
     match made {
@@ -119,6 +122,7 @@ async fn unless<T>(
 async fn take_claim<'a>(
     repository: &'a Repository,
     identity: Option<&ClusterIdentity>,
+    parent: Option<BackupKey>,
     observe: Observe<'_>,
     stop: impl Future<Output = ()> + Send + Clone,
 ) -> Result<Claim<'a>> {
@@ -132,7 +136,15 @@ async fn take_claim<'a>(
     }
     let claim = Claim::take(repository, now).await?;
     observe(BackupEvent::Claimed(claim.key));
-    Ok(claim)
+    let Some(parent) = parent else { return Ok(claim) };
+    observe(BackupEvent::Incremental { parent });
+    match claim.build_on(parent).await {
+        Ok(()) => Ok(claim),
+        Err(error) => {
+            claim.abandon().await;
+            Err(error)
+        }
+    }
 }
 
 /// A backup in progress.
@@ -140,34 +152,50 @@ async fn take_claim<'a>(
 struct Taking<'a> {
     repository: &'a Repository,
     source: &'a dyn BaseBackupSource,
-    request: &'a BaseBackupRequest,
     options: &'a BackupOptions,
     observe: Observe<'a>,
 }
 
 impl Taking<'_> {
-    /// Takes the backup that was requested. If the server has no room for the copy's connection beside the second one, it
-    /// closes the second one and requests the backup once more.
+    /// Returns the request for a backup with this base.
+    fn request(self, base: &Base) -> BaseBackupRequest {
+        let mut request = self.options.request();
+        request.parent_manifest = base.manifest();
+        // The server's estimate is that of a full backup.
+        let is_full = request.parent_manifest.is_none();
+        request.estimate_size |= self.repository.storage().space().is_some();
+        request.estimate_size &= is_full;
+        request
+    }
+
+    /// Takes the backup that was requested. Requests it once more if the server has no room for the copy's connection
+    /// beside the second one, which is closed then, and if the server can't take it as an incremental one and it may be
+    /// full.
     async fn make(
         self,
         starting: impl Future<Output = Result<Requested>> + Send,
         connection: &mut SecondConnection,
+        base: &mut Base,
         claim: &Claim<'_>,
         stop: impl Future<Output = ()> + Send + Clone,
     ) -> Result<BackupRecord> {
-        let refusal = match self.make_once(starting, connection, claim, stop.clone()).await {
-            Err(error) if connection.give_way(&error).await => error,
-            made => return made,
-        };
-        tracing::debug!(error = &refusal as &dyn std::error::Error, "requesting the base backup again");
-        let starting = start::request(self.source, self.request, stop.clone());
-        self.make_once(starting, connection, claim, stop).await
+        let mut made = self.make_once(starting, connection, base, claim, stop.clone()).await;
+        while let Err(error) = &made
+            && (connection.give_way(error).await || base.give_up(error, self.observe))
+        {
+            tracing::debug!(error = error as &dyn std::error::Error, "requesting the base backup again");
+            let request = self.request(base);
+            let starting = start::request(self.source, &request, stop.clone());
+            made = self.make_once(starting, connection, base, claim, stop.clone()).await;
+        }
+        made
     }
 
     async fn make_once(
         self,
         starting: impl Future<Output = Result<Requested>> + Send,
         connection: &mut SecondConnection,
+        base: &Base,
         claim: &Claim<'_>,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<BackupRecord> {
@@ -175,7 +203,7 @@ impl Taking<'_> {
         let requested = starting.await?;
         let mut uploads = Uploads::new(repository, claim.key, options.codec.format());
         let source = Source { repository, claim, requested };
-        let gathered = unless(stop, gather(source, connection, options, observe, &mut uploads)).await;
+        let gathered = unless(stop, gather(source, connection, base, options, observe, &mut uploads)).await;
         let draft = match gathered {
             Ok(draft) => draft,
             Err(error) => {
@@ -195,13 +223,14 @@ impl Taking<'_> {
 async fn gather(
     source: Source<'_>,
     connection: &mut SecondConnection,
+    base: &Base,
     options: &BackupOptions,
     observe: Observe<'_>,
     uploads: &mut Uploads<'_>,
 ) -> Result<Draft> {
     let (repository, claim) = (source.repository, source.claim);
     let (sender, receiver) = mpsc::channel(frames_in_flight());
-    let (warnings, is_standby) = (connection.warnings.clone(), connection.is_standby);
+    let (warnings, is_standby) = (connection.warnings.clone(), connection.is_standby());
     let reading = async {
         let received = tokio::select! {
             received = read::read(source, warnings, options, observe, sender) => received,
@@ -214,7 +243,7 @@ async fn gather(
     let (received, ()) = tokio::try_join!(reading, uploads.store(receiver, claim, observe))?;
     let control =
         ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
-    let draft = draft(options, claim, received, &control)?;
+    let draft = draft(options, base, claim, received, &control)?;
     let identity = ClusterIdentity::of_record(&draft.record);
     tokio::try_join!(
         repository.ensure_cluster(Some(&identity), None),

@@ -31,7 +31,7 @@ mod storage;
 
 pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 pub use archive_wal::{ArchiveOptions, Archived, archive_wal};
-pub use backup::{BackupEvent, BackupOptions, backup};
+pub use backup::{BackupEvent, BackupMode, BackupOptions, backup};
 pub use discard_timeline::{DiscardPlan, discard_timeline, plan_discard};
 pub use error::{Error, ErrorKind, OpenError, Overdue, Refusal, Result, causes};
 pub use label::label;
@@ -48,7 +48,7 @@ pub use repository::cluster::{ClusterIdentity, ClusterInfo};
 pub use repository::inventory::{Inventory, StoredBackup, StoredObject, StoredWal};
 pub use repository::key::{BackupKey, KeyBeginning, ParseKeyError};
 pub use repository::layout::{BackupPart, ObjectName};
-pub use repository::preflight::{Finding, preflight};
+pub use repository::preflight::{Finding, incremental_obstacle, preflight};
 pub use repository::record::{BackupKind, BackupRecord, RecordedObject};
 pub use repository::seen::SeenRepository;
 pub use repository::timelines::{Branch, timelines};

@@ -1,6 +1,7 @@
 //! The interface of a source of base backups: the request, and the events of a backup.
 
 mod checkpoint;
+mod parent_manifest;
 mod request;
 mod start;
 
@@ -11,6 +12,7 @@ use bytes::Bytes;
 
 pub use self::{
     checkpoint::{Checkpoint, ParseCheckpointError},
+    parent_manifest::ParentManifest,
     request::BaseBackupRequest,
     start::{BackupStart, ExpectedArchive, Tablespace},
 };

@@ -34,7 +34,7 @@ mod wal_name;
 pub use backup_label::{BackupLabel, LabelError};
 pub use base_backup::{
     BackupStart, BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, CHUNK_BYTES,
-    Checkpoint, ExpectedArchive, ParseCheckpointError, Tablespace,
+    Checkpoint, ExpectedArchive, ParentManifest, ParseCheckpointError, Tablespace,
 };
 pub use connect_options::ConnectOptions;
 pub use control_file::{ControlFile, ControlFileError};

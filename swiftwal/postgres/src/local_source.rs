@@ -78,6 +78,7 @@ impl BaseBackupSource for LocalSource {
     }
 
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
+        request.refuse_incremental("--method local")?;
         let (server, cluster, directory) = self.open().await?;
         Ok(Box::new(LocalStream::start(server, &cluster, directory, request).await?))
     }

@@ -53,6 +53,7 @@ impl BaseBackupSource for PgBasebackup {
     }
 
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
+        request.refuse_incremental("--method pg_basebackup")?;
         let arguments = command::arguments(&self.connect, request);
         let child = command::spawn(command::PG_BASEBACKUP, self.program.as_deref(), &arguments, Stdio::null)?;
         Ok(Box::new(PgBasebackupStream::new(child, request.include_wal)?))

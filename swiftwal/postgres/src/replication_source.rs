@@ -6,6 +6,7 @@
 
 pub(crate) mod cancel;
 pub(crate) mod failure;
+mod parent;
 mod session;
 mod stream;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 use self::{
     cancel::CancelGuard,
     failure::{connecting, failed},
+    parent::{refused, upload},
     session::ReplicationSession,
     stream::ReplicationStream,
 };
@@ -81,12 +83,15 @@ impl BaseBackupSource for ReplicationSource {
         let mut session = self.session().await?;
         let facts = session::facts(&mut session).await.map_err(failed)?;
         let data_checksums = session.show("data_checksums").await.map_err(failed)? == "on";
+        if let Some(manifest) = &request.parent_manifest {
+            upload(&mut session, manifest).await?;
+        }
         let mut guard = CancelGuard::new(session.cancel_token());
         match BaseBackup::start(session, &options(request)).await {
             Ok(backup) => Ok(Box::new(ReplicationStream::new(backup, guard, &facts, data_checksums)?)),
             Err(error) => {
                 guard.disarm();
-                Err(failed(error))
+                Err(if request.parent_manifest.is_some() { refused(error) } else { failed(error) })
             }
         }
     }
@@ -102,5 +107,6 @@ fn options(request: &BaseBackupRequest) -> BackupOptions {
     options.progress = request.estimate_size;
     options.start_limit = NO_LIMIT;
     options.silence_limit = NO_LIMIT;
+    options.incremental = request.parent_manifest.is_some();
     options
 }

@@ -22,6 +22,8 @@ pub struct ServerFacts {
     pub archiving: Option<Archiving>,
     /// Whether the server is a standby.
     pub is_standby: Option<bool>,
+    /// Whether it summarizes WAL (`summarize_wal`), as incremental backups need. Servers before version 17 can't.
+    pub summarizes_wal: Option<bool>,
 }
 
 /// The archiving settings of a server, as `SHOW` returns them.
@@ -53,6 +55,7 @@ impl ServerFacts {
             segment_size: None,
             archiving: None,
             is_standby: None,
+            summarizes_wal: None,
         }
     }
 }

@@ -14,6 +14,8 @@ pub enum SourceErrorKind {
     Tablespaces,
     /// The program that takes the backup is missing or can't be run.
     ProgramMissing,
+    /// An incremental backup was requested, and the server or this source can't take it. A full one may be possible.
+    NotIncremental,
     /// Anything else: the backup failed after it had begun, or may have.
     Failed,
 }

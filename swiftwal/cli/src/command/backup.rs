@@ -1,6 +1,7 @@
 //! The subcommand backup.
 
 mod method;
+mod mode;
 mod reporter;
 
 use std::{
@@ -11,11 +12,11 @@ use std::{
 };
 
 use futures::FutureExt;
-use swiftwal_core::{BackupEvent, BackupOptions, BackupRecord, Error};
+use swiftwal_core::{BackupEvent, BackupMode, BackupOptions, BackupRecord, Error};
 use swiftwal_postgres::{Checkpoint, ConnectOptions};
 use tokio::{sync::oneshot, time::timeout};
 
-use self::{method::Method, reporter::Reporter};
+use self::{method::Method, mode::ModeArgs, reporter::Reporter};
 use crate::{
     failure::{Failure, Finding},
     log,
@@ -50,6 +51,8 @@ pub(crate) struct Args {
     /// experimental [default: pg_basebackup]
     #[arg(long, value_name = "local|pg_basebackup|replication", value_parser = Method::parse)]
     method: Option<Method>,
+    #[command(flatten)]
+    mode: ModeArgs,
     /// Start a new repository even though one that this machine has used there has vanished
     #[arg(long)]
     create: bool,
@@ -94,9 +97,12 @@ impl Args {
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
     let server = &session.config.server;
-    let source = Method::choose(args.method, server).await.source(server);
-    let options = BackupOptions {
+    args.mode.check()?;
+    let method = Method::choose(args.method, args.mode.may_be_incremental(), server).await?;
+    let source = method.source(server);
+    let mut options = BackupOptions {
         label: args.label.unwrap_or_else(|| LABEL.to_owned()),
+        mode: BackupMode::Full,
         checkpoint: args.checkpoint.unwrap_or_default(),
         include_wal: args.xlog,
         codec: session.config.codec,
@@ -105,6 +111,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     };
     options.check()?;
     let repository = session.open_to_store(args.create)?;
+    options.mode = args.mode.mode(&repository).await?;
     let (reporter, write_failure) = Reporter::new(session.output, repository.location(), args.progress);
     let stage = Mutex::new(Stage::Nothing);
     let observe = |event: BackupEvent<'_>| match event {

@@ -24,6 +24,11 @@ impl FromStr for BackupArg {
 }
 
 impl BackupArg {
+    /// Whether it is `latest`.
+    pub(crate) fn is_latest(&self) -> bool {
+        matches!(self, Self::Choice(BackupChoice::Latest))
+    }
+
     /// Returns the backup. The repository is asked only if the key isn't complete.
     pub(crate) async fn resolve(self, repository: &Repository) -> Result<BackupChoice> {
         match self {

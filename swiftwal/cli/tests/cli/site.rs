@@ -13,7 +13,7 @@ use std::{
 
 use swiftwal_compression::Codec;
 use swiftwal_conformance::SyntheticCluster;
-use swiftwal_core::{BackupOptions, Options, Repository, SystemClock};
+use swiftwal_core::{BackupMode, BackupOptions, Options, Repository, SystemClock};
 use swiftwal_postgres::Checkpoint;
 use tempfile::TempDir;
 
@@ -114,6 +114,7 @@ impl Site {
         let repository = Repository::new(storage, url, Arc::new(SystemClock));
         let options = BackupOptions {
             label: "made up".to_owned(),
+            mode: BackupMode::Full,
             checkpoint: Checkpoint::Fast,
             include_wal: true,
             codec: Codec::default(),

@@ -12,6 +12,18 @@ pub enum BackupEvent<'a> {
     Claiming,
     /// The backup has its key.
     Claimed(BackupKey),
+    /// The backup is incremental, and builds on this one.
+    Incremental {
+        /// The key of the parent.
+        parent: BackupKey,
+    },
+    /// The backup is full, although an incremental one was preferred.
+    Full {
+        /// Why.
+        reason: &'a str,
+        /// Whether that is as requested: the first backup, or a chain that is long enough.
+        is_planned: bool,
+    },
     /// PostgreSQL sent the label.
     Label(&'a BackupLabel),
     /// PostgreSQL has reported how much it expects to send, without the WAL. It may correct that later.

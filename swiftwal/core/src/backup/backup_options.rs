@@ -5,6 +5,7 @@ use std::time::Duration;
 use swiftwal_compression::Codec;
 use swiftwal_postgres::{BaseBackupRequest, Checkpoint};
 
+use super::base::BackupMode;
 use crate::error::{Error, Result};
 
 /// With this limit, the parts of the tar may remain untouched for twice as long, since PostgreSQL may wait for its
@@ -16,6 +17,8 @@ pub(super) const LONGEST_ARCHIVE_TIMEOUT: Duration = Duration::from_secs(6 * 360
 pub struct BackupOptions {
     /// The label that PostgreSQL puts into the backup.
     pub label: String,
+    /// Whether the backup is full or incremental.
+    pub mode: BackupMode,
     /// The mode of the checkpoint that the backup begins with.
     pub checkpoint: Checkpoint,
     /// Include the WAL that makes the backup consistent.

@@ -184,6 +184,34 @@ impl<'a> Claim<'a> {
         self.marker.begin_at(first_wal, start_lsn).await
     }
 
+    /// Records in the marker which backup this one builds on, for prune, and proves that the parent is still there.
+    ///
+    /// prune marks the deletion of a backup before it looks for such a marker, and this writes the marker before it looks
+    /// for that mark: at least one of the two finds the other.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Overtaken`] if the parent is being deleted.
+    pub(crate) async fn build_on(&self, parent: BackupKey) -> Result<()> {
+        self.marker.build_on(parent).await?;
+        self.ensure_parent_stands(parent).await
+    }
+
+    /// Fails if the parent is gone, or its deletion has begun. Called again right before the commit.
+    pub(crate) async fn ensure_parent_stands(&self, parent: BackupKey) -> Result<()> {
+        let (mark, record) = (ObjectName::Deleting(parent), BackupRecord::object_name(parent));
+        let (mark, record) = tokio::try_join!(self.repository.size(&mark), self.repository.size(&record))?;
+        if mark.is_none() && record.is_some() {
+            return Ok(());
+        }
+        let what = format!(
+            "backup {parent} in {}, on which this incremental one builds, was deleted by another process; this one was \
+             abandoned",
+            self.repository.location()
+        );
+        Err(Refusal::overtaken(what, "take the backup again").into())
+    }
+
     /// Records that the commit record is about to be sent.
     pub(crate) fn note_record_sent(&self) {
         self.record_is_sent.store(true, Ordering::Relaxed);

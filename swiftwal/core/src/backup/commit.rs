@@ -38,6 +38,9 @@ pub(super) async fn commit(repository: &Repository, record: &BackupRecord, claim
     let name = BackupRecord::object_name(record.key);
     let bytes = record.to_bytes().map_err(|error| Error::damaged(&name, error))?;
     claim.ensure_held().await?;
+    if let Some(parent) = record.parent {
+        claim.ensure_parent_stands(parent).await?;
+    }
     claim.note_record_sent();
     let written = match repository.put(&name, bytes.into(), PutMode::Create).await {
         Ok(PutOutcome::Stored) => return Ok(()),

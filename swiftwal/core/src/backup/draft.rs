@@ -4,10 +4,10 @@ use swiftwal_postgres::{
     BackupLabel, ControlFile, Lsn, SegmentName, SegmentSize, Timeline, segments_between,
 };
 
-use super::{backup_options::BackupOptions, claim::Claim, read::Received};
+use super::{backup_options::BackupOptions, base::Base, claim::Claim, read::Received};
 use crate::{
     error::{Refusal, Result},
-    repository::record::{BackupKind, BackupRecord},
+    repository::record::BackupRecord,
 };
 
 /// A commit record whose objects aren't known yet, and the backup label.
@@ -21,9 +21,10 @@ pub(super) struct Draft {
 ///
 /// # Errors
 ///
-/// [`Refusal::Promoted`].
+/// [`Refusal::Promoted`], and [`Error::Damaged`](crate::Error::Damaged) for the label of another kind of backup.
 pub(super) fn draft(
     options: &BackupOptions,
+    base: &Base,
     claim: &Claim<'_>,
     received: Received,
     control: &ControlFile,
@@ -33,11 +34,12 @@ pub(super) fn draft(
     if timeline != start.0 {
         return Err(Refusal::Promoted { from: start.0, to: timeline }.into());
     }
+    base.check_label(&label)?;
     let size = control.segment_size;
     let record = BackupRecord {
         key: claim.key,
-        kind: BackupKind::Full,
-        parent: None,
+        kind: base.kind(),
+        parent: base.parent(),
         label: options.label.clone(),
         started,
         finished,

@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, fmt, future::pending};
 
-use swiftwal_postgres::{BaseBackupSource, ServerSession, SourceErrorKind};
+use swiftwal_postgres::{BaseBackupSource, ServerFacts, ServerSession, SourceErrorKind};
 
 use super::{BackupEvent, BackupOptions, Observe};
 use crate::{
@@ -23,10 +23,8 @@ pub(super) struct SecondConnection {
     /// What couldn't be checked, and which WAL isn't kept. It is reported when the copy begins: if the server can't be
     /// reached at all, the error of the backup itself is clearer.
     pub(super) warnings: Vec<String>,
-    /// The server's cluster, if it is known.
-    pub(super) identity: Option<ClusterIdentity>,
-    /// Whether the server is known to be a standby.
-    pub(super) is_standby: bool,
+    /// The facts that the server reported.
+    pub(super) facts: Option<ServerFacts>,
 }
 
 /// Checks what can be known before the copy, and makes the server keep the WAL that goes into the backup.
@@ -59,8 +57,7 @@ pub(super) async fn prepare(
             Finding::Warning(text) => connection.warnings.push(text),
         }
     }
-    connection.identity = ClusterIdentity::of_server(session.facts());
-    connection.is_standby = session.facts().is_standby == Some(true);
+    connection.facts = Some(session.facts().clone());
     if options.include_wal {
         connection.hold_wal(session).await;
     } else {
@@ -70,6 +67,16 @@ pub(super) async fn prepare(
 }
 
 impl SecondConnection {
+    /// Returns the server's cluster, if it is known.
+    pub(super) fn identity(&self) -> Option<ClusterIdentity> {
+        self.facts.as_ref().and_then(ClusterIdentity::of_server)
+    }
+
+    /// Whether the server is known to be a standby.
+    pub(super) fn is_standby(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.is_standby == Some(true))
+    }
+
     /// Closes the connection, so that the server has room for that of the copy. Returns whether there was one.
     pub(super) async fn give_way(&mut self, error: &Error) -> bool {
         let Error::Source(refusal) = error else { return false };

@@ -56,6 +56,14 @@ pub enum Refusal {
         /// The backup that it builds on.
         parent: Option<String>,
     },
+    /// An incremental backup can't be taken.
+    #[error("no incremental backup can be taken: {reason}")]
+    NotIncremental {
+        /// The reason.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// Another process was faster, or changed what this one was using. The same command may succeed if it is tried
     /// again.
     #[error("{what}")]
@@ -246,6 +254,7 @@ impl Refusal {
             }
             Self::AmbiguousKey { .. } => "give a longer prefix of the key",
             Self::Incremental { .. } => "use a newer swiftwal, or restore a full backup by its key",
+            Self::NotIncremental { hint, .. } => hint,
             Self::NoRoom { .. } => "free some space there, prune old backups, or use another place",
             Self::NotArchiving { .. } => {
                 "set archive_mode = on, and archive_command to swiftwal's archive-wal with this repository, or use --xlog, \
@@ -282,6 +291,11 @@ impl Refusal {
     /// Creates [`Overtaken`](Self::Overtaken) with a hint.
     pub(crate) fn overtaken(what: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
         Self::Overtaken { what: what.into(), hint: Some(hint.into()) }
+    }
+
+    /// Creates [`NotIncremental`](Self::NotIncremental).
+    pub(crate) fn not_incremental(reason: impl Into<String>, hint: &'static str) -> Self {
+        Self::NotIncremental { reason: reason.into(), hint }
     }
 
     /// Creates [`Destination`](Self::Destination) with a hint.

@@ -12,6 +12,7 @@ use crate::{
     repository::{
         Repository,
         inventory::touched,
+        key::BackupKey,
         layout::{ObjectName, UPLOADING},
     },
 };
@@ -33,6 +34,9 @@ pub(crate) struct MarkerContent {
     pub(crate) pid: u32,
     /// When the backup began.
     pub(crate) started: Timestamp,
+    /// The backup that this one builds on, if it is incremental.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<BackupKey>,
     /// The first WAL segment that the backup will need, when it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_wal: Option<SegmentName>,

@@ -31,6 +31,26 @@ pub fn preflight(
     identity.into_iter().chain(archiving).collect()
 }
 
+/// The first major version that takes incremental backups.
+const FIRST_INCREMENTAL: u32 = 17;
+
+/// Returns why the server that reported `facts` can't take incremental backups; none if it can, or if that is unknown.
+#[must_use]
+pub fn incremental_obstacle(facts: &ServerFacts) -> Option<Refusal> {
+    let version = facts.postgres_version.as_deref().unwrap_or_default();
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major < FIRST_INCREMENTAL) {
+        let reason = format!("the server has PostgreSQL {version}, and incremental backups exist from 17 on");
+        return Some(Refusal::not_incremental(reason, "take full backups"));
+    }
+    (facts.summarizes_wal == Some(false)).then(|| {
+        Refusal::not_incremental(
+            "the server's summarize_wal is off",
+            "set summarize_wal = on and reload the configuration, then take a full backup as the first parent",
+        )
+    })
+}
+
 fn another_cluster(facts: &ServerFacts, cluster: &ClusterInfo, location: &str) -> Option<Finding> {
     let identity = ClusterIdentity {
         system_identifier: facts.system_identifier,

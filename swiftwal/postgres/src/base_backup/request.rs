@@ -1,9 +1,10 @@
 //! The options of a base backup.
 
-use super::Checkpoint;
+use super::{Checkpoint, ParentManifest};
+use crate::{SourceError, SourceErrorKind};
 
 /// The options of a base backup. A source that doesn't support one of them must refuse to start, rather than ignore it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BaseBackupRequest {
     /// The text of the `LABEL` line in the backup label.
@@ -14,6 +15,11 @@ pub struct BaseBackupRequest {
     pub include_wal: bool,
     /// Whether to ask the server for the size of the backup. It examines every file for that before it begins.
     pub estimate_size: bool,
+    /// For an incremental backup, the manifest of the backup that it builds on. `None` for a full backup.
+    ///
+    /// A server that can't take an incremental backup from it is an error of the kind
+    /// [`NotIncremental`](SourceErrorKind::NotIncremental).
+    pub parent_manifest: Option<ParentManifest>,
 }
 
 impl BaseBackupRequest {
@@ -24,6 +30,16 @@ impl BaseBackupRequest {
             checkpoint: Checkpoint::default(),
             include_wal: false,
             estimate_size: false,
+            parent_manifest: None,
         }
+    }
+
+    /// For a source that only takes full backups: refuses the request for an incremental one. `source` names the source.
+    pub(crate) fn refuse_incremental(&self, source: &str) -> Result<(), SourceError> {
+        if self.parent_manifest.is_none() {
+            return Ok(());
+        }
+        let message = format!("{source} can't take incremental backups");
+        Err(SourceError::new(SourceErrorKind::NotIncremental, message).with_hint("use --method replication"))
     }
 }

@@ -21,6 +21,9 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// The first version with `archive_library`.
 const ARCHIVE_LIBRARY_VERSION: u32 = 150_000;
 
+/// The first version with `summarize_wal`.
+const SUMMARIES_VERSION: u32 = 170_000;
+
 /// A replication connection beside that of the base backup.
 #[derive(Debug)]
 pub(super) struct ReplicationSession {
@@ -52,6 +55,9 @@ pub(super) async fn facts(session: &mut Session) -> Result<ServerFacts, Replicat
         Some(value) => Some(value == "on"),
         None => is_old_standby(session).await?,
     };
+    if session.version() >= SUMMARIES_VERSION {
+        facts.summarizes_wal = Some(session.show("summarize_wal").await? == "on");
+    }
     Ok(facts)
 }
 

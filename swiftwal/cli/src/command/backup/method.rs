@@ -1,5 +1,6 @@
 //! The method of a backup, which selects its source.
 
+use swiftwal_core::Error;
 use swiftwal_postgres::{
     BaseBackupSource, LocalSource, PgBasebackup, ReplicationSource, SourceError,
     replication::conninfo::Environment,
@@ -33,14 +34,32 @@ impl Method {
     }
 
     /// Returns the method of a backup of `server`: the given one, or the default. A line of `-v` says why.
-    pub(super) async fn choose(given: Option<Self>, server: &Server) -> Self {
-        let (method, why) = match given.or(DEFAULT) {
+    ///
+    /// # Errors
+    ///
+    /// The given method can't take a backup that `may_be_incremental`.
+    pub(super) async fn choose(
+        given: Option<Self>,
+        may_be_incremental: bool,
+        server: &Server,
+    ) -> Result<Self, Error> {
+        let default = if may_be_incremental { Some(Self::Replication) } else { DEFAULT };
+        let (method, why) = match given.or(default) {
+            Some(Self::Replication) if may_be_incremental => {
+                (Self::Replication, "it takes incremental backups".to_owned())
+            }
+            Some(method) if may_be_incremental => {
+                return Err(Error::Usage(format!(
+                    "--method {} can't take incremental backups; leave it out, or use --method replication",
+                    method.name()
+                )));
+            }
             Some(method) if given.is_some() => (method, "--method".to_owned()),
             Some(method) => (method, "the default".to_owned()),
             None => where_it_runs(local(server).check().await),
         };
         tracing::info!("the method of the backup is {}: {why}", method.name());
-        method
+        Ok(method)
     }
 
     /// Returns the source for a server.

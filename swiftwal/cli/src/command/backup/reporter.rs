@@ -60,6 +60,13 @@ impl<'a> Reporter<'a> {
                 self.print(|out| writeln!(out, "Creating backup {key} in {}", self.location));
                 self.progress.wait("waiting for the server's checkpoint");
             }
+            BackupEvent::Incremental { parent } if self.output.verbose => {
+                self.print(|out| writeln!(out, "It is incremental and builds on backup {parent}"));
+            }
+            BackupEvent::Full { reason, is_planned: true } => {
+                tracing::info!("taking a full backup: {reason}")
+            }
+            BackupEvent::Full { reason, .. } => self.warn(format!("taking a full backup: {reason}")),
             BackupEvent::Label(label) if self.output.verbose => {
                 self.print(|out| out.write_all(label.as_str().as_bytes()));
             }
@@ -67,15 +74,17 @@ impl<'a> Reporter<'a> {
                 self.progress.show(self.done(tar_bytes, stored_bytes));
             }
             BackupEvent::Estimate { tar_bytes } => self.estimate.store(tar_bytes, Ordering::Relaxed),
-            BackupEvent::Warning(text) => {
-                self.progress.suspend(|| log::say(format_args!("warning: {text}")));
-                self.warnings().push(text.to_owned());
-            }
+            BackupEvent::Warning(text) => self.warn(text.to_owned()),
             BackupEvent::WaitingForWal(segment) => {
                 self.progress.suspend(|| tracing::info!("waiting for {segment} to be archived"));
             }
             _ => {}
         }
+    }
+
+    fn warn(&self, text: String) {
+        self.progress.suspend(|| log::say(format_args!("warning: {text}")));
+        self.warnings().push(text);
     }
 
     /// Prints the result of a committed backup.

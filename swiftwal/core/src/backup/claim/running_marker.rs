@@ -31,6 +31,7 @@ impl<'a> RunningMarker<'a> {
             host: super::host(),
             pid: std::process::id(),
             started,
+            parent: None,
             first_wal: None,
             start_lsn: None,
         };
@@ -51,9 +52,19 @@ impl<'a> RunningMarker<'a> {
 
     /// Records which WAL the backup will need, unless the marker contains that already.
     pub(super) async fn begin_at(&self, first_wal: SegmentName, start_lsn: Lsn) -> Result<()> {
+        let known =
+            |content| MarkerContent { first_wal: Some(first_wal), start_lsn: Some(start_lsn), ..content };
+        self.change(known).await
+    }
+
+    /// Records which backup this one builds on.
+    pub(super) async fn build_on(&self, parent: BackupKey) -> Result<()> {
+        self.change(|content| MarkerContent { parent: Some(parent), ..content }).await
+    }
+
+    async fn change(&self, change: impl FnOnce(MarkerContent) -> MarkerContent + Send) -> Result<()> {
         let mut content = self.content.lock().await;
-        let changed =
-            MarkerContent { first_wal: Some(first_wal), start_lsn: Some(start_lsn), ..content.clone() };
+        let changed = change(content.clone());
         if changed != *content {
             self.write(&changed).await?;
             // Only what was written counts.

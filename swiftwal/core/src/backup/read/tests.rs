@@ -34,6 +34,7 @@ async fn read_all(events: Vec<BaseBackupEvent>, falls_silent: bool) -> (Result<R
     let repository = Repository::new(crate::storage::Storage::new(store), "a test", clock);
     let options = BackupOptions {
         label: String::new(),
+        mode: crate::BackupMode::Full,
         checkpoint: swiftwal_postgres::Checkpoint::Fast,
         include_wal: true,
         codec: swiftwal_compression::Codec::default(),

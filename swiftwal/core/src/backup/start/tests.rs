@@ -33,6 +33,7 @@ fn repository() -> Repository {
 async fn take(repository: &Repository) -> Error {
     let options = BackupOptions {
         label: String::new(),
+        mode: crate::BackupMode::Full,
         checkpoint: Checkpoint::Spread,
         include_wal: true,
         codec: swiftwal_compression::Codec::default(),

@@ -1,0 +1,133 @@
+//! `backup --incremental` of real servers. PostgreSQL's own pg_combinebackup puts the stored backups together.
+//!
+//! The name of a test contains its version, by which `cargo xtask test` skips what it can't install.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use xtask::{Place, Postgres, Site, output, stdout};
+
+/// Makes a test of each scenario with each version, on a directory.
+macro_rules! on_file {
+    ($($version:ident, $major:literal: $($scenario:ident),+;)+) => {
+        $(mod $version {
+            $(
+                #[test]
+                #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+                fn $scenario() -> anyhow::Result<()> {
+                    let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
+                    super::$scenario(&xtask::Site::start_version(built, $major)?)
+                }
+            )+
+        })+
+    };
+}
+
+on_file! {
+    postgresql_16, 16: an_older_server_takes_only_full_ones;
+    postgresql_17, 17: a_chain_is_what_pg_combinebackup_reads;
+    postgresql_18, 18: a_chain_is_what_pg_combinebackup_reads, a_server_without_summaries_takes_only_full_ones;
+}
+
+fn a_chain_is_what_pg_combinebackup_reads(site: &Site) -> Result<()> {
+    summarize_wal(site)?;
+    site.postgres.pgbench_init(1)?;
+    site.run(&["backup", "-c", "fast", "--xlog", "--method", "replication"])?;
+    for _ in 0..2 {
+        site.postgres.sql("update pgbench_accounts set abalance = abalance + 1 where aid < 100")?;
+        site.run(&["backup", "-c", "fast", "--xlog", "--incremental"])?;
+    }
+    let records = records(site)?;
+    let kinds: Vec<_> = records.iter().map(|record| record["kind"].as_str()).collect();
+    assert_eq!(kinds, [Some("full"), Some("incremental"), Some("incremental")]);
+    for pair in records.windows(2) {
+        assert_eq!(pair[1]["parent"], pair[0]["key"]);
+    }
+    let sizes: Vec<_> = records.iter().map(data_bytes).collect();
+    assert!(sizes[1] < sizes[0] / 2 && sizes[2] < sizes[0] / 2, "{sizes:?}");
+    let combined = combine(site, &records)?;
+    combined.start()?;
+    assert_eq!(combined.rows()?, site.postgres.rows()?);
+    Ok(())
+}
+
+fn an_older_server_takes_only_full_ones(site: &Site) -> Result<()> {
+    site.run(&["backup", "-c", "fast"])?;
+    expect_refusal(site, "incremental backups exist from 17 on")
+}
+
+fn a_server_without_summaries_takes_only_full_ones(site: &Site) -> Result<()> {
+    site.run(&["backup", "-c", "fast"])?;
+    expect_refusal(site, "the server's summarize_wal is off")
+}
+
+/// Expects that an incremental backup is refused for this reason and leaves nothing behind, and that
+/// `--incremental=auto` takes a full one and says the reason.
+fn expect_refusal(site: &Site, reason: &str) -> Result<()> {
+    let before = site.swiftwal.stored()?;
+    let refused = run(site, &["backup", "-c", "fast", "--incremental"])?;
+    let said = String::from_utf8(refused.stderr)?;
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(reason), "{said}");
+    let after: Vec<_> = site.swiftwal.stored()?.into_iter().filter(|name| !before.contains(name)).collect();
+    assert!(after.iter().all(|name| name.starts_with("wal_")), "{after:?}");
+
+    let taken = run(site, &["backup", "-c", "fast", "--incremental=auto"])?;
+    let said = String::from_utf8(taken.stderr)?;
+    assert!(taken.status.success(), "{said}");
+    assert!(said.contains("taking a full backup: ") && said.contains(reason), "{said}");
+    let records = records(site)?;
+    assert_eq!(records.last().context("a backup")?["kind"], "full");
+    Ok(())
+}
+
+fn run(site: &Site, arguments: &[&str]) -> Result<Output> {
+    output(&mut site.command(arguments))
+}
+
+fn summarize_wal(site: &Site) -> Result<()> {
+    site.postgres.configure(&["summarize_wal = on"])?;
+    site.postgres.reload()
+}
+
+/// Returns the commit records, oldest first.
+fn records(site: &Site) -> Result<Vec<Value>> {
+    let listed: Vec<Value> = serde_json::from_str(&site.run(&["--json", "list-backups"])?)?;
+    Ok(listed.into_iter().map(|mut backup| backup["record"].take()).collect())
+}
+
+/// Returns the size of the tars before compression, without the WAL in them.
+fn data_bytes(record: &Value) -> u64 {
+    let objects = record["objects"].as_array().into_iter().flatten();
+    let tars: u64 = objects.filter_map(|object| object["tar_bytes"].as_u64()).sum();
+    tars.saturating_sub(record["wal_segment_bytes"].as_u64().unwrap_or_default())
+}
+
+/// Puts a chain together with PostgreSQL's program. Returns the cluster, which isn't started.
+fn combine(site: &Site, records: &[Value]) -> Result<Postgres> {
+    let members: Vec<PathBuf> = records.iter().map(|record| unpack(site, record)).collect::<Result<_>>()?;
+    let combined = site.scratch.path().join("combined");
+    stdout(site.scratch.command("pg_combinebackup").args(&members).arg("-o").arg(&combined))?;
+    Ok(Postgres::open(&site.scratch, &combined))
+}
+
+/// Unpacks a backup with the standard tools, and its manifest beside the files.
+fn unpack(site: &Site, record: &Value) -> Result<PathBuf> {
+    let key = record["key"].as_str().context("a key")?;
+    let Place::Directory(repository) = site.swiftwal.place() else { anyhow::bail!("not a directory") };
+    let directory = site.scratch.directory(key)?;
+    let decompress = |name: &str, to: &Path| {
+        stdout(site.scratch.command("zstd").args(["-dqf", "-o"]).arg(to).arg(repository.join(name)))
+    };
+    let tar = site.scratch.path().join(format!("{key}.tar"));
+    decompress(&format!("pg_basebackup_{key}.tar.zst"), &tar)?;
+    stdout(site.scratch.command("tar").arg("-xf").arg(&tar).arg("-C").arg(&directory))?;
+    decompress(&format!("backup_manifest_{key}.zst"), &directory.join("backup_manifest"))?;
+    fs::remove_file(tar)?;
+    Ok(directory)
+}
