@@ -1,6 +1,9 @@
 //! Verifies a server's certificate as libpq does.
 
-use std::io;
+#[cfg(test)]
+mod tests;
+
+use std::{io, sync::Arc};
 
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
@@ -13,23 +16,50 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use super::certificate;
+use super::certificate::{self, NoRoot};
 use crate::printable;
 
 /// The certificates of a file.
 #[derive(Debug)]
-pub(super) struct Trusted {
-    store: RootCertStore,
-    certificates: Vec<CertificateDer<'static>>,
-}
+pub(super) struct Trusted(Vec<CertificateDer<'static>>);
 
 impl Trusted {
-    /// Trusts these certificates. One that can't be decoded is trusted only as a server's own.
+    /// Trusts these certificates: an authority's to sign others, and a self-signed one as the server's own.
     pub(super) fn new(certificates: Vec<CertificateDer<'static>>) -> Self {
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(certificates.iter().cloned());
-        Self { store, certificates }
+        Self(certificates)
     }
+
+    /// Verifies a certificate as OpenSSL does: a root must be an authority's, and valid now.
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        verify_with: impl Fn(&RootCertStore) -> Result<(), Error>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        if self.0.contains(certificate) && certificate::is_self_issued(certificate) {
+            return match verify_with(&store([certificate])) {
+                // The self-signed certificates that PostgreSQL's manual shows are marked as an authority's. The time has
+                // been checked before.
+                Err(Error::InvalidCertificate(error)) if is_of_authority(&error) => Ok(()),
+                verified => verified,
+            };
+        }
+        let usable = |root: &&CertificateDer<'_>| certificate::check_root(root, now).is_ok();
+        verify_with(&store(self.0.iter().filter(usable))).map_err(|error| {
+            let refused = self.0.iter().find(|root| !usable(root) && verify_with(&store([*root])).is_ok());
+            match refused.map(|root| certificate::check_root(root, now)) {
+                Some(Err(reason)) => CertificateError::Other(OtherError(Arc::new(reason))).into(),
+                _ => error,
+            }
+        })
+    }
+}
+
+/// Certificates that can't be decoded are left out.
+fn store<'a>(roots: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots.into_iter().map(|root| root.clone().into_owned()));
+    store
 }
 
 /// Accepts any certificate, or only those that an authority has signed; and of these, any, or only those for a host. The
@@ -59,20 +89,10 @@ impl ServerCertVerifier for Verifier {
         let Some(trusted) = &self.trusted else { return Ok(ServerCertVerified::assertion()) };
         let parsed = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.algorithms.all;
-        let verified = verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &trusted.store,
-            intermediates,
-            now,
-            algorithms,
-        );
-        match verified {
-            // The self-signed certificates that PostgreSQL's manual shows are marked as an authority's. The time has been
-            // checked before.
-            Err(Error::InvalidCertificate(error))
-                if is_of_authority(&error) && trusted.certificates.contains(end_entity) => {}
-            verified => verified?,
-        }
+        let verify_with = |roots: &RootCertStore| {
+            verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, algorithms)
+        };
+        trusted.verify(end_entity, verify_with, now)?;
         if let Some(host) = &self.host {
             verify_name(end_entity, &parsed, host)?;
         }
@@ -143,6 +163,10 @@ fn is_of_old_version(error: &Error) -> bool {
 }
 
 fn webpki_error(error: &CertificateError) -> Option<&webpki::Error> {
+    other(error)
+}
+
+fn other<T: std::error::Error + 'static>(error: &CertificateError) -> Option<&T> {
     let CertificateError::Other(OtherError(cause)) = error else { return None };
     cause.downcast_ref()
 }
@@ -156,9 +180,8 @@ fn verify_name(
     let name = ServerName::try_from(host).map_err(|_| CertificateError::NotValidForName)?;
     match verify_server_name(parsed, &name) {
         Err(Error::InvalidCertificate(error)) if is_nameless(&error) => {
-            let entity = webpki::EndEntityCert::try_from(certificate).ok();
-            let common_name = entity.as_ref().and_then(|entity| common_name(entity.subject()));
-            if common_name.is_some_and(|common_name| fits(common_name, host)) {
+            let common_name = certificate::common_name(certificate);
+            if common_name.is_some_and(|common_name| fits(&common_name, host)) {
                 Ok(())
             } else {
                 Err(error.into())
@@ -171,14 +194,6 @@ fn verify_name(
 /// Whether the certificate was refused because it has no names outside its subject.
 fn is_nameless(error: &CertificateError) -> bool {
     matches!(error, CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty())
-}
-
-/// Finds the common name in a subject: the text after the identifier 2.5.4.3, which begins with its type and its length.
-fn common_name(subject: &[u8]) -> Option<&str> {
-    const IDENTIFIER: [u8; 5] = [6, 3, 0x55, 4, 3];
-    let start = subject.windows(IDENTIFIER.len()).rposition(|window| window == IDENTIFIER)?;
-    let [_, length, text @ ..] = subject.get(start + IDENTIFIER.len()..)? else { return None };
-    std::str::from_utf8(text.get(..usize::from(*length))?).ok()
 }
 
 /// Whether a common name is the host, or a pattern `*.domain` for it.
@@ -214,35 +229,12 @@ pub(super) fn problem(error: &io::Error) -> String {
                 "the server's certificate has version 1, which can't be verified; create one of version 3, or use --method \
                  pg_basebackup"
             }
-            _ => return printable(&error.to_string()).to_string(),
+            error => match other::<NoRoot>(error) {
+                Some(reason) => return reason.to_string(),
+                None => return printable(&error.to_string()).to_string(),
+            },
         },
         _ => return printable(&error.to_string()).to_string(),
     };
     text.to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_common_name_is_found_and_one_that_is_cut_off_is_not() {
-        let subject = b"\x06\x03\x55\x04\x0a\x0c\x01x\x06\x03\x55\x04\x03\x0c\x09localhost";
-        assert_eq!(common_name(subject), Some("localhost"));
-        assert_eq!(common_name(&subject[..subject.len() - 1]), None);
-    }
-
-    #[test]
-    fn a_common_name_fits_its_host_and_a_pattern_one_label() {
-        for (name, host, expected) in [
-            ("db1", "DB1", true),
-            ("db1", "db2", false),
-            ("*.example.org", "db1.example.org", true),
-            ("*.example.org", "a.db1.example.org", false),
-            ("*.example.org", "example.org", false),
-            ("*.org", "example.org", false),
-        ] {
-            assert_eq!(fits(name, host), expected, "{name} {host}");
-        }
-    }
 }
