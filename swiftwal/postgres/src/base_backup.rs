@@ -23,7 +23,7 @@ pub const CHUNK_BYTES: usize = 4 << 20;
 
 /// The events of a base backup, in this order: one `Started`, then for each archive one `Archive` and its `Data`, then
 /// one `Finished`. The archives may come in any order: PostgreSQL sends that of the data directory, which begins with
-/// the backup label, after those of the tablespaces. `Warning` and `Estimate` may come at any time before `Finished`,
+/// the backup label, after those of the tablespaces. `ServerWarning`, `Warning` and `Estimate` may come at any time before `Finished`,
 /// `Manifest`, `WaitingForArchiver` and `DamagedPages` between `Started` and `Finished`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,7 +35,9 @@ pub enum BaseBackupEvent {
         /// The tablespace whose archive it is; `None` for the data directory.
         tablespace: Option<Tablespace>,
     },
-    /// A warning of the server, or of the program that takes the backup. Control characters are escaped.
+    /// A warning of the server, or of `pg_basebackup`, in its words. Control characters are escaped.
+    ServerWarning(String),
+    /// A warning of the source itself. Control characters are escaped.
     Warning(String),
     /// The approximate amount of data, without the WAL.
     Estimate {

@@ -6,6 +6,7 @@
 mod backup_label;
 pub mod base_backup;
 mod connect_options;
+mod connector;
 mod control_file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -37,6 +38,7 @@ pub use base_backup::{
     Checkpoint, ExpectedArchive, ParentManifest, ParseCheckpointError, Tablespace,
 };
 pub use connect_options::ConnectOptions;
+pub use connector::Connector;
 pub use control_file::{ControlFile, ControlFileError};
 pub use local_source::LocalSource;
 pub use lsn::{Lsn, ParseLsnError};

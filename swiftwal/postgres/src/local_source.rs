@@ -36,22 +36,18 @@ use self::{
     session::SqlServerSession,
     stream::LocalStream,
 };
-use crate::{
-    BaseBackupRequest, BaseBackupSource, BaseBackupStream, ConnectOptions, ServerSession, SourceError,
-    replication::conninfo::Environment,
-};
+use crate::{BaseBackupRequest, BaseBackupSource, BaseBackupStream, Connector, ServerSession, SourceError};
 
 /// Takes base backups of a server on this host, of version 13 or later, whose files this process may read.
 #[derive(Debug, Clone)]
 pub struct LocalSource {
-    connect: ConnectOptions,
-    environment: Environment,
+    connector: Connector,
 }
 
 impl LocalSource {
-    /// Creates a source for the server that `connect` describes, with the settings of `environment` for the rest.
-    pub fn new(connect: ConnectOptions, environment: Environment) -> Self {
-        Self { connect, environment }
+    /// Creates a source for a server.
+    pub fn new(connector: Connector) -> Self {
+        Self { connector }
     }
 
     /// Checks whether this source can be used: that the server's data directory is on this host, and can be read.
@@ -63,7 +59,7 @@ impl LocalSource {
     }
 
     async fn open(&self) -> Result<(Server, Cluster, DataDirectory), SourceError> {
-        let mut server = Server::connect(&self.connect, &self.environment).await?;
+        let mut server = Server::connect(&self.connector).await?;
         let cluster = server.cluster().await?;
         let directory = DataDirectory::open(&cluster)?;
         Ok((server, cluster, directory))
@@ -73,7 +69,7 @@ impl LocalSource {
 #[async_trait]
 impl BaseBackupSource for LocalSource {
     async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
-        let server = Server::connect(&self.connect, &self.environment).await?;
+        let server = Server::connect(&self.connector).await?;
         Ok(Some(Box::new(SqlServerSession::new(server).await?)))
     }
 

@@ -22,59 +22,30 @@ use self::{
     stream::ReplicationStream,
 };
 use crate::{
-    BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, ConnectOptions, ServerSession,
-    SourceError,
-    replication::{
-        BackupOptions, BaseBackup, Limits, Session,
-        conninfo::{ConnInfo, ConnInfoError, ConnectConfig, Environment},
-    },
+    BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, Connector, ServerSession, SourceError,
+    replication::{BackupOptions, BaseBackup, Session},
 };
-
-/// The name that the server shows for these connections, unless the settings have another.
-const APPLICATION: &str = "swiftwal";
 
 /// Takes base backups over the replication protocol, from servers of version 13 and later.
 #[derive(Debug, Clone)]
 pub struct ReplicationSource {
-    connect: ConnectOptions,
-    environment: Environment,
+    connector: Connector,
 }
 
 impl ReplicationSource {
-    /// Creates a source for the server that `connect` describes, with the settings of `environment` for the rest.
-    pub fn new(connect: ConnectOptions, environment: Environment) -> Self {
-        Self { connect, environment }
+    /// Creates a source for a server.
+    pub fn new(connector: Connector) -> Self {
+        Self { connector }
     }
 
     async fn session(&self) -> Result<Session, SourceError> {
-        let config = self.config()?;
-        Session::connect(&config, Limits::default()).await.map_err(connecting)
-    }
-
-    fn config(&self) -> Result<ConnectConfig, SourceError> {
-        self.resolved().map_err(|error| connecting(error.into()))
-    }
-
-    fn resolved(&self) -> Result<ConnectConfig, ConnInfoError> {
-        let mut info = ConnInfo::default();
-        let ConnectOptions { host, port, user } = self.connect.clone();
-        for (keyword, value) in [("host", host), ("port", port.map(|port| port.to_string())), ("user", user)]
-        {
-            if let Some(value) = value {
-                info.set(keyword, value)?;
-            }
-        }
-        info.set("fallback_application_name", APPLICATION)?;
-        info.resolve(&self.environment)
+        self.connector.replication().await.map_err(connecting)
     }
 }
 
 #[async_trait]
 impl BaseBackupSource for ReplicationSource {
     async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
-        for warning in self.config()?.warnings {
-            tracing::warn!("{warning}");
-        }
         let session = ReplicationSession::new(self.session().await?).await?;
         Ok(Some(Box::new(session)))
     }

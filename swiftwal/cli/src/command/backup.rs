@@ -98,8 +98,7 @@ impl Args {
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
     let server = &session.config.server;
     args.mode.check()?;
-    let method = Method::choose(args.method, args.mode.may_be_incremental(), server).await?;
-    let source = method.source(server);
+    let source = method::source(args.method, args.mode.may_be_incremental(), server).await?;
     let mut options = BackupOptions {
         label: args.label.unwrap_or_else(|| LABEL.to_owned()),
         mode: BackupMode::Full,

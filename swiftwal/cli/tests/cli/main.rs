@@ -6,6 +6,7 @@ mod archive_memory;
 mod archive_wal;
 mod bounds;
 mod configuration;
+mod connection_settings;
 mod deadline;
 mod fetch_memory;
 mod frozen;

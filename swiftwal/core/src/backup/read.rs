@@ -111,7 +111,8 @@ async fn next_of_data(
             error = &mut fell_silent => return Err(error),
         };
         match event {
-            Some(BaseBackupEvent::Warning(text)) => {
+            Some(BaseBackupEvent::Warning(text)) => observe(BackupEvent::Warning(&text)),
+            Some(BaseBackupEvent::ServerWarning(text)) => {
                 observe(BackupEvent::Warning(&format!("PostgreSQL says: {text}")));
             }
             Some(BaseBackupEvent::Estimate { bytes }) => {

@@ -145,7 +145,7 @@ impl BackupRecord {
             1 => "a page that was".to_owned(),
             count => format!("{count} pages that were"),
         };
-        let words = self.damage.as_ref().map(|words| format!(" (PostgreSQL said: {words})"));
+        let words = self.damage.as_ref().map(|words| format!(" ({words})"));
         let words = words.unwrap_or_default();
         Some(format!("backup {} contains {pages} already damaged on the server{words}", self.key))
     }

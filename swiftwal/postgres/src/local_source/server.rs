@@ -6,20 +6,11 @@ use bytes::Bytes;
 
 use super::failure::{connecting, failed, unexpected};
 use crate::{
-    Archiving, Checkpoint, ConnectOptions, Lsn, ServerFacts, SourceError, Timeline,
-    replication::{
-        Limits, ReplicationError, SqlRow, SqlSession,
-        conninfo::{ConnInfo, ConnInfoError, ConnectConfig, Environment},
-    },
+    Archiving, Checkpoint, Connector, Lsn, ServerFacts, SourceError, Timeline,
+    replication::{ReplicationError, SqlRow, SqlSession},
     replication_source::cancel::CancelGuard,
     server_facts::{major_version, segment_size},
 };
-
-/// The name that the server shows for the session, unless the settings have another.
-const APPLICATION: &str = "swiftwal";
-
-/// The database that every server has.
-const DATABASE: &str = "postgres";
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -94,15 +85,8 @@ pub(super) struct Stop {
 
 impl Server {
     /// Connects to the database that every server has.
-    pub(super) async fn connect(
-        connect: &ConnectOptions,
-        environment: &Environment,
-    ) -> Result<Self, SourceError> {
-        let config = config(connect, environment).map_err(|error| connecting(error.into()))?;
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
-        let mut session = SqlSession::connect(&config, Limits::default()).await.map_err(connecting)?;
+    pub(super) async fn connect(connector: &Connector) -> Result<Self, SourceError> {
+        let mut session = connector.sql().await.map_err(connecting)?;
         let known = [IDLE_TIMEOUT, TRANSACTION_TIMEOUT].into_iter();
         let known = known.filter(|(version, _)| session.version() >= *version).map(|(_, setting)| setting);
         let statements: Vec<_> = iter::once(PREPARE).chain(known).collect();
@@ -217,19 +201,6 @@ impl Server {
     async fn row(&mut self, statement: &str) -> Result<SqlRow, SourceError> {
         self.session.row(statement, LIMIT).await.map_err(failed)
     }
-}
-
-fn config(connect: &ConnectOptions, environment: &Environment) -> Result<ConnectConfig, ConnInfoError> {
-    let mut info = ConnInfo::default();
-    let ConnectOptions { host, port, user } = connect.clone();
-    for (keyword, value) in [("host", host), ("port", port.map(|port| port.to_string())), ("user", user)] {
-        if let Some(value) = value {
-            info.set(keyword, value)?;
-        }
-    }
-    info.set("dbname", DATABASE)?;
-    info.set("fallback_application_name", APPLICATION)?;
-    info.resolve_for_sql(environment)
 }
 
 /// Quotes a text; the session has standard strings.

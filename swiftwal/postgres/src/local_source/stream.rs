@@ -152,8 +152,7 @@ impl LocalStream {
 
     fn take(&mut self, chunk: Chunk) {
         for name in &chunk.skipped {
-            // The server's words.
-            let text = format!("skipping special file \"./{}\"", shown(name));
+            let text = format!("{} is neither a file nor a directory; the backup lacks it", shown(name));
             self.ready.push_back(BaseBackupEvent::Warning(text));
         }
         for piece in &chunk.files {

@@ -19,7 +19,7 @@ pub(super) enum Note {
 impl From<Note> for BaseBackupEvent {
     fn from(note: Note) -> Self {
         match note {
-            Note::Warning(text) => Self::Warning(text),
+            Note::Warning(text) => Self::ServerWarning(text),
             Note::Estimate { bytes } => Self::Estimate { bytes },
         }
     }

@@ -144,7 +144,7 @@ async fn what_the_server_warns_of_comes_before_the_end() {
         run(dir.path(), &archive(&[("backup_label", LABEL), ("backup_manifest", MANIFEST)]), commands).await;
     let (events, _) = drain(stream.as_mut()).await.unwrap();
     let events = events.iter().filter(|event| !matches!(event, BaseBackupEvent::Archive { .. }));
-    let warning = |text: &str| BaseBackupEvent::Warning(text.to_owned());
+    let warning = |text: &str| BaseBackupEvent::ServerWarning(text.to_owned());
     let estimate = BaseBackupEvent::Estimate { bytes: 9 << 10 };
     let mut events: Vec<_> = events.collect();
     events.sort_by_key(|event| **event == STARTED);

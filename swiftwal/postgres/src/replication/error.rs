@@ -41,7 +41,7 @@ pub enum ReplicationError {
         /// What is wrong.
         problem: String,
         /// What to do about it.
-        hint: Option<&'static str>,
+        hint: Option<String>,
     },
     /// The server isn't what `target_session_attrs` asks for.
     #[error("{host} is not what target_session_attrs asks for")]
@@ -96,7 +96,7 @@ impl ReplicationError {
         match self {
             Self::Settings(error) => error.hint(),
             Self::Server(message) => message.hint.as_deref(),
-            Self::Authentication { hint, .. } => *hint,
+            Self::Authentication { hint, .. } => hint.as_deref(),
             Self::Hosts(errors) => errors.iter().find_map(Self::hint),
             _ => None,
         }

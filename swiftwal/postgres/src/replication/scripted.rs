@@ -15,7 +15,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    BackupEnd, BackupEvent, BackupOptions, BaseBackup, Limits, ReplicationError, Session,
+    BackupEnd, BackupEvent, BackupOptions, BaseBackup, Limits, ReplicationError, Session, SqlSession,
     conninfo::{ConnInfo, ConnectConfig, Environment},
 };
 
@@ -253,6 +253,19 @@ async fn authentication_that_is_not_supported_says_what_to_do() {
         assert!(matches!(error, ReplicationError::Authentication { .. }), "{error:?}");
         assert!(error.hint().is_some_and(|hint| hint.contains("--method pg_basebackup")), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_missing_password_is_asked_for_under_the_database_that_is_looked_up() {
+    let (directory, _) = server(message(b'R', &[0, 0, 0, 3]));
+    let settings = format!("host={} user=u dbname=postgres", directory.path().display());
+    let info = ConnInfo::parse(&settings).unwrap();
+    let replication = info.resolve(&Environment::default()).unwrap();
+    let error = Session::connect(&replication, Limits::default()).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("with the database \"replication\""), "{error:?}");
+    let sql = info.resolve_for_sql(&Environment::default()).unwrap();
+    let error = SqlSession::connect(&sql, Limits::default()).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("with the database \"postgres\""), "{error:?}");
 }
 
 #[tokio::test]

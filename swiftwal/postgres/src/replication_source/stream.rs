@@ -48,7 +48,9 @@ impl ReplicationStream {
             }
             BackupEvent::Data(data) => self.ready.extend(pieces(data).map(BaseBackupEvent::Data)),
             BackupEvent::Manifest(data) => self.ready.extend(pieces(data).map(BaseBackupEvent::Manifest)),
-            BackupEvent::Notice(notice) => self.ready.push_back(BaseBackupEvent::Warning(notice.message)),
+            BackupEvent::Notice(notice) => {
+                self.ready.push_back(BaseBackupEvent::ServerWarning(notice.message));
+            }
             BackupEvent::Progress { .. } => {}
             BackupEvent::End(end) => self.ready.extend(ended(end)),
         }

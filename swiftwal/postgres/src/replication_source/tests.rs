@@ -1,13 +1,13 @@
 //! Tests without a server.
 
 use super::*;
-use crate::SourceErrorKind;
+use crate::{ConnectOptions, SourceErrorKind, replication::conninfo::Environment};
 
 fn source(variables: &[(&str, &str)]) -> ReplicationSource {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let environment = Environment { variables: variables.collect(), user: Some("me".to_owned()), home: None };
     let connect = ConnectOptions { host: Some("/nonexistent".to_owned()), port: Some(7), user: None };
-    ReplicationSource::new(connect, environment)
+    ReplicationSource::new(Connector::new(connect, environment))
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use swiftwal_postgres::{
-    BackupStart, BaseBackupEvent, BaseBackupRequest, BaseBackupSource, Checkpoint, ConnectOptions,
+    BackupStart, BaseBackupEvent, BaseBackupRequest, BaseBackupSource, Checkpoint, ConnectOptions, Connector,
     LocalSource, Lsn, replication::conninfo::Environment,
 };
 use xtask::{Installation, Postgres, Scratch, stdout};
@@ -45,7 +45,7 @@ impl Server {
             port: self.postgres.environment()[1].1.parse().ok(),
             user: Some("postgres".to_owned()),
         };
-        LocalSource::new(connect, Environment::default())
+        LocalSource::new(Connector::new(connect, Environment::default()))
     }
 
     /// Takes a backup into files in the scratch directory.
@@ -164,7 +164,7 @@ async fn a_role_without_the_rights_is_told_what_it_needs() -> Result<()> {
         port: server.postgres.environment()[1].1.parse().ok(),
         user: Some("keeper".to_owned()),
     };
-    let source = LocalSource::new(connect, Environment::default());
+    let source = LocalSource::new(Connector::new(connect, Environment::default()));
     let error = source.check().await.unwrap_err();
     assert!(error.hint().unwrap_or_default().contains("pg_read_all_settings"), "{error:?}");
     let grants = "grant pg_read_all_settings to keeper; grant execute on function pg_backup_start, pg_backup_stop to keeper";

@@ -2,7 +2,7 @@
 
 use swiftwal_core::Error;
 use swiftwal_postgres::{
-    BaseBackupSource, LocalSource, PgBasebackup, ReplicationSource, SourceError,
+    BaseBackupSource, Connector, LocalSource, PgBasebackup, ReplicationSource, SourceError,
     replication::conninfo::Environment,
 };
 
@@ -38,10 +38,10 @@ impl Method {
     /// # Errors
     ///
     /// The given method can't take a backup that `may_be_incremental`.
-    pub(super) async fn choose(
+    async fn choose(
         given: Option<Self>,
         may_be_incremental: bool,
-        server: &Server,
+        connector: &Connector,
     ) -> Result<Self, Error> {
         let default = if may_be_incremental { Some(Self::Replication) } else { DEFAULT };
         let (method, why) = match given.or(default) {
@@ -56,20 +56,10 @@ impl Method {
             }
             Some(method) if given.is_some() => (method, "--method".to_owned()),
             Some(method) => (method, "the default".to_owned()),
-            None => where_it_runs(local(server).check().await),
+            None => where_it_runs(LocalSource::new(connector.clone()).check().await),
         };
         tracing::info!("the method of the backup is {}: {why}", method.name());
         Ok(method)
-    }
-
-    /// Returns the source for a server.
-    pub(super) fn source(self, server: &Server) -> Box<dyn BaseBackupSource> {
-        let connect = server.connect.clone();
-        match self {
-            Self::Local => Box::new(local(server)),
-            Self::PgBasebackup => Box::new(PgBasebackup::new(connect, None)),
-            Self::Replication => Box::new(ReplicationSource::new(connect, environment(server))),
-        }
     }
 
     fn name(self) -> &'static str {
@@ -81,12 +71,22 @@ impl Method {
     }
 }
 
-fn environment(server: &Server) -> Environment {
-    Environment::new(server.variables.clone())
-}
-
-fn local(server: &Server) -> LocalSource {
-    LocalSource::new(server.connect.clone(), environment(server))
+/// Returns the source for a backup of `server` by the given method, or by the one that fits.
+///
+/// # Errors
+///
+/// The given method can't take a backup that `may_be_incremental`.
+pub(super) async fn source(
+    given: Option<Method>,
+    may_be_incremental: bool,
+    server: &Server,
+) -> Result<Box<dyn BaseBackupSource>, Error> {
+    let connector = Connector::new(server.connect.clone(), Environment::new(server.variables.clone()));
+    Ok(match Method::choose(given, may_be_incremental, &connector).await? {
+        Method::Local => Box::new(LocalSource::new(connector)),
+        Method::PgBasebackup => Box::new(PgBasebackup::new(server.connect.clone(), None)),
+        Method::Replication => Box::new(ReplicationSource::new(connector)),
+    })
 }
 
 /// Returns the method that fits, and the reason. `local` says whether the server's files can be read here.

@@ -13,9 +13,12 @@ use postgres_protocol::{
     },
 };
 
-use crate::replication::{
-    conninfo::{ChannelBinding, ConnectConfig, Host},
-    error::ReplicationError,
+use crate::{
+    printable,
+    replication::{
+        conninfo::{ChannelBinding, ConnectConfig, Host},
+        error::ReplicationError,
+    },
 };
 
 const OTHER_METHOD: &str = "use --method pg_basebackup, which supports it by libpq";
@@ -120,7 +123,9 @@ impl<'a> Authentication<'a> {
                         problem:
                             "the server asks for the password in clear text over an unencrypted connection"
                                 .to_owned(),
-                        hint: Some("use sslmode=require, or scram-sha-256 in the server's pg_hba.conf"),
+                        hint: Some(
+                            "use sslmode=require, or scram-sha-256 in the server's pg_hba.conf".to_owned(),
+                        ),
                     });
                 }
                 put_password(self.password()?.as_bytes(), &mut answer)?;
@@ -179,7 +184,10 @@ impl<'a> Authentication<'a> {
         let password = self.login.host.password.as_ref().map(|password| password.expose());
         password.ok_or_else(|| ReplicationError::Authentication {
             problem: "no password supplied".to_owned(),
-            hint: Some("put it into ~/.pgpass, with the database \"replication\", or into PGPASSWORD"),
+            hint: Some(format!(
+                "put it into ~/.pgpass, with the database \"{}\", or into PGPASSWORD",
+                printable(self.login.config.passfile_database())
+            )),
         })
     }
 
@@ -220,7 +228,7 @@ fn put_password(password: &[u8], answer: &mut BytesMut) -> Result<(), Replicatio
 }
 
 fn failed(error: std::io::Error) -> ReplicationError {
-    ReplicationError::authentication(crate::printable(&error.to_string()).to_string())
+    ReplicationError::authentication(printable(&error.to_string()).to_string())
 }
 
 fn out_of_order() -> ReplicationError {
@@ -228,5 +236,5 @@ fn out_of_order() -> ReplicationError {
 }
 
 fn unsupported(problem: &str) -> ReplicationError {
-    ReplicationError::Authentication { problem: problem.to_owned(), hint: Some(OTHER_METHOD) }
+    ReplicationError::Authentication { problem: problem.to_owned(), hint: Some(OTHER_METHOD.to_owned()) }
 }

@@ -37,6 +37,28 @@ pub struct ConnectConfig {
     pub warnings: Vec<String>,
 }
 
+/// The database of replication connections in a password file.
+const REPLICATION: &str = "replication";
+
+impl ConnectConfig {
+    /// Returns the database under which a password file has the password.
+    pub fn passfile_database(&self) -> &str {
+        passfile_database(self.kind, self.database.as_deref(), &self.user)
+    }
+}
+
+pub(super) fn passfile_database<'a>(
+    kind: ConnectionKind,
+    database: Option<&'a str>,
+    user: &'a str,
+) -> &'a str {
+    match kind {
+        ConnectionKind::Replication => REPLICATION,
+        // Without a name, the database is that of the role.
+        ConnectionKind::Sql => database.unwrap_or(user),
+    }
+}
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ConnectionKind {

@@ -2,19 +2,13 @@
 
 use std::path::Path;
 
-use super::{
-    ConnInfo, ConnInfoError, ConnectionKind, Environment, Host, Place, environment::SOCKET_DIRECTORIES,
-    passfile,
-};
+use super::{ConnInfo, ConnInfoError, Environment, Host, Place, environment::SOCKET_DIRECTORIES, passfile};
 use crate::{printable, replication::secret::Secret};
 
 const DEFAULT_PORT: u16 = 5432;
 
 /// The host of Unix sockets in the default directory in a password file.
 const LOCALHOST: &str = "localhost";
-
-/// The database of replication connections in a password file.
-const REPLICATION: &str = "replication";
 
 /// Returns the hosts in the order given, without passwords.
 pub(super) fn resolve(info: &ConnInfo) -> Result<Vec<Host>, ConnInfoError> {
@@ -86,7 +80,8 @@ fn port(text: Option<&str>) -> Result<u16, ConnInfoError> {
 pub(super) fn add_passwords(
     hosts: &mut [Host],
     user: &str,
-    (info, kind): (&ConnInfo, ConnectionKind),
+    database: &str,
+    info: &ConnInfo,
     environment: &Environment,
 ) -> Option<String> {
     if let Some(password) = info.get("password") {
@@ -97,11 +92,6 @@ pub(super) fn add_passwords(
     let text = match passfile::read(&path) {
         Ok(text) => text,
         Err(warning) => return warning,
-    };
-    let database = match kind {
-        ConnectionKind::Replication => REPLICATION,
-        // Without a name, the database is that of the role.
-        ConnectionKind::Sql => info.get("dbname").unwrap_or(user),
     };
     for host in hosts {
         let name = passfile_host(host);

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use super::{
     ChannelBinding, ConnInfo, ConnInfoError, ConnectConfig, ConnectionKind, Environment, Keepalive,
-    TargetSession, hosts, tls,
+    TargetSession, config::passfile_database, hosts, tls,
 };
 
 pub(super) fn resolve(
@@ -17,7 +17,8 @@ pub(super) fn resolve(
         ConnInfoError::Value("the operating system's user has no name: set the user or PGUSER".to_owned())
     })?;
     let mut hosts = hosts::resolve(info)?;
-    let warning = hosts::add_passwords(&mut hosts, &user, (info, kind), environment);
+    let database = passfile_database(kind, info.get("dbname"), &user);
+    let warning = hosts::add_passwords(&mut hosts, &user, database, info, environment);
     Ok(ConnectConfig {
         hosts,
         load_balance: load_balance(info)?,

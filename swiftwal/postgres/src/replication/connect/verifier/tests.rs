@@ -60,7 +60,7 @@ fn a_servers_certificate_is_no_root_of_others() {
 fn a_self_signed_certificate_is_accepted_as_the_servers_own_as_long_as_it_is_valid() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let key = KeyPair::generate().unwrap();
-        let own = params("server", is_ca.clone()).self_signed(&key).unwrap();
+        let own = params("server", is_ca).self_signed(&key).unwrap();
         assert_eq!(verify(&[own.der()], own.der()), Ok(()), "{is_ca:?}");
         let mut params = params("server", is_ca);
         params.not_after = date_time_ymd(2025, 12, 31);
