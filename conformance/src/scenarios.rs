@@ -27,6 +27,7 @@ pub(crate) mod repository;
 pub(crate) mod restore;
 pub(crate) mod restore_options;
 pub(crate) mod restore_wal;
+pub(crate) mod reuse;
 pub(crate) mod slow;
 pub(crate) mod store_contract;
 pub(crate) mod tablespaces;

@@ -196,6 +196,17 @@ suite! { $
         a_failed_restore_leaves_nothing_in_the_directory_for_the_wal,
     }
 
+    reuse {
+        a_delta_restore_leaves_what_a_fresh_one_would,
+        a_delta_restore_fetches_only_what_differs,
+        an_empty_directory_is_filled_by_a_delta_restore_as_by_any_other,
+        a_directory_that_is_not_the_same_stopped_cluster_is_refused_and_not_changed,
+        only_the_clusters_own_directories_of_tablespaces_are_reused,
+        an_interrupted_restore_can_not_be_started_and_is_completed_by_the_same_command,
+        a_dropped_delta_restore_is_completed_by_the_next,
+        without_an_index_nothing_is_reused_and_nothing_changed,
+    }
+
     manifest {
         the_files_are_compared_with_postgresqls_manifest,
         a_manifest_that_cannot_be_read_is_done_without_and_that_is_said,

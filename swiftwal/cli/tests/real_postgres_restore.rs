@@ -17,6 +17,7 @@ xtask::on_file_swift_and_ceph!(
     a_file_whose_name_is_not_utf_8_is_backed_up_and_restored,
     a_copy_without_archiving_leaves_no_trace_in_the_repository,
     a_stray_timeline_is_asked_about_each_branch_restores_and_it_can_be_given_up,
+    a_delta_restore_takes_a_stopped_server_back_to_the_backup,
 );
 
 /// The number of rows and their checksum.
@@ -172,6 +173,46 @@ fn a_stray_timeline_is_asked_about_each_branch_restores_and_it_can_be_given_up(s
     }
     site.run(&["timeline", "discard", "2", "--yes"])?;
     restores("after_the_discard", &[], &rows)
+}
+
+fn a_delta_restore_takes_a_stopped_server_back_to_the_backup(site: &Site) -> Result<()> {
+    let server = &site.postgres;
+    server.pgbench_init(5)?;
+    let rows = server.rows()?;
+    site.run(&["backup", "-c", "fast"])?;
+    server.archive_all()?;
+    let options = ["--target-immediate", "--target-action", "promote", "--archive-mode", "off"];
+    let restored = site.restore("restored", "latest", &options)?;
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    restored.sql("create table added as select generate_series(1, 1000)")?;
+    restored.sql("drop table pgbench_history")?;
+    change(&restored)?;
+    restored.sql("checkpoint")?;
+
+    let data = restored.data().to_string_lossy().into_owned();
+    let delta = [&["--json", "restore", "latest", &data, "--delta"], &options[..]].concat();
+    let running = output(&mut site.command(&delta))?;
+    let told = String::from_utf8_lossy(&running.stderr).into_owned();
+    assert!(!running.status.success() && told.contains("PostgreSQL is running in"), "{running:?}");
+    assert_eq!(restored.sql("select count(*) from added")?, "1000");
+    restored.crash()?;
+    // As after a failure of the power.
+    std::fs::write(restored.data().join("postmaster.pid"), "1\n")?;
+    let crashed = output(&mut site.command(&delta))?;
+    assert!(!crashed.status.success(), "postmaster.pid is there: {crashed:?}");
+    std::fs::remove_file(restored.data().join("postmaster.pid"))?;
+
+    let stats: serde_json::Value = serde_json::from_str(&site.run(&delta)?)?;
+    let number = |name: &str| stats[name].as_u64().unwrap_or_default();
+    // pgbench_accounts was changed; nearly all the other files are the same.
+    assert!(number("kept_files") * 10 > number("files") * 9, "{stats}");
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    assert_eq!(restored.rows()?, rows);
+    assert!(restored.sql("select count(*) from added").is_err());
+    assert_eq!(restored.sql("select count(*) from pgbench_history")?, "0");
+    Ok(())
 }
 
 fn change(server: &Postgres) -> Result<()> {

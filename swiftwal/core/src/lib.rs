@@ -55,7 +55,7 @@ pub use repository::timelines::{Branch, timelines};
 pub use repository::wal_variant::WalVariant;
 pub use restore::{
     ArchiveMode, PlannedTablespace, RecoveryTarget, RestoreEvent, RestoreOptions, RestorePlan, RestoreStats,
-    TargetAction, TargetTimeline, parse_target_time, plan_restore, restore,
+    Reuse, TargetAction, TargetTimeline, parse_target_time, plan_restore, restore,
 };
 pub use restore_wal::{restore_wal, restore_wal_hashed};
 pub use storage::{

@@ -15,7 +15,9 @@ mod owner;
 mod plan;
 mod reach;
 mod recovery;
+mod reuse;
 mod root;
+mod running;
 mod tablespaces;
 mod target;
 
@@ -30,6 +32,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use self::{
+    claim::Claimant,
     destination::Destination,
     extract::{Extracted, Extractor},
     fetch::{Buffers, StoredTar},
@@ -40,6 +43,7 @@ use self::{
 pub use self::{
     plan::{PlannedTablespace, RestorePlan, plan_restore},
     recovery::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline},
+    reuse::Reuse,
     target::parse_target_time,
 };
 use crate::{
@@ -66,6 +70,8 @@ pub struct RestoreOptions {
     pub wal_directory: Option<PathBuf>,
     /// Whether the files are restored without recovery settings. The settings below have no effect then.
     pub no_recovery: bool,
+    /// What is done with directories that aren't empty.
+    pub reuse: Reuse,
     /// Whether the restored server archives its WAL.
     pub archive_mode: ArchiveMode,
     /// Whether the restored server is set up as a standby.
@@ -124,17 +130,22 @@ pub struct RestoreStats {
     pub files: u64,
     /// Their size in bytes.
     pub bytes: u64,
+    /// How many of the files existed and had the same content, so that they were kept.
+    pub kept_files: u64,
+    /// The size of the tars' parts that were fetched, as they are stored; none if the tars were fetched as a whole.
+    pub fetched_bytes: Option<u64>,
     /// The content of `PG_VERSION`: `15`, `9.6`.
     pub postgres_version: String,
 }
 
-/// Restores a backup into `directory`. That directory and each tablespace's must be empty or absent.
+/// Restores a backup into `directory`. That directory and each tablespace's must be empty or absent, unless the options
+/// allow to reuse what they contain.
 ///
 /// When it returns, everything is durable, and PostgreSQL can be started there: it will recover to the target. The
 /// recovery settings are written before `global/pg_control`, which comes last, so an interrupted restore can't be
 /// started by mistake. The directories are claimed first, so that no other restore writes into them meanwhile. If it
 /// fails or is dropped, it removes what it created, and nothing else; dropped in the very last step, it may complete
-/// instead. The removal takes place in a blocking thread: a program must not exit before its runtime has ended.
+/// instead. A restore that reuses files leaves them instead, without `global/pg_control`. The removal takes place in a blocking thread: a program must not exit before its runtime has ended.
 ///
 /// If it runs as root, everything belongs to the owner of `directory`, or of its parent if it didn't exist.
 ///
@@ -151,7 +162,12 @@ pub async fn restore(
 ) -> Result<RestoreStats> {
     let plan = plan::prepare(repository, choice, options, observe).await?;
     let wal = options.wal_directory.as_deref();
-    let destination = Destination::claim(directory, &plan.tablespaces, wal, plan.chosen.key)?;
+    let claimant = Claimant {
+        key: plan.chosen.key,
+        cluster: plan.chosen.record.as_ref().map(|record| record.system_identifier),
+        reuse: options.reuse,
+    };
+    let destination = Destination::claim(directory, &plan.tablespaces, wal, &claimant)?;
     plan.announce(observe);
     let Prepared { chosen, tablespaces, target_timeline, .. } = plan;
     if destination.belongs_to_root() {
@@ -161,7 +177,14 @@ pub async fn restore(
             directory.display()
         )));
     }
-    let extracted = write_tars(repository, &chosen, &destination, &tablespaces, observe).await?;
+    let extracted = if destination.is_reused() {
+        reuse::write_tars(repository, &chosen, &destination, &tablespaces, observe).await?
+    } else {
+        if options.reuse == Reuse::Interrupted {
+            destination.leave();
+        }
+        write_tars(repository, &chosen, &destination, &tablespaces, observe).await?
+    };
     for notice in notices(&destination)? {
         observe(RestoreEvent::Notice(&notice));
     }
@@ -172,6 +195,12 @@ pub async fn restore(
 /// Returns notices about the current state of the directories.
 fn notices(destination: &Destination) -> Result<Vec<String>> {
     let mut notices = configuration::missing_files(&destination.root(None)?);
+    if !destination.unused().is_empty() {
+        notices.push(format!(
+            "directories that the cluster used before are left alone, and may be removed: {}",
+            destination.unused().join(", ")
+        ));
+    }
     let foreign = destination.foreign_files();
     if !foreign.is_empty() {
         notices.push(format!(
@@ -191,7 +220,8 @@ async fn write_tars(
     observe: Observe<'_>,
 ) -> Result<Extracted> {
     let directory = destination.root(None)?;
-    let tars = fetch::tars(repository, chosen, directory.path(), observe).await?;
+    let index = fetch::index_if_usable(repository, chosen, directory.path(), observe).await?;
+    let tars = fetch::tars(chosen, index, observe);
     let total_tar_bytes = tars.iter().map(StoredTar::tar_bytes).sum();
     let written = Arc::new(AtomicU64::new(0));
     let manifest = read_manifest(repository, chosen, observe).await?;
@@ -285,7 +315,8 @@ fn finish(
     destination.publish_control(&control, &label)?;
     destination.keep();
     let postgres_version = version.trim().to_owned();
-    Ok(RestoreStats { key, files: extracted.files, bytes: extracted.bytes, postgres_version })
+    let Extracted { files, bytes, kept_files, fetched_bytes, .. } = extracted;
+    Ok(RestoreStats { key, files, bytes, kept_files, fetched_bytes, postgres_version })
 }
 
 /// Writes the recovery settings.

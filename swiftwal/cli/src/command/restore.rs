@@ -13,7 +13,7 @@ use std::{
 };
 
 use swiftwal_core::{
-    ArchiveMode, Branch, RecoveryTarget, Repository, RestoreEvent, RestoreOptions, RestoreStats,
+    ArchiveMode, Branch, RecoveryTarget, Repository, RestoreEvent, RestoreOptions, RestoreStats, Reuse,
     TargetAction, TargetTimeline, parse_target_time,
 };
 use swiftwal_postgres::{Lsn, printable};
@@ -40,13 +40,15 @@ use crate::{
 #[command(after_help = "Examples:
   swiftwal -c /etc/swiftwal.toml restore latest /var/lib/postgresql/15/main
   swiftwal -c /etc/swiftwal.toml restore latest ./ --target-time '2013-08-28 19:40:00 UTC'
+To take a stopped server back to a backup, fetching only what differs:
+  swiftwal -c /etc/swiftwal.toml restore 20130828T1952Z /var/lib/postgresql/15/main --delta
 To restore a copy for inspection, which must not archive into the repository:
   swiftwal -c /etc/swiftwal.toml restore latest /restore/copy --archive-mode off")]
 pub(crate) struct Args {
     /// The backup: its key or a unique prefix of it, or latest (with a target, the newest that can reach it)
     #[arg(value_name = "KEY|latest")]
     backup: BackupArg,
-    /// The data directory: it must be empty or not exist yet
+    /// The data directory: it must be empty or not exist yet, except with --delta or --resume
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// Put the tablespace that was in OLD into NEW; may be given several times. Write \= for a '=' in a path
@@ -58,6 +60,14 @@ pub(crate) struct Args {
     /// Put the WAL into this directory, which must be empty or not exist yet; pg_wal becomes a link to it
     #[arg(long, value_name = "DIR")]
     waldir: Option<PathBuf>,
+    /// Restore over the stopped server of the same cluster that is in DIR: keep the files that are as in the backup, fetch
+    /// the others, and remove what isn't in the backup
+    #[arg(long, conflicts_with = "resume")]
+    delta: bool,
+    /// Complete what an interrupted restore left in DIR. If this restore fails, too, what it has restored remains, and the
+    /// same command completes it
+    #[arg(long)]
+    resume: bool,
     /// Only say what would be restored, from where and how far recovery would go; write nothing
     #[arg(long)]
     dry_run: bool,
@@ -139,6 +149,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         tablespaces_in_place: args.tablespaces_in_place,
         wal_directory: args.waldir,
         no_recovery: args.no_recovery,
+        reuse: reuse(args.delta, args.resume),
         archive_mode: args.archive_mode.unwrap_or_default(),
         standby: args.standby,
         restore_command: commands.restore,
@@ -198,6 +209,10 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             let (size, duration) = (Size(stats.bytes), Elapsed(began.elapsed()));
             let RestoreStats { key, files, postgres_version, .. } = &stats;
             writeln!(out, "Restored {key} into {directory}: {files} files, {size}, in {duration}")?;
+            if let Some(fetched) = stats.fetched_bytes {
+                let (kept, fetched) = (stats.kept_files, Size(fetched));
+                writeln!(out, "{kept} files were there as in the backup; {fetched} were fetched")?;
+            }
             writeln!(out, "\nNext, with PostgreSQL {}:", printable(postgres_version))?;
             steps.iter().try_for_each(|step| writeln!(out, "  {step}"))
         })
@@ -208,6 +223,15 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             stats.key
         ));
     })
+}
+
+/// Returns what is done with directories that aren't empty.
+fn reuse(delta: bool, resume: bool) -> Reuse {
+    match (delta, resume) {
+        (true, _) => Reuse::Cluster,
+        (_, true) => Reuse::Interrupted,
+        _ => Reuse::Nothing,
+    }
 }
 
 /// Prints what a restore would do.

@@ -11,6 +11,7 @@ mod deadline;
 mod fetch_memory;
 mod frozen;
 mod hardening;
+mod killed_restores;
 mod lists;
 mod prune;
 mod races;

@@ -5,12 +5,15 @@
 //! can create. If a restore is killed, the marker remains, and the next restore refuses and says why: the directory may
 //! contain files of other programs, so an administrator must remove it. On a file system without locks (NFS), the
 //! marker alone is the claim.
+//!
+//! A restore that reuses files takes over a directory that has content, if it belongs to the same cluster ([`reuse`]).
 
+mod marker;
 mod refusal;
+mod reuse;
 
 use std::{
     fs, io,
-    io::Write,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::Path,
 };
@@ -21,18 +24,17 @@ use rustix::{
 };
 use swiftwal_postgres::printable;
 
-use self::refusal::{marker_of, refusal, refuse_content};
-use super::{
-    member_name::path_of,
-    root::{Owner, Root},
+pub(super) use self::{
+    marker::{Claimant, MARKER},
+    reuse::{Content, directories_of, unused},
 };
-use crate::{
-    error::{Error, Refusal, Result},
-    repository::key::BackupKey,
+use self::{
+    marker::{is_marker, marker_of},
+    refusal::{refusal, refuse_content},
 };
+use super::root::{Owner, Root};
+use crate::error::{Error, Refusal, Result};
 
-/// The name of the marker file.
-pub(super) const MARKER: &[u8] = b"swiftwal_restore_in_progress";
 /// How many times a directory that vanishes while it is claimed is looked for again.
 const TRIES: u32 = 5;
 
@@ -44,6 +46,17 @@ pub(super) struct ClaimedDirectory {
     was_absent: bool,
     /// The original mode, if it was changed.
     mode: Option<Mode>,
+    found: Found,
+}
+
+/// What a claimed directory contained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// Files of the same cluster.
+    Cluster,
+    /// What an interrupted restore of the same cluster left.
+    Interrupted,
 }
 
 impl ClaimedDirectory {
@@ -52,8 +65,19 @@ impl ClaimedDirectory {
         self.was_absent
     }
 
-    /// Claims the directory `path`, which must be empty or absent, to restore backup `key` into it.
-    pub(super) fn claim(path: &Path, owner: Option<Owner>, key: BackupKey) -> Result<Self> {
+    /// Whether the directory had content, which may be reused.
+    pub(super) fn is_reused(&self) -> bool {
+        self.found != Found::Nothing
+    }
+
+    /// Claims the directory `path` for the restore. It must be empty or absent, unless it has `content` that the restore
+    /// may reuse.
+    pub(super) fn claim(
+        path: &Path,
+        owner: Option<Owner>,
+        claimant: &Claimant,
+        content: Content<'_>,
+    ) -> Result<Self> {
         for _ in 0..TRIES {
             let was_absent = create(path).map_err(|error| refusal(path, error))?;
             let root = match Root::open(path, owner) {
@@ -69,8 +93,8 @@ impl ClaimedDirectory {
             if !is_at_its_path(&root) {
                 continue;
             }
-            let claimed = Self { root, was_absent, mode: None };
-            match claimed.mark(key, is_locked) {
+            let mut claimed = Self { root, was_absent, mode: None, found: Found::Nothing };
+            match claimed.mark(claimant, content, is_locked) {
                 Ok(()) => return Ok(claimed),
                 Err(error) => {
                     claimed.remove_directory();
@@ -84,19 +108,18 @@ impl ClaimedDirectory {
         )))
     }
 
-    /// Creates the marker.
-    fn mark(&self, key: BackupKey, is_locked: bool) -> Result<()> {
-        let mut root = self.root.clone();
-        refuse_content(&mut root, is_locked)?;
-        root.give().map_err(Error::local("restore into", root.path()))?;
-        let mut marker = root.create_file(MARKER, 0o600).map_err(|error| match error {
-            Error::Local { source, .. } => refusal(root.path(), source),
-            error => error,
-        })?;
-        let (process, host) = (std::process::id(), rustix::system::uname());
-        let host = printable(host.nodename().to_bytes());
-        let written = writeln!(marker, "backup {key}, by process {process} on host {host}");
-        written.map_err(Error::local("write", root.path().join(path_of(MARKER))))
+    /// Creates the marker, durably.
+    fn mark(&mut self, claimant: &Claimant, content: Content<'_>, is_locked: bool) -> Result<()> {
+        let names = self.root.names().map_err(Error::local("restore into", self.root.path()))?;
+        if !names.is_empty() && content.may_be_accepted(&self.root, claimant) {
+            let is_bare = names.iter().all(|name| is_marker(name));
+            self.found = content.check(&mut self.root, claimant, is_locked, is_bare)?;
+            self.root.reuse();
+        } else {
+            refuse_content(&mut self.root, is_locked)?;
+        }
+        self.root.give().map_err(Error::local("restore into", self.root.path()))?;
+        claimant.mark(&mut self.root)
     }
 
     /// Closes the directory to other users, as PostgreSQL requires for a data directory.
@@ -124,6 +147,13 @@ impl ClaimedDirectory {
         let mut root = self.root.clone();
         let removed = root.remove(MARKER).and_then(|()| Ok(rustix::fs::fsync(root.opened())?));
         removed.map_err(Error::local("finish the restore into", root.path()))
+    }
+
+    /// Ends the claim to a reused directory in which nothing was changed.
+    pub(super) fn give_up(&self) {
+        if self.found == Found::Cluster {
+            let _ = self.unmark();
+        }
     }
 
     /// Removes everything that this restore has created, including the directory itself if it did, and nothing else.
@@ -206,9 +236,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::restore::Reuse;
 
     fn claim(path: &Path) -> Result<ClaimedDirectory> {
-        ClaimedDirectory::claim(path, None, "20130828T1810Z".parse().unwrap())
+        let key = "20130828T1810Z".parse().unwrap();
+        let claimant = Claimant { key, cluster: Some(7), reuse: Reuse::Nothing };
+        ClaimedDirectory::claim(path, None, &claimant, Content::Cluster)
     }
 
     fn refused(path: &Path) -> String {

@@ -1,4 +1,5 @@
-//! The directories that a restore fills: empty at first, and again if it fails.
+//! The directories that a restore fills: empty at first, and again if it fails; or with files that it may reuse, and
+//! incomplete if it fails.
 
 use std::{
     fs::File,
@@ -13,19 +14,20 @@ use std::{
 use swiftwal_postgres::printable;
 
 use super::{
-    claim::ClaimedDirectory,
+    claim::{Claimant, ClaimedDirectory, Content, directories_of, unused},
+    created::Kind,
+    extract::Places,
     member_name::path_of,
     owner::{owner, parent},
     root::{Owner, Root},
     tablespaces::Tablespaces,
 };
-use crate::{
-    error::{Error, Refusal, Result},
-    repository::key::BackupKey,
-};
+use crate::error::{Error, Refusal, Result};
 
 /// The file without which PostgreSQL doesn't start.
 pub(super) const CONTROL: &[u8] = b"global/pg_control";
+/// The name of that file until it is complete.
+pub(super) const STAGED_CONTROL: &[u8] = b"global/pg_control.swiftwal";
 /// The file without which PostgreSQL would take a base backup for a crashed cluster, and silently lose data.
 pub(super) const LABEL: &[u8] = b"backup_label";
 
@@ -36,12 +38,17 @@ const FIRST_WITH_GROUP_ACCESS: u32 = 11;
 const MOST_SETTINGS_BYTES: u64 = 16 << 20;
 
 /// The data directory and the tablespaces' directories. If it is dropped before [`keep`](Self::keep), it removes what
-/// was created in them, and the directories that it created itself; the others get their original mode.
+/// was created in them, and the directories that it created itself; the others get their original mode. Once
+/// [`leave`](Self::leave) was called, it leaves everything instead, with the markers.
 #[derive(Debug)]
 pub(super) struct Destination {
     directories: Vec<Directory>,
     owner: Option<Owner>,
     kept: AtomicBool,
+    /// Whether what was restored remains if the restore fails, to be resumed.
+    remains: AtomicBool,
+    /// The directories of the cluster that the restore doesn't use, for a message.
+    unused: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -60,15 +67,15 @@ enum Purpose {
 }
 
 impl Destination {
-    /// Claims the directories, which must be empty or absent, to restore backup `key` into them: `data`, those of the
-    /// tablespaces, and `wal` if the WAL isn't in the data directory.
+    /// Claims the directories to restore into them: `data`, those of the tablespaces, and `wal` if the WAL isn't in the
+    /// data directory. They must be empty or absent, unless the restore may reuse what they contain.
     ///
     /// If it runs as root, all of them belong to the owner of the data directory, or of its parent if it is absent.
     pub(super) fn claim(
         data: &Path,
         tablespaces: &Tablespaces,
         wal: Option<&Path>,
-        key: BackupKey,
+        claimant: &Claimant,
     ) -> Result<Arc<Self>> {
         let spaces =
             tablespaces.iter().map(|space| (space.directory.as_path(), Purpose::Tablespace(space.oid)));
@@ -76,15 +83,54 @@ impl Destination {
         let places: Vec<_> = std::iter::once((data, Purpose::Data)).chain(spaces).chain(wal).collect();
         refuse_overlap(&places)?;
         let owner = owner(data).map_err(Error::local("restore into", data))?;
-        let mut destination = Self { directories: Vec::new(), owner, kept: AtomicBool::new(false) };
-        for (place, purpose) in places {
-            let claimed = ClaimedDirectory::claim(place, owner, key)?;
-            destination.directories.push(Directory { claimed, purpose });
+        let mut destination = Self {
+            directories: Vec::new(),
+            owner,
+            kept: AtomicBool::new(false),
+            remains: AtomicBool::new(false),
+            unused: Vec::new(),
+        };
+        let mut known = Vec::new();
+        for (place, purpose) in &places {
+            let content = if *purpose == Purpose::Data { Content::Cluster } else { Content::Of(&known) };
+            let claimed = ClaimedDirectory::claim(place, owner, claimant, content)?;
+            if *purpose == Purpose::Data && claimed.is_reused() {
+                known = directories_of(&claimed.root);
+            }
+            destination.directories.push(Directory { claimed, purpose: *purpose });
         }
+        let used: Vec<_> = places.iter().map(|(place, _)| *place).collect();
+        destination.unused = unused(&known, &used);
         if let Some(data) = destination.directories.first_mut() {
             data.claimed.close_to_others()?;
         }
         Ok(Arc::new(destination))
+    }
+
+    /// Whether a directory has content that may be reused.
+    pub(super) fn is_reused(&self) -> bool {
+        self.directories.iter().any(|directory| directory.claimed.is_reused())
+    }
+
+    /// Returns the directories that the data directory led to, and that the restore doesn't use.
+    pub(super) fn unused(&self) -> &[String] {
+        &self.unused
+    }
+
+    /// Leaves what is restored if the restore fails.
+    pub(super) fn leave(&self) {
+        self.remains.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes the cluster unable to start, durably, before its files are changed.
+    pub(super) fn begin_changes(&self) -> Result<()> {
+        self.leave();
+        let mut root = self.root(None)?;
+        if root.exists(CONTROL) {
+            root.remove_existing(CONTROL, Kind::File)?;
+            root.sync_names(CONTROL)?;
+        }
+        Ok(())
     }
 
     /// Whether everything will belong to root, although PostgreSQL doesn't run as root.
@@ -101,6 +147,12 @@ impl Destination {
     /// Returns the directory for the WAL, if it isn't in the data directory.
     pub(super) fn wal_root(&self) -> Option<Root> {
         self.root_for(Purpose::Wal)
+    }
+
+    /// Returns the directories that the tar of a tablespace, or of the data directory, is written into.
+    pub(super) fn places(&self, tablespace: Option<u32>) -> Result<Places> {
+        let wal = if tablespace.is_none() { self.wal_root() } else { None };
+        Ok(Places::new(self.root(tablespace)?, wal))
     }
 
     fn root_for(&self, purpose: Purpose) -> Option<Root> {
@@ -162,11 +214,10 @@ impl Destination {
     /// Writes `global/pg_control`, complete and durable, when everything else exists and the markers are removed.
     /// `label` is the required content of `backup_label`.
     pub(super) fn publish_control(&self, content: &[u8], label: &[u8]) -> Result<()> {
-        const STAGED: &[u8] = b"global/pg_control.swiftwal";
         let mut root = self.root(None)?;
-        let mut file = root.create_file(STAGED, 0o600)?;
+        let mut file = root.create_file(STAGED_CONTROL, 0o600)?;
         let written = file.write_all(content).and_then(|()| file.sync_all());
-        written.map_err(Error::local("write", root.path().join(path_of(STAGED))))?;
+        written.map_err(Error::local("write", root.path().join(path_of(STAGED_CONTROL))))?;
         if root.read(LABEL, label.len() as u64).as_deref() != Some(label) {
             return Err(Error::Refused(Refusal::destination(
                 format!(
@@ -176,10 +227,11 @@ impl Destination {
                 "find out which process writes there, and restore into another directory",
             )));
         }
-        for directory in &self.directories {
+        // The data directory comes last: it leads to the others, as long as an interrupted restore can be resumed.
+        for directory in self.directories.iter().rev() {
             directory.claimed.unmark()?;
         }
-        root.rename(STAGED, CONTROL)
+        root.rename(STAGED_CONTROL, CONTROL)
     }
 
     /// Returns the files that other processes have created in the directories meanwhile.
@@ -200,7 +252,20 @@ impl Drop for Destination {
         if self.kept.load(Ordering::Relaxed) {
             return;
         }
+        if self.remains.load(Ordering::Relaxed) {
+            if let Some(data) = self.directories.first() {
+                tracing::warn!(
+                    "{} is incomplete and can't be started; to complete it, repeat the command",
+                    data.claimed.root.path().display()
+                );
+            }
+            return;
+        }
         for Directory { claimed, .. } in &self.directories {
+            if claimed.is_reused() {
+                claimed.give_up();
+                continue;
+            }
             if let Err(reason) = claimed.give_back(CONTROL) {
                 let path = claimed.root.path().display();
                 tracing::warn!(

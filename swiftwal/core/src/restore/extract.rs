@@ -21,9 +21,11 @@ use tokio::sync::mpsc;
 
 use self::{
     file_writer::{FilePiece, NewFile, Reason, WriteFailure, differs},
-    places::Places,
-    treatment::Treatment,
     writers::Writers,
+};
+pub(super) use self::{
+    places::{Places, WAL},
+    treatment::Treatment,
 };
 use super::{
     destination::{CONTROL, Destination, LABEL},
@@ -52,6 +54,10 @@ pub(super) struct Extracted {
     pub(super) bytes: u64,
     /// Whether the index has other files than the tar, so that not every file was compared with its hash.
     pub(super) differs_from_index: bool,
+    /// How many of the files existed, and were kept.
+    pub(super) kept_files: u64,
+    /// How much of the tars was fetched, as it is stored; none if that was everything.
+    pub(super) fetched_bytes: Option<u64>,
     /// The files, to be compared with PostgreSQL's manifest.
     pub(super) sum: FileSum,
 }
@@ -63,6 +69,11 @@ impl Extracted {
         self.tablespace_map = other.tablespace_map.or(self.tablespace_map.take());
         self.label = other.label.or(self.label.take());
         self.version = other.version.or(self.version.take());
+        self.kept_files += other.kept_files;
+        self.fetched_bytes = match (self.fetched_bytes, other.fetched_bytes) {
+            (Some(bytes), Some(more)) => Some(bytes + more),
+            (bytes, more) => bytes.or(more),
+        };
         self.files += other.files;
         self.bytes += other.bytes;
         self.differs_from_index |= other.differs_from_index;
@@ -136,8 +147,7 @@ impl Extractor {
         members: Option<IndexedMembers>,
         manifest: Option<Algorithm>,
     ) -> Result<Self> {
-        let wal = if tablespace.is_none() { destination.wal_root() } else { None };
-        let places = Places::new(destination.root(tablespace)?, wal);
+        let places = destination.places(tablespace)?;
         let files = RestoredFiles::new(manifest, tablespace);
         Ok(Self {
             files: files.clone(),
@@ -168,6 +178,11 @@ impl Extractor {
             written.fetch_add(piece.len() as u64, Ordering::Relaxed);
         }
         tar.finish()?;
+        self.finish()
+    }
+
+    /// Waits until every file is written.
+    pub(super) fn finish(mut self) -> Result<Extracted> {
         let finished = self.writers.finish();
         self.extracted.sum = finished.map_err(|failure| self.unwritten(failure))?;
         self.extracted.sum += self.files.sum;
@@ -175,6 +190,20 @@ impl Extractor {
             self.extracted.differs_from_index = true;
         }
         Ok(self.extracted)
+    }
+
+    /// Counts a file that exists as the backup has it, and was compared.
+    pub(super) fn keep_existing(&mut self, member: &Member) {
+        self.expected(member);
+        self.extracted.kept_files += 1;
+        self.extracted.files += 1;
+        self.extracted.bytes += member.bytes;
+    }
+
+    /// Writes a piece of the current file.
+    pub(super) fn write_piece(&mut self, data: &Bytes) -> Result<()> {
+        self.piece = data.clone();
+        self.data(data)
     }
 
     /// Returns the hash of the member's content by the index.

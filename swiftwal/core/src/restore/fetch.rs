@@ -3,6 +3,7 @@
 mod buffers;
 mod frames;
 mod hashed;
+mod selected;
 mod stream;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -13,7 +14,11 @@ use tokio::{io::BufReader, sync::mpsc};
 use tokio_util::io::StreamReader;
 
 use self::stream::fetch_stream;
-pub(super) use self::{buffers::Buffers, hashed::Hashed};
+pub(super) use self::{
+    buffers::Buffers,
+    hashed::Hashed,
+    selected::{SelectedFrames, fetch_selected},
+};
 use super::{
     Observe, RestoreEvent,
     indexed_members::{IndexText, IndexedMembers},
@@ -66,30 +71,55 @@ pub(super) struct TarPiece {
     indexed: Option<IndexedTar>,
 }
 
-/// Returns the tars of a backup, the data directory's first. The text of the index is kept in a file without a name in
-/// `directory`.
-pub(super) async fn tars(
+/// The index of a backup, and its text, which is on disk.
+pub(super) type StoredIndex = (Index, Arc<IndexText>);
+
+/// Reads the index of a backup, or reports why it isn't used. The text is kept in a file without a name in `directory`.
+pub(super) async fn index_if_usable(
     repository: &Repository,
     chosen: &ChosenBackup,
     directory: &Path,
     observe: Observe<'_>,
-) -> Result<Vec<StoredTar>> {
-    let Some(record) = &chosen.record else {
-        let name = chosen.legacy_object();
-        let legacy = TarPiece { name, format: Format::Gzip, recorded: None, tar_bytes: None, indexed: None };
-        return Ok(vec![StoredTar { tablespace: None, pieces: vec![legacy], members: None }]);
-    };
-    let (mut index, text) = match read_index(repository, &record.objects, directory).await {
-        Ok((index, text)) => (Some(index), Some(Arc::new(text))),
-        Err(error @ Error::Local { .. }) => return Err(error),
+) -> Result<Option<StoredIndex>> {
+    if chosen.record.is_none() {
+        return Ok(None);
+    }
+    match index(repository, chosen, directory).await {
+        Ok(index) => Ok(Some(index)),
+        Err(error @ Error::Local { .. }) => Err(error),
         Err(error) => {
             observe(RestoreEvent::Notice(&format!(
                 "restoring without the backup's index, more slowly: {}",
                 error.in_full()
             )));
-            (None, None)
+            Ok(None)
         }
+    }
+}
+
+/// Reads the index of a backup. The text is kept in a file without a name in `directory`.
+pub(super) async fn index(
+    repository: &Repository,
+    chosen: &ChosenBackup,
+    directory: &Path,
+) -> Result<StoredIndex> {
+    let objects = chosen.record.as_ref().map(|record| record.objects.as_slice()).unwrap_or_default();
+    let (index, text) = read_index(repository, objects, directory).await?;
+    Ok((index, Arc::new(text)))
+}
+
+/// Returns the tars of a backup, the data directory's first, with what the index says about them.
+pub(super) fn tars(
+    chosen: &ChosenBackup,
+    index: Option<StoredIndex>,
+    observe: Observe<'_>,
+) -> Vec<StoredTar> {
+    let Some(record) = &chosen.record else {
+        let name = chosen.legacy_object();
+        let legacy = TarPiece { name, format: Format::Gzip, recorded: None, tar_bytes: None, indexed: None };
+        return vec![StoredTar { tablespace: None, pieces: vec![legacy], members: None }];
     };
+    let (mut index, text) = index.unzip();
     let has_index = index.is_some();
     let mut tars: BTreeMap<Option<u32>, BTreeMap<u32, TarPiece>> = BTreeMap::new();
     for object in &record.objects {
@@ -111,14 +141,13 @@ pub(super) async fn tars(
         tars.entry(tablespace).or_default().insert(piece, stored);
     }
     let tars = tars.into_iter();
-    Ok(tars
-        .map(|(tablespace, pieces)| {
-            let pieces: Vec<_> = pieces.into_values().collect();
-            let parts = pieces.iter().map(|piece| Some(piece.indexed.as_ref()?.text.clone())).collect();
-            let members = text.clone().zip(parts).map(|(text, parts)| IndexedMembers::new(text, parts));
-            StoredTar { tablespace, pieces, members }
-        })
-        .collect())
+    tars.map(|(tablespace, pieces)| {
+        let pieces: Vec<_> = pieces.into_values().collect();
+        let parts = pieces.iter().map(|piece| Some(piece.indexed.as_ref()?.text.clone())).collect();
+        let members = text.clone().zip(parts).map(|(text, parts)| IndexedMembers::new(text, parts));
+        StoredTar { tablespace, pieces, members }
+    })
+    .collect()
 }
 
 /// Reads the index, which is verified by the commit record, and keeps its text on disk.

@@ -37,7 +37,9 @@ impl IndexText {
 #[derive(Debug)]
 pub(super) struct IndexedMembers {
     text: Arc<IndexText>,
-    /// The parts of the text that haven't been read: one for each object of the tar.
+    /// The parts of the text: one for each object of the tar.
+    all: Vec<Range<u64>>,
+    /// Those that haven't been read.
     parts: vec::IntoIter<Range<u64>>,
     lines: BufReader<Part>,
     members: vec::IntoIter<IndexedMember>,
@@ -47,7 +49,12 @@ impl IndexedMembers {
     /// Returns the members in these parts of the text.
     pub(super) fn new(text: Arc<IndexText>, parts: Vec<Range<u64>>) -> Self {
         let lines = BufReader::new(Part { text: Arc::clone(&text), left: 0..0 });
-        Self { text, parts: parts.into_iter(), lines, members: Vec::new().into_iter() }
+        Self { text, parts: parts.clone().into_iter(), all: parts, lines, members: Vec::new().into_iter() }
+    }
+
+    /// Returns all the members again.
+    pub(super) fn again(&self) -> Self {
+        Self::new(Arc::clone(&self.text), self.all.clone())
     }
 
     /// Returns the next member; none at the end.
@@ -118,6 +125,7 @@ mod tests {
         }
         assert_eq!(members.next().unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert!(members.next().unwrap().is_none());
+        assert_eq!(members.again().next().unwrap().unwrap().name, MemberName(b"c".to_vec()));
         assert_eq!(directory.path().read_dir().unwrap().count(), 0, "no name of its own");
     }
 }

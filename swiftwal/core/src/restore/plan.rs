@@ -6,7 +6,7 @@ use super::{
     Observe, RestoreEvent, RestoreOptions, TargetTimeline,
     choose::{self, Choice},
     reach::StoredEnd,
-    recovery,
+    recovery, reuse,
     tablespaces::{self, Tablespaces},
 };
 use crate::{
@@ -114,6 +114,7 @@ pub(super) async fn prepare(
     let Choice { backup: chosen, target_timeline, followed, others } =
         choose::choose(repository, choice, options, observe).await?;
     chosen.refuse_incremental()?;
+    reuse::check(&chosen, options.reuse)?;
     let tablespaces = Tablespaces::plan(&chosen, options)?;
     let shortfall = shortfall(&chosen, followed.as_ref(), options);
     let plan = Prepared { chosen, target_timeline, tablespaces, followed, others, shortfall };

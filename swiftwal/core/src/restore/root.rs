@@ -2,6 +2,7 @@
 //! directory, and no link is followed. Another process that writes there can't redirect a restore, and nothing that
 //! such a process has created is overwritten or removed.
 
+mod existing;
 mod removal;
 
 use std::{
@@ -47,6 +48,8 @@ pub(super) struct Root {
     /// Set if this program runs as root.
     owner: Option<Owner>,
     created: Arc<Mutex<CreatedNames>>,
+    /// Whether directories that existed before are restored into.
+    reuses: bool,
     /// The subdirectory that was used last: a tar contains them one after the other.
     recent: Option<(Vec<u8>, Arc<OwnedFd>)>,
 }
@@ -57,7 +60,23 @@ impl Root {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty())?;
         let created = Arc::new(Mutex::new(CreatedNames::new(path)));
-        Ok(Self { path: path.to_owned(), opened: Arc::new(opened), owner, created, recent: None })
+        Ok(Self {
+            path: path.to_owned(),
+            opened: Arc::new(opened),
+            owner,
+            created,
+            reuses: false,
+            recent: None,
+        })
+    }
+
+    /// Allows restoring into subdirectories that existed before.
+    pub(super) fn reuse(&mut self) {
+        self.reuses = true;
+    }
+
+    pub(super) fn path_of(&self, name: &[u8]) -> PathBuf {
+        self.path.join(path_of(name))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -119,6 +138,7 @@ impl Root {
             let (parent, last) = root.place(name)?;
             match rustix::fs::mkdirat(&parent, last, Mode::RWXU) {
                 Ok(()) => root.note(&parent, name, Kind::Directory)?,
+                Err(Errno::EXIST) if root.reuses => root.created().add(name, Kind::Directory)?,
                 Err(Errno::EXIST) if root.created().contains(name) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -160,6 +180,18 @@ impl Root {
             Ok(rustix::fs::fsync(&directory)?)
         };
         rename(self).map_err(|error| self.failed(to, error))
+    }
+
+    /// Renames a file that is durable, within its directory: durably, and in place of another.
+    pub(super) fn replace(&mut self, from: &[u8], to: &[u8]) -> Result<()> {
+        let replace = |root: &mut Self| {
+            let (directory, old) = root.place(from)?;
+            let (_, new) = root.place(to)?;
+            rustix::fs::renameat(&directory, old, &directory, new)?;
+            root.note(&directory, to, Kind::File)?;
+            Ok(rustix::fs::fsync(&directory)?)
+        };
+        replace(self).map_err(|error| self.failed(to, error))
     }
 
     /// Returns the content of a regular file below the directory; none if it is missing or larger than `most_bytes`.
@@ -220,7 +252,7 @@ impl Root {
 
     /// Returns the error if `name` couldn't be created.
     fn failed(&self, name: &[u8], error: io::Error) -> Error {
-        let path = self.path.join(path_of(name));
+        let path = self.path_of(name);
         if error.kind() == io::ErrorKind::AlreadyExists {
             return Refusal::Appeared { path: printable(path.as_os_str().as_bytes()).to_string() }.into();
         }

@@ -150,6 +150,19 @@ fn lines(map: &[u8]) -> Vec<&[u8]> {
     lines
 }
 
+/// Returns the directories in a `tablespace_map`.
+pub(super) fn mapped_directories(map: &[u8]) -> Vec<Vec<u8>> {
+    let directory = |line: &[u8]| {
+        let space = line.iter().position(|byte| *byte == b' ')?;
+        let (mut directory, mut bytes) = (Vec::new(), line[space + 1..].iter());
+        while let Some(byte) = bytes.next() {
+            directory.extend(if *byte == b'\\' { bytes.next() } else { Some(byte) });
+        }
+        Some(directory)
+    };
+    lines(map).into_iter().filter_map(directory).collect()
+}
+
 fn shown(path: &Path) -> String {
     printable(path.as_os_str().as_bytes()).to_string()
 }
@@ -168,6 +181,7 @@ mod tests {
     fn the_map_names_the_new_places_whatever_bytes_the_old_ones_had() {
         let map = tablespaces().map(b"16401 /caf\xe9\\\nthe rest\n16400 /srv/fast\n").unwrap();
         assert_eq!(map, b"16401 /odd\\\n\\\\\n16400 /new\n");
+        assert_eq!(mapped_directories(&map), [&b"/odd\n\\"[..], b"/new"]);
     }
 
     #[test]

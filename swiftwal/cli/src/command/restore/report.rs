@@ -46,6 +46,8 @@ impl Report {
             "key": stats.key,
             "files": stats.files,
             "bytes": stats.bytes,
+            "kept_files": stats.kept_files,
+            "fetched_bytes": stats.fetched_bytes,
             "followed": collected.followed,
             "others": collected.others,
             "notices": collected.notices,

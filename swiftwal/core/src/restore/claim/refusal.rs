@@ -2,25 +2,14 @@
 
 use std::{fs, io, path::Path};
 
-use swiftwal_postgres::printable;
-
 use super::{
     super::{
         owner::{owner_name, parent},
         root::Root,
     },
-    MARKER,
+    marker::marker_of,
 };
 use crate::error::{Error, Refusal, Result};
-
-/// The size limit of a marker, which is one line.
-const MOST_MARKER_BYTES: u64 = 4096;
-
-/// Returns the content of the marker in a directory, for a message.
-pub(super) fn marker_of(root: &Root) -> Option<String> {
-    let marker = root.clone().read(MARKER, MOST_MARKER_BYTES)?;
-    Some(printable(marker.trim_ascii()).to_string())
-}
 
 /// The hint for a directory with other content.
 const GIVE_ANOTHER: &str = "give an empty or a new directory";
@@ -34,7 +23,7 @@ pub(super) fn refuse_content(root: &mut Root, is_locked: bool) -> Result<()> {
     Err(Error::Refused(match marker_of(root) {
         Some(marker) if is_locked => Refusal::destination(
             format!("{path} contains what an interrupted restore left ({marker})"),
-            "remove everything in it, then restore again",
+            "use --resume to complete it, or remove everything in it, then restore again",
         ),
         Some(marker) => Refusal::destination(
             format!("{path} contains an unfinished restore ({marker})"),
@@ -45,8 +34,8 @@ pub(super) fn refuse_content(root: &mut Root, is_locked: bool) -> Result<()> {
             format!("restore into a directory below it, such as {path}/data"),
         ),
         None => Refusal::destination(
-            format!("{path} is not empty, and a restore never overwrites files"),
-            GIVE_ANOTHER,
+            format!("{path} is not empty"),
+            "give an empty or a new directory; to restore over a stopped server of the same cluster, use --delta",
         ),
     }))
 }
@@ -91,7 +80,7 @@ pub(super) fn refusal(path: &Path, error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::MARKER, *};
 
     #[test]
     fn a_directory_of_another_user_is_refused_with_the_user_to_run_as() {

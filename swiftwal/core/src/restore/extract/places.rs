@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use crate::{error::Result, restore::root::Root};
 
 /// The names of the directory for WAL: up to version 9.6 the second one.
-const WAL: [&[u8]; 2] = [b"pg_wal", b"pg_xlog"];
+pub(in crate::restore) const WAL: [&[u8]; 2] = [b"pg_wal", b"pg_xlog"];
 
 /// The directories that a tar is written into.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(in crate::restore) struct Places {
     root: Root,
     /// The directory that `pg_wal` becomes a link to, if it isn't a directory itself.
     wal: Option<Root>,
 }
 
 impl Places {
-    pub(super) fn new(root: Root, wal: Option<Root>) -> Self {
+    pub(in crate::restore) fn new(root: Root, wal: Option<Root>) -> Self {
         Self { root, wal }
     }
 
@@ -26,7 +26,7 @@ impl Places {
     }
 
     /// Returns the directory below which the member `name` is written, with its name there.
-    pub(super) fn of<'a>(&mut self, name: &'a [u8]) -> (&mut Root, &'a [u8]) {
+    pub(in crate::restore) fn of<'a>(&mut self, name: &'a [u8]) -> (&mut Root, &'a [u8]) {
         let below_wal = WAL.iter().find_map(|wal| name.strip_prefix(*wal)?.strip_prefix(b"/"));
         match (&mut self.wal, below_wal) {
             (Some(wal), Some(name)) => (wal, name),

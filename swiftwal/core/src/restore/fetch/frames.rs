@@ -69,12 +69,15 @@ pub(super) async fn fetch_frames(
 /// Groups adjacent frames that are fetched with one request: `part_bytes` together, or a little more. Parts are written
 /// in the same way, so a range is exactly a part if the size of a part was the same then.
 fn ranges(frames: Vec<Frame>, part_bytes: u64) -> impl Iterator<Item = Vec<Frame>> {
-    let mut frames = frames.into_iter();
+    let mut frames = frames.into_iter().peekable();
     iter::from_fn(move || {
         let mut bytes = 0;
-        let mut range = Vec::new();
+        let mut range: Vec<Frame> = Vec::new();
+        let follows = |range: &[Frame], next: &Frame| {
+            range.last().is_none_or(|last| last.offset + last.stored_bytes == next.offset)
+        };
         while bytes < part_bytes
-            && let Some(frame) = frames.next()
+            && let Some(frame) = frames.next_if(|next| follows(&range, next))
         {
             bytes += frame.stored_bytes;
             range.push(frame);
@@ -175,6 +178,15 @@ mod tests {
         let offsets = |range: Vec<Frame>| range.iter().map(|frame| frame.offset).collect::<Vec<_>>();
         let ranges: Vec<_> = ranges(frames, 10).map(offsets).collect();
         assert_eq!(ranges, [vec![0, 4, 7], vec![10], vec![30]]);
+    }
+
+    #[test]
+    fn frames_that_are_not_adjacent_are_in_separate_ranges() {
+        let frame = |offset| Frame { offset, stored_bytes: 2, tar_bytes: 0 };
+        let offsets = |range: Vec<Frame>| range.iter().map(|frame| frame.offset).collect::<Vec<_>>();
+        let frames = [0, 2, 6, 10, 12].map(frame).to_vec();
+        let ranges: Vec<_> = super::ranges(frames, 10).map(offsets).collect();
+        assert_eq!(ranges, [vec![0, 2], vec![6], vec![10, 12]]);
     }
 
     #[tokio::test]

@@ -1,0 +1,107 @@
+//! Restores that are killed, and the next ones, which complete them.
+
+use std::{fs, path::Path, process::Stdio, thread};
+
+use swiftwal_conformance::SyntheticCluster;
+
+use crate::{
+    server::Server,
+    site::{Site, run},
+};
+
+/// A state of the directory in which a restore is killed; it may have come further by then.
+type Moment = (&'static str, fn(&Path) -> bool);
+
+const MOMENTS: [Moment; 6] = [
+    ("it is claimed", |data| data.join("swiftwal_restore_in_progress").exists()),
+    ("the control file is removed", |data| !data.join("global/pg_control").exists()),
+    ("what isn't in the backup is removed", |data| !data.join("log").exists()),
+    ("what differs is removed", |data| !data.join("base/5/16384").exists()),
+    ("the label is written", |data| fs::read(data.join("backup_label")).is_ok_and(|label| label != b"old")),
+    ("the settings are written", |data| data.join("recovery.signal").exists()),
+];
+
+fn site() -> (Site, Server) {
+    let site = Site::new();
+    let cluster = SyntheticCluster::new(1).with_table_bytes(6 << 20);
+    let server = Server::new(&site, "server", cluster.backup(3, 4), true);
+    server.back_up(&site, &["backup", "--xlog"]);
+    (site, server)
+}
+
+/// Starts a restore, and kills it at the moment.
+fn kill_at(site: &Site, arguments: &[&str], data: &Path, is_reached: fn(&Path) -> bool) {
+    let mut command = site.command(arguments);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !is_reached(data) && child.try_wait().unwrap().is_none() {
+        thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Completes what a killed restore left.
+fn complete(site: &Site, server: &Server, name: &str, moment: &str) {
+    let data = site.path(name);
+    let is_complete = data.join("global/pg_control").exists();
+    if !is_complete {
+        let refused = site.run(&["restore", "latest", name]);
+        assert!(refused.code == 1 && refused.stderr.contains(name), "{moment}: {refused:?}");
+        assert!(!data.join("global/pg_control").exists(), "{moment}");
+    }
+    let option = if is_complete { "--delta" } else { "--resume" };
+    let ran = run(&mut site.command(&["restore", "latest", name, option]));
+    assert_eq!(ran.code, 0, "{moment}: {ran:?}");
+    server.assert_restored(&data);
+    assert!(!data.join("swiftwal_restore_in_progress").exists() && !data.join("log").exists(), "{moment}");
+}
+
+#[test]
+fn a_delta_restore_that_is_killed_is_completed_by_the_next() {
+    let (site, server) = site();
+    for (number, (moment, is_reached)) in (0..).zip(MOMENTS) {
+        let name = format!("data-{number}");
+        site.succeed(&["restore", "latest", &name]);
+        let data = site.path(&name);
+        for file in ["base/5/16384", "backup_label", "log/server.log"] {
+            site.write(&format!("{name}/{file}"), "old");
+        }
+        fs::remove_file(data.join("recovery.signal")).unwrap();
+        kill_at(&site, &["restore", "latest", &name, "--delta"], &data, is_reached);
+        complete(&site, &server, &name, moment);
+    }
+}
+
+#[test]
+fn an_ordinary_restore_that_is_killed_is_completed_with_resume() {
+    let (site, server) = site();
+    let moments: [Moment; 4] = [
+        ("it exists", |data| data.exists()),
+        ("it is claimed", |data| data.join("swiftwal_restore_in_progress").exists()),
+        ("the version is written", |data| data.join("PG_VERSION").exists()),
+        ("the settings are written", |data| data.join("recovery.signal").exists()),
+    ];
+    for (number, (moment, is_reached)) in (0..).zip(moments) {
+        let name = format!("data-{number}");
+        kill_at(&site, &["restore", "latest", &name], &site.path(&name), is_reached);
+        if !site.path(&name).exists() {
+            continue;
+        }
+        complete(&site, &server, &name, moment);
+    }
+}
+
+#[test]
+fn a_delta_restore_says_how_much_was_there_and_does_not_go_with_resume() {
+    let (site, _server) = site();
+    site.succeed(&["restore", "latest", "data"]);
+    site.write("data/pg_xact/0000", "old");
+    let told = site.succeed(&["restore", "latest", "data", "--delta"]);
+    assert!(told.contains(" files were there as in the backup; "), "{told}");
+    let told = site.succeed(&["--json", "restore", "latest", "data", "--delta"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert!(told["kept_files"].as_u64() > Some(5) && told["fetched_bytes"].is_u64(), "{told}");
+    assert_eq!(site.run(&["restore", "latest", "data", "--delta", "--resume"]).code, 2);
+    let refused = site.run(&["restore", "latest", "data", "--resume"]);
+    assert!(refused.stderr.contains("use --delta"), "{refused:?}");
+}

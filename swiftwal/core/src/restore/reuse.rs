@@ -1,0 +1,264 @@
+//! Restores into directories that already contain files of the same cluster, or what an interrupted restore left.
+//!
+//! The backup's index says which content each file must have. A file that has it is kept, and of the others only those
+//! frames of the tars are fetched that contain something of them. What isn't in the backup is removed. Before the first
+//! change `global/pg_control` is removed, and the marker says whose files these are: a restore that is interrupted can't be
+//! started, and the same command continues with what is there.
+
+mod clear;
+mod compare;
+mod content;
+mod file;
+mod listed;
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use swiftwal_postgres::tar_stream::MemberKind;
+use tokio::sync::mpsc;
+
+use self::{
+    clear::{Clearing, Scope},
+    compare::{Compared, compare},
+    content::{ArrivingFrames, is_needed, write_content},
+    file::{IndexedFile, Members},
+    listed::ListedNames,
+};
+use super::{
+    Observe, RestoreEvent,
+    destination::Destination,
+    extract::{Extracted, Extractor, WAL},
+    fetch::{self, Buffers, SelectedFrames, StoredTar},
+    manifest::{Manifest, RestoredFiles},
+    read_manifest,
+    tablespaces::Tablespaces,
+};
+use crate::{
+    error::{Error, ErrorKind, Refusal, Result},
+    local::blocking::blocking,
+    repository::{Repository, backup::ChosenBackup, layout::BackupPart},
+};
+
+/// What a restore does with a directory that isn't empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// It refuses the directory.
+    #[default]
+    Nothing,
+    /// It completes what an interrupted restore of the same cluster left, and refuses anything else. If it fails, it
+    /// leaves what it has restored, to be completed by the next one.
+    Interrupted,
+    /// It rewrites the files of the same cluster that differ from the backup, and removes the others.
+    Cluster,
+}
+
+/// A request to end work in other threads.
+#[derive(Clone, Debug, Default)]
+struct Stop(Arc<AtomicBool>);
+
+/// Ends the work when it is dropped.
+#[derive(Debug)]
+struct StopGuard(Stop);
+
+impl Stop {
+    /// Fails if the work must end.
+    fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
+    }
+}
+
+impl Drop for StopGuard {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A tar, the result of its comparison, and the frames to fetch.
+#[derive(Debug)]
+struct ComparedTar {
+    tar: StoredTar,
+    members: Members,
+    compared: Compared,
+    selected: SelectedFrames,
+}
+
+/// What is needed to write the tars.
+#[derive(Clone, Debug)]
+struct Work {
+    destination: Arc<Destination>,
+    tablespaces: Tablespaces,
+    manifest: Option<Manifest>,
+    stop: Stop,
+}
+
+/// Refuses to reuse files for a backup without an index.
+pub(super) fn check(chosen: &ChosenBackup, reuse: Reuse) -> Result<()> {
+    let objects = chosen.record.iter().flat_map(|record| &record.objects);
+    let has_index = objects.into_iter().any(|object| object.part() == Some(BackupPart::Index));
+    if reuse == Reuse::Nothing || has_index {
+        return Ok(());
+    }
+    Err(without_index(&format!("backup {} has no index", chosen.key)))
+}
+
+fn without_index(reason: &str) -> Error {
+    Error::Refused(Refusal::destination(
+        format!("{reason}, and without it swiftwal can't tell which files differ"),
+        "restore into an empty directory, without --delta and --resume",
+    ))
+}
+
+/// Writes every file but `pg_control`, and removes what isn't in the backup.
+pub(super) async fn write_tars(
+    repository: &Repository,
+    chosen: &ChosenBackup,
+    destination: &Arc<Destination>,
+    tablespaces: &Tablespaces,
+    observe: Observe<'_>,
+) -> Result<Extracted> {
+    let tars = indexed_tars(repository, chosen, destination).await?;
+    let manifest = read_manifest(repository, chosen, observe).await?;
+    let work = Work {
+        destination: Arc::clone(destination),
+        tablespaces: tablespaces.clone(),
+        manifest: manifest.clone(),
+        stop: Stop::default(),
+    };
+    let _guard = StopGuard(work.stop.clone());
+    let prepared = work.clone();
+    let tars = blocking(move || prepared.prepare(tars)).await?;
+    let total_tar_bytes = Some(tars.iter().map(|tar| tar.selected.tar_bytes()).sum());
+    let written = Arc::new(AtomicU64::new(0));
+    let progress = || {
+        let tar_bytes = written.load(Ordering::Relaxed);
+        observe(RestoreEvent::Progress { tar_bytes, total_tar_bytes });
+    };
+    let (mut extracted, buffers) = (Extracted::default(), Buffers::new());
+    for tar in tars {
+        extracted.add(work.write(repository, tar, &buffers, &written, &progress).await?);
+    }
+    if let Some(manifest) = manifest {
+        manifest.check(extracted.sum)?;
+    }
+    Ok(extracted)
+}
+
+/// Returns the tars of the backup with their index.
+async fn indexed_tars(
+    repository: &Repository,
+    chosen: &ChosenBackup,
+    destination: &Arc<Destination>,
+) -> Result<Vec<StoredTar>> {
+    let directory = destination.root(None)?;
+    let index = fetch::index(repository, chosen, directory.path()).await.map_err(|error| {
+        if error.kind() == ErrorKind::Damaged { without_index(&error.to_string()) } else { error }
+    })?;
+    let tars = fetch::tars(chosen, Some(index), &|_| {});
+    match tars.iter().find(|tar| tar.members.is_none()) {
+        Some(tar) => Err(without_index(&format!("the backup's index doesn't fit {}", tar.name()))),
+        None => Ok(tars),
+    }
+}
+
+impl Work {
+    /// Removes what isn't in the backup, and compares what remains.
+    fn prepare(self, tars: Vec<StoredTar>) -> Result<Vec<ComparedTar>> {
+        let mut listed = Vec::new();
+        for tar in &tars {
+            if let Some(members) = self.members(tar) {
+                listed.push((tar.tablespace, ListedNames::collect(members)?));
+            }
+        }
+        self.destination.begin_changes()?;
+        for (tablespace, listed) in &listed {
+            self.clear(*tablespace, listed)?;
+        }
+        tars.into_iter().map(|tar| self.compare(tar)).collect()
+    }
+
+    fn members(&self, tar: &StoredTar) -> Option<Members> {
+        let members = tar.members.as_ref()?.again();
+        Some(Members::new(members, tar.name(), tar.tablespace, &self.tablespaces))
+    }
+
+    fn clear(&self, tablespace: Option<u32>, listed: &ListedNames) -> Result<()> {
+        let wal = self.destination.wal_root().filter(|_| tablespace.is_none());
+        let scope = match tablespace {
+            None => Scope::Data { has_wal_link: wal.is_some() },
+            Some(_) => Scope::Tablespace(&self.tablespaces),
+        };
+        let root = self.destination.root(tablespace)?;
+        Clearing { root, scope, listed, stop: &self.stop }.clear(b"")?;
+        let Some(root) = wal else { return Ok(()) };
+        let name = WAL.into_iter().find(|name| listed.contains(name, super::created::Kind::Directory));
+        let scope = Scope::Wal(name.unwrap_or_default());
+        Clearing { root, scope, listed, stop: &self.stop }.clear(b"")
+    }
+
+    fn compare(&self, mut tar: StoredTar) -> Result<ComparedTar> {
+        let members = self.members(&tar).ok_or(Error::Stopped)?;
+        let places = self.destination.places(tar.tablespace)?;
+        let algorithm = self.manifest.as_ref().map(|manifest| manifest.algorithm);
+        let sums = RestoredFiles::new(algorithm, tar.tablespace);
+        let compared = compare(&places, members.again().files(), &sums, &self.stop)?;
+        let object = tar.name();
+        let needed = members.again().files().filter_map(|file| match file {
+            Ok(file) if file.member.bytes > 0 && is_needed(Some(&compared.needed), file.number) => {
+                Some(file.content(&object))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        });
+        let selected = tar.select(needed)?;
+        Ok(ComparedTar { tar, members, compared, selected })
+    }
+
+    /// Fetches and writes what a tar's directories lack.
+    async fn write(
+        &self,
+        repository: &Repository,
+        tar: ComparedTar,
+        buffers: &Buffers,
+        written: &Arc<AtomicU64>,
+        progress: &(dyn Fn() + Send + Sync),
+    ) -> Result<Extracted> {
+        let ComparedTar { mut tar, members, compared, selected } = tar;
+        let algorithm = self.manifest.as_ref().map(|manifest| manifest.algorithm);
+        let extractor = Extractor::new(
+            Arc::clone(&self.destination),
+            tar.name(),
+            tar.tablespace,
+            &self.tablespaces,
+            tar.members.take(),
+            algorithm,
+        )?;
+        let (sender, receiver) = mpsc::channel(fetch::PIECES_WAITING);
+        let written = Arc::clone(written);
+        let writing = blocking(move || {
+            let frames = ArrivingFrames::new(receiver, selected.frames, &written);
+            let mut extracted = write_content(extractor, members, Some(&compared.needed), frames)?;
+            extracted.sum += compared.kept;
+            extracted.fetched_bytes = Some(selected.stored_bytes);
+            Ok(extracted)
+        });
+        let fetching = fetch::fetch_selected(repository, tar, sender, buffers, progress);
+        // Both run to their ends, even if one fails: a writer that is still running would outlast the destination.
+        let (fetched, extracted) = tokio::join!(fetching, writing);
+        fetched.and(extracted)
+    }
+}
+
+impl IndexedFile {
+    /// Returns where the file's content is in the tar `object`.
+    fn content(&self, object: &str) -> Result<Range<u64>> {
+        debug_assert_eq!(self.member.kind, MemberKind::File);
+        let end = self.member.offset.checked_add(self.member.bytes);
+        let end = end.ok_or_else(|| Error::damaged(object, "its index has a file of an impossible size"))?;
+        Ok(self.member.offset..end)
+    }
+}
