@@ -72,6 +72,7 @@ fn tablespaces_by_replication(site: &Site, major: u32) -> Result<()> {
     site.postgres.pgbench_init(1)?;
     site.postgres.sql("create table t tablespace outside as select generate_series(1, 100000) x")?;
     site.run(&["backup", "--method", "replication", "-c", "fast"])?;
+    expect_databases(site)?;
     site.postgres.sql("insert into t select generate_series(100001, 200000)")?;
     change(site)?;
 
@@ -88,11 +89,22 @@ fn tablespaces_by_replication(site: &Site, major: u32) -> Result<()> {
 fn by_pg_basebackup(site: &Site, major: u32) -> Result<()> {
     expect_version(site, major)?;
     site.postgres.pgbench_init(1)?;
+    site.postgres.sql("create database \"é's\"")?;
     site.run(&["backup", "--method", "pg_basebackup", "-c", "fast"])?;
     change(site)?;
     let restored = site.restore("restored", "latest", &[])?;
     verify(site, &restored, None)?;
+    expect_databases(site)?;
     expect_rows(site, &restored)
+}
+
+/// Checks that the commit record lists the server's databases.
+fn expect_databases(site: &Site) -> Result<()> {
+    let listed: serde_json::Value = serde_json::from_str(&site.run(&["--json", "list-backups"])?)?;
+    let query = "select json_agg(json_build_object('oid', oid::bigint, 'name', datname) order by oid) from pg_database";
+    let expected: serde_json::Value = serde_json::from_str(&site.postgres.sql(query)?)?;
+    assert_eq!(listed[0]["record"]["databases"], expected);
+    Ok(())
 }
 
 fn with_xlog(site: &Site, major: u32) -> Result<()> {

@@ -243,7 +243,8 @@ async fn gather(
     let (received, ()) = tokio::try_join!(reading, uploads.store(receiver, claim, observe))?;
     let control =
         ControlFile::parse(&received.control).map_err(|e| Error::damaged("global/pg_control", e))?;
-    let draft = draft(options, base, claim, received, &control)?;
+    let databases = connection.facts.as_ref().and_then(|facts| facts.databases.clone());
+    let draft = draft(options, base, databases, claim, received, &control)?;
     let identity = ClusterIdentity::of_record(&draft.record);
     tokio::try_join!(
         repository.ensure_cluster(Some(&identity), None),

@@ -8,6 +8,7 @@ pub mod base_backup;
 mod connect_options;
 mod connector;
 mod control_file;
+mod database;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -40,6 +41,7 @@ pub use base_backup::{
 pub use connect_options::ConnectOptions;
 pub use connector::Connector;
 pub use control_file::{ControlFile, ControlFileError};
+pub use database::Database;
 pub use local_source::LocalSource;
 pub use lsn::{Lsn, ParseLsnError};
 pub use pg_basebackup::PgBasebackup;

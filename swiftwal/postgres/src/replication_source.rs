@@ -22,9 +22,12 @@ use self::{
     stream::ReplicationStream,
 };
 use crate::{
-    BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, Connector, ServerSession, SourceError,
-    replication::{BackupOptions, BaseBackup, Session},
+    BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, Connector, Database, ServerSession,
+    SourceError, database,
+    replication::{BackupOptions, BaseBackup, ReplicationError, Session},
 };
+
+const QUERY_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Takes base backups over the replication protocol, from servers of version 13 and later.
 #[derive(Debug, Clone)]
@@ -41,12 +44,32 @@ impl ReplicationSource {
     async fn session(&self) -> Result<Session, SourceError> {
         self.connector.replication().await.map_err(connecting)
     }
+
+    /// Returns the server's databases. None if it accepts no ordinary connection, which a backup doesn't need.
+    async fn databases(&self) -> Option<Vec<Database>> {
+        match self.ask_for_databases().await {
+            Ok(databases) => databases,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "can't list the server's databases over an ordinary connection");
+                None
+            }
+        }
+    }
+
+    async fn ask_for_databases(&self) -> Result<Option<Vec<Database>>, ReplicationError> {
+        let mut session = self.connector.sql().await?;
+        let answer = session.row(database::QUERY, QUERY_LIMIT).await?.text(0)?.and_then(database::parse);
+        session.end().await?;
+        Ok(answer)
+    }
 }
 
 #[async_trait]
 impl BaseBackupSource for ReplicationSource {
     async fn connect(&self) -> Result<Option<Box<dyn ServerSession>>, SourceError> {
-        let session = ReplicationSession::new(self.session().await?).await?;
+        let mut session = ReplicationSession::new(self.session().await?).await?;
+        session.facts.databases = self.databases().await;
         Ok(Some(Box::new(session)))
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::{SegmentSize, SourceError, Timeline};
+use crate::{Database, SegmentSize, SourceError, Timeline};
 
 /// The facts that a server reports. `None` for those that it doesn't, for example because it is too old.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct ServerFacts {
     pub is_standby: Option<bool>,
     /// Whether it summarizes WAL (`summarize_wal`), as incremental backups need. Servers before version 17 can't.
     pub summarizes_wal: Option<bool>,
+    /// Its databases, which only an ordinary session can list.
+    pub databases: Option<Vec<Database>>,
 }
 
 /// The archiving settings of a server, as `SHOW` returns them.
@@ -56,6 +58,7 @@ impl ServerFacts {
             archiving: None,
             is_standby: None,
             summarizes_wal: None,
+            databases: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The draft of a commit record, created when everything has arrived from the server.
 
 use swiftwal_postgres::{
-    BackupLabel, ControlFile, Lsn, SegmentName, SegmentSize, Timeline, segments_between,
+    BackupLabel, ControlFile, Database, Lsn, SegmentName, SegmentSize, Timeline, segments_between,
 };
 
 use super::{backup_options::BackupOptions, base::Base, claim::Claim, read::Received};
@@ -25,6 +25,7 @@ pub(super) struct Draft {
 pub(super) fn draft(
     options: &BackupOptions,
     base: &Base,
+    databases: Option<Vec<Database>>,
     claim: &Claim<'_>,
     received: Received,
     control: &ControlFile,
@@ -54,6 +55,7 @@ pub(super) fn draft(
         includes_wal: options.include_wal,
         damaged_pages: damage.as_ref().map_or(0, |damage| damage.pages),
         damage: damage.map(|damage| damage.words),
+        databases,
         objects: Vec::new(),
         written_by: concat!("swiftwal ", env!("CARGO_PKG_VERSION")).to_owned(),
     };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, printable};
+use swiftwal_postgres::{Database, Lsn, SegmentName, SegmentSize, Timeline, printable};
 
 use crate::{
     error::{Error, Result},
@@ -58,6 +58,9 @@ pub struct BackupRecord {
     /// The server's words about these pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
+    /// The cluster's databases; none if the server couldn't be asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub databases: Option<Vec<Database>>,
     /// Every other object of the backup.
     pub objects: Vec<RecordedObject>,
     /// The program that wrote it.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::failure::{connecting, failed, unexpected};
 use crate::{
-    Archiving, Checkpoint, Connector, Lsn, ServerFacts, SourceError, Timeline,
+    Archiving, Checkpoint, Connector, Lsn, ServerFacts, SourceError, Timeline, database,
     replication::{ReplicationError, SqlRow, SqlSession},
     replication_source::cancel::CancelGuard,
     server_facts::{major_version, segment_size},
@@ -115,6 +115,7 @@ impl Server {
     /// Returns what the server says of itself.
     pub(super) async fn facts(&mut self) -> Result<ServerFacts, SourceError> {
         let row = self.row(FACTS).await?;
+        let databases = self.row(database::QUERY).await?;
         let text = |column| {
             let value = row.text(column)?;
             Ok::<_, ReplicationError>(value.unwrap_or_default().to_owned())
@@ -125,6 +126,7 @@ impl Server {
             facts.is_standby = row.text(2)?.map(|value| value == "t");
             facts.segment_size = segment_size(row.text(3)?.unwrap_or_default());
             facts.archiving = Some(Archiving::new(text(4)?, text(5)?, text(6)?));
+            facts.databases = databases.text(0)?.and_then(database::parse);
             Ok(facts)
         };
         facts().map_err(failed)

@@ -10,7 +10,8 @@ use tokio::time::sleep;
 
 use super::psql::{Connection, Psql};
 use crate::{
-    Archiving, ConnectOptions, ServerFacts, ServerSession, SourceError, SourceErrorKind, printable,
+    Archiving, ConnectOptions, Database, ServerFacts, ServerSession, SourceError, SourceErrorKind, database,
+    printable,
     server_facts::{major_version, segment_size},
 };
 
@@ -39,7 +40,7 @@ impl PsqlSession {
         pg_basebackup: Option<&std::path::Path>,
         connect: &ConnectOptions,
     ) -> Result<Self, SourceError> {
-        refuse_tablespaces(pg_basebackup, connect).await?;
+        let databases = refuse_tablespaces(pg_basebackup, connect).await?;
         let mut psql = Psql::start(pg_basebackup, connect, Connection::Replication)?;
         let mut facts = identity(&mut psql).await?;
         // Before version 10, SHOW is an error on such a connection, and ends it.
@@ -48,12 +49,13 @@ impl PsqlSession {
             facts.postgres_version = major_version(version);
             settings(&mut psql, version, &mut facts).await?;
         }
+        facts.databases = databases;
         Ok(Self { psql, facts })
     }
 }
 
 /// Refuses a server with tablespaces, before the checkpoint; `pg_basebackup` would refuse it afterwards. A replication
-/// connection can't query them. If an ordinary connection isn't permitted, nothing is known.
+/// connection can't query them. If an ordinary connection isn't permitted, nothing is known. Returns the databases.
 ///
 /// # Errors
 ///
@@ -61,16 +63,18 @@ impl PsqlSession {
 async fn refuse_tablespaces(
     pg_basebackup: Option<&std::path::Path>,
     connect: &ConnectOptions,
-) -> Result<(), SourceError> {
+) -> Result<Option<Vec<Database>>, SourceError> {
     let asked = async {
         let mut psql = Psql::start(pg_basebackup, connect, Connection::Sql)?;
-        let row = psql.ask(TABLESPACES).await?;
+        let tablespaces = psql.ask(TABLESPACES).await?;
+        let databases = psql.ask(database::QUERY).await?;
         psql.end().await;
-        Ok::<_, SourceError>(row.into_iter().next().unwrap_or_default())
+        let text = |row: Vec<String>| row.into_iter().next().unwrap_or_default();
+        Ok::<_, SourceError>((text(tablespaces), database::parse(&text(databases))))
     };
     match asked.await {
-        Ok(locations) if locations.is_empty() => Ok(()),
-        Ok(locations) => Err(SourceError::new(
+        Ok((locations, databases)) if locations.is_empty() => Ok(databases),
+        Ok((locations, _)) => Err(SourceError::new(
             SourceErrorKind::Tablespaces,
             format!(
                 "pg_basebackup can't stream a cluster with tablespaces, and the server has some in {}; this method needs a \
@@ -80,7 +84,7 @@ async fn refuse_tablespaces(
         )),
         Err(error) => {
             tracing::debug!("can't look for tablespaces before the copy: {error}");
-            Ok(())
+            Ok(None)
         }
     }
 }

@@ -28,7 +28,7 @@ const SUMMARIES_VERSION: u32 = 170_000;
 #[derive(Debug)]
 pub(super) struct ReplicationSession {
     session: Session,
-    facts: ServerFacts,
+    pub(super) facts: ServerFacts,
 }
 
 impl ReplicationSession {

@@ -136,6 +136,7 @@ impl Backup {
             includes_wal: false,
             damaged_pages: u64::from(self.is_damaged),
             damage: None,
+            databases: None,
             objects: Vec::new(),
             written_by: "a test".to_owned(),
         }
