@@ -1,15 +1,22 @@
 //! Builds the program under test.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// Returns a `cargo` command in the root of the workspace.
+/// Returns a `cargo` command in the root of the workspace. It doesn't inherit what the cargo that runs this program says
+/// of this package: ring's build script looks at it, and would compile ring and all that uses it again whenever one is
+/// started in another way than the time before.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_package)) {
+        cargo.env_remove(name);
+    }
     cargo
 }
 
