@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{Process, Scratch, descendants, run, until};
+use crate::{Process, Scratch, descendants, processes, run, until};
 
 /// The settings of each cluster: small and fast, and archiving as soon as there is an `archive_command`.
 const SETTINGS: [&str; 7] = [
@@ -122,6 +122,11 @@ impl Postgres {
         let path = self.data.join("postmaster.pid");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(text.lines().next().unwrap_or_default().parse()?)
+    }
+
+    /// Returns the CPU time of the running server with all its processes, including those that have ended, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        processes::cpu_seconds(self.pid()?)
     }
 
     /// Returns the server's log of all its starts.

@@ -51,6 +51,21 @@ pub fn descendants(pid: i32) -> Result<Vec<Process>> {
     Ok(found)
 }
 
+/// Returns the CPU time of a process, of its descendants, and of those of them that have ended, in seconds. A process
+/// that ends counts once its parent has noticed that.
+pub(crate) fn cpu_seconds(pid: i32) -> Result<f64> {
+    let family = descendants(pid)?.into_iter().map(|process| process.pid).chain([pid]);
+    let ticks: u64 = family.filter_map(cpu_ticks).sum();
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// Returns four fields of `/proc/PID/stat`: user and system time of the process, and of its children that have ended.
+fn cpu_ticks(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').skip(11).take(4).map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
 /// Parses `/proc/PID/stat`, which begins with `PID (NAME) STATE PPID`; zombies are ignored.
 fn read(directory: &Path) -> Option<Process> {
     let stat = fs::read_to_string(directory.join("stat")).ok()?;
@@ -64,7 +79,8 @@ fn read(directory: &Path) -> Option<Process> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
 
     use super::*;
 
@@ -79,5 +95,18 @@ mod tests {
         named("sleep").unwrap().unwrap().kill();
         assert!(shell.wait().unwrap().success());
         assert_eq!(named("sleep").unwrap(), None);
+    }
+
+    #[test]
+    fn the_cpu_time_of_a_child_that_has_ended_counts() {
+        let script = "(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done); echo ended; read line";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(cpu_seconds(i32::try_from(shell.id()).unwrap()).unwrap() > 0.0);
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::Bench;
 
@@ -11,7 +11,7 @@ use super::Bench;
 #[derive(Clone, Copy)]
 pub(crate) struct Figures {
     pub(crate) wall_seconds: f64,
-    /// User and system time of all processes of the job, without the servers.
+    /// User and system time of all processes of the job and of PostgreSQL's server, without that of the storage's.
     pub(crate) cpu_seconds: f64,
     /// The peak of its largest process.
     pub(crate) rss_mib: f64,
@@ -58,8 +58,14 @@ impl Job {
 impl Bench {
     /// Returns the medians of each job. The jobs run in turn, so that other load on the machine affects all of them.
     pub(crate) fn in_turns<const N: usize>(&self, jobs: [&Job; N]) -> Result<[Measured; N]> {
-        let earlier = jobs.map(|job| job.before().filter(|_| self.against));
-        let mut runs = [const { [const { Vec::new() }; 2] }; N];
+        let measured = self.in_turns_all(&jobs)?;
+        measured.try_into().map_err(|_| anyhow!("a job has no figures"))
+    }
+
+    /// As [`Self::in_turns`], for any number of jobs.
+    pub(crate) fn in_turns_all(&self, jobs: &[&Job]) -> Result<Vec<Measured>> {
+        let earlier: Vec<_> = jobs.iter().map(|job| job.before().filter(|_| self.against)).collect();
+        let mut runs = vec![[const { Vec::new() }; 2]; jobs.len()];
         for _ in 0..self.rounds {
             for ((job, earlier), [now, before]) in jobs.iter().zip(&earlier).zip(&mut runs) {
                 now.push(self.measure(job)?);
@@ -68,26 +74,42 @@ impl Bench {
                 }
             }
         }
-        Ok(runs.map(|[now, before]| Measured {
-            now: medians(&now),
-            before: (!before.is_empty()).then(|| medians(&before)),
-        }))
+        let medians = |[now, before]: &[Vec<Figures>; 2]| Measured {
+            now: medians(now),
+            before: (!before.is_empty()).then(|| medians(before)),
+        };
+        Ok(runs.iter().map(medians).collect())
+    }
+
+    /// Runs each job once, and with the program given by `--against`, too.
+    pub(crate) fn once_each(&self, jobs: &[&Job]) -> Result<()> {
+        for job in jobs {
+            self.measure(job)?;
+            if let Some(earlier) = job.before().filter(|_| self.against) {
+                self.measure(&earlier)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a script that isn't measured.
+    pub(crate) fn once(&self, script: &str) -> Result<()> {
+        let mut bash = self.postgres.client("bash");
+        xtask::stdout(bash.args(["-euo", "pipefail", "-c", script])).map(drop)
     }
 
     /// Runs the job once.
     pub(crate) fn measure(&self, job: &Job) -> Result<Figures> {
-        let bash = ["bash", "-euo", "pipefail", "-c"];
-        let mut before = self.postgres.client("env");
-        xtask::stdout(before.args(bash).arg(&job.before))?;
-
+        self.once(&job.before)?;
         let figures = self.scratch.path().join("figures");
         let mut timed = self.postgres.client("time");
         timed.args(["--quiet", "--format", "%U %S %M", "--output"]).arg(&figures);
-        timed.args(bash).arg(&job.script);
-        let requests = self.requests()?;
+        timed.args(["bash", "-euo", "pipefail", "-c", &job.script]);
+        let (requests, server_seconds) = (self.requests()?, self.postgres.cpu_seconds()?);
         let began = Instant::now();
         xtask::stdout(&mut timed)?;
         let wall_seconds = began.elapsed().as_secs_f64();
+        let server_seconds = self.postgres.cpu_seconds()? - server_seconds;
         let requests = self.requests()? - requests;
 
         let text = fs::read_to_string(&figures)?;
@@ -98,7 +120,7 @@ impl Bench {
         let repeats = f64::from(job.repeats);
         Ok(Figures {
             wall_seconds: wall_seconds / repeats,
-            cpu_seconds: (user + system) / repeats,
+            cpu_seconds: (user + system + server_seconds) / repeats,
             rss_mib: rss_kib / 1024.0,
             requests: f64::from(requests) / repeats,
         })

@@ -6,24 +6,27 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use xtask::{Ceph, Installation, Postgres, Scratch, Swift};
+use xtask::{Ceph, Installation, PgBackRest, Postgres, Scratch, Swift};
 
-use self::backup::Place;
+use self::place::{Place, archive_command};
 use crate::build;
 
 mod backup;
 mod ceph;
 mod listing;
 mod measure;
+mod place;
+mod restore;
+mod small_files;
 mod swift;
 mod table;
 mod wal;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The pgbench scale of the smaller cluster, 15 MB per unit; the larger one has twice that
-    #[arg(long, default_value_t = 40)]
-    scale: u32,
+    /// The sizes of the clusters to back up and restore, in GB
+    #[arg(long, value_name = "GB", value_delimiter = ',', default_value = "0.6")]
+    sizes: Vec<f64>,
     /// The number of measured runs of each job, in turn with the other tool's; the medians are printed
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -31,7 +34,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
     /// Run only these jobs
-    #[arg(long, value_delimiter = ',', default_value = "archive-wal,backup,restore,list")]
+    #[arg(long, value_delimiter = ',', default_value = "archive-wal,backup,restore,small-files,list")]
     only: Vec<Work>,
     /// Run only on these kinds of storage
     #[arg(long, value_delimiter = ',', default_value = "file,swift,ceph")]
@@ -43,6 +46,7 @@ enum Work {
     ArchiveWal,
     Backup,
     Restore,
+    SmallFiles,
     List,
 }
 
@@ -60,6 +64,7 @@ struct Bench {
     /// Its objects may have the usual size, so that `curl` can store a whole backup.
     swift: Option<Swift>,
     ceph: Option<Ceph>,
+    pgbackrest: Option<PgBackRest>,
     only: Vec<Work>,
     rounds: usize,
     /// Whether each job also runs with another swiftwal.
@@ -72,7 +77,8 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
     let on = |kind| options.on.contains(&kind);
 
     table::head();
-    bench.grow(options.scale)?;
+    let mut sizes = options.sizes.iter();
+    bench.grow(*sizes.next().unwrap_or(&0.0), "cp \"$1\" segments/")?;
     if bench.does(Work::ArchiveWal) {
         if on(Kind::File) {
             table::row(&bench.archive_wal()?);
@@ -85,9 +91,14 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
         }
     }
     if bench.does(Work::Backup) || bench.does(Work::Restore) {
-        bench.backups(&options.on)?;
-        bench.grow(options.scale * 2)?;
-        bench.backups(&options.on)?;
+        bench.backups_and_restores(&options.on)?;
+        for size in sizes {
+            bench.grow(*size, "true")?;
+            bench.backups_and_restores(&options.on)?;
+        }
+    }
+    if bench.does(Work::SmallFiles) && on(Kind::File) {
+        bench.small_files(&Place::FILE)?;
     }
     if bench.does(Work::List) {
         if on(Kind::File) {
@@ -112,40 +123,58 @@ impl Bench {
         }
         scratch.directory("repository")?;
         scratch.directory("segments")?;
-        let postgres = Postgres::create(&scratch, "data", &[])?;
+        // A server's own work isn't measured.
+        let postgres = Postgres::create(&scratch, "data", &["autovacuum = off"])?;
         postgres.start()?;
         let (only, rounds) = (options.only.clone(), options.rounds);
-        let swift = options.on.contains(&Kind::Swift).then(|| swift::start(&scratch)).transpose()?;
-        let ceph = options.on.contains(&Kind::Ceph).then(|| ceph::start(&scratch)).transpose()?;
-        Ok(Self { scratch, postgres, swift, ceph, only, rounds, against: options.against.is_some() })
+        let on = |kind| options.on.contains(&kind);
+        let swift = on(Kind::Swift).then(|| swift::start(&scratch)).transpose()?;
+        let ceph = on(Kind::Ceph).then(|| ceph::start(&scratch)).transpose()?;
+        let pgbackrest = on(Kind::File).then(|| PgBackRest::ensure(&scratch, &postgres)).transpose()?;
+        let against = options.against.is_some();
+        let bench = Self { scratch, postgres, swift, ceph, pgbackrest, only, rounds, against };
+        bench.archive_by("true")?;
+        bench
+            .postgres
+            .configure(&[&format!("archive_command = '{}'", archive_command(bench.scratch.path()))])?;
+        bench.postgres.reload()?;
+        Ok(bench)
     }
 
     fn does(&self, work: Work) -> bool {
         self.only.contains(&work)
     }
 
-    /// Creates pgbench's tables anew, and keeps the resulting WAL in `segments`.
-    fn grow(&self, scale: u32) -> Result<()> {
-        self.archive_by(&format!("cp \"%p\" {}/%f", self.scratch.path().join("segments").display()))?;
-        self.postgres.pgbench_init(scale)?;
+    /// Creates pgbench's tables anew, of this size in GB, while the WAL is archived by a command.
+    fn grow(&self, size: f64, archive: &str) -> Result<()> {
+        self.archive_by(archive)?;
+        // A unit of pgbench's scale is 15 MB.
+        self.postgres.pgbench_init((size / 0.015).round().max(1.0) as u32)?;
         self.postgres.archive_all()
     }
 
     fn archive_by(&self, command: &str) -> Result<()> {
-        self.postgres.configure(&[&format!("archive_command = '{command}'")])?;
-        self.postgres.reload()
+        self.once(&place::archive_by(command))
     }
 
     /// Measures backup and restore of the cluster as it is, on each kind of storage.
-    fn backups(&self, on: &[Kind]) -> Result<()> {
+    fn backups_and_restores(&self, on: &[Kind]) -> Result<()> {
+        let bytes = self.postgres.sql("select sum(pg_database_size(oid)) from pg_database")?;
+        let size = format!("{:.1} GB", bytes.parse::<f64>()? / 1e9);
         for kind in on {
             let place = match kind {
                 Kind::File => &Place::FILE,
                 Kind::Swift => &Place::SWIFT,
                 Kind::Ceph => &Place::CEPH,
             };
-            self.archive_by(&place.archive_command(self.scratch.path()))?;
-            self.backup_and_restore(place)?;
+            if self.does(Work::Backup) {
+                self.backups(place, &size)?;
+            } else {
+                self.backup_once(place)?;
+            }
+            if self.does(Work::Restore) {
+                self.restores(place, &size, (0.60, 0.75))?;
+            }
         }
         Ok(())
     }

@@ -1,0 +1,46 @@
+//! Measures restores, beside `zstd` with `tar`, and pgBackRest.
+
+use anyhow::Result;
+
+use super::Bench;
+use super::backup::RSS_MIB;
+use super::measure::Job;
+use super::place::Place;
+use super::table::{self, Limits, Row};
+
+/// Finds the key in what the latest backup has printed. Each swiftwal restores a backup that it has taken itself: an
+/// earlier one doesn't know a newer index and restores without it, and the reverse.
+pub(super) const KEY: &str = "$(grep -oEm 1 '[0-9]{8}T[0-9]+Z[^ ]*' ./swiftwal.printed | head -n 1)";
+
+impl Bench {
+    /// Restores the latest backups, and prints what that costs. `size` describes the cluster.
+    pub(super) fn restores(&self, place: &Place, size: &str, (wall, cpu): (f64, f64)) -> Result<()> {
+        let ours = Job::new("rm -rf ours; sync", format!("{} restore {KEY} ours", place.swiftwal));
+        let theirs = format!("{} | zstd -dcq | tar x -C theirs; sync -f theirs", place.fetch);
+        let theirs = Job::new("rm -rf theirs; mkdir theirs; sync", theirs);
+        let pgbackrest = self.pgbackrest.as_ref().filter(|_| place.is_directory);
+        let by_pgbackrest = pgbackrest.map(|pgbackrest| {
+            let restore = format!("{} --pg1-path=$PWD/theirs restore", pgbackrest.command_line());
+            Job::new("rm -rf theirs; mkdir -m 700 theirs; sync", restore)
+        });
+        let jobs: Vec<&Job> = [&ours, &theirs].into_iter().chain(&by_pgbackrest).collect();
+        let measured = self.in_turns_all(&jobs)?;
+        self.once("rm -rf ours theirs")?;
+        let row = |tool: String, theirs, limits| Row {
+            job: format!("restore of {size} from {}", place.name),
+            tool,
+            ours: measured[0],
+            theirs,
+            limits: Limits { rss_mib: Some(RSS_MIB), ..limits },
+        };
+        let tool = format!("{} | zstd -dc | tar x; sync -f .", place.shown_fetch);
+        let limits = Limits { wall: Some(wall), cpu: Some(cpu), ..Limits::default() };
+        table::row(&row(tool, measured[1], limits));
+        if let (Some(pgbackrest), Some(theirs)) = (pgbackrest, measured.get(2)) {
+            let limits = Limits { wall: Some(1.0), cpu: Some(1.0), ..Limits::default() };
+            let tool = format!("{} restore, process-max=2", pgbackrest.version());
+            table::row(&row(tool, *theirs, limits));
+        }
+        Ok(())
+    }
+}
