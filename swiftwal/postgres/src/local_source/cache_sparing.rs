@@ -6,6 +6,7 @@
 use std::{
     fs::File,
     io::{self, IoSliceMut},
+    iter, mem,
     num::NonZeroU64,
     os::unix::fs::FileExt,
 };
@@ -18,23 +19,25 @@ use rustix::{
 /// Aligned to pages, and large enough for a disk.
 const SLICE_BYTES: u64 = 1 << 20;
 
-/// Fills `buffer` from `offset` on; returns how much the file had.
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut done = 0;
-    while done < buffer.len() {
-        let from = offset + done as u64;
-        let slice = usize::try_from(SLICE_BYTES - from % SLICE_BYTES).unwrap_or(usize::MAX);
-        let end = buffer.len().min(done.saturating_add(slice));
-        let read = read_slice(file, &mut buffer[done..end], from)?;
-        done += read;
-        if done < end {
-            break;
+/// Divides a buffer for what a file has from `offset` on into slices, each with its offset. They end at multiples of
+/// [`SLICE_BYTES`] in the file.
+pub(super) fn slices(mut offset: u64, mut buffer: &mut [u8]) -> impl Iterator<Item = (u64, &mut [u8])> {
+    iter::from_fn(move || {
+        if buffer.is_empty() {
+            return None;
         }
-    }
-    Ok(done)
+        let room = usize::try_from(SLICE_BYTES - offset % SLICE_BYTES).unwrap_or(usize::MAX);
+        let length = room.min(buffer.len());
+        let (slice, rest) = mem::take(&mut buffer).split_at_mut(length);
+        let at = offset;
+        offset += slice.len() as u64;
+        buffer = rest;
+        Some((at, slice))
+    })
 }
 
-fn read_slice(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+/// Fills a slice from `offset` on; returns how much the file had.
+pub(super) fn read_slice(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let cached = match preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
         Ok(read) if read == buffer.len() => return Ok(read),
         Ok(read) => read,
@@ -64,4 +67,28 @@ fn read_all(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         }
     }
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_contain_everything_and_end_where_a_page_of_the_file_does() {
+        let slice = SLICE_BYTES as usize;
+        for (offset, bytes, expected) in [
+            (0, 0, vec![]),
+            (0, 512, vec![(0, 512)]),
+            (SLICE_BYTES, slice, vec![(SLICE_BYTES, slice)]),
+            (
+                SLICE_BYTES - 512,
+                slice + 513,
+                vec![(SLICE_BYTES - 512, 512), (SLICE_BYTES, slice), (2 * SLICE_BYTES, 1)],
+            ),
+        ] {
+            let mut buffer = vec![0; bytes];
+            let found: Vec<_> = slices(offset, &mut buffer).map(|(at, slice)| (at, slice.len())).collect();
+            assert_eq!(found, expected);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     buffer::Buffer,
-    cache_sparing::read_at,
+    cache_sparing::{read_slice, slices},
     failure::unreadable,
     page_checks::{DamagedPage, PageChecks},
     plan::{FilePiece, Member, Piece, Plan},
@@ -56,20 +56,19 @@ pub(super) fn read(plan: Plan, buffer: Buffer, checks: Option<PageChecks>) -> Re
     Ok(Chunk { data: buffer.filled(plan.bytes), files, skipped: plan.skipped })
 }
 
+/// Reads slice by slice, so that each is checked while it is in the processor's cache.
 fn file(piece: &FilePiece, place: &mut [u8], checks: Option<PageChecks>) -> Result<FileSum, SourceError> {
     let FilePiece { member, file, offset, bytes } = piece;
-    let read = read_at(file, place, *offset).map_err(|error| unreadable(&member.name, error))?;
-    place[read..].fill(0);
-    let damaged = match checks {
-        Some(checks) => checks.check((file, member), place, *offset),
-        None => Ok(Vec::new()),
-    };
-    let damaged = damaged.map_err(|error| unreadable(&member.name, error))?;
-    Ok(FileSum {
-        member: Arc::clone(member),
-        bytes: *bytes,
-        crc32c: crc32c::crc32c(place),
-        damaged,
-        is_last: offset + *bytes as u64 == member.bytes,
-    })
+    let unreadable = |error| unreadable(&member.name, error);
+    let (mut damaged, mut crc32c) = (Vec::new(), 0);
+    for (offset, slice) in slices(*offset, place) {
+        let read = read_slice(file, slice, offset).map_err(unreadable)?;
+        slice[read..].fill(0);
+        if let Some(checks) = checks {
+            damaged.extend(checks.check((file, member), slice, offset).map_err(unreadable)?);
+        }
+        crc32c = crc32c::crc32c_append(crc32c, slice);
+    }
+    let is_last = offset + *bytes as u64 == member.bytes;
+    Ok(FileSum { member: Arc::clone(member), bytes: *bytes, crc32c, damaged, is_last })
 }
