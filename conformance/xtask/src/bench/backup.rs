@@ -78,16 +78,17 @@ impl Bench {
         let archive = place.archive();
         let ours = methods(place).map(|Method { name, .. }| {
             let backup = format!("{} backup --method {name} -c fast", place.swiftwal);
-            Job::new(format!("{archive} sync"), format!("{backup} > ./swiftwal.printed 2>&1"))
+            let job = Job::new(format!("{archive} sync"), format!("{backup} > ./swiftwal.printed 2>&1"));
+            job.stores_into("repository")
         });
         let pipe = format!("pg_basebackup -Ft -D - -X none -c fast | zstd -1 -q -T2 {}", place.keep);
         let pgbackrest = self.pgbackrest.as_ref().filter(|_| place.is_directory).map(|pgbackrest| {
             let pgbackrest = pgbackrest.command_line();
             let archive = archive_by(&format!("{pgbackrest} archive-push \"$1\""));
             let before = format!("rm -rf pgbackrest; {pgbackrest} stanza-create; {archive} sync");
-            Job::new(before, format!("{pgbackrest} --type=full backup"))
+            Job::new(before, format!("{pgbackrest} --type=full backup")).stores_into("pgbackrest")
         });
-        let pipe = Job::new(format!("{archive} rm -f base.tar.zst; sync"), pipe);
+        let pipe = Job::new(format!("{archive} rm -f base.tar.zst; sync"), pipe).stores_into("base.tar.zst");
         Jobs { ours: ours.into(), pipe, pgbackrest }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Figures {
     pub(crate) rss_mib: f64,
     /// Requests to Swift, to Keystone and to Ceph.
     pub(crate) requests: f64,
+    /// What was stored in files.
+    pub(crate) stored_mib: f64,
 }
 
 /// The cost of a job and, for a job with swiftwal, of the same job with the program given by `--against`.
@@ -37,11 +39,17 @@ pub(crate) struct Job {
     script: String,
     /// How many times the script does the measured work: the figures are divided by it.
     repeats: u32,
+    /// A file or directory in the scratch directory: how much it grows is measured.
+    stores_into: Option<&'static str>,
 }
 
 impl Job {
     pub(crate) fn new(before: impl Into<String>, script: String) -> Self {
-        Self { before: before.into(), script, repeats: 1 }
+        Self { before: before.into(), script, repeats: 1, stores_into: None }
+    }
+
+    pub(crate) fn stores_into(self, path: &'static str) -> Self {
+        Self { stores_into: Some(path), ..self }
     }
 
     pub(crate) fn repeats(self, repeats: u32) -> Self {
@@ -51,7 +59,7 @@ impl Job {
     /// The same job with the program given by `--against`; None for a job of another tool.
     fn before(&self) -> Option<Self> {
         let [before, script] = [&self.before, &self.script].map(|script| script.replace(NOW, BEFORE));
-        self.script.contains(NOW).then_some(Self { before, script, repeats: self.repeats })
+        self.script.contains(NOW).then_some(Self { before, script, ..*self })
     }
 }
 
@@ -106,11 +114,13 @@ impl Bench {
         timed.args(["--quiet", "--format", "%U %S %M", "--output"]).arg(&figures);
         timed.args(["bash", "-euo", "pipefail", "-c", &job.script]);
         let (requests, server_seconds) = (self.requests()?, self.postgres.cpu_seconds()?);
+        let stored_bytes = self.stored_bytes(job)?;
         let began = Instant::now();
         xtask::stdout(&mut timed)?;
         let wall_seconds = began.elapsed().as_secs_f64();
         let server_seconds = self.postgres.cpu_seconds()? - server_seconds;
         let requests = self.requests()? - requests;
+        let stored_bytes = self.stored_bytes(job)? - stored_bytes;
 
         let text = fs::read_to_string(&figures)?;
         let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
@@ -123,7 +133,15 @@ impl Bench {
             cpu_seconds: (user + system + server_seconds) / repeats,
             rss_mib: rss_kib / 1024.0,
             requests: f64::from(requests) / repeats,
+            stored_mib: stored_bytes / f64::from(1 << 20) / repeats,
         })
+    }
+
+    fn stored_bytes(&self, job: &Job) -> Result<f64> {
+        let Some(path) = job.stores_into else { return Ok(0.0) };
+        let mut du = self.scratch.command("bash");
+        let size = xtask::stdout(du.args(["-c", &format!("[ ! -e {path} ] || du -sb {path} | cut -f 1")]))?;
+        Ok(size.trim().parse().unwrap_or_default())
     }
 
     fn requests(&self) -> Result<u32> {
@@ -149,5 +167,6 @@ fn medians(runs: &[Figures]) -> Figures {
         cpu_seconds: median(|run| run.cpu_seconds),
         rss_mib: median(|run| run.rss_mib),
         requests: median(|run| run.requests),
+        stored_mib: median(|run| run.stored_mib),
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use xtask::{Ceph, Installation, PgBackRest, Postgres, Scratch, Swift};
 
@@ -13,6 +13,7 @@ use crate::build;
 
 mod backup;
 mod ceph;
+mod incremental;
 mod listing;
 mod measure;
 mod place;
@@ -34,7 +35,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
     /// Run only these jobs
-    #[arg(long, value_delimiter = ',', default_value = "archive-wal,backup,restore,small-files,list")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "archive-wal,backup,restore,incremental,small-files,list"
+    )]
     only: Vec<Work>,
     /// Run only on these kinds of storage
     #[arg(long, value_delimiter = ',', default_value = "file,swift,ceph")]
@@ -46,6 +51,7 @@ enum Work {
     ArchiveWal,
     Backup,
     Restore,
+    Incremental,
     SmallFiles,
     List,
 }
@@ -78,7 +84,8 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
 
     table::head();
     let mut sizes = options.sizes.iter();
-    bench.grow(*sizes.next().unwrap_or(&0.0), "cp \"$1\" segments/")?;
+    let first = *sizes.next().context("--sizes is empty")?;
+    bench.grow(first, "cp \"$1\" segments/")?;
     if bench.does(Work::ArchiveWal) {
         if on(Kind::File) {
             table::row(&bench.archive_wal()?);
@@ -96,6 +103,10 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
             bench.grow(*size, "true")?;
             bench.backups_and_restores(&options.on)?;
         }
+    }
+    if bench.does(Work::Incremental) && on(Kind::File) {
+        let needs = Installation::of_version(incremental::VERSION)?;
+        Bench::of(needs, &[incremental::SETTING], options)?.incremental(first)?;
     }
     if bench.does(Work::SmallFiles) && on(Kind::File) {
         bench.small_files(&Place::FILE)?;
@@ -116,28 +127,41 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
 
 impl Bench {
     fn start(options: &Options) -> Result<Self> {
-        let scratch = Scratch::new(Installation::ensure()?)?;
+        let mut bench = Self::of(Installation::ensure()?, &[], options)?;
+        let on = |kind| options.on.contains(&kind);
+        let scratch = &bench.scratch;
+        bench.swift = on(Kind::Swift).then(|| swift::start(scratch)).transpose()?;
+        bench.ceph = on(Kind::Ceph).then(|| ceph::start(scratch)).transpose()?;
+        bench.pgbackrest =
+            on(Kind::File).then(|| PgBackRest::ensure(scratch, &bench.postgres)).transpose()?;
+        Ok(bench)
+    }
+
+    /// Starts a server with these settings, and no storage.
+    fn of(installation: Installation, settings: &[&str], options: &Options) -> Result<Self> {
+        let scratch = Scratch::new(installation)?;
         scratch.program(&build::release()?)?;
         if let Some(program) = &options.against {
             scratch.program_as(program, Path::new(measure::BEFORE))?;
         }
         scratch.directory("repository")?;
         scratch.directory("segments")?;
+        let postgres = Postgres::create(&scratch, "data", settings)?;
+        let archive = format!("archive_command = '{}'", archive_command(scratch.path()));
         // A server's own work isn't measured.
-        let postgres = Postgres::create(&scratch, "data", &["autovacuum = off"])?;
-        postgres.start()?;
-        let (only, rounds) = (options.only.clone(), options.rounds);
-        let on = |kind| options.on.contains(&kind);
-        let swift = on(Kind::Swift).then(|| swift::start(&scratch)).transpose()?;
-        let ceph = on(Kind::Ceph).then(|| ceph::start(&scratch)).transpose()?;
-        let pgbackrest = on(Kind::File).then(|| PgBackRest::ensure(&scratch, &postgres)).transpose()?;
-        let against = options.against.is_some();
-        let bench = Self { scratch, postgres, swift, ceph, pgbackrest, only, rounds, against };
+        postgres.configure(&["autovacuum = off", &archive])?;
+        let bench = Self {
+            scratch,
+            postgres,
+            swift: None,
+            ceph: None,
+            pgbackrest: None,
+            only: options.only.clone(),
+            rounds: options.rounds,
+            against: options.against.is_some(),
+        };
         bench.archive_by("true")?;
-        bench
-            .postgres
-            .configure(&[&format!("archive_command = '{}'", archive_command(bench.scratch.path()))])?;
-        bench.postgres.reload()?;
+        bench.postgres.start()?;
         Ok(bench)
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Limits {
     pub(crate) rss_mib: Option<f64>,
     /// The largest number of requests to Swift, Keystone and Ceph.
     pub(crate) requests: Option<f64>,
+    /// The most that is stored, as a multiple of what the other tool stores.
+    pub(crate) stored: Option<f64>,
 }
 
 /// Prints the header.
@@ -34,15 +36,22 @@ pub(crate) fn row(row: &Row) {
     println!("{job}\n  beside: {tool}");
     let before = ours.before.as_ref();
     let (ours, theirs) = (ours.now, theirs.now);
-    let wall = times("wall", ours.wall_seconds, theirs.wall_seconds, limits.wall);
+    let wall = times("wall", " s", ours.wall_seconds, theirs.wall_seconds, limits.wall);
     println!("{wall}{}", beside_before(ours.wall_seconds, before.map(|before| before.wall_seconds), " s"));
-    let cpu = times("CPU", ours.cpu_seconds, theirs.cpu_seconds, limits.cpu);
+    let cpu = times("CPU", " s", ours.cpu_seconds, theirs.cpu_seconds, limits.cpu);
     println!("{cpu}{}", beside_before(ours.cpu_seconds, before.map(|before| before.cpu_seconds), " s"));
     let rss = amounts("peak RSS", " MiB", ours.rss_mib, theirs.rss_mib, limits.rss_mib);
     println!("{rss}{}", beside_before(ours.rss_mib, before.map(|before| before.rss_mib), " MiB"));
     if ours.requests > 0.0 {
         let requests = amounts("requests", "", ours.requests, theirs.requests, limits.requests);
         println!("{requests}{}", beside_before(ours.requests, before.map(|before| before.requests), ""));
+    }
+    if ours.stored_mib > 0.0 {
+        let stored = times("stored", " MiB", ours.stored_mib, theirs.stored_mib, limits.stored);
+        println!(
+            "{stored}{}",
+            beside_before(ours.stored_mib, before.map(|before| before.stored_mib), " MiB")
+        );
     }
 }
 
@@ -52,10 +61,11 @@ fn beside_before(now: f64, before: Option<f64>, unit: &str) -> String {
         .map_or_else(String::new, |before| format!("   before: {before:.3}{unit}, now {:.2} x", now / before))
 }
 
-fn times(name: &str, ours: f64, theirs: f64, limit: Option<f64>) -> String {
+fn times(name: &str, unit: &str, ours: f64, theirs: f64, limit: Option<f64>) -> String {
     let ratio = ours / theirs;
+    let [ours_shown, theirs_shown] = [ours, theirs].map(|figure| format!("{figure:.3}{unit}"));
     let judged = limit.map_or("-".to_owned(), |limit| format!("{limit:.2} x  {}", verdict(ratio, limit)));
-    format!("{:<32}{ours:>10.3} s{theirs:>10.3} s{ratio:>8.2}  {judged}", format!("  {name}"))
+    format!("{:<32}{ours_shown:>12}{theirs_shown:>12}{ratio:>8.2}  {judged}", format!("  {name}"))
 }
 
 fn amounts(name: &str, unit: &str, ours: f64, theirs: f64, limit: Option<f64>) -> String {
