@@ -29,7 +29,7 @@ pub(crate) struct Measured {
 }
 
 /// The name of the program in scripts, and of the one given by `--against`.
-const NOW: &str = "./swiftwal";
+pub(crate) const NOW: &str = "./swiftwal";
 pub(crate) const BEFORE: &str = "./before";
 
 /// A bash script that runs in the scratch directory, with the server's connection settings.

@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// The number of measured runs of each job, in turn with the other tool's; the medians are printed
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// The swiftwal to measure, instead of one that is built now
+    #[arg(long)]
+    program: Option<PathBuf>,
     /// Another swiftwal, such as an earlier release: each job is also run with it, in turn, on the same repository
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
@@ -140,7 +143,10 @@ impl Bench {
     /// Starts a server with these settings, and no storage.
     fn of(installation: Installation, settings: &[&str], options: &Options) -> Result<Self> {
         let scratch = Scratch::new(installation)?;
-        scratch.program(&build::release()?)?;
+        match &options.program {
+            Some(program) => scratch.program_as(program, Path::new(measure::NOW))?,
+            None => scratch.program(&build::release()?)?,
+        };
         if let Some(program) = &options.against {
             scratch.program_as(program, Path::new(measure::BEFORE))?;
         }
