@@ -25,8 +25,8 @@ use self::{clock::SwiftClock, create::SwiftCreate, limits::SwiftLimits, sweep::S
 ///
 /// - `SWIFT_SEGMENTS_CONTAINER`: the container of the segments of large objects, instead of `<container>_segments`;
 /// - `SWIFT_STORAGE_POLICY`: the policy of containers that are created here, instead of the cluster's default;
-/// - `SWIFT_RETRY_SECONDS`: how long a request may make no progress, all tries included, instead of 120, or as long as the command's
-///   deadline allows.
+/// - `SWIFT_RETRY_SECONDS`: how long a request may make no progress, all tries included, instead of 120, or of what the
+///   command's deadline allows.
 ///
 /// With [`Options::create`] the first request creates the container, unless this machine has seen a repository in it
 /// before, and the first large object creates the container of the segments. [`Options::state`] contains tokens for
