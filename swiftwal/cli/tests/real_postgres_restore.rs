@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    process::Stdio,
+    process::{Output, Stdio},
 };
 
 use anyhow::{Result, ensure};
@@ -18,6 +18,7 @@ xtask::on_file_swift_and_ceph!(
     a_copy_without_archiving_leaves_no_trace_in_the_repository,
     a_stray_timeline_is_asked_about_each_branch_restores_and_it_can_be_given_up,
     a_delta_restore_takes_a_stopped_server_back_to_the_backup,
+    a_delta_restore_removes_no_wal_that_was_never_archived,
 );
 
 /// The number of rows and their checksum.
@@ -213,6 +214,41 @@ fn a_delta_restore_takes_a_stopped_server_back_to_the_backup(site: &Site) -> Res
     assert!(restored.sql("select count(*) from added").is_err());
     assert_eq!(restored.sql("select count(*) from pgbench_history")?, "0");
     Ok(())
+}
+
+fn a_delta_restore_removes_no_wal_that_was_never_archived(site: &Site) -> Result<()> {
+    let server = &site.postgres;
+    server.pgbench_init(1)?;
+    site.run(&["backup", "-c", "fast"])?;
+    server.archive_all()?;
+    server.archive_nothing()?;
+    change(server)?;
+    let segment = server.sql("select pg_walfile_name(pg_switch_wal())")?;
+    let rows = server.rows()?;
+    server.stop()?;
+
+    let data = server.data().to_string_lossy().into_owned();
+    let refused = output(&mut site.command(&["restore", "latest", &data, "--delta"]))?;
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let file = server.data().join("pg_wal").join(&segment);
+    let file = file.to_string_lossy();
+    assert!(told.contains(&format!("swiftwal archive-wal {file}")), "{refused:?}");
+    assert!(server.data().join("global/pg_control").exists());
+    site.run(&["archive-wal", &file])?;
+    // Stopping the server has completed one more.
+    while let Some(file) = missing(&output(&mut site.command(&["restore", "latest", &data, "--delta"]))?) {
+        site.run(&["archive-wal", &file])?;
+    }
+    server.start()?;
+    server.wait_for_promotion()?;
+    assert_eq!(server.rows()?, rows);
+    Ok(())
+}
+
+/// Returns the file that must be archived before a restore.
+fn missing(ended: &Output) -> Option<String> {
+    let told = String::from_utf8_lossy(&ended.stderr);
+    told.split_once("archive-wal ").map(|(_, file)| file.chars().take_while(|c| *c != ',').collect())
 }
 
 fn change(server: &Postgres) -> Result<()> {

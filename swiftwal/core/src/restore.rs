@@ -20,6 +20,7 @@ mod root;
 mod running;
 mod tablespaces;
 mod target;
+mod unarchived;
 
 use std::{
     path::{Path, PathBuf},
@@ -145,7 +146,8 @@ pub struct RestoreStats {
 /// recovery settings are written before `global/pg_control`, which comes last, so an interrupted restore can't be
 /// started by mistake. The directories are claimed first, so that no other restore writes into them meanwhile. If it
 /// fails or is dropped, it removes what it created, and nothing else; dropped in the very last step, it may complete
-/// instead. A restore that reuses files leaves them instead, without `global/pg_control`. The removal takes place in a blocking thread: a program must not exit before its runtime has ended.
+/// instead. A restore that reuses files leaves them instead, without `global/pg_control`. WAL that was never archived isn't
+/// removed. The removal takes place in a blocking thread: a program must not exit before its runtime has ended.
 ///
 /// If it runs as root, everything belongs to the owner of `directory`, or of its parent if it didn't exist.
 ///
@@ -178,6 +180,7 @@ pub async fn restore(
         )));
     }
     let extracted = if destination.is_reused() {
+        unarchived::refuse_unarchived(repository, &destination).await?;
         reuse::write_tars(repository, &chosen, &destination, &tablespaces, observe).await?
     } else {
         if options.reuse == Reuse::Interrupted {
