@@ -99,6 +99,18 @@ impl BackupLabel {
         self.incremental_from
     }
 
+    /// Returns the label for the complete cluster that is combined from an incremental backup and those it builds on:
+    /// without the lines with which PostgreSQL refuses to start.
+    #[must_use]
+    pub fn combined(&self) -> Vec<u8> {
+        let is_kept = |line: &&[u8]| {
+            [INCREMENTAL_LSN, INCREMENTAL_TIMELINE]
+                .iter()
+                .all(|name| line.strip_prefix(name.as_bytes()).is_none_or(|value| !value.starts_with(b": ")))
+        };
+        self.bytes.split_inclusive(|byte| *byte == b'\n').filter(is_kept).flatten().copied().collect()
+    }
+
     /// Returns the text, with replacement characters for bytes that aren't UTF-8.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -208,6 +220,8 @@ mod tests {
         let label = BackupLabel::parse(&text).unwrap();
         assert_eq!(label.start_timeline().get(), 10);
         assert_eq!(label.incremental_from(), Some((Lsn(0x400_0028), Timeline::new(9).unwrap())));
+        assert_eq!(label.combined(), format!("{OF_9_1}START TIMELINE: 10\n").into_bytes());
+        assert_eq!(BackupLabel::parse(GOLDEN).unwrap().combined(), GOLDEN.as_bytes());
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::{BackupLabel, ControlFile, Lsn, SegmentHeader, SegmentName, Timeline, TimelineHistory, WalName};
+use crate::{
+    BackupLabel, ControlFile, Lsn, SegmentHeader, SegmentName, Timeline, TimelineHistory, WalName,
+    incremental_file::{BLOCK_BYTES, HeaderReader},
+};
 
 /// Parses the bytes as a timeline history.
 pub fn timeline_history(bytes: &[u8]) {
@@ -56,6 +59,26 @@ pub fn pg_control(bytes: &[u8]) {
     }
 }
 
+/// Parses the bytes as an incremental file, in pieces.
+pub fn incremental_file(bytes: &[u8]) {
+    let mut reader = HeaderReader::new(bytes.len() as u64);
+    for mut piece in bytes.chunks(1000) {
+        match reader.push(&mut piece) {
+            Ok(None) => {}
+            Ok(Some(header)) => {
+                assert_eq!(header.file_bytes(), bytes.len() as u64);
+                let runs =
+                    (0..header.blocks().len() as u64).filter_map(|index| header.run(index * BLOCK_BYTES));
+                let end = u64::from(header.complete_blocks()) * BLOCK_BYTES;
+                assert!(runs.into_iter().all(|run| run.bytes.end <= end));
+                return;
+            }
+            Err(error) => return assert!(error.to_string().len() < 1000),
+        }
+    }
+    assert!(reader.cut().to_string().len() < 1000);
+}
+
 /// Parses the bytes as the name of a WAL file.
 pub fn wal_name(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -96,6 +119,11 @@ mod tests {
     #[test]
     fn a_control_file_is_read_or_refused() {
         check("pg_control", super::pg_control);
+    }
+
+    #[test]
+    fn an_incremental_file_is_read_or_refused() {
+        check("incremental_file", super::incremental_file);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod database;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod incremental_file;
 mod local_source;
 mod lsn;
 mod machine_order;
