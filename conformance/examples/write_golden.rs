@@ -16,8 +16,8 @@ use anyhow::{Context, Result};
 use swiftwal_compression::{Codec, Format};
 use swiftwal_conformance::{Entry, SourceFault, SyntheticCluster, SyntheticSource, Tree};
 use swiftwal_core::{
-    ArchiveOptions, BackupOptions, BackupRecord, Limits, Options, Repository, SystemClock, archive_wal,
-    backup,
+    ArchiveOptions, BackupMode, BackupOptions, BackupRecord, Limits, Options, Repository, SystemClock,
+    archive_wal, backup,
 };
 use swiftwal_postgres::{BaseBackupRequest, Checkpoint, WalName};
 use url::Url;
@@ -149,6 +149,7 @@ fn forget_machine(directory: &Path) -> Result<()> {
 fn options(format: Format) -> BackupOptions {
     BackupOptions {
         label: "golden".to_owned(),
+        mode: BackupMode::Full,
         checkpoint: Checkpoint::Fast,
         include_wal: false,
         codec: Codec::from(format),

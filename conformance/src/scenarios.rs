@@ -5,6 +5,7 @@ pub(crate) mod archive_cleanup;
 pub(crate) mod backup;
 pub(crate) mod backup_start;
 pub(crate) mod backup_wal;
+pub(crate) mod chains;
 pub(crate) mod clocks;
 pub(crate) mod damage;
 pub(crate) mod damaged_pages;

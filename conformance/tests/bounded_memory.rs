@@ -11,8 +11,8 @@ use peak_alloc::PeakAlloc;
 use swiftwal_compression::Codec;
 use swiftwal_conformance::SyntheticCluster;
 use swiftwal_core::{
-    BackupChoice, BackupOptions, Options, PrunePolicy, Repository, RestoreOptions, SystemClock, backup,
-    plan_prune, prune, restore,
+    BackupChoice, BackupMode, BackupOptions, Options, PrunePolicy, Repository, RestoreOptions, SystemClock,
+    backup, plan_prune, prune, restore,
 };
 use swiftwal_postgres::Checkpoint;
 use tokio::sync::Mutex;
@@ -96,6 +96,7 @@ async fn run(scratch: &Path, files: u64) -> Result<()> {
 fn options() -> BackupOptions {
     BackupOptions {
         label: "many files".to_owned(),
+        mode: BackupMode::Full,
         checkpoint: Checkpoint::Fast,
         include_wal: true,
         codec: Codec::default(),

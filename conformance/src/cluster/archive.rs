@@ -14,7 +14,7 @@ pub(super) const END_BYTES: usize = 2 * BLOCK_BYTES;
 ///
 /// Names of directories and of links end with a slash, and the tar ends with two empty blocks, as in PostgreSQL's
 /// `src/backend/backup/basebackup.c` and `src/port/tar.c`.
-pub(super) fn tar(tree: &Tree) -> io::Result<Vec<u8>> {
+pub(crate) fn tar(tree: &Tree) -> io::Result<Vec<u8>> {
     let mut entries: Vec<_> = tree.iter().collect();
     entries.sort_by_key(|(path, entry)| rank(path, entry));
     let mut tar = Vec::new();

@@ -1,5 +1,7 @@
 //! Scenarios of restore: PostgreSQL's manifest of the backup.
 
+use std::fs;
+
 use anyhow::Result;
 use swiftwal_core::{BackupChoice, BackupRecord, ErrorKind, RestoreOptions, restore};
 
@@ -20,6 +22,7 @@ pub(crate) async fn the_files_are_compared_with_postgresqls_manifest(subject: Su
         let choice = BackupChoice::Key(record.key);
         let notices = said(&site, choice, &directory, &options(&site, start)).await?;
         assert!(!notices.contains("manifest"), "{notices}");
+        assert_eq!(fs::read_to_string(directory.join("backup_manifest"))?, text_of(&listed));
     }
     let source = site.cluster.backup(5, 5);
     let listed = lines(&source, "CRC32C");
@@ -90,12 +93,15 @@ pub(crate) async fn a_manifest_that_the_storage_fails_to_give_fails_the_restore(
 
 /// Takes a backup with a manifest of these lines.
 async fn take(site: &Site, source: &SyntheticSource, listed: &[String]) -> Result<BackupRecord> {
+    Ok(site.take_with_wal(&source.clone().with_manifest(text_of(listed))).await?)
+}
+
+fn text_of(listed: &[String]) -> String {
     let files = listed.join(",\n");
-    let text = format!(
+    format!(
         "{{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n\"Files\": [\n{files}\n],\n\"WAL-Ranges\": [\n],\n\
          \"Manifest-Checksum\": \"00\"}}\n"
-    );
-    Ok(site.take_with_wal(&source.clone().with_manifest(text)).await?)
+    )
 }
 
 /// Returns a line of the manifest for each file.

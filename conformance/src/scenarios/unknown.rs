@@ -89,22 +89,6 @@ pub(crate) async fn a_field_that_nothing_requires_is_ignored(subject: Subject) -
     site.assert_restorable(&record, &source).await
 }
 
-pub(crate) async fn an_incremental_backup_is_not_restored_as_a_full_one(subject: Subject) -> Result<()> {
-    let site = Site::new(subject)?;
-    let full = site.back_up(2, 3).await?;
-    let record = site.back_up(5, 6).await?;
-    let change = |backup: &mut Value| {
-        backup["kind"] = "incremental".into();
-        backup["parent"] = full.key.to_string().into();
-    };
-    rewrite_record(&site, &record_of(&record), change).await?;
-    for choice in [BackupChoice::Key(record.key), BackupChoice::Latest] {
-        let error = refused(site.restore(choice).await);
-        assert_names(&error, &[&record.key.to_string(), "incremental", &full.key.to_string()]);
-    }
-    Ok(())
-}
-
 /// Otherwise a tar with an unknown name would be left out.
 pub(crate) async fn a_tar_of_a_name_that_is_not_known_is_refused(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;

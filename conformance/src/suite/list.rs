@@ -46,7 +46,6 @@ suite! { $
         a_record_that_requires_what_is_not_known_is_refused,
         what_prune_would_remove_is_understood_first,
         a_field_that_nothing_requires_is_ignored,
-        an_incremental_backup_is_not_restored_as_a_full_one,
         a_tar_of_a_name_that_is_not_known_is_refused,
         a_repository_that_requires_what_is_not_known_is_refused,
         a_compression_of_wal_that_is_not_known_is_refused,
@@ -157,6 +156,16 @@ suite! { $
         with_a_clock_a_day_slow_the_newest_backup_is_still_the_newest,
         with_a_clock_two_days_fast_no_live_backup_is_taken_for_dead,
         a_clock_that_differs_is_told_of_with_both_times,
+    }
+
+    chains {
+        a_chain_is_restored_as_one_cluster,
+        a_plan_shows_the_backups_of_a_chain,
+        a_chain_that_is_incomplete_is_refused_before_anything_is_written,
+        latest_skips_a_backup_whose_chain_is_incomplete,
+        a_chain_whose_backups_do_not_fit_leaves_nothing,
+        a_damaged_tar_of_a_parent_is_named_and_leaves_nothing,
+        an_incremental_backup_with_the_record_of_a_full_one_is_refused,
     }
 
     tablespaces {

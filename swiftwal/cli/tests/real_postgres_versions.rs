@@ -4,10 +4,9 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use xtask::{Place, Postgres, Site, output, stdout, until};
+use anyhow::Result;
+use xtask::{Postgres, Site, output, stdout, until};
 
 /// Makes a test of each scenario with each version, on a directory.
 macro_rules! on_file {
@@ -78,7 +77,7 @@ fn tablespaces_by_replication(site: &Site, major: u32) -> Result<()> {
 
     let mapping = format!("{}={}", old.display(), new.display());
     let restored = site.restore("restored", "latest", &["--tablespace-mapping", &mapping])?;
-    verify(site, &restored, Some(&manifest(site)?))?;
+    verify(site, &restored)?;
     expect_rows(site, &restored)?;
     assert_eq!(restored.sql("select count(*), sum(x) from t")?, "200000|20000100000");
     let place = "select pg_tablespace_location(oid) from pg_tablespace where spcname = 'outside'";
@@ -93,7 +92,7 @@ fn by_pg_basebackup(site: &Site, major: u32) -> Result<()> {
     site.run(&["backup", "--method", "pg_basebackup", "-c", "fast"])?;
     change(site)?;
     let restored = site.restore("restored", "latest", &[])?;
-    verify(site, &restored, None)?;
+    verify(site, &restored)?;
     expect_databases(site)?;
     expect_rows(site, &restored)
 }
@@ -197,27 +196,7 @@ fn expect_rows(site: &Site, restored: &Postgres) -> Result<()> {
     Ok(())
 }
 
-/// Compares the restored files with PostgreSQL's manifest: the given one, or the one among the files.
-fn verify(site: &Site, restored: &Postgres, manifest: Option<&PathBuf>) -> Result<()> {
-    let mut verify = site.scratch.command("pg_verifybackup");
-    verify.arg("--no-parse-wal").args(manifest.map(|path| format!("--manifest-path={}", path.display())));
-    stdout(verify.arg(restored.data())).map(drop)
-}
-
-/// Returns the path of a copy of the manifest that is stored beside the only backup.
-fn manifest(site: &Site) -> Result<PathBuf> {
-    let stored = site.swiftwal.stored()?;
-    let name = stored.iter().find(|name| name.starts_with("backup_manifest_")).context("no manifest")?;
-    let compressed = match site.swiftwal.place() {
-        Place::Directory(directory) => directory.join(name),
-        Place::Container(container) => {
-            let downloaded = site.scratch.path().join(name);
-            let output = downloaded.display().to_string();
-            stdout(&mut container.client(&["download", container.name(), name, "--output", &output]))?;
-            downloaded
-        }
-    };
-    let manifest = site.scratch.path().join("backup_manifest");
-    stdout(site.scratch.command("zstd").args(["-dq", "-o"]).args([&manifest, &compressed]))?;
-    Ok(manifest)
+/// Compares the restored files with PostgreSQL's manifest, which is among them.
+fn verify(site: &Site, restored: &Postgres) -> Result<()> {
+    stdout(site.scratch.command("pg_verifybackup").arg("--no-parse-wal").arg(restored.data())).map(drop)
 }

@@ -1,6 +1,7 @@
 //! A repository: the objects of one PostgreSQL cluster, read and written by name.
 
 pub(crate) mod backup;
+pub(crate) mod chain;
 pub(crate) mod choice;
 pub(crate) mod clocks;
 pub(crate) mod cluster;

@@ -1,13 +1,16 @@
 //! restore: the commit record → ranges of the tars, fetched and decompressed in parallel → files → recovery settings →
 //! pg_control.
 
+mod chain;
 mod choose;
 mod claim;
 mod configuration;
+mod copy;
 mod created;
 mod destination;
 mod extract;
 mod fetch;
+mod finish;
 mod indexed_members;
 mod manifest;
 mod member_name;
@@ -23,34 +26,35 @@ mod target;
 mod unarchived;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
-use tokio::sync::mpsc;
-
 use self::{
+    chain::{ChangedFiles, CompleteFile, FileName},
     claim::Claimant,
+    copy::Copy,
     destination::Destination,
     extract::{Extracted, Extractor},
-    fetch::{Buffers, StoredTar},
+    fetch::StoredTar,
     manifest::Manifest,
     plan::Prepared,
     tablespaces::Tablespaces,
 };
 pub use self::{
-    plan::{PlannedTablespace, RestorePlan, plan_restore},
+    plan::{PlannedMember, PlannedTablespace, RestorePlan, plan_restore},
     recovery::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline},
     reuse::Reuse,
     target::parse_target_time,
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::Result,
     local::blocking::blocking,
-    repository::{Repository, backup::ChosenBackup, choice::BackupChoice, key::BackupKey, timelines::Branch},
+    repository::{
+        Repository, backup::ChosenBackup, choice::BackupChoice, key::BackupKey, record::BackupRecord,
+        timelines::Branch,
+    },
 };
 
 /// The options of a restore.
@@ -155,6 +159,11 @@ pub struct RestoreStats {
 ///
 /// [`Error::UnknownBackup`], [`Error::Usage`], [`Error::Refused`] for a directory with content or a target that can't
 /// be reached, [`Error::Damaged`] for a backup that isn't what was stored.
+///
+/// [`Error::UnknownBackup`]: crate::Error::UnknownBackup
+/// [`Error::Usage`]: crate::Error::Usage
+/// [`Error::Refused`]: crate::Error::Refused
+/// [`Error::Damaged`]: crate::Error::Damaged
 pub async fn restore(
     repository: &Repository,
     choice: BackupChoice,
@@ -171,7 +180,7 @@ pub async fn restore(
     };
     let destination = Destination::claim(directory, &plan.tablespaces, wal, &claimant)?;
     plan.announce(observe);
-    let Prepared { chosen, tablespaces, target_timeline, .. } = plan;
+    let Prepared { chosen, parents, tablespaces, target_timeline, .. } = plan;
     if destination.belongs_to_root() {
         observe(RestoreEvent::Notice(&format!(
             "the files restored into {} will belong to root, and PostgreSQL doesn't run as root: give the directory to the \
@@ -179,20 +188,21 @@ pub async fn restore(
             directory.display()
         )));
     }
-    let extracted = if destination.is_reused() {
+    let written = if destination.is_reused() {
         unarchived::refuse_unarchived(repository, &destination).await?;
         reuse::write_tars(repository, &chosen, &destination, &tablespaces, observe).await?
     } else {
         if options.reuse == Reuse::Interrupted {
             destination.leave();
         }
-        write_tars(repository, &chosen, &destination, &tablespaces, observe).await?
+        write_tars(repository, &chosen, parents, &destination, &tablespaces, observe).await?
     };
+    let written = finish::add_checksums(written, &destination).await?;
     for notice in notices(&destination)? {
         observe(RestoreEvent::Notice(&notice));
     }
     let options = RestoreOptions { target_timeline, ..options.clone() };
-    blocking(move || finish(chosen.key, extracted, destination, tablespaces, &options)).await
+    blocking(move || finish::finish(chosen.key, written, destination, tablespaces, &options)).await
 }
 
 /// Returns notices about the current state of the directories.
@@ -214,129 +224,46 @@ fn notices(destination: &Destination) -> Result<Vec<String>> {
     Ok(notices)
 }
 
+/// The files that were written.
+#[derive(Debug)]
+struct Written {
+    extracted: Extracted,
+    manifest: Option<Manifest>,
+    /// The files that were combined from a chain; none for a full backup.
+    combined: Option<BTreeMap<FileName, CompleteFile>>,
+}
+
 /// Writes every file but `pg_control`.
 async fn write_tars(
     repository: &Repository,
     chosen: &ChosenBackup,
+    parents: Vec<BackupRecord>,
     destination: &Arc<Destination>,
     tablespaces: &Tablespaces,
     observe: Observe<'_>,
-) -> Result<Extracted> {
+) -> Result<Written> {
     let directory = destination.root(None)?;
-    let index = fetch::index_if_usable(repository, chosen, directory.path(), observe).await?;
+    let directory = directory.path();
+    let index = fetch::index_if_usable(repository, chosen, directory, observe).await?;
     let tars = fetch::tars(chosen, index, observe);
-    let total_tar_bytes = tars.iter().map(StoredTar::tar_bytes).sum();
-    let written = Arc::new(AtomicU64::new(0));
-    let manifest = read_manifest(repository, chosen, observe).await?;
+    let parents = copy::members(repository, parents, directory, observe).await?;
+    let all = tars.iter().chain(parents.iter().flat_map(|parent| &parent.tars));
+    let copy = Copy::new(repository, destination, all.map(StoredTar::tar_bytes).sum(), observe);
+    let manifest = copy::read_manifest(repository, chosen.record.as_ref(), Some(directory), observe).await?;
     let algorithm = manifest.as_ref().map(|manifest| manifest.algorithm);
+    let changed = (!parents.is_empty()).then(Arc::<ChangedFiles>::default);
     let mut extracted = Extracted::default();
-    let buffers = Buffers::new();
-    for mut tar in tars {
-        let (name, members) = (tar.name(), tar.members.take());
-        let extractor =
-            Extractor::new(Arc::clone(destination), name, tar.tablespace, tablespaces, members, algorithm)?;
-        let progress = || {
-            let tar_bytes = written.load(Ordering::Relaxed);
-            observe(RestoreEvent::Progress { tar_bytes, total_tar_bytes });
-        };
-        let written = Arc::clone(&written);
-        extracted.add(write_tar(repository, tar, extractor, &buffers, written, &progress, observe).await?);
+    for tar in tars {
+        let destination = Arc::clone(destination);
+        let (tar, extractor) = Extractor::new(destination, tar, tablespaces, algorithm, changed.clone())?;
+        extracted.add(copy.tar(tar, move |pieces, count| extractor.extract(pieces, count)).await?);
     }
-    if let Some(manifest) = manifest {
-        manifest.check(extracted.sum)?;
-    }
-    if extracted.differs_from_index {
-        observe(RestoreEvent::Notice(
-            "the backup's index doesn't list the same files as its data, so not every file could be compared with its \
-             checksum; the stored data as a whole is what was backed up",
-        ));
-    }
-    Ok(extracted)
-}
-
-/// Reads PostgreSQL's manifest, if the backup has one. A missing or damaged one isn't needed, as the stored data has
-/// checksums of its own.
-async fn read_manifest(
-    repository: &Repository,
-    chosen: &ChosenBackup,
-    observe: Observe<'_>,
-) -> Result<Option<Manifest>> {
-    let Some(record) = &chosen.record else { return Ok(None) };
-    match Manifest::read(repository, &record.objects).await {
-        Err(error) if error.kind() == ErrorKind::Damaged => {
-            observe(RestoreEvent::Notice(&format!(
-                "restoring without comparing the files with PostgreSQL's manifest of the backup: {}",
-                error.in_full()
-            )));
-            Ok(None)
-        }
-        read => read,
-    }
-}
-
-async fn write_tar(
-    repository: &Repository,
-    tar: StoredTar,
-    extractor: Extractor,
-    buffers: &Buffers,
-    written: Arc<AtomicU64>,
-    progress: &(dyn Fn() + Send + Sync),
-    observe: Observe<'_>,
-) -> Result<Extracted> {
-    let (sender, receiver) = mpsc::channel(fetch::PIECES_WAITING);
-    let writing = blocking(move || extractor.extract(receiver, &written));
-    let fetching = fetch::fetch(repository, tar, sender, buffers, progress, observe);
-    // Both run to their ends, even if one fails: a writer that is still running would outlast the cleanup.
-    let (fetched, extracted) = tokio::join!(fetching, writing);
-    fetched.and(extracted)
-}
-
-/// Writes the files that make a cluster startable, in an order in which a kill does no harm.
-fn finish(
-    key: BackupKey,
-    extracted: Extracted,
-    destination: Arc<Destination>,
-    tablespaces: Tablespaces,
-    options: &RestoreOptions,
-) -> Result<RestoreStats> {
-    let lacks = |what: &str| Error::damaged(format!("backup {key}"), format!("it has no {what}"));
-    let control = extracted.control.ok_or_else(|| lacks("global/pg_control"))?;
-    let version = extracted.version.ok_or_else(|| lacks("PG_VERSION"))?;
-    let label = extracted.label.ok_or_else(|| lacks("backup_label"))?;
-    if let Some(map) = extracted.tablespace_map {
-        let map = tablespaces.map(&map).map_err(|oid| {
-            let reason = format!("its tablespace_map names a tablespace {oid} that it doesn't contain");
-            Error::damaged(format!("backup {key}"), reason)
-        })?;
-        destination.write("tablespace_map", &map)?;
-    }
-    if !options.no_recovery {
-        write_settings(&destination, &version, key, options)?;
-    }
-    destination.restrict(recovery::major(&version)?)?;
-    destination.sync()?;
-    destination.publish_control(&control, &label)?;
-    destination.keep();
-    let postgres_version = version.trim().to_owned();
-    let Extracted { files, bytes, kept_files, fetched_bytes, .. } = extracted;
-    Ok(RestoreStats { key, files, bytes, kept_files, fetched_bytes, postgres_version })
-}
-
-/// Writes the recovery settings.
-fn write_settings(
-    destination: &Destination,
-    version: &str,
-    key: BackupKey,
-    options: &RestoreOptions,
-) -> Result<()> {
-    if options.standby {
-        destination.drop_lines(recovery::AUTO_CONF, recovery::is_emptied_by_a_restore)?;
-    }
-    for file in recovery::files(version, key, options)? {
-        match file.mode {
-            recovery::Mode::Whole => destination.write(file.name, file.content.as_bytes())?,
-            recovery::Mode::Added => destination.append(file.name, file.content.as_bytes())?,
-        }
-    }
-    Ok(())
+    copy.check(manifest.as_ref(), &extracted)?;
+    let Some(changed) = changed else {
+        return Ok(Written { extracted, manifest, combined: None });
+    };
+    chain::fill(&copy, (chosen.key, extracted.label.as_deref()), parents, &changed).await?;
+    let combined = changed.take_complete();
+    extracted.bytes += combined.values().map(|file| file.bytes).sum::<u64>();
+    Ok(Written { extracted, manifest, combined: Some(combined) })
 }

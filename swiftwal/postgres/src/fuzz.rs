@@ -67,8 +67,8 @@ pub fn incremental_file(bytes: &[u8]) {
             Ok(None) => {}
             Ok(Some(header)) => {
                 assert_eq!(header.file_bytes(), bytes.len() as u64);
-                let runs =
-                    (0..header.blocks().len() as u64).filter_map(|index| header.run(index * BLOCK_BYTES));
+                let runs = (0..header.blocks().len() as u64)
+                    .filter_map(|index| header.run(index * BLOCK_BYTES, u64::MAX >> 1));
                 let end = u64::from(header.complete_blocks()) * BLOCK_BYTES;
                 assert!(runs.into_iter().all(|run| run.bytes.end <= end));
                 return;

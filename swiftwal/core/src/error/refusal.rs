@@ -48,14 +48,6 @@ pub enum Refusal {
         /// Some of them.
         keys: String,
     },
-    /// An incremental backup, which this version can't restore.
-    #[error("backup {key} is incremental{}, and this version restores full backups only", built_on(parent.as_deref()))]
-    Incremental {
-        /// The backup.
-        key: String,
-        /// The backup that it builds on.
-        parent: Option<String>,
-    },
     /// An incremental backup can't be taken.
     #[error("no incremental backup can be taken: {reason}")]
     NotIncremental {
@@ -253,7 +245,6 @@ impl Refusal {
                 "it was not overwritten: only if you are sure that the file here is the right one, use --force"
             }
             Self::AmbiguousKey { .. } => "give a longer prefix of the key",
-            Self::Incremental { .. } => "use a newer swiftwal, or restore a full backup by its key",
             Self::NotIncremental { hint, .. } => hint,
             Self::NoRoom { .. } => "free some space there, prune old backups, or use another place",
             Self::NotArchiving { .. } => {
@@ -339,10 +330,6 @@ fn why_another(history_of: Option<Timeline>) -> String {
         ),
         None => "; most likely two clusters archive into one repository".to_owned(),
     }
-}
-
-fn built_on(parent: Option<&str>) -> String {
-    parent.map_or_else(String::new, |parent| format!(" (it builds on {parent})"))
 }
 
 fn tablespaces(places: &[String]) -> String {

@@ -1,14 +1,9 @@
 //! A backup of the repository.
 
 use crate::{
-    error::{Refusal, Result},
+    error::Result,
     repository::{
-        Repository,
-        inventory::Inventory,
-        key::BackupKey,
-        layout::ObjectName,
-        legacy,
-        record::{BackupKind, BackupRecord},
+        Repository, inventory::Inventory, key::BackupKey, layout::ObjectName, legacy, record::BackupRecord,
     },
 };
 
@@ -44,19 +39,6 @@ impl ChosenBackup {
             Err(_) => legacy::is_there(repository, key).await?,
         };
         if is_legacy { Ok(Self { key, record: None }) } else { Err(repository.unknown_backup(key).await) }
-    }
-
-    /// Refuses a backup that this version can't restore.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`](crate::Error::Refused) for an incremental backup.
-    pub(crate) fn refuse_incremental(&self) -> Result<()> {
-        let Some(BackupRecord { kind: BackupKind::Incremental, parent, .. }) = self.record else {
-            return Ok(());
-        };
-        let parent = parent.map(|parent| parent.to_string());
-        Err(Refusal::Incremental { key: self.key.to_string(), parent }.into())
     }
 
     /// Returns the single object of a backup of SwiftWAL 0.2.2.

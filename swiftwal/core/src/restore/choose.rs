@@ -15,10 +15,12 @@ use crate::{
     repository::{
         Repository,
         backup::ChosenBackup,
+        chain,
         choice::BackupChoice,
         completeness::{missing_object, needed_and_missing},
         key::BackupKey,
-        timelines::{Branch, Content, Position, Timelines},
+        record::BackupRecord,
+        timelines::{Branch, Content, ListedBackup, Position, Timelines},
     },
 };
 
@@ -26,6 +28,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Choice {
     pub(super) backup: ChosenBackup,
+    /// The backups that it builds on, the newest first.
+    pub(super) parents: Vec<BackupRecord>,
     /// The timeline for the recovery settings.
     pub(super) target_timeline: Option<TargetTimeline>,
     /// The timeline to follow. None if that depends on the version of PostgreSQL.
@@ -63,14 +67,14 @@ async fn choose_latest(
     look_for_asked(repository, &mut timelines, options).await?;
     let goal = Goal { options, timelines: &timelines };
     goal.check_timeline(repository.location())?;
-    let (backup, way) = newest_that_reaches(repository, &goal, observe).await?;
+    let (backup, parents, way) = newest_that_reaches(repository, &goal, observe).await?;
     if let Some(RecoveryTarget::Name(_) | RecoveryTarget::Xid(_)) = options.target {
         observe(RestoreEvent::Notice(
             "swiftwal can't tell whether this backup ended before the target; if recovery says that it ended before the \
              target was reached, restore an earlier backup",
         ));
     }
-    goal.settle(backup, BackupChoice::Latest, way)
+    goal.settle((backup, parents), BackupChoice::Latest, way)
 }
 
 async fn choose_by_key(
@@ -99,7 +103,11 @@ async fn choose_by_key(
     if let Some(text) = missing_wal(repository, &backup).await? {
         return Err(unusable(text));
     }
-    goal.settle(backup, choice, way)
+    let parents = match chain::parents(repository, &backup).await? {
+        Ok(parents) => parents,
+        Err(text) => return Err(unusable(text + &instead(repository, &timelines, key).await?)),
+    };
+    goal.settle((backup, parents), choice, way)
 }
 
 /// Reads everything about the timelines or, if the repository can't be listed, what can be requested by name.
@@ -138,7 +146,12 @@ async fn look_for_asked(
 
 impl Goal<'_> {
     /// Decides which timeline recovery follows, unless a person has to decide that.
-    fn settle(&self, backup: ChosenBackup, choice: BackupChoice, way: Way) -> Result<Choice> {
+    fn settle(
+        &self,
+        (backup, parents): (ChosenBackup, Vec<BackupRecord>),
+        choice: BackupChoice,
+        way: Way,
+    ) -> Result<Choice> {
         let followed = match way {
             Way::Along(past) => {
                 if let Some(doubt) = self.doubt(&backup, choice, &past) {
@@ -152,16 +165,16 @@ impl Goal<'_> {
         let others: Vec<_> = tips
             .filter(|tip| followed.as_ref().is_none_or(|followed| followed.timeline != tip.timeline))
             .collect();
-        Ok(Choice { backup, target_timeline: self.setting(), followed, others })
+        Ok(Choice { backup, parents, target_timeline: self.setting(), followed, others })
     }
 }
 
-/// Returns the newest backup from which recovery can reach the goal, and its way there.
+/// Returns the newest backup from which recovery can reach the goal, those it builds on, and its way there.
 async fn newest_that_reaches(
     repository: &Repository,
     goal: &Goal<'_>,
     observe: Observe<'_>,
-) -> Result<(ChosenBackup, Way)> {
+) -> Result<(ChosenBackup, Vec<BackupRecord>, Way)> {
     let mut obstacle = None;
     for listed in goal.timelines.backups.iter().rev() {
         let key = listed.key;
@@ -208,7 +221,14 @@ async fn newest_that_reaches(
             None => incomplete_tar(repository, backup).await?,
             lost => lost,
         };
-        let Some(text) = incomplete else { return Ok((backup.clone(), way)) };
+        let parents = match incomplete {
+            None => chain::parents(repository, backup).await?,
+            Some(text) => Err(text),
+        };
+        let text = match parents {
+            Ok(parents) => return Ok((backup.clone(), parents, way)),
+            Err(text) => text,
+        };
         observe(RestoreEvent::Notice(&format!("skipping backup {key}: {text}")));
         obstacle = Some((key, text));
     }
@@ -252,6 +272,18 @@ async fn incomplete_tar(repository: &Repository, backup: &ChosenBackup) -> Resul
             object.bytes
         )
     }))
+}
+
+/// Names the newest other backup that is complete, for a user who can't restore backup `key`.
+async fn instead(repository: &Repository, timelines: &Timelines, key: BackupKey) -> Result<String> {
+    let others = timelines.backups.iter().rev().filter(|listed| listed.key != key);
+    for other in others.filter_map(ListedBackup::backup) {
+        let is_complete = incomplete_tar(repository, other).await?.is_none();
+        if is_complete && chain::parents(repository, other).await?.is_ok() {
+            return Ok(format!("; restore backup {} instead", other.key));
+        }
+    }
+    Ok("; there is no other backup that is complete".to_owned())
 }
 
 /// Returns the error with the key of an older backup that can be restored instead, if there is one.

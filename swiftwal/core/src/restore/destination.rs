@@ -174,6 +174,13 @@ impl Destination {
         file.write_all(content).map_err(Error::local("write", root.path().join(name)))
     }
 
+    /// Replaces the content of a restored file of the data directory.
+    pub(super) fn rewrite(&self, name: &[u8], content: &[u8]) -> Result<()> {
+        let mut root = self.root(None)?;
+        let mut file = root.rewrite_file(name)?;
+        file.write_all(content).map_err(Error::local("write", root.path().join(path_of(name))))
+    }
+
     /// Removes lines from a restored file of the data directory, if it exists.
     pub(super) fn drop_lines(&self, name: &str, is_dropped: fn(&[u8]) -> bool) -> Result<()> {
         let mut root = self.root(None)?;
@@ -187,8 +194,7 @@ impl Destination {
         if kept.len() == content.len() {
             return Ok(());
         }
-        let mut file = root.rewrite_file(name.as_bytes())?;
-        file.write_all(&kept).map_err(Error::local("write", root.path().join(name)))
+        self.rewrite(name.as_bytes(), &kept)
     }
 
     /// Closes the data directory to its group if PostgreSQL of this major version refuses one that isn't.

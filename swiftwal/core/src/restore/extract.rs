@@ -3,6 +3,8 @@
 //! One thread parses the tar and creates directories and links; others write the files ([`writers`]).
 
 mod file_writer;
+mod older_tar;
+mod part;
 mod places;
 mod treatment;
 mod writers;
@@ -14,13 +16,16 @@ use std::sync::{
 
 use bytes::Bytes;
 use swiftwal_postgres::{
+    incremental_file::complete_name,
     printable,
     tar_stream::{Member, MemberKind, TarStream, TarVisitor},
 };
 use tokio::sync::mpsc;
 
+pub(super) use self::older_tar::OlderTar;
 use self::{
-    file_writer::{FilePiece, NewFile, Reason, WriteFailure, differs},
+    file_writer::{FilePiece, NewFile, Reason, WriteFailure, differs, invalid},
+    part::Part,
     writers::Writers,
 };
 pub(super) use self::{
@@ -28,16 +33,15 @@ pub(super) use self::{
     treatment::Treatment,
 };
 use super::{
+    chain::ChangedFiles,
     destination::{CONTROL, Destination, LABEL},
-    indexed_members::IndexedMembers,
+    fetch::StoredTar,
+    indexed_members::ExpectedContents,
     manifest::{Algorithm, Checksum, FileSum, RestoredFiles},
     member_name::stays_inside,
     tablespaces::Tablespaces,
 };
-use crate::{
-    error::{Error, Refusal, Result},
-    repository::index::IndexedKind,
-};
+use crate::error::{Error, Refusal, Result};
 
 /// The files of the tars that are needed later.
 #[derive(Debug, Default)]
@@ -98,8 +102,9 @@ pub(super) struct Extractor {
     object: String,
     tablespace: Option<u32>,
     tablespaces: Tablespaces,
-    /// The members that follow by the index; none if there is no index that fits.
-    members: Option<IndexedMembers>,
+    expected: ExpectedContents,
+    /// The incremental files; none for a full backup, in which such a name has no meaning.
+    changed: Option<Arc<ChangedFiles>>,
     places: Places,
     /// The piece of the tar that is parsed.
     piece: Bytes,
@@ -137,31 +142,33 @@ struct KeptFile {
 }
 
 impl Extractor {
-    /// Creates the writer for the data directory's tar, or for that of a tablespace, stored as `object`. Its files are
-    /// compared with `members`; `manifest` is the algorithm of PostgreSQL's manifest.
+    /// Creates the writer for `tar`, and returns both. Its files are compared with the index; `manifest` is the algorithm
+    /// of PostgreSQL's manifest. The incremental files of an incremental backup are added to `changed`.
     pub(super) fn new(
         destination: Arc<Destination>,
-        object: String,
-        tablespace: Option<u32>,
+        mut tar: StoredTar,
         tablespaces: &Tablespaces,
-        members: Option<IndexedMembers>,
         manifest: Option<Algorithm>,
-    ) -> Result<Self> {
+        changed: Option<Arc<ChangedFiles>>,
+    ) -> Result<(StoredTar, Self)> {
+        let tablespace = tar.tablespace;
         let places = destination.places(tablespace)?;
         let files = RestoredFiles::new(manifest, tablespace);
-        Ok(Self {
+        let extractor = Self {
             files: files.clone(),
             writers: Writers::start(&places, &files)?,
             _destination: destination,
-            object,
+            object: tar.name(),
             tablespace,
             tablespaces: tablespaces.clone(),
-            members,
+            expected: ExpectedContents::new(tar.members.take()),
+            changed,
             places,
             piece: Bytes::new(),
             current: Current::default(),
             extracted: Extracted::default(),
-        })
+        };
+        Ok((tar, extractor))
     }
 
     /// Writes what it receives until the sender is closed. `written` counts the bytes of the tar.
@@ -170,14 +177,7 @@ impl Extractor {
         mut pieces: mpsc::Receiver<Bytes>,
         written: &AtomicU64,
     ) -> Result<Extracted> {
-        let mut tar = TarStream::default();
-        while let Some(piece) = pieces.blocking_recv() {
-            self.piece = piece.clone();
-            tar.push(&piece, &mut self)?;
-            self.piece = Bytes::new();
-            written.fetch_add(piece.len() as u64, Ordering::Relaxed);
-        }
-        tar.finish()?;
+        parse(&mut pieces, written, &mut self, |extractor, piece| extractor.piece = piece)?;
         self.finish()
     }
 
@@ -186,15 +186,13 @@ impl Extractor {
         let finished = self.writers.finish();
         self.extracted.sum = finished.map_err(|failure| self.unwritten(failure))?;
         self.extracted.sum += self.files.sum;
-        if self.members.is_some_and(|mut members| !matches!(members.next(), Ok(None))) {
-            self.extracted.differs_from_index = true;
-        }
+        self.extracted.differs_from_index = self.expected.differ();
         Ok(self.extracted)
     }
 
     /// Counts a file that exists as the backup has it, and was compared.
     pub(super) fn keep_existing(&mut self, member: &Member) {
-        self.expected(member);
+        self.expected.of(member);
         self.extracted.kept_files += 1;
         self.extracted.files += 1;
         self.extracted.bytes += member.bytes;
@@ -206,41 +204,18 @@ impl Extractor {
         self.data(data)
     }
 
-    /// Returns the hash of the member's content by the index.
-    fn expected(&mut self, member: &Member) -> Option<blake3::Hash> {
-        let indexed =
-            self.members.as_mut()?.next().ok().flatten().filter(|indexed| indexed.name.0 == member.name);
-        let hash = match (indexed.map(|indexed| indexed.kind), &member.kind) {
-            (Some(IndexedKind::File { bytes, blake3, .. }), MemberKind::File) if bytes == member.bytes => {
-                blake3::Hash::from_hex(blake3).ok().map(Some)
-            }
-            (Some(IndexedKind::Directory), MemberKind::Directory)
-            | (Some(IndexedKind::Link { .. }), MemberKind::Link { .. }) => Some(None),
-            _ => None,
-        };
-        if hash.is_none() {
-            self.members = None;
-            self.extracted.differs_from_index = true;
-        }
-        hash.flatten()
-    }
-
     /// Returns the error for a file that couldn't be written.
     fn unwritten(&mut self, failure: WriteFailure) -> Error {
         match failure.reason {
             Reason::Differs => differs(&self.object, &failure.name),
+            Reason::Invalid(reason) => invalid(&self.object, &failure.name, &reason),
             Reason::Failed(error) => self.unless_twice(&failure.name, *error),
         }
     }
 
     /// Returns the error for a member that PostgreSQL never writes.
     fn not_postgresqls(&self, name: &[u8], what: &str) -> Error {
-        let reason = format!(
-            "it contains '{}', {what}; PostgreSQL never writes that, so this isn't its backup: don't trust it, nor the \
-             rest of the repository before you know who wrote it",
-            printable(name)
-        );
-        Error::damaged(&self.object, reason)
+        not_postgresqls(&self.object, name, what)
     }
 
     /// Refuses a name that PostgreSQL never writes.
@@ -287,15 +262,19 @@ impl Extractor {
         // A writer may be about to create it.
         let _ = self.writers.finish();
         match error {
-            Error::Refused(Refusal::Appeared { .. }) if self.places.has_created(name) => {
-                self.occurs_twice(name)
-            }
+            Error::Refused(Refusal::Appeared { .. }) if self.has_created(name) => self.occurs_twice(name),
             error => error,
         }
     }
 
+    /// Whether the file of the member `name` was created by this restore.
+    fn has_created(&mut self, name: &[u8]) -> bool {
+        let complete = self.changed.as_ref().and_then(|_| complete_name(name, self.tablespace.is_some()));
+        self.places.has_created(complete.as_deref().unwrap_or(name))
+    }
+
     fn occurs_twice(&self, name: &[u8]) -> Error {
-        self.not_postgresqls(name, "a name that occurs twice")
+        self.not_postgresqls(name, TWICE)
     }
 
     fn begin_file(&mut self, member: Member, expected: Option<blake3::Hash>) -> Result<Current> {
@@ -306,8 +285,11 @@ impl Extractor {
         if treatment.is_kept() && !treatment.is_written() && self.extracted.has_kept(&name) {
             return Err(self.occurs_twice(&name));
         }
+        let part = self.part(&name)?;
         if !matches!(treatment, Treatment::LeftOut) {
             self.extracted.files += 1;
+        }
+        if !matches!((treatment, &part), (Treatment::LeftOut, _) | (_, Part::Newest { .. })) {
             self.extracted.bytes += bytes;
         }
         let is_written = treatment.is_written();
@@ -315,8 +297,18 @@ impl Extractor {
             treatment.is_kept().then(|| KeptFile { name: name.clone(), content: Vec::new(), expected });
         let checksum = self.files.checksum(&name).filter(|_| !is_written);
         let unwritten = checksum.map(|checksum| UnwrittenFile { name: name.clone(), bytes, checksum });
-        let begins = is_written.then_some(NewFile { name, mode, expected });
+        let begins = is_written.then_some(NewFile { name, mode, bytes, part, expected });
         Ok(Current { left: bytes, begins, is_written, kept, unwritten })
+    }
+
+    /// Returns what is written of the file `name`.
+    fn part(&self, name: &[u8]) -> Result<Part> {
+        let Some(files) = &self.changed else { return Ok(Part::Whole) };
+        let Some(complete) = complete_name(name, self.tablespace.is_some()) else { return Ok(Part::Whole) };
+        if self.tablespace.is_none() && Treatment::of(&complete) != Treatment::Written {
+            return Err(self.not_postgresqls(name, "blocks of a file that isn't a relation's"));
+        }
+        Ok(Part::Newest { complete: (self.tablespace, complete), files: Arc::clone(files) })
     }
 
     /// Passes a piece of the current file to its writer.
@@ -345,11 +337,42 @@ impl Extractor {
     }
 }
 
+/// What is wrong with a second member of the same name.
+const TWICE: &str = "a name that occurs twice";
+
+/// Returns the error for a member of `object` that PostgreSQL never writes.
+fn not_postgresqls(object: &str, name: &[u8], what: &str) -> Error {
+    let reason = format!(
+        "it contains '{}', {what}; PostgreSQL never writes that, so this isn't its backup: don't trust it, nor the \
+         rest of the repository before you know who wrote it",
+        printable(name)
+    );
+    Error::damaged(object, reason)
+}
+
+/// Parses a tar until the sender of its pieces is closed. `hold` gives the visitor the piece that is parsed, to slice it;
+/// `parsed` counts the bytes.
+fn parse<V: TarVisitor<Error = Error>>(
+    pieces: &mut mpsc::Receiver<Bytes>,
+    parsed: &AtomicU64,
+    visitor: &mut V,
+    hold: fn(&mut V, Bytes),
+) -> Result<()> {
+    let mut tar = TarStream::default();
+    while let Some(piece) = pieces.blocking_recv() {
+        hold(visitor, piece.clone());
+        tar.push(&piece, visitor)?;
+        hold(visitor, Bytes::new());
+        parsed.fetch_add(piece.len() as u64, Ordering::Relaxed);
+    }
+    Ok(tar.finish()?)
+}
+
 impl TarVisitor for Extractor {
     type Error = Error;
 
     fn member(&mut self, member: Member) -> Result<()> {
-        let expected = self.expected(&member);
+        let expected = self.expected.of(&member);
         // The root itself exists already.
         if member.kind == MemberKind::Directory && matches!(member.name.as_slice(), b"" | b".") {
             return Ok(());
@@ -381,7 +404,7 @@ impl TarVisitor for Extractor {
         }
         let Current { kept, unwritten, .. } = std::mem::take(&mut self.current);
         if let Some(UnwrittenFile { name, bytes, checksum }) = unwritten {
-            self.files.add(&name, bytes, checksum);
+            self.files.add(&name, bytes, &checksum.finish());
         }
         kept.map_or(Ok(()), |file| self.keep(file))
     }

@@ -13,7 +13,9 @@ use std::{
     vec,
 };
 
-use crate::repository::index::{IndexedMember, members_of};
+use swiftwal_postgres::tar_stream::{Member, MemberKind};
+
+use crate::repository::index::{IndexedKind, IndexedMember, members_of};
 
 /// The text of an index, on disk.
 #[derive(Debug)]
@@ -76,6 +78,45 @@ impl IndexedMembers {
                 return Ok(None);
             }
         }
+    }
+}
+
+/// The contents that the index promises for the members of a tar.
+#[derive(Debug)]
+pub(super) struct ExpectedContents {
+    /// The members that follow; none if there is no index that fits.
+    members: Option<IndexedMembers>,
+    differs: bool,
+}
+
+impl ExpectedContents {
+    pub(super) fn new(members: Option<IndexedMembers>) -> Self {
+        Self { members, differs: false }
+    }
+
+    /// Returns the hash of the content of the next member of the tar; none if it has no content, or the index has other
+    /// members from here on.
+    pub(super) fn of(&mut self, member: &Member) -> Option<blake3::Hash> {
+        let indexed =
+            self.members.as_mut()?.next().ok().flatten().filter(|indexed| indexed.name.0 == member.name);
+        let hash = match (indexed.map(|indexed| indexed.kind), &member.kind) {
+            (Some(IndexedKind::File { bytes, blake3, .. }), MemberKind::File) if bytes == member.bytes => {
+                blake3::Hash::from_hex(blake3).ok().map(Some)
+            }
+            (Some(IndexedKind::Directory), MemberKind::Directory)
+            | (Some(IndexedKind::Link { .. }), MemberKind::Link { .. }) => Some(None),
+            _ => None,
+        };
+        if hash.is_none() {
+            self.members = None;
+            self.differs = true;
+        }
+        hash.flatten()
+    }
+
+    /// Whether the index has other members than the tar, which has ended.
+    pub(super) fn differ(self) -> bool {
+        self.differs || self.members.is_some_and(|mut members| !matches!(members.next(), Ok(None)))
     }
 }
 

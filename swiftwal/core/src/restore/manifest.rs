@@ -5,15 +5,19 @@
 
 mod checksum;
 mod entries;
+mod text;
 
-use std::{fmt, ops::AddAssign};
+use std::{fmt, ops::AddAssign, path::Path};
 
 use swiftwal_compression::decoder;
 use tokio::io::BufReader;
 use tokio_util::io::StreamReader;
 
-pub(super) use self::checksum::{Algorithm, Checksum};
 use self::entries::Entries;
+pub(super) use self::{
+    checksum::{Algorithm, Checksum},
+    text::{Correction, Corrections, ManifestText},
+};
 use super::fetch::Hashed;
 use crate::{
     error::{Error, Result},
@@ -26,11 +30,13 @@ use crate::{
 };
 
 /// PostgreSQL's manifest of a backup, added up.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Manifest {
     object: String,
     pub(super) algorithm: Algorithm,
     files: FileSum,
+    /// Its text, if that is kept.
+    pub(super) text: Option<ManifestText>,
 }
 
 /// The sum over files, each with its name, size and checksum. Their order doesn't matter.
@@ -65,8 +71,13 @@ impl AddAssign for FileSum {
 }
 
 impl Manifest {
-    /// Reads the manifest among `objects`, which is verified by the commit record; none if the backup has none.
-    pub(super) async fn read(repository: &Repository, objects: &[RecordedObject]) -> Result<Option<Self>> {
+    /// Reads the manifest among `objects`, which is verified by the commit record; none if the backup has none. If
+    /// `directory` is given, the text is kept there.
+    pub(super) async fn read(
+        repository: &Repository,
+        objects: &[RecordedObject],
+        directory: Option<&Path>,
+    ) -> Result<Option<Self>> {
         let recorded = objects.iter().find(|object| object.part() == Some(BackupPart::Manifest));
         let Some(recorded) = recorded else { return Ok(None) };
         let name = ObjectName::parse(&recorded.name);
@@ -74,18 +85,25 @@ impl Manifest {
         let mut hashed = Hashed::default();
         let stored = hashed.pass(object_pieces(object));
         let text = BufReader::new(decoder(SIDE_FORMAT, StreamReader::new(stored)));
-        let mut entries = Entries::new(text);
+        let kept =
+            directory.map(|directory| ManifestText::new(directory).map_err(Error::local("write", directory)));
+        let mut entries = Entries::new(text, kept.transpose()?);
         let (mut files, mut algorithm) = (FileSum::default(), None);
-        while let Some(entry) = entries.next().await.map_err(|error| repository.unreadable(&name, error))? {
+        loop {
+            let next = entries.next().await;
+            if let (Some(error), Some(directory)) = (entries.unwritable.take(), directory) {
+                return Err(Error::local("write", directory)(error));
+            }
+            let Some(entry) = next.map_err(|error| repository.unreadable(&name, error))? else { break };
             if *algorithm.get_or_insert(entry.algorithm) != entry.algorithm {
                 return Err(Error::damaged(name, "it has checksums of several kinds"));
             }
             files.add(&entry.name, entry.bytes, &entry.checksum);
         }
-        drop(entries);
+        let text = entries.finish();
         hashed.check(recorded)?;
         let algorithm = algorithm.ok_or_else(|| Error::damaged(name, "it lists no files"))?;
-        Ok(Some(Self { object: recorded.name.clone(), algorithm, files }))
+        Ok(Some(Self { object: recorded.name.clone(), algorithm, files, text }))
     }
 
     /// Compares the files that were restored.
@@ -136,7 +154,7 @@ impl fmt::Display for Difference {
 #[derive(Clone, Debug, Default)]
 pub(super) struct RestoredFiles {
     /// None if there is no manifest.
-    algorithm: Option<Algorithm>,
+    pub(super) algorithm: Option<Algorithm>,
     tablespace: Option<u32>,
     pub(super) sum: FileSum,
 }
@@ -154,15 +172,22 @@ impl RestoredFiles {
     }
 
     /// Adds a complete file.
-    pub(super) fn add(&mut self, name: &[u8], bytes: u64, checksum: Checksum) {
+    pub(super) fn add(&mut self, name: &[u8], bytes: u64, checksum: &[u8]) {
         if let Some(name) = listed_name(self.tablespace, name) {
-            self.sum.add(&name, bytes, &checksum.finish());
+            self.sum.add(&name, bytes, checksum);
         }
     }
 }
 
+/// Returns the correction for a file with this content.
+pub(super) fn correction(content: &[u8], algorithm: Algorithm) -> Correction {
+    let mut checksum = Checksum::new(algorithm);
+    checksum.update(content);
+    Correction { bytes: content.len() as u64, algorithm, checksum: checksum.finish() }
+}
+
 /// Returns the name under which the manifest lists a file; none for a file that isn't compared.
-fn listed_name(tablespace: Option<u32>, name: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn listed_name(tablespace: Option<u32>, name: &[u8]) -> Option<Vec<u8>> {
     match tablespace {
         Some(oid) => Some([format!("pg_tblspc/{oid}/").as_bytes(), name].concat()),
         // The manifest may list some of the WAL's files, but not the WAL itself, which has checksums of its own.
@@ -186,7 +211,8 @@ mod tests {
     #[test]
     fn files_are_compared_in_any_order_and_every_difference_counts() {
         let files = [("a", 1, &b"x"[..]), ("b", 2, b"y")];
-        let manifest = Manifest { object: "m".to_owned(), algorithm: Algorithm::Crc32c, files: sum(&files) };
+        let manifest =
+            Manifest { object: "m".to_owned(), algorithm: Algorithm::Crc32c, files: sum(&files), text: None };
         manifest.check(sum(&[files[1], files[0]])).unwrap();
         for (other, told) in [
             (&[files[0]][..], "lists 2 files, and the backup has 1"),

@@ -12,7 +12,11 @@ use super::{
 use crate::{
     error::{Error, Result},
     repository::{
-        Repository, backup::ChosenBackup, choice::BackupChoice, key::BackupKey, record::BackupRecord,
+        Repository,
+        backup::ChosenBackup,
+        choice::BackupChoice,
+        key::BackupKey,
+        record::{BackupKind, BackupRecord},
         timelines::Branch,
     },
 };
@@ -25,9 +29,13 @@ pub struct RestorePlan {
     pub key: BackupKey,
     /// The repository that it is in.
     pub location: String,
+    /// The backups that would be read: this one, those it builds on, the newest first, and a full one last. Empty for a
+    /// backup of SwiftWAL 0.2.2.
+    pub chain: Vec<PlannedMember>,
     /// The bytes that would be fetched; none if that isn't known, as for a backup of SwiftWAL 0.2.2.
     pub stored_bytes: Option<u64>,
-    /// The bytes of its tars before compression, about those of its files; none if that isn't known.
+    /// The bytes of all these tars before compression, for a full backup about those of its files; none if that isn't
+    /// known.
     pub tar_bytes: Option<u64>,
     /// The timeline that recovery would follow; none if that depends on the version of PostgreSQL.
     pub followed: Option<Branch>,
@@ -39,6 +47,20 @@ pub struct RestorePlan {
     pub damage: Option<String>,
     /// A notice if the stored WAL doesn't reach the target.
     pub shortfall: Option<String>,
+}
+
+/// A backup that would be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlannedMember {
+    /// Its name.
+    pub key: BackupKey,
+    /// Whether it is a full backup.
+    pub kind: BackupKind,
+    /// The bytes of its tars as they are stored.
+    pub stored_bytes: u64,
+    /// The bytes of its tars before compression; none if that isn't known.
+    pub tar_bytes: Option<u64>,
 }
 
 /// A tablespace that would be restored.
@@ -67,7 +89,7 @@ pub async fn plan_restore(
 ) -> Result<RestorePlan> {
     let plan = prepare(repository, choice, options, observe).await?;
     let record = plan.chosen.record.as_ref();
-    let tars = || record.map(|record| record.objects.iter().filter(|object| object.tar_bytes.is_some()));
+    let chain: Vec<_> = record.into_iter().chain(&plan.parents).map(PlannedMember::of).collect();
     let tablespaces = plan.tablespaces.iter().map(|space| {
         let tablespaces::Tablespace { oid, old, directory } = space.clone();
         PlannedTablespace { oid, old, directory }
@@ -75,8 +97,9 @@ pub async fn plan_restore(
     Ok(RestorePlan {
         key: plan.chosen.key,
         location: repository.location().to_owned(),
-        stored_bytes: tars().map(|tars| tars.map(|tar| tar.bytes).sum()),
-        tar_bytes: tars().and_then(|tars| tars.map(|tar| tar.tar_bytes).sum()),
+        stored_bytes: record.map(|_| chain.iter().map(|member| member.stored_bytes).sum()),
+        tar_bytes: record.and_then(|_| chain.iter().map(|member| member.tar_bytes).sum()),
+        chain,
         tablespaces: tablespaces.collect(),
         damage: record.and_then(BackupRecord::damage_notice),
         followed: plan.followed,
@@ -85,10 +108,24 @@ pub async fn plan_restore(
     })
 }
 
+impl PlannedMember {
+    fn of(record: &BackupRecord) -> Self {
+        let tars = || record.objects.iter().filter(|object| object.tar_bytes.is_some());
+        Self {
+            key: record.key,
+            kind: record.kind,
+            stored_bytes: tars().map(|tar| tar.bytes).sum(),
+            tar_bytes: tars().map(|tar| tar.tar_bytes).sum(),
+        }
+    }
+}
+
 /// A restore that is about to begin.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) chosen: ChosenBackup,
+    /// The backups that it builds on, the newest first.
+    pub(super) parents: Vec<BackupRecord>,
     /// The timeline for the recovery settings.
     pub(super) target_timeline: Option<TargetTimeline>,
     pub(super) tablespaces: Tablespaces,
@@ -111,13 +148,12 @@ pub(super) async fn prepare(
             wal.display()
         )));
     }
-    let Choice { backup: chosen, target_timeline, followed, others } =
+    let Choice { backup: chosen, parents, target_timeline, followed, others } =
         choose::choose(repository, choice, options, observe).await?;
-    chosen.refuse_incremental()?;
     reuse::check(&chosen, options.reuse)?;
     let tablespaces = Tablespaces::plan(&chosen, options)?;
     let shortfall = shortfall(&chosen, followed.as_ref(), options);
-    let plan = Prepared { chosen, target_timeline, tablespaces, followed, others, shortfall };
+    let plan = Prepared { chosen, parents, target_timeline, tablespaces, followed, others, shortfall };
     for tablespaces::Tablespace { oid, old, directory } in plan.tablespaces.iter() {
         observe(RestoreEvent::Tablespace { oid: *oid, old, directory });
     }

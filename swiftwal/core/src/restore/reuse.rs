@@ -30,18 +30,18 @@ use self::{
     listed::ListedNames,
 };
 use super::{
-    Observe, RestoreEvent,
+    Observe, RestoreEvent, Written,
+    copy::read_manifest,
     destination::Destination,
     extract::{Extracted, Extractor, WAL},
     fetch::{self, Buffers, SelectedFrames, StoredTar},
-    manifest::{Manifest, RestoredFiles},
-    read_manifest,
+    manifest::{Algorithm, RestoredFiles},
     tablespaces::Tablespaces,
 };
 use crate::{
     error::{Error, ErrorKind, Refusal, Result},
     local::blocking::blocking,
-    repository::{Repository, backup::ChosenBackup, layout::BackupPart},
+    repository::{Repository, backup::ChosenBackup, layout::BackupPart, record::BackupKind},
 };
 
 /// What a restore does with a directory that isn't empty.
@@ -92,18 +92,26 @@ struct ComparedTar {
 struct Work {
     destination: Arc<Destination>,
     tablespaces: Tablespaces,
-    manifest: Option<Manifest>,
+    /// The algorithm of PostgreSQL's manifest, if there is one.
+    algorithm: Option<Algorithm>,
     stop: Stop,
 }
 
-/// Refuses to reuse files for a backup without an index.
+/// Refuses to reuse files for a backup without an index, and for an incremental one.
 pub(super) fn check(chosen: &ChosenBackup, reuse: Reuse) -> Result<()> {
-    let objects = chosen.record.iter().flat_map(|record| &record.objects);
-    let has_index = objects.into_iter().any(|object| object.part() == Some(BackupPart::Index));
-    if reuse == Reuse::Nothing || has_index {
+    if reuse == Reuse::Nothing {
         return Ok(());
     }
-    Err(without_index(&format!("backup {} has no index", chosen.key)))
+    let key = chosen.key;
+    if chosen.record.as_ref().is_some_and(|record| record.kind == BackupKind::Incremental) {
+        return Err(Error::Refused(Refusal::destination(
+            format!("backup {key} is incremental, and --delta and --resume restore full backups only"),
+            "restore into an empty directory, without --delta and --resume",
+        )));
+    }
+    let objects = chosen.record.iter().flat_map(|record| &record.objects);
+    let has_index = objects.into_iter().any(|object| object.part() == Some(BackupPart::Index));
+    if has_index { Ok(()) } else { Err(without_index(&format!("backup {key} has no index"))) }
 }
 
 fn without_index(reason: &str) -> Error {
@@ -120,13 +128,15 @@ pub(super) async fn write_tars(
     destination: &Arc<Destination>,
     tablespaces: &Tablespaces,
     observe: Observe<'_>,
-) -> Result<Extracted> {
+) -> Result<Written> {
     let tars = indexed_tars(repository, chosen, destination).await?;
-    let manifest = read_manifest(repository, chosen, observe).await?;
+    let directory = destination.root(None)?;
+    let record = chosen.record.as_ref();
+    let manifest = read_manifest(repository, record, Some(directory.path()), observe).await?;
     let work = Work {
         destination: Arc::clone(destination),
         tablespaces: tablespaces.clone(),
-        manifest: manifest.clone(),
+        algorithm: manifest.as_ref().map(|manifest| manifest.algorithm),
         stop: Stop::default(),
     };
     let _guard = StopGuard(work.stop.clone());
@@ -142,10 +152,10 @@ pub(super) async fn write_tars(
     for tar in tars {
         extracted.add(work.write(repository, tar, &buffers, &written, &progress).await?);
     }
-    if let Some(manifest) = manifest {
+    if let Some(manifest) = &manifest {
         manifest.check(extracted.sum)?;
     }
-    Ok(extracted)
+    Ok(Written { extracted, manifest, combined: None })
 }
 
 /// Returns the tars of the backup with their index.
@@ -203,8 +213,7 @@ impl Work {
     fn compare(&self, mut tar: StoredTar) -> Result<ComparedTar> {
         let members = self.members(&tar).ok_or(Error::Stopped)?;
         let places = self.destination.places(tar.tablespace)?;
-        let algorithm = self.manifest.as_ref().map(|manifest| manifest.algorithm);
-        let sums = RestoredFiles::new(algorithm, tar.tablespace);
+        let sums = RestoredFiles::new(self.algorithm, tar.tablespace);
         let compared = compare(&places, members.again().files(), &sums, &self.stop)?;
         let object = tar.name();
         let needed = members.again().files().filter_map(|file| match file {
@@ -227,16 +236,9 @@ impl Work {
         written: &Arc<AtomicU64>,
         progress: &(dyn Fn() + Send + Sync),
     ) -> Result<Extracted> {
-        let ComparedTar { mut tar, members, compared, selected } = tar;
-        let algorithm = self.manifest.as_ref().map(|manifest| manifest.algorithm);
-        let extractor = Extractor::new(
-            Arc::clone(&self.destination),
-            tar.name(),
-            tar.tablespace,
-            &self.tablespaces,
-            tar.members.take(),
-            algorithm,
-        )?;
+        let ComparedTar { tar, members, compared, selected } = tar;
+        let destination = Arc::clone(&self.destination);
+        let (tar, extractor) = Extractor::new(destination, tar, &self.tablespaces, self.algorithm, None)?;
         let (sender, receiver) = mpsc::channel(fetch::PIECES_WAITING);
         let written = Arc::clone(written);
         let writing = blocking(move || {

@@ -123,6 +123,16 @@ impl Root {
         self.open_created(name, OFlags::TRUNC)
     }
 
+    /// Opens a file below the directory that was created here, to read it and to write into it.
+    pub(super) fn open_file(&mut self, name: &[u8]) -> Result<File> {
+        let open = |root: &mut Self| {
+            let (directory, last) = root.place(name)?;
+            let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            Ok(File::from(rustix::fs::openat(&directory, last, flags, Mode::empty())?))
+        };
+        open(self).map_err(|error| self.failed(name, error))
+    }
+
     fn open_created(&mut self, name: &[u8], how: OFlags) -> Result<File> {
         let open = |root: &mut Self| {
             let (directory, last) = root.place(name)?;

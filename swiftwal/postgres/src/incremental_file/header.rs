@@ -116,13 +116,16 @@ impl IncrementalHeader {
         self.bytes() + self.blocks.len() as u64 * BLOCK_BYTES
     }
 
-    /// Returns the longest run of blocks that are consecutive in the complete file, too, from the byte `position` on,
-    /// counted from the first block. None at the end.
+    /// Returns the run of blocks that are consecutive in the complete file, too, from the byte `position` on, counted
+    /// from the first block: as many as contain the next `most` bytes, or fewer. None at the end.
     #[must_use]
-    pub fn run(&self, position: u64) -> Option<Run> {
+    pub fn run(&self, position: u64, most: u64) -> Option<Run> {
         let index = usize::try_from(position / BLOCK_BYTES).ok()?;
         let first = *self.blocks.get(index)?;
-        let follow = self.blocks[index..].iter().zip(first..).take_while(|(block, next)| *block == next);
+        let most =
+            usize::try_from((position % BLOCK_BYTES + most).div_ceil(BLOCK_BYTES)).unwrap_or(usize::MAX);
+        let follow =
+            self.blocks[index..].iter().zip(first..).take(most).take_while(|(block, next)| *block == next);
         let blocks = first..first + follow.count() as u32;
         let start = u64::from(first) * BLOCK_BYTES + position % BLOCK_BYTES;
         Some(Run { bytes: start..u64::from(blocks.end) * BLOCK_BYTES, blocks })
@@ -262,12 +265,15 @@ mod tests {
     #[test]
     fn blocks_that_follow_one_another_are_a_run() {
         let header = IncrementalHeader::new(4, vec![2, 3, 4, 7]).unwrap();
-        let run = |position| header.run(position).map(|run| (run.blocks, run.bytes));
-        assert_eq!(run(0), Some((2..5, 2 * 8192..5 * 8192)));
-        assert_eq!(run(100), Some((2..5, 2 * 8192 + 100..5 * 8192)));
-        assert_eq!(run(8192 + 1), Some((3..5, 3 * 8192 + 1..5 * 8192)));
-        assert_eq!(run(3 * 8192), Some((7..8, 7 * 8192..8 * 8192)));
-        assert_eq!(run(4 * 8192), None);
+        let run = |position, most| header.run(position, most).map(|run| (run.blocks, run.bytes));
+        let most = 1 << 30;
+        assert_eq!(run(0, most), Some((2..5, 2 * 8192..5 * 8192)));
+        assert_eq!(run(100, most), Some((2..5, 2 * 8192 + 100..5 * 8192)));
+        assert_eq!(run(8192 + 1, most), Some((3..5, 3 * 8192 + 1..5 * 8192)));
+        assert_eq!(run(3 * 8192, most), Some((7..8, 7 * 8192..8 * 8192)));
+        assert_eq!(run(4 * 8192, most), None);
+        assert_eq!(run(100, 8092), Some((2..3, 2 * 8192 + 100..3 * 8192)));
+        assert_eq!(run(100, 8093), Some((2..4, 2 * 8192 + 100..4 * 8192)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use swiftwal_core::RestorePlan;
+use swiftwal_core::{BackupKind, RestorePlan};
 use swiftwal_postgres::printable;
 
 use crate::output::Size;
@@ -18,6 +18,12 @@ pub(super) fn write(out: &mut dyn Write, plan: &RestorePlan, directory: &Path) -
     writeln!(out, "Would restore {key} from {location} into {}; nothing was written", shown(directory))?;
     if let (Some(stored), Some(tar)) = (plan.stored_bytes, plan.tar_bytes) {
         writeln!(out, "  Size: {}, to be fetched: {}", Size(tar), Size(stored))?;
+    }
+    if plan.chain.len() > 1 {
+        writeln!(out, "  Reads these backups, the newest first:")?;
+        for member in &plan.chain {
+            writeln!(out, "    {} ({}): {}", member.key, kind(member.kind), Size(member.stored_bytes))?;
+        }
     }
     for space in &plan.tablespaces {
         let (old, directory) = (shown(&space.old), shown(&space.directory));
@@ -41,9 +47,18 @@ pub(super) fn document(plan: &RestorePlan) -> Value {
             "directory": space.directory.to_string_lossy(),
         })
     });
+    let chain = plan.chain.iter().map(|member| {
+        json!({
+            "key": member.key,
+            "kind": member.kind,
+            "bytes": member.tar_bytes,
+            "stored_bytes": member.stored_bytes,
+        })
+    });
     json!({
         "dry_run": true,
         "key": plan.key,
+        "chain": chain.collect::<Vec<_>>(),
         "repository": plan.location,
         "bytes": plan.tar_bytes,
         "stored_bytes": plan.stored_bytes,
@@ -52,6 +67,13 @@ pub(super) fn document(plan: &RestorePlan) -> Value {
         "tablespaces": tablespaces.collect::<Vec<_>>(),
         "notices": notices(plan).collect::<Vec<_>>(),
     })
+}
+
+fn kind(kind: BackupKind) -> &'static str {
+    match kind {
+        BackupKind::Full => "full",
+        _ => "incremental",
+    }
 }
 
 fn notices(plan: &RestorePlan) -> impl Iterator<Item = &String> {

@@ -5,10 +5,13 @@ use std::{fs::File, io::Write};
 use bytes::Bytes;
 use swiftwal_postgres::printable;
 
-use super::places::Places;
+use super::{part::Part, places::Places};
 use crate::{
     error::Error,
-    restore::manifest::{Checksum, FileSum, RestoredFiles},
+    restore::{
+        chain::{BlockWriter, WriteBlocksError},
+        manifest::{Checksum, FileSum, RestoredFiles},
+    },
 };
 
 /// What a file without content counts as, to compare queues: creating one takes about as long as writing this much.
@@ -17,11 +20,13 @@ const EMPTY_BYTES: usize = 16 << 10;
 /// So much is in the processor's cache from one checksum to the next.
 const CACHED_BYTES: usize = 256 << 10;
 
-/// A file that is created.
+/// A stored file whose content follows.
 #[derive(Debug)]
 pub(super) struct NewFile {
     pub(super) name: Vec<u8>,
     pub(super) mode: u32,
+    pub(super) bytes: u64,
+    pub(super) part: Part,
     /// The hash of its content, if it is known.
     pub(super) expected: Option<blake3::Hash>,
 }
@@ -55,11 +60,21 @@ pub(super) struct FileWriter {
 
 #[derive(Debug)]
 struct OpenFile {
-    file: File,
-    begun: NewFile,
+    output: Output,
+    name: Vec<u8>,
+    expected: Option<blake3::Hash>,
     bytes: u64,
     /// Its checksum, if it is compared with PostgreSQL's manifest.
     checksum: Option<Checksum>,
+}
+
+/// Where the content goes.
+#[derive(Debug)]
+enum Output {
+    File(File),
+    Blocks(Box<BlockWriter>),
+    /// It is only compared.
+    Nowhere,
 }
 
 /// The file that couldn't be written, and why.
@@ -74,6 +89,8 @@ pub(super) struct WriteFailure {
 pub(super) enum Reason {
     /// The content isn't what was backed up.
     Differs,
+    /// The content isn't what PostgreSQL writes, for this reason.
+    Invalid(String),
     Failed(Box<Error>),
 }
 
@@ -88,14 +105,18 @@ impl FileWriter {
         if let Some(begins) = piece.begins {
             self.begin(begins)?;
         }
-        let Some(OpenFile { file, begun, bytes, checksum }) = &mut self.current else { return Ok(()) };
-        if let Err(error) = file.write_all(&piece.data) {
-            let error = Error::local("write", self.places.path(&begun.name))(error);
-            return Err(WriteFailure { name: begun.name.clone(), reason: Reason::Failed(Box::new(error)) });
-        }
+        let Some(OpenFile { output, name, expected, bytes, checksum }) = &mut self.current else {
+            return Ok(());
+        };
+        let written = match output {
+            Output::File(file) => file.write_all(&piece.data).map_err(WriteBlocksError::from),
+            Output::Blocks(blocks) => blocks.write(&piece.data),
+            Output::Nowhere => Ok(()),
+        };
+        written.map_err(|error| failure(&mut self.places, name, error))?;
         *bytes += piece.data.len() as u64;
         for block in piece.data.chunks(CACHED_BYTES) {
-            if begun.expected.is_some() {
+            if expected.is_some() {
                 self.content.update(block);
             }
             if let Some(checksum) = checksum {
@@ -106,35 +127,76 @@ impl FileWriter {
     }
 
     fn begin(&mut self, begun: NewFile) -> Result<(), WriteFailure> {
-        let (root, name) = self.places.of(&begun.name);
-        match root.create_file(name, begun.mode) {
-            Ok(file) => {
+        let NewFile { name, mode, bytes, part, expected } = begun;
+        let opened = match part {
+            Part::Whole => self.create(&name, mode).map(Output::File),
+            Part::Newest { complete, files } => self
+                .create(&complete.1, mode)
+                .map(|file| Output::Blocks(Box::new(BlockWriter::newest(file, complete, files, bytes)))),
+            Part::Older { complete, changed, files, is_incremental } => {
+                let (root, name) = self.places.of(&complete.1);
+                root.open_file(name).map(|file| {
+                    let complete = (complete.clone(), changed);
+                    Output::Blocks(Box::new(BlockWriter::older(file, complete, files, bytes, is_incremental)))
+                })
+            }
+            Part::Nothing => Ok(Output::Nowhere),
+        };
+        match opened {
+            Ok(output) => {
                 self.content.reset();
-                let checksum = self.files.checksum(&begun.name);
-                self.current = Some(OpenFile { file, begun, bytes: 0, checksum });
+                let checksum = self.files.checksum(&name);
+                self.current = Some(OpenFile { output, name, expected, bytes: 0, checksum });
                 Ok(())
             }
-            Err(error) => Err(WriteFailure { name: begun.name, reason: Reason::Failed(Box::new(error)) }),
+            Err(error) => Err(WriteFailure { name, reason: Reason::Failed(Box::new(error)) }),
         }
+    }
+
+    fn create(&mut self, name: &[u8], mode: u32) -> Result<File, Error> {
+        let (root, name) = self.places.of(name);
+        root.create_file(name, mode)
     }
 
     /// Closes the current file.
     fn end(&mut self) -> Result<(), WriteFailure> {
-        let Some(OpenFile { begun, bytes, checksum, .. }) = self.current.take() else { return Ok(()) };
-        let NewFile { name, expected, .. } = begun;
+        let Some(OpenFile { output, name, expected, bytes, checksum }) = self.current.take() else {
+            return Ok(());
+        };
         if expected.is_some_and(|expected| self.content.finalize() != expected) {
             return Err(WriteFailure { name, reason: Reason::Differs });
         }
-        if let Some(checksum) = checksum {
+        let checksum = checksum.map(Checksum::finish);
+        if let Some(checksum) = &checksum {
             self.files.add(&name, bytes, checksum);
         }
-        Ok(())
+        match output {
+            Output::Blocks(blocks) => blocks
+                .end(self.files.algorithm.zip(checksum))
+                .map_err(|error| failure(&mut self.places, &name, error)),
+            Output::File(_) | Output::Nowhere => Ok(()),
+        }
     }
 
     /// Returns the files that were written.
     pub(super) fn finish(self) -> FileSum {
         self.files.sum
     }
+}
+
+fn failure(places: &mut Places, name: &[u8], error: WriteBlocksError) -> WriteFailure {
+    let reason = match error {
+        WriteBlocksError::Io(error) => {
+            Reason::Failed(Box::new(Error::local("write", places.path(name))(error)))
+        }
+        WriteBlocksError::Invalid(error) => Reason::Invalid(error.to_string()),
+    };
+    WriteFailure { name: name.to_owned(), reason }
+}
+
+/// Returns the error for a file of `object` that PostgreSQL doesn't write.
+pub(super) fn invalid(object: &str, name: &[u8], reason: &str) -> Error {
+    Error::damaged(object, format!("the file {} {reason}; restore another backup", printable(name)))
 }
 
 /// Returns the error for a file of `object` whose content isn't what was backed up.

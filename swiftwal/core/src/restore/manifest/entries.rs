@@ -5,13 +5,13 @@ use std::io;
 use serde::Deserialize;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
-use super::{checksum::Algorithm, listed_name};
+use super::{ManifestText, checksum::Algorithm, listed_name};
 use crate::repository::index::MemberName;
 
 /// The longest line: a path has at most 4096 bytes, twice as many in hexadecimal digits.
 const MOST_LINE_BYTES: u64 = 64 << 10;
 /// The beginnings of a line that lists a file.
-const BEGINNINGS: [&[u8]; 2] = [b"{ \"Path\":", b"{ \"Encoded-Path\":"];
+pub(super) const BEGINNINGS: [&[u8]; 2] = [b"{ \"Path\":", b"{ \"Encoded-Path\":"];
 
 /// A file that the manifest lists.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +21,14 @@ pub(super) struct Entry {
     pub(super) bytes: u64,
     pub(super) algorithm: Algorithm,
     pub(super) checksum: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct ListedName {
+    #[serde(rename = "Path")]
+    path: Option<String>,
+    #[serde(rename = "Encoded-Path")]
+    encoded_path: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -41,11 +49,20 @@ struct Listed {
 pub(super) struct Entries<R> {
     text: R,
     line: Vec<u8>,
+    kept: Option<ManifestText>,
+    /// Why a line couldn't be kept.
+    pub(super) unwritable: Option<io::Error>,
 }
 
 impl<R: AsyncBufRead + Send + Unpin> Entries<R> {
-    pub(super) fn new(text: R) -> Self {
-        Self { text, line: Vec::new() }
+    /// Reads `text`, and keeps its lines in `kept`.
+    pub(super) fn new(text: R, kept: Option<ManifestText>) -> Self {
+        Self { text, line: Vec::new(), kept, unwritable: None }
+    }
+
+    /// Returns the lines that were kept.
+    pub(super) fn finish(self) -> Option<ManifestText> {
+        self.kept
     }
 
     /// Returns the next file, except those of `pg_wal`; none at the end.
@@ -64,6 +81,11 @@ impl<R: AsyncBufRead + Send + Unpin> Entries<R> {
             if read == 0 {
                 return Ok(None);
             }
+            if let Err(error) = self.kept.as_mut().map_or(Ok(()), |kept| kept.add(&self.line)) {
+                let kind = error.kind();
+                self.unwritable = Some(error);
+                return Err(kind.into());
+            }
             if BEGINNINGS.iter().any(|beginning| self.line.starts_with(beginning))
                 && let Some(entry) = entry(&self.line)?
             {
@@ -75,19 +97,36 @@ impl<R: AsyncBufRead + Send + Unpin> Entries<R> {
 
 /// Returns the file in a line; none if it isn't compared.
 fn entry(line: &[u8]) -> io::Result<Option<Entry>> {
-    let line = line.trim_ascii_end();
-    let listed: Listed = serde_json::from_slice(line.strip_suffix(b",").unwrap_or(line))?;
-    let name = match (listed.path, listed.encoded_path) {
-        (Some(path), None) => Some(path.into_bytes()),
-        (None, Some(hex)) => MemberName::from_hex(&hex).map(|name| name.0),
-        _ => None,
-    };
-    let name = name.ok_or_else(|| invalid("it has a file without a name"))?;
+    let listed: Listed = serde_json::from_slice(object_in(line))?;
+    let name = ListedName { path: listed.path, encoded_path: listed.encoded_path }.name()?;
     let algorithm = listed.algorithm.as_deref().map_or(Some(Algorithm::None), Algorithm::named);
     let algorithm = algorithm.ok_or_else(|| invalid("it has a checksum of an unknown kind"))?;
     let checksum = MemberName::from_hex(&listed.checksum.unwrap_or_default()).map(|bytes| bytes.0);
     let checksum = checksum.ok_or_else(|| invalid("it has a checksum that isn't hexadecimal"))?;
     Ok(listed_name(None, &name).map(|name| Entry { name, bytes: listed.bytes, algorithm, checksum }))
+}
+
+/// Returns the name of the file in a line.
+pub(super) fn name_in(line: &[u8]) -> io::Result<Vec<u8>> {
+    let listed: ListedName = serde_json::from_slice(object_in(line))?;
+    listed.name()
+}
+
+/// Returns the JSON object in a line.
+pub(super) fn object_in(line: &[u8]) -> &[u8] {
+    let line = line.trim_ascii_end();
+    line.strip_suffix(b",").unwrap_or(line)
+}
+
+impl ListedName {
+    fn name(self) -> io::Result<Vec<u8>> {
+        let name = match (self.path, self.encoded_path) {
+            (Some(path), None) => Some(path.into_bytes()),
+            (None, Some(hex)) => MemberName::from_hex(&hex).map(|name| name.0),
+            _ => None,
+        };
+        name.ok_or_else(|| invalid("it has a file without a name"))
+    }
 }
 
 fn invalid(reason: &str) -> io::Error {
@@ -99,7 +138,7 @@ mod tests {
     use super::*;
 
     async fn read(text: &str) -> io::Result<Vec<Entry>> {
-        let mut entries = Entries::new(text.as_bytes());
+        let mut entries = Entries::new(text.as_bytes(), None);
         let mut read = Vec::new();
         while let Some(entry) = entries.next().await? {
             read.push(entry);

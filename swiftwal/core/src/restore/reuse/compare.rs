@@ -110,7 +110,7 @@ impl Reader {
         let (root, name) = self.places.of(&file.member.name);
         root.keep_existing(name, &opened, file.member.mode)?;
         if let Some(checksum) = checksum {
-            self.sums.add(&file.member.name, bytes, checksum);
+            self.sums.add(&file.member.name, bytes, &checksum.finish());
         }
         Ok(true)
     }

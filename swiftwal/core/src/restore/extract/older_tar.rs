@@ -1,0 +1,181 @@
+//! Reads a tar of an older backup in a chain, and writes the blocks that the newer ones lack.
+//!
+//! Nothing is created: a file that the newest backup doesn't have isn't in the result. The other members are only
+//! compared with PostgreSQL's manifest.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use bytes::Bytes;
+use swiftwal_postgres::tar_stream::{Member, MemberKind, TarVisitor};
+use tokio::sync::mpsc;
+
+use super::{
+    Extracted, TWICE,
+    file_writer::{FilePiece, NewFile, Reason, WriteFailure, differs, invalid},
+    not_postgresqls, parse,
+    part::Part,
+    places::Places,
+    treatment::Treatment,
+    writers::Writers,
+};
+use crate::{
+    error::{Error, Result},
+    restore::{
+        chain::{ChangedFiles, OlderFile},
+        destination::{Destination, LABEL},
+        fetch::StoredTar,
+        indexed_members::ExpectedContents,
+        manifest::{Algorithm, RestoredFiles},
+    },
+};
+
+/// Reads one tar.
+#[derive(Debug)]
+pub(in crate::restore) struct OlderTar {
+    /// Dropped before the destination: nothing may be written while that is removed.
+    writers: Writers,
+    files: RestoredFiles,
+    _destination: Arc<Destination>,
+    /// The name of the tar's object.
+    object: String,
+    /// The number of its backup: 1 for the parent of the newest one.
+    backup: u32,
+    tablespace: Option<u32>,
+    changed: Arc<ChangedFiles>,
+    expected: ExpectedContents,
+    /// The piece of the tar that is parsed.
+    piece: Bytes,
+    current: Current,
+    label: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    /// The bytes that haven't arrived.
+    left: u64,
+    /// The file, until its first piece arrives.
+    begins: Option<NewFile>,
+    /// Whether a writer gets it.
+    is_sent: bool,
+    /// The content of the label.
+    label: Option<Vec<u8>>,
+}
+
+impl OlderTar {
+    /// Begins with a tar of the backup with the number `backup`, of which the files in `changed` are filled. `manifest` is
+    /// the algorithm of that backup's manifest.
+    pub(in crate::restore) fn new(
+        destination: Arc<Destination>,
+        tar: &mut StoredTar,
+        backup: u32,
+        changed: Arc<ChangedFiles>,
+        manifest: Option<Algorithm>,
+    ) -> Result<Self> {
+        let tablespace = tar.tablespace;
+        // Of a tablespace that the newest backup doesn't have, nothing is written.
+        let root = destination.root(tablespace).or_else(|_| destination.root(None))?;
+        let files = RestoredFiles::new(manifest, tablespace);
+        Ok(Self {
+            writers: Writers::start(&Places::new(root, None), &files)?,
+            files,
+            _destination: destination,
+            object: tar.name(),
+            backup,
+            tablespace,
+            changed,
+            expected: ExpectedContents::new(tar.members.take()),
+            piece: Bytes::new(),
+            current: Current::default(),
+            label: None,
+        })
+    }
+
+    /// Reads what it receives until the sender is closed. `read` counts the bytes of the tar. Returns the label, and the
+    /// sum over all files.
+    pub(in crate::restore) fn extract(
+        mut self,
+        mut pieces: mpsc::Receiver<Bytes>,
+        read: &AtomicU64,
+    ) -> Result<Extracted> {
+        parse(&mut pieces, read, &mut self, |tar, piece| tar.piece = piece)?;
+        let sum = self.writers.finish().map_err(|failure| self.unwritten(failure))?;
+        let differs_from_index = self.expected.differ();
+        Ok(Extracted { label: self.label, differs_from_index, sum, ..Extracted::default() })
+    }
+
+    fn begin_file(&mut self, member: Member, expected: Option<blake3::Hash>) -> Result<Current> {
+        let Member { name, mode, bytes, .. } = member;
+        let label = self.begin_label(&name, bytes)?;
+        let part = match self.changed.take(self.backup, self.tablespace, &name) {
+            OlderFile::Twice => return Err(not_postgresqls(&self.object, &name, TWICE)),
+            OlderFile::Unwanted => Part::Nothing,
+            OlderFile::Wanted { name: complete, file: changed, is_incremental } => {
+                Part::Older { complete, changed, files: Arc::clone(&self.changed), is_incremental }
+            }
+        };
+        let is_sent = !matches!(part, Part::Nothing) || self.files.checksum(&name).is_some();
+        // What isn't written needs no hash of its own: the tar as a whole has one.
+        let expected = expected.filter(|_| !matches!(part, Part::Nothing));
+        let begins = is_sent.then_some(NewFile { name, mode, bytes, part, expected });
+        Ok(Current { left: bytes, begins, is_sent, label })
+    }
+
+    /// Returns the place for the label's content, if the file is the label.
+    fn begin_label(&self, name: &[u8], bytes: u64) -> Result<Option<Vec<u8>>> {
+        if self.tablespace.is_some() || name != LABEL {
+            return Ok(None);
+        }
+        let most = Treatment::of(LABEL).most_bytes();
+        if bytes > most {
+            let reason = format!("its backup_label has {bytes} bytes instead of at most {most}");
+            return Err(Error::damaged(&self.object, reason));
+        }
+        Ok(Some(Vec::new()))
+    }
+
+    /// Passes a piece of the current file to its writer.
+    fn write(&mut self, data: Bytes) -> Result<()> {
+        let Current { left, begins, .. } = &mut self.current;
+        let piece = FilePiece { begins: begins.take(), data, is_last: *left == 0 };
+        self.writers.write(piece).map_err(|failure| self.unwritten(failure))
+    }
+
+    /// Returns the error for a file that couldn't be written.
+    fn unwritten(&self, failure: WriteFailure) -> Error {
+        match failure.reason {
+            Reason::Differs => differs(&self.object, &failure.name),
+            Reason::Invalid(reason) => invalid(&self.object, &failure.name, &reason),
+            Reason::Failed(error) => *error,
+        }
+    }
+}
+
+impl TarVisitor for OlderTar {
+    type Error = Error;
+
+    fn member(&mut self, member: Member) -> Result<()> {
+        let expected = self.expected.of(&member);
+        if member.kind == MemberKind::File {
+            self.current = self.begin_file(member, expected)?;
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, data: &[u8]) -> Result<()> {
+        self.current.left -= data.len() as u64;
+        if let Some(label) = &mut self.current.label {
+            label.extend_from_slice(data);
+        }
+        if self.current.is_sent { self.write(self.piece.slice_ref(data)) } else { Ok(()) }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.current.begins.is_some() {
+            // It is empty.
+            self.write(Bytes::new())?;
+        }
+        let Current { label, .. } = std::mem::take(&mut self.current);
+        self.label = label.or(self.label.take());
+        Ok(())
+    }
+}
