@@ -1,0 +1,288 @@
+//! Restores of chains of incremental backups, compared byte for byte with what PostgreSQL's own pg_combinebackup makes.
+//!
+//! The name of a test contains its version, by which `cargo xtask test` skips what it can't install.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use xtask::{Place, Postgres, Site, output, stdout};
+
+/// Makes a test of each scenario with each version, on a directory.
+macro_rules! on_file {
+    ($($version:ident, $major:literal: $($scenario:ident),+;)+) => {
+        $(mod $version {
+            $(
+                #[test]
+                #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+                fn $scenario() -> anyhow::Result<()> {
+                    let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
+                    super::$scenario(&xtask::Site::start_version(built, $major)?)
+                }
+            )+
+        })+
+    };
+}
+
+on_file! {
+    postgresql_17, 17: a_chain_of_four, a_damaged_parent;
+    postgresql_18, 18: a_chain_of_four, a_damaged_parent, a_relation_of_two_segments;
+}
+
+/// What is done to the cluster before each incremental backup.
+const CHANGES: [&[&str]; 3] = [
+    &[
+        "update pgbench_accounts set abalance = 1 where aid % 1000 = 0",
+        "delete from shrunk where x > 2000",
+        "vacuum (truncate, freeze) shrunk",
+        "insert into grown select generate_series(1, 50000)",
+        "truncate emptied",
+        "drop table dropped",
+        "create table dropped as select generate_series(1, 3000) y",
+        "update outside_table set x = x + 1 where x % 500 = 0",
+        "create database during",
+    ],
+    &[
+        "insert into shrunk select generate_series(1, 30000)",
+        "delete from grown where x > 100",
+        "vacuum (truncate) grown",
+        "insert into emptied select generate_series(1, 3000)",
+        "update pgbench_accounts set abalance = 2 where aid between 5000 and 6000",
+        "create table late tablespace outside as select generate_series(1, 5000) x",
+        "alter table moved set tablespace outside",
+        "create index on outside_table (x) tablespace outside",
+    ],
+    &[
+        "delete from shrunk where x > 10",
+        "vacuum (truncate) shrunk",
+        "insert into shrunk select generate_series(1, 2000)",
+        "insert into grown select generate_series(1, 100000)",
+        "update outside_table set x = x + 1 where x % 700 = 0",
+        "vacuum freeze pgbench_accounts",
+        "create unlogged table fleeting as select 1 x",
+        "drop table vanished",
+    ],
+];
+
+/// The tables whose rows are compared.
+const TABLES: [&str; 8] =
+    ["shrunk", "grown", "emptied", "dropped", "outside_table", "late", "moved", "untouched"];
+
+/// The files that a restore writes by itself.
+const OWN_FILES: [&str; 3] = ["postgresql.auto.conf", "recovery.signal", "backup_manifest"];
+
+fn a_chain_of_four(site: &Site) -> Result<()> {
+    let old = begin(site)?;
+    site.run(&["backup", "-c", "fast", "--method", "replication"])?;
+    for changes in CHANGES {
+        changes.iter().try_for_each(|change| site.postgres.sql(change).map(drop))?;
+        site.run(&["backup", "-c", "fast", "--incremental"])?;
+    }
+    site.postgres.archive_all()?;
+
+    let new = site.scratch.path().join("new");
+    let mapping = format!("{}={}", old.display(), new.display());
+    let planned =
+        site.run(&["restore", "latest", "/restored", "--dry-run", "--tablespace-mapping", &mapping])?;
+    assert_eq!(planned.matches("(incremental)").count(), 3, "{planned}");
+    assert_eq!(planned.matches("(full)").count(), 1, "{planned}");
+    let restored = site.restore("restored", "latest", &["--tablespace-mapping", &mapping])?;
+    compare(site, &restored)?;
+    expect_rows(site, &restored, &TABLES)?;
+    assert_eq!(restored.rows()?, site.postgres.rows()?);
+    assert_eq!(restored.sql("select count(*) from pg_database where datname = 'during'")?, "1");
+    Ok(())
+}
+
+/// Creates tables of each kind, and returns the location of the tablespace.
+fn begin(site: &Site) -> Result<PathBuf> {
+    site.postgres.configure(&["summarize_wal = on", "autovacuum = off"])?;
+    site.postgres.reload()?;
+    let old = site.scratch.directory("old")?;
+    site.postgres.sql(&format!("create tablespace outside location '{}'", old.display()))?;
+    site.postgres.pgbench_init(1)?;
+    for table in ["shrunk", "grown", "emptied", "dropped", "moved", "untouched", "vanished"] {
+        site.postgres.sql(&format!("create table {table} as select generate_series(1, 20000) x"))?;
+    }
+    site.postgres
+        .sql("create table outside_table tablespace outside as select generate_series(1, 20000) x")?;
+    site.postgres.sql("create table empty (x int)")?;
+    site.postgres.sql("vacuum")?;
+    Ok(old)
+}
+
+/// Compares a restored cluster with what pg_combinebackup makes of the same backups, and lets pg_verifybackup check both.
+fn compare(site: &Site, restored: &Postgres) -> Result<()> {
+    let combined = combine(site)?;
+    for directory in [restored.data(), &combined] {
+        stdout(site.scratch.command("pg_verifybackup").arg("--no-parse-wal").arg(directory))?;
+    }
+    let (ours, theirs) = (files(restored.data())?, files(&combined)?);
+    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
+    for (name, path) in &ours {
+        // It names other directories.
+        if name != "tablespace_map" {
+            assert!(fs::read(path)? == fs::read(&theirs[name])?, "{name} differs");
+        }
+    }
+    Ok(())
+}
+
+/// Returns the files below a data directory, by their names there, except those that a restore writes by itself.
+fn files(data: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    let mut directories = vec![data.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let path = entry?.path();
+            let name = path.strip_prefix(data)?.display().to_string();
+            if fs::metadata(&path)?.is_dir() {
+                directories.push(path);
+            } else if !OWN_FILES.contains(&name.as_str()) {
+                found.insert(name, path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Puts all backups together with PostgreSQL's program. Returns the data directory.
+fn combine(site: &Site) -> Result<PathBuf> {
+    let listed: Vec<Value> = serde_json::from_str(&site.run(&["--json", "list-backups"])?)?;
+    let mut members = Vec::new();
+    for backup in &listed {
+        members.push(unpack(site, &backup["record"])?);
+    }
+    let combined = site.scratch.path().join("combined");
+    let mut program = site.scratch.command("pg_combinebackup");
+    for (oid, location) in &members.last().context("a backup")?.tablespaces {
+        let new = site.scratch.path().join(format!("combined.{oid}"));
+        program.arg(format!("--tablespace-mapping={}={}", location.display(), new.display()));
+    }
+    program.args(members.iter().map(|member| &member.data)).arg("--output").arg(&combined);
+    stdout(&mut program)?;
+    Ok(combined)
+}
+
+/// A backup that was unpacked with the standard tools.
+struct Member {
+    data: PathBuf,
+    tablespaces: Vec<(String, PathBuf)>,
+}
+
+fn unpack(site: &Site, record: &Value) -> Result<Member> {
+    let key = record["key"].as_str().context("a key")?;
+    let repository = repository(site)?;
+    let decompress = |name: &str, to: &Path| {
+        stdout(site.scratch.command("zstd").args(["-dqf", "-o"]).arg(to).arg(repository.join(name)))
+    };
+    let tar = site.scratch.path().join("unpacked.tar");
+    let extract = |name: &str, directory: &str| -> Result<PathBuf> {
+        let directory = site.scratch.directory(directory)?;
+        decompress(name, &tar)?;
+        stdout(site.scratch.command("tar").arg("-xf").arg(&tar).arg("-C").arg(&directory))?;
+        fs::remove_file(&tar)?;
+        Ok(directory)
+    };
+    let data = extract(&format!("pg_basebackup_{key}.tar.zst"), key)?;
+    decompress(&format!("backup_manifest_{key}.zst"), &data.join("backup_manifest"))?;
+    let mut tablespaces = Vec::new();
+    for object in record["objects"].as_array().into_iter().flatten() {
+        let name = object["name"].as_str().context("a name")?;
+        if object["tablespace_location"].is_null() {
+            continue;
+        }
+        let oid = name.split('.').nth(1).context("a number")?;
+        let location = extract(name, &format!("{key}.{oid}"))?;
+        let link = data.join("pg_tblspc").join(oid);
+        if link.is_symlink() {
+            fs::remove_file(&link)?;
+        }
+        symlink(&location, link)?;
+        tablespaces.push((oid.to_owned(), location));
+    }
+    Ok(Member { data, tablespaces })
+}
+
+fn repository(site: &Site) -> Result<&Path> {
+    let Place::Directory(repository) = site.swiftwal.place() else { bail!("not a directory") };
+    Ok(repository)
+}
+
+/// Checks that the restored server starts, ends its recovery, and has the rows of the original.
+fn expect_rows(site: &Site, restored: &Postgres, tables: &[&str]) -> Result<()> {
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    for table in tables {
+        let rows = format!("select count(*), sum(hashtextextended(t::text, 0)) from {table} t");
+        assert_eq!(restored.sql(&rows)?, site.postgres.sql(&rows)?, "{table}");
+    }
+    Ok(())
+}
+
+/// Nothing is left of a restore that fails, and the error names what is damaged.
+fn a_damaged_parent(site: &Site) -> Result<()> {
+    let old = begin(site)?;
+    site.run(&["backup", "-c", "fast", "--xlog", "--method", "replication"])?;
+    site.postgres.sql("update pgbench_accounts set abalance = 1 where aid % 1000 = 0")?;
+    site.run(&["backup", "-c", "fast", "--xlog", "--incremental"])?;
+    let mut stored = site.swiftwal.stored()?;
+    stored.retain(|name| name.starts_with("pg_basebackup_"));
+    let tar = stored.iter().find(|name| name.ends_with("Z.tar.zst")).context("a tar")?;
+    let path = repository(site)?.join(tar);
+    let content = fs::read(&path)?;
+    let file = File::options().write(true).open(&path)?;
+    file.write_all_at(&[content[content.len() / 2] ^ 1], content.len() as u64 / 2)?;
+    expect_failure(site, &old, tar)?;
+    fs::remove_file(&path)?;
+    expect_failure(site, &old, tar)
+}
+
+fn expect_failure(site: &Site, old: &Path, told: &str) -> Result<()> {
+    let newest = site.run(&["--json", "list-backups"])?;
+    let newest: Vec<Value> = serde_json::from_str(&newest)?;
+    let key = newest.last().context("a backup")?["record"]["key"].as_str().context("a key")?.to_owned();
+    let directory = site.scratch.path().join("refused");
+    let target = directory.display().to_string();
+    let new = directory.with_extension("space");
+    let mapping = format!("{}={}", old.display(), new.display());
+    let ended = output(&mut site.command(&["restore", &key, &target, "--tablespace-mapping", &mapping]))?;
+    let said = String::from_utf8(ended.stderr)?;
+    assert!(!ended.status.success() && said.contains(told), "{said}");
+    assert!(!directory.exists() && !new.exists(), "{said}");
+    Ok(())
+}
+
+/// The second segment goes and comes back between the backups.
+fn a_relation_of_two_segments(site: &Site) -> Result<()> {
+    site.postgres.configure(&[
+        "summarize_wal = on",
+        "autovacuum = off",
+        "max_wal_size = 128MB",
+        "wal_recycle = off",
+    ])?;
+    site.postgres.reload()?;
+    let rows = "select x, repeat('x', 1950) y from generate_series";
+    site.postgres.sql(&format!("create table large as {rows}(1, 535000) x"))?;
+    let size = "select pg_relation_size('large') > 1 << 30";
+    assert_eq!(site.postgres.sql(size)?, "t");
+    site.run(&["backup", "-c", "fast", "--method", "replication"])?;
+    for changes in [
+        ["delete from large where x > 500000".to_owned(), "vacuum large".to_owned()],
+        [
+            format!("insert into large {rows}(1, 40000) x"),
+            "update large set y = '' where x % 1000 = 1".to_owned(),
+        ],
+    ] {
+        changes.iter().try_for_each(|change| site.postgres.sql(change).map(drop))?;
+        site.run(&["backup", "-c", "fast", "--incremental"])?;
+    }
+    assert_eq!(site.postgres.sql(size)?, "t");
+    site.postgres.archive_all()?;
+    let restored = site.restore("restored", "latest", &[])?;
+    compare(site, &restored)?;
+    expect_rows(site, &restored, &["large"])
+}
