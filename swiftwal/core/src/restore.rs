@@ -8,6 +8,7 @@ mod configuration;
 mod copy;
 mod created;
 mod destination;
+mod durability;
 mod extract;
 mod fetch;
 mod finish;

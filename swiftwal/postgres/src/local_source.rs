@@ -24,6 +24,7 @@ mod server;
 mod session;
 mod sizes;
 mod stream;
+mod tablespace_map;
 mod tar_header;
 mod wal;
 mod walk;

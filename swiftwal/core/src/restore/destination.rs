@@ -16,6 +16,7 @@ use swiftwal_postgres::printable;
 use super::{
     claim::{Claimant, ClaimedDirectory, Content, directories_of, unused},
     created::Kind,
+    durability::make_durable,
     extract::Places,
     member_name::path_of,
     owner::{owner, parent},
@@ -208,7 +209,7 @@ impl Destination {
         for Directory { claimed, .. } in &self.directories {
             let root = &claimed.root;
             let sync = || {
-                rustix::fs::syncfs(root.opened())?;
+                make_durable(root.opened())?;
                 // The name of a directory that existed before is durable, and its parent may not be readable.
                 if claimed.was_absent() { File::open(parent(root.path())?)?.sync_all() } else { Ok(()) }
             };

@@ -1,4 +1,5 @@
-//! The manifest of a backup, in PostgreSQL's version 1 of the format, which every `pg_verifybackup` reads.
+//! The manifest of a backup, in the version of PostgreSQL's format that the server itself would write. From version 17 on,
+//! that is version 2, which names the cluster: a server takes no incremental backup from another one.
 //!
 //! Source: PostgreSQL's `src/backend/backup/backup_manifest.c`, and
 //! <https://www.postgresql.org/docs/current/backup-manifest-format.html>.
@@ -10,6 +11,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use ring::digest::{Context, SHA256};
 
 use crate::{Lsn, Timeline};
+
+/// The first major version of PostgreSQL that writes version 2 of the format.
+const VERSION_2: u32 = 17;
 
 /// A manifest that is being written.
 pub(super) struct Manifest {
@@ -31,8 +35,14 @@ pub(super) struct ManifestFile<'a> {
 }
 
 impl Manifest {
-    pub(super) fn new() -> Self {
-        let text = "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n\"Files\": [".to_owned();
+    /// Begins the manifest of a server of this major version.
+    pub(super) fn new(major_version: &str, system_identifier: u64) -> Self {
+        let names_cluster = major_version.parse::<u32>().is_ok_and(|version| version >= VERSION_2);
+        let head = match names_cluster {
+            true => format!("2,\n\"System-Identifier\": {system_identifier}"),
+            false => "1".to_owned(),
+        };
+        let text = format!("{{ \"PostgreSQL-Backup-Manifest-Version\": {head},\n\"Files\": [");
         Self { text, digest: Context::new(&SHA256), has_files: false }
     }
 
@@ -64,15 +74,15 @@ impl Manifest {
     }
 
     /// Ends the manifest with the WAL that the backup needs, and returns what hasn't been taken.
-    pub(super) fn finish(mut self, timeline: Timeline, (start, end): (Lsn, Lsn)) -> Bytes {
+    pub(super) fn finish(&mut self, timeline: Timeline, (start, end): (Lsn, Lsn)) -> Bytes {
         let _ = write!(
             self.text,
             "\n],\n\"WAL-Ranges\": [\n{{ \"Timeline\": {timeline}, \"Start-LSN\": \"{start}\", \"End-LSN\": \"{end}\" }}\n],\n"
         );
         self.digest.update(self.text.as_bytes());
-        let sum = hex(self.digest.finish().as_ref());
+        let sum = hex(self.digest.clone().finish().as_ref());
         let _ = writeln!(self.text, "\"Manifest-Checksum\": \"{sum}\"}}");
-        self.text.into()
+        std::mem::take(&mut self.text).into()
     }
 }
 
@@ -113,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_manifest_has_postgresqls_form_and_its_own_checksum() {
-        let mut manifest = Manifest::new();
+        let mut manifest = Manifest::new("16", 7);
         manifest.add(file(Path::new("base/1/\"a\" é")));
         let mut text = manifest.take().to_vec();
         manifest.add(file(Path::new(OsStr::from_bytes(b"b\xff"))));
@@ -131,5 +141,14 @@ mod tests {
         );
         let sum = hex(ring::digest::digest(&SHA256, signed.as_bytes()).as_ref());
         assert_eq!(end, format!("\"Manifest-Checksum\": \"{sum}\"}}\n"));
+    }
+
+    #[test]
+    fn from_version_17_on_the_manifest_names_the_cluster() {
+        for version in ["17", "18", "19"] {
+            let text = Manifest::new(version, u64::MAX).take();
+            let expected = "{ \"PostgreSQL-Backup-Manifest-Version\": 2,\n\"System-Identifier\": 18446744073709551615,\n\"Files\": [";
+            assert_eq!(text, expected);
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::{
     page_checks::PageChecks,
     server::{Cluster, Server, Stop},
     sizes::archive_bytes,
-    wal,
+    tablespace_map, wal,
     walk::Tree,
 };
 use crate::{
@@ -42,6 +42,8 @@ pub(super) struct LocalStream {
     included_wal: Option<SegmentSize>,
     checks: Option<PageChecks>,
     pool: Pool,
+    /// Those outside of the data directory.
+    tablespaces: Vec<Tablespace>,
     /// The archives that haven't begun.
     archives: VecDeque<Archive>,
     stage: Stage,
@@ -82,7 +84,9 @@ impl LocalStream {
         let facts = server.facts().await?;
         let start = server.start(&request.label, request.checkpoint).await?;
         directory.check_started(start.0)?;
-        let archives = archives(&directory, facts.postgres_version.as_deref().unwrap_or_default())?;
+        let tablespaces = directory.tablespaces()?;
+        let version = facts.postgres_version.clone().unwrap_or_default();
+        let archives = archives(&directory, &tablespaces, &version);
         let segment_size = facts.segment_size;
         let unknown_size = || unexpected("the server's size of WAL segments is unknown");
 
@@ -96,11 +100,12 @@ impl LocalStream {
             included_wal,
             checks: checks(start.0, cluster),
             pool: Pool::default(),
+            tablespaces,
             archives,
             stage: Stage::BetweenArchives,
             position: 0,
             crc32c: 0,
-            manifest: Manifest::new(),
+            manifest: Manifest::new(&version, cluster.system_identifier),
             damage: Damage::default(),
             ready: VecDeque::from([BaseBackupEvent::Started(begun)]),
         })
@@ -122,6 +127,7 @@ impl LocalStream {
     async fn stop(&mut self) -> Result<(), SourceError> {
         let control = self.directory.read_control()?;
         let stop = self.server.stop(self.start.1).await?;
+        tablespace_map::check(&stop.tablespace_map, &self.tablespaces)?;
         let ending = Ending::new(&stop, control);
         for (name, content, modified) in ending.files() {
             let (name, bytes) = (Path::new(name), content.len() as u64);
@@ -142,8 +148,7 @@ impl LocalStream {
             let segments = segments_between(self.start.1, self.start.0, stop.lsn, size);
             wal::ensure_kept(&self.directory.path, segments)?;
         }
-        let manifest = std::mem::replace(&mut self.manifest, Manifest::new());
-        let text = manifest.finish(stop.timeline, (self.start.0, stop.lsn));
+        let text = self.manifest.finish(stop.timeline, (self.start.0, stop.lsn));
         self.ready.push_back(BaseBackupEvent::Manifest(text));
         self.ready.extend(self.damage.event());
         self.ready.push_back(BaseBackupEvent::Finished { lsn: stop.lsn, timeline: stop.timeline });
@@ -248,14 +253,13 @@ fn checks(start: Lsn, cluster: &Cluster) -> Option<PageChecks> {
 }
 
 /// Returns the archives in the order in which they come.
-fn archives(directory: &DataDirectory, major_version: &str) -> Result<VecDeque<Archive>, SourceError> {
-    let tablespaces = directory.tablespaces()?;
-    let data_directory = Archive { tablespace: None, tree: directory.tree(&tablespaces) };
-    let archive = |tablespace| {
-        let tree = directory.tablespace_tree(&tablespace, major_version);
-        Archive { tablespace: Some(tablespace), tree }
+fn archives(directory: &DataDirectory, tablespaces: &[Tablespace], major_version: &str) -> VecDeque<Archive> {
+    let data_directory = Archive { tablespace: None, tree: directory.tree(tablespaces) };
+    let archive = |tablespace: &Tablespace| {
+        let tree = directory.tablespace_tree(tablespace, major_version);
+        Archive { tablespace: Some(tablespace.clone()), tree }
     };
-    Ok(tablespaces.into_iter().map(archive).chain([data_directory]).collect())
+    tablespaces.iter().map(archive).chain([data_directory]).collect()
 }
 
 async fn expected(
