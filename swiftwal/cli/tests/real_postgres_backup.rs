@@ -82,7 +82,7 @@ fn a_cluster_with_a_tablespace_is_refused_before_anything_is_stored(site: &Site)
     site.postgres.archive_nothing()?;
     let elsewhere = site.scratch.directory("elsewhere")?;
     site.postgres.sql(&format!("create tablespace elsewhere location '{}'", elsewhere.display()))?;
-    let complaint = refused(site, &["backup", "-c", "fast"])?;
+    let complaint = refused(site, &["backup", "--method", "pg_basebackup", "-c", "fast"])?;
     assert!(complaint.contains("tablespace") && complaint.contains("elsewhere"), "{complaint}");
     assert!(!site.postgres.log()?.contains("BASE_BACKUP"), "{complaint}");
     assert_eq!(site.swiftwal.stored()?, [""; 0]);
@@ -206,7 +206,7 @@ fn fail_in_the_middle(site: &Site, harm: impl FnOnce(&mut Child) -> Result<()>) 
     let streaming =
         || site.postgres.sql("select count(*) from pg_stat_progress_basebackup where backup_streamed > 0");
     until("the server has given up an earlier backup", || Ok(streaming()? == "0"))?;
-    let mut command = site.command(&["backup", "-c", "fast"]);
+    let mut command = site.command(&["backup", "--method", "pg_basebackup", "-c", "fast"]);
     let mut backup = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     until("the backup streams", || {
         ensure!(backup.try_wait()?.is_none(), "the backup ended before it could be disturbed");

@@ -30,14 +30,23 @@ macro_rules! on_file {
 
 on_file! {
     postgresql_16, 16: an_older_server_takes_only_full_ones;
-    postgresql_17, 17: a_chain_is_what_pg_combinebackup_reads;
-    postgresql_18, 18: a_chain_is_what_pg_combinebackup_reads, a_server_without_summaries_takes_only_full_ones;
+    postgresql_17, 17: an_increment_builds_on_a_local_backup, a_chain_is_what_pg_combinebackup_reads;
+    postgresql_18, 18: an_increment_builds_on_a_local_backup, a_chain_is_what_pg_combinebackup_reads, a_server_without_summaries_takes_only_full_ones;
+}
+
+fn an_increment_builds_on_a_local_backup(site: &Site) -> Result<()> {
+    a_chain(site, "local")
 }
 
 fn a_chain_is_what_pg_combinebackup_reads(site: &Site) -> Result<()> {
+    a_chain(site, "replication")
+}
+
+/// Takes a full backup by a method, and two increments.
+fn a_chain(site: &Site, method: &str) -> Result<()> {
     summarize_wal(site)?;
     site.postgres.pgbench_init(1)?;
-    site.run(&["backup", "-c", "fast", "--xlog", "--method", "replication"])?;
+    site.run(&["backup", "-c", "fast", "--xlog", "--method", method])?;
     for _ in 0..2 {
         site.postgres.sql("update pgbench_accounts set abalance = abalance + 1 where aid < 100")?;
         site.run(&["backup", "-c", "fast", "--xlog", "--incremental"])?;

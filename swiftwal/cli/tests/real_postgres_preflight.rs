@@ -54,7 +54,7 @@ fn what_the_server_warns_of_is_shown_and_reported() -> Result<()> {
     fs::remove_file(&hba)?;
     std::os::unix::fs::symlink(&elsewhere, &hba)?;
     let warning = "skipping special file \"./pg_hba.conf\"";
-    let output = output(&mut site.command(&["--json", "backup", "-c", "fast"]))?;
+    let output = output(&mut site.command(&["--json", "backup", "--method", "pg_basebackup", "-c", "fast"]))?;
     let said = String::from_utf8(output.stderr)?;
     assert!(output.status.success() && said.contains(warning), "{said}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
@@ -66,12 +66,37 @@ fn what_the_server_warns_of_is_shown_and_reported() -> Result<()> {
 
 #[test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn the_method_is_the_fastest_that_is_possible() -> Result<()> {
+    let site = site()?;
+    site.postgres.sql("create role keeper login replication")?;
+    let chosen = |arguments: &[&str]| -> Result<String> {
+        let backup = ["-v", "backup", "-c", "fast"];
+        let output = output(&mut site.command(&[&backup, arguments].concat()))?;
+        let said = String::from_utf8(output.stderr)?;
+        assert!(output.status.success(), "{said}");
+        Ok(said)
+    };
+    let said = chosen(&[])?;
+    assert!(said.contains("is local: the server's files can be read here"), "{said}");
+    let said = chosen(&["-U", "keeper"])?;
+    assert!(said.contains("is replication: local isn't possible:"), "{said}");
+    site.postgres.sql("grant pg_read_all_settings to keeper")?;
+    let said = chosen(&["-U", "keeper"])?;
+    assert!(said.contains("local isn't possible: the role may not begin and end a backup"), "{said}");
+    site.postgres.sql("grant execute on function pg_backup_start, pg_backup_stop to keeper")?;
+    let said = chosen(&["-U", "keeper"])?;
+    assert!(said.contains("is local:"), "{said}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn with_xlog_a_busy_server_that_keeps_no_wal_loses_none() -> Result<()> {
     let site = site()?;
     site.postgres.configure(&["wal_keep_size = 0", "min_wal_size = 32MB", "max_wal_size = 32MB"])?;
     site.postgres.reload()?;
     site.postgres.pgbench_init(20)?;
-    let mut backup = in_the_middle(&site, &["backup", "--xlog", "-c", "fast"])?;
+    let mut backup = in_the_middle(&site, &["backup", "--method", "pg_basebackup", "--xlog", "-c", "fast"])?;
     let frozen = Pid::from_child(&backup);
     kill_process(frozen, Signal::STOP)?;
     for _ in 0..5 {
@@ -95,7 +120,7 @@ fn without_a_slot_to_be_had_xlog_says_so_and_goes_on() -> Result<()> {
     site.postgres.configure(&["max_replication_slots = 0"])?;
     site.postgres.stop()?;
     site.postgres.start()?;
-    let output = output(&mut site.command(&["backup", "--xlog", "-c", "fast"]))?;
+    let output = output(&mut site.command(&["backup", "--method", "pg_basebackup", "--xlog", "-c", "fast"]))?;
     let said = String::from_utf8(output.stderr)?;
     assert!(output.status.success() && said.contains("wal_keep_size"), "{said}");
     Ok(())
@@ -108,10 +133,10 @@ fn the_copy_takes_the_last_replication_connection_if_there_is_but_one() -> Resul
     site.postgres.configure(&["max_wal_senders = 1"])?;
     site.postgres.stop()?;
     site.postgres.start()?;
-    let output = output(&mut site.command(&["backup", "--xlog", "-c", "fast"]))?;
+    let output = output(&mut site.command(&["backup", "--method", "pg_basebackup", "--xlog", "-c", "fast"]))?;
     let said = String::from_utf8(output.stderr)?;
     assert!(output.status.success() && said.contains("no room for two replication connections"), "{said}");
-    site.run(&["backup", "-c", "fast"])?;
+    site.run(&["backup", "--method", "pg_basebackup", "-c", "fast"])?;
     Ok(())
 }
 
@@ -138,7 +163,7 @@ fn a_first_backup_lets_the_servers_archiver_in_before_the_copy() -> Result<()> {
 fn a_killed_backup_leaves_no_process_and_no_slot() -> Result<()> {
     let site = site()?;
     site.postgres.pgbench_init(20)?;
-    let mut backup = in_the_middle(&site, &["backup", "--xlog", "-c", "fast"])?;
+    let mut backup = in_the_middle(&site, &["backup", "--method", "pg_basebackup", "--xlog", "-c", "fast"])?;
     let children = descendants(backup.id().try_into()?)?;
     let named = |name: &str| children.iter().any(|child| child.name == name);
     assert!(named("psql") && named("pg_basebackup"), "{children:?}");

@@ -41,11 +41,21 @@ impl Connector {
     }
 
     pub(crate) async fn sql(&self) -> Result<SqlSession, ReplicationError> {
+        SqlSession::connect(&self.sql_config()?, Limits::default()).await
+    }
+
+    /// As [`Self::sql`], if the server is on this host. Nothing is sent to another one.
+    pub(crate) async fn sql_on_this_host(&self) -> Result<SqlSession, ReplicationError> {
+        let config = ConnectConfig { only_this_host: true, ..self.sql_config()? };
+        SqlSession::connect(&config, Limits::default()).await
+    }
+
+    fn sql_config(&self) -> Result<ConnectConfig, ConnInfoError> {
         let mut info = self.info()?;
         info.set("dbname", DATABASE)?;
         let config = info.resolve_for_sql(&self.environment)?;
         self.warn(&config);
-        SqlSession::connect(&config, Limits::default()).await
+        Ok(config)
     }
 
     fn info(&self) -> Result<ConnInfo, ConnInfoError> {

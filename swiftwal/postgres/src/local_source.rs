@@ -51,16 +51,18 @@ impl LocalSource {
         Self { connector }
     }
 
-    /// Checks whether this source can be used: that the server's data directory is on this host, and can be read.
+    /// Checks whether this source can be used: that the server is on this host, that the role may begin and end a backup,
+    /// and that the data directory can be read. Nothing is asked of a server on another host.
     pub async fn check(&self) -> Result<(), SourceError> {
-        let (server, _, directory) = self.open().await?;
+        let server = Server::connect_on_this_host(&self.connector).await?;
+        let (mut server, _, directory) = Self::open(server).await?;
+        server.check_rights().await?;
         directory.tablespaces()?;
         server.end().await;
         Ok(())
     }
 
-    async fn open(&self) -> Result<(Server, Cluster, DataDirectory), SourceError> {
-        let mut server = Server::connect(&self.connector).await?;
+    async fn open(mut server: Server) -> Result<(Server, Cluster, DataDirectory), SourceError> {
         let cluster = server.cluster().await?;
         let directory = DataDirectory::open(&cluster)?;
         Ok((server, cluster, directory))
@@ -76,7 +78,8 @@ impl BaseBackupSource for LocalSource {
 
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
         request.refuse_incremental("--method local")?;
-        let (server, cluster, directory) = self.open().await?;
+        let server = Server::connect(&self.connector).await?;
+        let (server, cluster, directory) = Self::open(server).await?;
         Ok(Box::new(LocalStream::start(server, &cluster, directory, request).await?))
     }
 }

@@ -39,16 +39,16 @@ pub(crate) const CLEARING: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml -v backup -c fast -H db1")]
 pub(crate) struct Args {
-    /// Include the WAL that makes the backup consistent. The server sends it last; until then, a temporary replication
-    /// slot prevents the server from removing it
+    /// Include the WAL that makes the backup consistent. It is copied last; until then, a temporary replication slot
+    /// prevents the server from removing it
     #[arg(short, long)]
     xlog: bool,
     /// Checkpoint mode: fast (at once) or spread (slowly, less load) [default: spread]
     #[arg(short, long, value_name = "fast|spread", value_parser = checkpoint)]
     pub(crate) checkpoint: Option<Checkpoint>,
-    /// How to copy the server's data: pg_basebackup runs the program of that name; replication needs no program and
-    /// supports tablespaces; local, the fastest, reads the server's files, on its host and as its user. The last two are
-    /// experimental [default: pg_basebackup]
+    /// How to copy the server's data: local, the fastest, reads the server's files, on its host and as its user;
+    /// replication receives it over a replication connection; pg_basebackup runs the program of that name, which can't
+    /// copy tablespaces [default: local where it is possible, else replication]
     #[arg(long, value_name = "local|pg_basebackup|replication", value_parser = Method::parse)]
     method: Option<Method>,
     #[command(flatten)]
@@ -62,7 +62,8 @@ pub(crate) struct Args {
     /// The text of the backup label
     #[arg(short, long)]
     label: Option<String>,
-    /// The role to connect as; it needs the REPLICATION attribute
+    /// The role to connect as. It needs the REPLICATION attribute; for local, it must be a superuser, or be a member of
+    /// pg_read_all_settings that may execute pg_backup_start and pg_backup_stop
     #[arg(short = 'U', long, value_name = "NAME")]
     username: Option<String>,
     /// The server's host name or address, or the directory of its socket
@@ -96,9 +97,7 @@ impl Args {
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
-    let server = &session.config.server;
     args.mode.check()?;
-    let source = method::source(args.method, args.mode.may_be_incremental(), server).await?;
     let mut options = BackupOptions {
         label: args.label.unwrap_or_else(|| LABEL.to_owned()),
         mode: BackupMode::Full,
@@ -110,7 +109,16 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     };
     options.check()?;
     let repository = session.open_to_store(args.create)?;
-    options.mode = args.mode.mode(&repository).await?;
+    let prepared = async {
+        let source =
+            method::source(args.method, args.mode.may_be_incremental(), &session.config.server).await?;
+        Ok::<_, Failure>((source, args.mode.mode(&repository).await?))
+    };
+    let (source, mode) = tokio::select! {
+        stop = session.watchdog.stopped() => return Err(Failure::Stopped(stop)),
+        prepared = prepared => prepared?,
+    };
+    options.mode = mode;
     let (reporter, write_failure) = Reporter::new(session.output, repository.location(), args.progress);
     let stage = Mutex::new(Stage::Nothing);
     let observe = |event: BackupEvent<'_>| match event {

@@ -72,9 +72,10 @@ impl Server {
         self.directory.join(format!("{gate:?}"))
     }
 
-    /// Returns the command that backs up this server.
+    /// Returns the command that backs up this server; `arguments` end with those of `backup`.
     pub(crate) fn command(&self, site: &Site, arguments: &[&str]) -> Command {
         let mut command = site.command(arguments);
+        command.args(["--method", "pg_basebackup"]);
         command.env("PATH", format!("{}:/usr/bin:/bin", self.directory.display()));
         command.stdout(Stdio::piped());
         command

@@ -33,7 +33,8 @@ fn backup_command(site: &Site, hangup: &str) -> Command {
     let program = site.write("bin/pg_basebackup", "#!/bin/sh\nexec sleep 1000\n");
     fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new("/usr/bin/env");
-    command.args([hangup, env!("CARGO_BIN_EXE_swiftwal"), "backup"]).current_dir(site.path(""));
+    command.args([hangup, env!("CARGO_BIN_EXE_swiftwal"), "backup", "--method", "pg_basebackup"]);
+    command.current_dir(site.path(""));
     command.env_clear().env("SWIFTWAL_REPOSITORY", site.repository_url()).stdin(Stdio::null());
     let path = format!("{}:/usr/bin:/bin", site.path("bin").display());
     command.env("PATH", path).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -142,9 +142,15 @@ fn a_backup_without_a_server_fails_and_lists_nothing() {
     site.archive([1]);
     let before = site.stored();
     // Nothing listens on port 1; if no pg_basebackup is installed, that is the failure.
-    let ran = site.run(&["backup", "-H", "127.0.0.1", "-p", "1"]);
-    assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stderr.contains("pg_basebackup"), "{ran:?}");
-    assert_eq!(site.stored(), before);
+    for (method, said) in [
+        (&[][..], "can't connect to 127.0.0.1:1"),
+        (&["--method", "local"], "can't connect to 127.0.0.1:1"),
+        (&["--method", "pg_basebackup"], "pg_basebackup"),
+    ] {
+        let ran = site.run(&[&["backup", "-H", "127.0.0.1", "-p", "1"], method].concat());
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.stderr.contains(said), "{ran:?}");
+        assert_eq!(site.stored(), before);
+    }
     assert_eq!(site.succeed(&["list-backups"]), "");
 }

@@ -8,6 +8,9 @@ use crate::{
 
 pub(super) const OTHER_METHOD: &str = "or use --method replication, which needs no access to the files";
 
+const RIGHTS: &str = "the role must be a superuser, or a member of pg_read_all_settings that may execute the functions that \
+    begin and end a backup";
+
 const AGAIN: &str = "see the server's log, then take the backup again";
 
 /// The error of a connection that failed.
@@ -32,15 +35,17 @@ pub(super) fn connecting(error: ReplicationError) -> SourceError {
 /// The error of a statement that failed, or of a session that was lost.
 pub(super) fn failed(error: ReplicationError) -> SourceError {
     let (kind, hint) = match kind(&error) {
-        SourceErrorKind::Refused => (
-            SourceErrorKind::Refused,
-            "the role must be a superuser, or a member of pg_read_all_settings that may execute the functions that begin \
-             and end a backup",
-        ),
+        SourceErrorKind::Refused => (SourceErrorKind::Refused, RIGHTS),
         _ => (SourceErrorKind::Failed, AGAIN),
     };
     let hint = error.hint().map_or_else(|| hint.to_owned(), str::to_owned);
     SourceError::new(kind, "the base backup failed").with_hint(hint).caused_by(error)
+}
+
+/// The error of a role that may not begin or end a backup.
+pub(super) fn without_rights() -> SourceError {
+    let message = "the role may not begin and end a backup";
+    SourceError::new(SourceErrorKind::Refused, message).with_hint(RIGHTS)
 }
 
 /// The error of a file or directory that can't be read.

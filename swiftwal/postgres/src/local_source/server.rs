@@ -4,7 +4,7 @@ use std::{ffi::OsStr, iter, os::unix::ffi::OsStrExt, path::PathBuf, time::Durati
 
 use bytes::Bytes;
 
-use super::failure::{connecting, failed, unexpected};
+use super::failure::{connecting, failed, unexpected, without_rights};
 use crate::{
     Archiving, Checkpoint, Connector, Lsn, ServerFacts, SourceError, Timeline, database,
     replication::{ReplicationError, SqlRow, SqlSession},
@@ -86,7 +86,15 @@ pub(super) struct Stop {
 impl Server {
     /// Connects to the database that every server has.
     pub(super) async fn connect(connector: &Connector) -> Result<Self, SourceError> {
-        let mut session = connector.sql().await.map_err(connecting)?;
+        Self::prepared(connector.sql().await.map_err(connecting)?).await
+    }
+
+    /// As [`Self::connect`], if the server is on this host.
+    pub(super) async fn connect_on_this_host(connector: &Connector) -> Result<Self, SourceError> {
+        Self::prepared(connector.sql_on_this_host().await.map_err(connecting)?).await
+    }
+
+    async fn prepared(mut session: SqlSession) -> Result<Self, SourceError> {
         let known = [IDLE_TIMEOUT, TRANSACTION_TIMEOUT].into_iter();
         let known = known.filter(|(version, _)| session.version() >= *version).map(|(_, setting)| setting);
         let statements: Vec<_> = iter::once(PREPARE).chain(known).collect();
@@ -110,6 +118,20 @@ impl Server {
             })
         };
         cluster().map_err(failed)
+    }
+
+    /// Checks that the role may execute the functions that begin and end a backup.
+    pub(super) async fn check_rights(&mut self) -> Result<(), SourceError> {
+        let [start, stop] = match self.session.version() {
+            NEW_NAMES_VERSION.. => ["pg_backup_start(text, boolean)", "pg_backup_stop(boolean)"],
+            _ => ["pg_start_backup(text, boolean, boolean)", "pg_stop_backup(boolean, boolean)"],
+        };
+        let may = |function| format!("has_function_privilege('pg_catalog.{function}', 'EXECUTE')");
+        let row = self.row(&format!("SELECT {} AND {}", may(start), may(stop))).await?;
+        match row.text(0).map_err(failed)? {
+            Some("t") => Ok(()),
+            _ => Err(without_rights()),
+        }
     }
 
     /// Returns what the server says of itself.

@@ -1,15 +1,12 @@
 //! The method of a backup, which selects its source.
 
-use swiftwal_core::Error;
+use swiftwal_core::{Error, causes};
 use swiftwal_postgres::{
     BaseBackupSource, Connector, LocalSource, PgBasebackup, ReplicationSource, SourceError,
     replication::conninfo::Environment,
 };
 
 use crate::config::Server;
-
-/// The method without `--method`; `None` for [`Method::Local`] where it works, and [`Method::Replication`] elsewhere.
-const DEFAULT: Option<Method> = Some(Method::PgBasebackup);
 
 /// The source of a base backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +30,7 @@ impl Method {
         }
     }
 
-    /// Returns the method of a backup of `server`: the given one, or the default. A line of `-v` says why.
+    /// Returns the method of a backup: the given one, or else the fastest that is possible. A line of `-v` says why.
     ///
     /// # Errors
     ///
@@ -43,8 +40,7 @@ impl Method {
         may_be_incremental: bool,
         connector: &Connector,
     ) -> Result<Self, Error> {
-        let default = if may_be_incremental { Some(Self::Replication) } else { DEFAULT };
-        let (method, why) = match given.or(default) {
+        let (method, why) = match given.or(may_be_incremental.then_some(Self::Replication)) {
             Some(Self::Replication) if may_be_incremental => {
                 (Self::Replication, "it takes incremental backups".to_owned())
             }
@@ -54,8 +50,7 @@ impl Method {
                     method.name()
                 )));
             }
-            Some(method) if given.is_some() => (method, "--method".to_owned()),
-            Some(method) => (method, "the default".to_owned()),
+            Some(method) => (method, "--method".to_owned()),
             None => where_it_runs(LocalSource::new(connector.clone()).check().await),
         };
         tracing::info!("the method of the backup is {}: {why}", method.name());
@@ -93,7 +88,7 @@ pub(super) async fn source(
 fn where_it_runs(local: Result<(), SourceError>) -> (Method, String) {
     match local {
         Ok(()) => (Method::Local, "the server's files can be read here".to_owned()),
-        Err(error) => (Method::Replication, format!("local isn't possible: {error}")),
+        Err(error) => (Method::Replication, format!("local isn't possible: {}", causes(&error))),
     }
 }
 

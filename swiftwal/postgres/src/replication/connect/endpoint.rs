@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr, UdpSocket},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -79,6 +79,11 @@ fn socket(directory: &Path, port: u16) -> PathBuf {
     }
 }
 
+/// Whether an address is one of this host: only those can be bound to.
+fn is_of_this_host(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+}
+
 impl Endpoint {
     /// Connects, without TLS.
     pub(super) async fn open(&self, config: &ConnectConfig) -> Result<Transport, ReplicationError> {
@@ -90,6 +95,9 @@ impl Endpoint {
     }
 
     async fn open_tcp(address: SocketAddr, config: &ConnectConfig) -> io::Result<TcpStream> {
+        if config.only_this_host && !is_of_this_host(address.ip()) {
+            return Err(io::Error::other("it is another host"));
+        }
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         if let Some(keepalive) = config.keepalive {
@@ -101,5 +109,28 @@ impl Endpoint {
         let limit = config.tcp_user_timeout.unwrap_or(USER_TIMEOUT);
         sockopt::set_tcp_user_timeout(&stream, u32::try_from(limit.as_millis()).unwrap_or(u32::MAX))?;
         Ok(stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replication::conninfo::{ConnInfo, Environment};
+
+    #[tokio::test]
+    async fn another_host_is_not_connected_to_if_only_this_one_is_asked_for() {
+        let config = ConnInfo::parse("user=u").unwrap().resolve(&Environment::default()).unwrap();
+        let config = ConnectConfig { only_this_host: true, ..config };
+        let listener = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let here = Endpoint::Tcp { name: None, address: listener.local_addr().unwrap() };
+        here.open(&config).await.unwrap();
+        // An address for documentation, which no host has.
+        let elsewhere = Endpoint::Tcp { name: None, address: "192.0.2.1:5432".parse().unwrap() };
+        match elsewhere.open(&config).await {
+            Err(ReplicationError::Unreachable { source, .. }) => {
+                assert_eq!(source.to_string(), "it is another host");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -33,6 +33,8 @@ pub struct ConnectConfig {
     pub tcp_user_timeout: Option<Duration>,
     /// The server's parameters for the session: `application_name`, `client_encoding`, `options`.
     pub parameters: Vec<(String, String)>,
+    /// Whether a server on another host is refused, before anything is sent to it.
+    pub only_this_host: bool,
     /// What libpq would warn of: a password file that is not used.
     pub warnings: Vec<String>,
 }

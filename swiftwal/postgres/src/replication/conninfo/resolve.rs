@@ -32,6 +32,7 @@ pub(super) fn resolve(
         keepalive: keepalive(info)?,
         tcp_user_timeout: positive(info, "tcp_user_timeout")?.map(Duration::from_millis),
         parameters: parameters(info),
+        only_this_host: false,
         warnings: warning.into_iter().collect(),
     })
 }
