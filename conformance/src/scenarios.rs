@@ -15,6 +15,7 @@ pub(crate) mod foreign_records;
 pub(crate) mod full_storage;
 pub(crate) mod histories;
 pub(crate) mod hostile;
+pub(crate) mod incremental;
 pub(crate) mod large_wal;
 pub(crate) mod legacy;
 pub(crate) mod list;

@@ -33,9 +33,13 @@ impl Script {
                 | SourceFault::TruncatedAfter(bytes),
             ) => bytes,
             Some(SourceFault::StallsBeforeTheLabel) => before_label,
-            Some(SourceFault::NeverBegins | SourceFault::NeverFinishes | SourceFault::IsPromoted) | None => {
-                usize::MAX
-            }
+            Some(
+                SourceFault::NeverBegins
+                | SourceFault::NeverFinishes
+                | SourceFault::IsPromoted
+                | SourceFault::LacksSummaries,
+            )
+            | None => usize::MAX,
         };
         let struck = fault == Some(SourceFault::NeverBegins);
         Self { steps: VecDeque::new(), fault, bytes_left, struck }
@@ -67,9 +71,8 @@ impl Script {
                 SourceFault::NeverBegins | SourceFault::StallsAfter(_) | SourceFault::StallsBeforeTheLabel,
             ) => self.steps.push_back(Step::Stall),
             Some(SourceFault::NeverFinishes) => {}
-            Some(SourceFault::TruncatedAfter(_) | SourceFault::IsPromoted) | None => {
-                self.steps.push_back(finished)
-            }
+            Some(SourceFault::TruncatedAfter(_) | SourceFault::IsPromoted | SourceFault::LacksSummaries)
+            | None => self.steps.push_back(finished),
         }
         self.steps
     }

@@ -1,5 +1,7 @@
 //! Base backups of the synthetic cluster.
 
+mod incremental;
+mod manifest;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -15,10 +17,13 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use swiftwal_postgres::{
     BackupStart, BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, ExpectedArchive,
-    Lsn, SegmentName, ServerFacts, ServerSession, SourceError, SourceErrorKind, Tablespace,
+    Lsn, SegmentName, ServerFacts, ServerSession, SourceError, SourceErrorKind, Tablespace, Timeline,
 };
 
-use self::server::{Facts, SyntheticSession, WalHold};
+use self::{
+    manifest::ManifestText,
+    server::{Facts, SyntheticSession, WalHold},
+};
 use super::{
     SyntheticCluster, Tree,
     archive::tar,
@@ -36,7 +41,9 @@ pub struct SyntheticSource {
     estimate: Option<u64>,
     /// Whether it reports all facts about the server when the backup has begun, as the replication protocol does.
     tells_at_start: bool,
-    manifest: Option<Bytes>,
+    manifest: ManifestText,
+    /// Where the backup begins that this incremental one builds on.
+    incremental_from: Option<(Lsn, Timeline)>,
     damaged_pages: u64,
     facts: Facts,
     /// Clones are the same server.
@@ -65,6 +72,8 @@ pub enum SourceFault {
     NeverFinishes,
     /// The server, a standby, is promoted meanwhile: the backup ends on the next timeline.
     IsPromoted,
+    /// The server takes no incremental backup: it has lost its WAL summaries.
+    LacksSummaries,
 }
 
 impl SyntheticCluster {
@@ -81,7 +90,8 @@ impl SyntheticCluster {
             started,
             estimate: None,
             tells_at_start: false,
-            manifest: None,
+            manifest: ManifestText::None,
+            incremental_from: None,
             damaged_pages: 0,
             facts: Facts::NotAsked,
             wal: Arc::default(),
@@ -119,7 +129,13 @@ impl SyntheticSource {
     /// Returns the backup with a manifest that isn't in the tar.
     #[must_use]
     pub fn with_manifest(self, text: impl Into<Bytes>) -> Self {
-        Self { manifest: Some(text.into()), ..self }
+        Self { manifest: ManifestText::Given(text.into()), ..self }
+    }
+
+    /// Returns the backup with PostgreSQL's manifest of it, so that an incremental one can build on it.
+    #[must_use]
+    pub fn that_sends_a_manifest(self) -> Self {
+        Self { manifest: ManifestText::OfItself, ..self }
     }
 
     /// Returns the backup of a server that finds this number of damaged pages.
@@ -186,11 +202,12 @@ impl SyntheticSource {
              BACKUP FROM: primary\n\
              START TIME: {}\n\
              LABEL: {}\n\
-             START TIMELINE: {timeline}\n",
+             START TIMELINE: {timeline}\n{}",
             self.cluster.segment_name(self.start),
             self.cluster.lsn(self.start, 0x60),
             self.started.strftime("%Y-%m-%d %H:%M:%S UTC"),
             request.label,
+            incremental::label_lines(self.incremental_from),
         )
     }
 
@@ -246,7 +263,7 @@ impl SyntheticSource {
                 script.data(chunk);
             }
         }
-        let mut manifest = self.manifest.clone().unwrap_or_default();
+        let mut manifest = self.manifest_text(request);
         while !manifest.is_empty() {
             let piece = manifest.split_to(cuts.up_to(1000).min(manifest.len()));
             script.event(BaseBackupEvent::Manifest(piece));
@@ -318,11 +335,12 @@ impl BaseBackupSource for SyntheticSource {
     }
 
     async fn start(&self, request: &BaseBackupRequest) -> Result<Box<dyn BaseBackupStream>, SourceError> {
-        let archives = self.archives(request).map_err(|error| {
+        let source = self.building_on(request).await?;
+        let archives = source.archives(request).map_err(|error| {
             SourceError::new(SourceErrorKind::Failed, "writing the synthetic cluster's tar failed")
                 .caused_by(error)
         })?;
-        Ok(Box::new(SyntheticStream { steps: self.steps(request, archives), wal: Arc::clone(&self.wal) }))
+        Ok(Box::new(SyntheticStream { steps: source.steps(request, archives), wal: Arc::clone(&self.wal) }))
     }
 }
 

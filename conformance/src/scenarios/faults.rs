@@ -45,7 +45,7 @@ pub(crate) async fn an_interrupted_backup_is_whole_or_not_listed_and_leaves_noth
 }
 
 /// Returns the writing calls to interrupt: the first and the last of each kind.
-fn moments(calls: &[Call]) -> BTreeSet<usize> {
+pub(super) fn moments(calls: &[Call]) -> BTreeSet<usize> {
     let mut of_kinds: BTreeMap<_, (usize, usize)> = BTreeMap::new();
     for (n, call) in (1..).zip(calls) {
         of_kinds.entry(call.kind()).or_insert((n, n)).1 = n;

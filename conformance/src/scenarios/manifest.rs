@@ -6,7 +6,7 @@ use anyhow::Result;
 use swiftwal_core::{BackupChoice, BackupRecord, ErrorKind, RestoreOptions, restore};
 
 use super::site::{Site, assert_restored, refused, request, restore_options};
-use crate::{Entry, SyntheticCluster, SyntheticSource, faulty::Faults, subject::Subject};
+use crate::{SyntheticCluster, SyntheticSource, faulty::Faults, subject::Subject};
 
 pub(crate) async fn the_files_are_compared_with_postgresqls_manifest(subject: Subject) -> Result<()> {
     let cluster =
@@ -106,26 +106,7 @@ fn text_of(listed: &[String]) -> String {
 
 /// Returns a line of the manifest for each file.
 fn lines(source: &SyntheticSource, algorithm: &str) -> Vec<String> {
-    let data = source.data_directory(&request(true));
-    let spaces = source.tablespaces().flat_map(|(space, tree)| {
-        let files: Vec<_> = tree.iter().map(|(path, entry)| (path.to_owned(), entry.clone())).collect();
-        files.into_iter().map(move |(path, entry)| (format!("pg_tblspc/{}/{path}", space.oid), entry))
-    });
-    let files = data.iter().map(|(path, entry)| (path.to_owned(), entry.clone())).chain(spaces);
-    let line = |(path, entry): (String, Entry)| {
-        let Entry::File { bytes, .. } = entry else { return None };
-        let checksum: String =
-            crc32c::crc32c(&bytes).to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        let checksum = match algorithm {
-            "NONE" => String::new(),
-            _ => format!(", \"Checksum-Algorithm\": \"{algorithm}\", \"Checksum\": \"{checksum}\""),
-        };
-        let bytes = bytes.len();
-        Some(format!(
-            "{{ \"Path\": \"{path}\", \"Size\": {bytes}, \"Last-Modified\": \"2026-11-29 11:01:25 GMT\"{checksum} }}"
-        ))
-    };
-    files.filter_map(line).collect()
+    source.manifest_lines(&request(true), algorithm)
 }
 
 fn options(site: &Site, number: u64) -> RestoreOptions {

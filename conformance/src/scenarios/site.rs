@@ -46,14 +46,24 @@ impl Site {
         is_reached: impl Fn(&BackupEvent<'_>) -> bool + Sync,
         work: impl Future<Output = T>,
     ) -> T {
+        self.during_backup_with(&options(), source, is_reached, work).await
+    }
+
+    /// As [`during_backup`](Self::during_backup), with these options.
+    pub(super) async fn during_backup_with<T>(
+        &self,
+        options: &BackupOptions,
+        source: &SyntheticSource,
+        is_reached: impl Fn(&BackupEvent<'_>) -> bool + Sync,
+        work: impl Future<Output = T>,
+    ) -> T {
         let (sender, mut reached) = mpsc::unbounded_channel();
         let observe = |event: BackupEvent<'_>| {
             if is_reached(&event) {
                 let _ = sender.send(());
             }
         };
-        let options = options();
-        let backup = backup(&self.repository, source, &options, &observe, pending());
+        let backup = backup(&self.repository, source, options, &observe, pending());
         tokio::pin!(backup);
         tokio::select! {
             outcome = &mut backup => panic!("a stalled backup came to {outcome:?}"),

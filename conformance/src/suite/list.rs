@@ -331,7 +331,20 @@ suite! { $
         the_parents_of_a_kept_incremental_stay,
         nothing_is_asked_for_twice_before_something_is_deleted,
     }
-
+    incremental {
+        an_incremental_backup_builds_on_the_newest_or_on_the_given_one,
+        one_backup_in_as_many_as_requested_is_full,
+        a_server_that_takes_no_incremental_backup_is_found_out_before_the_copy,
+        a_backup_that_can_not_be_a_parent_is_refused_with_the_reason,
+        a_chain_with_a_missing_member_is_no_parent_and_prune_names_it,
+        a_backup_on_another_branch_is_no_parent,
+        an_undamaged_parent_is_preferred,
+        the_parent_of_a_running_backup_is_not_pruned,
+        a_parent_is_not_pruned_by_an_older_plan,
+        a_backup_whose_parent_was_deleted_is_not_committed,
+        a_chain_is_kept_and_removed_as_a_whole,
+        an_interrupted_prune_leaves_no_backup_without_its_parent,
+    }
     full_storage {
         a_storage_without_room_is_pruned_all_the_same,
         an_old_backup_stays_whole_where_its_mark_can_not_be_stored,

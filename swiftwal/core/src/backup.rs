@@ -137,9 +137,11 @@ async fn take_claim<'a>(
     let claim = Claim::take(repository, now).await?;
     observe(BackupEvent::Claimed(claim.key));
     let Some(parent) = parent else { return Ok(claim) };
-    observe(BackupEvent::Incremental { parent });
     match claim.build_on(parent).await {
-        Ok(()) => Ok(claim),
+        Ok(()) => {
+            observe(BackupEvent::Incremental { parent });
+            Ok(claim)
+        }
         Err(error) => {
             claim.abandon().await;
             Err(error)

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use swiftwal_postgres::{Lsn, SegmentName, Timeline, WalName};
+use swiftwal_postgres::{Timeline, WalName};
 
 use crate::{
     error::{Error, Refusal, Result},
     repository::{
         Repository,
         inventory::{Inventory, StoredWal},
-        needs::in_progress,
+        needs::{RunningBackup, in_progress},
         record::BackupRecord,
         timelines::{Branch, Content, ListedBackup, Timelines},
     },
@@ -165,9 +165,8 @@ async fn refuse_while_backing_up(
 ) -> Result<()> {
     let before = repository.liveness(inventory).await.before;
     let running = in_progress(repository, inventory, before).await?;
-    let may_need_it = |first_wal: &Option<(SegmentName, Lsn)>| {
-        first_wal.is_none_or(|(segment, _)| segment.timeline() == timeline)
-    };
+    let may_need_it =
+        |running: &RunningBackup| running.start.is_none_or(|(segment, _)| segment.timeline() == timeline);
     if running.iter().any(may_need_it) || inventory.has_live_legacy_upload(before) {
         return Err(Error::Refused(Refusal::timeline(
             timeline,

@@ -3,6 +3,8 @@
 //! It takes the inventory, makes a plan without any I/O or clock, and then deletes, commit records first.
 
 mod branches;
+mod chains;
+mod deletion;
 #[cfg(test)]
 mod model;
 mod plan;
@@ -11,12 +13,13 @@ mod stored_state;
 use std::num::NonZeroU32;
 
 use jiff::Timestamp;
-use object_store::{PutMode, PutPayload};
 use swiftwal_postgres::Timeline;
 
 pub use self::plan::PrunePlan;
 use self::{
     branches::{BranchBackups, by_branch, counts, leading_notice},
+    chains::Chains,
+    deletion::{delete_backup, mark_deletions},
     plan::{AbandonedUpload, Facts, OtherFacts},
     stored_state::{StoredState, read_stored_state},
 };
@@ -29,10 +32,10 @@ use crate::{
         completeness::{missing_object, needed_and_missing},
         inventory::{Inventory, StoredBackup},
         key::BackupKey,
-        layout::{BackupPart, ObjectName},
+        layout::ObjectName,
         legacy,
         markers::markers,
-        needs::Needs,
+        needs::{Needs, RunningBackup, in_progress},
         record::BackupRecord,
         timelines::{ListedBackup, Timelines},
     },
@@ -49,8 +52,9 @@ pub struct PrunePolicy {
 
 /// Plans what prune removes and keeps. It only reads.
 ///
-/// The plan keeps the newest backups of each branch, those they build on, every WAL file that recovery from one of them
-/// may need, on any timeline, the newest segments, every history, and everything of a backup in progress.
+/// The plan keeps the newest full backups of each branch with everything that builds on them, every WAL file that recovery
+/// from one of them may need, on any timeline, the newest segments, every history, and everything of a backup in progress,
+/// including what it builds on.
 ///
 /// If there is no backup at all, the plan keeps all WAL, and [`PrunePlan::refused`] says so.
 ///
@@ -81,9 +85,11 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
         return Ok(PrunePlan::without_backups(repository.location(), inventory, other));
     }
     let branches = by_branch(&timelines);
-    let mut wanted = Vec::new();
+    let chains = Chains::of(&timelines);
+    let running = in_progress(repository, &inventory, before).await?;
+    let mut wanted = parents_of(&running, &inventory);
     for (number, branch) in branches.iter().enumerate() {
-        let newest = branch.newest(&inventory, &timelines, policy.keep_backups);
+        let newest = branch.newest(&inventory, &chains, policy.keep_backups);
         if number > 0 && !newest.is_empty() {
             notices.push(branch.kept_notice(&timelines, &newest));
         }
@@ -95,17 +101,24 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     for branch in newer_without_backups(&branches) {
         notices.extend(keep_one_that_leads_to(branch, repository, &inventory, &timelines, &mut kept).await?);
     }
-    let needs = Needs::of(repository, &inventory, timelines.histories, kept.iter(), before).await?;
+    let needs = Needs::of(repository, &inventory, timelines.histories, kept.iter(), &running, before).await?;
     let keep_backups = kept.iter().map(|backup| backup.key).collect();
     Ok(PrunePlan::new(
         inventory,
         Facts {
             keep_backups,
+            chains,
             needs,
             keep_wals: policy.keep_wals,
             other: OtherFacts { before, swept, notices },
         },
     ))
+}
+
+/// Returns the backups on which those in progress build.
+fn parents_of(running: &[RunningBackup], inventory: &Inventory) -> Vec<BackupKey> {
+    let is_stored = |key: &BackupKey| inventory.backups.iter().any(|backup| backup.key == *key);
+    running.iter().filter_map(|running| running.parent).filter(is_stored).collect()
 }
 
 /// Removes from the inventory what is listed but isn't a backup, so that it is left alone. Returns notices about it.
@@ -144,7 +157,10 @@ async fn kept_backups(
             error => error,
         })?;
         refuse_incomplete(repository, &backup).await?;
-        wanted.extend(backup.record.as_ref().and_then(|record| record.parent));
+        if let Some(parent) = backup.record.as_ref().and_then(|record| record.parent) {
+            refuse_without_parent(repository, inventory, key, parent).await?;
+            wanted.push(parent);
+        }
         kept.push(backup);
     }
     kept.sort_by_key(|backup| backup.key);
@@ -213,6 +229,27 @@ async fn keep_one_that_leads_to(
     Ok(Some(leading_notice(timelines, key, tip)))
 }
 
+/// Fails if the parent of a backup to keep is gone.
+async fn refuse_without_parent(
+    repository: &Repository,
+    inventory: &Inventory,
+    key: BackupKey,
+    parent: BackupKey,
+) -> Result<()> {
+    let is_listed = inventory.backups.iter().any(|backup| backup.key == parent);
+    if is_listed || repository.size(&BackupRecord::object_name(parent)).await?.is_some() {
+        return Ok(());
+    }
+    Err(Error::Refused(Refusal::Unrestorable {
+        key: key.to_string(),
+        what: format!("can't be restored: backup {parent}, on which it builds, is missing"),
+        hint: format!(
+            "take a full backup, then delete {}: a later prune removes the rest of it",
+            BackupRecord::object_name(key)
+        ),
+    }))
+}
+
 /// Fails if a backup to keep lacks an object, or WAL that it needs to become consistent: then nothing may be removed.
 async fn refuse_incomplete(repository: &Repository, backup: &ChosenBackup) -> Result<()> {
     let Some(record) = &backup.record else { return Ok(()) };
@@ -238,16 +275,19 @@ async fn refuse_incomplete(repository: &Repository, backup: &ChosenBackup) -> Re
     }))
 }
 
-/// Carries out the plan. An interrupted prune leaves each backup either complete or unlisted; the next one continues.
+/// Carries out the plan. An interrupted prune leaves each backup either complete or unlisted, and none without the one that
+/// it builds on; the next one continues.
 ///
 /// # Errors
-/// Those of the storage.
+///
+/// [`Error::Refused`] if an incremental backup was begun meanwhile that builds on one to be removed; those of the storage.
 pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
     // Backups of SwiftWAL 0.2.2 are deleted last, since that needs deletion marks: on a full storage, the deletion of
     // the others makes room for these.
     let (old, new): (Vec<_>, Vec<_>) = plan.to_delete.iter().partition(|backup| backup.legacy);
+    let are_marked = mark_deletions(repository, plan, &new).await?;
     for backup in new.into_iter().chain(old) {
-        delete_backup(repository, backup, plan.before).await?;
+        delete_backup(repository, backup, plan.before, are_marked && !backup.legacy).await?;
     }
     for (key, mark) in &plan.legacy_deletions {
         legacy::finish_deletion(repository, *key, mark).await?;
@@ -264,55 +304,6 @@ pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
     let wal: Vec<_> =
         plan.remove_wal.iter().map(crate::repository::inventory::StoredWal::object_name).collect();
     repository.delete_all(wal.into_iter()).await
-}
-
-/// Deletes a backup: first its commit object, without which it doesn't exist, then the rest.
-async fn delete_backup(repository: &Repository, backup: &StoredBackup, before: Timestamp) -> Result<()> {
-    let mark = ObjectName::Deleting(backup.key);
-    let is_marked = mark_deletion(repository, &mark, backup.legacy).await?;
-    let part = if backup.legacy { BackupPart::Legacy } else { BackupPart::Record };
-    let commit_object = ObjectName::Backup { key: backup.key, part };
-    repository.delete(&commit_object).await?;
-    let rest: Vec<_> = backup
-        .objects
-        .iter()
-        .map(|object| object.name.clone())
-        .filter(|name| *name != commit_object)
-        .collect();
-    let stale = stale_markers(repository, backup, before).await?;
-    repository.delete_all(rest.into_iter().chain(stale)).await?;
-    if is_marked { repository.delete(&mark).await } else { Ok(()) }
-}
-
-/// Stores the deletion mark, with which the next prune continues at once after an interruption. Returns whether it was
-/// stored.
-///
-/// A full storage refuses it. Then a backup is deleted without a mark; after an interruption, the rest is removed when
-/// it is a day old, like the leftovers of a crashed upload. That doesn't apply to a backup of SwiftWAL 0.2.2: it loses
-/// its segments before its main object, so it would still be listed after an interruption.
-async fn mark_deletion(repository: &Repository, mark: &ObjectName, is_legacy: bool) -> Result<bool> {
-    match repository.put(mark, PutPayload::new(), PutMode::Overwrite).await {
-        Ok(_) => Ok(true),
-        Err(error) if !is_legacy && repository.storage().is_full(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Returns the markers that remained when the backup was complete.
-async fn stale_markers(
-    repository: &Repository,
-    backup: &StoredBackup,
-    before: Timestamp,
-) -> Result<Vec<ObjectName>> {
-    let found = if backup.legacy {
-        let mut markers = markers(repository, ObjectName::legacy_backup(backup.key)).await?;
-        // A younger one may belong to another upload.
-        markers.retain(|(_, touched)| *touched <= before);
-        markers
-    } else {
-        markers(repository, backup.key).await?
-    };
-    Ok(found.into_iter().map(|(name, _)| name).collect())
 }
 
 /// Deletes the leftovers of a crashed upload or an interrupted deletion, unless another process has touched them since

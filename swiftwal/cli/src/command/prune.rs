@@ -17,12 +17,12 @@ use crate::{
 
 /// Remove old base backups and the WAL that is no longer needed.
 ///
-/// Keeps the newest backups, every WAL file that point-in-time recovery from one of them can need, the newest
-/// segments overall, and all timeline histories.
+/// Keeps the newest full backups with all incremental ones that build on them, every WAL file that point-in-time recovery
+/// from one of them can need, the newest segments overall, and all timeline histories.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml prune --keep-backups 7 --dry-run")]
 pub(crate) struct Args {
-    /// How many of the newest base backups to keep
+    /// How many of the newest full base backups to keep, each with the incremental ones that build on it
     #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     keep_backups: NonZeroU32,
     /// How many of the newest WAL segments to keep at least, even if no backup needs them [default: 0]

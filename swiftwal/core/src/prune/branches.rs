@@ -1,10 +1,11 @@
 //! Divides the backups among the branches. Only a person knows on which branch the production server is, so the
 //! requested number is kept on each.
 
-use std::{cmp::Reverse, num::NonZeroU32};
+use std::{cmp::Reverse, collections::BTreeSet, num::NonZeroU32};
 
 use swiftwal_postgres::Timeline;
 
+use super::chains::Chains;
 use crate::repository::{
     inventory::{Inventory, StoredBackup},
     key::BackupKey,
@@ -45,25 +46,24 @@ fn leads_to(timelines: &Timelines, backup: &ListedBackup, tip: Timeline) -> bool
 }
 
 impl BranchBackups {
-    /// Returns the newest backups up to the requested number of those that count, and those between them that don't. One
-    /// with damaged pages counts only if there is none without.
-    pub(super) fn newest(
-        &self,
-        inventory: &Inventory,
-        timelines: &Timelines,
-        count: NonZeroU32,
-    ) -> Vec<BackupKey> {
-        let stored = |key: &BackupKey| inventory.backups.iter().find(|backup| backup.key == *key);
-        let counts = |key: &BackupKey| stored(key).is_some_and(counts);
-        let is_clean = |key: &BackupKey| damaged_pages(timelines, *key) == 0;
-        let any_clean = self.keys.iter().any(|key| counts(key) && is_clean(key));
+    /// Returns the backups of the newest chains, up to the requested number of those that count, and those between them
+    /// that don't. A chain is as new as its newest member; a full backup on which nothing builds is a chain of its own. One
+    /// in which every member has damaged pages counts only if there is none without.
+    pub(super) fn newest(&self, inventory: &Inventory, chains: &Chains, count: NonZeroU32) -> Vec<BackupKey> {
+        let stored = |key: BackupKey| inventory.backups.iter().find(|backup| backup.key == key);
+        let counts = |key: BackupKey| stored(key).is_some_and(counts);
+        let any_clean = self.keys.iter().any(|key| counts(*key) && chains.is_clean(*key));
+        let counting = |key: BackupKey| counts(key) && (chains.is_clean(key) || !any_clean);
+        let members = |root| self.keys.iter().copied().filter(move |key| chains.root(*key) == root);
         let mut missing = count.get();
-        let mut is_wanted = |key: &&BackupKey| {
-            let wanted = missing > 0;
-            missing = missing.saturating_sub(u32::from(counts(key) && (is_clean(key) || !any_clean)));
-            wanted
-        };
-        self.keys.iter().take_while(|key| is_wanted(key)).copied().collect()
+        let mut wanted: BTreeSet<BackupKey> = BTreeSet::new();
+        for key in &self.keys {
+            let root = chains.root(*key);
+            if missing > 0 && wanted.insert(root) {
+                missing -= u32::from(members(root).any(counting));
+            }
+        }
+        self.keys.iter().copied().filter(|key| wanted.contains(&chains.root(*key))).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -87,13 +87,6 @@ impl BranchBackups {
             records = records.join(", "),
         )
     }
-}
-
-/// Returns the number of pages that were damaged when a backup was taken, as far as its record can be read.
-pub(super) fn damaged_pages(timelines: &Timelines, key: BackupKey) -> u64 {
-    let listed = timelines.backups.iter().find(|backup| backup.key == key);
-    let record = listed.and_then(ListedBackup::backup).and_then(|backup| backup.record.as_ref());
-    record.map_or(0, |record| record.damaged_pages)
 }
 
 /// Whether this backup counts, so that older ones may be removed. SwiftWAL 0.2.2 gave a backup its name even if

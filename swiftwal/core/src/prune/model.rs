@@ -72,37 +72,67 @@ fn check(world: &World, policy: PrunePolicy, plan: &PrunePlan) -> Result<(), Tes
     Ok(())
 }
 
-/// Returns how many of the newest backups of a single timeline hold `count` that count: those without damage, or all if
-/// each is damaged.
-fn newest_counted(world: &World, count: usize) -> usize {
+/// Returns the minute of the full backup at the beginning of a chain.
+fn root(world: &World, backup: &Backup) -> i64 {
+    world.chain(backup).last().map_or(backup.minute, |full| full.minute)
+}
+
+fn is_damaged(world: &World, backup: &Backup) -> bool {
+    world.chain(backup).iter().any(|member| member.is_damaged)
+}
+
+/// Returns the full backups of the newest chains of a single timeline, of which `count` count: those with a member without
+/// damage, or all if each backup is damaged. A chain is as new as its newest member.
+fn newest_chains(world: &World, count: usize) -> BTreeSet<i64> {
     let mut backups: Vec<_> = world.backups.iter().collect();
     backups.sort_by_key(|backup| (backup.start(), backup.minute));
-    let every_one_is_damaged = backups.iter().all(|backup| backup.is_damaged);
+    let every_one_is_damaged = backups.iter().all(|backup| is_damaged(world, backup));
+    let mut wanted = BTreeSet::new();
     let mut counted = 0;
-    let newest = backups.iter().rev().take_while(|backup| {
-        let is_needed = counted < count;
-        counted += usize::from(every_one_is_damaged || !backup.is_damaged);
-        is_needed
-    });
-    newest.count()
+    for backup in backups.iter().rev() {
+        let chain = root(world, backup);
+        if counted < count && wanted.insert(chain) {
+            let mut members = backups.iter().filter(|other| root(world, other) == chain);
+            counted += usize::from(every_one_is_damaged || members.any(|other| !is_damaged(world, other)));
+        }
+    }
+    wanted
+}
+
+/// Returns the minutes of the backups that one in progress builds on.
+fn needed_by_running(world: &World) -> BTreeSet<i64> {
+    let chain = world.running.iter().flat_map(|running| world.chain(running));
+    let stored = chain.filter(|member| Some(member.minute) != world.running.as_ref().map(|own| own.minute));
+    stored.map(|member| member.minute).collect()
 }
 
 fn check_backups(world: &World, policy: PrunePolicy, kept: &[&Backup]) -> Result<(), TestCaseError> {
     let count = usize::try_from(policy.keep_backups.get()).unwrap();
+    let minutes: BTreeSet<_> = kept.iter().map(|backup| backup.minute).collect();
     // Clocks may jump, but the position in the WAL only grows.
     let newest =
         world.backups.iter().max_by_key(|backup| (backup.timeline, backup.start(), backup.minute)).unwrap();
     prop_assert!(kept.contains(&newest), "the newest backup is removed");
+    let parents: BTreeSet<_> = kept.iter().filter_map(|backup| backup.parent).collect();
+    prop_assert!(parents.is_subset(&minutes), "a parent is removed");
+    prop_assert!(needed_by_running(world).is_subset(&minutes), "the parent of a running backup is removed");
     if world.timelines.len() == 1 {
-        prop_assert_eq!(kept.len(), newest_counted(world, count), "on one timeline the count is exact");
+        let chains = newest_chains(world, count);
+        let newest = world.backups.iter().filter(|backup| chains.contains(&root(world, backup)));
+        let expected: BTreeSet<_> = newest.map(|backup| backup.minute).collect();
+        let expected: BTreeSet<_> = expected.union(&needed_by_running(world)).copied().collect();
+        prop_assert_eq!(&minutes, &expected, "on one timeline the count is exact");
     }
-    let clean = kept.iter().filter(|backup| !backup.is_damaged).count();
-    prop_assert!(clean <= count * world.timelines.len() + world.timelines.len());
+    let chains =
+        |kept: Vec<&Backup>| kept.iter().map(|backup| root(world, backup)).collect::<BTreeSet<_>>().len();
+    let clean: Vec<_> = kept.iter().copied().filter(|backup| !is_damaged(world, backup)).collect();
     // Where every backup is damaged, they count.
-    prop_assert!(clean > 0 || world.backups.iter().all(|backup| backup.is_damaged));
+    prop_assert!(!clean.is_empty() || world.backups.iter().all(|backup| is_damaged(world, backup)));
+    prop_assert!(chains(clean) <= count * world.timelines.len() + world.timelines.len() + 1);
     let ends_of = |backup: &Backup| ends(world, backup.timeline, backup.stop());
     for removed in world.backups.iter().filter(|backup| !kept.contains(backup)) {
-        let stand_in = |end: &u32| kept.iter().filter(|kept| ends_of(kept).contains(end)).count() >= count;
+        let leading = |end: &u32| kept.iter().copied().filter(|kept| ends_of(kept).contains(end)).collect();
+        let stand_in = |end: &u32| chains(leading(end)) >= count;
         prop_assert!(ends_of(removed).iter().any(stand_in), "no end has {count} others for {removed:?}");
     }
     // The server may be on a timeline that the newest backup doesn't lead to, and that is newer than the others.

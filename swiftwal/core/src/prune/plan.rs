@@ -1,11 +1,12 @@
 //! The plan of a prune: which objects it keeps and which it removes. `prune.rs` carries it out.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use swiftwal_postgres::WalName;
 
+use super::chains::Chains;
 use crate::{
     error::{Error, Refusal},
     repository::{
@@ -36,6 +37,7 @@ pub struct PrunePlan {
     /// Why no WAL is removed. None unless there is no backup.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_message")]
     pub refused: Option<Refusal>,
+    /// An incremental backup before its parent.
     #[serde(skip)]
     pub(super) to_delete: Vec<StoredBackup>,
     #[serde(skip)]
@@ -67,6 +69,7 @@ pub(super) struct AbandonedUpload {
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) keep_backups: Vec<BackupKey>,
+    pub(super) chains: Chains,
     pub(super) needs: Needs,
     pub(super) keep_wals: u32,
     pub(super) other: OtherFacts,
@@ -84,7 +87,7 @@ pub(super) struct OtherFacts {
 
 impl PrunePlan {
     pub(super) fn new(inventory: Inventory, facts: Facts) -> Self {
-        let Facts { keep_backups, needs, keep_wals, other } = facts;
+        let Facts { keep_backups, chains, needs, keep_wals, other } = facts;
         let OtherFacts { before, swept, mut notices } = other;
         notices.extend(needs.notices());
         notices.extend(inventory.legacy_notices(before));
@@ -100,10 +103,12 @@ impl PrunePlan {
         let (keep_wal, remove_wal) = inventory.wal.into_iter().partition(|wal| {
             needs.includes(wal.name) || oldest_of_newest.is_some_and(|oldest| wal.name >= oldest)
         });
-        let to_delete: Vec<_> =
+        let mut to_delete: Vec<_> =
             inventory.backups.into_iter().filter(|backup| !keep_backups.contains(&backup.key)).collect();
+        let remove_backups = to_delete.iter().map(|backup| backup.key).collect();
+        to_delete.sort_by_key(|backup| Reverse(chains.depth(backup.key)));
         Self {
-            remove_backups: to_delete.iter().map(|backup| backup.key).collect(),
+            remove_backups,
             keep_backups,
             remove_wal,
             keep_wal,
@@ -127,7 +132,8 @@ impl PrunePlan {
 
     /// Creates the plan for a repository without backups: only the leftovers of crashed uploads are removed.
     pub(super) fn without_backups(location: &str, inventory: Inventory, other: OtherFacts) -> Self {
-        let facts = Facts { keep_backups: Vec::new(), needs: Needs::everything(), keep_wals: 0, other };
+        let (keep_backups, chains) = (Vec::new(), Chains::default());
+        let facts = Facts { keep_backups, chains, needs: Needs::everything(), keep_wals: 0, other };
         let refused = Refusal::NoBackup { location: location.to_owned() };
         Self { refused: Some(refused), ..Self::new(inventory, facts) }
     }

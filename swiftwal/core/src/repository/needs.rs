@@ -41,7 +41,8 @@ struct Start {
 }
 
 impl Needs {
-    /// Returns the needs of `backups`, and of the backups in progress, which were touched later than `before`.
+    /// Returns the needs of `backups`, and of those that are `running`. A backup of SwiftWAL 0.2.2 is running if it was
+    /// touched later than `before`.
     ///
     /// # Errors
     ///
@@ -51,6 +52,7 @@ impl Needs {
         inventory: &Inventory,
         histories: Histories,
         backups: impl Iterator<Item = &ChosenBackup> + Send,
+        running: &[RunningBackup],
         before: Timestamp,
     ) -> Result<Self> {
         let (mut starts, mut broken) = (Vec::new(), Vec::new());
@@ -68,9 +70,10 @@ impl Needs {
         if let (true, Some((key, reason))) = (starts.is_empty(), broken.first()) {
             return Err(nothing_is_known(*key, reason));
         }
-        let in_progress = in_progress(repository, inventory, before).await?;
-        let is_starting = in_progress.contains(&None) || inventory.has_live_legacy_upload(before);
-        starts.extend(in_progress.into_iter().flatten().map(|(segment, lsn)| Start { segment, lsn }));
+        let in_progress = || running.iter().map(|running| running.start);
+        let is_starting =
+            in_progress().any(|start| start.is_none()) || inventory.has_live_legacy_upload(before);
+        starts.extend(in_progress().flatten().map(|(segment, lsn)| Start { segment, lsn }));
         Ok(Self { starts, histories, everything: is_starting, is_starting, broken, no_backups: Vec::new() })
     }
 
@@ -99,7 +102,8 @@ impl Needs {
         let histories = Histories::listed(repository, inventory).await?;
         histories.all_readable()?;
         let before = repository.liveness(inventory).await.before;
-        let needs = Self::of(repository, inventory, histories, backups.iter(), before).await?;
+        let running = in_progress(repository, inventory, before).await?;
+        let needs = Self::of(repository, inventory, histories, backups.iter(), &running, before).await?;
         Ok(Self { no_backups, ..needs })
     }
 
@@ -156,20 +160,32 @@ fn is_without_label(inventory: &Inventory, key: BackupKey) -> bool {
     inventory.backups.iter().any(|backup| backup.key == key && backup.legacy && !backup.has_label())
 }
 
-/// Returns the first WAL of each backup in progress, or None for a backup that doesn't know it yet.
+/// A backup in progress, according to its marker.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RunningBackup {
+    /// The first WAL that it needs; none if it doesn't know that yet.
+    pub(crate) start: Option<(SegmentName, Lsn)>,
+    /// The backup that it builds on.
+    pub(crate) parent: Option<BackupKey>,
+}
+
+/// Returns the backups in progress, which were touched later than `before`.
 pub(crate) async fn in_progress(
     repository: &Repository,
     inventory: &Inventory,
     before: Timestamp,
-) -> Result<Vec<Option<(SegmentName, Lsn)>>> {
-    let mut starts = Vec::new();
+) -> Result<Vec<RunningBackup>> {
+    let mut running = Vec::new();
     let has_marker = |key| inventory.markers.iter().any(|m| m.key == key && !is_claim_object(&m.name));
     let markers = inventory.markers.iter().filter(|marker| marker.touched > before);
     for marker in markers.filter(|marker| !(is_claim_object(&marker.name) && has_marker(marker.key))) {
         // If it no longer exists, its backup may have been committed after the inventory was taken.
         let content = repository.read(&marker.name).await?;
         let content: Option<MarkerContent> = content.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        starts.push(content.and_then(|content| content.first_wal.zip(content.start_lsn)));
+        running.push(content.map_or_else(RunningBackup::default, |content| RunningBackup {
+            start: content.first_wal.zip(content.start_lsn),
+            parent: content.parent,
+        }));
     }
-    Ok(starts)
+    Ok(running)
 }

@@ -41,6 +41,8 @@ pub(super) struct Backup {
     segment: u64,
     pub(super) minute: i64,
     pub(super) is_damaged: bool,
+    /// The minute of the backup that it builds on.
+    pub(super) parent: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,9 +53,13 @@ pub(super) struct World {
     pub(super) running: Option<Backup>,
 }
 
+/// A backup: indices of its timeline, its segment and its parent, and whether it is damaged.
+type Planned = (Index, Index, bool, Option<Index>);
+
 pub(super) fn worlds() -> impl Strategy<Value = World> {
     let child = (any::<Index>(), any::<Index>(), any::<bool>(), 0..5u64, prop::bool::weighted(0.15));
-    let backup = || (any::<Index>(), any::<Index>(), prop::bool::weighted(0.3));
+    let parent = || prop::option::of(any::<Index>());
+    let backup = || (any::<Index>(), any::<Index>(), prop::bool::weighted(0.3), parent());
     (1..6u64, vec(child, 0..5), vec(backup(), 1..7), prop::option::of(backup())).prop_map(
         |(length, children, backups, running)| {
             let first = Past { number: 1, parent: 0, begins: SEGMENT, last: length, history_is_lost: false };
@@ -71,19 +77,26 @@ pub(super) fn worlds() -> impl Strategy<Value = World> {
                 let (parent, last) = (parent.number, begins / SEGMENT + length);
                 timelines.push(Past { number, parent, begins, last, history_is_lost });
             }
-            let taken = |(timeline, place, is_damaged): (Index, Index, bool), minute| {
+            let taken = |earlier: &[Backup], (timeline, place, is_damaged, parent): Planned, minute| {
                 let past = &timelines[timeline.index(timelines.len())];
                 // Not the segment with the switch, half of which is the parent's.
                 let first = past.begins.div_ceil(SEGMENT).min(past.last);
                 let is_possible = past.begins <= first * SEGMENT;
                 let segment = first + place.index((past.last - first + 1) as usize) as u64;
-                is_possible.then_some(Backup { timeline: past.number, segment, minute, is_damaged })
+                let before = |other: &&Backup| other.timeline == past.number && other.segment < segment;
+                let before: Vec<_> = earlier.iter().filter(before).map(|other| other.minute).collect();
+                let parent = parent.filter(|_| !before.is_empty()).map(|parent| *parent.get(&before));
+                is_possible.then_some(Backup { timeline: past.number, segment, minute, is_damaged, parent })
             };
-            let mut backups: Vec<_> = backups.into_iter().zip(0..).filter_map(|(b, n)| taken(b, n)).collect();
-            if backups.is_empty() {
-                backups.push(Backup { timeline: 1, segment: 1, minute: 0, is_damaged: false });
+            let mut earlier = Vec::new();
+            for (backup, minute) in backups.into_iter().zip(0..) {
+                earlier.extend(taken(&earlier, backup, minute));
             }
-            let running = running.and_then(|running| taken(running, 100));
+            let mut backups = earlier;
+            if backups.is_empty() {
+                backups.push(Backup { timeline: 1, segment: 1, minute: 0, is_damaged: false, parent: None });
+            }
+            let running = running.and_then(|running| taken(&backups, running, 100));
             World { timelines, backups, running }
         },
     )
@@ -101,7 +114,7 @@ impl Past {
 
 impl Backup {
     pub(super) fn key(&self) -> BackupKey {
-        BackupKey::to_the_minute(Timestamp::UNIX_EPOCH + SignedDuration::from_mins(self.minute))
+        key(self.minute)
     }
 
     pub(super) fn start(&self) -> u64 {
@@ -120,8 +133,8 @@ impl Backup {
         let started = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(self.minute);
         BackupRecord {
             key: self.key(),
-            kind: BackupKind::Full,
-            parent: None,
+            kind: if self.parent.is_some() { BackupKind::Incremental } else { BackupKind::Full },
+            parent: self.parent.map(key),
             label: String::new(),
             started,
             finished: started,
@@ -143,7 +156,20 @@ impl Backup {
     }
 }
 
+fn key(minute: i64) -> BackupKey {
+    BackupKey::to_the_minute(Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute))
+}
+
 impl World {
+    /// Returns the backup, its parent, and so on to the full one.
+    pub(super) fn chain<'a>(&'a self, backup: &'a Backup) -> Vec<&'a Backup> {
+        let mut chain = vec![backup];
+        while let Some(parent) = chain.last().and_then(|last| last.parent) {
+            chain.extend(self.backups.iter().find(|other| other.minute == parent));
+        }
+        chain
+    }
+
     pub(super) fn segments(&self) -> impl Iterator<Item = Segment> {
         self.timelines.iter().flat_map(|past| (past.first()..=past.last).map(|number| (past.number, number)))
     }
@@ -170,8 +196,10 @@ impl World {
         }
         if let Some(running) = &self.running {
             let (wal, lsn) = (running.wal(), Lsn(running.start()));
+            let parent =
+                running.parent.map_or_else(String::new, |minute| format!(r#""parent":"{}","#, key(minute)));
             let content = format!(
-                r#"{{"host":"h","pid":1,"started":"2013-08-28T18:10:42Z","first_wal":"{wal}","start_lsn":"{lsn}"}}"#
+                r#"{{"host":"h","pid":1,"started":"2013-08-28T18:10:42Z",{parent}"first_wal":"{wal}","start_lsn":"{lsn}"}}"#
             );
             let id = "78e204be-1228-44f1-9308-dcddf7eb8cf6";
             put(format!("...uploading/{}/{id}", running.key()), content.into_bytes()).await;
