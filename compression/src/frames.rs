@@ -1,6 +1,6 @@
 //! Compresses and decompresses frames in memory.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Cursor, ErrorKind, Write};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -78,21 +78,22 @@ pub fn decompress_frames(format: Format, frames: &[u8], expected_bytes: usize) -
     Ok(bytes)
 }
 
-/// As [`decompress_frames`], into `bytes`, whose content is replaced. A buffer that is used again spares the page faults
-/// of new memory.
+/// As [`decompress_frames`], and adds the content to `bytes`. A buffer that is used again spares the page faults of new
+/// memory.
 pub fn decompress_frames_into(
     format: Format,
     frames: &[u8],
     expected_bytes: usize,
     bytes: &mut Vec<u8>,
 ) -> io::Result<()> {
-    bytes.clear();
+    let before = bytes.len();
     match format {
         Format::Zstd if !frames.is_empty() => decompress_zstd(frames, expected_bytes, bytes)?,
         _ => at_once(read(format, frames, expected_bytes, bytes))?,
     }
-    if bytes.len() != expected_bytes {
-        let fewer_or_more = if bytes.len() < expected_bytes { "fewer" } else { "more" };
+    let found = bytes.len() - before;
+    if found != expected_bytes {
+        let fewer_or_more = if found < expected_bytes { "fewer" } else { "more" };
         let found = format!("it contains {fewer_or_more} than the expected {expected_bytes} bytes");
         return Err(broken(format, io::Error::new(ErrorKind::InvalidData, found)));
     }
@@ -102,11 +103,14 @@ pub fn decompress_frames_into(
 /// In one call, which saves the copy through zstd's window that a stream needs.
 fn decompress_zstd(frames: &[u8], expected_bytes: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
     bytes.try_reserve_exact(expected_bytes)?;
-    let decompressed = zstd::bulk::Decompressor::new()?.decompress_to_buffer(frames, bytes);
+    let mut sink = Cursor::new(std::mem::take(bytes));
+    sink.set_position(sink.get_ref().len() as u64);
+    let decompressed = zstd::bulk::Decompressor::new()?.decompress_to_buffer(frames, &mut sink);
+    *bytes = sink.into_inner();
     decompressed.map(drop).map_err(|error| broken(Format::Zstd, error))
 }
 
-/// Reads the decoder to its end, or to the first surplus byte.
+/// Adds what the decoder returns to `bytes`, to its end or to the first surplus byte.
 pub(crate) async fn read(
     format: Format,
     frames: &[u8],
@@ -116,7 +120,8 @@ pub(crate) async fn read(
     let mut decoder = decoder(format, frames);
     // One more byte than expected, so that what follows, including checksums, is read too.
     bytes.try_reserve_exact(expected_bytes.saturating_add(1))?;
-    while bytes.len() <= expected_bytes && decoder.read_buf(bytes).await? > 0 {}
+    let enough = bytes.len().saturating_add(expected_bytes);
+    while bytes.len() <= enough && decoder.read_buf(bytes).await? > 0 {}
     Ok(())
 }
 

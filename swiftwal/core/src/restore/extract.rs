@@ -2,6 +2,7 @@
 //!
 //! One thread parses the tar and creates directories and links; others write the files ([`writers`]).
 
+mod file_output;
 mod file_writer;
 mod older_tar;
 mod part;

@@ -15,7 +15,7 @@ use tokio_util::io::StreamReader;
 
 use self::stream::fetch_stream;
 pub(super) use self::{
-    buffers::Buffers,
+    buffers::{ALIGNMENT, Buffers},
     hashed::Hashed,
     selected::{SelectedFrames, fetch_selected},
 };

@@ -1,11 +1,11 @@
 //! Writes files piece by piece, and compares each with its hash.
 
-use std::{fs::File, io::Write};
+use std::fs::File;
 
 use bytes::Bytes;
 use swiftwal_postgres::printable;
 
-use super::{part::Part, places::Places};
+use super::{file_output::FileOutput, part::Part, places::Places};
 use crate::{
     error::Error,
     restore::{
@@ -71,7 +71,7 @@ struct OpenFile {
 /// Where the content goes.
 #[derive(Debug)]
 enum Output {
-    File(File),
+    File(FileOutput),
     Blocks(Box<BlockWriter>),
     /// It is only compared.
     Nowhere,
@@ -109,7 +109,7 @@ impl FileWriter {
             return Ok(());
         };
         let written = match output {
-            Output::File(file) => file.write_all(&piece.data).map_err(WriteBlocksError::from),
+            Output::File(file) => file.write(&piece.data).map_err(WriteBlocksError::from),
             Output::Blocks(blocks) => blocks.write(&piece.data),
             Output::Nowhere => Ok(()),
         };
@@ -129,7 +129,7 @@ impl FileWriter {
     fn begin(&mut self, begun: NewFile) -> Result<(), WriteFailure> {
         let NewFile { name, mode, bytes, part, expected } = begun;
         let opened = match part {
-            Part::Whole => self.create(&name, mode).map(Output::File),
+            Part::Whole => self.create(&name, mode).map(|file| Output::File(FileOutput::new(file))),
             Part::Newest { complete, files } => self
                 .create(&complete.1, mode)
                 .map(|file| Output::Blocks(Box::new(BlockWriter::newest(file, complete, files, bytes)))),
