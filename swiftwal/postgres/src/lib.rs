@@ -5,6 +5,7 @@
 
 mod backup_label;
 pub mod base_backup;
+mod chunk_buffer;
 mod connect_options;
 mod connector;
 mod control_file;
@@ -39,6 +40,7 @@ pub use base_backup::{
     BackupStart, BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, CHUNK_BYTES,
     Checkpoint, ExpectedArchive, ParentManifest, ParseCheckpointError, Tablespace,
 };
+pub use chunk_buffer::{ChunkBuffer, ChunkPool};
 pub use connect_options::ConnectOptions;
 pub use connector::Connector;
 pub use control_file::{ControlFile, ControlFileError};

@@ -5,7 +5,6 @@
 //! ([`page`], [`page_checks`]), the manifest ([`manifest`]). Files may vanish, grow and shrink meanwhile: recovery makes
 //! up for that. A directory is copied only if it is proven to be that of the server ([`directory`]).
 
-mod buffer;
 mod cache_sparing;
 mod chunk;
 mod copy;

@@ -1,7 +1,7 @@
 //! Cuts a tar into the pieces that become frames.
 
-use bytes::{Bytes, BytesMut};
-use swiftwal_postgres::CHUNK_BYTES;
+use bytes::Bytes;
+use swiftwal_postgres::{CHUNK_BYTES, ChunkBuffer, ChunkPool};
 
 /// The largest amount of tar in one frame, in bytes: large enough to compress as well as the complete tar, and small
 /// enough to keep a dozen frames in memory. The format allows up to 16 MiB.
@@ -10,13 +10,16 @@ pub(super) const FRAME_BYTES: usize = CHUNK_BYTES;
 /// Collects chunks into frames of [`FRAME_BYTES`]. A chunk that is a complete frame isn't copied.
 #[derive(Debug, Default)]
 pub(super) struct Framer {
-    partial: BytesMut,
+    pool: ChunkPool,
+    /// The incomplete frame; none if it is empty.
+    partial: Option<ChunkBuffer>,
+    partial_bytes: usize,
 }
 
 impl Framer {
     /// Splits off the part of a chunk that belongs to the current frame.
     pub(super) fn cut(&self, chunk: &mut Bytes) -> Bytes {
-        chunk.split_to(chunk.len().min(FRAME_BYTES - self.partial.len()))
+        chunk.split_to(chunk.len().min(FRAME_BYTES - self.partial_bytes))
     }
 
     /// Adds a piece that was [`cut`](Self::cut) to fit, and returns the frame when it is complete.
@@ -24,16 +27,17 @@ impl Framer {
         if piece.len() == FRAME_BYTES {
             return Some(piece);
         }
-        if self.partial.is_empty() {
-            self.partial.reserve(FRAME_BYTES);
-        }
-        self.partial.extend_from_slice(&piece);
-        (self.partial.len() == FRAME_BYTES).then(|| self.rest())
+        let buffer = self.partial.get_or_insert_with(|| self.pool.take());
+        let end = self.partial_bytes + piece.len();
+        buffer.content[self.partial_bytes..end].copy_from_slice(&piece);
+        self.partial_bytes = end;
+        (end == FRAME_BYTES).then(|| self.rest())
     }
 
     /// Returns the incomplete last frame.
     pub(super) fn rest(&mut self) -> Bytes {
-        std::mem::take(&mut self.partial).freeze()
+        let bytes = std::mem::take(&mut self.partial_bytes);
+        self.partial.take().map(|buffer| buffer.filled(bytes)).unwrap_or_default()
     }
 }
 
@@ -56,6 +60,19 @@ mod tests {
         assert!(frames.iter().all(|frame| frame.len() == FRAME_BYTES));
         frames.push(framer.rest());
         assert_eq!(frames.concat(), tar);
+    }
+
+    #[test]
+    fn the_memory_of_a_frame_is_used_again() {
+        let mut framer = Framer::default();
+        let mut place = |byte: u8| {
+            let piece = Bytes::from(vec![byte; FRAME_BYTES / 2]);
+            assert!(framer.add(piece.clone()).is_none());
+            let frame = framer.add(piece).unwrap();
+            assert!(frame.iter().all(|found| *found == byte));
+            frame.as_ptr()
+        };
+        assert_eq!(place(1), place(2));
     }
 
     #[test]

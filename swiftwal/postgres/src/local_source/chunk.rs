@@ -5,13 +5,12 @@ use std::{path::PathBuf, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    buffer::Buffer,
     cache_sparing::{read_slice, slices},
     failure::unreadable,
     page_checks::{DamagedPage, PageChecks},
     plan::{FilePiece, Member, Piece, Plan},
 };
-use crate::SourceError;
+use crate::{ChunkBuffer, SourceError};
 
 /// A chunk, and what was seen in it.
 #[derive(Debug)]
@@ -36,7 +35,11 @@ pub(super) struct FileSum {
 }
 
 /// Reads what `plan` says. A file that became shorter in the meantime is filled up with zeros: recovery truncates it again.
-pub(super) fn read(plan: Plan, buffer: Buffer, checks: Option<PageChecks>) -> Result<Chunk, SourceError> {
+pub(super) fn read(
+    plan: Plan,
+    buffer: ChunkBuffer,
+    checks: Option<PageChecks>,
+) -> Result<Chunk, SourceError> {
     let mut buffer = buffer;
     let mut files = Vec::new();
     let mut rest = &mut buffer.content[..];

@@ -14,13 +14,12 @@ use tokio::{
 };
 
 use super::{
-    buffer::Pool,
     chunk::{self, Chunk},
     failure::unexpected,
     page_checks::PageChecks,
     plan::{Plan, Planner},
 };
-use crate::SourceError;
+use crate::{ChunkPool, SourceError};
 
 /// The most readers: more don't make a disk faster, but use more memory.
 const MOST_READERS: usize = 4;
@@ -39,7 +38,7 @@ impl Copy {
     pub(super) fn start(
         position: u64,
         checks: Option<PageChecks>,
-        pool: Pool,
+        pool: ChunkPool,
         plan: impl FnOnce(&mut Planner<'_>) -> Result<(), SourceError> + Send + 'static,
     ) -> Self {
         let (sender, chunks) = mpsc::channel(readers());

@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
 use super::{
-    buffer::Pool,
     chunk::{Chunk, FileSum},
     copy::Copy,
     damage::Damage,
@@ -25,8 +24,8 @@ use super::{
     walk::Tree,
 };
 use crate::{
-    BackupStart, BaseBackupEvent, BaseBackupRequest, BaseBackupStream, ExpectedArchive, Lsn, SegmentSize,
-    ServerFacts, SourceError, Tablespace, Timeline, segments_between,
+    BackupStart, BaseBackupEvent, BaseBackupRequest, BaseBackupStream, ChunkPool, ExpectedArchive, Lsn,
+    SegmentSize, ServerFacts, SourceError, Tablespace, Timeline, segments_between,
 };
 
 /// The manifest is sent in pieces of about this size.
@@ -41,7 +40,7 @@ pub(super) struct LocalStream {
     /// The segment size, if the WAL is included.
     included_wal: Option<SegmentSize>,
     checks: Option<PageChecks>,
-    pool: Pool,
+    pool: ChunkPool,
     /// Those outside of the data directory.
     tablespaces: Vec<Tablespace>,
     /// The archives that haven't begun.
@@ -99,7 +98,7 @@ impl LocalStream {
             start,
             included_wal,
             checks: checks(start.0, cluster),
-            pool: Pool::default(),
+            pool: ChunkPool::default(),
             tablespaces,
             archives,
             stage: Stage::BetweenArchives,

@@ -30,8 +30,8 @@ async fn chunks(mut copy: Copy) -> Vec<Chunk> {
 }
 
 /// Returns a pool whose buffers have been used before.
-fn used_pool() -> Pool {
-    let pool = Pool::default();
+fn used_pool() -> ChunkPool {
+    let pool = ChunkPool::default();
     let mut buffers: Vec<_> = (0..16).map(|_| pool.take()).collect();
     buffers.iter_mut().for_each(|buffer| buffer.content.fill(7));
     pool

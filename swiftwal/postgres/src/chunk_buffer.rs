@@ -1,4 +1,4 @@
-//! Reused buffers: new memory costs more than the reading of what goes into it.
+//! Reused buffers for chunks of a tar: new memory costs more than the reading of what goes into it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,31 +8,34 @@ use crate::CHUNK_BYTES;
 
 /// Buffers of [`CHUNK_BYTES`]. There are as many as were ever in use at the same time.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
+pub struct ChunkPool(Arc<Mutex<Vec<Vec<u8>>>>);
 
 /// A buffer that returns to its pool when it is dropped.
 #[derive(Debug)]
-pub(super) struct Buffer {
-    pub(super) content: Vec<u8>,
-    pool: Pool,
+pub struct ChunkBuffer {
+    /// Its memory: [`CHUNK_BYTES`].
+    pub content: Vec<u8>,
+    pool: ChunkPool,
 }
 
 struct Filled {
-    buffer: Buffer,
+    buffer: ChunkBuffer,
     bytes: usize,
 }
 
-impl Pool {
+impl ChunkPool {
     /// Returns a buffer with any content.
-    pub(super) fn take(&self) -> Buffer {
+    #[must_use]
+    pub fn take(&self) -> ChunkBuffer {
         let content = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Buffer { content: content.unwrap_or_else(|| vec![0; CHUNK_BYTES]), pool: self.clone() }
+        ChunkBuffer { content: content.unwrap_or_else(|| vec![0; CHUNK_BYTES]), pool: self.clone() }
     }
 }
 
-impl Buffer {
+impl ChunkBuffer {
     /// Returns its first `bytes` without copying them.
-    pub(super) fn filled(self, bytes: usize) -> Bytes {
+    #[must_use]
+    pub fn filled(self, bytes: usize) -> Bytes {
         Bytes::from_owner(Filled { bytes: bytes.min(self.content.len()), buffer: self })
     }
 }
@@ -43,7 +46,7 @@ impl AsRef<[u8]> for Filled {
     }
 }
 
-impl Drop for Buffer {
+impl Drop for ChunkBuffer {
     fn drop(&mut self) {
         let content = std::mem::take(&mut self.content);
         self.pool.0.lock().unwrap_or_else(PoisonError::into_inner).push(content);
@@ -56,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again_when_its_bytes_are_dropped() {
-        let pool = Pool::default();
+        let pool = ChunkPool::default();
         let mut first = pool.take();
         first.content[..4].copy_from_slice(b"data");
         let place = first.content.as_ptr();
