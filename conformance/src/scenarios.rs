@@ -9,6 +9,7 @@ pub(crate) mod chains;
 pub(crate) mod clocks;
 pub(crate) mod damage;
 pub(crate) mod damaged_pages;
+pub(crate) mod databases;
 pub(crate) mod discard;
 pub(crate) mod faults;
 pub(crate) mod foreign_records;

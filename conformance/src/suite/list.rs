@@ -205,6 +205,11 @@ suite! { $
         a_failed_restore_leaves_nothing_in_the_directory_for_the_wal,
     }
 
+    databases {
+        the_other_databases_have_their_files_without_content_and_nothing_of_them_is_fetched,
+        what_cannot_be_right_is_refused_before_anything_is_written,
+    }
+
     reuse {
         a_delta_restore_leaves_what_a_fresh_one_would,
         a_delta_restore_fetches_only_what_differs,

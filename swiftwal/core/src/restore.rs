@@ -7,6 +7,7 @@ mod claim;
 mod configuration;
 mod copy;
 mod created;
+mod databases;
 mod destination;
 mod durability;
 mod extract;
@@ -76,6 +77,8 @@ pub struct RestoreOptions {
     pub wal_directory: Option<PathBuf>,
     /// Whether the files are restored without recovery settings. The settings below have no effect then.
     pub no_recovery: bool,
+    /// The databases whose content is restored; all of them if none is named.
+    pub databases: Vec<String>,
     /// What is done with directories that aren't empty.
     pub reuse: Reuse,
     /// Whether the restored server archives its WAL.
@@ -140,6 +143,8 @@ pub struct RestoreStats {
     pub kept_files: u64,
     /// The size of the tars' parts that were fetched, as they are stored; none if the tars were fetched as a whole.
     pub fetched_bytes: Option<u64>,
+    /// The databases that were restored without their content.
+    pub left_out: Vec<String>,
     /// The content of `PG_VERSION`: `15`, `9.6`.
     pub postgres_version: String,
 }
@@ -181,7 +186,9 @@ pub async fn restore(
     };
     let destination = Destination::claim(directory, &plan.tablespaces, wal, &claimant)?;
     plan.announce(observe);
-    let Prepared { chosen, parents, tablespaces, target_timeline, .. } = plan;
+    let target_timeline = plan.target_timeline;
+    let (key, tablespaces) = (plan.chosen.key, plan.tablespaces.clone());
+    let left_out = plan.databases.as_ref().map(|databases| databases.left_out().to_vec()).unwrap_or_default();
     if destination.belongs_to_root() {
         observe(RestoreEvent::Notice(&format!(
             "the files restored into {} will belong to root, and PostgreSQL doesn't run as root: give the directory to the \
@@ -189,21 +196,17 @@ pub async fn restore(
             directory.display()
         )));
     }
-    let written = if destination.is_reused() {
-        unarchived::refuse_unarchived(repository, &destination).await?;
-        reuse::write_tars(repository, &chosen, &destination, &tablespaces, observe).await?
-    } else {
-        if options.reuse == Reuse::Interrupted {
-            destination.leave();
-        }
-        write_tars(repository, &chosen, parents, &destination, &tablespaces, observe).await?
-    };
+    if options.reuse == Reuse::Interrupted && !destination.is_reused() {
+        destination.leave();
+    }
+    let written = write_files(repository, plan, &destination, observe).await?;
     let written = finish::add_checksums(written, &destination).await?;
     for notice in notices(&destination)? {
         observe(RestoreEvent::Notice(&notice));
     }
     let options = RestoreOptions { target_timeline, ..options.clone() };
-    blocking(move || finish::finish(chosen.key, written, destination, tablespaces, &options)).await
+    let finish = move || finish::finish(key, written, destination, tablespaces, &options);
+    Ok(RestoreStats { left_out, ..blocking(finish).await? })
 }
 
 /// Returns notices about the current state of the directories.
@@ -234,7 +237,23 @@ struct Written {
     combined: Option<BTreeMap<FileName, CompleteFile>>,
 }
 
-/// Writes every file but `pg_control`.
+/// Writes every file but `pg_control`: what the directories lack, or the whole tars.
+async fn write_files(
+    repository: &Repository,
+    plan: Prepared,
+    destination: &Arc<Destination>,
+    observe: Observe<'_>,
+) -> Result<Written> {
+    let Prepared { chosen, parents, tablespaces, databases, .. } = plan;
+    if destination.is_reused() {
+        unarchived::refuse_unarchived(repository, destination).await?;
+    } else if databases.is_none() {
+        return write_tars(repository, &chosen, parents, destination, &tablespaces, observe).await;
+    }
+    reuse::write_tars(repository, &chosen, destination, &tablespaces, databases, observe).await
+}
+
+/// Writes whole tars.
 async fn write_tars(
     repository: &Repository,
     chosen: &ChosenBackup,
@@ -250,7 +269,8 @@ async fn write_tars(
     let parents = copy::members(repository, parents, directory, observe).await?;
     let all = tars.iter().chain(parents.iter().flat_map(|parent| &parent.tars));
     let copy = Copy::new(repository, destination, all.map(StoredTar::tar_bytes).sum(), observe);
-    let manifest = copy::read_manifest(repository, chosen.record.as_ref(), Some(directory), observe).await?;
+    let manifest =
+        copy::read_manifest(repository, chosen.record.as_ref(), Some(directory), None, observe).await?;
     let algorithm = manifest.as_ref().map(|manifest| manifest.algorithm);
     let changed = (!parents.is_empty()).then(Arc::<ChangedFiles>::default);
     let mut extracted = Extracted::default();

@@ -20,7 +20,7 @@ use swiftwal_postgres::{Lsn, printable};
 
 use self::{
     mapping::mapping,
-    next_steps::{next_steps, owner},
+    next_steps::{drop_databases, next_steps, owner},
     report::Report,
     restore_command::ServerCommands,
 };
@@ -68,6 +68,10 @@ pub(crate) struct Args {
     /// same command completes it
     #[arg(long)]
     resume: bool,
+    /// Restore the content of this database only, and that of postgres and the templates; may be given several times. The
+    /// other databases take no space, can't be used, and are to be dropped
+    #[arg(long, value_name = "NAME", conflicts_with = "standby")]
+    database: Vec<String>,
     /// Only say what would be restored, from where and how far recovery would go; write nothing
     #[arg(long)]
     dry_run: bool,
@@ -97,7 +101,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Recovery", requires = "standby")]
     archive_cleanup: bool,
     /// Whether the server archives its WAL: keep the original setting, or off for a copy, which would otherwise add a
-    /// timeline of its own to the repository [default: keep]
+    /// timeline of its own to the repository [default: keep; with --database, off]
     #[arg(long, value_name = "keep|off", help_heading = "Recovery")]
     archive_mode: Option<ArchiveMode>,
 }
@@ -150,7 +154,8 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         wal_directory: args.waldir,
         no_recovery: args.no_recovery,
         reuse: reuse(args.delta, args.resume),
-        archive_mode: args.archive_mode.unwrap_or_default(),
+        archive_mode: args.archive_mode.unwrap_or_else(|| archive_mode(&args.database, args.no_recovery)),
+        databases: args.database,
         standby: args.standby,
         restore_command: commands.restore,
         archive_cleanup_command: args.archive_cleanup.then_some(commands.archive_cleanup),
@@ -205,6 +210,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             &options,
             report.is_beyond_wal(),
         );
+        let steps = steps.into_iter().chain(drop_databases(&stats.left_out));
         session.output.text(|out| {
             let (size, duration) = (Size(stats.bytes), Elapsed(began.elapsed()));
             let RestoreStats { key, files, postgres_version, .. } = &stats;
@@ -214,7 +220,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
                 writeln!(out, "{kept} files were there as in the backup; {fetched} were fetched")?;
             }
             writeln!(out, "\nNext, with PostgreSQL {}:", printable(postgres_version))?;
-            steps.iter().try_for_each(|step| writeln!(out, "  {step}"))
+            steps.into_iter().try_for_each(|step| writeln!(out, "  {step}"))
         })
     };
     reported.inspect_err(|_| {
@@ -232,6 +238,11 @@ fn reuse(delta: bool, resume: bool) -> Reuse {
         (_, true) => Reuse::Interrupted,
         _ => Reuse::Nothing,
     }
+}
+
+/// Returns whether the server archives by default. One without some of its databases can't replace the original.
+fn archive_mode(databases: &[String], no_recovery: bool) -> ArchiveMode {
+    if databases.is_empty() || no_recovery { ArchiveMode::Keep } else { ArchiveMode::Off }
 }
 
 /// Prints what a restore would do.

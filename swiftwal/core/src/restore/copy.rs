@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Observe, RestoreEvent,
+    databases::ChosenDatabases,
     destination::Destination,
     extract::Extracted,
     fetch::{self, Buffers, StoredTar},
@@ -104,16 +105,17 @@ pub(super) async fn members(
     Ok(members)
 }
 
-/// Reads PostgreSQL's manifest, if the backup has one, and keeps its text in `directory`, if that is given. A missing or
+/// Reads PostgreSQL's manifest of the databases, if the backup has one, and keeps its text in `directory`, if that is given. A missing or
 /// damaged one isn't needed, as the stored data has checksums of its own.
 pub(super) async fn read_manifest(
     repository: &Repository,
     record: Option<&BackupRecord>,
     directory: Option<&Path>,
+    databases: Option<&ChosenDatabases>,
     observe: Observe<'_>,
 ) -> Result<Option<Manifest>> {
     let Some(record) = record else { return Ok(None) };
-    match Manifest::read(repository, &record.objects, directory).await {
+    match Manifest::read(repository, &record.objects, directory, databases).await {
         Err(error) if error.kind() == ErrorKind::Damaged => {
             observe(RestoreEvent::Notice(&format!(
                 "restoring without comparing the files with PostgreSQL's manifest of the backup: {}",

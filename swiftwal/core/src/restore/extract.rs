@@ -199,6 +199,18 @@ impl Extractor {
         self.extracted.bytes += member.bytes;
     }
 
+    /// Creates a file of the member's size, which takes no space.
+    pub(super) fn create_without_content(&mut self, member: &Member) -> Result<()> {
+        self.expected.of(member);
+        self.check_name(&member.name)?;
+        let (root, name) = self.places.of(&member.name);
+        let path = root.path_of(name);
+        let created = root.create_file(name, member.mode);
+        let file = created.map_err(|error| self.unless_twice(&member.name, error))?;
+        self.extracted.files += 1;
+        file.set_len(member.bytes).map_err(Error::local("write", path))
+    }
+
     /// Writes a piece of the current file.
     pub(super) fn write_piece(&mut self, data: &Bytes) -> Result<()> {
         self.piece = data.clone();

@@ -96,7 +96,7 @@ pub(super) fn finish(
     destination.keep();
     let postgres_version = version.trim().to_owned();
     let Extracted { files, bytes, kept_files, fetched_bytes, .. } = extracted;
-    Ok(RestoreStats { key, files, bytes, kept_files, fetched_bytes, postgres_version })
+    Ok(RestoreStats { key, files, bytes, kept_files, fetched_bytes, left_out: Vec::new(), postgres_version })
 }
 
 /// Returns the `backup_label` of the restored cluster.

@@ -18,7 +18,7 @@ pub(super) use self::{
     checksum::{Algorithm, Checksum},
     text::{Correction, Corrections, ManifestText},
 };
-use super::fetch::Hashed;
+use super::{databases::ChosenDatabases, fetch::Hashed};
 use crate::{
     error::{Error, Result},
     repository::{
@@ -72,11 +72,12 @@ impl AddAssign for FileSum {
 
 impl Manifest {
     /// Reads the manifest among `objects`, which is verified by the commit record; none if the backup has none. If
-    /// `directory` is given, the text is kept there.
+    /// `directory` is given, the text is kept there. Only the files of the `databases` are added up.
     pub(super) async fn read(
         repository: &Repository,
         objects: &[RecordedObject],
         directory: Option<&Path>,
+        databases: Option<&ChosenDatabases>,
     ) -> Result<Option<Self>> {
         let recorded = objects.iter().find(|object| object.part() == Some(BackupPart::Manifest));
         let Some(recorded) = recorded else { return Ok(None) };
@@ -98,7 +99,9 @@ impl Manifest {
             if *algorithm.get_or_insert(entry.algorithm) != entry.algorithm {
                 return Err(Error::damaged(name, "it has checksums of several kinds"));
             }
-            files.add(&entry.name, entry.bytes, &entry.checksum);
+            if databases.is_none_or(|databases| !databases.leaves_out(None, &entry.name)) {
+                files.add(&entry.name, entry.bytes, &entry.checksum);
+            }
         }
         let text = entries.finish();
         hashed.check(recorded)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{
     Observe, RestoreEvent, RestoreOptions, TargetTimeline,
     choose::{self, Choice},
+    databases::ChosenDatabases,
     reach::StoredEnd,
     recovery, reuse,
     tablespaces::{self, Tablespaces},
@@ -129,6 +130,8 @@ pub(super) struct Prepared {
     /// The timeline for the recovery settings.
     pub(super) target_timeline: Option<TargetTimeline>,
     pub(super) tablespaces: Tablespaces,
+    /// The databases to restore; none for all of them.
+    pub(super) databases: Option<ChosenDatabases>,
     followed: Option<Branch>,
     others: Vec<Branch>,
     shortfall: Option<String>,
@@ -150,10 +153,12 @@ pub(super) async fn prepare(
     }
     let Choice { backup: chosen, parents, target_timeline, followed, others } =
         choose::choose(repository, choice, options, observe).await?;
-    reuse::check(&chosen, options.reuse)?;
+    let databases = ChosenDatabases::plan(&chosen, options)?;
+    reuse::check(&chosen, options.reuse, databases.is_some())?;
     let tablespaces = Tablespaces::plan(&chosen, options)?;
     let shortfall = shortfall(&chosen, followed.as_ref(), options);
-    let plan = Prepared { chosen, parents, target_timeline, tablespaces, followed, others, shortfall };
+    let plan =
+        Prepared { chosen, parents, target_timeline, tablespaces, databases, followed, others, shortfall };
     for tablespaces::Tablespace { oid, old, directory } in plan.tablespaces.iter() {
         observe(RestoreEvent::Tablespace { oid: *oid, old, directory });
     }

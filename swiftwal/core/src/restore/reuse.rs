@@ -4,6 +4,8 @@
 //! frames of the tars are fetched that contain something of them. What isn't in the backup is removed. Before the first
 //! change `global/pg_control` is removed, and the marker says whose files these are: a restore that is interrupted can't be
 //! started, and the same command continues with what is there.
+//!
+//! A restore of some of the databases goes the same way, into an empty directory as well: it fetches nothing of the others.
 
 mod clear;
 mod compare;
@@ -32,6 +34,7 @@ use self::{
 use super::{
     Observe, RestoreEvent, Written,
     copy::read_manifest,
+    databases::ChosenDatabases,
     destination::Destination,
     extract::{Extracted, Extractor, WAL},
     fetch::{self, Buffers, SelectedFrames, StoredTar},
@@ -92,14 +95,16 @@ struct ComparedTar {
 struct Work {
     destination: Arc<Destination>,
     tablespaces: Tablespaces,
+    databases: Option<Arc<ChosenDatabases>>,
     /// The algorithm of PostgreSQL's manifest, if there is one.
     algorithm: Option<Algorithm>,
     stop: Stop,
 }
 
-/// Refuses to reuse files for a backup without an index, and for an incremental one.
-pub(super) fn check(chosen: &ChosenBackup, reuse: Reuse) -> Result<()> {
-    if reuse == Reuse::Nothing {
+/// Refuses to reuse files, or to restore only some of the databases, for a backup without an index, and for an incremental
+/// one.
+pub(super) fn check(chosen: &ChosenBackup, reuse: Reuse, has_databases: bool) -> Result<()> {
+    if reuse == Reuse::Nothing && !has_databases {
         return Ok(());
     }
     let key = chosen.key;
@@ -116,8 +121,8 @@ pub(super) fn check(chosen: &ChosenBackup, reuse: Reuse) -> Result<()> {
 
 fn without_index(reason: &str) -> Error {
     Error::Refused(Refusal::destination(
-        format!("{reason}, and without it swiftwal can't tell which files differ"),
-        "restore into an empty directory, without --delta and --resume",
+        format!("{reason}, and without it swiftwal can't tell which files to fetch"),
+        "restore into an empty directory, without --delta, --resume and --database",
     ))
 }
 
@@ -127,15 +132,19 @@ pub(super) async fn write_tars(
     chosen: &ChosenBackup,
     destination: &Arc<Destination>,
     tablespaces: &Tablespaces,
+    databases: Option<ChosenDatabases>,
     observe: Observe<'_>,
 ) -> Result<Written> {
     let tars = indexed_tars(repository, chosen, destination).await?;
     let directory = destination.root(None)?;
     let record = chosen.record.as_ref();
-    let manifest = read_manifest(repository, record, Some(directory.path()), observe).await?;
+    // PostgreSQL's manifest would list the files of the other databases with their content.
+    let kept = Some(directory.path()).filter(|_| databases.is_none());
+    let manifest = read_manifest(repository, record, kept, databases.as_ref(), observe).await?;
     let work = Work {
         destination: Arc::clone(destination),
         tablespaces: tablespaces.clone(),
+        databases: databases.map(Arc::new),
         algorithm: manifest.as_ref().map(|manifest| manifest.algorithm),
         stop: Stop::default(),
     };
@@ -178,22 +187,28 @@ async fn indexed_tars(
 impl Work {
     /// Removes what isn't in the backup, and compares what remains.
     fn prepare(self, tars: Vec<StoredTar>) -> Result<Vec<ComparedTar>> {
+        if self.destination.is_reused() {
+            self.clear_all(&tars)?;
+        }
+        tars.into_iter().map(|tar| self.compare(tar)).collect()
+    }
+
+    /// Begins to change the directories: removes what isn't in the backup.
+    fn clear_all(&self, tars: &[StoredTar]) -> Result<()> {
         let mut listed = Vec::new();
-        for tar in &tars {
+        for tar in tars {
             if let Some(members) = self.members(tar) {
                 listed.push((tar.tablespace, ListedNames::collect(members)?));
             }
         }
         self.destination.begin_changes()?;
-        for (tablespace, listed) in &listed {
-            self.clear(*tablespace, listed)?;
-        }
-        tars.into_iter().map(|tar| self.compare(tar)).collect()
+        listed.iter().try_for_each(|(tablespace, listed)| self.clear(*tablespace, listed))
     }
 
     fn members(&self, tar: &StoredTar) -> Option<Members> {
         let members = tar.members.as_ref()?.again();
-        Some(Members::new(members, tar.name(), tar.tablespace, &self.tablespaces))
+        let databases = self.databases.clone();
+        Some(Members::new(members, tar.name(), tar.tablespace, &self.tablespaces, databases))
     }
 
     fn clear(&self, tablespace: Option<u32>, listed: &ListedNames) -> Result<()> {
@@ -214,10 +229,14 @@ impl Work {
         let members = self.members(&tar).ok_or(Error::Stopped)?;
         let places = self.destination.places(tar.tablespace)?;
         let sums = RestoredFiles::new(self.algorithm, tar.tablespace);
-        let compared = compare(&places, members.again().files(), &sums, &self.stop)?;
+        let compared = if self.destination.is_reused() {
+            compare(&places, members.again().files(), &sums, &self.stop)?
+        } else {
+            Compared::default()
+        };
         let object = tar.name();
         let needed = members.again().files().filter_map(|file| match file {
-            Ok(file) if file.member.bytes > 0 && is_needed(Some(&compared.needed), file.number) => {
+            Ok(file) if file.has_content() && is_needed(compared.needed.as_deref(), file.number) => {
                 Some(file.content(&object))
             }
             Ok(_) => None,
@@ -243,7 +262,7 @@ impl Work {
         let written = Arc::clone(written);
         let writing = blocking(move || {
             let frames = ArrivingFrames::new(receiver, selected.frames, &written);
-            let mut extracted = write_content(extractor, members, Some(&compared.needed), frames)?;
+            let mut extracted = write_content(extractor, members, compared.needed.as_deref(), frames)?;
             extracted.sum += compared.kept;
             extracted.fetched_bytes = Some(selected.stored_bytes);
             Ok(extracted)

@@ -85,6 +85,18 @@ fn archiving(mode: ArchiveMode) -> &'static str {
     }
 }
 
+/// Returns the step that removes the databases that were restored without their content, if there are any.
+pub(super) fn drop_databases(left_out: &[String]) -> Option<String> {
+    let commands = left_out.iter().map(|name| {
+        let name = printable(name).to_string().replace('"', "\"\"");
+        format!("DROP DATABASE \"{name}\";")
+    });
+    let commands: Vec<_> = commands.collect();
+    (!commands.is_empty()).then(|| {
+        format!("When it accepts writes, drop the databases that weren't restored: {}", commands.join(" "))
+    })
+}
+
 /// The user id of a directory's owner.
 pub(super) fn owner(directory: &Path) -> Option<u32> {
     directory.metadata().ok().map(|found| found.uid())
@@ -148,6 +160,13 @@ mod tests {
         let options = RestoreOptions { no_recovery: true, ..RestoreOptions::default() };
         let steps = next_steps(Path::new("/data"), Some(70), "15", &options, false).join(" ");
         assert!(steps.contains("set restore_command") && !steps.contains("pg_ctl"), "{steps}");
+    }
+
+    #[test]
+    fn databases_without_content_are_to_be_dropped() {
+        assert_eq!(drop_databases(&[]), None);
+        let step = drop_databases(&["shop".to_owned(), "a\"b".to_owned()]).unwrap();
+        assert!(step.ends_with(r#"DROP DATABASE "shop"; DROP DATABASE "a""b";"#), "{step}");
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl Report {
             "bytes": stats.bytes,
             "kept_files": stats.kept_files,
             "fetched_bytes": stats.fetched_bytes,
+            "left_out": stats.left_out,
             "followed": collected.followed,
             "others": collected.others,
             "notices": collected.notices,

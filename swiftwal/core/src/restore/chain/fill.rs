@@ -45,7 +45,7 @@ async fn read_older(
     number: u32,
     changed: &Arc<ChangedFiles>,
 ) -> Result<Option<Vec<u8>>> {
-    let manifest = read_manifest(copy.repository, Some(&parent.record), None, copy.observe).await?;
+    let manifest = read_manifest(copy.repository, Some(&parent.record), None, None, copy.observe).await?;
     let algorithm = manifest.as_ref().map(|manifest| manifest.algorithm);
     let mut read = Extracted::default();
     for mut tar in parent.tars {

@@ -29,8 +29,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// The result of a comparison.
 #[derive(Debug, Default)]
 pub(super) struct Compared {
-    /// The numbers of the files that must be written, in order: four bytes for each.
-    pub(super) needed: Vec<u32>,
+    /// The numbers of the files that must be written, in order: four bytes for each. None for all of them.
+    pub(super) needed: Option<Vec<u32>>,
     /// The files that were kept, for PostgreSQL's manifest.
     pub(super) kept: FileSum,
 }
@@ -44,14 +44,14 @@ pub(super) fn compare(places: &Places, files: Files, sums: &RestoredFiles, stop:
         let threads: Vec<_> = (0..cores.min(MOST_READERS)).map(|_| scope.spawn(read)).collect();
         threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
-    let mut compared = Compared::default();
+    let (mut needed, mut kept) = (Vec::new(), FileSum::default());
     for part in parts {
-        let part = part.unwrap_or_else(|payload| panic::resume_unwind(payload))?;
-        compared.needed.extend(part.needed);
-        compared.kept += part.kept;
+        let (more, sum) = part.unwrap_or_else(|payload| panic::resume_unwind(payload))?;
+        needed.extend(more);
+        kept += sum;
     }
-    compared.needed.sort_unstable();
-    Ok(compared)
+    needed.sort_unstable();
+    Ok(Compared { needed: Some(needed), kept })
 }
 
 struct Reader {
@@ -66,7 +66,8 @@ impl Reader {
         Self { places, sums, buffer: vec![0; BUFFER_BYTES], needed: Vec::new() }
     }
 
-    fn read_all(mut self, files: &Mutex<Files>, stop: &Stop) -> Result<Compared> {
+    /// Returns the numbers of the files that must be written, and the files that were kept.
+    fn read_all(mut self, files: &Mutex<Files>, stop: &Stop) -> Result<(Vec<u32>, FileSum)> {
         let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next().transpose();
         while let Some(file) = next()? {
             stop.check()?;
@@ -77,7 +78,7 @@ impl Reader {
                 self.needed.push(file.number);
             }
         }
-        Ok(Compared { needed: self.needed, kept: self.sums.sum })
+        Ok((self.needed, self.sums.sum))
     }
 
     /// Keeps a file if it has the content that the index says. Returns whether it does.

@@ -86,6 +86,9 @@ pub(super) fn write_content(
             ListedMember::File(file) if !is_needed(needed, file.number) => {
                 extractor.keep_existing(&file.member)
             }
+            ListedMember::File(file) if file.is_left_out() => {
+                extractor.create_without_content(&file.member)?
+            }
             ListedMember::File(file) => {
                 let content = file.content(&object)?;
                 extractor.member(file.member)?;

@@ -1,13 +1,15 @@
 //! The files of a tar by its index, with what the restore does with each.
 
+use std::sync::Arc;
+
 use swiftwal_postgres::tar_stream::{Member, MemberKind};
 
 use crate::{
     error::{Error, Result},
     repository::index::{IndexedKind, IndexedMember},
     restore::{
-        extract::Treatment, indexed_members::IndexedMembers, member_name::stays_inside,
-        tablespaces::Tablespaces,
+        databases::ChosenDatabases, extract::Treatment, indexed_members::IndexedMembers,
+        member_name::stays_inside, tablespaces::Tablespaces,
     },
 };
 
@@ -20,6 +22,8 @@ pub(super) struct IndexedFile {
     /// The hash of its content.
     pub(super) hash: Option<blake3::Hash>,
     treatment: Treatment,
+    /// Whether it is of a database that isn't restored.
+    is_left_out: bool,
 }
 
 impl IndexedFile {
@@ -29,9 +33,21 @@ impl IndexedFile {
         member: Member,
         hash: Option<blake3::Hash>,
         tablespace: Option<u32>,
+        databases: Option<&ChosenDatabases>,
     ) -> Self {
         let treatment = tablespace.map_or_else(|| Treatment::of(&member.name), |_| Treatment::Written);
-        Self { number, member, hash, treatment }
+        let is_left_out = databases.is_some_and(|databases| databases.leaves_out(tablespace, &member.name));
+        Self { number, member, hash, treatment, is_left_out }
+    }
+
+    /// Whether it is of a database that isn't restored.
+    pub(super) fn is_left_out(&self) -> bool {
+        self.is_left_out
+    }
+
+    /// Whether there is something to fetch for it.
+    pub(super) fn has_content(&self) -> bool {
+        self.member.bytes > 0 && !self.is_left_out
     }
 
     /// Whether the file is written together with the others.
@@ -41,7 +57,7 @@ impl IndexedFile {
 
     /// Whether the file may be kept if it exists.
     pub(super) fn is_reusable(&self) -> bool {
-        self.treatment.is_reusable(&self.member.name)
+        self.treatment.is_reusable(&self.member.name) && !self.is_left_out
     }
 }
 
@@ -52,6 +68,7 @@ pub(super) struct Members {
     object: String,
     tablespace: Option<u32>,
     tablespaces: Tablespaces,
+    databases: Option<Arc<ChosenDatabases>>,
     files: u32,
 }
 
@@ -70,13 +87,15 @@ impl Members {
         object: String,
         tablespace: Option<u32>,
         tablespaces: &Tablespaces,
+        databases: Option<Arc<ChosenDatabases>>,
     ) -> Self {
-        Self { members, object, tablespace, tablespaces: tablespaces.clone(), files: 0 }
+        Self { members, object, tablespace, tablespaces: tablespaces.clone(), databases, files: 0 }
     }
 
     /// Returns all of them again.
     pub(super) fn again(&self) -> Self {
-        Self::new(self.members.again(), self.object.clone(), self.tablespace, &self.tablespaces)
+        let (members, databases) = (self.members.again(), self.databases.clone());
+        Self::new(members, self.object.clone(), self.tablespace, &self.tablespaces, databases)
     }
 
     /// Returns the name of the tar's object.
@@ -103,7 +122,13 @@ impl Members {
                 let (number, member) = (self.files, member(MemberKind::File, bytes, offset));
                 self.files += 1;
                 let hash = blake3::Hash::from_hex(blake3).ok();
-                ListedMember::File(IndexedFile::new(number, member, hash, self.tablespace))
+                ListedMember::File(IndexedFile::new(
+                    number,
+                    member,
+                    hash,
+                    self.tablespace,
+                    self.databases.as_deref(),
+                ))
             }
         })
     }

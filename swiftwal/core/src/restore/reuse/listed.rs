@@ -59,7 +59,8 @@ mod tests {
             bytes: 0,
             offset: 0,
         };
-        let file = |name| ListedMember::File(IndexedFile::new(0, member(name, MemberKind::File), None, None));
+        let file =
+            |name| ListedMember::File(IndexedFile::new(0, member(name, MemberKind::File), None, None, None));
         let link = MemberKind::Link { target: b"/".to_vec() };
         let members = [
             file(b"a"),
