@@ -319,8 +319,8 @@ fn spoil(data: &Path, elsewhere: &Path) -> Result<()> {
     fs::set_permissions(data.join("base/5"), fs::Permissions::from_mode(0o755))?;
     fs::remove_file(data.join("base/1/1002"))?;
     fs::create_dir_all(data.join("base/1/1002/more"))?;
-    fs::remove_dir_all(data.join("pg_wal/archive_status"))?;
-    symlink(elsewhere, data.join("pg_wal/archive_status"))?;
+    fs::remove_dir_all(data.join("pg_xact"))?;
+    symlink(elsewhere, data.join("pg_xact"))?;
     fs::remove_file(data.join("base/1/1001"))?;
     symlink(elsewhere.join("precious"), data.join("base/1/1001"))?;
     fs::create_dir_all(data.join("log/old"))?;
