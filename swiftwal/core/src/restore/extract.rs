@@ -2,6 +2,7 @@
 //!
 //! One thread parses the tar and creates directories and links; others write the files ([`writers`]).
 
+mod by_index;
 mod file_output;
 mod file_writer;
 mod older_tar;
@@ -189,32 +190,6 @@ impl Extractor {
         self.extracted.sum += self.files.sum;
         self.extracted.differs_from_index = self.expected.differ();
         Ok(self.extracted)
-    }
-
-    /// Counts a file that exists as the backup has it, and was compared.
-    pub(super) fn keep_existing(&mut self, member: &Member) {
-        self.expected.of(member);
-        self.extracted.kept_files += 1;
-        self.extracted.files += 1;
-        self.extracted.bytes += member.bytes;
-    }
-
-    /// Creates a file of the member's size, which takes no space.
-    pub(super) fn create_without_content(&mut self, member: &Member) -> Result<()> {
-        self.expected.of(member);
-        self.check_name(&member.name)?;
-        let (root, name) = self.places.of(&member.name);
-        let path = root.path_of(name);
-        let created = root.create_file(name, member.mode);
-        let file = created.map_err(|error| self.unless_twice(&member.name, error))?;
-        self.extracted.files += 1;
-        file.set_len(member.bytes).map_err(Error::local("write", path))
-    }
-
-    /// Writes a piece of the current file.
-    pub(super) fn write_piece(&mut self, data: &Bytes) -> Result<()> {
-        self.piece = data.clone();
-        self.data(data)
     }
 
     /// Returns the error for a file that couldn't be written.
