@@ -29,7 +29,7 @@ macro_rules! on_file {
 
 on_file! {
     postgresql_17, 17: a_chain_of_four, a_damaged_parent;
-    postgresql_18, 18: a_chain_of_four, a_damaged_parent, a_relation_of_two_segments;
+    postgresql_18, 18: a_chain_of_four, a_damaged_parent, a_relation_of_two_segments, checksums_that_were_switched_off;
 }
 
 /// What is done to the cluster before each incremental backup.
@@ -254,6 +254,30 @@ fn expect_failure(site: &Site, old: &Path, told: &str) -> Result<()> {
     assert!(!ended.status.success() && said.contains(told), "{said}");
     assert!(!directory.exists() && !new.exists(), "{said}");
     Ok(())
+}
+
+/// pg_checksums writes no WAL, so the chain has pages of both kinds.
+fn checksums_that_were_switched_off(site: &Site) -> Result<()> {
+    let old = begin(site)?;
+    site.run(&["backup", "-c", "fast", "--method", "replication"])?;
+    site.postgres.archive_all()?;
+    site.postgres.stop()?;
+    stdout(site.scratch.command("pg_checksums").args(["--disable", "--pgdata"]).arg(site.postgres.data()))?;
+    site.postgres.start()?;
+    site.postgres.sql("update pgbench_accounts set abalance = 1 where aid % 1000 = 0")?;
+    site.run(&["backup", "-c", "fast", "--incremental"])?;
+    site.postgres.archive_all()?;
+    let (directory, new) = (site.scratch.path().join("restored"), site.scratch.path().join("new"));
+    let mapping = format!("{}={}", old.display(), new.display());
+    let target = directory.display().to_string();
+    let restore = ["restore", "latest", &target, "--tablespace-mapping", &mapping];
+    let said = String::from_utf8(output(&mut site.command(&restore))?.stderr)?;
+    assert!(said.contains("checksums were switched on or off between the backups"), "{said}");
+    expect_rows(
+        site,
+        &Postgres::open(&site.scratch, &directory),
+        &["shrunk", "outside_table", "pgbench_accounts"],
+    )
 }
 
 /// The second segment goes and comes back between the backups.

@@ -283,7 +283,7 @@ async fn write_tars(
     let Some(changed) = changed else {
         return Ok(Written { extracted, manifest, combined: None });
     };
-    chain::fill(&copy, (chosen.key, extracted.label.as_deref()), parents, &changed).await?;
+    chain::fill(&copy, (chosen.key, &extracted), parents, &changed).await?;
     let combined = changed.take_complete();
     extracted.bytes += combined.values().map(|file| file.bytes).sum::<u64>();
     Ok(Written { extracted, manifest, combined: Some(combined) })

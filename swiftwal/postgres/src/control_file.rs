@@ -28,6 +28,9 @@ const CONTENT_BYTES: usize = 512;
 /// `checkPointCopy.redo`.
 const REDO_AT: usize = 40;
 
+/// The distance from `xlog_seg_size` to `data_checksum_version`. Four numbers and a truth value are between them.
+const CHECKSUM_VERSION_BEHIND: usize = 24;
+
 const FLOAT_FORMAT: f64 = 1_234_567.0;
 
 impl ControlFile {
@@ -49,20 +52,32 @@ impl ControlFile {
         Numbers::native(file).u64(REDO_AT).map(Lsn)
     }
 
+    /// Whether the pages have checksums, from the control file of version 11 or later, in this machine's byte order.
+    /// `None` if that can't be read.
+    pub fn has_checksums(file: &[u8]) -> Option<bool> {
+        let numbers = Numbers::native(file.get(..CONTENT_BYTES)?);
+        let (at, _) = segment_size(numbers)?;
+        Some(numbers.u32(at + CHECKSUM_VERSION_BEHIND)? != 0)
+    }
+
     fn read(numbers: Numbers<'_>) -> Option<Self> {
+        let (_, segment_size) = segment_size(numbers)?;
         Some(Self {
             system_identifier: numbers.u64(0)?,
             control_version: numbers.u32(8)?,
             catalog_version: numbers.u32(12)?,
-            segment_size: (16..CONTENT_BYTES)
-                .step_by(8)
-                .find_map(|offset| segment_size_after(numbers, offset))?,
+            segment_size,
         })
     }
 }
 
-/// Returns the segment size, if the fields that precede it begin at `offset`.
-fn segment_size_after(numbers: Numbers<'_>, offset: usize) -> Option<SegmentSize> {
+/// Returns the segment size, with its position.
+fn segment_size(numbers: Numbers<'_>) -> Option<(usize, SegmentSize)> {
+    (16..CONTENT_BYTES).step_by(8).find_map(|offset| segment_size_after(numbers, offset))
+}
+
+/// Returns the segment size and its position, if the fields that precede it begin at `offset`.
+fn segment_size_after(numbers: Numbers<'_>, offset: usize) -> Option<(usize, SegmentSize)> {
     let is_page_size = |bytes: u32| bytes.is_power_of_two() && (1 << 10..=64 << 10).contains(&bytes);
     if numbers.u64(offset)? != FLOAT_FORMAT.to_bits() || !is_page_size(numbers.u32(offset + 8)?) {
         return None;
@@ -70,7 +85,8 @@ fn segment_size_after(numbers: Numbers<'_>, offset: usize) -> Option<SegmentSize
     // The pages of an SLRU segment are 32, which is no size of a page.
     let xlog_blcksz =
         [offset + 16, offset + 20].into_iter().find(|at| numbers.u32(*at).is_some_and(is_page_size))?;
-    SegmentSize::new(numbers.u32(xlog_blcksz + 4)?.into()).ok()
+    let at = xlog_blcksz + 4;
+    Some((at, SegmentSize::new(numbers.u32(at)?.into()).ok()?))
 }
 
 /// The file isn't a control file.
@@ -103,6 +119,14 @@ mod tests {
     const SEGMENTS_OF_16_MIB: &[u8] = include_bytes!("../tests/data/pg_control");
     const SLRU_SEGMENTS_BEFORE_IT: &[u8] = include_bytes!("../tests/data/19rc1-pg_control");
     const SEGMENTS_OF_64_MIB: &[u8] = include_bytes!("../tests/data/64MiB-pg_control");
+
+    #[test]
+    fn a_cluster_with_page_checksums_is_recognised() {
+        assert_eq!(ControlFile::has_checksums(SEGMENTS_OF_16_MIB), Some(false));
+        assert_eq!(ControlFile::has_checksums(SLRU_SEGMENTS_BEFORE_IT), Some(true));
+        assert_eq!(ControlFile::has_checksums(&[0; 8192]), None);
+        assert_eq!(ControlFile::has_checksums(&[]), None);
+    }
 
     #[test]
     fn a_control_file_written_by_postgresql_15_is_read() {

@@ -105,8 +105,8 @@ pub(super) async fn members(
     Ok(members)
 }
 
-/// Reads PostgreSQL's manifest of the databases, if the backup has one, and keeps its text in `directory`, if that is given. A missing or
-/// damaged one isn't needed, as the stored data has checksums of its own.
+/// Reads PostgreSQL's manifest of the databases, if the backup has one, and keeps its text in `directory`, if that is
+/// given. A missing or damaged one isn't needed, as the stored data has checksums of its own.
 pub(super) async fn read_manifest(
     repository: &Repository,
     record: Option<&BackupRecord>,

@@ -110,8 +110,10 @@ pub(super) fn check(chosen: &ChosenBackup, reuse: Reuse, has_databases: bool) ->
     let key = chosen.key;
     if chosen.record.as_ref().is_some_and(|record| record.kind == BackupKind::Incremental) {
         return Err(Error::Refused(Refusal::destination(
-            format!("backup {key} is incremental, and --delta and --resume restore full backups only"),
-            "restore into an empty directory, without --delta and --resume",
+            format!(
+                "backup {key} is incremental, and --delta, --resume and --database restore full backups only"
+            ),
+            "restore into an empty directory, without --delta, --resume and --database",
         )));
     }
     let objects = chosen.record.iter().flat_map(|record| &record.objects);

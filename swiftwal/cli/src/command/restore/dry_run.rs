@@ -17,7 +17,8 @@ pub(super) fn write(out: &mut dyn Write, plan: &RestorePlan, directory: &Path) -
     let RestorePlan { key, location, followed, others, .. } = plan;
     writeln!(out, "Would restore {key} from {location} into {}; nothing was written", shown(directory))?;
     if let (Some(stored), Some(tar)) = (plan.stored_bytes, plan.tar_bytes) {
-        writeln!(out, "  Size: {}, to be fetched: {}", Size(tar), Size(stored))?;
+        let size = if plan.chain.len() > 1 { "Size of all backups" } else { "Size" };
+        writeln!(out, "  {size}: {}, to be fetched: {}", Size(tar), Size(stored))?;
     }
     if plan.chain.len() > 1 {
         writeln!(out, "  Reads these backups, the newest first:")?;

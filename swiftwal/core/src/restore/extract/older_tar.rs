@@ -6,7 +6,10 @@
 use std::sync::{Arc, atomic::AtomicU64};
 
 use bytes::Bytes;
-use swiftwal_postgres::tar_stream::{Member, MemberKind, TarVisitor};
+use swiftwal_postgres::{
+    printable,
+    tar_stream::{Member, MemberKind, TarVisitor},
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -22,7 +25,7 @@ use crate::{
     error::{Error, Result},
     restore::{
         chain::{ChangedFiles, OlderFile},
-        destination::{Destination, LABEL},
+        destination::{CONTROL, Destination, LABEL},
         fetch::StoredTar,
         indexed_members::ExpectedContents,
         manifest::{Algorithm, RestoredFiles},
@@ -46,7 +49,7 @@ pub(in crate::restore) struct OlderTar {
     /// The piece of the tar that is parsed.
     piece: Bytes,
     current: Current,
-    label: Option<Vec<u8>>,
+    extracted: Extracted,
 }
 
 #[derive(Debug, Default)]
@@ -57,8 +60,8 @@ struct Current {
     begins: Option<NewFile>,
     /// Whether a writer gets it.
     is_sent: bool,
-    /// The content of the label.
-    label: Option<Vec<u8>>,
+    /// A file that is kept in memory: the label or pg_control.
+    kept: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl OlderTar {
@@ -86,26 +89,26 @@ impl OlderTar {
             expected: ExpectedContents::new(tar.members.take()),
             piece: Bytes::new(),
             current: Current::default(),
-            label: None,
+            extracted: Extracted::default(),
         })
     }
 
-    /// Reads what it receives until the sender is closed. `read` counts the bytes of the tar. Returns the label, and the
-    /// sum over all files.
+    /// Reads what it receives until the sender is closed. `read` counts the bytes of the tar. Returns the label,
+    /// pg_control, and the sum over all files.
     pub(in crate::restore) fn extract(
         mut self,
         mut pieces: mpsc::Receiver<Bytes>,
         read: &AtomicU64,
     ) -> Result<Extracted> {
         parse(&mut pieces, read, &mut self, |tar, piece| tar.piece = piece)?;
-        let sum = self.writers.finish().map_err(|failure| self.unwritten(failure))?;
-        let differs_from_index = self.expected.differ();
-        Ok(Extracted { label: self.label, differs_from_index, sum, ..Extracted::default() })
+        self.extracted.sum = self.writers.finish().map_err(|failure| self.unwritten(failure))?;
+        self.extracted.differs_from_index = self.expected.differ();
+        Ok(self.extracted)
     }
 
     fn begin_file(&mut self, member: Member, expected: Option<blake3::Hash>) -> Result<Current> {
         let Member { name, mode, bytes, .. } = member;
-        let label = self.begin_label(&name, bytes)?;
+        let kept = self.begin_kept(&name, bytes)?;
         let part = match self.changed.take(self.backup, self.tablespace, &name) {
             OlderFile::Twice => return Err(not_postgresqls(&self.object, &name, TWICE)),
             OlderFile::Unwanted => Part::Nothing,
@@ -117,20 +120,20 @@ impl OlderTar {
         // What isn't written needs no hash of its own: the tar as a whole has one.
         let expected = expected.filter(|_| !matches!(part, Part::Nothing));
         let begins = is_sent.then_some(NewFile { name, mode, bytes, part, expected });
-        Ok(Current { left: bytes, begins, is_sent, label })
+        Ok(Current { left: bytes, begins, is_sent, kept })
     }
 
-    /// Returns the place for the label's content, if the file is the label.
-    fn begin_label(&self, name: &[u8], bytes: u64) -> Result<Option<Vec<u8>>> {
-        if self.tablespace.is_some() || name != LABEL {
+    /// Returns the place for the content of a file that is kept in memory, with its name.
+    fn begin_kept(&self, name: &[u8], bytes: u64) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        if self.tablespace.is_some() || ![LABEL, CONTROL].contains(&name) {
             return Ok(None);
         }
-        let most = Treatment::of(LABEL).most_bytes();
+        let most = Treatment::of(name).most_bytes();
         if bytes > most {
-            let reason = format!("its backup_label has {bytes} bytes instead of at most {most}");
+            let reason = format!("its {} has {bytes} bytes instead of at most {most}", printable(name));
             return Err(Error::damaged(&self.object, reason));
         }
-        Ok(Some(Vec::new()))
+        Ok(Some((name.to_owned(), Vec::new())))
     }
 
     /// Passes a piece of the current file to its writer.
@@ -163,8 +166,8 @@ impl TarVisitor for OlderTar {
 
     fn data(&mut self, data: &[u8]) -> Result<()> {
         self.current.left -= data.len() as u64;
-        if let Some(label) = &mut self.current.label {
-            label.extend_from_slice(data);
+        if let Some((_, content)) = &mut self.current.kept {
+            content.extend_from_slice(data);
         }
         if self.current.is_sent { self.write(self.piece.slice_ref(data)) } else { Ok(()) }
     }
@@ -174,8 +177,11 @@ impl TarVisitor for OlderTar {
             // It is empty.
             self.write(Bytes::new())?;
         }
-        let Current { label, .. } = std::mem::take(&mut self.current);
-        self.label = label.or(self.label.take());
+        match std::mem::take(&mut self.current).kept {
+            Some((name, content)) if name == LABEL => self.extracted.label = Some(content),
+            Some((_, content)) => self.extracted.control = Some(content),
+            None => {}
+        }
         Ok(())
     }
 }
