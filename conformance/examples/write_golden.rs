@@ -154,6 +154,7 @@ fn options(format: Format) -> BackupOptions {
         include_wal: false,
         codec: Codec::from(format),
         archive_timeout: Duration::from_secs(60),
+        copy: swiftwal_postgres::CopyOptions::default(),
         estimate_size: false,
     }
 }

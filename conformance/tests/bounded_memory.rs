@@ -101,6 +101,7 @@ fn options() -> BackupOptions {
         include_wal: true,
         codec: Codec::default(),
         archive_timeout: Duration::from_secs(60),
+        copy: swiftwal_postgres::CopyOptions::default(),
         estimate_size: false,
     }
 }

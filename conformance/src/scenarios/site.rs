@@ -219,6 +219,7 @@ pub(super) fn options() -> BackupOptions {
         include_wal: false,
         codec: Codec::default(),
         archive_timeout: Duration::from_secs(600),
+        copy: swiftwal_postgres::CopyOptions::default(),
         estimate_size: false,
     }
 }

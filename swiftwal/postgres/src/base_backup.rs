@@ -1,6 +1,7 @@
 //! The interface of a source of base backups: the request, and the events of a backup.
 
 mod checkpoint;
+mod copy_options;
 mod parent_manifest;
 mod request;
 mod start;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 
 pub use self::{
     checkpoint::{Checkpoint, ParseCheckpointError},
+    copy_options::{CopyOptions, MaxRate, ParseMaxRateError},
     parent_manifest::ParentManifest,
     request::BaseBackupRequest,
     start::{BackupStart, ExpectedArchive, Tablespace},

@@ -38,7 +38,8 @@ mod wal_name;
 pub use backup_label::{BackupLabel, LabelError};
 pub use base_backup::{
     BackupStart, BaseBackupEvent, BaseBackupRequest, BaseBackupSource, BaseBackupStream, CHUNK_BYTES,
-    Checkpoint, ExpectedArchive, ParentManifest, ParseCheckpointError, Tablespace,
+    Checkpoint, CopyOptions, ExpectedArchive, MaxRate, ParentManifest, ParseCheckpointError,
+    ParseMaxRateError, Tablespace,
 };
 pub use chunk_buffer::{ChunkBuffer, ChunkPool};
 pub use connect_options::ConnectOptions;

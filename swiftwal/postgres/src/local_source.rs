@@ -14,6 +14,7 @@ mod ending;
 mod exclusion;
 mod failure;
 mod manifest;
+mod pace;
 mod page;
 mod page_checks;
 mod plan;

@@ -22,8 +22,8 @@ use self::{
     stream::ReplicationStream,
 };
 use crate::{
-    BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, Connector, Database, ServerSession,
-    SourceError, database,
+    BaseBackupRequest, BaseBackupSource, BaseBackupStream, Checkpoint, Connector, Database, MaxRate,
+    ServerSession, SourceError, database,
     replication::{BackupOptions, BaseBackup, ReplicationError, Session},
 };
 
@@ -99,6 +99,8 @@ fn options(request: &BaseBackupRequest) -> BackupOptions {
     options.fast_checkpoint = request.checkpoint == Checkpoint::Fast;
     options.include_wal = request.include_wal;
     options.progress = request.estimate_size;
+    options.max_rate_kib = request.copy.max_rate.map(MaxRate::kib);
+    options.verify_checksums = !request.copy.skips_checksums;
     options.start_limit = NO_LIMIT;
     options.silence_limit = NO_LIMIT;
     options.incremental = request.parent_manifest.is_some();

@@ -13,7 +13,7 @@ use std::{
 
 use futures::FutureExt;
 use swiftwal_core::{BackupEvent, BackupMode, BackupOptions, BackupRecord, Error};
-use swiftwal_postgres::{Checkpoint, ConnectOptions};
+use swiftwal_postgres::{Checkpoint, ConnectOptions, CopyOptions, MaxRate};
 use tokio::{sync::oneshot, time::timeout};
 
 use self::{method::Method, mode::ModeArgs, reporter::Reporter};
@@ -59,6 +59,12 @@ pub(crate) struct Args {
     /// Show progress
     #[arg(short = 'P', long)]
     progress: bool,
+    /// The most data to copy in a second, in kilobytes or as 500k or 20M; from 32k to 1024M
+    #[arg(long, value_name = "RATE")]
+    max_rate: Option<MaxRate>,
+    /// Don't verify the checksums of the server's pages
+    #[arg(long)]
+    no_verify_checksums: bool,
     /// The text of the backup label
     #[arg(short, long)]
     label: Option<String>,
@@ -105,6 +111,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         include_wal: args.xlog,
         codec: session.config.codec,
         archive_timeout: session.config.archive_timeout,
+        copy: CopyOptions { max_rate: args.max_rate, skips_checksums: args.no_verify_checksums },
         estimate_size: args.progress,
     };
     options.check()?;

@@ -119,6 +119,7 @@ impl Site {
             include_wal: true,
             codec: Codec::default(),
             archive_timeout: Duration::ZERO,
+            copy: swiftwal_postgres::CopyOptions::default(),
             estimate_size: false,
         };
         let source = SyntheticCluster::new(1).backup(3, 4);

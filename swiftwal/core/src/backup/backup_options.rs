@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swiftwal_compression::Codec;
-use swiftwal_postgres::{BaseBackupRequest, Checkpoint};
+use swiftwal_postgres::{BaseBackupRequest, Checkpoint, CopyOptions};
 
 use super::base::BackupMode;
 use crate::error::{Error, Result};
@@ -27,6 +27,8 @@ pub struct BackupOptions {
     pub codec: Codec,
     /// How long to wait for the next WAL segment to be archived: six hours at most.
     pub archive_timeout: Duration,
+    /// How the data is copied.
+    pub copy: CopyOptions,
     /// Whether to ask the server for the size of the backup. If the storage knows its free space, the server is asked
     /// in any case.
     pub estimate_size: bool,
@@ -60,6 +62,7 @@ impl BackupOptions {
         request.checkpoint = self.checkpoint;
         request.include_wal = self.include_wal;
         request.estimate_size = self.estimate_size;
+        request.copy = self.copy;
         request
     }
 }

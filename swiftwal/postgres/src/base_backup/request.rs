@@ -1,6 +1,6 @@
 //! The options of a base backup.
 
-use super::{Checkpoint, ParentManifest};
+use super::{Checkpoint, CopyOptions, ParentManifest};
 use crate::{SourceError, SourceErrorKind};
 
 /// The options of a base backup. A source that doesn't support one of them must refuse to start, rather than ignore it.
@@ -15,6 +15,8 @@ pub struct BaseBackupRequest {
     pub include_wal: bool,
     /// Whether to ask the server for the size of the backup. It examines every file for that before it begins.
     pub estimate_size: bool,
+    /// How the data is copied.
+    pub copy: CopyOptions,
     /// For an incremental backup, the manifest of the backup that it builds on. `None` for a full backup.
     ///
     /// A server that can't take an incremental backup from it is an error of the kind
@@ -30,6 +32,7 @@ impl BaseBackupRequest {
             checkpoint: Checkpoint::default(),
             include_wal: false,
             estimate_size: false,
+            copy: CopyOptions::default(),
             parent_manifest: None,
         }
     }

@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, path::Path};
 
 use async_trait::async_trait;
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::sleep_until};
 
 use super::{
     chunk::{Chunk, FileSum},
@@ -17,6 +17,7 @@ use super::{
     ending::Ending,
     failure::{shown, unexpected},
     manifest::{Manifest, ManifestFile},
+    pace::Pace,
     page_checks::PageChecks,
     server::{Cluster, Server, Stop},
     sizes::archive_bytes,
@@ -40,6 +41,7 @@ pub(super) struct LocalStream {
     /// The segment size, if the WAL is included.
     included_wal: Option<SegmentSize>,
     checks: Option<PageChecks>,
+    pace: Pace,
     pool: ChunkPool,
     /// Those outside of the data directory.
     tablespaces: Vec<Tablespace>,
@@ -97,7 +99,8 @@ impl LocalStream {
             directory,
             start,
             included_wal,
-            checks: checks(start.0, cluster),
+            checks: checks(start.0, cluster).filter(|_| !request.copy.skips_checksums),
+            pace: Pace::new(request.copy.max_rate),
             pool: ChunkPool::default(),
             tablespaces,
             archives,
@@ -195,9 +198,16 @@ impl LocalStream {
             Stage::Tablespace(copy) | Stage::DataDirectory(copy) | Stage::Ending(copy, _) => copy,
             Stage::BetweenArchives | Stage::Finished => return Ok(None),
         };
+        let pace = &mut self.pace;
+        let paced = async {
+            let chunk = copy.next().await?;
+            let bytes = chunk.as_ref().map_or(0, |chunk| chunk.data.len());
+            sleep_until(pace.add(bytes)).await;
+            Ok(chunk)
+        };
         tokio::select! {
             biased;
-            chunk = copy.next() => chunk,
+            chunk = paced => chunk,
             error = self.server.lost() => Err(error),
         }
     }

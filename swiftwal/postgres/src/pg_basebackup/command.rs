@@ -28,6 +28,8 @@ pub(super) fn arguments(connect: &ConnectOptions, request: &BaseBackupRequest) -
     arguments.push(format!("--checkpoint={}", request.checkpoint));
     arguments.push(format!("--label={}", request.label));
     arguments.extend(request.estimate_size.then(|| "--progress".to_owned()));
+    arguments.extend(request.copy.max_rate.map(|rate| format!("--max-rate={rate}")));
+    arguments.extend(request.copy.skips_checksums.then(|| "--no-verify-checksums".to_owned()));
     arguments.extend(connection_arguments(connect));
     arguments
 }
@@ -115,7 +117,7 @@ fn newest_first(mut found: Vec<((u32, u32), PathBuf)>) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Checkpoint;
+    use crate::{Checkpoint, CopyOptions};
 
     fn request() -> BaseBackupRequest {
         BaseBackupRequest::new("-x; rm")
@@ -143,6 +145,7 @@ mod tests {
             checkpoint: Checkpoint::Fast,
             include_wal: true,
             estimate_size: true,
+            copy: CopyOptions { max_rate: "5M".parse().ok(), skips_checksums: true },
             ..request()
         };
         let arguments = arguments(&connect, &request);
@@ -150,6 +153,8 @@ mod tests {
             "--wal-method=fetch",
             "--checkpoint=fast",
             "--progress",
+            "--max-rate=5120k",
+            "--no-verify-checksums",
             "--host=db1",
             "--port=5433",
             "--username=backup",

@@ -39,6 +39,7 @@ async fn read_all(events: Vec<BaseBackupEvent>, falls_silent: bool) -> (Result<R
         include_wal: true,
         codec: swiftwal_compression::Codec::default(),
         archive_timeout: Duration::from_secs(60),
+        copy: swiftwal_postgres::CopyOptions::default(),
         estimate_size: false,
     };
     let (sender, mut receiver) = mpsc::channel(100);

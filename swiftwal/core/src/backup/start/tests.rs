@@ -38,6 +38,7 @@ async fn take(repository: &Repository) -> Error {
         include_wal: true,
         codec: swiftwal_compression::Codec::default(),
         archive_timeout: Duration::from_secs(60),
+        copy: swiftwal_postgres::CopyOptions::default(),
         estimate_size: false,
     };
     backup(repository, &Endless, &options, &|_| {}, std::future::pending()).await.unwrap_err()
