@@ -159,24 +159,30 @@ impl Flags {
     }
 }
 
-/// Resolves the server: options, or else what libpq's rules take from the environment (which isn't set here), or else the
-/// file.
+/// Resolves the server: options, or else the connection string, or else what libpq's rules take from the environment (which
+/// isn't set here), or else the file.
 fn connect(
     flags: &ConnectOptions,
     environment: &environment::Read,
     file: Option<&file::Read>,
 ) -> Result<ConnectOptions, ConfigError> {
-    let in_file = |name: &str| {
-        let inherited = environment.postgres.contains(name);
-        file.filter(|_| !inherited).and_then(|file| file.postgres.get(name).cloned())
+    let conninfo = flags.conninfo.clone();
+    if conninfo.sets_password() {
+        return Err(ConfigError::PasswordInConninfo);
+    }
+    let in_file = |name: &str, keyword: &str| {
+        let is_given =
+            conninfo.sets(keyword) || conninfo.sets("service") || environment.postgres.contains(name);
+        file.filter(|_| !is_given).and_then(|file| file.postgres.get(name).cloned())
     };
     let port = |text: String| {
         whole(1..=u16::MAX.into())(&text).map_err(|problem| ConfigError::Port { text, problem })
     };
     Ok(ConnectOptions {
-        host: flags.host.clone().or_else(|| in_file("PGHOST")),
-        port: flags.port.map(Ok).or_else(|| in_file("PGPORT").map(port)).transpose()?,
-        user: flags.user.clone().or_else(|| in_file("PGUSER")),
+        conninfo: conninfo.clone(),
+        host: flags.host.clone().or_else(|| in_file("PGHOST", "host")),
+        port: flags.port.map(Ok).or_else(|| in_file("PGPORT", "port").map(port)).transpose()?,
+        user: flags.user.clone().or_else(|| in_file("PGUSER", "user")),
     })
 }
 
@@ -184,6 +190,7 @@ fn connect(
 mod tests {
     use std::{fs, io::Write};
 
+    use swiftwal_postgres::replication::conninfo::ConnInfo;
     use tempfile::NamedTempFile;
 
     use super::*;
@@ -299,7 +306,26 @@ mod tests {
             ..with_file(&file)
         };
         let connect = resolve(flags, &[("PGHOST", "db2")]).ok().unwrap().server.connect;
-        assert_eq!(connect, ConnectOptions { host: None, port: Some(5433), user: Some("flag".to_owned()) });
+        let user = Some("flag".to_owned());
+        assert_eq!(connect, ConnectOptions { port: Some(5433), user, ..ConnectOptions::default() });
+    }
+
+    #[test]
+    fn a_connection_string_wins_over_the_file_and_has_no_password() {
+        let file = file("CONTAINER=c\nPGHOST=db1\nPGPORT=5433\nPGUSER=backup\n");
+        let flags = |text: &str| Flags {
+            connect: ConnectOptions { conninfo: ConnInfo::parse(text).unwrap(), ..ConnectOptions::default() },
+            ..with_file(&file)
+        };
+        let connect = |text: &str| resolve(flags(text), &[]).ok().unwrap().server.connect;
+        let found = connect("postgresql://db2/");
+        assert_eq!((found.host, found.port, found.user.as_deref()), (None, Some(5433), Some("backup")));
+        let found = connect("service=main");
+        assert_eq!((found.host, found.port, found.user), (None, None, None));
+        for text in ["password=hunter2", "postgres://u:hunter2@db2/", "sslpassword=hunter2"] {
+            let message = error(flags(text), &[]);
+            assert!(message.contains("contains a password") && !message.contains("hunter2"), "{message}");
+        }
     }
 
     #[test]

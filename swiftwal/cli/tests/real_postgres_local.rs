@@ -7,7 +7,7 @@ use std::{
     process::{Child, Stdio},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use xtask::{Site, output, stdout, until};
 
 // What doesn't depend on the storage runs on a directory only.
@@ -55,6 +55,26 @@ fn a_backup_with_xlog_restores_without_any_wal_in_the_repository() -> Result<()>
     restored.wait_for_promotion()?;
     assert_eq!(restored.rows()?, site.postgres.rows()?);
     until("the slot is gone", || Ok(site.postgres.sql("select count(*) from pg_replication_slots")? == "0"))
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_rate_is_kept_by_each_method_and_a_connection_string_leads_to_the_server() -> Result<()> {
+    let site = &site()?;
+    let [(_, host), (_, port)] = &site.postgres.environment()[..2] else { bail!("no address") };
+    let conninfo = format!("host={host} port={port} user=postgres application_name='a b'");
+    let uri = format!("postgresql:///?host={host}&port={port}&user=postgres");
+    for (method, server) in [("local", &conninfo), ("replication", &uri), ("pg_basebackup", &conninfo)] {
+        let mut command = site.swiftwal.command(&["--json", "backup", "--method", method, "-c", "fast"]);
+        command.args(["--xlog", "--max-rate", "16M", "-d", server]);
+        let began = std::time::Instant::now();
+        let report: serde_json::Value = serde_json::from_str(&stdout(&mut command)?)?;
+        let bytes = report["tar_bytes"].as_u64().context("a size")?;
+        // The WAL isn't limited, and the server counts in small steps.
+        let least = bytes.saturating_sub(20 << 20) as f64 / f64::from(16 << 20);
+        assert!(began.elapsed().as_secs_f64() >= least, "{method}: {:?} for {bytes}", began.elapsed());
+    }
+    Ok(())
 }
 
 fn a_backup_with_tablespaces_outside_and_in_place_restores(site: &Site) -> Result<()> {

@@ -163,11 +163,16 @@ fn a_damaged_page(site: &Site, major: u32) -> Result<()> {
     let relation = File::options().write(true).open(site.postgres.data().join(&file))?;
     relation.write_all_at(b"damage", 8192 + 4000)?;
     site.postgres.start()?;
-    let ended = output(&mut site.command(&["backup", "--method", "replication", "-c", "fast"]))?;
-    let complaint = String::from_utf8(ended.stderr)?;
-    assert_eq!(ended.status.code(), Some(3), "{complaint}");
-    assert!(complaint.contains("contains a page that was already damaged"), "{complaint}");
-    assert!(complaint.contains(&file), "{complaint}");
+    for method in ["local", "replication"] {
+        let ended = output(&mut site.command(&["backup", "--method", method, "-c", "fast"]))?;
+        let complaint = String::from_utf8(ended.stderr)?;
+        assert_eq!(ended.status.code(), Some(3), "{complaint}");
+        assert!(complaint.contains("contains a page that was already damaged"), "{complaint}");
+        assert!(complaint.contains(&file), "{complaint}");
+    }
+    for method in ["local", "replication", "pg_basebackup"] {
+        site.run(&["backup", "--method", method, "-c", "fast", "--no-verify-checksums"])?;
+    }
     Ok(())
 }
 

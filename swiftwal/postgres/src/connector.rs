@@ -16,7 +16,7 @@ use crate::{
 /// The name that the server shows for these connections, unless the settings have another.
 const APPLICATION: &str = "swiftwal";
 
-/// The database that every server has, for SQL.
+/// The database that every server has, for SQL, unless the connection string names one.
 const DATABASE: &str = "postgres";
 
 /// Connects to a server for replication and for SQL, by libpq's rules. What libpq would warn of for each connection is
@@ -52,16 +52,17 @@ impl Connector {
 
     fn sql_config(&self) -> Result<ConnectConfig, ConnInfoError> {
         let mut info = self.info()?;
-        info.set("dbname", DATABASE)?;
+        if !info.sets("dbname") {
+            info.set("dbname", DATABASE)?;
+        }
         let config = info.resolve_for_sql(&self.environment)?;
         self.warn(&config);
         Ok(config)
     }
 
     fn info(&self) -> Result<ConnInfo, ConnInfoError> {
-        let ConnectOptions { host, port, user } = self.options.clone();
+        let ConnectOptions { conninfo: mut info, host, port, user } = self.options.clone();
         let port = port.map(|port| port.to_string());
-        let mut info = ConnInfo::default();
         for (keyword, value) in [("host", host), ("port", port), ("user", user)] {
             if let Some(value) = value {
                 info.set(keyword, value)?;

@@ -13,7 +13,7 @@ use std::{
 
 use futures::FutureExt;
 use swiftwal_core::{BackupEvent, BackupMode, BackupOptions, BackupRecord, Error};
-use swiftwal_postgres::{Checkpoint, ConnectOptions, CopyOptions, MaxRate};
+use swiftwal_postgres::{Checkpoint, ConnectOptions, CopyOptions, MaxRate, replication::conninfo::ConnInfo};
 use tokio::{sync::oneshot, time::timeout};
 
 use self::{method::Method, mode::ModeArgs, reporter::Reporter};
@@ -78,6 +78,9 @@ pub(crate) struct Args {
     /// The server's port
     #[arg(short, long, value_parser = whole::<u16>(1..=u16::MAX.into()), allow_negative_numbers = true)]
     port: Option<u16>,
+    /// The connection string or URI of the server, as for psql, without a password; -H, -p and -U win over it
+    #[arg(short = 'd', long, alias = "dbname", value_name = "CONNINFO", value_parser = ConnInfo::parse)]
+    conninfo: Option<ConnInfo>,
     /// How long to wait for the next WAL segment to be archived, in seconds or as 5min or 2h; six hours at most
     /// [default: 60]
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
@@ -98,7 +101,12 @@ fn checkpoint(text: &str) -> Result<Checkpoint, &'static str> {
 impl Args {
     /// Returns the connection settings from the options.
     pub(crate) fn connect(&self) -> ConnectOptions {
-        ConnectOptions { host: self.host.clone(), port: self.port, user: self.username.clone() }
+        ConnectOptions {
+            conninfo: self.conninfo.clone().unwrap_or_default(),
+            host: self.host.clone(),
+            port: self.port,
+            user: self.username.clone(),
+        }
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) enum ConfigError {
     },
     #[error("PGPORT in the configuration file is '{text}': {problem}")]
     Port { text: String, problem: String },
+    #[error("the connection string of --conninfo contains a password")]
+    PasswordInConninfo,
     #[error("the value of {name} in the environment isn't UTF-8")]
     NotText { name: String },
     #[error("can't merge the configuration")]
@@ -89,6 +91,9 @@ impl Hinted for ConfigError {
                 return Some(format!("name a file in it: --config {path}/swiftwal.toml").into());
             }
             Self::TooLarge { .. } => "check that it is the right file",
+            Self::PasswordInConninfo => {
+                "other users can see it in the list of processes: put it into ~/.pgpass or PGPASSWORD"
+            }
             Self::NotText { .. } => "set it again",
             Self::InFile { .. }
             | Self::Compression { .. }

@@ -30,6 +30,8 @@ pub(super) fn arguments(connect: &ConnectOptions, request: &BaseBackupRequest) -
     arguments.extend(request.estimate_size.then(|| "--progress".to_owned()));
     arguments.extend(request.copy.max_rate.map(|rate| format!("--max-rate={rate}")));
     arguments.extend(request.copy.skips_checksums.then(|| "--no-verify-checksums".to_owned()));
+    let given = connect.conninfo.connection_string();
+    arguments.extend((!given.is_empty()).then(|| format!("--dbname={given}")));
     arguments.extend(connection_arguments(connect));
     arguments
 }
@@ -117,7 +119,7 @@ fn newest_first(mut found: Vec<((u32, u32), PathBuf)>) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Checkpoint, CopyOptions};
+    use crate::{Checkpoint, CopyOptions, replication::conninfo::ConnInfo};
 
     fn request() -> BaseBackupRequest {
         BaseBackupRequest::new("-x; rm")
@@ -139,8 +141,12 @@ mod tests {
 
     #[test]
     fn what_is_given_becomes_an_argument() {
-        let connect =
-            ConnectOptions { host: Some("db1".into()), port: Some(5433), user: Some("backup".into()) };
+        let connect = ConnectOptions {
+            conninfo: ConnInfo::parse("postgres://db2/?application_name=it%27s").unwrap(),
+            host: Some("db1".into()),
+            port: Some(5433),
+            user: Some("backup".into()),
+        };
         let request = BaseBackupRequest {
             checkpoint: Checkpoint::Fast,
             include_wal: true,
@@ -155,6 +161,7 @@ mod tests {
             "--progress",
             "--max-rate=5120k",
             "--no-verify-checksums",
+            r"--dbname=application_name='it\'s' host='db2'",
             "--host=db1",
             "--port=5433",
             "--username=backup",

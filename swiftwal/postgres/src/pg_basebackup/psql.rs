@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::command;
-use crate::{ConnectOptions, SourceError, SourceErrorKind, printable};
+use crate::{ConnectOptions, SourceError, SourceErrorKind, printable, replication::conninfo::ConnInfo};
 
 /// How long an answer may take, including connecting: libpq tries each address for 30 s.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
@@ -48,10 +48,14 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    fn database(self) -> &'static str {
+    /// Returns the connection string; of a keyword that stands in it twice, the last value counts.
+    fn string(self, given: &ConnInfo) -> String {
+        // So that a dead peer is noticed.
+        let ours = "application_name=swiftwal keepalives_idle=30 keepalives_interval=10 keepalives_count=3 dbname=postgres";
+        let given = given.connection_string();
         match self {
-            Self::Replication => "dbname=replication replication=true",
-            Self::Sql => "dbname=postgres",
+            Self::Replication => format!("{ours} {given} dbname=replication replication=true"),
+            Self::Sql => format!("{ours} {given}"),
         }
     }
 }
@@ -69,11 +73,7 @@ fn arguments(connect: &ConnectOptions, connection: Connection) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    // So that a dead peer is noticed.
-    arguments.push(format!(
-        "--dbname={} application_name=swiftwal keepalives_idle=30 keepalives_interval=10 keepalives_count=3",
-        connection.database()
-    ));
+    arguments.push(format!("--dbname={}", connection.string(&connect.conninfo)));
     arguments.push(format!("--field-separator={COLUMN}"));
     arguments.extend(command::connection_arguments(connect));
     arguments

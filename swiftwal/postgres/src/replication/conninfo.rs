@@ -79,6 +79,21 @@ impl ConnInfo {
         Ok(())
     }
 
+    /// Whether a keyword is set to anything.
+    pub fn sets(&self, keyword: &str) -> bool {
+        self.get(keyword).is_some()
+    }
+
+    /// Whether a password is set, of the role or of a key.
+    pub fn sets_password(&self) -> bool {
+        self.sets("password") || self.sets("sslpassword")
+    }
+
+    /// Returns the settings as a connection string for libpq.
+    pub fn connection_string(&self) -> String {
+        key_value::written(self.values.iter().map(|(keyword, value)| (*keyword, value.as_str())))
+    }
+
     /// Adds the settings of the service file and the environment, and libpq's defaults; checks all of them, and looks up the
     /// passwords.
     pub fn resolve(&self, environment: &Environment) -> Result<ConnectConfig, ConnInfoError> {

@@ -6,7 +6,8 @@ use crate::{ConnectOptions, SourceErrorKind, replication::conninfo::Environment}
 fn source(variables: &[(&str, &str)]) -> ReplicationSource {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let environment = Environment { variables: variables.collect(), user: Some("me".to_owned()), home: None };
-    let connect = ConnectOptions { host: Some("/nonexistent".to_owned()), port: Some(7), user: None };
+    let host = Some("/nonexistent".to_owned());
+    let connect = ConnectOptions { host, port: Some(7), ..ConnectOptions::default() };
     ReplicationSource::new(Connector::new(connect, environment))
 }
 

@@ -44,6 +44,7 @@ impl Server {
             host: Some(self.scratch.path().display().to_string()),
             port: self.postgres.environment()[1].1.parse().ok(),
             user: Some("postgres".to_owned()),
+            ..ConnectOptions::default()
         };
         LocalSource::new(Connector::new(connect, Environment::default()))
     }
@@ -163,6 +164,7 @@ async fn a_role_without_the_rights_is_told_what_it_needs() -> Result<()> {
         host: Some(server.scratch.path().display().to_string()),
         port: server.postgres.environment()[1].1.parse().ok(),
         user: Some("keeper".to_owned()),
+        ..ConnectOptions::default()
     };
     let source = LocalSource::new(Connector::new(connect, Environment::default()));
     let error = source.check().await.unwrap_err();

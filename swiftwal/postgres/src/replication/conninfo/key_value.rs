@@ -17,6 +17,13 @@ pub(super) fn parse(text: &str, info: &mut ConnInfo) -> Result<(), ConnInfoError
     Ok(())
 }
 
+/// Writes `keyword='value'` pairs.
+pub(super) fn written<'a>(values: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let escaped = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
+    let pairs = values.map(|(keyword, value)| format!("{keyword}='{}'", escaped(value)));
+    pairs.collect::<Vec<_>>().join(" ")
+}
+
 /// Splits the text after the first value.
 fn value(text: &str) -> Result<(String, &str), ConnInfoError> {
     let (quoted, text) = match text.strip_prefix('\'') {

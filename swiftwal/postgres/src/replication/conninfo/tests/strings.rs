@@ -145,3 +145,11 @@ proptest! {
         prop_assert_eq!(settings(&format!("postgres://?user={user}&password={password}&dbname={database}")), expected);
     }
 }
+
+#[test]
+fn what_is_written_for_libpq_is_parsed_again() {
+    let text = r"host=a user='it\'s' options='-c a=b\\ c' dbname=''";
+    let info = ConnInfo::parse(text).unwrap();
+    assert_eq!(info.connection_string(), r"dbname='' host='a' options='-c a=b\\ c' user='it\'s'");
+    assert_eq!(ConnInfo::parse(&info.connection_string()).unwrap(), info);
+}
