@@ -27,14 +27,18 @@ struct Method {
 }
 
 fn methods(place: &Place) -> [Method; 3] {
-    let Place { local_limit, wall_limit, .. } = *place;
+    let Place { local_limit, replication_limit, wall_limit, .. } = *place;
     [
         Method {
             name: "local",
             beside_pipe: (local_limit, Some(local_limit)),
             beside_pgbackrest: Some(0.85),
         },
-        Method { name: "replication", beside_pipe: (0.60, Some(0.60)), beside_pgbackrest: Some(1.1) },
+        Method {
+            name: "replication",
+            beside_pipe: (replication_limit, Some(replication_limit)),
+            beside_pgbackrest: Some(1.1),
+        },
         Method { name: "pg_basebackup", beside_pipe: (wall_limit, None), beside_pgbackrest: None },
     ]
 }
@@ -82,7 +86,7 @@ impl Bench {
             job.stores_into("repository")
         });
         let pipe = format!("pg_basebackup -Ft -D - -X none -c fast | zstd -1 -q -T2 {}", place.keep);
-        let pgbackrest = self.pgbackrest.as_ref().filter(|_| place.is_directory).map(|pgbackrest| {
+        let pgbackrest = self.pgbackrest.as_ref().filter(|_| place.beside_pgbackrest).map(|pgbackrest| {
             let pgbackrest = pgbackrest.command_line();
             let archive = archive_by(&format!("{pgbackrest} archive-push \"$1\""));
             let before = format!("rm -rf pgbackrest; {pgbackrest} stanza-create; {archive} sync");

@@ -112,7 +112,7 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
         Bench::of(needs, &[incremental::SETTING], options)?.incremental(first)?;
     }
     if bench.does(Work::SmallFiles) && on(Kind::File) {
-        bench.small_files(&Place::FILE)?;
+        bench.small_files(&Place::FILE_FOR_SMALL_FILES)?;
     }
     if bench.does(Work::List) {
         if on(Kind::File) {
@@ -203,7 +203,7 @@ impl Bench {
                 self.backup_once(place)?;
             }
             if self.does(Work::Restore) {
-                self.restores(place, &size, (0.60, 0.75))?;
+                self.restores(place, &size)?;
             }
         }
         Ok(())

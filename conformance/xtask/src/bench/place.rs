@@ -15,10 +15,15 @@ pub(crate) struct Place {
     pub(super) shown_fetch: &'static str,
     /// The limit of a backup by pg_basebackup, as a multiple of the pipeline's wall time.
     pub(super) wall_limit: f64,
-    /// The same of a backup by `--method local`.
+    /// The same of a backup by `--method local`, and of its CPU time.
     pub(super) local_limit: f64,
-    /// Whether pgBackRest can use it.
+    /// The same by `--method replication`.
+    pub(super) replication_limit: f64,
+    /// The limits of a restore, as multiples of the pipeline's wall and CPU time.
+    pub(super) restore_limits: (f64, f64),
     pub(super) is_directory: bool,
+    /// Whether pgBackRest does the same.
+    pub(super) beside_pgbackrest: bool,
 }
 
 impl Place {
@@ -31,7 +36,18 @@ impl Place {
         shown_fetch: "cat FILE",
         wall_limit: 1.0,
         local_limit: 0.45,
+        replication_limit: 0.60,
+        restore_limits: (0.60, 0.75),
         is_directory: true,
+        beside_pgbackrest: true,
+    };
+    /// For a cluster of many small files. pgBackRest makes each durable by itself, and takes minutes.
+    pub(crate) const FILE_FOR_SMALL_FILES: Self = Self {
+        local_limit: 1.0,
+        replication_limit: 1.0,
+        restore_limits: (0.80, 0.80),
+        beside_pgbackrest: false,
+        ..Self::FILE
     };
     /// Uses the files that [`start`](super::swift::start) writes.
     pub(crate) const SWIFT: Self = Self {
@@ -44,6 +60,8 @@ impl Place {
         wall_limit: 0.95,
         local_limit: 0.60,
         is_directory: false,
+        beside_pgbackrest: false,
+        ..Self::FILE
     };
     /// Uses the files that [`start`](super::ceph::start) writes.
     pub(crate) const CEPH: Self = Self {

@@ -14,11 +14,11 @@ pub(super) const KEY: &str = "$(grep -oEm 1 '[0-9]{8}T[0-9]+Z[^ ]*' ./swiftwal.p
 
 impl Bench {
     /// Restores the latest backups, and prints what that costs. `size` describes the cluster.
-    pub(super) fn restores(&self, place: &Place, size: &str, (wall, cpu): (f64, f64)) -> Result<()> {
+    pub(super) fn restores(&self, place: &Place, size: &str) -> Result<()> {
         let ours = Job::new("rm -rf ours; sync", format!("{} restore {KEY} ours", place.swiftwal));
         let theirs = format!("{} | zstd -dcq | tar x -C theirs; sync -f theirs", place.fetch);
         let theirs = Job::new("rm -rf theirs; mkdir theirs; sync", theirs);
-        let pgbackrest = self.pgbackrest.as_ref().filter(|_| place.is_directory);
+        let pgbackrest = self.pgbackrest.as_ref().filter(|_| place.beside_pgbackrest);
         let by_pgbackrest = pgbackrest.map(|pgbackrest| {
             let restore = format!("{} --pg1-path=$PWD/theirs restore", pgbackrest.command_line());
             Job::new("rm -rf theirs; mkdir -m 700 theirs; sync", restore)
@@ -35,6 +35,7 @@ impl Bench {
             limits: Limits { rss_mib: Some(RSS_MIB), ..limits },
         };
         let tool = format!("{} | zstd -dc | tar x; sync -f .", place.shown_fetch);
+        let (wall, cpu) = place.restore_limits;
         let limits = Limits { wall: Some(wall), cpu: Some(cpu), ..Limits::default() };
         table::row(&row(tool, measured[1], limits));
         if let (Some(pgbackrest), Some(theirs)) = (pgbackrest, measured.get(2)) {

@@ -25,6 +25,6 @@ impl Bench {
         self.postgres.sql("checkpoint")?;
         let size = format!("{TABLES} small files");
         self.backups(place, &size)?;
-        self.restores(place, &size, (0.8, 0.8))
+        self.restores(place, &size)
     }
 }
