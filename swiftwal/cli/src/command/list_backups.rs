@@ -1,14 +1,15 @@
 //! The subcommand list-backups.
 
+mod chains;
 mod table;
 
 use serde::Serialize;
-use swiftwal_core::{BackupRecord, Error, Inventory, StoredBackup};
+use swiftwal_core::{BackupKey, BackupRecord, Error, Inventory, StoredBackup};
 
+use self::chains::Chains;
 use crate::{
     failure::{Failure, Finding},
-    log,
-    message::chain,
+    log, message,
     output::{Size, columns},
     session::Session,
 };
@@ -17,6 +18,7 @@ use crate::{
 ///
 /// Prints the key of each backup. With -v, prints a table with sizes and objects; on a wide terminal, it also shows how
 /// long each backup took, its timeline, its version of PostgreSQL, which WAL it needs, and whether it contains that WAL.
+/// In the table, an incremental backup is indented below the one that it builds on.
 /// With --json, prints everything that is known about each backup.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml list-backups -v")]
@@ -31,6 +33,11 @@ struct Entry<'a> {
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<BackupRecord>,
+    /// The backups that a restore of it needs: the full one first, itself last.
+    chain: Vec<BackupKey>,
+    /// The member that the chain lacks, without which it can't be restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<BackupKey>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -48,22 +55,26 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     let finding = unreadable().map(Finding::of).max();
     let readable = records.iter().flatten().flatten();
     readable.filter_map(BackupRecord::damage_notice).for_each(|notice| log::say(format_args!("{notice}")));
+    let keys = inventory.backups.iter().map(|backup| backup.key);
+    let chains = Chains::new(keys, records.iter().flatten().flatten());
+    chains.notices().for_each(|notice| log::say(format_args!("{notice}")));
     if session.output.json {
-        print_json(session, &inventory, records)?;
+        print_json(session, &inventory, records, &chains)?;
     } else {
-        print_text(session, &inventory, records)?;
+        print_text(session, inventory, records, &chains)?;
     }
     finding.map_or(Ok(()), |finding| Err(Failure::Found(finding)))
 }
 
 fn report(error: &Error) {
-    log::say(format_args!("{}", chain(error)));
+    log::say(format_args!("{}", message::chain(error)));
 }
 
 fn print_text(
     session: &Session<'_>,
-    inventory: &Inventory,
+    inventory: Inventory,
     records: Vec<Result<Option<BackupRecord>, Error>>,
+    chains: &Chains,
 ) -> Result<(), Failure> {
     for backup in inventory.backups.iter().filter(|backup| backup.main_object().is_none()) {
         log::say(format_args!(
@@ -84,14 +95,18 @@ fn print_text(
         let keys = inventory.backups.iter().map(|backup| backup.key);
         return session.output.text(|out| keys.into_iter().try_for_each(|key| writeln!(out, "{key}")));
     }
-    let records: Vec<_> = records.into_iter().map(|record| record.ok().flatten()).collect();
-    let mut table = table::original(&inventory.backups, session.object_header());
+    let tree = chains.tree();
+    let depths: Vec<_> = tree.iter().map(|(_, depth)| *depth).collect();
+    let records: Vec<_> =
+        tree.iter().map(|(place, _)| records.get(*place)?.as_ref().ok()?.as_ref()).collect();
+    let backups: Vec<_> = tree.iter().filter_map(|(place, _)| inventory.backups.get(*place)).collect();
+    let mut table = table::original(&backups, &depths, session.object_header());
     if let Some(width) = columns() {
-        table.add_while_it_fits(table::from_records(&records), width);
+        table.add_while_it_fits(table::from_records(&records, chains.are_there()), width);
     }
     session.output.text(|out| {
         table.write(out)?;
-        let total = inventory.backups.iter().map(StoredBackup::stored_bytes).sum();
+        let total = backups.iter().map(|backup| backup.stored_bytes()).sum();
         writeln!(out, "\nTotal Size: {}", Size(total))
     })
 }
@@ -101,16 +116,19 @@ fn print_json(
     session: &Session<'_>,
     inventory: &Inventory,
     records: Vec<Result<Option<BackupRecord>, Error>>,
+    chains: &Chains,
 ) -> Result<(), Failure> {
     let entries: Vec<_> = inventory
         .backups
         .iter()
         .zip(records)
         .map(|(stored, record)| {
-            let entry = Entry { stored, bytes: stored.stored_bytes(), record: None, error: None };
+            let (chain, missing) = (chains.chain(stored.key), chains.missing(stored.key));
+            let bytes = stored.stored_bytes();
+            let entry = Entry { stored, bytes, record: None, chain, missing, error: None };
             match record {
                 Ok(record) => Entry { record, ..entry },
-                Err(error) => Entry { error: Some(chain(&error)), ..entry },
+                Err(error) => Entry { error: Some(message::chain(&error)), ..entry },
             }
         })
         .collect();

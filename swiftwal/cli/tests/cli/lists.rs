@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use swiftwal_core::{BackupChoice, BackupMode};
 
 use crate::site::{Site, legacy_label, segment_name};
 
@@ -73,6 +74,30 @@ fn backups_are_listed_oldest_first() {
     site.store_legacy_backup("20130828T1904Z", 3);
     site.store_legacy_backup("20130828T1810Z", 1);
     assert_eq!(site.succeed(&["list-backups"]), "20130828T1810Z\n20130828T1904Z\n");
+}
+
+#[test]
+fn incremental_backups_are_listed_below_their_parents_and_a_missing_one_is_named() {
+    let site = Site::new();
+    let incremental = BackupMode::Incremental(BackupChoice::Latest);
+    let full = site.store_backup();
+    let [second, third] = [site.store_backup_as(incremental), site.store_backup_as(incremental)];
+    let listed = site.succeed(&["list-backups", "-v"]);
+    for row in [format!(" {full} "), format!("   {second} "), format!("     {third} ")] {
+        assert!(listed.contains(&row), "{row}: {listed}");
+    }
+    assert_eq!(site.succeed(&["list-backups"]), format!("{full}\n{second}\n{third}\n"));
+    let json = || serde_json::from_str::<Value>(&site.succeed(&["list-backups", "--json"])).unwrap();
+    assert_eq!(json()[2]["chain"], json!([full, second, third]));
+    assert_eq!(json()[2]["missing"], Value::Null);
+
+    fs::remove_file(site.path(&format!("repository/pg_basebackup_{full}.json"))).unwrap();
+    let said = site.run(&["list-backups"]).stderr;
+    for key in [&second, &third] {
+        let notice = format!("backup {key} can't be restored: backup {full}, on which it builds, is missing");
+        assert!(said.contains(&notice), "{said}");
+    }
+    assert_eq!(json()[1]["missing"], json!(full));
 }
 
 #[test]

@@ -108,13 +108,18 @@ impl Site {
 
     /// Stores a backup of a synthetic cluster that includes the WAL it needs, and returns its key.
     pub(crate) fn store_backup(&self) -> String {
+        self.store_backup_as(BackupMode::Full)
+    }
+
+    /// As [`store_backup`](Self::store_backup), of this kind.
+    pub(crate) fn store_backup_as(&self, mode: BackupMode) -> String {
         let url = self.repository_url().parse().unwrap();
         let create = Options { create: true, ..Options::default() };
         let storage = swiftwal_backends::registry().open(&url, &create).unwrap();
         let repository = Repository::new(storage, url, Arc::new(SystemClock));
         let options = BackupOptions {
             label: "made up".to_owned(),
-            mode: BackupMode::Full,
+            mode,
             checkpoint: Checkpoint::Fast,
             include_wal: true,
             codec: Codec::default(),
@@ -122,7 +127,7 @@ impl Site {
             copy: swiftwal_postgres::CopyOptions::default(),
             estimate_size: false,
         };
-        let source = SyntheticCluster::new(1).backup(3, 4);
+        let source = SyntheticCluster::new(1).backup(3, 4).that_sends_a_manifest();
         let backup = swiftwal_core::backup(&repository, &source, &options, &|_| {}, pending());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(backup).unwrap().key.to_string()

@@ -83,13 +83,17 @@ fn room(free: u64, tar_bytes: u64, last: Option<(u64, u64)>) -> Room {
     }
 }
 
-/// Returns the size of the newest backup's tars, before and after compression.
+/// Returns the size of the newest full backup's tars, before and after compression: changed blocks compress differently.
 ///
 /// None if it can't be listed or read. Another step reports that if it matters.
 async fn last_ratio(repository: &Repository) -> Option<(u64, u64)> {
     let stored = repository.list().await.ok()??;
-    let newest = stored.backups.iter().rev().find(|backup| !backup.legacy)?;
-    let record = repository.record(newest.key).await.ok()?;
+    let mut key = stored.backups.iter().rev().find(|backup| !backup.legacy)?.key;
+    let mut record = repository.record(key).await.ok()?;
+    while let Some(parent) = record.parent.filter(|parent| *parent < key) {
+        key = parent;
+        record = repository.record(key).await.ok()?;
+    }
     let tars = || record.objects.iter().filter_map(|object| Some((object.tar_bytes?, object.bytes)));
     Some((tars().map(|(tar, _)| tar).sum(), tars().map(|(_, stored)| stored).sum()))
 }
