@@ -4,7 +4,7 @@ mod members;
 
 use anyhow::Result;
 use serde_json::Value;
-use swiftwal_core::{BackupChoice, ErrorKind, RestoreOptions, plan_restore};
+use swiftwal_core::{BackupChoice, ErrorKind, RestoreOptions, Reuse, plan_restore};
 
 use self::members::{Blocks, CHANGED, Chain, IN_TABLESPACE, label_of, options};
 use super::{
@@ -160,6 +160,23 @@ pub(crate) async fn a_damaged_tar_of_a_parent_is_named_and_leaves_nothing(subjec
             expect_refusal(&chain, ErrorKind::Damaged, &[&object]).await?;
             chain.site.subject.put(&object, stored).await?;
         }
+    }
+    Ok(())
+}
+
+/// Nothing of an existing cluster is touched then.
+pub(crate) async fn files_are_not_reused_for_an_incremental_backup(subject: Subject) -> Result<()> {
+    let chain = Chain::take(subject).await?;
+    let site = &chain.site;
+    let (directory, space) = (site.subject.new_path("pgdata"), site.subject.new_path("space"));
+    site.restore_into(BackupChoice::Key(chain.records[0].key), &directory, &options(&space)).await?;
+    let before = Tree::read(&directory)?;
+    for reuse in [Reuse::Cluster, Reuse::Interrupted] {
+        let options = RestoreOptions { reuse, ..options(&space) };
+        let error = refused(site.restore_into(BackupChoice::Latest, &directory, &options).await);
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(error.to_string().contains("is incremental, and --delta"), "{error}");
+        assert!(before.differences(&Tree::read(&directory)?).is_empty());
     }
     Ok(())
 }

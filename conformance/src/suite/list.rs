@@ -165,6 +165,7 @@ suite! { $
         latest_skips_a_backup_whose_chain_is_incomplete,
         a_chain_whose_backups_do_not_fit_leaves_nothing,
         a_damaged_tar_of_a_parent_is_named_and_leaves_nothing,
+        files_are_not_reused_for_an_incremental_backup,
         an_incremental_backup_with_the_record_of_a_full_one_is_refused,
     }
 

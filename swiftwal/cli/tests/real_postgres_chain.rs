@@ -30,6 +30,7 @@ macro_rules! on_file {
 on_file! {
     postgresql_17, 17: a_chain_of_four, a_damaged_parent;
     postgresql_18, 18: a_chain_of_four, a_damaged_parent, a_relation_of_two_segments, checksums_that_were_switched_off;
+    postgresql_19, 19: a_chain_of_four;
 }
 
 /// What is done to the cluster before each incremental backup.
