@@ -30,8 +30,12 @@ macro_rules! on_file {
 
 on_file! {
     postgresql_16, 16: an_older_server_takes_only_full_ones;
-    postgresql_17, 17: an_increment_builds_on_a_local_backup, a_chain_is_what_pg_combinebackup_reads;
-    postgresql_18, 18: an_increment_builds_on_a_local_backup, a_chain_is_what_pg_combinebackup_reads, a_server_without_summaries_takes_only_full_ones;
+    postgresql_17, 17: an_increment_builds_on_a_local_backup, a_chain_is_what_pg_combinebackup_reads,
+        a_chain_goes_on_after_a_promotion, without_the_summaries_since_the_parent_only_a_full_one_is_taken;
+    postgresql_18, 18: an_increment_builds_on_a_local_backup, a_chain_is_what_pg_combinebackup_reads,
+        a_server_without_summaries_takes_only_full_ones, a_chain_goes_on_after_a_promotion,
+        a_standby_without_a_restartpoint_takes_only_full_ones,
+        without_the_summaries_since_the_parent_only_a_full_one_is_taken;
 }
 
 fn an_increment_builds_on_a_local_backup(site: &Site) -> Result<()> {
@@ -63,6 +67,75 @@ fn a_chain(site: &Site, method: &str) -> Result<()> {
     combined.start()?;
     assert_eq!(combined.rows()?, site.postgres.rows()?);
     Ok(())
+}
+
+fn a_chain_goes_on_after_a_promotion(site: &Site) -> Result<()> {
+    summarize_wal(site)?;
+    site.postgres.pgbench_init(1)?;
+    site.run(&["backup", "-c", "fast"])?;
+    let standby = site.restore("standby", "latest", &["--standby"])?;
+    // It is promoted within a segment. If the new timeline begins exactly where a segment does, PostgreSQL says that the
+    // summary of its beginning is missing.
+    let [(_, host), (_, port), ..] = site.postgres.environment();
+    standby.configure(&[&format!("primary_conninfo = 'host={host} port={port} user=postgres'")])?;
+    standby.start()?;
+    site.postgres.sql("update pgbench_accounts set abalance = 5 where aid < 100")?;
+    let last = site.postgres.sql("select pg_current_wal_lsn()")?;
+    let replayed = format!("select pg_last_wal_replay_lsn() >= '{last}'");
+    xtask::until("the standby has the WAL", || Ok(standby.sql(&replayed)? == "t"))?;
+    site.postgres.crash()?;
+    standby.promote()?;
+    standby.sql("update pgbench_accounts set abalance = 7 where aid < 100")?;
+    let mut backup = site.swiftwal.command(&["backup", "-c", "fast", "--incremental"]);
+    stdout(backup.envs(standby.environment()))?;
+    let records = records(site)?;
+    let [full, incremental] = &records[..] else { anyhow::bail!("{records:?}") };
+    assert_eq!((&incremental["parent"], &incremental["timeline"]), (&full["key"], &2.into()));
+    let restored = site.restore("restored", "latest", &[])?;
+    standby.archive_all()?;
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    assert_eq!(restored.rows()?, standby.rows()?);
+    Ok(())
+}
+
+fn a_standby_without_a_restartpoint_takes_only_full_ones(site: &Site) -> Result<()> {
+    summarize_wal(site)?;
+    site.run(&["backup", "-c", "fast"])?;
+    let standby = site.restore("standby", "latest", &["--standby"])?;
+    standby.start()?;
+    let last = site.postgres.sql("select pg_current_wal_lsn()")?;
+    site.postgres.archive_all()?;
+    let replayed = format!("select pg_last_wal_replay_lsn() >= '{last}'");
+    xtask::until("the standby has the WAL", || Ok(standby.sql(&replayed)? == "t"))?;
+    // The parent is newer than the standby's last restartpoint.
+    site.run(&["backup", "-c", "fast", "--xlog"])?;
+    let take = |mode| {
+        let mut backup = site.swiftwal.command(&["backup", "-c", "fast", "--xlog", mode]);
+        output(backup.envs(standby.environment()))
+    };
+    let before = site.swiftwal.stored()?;
+    let refused = take("--incremental")?;
+    let said = String::from_utf8(refused.stderr)?;
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("can't take this incremental backup") && said.contains("standby"), "{said}");
+    assert_eq!(site.swiftwal.stored()?, before);
+    let taken = take("--incremental=auto")?;
+    let said = String::from_utf8(taken.stderr)?;
+    assert!(taken.status.success() && said.contains("taking a full backup"), "{said}");
+    Ok(())
+}
+
+fn without_the_summaries_since_the_parent_only_a_full_one_is_taken(site: &Site) -> Result<()> {
+    site.run(&["backup", "-c", "fast"])?;
+    // The WAL since then is gone when the server begins to summarize.
+    for _ in 0..3 {
+        site.postgres.archive_all()?;
+        site.postgres.sql("checkpoint")?;
+    }
+    summarize_wal(site)?;
+    expect_refusal(site, "WAL summaries are required")?;
+    site.run(&["backup", "-c", "fast", "--incremental"]).map(drop)
 }
 
 fn an_older_server_takes_only_full_ones(site: &Site) -> Result<()> {
