@@ -59,6 +59,28 @@ fn a_backup_with_xlog_restores_without_any_wal_in_the_repository() -> Result<()>
 
 #[test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn odd_files_are_restored_and_of_unlogged_tables_the_initial_fork_only() -> Result<()> {
+    let site = &site()?;
+    site.postgres.sql("create unlogged table u as select generate_series(1, 100000) x")?;
+    let relation = site.postgres.sql("select pg_relation_filepath('u')")?;
+    let make = "cd \"$0\"; mkdir odd; echo x > 'odd/ two  words '; echo y > \"odd/$(printf 'caf\\351')\"; : > odd/empty; \
+                truncate -s 9M odd/sparse; echo end >> odd/sparse";
+    let shell = |script: &str, directory: &Path| {
+        stdout(site.scratch.command("sh").args(["-euc", script]).arg(directory).arg(site.postgres.data()))
+    };
+    shell(make, site.postgres.data())?;
+    for method in ["local", "replication", "pg_basebackup"] {
+        site.run(&["backup", "--method", method, "-c", "fast", "--xlog"])?;
+        let restored = site.restore(method, "latest", &[])?;
+        shell("diff -r \"$0/odd\" \"$1/odd\"", restored.data())?;
+        let forks = shell(&format!("cd \"$0\"; ls {relation}*"), restored.data())?;
+        assert_eq!(forks.trim(), format!("{relation}_init"), "{method}");
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn a_rate_is_kept_by_each_method_and_a_connection_string_leads_to_the_server() -> Result<()> {
     let site = &site()?;
     let [(_, host), (_, port)] = &site.postgres.environment()[..2] else { bail!("no address") };
