@@ -34,6 +34,7 @@ pub(crate) async fn a_delta_restore_leaves_what_a_fresh_one_would(subject: Subje
             let stats = site.restore_into(BackupChoice::Key(key), &place.data, &place.delta()).await?;
             assert!(stats.kept_files > 0 && stats.kept_files < stats.files, "{stats:?}");
             place.assert_equal(&fresh(&site, key, &place).await?)?;
+            assert!(!place.data.join(MARKER).exists());
         }
     }
     assert_eq!(Tree::read(&elsewhere)?.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["precious"]);
@@ -237,9 +238,11 @@ pub(crate) async fn without_an_index_nothing_is_reused_and_nothing_changed(subje
     Ok(())
 }
 
-/// A cluster with a tablespace, whose backups have several frames.
+/// A cluster with a tablespace, whose backups have several frames. Its server was started after a restore that was
+/// interrupted before its first change.
 fn cluster() -> SyntheticCluster {
-    SyntheticCluster::new(1).with_table_bytes(9 << 20).with_tablespace(16400, "/srv/fast")
+    let cluster = SyntheticCluster::new(1).with_table_bytes(9 << 20).with_tablespace(16400, "/srv/fast");
+    cluster.with_file(MARKER, "backup 20130828T1810Z, by process 1 on host db1, of cluster 7\n")
 }
 
 async fn back_up(site: &Site, number: u64) -> Result<BackupKey> {

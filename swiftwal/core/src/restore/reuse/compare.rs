@@ -73,8 +73,11 @@ impl Reader {
             stop.check()?;
             let is_kept = file.is_reusable() && self.keep_if_equal(&file, stop)?;
             if !is_kept {
-                let (root, name) = self.places.of(&file.member.name);
-                root.remove_existing(name, Kind::File)?;
+                // A name that the restore doesn't write may be that of its own marker.
+                if file.is_written() {
+                    let (root, name) = self.places.of(&file.member.name);
+                    root.remove_existing(name, Kind::File)?;
+                }
                 self.needed.push(file.number);
             }
         }
