@@ -25,7 +25,6 @@ suite! { $
         deleting_what_is_absent_changes_nothing,
         what_is_stored_is_dated_by_the_clock_that_the_storage_tells,
     }
-
     repository {
         the_first_archived_segment_says_whose_it_is,
         the_first_backup_says_whose_it_is,
@@ -40,7 +39,6 @@ suite! { $
         an_object_that_is_too_large_is_not_read,
         another_clusters_segment_is_refused_whatever_is_remembered,
     }
-
     unknown {
         a_kind_of_backup_that_is_not_known_is_refused,
         a_record_that_requires_what_is_not_known_is_refused,
@@ -51,13 +49,11 @@ suite! { $
         a_compression_of_wal_that_is_not_known_is_refused,
         what_else_cluster_json_says_stays_when_it_is_written_anew,
     }
-
     foreign_records {
         a_record_under_another_backups_name_is_not_counted,
         a_record_of_another_cluster_is_not_counted,
         a_record_that_names_another_backups_objects_is_not_counted,
     }
-
     archive {
         a_segment_is_stored_under_its_name_and_comes_back,
         a_segment_of_16_mib_comes_back,
@@ -80,7 +76,6 @@ suite! { $
         the_same_segment_from_many_at_once_is_fine,
         a_failure_at_any_call_is_mended_by_trying_again,
     }
-
     large_wal {
         a_large_segment_is_stored_in_parts_and_comes_back,
         the_same_large_segment_is_fine_and_another_refused_and_neither_leaves_anything,
@@ -93,7 +88,6 @@ suite! { $
         of_two_uploads_that_create_one_name_the_second_is_refused,
         a_file_that_changes_while_it_is_read_is_not_archived,
     }
-
     restore_wal {
         every_compression_gives_the_bytes_back,
         nothing_stays_beside_the_file,
@@ -108,7 +102,6 @@ suite! { $
         a_compression_that_cluster_json_forgot_is_found,
         a_file_that_is_there_takes_one_request_and_one_that_is_not_takes_two,
     }
-
     backup {
         the_record_tells_what_was_backed_up,
         a_tar_that_outgrows_the_largest_object_is_stored_as_several,
@@ -124,7 +117,6 @@ suite! { $
         where_listings_lag_backups_in_the_same_minute_get_keys_of_their_own,
         the_label_is_shown_and_kept,
     }
-
     preflight {
         another_cluster_is_refused_and_nothing_of_it_stays,
         where_there_is_no_room_it_is_said_before_the_copy,
@@ -132,7 +124,6 @@ suite! { $
         what_can_not_be_checked_before_the_copy_is_said,
         wal_is_held_while_it_is_copied_and_let_go_afterwards,
     }
-
     backup_wal {
         while_the_server_waits_for_its_archiver_the_repository_is_its_own,
         without_its_wal_a_backup_is_given_up_naming_the_segment,
@@ -141,7 +132,6 @@ suite! { $
         wal_that_is_archived_meanwhile_lets_the_backup_through,
         with_its_wal_inside_a_backup_waits_for_nothing,
     }
-
     backup_start {
         another_clusters_backup_is_refused_before_anything_of_it_is_stored,
         a_new_repository_is_claimed_as_soon_as_the_backup_has_begun,
@@ -149,7 +139,6 @@ suite! { $
         a_source_that_tells_all_at_the_start_gives_the_same_backup,
         a_manifest_that_is_not_in_the_tar_is_stored_beside_it,
     }
-
     clocks {
         a_backup_has_the_times_of_the_server,
         with_a_slow_clock_no_backup_that_ended_after_the_target_is_taken,
@@ -157,7 +146,6 @@ suite! { $
         with_a_clock_two_days_fast_no_live_backup_is_taken_for_dead,
         a_clock_that_differs_is_told_of_with_both_times,
     }
-
     chains {
         a_chain_is_restored_as_one_cluster,
         a_plan_shows_the_backups_of_a_chain,
@@ -168,7 +156,6 @@ suite! { $
         files_are_not_reused_for_an_incremental_backup,
         an_incremental_backup_with_the_record_of_a_full_one_is_refused,
     }
-
     tablespaces {
         each_tablespace_has_an_archive_of_its_own,
         tablespaces_go_where_they_lay,
@@ -180,7 +167,6 @@ suite! { $
         a_tablespace_that_can_not_go_there_stops_everything,
         a_tablespace_map_that_names_another_tablespace_stops_everything,
     }
-
     restore {
         every_file_comes_back_as_it_was,
         every_compression_gives_the_backup_back,
@@ -198,19 +184,16 @@ suite! { $
         pg_control_does_not_come_where_the_label_has_gone,
         nothing_of_a_claim_stays_in_what_was_restored,
     }
-
     restore_options {
         without_recovery_the_files_are_those_of_the_backup_and_no_others,
         a_dry_run_says_what_would_be_restored_and_writes_nothing,
         the_wal_goes_into_a_directory_of_its_own,
         a_failed_restore_leaves_nothing_in_the_directory_for_the_wal,
     }
-
     databases {
         the_other_databases_have_their_files_without_content_and_nothing_of_them_is_fetched,
         what_cannot_be_right_is_refused_before_anything_is_written,
     }
-
     reuse {
         a_delta_restore_leaves_what_a_fresh_one_would,
         a_delta_restore_fetches_only_what_differs,
@@ -221,17 +204,14 @@ suite! { $
         a_dropped_delta_restore_is_completed_by_the_next,
         without_an_index_nothing_is_reused_and_nothing_changed,
     }
-
     manifest {
         the_files_are_compared_with_postgresqls_manifest,
         a_manifest_that_cannot_be_read_is_done_without_and_that_is_said,
         a_manifest_that_the_storage_fails_to_give_fails_the_restore,
     }
-
     hostile {
         cve_2026_6475_names_and_links_of_an_attacker_lead_nowhere,
     }
-
     recovery {
         without_a_target_recovery_goes_to_the_end_of_the_wal,
         a_standby_gets_its_signal,
@@ -250,7 +230,6 @@ suite! { $
         a_backup_of_an_abandoned_branch_is_not_taken_for_the_newest,
         a_timeline_that_nobody_archived_is_refused,
     }
-
     timelines {
         a_stray_timeline_is_a_question_before_anything_is_copied,
         the_branch_that_was_chosen_is_the_one_in_the_settings,
@@ -265,7 +244,6 @@ suite! { $
         restore_reports_the_followed_timeline_and_the_others,
         every_timeline_is_listed_with_its_newest_backup_and_last_wal,
     }
-
     histories {
         a_backup_on_a_timeline_without_history_is_the_newest,
         timelines_beyond_a_missing_history_are_not_followed,
@@ -273,13 +251,11 @@ suite! { $
         a_history_that_is_not_utf8_is_read_as_postgresql_reads_it,
         a_record_or_history_that_is_listed_but_gone_stops_no_command,
     }
-
     pruned_branches {
         prune_counts_the_backups_of_each_branch,
         prune_says_how_to_discard_a_stray_timeline,
         where_no_backup_has_a_readable_label_none_is_removed,
     }
-
     discard {
         a_discarded_timeline_goes_with_its_history_last,
         an_interrupted_discard_is_finished_by_the_next_one,
@@ -289,7 +265,6 @@ suite! { $
         a_stray_timeline_whose_own_history_is_damaged_is_discarded,
         the_history_of_a_discarded_timeline_stays_where_a_later_one_is_found_by_it,
     }
-
     damage {
         a_damaged_object_is_named_and_nothing_is_restored,
         a_damaged_commit_record_is_named_and_nothing_is_restored,
@@ -305,7 +280,6 @@ suite! { $
         a_failing_storage_never_makes_a_restore_short,
         why_an_index_is_not_used_is_said_in_full,
     }
-
     list {
         more_wal_files_than_a_page_holds_are_listed_each_once_and_in_order,
         a_place_with_nothing_in_it_is_no_repository,
@@ -313,7 +287,6 @@ suite! { $
         a_backup_is_listed_with_its_objects_and_sizes,
         foreign_objects_and_hidden_ones_are_not_listed,
     }
-
     damaged_pages {
         a_backup_with_damaged_pages_is_stored_marked_and_can_be_restored,
         prune_keeps_an_undamaged_backup_beside_newer_ones_with_damaged_pages,
@@ -355,7 +328,6 @@ suite! { $
         a_storage_without_room_is_pruned_all_the_same,
         an_old_backup_stays_whole_where_its_mark_can_not_be_stored,
     }
-
     uploads {
         what_a_died_backup_left_is_swept_after_a_day_and_not_before,
         a_backup_in_progress_is_let_alone_until_it_was_not_heard_of_for_a_day,
@@ -363,7 +335,6 @@ suite! { $
         a_backup_that_stood_still_until_it_was_swept_is_not_committed,
         what_nobody_claims_is_let_alone_for_a_day_as_its_marker_may_be_on_its_way,
     }
-
     archive_cleanup {
         segments_before_the_named_one_go_whatever_their_timeline,
         partial_and_backup_names_stand_for_their_segment,
@@ -371,7 +342,6 @@ suite! { $
         why_more_stays_than_backups_need_is_said,
         wal_that_a_backup_needs_stays_unless_told_otherwise,
     }
-
     legacy {
         old_backups_are_listed_and_restored,
         an_old_backup_without_its_label_object_has_one_in_its_tar,
@@ -389,23 +359,19 @@ suite! { $
         old_and_new_compressions_live_side_by_side,
         why_an_old_backup_can_not_be_restored_is_said_in_full,
     }
-
     unlisted {
         what_is_asked_for_by_its_name_works_and_the_rest_fails_and_changes_nothing,
         a_restore_by_key_says_why_other_timelines_are_not_known,
         a_backup_whose_wal_is_missing_says_why_the_stored_wal_is_not_known,
     }
-
     phantoms {
         what_is_listed_and_gone_harms_no_command,
     }
-
     slow {
         what_trickles_is_taken_whole_by_every_command,
         a_command_that_is_ended_while_bytes_trickle_leaves_nothing_and_can_be_repeated,
         a_command_that_is_ended_while_a_call_hangs_leaves_nothing_and_can_be_repeated,
     }
-
     faults {
         an_interrupted_backup_is_whole_or_not_listed_and_leaves_nothing_for_long,
         an_interrupted_prune_harms_no_backup_and_the_next_one_finishes,
