@@ -9,14 +9,14 @@ use std::{
 use anyhow::{Context, Result};
 use swiftwal_core::{
     BackupChoice, BackupEvent, BackupKey, BackupKind, BackupMode, BackupOptions, BackupRecord, Error,
-    ErrorKind, backup, prune,
+    ErrorKind, backup, plan_restore, prune,
 };
 use swiftwal_postgres::{Archiving, ServerFacts};
 
 use super::{
     faults::moments,
     prune::{plan, prune_to},
-    site::{Site, options, refused, take},
+    site::{Site, options, refused, restore_options, take},
     snapshot::Snapshot,
 };
 use crate::{
@@ -213,7 +213,11 @@ pub(crate) async fn an_undamaged_parent_is_preferred(subject: Subject) -> Result
     let damaged = source(&site.cluster, 1).with_damaged_pages(1);
     let damaged = take(&site.repository, &damaged, &with(BackupMode::Full)).await?.key;
     site.wait_hours(1);
-    assert_eq!(take_as(&site, 2, LATEST).await?.parent, Some(damaged), "there is no other");
+    let child = take_as(&site, 2, LATEST).await?;
+    assert_eq!(child.parent, Some(damaged), "there is no other");
+    let plan =
+        plan_restore(&site.repository, BackupChoice::Key(child.key), &restore_options(), &|_| {}).await?;
+    assert!(plan.damage.is_some_and(|damage| damage.contains(&damaged.to_string())));
     let clean = take_as(&site, 3, BackupMode::Full).await?.key;
     let damaged = source(&site.cluster, 4).with_damaged_pages(1);
     take(&site.repository, &damaged, &with(BackupMode::Full)).await?;

@@ -238,6 +238,59 @@ pub(crate) async fn without_an_index_nothing_is_reused_and_nothing_changed(subje
     Ok(())
 }
 
+pub(crate) async fn a_delta_restore_removes_neither_a_repository_nor_what_is_roots(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let key = back_up(&site, 3).await?;
+    let place = Place::new(&site, false);
+    site.restore_into(BackupChoice::Key(key), &place.data, &place.options).await?;
+    let (backups, found) = (place.data.join("more/backups"), place.data.join("base/lost+found"));
+    fs::create_dir_all(&backups)?;
+    fs::write(backups.join("cluster.json"), "{}")?;
+    fs::create_dir_all(&found)?;
+    fs::write(found.join("#7"), "roots")?;
+    let before = Tree::read(&place.data)?;
+    let error = refused(site.restore_into(BackupChoice::Key(key), &place.data, &place.delta()).await);
+    assert!(shown(&error).contains("contains a repository"), "{error}");
+    assert!(before.differences(&Tree::read(&place.data)?).is_empty());
+
+    fs::remove_file(backups.join("cluster.json"))?;
+    site.restore_into(BackupChoice::Key(key), &place.data, &place.delta()).await?;
+    assert!(!place.data.join("more").exists());
+    assert_eq!(fs::read(found.join("#7"))?, b"roots");
+    Ok(())
+}
+
+pub(crate) async fn wal_that_is_not_stored_is_given_up_only_if_asked(subject: Subject) -> Result<()> {
+    let site = Site::new(subject)?;
+    let key = back_up(&site, 3).await?;
+    for is_linked in [false, true] {
+        let place = Place::new(&site, false);
+        site.restore_into(BackupChoice::Key(key), &place.data, &place.options).await?;
+        let wal = place.data.join("pg_wal");
+        let kept = if is_linked { site.subject.new_path("linked") } else { wal.clone() };
+        if is_linked {
+            move_directory(&wal, &kept)?;
+            symlink(&kept, &wal)?;
+        }
+        fs::create_dir_all(kept.join("archive_status"))?;
+        fs::write(kept.join("archive_status/0000000100000000000000AA.ready"), "")?;
+        fs::write(kept.join("0000000100000000000000AA"), "wal")?;
+        let before = Tree::read(&place.data)?;
+        let error = refused(site.restore_into(BackupChoice::Key(key), &place.data, &place.delta()).await);
+        let told = shown(&error);
+        assert!(told.contains("1 of the files") && told.contains("--discard-wal"), "{told}");
+        assert!(before.differences(&Tree::read(&place.data)?).is_empty());
+
+        let options = RestoreOptions { discard_wal: true, ..place.delta() };
+        site.restore_into(BackupChoice::Key(key), &place.data, &options).await?;
+        assert!(!wal.join("0000000100000000000000AA").exists());
+        assert_eq!(kept.join("0000000100000000000000AA").exists(), is_linked);
+    }
+    Ok(())
+}
+
 /// A cluster with a tablespace, whose backups have several frames. Its server was started after a restore that was
 /// interrupted before its first change.
 fn cluster() -> SyntheticCluster {

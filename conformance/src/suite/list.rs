@@ -202,6 +202,8 @@ suite! { $
         only_the_clusters_own_directories_of_tablespaces_are_reused,
         an_interrupted_restore_can_not_be_started_and_is_completed_by_the_same_command,
         a_dropped_delta_restore_is_completed_by_the_next,
+        a_delta_restore_removes_neither_a_repository_nor_what_is_roots,
+        wal_that_is_not_stored_is_given_up_only_if_asked,
         without_an_index_nothing_is_reused_and_nothing_changed,
     }
     manifest {

@@ -81,6 +81,8 @@ pub struct RestoreOptions {
     pub databases: Vec<String>,
     /// What is done with directories that aren't empty.
     pub reuse: Reuse,
+    /// Whether WAL may be given up that a reused data directory has and the repository hasn't.
+    pub discard_wal: bool,
     /// Whether the restored server archives its WAL.
     pub archive_mode: ArchiveMode,
     /// Whether the restored server is set up as a standby.
@@ -156,8 +158,8 @@ pub struct RestoreStats {
 /// recovery settings are written before `global/pg_control`, which comes last, so an interrupted restore can't be
 /// started by mistake. The directories are claimed first, so that no other restore writes into them meanwhile. If it
 /// fails or is dropped, it removes what it created, and nothing else; dropped in the very last step, it may complete
-/// instead. A restore that reuses files leaves them instead, without `global/pg_control`. WAL that was never archived isn't
-/// removed. The removal takes place in a blocking thread: a program must not exit before its runtime has ended.
+/// instead. A restore that reuses files leaves them instead, without `global/pg_control`. WAL that isn't in the
+/// repository is given up only if the options say so. The removal takes place in a blocking thread: a program must not exit before its runtime has ended.
 ///
 /// If it runs as root, everything belongs to the owner of `directory`, or of its parent if it didn't exist.
 ///
@@ -199,7 +201,7 @@ pub async fn restore(
     if options.reuse == Reuse::Interrupted && !destination.is_reused() {
         destination.leave();
     }
-    let written = write_files(repository, plan, &destination, observe).await?;
+    let written = write_files(repository, plan, &destination, options.discard_wal, observe).await?;
     let written = finish::add_checksums(written, &destination).await?;
     for notice in notices(&destination)? {
         observe(RestoreEvent::Notice(&notice));
@@ -214,11 +216,12 @@ fn notices(destination: &Destination) -> Result<Vec<String>> {
     let mut notices = configuration::missing_files(&destination.root(None)?);
     if !destination.unused().is_empty() {
         notices.push(format!(
-            "directories that the cluster used before are left alone, and may be removed: {}",
+            "directories that the cluster used before are left alone; look at them before you remove them: {}",
             destination.unused().join(", ")
         ));
     }
-    let foreign = destination.foreign_files();
+    // What a reused directory contained before and kept isn't told apart from what appeared.
+    let foreign = if destination.is_reused() { Vec::new() } else { destination.foreign_files() };
     if !foreign.is_empty() {
         notices.push(format!(
             "other processes created files in the directory during the restore, which were left alone: {}",
@@ -242,11 +245,14 @@ async fn write_files(
     repository: &Repository,
     plan: Prepared,
     destination: &Arc<Destination>,
+    discard_wal: bool,
     observe: Observe<'_>,
 ) -> Result<Written> {
     let Prepared { chosen, parents, tablespaces, databases, .. } = plan;
     if destination.is_reused() {
-        unarchived::refuse_unarchived(repository, destination).await?;
+        if !discard_wal {
+            unarchived::refuse_unarchived(repository, destination).await?;
+        }
     } else if databases.is_none() {
         return write_tars(repository, &chosen, parents, destination, &tablespaces, observe).await;
     }

@@ -25,6 +25,11 @@ pub struct ControlFile {
 /// The size of the part with content: it never exceeds one disk sector, so that it is written atomically.
 const CONTENT_BYTES: usize = 512;
 
+/// `state`, which stands there in every version since 8.3.
+const STATE_AT: usize = 16;
+/// `DB_SHUTDOWNED` and `DB_SHUTDOWNED_IN_RECOVERY`, the latter since 9.1.
+const SHUT_DOWN: std::ops::RangeInclusive<u32> = 1..=2;
+
 /// `checkPointCopy.redo`.
 const REDO_AT: usize = 40;
 
@@ -44,6 +49,12 @@ impl ControlFile {
             Some(_) => ControlFileError::ForeignByteOrder,
             None => ControlFileError::NotControlFile,
         })
+    }
+
+    /// Returns whether the server of this control file, in this machine's byte order, was shut down. `None` if the file is
+    /// too short.
+    pub fn was_shut_down(file: &[u8]) -> Option<bool> {
+        Numbers::native(file).u32(STATE_AT).map(|state| SHUT_DOWN.contains(&state))
     }
 
     /// Returns where recovery from the last checkpoint begins, from the control file of version 11 or later, in this
@@ -165,6 +176,7 @@ mod tests {
     fn a_control_file_written_by_postgresql_19_is_read() {
         let control = ControlFile::parse(SLRU_SEGMENTS_BEFORE_IT).unwrap();
         assert_eq!(control.control_version, 1905);
+        assert_eq!(ControlFile::was_shut_down(SLRU_SEGMENTS_BEFORE_IT), Some(true));
         assert_eq!(control.segment_size, SegmentSize::default());
     }
 

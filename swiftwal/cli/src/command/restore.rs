@@ -64,6 +64,10 @@ pub(crate) struct Args {
     /// the others, and remove what isn't in the backup
     #[arg(long, conflicts_with = "resume")]
     delta: bool,
+    /// With --delta, give up WAL in DIR that isn't in the repository: what archive_command hasn't stored, and the last
+    /// segment of a server that crashed
+    #[arg(long, requires = "delta")]
+    discard_wal: bool,
     /// Complete what an interrupted restore left in DIR. If this restore fails, too, what it has restored remains, and the
     /// same command completes it
     #[arg(long)]
@@ -154,6 +158,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         wal_directory: args.waldir,
         no_recovery: args.no_recovery,
         reuse: reuse(args.delta, args.resume),
+        discard_wal: args.discard_wal,
         archive_mode: args.archive_mode.unwrap_or_else(|| archive_mode(&args.database, args.no_recovery)),
         databases: args.database,
         standby: args.standby,

@@ -54,7 +54,21 @@ pub(super) struct Parent {
     record: BackupRecord,
     /// The number of backups in its chain, the full one and itself included.
     chain_length: usize,
+    /// A notice if its chain contains pages that were damaged on the server.
+    damage: Option<String>,
     manifest: ParentManifest,
+}
+
+impl Parent {
+    /// Warns of damaged pages: the new backup may rely on them.
+    fn announced(self, observe: Observe<'_>) -> Self {
+        if let Some(damage) = &self.damage {
+            observe(BackupEvent::Warning(&format!(
+                "the new backup builds on damaged pages: {damage}; take a full backup once they are repaired"
+            )));
+        }
+        self
+    }
 }
 
 impl Base {
@@ -72,7 +86,7 @@ impl Base {
         let (choice, full_every) = match mode {
             BackupMode::Full => return Ok(Self { parent: None, may_be_full: true }),
             BackupMode::Incremental(choice) => {
-                let parent = find(repository, facts, choice).await?;
+                let parent = find(repository, facts, choice).await?.announced(observe);
                 return Ok(Self { parent: Some(parent), may_be_full: false });
             }
             BackupMode::Auto { full_every } => (BackupChoice::Latest, full_every),
@@ -86,7 +100,7 @@ impl Base {
                 let length = parent.chain_length;
                 full(&format!("the chain of backup {} has {length} backups", parent.record.key), true)
             }
-            Ok(parent) => Ok(Self { parent: Some(parent), may_be_full: true }),
+            Ok(parent) => Ok(Self { parent: Some(parent.announced(observe)), may_be_full: true }),
             Err(Error::NoBackup { location }) => full(&format!("there is no backup in {location} yet"), true),
             Err(Error::Refused(Refusal::NotIncremental { reason, .. })) => full(&reason, false),
             Err(error) => Err(error),

@@ -21,6 +21,7 @@ use super::{
     member_name::path_of,
     owner::{owner, parent},
     root::{Owner, Root},
+    running,
     tablespaces::Tablespaces,
 };
 use crate::error::{Error, Refusal, Result};
@@ -124,12 +125,37 @@ impl Destination {
     }
 
     /// Makes the cluster unable to start, durably, before its files are changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] if a server was started since the directories were claimed; nothing is changed then.
     pub(super) fn begin_changes(&self) -> Result<()> {
-        self.leave();
+        self.refuse_running()?;
         let mut root = self.root(None)?;
         if root.exists(CONTROL) {
-            root.remove_existing(CONTROL, Kind::File)?;
-            root.sync_names(CONTROL)?;
+            root.replace(CONTROL, STAGED_CONTROL)?;
+            // No server can start any more. One that has read the file before is found here.
+            if let Err(error) = self.refuse_running() {
+                root.replace(STAGED_CONTROL, CONTROL)?;
+                return Err(error);
+            }
+            self.leave();
+            root.remove_existing(STAGED_CONTROL, Kind::File)?;
+            root.sync_names(STAGED_CONTROL)?;
+        }
+        self.leave();
+        Ok(())
+    }
+
+    /// Refuses the directories that were reused if a running server uses them.
+    fn refuse_running(&self) -> Result<()> {
+        for Directory { claimed, purpose } in
+            self.directories.iter().filter(|found| found.claimed.is_reused())
+        {
+            match purpose {
+                Purpose::Data => running::refuse_running(&mut claimed.root.clone())?,
+                Purpose::Tablespace(_) | Purpose::Wal => running::refuse_used(&claimed.root)?,
+            }
         }
         Ok(())
     }
@@ -221,6 +247,7 @@ impl Destination {
     /// Writes `global/pg_control`, complete and durable, when everything else exists and the markers are removed.
     /// `label` is the required content of `backup_label`.
     pub(super) fn publish_control(&self, content: &[u8], label: &[u8]) -> Result<()> {
+        self.refuse_running()?;
         let mut root = self.root(None)?;
         let mut file = root.create_file(STAGED_CONTROL, 0o600)?;
         let written = file.write_all(content).and_then(|()| file.sync_all());
@@ -314,3 +341,6 @@ fn real_path(path: &Path) -> io::Result<PathBuf> {
         None => absolute,
     })
 }
+
+#[cfg(test)]
+mod tests;

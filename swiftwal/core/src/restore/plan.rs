@@ -102,7 +102,7 @@ pub async fn plan_restore(
         tar_bytes: record.and_then(|_| chain.iter().map(|member| member.tar_bytes).sum()),
         chain,
         tablespaces: tablespaces.collect(),
-        damage: record.and_then(BackupRecord::damage_notice),
+        damage: record.into_iter().chain(&plan.parents).find_map(BackupRecord::damage_notice),
         followed: plan.followed,
         others: plan.others,
         shortfall: plan.shortfall,
@@ -169,7 +169,8 @@ impl Prepared {
     /// Reports the backup and the timelines.
     pub(super) fn announce(&self, observe: Observe<'_>) {
         observe(RestoreEvent::Chosen(&self.chosen));
-        if let Some(notice) = self.chosen.record.as_ref().and_then(BackupRecord::damage_notice) {
+        // A block of a parent may be in the result.
+        for notice in self.chosen.record.iter().chain(&self.parents).filter_map(BackupRecord::damage_notice) {
             observe(RestoreEvent::Notice(&notice));
         }
         observe(RestoreEvent::Timelines { followed: self.followed.as_ref(), others: &self.others });

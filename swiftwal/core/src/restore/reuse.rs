@@ -113,7 +113,8 @@ pub(super) fn check(chosen: &ChosenBackup, reuse: Reuse, has_databases: bool) ->
             format!(
                 "backup {key} is incremental, and --delta, --resume and --database restore full backups only"
             ),
-            "restore into an empty directory, without --delta, --resume and --database",
+            "give the key of the full backup that list-backups shows above it: with the same target, recovery reaches the \
+             same point; or restore into an empty directory, without these options",
         )));
     }
     let objects = chosen.record.iter().flat_map(|record| &record.objects);
@@ -163,6 +164,11 @@ pub(super) async fn write_tars(
     for tar in tars {
         extracted.add(work.write(repository, tar, &buffers, &written, &progress).await?);
     }
+    if extracted.differs_from_index {
+        let reason =
+            "it was another when it was read again, so not every file was compared with its checksum";
+        return Err(Error::damaged("the copy of the backup's index", reason));
+    }
     if let Some(manifest) = &manifest {
         manifest.check(extracted.sum)?;
     }
@@ -203,8 +209,14 @@ impl Work {
                 listed.push((tar.tablespace, ListedNames::collect(members)?));
             }
         }
+        for (tablespace, listed) in &listed {
+            self.clearings(*tablespace, listed)?.try_for_each(|mut clearing| clearing.check(b""))?;
+        }
         self.destination.begin_changes()?;
-        listed.iter().try_for_each(|(tablespace, listed)| self.clear(*tablespace, listed))
+        for (tablespace, listed) in &listed {
+            self.clearings(*tablespace, listed)?.try_for_each(|mut clearing| clearing.clear(b""))?;
+        }
+        Ok(())
     }
 
     fn members(&self, tar: &StoredTar) -> Option<Members> {
@@ -213,18 +225,22 @@ impl Work {
         Some(Members::new(members, tar.name(), tar.tablespace, &self.tablespaces, databases))
     }
 
-    fn clear(&self, tablespace: Option<u32>, listed: &ListedNames) -> Result<()> {
+    /// Returns the directories of a tar, to remove what isn't in the backup.
+    fn clearings<'a>(
+        &'a self,
+        tablespace: Option<u32>,
+        listed: &'a ListedNames,
+    ) -> Result<impl Iterator<Item = Clearing<'a>>> {
         let wal = self.destination.wal_root().filter(|_| tablespace.is_none());
         let scope = match tablespace {
             None => Scope::Data { has_wal_link: wal.is_some() },
             Some(_) => Scope::Tablespace(&self.tablespaces),
         };
         let root = self.destination.root(tablespace)?;
-        Clearing { root, scope, listed, stop: &self.stop }.clear(b"")?;
-        let Some(root) = wal else { return Ok(()) };
         let name = WAL.into_iter().find(|name| listed.contains(name, super::created::Kind::Directory));
-        let scope = Scope::Wal(name.unwrap_or_default());
-        Clearing { root, scope, listed, stop: &self.stop }.clear(b"")
+        let wal = wal.map(|root| (root, Scope::Wal(name.unwrap_or_default())));
+        let places = std::iter::once((root, scope)).chain(wal);
+        Ok(places.map(|(root, scope)| Clearing { root, scope, listed, stop: &self.stop }))
     }
 
     fn compare(&self, mut tar: StoredTar) -> Result<ComparedTar> {

@@ -5,13 +5,31 @@
 //! that process is found or not. In place of the shared memory, the processes of PostgreSQL that work in the directory
 //! are looked for: all of them change into it.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use super::root::Root;
 use crate::error::{Error, Refusal, Result};
 
-const PID_FILE: &[u8] = b"postmaster.pid";
+/// The file by which a server holds its data directory.
+pub(super) const PID_FILE: &[u8] = b"postmaster.pid";
 const MOST_PID_FILE_BYTES: u64 = 64 << 10;
+const PROCESSES: &str = "/proc";
+
+/// A directory, whatever leads to it: its device and number there.
+type DirectoryId = (u64, u64);
+
+/// A running server.
+#[derive(Debug)]
+struct Server {
+    process: u32,
+    data: PathBuf,
+    /// Its data directory, and the directories to which that leads.
+    directories: Vec<DirectoryId>,
+}
 
 /// Refuses the data directory if a server may be running in it.
 ///
@@ -19,49 +37,83 @@ const MOST_PID_FILE_BYTES: u64 = 64 << 10;
 ///
 /// [`Error::Refused`].
 pub(super) fn refuse_running(root: &mut Root) -> Result<()> {
-    refuse_running_by(root, Path::new("/proc"))
+    refuse_running_by(root, Path::new(PROCESSES))
+}
+
+/// Refuses the directory of a tablespace, or of the WAL, if a running server uses it.
+///
+/// # Errors
+///
+/// [`Error::Refused`].
+pub(super) fn refuse_used(root: &Root) -> Result<()> {
+    refuse_used_by(root, Path::new(PROCESSES))
 }
 
 fn refuse_running_by(root: &mut Root, processes: &Path) -> Result<()> {
-    let path = root.path().display().to_string();
-    let working = working_in(root, processes);
-    let refused = |what: String, hint: String| Err(Error::Refused(Refusal::destination(what, hint)));
-    if let Some(process) = working.first() {
-        return refused(
-            format!("PostgreSQL is running in {path} (process {process})"),
-            format!("stop it first, as with pg_ctl stop -D {path}"),
-        );
-    }
+    refuse_used_by(root, processes)?;
     if !root.exists(PID_FILE) {
         return Ok(());
     }
+    let path = root.path().display().to_string();
     let text = root.read(PID_FILE, MOST_PID_FILE_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let process = text.lines().next().and_then(|line| line.trim().parse::<u32>().ok());
     let process = process.map(|process| format!(" of process {process}")).unwrap_or_default();
-    refused(
+    Err(Error::Refused(Refusal::destination(
         format!(
             "{path} contains postmaster.pid{process}: PostgreSQL is running there, perhaps in a container or on another \
              host, or it crashed"
         ),
-        "stop PostgreSQL; if it has crashed and nothing else uses the directory, remove postmaster.pid"
-            .to_owned(),
-    )
+        "stop PostgreSQL; if it has crashed and nothing else uses the directory, remove postmaster.pid",
+    )))
 }
 
-/// Returns the processes of PostgreSQL whose working directory is `root`.
-fn working_in(root: &Root, processes: &Path) -> Vec<u32> {
-    let Ok(directory) = rustix::fs::fstat(root.opened()) else { return Vec::new() };
-    let is_there = |process: &Path| {
-        let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-        let is_postgres = name.contains("postgres") || name.contains("postmaster");
-        is_postgres
-            && fs::metadata(process.join("cwd"))
-                .is_ok_and(|found| (found.dev(), found.ino()) == (directory.st_dev, directory.st_ino))
-    };
-    let entries = fs::read_dir(processes).into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
-    numbers.filter(|(_, path)| is_there(path)).map(|(process, _)| process).collect()
+fn refuse_used_by(root: &Root, processes: &Path) -> Result<()> {
+    let Ok(found) = rustix::fs::fstat(root.opened()) else { return Ok(()) };
+    let id = (found.st_dev, found.st_ino);
+    let user = servers(processes).into_iter().find(|server| server.directories.contains(&id));
+    let Some(Server { process, data, directories }) = user else { return Ok(()) };
+    let (path, data) = (root.path().display(), data.display());
+    Err(Error::Refused(if directories.first() == Some(&id) {
+        Refusal::destination(
+            format!("PostgreSQL is running in {path} (process {process})"),
+            format!("stop it first, as with pg_ctl stop -D {path}"),
+        )
+    } else {
+        Refusal::destination(
+            format!("PostgreSQL, which is running in {data} (process {process}), uses {path}"),
+            "give other directories, with --tablespace-mapping or --waldir; or stop that server, if its files are to be \
+             replaced",
+        )
+    }))
+}
+
+/// Returns the running servers: all of their processes work in the data directory.
+fn servers(processes: &Path) -> Vec<Server> {
+    let mut servers: Vec<Server> = Vec::new();
+    for entry in fs::read_dir(processes).into_iter().flatten().flatten() {
+        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if !(name.contains("postgres") || name.contains("postmaster")) {
+            continue;
+        }
+        let data = entry.path().join("cwd");
+        let Some(id) = id_of(&data) else { continue };
+        if servers.iter().any(|known| known.directories.first() == Some(&id)) {
+            continue;
+        }
+        let spaces = fs::read_dir(data.join("pg_tblspc")).into_iter().flatten().flatten();
+        let others =
+            [data.join("pg_wal"), data.join("pg_xlog")].into_iter().chain(spaces.map(|space| space.path()));
+        let directories = std::iter::once(id).chain(others.filter_map(|path| id_of(&path))).collect();
+        let data = fs::read_link(&data).unwrap_or(data);
+        servers.push(Server { process, data, directories });
+    }
+    servers
+}
+
+fn id_of(path: &Path) -> Option<DirectoryId> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 #[cfg(test)]
@@ -94,5 +146,26 @@ mod tests {
         process("9", "postgres\n", &data);
         let message = refused().unwrap_err();
         assert!(message.contains("is running in") && message.contains("process 9"), "{message}");
+    }
+
+    #[test]
+    fn a_server_uses_the_directories_that_its_links_lead_to() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = |name: &str| scratch.path().join(name);
+        for name in ["data/pg_tblspc", "space", "wal", "other", "proc/9"] {
+            fs::create_dir_all(path(name)).unwrap();
+        }
+        let link = |target: &str, name: &str| std::os::unix::fs::symlink(path(target), path(name)).unwrap();
+        link("space", "data/pg_tblspc/16384");
+        link("wal", "data/pg_wal");
+        link("data", "proc/9/cwd");
+        fs::write(path("proc/9/comm"), "postgres\n").unwrap();
+        for (name, is_used) in [("space", true), ("wal", true), ("other", false)] {
+            let root = Root::open(&path(name), None).unwrap();
+            let refused = refuse_used_by(&root, &path("proc")).map_err(|error| error.in_full());
+            assert_eq!(refused.is_err(), is_used, "{name}: {refused:?}");
+            let data = path("data").display().to_string();
+            assert!(refused.map_or_else(|message| message.contains(&data), |()| true));
+        }
     }
 }

@@ -1,9 +1,16 @@
-//! Refuses to remove WAL that was never archived: it may be the last of the cluster's data.
+//! Refuses to remove WAL that isn't in the repository: it may be the last of the cluster's data.
+
+use std::path::PathBuf;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use swiftwal_postgres::WalName;
+use swiftwal_postgres::{ControlFile, WalName};
 
-use super::{destination::Destination, root::Root};
+use super::{
+    destination::{CONTROL, Destination, LABEL},
+    extract::WAL,
+    member_name::path_of,
+    root::Root,
+};
 use crate::{
     error::{Error, Refusal, Result},
     repository::Repository,
@@ -11,50 +18,113 @@ use crate::{
 
 /// How many files are looked for at the same time.
 const LOOKS: usize = 8;
+/// The size of `global/pg_control` in every version.
+const MOST_CONTROL_BYTES: u64 = 8192;
 
-/// Refuses a cluster whose server still had to archive WAL that isn't in the repository.
+/// A directory with WAL.
+struct WalDirectory {
+    root: Root,
+    /// Its name below `root`; empty for `root` itself.
+    name: &'static [u8],
+}
+
+/// Refuses a cluster whose WAL isn't all in the repository: the server still had to archive files, or it crashed, so that
+/// nobody knows.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] with the first missing file; errors of the storage.
+/// [`Error::Refused`]; errors of the storage.
 pub(super) async fn refuse_unarchived(repository: &Repository, destination: &Destination) -> Result<()> {
-    let data = destination.root(None)?;
-    let places = [(Some(data), "pg_wal/"), (destination.wal_root(), "")];
-    for (root, directory) in places.into_iter().filter_map(|(root, directory)| Some((root?, directory))) {
-        let looks = to_be_archived(root.clone(), directory)?.into_iter().map(|name| async move {
+    let mut data = destination.root(None)?;
+    let directories = wal_directories(&mut data, destination.wal_root());
+    for directory in &directories {
+        let looks = directory.to_be_archived()?.into_iter().map(|name| async move {
             Ok::<_, Error>(repository.wal_format(name).await?.is_none().then_some(name))
         });
         let looks = stream::iter(looks).buffered(LOOKS).try_filter_map(|missing| async move { Ok(missing) });
-        if let Some(name) = looks.boxed().try_next().await? {
-            let path = root.path_of(format!("{directory}{name}").as_bytes());
-            return Err(Error::Refused(Refusal::destination(
+        let missing: Vec<WalName> = looks.boxed().try_collect().await?;
+        if let Some(first) = missing.first() {
+            let (path, count) = (directory.path(), missing.len());
+            let location = repository.location();
+            return refused(
                 format!(
-                    "{} was never archived, perhaps with later WAL, and the restore would remove it",
+                    "{} contains WAL that isn't in {location}, and that the restore would give up: {count} of the files that \
+                     the server had to archive, from {first} on",
                     path.display()
                 ),
                 format!(
-                    "store it first, with swiftwal archive-wal {0}, and restore again; if it isn't needed, remove \
-                     archive_status/{name}.ready beside it",
+                    "store it first, with your own options for swiftwal: cd {} && for file in $(cd archive_status && ls \
+                     *.ready); do swiftwal archive-wal \"${{file%.ready}}\" || break; done. If it isn't needed, give \
+                     --discard-wal",
                     path.display()
                 ),
-            )));
+            );
         }
+    }
+    if has_crashed(&mut data)
+        && let Some(directory) = directories.first()
+    {
+        let (data, wal) = (data.path().display(), directory.path());
+        return refused(
+            format!(
+                "the server in {data} wasn't shut down, so its last transactions may be only in {}",
+                wal.display()
+            ),
+            format!(
+                "if they matter, start the server and stop it again, so that it archives them, or keep a copy, as with cp -a \
+                 {}/. COPY; then give --discard-wal",
+                wal.display()
+            ),
+        );
     }
     Ok(())
 }
 
-/// Returns the files that the server had to archive, in order. `directory` is that of the WAL below `root`.
-fn to_be_archived(mut root: Root, directory: &str) -> Result<Vec<WalName>> {
-    let status = format!("{directory}archive_status");
-    if !root.exists(status.as_bytes()) {
-        return Ok(Vec::new());
+fn refused(what: String, hint: String) -> Result<()> {
+    Err(Error::Refused(Refusal::destination(what, hint)))
+}
+
+/// Returns the directories with the cluster's WAL: below the data directory, where its link leads, and the restore's own.
+fn wal_directories(data: &mut Root, own: Option<Root>) -> Vec<WalDirectory> {
+    let mut directories = Vec::new();
+    for name in WAL {
+        let linked = data.link_target(name).map(|target| data.path().join(path_of(&target)));
+        match linked.and_then(|target| Root::open(&target, None).ok()) {
+            Some(root) => directories.push(WalDirectory { root, name: b"" }),
+            None if data.exists(name) => directories.push(WalDirectory { root: data.clone(), name }),
+            None => {}
+        }
     }
-    let path = root.path_of(status.as_bytes());
-    let entries = root.entries(status.as_bytes()).map_err(Error::local("read", path))?;
-    let names = entries
-        .iter()
-        .filter_map(|(name, _)| std::str::from_utf8(name).ok()?.strip_suffix(".ready")?.parse().ok());
-    let mut names: Vec<WalName> = names.collect();
-    names.sort_unstable_by_key(ToString::to_string);
-    Ok(names)
+    directories.extend(own.map(|root| WalDirectory { root, name: b"" }));
+    directories
+}
+
+impl WalDirectory {
+    fn path(&self) -> PathBuf {
+        self.root.path_of(self.name)
+    }
+
+    /// Returns the files that the server had to archive, in order.
+    fn to_be_archived(&self) -> Result<Vec<WalName>> {
+        let mut root = self.root.clone();
+        let status = [self.name, b"archive_status"].join(&b'/');
+        let status = status.strip_prefix(b"/").unwrap_or(&status);
+        if !root.exists(status) {
+            return Ok(Vec::new());
+        }
+        let entries = root.entries(status).map_err(Error::local("read", root.path_of(status)))?;
+        let names = entries
+            .iter()
+            .filter_map(|(name, _)| std::str::from_utf8(name).ok()?.strip_suffix(".ready")?.parse().ok());
+        let mut names: Vec<WalName> = names.collect();
+        names.sort_unstable_by_key(ToString::to_string);
+        Ok(names)
+    }
+}
+
+/// Whether a server has run in the data directory and wasn't shut down. Where there is a `backup_label`, none has run
+/// since a restore.
+fn has_crashed(data: &mut Root) -> bool {
+    let control = data.read(CONTROL, MOST_CONTROL_BYTES).and_then(|file| ControlFile::was_shut_down(&file));
+    control == Some(false) && !data.exists(LABEL)
 }

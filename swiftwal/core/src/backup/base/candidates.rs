@@ -137,7 +137,8 @@ impl<'a> Candidates<'a> {
         match copy(self.repository, newest).await {
             Ok(Ok(manifest)) => {
                 let record = (*newest).clone();
-                Ok(Ok(Parent { record, chain_length: chain.len(), manifest }))
+                let damage = chain.iter().find_map(|member| member.damage_notice());
+                Ok(Ok(Parent { record, chain_length: chain.len(), damage, manifest }))
             }
             Ok(Err(reason)) => Ok(Err(reason.to_owned())),
             Err(error) if error.kind() == ErrorKind::Damaged => Ok(Err(error.in_full())),

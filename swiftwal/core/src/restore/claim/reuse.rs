@@ -59,8 +59,9 @@ impl Content<'_> {
         is_locked: bool,
         is_bare: bool,
     ) -> Result<Found> {
-        if let Self::Cluster = self {
-            running::refuse_running(root)?;
+        match self {
+            Self::Cluster => running::refuse_running(root)?,
+            Self::Of(_) => running::refuse_used(root)?,
         }
         let marker = marker_of(root);
         if let Some(marker) = &marker {

@@ -5,9 +5,16 @@ use rustix::fs::FileType;
 
 use super::{Stop, listed::ListedNames};
 use crate::{
-    error::{Error, Result},
-    restore::{claim::MARKER, created::Kind, extract::WAL, root::Root, tablespaces::Tablespaces},
+    error::{Error, Refusal, Result},
+    restore::{
+        claim::MARKER, created::Kind, extract::WAL, root::Root, running::PID_FILE, tablespaces::Tablespaces,
+    },
 };
+
+/// The file that makes a directory a repository.
+const REPOSITORY: &[u8] = b"cluster.json";
+/// The directory that a file system has at its top, and that is root's.
+const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// What belongs to the cluster in a directory.
 #[derive(Clone, Copy, Debug)]
@@ -30,11 +37,55 @@ pub(super) struct Clearing<'a> {
 }
 
 impl Clearing<'_> {
+    /// Refuses to remove what isn't a cluster's, or can't be removed: a repository, a file system that is mounted in a
+    /// directory to be removed, and a directory that can't be read. `directory` is as for [`clear`](Self::clear).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], [`Error::Local`].
+    pub(super) fn check(&mut self, directory: &[u8]) -> Result<()> {
+        for (name, kind) in self.entries(directory)? {
+            if kind != FileType::Directory || self.is_left_alone(directory, &name) {
+                continue;
+            }
+            let name = below(directory, &name);
+            if self.is_listed(&name, Kind::Directory) {
+                self.check(&name)?;
+            } else {
+                self.check_removed(directory, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_removed(&mut self, above: &[u8], directory: &[u8]) -> Result<()> {
+        let path = self.root.path_of(directory);
+        let mut device = |name: &[u8]| self.root.device(name).map_err(Error::local("read", &path));
+        if device(above)? != device(directory)? {
+            return Err(Error::Refused(Refusal::destination(
+                format!("{} is the top directory of a file system, and isn't in the backup", path.display()),
+                "unmount it first",
+            )));
+        }
+        for (name, kind) in self.entries(directory)? {
+            if name == REPOSITORY {
+                return Err(Error::Refused(Refusal::destination(
+                    format!("{} contains a repository, and isn't in the backup", path.display()),
+                    "move it out of the directory that is restored into",
+                )));
+            }
+            if kind == FileType::Directory {
+                self.check_removed(directory, &below(directory, &name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes from the subdirectory `directory`, which is empty for the directory itself, everything that isn't listed
     /// as what it is.
     pub(super) fn clear(&mut self, directory: &[u8]) -> Result<()> {
         for (name, kind) in self.entries(directory)? {
-            if directory.is_empty() && self.is_left_alone(&name) {
+            if self.is_left_alone(directory, &name) {
                 continue;
             }
             let name = below(directory, &name);
@@ -68,13 +119,14 @@ impl Clearing<'_> {
         Ok(entries)
     }
 
-    /// Whether a name in the directory itself isn't the cluster's.
-    fn is_left_alone(&self, name: &[u8]) -> bool {
+    /// Whether a name in `directory` isn't the cluster's, or says that a server was started meanwhile.
+    fn is_left_alone(&self, directory: &[u8], name: &[u8]) -> bool {
         let is_foreign = match self.scope {
             Scope::Tablespace(tablespaces) => !tablespaces.may_hold(name),
-            _ => false,
+            Scope::Data { .. } => name == PID_FILE,
+            Scope::Wal(_) => false,
         };
-        is_foreign || name == MARKER || name == b"lost+found"
+        name == LOST_AND_FOUND || (directory.is_empty() && (is_foreign || name == MARKER))
     }
 
     fn is_listed(&self, name: &[u8], kind: Kind) -> bool {

@@ -44,6 +44,17 @@ impl Root {
         Ok(entries)
     }
 
+    /// Returns the device of a subdirectory, or of the directory itself if `name` is empty.
+    pub(in crate::restore) fn device(&mut self, name: &[u8]) -> io::Result<u64> {
+        let found = if name.is_empty() {
+            rustix::fs::fstat(&self.opened)?
+        } else {
+            let (parent, last) = self.place(name)?;
+            rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW)?
+        };
+        Ok(found.st_dev)
+    }
+
     /// Whether something has this name, even a link that leads nowhere.
     pub(in crate::restore) fn exists(&mut self, name: &[u8]) -> bool {
         let found = self
