@@ -6,8 +6,14 @@ use crate::source::modules_of;
 const WAYS: [&str; 5] = ["{error}", "{refusal}", "{e}", "error.to_string()", "(e.to_string()"];
 
 /// The errors of other crates, which have no hint: the module, and their number.
-const FOREIGN: [(&str, usize); 4] =
-    [("local::blocking", 1), ("repository::record", 2), ("repository::wal_file", 1), ("restore::claim", 2)];
+const FOREIGN: [(&str, usize); 6] = [
+    ("local::blocking", 1),
+    ("repository::record", 2),
+    ("repository::wal_file", 1),
+    ("restore::claim", 2),
+    ("restore::combine::start", 1),
+    ("restore::extract::file_writer", 1),
+];
 
 #[test]
 fn an_error_inside_another_text_keeps_its_causes_and_hint() {

@@ -4,6 +4,7 @@
 mod chain;
 mod choose;
 mod claim;
+mod combine;
 mod configuration;
 mod copy;
 mod created;
@@ -12,6 +13,7 @@ mod destination;
 mod durability;
 mod extract;
 mod fetch;
+mod file_names;
 mod finish;
 mod indexed_members;
 mod manifest;
@@ -45,9 +47,9 @@ use self::{
     tablespaces::Tablespaces,
 };
 pub use self::{
+    claim::Reuse,
     plan::{PlannedMember, PlannedTablespace, RestorePlan, plan_restore},
     recovery::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline},
-    reuse::Reuse,
     target::parse_target_time,
 };
 use crate::{
@@ -289,7 +291,7 @@ async fn write_tars(
     let Some(changed) = changed else {
         return Ok(Written { extracted, manifest, combined: None });
     };
-    chain::fill(&copy, (chosen.key, &extracted), parents, &changed).await?;
+    combine::fill(&copy, (chosen.key, &extracted), parents, &changed).await?;
     let combined = changed.take_complete();
     extracted.bytes += combined.values().map(|file| file.bytes).sum::<u64>();
     Ok(Written { extracted, manifest, combined: Some(combined) })

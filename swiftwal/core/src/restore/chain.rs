@@ -11,17 +11,11 @@
 mod block_writer;
 mod changed_file;
 mod changed_files;
-mod fill;
-mod readback;
-mod start;
 
 pub(super) use self::{
     block_writer::{BlockWriter, WriteBlocksError},
     changed_file::ChangedFile,
     changed_files::{ChangedFiles, CompleteFile, FileName, OlderFile},
-    fill::fill,
-    readback::read_back,
-    start::check_start,
 };
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! A restore that reuses files takes over a directory that has content, if it belongs to the same cluster ([`reuse`]).
 
 mod marker;
+mod occupied;
 mod refusal;
 mod reuse;
 
@@ -30,13 +31,27 @@ pub(super) use self::{
 };
 use self::{
     marker::{is_marker, marker_of},
-    refusal::{refusal, refuse_content},
+    occupied::refuse_content,
+    refusal::refusal,
 };
 use super::root::{Owner, Root};
 use crate::error::{Error, Refusal, Result};
 
 /// How many times a directory that vanishes while it is claimed is looked for again.
 const TRIES: u32 = 5;
+
+/// What a restore does with a directory that isn't empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// It refuses the directory.
+    #[default]
+    Nothing,
+    /// It completes what an interrupted restore of the same cluster left, and refuses anything else. If it fails, it
+    /// leaves what it has restored, to be completed by the next one.
+    Interrupted,
+    /// It rewrites the files of the same cluster that differ from the backup, and removes the others.
+    Cluster,
+}
 
 /// A directory that belongs to this restore until it is dropped.
 #[derive(Debug)]
@@ -236,7 +251,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::restore::Reuse;
 
     fn claim(path: &Path) -> Result<ClaimedDirectory> {
         let key = "20130828T1810Z".parse().unwrap();

@@ -17,7 +17,7 @@ use super::{
     claim::{Claimant, ClaimedDirectory, Content, directories_of, unused},
     created::Kind,
     durability::make_durable,
-    extract::Places,
+    file_names::{CONTROL, LABEL, STAGED_CONTROL},
     member_name::path_of,
     owner::{owner, parent},
     root::{Owner, Root},
@@ -25,13 +25,6 @@ use super::{
     tablespaces::Tablespaces,
 };
 use crate::error::{Error, Refusal, Result};
-
-/// The file without which PostgreSQL doesn't start.
-pub(super) const CONTROL: &[u8] = b"global/pg_control";
-/// The name of that file until it is complete.
-pub(super) const STAGED_CONTROL: &[u8] = b"global/pg_control.swiftwal";
-/// The file without which PostgreSQL would take a base backup for a crashed cluster, and silently lose data.
-pub(super) const LABEL: &[u8] = b"backup_label";
 
 /// The first major version that accepts a data directory that its group may read.
 const FIRST_WITH_GROUP_ACCESS: u32 = 11;
@@ -174,12 +167,6 @@ impl Destination {
     /// Returns the directory for the WAL, if it isn't in the data directory.
     pub(super) fn wal_root(&self) -> Option<Root> {
         self.root_for(Purpose::Wal)
-    }
-
-    /// Returns the directories that the tar of a tablespace, or of the data directory, is written into.
-    pub(super) fn places(&self, tablespace: Option<u32>) -> Result<Places> {
-        let wal = if tablespace.is_none() { self.wal_root() } else { None };
-        Ok(Places::new(self.root(tablespace)?, wal))
     }
 
     fn root_for(&self, purpose: Purpose) -> Option<Root> {

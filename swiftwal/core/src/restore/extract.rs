@@ -30,14 +30,12 @@ use self::{
     part::Part,
     writers::Writers,
 };
-pub(super) use self::{
-    places::{Places, WAL},
-    treatment::Treatment,
-};
+pub(super) use self::{places::Places, treatment::Treatment};
 use super::{
     chain::ChangedFiles,
-    destination::{CONTROL, Destination, LABEL},
+    destination::Destination,
     fetch::StoredTar,
+    file_names::{CONTROL, LABEL},
     indexed_members::ExpectedContents,
     manifest::{Algorithm, Checksum, FileSum, RestoredFiles},
     member_name::stays_inside,
@@ -154,7 +152,7 @@ impl Extractor {
         changed: Option<Arc<ChangedFiles>>,
     ) -> Result<(StoredTar, Self)> {
         let tablespace = tar.tablespace;
-        let places = destination.places(tablespace)?;
+        let places = Places::for_tar(&destination, tablespace)?;
         let files = RestoredFiles::new(manifest, tablespace);
         let extractor = Self {
             files: files.clone(),

@@ -11,10 +11,12 @@ use std::{
 use swiftwal_postgres::BackupLabel;
 
 use super::{
-    RestoreOptions, RestoreStats, Written, chain,
+    RestoreOptions, RestoreStats, Written,
     chain::{CompleteFile, FileName},
-    destination::{Destination, LABEL},
+    combine,
+    destination::Destination,
     extract::Extracted,
+    file_names::LABEL,
     manifest::{Algorithm, Correction, Corrections, Manifest, ManifestText, correction, listed_name},
     recovery,
     tablespaces::Tablespaces,
@@ -47,7 +49,7 @@ pub(super) async fn add_checksums(mut written: Written, destination: &Arc<Destin
     let (is_stopped, destination) = (Arc::clone(&stop.0), Arc::clone(destination));
     blocking(move || {
         if let Some(combined) = &mut written.combined {
-            chain::read_back(combined, &destination, algorithm, &is_stopped)?;
+            combine::read_back(combined, &destination, algorithm, &is_stopped)?;
         }
         Ok(written)
     })

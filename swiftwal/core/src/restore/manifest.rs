@@ -5,6 +5,7 @@
 
 mod checksum;
 mod entries;
+mod line;
 mod text;
 
 use std::{fmt, ops::AddAssign, path::Path};

@@ -33,11 +33,13 @@ use self::{
 };
 use super::{
     Observe, RestoreEvent, Written,
+    claim::Reuse,
     copy::read_manifest,
     databases::ChosenDatabases,
     destination::Destination,
-    extract::{Extracted, Extractor, WAL},
+    extract::{Extracted, Extractor, Places},
     fetch::{self, Buffers, SelectedFrames, StoredTar},
+    file_names::WAL,
     manifest::{Algorithm, RestoredFiles},
     tablespaces::Tablespaces,
 };
@@ -46,19 +48,6 @@ use crate::{
     local::blocking::blocking,
     repository::{Repository, backup::ChosenBackup, layout::BackupPart, record::BackupKind},
 };
-
-/// What a restore does with a directory that isn't empty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reuse {
-    /// It refuses the directory.
-    #[default]
-    Nothing,
-    /// It completes what an interrupted restore of the same cluster left, and refuses anything else. If it fails, it
-    /// leaves what it has restored, to be completed by the next one.
-    Interrupted,
-    /// It rewrites the files of the same cluster that differ from the backup, and removes the others.
-    Cluster,
-}
 
 /// A request to end work in other threads.
 #[derive(Clone, Debug, Default)]
@@ -245,7 +234,7 @@ impl Work {
 
     fn compare(&self, mut tar: StoredTar) -> Result<ComparedTar> {
         let members = self.members(&tar).ok_or(Error::Stopped)?;
-        let places = self.destination.places(tar.tablespace)?;
+        let places = Places::for_tar(&self.destination, tar.tablespace)?;
         let sums = RestoredFiles::new(self.algorithm, tar.tablespace);
         let compared = if self.destination.is_reused() {
             compare(&places, members.again().files(), &sums, &self.stop)?

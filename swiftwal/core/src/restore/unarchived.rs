@@ -6,8 +6,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use swiftwal_postgres::{ControlFile, WalName};
 
 use super::{
-    destination::{CONTROL, Destination, LABEL},
-    extract::WAL,
+    destination::Destination,
+    file_names::{CONTROL, LABEL, WAL},
     member_name::path_of,
     root::Root,
 };

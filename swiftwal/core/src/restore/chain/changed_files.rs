@@ -45,7 +45,7 @@ pub(in crate::restore) struct CompleteFile {
 
 impl CompleteFile {
     /// Whether its checksum by `algorithm` is known.
-    pub(super) fn has_checksum(&self, algorithm: Algorithm) -> bool {
+    pub(in crate::restore) fn has_checksum(&self, algorithm: Algorithm) -> bool {
         self.checksum.as_ref().is_some_and(|(known, _)| *known == algorithm)
     }
 }

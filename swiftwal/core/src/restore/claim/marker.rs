@@ -7,12 +7,12 @@ use swiftwal_postgres::printable;
 
 use super::{
     super::{created::Kind, root::Root},
+    Reuse,
     refusal::refusal,
 };
 use crate::{
     error::{Error, Result},
     repository::key::BackupKey,
-    restore::Reuse,
 };
 
 /// The name of the marker file.

@@ -9,18 +9,15 @@ use swiftwal_postgres::{ControlFile, printable};
 
 use super::{
     super::{
-        destination::{CONTROL, STAGED_CONTROL},
+        file_names::{CONTROL, STAGED_CONTROL},
         member_name::path_of,
         root::Root,
         running, tablespaces,
     },
-    Claimant, Found,
+    Claimant, Found, Reuse,
     marker::{MARKER, cluster_in, has_ended, marker_of},
 };
-use crate::{
-    error::{Error, Refusal, Result},
-    restore::Reuse,
-};
+use crate::error::{Error, Refusal, Result};
 
 /// The largest control file and `tablespace_map` that are read.
 const MOST_BYTES: u64 = 16 << 20;

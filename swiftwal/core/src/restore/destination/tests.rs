@@ -1,10 +1,12 @@
+//! Tests of what only a process shows: a server that is started meanwhile.
+
 use std::{
     fs,
     process::{Child, Command, Stdio},
 };
 
 use super::*;
-use crate::restore::Reuse;
+use crate::restore::claim::Reuse;
 
 const CONTROL_FILE: &[u8] = include_bytes!("../../../../postgres/tests/data/pg_control");
 

@@ -25,8 +25,9 @@ use crate::{
     error::{Error, Result},
     restore::{
         chain::{ChangedFiles, OlderFile},
-        destination::{CONTROL, Destination, LABEL},
+        destination::Destination,
         fetch::StoredTar,
+        file_names::{CONTROL, LABEL},
         indexed_members::ExpectedContents,
         manifest::{Algorithm, RestoredFiles},
     },

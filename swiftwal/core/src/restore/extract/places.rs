@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::{error::Result, restore::root::Root};
-
-/// The names of the directory for WAL: up to version 9.6 the second one.
-pub(in crate::restore) const WAL: [&[u8]; 2] = [b"pg_wal", b"pg_xlog"];
+use crate::{
+    error::Result,
+    restore::{destination::Destination, file_names::WAL, root::Root},
+};
 
 /// The directories that a tar is written into.
 #[derive(Clone, Debug)]
@@ -16,6 +16,12 @@ pub(in crate::restore) struct Places {
 }
 
 impl Places {
+    /// Returns the directories that the tar of a tablespace, or of the data directory, is written into.
+    pub(in crate::restore) fn for_tar(destination: &Destination, tablespace: Option<u32>) -> Result<Self> {
+        let wal = if tablespace.is_none() { destination.wal_root() } else { None };
+        Ok(Self::new(destination.root(tablespace)?, wal))
+    }
+
     pub(in crate::restore) fn new(root: Root, wal: Option<Root>) -> Self {
         Self { root, wal }
     }

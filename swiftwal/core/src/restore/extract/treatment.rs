@@ -2,7 +2,7 @@
 
 use crate::restore::{
     claim::MARKER,
-    destination::{CONTROL, LABEL},
+    file_names::{CONTROL, LABEL},
 };
 
 /// The size of `global/pg_control` in every version: PostgreSQL's `PG_CONTROL_FILE_SIZE`.

@@ -5,14 +5,16 @@ use std::io;
 use serde::Deserialize;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
-use super::{ManifestText, checksum::Algorithm, listed_name};
+use super::{
+    ManifestText,
+    checksum::Algorithm,
+    line::{BEGINNINGS, ListedName, invalid, object_in},
+    listed_name,
+};
 use crate::repository::index::MemberName;
 
 /// The longest line: a path has at most 4096 bytes, twice as many in hexadecimal digits.
 const MOST_LINE_BYTES: u64 = 64 << 10;
-/// The beginnings of a line that lists a file.
-pub(super) const BEGINNINGS: [&[u8]; 2] = [b"{ \"Path\":", b"{ \"Encoded-Path\":"];
-
 /// A file that the manifest lists.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -21,14 +23,6 @@ pub(super) struct Entry {
     pub(super) bytes: u64,
     pub(super) algorithm: Algorithm,
     pub(super) checksum: Vec<u8>,
-}
-
-#[derive(Deserialize)]
-struct ListedName {
-    #[serde(rename = "Path")]
-    path: Option<String>,
-    #[serde(rename = "Encoded-Path")]
-    encoded_path: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -104,33 +98,6 @@ fn entry(line: &[u8]) -> io::Result<Option<Entry>> {
     let checksum = MemberName::from_hex(&listed.checksum.unwrap_or_default()).map(|bytes| bytes.0);
     let checksum = checksum.ok_or_else(|| invalid("it has a checksum that isn't hexadecimal"))?;
     Ok(listed_name(None, &name).map(|name| Entry { name, bytes: listed.bytes, algorithm, checksum }))
-}
-
-/// Returns the name of the file in a line.
-pub(super) fn name_in(line: &[u8]) -> io::Result<Vec<u8>> {
-    let listed: ListedName = serde_json::from_slice(object_in(line))?;
-    listed.name()
-}
-
-/// Returns the JSON object in a line.
-pub(super) fn object_in(line: &[u8]) -> &[u8] {
-    let line = line.trim_ascii_end();
-    line.strip_suffix(b",").unwrap_or(line)
-}
-
-impl ListedName {
-    fn name(self) -> io::Result<Vec<u8>> {
-        let name = match (self.path, self.encoded_path) {
-            (Some(path), None) => Some(path.into_bytes()),
-            (None, Some(hex)) => MemberName::from_hex(&hex).map(|name| name.0),
-            _ => None,
-        };
-        name.ok_or_else(|| invalid("it has a file without a name"))
-    }
-}
-
-fn invalid(reason: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use swiftwal_postgres::incremental_file::complete_name;
 
 use super::{
     checksum::Algorithm,
-    entries::{BEGINNINGS, name_in},
+    line::{BEGINNINGS, name_in},
 };
 
 /// The beginning of the last line.

@@ -7,7 +7,8 @@ use super::{Stop, listed::ListedNames};
 use crate::{
     error::{Error, Refusal, Result},
     restore::{
-        claim::MARKER, created::Kind, extract::WAL, root::Root, running::PID_FILE, tablespaces::Tablespaces,
+        claim::MARKER, created::Kind, file_names::WAL, root::Root, running::PID_FILE,
+        tablespaces::Tablespaces,
     },
 };
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use swiftwal_postgres::{ControlFile, printable};
 
-use super::{ChangedFiles, check_start};
+use super::start::check_start;
 use crate::{
     error::{Error, Result},
     repository::{key::BackupKey, record::BackupRecord},
     restore::{
         RestoreEvent,
+        chain::ChangedFiles,
         copy::{Copy, Member, read_manifest},
         extract::{Extracted, OlderTar},
     },

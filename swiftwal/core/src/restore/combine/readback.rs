@@ -11,10 +11,10 @@ use std::{
     thread,
 };
 
-use super::changed_files::{CompleteFile, FileName};
 use crate::{
     error::{Error, Result},
     restore::{
+        chain::{CompleteFile, FileName},
         destination::Destination,
         manifest::{Algorithm, Checksum},
         member_name::path_of,

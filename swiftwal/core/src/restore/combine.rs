@@ -1,0 +1,8 @@
+//! Combines the backups of a chain: reads the older ones, the newest first, and fills the files of the newest
+//! ([`super::chain`]).
+
+mod fill;
+mod readback;
+mod start;
+
+pub(super) use self::{fill::fill, readback::read_back};
