@@ -172,7 +172,7 @@ async fn indexed_tars(
 ) -> Result<Vec<StoredTar>> {
     let directory = destination.root(None)?;
     let index = fetch::index(repository, chosen, directory.path()).await.map_err(|error| {
-        if error.kind() == ErrorKind::Damaged { without_index(&error.to_string()) } else { error }
+        if error.kind() == ErrorKind::Damaged { without_index(&error.in_full()) } else { error }
     })?;
     let tars = fetch::tars(chosen, Some(index), &|_| {});
     match tars.iter().find(|tar| tar.members.is_none()) {
