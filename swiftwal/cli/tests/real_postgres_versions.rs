@@ -182,7 +182,7 @@ fn the_last_connection(site: &Site, major: u32) -> Result<()> {
     site.postgres.configure(&["max_wal_senders = 1"])?;
     site.postgres.stop()?;
     site.postgres.start()?;
-    for method in ["local", "replication", "pg_basebackup"] {
+    for method in ["replication", "pg_basebackup"] {
         let ended = output(&mut site.command(&["backup", "--method", method, "-c", "fast", "--xlog"]))?;
         let said = String::from_utf8(ended.stderr)?;
         assert!(ended.status.success(), "{said}");

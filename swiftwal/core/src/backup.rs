@@ -25,7 +25,7 @@ mod store;
 mod upload;
 mod wal_wait;
 
-use std::{future::ready, pin::pin};
+use std::future::ready;
 
 use futures::{
     FutureExt,
@@ -70,26 +70,28 @@ pub async fn backup(
 ) -> Result<BackupRecord> {
     options.check()?;
     let stop = stop.shared();
-    // Check this first: it would otherwise fail after hours of copying.
-    let prepared = async {
+    // Check this first: it would otherwise fail after hours of copying. The large futures are boxed, since each of them
+    // would be on the stack several times.
+    let prepared = Box::pin(async {
         let cluster = repository.cluster_or_new().await?;
         let connection = second_connection::prepare(repository, cluster.as_ref(), source, options).await?;
         let base = Base::choose(repository, connection.facts.as_ref(), options.mode, observe).await?;
         Ok((connection, base))
-    };
+    });
     let (mut connection, mut base) = unless(stop.clone(), prepared).await?;
     let taking = Taking { repository, source, options, observe };
     // The server performs the checkpoint while the key is claimed, and longer.
     let request = taking.request(&base);
-    let starting = pin!(start::request(source, &request, stop.clone()));
+    let starting = Box::pin(start::request(source, &request, stop.clone()));
     let identity = connection.identity();
-    let claiming = pin!(take_claim(repository, identity.as_ref(), base.parent(), observe, stop.clone()));
+    let claiming = Box::pin(take_claim(repository, identity.as_ref(), base.parent(), observe, stop.clone()));
     let (claim, starting) = match select(claiming, starting).await {
         Either::Left((claim, starting)) => (claim?, starting.left_future()),
         Either::Right((started, claiming)) => (claiming.await?, ready(started).right_future()),
     };
+    let making = Box::pin(taking.make(starting, &mut connection, &mut base, &claim, stop.clone()));
     let made = tokio::select! {
-        made = taking.make(starting, &mut connection, &mut base, &claim, stop.clone()) => made,
+        made = making => made,
         never = claim.keep_alive() => match never {},
     };
     match made {
@@ -205,7 +207,8 @@ impl Taking<'_> {
         let requested = starting.await?;
         let mut uploads = Uploads::new(repository, claim.key, options.codec.format());
         let source = Source { repository, claim, requested };
-        let gathered = unless(stop, gather(source, connection, base, options, observe, &mut uploads)).await;
+        let gathering = Box::pin(gather(source, connection, base, options, observe, &mut uploads));
+        let gathered = unless(stop, gathering).await;
         let draft = match gathered {
             Ok(draft) => draft,
             Err(error) => {

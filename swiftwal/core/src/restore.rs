@@ -181,7 +181,8 @@ pub async fn restore(
     options: &RestoreOptions,
     observe: Observe<'_>,
 ) -> Result<RestoreStats> {
-    let plan = plan::prepare(repository, choice, options, observe).await?;
+    // The large futures are boxed, since each of them would be on the stack several times.
+    let plan = Box::pin(plan::prepare(repository, choice, options, observe)).await?;
     let wal = options.wal_directory.as_deref();
     let claimant = Claimant {
         key: plan.chosen.key,
@@ -203,7 +204,8 @@ pub async fn restore(
     if options.reuse == Reuse::Interrupted && !destination.is_reused() {
         destination.leave();
     }
-    let written = write_files(repository, plan, &destination, options.discard_wal, observe).await?;
+    let writing = write_files(repository, plan, &destination, options.discard_wal, observe);
+    let written = Box::pin(writing).await?;
     let written = finish::add_checksums(written, &destination).await?;
     for notice in notices(&destination)? {
         observe(RestoreEvent::Notice(&notice));

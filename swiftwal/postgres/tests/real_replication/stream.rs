@@ -150,7 +150,13 @@ async fn a_server_that_shuts_down_ends_the_stream_once_all_is_flushed() -> Resul
             assert!(matches!(error, ReplicationError::Lost { .. }), "{error:?}");
         }
     };
-    assert!(matches!(error, ReplicationError::Closed { .. }), "{error:?}");
+    // A busy server may end the connection before its own end of the stream.
+    let is_shutdown = match &error {
+        ReplicationError::Closed { .. } => true,
+        ReplicationError::Server(message) => message.code == "57P01",
+        _ => false,
+    };
+    assert!(is_shutdown, "{error:?}");
     stopping.await??;
     Ok(())
 }
