@@ -1,9 +1,10 @@
 //! The second connection to the server, beside that of the copy. It checks early what would fail at the end, and with
 //! `--xlog` it makes the server keep the WAL until the copy has ended.
 
-use std::{convert::Infallible, fmt, future::pending};
+use std::{convert::Infallible, fmt, future::pending, time::Duration};
 
 use swiftwal_postgres::{BaseBackupSource, ServerFacts, ServerSession, SourceErrorKind};
+use tokio::time::{Instant, sleep};
 
 use super::{BackupEvent, BackupOptions, Observe};
 use crate::{
@@ -15,11 +16,18 @@ use crate::{
     },
 };
 
+/// How long a server may take to notice that a connection was closed.
+const NOTICED_WITHIN: Duration = Duration::from_secs(10);
+/// The pause between two requests meanwhile.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// The second connection, and what it has shown about the server.
 #[derive(Debug, Default)]
 pub(super) struct SecondConnection {
     /// The session, if it is useful during the copy.
     session: Option<Box<dyn ServerSession>>,
+    /// When it was closed for that of the copy.
+    gave_way: Option<Instant>,
     /// What couldn't be checked, and which WAL isn't kept. It is reported when the copy begins: if the server can't be
     /// reached at all, the error of the backup itself is clearer.
     pub(super) warnings: Vec<String>,
@@ -77,16 +85,22 @@ impl SecondConnection {
         self.facts.as_ref().is_some_and(|facts| facts.is_standby == Some(true))
     }
 
-    /// Closes the connection, so that the server has room for that of the copy. Returns whether there was one.
+    /// Closes the connection, so that the server has room for that of the copy. Returns whether the backup can be requested
+    /// again: there was a connection, or the server may not have noticed its end.
     pub(super) async fn give_way(&mut self, error: &Error) -> bool {
         let Error::Source(refusal) = error else { return false };
         if refusal.kind() != SourceErrorKind::Unavailable {
             return false;
         }
         if self.session.is_none() {
-            return false;
+            let may_be_noticed = self.gave_way.is_some_and(|closed| closed.elapsed() < NOTICED_WITHIN);
+            if may_be_noticed {
+                sleep(PAUSE).await;
+            }
+            return may_be_noticed;
         }
         self.end().await;
+        self.gave_way = Some(Instant::now());
         self.warnings.push(not_held(&"the server has no room for two replication connections"));
         true
     }
