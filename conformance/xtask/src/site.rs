@@ -27,6 +27,24 @@ macro_rules! on_file_swift_and_ceph {
     };
 }
 
+/// Makes a test of each scenario with each of its versions of PostgreSQL, on a directory, in a module named after the
+/// version. The first argument is the path of the built program.
+#[macro_export]
+macro_rules! on_versions {
+    ($built:expr; $($version:ident, $major:literal: $($scenario:ident),+;)+) => {
+        $(mod $version {
+            $(
+                #[test]
+                #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+                fn $scenario() -> anyhow::Result<()> {
+                    let built = std::path::Path::new($built);
+                    super::$scenario(&$crate::Site::start_version(built, $major)?)
+                }
+            )+
+        })+
+    };
+}
+
 /// Makes tests of scenarios on the servers of `cargo xtask test`: on Swift, in a module `swift`, and on the gateway of
 /// Ceph, in a module `ceph`.
 #[macro_export]

@@ -11,23 +11,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use xtask::{Place, Postgres, Site, output, stdout};
 
-/// Makes a test of each scenario with each version, on a directory.
-macro_rules! on_file {
-    ($($version:ident, $major:literal: $($scenario:ident),+;)+) => {
-        $(mod $version {
-            $(
-                #[test]
-                #[ignore = "needs PostgreSQL: run by cargo xtask test"]
-                fn $scenario() -> anyhow::Result<()> {
-                    let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
-                    super::$scenario(&xtask::Site::start_version(built, $major)?)
-                }
-            )+
-        })+
-    };
-}
-
-on_file! {
+xtask::on_versions! {
+    env!("CARGO_BIN_EXE_swiftwal");
     postgresql_17, 17: a_chain_of_four, a_damaged_parent;
     postgresql_18, 18: a_chain_of_four, a_damaged_parent, a_relation_of_two_segments, checksums_that_were_switched_off;
     postgresql_19, 19: a_chain_of_four;

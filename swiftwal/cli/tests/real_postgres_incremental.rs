@@ -12,23 +12,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use xtask::{Place, Postgres, Site, output, stdout};
 
-/// Makes a test of each scenario with each version, on a directory.
-macro_rules! on_file {
-    ($($version:ident, $major:literal: $($scenario:ident),+;)+) => {
-        $(mod $version {
-            $(
-                #[test]
-                #[ignore = "needs PostgreSQL: run by cargo xtask test"]
-                fn $scenario() -> anyhow::Result<()> {
-                    let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
-                    super::$scenario(&xtask::Site::start_version(built, $major)?)
-                }
-            )+
-        })+
-    };
-}
-
-on_file! {
+xtask::on_versions! {
+    env!("CARGO_BIN_EXE_swiftwal");
     postgresql_16, 16: an_older_server_takes_only_full_ones;
     postgresql_17, 17: an_increment_builds_on_a_local_backup, a_chain_is_what_pg_combinebackup_reads,
         a_chain_goes_on_after_a_promotion, without_the_summaries_since_the_parent_only_a_full_one_is_taken;

@@ -65,7 +65,8 @@ pub(super) async fn until_archived(
     observe: Observe<'_>,
 ) -> Result<()> {
     let mut is_to_be_told = is_standby;
-    let missing: Vec<_> = missing_of(repository, needed_by(record)).try_collect().await?;
+    let needed = needed_by(record);
+    let missing: Vec<_> = missing_of(repository, needed, WalName::Segment).try_collect().await?;
     let mut wait = ArchiveWait::new(limit);
     for segment in missing {
         let mut pause = SHORTEST_PAUSE;

@@ -48,7 +48,7 @@ pub(crate) async fn needed_and_missing(
     repository: &Repository,
     record: &BackupRecord,
 ) -> Result<Option<SegmentName>> {
-    missing_of(repository, needed_by(record)).try_next().await
+    missing_of(repository, needed_by(record), WalName::Segment).try_next().await
 }
 
 /// Returns the segments that the backup needs to become consistent, in order: none if they are in the backup itself.
@@ -58,14 +58,15 @@ pub(crate) fn needed_by(record: &BackupRecord) -> impl Iterator<Item = SegmentNa
         .take_while(move |_| !is_inside)
 }
 
-/// Returns the missing ones of `segments`, in order.
-pub(crate) fn missing_of<'a>(
+/// Returns the missing ones of `files`, in order. `name` is the name of each.
+pub(crate) fn missing_of<'a, F: Copy + Send + 'a>(
     repository: &'a Repository,
-    segments: impl Iterator<Item = SegmentName> + Send + 'a,
-) -> BoxStream<'a, Result<SegmentName>> {
-    let looks = segments.map(move |segment| async move {
-        let archived = is_archived(repository, segment).await?;
-        Ok((!archived).then_some(segment))
+    files: impl Iterator<Item = F> + Send + 'a,
+    name: fn(F) -> WalName,
+) -> BoxStream<'a, Result<F>> {
+    let looks = files.map(move |file| async move {
+        let found = repository.wal_format(name(file)).await?;
+        Ok(found.is_none().then_some(file))
     });
     stream::iter(looks).buffered(LOOKS).try_filter_map(|missing| async move { Ok(missing) }).boxed()
 }

@@ -2,6 +2,8 @@
 
 /// The file without which PostgreSQL doesn't start.
 pub(super) const CONTROL: &[u8] = b"global/pg_control";
+/// Its size in every version: PostgreSQL's `PG_CONTROL_FILE_SIZE`.
+pub(super) const CONTROL_BYTES: u64 = 8192;
 /// The name of that file until it is complete.
 pub(super) const STAGED_CONTROL: &[u8] = b"global/pg_control.swiftwal";
 /// The file without which PostgreSQL would take a base backup for a crashed cluster, and silently lose data.

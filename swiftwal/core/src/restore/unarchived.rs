@@ -2,24 +2,19 @@
 
 use std::path::PathBuf;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 use swiftwal_postgres::{ControlFile, WalName};
 
 use super::{
     destination::Destination,
-    file_names::{CONTROL, LABEL, WAL},
+    file_names::{CONTROL, CONTROL_BYTES, LABEL, WAL},
     member_name::path_of,
     root::Root,
 };
 use crate::{
     error::{Error, Refusal, Result},
-    repository::Repository,
+    repository::{Repository, completeness::missing_of},
 };
-
-/// How many files are looked for at the same time.
-const LOOKS: usize = 8;
-/// The size of `global/pg_control` in every version.
-const MOST_CONTROL_BYTES: u64 = 8192;
 
 /// A directory with WAL.
 struct WalDirectory {
@@ -38,11 +33,8 @@ pub(super) async fn refuse_unarchived(repository: &Repository, destination: &Des
     let mut data = destination.root(None)?;
     let directories = wal_directories(&mut data, destination.wal_root());
     for directory in &directories {
-        let looks = directory.to_be_archived()?.into_iter().map(|name| async move {
-            Ok::<_, Error>(repository.wal_format(name).await?.is_none().then_some(name))
-        });
-        let looks = stream::iter(looks).buffered(LOOKS).try_filter_map(|missing| async move { Ok(missing) });
-        let missing: Vec<WalName> = looks.boxed().try_collect().await?;
+        let names = directory.to_be_archived()?.into_iter();
+        let missing: Vec<WalName> = missing_of(repository, names, |name| name).try_collect().await?;
         if let Some(first) = missing.first() {
             let (path, count) = (directory.path(), missing.len());
             let location = repository.location();
@@ -125,6 +117,6 @@ impl WalDirectory {
 /// Whether a server has run in the data directory and wasn't shut down. Where there is a `backup_label`, none has run
 /// since a restore.
 fn has_crashed(data: &mut Root) -> bool {
-    let control = data.read(CONTROL, MOST_CONTROL_BYTES).and_then(|file| ControlFile::was_shut_down(&file));
+    let control = data.read(CONTROL, CONTROL_BYTES).and_then(|file| ControlFile::was_shut_down(&file));
     control == Some(false) && !data.exists(LABEL)
 }

@@ -2,11 +2,9 @@
 
 use crate::restore::{
     claim::MARKER,
-    file_names::{CONTROL, LABEL},
+    file_names::{CONTROL, CONTROL_BYTES, LABEL},
 };
 
-/// The size of `global/pg_control` in every version: PostgreSQL's `PG_CONTROL_FILE_SIZE`.
-const CONTROL_BYTES: u64 = 8192;
 /// The largest label or `PG_VERSION` that is read into memory.
 const MOST_LABEL_BYTES: u64 = 1 << 20;
 /// The files of settings that a restore appends to.
