@@ -7,6 +7,7 @@
 mod broken;
 mod distrust;
 mod proxy_status;
+mod root_check;
 mod roots;
 mod trace;
 mod upload_body;
@@ -234,8 +235,7 @@ impl Inner {
             .with_safe_default_protocol_versions()?;
         let builder = match &self.roots {
             Some(roots) => {
-                let verifier = RootsVerifier::new(roots, provider)
-                    .map_err(|error| rustls::Error::General(error.to_string()))?;
+                let verifier = RootsVerifier::new(roots, &provider);
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
             }
             None if needs_tls => builder.with_platform_verifier()?,

@@ -27,8 +27,14 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Starts a server whose certificate comes from an unknown authority. Returns its URL and the authority's file.
 async fn server() -> (String, NamedTempFile) {
+    signed_by(|_| {}).await
+}
+
+/// As [`server`], with another authority.
+async fn signed_by(change: impl FnOnce(&mut CertificateParams)) -> (String, NamedTempFile) {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    change(&mut authority);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let names = vec!["localhost".to_owned()];
@@ -116,10 +122,49 @@ async fn an_unknown_authority_is_an_error_that_says_what_to_do() {
     assert!(why.contains("isn't trusted; add the certificate") && why.contains("OS_CACERT"), "{why}");
 }
 
+/// As for the OpenStack tools, which leave that to OpenSSL.
+#[tokio::test]
+async fn only_a_certificate_that_is_an_authoritys_and_valid_now_verifies_others() {
+    let expired = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let future = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(3001, 1, 1);
+    for (url, given) in [signed_by(expired).await, signed_by(future).await] {
+        let why = refusal(&url, Some(&given)).await;
+        assert!(
+            why.contains("has expired, or isn't valid yet; put the authority's new certificate"),
+            "{why}"
+        );
+    }
+    for is_ca in [IsCa::ExplicitNoCa, IsCa::NoCa] {
+        let (url, given) = signed_by(|params| params.is_ca = is_ca).await;
+        let why = refusal(&url, Some(&given)).await;
+        assert!(why.contains("isn't an authority's; put the certificate of the authority"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_valid_authority_counts_beside_its_expired_certificate() {
+    let key = KeyPair::generate().unwrap().serialize_pem();
+    let of_authority = |end| {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(end, 1, 1);
+        CertifiedIssuer::self_signed(params, KeyPair::from_pem(&key).unwrap()).unwrap()
+    };
+    let (old, new) = (of_authority(2001), of_authority(4096));
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let url = serve(&certificate.signed_by(&key, &old).unwrap(), &key).await;
+    let both = pem(&format!("{}{}", old.pem(), new.pem()));
+    client(&url, &[("OS_CACERT", both.path().to_str().unwrap())]).session().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_self_signed_certificate_is_trusted_if_it_is_given() {
-    let (url, given) = self_signed("localhost", |_| {}).await;
-    client(&url, &[("OS_CACERT", given.path().to_str().unwrap())]).session().await.unwrap();
+    for is_ca in [IsCa::Ca(BasicConstraints::Unconstrained), IsCa::ExplicitNoCa, IsCa::NoCa] {
+        let (url, given) = self_signed("localhost", |params| params.is_ca = is_ca).await;
+        client(&url, &[("OS_CACERT", given.path().to_str().unwrap())]).session().await.unwrap();
+    }
+    let (url, _) = self_signed("localhost", |_| {}).await;
     let (_, other) = self_signed("localhost", |_| {}).await;
     let why = refusal(&url, Some(&other)).await;
     assert!(why.contains("isn't trusted; add the certificate") && why.contains("self-signed"), "{why}");

@@ -5,7 +5,10 @@ use std::fmt;
 use jiff::Timestamp;
 use rustls::{CertificateError, pki_types::UnixTime};
 
-use super::verifier::is_of_authority;
+use super::{
+    root_check::NoRoot,
+    verifier::{is_of_authority, root_refusal},
+};
 
 /// The reason why a certificate isn't accepted.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,6 +25,8 @@ pub(crate) enum Distrust {
     Revoked,
     /// No known authority has signed it.
     UnknownIssuer,
+    /// What has signed it isn't, or is no longer, an authority's certificate.
+    Root(NoRoot),
     /// It is marked as that of an authority, and isn't among those that are given.
     OfAuthority,
     Other,
@@ -44,7 +49,7 @@ impl Distrust {
             // An authority of the same name, but with another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
             error if is_of_authority(error) => Self::OfAuthority,
-            _ => Self::Other,
+            error => root_refusal(error).map_or(Self::Other, Self::Root),
         }
     }
 
@@ -71,6 +76,12 @@ impl Distrust {
                  certificate itself if it is self-signed"
                     .to_owned()
             }
+            Self::Root(NoRoot::NoAuthority) => {
+                "put the certificate of the authority that has signed it into that file".to_owned()
+            }
+            Self::Root(NoRoot::NotValidNow) => {
+                "put the authority's new certificate into that file, or check this machine's clock".to_owned()
+            }
             Self::Other => "check the certificate, and the file of OS_CACERT if that is set".to_owned(),
         }
     }
@@ -88,6 +99,7 @@ impl fmt::Display for Distrust {
             }
             Self::NotYetValid(None) => f.write_str("isn't valid yet"),
             Self::Revoked => f.write_str("is revoked"),
+            Self::Root(reason) => reason.fmt(f),
             Self::UnknownIssuer | Self::OfAuthority | Self::Other => f.write_str("isn't trusted"),
         }
     }

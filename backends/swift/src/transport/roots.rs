@@ -18,12 +18,12 @@ const MOST_BYTES_OF_ROOTS: u64 = 16 << 20;
 pub(super) fn read_roots(path: &Path) -> Result<Roots, ConfigError> {
     let pem = read_regular_file(path, MOST_BYTES_OF_ROOTS)
         .map_err(|error| ConfigError::file(path, format!("{error}; check OS_CACERT")))?;
-    let mut roots = Roots { store: RootCertStore::empty(), certificates: Vec::new() };
+    let mut roots = Roots { certificates: Vec::new() };
     let mut problems = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| error.to_string());
         let added = certificate.and_then(|certificate| {
-            roots.store.add(certificate.clone()).map_err(|error| error.to_string())?;
+            RootCertStore::empty().add(certificate.clone()).map_err(|error| error.to_string())?;
             Ok(certificate)
         });
         match added {
@@ -31,7 +31,7 @@ pub(super) fn read_roots(path: &Path) -> Result<Roots, ConfigError> {
             Err(problem) => problems.push(problem),
         }
     }
-    match (roots.store.is_empty(), problems.first()) {
+    match (roots.certificates.is_empty(), problems.first()) {
         (true, Some(problem)) => return Err(ConfigError::file(path, problem)),
         (true, None) => return Err(ConfigError::file(path, "there is no certificate in PEM form in it")),
         (false, Some(problem)) => tracing::warn!(
