@@ -11,6 +11,7 @@ mod created;
 mod databases;
 mod destination;
 mod durability;
+mod entries;
 mod extract;
 mod fetch;
 mod file_names;

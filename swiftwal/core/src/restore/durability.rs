@@ -4,8 +4,10 @@ use std::{fs::File, io};
 
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, syncfs},
+    fs::{FileType, Mode, OFlags, openat, syncfs},
 };
+
+use super::entries::entries;
 
 /// The first version of Linux in which `syncfs` fails if data couldn't be written.
 const SYNCFS_REPORTS: (u32, u32) = (5, 8);
@@ -33,32 +35,19 @@ fn syncfs_reports(release: &str) -> bool {
 
 /// Makes every file and directory durable. Links aren't followed.
 fn sync_all(directory: BorrowedFd<'_>) -> io::Result<()> {
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            // Some file systems don't list it.
-            FileType::Unknown => {
-                let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                FileType::from_raw_mode(stat.st_mode)
-            }
-            known => known,
-        };
+    for (name, kind) in entries(directory)? {
         match kind {
             FileType::Directory => {
-                sync_all(opened(directory, name, OFlags::DIRECTORY)?.as_fd())?;
+                sync_all(opened(directory, &name, OFlags::DIRECTORY)?.as_fd())?;
             }
-            FileType::RegularFile => File::from(opened(directory, name, OFlags::empty())?).sync_all()?,
+            FileType::RegularFile => File::from(opened(directory, &name, OFlags::empty())?).sync_all()?,
             _ => {}
         }
     }
     rustix::fs::fsync(directory).map_err(io::Error::from)
 }
 
-fn opened(directory: BorrowedFd<'_>, name: &std::ffi::CStr, more: OFlags) -> io::Result<OwnedFd> {
+fn opened(directory: BorrowedFd<'_>, name: &[u8], more: OFlags) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
     openat(directory, name, flags, Mode::empty()).map_err(io::Error::from)
 }

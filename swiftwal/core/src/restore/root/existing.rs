@@ -7,10 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use super::{
-    super::{created::Kind, member_name::component},
+    super::{created::Kind, entries::entries},
     DIRECTORY, Root, give,
 };
 use crate::error::{Error, Result};
@@ -24,24 +24,7 @@ impl Root {
             let (parent, last) = self.place(name)?;
             Arc::new(rustix::fs::openat(&parent, last, DIRECTORY, Mode::empty())?)
         };
-        let mut entries = Vec::new();
-        for entry in Dir::read_from(&opened)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if matches!(name, b"." | b"..") {
-                continue;
-            }
-            let kind = match entry.file_type() {
-                // Not every file system says it in the listing.
-                FileType::Unknown => {
-                    let found = rustix::fs::statat(&opened, component(name)?, AtFlags::SYMLINK_NOFOLLOW)?;
-                    FileType::from_raw_mode(found.st_mode)
-                }
-                kind => kind,
-            };
-            entries.push((name.to_owned(), kind));
-        }
-        Ok(entries)
+        entries(opened)
     }
 
     /// Returns the device of a subdirectory, or of the directory itself if `name` is empty.
