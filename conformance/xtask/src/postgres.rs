@@ -112,6 +112,26 @@ impl Postgres {
         children.iter().try_for_each(Process::wait_for_end)
     }
 
+    /// Kills the server's first process by SIGKILL. Returns when the others, which notice that, have ended, too.
+    pub fn kill(&self) -> Result<()> {
+        self.kill_with(|_| {})
+    }
+
+    /// Kills all the server's processes by SIGKILL, as the machine's end would.
+    pub fn kill_all(&self) -> Result<()> {
+        self.kill_with(|children| children.iter().for_each(Process::kill))
+    }
+
+    fn kill_with(&self, children_too: impl FnOnce(&[Process])) -> Result<()> {
+        let postmaster = Process::of(self.pid()?)?;
+        let children = descendants(postmaster.pid)?;
+        postmaster.kill();
+        children_too(&children);
+        children.iter().try_for_each(Process::wait_for_end)?;
+        // A server that is started refuses a directory whose process still has its id.
+        until("the id of the killed server is free", || Ok(!postmaster.directory().exists()))
+    }
+
     /// Promotes the server, and returns when it accepts writes.
     pub fn promote(&self) -> Result<()> {
         run::stdout(&mut self.pg_ctl("promote")).map(drop)
@@ -160,6 +180,19 @@ impl Postgres {
         Ok(run::stdout(&mut psql)?.trim_end().to_owned())
     }
 
+    /// Returns the major version of the running server.
+    pub fn major(&self) -> Result<u32> {
+        Ok(self.sql("show server_version_num")?.parse::<u32>()? / 10_000)
+    }
+
+    /// Sets `allow_in_place_tablespaces`, which a server needs to create such a tablespace, or to recover its creation.
+    pub fn allow_in_place_tablespaces(&self) -> Result<()> {
+        self.configure(&["allow_in_place_tablespaces = on"])?;
+        self.reload()?;
+        let is_on = || Ok(self.sql("show allow_in_place_tablespaces")? == "on");
+        until("in-place tablespaces are allowed", is_on)
+    }
+
     /// Creates pgbench's tables: 100,000 accounts, about 15 MB, for each unit of `scale`.
     pub fn pgbench_init(&self, scale: u32) -> Result<()> {
         run::stdout(self.client("pgbench").args(["-i", "-q", "-s", &scale.to_string()])).map(drop)
@@ -167,9 +200,14 @@ impl Postgres {
 
     /// Starts pgbench's transactions in the background: four clients, until the load is ended or dropped.
     pub fn pgbench(&self) -> Result<Load> {
+        self.pgbench_with(&[])
+    }
+
+    /// As [`Self::pgbench`], with more options, such as `-f` for a script in place of the usual transactions.
+    pub fn pgbench_with(&self, options: &[&str]) -> Result<Load> {
         let mut pgbench = self.client("pgbench");
         // A duration that no test reaches, even on a slow machine.
-        pgbench.args(["-n", "-c", "4", "-T", "86400"]);
+        pgbench.args(["-n", "-c", "4", "-T", "86400"]).args(options);
         let pgbench = pgbench.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Ok(Load { pgbench: pgbench.context("starting pgbench")? })
     }
@@ -192,6 +230,19 @@ impl Postgres {
     pub fn archive_all(&self) -> Result<()> {
         self.sql("select pg_switch_wal()")?;
         until("all WAL is archived", || Ok(self.waiting_for_archive()?.is_empty()))
+    }
+
+    /// Whether a backup by the method `local` or `replication` copies the server's data now.
+    pub fn is_copied(&self, method: &str) -> Result<bool> {
+        let copies = match method {
+            // The last statement before the copy.
+            "local" => {
+                "select exists (select from pg_stat_activity where application_name = 'swiftwal' and state = 'idle' \
+                 and query = 'SELECT timeline_id FROM pg_control_checkpoint()')"
+            }
+            _ => "select exists (select from pg_stat_progress_basebackup where backup_streamed > 1 << 20)",
+        };
+        Ok(self.sql(copies)? == "t")
     }
 
     /// Returns the names of the complete WAL files that haven't been archived, oldest first.
@@ -239,7 +290,7 @@ impl Load {
         Ok(self.pgbench.try_wait()?.is_none())
     }
 
-    /// Ends it, and returns when the server has finished or rolled back its last transactions.
+    /// Ends it, and returns when the server has finished or rolled back the last transactions of every load.
     pub fn end(self, server: &Postgres) -> Result<()> {
         drop(self);
         let sessions = "select count(*) from pg_stat_activity where application_name = 'pgbench'";

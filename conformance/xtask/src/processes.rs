@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::until;
@@ -19,6 +19,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// Returns the running process with this id.
+    pub fn of(pid: i32) -> Result<Self> {
+        read(&PathBuf::from(format!("/proc/{pid}"))).with_context(|| format!("the process {pid} doesn't run"))
+    }
+
     /// Sends SIGKILL. A process that has just ended is no error.
     pub fn kill(&self) {
         if let Some(pid) = Pid::from_raw(self.pid) {
@@ -31,7 +36,7 @@ impl Process {
         until(&format!("{} has ended", self.name), || Ok(read(&self.directory()).is_none()))
     }
 
-    fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         format!("/proc/{}", self.pid).into()
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{Installation, Postgres, Scratch, Swiftwal, run};
 
@@ -107,7 +107,7 @@ impl Site {
     pub fn start_version(built: &Path, major: u32) -> Result<Self> {
         let scratch = Scratch::new(Installation::of_version(major)?)?;
         let swiftwal = Swiftwal::new(&scratch, built)?;
-        Self::with_checksums(scratch, swiftwal)
+        Self::of_version(scratch, swiftwal, major)
     }
 
     /// As [`Self::start_version`], with a container of a Swift; see [`Swiftwal::on_swift`].
@@ -118,7 +118,7 @@ impl Site {
     ) -> Result<Self> {
         let scratch = Scratch::new(Installation::of_version(major)?)?;
         let swiftwal = Swiftwal::on_swift(&scratch, built, settings)?;
-        Self::with_checksums(scratch, swiftwal)
+        Self::of_version(scratch, swiftwal, major)
     }
 
     fn with(scratch: Arc<Scratch>, swiftwal: Swiftwal) -> Result<Self> {
@@ -126,9 +126,13 @@ impl Site {
         Self::started(scratch, swiftwal, postgres)
     }
 
-    fn with_checksums(scratch: Arc<Scratch>, swiftwal: Swiftwal) -> Result<Self> {
+    fn of_version(scratch: Arc<Scratch>, swiftwal: Swiftwal, major: u32) -> Result<Self> {
         let postgres = Postgres::create_with_checksums(&scratch, "data", &[&archive_setting(&swiftwal)])?;
-        Self::started(scratch, swiftwal, postgres)
+        let site = Self::started(scratch, swiftwal, postgres)?;
+        let found = site.postgres.major()?;
+        ensure!(found == major, "the server of version {major} is of version {found}");
+        ensure!(site.postgres.sql("show data_checksums")? == "on", "the pages have no checksums");
+        Ok(site)
     }
 
     fn started(scratch: Arc<Scratch>, swiftwal: Swiftwal, postgres: Postgres) -> Result<Self> {

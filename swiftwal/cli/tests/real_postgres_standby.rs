@@ -133,17 +133,64 @@ fn a_standby_that_is_promoted_during_its_backup_fails_it() -> Result<()> {
     Ok(())
 }
 
+/// The copy would go on for minutes.
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn the_backup_of_a_standby_that_is_promoted_fails_within_seconds() -> Result<()> {
+    let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
+    // A server that copies looks for a promotion between two files only, and begins with this one.
+    let old = site.scratch.directory("old")?;
+    site.postgres.sql(&format!("create tablespace outside location '{}'", old.display()))?;
+    site.postgres.sql(
+        "create table large tablespace outside as select repeat('x', 1000) from generate_series(1, 60000)",
+    )?;
+    site.run(&["backup", "-c", "fast"])?;
+    for method in ["local", "replication"] {
+        let mapping =
+            format!("{}={}", old.display(), site.scratch.path().join(format!("new-{method}")).display());
+        let standby = standby(&site, method, &["--tablespace-mapping", &mapping])?;
+        in_sync(&site, &standby)?;
+        let stored = stored(&site)?;
+        let arguments = ["backup", "--method", method, "-c", "fast", "--max-rate", "256k"];
+        let mut backup = site.swiftwal.command(&arguments);
+        let backup =
+            backup.envs(standby.environment()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        until("the backup copies", || standby.is_copied(method))?;
+        standby.promote()?;
+        let ended = backup.wait_with_output()?;
+        let said = String::from_utf8(ended.stderr)?;
+        assert_eq!(ended.status.code(), Some(1), "{method}: {said}");
+        assert!(said.contains("the standby was promoted during the backup, which"), "{method}: {said}");
+        assert!(said.contains("take the backup again"), "{method}: {said}");
+        assert_eq!(self::stored(&site)?, stored, "{method}");
+    }
+    Ok(())
+}
+
+/// Returns the names of what is stored, but of WAL.
+fn stored(site: &Site) -> Result<Vec<String>> {
+    let mut stored = site.swiftwal.stored()?;
+    stored.retain(|name| !name.starts_with("wal_"));
+    Ok(stored)
+}
+
 /// Returns a server with a standby that streams from it.
 fn streaming() -> Result<(Site, Postgres)> {
     let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
     site.postgres.pgbench_init(1)?;
     site.run(&["backup", "-c", "fast"])?;
-    let standby = site.restore("standby", "latest", &["--standby"])?;
+    let standby = standby(&site, "standby", &[])?;
+    Ok((site, standby))
+}
+
+/// Restores the last backup into the directory `name`, as a standby that streams from the server.
+fn standby(site: &Site, name: &str, options: &[&str]) -> Result<Postgres> {
+    let standby = site.restore(name, "latest", &[&["--standby"], options].concat())?;
     let [(_, host), (_, port), ..] = site.postgres.environment();
     let primary = format!("primary_conninfo = 'host={host} port={port} user=postgres'");
     standby.configure(&["hot_standby = on", &primary])?;
     standby.start()?;
-    Ok((site, standby))
+    Ok(standby)
 }
 
 /// Waits until the standby has replayed everything.

@@ -8,25 +8,7 @@ use std::os::unix::fs::FileExt;
 use anyhow::Result;
 use xtask::{Postgres, Site, output, stdout, until};
 
-/// Makes a test of each scenario with each version, on a directory.
-macro_rules! on_file {
-    ($($version:ident, $major:literal: $($scenario:ident),+;)+) => {
-        mod file {
-            $(mod $version {
-                $(
-                    #[test]
-                    #[ignore = "needs PostgreSQL: run by cargo xtask test"]
-                    fn $scenario() -> anyhow::Result<()> {
-                        let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
-                        super::super::$scenario(&xtask::Site::start_version(built, $major)?, $major)
-                    }
-                )+
-            })+
-        }
-    };
-}
-
-/// As [`on_file`], on the Swift of `cargo xtask test`.
+/// As [`xtask::on_versions`], on the Swift of `cargo xtask test`, in a module `swift`.
 macro_rules! on_swift {
     ($($version:ident, $major:literal: $($scenario:ident),+;)+) => {
         mod swift {
@@ -38,7 +20,7 @@ macro_rules! on_swift {
                         let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
                         let settings = xtask::swift_test_settings()?;
                         let site = xtask::Site::start_version_on_swift(built, $major, settings)?;
-                        super::super::$scenario(&site, $major)
+                        super::super::$scenario(&site)
                     }
                 )+
             })+
@@ -46,17 +28,22 @@ macro_rules! on_swift {
     };
 }
 
-on_file! {
-    postgresql_13, 13: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
-        the_last_connection;
-    postgresql_14, 14: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, with_xlog;
-    postgresql_15, 15: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, with_xlog;
-    postgresql_16, 16: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, with_xlog;
-    postgresql_17, 17: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, with_xlog, the_last_connection;
-    postgresql_18, 18: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
-        the_last_connection;
-    postgresql_19, 19: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
-        the_last_connection;
+mod file {
+    use super::*;
+
+    xtask::on_versions! {
+        env!("CARGO_BIN_EXE_swiftwal");
+        postgresql_13, 13: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
+            the_last_connection;
+        postgresql_14, 14: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, with_xlog;
+        postgresql_15, 15: tablespaces_by_local, tablespaces_by_replication, in_place_tablespaces, by_pg_basebackup, with_xlog;
+        postgresql_16, 16: tablespaces_by_local, tablespaces_by_replication, in_place_tablespaces, by_pg_basebackup, with_xlog;
+        postgresql_17, 17: tablespaces_by_local, tablespaces_by_replication, in_place_tablespaces, by_pg_basebackup, with_xlog, the_last_connection;
+        postgresql_18, 18: tablespaces_by_local, tablespaces_by_replication, in_place_tablespaces, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
+            the_last_connection;
+        postgresql_19, 19: tablespaces_by_local, tablespaces_by_replication, in_place_tablespaces, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
+            the_last_connection;
+    }
 }
 
 on_swift! {
@@ -64,20 +51,19 @@ on_swift! {
     postgresql_18, 18: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, a_standby_takes_over;
 }
 
-fn tablespaces_by_local(site: &Site, major: u32) -> Result<()> {
-    tablespaces(site, major, "local")?;
+fn tablespaces_by_local(site: &Site) -> Result<()> {
+    tablespaces(site, "local")?;
     let manifest = site.scratch.path().join("restored/backup_manifest");
     let manifest = stdout(site.scratch.command("cat").arg(manifest))?;
-    assert_eq!(manifest.contains("\"System-Identifier\""), major >= 17);
+    assert_eq!(manifest.contains("\"System-Identifier\""), site.postgres.major()? >= 17);
     Ok(())
 }
 
-fn tablespaces_by_replication(site: &Site, major: u32) -> Result<()> {
-    tablespaces(site, major, "replication")
+fn tablespaces_by_replication(site: &Site) -> Result<()> {
+    tablespaces(site, "replication")
 }
 
-fn tablespaces(site: &Site, major: u32, method: &str) -> Result<()> {
-    expect_version(site, major)?;
+fn tablespaces(site: &Site, method: &str) -> Result<()> {
     let (old, new) = (site.scratch.directory("old")?, site.scratch.path().join("new"));
     site.postgres.sql(&format!("create tablespace outside location '{}'", old.display()))?;
     site.postgres.pgbench_init(1)?;
@@ -97,8 +83,43 @@ fn tablespaces(site: &Site, major: u32, method: &str) -> Result<()> {
     Ok(())
 }
 
-fn by_pg_basebackup(site: &Site, major: u32) -> Result<()> {
-    expect_version(site, major)?;
+fn in_place_tablespaces(site: &Site) -> Result<()> {
+    let server = &site.postgres;
+    // The restored server needs the setting, too.
+    server.allow_in_place_tablespaces()?;
+    server.sql("create tablespace inside location ''")?;
+    server.sql("create table t tablespace inside as select generate_series(1, 100000) x")?;
+    let rows = "select count(*), sum(x) from t";
+    for method in ["local", "replication"] {
+        site.run(&["backup", "--method", method, "-c", "fast"])?;
+        server.sql("insert into t select generate_series(1, 1000)")?;
+        server.archive_all()?;
+        let options = ["--tablespaces-in-place", "--archive-mode", "off"];
+        let restored = site.restore(method, "latest", &options)?;
+        verify(site, &restored)?;
+        restored.start()?;
+        restored.wait_for_promotion()?;
+        assert_eq!(restored.sql(rows)?, server.sql(rows)?);
+
+        restored.sql("drop table t")?;
+        restored.sql("create table u tablespace inside as select generate_series(1, 1000) x")?;
+        restored.stop()?;
+        let data = restored.data().to_string_lossy();
+        site.run(&["restore", "latest", &data, "--delta", "--discard-wal", "--archive-mode", "off"])?;
+        verify(site, &restored)?;
+        restored.start()?;
+        restored.wait_for_promotion()?;
+        assert_eq!(restored.sql(rows)?, server.sql(rows)?);
+        assert!(restored.sql("select from u").is_err());
+        restored.stop()?;
+    }
+    let refused = output(&mut site.command(&["backup", "--method", "pg_basebackup", "-c", "fast"]))?;
+    let said = String::from_utf8(refused.stderr)?;
+    assert!(!refused.status.success() && said.contains("has some in pg_tblspc/"), "{said}");
+    Ok(())
+}
+
+fn by_pg_basebackup(site: &Site) -> Result<()> {
     site.postgres.pgbench_init(1)?;
     site.postgres.sql("create database \"é's\"")?;
     site.run(&["backup", "--method", "pg_basebackup", "-c", "fast"])?;
@@ -118,8 +139,7 @@ fn expect_databases(site: &Site) -> Result<()> {
     Ok(())
 }
 
-fn with_xlog(site: &Site, major: u32) -> Result<()> {
-    expect_version(site, major)?;
+fn with_xlog(site: &Site) -> Result<()> {
     site.postgres.pgbench_init(1)?;
     site.postgres.archive_all()?;
     site.postgres.archive_nothing()?;
@@ -132,8 +152,7 @@ fn with_xlog(site: &Site, major: u32) -> Result<()> {
     Ok(())
 }
 
-fn a_standby_takes_over(site: &Site, major: u32) -> Result<()> {
-    expect_version(site, major)?;
+fn a_standby_takes_over(site: &Site) -> Result<()> {
     site.postgres.pgbench_init(1)?;
     site.run(&["backup", "--method", "replication", "-c", "fast"])?;
     let standby = site.restore("standby", "latest", &["--standby"])?;
@@ -154,8 +173,7 @@ fn a_standby_takes_over(site: &Site, major: u32) -> Result<()> {
     Ok(())
 }
 
-fn a_damaged_page(site: &Site, major: u32) -> Result<()> {
-    expect_version(site, major)?;
+fn a_damaged_page(site: &Site) -> Result<()> {
     site.postgres.pgbench_init(1)?;
     let file = site.postgres.sql("select pg_relation_filepath('pgbench_accounts')")?;
     site.postgres.archive_all()?;
@@ -177,8 +195,7 @@ fn a_damaged_page(site: &Site, major: u32) -> Result<()> {
 }
 
 /// Each version has its own words for the refusal that swiftwal must recognise.
-fn the_last_connection(site: &Site, major: u32) -> Result<()> {
-    expect_version(site, major)?;
+fn the_last_connection(site: &Site) -> Result<()> {
     site.postgres.configure(&["max_wal_senders = 1"])?;
     site.postgres.stop()?;
     site.postgres.start()?;
@@ -188,14 +205,6 @@ fn the_last_connection(site: &Site, major: u32) -> Result<()> {
         assert!(ended.status.success(), "{said}");
         assert!(said.contains("no room for two replication connections"), "{said}");
     }
-    Ok(())
-}
-
-/// Checks that the server is of this major version and has page checksums.
-fn expect_version(site: &Site, major: u32) -> Result<()> {
-    let number: u32 = site.postgres.sql("show server_version_num")?.parse()?;
-    assert_eq!(number / 10_000, major);
-    assert_eq!(site.postgres.sql("show data_checksums")?, "on");
     Ok(())
 }
 

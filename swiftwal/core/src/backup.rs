@@ -239,7 +239,7 @@ async fn gather(
     let reading = async {
         let received = tokio::select! {
             received = read::read(source, warnings, options, observe, sender) => received,
-            never = second_connection::keep(connection, observe) => match never {},
+            promoted = second_connection::keep(connection, observe) => Err(promoted.into()),
         }?;
         // The slot is removed at the end of the session.
         connection.end().await;

@@ -24,6 +24,10 @@ pub struct ServerFacts {
     pub is_standby: Option<bool>,
     /// Whether it summarizes WAL (`summarize_wal`), as incremental backups need. Servers before version 17 can't.
     pub summarizes_wal: Option<bool>,
+    /// The size of a page, in bytes. Almost every server is built with 8192.
+    pub page_bytes: Option<u64>,
+    /// The size of a segment of a relation, in bytes. Almost every server is built with 1 GiB.
+    pub relation_segment_bytes: Option<u64>,
     /// Its databases, which only an ordinary session can list.
     pub databases: Option<Vec<Database>>,
 }
@@ -58,6 +62,8 @@ impl ServerFacts {
             archiving: None,
             is_standby: None,
             summarizes_wal: None,
+            page_bytes: None,
+            relation_segment_bytes: None,
             databases: None,
         }
     }
@@ -97,6 +103,11 @@ pub(crate) fn major_version(number: u32) -> Option<String> {
 
 /// Parses the value of `wal_segment_size`, such as `16MB`.
 pub(crate) fn segment_size(text: &str) -> Option<SegmentSize> {
+    SegmentSize::new(bytes(text)?).ok()
+}
+
+/// Parses the value of a setting that is a size, such as `8192` or `1GB`.
+pub(crate) fn bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = match &text[digits.len()..] {
         "" | "B" => 1,
@@ -105,7 +116,7 @@ pub(crate) fn segment_size(text: &str) -> Option<SegmentSize> {
         "GB" => 1 << 30,
         _ => return None,
     };
-    SegmentSize::new(digits.parse::<u64>().ok()?.checked_mul(unit)?).ok()
+    digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// A connection to a server beside that of the base backup. Dropping it ends it.
@@ -120,8 +131,8 @@ pub trait ServerSession: fmt::Debug + Send {
     /// Ends the session. When it returns, the server has been notified, and soon has room for another connection.
     async fn end(self: Box<Self>);
 
-    /// Keeps the session from being ended as idle. Returns only if the session is lost.
-    async fn keep_alive(&mut self) -> SourceError;
+    /// Asks whether the server is a standby now; `None` if it can't say so. An error means that the session is lost.
+    async fn is_standby(&mut self) -> Result<Option<bool>, SourceError>;
 }
 
 #[cfg(test)]
@@ -152,11 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn the_segment_size_is_read_with_its_unit() {
-        let bytes = |text| segment_size(text).map(|size| size.bytes());
-        assert_eq!(bytes("16MB"), Some(16 << 20));
-        assert_eq!(bytes("1GB"), Some(1 << 30));
-        for odd in ["", "MB", "16 MB", "16TB", "3MB"] {
+    fn sizes_are_read_with_their_units() {
+        assert_eq!(segment_size("16MB").map(|size| size.bytes()), Some(16 << 20));
+        assert_eq!(segment_size("3MB"), None);
+        assert_eq!(["8192", "48kB", "1GB"].map(bytes), [Some(8192), Some(48 << 10), Some(1 << 30)]);
+        for odd in ["", "MB", "16 MB", "16TB"] {
             assert_eq!(bytes(odd), None, "{odd}");
         }
     }

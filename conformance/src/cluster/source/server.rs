@@ -46,8 +46,8 @@ impl ServerSession for SyntheticSession {
 
     async fn end(self: Box<Self>) {}
 
-    async fn keep_alive(&mut self) -> SourceError {
-        std::future::pending().await
+    async fn is_standby(&mut self) -> Result<Option<bool>, SourceError> {
+        Ok(self.facts.is_standby)
     }
 }
 

@@ -1,14 +1,14 @@
-//! The second connection to the server, beside that of the copy. It checks early what would fail at the end, and with
-//! `--xlog` it makes the server keep the WAL until the copy has ended.
+//! The second connection to the server, beside that of the copy. It checks early what would fail at the end. With `--xlog`
+//! it makes the server keep the WAL until the copy has ended; during the backup of a standby it notices a promotion.
 
-use std::{convert::Infallible, fmt, future::pending, time::Duration};
+use std::{fmt, future::pending, time::Duration};
 
 use swiftwal_postgres::{BaseBackupSource, ServerFacts, ServerSession, SourceErrorKind};
 use tokio::time::{Instant, sleep};
 
 use super::{BackupEvent, BackupOptions, Observe};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     repository::{
         Repository,
         cluster::{ClusterIdentity, ClusterInfo},
@@ -21,11 +21,17 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(10);
 /// The pause between two requests meanwhile.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How often the server is asked whether it is still a standby, also so that neither `idle_session_timeout` nor a firewall
+/// ends the session.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
 /// The second connection, and what it has shown about the server.
 #[derive(Debug, Default)]
 pub(super) struct SecondConnection {
     /// The session, if it is useful during the copy.
     session: Option<Box<dyn ServerSession>>,
+    /// Whether it makes the server keep the WAL.
+    holds_wal: bool,
     /// When it was closed for that of the copy.
     gave_way: Option<Instant>,
     /// What couldn't be checked, and which WAL isn't kept. It is reported when the copy begins: if the server can't be
@@ -66,10 +72,12 @@ pub(super) async fn prepare(
         }
     }
     connection.facts = Some(session.facts().clone());
+    connection.session = Some(session);
     if options.include_wal {
-        connection.hold_wal(session).await;
-    } else {
-        session.end().await;
+        connection.hold_wal().await;
+    }
+    if !connection.holds_wal && !connection.is_standby() {
+        connection.end().await;
     }
     Ok(connection)
 }
@@ -99,32 +107,46 @@ impl SecondConnection {
             }
             return may_be_noticed;
         }
+        if self.holds_wal {
+            self.warnings.push(not_held(&"the server has no room for two replication connections"));
+        }
         self.end().await;
         self.gave_way = Some(Instant::now());
-        self.warnings.push(not_held(&"the server has no room for two replication connections"));
         true
     }
 
-    async fn hold_wal(&mut self, mut session: Box<dyn ServerSession>) {
+    async fn hold_wal(&mut self) {
+        let Some(session) = &mut self.session else { return };
         match session.hold_wal().await {
-            Ok(()) => self.session = Some(session),
+            Ok(()) => self.holds_wal = true,
             Err(error) => self.warnings.push(not_held(&error)),
         }
     }
 
     /// Ends the connection.
     pub(super) async fn end(&mut self) {
+        self.holds_wal = false;
         if let Some(session) = self.session.take() {
             session.end().await;
         }
     }
 }
 
-/// Keeps the session open, as long as this is polled, and reports if it is lost.
-pub(super) async fn keep(connection: &mut SecondConnection, observe: Observe<'_>) -> Infallible {
-    if let Some(session) = &mut connection.session {
-        let error = session.keep_alive().await;
-        observe(BackupEvent::Warning(&not_held(&error)));
+/// Keeps the session open, as long as this is polled, and reports if it is lost. Returns only if the standby whose backup is
+/// taken was promoted.
+pub(super) async fn keep(connection: &mut SecondConnection, observe: Observe<'_>) -> Refusal {
+    let was_standby = connection.is_standby();
+    let Some(session) = &mut connection.session else { return pending().await };
+    let lost = loop {
+        sleep(HEARTBEAT).await;
+        match session.is_standby().await {
+            Ok(Some(false)) if was_standby => return Refusal::StandbyPromoted,
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    if connection.holds_wal {
+        observe(BackupEvent::Warning(&not_held(&lost)));
     }
     pending().await
 }

@@ -89,6 +89,9 @@ pub enum Refusal {
         /// That on which it ended.
         to: Timeline,
     },
+    /// The standby whose backup is taken was promoted during the copy.
+    #[error("the standby was promoted during the backup, which is of no use therefore")]
+    StandbyPromoted,
     /// A backup that would be kept can't be restored, so nothing is removed.
     #[error("backup {key}, which would be kept, {what}. Nothing was pruned")]
     Unrestorable {
@@ -252,6 +255,9 @@ impl Refusal {
                  which puts the WAL into the backup"
             }
             Self::Promoted { .. } => "take another backup",
+            Self::StandbyPromoted => {
+                "take the backup again, of this server or of a standby that isn't promoted"
+            }
             Self::Unrestorable { hint, .. } => hint,
             Self::NeedsUnknown { object, .. } => {
                 return Some(

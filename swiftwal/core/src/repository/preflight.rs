@@ -1,7 +1,10 @@
 //! The checks before a backup: the server must belong to the repository, and its WAL must get there. Each check is a
 //! pure function of the facts that the server reported, so that other commands can use it.
 
-use swiftwal_postgres::{Archiving, NotArchiving, ServerFacts};
+use swiftwal_postgres::{
+    Archiving, NotArchiving, ServerFacts,
+    incremental_file::{BLOCK_BYTES, MOST_BLOCKS},
+};
 
 use crate::{
     error::Refusal,
@@ -34,6 +37,9 @@ pub fn preflight(
 /// The first major version that takes incremental backups.
 const FIRST_INCREMENTAL: u32 = 17;
 
+/// The size of a relation's segment of which an incremental backup can be restored: 1 GiB.
+const RELATION_SEGMENT_BYTES: u64 = BLOCK_BYTES * MOST_BLOCKS as u64;
+
 /// Returns why the server that reported `facts` can't take incremental backups; none if it can, or if that is unknown.
 #[must_use]
 pub fn incremental_obstacle(facts: &ServerFacts) -> Option<Refusal> {
@@ -42,6 +48,19 @@ pub fn incremental_obstacle(facts: &ServerFacts) -> Option<Refusal> {
     if major.is_some_and(|major| major < FIRST_INCREMENTAL) {
         let reason = format!("the server has PostgreSQL {version}, and incremental backups exist from 17 on");
         return Some(Refusal::not_incremental(reason, "take full backups"));
+    }
+    let sizes = [
+        ("pages", facts.page_bytes, BLOCK_BYTES),
+        ("segments of relations", facts.relation_segment_bytes, RELATION_SEGMENT_BYTES),
+    ];
+    for (what, bytes, usual) in sizes {
+        if let Some(bytes) = bytes.filter(|bytes| *bytes != usual) {
+            let reason = format!(
+                "the server was built with {what} of {bytes} bytes, and swiftwal can restore incremental backups only with \
+                 those of {usual} bytes"
+            );
+            return Some(Refusal::not_incremental(reason, "take full backups"));
+        }
     }
     (facts.summarizes_wal == Some(false)).then(|| {
         Refusal::not_incremental(
@@ -97,6 +116,22 @@ mod tests {
 
     fn off() -> Option<Archiving> {
         Some(Archiving::new("off", "(disabled)", ""))
+    }
+
+    #[test]
+    fn a_server_with_unusual_pages_or_segments_takes_no_incremental_backups() {
+        let obstacle = |page_bytes, relation_segment_bytes| {
+            let mut facts = server(None, None);
+            facts.summarizes_wal = Some(true);
+            (facts.page_bytes, facts.relation_segment_bytes) = (page_bytes, relation_segment_bytes);
+            incremental_obstacle(&facts).map(|refusal| refusal.to_string())
+        };
+        assert_eq!(obstacle(Some(8192), Some(1 << 30)), None);
+        assert_eq!(obstacle(None, None), None);
+        let told = obstacle(Some(16384), Some(1 << 30)).unwrap();
+        assert!(told.contains("pages of 16384 bytes"), "{told}");
+        let told = obstacle(Some(8192), Some(48 << 10)).unwrap();
+        assert!(told.contains("segments of relations of 49152 bytes"), "{told}");
     }
 
     #[test]

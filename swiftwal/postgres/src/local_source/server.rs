@@ -206,9 +206,10 @@ impl Server {
         self.row(&statement).await.map(drop)
     }
 
-    /// Sends a statement, to see whether the session is still there.
-    pub(super) async fn probe(&mut self) -> Result<(), SourceError> {
-        self.row("SELECT 1").await.map(drop)
+    /// Returns whether the server is a standby now.
+    pub(super) async fn is_standby(&mut self) -> Result<Option<bool>, SourceError> {
+        let row = self.row("SELECT pg_is_in_recovery()").await?;
+        Ok(row.text(0).map_err(failed)?.map(|value| value == "t"))
     }
 
     /// Waits until the session is lost.

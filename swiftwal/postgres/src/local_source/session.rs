@@ -1,18 +1,11 @@
 //! Queries the server's facts, and holds WAL with a replication slot.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    time::Duration,
-};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use async_trait::async_trait;
-use tokio::time::sleep;
 
 use super::server::Server;
 use crate::{ServerFacts, ServerSession, SourceError};
-
-/// How often a lost session is looked for.
-const HEARTBEAT: Duration = Duration::from_secs(20);
 
 /// An ordinary connection beside that of the base backup.
 #[derive(Debug)]
@@ -45,12 +38,7 @@ impl ServerSession for SqlServerSession {
         self.server.end().await;
     }
 
-    async fn keep_alive(&mut self) -> SourceError {
-        loop {
-            sleep(HEARTBEAT).await;
-            if let Err(error) = self.server.probe().await {
-                return error;
-            }
-        }
+    async fn is_standby(&mut self) -> Result<Option<bool>, SourceError> {
+        self.server.is_standby().await
     }
 }

@@ -1,12 +1,8 @@
 //! Queries the server's facts, and holds WAL with a replication slot.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    time::Duration,
-};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use async_trait::async_trait;
-use tokio::time::sleep;
 
 use super::psql::{Connection, Psql};
 use crate::{
@@ -15,15 +11,12 @@ use crate::{
     server_facts::{major_version, segment_size},
 };
 
-/// How often an otherwise idle session sends a query, so that neither `idle_session_timeout` nor a firewall ends it.
-const HEARTBEAT: Duration = Duration::from_secs(20);
-
 /// The first version with `archive_library`.
 const ARCHIVE_LIBRARY_VERSION: u32 = 150_000;
 
-/// Returns the directories of the tablespaces outside the data directory; an empty text if there are none.
+/// Returns the directories of the tablespaces, in-place ones included; an empty text if there are none.
 const TABLESPACES: &str = "SELECT coalesce(string_agg(place, ', '), '') \
-    FROM (SELECT pg_tablespace_location(oid) AS place FROM pg_tablespace) AS spaces WHERE place LIKE '/%'";
+    FROM (SELECT pg_tablespace_location(oid) AS place FROM pg_tablespace) AS spaces WHERE place <> ''";
 
 const IDENTIFY: &str = "IDENTIFY_SYSTEM";
 
@@ -108,15 +101,19 @@ async fn settings(psql: &mut Psql, version: u32, facts: &mut ServerFacts) -> Res
     let library = if has_library { show(psql, "archive_library").await? } else { String::new() };
     facts.archiving = Some(Archiving::new(mode, command, library));
     facts.segment_size = segment_size(&show(psql, "wal_segment_size").await?);
-    // In recovery every transaction is read-only, whatever the setting.
+    facts.is_standby = is_standby(psql).await?;
+    Ok(())
+}
+
+/// In recovery every transaction is read-only, whatever the setting.
+async fn is_standby(psql: &mut Psql) -> Result<Option<bool>, SourceError> {
     let reads_only = show(psql, "transaction_read_only").await?;
     let by_default = show(psql, "default_transaction_read_only").await?;
-    facts.is_standby = match (reads_only.as_str(), by_default.as_str()) {
+    Ok(match (reads_only.as_str(), by_default.as_str()) {
         ("off", _) => Some(false),
         ("on", "off") => Some(true),
         _ => None,
-    };
-    Ok(())
+    })
 }
 
 /// Returns the value of a setting.
@@ -143,12 +140,12 @@ impl ServerSession for PsqlSession {
         self.psql.end().await;
     }
 
-    async fn keep_alive(&mut self) -> SourceError {
-        loop {
-            sleep(HEARTBEAT).await;
-            if let Err(error) = self.psql.ask(IDENTIFY).await {
-                return error;
-            }
+    async fn is_standby(&mut self) -> Result<Option<bool>, SourceError> {
+        if self.facts.is_standby.is_some() {
+            return is_standby(&mut self.psql).await;
         }
+        // Before version 10, SHOW ends the session.
+        self.psql.ask(IDENTIFY).await?;
+        Ok(None)
     }
 }

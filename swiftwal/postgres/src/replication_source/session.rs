@@ -1,22 +1,15 @@
 //! Queries the server's facts, and holds WAL with a replication slot.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    time::Duration,
-};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use async_trait::async_trait;
-use tokio::time::sleep;
 
 use super::failure::failed;
 use crate::{
     Archiving, ServerFacts, ServerSession, SourceError,
     replication::{ReplicationError, Session, SlotOptions},
-    server_facts::{major_version, segment_size},
+    server_facts::{bytes, major_version, segment_size},
 };
-
-/// How often an otherwise idle session sends a query, so that neither `idle_session_timeout` nor a firewall ends it.
-const HEARTBEAT: Duration = Duration::from_secs(20);
 
 /// The first version with `archive_library`.
 const ARCHIVE_LIBRARY_VERSION: u32 = 150_000;
@@ -50,15 +43,22 @@ pub(super) async fn facts(session: &mut Session) -> Result<ServerFacts, Replicat
     let library = if has_library { session.show("archive_library").await? } else { String::new() };
     facts.archiving = Some(Archiving::new(mode, command, library));
     facts.segment_size = segment_size(&session.show("wal_segment_size").await?);
-    // Servers report it from version 14 on.
-    facts.is_standby = match session.parameter("in_hot_standby") {
-        Some(value) => Some(value == "on"),
-        None => is_old_standby(session).await?,
-    };
+    facts.is_standby = is_standby(session).await?;
     if session.version() >= SUMMARIES_VERSION {
         facts.summarizes_wal = Some(session.show("summarize_wal").await? == "on");
+        facts.page_bytes = bytes(&session.show("block_size").await?);
+        facts.relation_segment_bytes = bytes(&session.show("segment_size").await?);
     }
     Ok(facts)
+}
+
+/// Returns whether the server is a standby, or was when it last answered.
+async fn is_standby(session: &mut Session) -> Result<Option<bool>, ReplicationError> {
+    // Servers report it from version 14 on.
+    match session.parameter("in_hot_standby") {
+        Some(value) => Ok(Some(value == "on")),
+        None => is_old_standby(session).await,
+    }
 }
 
 /// In recovery every transaction is read-only, whatever the setting.
@@ -91,12 +91,11 @@ impl ServerSession for ReplicationSession {
         let _ = self.session.end().await;
     }
 
-    async fn keep_alive(&mut self) -> SourceError {
-        loop {
-            sleep(HEARTBEAT).await;
-            if let Err(error) = self.session.identify_system().await {
-                return failed(error);
-            }
-        }
+    async fn is_standby(&mut self) -> Result<Option<bool>, SourceError> {
+        let asked = async {
+            self.session.identify_system().await?;
+            is_standby(&mut self.session).await
+        };
+        asked.await.map_err(failed)
     }
 }
