@@ -81,7 +81,8 @@ impl SyntheticCluster {
         Self { table_bytes, ..self }
     }
 
-    /// Returns the cluster with one more tablespace, whose location on the server is `location`.
+    /// Returns the cluster with one more tablespace, whose location on the server is `location`: `pg_tblspc/<oid>` for an
+    /// in-place one.
     #[must_use]
     pub fn with_tablespace(mut self, oid: u32, location: &str) -> Self {
         self.tablespaces.push(Tablespace { oid, location: location.to_owned() });

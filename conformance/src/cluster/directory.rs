@@ -32,8 +32,12 @@ impl SyntheticCluster {
         tree.insert("base/5/16384", Entry::file(self.content(now, 16384, self.table_bytes)));
         tree.insert("pg_xact/0000", Entry::file(vec![0x55; 8192]));
         for tablespace in &self.tablespaces {
-            let link = Entry::Link { target: tablespace.location.clone() };
-            tree.insert(format!("pg_tblspc/{}", tablespace.oid), link);
+            let in_place = Tablespace::in_place_location(tablespace.oid);
+            let entry = match &tablespace.location {
+                location if *location == in_place => Entry::directory(),
+                location => Entry::Link { target: location.clone() },
+            };
+            tree.insert(in_place, entry);
         }
         for (name, text) in &self.files {
             tree.insert(name, Entry::file(text.as_str()));

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, sync::mp
 
 use anyhow::Result;
 use swiftwal_compression::{Format, compress_frame};
-use swiftwal_core::{BackupChoice, ErrorKind, RestoreEvent, RestoreOptions, restore};
+use swiftwal_core::{BackupChoice, ErrorKind, RestoreEvent, RestoreOptions, Reuse, restore};
 use tar::EntryType;
 
 use super::{
@@ -119,6 +119,53 @@ pub(crate) async fn tablespaces_go_where_they_are_mapped_to(subject: Subject) ->
     }
     assert_restored(&directory, &original)?;
     assert_tablespaces(&source, &[&fast, &slow])
+}
+
+pub(crate) async fn an_in_place_tablespace_stays_in_the_data_directory(subject: Subject) -> Result<()> {
+    let cluster = SyntheticCluster::new(1)
+        .with_tablespace(16400, "pg_tblspc/16400")
+        .with_tablespace(16401, "pg_tblspc/16401");
+    let site = Site::of(subject, cluster)?;
+    let source = site.cluster.backup(3, 3).that_sends_a_manifest();
+    site.take_with_wal(&source).await?;
+    let mut original = source.data_directory(&request(true));
+    for (tablespace, tree) in source.tablespaces() {
+        for (name, entry) in tree.iter() {
+            original.insert(format!("{}/{name}", tablespace.location), entry.clone());
+        }
+    }
+    let directory = site.subject.path("pgdata");
+    site.restore_into(BackupChoice::Latest, &directory, &restore_options()).await?;
+    original.insert("backup_manifest", Entry::file(fs::read(directory.join("backup_manifest"))?));
+    assert_restored(&directory, &original)?;
+
+    let table = directory.join("pg_tblspc/16400/PG_15_202209061/5/16500");
+    fs::write(&table, "changed")?;
+    fs::write(table.with_file_name("16501"), "not in the backup")?;
+    fs::remove_dir_all(directory.join("pg_tblspc/16401"))?;
+    fs::create_dir(directory.join("pg_tblspc/16402"))?;
+    let delta = RestoreOptions { reuse: Reuse::Cluster, discard_wal: true, ..restore_options() };
+    site.restore_into(BackupChoice::Latest, &directory, &delta).await?;
+    assert_restored(&directory, &original)
+}
+
+/// Its tar could replace files of the data directory's.
+pub(crate) async fn no_other_directory_of_the_data_directory_is_a_tablespaces(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    for (number, location) in [(3, "pg_tblspc/16401"), (4, "pg_tblspc/../global"), (5, "global")] {
+        let cluster = site.cluster.clone().with_tablespace(16400, location);
+        site.take_with_wal(&cluster.backup(number, number)).await?;
+        site.wait_hours(1);
+        let directory = site.subject.path("pgdata");
+        for options in [restore_options(), in_place()] {
+            let error = refused(site.restore_into(BackupChoice::Latest, &directory, &options).await);
+            assert_eq!(error.kind(), ErrorKind::Refused, "{location}: {error}");
+            assert!(!directory.exists(), "{location}");
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn no_directory_is_restored_into_twice(subject: Subject) -> Result<()> {

@@ -160,6 +160,8 @@ suite! { $
         each_tablespace_has_an_archive_of_its_own,
         tablespaces_go_where_they_lay,
         tablespaces_go_where_they_are_mapped_to,
+        an_in_place_tablespace_stays_in_the_data_directory,
+        no_other_directory_of_the_data_directory_is_a_tablespaces,
         no_tablespace_is_restored_to_its_place_unasked,
         each_place_is_told_before_anything_is_written,
         only_postgresqls_directory_of_a_tablespace_is_written,

@@ -14,7 +14,7 @@ use xtask::{Place, Postgres, Site, output, stdout};
 xtask::on_versions! {
     env!("CARGO_BIN_EXE_swiftwal");
     postgresql_17, 17: a_chain_of_four, a_damaged_parent;
-    postgresql_18, 18: a_chain_of_four, a_damaged_parent, a_relation_of_two_segments, checksums_that_were_switched_off;
+    postgresql_18, 18: a_chain_of_four, a_chain_on_a_local_backup, a_damaged_parent, a_relation_of_two_segments, checksums_that_were_switched_off;
     postgresql_19, 19: a_chain_of_four;
 }
 
@@ -29,6 +29,7 @@ const CHANGES: [&[&str]; 3] = [
         "drop table dropped",
         "create table dropped as select generate_series(1, 3000) y",
         "update outside_table set x = x + 1 where x % 500 = 0",
+        "update inside_table set x = x + 1 where x % 500 = 0",
         "create database during",
     ],
     &[
@@ -39,6 +40,8 @@ const CHANGES: [&[&str]; 3] = [
         "update pgbench_accounts set abalance = 2 where aid between 5000 and 6000",
         "create table late tablespace outside as select generate_series(1, 5000) x",
         "alter table moved set tablespace outside",
+        "alter table untouched set tablespace inside",
+        "create table late_inside tablespace inside as select generate_series(1, 5000) x",
         "create index on outside_table (x) tablespace outside",
     ],
     &[
@@ -48,21 +51,43 @@ const CHANGES: [&[&str]; 3] = [
         "insert into grown select generate_series(1, 100000)",
         "update outside_table set x = x + 1 where x % 700 = 0",
         "vacuum freeze pgbench_accounts",
+        "delete from inside_table where x > 100",
+        "vacuum (truncate) inside_table",
         "create unlogged table fleeting as select 1 x",
         "drop table vanished",
     ],
 ];
 
 /// The tables whose rows are compared.
-const TABLES: [&str; 8] =
-    ["shrunk", "grown", "emptied", "dropped", "outside_table", "late", "moved", "untouched"];
+const TABLES: [&str; 10] = [
+    "shrunk",
+    "grown",
+    "emptied",
+    "dropped",
+    "outside_table",
+    "inside_table",
+    "late",
+    "late_inside",
+    "moved",
+    "untouched",
+];
 
 /// The files that a restore writes by itself.
 const OWN_FILES: [&str; 3] = ["postgresql.auto.conf", "recovery.signal", "backup_manifest"];
 
 fn a_chain_of_four(site: &Site) -> Result<()> {
+    a_chain(site, "replication")
+}
+
+/// It has no links to the tablespaces, and an in-place tablespace is in the data directory's tar.
+fn a_chain_on_a_local_backup(site: &Site) -> Result<()> {
+    a_chain(site, "local")
+}
+
+/// Takes a full backup by a method, and three increments.
+fn a_chain(site: &Site, method: &str) -> Result<()> {
     let old = begin(site)?;
-    site.run(&["backup", "-c", "fast", "--method", "replication"])?;
+    site.run(&["backup", "-c", "fast", "--method", method])?;
     for changes in CHANGES {
         changes.iter().try_for_each(|change| site.postgres.sql(change).map(drop))?;
         site.run(&["backup", "-c", "fast", "--incremental"])?;
@@ -89,12 +114,17 @@ fn begin(site: &Site) -> Result<PathBuf> {
     site.postgres.reload()?;
     let old = site.scratch.directory("old")?;
     site.postgres.sql(&format!("create tablespace outside location '{}'", old.display()))?;
+    // The restored server needs the setting, too.
+    site.postgres.allow_in_place_tablespaces()?;
+    site.postgres.sql("create tablespace inside location ''")?;
     site.postgres.pgbench_init(1)?;
     for table in ["shrunk", "grown", "emptied", "dropped", "moved", "untouched", "vanished"] {
         site.postgres.sql(&format!("create table {table} as select generate_series(1, 20000) x"))?;
     }
-    site.postgres
-        .sql("create table outside_table tablespace outside as select generate_series(1, 20000) x")?;
+    for space in ["outside", "inside"] {
+        let rows = "select generate_series(1, 20000) x";
+        site.postgres.sql(&format!("create table {space}_table tablespace {space} as {rows}"))?;
+    }
     site.postgres.sql("create table empty (x int)")?;
     site.postgres.sql("vacuum")?;
     Ok(old)
@@ -167,7 +197,8 @@ fn unpack(site: &Site, record: &Value) -> Result<Member> {
     };
     let tar = site.scratch.path().join("unpacked.tar");
     let extract = |name: &str, directory: &str| -> Result<PathBuf> {
-        let directory = site.scratch.directory(directory)?;
+        let directory = site.scratch.path().join(directory);
+        stdout(site.scratch.command("mkdir").args(["-p", "-m", "700"]).arg(&directory))?;
         decompress(name, &tar)?;
         stdout(site.scratch.command("tar").arg("-xf").arg(&tar).arg("-C").arg(&directory))?;
         fs::remove_file(&tar)?;
@@ -178,7 +209,9 @@ fn unpack(site: &Site, record: &Value) -> Result<Member> {
     let mut tablespaces = Vec::new();
     for object in record["objects"].as_array().into_iter().flatten() {
         let name = object["name"].as_str().context("a name")?;
-        if object["tablespace_location"].is_null() {
+        let Some(location) = object["tablespace_location"].as_str() else { continue };
+        if !location.starts_with('/') {
+            extract(name, &format!("{key}/{location}"))?;
             continue;
         }
         let oid = name.split('.').nth(1).context("a number")?;

@@ -2,7 +2,8 @@
 //!
 //! It adapts the client in [`replication`](crate::replication) to the interface that sources of base backups share. In
 //! contrast to `pg_basebackup`, it supports tablespaces, doesn't wait for the server's archiver, and knows the cluster before
-//! the first byte. A tablespace inside the data directory is refused: its archive would have to be put into the other one.
+//! the first byte. From version 16 on, a server sends an in-place tablespace as an archive of its own; version 15 sends it in
+//! that of the data directory.
 
 pub(crate) mod cancel;
 pub(crate) mod failure;

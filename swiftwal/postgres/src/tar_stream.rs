@@ -77,6 +77,8 @@ pub enum TarError {
 /// Parses a tar piece by piece, and passes its members to a visitor.
 #[derive(Debug, Default)]
 pub struct TarStream {
+    /// What the names of the members are prefixed with.
+    prefix: Vec<u8>,
     header: Vec<u8>,
     position: u64,
     state: State,
@@ -98,6 +100,11 @@ enum State {
 }
 
 impl TarStream {
+    /// Creates a stream whose members' names get this prefix.
+    pub fn with_prefix(prefix: Vec<u8>) -> Self {
+        Self { prefix, ..Self::default() }
+    }
+
     /// Passes the next piece to `visitor`. After an error the stream can't be used any more.
     pub fn push<V: TarVisitor>(&mut self, mut piece: &[u8], visitor: &mut V) -> Result<(), V::Error> {
         while !piece.is_empty() {
@@ -145,9 +152,10 @@ impl TarStream {
             return Ok(taken);
         }
         let offset = self.position + taken as u64;
-        let member = parse(&self.header, offset)
+        let mut member = parse(&self.header, offset)
             .map_err(|reason| TarError::Header { offset: offset - BLOCK as u64, reason })?;
         self.header.clear();
+        member.name.splice(0..0, self.prefix.iter().copied());
         let bytes = member.bytes;
         visitor.member(member)?;
         self.content_taken(bytes, bytes.next_multiple_of(BLOCK as u64) - bytes, visitor)?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use swiftwal_postgres::{Database, Lsn, SegmentName, SegmentSize, Timeline, printable};
+use swiftwal_postgres::{Database, Lsn, SegmentName, SegmentSize, Tablespace, Timeline, printable};
 
 use crate::{
     error::{Error, Result},
@@ -90,7 +90,8 @@ pub struct RecordedObject {
     /// For a tar, its size before compression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tar_bytes: Option<u64>,
-    /// For a tablespace's tar, the tablespace's location on the server.
+    /// For a tablespace's tar, the tablespace's location on the server. That of an in-place tablespace is relative to
+    /// the data directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tablespace_location: Option<String>,
 }
@@ -103,6 +104,12 @@ impl RecordedObject {
             ObjectName::Backup { part, .. } => Some(part),
             _ => None,
         }
+    }
+
+    /// For the tar of an in-place tablespace, returns its directory in the data directory: `pg_tblspc/16400`.
+    pub(crate) fn in_place_directory(&self) -> Option<&str> {
+        let Some(BackupPart::Tar { tablespace: Some(oid), .. }) = self.part() else { return None };
+        self.tablespace_location.as_deref().filter(|location| *location == Tablespace::in_place_location(oid))
     }
 }
 

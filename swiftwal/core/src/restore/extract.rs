@@ -106,6 +106,8 @@ pub(super) struct Extractor {
     /// The incremental files; none for a full backup, in which such a name has no meaning.
     changed: Option<Arc<ChangedFiles>>,
     places: Places,
+    /// What the names of the members are prefixed with.
+    prefix: Vec<u8>,
     /// The piece of the tar that is parsed.
     piece: Bytes,
     current: Current,
@@ -152,7 +154,11 @@ impl Extractor {
         changed: Option<Arc<ChangedFiles>>,
     ) -> Result<(StoredTar, Self)> {
         let tablespace = tar.tablespace;
-        let places = Places::for_tar(&destination, tablespace)?;
+        let mut places = Places::for_tar(&destination, tablespace)?;
+        // The data directory's tar lacks it if the tablespace was dropped during the backup.
+        if let Some(directory) = tar.prefix.strip_suffix(b"/").filter(|name| !places.has_created(name)) {
+            places.create_directory(directory, 0o700)?;
+        }
         let files = RestoredFiles::new(manifest, tablespace);
         let extractor = Self {
             files: files.clone(),
@@ -164,6 +170,7 @@ impl Extractor {
             expected: ExpectedContents::new(tar.members.take()),
             changed,
             places,
+            prefix: tar.prefix.clone(),
             piece: Bytes::new(),
             current: Current::default(),
             extracted: Extracted::default(),
@@ -177,7 +184,8 @@ impl Extractor {
         mut pieces: mpsc::Receiver<Bytes>,
         written: &AtomicU64,
     ) -> Result<Extracted> {
-        parse(&mut pieces, written, &mut self, |extractor, piece| extractor.piece = piece)?;
+        let tar = TarStream::with_prefix(std::mem::take(&mut self.prefix));
+        parse(tar, &mut pieces, written, &mut self, |extractor, piece| extractor.piece = piece)?;
         self.finish()
     }
 
@@ -339,12 +347,12 @@ fn not_postgresqls(object: &str, name: &[u8], what: &str) -> Error {
 /// Parses a tar until the sender of its pieces is closed. `hold` gives the visitor the piece that is parsed, to slice it;
 /// `parsed` counts the bytes.
 fn parse<V: TarVisitor<Error = Error>>(
+    mut tar: TarStream,
     pieces: &mut mpsc::Receiver<Bytes>,
     parsed: &AtomicU64,
     visitor: &mut V,
     hold: fn(&mut V, Bytes),
 ) -> Result<()> {
-    let mut tar = TarStream::default();
     while let Some(piece) = pieces.blocking_recv() {
         hold(visitor, piece.clone());
         tar.push(&piece, visitor)?;

@@ -41,7 +41,10 @@ pub(super) const PIECES_WAITING: usize = 3;
 /// A stored tar: one object, or several in order.
 #[derive(Debug)]
 pub(super) struct StoredTar {
+    /// The tablespace whose directory it belongs into; none for the data directory.
     pub(super) tablespace: Option<u32>,
+    /// What the names of its members are prefixed with: `pg_tblspc/16400/` for an in-place tablespace, otherwise nothing.
+    pub(super) prefix: Vec<u8>,
     pub(super) pieces: Vec<TarPiece>,
     /// Its members by the index; none without an index that fits all of it.
     pub(super) members: Option<IndexedMembers>,
@@ -117,7 +120,7 @@ pub(super) fn tars(
     let Some(record) = &chosen.record else {
         let name = chosen.legacy_object();
         let legacy = TarPiece { name, format: Format::Gzip, recorded: None, tar_bytes: None, indexed: None };
-        return vec![StoredTar { tablespace: None, pieces: vec![legacy], members: None }];
+        return vec![StoredTar { tablespace: None, prefix: Vec::new(), pieces: vec![legacy], members: None }];
     };
     let (mut index, text) = index.unzip();
     let has_index = index.is_some();
@@ -144,8 +147,13 @@ pub(super) fn tars(
     tars.map(|(tablespace, pieces)| {
         let pieces: Vec<_> = pieces.into_values().collect();
         let parts = pieces.iter().map(|piece| Some(piece.indexed.as_ref()?.text.clone())).collect();
-        let members = text.clone().zip(parts).map(|(text, parts)| IndexedMembers::new(text, parts));
-        StoredTar { tablespace, pieces, members }
+        let in_place = pieces.iter().find_map(|piece| piece.recorded.as_ref()?.in_place_directory());
+        let prefix = in_place.map(|directory| [directory.as_bytes(), b"/"].concat());
+        let tablespace = tablespace.filter(|_| prefix.is_none());
+        let prefix = prefix.unwrap_or_default();
+        let members =
+            text.clone().zip(parts).map(|(text, parts)| IndexedMembers::new(text, parts, prefix.clone()));
+        StoredTar { tablespace, prefix, pieces, members }
     })
     .collect()
 }
@@ -326,7 +334,8 @@ mod tests {
         let missing = TarPiece { name, indexed: None, ..tar_with_a_wrong_index() };
         let (sender, receiver) = mpsc::channel(1);
         drop(receiver);
-        let tar = StoredTar { tablespace: None, pieces: vec![first, missing], members: None };
+        let pieces = vec![first, missing];
+        let tar = StoredTar { tablespace: None, prefix: Vec::new(), pieces, members: None };
         fetch(&repository, tar, sender, &Buffers::new(), &|| {}, &|_| {}).await.unwrap();
     }
 

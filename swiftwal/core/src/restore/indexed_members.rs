@@ -45,18 +45,21 @@ pub(super) struct IndexedMembers {
     parts: vec::IntoIter<Range<u64>>,
     lines: BufReader<Part>,
     members: vec::IntoIter<IndexedMember>,
+    /// What their names are prefixed with.
+    prefix: Vec<u8>,
 }
 
 impl IndexedMembers {
-    /// Returns the members in these parts of the text.
-    pub(super) fn new(text: Arc<IndexText>, parts: Vec<Range<u64>>) -> Self {
+    /// Returns the members in these parts of the text, whose names get the `prefix`.
+    pub(super) fn new(text: Arc<IndexText>, parts: Vec<Range<u64>>, prefix: Vec<u8>) -> Self {
         let lines = BufReader::new(Part { text: Arc::clone(&text), left: 0..0 });
-        Self { text, parts: parts.clone().into_iter(), all: parts, lines, members: Vec::new().into_iter() }
+        let members = Vec::new().into_iter();
+        Self { text, parts: parts.clone().into_iter(), all: parts, lines, members, prefix }
     }
 
     /// Returns all the members again.
     pub(super) fn again(&self) -> Self {
-        Self::new(Arc::clone(&self.text), self.all.clone())
+        Self::new(Arc::clone(&self.text), self.all.clone(), self.prefix.clone())
     }
 
     /// Returns the next member; none at the end.
@@ -66,7 +69,8 @@ impl IndexedMembers {
     /// [`InvalidData`](io::ErrorKind::InvalidData) if the index has nonsense there; errors of the file system.
     pub(super) fn next(&mut self) -> io::Result<Option<IndexedMember>> {
         loop {
-            if let Some(member) = self.members.next() {
+            if let Some(mut member) = self.members.next() {
+                member.name.0.splice(0..0, self.prefix.iter().copied());
                 return Ok(Some(member));
             }
             let mut line = Vec::new();
@@ -159,14 +163,14 @@ mod tests {
             ends.push(ends.last().unwrap() + line.len() as u64);
         }
         let parts = vec![ends[2]..ends[3], ends[0]..ends[2], ends[3]..ends[4]];
-        let mut members = IndexedMembers::new(Arc::new(text), parts);
+        let mut members = IndexedMembers::new(Arc::new(text), parts, b"p/".to_vec());
         for name in ["c", "a", "b"] {
             let member = members.next().unwrap().unwrap();
-            assert_eq!(member.name, MemberName(name.as_bytes().to_vec()));
+            assert_eq!(member.name, MemberName([b"p/", name.as_bytes()].concat()));
         }
         assert_eq!(members.next().unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert!(members.next().unwrap().is_none());
-        assert_eq!(members.again().next().unwrap().unwrap().name, MemberName(b"c".to_vec()));
+        assert_eq!(members.again().next().unwrap().unwrap().name, MemberName(b"p/c".to_vec()));
         assert_eq!(directory.path().read_dir().unwrap().count(), 0, "no name of its own");
     }
 }

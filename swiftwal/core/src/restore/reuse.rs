@@ -14,6 +14,7 @@ mod file;
 mod listed;
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     sync::{
         Arc,
@@ -192,11 +193,13 @@ impl Work {
 
     /// Begins to change the directories: removes what isn't in the backup.
     fn clear_all(&self, tars: &[StoredTar]) -> Result<()> {
+        let tablespaces: BTreeSet<_> = tars.iter().map(|tar| tar.tablespace).collect();
         let mut listed = Vec::new();
-        for tar in tars {
-            if let Some(members) = self.members(tar) {
-                listed.push((tar.tablespace, ListedNames::collect(members)?));
-            }
+        for tablespace in tablespaces {
+            // The tars of in-place tablespaces belong into the data directory, too.
+            let tars = tars.iter().filter(|tar| tar.tablespace == tablespace);
+            let members = tars.filter_map(|tar| self.members(tar)).flatten();
+            listed.push((tablespace, ListedNames::collect(members)?));
         }
         for (tablespace, listed) in &listed {
             self.clearings(*tablespace, listed)?.try_for_each(|mut clearing| clearing.check(b""))?;

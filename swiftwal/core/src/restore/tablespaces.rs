@@ -16,7 +16,8 @@ use crate::{
     repository::{backup::ChosenBackup, layout::BackupPart},
 };
 
-/// The tablespaces of a backup, with the directories they are restored into.
+/// The tablespaces of a backup, with the directories they are restored into. In-place tablespaces, which are in the data
+/// directory, aren't among them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tablespaces {
     spaces: Vec<Tablespace>,
@@ -49,6 +50,9 @@ impl Tablespaces {
             let Some(BackupPart::Tar { tablespace: Some(oid), piece: 1, .. }) = object.part() else {
                 continue;
             };
+            if object.in_place_directory().is_some() {
+                continue;
+            }
             let old = PathBuf::from(object.tablespace_location.clone().unwrap_or_default());
             let mapped = options.tablespace_mapping.iter().find(|(from, _)| *from == old);
             let directory = match mapped {

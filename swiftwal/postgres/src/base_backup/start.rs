@@ -19,7 +19,7 @@ pub struct BackupStart {
     pub segment_size: Option<SegmentSize>,
     /// Whether the cluster's pages have checksums.
     pub data_checksums: Option<bool>,
-    /// All archives of the backup: that of the data directory, and one for each tablespace outside it.
+    /// All archives of the backup: that of the data directory, and those of the tablespaces.
     pub archives: Option<Vec<ExpectedArchive>>,
 }
 
@@ -32,13 +32,21 @@ pub struct ExpectedArchive {
     pub bytes: Option<u64>,
 }
 
-/// A tablespace outside the data directory.
+/// A tablespace with an archive of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tablespace {
-    /// Its number: the name of its link in `pg_tblspc`.
+    /// Its number: the name of its link, or of its directory, in `pg_tblspc`.
     pub oid: u32,
-    /// Its directory on the server.
+    /// Its directory on the server: an absolute path, or [`Self::in_place_location`].
     pub location: String,
+}
+
+impl Tablespace {
+    /// Returns the location of an in-place tablespace, which is relative to the data directory: `pg_tblspc/16400`.
+    #[must_use]
+    pub fn in_place_location(oid: u32) -> String {
+        format!("pg_tblspc/{oid}")
+    }
 }
 
 impl BackupStart {

@@ -90,8 +90,10 @@ fn tablespace(oid: u32, location: Option<&Path>) -> Result<Tablespace, SourceErr
         )
     };
     match location.to_str() {
-        Some(text) if location.is_absolute() => Ok(Tablespace { oid, location: text.to_owned() }),
-        Some(_) => Err(refused("it is inside the data directory")),
+        Some(text) if location.is_absolute() || text == Tablespace::in_place_location(oid) => {
+            Ok(Tablespace { oid, location: text.to_owned() })
+        }
+        Some(_) => Err(refused("its directory is neither an absolute path nor one in pg_tblspc")),
         None => Err(refused("the name of its directory isn't UTF-8")),
     }
 }

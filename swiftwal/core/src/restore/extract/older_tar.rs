@@ -8,7 +8,7 @@ use std::sync::{Arc, atomic::AtomicU64};
 use bytes::Bytes;
 use swiftwal_postgres::{
     printable,
-    tar_stream::{Member, MemberKind, TarVisitor},
+    tar_stream::{Member, MemberKind, TarStream, TarVisitor},
 };
 use tokio::sync::mpsc;
 
@@ -47,6 +47,8 @@ pub(in crate::restore) struct OlderTar {
     tablespace: Option<u32>,
     changed: Arc<ChangedFiles>,
     expected: ExpectedContents,
+    /// What the names of the members are prefixed with.
+    prefix: Vec<u8>,
     /// The piece of the tar that is parsed.
     piece: Bytes,
     current: Current,
@@ -88,6 +90,7 @@ impl OlderTar {
             tablespace,
             changed,
             expected: ExpectedContents::new(tar.members.take()),
+            prefix: tar.prefix.clone(),
             piece: Bytes::new(),
             current: Current::default(),
             extracted: Extracted::default(),
@@ -101,7 +104,8 @@ impl OlderTar {
         mut pieces: mpsc::Receiver<Bytes>,
         read: &AtomicU64,
     ) -> Result<Extracted> {
-        parse(&mut pieces, read, &mut self, |tar, piece| tar.piece = piece)?;
+        let stream = TarStream::with_prefix(std::mem::take(&mut self.prefix));
+        parse(stream, &mut pieces, read, &mut self, |tar, piece| tar.piece = piece)?;
         self.extracted.sum = self.writers.finish().map_err(|failure| self.unwritten(failure))?;
         self.extracted.differs_from_index = self.expected.differ();
         Ok(self.extracted)

@@ -119,7 +119,8 @@ mod tests {
                 text: 0..0,
             }),
         };
-        StoredTar { tablespace: None, pieces: vec![piece(3), piece(2)], members: None }
+        let pieces = vec![piece(3), piece(2)];
+        StoredTar { tablespace: None, prefix: Vec::new(), pieces, members: None }
     }
 
     #[test]
