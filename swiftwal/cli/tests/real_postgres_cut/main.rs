@@ -5,7 +5,7 @@ mod proxy;
 use std::{path::Path, process::Stdio};
 
 use anyhow::{Context, Result, bail};
-use xtask::{Site, output, until};
+use xtask::{Postgres, Site, output, until};
 
 use self::proxy::Cut;
 
@@ -60,25 +60,31 @@ fn a_connection_that_breaks_in_any_message_leaves_no_backup_and_no_slot() -> Res
 
 #[test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
-fn a_server_that_is_killed_in_the_copy_leaves_no_backup() -> Result<()> {
+fn a_server_that_dies_in_the_copy_leaves_no_backup() -> Result<()> {
+    let deaths: [fn(&Postgres) -> Result<()>; 3] = [Postgres::crash, Postgres::kill, Postgres::kill_all];
+    let site = site()?;
+    let stored = site.swiftwal.stored()?;
     for method in ["local", "replication"] {
-        let site = site()?;
-        let stored = site.swiftwal.stored()?;
-        // Slow enough that the copy lasts until the server is gone.
-        let arguments = ["backup", "--method", method, "-c", "fast", "--xlog", "--max-rate", "1M"];
-        let mut command = site.command(&arguments);
-        let backup = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        until("the backup has begun", || {
-            Ok(site.swiftwal.stored()?.len() > stored.len()
-                && site.postgres.log()?.contains("checkpoint complete"))
-        })?;
-        site.postgres.crash()?;
-        let ended = backup.wait_with_output()?;
-        let said = String::from_utf8(ended.stderr)?;
-        assert_eq!(ended.status.code(), Some(1), "{method}: {said}");
-        assert!(said.contains("the base backup failed"), "{method}: {said}");
-        site.postgres.start()?;
-        expect_nothing_left(&site, &stored)?;
+        for death in deaths {
+            // Slow enough that the copy lasts until the server is gone.
+            let arguments = ["backup", "--method", method, "-c", "fast", "--xlog", "--max-rate", "1M"];
+            let mut command = site.command(&arguments);
+            let checkpoints = site.postgres.log()?.matches("checkpoint complete").count();
+            let backup = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+            until("the backup has begun", || {
+                Ok(site.swiftwal.stored()?.len() > stored.len()
+                    && site.postgres.log()?.matches("checkpoint complete").count() > checkpoints)
+            })?;
+            death(&site.postgres)?;
+            let ended = backup.wait_with_output()?;
+            let said = String::from_utf8(ended.stderr)?;
+            assert_eq!(ended.status.code(), Some(1), "{method}: {said}");
+            assert!(said.contains("the base backup failed"), "{method}: {said}");
+            let why = ["terminating connection", "the server closed the connection"];
+            assert!(why.iter().any(|why| said.contains(why)), "{method}: {said}");
+            site.postgres.start()?;
+            expect_nothing_left(&site, &stored)?;
+        }
     }
     Ok(())
 }
