@@ -21,6 +21,7 @@ pub(crate) mod large_wal;
 pub(crate) mod legacy;
 pub(crate) mod list;
 pub(crate) mod manifest;
+pub(crate) mod overtaken;
 pub(crate) mod phantoms;
 pub(crate) mod preflight;
 pub(crate) mod prune;
@@ -41,6 +42,8 @@ pub(crate) mod uploads;
 
 mod command;
 mod crafted;
+#[cfg(test)]
+mod interleaved;
 mod site;
 mod snapshot;
 mod stray;

@@ -133,7 +133,8 @@ impl Subject {
         Ok(self.of_storage(self.harness.open(&self.location, false)?, &Faults::none()))
     }
 
-    fn of_storage(&self, storage: Storage, faults: &Faults) -> Repository {
+    /// As [`repository`](Self::repository), in a storage that isn't as the harness opened it.
+    pub(crate) fn of_storage(&self, storage: Storage, faults: &Faults) -> Repository {
         let storage = faulty(storage, faults, &self.dates);
         Repository::new(storage, self.location.as_str(), Arc::new(self.machine_clock.clone()))
     }

@@ -25,7 +25,8 @@ pub(crate) async fn a_discarded_timeline_goes_with_its_history_last(subject: Sub
     assert_eq!(site.subject.objects().await?, before, "a plan alone changes nothing");
     discard_timeline(&repository, &plan).await?;
     let deleted: Vec<_> = faults.writes().into_iter().map(|call| call.object).collect();
-    assert_eq!(deleted, ["wal_000000020000000000000005.zst", "wal_00000002.history.zst"]);
+    let (segment, mark) = ("wal_000000020000000000000005.zst", "...removing_wal/000000020000000000000005");
+    assert_eq!(deleted, [mark, segment, mark, "wal_00000002.history.zst"]);
     let [_, _, third] = stray.keys();
     assert_eq!(restore_latest(site, &restore_options()).await?.0, third);
     assert_eq!(prune_to(site, 1, 0).await?.keep_backups, [third]);
@@ -35,7 +36,7 @@ pub(crate) async fn a_discarded_timeline_goes_with_its_history_last(subject: Sub
 pub(crate) async fn an_interrupted_discard_is_finished_by_the_next_one(subject: Subject) -> Result<()> {
     let stray = Stray::new(subject).await?;
     let two = stray.copy.timeline();
-    for n in 1..=2 {
+    for n in 1..=3 {
         let repository = stray.site.subject.repository_with(&Faults::at_write(n, WriteFault::Dies))?;
         let plan = plan_discard(&repository, two).await?;
         refused(discard_timeline(&repository, &plan).await);
@@ -44,6 +45,8 @@ pub(crate) async fn an_interrupted_discard_is_finished_by_the_next_one(subject: 
     let plan = plan_discard(&stray.site.repository, two).await?;
     discard_timeline(&stray.site.repository, &plan).await?;
     assert_eq!(timelines(&stray.site.repository).await?.len(), 1);
+    prune_to(&stray.site, 1, 0).await?;
+    assert!(!stray.site.subject.objects().await?.iter().any(|name| name.starts_with("...")));
     Ok(())
 }
 

@@ -368,6 +368,15 @@ suite! { $
         a_restore_by_key_says_why_other_timelines_are_not_known,
         a_backup_whose_wal_is_missing_says_why_the_stored_wal_is_not_known,
     }
+    overtaken {
+        wal_is_kept_for_a_backup_that_began_after_the_plan,
+        a_timeline_is_kept_for_a_backup_that_began_after_the_plan,
+        no_backup_begins_on_wal_that_is_being_removed,
+        the_mark_of_a_removal_of_wal_goes_when_that_has_ended,
+        a_prune_keeps_the_marks_of_another,
+        a_prune_that_was_suspended_deletes_nothing_more,
+        a_backup_that_another_prune_deletes_is_not_called_incomplete,
+    }
     phantoms {
         what_is_listed_and_gone_harms_no_command,
     }

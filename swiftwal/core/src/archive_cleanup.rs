@@ -1,11 +1,15 @@
 //! archive-cleanup: removes old WAL as pg_archivecleanup does, but keeps what stored backups need.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use swiftwal_postgres::WalName;
 
 use crate::{
     error::{Error, Result},
-    repository::{Repository, inventory::StoredWal, needs::Needs},
+    repository::{
+        Repository, inventory::StoredWal, key::BackupKey, needs::Needs, running::begun_since,
+        wal_removal::WalRemoval,
+    },
 };
 
 /// The WAL files that archive-cleanup removes.
@@ -18,6 +22,17 @@ pub struct CleanupPlan {
     pub kept_for_backups: usize,
     /// Notices for the administrator.
     pub notices: Vec<String>,
+    /// What the plan takes into account; none if it ignores backups.
+    #[serde(skip)]
+    considered: Option<Considered>,
+}
+
+/// The backups that a plan takes into account.
+#[derive(Clone, Debug)]
+struct Considered {
+    known: Vec<BackupKey>,
+    /// A backup whose marker was touched later than this is in progress.
+    before: Timestamp,
 }
 
 /// Plans which segments and `.partial` files before `oldest_kept` to remove, of every timeline; those that a stored
@@ -42,7 +57,13 @@ pub async fn plan_archive_cleanup(
         true => repository.inventory().await?,
         false => repository.inventory_with_every_record().await?,
     };
-    let needs = if ignore_backups { None } else { Some(Needs::of_all(repository, &inventory).await?) };
+    let (mut needs, mut considered) = (None, None);
+    if !ignore_backups {
+        let before = repository.liveness(&inventory).await.before;
+        needs = Some(Needs::of_all(repository, &inventory, before).await?);
+        let known = inventory.backups.iter().map(|backup| backup.key).collect();
+        considered = Some(Considered { known, before });
+    }
     let notices = needs.iter().flat_map(Needs::notices).collect();
     let older = inventory.wal.into_iter().filter(|wal| match wal.name {
         WalName::Segment(segment) | WalName::Partial(segment) => segment.position() < oldest.position(),
@@ -50,15 +71,22 @@ pub async fn plan_archive_cleanup(
     });
     let is_needed = |wal: &StoredWal| needs.as_ref().is_some_and(|needs| needs.includes(wal.name));
     let (kept, remove): (Vec<_>, Vec<_>) = older.partition(is_needed);
-    Ok(CleanupPlan { remove, kept_for_backups: kept.len(), notices })
+    Ok(CleanupPlan { remove, kept_for_backups: kept.len(), notices, considered })
 }
 
 /// Carries out the plan.
 ///
 /// # Errors
 ///
-/// Those of the storage.
+/// [`Error::Refused`] if a backup was begun meanwhile that may need what was to be removed; those of the storage.
 pub async fn archive_cleanup(repository: &Repository, plan: &CleanupPlan) -> Result<()> {
-    let names: Vec<_> = plan.remove.iter().map(StoredWal::object_name).collect();
-    repository.delete_all(names.into_iter()).await
+    let removal = WalRemoval::of(&plan.remove);
+    if removal.is_empty() {
+        return Ok(());
+    }
+    removal.mark(repository).await?;
+    if let Some(Considered { known, before }) = &plan.considered {
+        removal.refuse_needed_by(&begun_since(repository, known, *before).await?, repository)?;
+    }
+    removal.carry_out(repository).await
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use swiftwal_postgres::{Timeline, WalName};
 
@@ -11,9 +12,11 @@ use crate::{
     repository::{
         Repository,
         inventory::{Inventory, StoredWal},
-        needs::{RunningBackup, in_progress},
+        key::BackupKey,
         record::BackupRecord,
+        running::{RunningBackup, begun_since, in_progress},
         timelines::{Branch, Content, ListedBackup, Timelines},
+        wal_removal::WalRemoval,
     },
 };
 
@@ -29,6 +32,12 @@ pub struct DiscardPlan {
     pub remove_history: Vec<StoredWal>,
     /// Notices for the administrator.
     pub notices: Vec<String>,
+    /// The backups that the plan takes into account.
+    #[serde(skip)]
+    known: Vec<BackupKey>,
+    /// A backup whose marker was touched later than this is in progress.
+    #[serde(skip)]
+    before: Timestamp,
 }
 
 /// Plans what discarding `timeline` removes. It changes nothing.
@@ -44,9 +53,10 @@ pub async fn plan_discard(repository: &Repository, timeline: Timeline) -> Result
     refuse_unknown(repository, &timelines, timeline)?;
     refuse_unreadable(&mut timelines, timeline)?;
     refuse_with_backups(&timelines, timeline)?;
-    refuse_while_backing_up(repository, &inventory, timeline).await?;
+    let before = repository.liveness(&inventory).await.before;
+    refuse_while_backing_up(repository, &inventory, timeline, before).await?;
     refuse_with_children(&timelines, timeline)?;
-    Ok(plan(&inventory, &timelines, timeline))
+    Ok(plan(&inventory, &timelines, timeline, before))
 }
 
 /// Carries out the plan. The history is removed last: after an interruption, the timeline is still listed and can be
@@ -54,16 +64,23 @@ pub async fn plan_discard(repository: &Repository, timeline: Timeline) -> Result
 ///
 /// # Errors
 ///
-/// Those of the storage.
+/// [`Error::Refused`] if a backup was begun meanwhile that may need the timeline; those of the storage.
 pub async fn discard_timeline(repository: &Repository, plan: &DiscardPlan) -> Result<()> {
-    for wal in [&plan.remove, &plan.remove_history] {
-        let names: Vec<_> = wal.iter().map(StoredWal::object_name).collect();
-        repository.delete_all(names.into_iter()).await?;
+    let timeline = plan.branch.timeline;
+    let removal = WalRemoval::of(&plan.remove);
+    if !removal.is_empty() {
+        removal.mark(repository).await?;
+        let begun = begun_since(repository, &plan.known, plan.before).await?;
+        if begun.iter().any(|backup| may_need(backup, timeline)) {
+            return Err(backing_up(timeline));
+        }
+        removal.carry_out(repository).await?;
     }
-    Ok(())
+    let histories: Vec<_> = plan.remove_history.iter().map(StoredWal::object_name).collect();
+    repository.delete_all(histories.into_iter()).await
 }
 
-fn plan(inventory: &Inventory, timelines: &Timelines, timeline: Timeline) -> DiscardPlan {
+fn plan(inventory: &Inventory, timelines: &Timelines, timeline: Timeline, before: Timestamp) -> DiscardPlan {
     let of_it = inventory.wal.iter().copied().filter(|wal| wal.name.timeline() == timeline);
     let (mut remove_history, remove): (Vec<_>, Vec<_>) =
         of_it.partition(|wal| matches!(wal.name, WalName::History(_)));
@@ -78,7 +95,8 @@ fn plan(inventory: &Inventory, timelines: &Timelines, timeline: Timeline) -> Dis
         ));
     }
     notices.extend(still_in_use(timelines, timeline));
-    DiscardPlan { branch: timelines.branch(timeline), remove, remove_history, notices }
+    let known = inventory.backups.iter().map(|backup| backup.key).collect();
+    DiscardPlan { branch: timelines.branch(timeline), remove, remove_history, notices, known, before }
 }
 
 /// Warns of a timeline on which a server may still be writing.
@@ -162,21 +180,27 @@ async fn refuse_while_backing_up(
     repository: &Repository,
     inventory: &Inventory,
     timeline: Timeline,
+    before: Timestamp,
 ) -> Result<()> {
-    let before = repository.liveness(inventory).await.before;
-    let running = in_progress(repository, inventory, before).await?;
-    let may_need_it =
-        |running: &RunningBackup| running.start.is_none_or(|(segment, _)| segment.timeline() == timeline);
-    if running.iter().any(may_need_it) || inventory.has_live_legacy_upload(before) {
-        return Err(Error::Refused(Refusal::timeline(
-            timeline,
-            format!(
-                "a backup is in progress, or crashed less than 24 hours ago, and may need timeline {timeline}"
-            ),
-            "try again when it is done",
-        )));
+    let running = in_progress(repository, &inventory.markers, before).await?;
+    if running.iter().any(|running| may_need(running, timeline)) || inventory.has_live_legacy_upload(before) {
+        return Err(backing_up(timeline));
     }
     Ok(())
+}
+
+fn may_need(backup: &RunningBackup, timeline: Timeline) -> bool {
+    backup.start.is_none_or(|(segment, _)| segment.timeline() == timeline)
+}
+
+fn backing_up(timeline: Timeline) -> Error {
+    Error::Refused(Refusal::timeline(
+        timeline,
+        format!(
+            "a backup is in progress, or crashed less than 24 hours ago, and may need timeline {timeline}"
+        ),
+        "try again when it is done",
+    ))
 }
 
 fn refuse_with_children(timelines: &Timelines, timeline: Timeline) -> Result<()> {

@@ -19,7 +19,7 @@ pub use self::plan::PrunePlan;
 use self::{
     branches::{BranchBackups, by_branch, counts, leading_notice},
     chains::Chains,
-    deletion::{delete_backup, mark_deletions},
+    deletion::{delete_backup, mark_removals},
     plan::{AbandonedUpload, Facts, OtherFacts},
     stored_state::{StoredState, read_stored_state},
 };
@@ -35,9 +35,11 @@ use crate::{
         layout::ObjectName,
         legacy,
         markers::markers,
-        needs::{Needs, RunningBackup, in_progress},
+        needs::Needs,
         record::BackupRecord,
+        running::{RunningBackup, in_progress},
         timelines::{ListedBackup, Timelines},
+        wal_removal::WalRemoval,
     },
 };
 
@@ -86,7 +88,7 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     }
     let branches = by_branch(&timelines);
     let chains = Chains::of(&timelines);
-    let running = in_progress(repository, &inventory, before).await?;
+    let running = in_progress(repository, &inventory.markers, before).await?;
     let mut wanted = parents_of(&running, &inventory);
     for (number, branch) in branches.iter().enumerate() {
         let newest = branch.newest(&inventory, &chains, policy.keep_backups);
@@ -149,22 +151,54 @@ async fn kept_backups(
         if kept.iter().any(|backup| backup.key == key) {
             continue;
         }
-        let backup = chosen(repository, inventory, timelines, key).await.map_err(|error| match error {
-            Error::Damaged { object, reason } => {
-                let hint = "if it is lost, delete that object: a later prune removes the rest of the backup";
-                Error::damaged(object, format!("{reason}; {hint}"))
-            }
-            error => error,
-        })?;
-        refuse_incomplete(repository, &backup).await?;
-        if let Some(parent) = backup.record.as_ref().and_then(|record| record.parent) {
-            refuse_without_parent(repository, inventory, key, parent).await?;
-            wanted.push(parent);
-        }
+        let backup = match complete(repository, inventory, timelines, key).await {
+            Ok(backup) => backup,
+            Err(error) => return Err(unless_deleted(repository, inventory, key, error).await),
+        };
+        wanted.extend(backup.record.as_ref().and_then(|record| record.parent));
         kept.push(backup);
     }
     kept.sort_by_key(|backup| backup.key);
     Ok(kept)
+}
+
+/// Returns the backup `key`, proven to be complete, if what it builds on is there.
+async fn complete(
+    repository: &Repository,
+    inventory: &Inventory,
+    timelines: &Timelines,
+    key: BackupKey,
+) -> Result<ChosenBackup> {
+    let backup = chosen(repository, inventory, timelines, key).await.map_err(|error| match error {
+        Error::Damaged { object, reason } => {
+            let hint = "if it is lost, delete that object: a later prune removes the rest of the backup";
+            Error::damaged(object, format!("{reason}; {hint}"))
+        }
+        error => error,
+    })?;
+    refuse_incomplete(repository, &backup).await?;
+    if let Some(parent) = backup.record.as_ref().and_then(|record| record.parent) {
+        refuse_without_parent(repository, inventory, key, parent).await?;
+    }
+    Ok(backup)
+}
+
+/// Returns the `error` of a backup that isn't complete, or another one if it was deleted since it was listed.
+async fn unless_deleted(
+    repository: &Repository,
+    inventory: &Inventory,
+    key: BackupKey,
+    error: Error,
+) -> Error {
+    let is_listed = inventory.backups.iter().any(|backup| backup.key == key && !backup.legacy);
+    if !is_listed || !matches!(repository.size(&BackupRecord::object_name(key)).await, Ok(None)) {
+        return error;
+    }
+    let what = format!(
+        "backup {key} in {} was deleted by another command while this one made its plan. Nothing was pruned",
+        repository.location()
+    );
+    Refusal::overtaken(what, "prune again").into()
 }
 
 /// Returns the backup `key`. It is read again only if it couldn't be read before.
@@ -280,12 +314,14 @@ async fn refuse_incomplete(repository: &Repository, backup: &ChosenBackup) -> Re
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] if an incremental backup was begun meanwhile that builds on one to be removed; those of the storage.
+/// [`Error::Refused`] if a backup was begun meanwhile that builds on one to be removed, or may need WAL to be removed; those
+/// of the storage.
 pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
     // Backups of SwiftWAL 0.2.2 are deleted last, since that needs deletion marks: on a full storage, the deletion of
     // the others makes room for these.
     let (old, new): (Vec<_>, Vec<_>) = plan.to_delete.iter().partition(|backup| backup.legacy);
-    let are_marked = mark_deletions(repository, plan, &new).await?;
+    let wal = WalRemoval::of(&plan.remove_wal);
+    let are_marked = mark_removals(repository, plan, &new, &wal).await?;
     for backup in new.into_iter().chain(old) {
         delete_backup(repository, backup, plan.before, are_marked && !backup.legacy).await?;
     }
@@ -301,9 +337,8 @@ pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
     if let Some(sweeper) = repository.storage().sweeper() {
         sweeper.remove(&plan.swept).await.map_err(repository.failed("remove", "leftovers"))?;
     }
-    let wal: Vec<_> =
-        plan.remove_wal.iter().map(crate::repository::inventory::StoredWal::object_name).collect();
-    repository.delete_all(wal.into_iter()).await
+    wal.carry_out(repository).await?;
+    repository.delete_all(plan.stale_marks.clone().into_iter()).await
 }
 
 /// Deletes the leftovers of a crashed upload or an interrupted deletion, unless another process has touched them since
@@ -314,12 +349,15 @@ async fn delete_upload(repository: &Repository, upload: &AbandonedUpload, before
     if is_running || (!upload.deleting && is_complete_legacy(repository, upload.key).await?) {
         return Ok(());
     }
-    // If there is a record, the process crashed after the commit: the backup is kept.
+    // If there is a record, the process crashed after the commit: the backup is kept, and so is the mark of its deletion,
+    // on which another prune may rely.
+    let mut mark = None;
     if repository.size(&BackupRecord::object_name(upload.key)).await?.is_none() {
         repository.delete_all(upload.objects.clone().into_iter()).await?;
+        mark = upload.mark();
     }
     // The markers are deleted last: as long as one exists, a later prune finishes this.
-    repository.delete_all(upload.markers.clone().into_iter()).await
+    repository.delete_all(upload.markers.clone().into_iter().chain(mark)).await
 }
 
 /// Whether this is a complete backup of SwiftWAL 0.2.2, according to a request: a listing can't prove that its segments

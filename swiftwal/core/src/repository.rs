@@ -25,6 +25,7 @@ pub(crate) mod parts;
 pub(crate) mod preflight;
 pub(crate) mod record;
 pub(crate) mod requirements;
+pub(crate) mod running;
 pub(crate) mod seen;
 pub(crate) mod segment_check;
 pub(crate) mod staged_wal;
@@ -34,6 +35,7 @@ pub(crate) mod wal;
 mod wal_comparison;
 pub(crate) mod wal_file;
 mod wal_frames;
+pub(crate) mod wal_removal;
 pub(crate) mod wal_variant;
 
 use std::sync::{Arc, OnceLock};

@@ -35,6 +35,7 @@ use crate::{
         layout::{BackupPart, ObjectName},
         markers::all_markers,
         record::BackupRecord,
+        wal_removal::refuse_while_removed,
     },
 };
 
@@ -179,9 +180,17 @@ impl<'a> Claim<'a> {
         Refusal::overtaken(what, "take the backup again").into()
     }
 
-    /// Records in the marker which WAL this backup will need, for prune.
+    /// Records in the marker which WAL this backup will need, for commands that delete, and proves that none of them is
+    /// removing it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Overtaken`] if that WAL is being removed.
     pub(crate) async fn begin_at(&self, first_wal: SegmentName, start_lsn: Lsn) -> Result<()> {
-        self.marker.begin_at(first_wal, start_lsn).await
+        match self.marker.begin_at(first_wal, start_lsn).await? {
+            true => refuse_while_removed(self.repository, first_wal).await,
+            false => Ok(()),
+        }
     }
 
     /// Records in the marker which backup this one builds on, for prune, and proves that the parent is still there.

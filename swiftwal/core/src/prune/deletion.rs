@@ -3,48 +3,66 @@
 //! An incremental backup may be begun on one that is about to be deleted. Each side first writes and then looks: prune
 //! marks the deletions before it looks for such a backup, and a backup writes its marker, which names the parent, before it
 //! looks for the mark of its deletion. So at least one of the two finds the other and stops.
+//!
+//! Several prunes may have marked the same backup. So no prune removes the mark of a backup that still exists, not even its
+//! own: another one may rely on it. Only a mark of which nothing was heard for a day is removed.
 
 use jiff::Timestamp;
 use object_store::{PutMode, PutPayload};
 
 use super::PrunePlan;
 use crate::{
-    error::{Error, Refusal, Result},
+    error::{Refusal, Result},
     repository::{
         Repository,
         inventory::StoredBackup,
         key::BackupKey,
         layout::{BackupPart, ObjectName},
         markers::markers,
-        needs::in_progress,
+        running::begun_since,
+        wal_removal::WalRemoval,
     },
 };
 
-/// Marks the deletion of all `doomed` backups, and then fails if another backup builds on one of them: one in progress, or
-/// one that was committed after the plan was made. Then the marks are removed. Returns whether every mark was stored, which a
-/// full storage refuses.
+/// Marks what is to be removed: the `doomed` backups, and WAL. Fails if a backup that the plan doesn't take into account
+/// needs some of that. Returns whether every deletion of a backup was marked, which a full storage refuses.
 ///
 /// # Errors
 ///
 /// [`Refusal::Overtaken`].
-pub(super) async fn mark_deletions(
+pub(super) async fn mark_removals(
     repository: &Repository,
     plan: &PrunePlan,
     doomed: &[&StoredBackup],
+    wal: &WalRemoval,
 ) -> Result<bool> {
-    if doomed.is_empty() {
+    if doomed.is_empty() && wal.is_empty() {
         return Ok(true);
     }
-    let marks = || doomed.iter().map(|backup| ObjectName::Deleting(backup.key));
+    // The marks remain if such a backup is found after they were stored. So this looks for one before that, too.
+    refuse_needed(repository, plan, doomed, wal).await?;
     let mut are_marked = true;
-    for mark in marks() {
-        are_marked &= mark_deletion(repository, &mark, false).await?;
+    for backup in doomed {
+        are_marked &= mark_deletion(repository, &ObjectName::Deleting(backup.key), false).await?;
     }
+    wal.mark(repository).await?;
+    refuse_needed(repository, plan, doomed, wal).await?;
+    Ok(are_marked)
+}
+
+/// Fails if a backup that the plan doesn't take into account needs what is to be removed.
+async fn refuse_needed(
+    repository: &Repository,
+    plan: &PrunePlan,
+    doomed: &[&StoredBackup],
+    wal: &WalRemoval,
+) -> Result<()> {
+    let known = [&plan.keep_backups[..], &plan.remove_backups].concat();
+    let begun = begun_since(repository, &known, plan.before).await?;
     let is_doomed = |parent: &BackupKey| doomed.iter().any(|backup| backup.key == *parent);
-    let Some(parent) = parents_since(repository, plan).await?.into_iter().find(is_doomed) else {
-        return Ok(are_marked);
+    let Some(parent) = begun.iter().filter_map(|backup| backup.parent).find(is_doomed) else {
+        return wal.refuse_needed_by(&begun, repository);
     };
-    repository.delete_all(marks().collect::<Vec<_>>().into_iter()).await?;
     let what = format!(
         "an incremental backup in {} builds on backup {parent}, which was to be removed; it was begun after the plan was made. \
          Nothing was pruned",
@@ -53,28 +71,12 @@ pub(super) async fn mark_deletions(
     Err(Refusal::overtaken(what, "prune again").into())
 }
 
-/// Returns the parents of the backups in progress, and of those that were committed after the plan was made.
-async fn parents_since(repository: &Repository, plan: &PrunePlan) -> Result<Vec<BackupKey>> {
-    let inventory = repository.inventory_with_every_record().await?;
-    let running = in_progress(repository, &inventory, plan.before).await?;
-    let mut parents: Vec<_> = running.into_iter().filter_map(|running| running.parent).collect();
-    let is_new = |backup: &&StoredBackup| {
-        let planned = [&plan.keep_backups, &plan.remove_backups];
-        !backup.legacy && !planned.iter().any(|keys| keys.contains(&backup.key))
-    };
-    for backup in inventory.backups.iter().filter(is_new) {
-        match repository.record_if_there(backup.key).await {
-            Ok(record) => parents.extend(record.and_then(|record| record.parent)),
-            // It was set aside when the plan was made, too.
-            Err(Error::Foreign { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(parents)
-}
-
 /// Deletes a backup: first its commit object, without which it doesn't exist, then the rest. Its deletion is marked first,
 /// unless it `is_marked`.
+///
+/// # Errors
+///
+/// [`Refusal::Overtaken`] if the mark is gone.
 pub(super) async fn delete_backup(
     repository: &Repository,
     backup: &StoredBackup,
@@ -82,9 +84,12 @@ pub(super) async fn delete_backup(
     is_marked: bool,
 ) -> Result<()> {
     let mark = ObjectName::Deleting(backup.key);
-    let is_marked = is_marked || mark_deletion(repository, &mark, backup.legacy).await?;
     let part = if backup.legacy { BackupPart::Legacy } else { BackupPart::Record };
     let commit_object = ObjectName::Backup { key: backup.key, part };
+    if is_marked {
+        refuse_unmarked(repository, &mark, &commit_object).await?;
+    }
+    let is_marked = is_marked || mark_deletion(repository, &mark, backup.legacy).await?;
     repository.delete(&commit_object).await?;
     let rest: Vec<_> = backup
         .objects
@@ -95,6 +100,23 @@ pub(super) async fn delete_backup(
     let stale = stale_markers(repository, backup, before).await?;
     repository.delete_all(rest.into_iter().chain(stale)).await?;
     if is_marked { repository.delete(&mark).await } else { Ok(()) }
+}
+
+/// Fails if a backup exists whose deletion is no longer marked: an incremental one may build on it by now. That happens only
+/// if this process was suspended for so long that another prune has removed the mark.
+async fn refuse_unmarked(
+    repository: &Repository,
+    mark: &ObjectName,
+    commit_object: &ObjectName,
+) -> Result<()> {
+    if repository.size(mark).await?.is_some() || repository.size(commit_object).await?.is_none() {
+        return Ok(());
+    }
+    let what = format!(
+        "{mark} in {} is gone: this process was suspended for more than a day, and another prune has removed it",
+        repository.location()
+    );
+    Err(Refusal::overtaken(what, "prune again").into())
 }
 
 /// Stores the deletion mark, with which the next prune continues at once after an interruption. Returns whether it was

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use swiftwal_postgres::WalName;
+use swiftwal_postgres::{SegmentName, WalName};
 
 use super::chains::Chains;
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         layout::ObjectName,
         legacy,
         needs::Needs,
+        wal_removal::is_covered,
     },
 };
 
@@ -47,6 +48,9 @@ pub struct PrunePlan {
     /// The deletions that SwiftWAL 0.2.2 has begun.
     #[serde(skip)]
     pub(super) legacy_deletions: Vec<(BackupKey, ObjectName)>,
+    /// Marks of removals that have ended.
+    #[serde(skip)]
+    pub(super) stale_marks: Vec<ObjectName>,
     /// The leftovers that only the backend finds.
     #[serde(skip)]
     pub(super) swept: Vec<String>,
@@ -63,6 +67,13 @@ pub(super) struct AbandonedUpload {
     pub(super) markers: Vec<ObjectName>,
     /// Whether this program has begun to delete it.
     pub(super) deleting: bool,
+}
+
+impl AbandonedUpload {
+    /// Returns the mark of its deletion, if that has begun.
+    pub(super) fn mark(&self) -> Option<ObjectName> {
+        self.deleting.then_some(ObjectName::Deleting(self.key))
+    }
 }
 
 /// The input of a plan, apart from the inventory.
@@ -94,15 +105,21 @@ impl PrunePlan {
         let abandoned_uploads = abandoned_uploads(&inventory, before);
         let legacy_uploads = inventory.abandoned_legacy_uploads(before);
         let legacy_deletions = inventory.legacy.deletions();
-        let objects =
-            abandoned_uploads.iter().flat_map(|upload| upload.objects.iter().chain(&upload.markers));
-        let legacy = legacy_uploads.iter().flat_map(legacy::AbandonedUpload::names);
-        let objects = objects.chain(legacy).chain(legacy_deletions.iter().map(|(_, mark)| mark));
-        let leftovers = objects.map(ToString::to_string).chain(swept.iter().cloned()).collect();
         let oldest_of_newest = oldest_of_newest(&inventory.wal, keep_wals);
-        let (keep_wal, remove_wal) = inventory.wal.into_iter().partition(|wal| {
+        let (keep_wal, remove_wal): (Vec<_>, _) = inventory.wal.iter().copied().partition(|wal| {
             needs.includes(wal.name) || oldest_of_newest.is_some_and(|oldest| wal.name >= oldest)
         });
+        let stale_marks = stale_marks(&inventory, &keep_backups, &keep_wal, before);
+        notices.extend(marked_notices(&inventory, &keep_backups, &stale_marks));
+        let of_uploads = |upload: &AbandonedUpload| {
+            let objects = upload.objects.iter().chain(&upload.markers).cloned();
+            objects.chain(upload.mark()).collect::<Vec<_>>()
+        };
+        let objects = abandoned_uploads.iter().flat_map(of_uploads);
+        let legacy = legacy_uploads.iter().flat_map(legacy::AbandonedUpload::names).cloned();
+        let marks = legacy_deletions.iter().map(|(_, mark)| mark).chain(&stale_marks).cloned();
+        let objects = objects.chain(legacy).chain(marks);
+        let leftovers = objects.map(|name| name.to_string()).chain(swept.iter().cloned()).collect();
         let mut to_delete: Vec<_> =
             inventory.backups.into_iter().filter(|backup| !keep_backups.contains(&backup.key)).collect();
         let remove_backups = to_delete.iter().map(|backup| backup.key).collect();
@@ -119,6 +136,7 @@ impl PrunePlan {
             abandoned_uploads,
             legacy_uploads,
             legacy_deletions,
+            stale_marks,
             swept,
             before,
         }
@@ -157,7 +175,8 @@ fn oldest_of_newest(wal: &[StoredWal], count: u32) -> Option<WalName> {
 fn abandoned_uploads(inventory: &Inventory, before: Timestamp) -> Vec<AbandonedUpload> {
     let marked = inventory.markers.iter().map(|marker| marker.key);
     let uncommitted = inventory.uncommitted.keys().copied();
-    let keys: BTreeSet<_> = uncommitted.chain(marked).chain(inventory.deleting.iter().copied()).collect();
+    let deleting = inventory.deleting.keys().copied();
+    let keys: BTreeSet<_> = uncommitted.chain(marked).chain(deleting).collect();
     keys.into_iter().filter_map(|key| abandoned_upload(inventory, key, before)).collect()
 }
 
@@ -166,18 +185,53 @@ fn abandoned_upload(inventory: &Inventory, key: BackupKey, before: Timestamp) ->
     let markers = || inventory.markers.iter().filter(|marker| marker.key == key);
     let uncommitted = inventory.uncommitted.get(&key);
     let is_young = uncommitted.is_some_and(|found| found.touched > before);
-    let deleting = inventory.deleting.contains(&key);
+    // The mark of a backup that exists is another prune's, which may be running.
+    let exists = inventory.backups.iter().any(|backup| backup.key == key);
+    let deleting = inventory.deleting.contains_key(&key) && !exists;
     // If SwiftWAL 0.2.2 has begun to delete it, that deletion is finished first.
     let is_old = deleting || (!is_young && !inventory.legacy.is_being_deleted(key));
     if markers().any(|marker| marker.touched > before) || !is_old {
         return None;
     }
     let objects = uncommitted.into_iter().flat_map(|found| &found.objects).map(|object| object.name.clone());
-    let mark = deleting.then_some(ObjectName::Deleting(key));
     Some(AbandonedUpload {
         key,
         objects: objects.collect(),
-        markers: markers().map(|marker| marker.name.clone()).chain(mark).collect(),
+        markers: markers().map(|marker| marker.name.clone()).collect(),
         deleting,
     })
+}
+
+/// Returns the marks that no running command relies on: those of the deletion of backups that are kept, if they are a day
+/// old, and those of the removal of WAL, if they are that old or all of that WAL is gone after this prune.
+fn stale_marks(
+    inventory: &Inventory,
+    keep_backups: &[BackupKey],
+    keep_wal: &[StoredWal],
+    before: Timestamp,
+) -> Vec<ObjectName> {
+    let is_kept = |key: &BackupKey| keep_backups.contains(key);
+    let of_backups = inventory.deleting.iter().filter(|(key, marked)| is_kept(key) && **marked <= before);
+    let is_gone = |last: SegmentName| {
+        let segments = || keep_wal.iter().filter_map(|wal| wal.name.segment());
+        !segments().any(|segment| is_covered(last, segment))
+    };
+    let of_wal = inventory.removing_wal.iter().filter(|(last, marked)| *marked <= before || is_gone(*last));
+    let of_wal = of_wal.map(|(last, _)| ObjectName::RemovingWal(*last));
+    of_backups.map(|(key, _)| ObjectName::Deleting(*key)).chain(of_wal).collect()
+}
+
+/// Returns notices of backups that are kept although another prune has begun to delete them.
+fn marked_notices(inventory: &Inventory, keep_backups: &[BackupKey], stale: &[ObjectName]) -> Vec<String> {
+    let is_marked = |key: &BackupKey| {
+        inventory.deleting.contains_key(key) && !stale.contains(&ObjectName::Deleting(*key))
+    };
+    let notice = |key: &BackupKey| {
+        format!(
+            "backup {key} is kept, but another prune has begun to delete it and may still be running. A later prune removes \
+             its mark, {}, when it is a day old; until then no incremental backup can build on this one",
+            ObjectName::Deleting(*key)
+        )
+    };
+    keep_backups.iter().filter(|key| is_marked(key)).map(notice).collect()
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use object_store::ObjectMeta;
 use serde::{Serialize, Serializer};
 use swiftwal_compression::Format;
-use swiftwal_postgres::WalName;
+use swiftwal_postgres::{SegmentName, WalName};
 
 use crate::repository::{
     key::BackupKey,
@@ -26,8 +26,10 @@ pub struct Inventory {
     pub foreign: Vec<String>,
     /// Objects that belong to no existing backup: of uploads in progress, crashed uploads and interrupted deletions.
     pub(crate) uncommitted: BTreeMap<BackupKey, Uncommitted>,
-    /// The backups whose deletion has begun.
-    pub(crate) deleting: Vec<BackupKey>,
+    /// The backups whose deletion has begun, and when that was marked.
+    pub(crate) deleting: BTreeMap<BackupKey, Timestamp>,
+    /// The last segments of removals of WAL that have begun, and when that was marked.
+    pub(crate) removing_wal: Vec<(SegmentName, Timestamp)>,
     /// The markers of processes that are writing, or crashed while writing.
     pub(crate) markers: Vec<Marker>,
     /// The unfinished uploads and deletions of SwiftWAL 0.2.2.
@@ -164,7 +166,8 @@ fn main_object(objects: &[StoredObject]) -> Option<&StoredObject> {
 #[derive(Debug, Default)]
 pub(crate) struct InventoryBuilder {
     by_key: BTreeMap<BackupKey, Uncommitted>,
-    deleting: Vec<BackupKey>,
+    deleting: BTreeMap<BackupKey, Timestamp>,
+    removing_wal: Vec<(SegmentName, Timestamp)>,
     wal: Vec<StoredWal>,
     markers: Vec<Marker>,
     legacy: LegacyLeftovers,
@@ -203,7 +206,8 @@ impl InventoryBuilder {
                 (_, Some(key)) => self.legacy.add_marker(key, &id, name, touched),
                 _ => {}
             },
-            ObjectName::Deleting(key) => self.deleting.push(key),
+            ObjectName::Deleting(key) => drop(self.deleting.insert(key, touched)),
+            ObjectName::RemovingWal(last) => self.removing_wal.push((last, touched)),
             ObjectName::LegacySegment { key, upload, .. } => {
                 self.legacy.add_segment(key, &upload, name, touched);
             }
@@ -214,9 +218,9 @@ impl InventoryBuilder {
 
     pub(crate) fn finish(mut self) -> Inventory {
         self.wal.sort_unstable();
-        let Self { by_key, deleting, wal, markers, legacy, long, newest } = self;
+        let Self { by_key, deleting, removing_wal, wal, markers, legacy, long, newest } = self;
         let mut inventory =
-            Inventory { wal, markers, deleting, legacy, long, newest, ..Inventory::default() };
+            Inventory { wal, markers, deleting, removing_wal, legacy, long, newest, ..Inventory::default() };
         for (key, mut found) in by_key {
             let objects = &mut found.objects;
             objects.sort_by(|a, b| a.name.cmp(&b.name));
@@ -243,7 +247,7 @@ impl Inventory {
     fn is_legacy_backup(&self, key: BackupKey, objects: &[StoredObject]) -> bool {
         let name = ObjectName::legacy_backup(key);
         let is_there = objects.iter().any(|object| object.name == name && object.bytes > 0);
-        is_there && !self.deleting.contains(&key) && !self.legacy.is_being_deleted(key)
+        is_there && !self.deleting.contains_key(&key) && !self.legacy.is_being_deleted(key)
     }
 }
 

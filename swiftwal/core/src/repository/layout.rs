@@ -5,7 +5,7 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use swiftwal_compression::Format;
-use swiftwal_postgres::WalName;
+use swiftwal_postgres::{SegmentName, WalName};
 
 use crate::repository::{key::BackupKey, wal_variant::WalVariant};
 
@@ -20,6 +20,8 @@ const HIDDEN: &str = "...";
 pub(crate) const SIDE_FORMAT: Format = Format::Zstd;
 /// The directory of the deletion marks.
 const DELETING: &str = "...deleting";
+/// The directory of the marks of WAL that is being removed.
+pub(crate) const REMOVING_WAL: &str = "...removing_wal";
 /// The directory of the markers of backups in progress.
 pub(crate) const UPLOADING: &str = "...uploading";
 /// The directory of the parts of backups of SwiftWAL 0.2.2.
@@ -83,6 +85,8 @@ pub enum ObjectName {
     },
     /// `...deleting/<key>`: the deletion of a backup has begun, and must be finished.
     Deleting(BackupKey),
+    /// `...removing_wal/<segment>`: WAL of that timeline is being removed, up to and including that segment.
+    RemovingWal(SegmentName),
     /// Anything else that begins with `...`.
     Hidden(String),
     /// A name that this program never writes.
@@ -153,6 +157,10 @@ impl ObjectName {
         }
         if let Some(rest) = below(TO_DELETE, name) {
             return Some(Self::LegacyDeletion { key: key_to_delete(rest)?, name: rest.to_owned() });
+        }
+        if let Some(segment) = below(REMOVING_WAL, name) {
+            let WalName::Segment(last) = segment.parse().ok()? else { return None };
+            return Some(Self::RemovingWal(last));
         }
         let with_key = match below(DELETING, name) {
             Some(key) => Self::Deleting(key.parse().ok()?),
@@ -242,6 +250,7 @@ impl fmt::Display for ObjectName {
             }
             Self::LegacyDeletion { name, .. } => write!(f, "{TO_DELETE}/{name}"),
             Self::Deleting(key) => write!(f, "{DELETING}/{key}"),
+            Self::RemovingWal(last) => write!(f, "{REMOVING_WAL}/{last}"),
             Self::Hidden(name) | Self::Foreign(name) => f.write_str(name),
             Self::Backup { key, part } => match part {
                 BackupPart::Tar { tablespace, piece, format } => {
@@ -295,6 +304,7 @@ mod tests {
             "pg_basebackup_20130828T1810Z.json",
             "...uploading/20130828T1810Z/7b9c",
             "...deleting/20130828T1810Z",
+            "...removing_wal/00000001000000000000005C",
             "...uploading/pg_basebackup_20130828T1810Z.tgz/4d2e",
             "...seg/pg_basebackup_20130828T1810Z.tgz/4d2e/000001",
             "...to_delete/pg_basebackup_20130828T1810Z.tgz",

@@ -13,7 +13,7 @@ use crate::{
         key::BackupKey,
         label::label_of,
         layout::ObjectName,
-        markers::{MarkerContent, is_claim_object},
+        running::{RunningBackup, in_progress},
         timelines::{Content, read_all},
     },
 };
@@ -89,8 +89,12 @@ impl Needs {
         }
     }
 
-    /// Returns the needs of every backup in the inventory, and of those in progress.
-    pub(crate) async fn of_all(repository: &Repository, inventory: &Inventory) -> Result<Self> {
+    /// Returns the needs of every backup in the inventory, and of those in progress, which were touched later than `before`.
+    pub(crate) async fn of_all(
+        repository: &Repository,
+        inventory: &Inventory,
+        before: Timestamp,
+    ) -> Result<Self> {
         let (mut backups, mut no_backups) = (Vec::new(), Vec::new());
         for listed in read_all(repository, inventory).await? {
             match listed.content {
@@ -101,8 +105,7 @@ impl Needs {
         }
         let histories = Histories::listed(repository, inventory).await?;
         histories.all_readable()?;
-        let before = repository.liveness(inventory).await.before;
-        let running = in_progress(repository, inventory, before).await?;
+        let running = in_progress(repository, &inventory.markers, before).await?;
         let needs = Self::of(repository, inventory, histories, backups.iter(), &running, before).await?;
         Ok(Self { no_backups, ..needs })
     }
@@ -158,34 +161,4 @@ async fn start(repository: &Repository, backup: &ChosenBackup) -> Result<Start> 
 /// Whether it is a backup of SwiftWAL 0.2.2 without a label, so that pg_basebackup may have failed.
 fn is_without_label(inventory: &Inventory, key: BackupKey) -> bool {
     inventory.backups.iter().any(|backup| backup.key == key && backup.legacy && !backup.has_label())
-}
-
-/// A backup in progress, according to its marker.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RunningBackup {
-    /// The first WAL that it needs; none if it doesn't know that yet.
-    pub(crate) start: Option<(SegmentName, Lsn)>,
-    /// The backup that it builds on.
-    pub(crate) parent: Option<BackupKey>,
-}
-
-/// Returns the backups in progress, which were touched later than `before`.
-pub(crate) async fn in_progress(
-    repository: &Repository,
-    inventory: &Inventory,
-    before: Timestamp,
-) -> Result<Vec<RunningBackup>> {
-    let mut running = Vec::new();
-    let has_marker = |key| inventory.markers.iter().any(|m| m.key == key && !is_claim_object(&m.name));
-    let markers = inventory.markers.iter().filter(|marker| marker.touched > before);
-    for marker in markers.filter(|marker| !(is_claim_object(&marker.name) && has_marker(marker.key))) {
-        // If it no longer exists, its backup may have been committed after the inventory was taken.
-        let content = repository.read(&marker.name).await?;
-        let content: Option<MarkerContent> = content.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        running.push(content.map_or_else(RunningBackup::default, |content| RunningBackup {
-            start: content.first_wal.zip(content.start_lsn),
-            parent: content.parent,
-        }));
-    }
-    Ok(running)
 }

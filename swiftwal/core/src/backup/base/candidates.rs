@@ -87,7 +87,7 @@ impl<'a> Candidates<'a> {
         let mut next = Some(newest);
         while let Some(listed) = next {
             let record = record(listed)?;
-            if self.inventory.deleting.contains(&record.key) {
+            if self.inventory.deleting.contains_key(&record.key) {
                 return Err(format!("the deletion of backup {} has begun", record.key));
             }
             chain.push(record);

@@ -50,8 +50,8 @@ impl<'a> RunningMarker<'a> {
         serde_json::to_vec(content).map_err(|error| Error::damaged(&self.name, error))
     }
 
-    /// Records which WAL the backup will need, unless the marker contains that already.
-    pub(super) async fn begin_at(&self, first_wal: SegmentName, start_lsn: Lsn) -> Result<()> {
+    /// Records which WAL the backup will need. Returns false if the marker contains that already.
+    pub(super) async fn begin_at(&self, first_wal: SegmentName, start_lsn: Lsn) -> Result<bool> {
         let known =
             |content| MarkerContent { first_wal: Some(first_wal), start_lsn: Some(start_lsn), ..content };
         self.change(known).await
@@ -59,18 +59,20 @@ impl<'a> RunningMarker<'a> {
 
     /// Records which backup this one builds on.
     pub(super) async fn build_on(&self, parent: BackupKey) -> Result<()> {
-        self.change(|content| MarkerContent { parent: Some(parent), ..content }).await
+        self.change(|content| MarkerContent { parent: Some(parent), ..content }).await.map(drop)
     }
 
-    async fn change(&self, change: impl FnOnce(MarkerContent) -> MarkerContent + Send) -> Result<()> {
+    /// Returns whether it was changed.
+    async fn change(&self, change: impl FnOnce(MarkerContent) -> MarkerContent + Send) -> Result<bool> {
         let mut content = self.content.lock().await;
         let changed = change(content.clone());
-        if changed != *content {
-            self.write(&changed).await?;
-            // Only what was written counts.
-            *content = changed;
+        if changed == *content {
+            return Ok(false);
         }
-        Ok(())
+        self.write(&changed).await?;
+        // Only what was written counts.
+        *content = changed;
+        Ok(true)
     }
 
     async fn write(&self, content: &MarkerContent) -> Result<()> {

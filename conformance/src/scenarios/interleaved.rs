@@ -1,0 +1,151 @@
+//! Plays prunes and a backup that run at the same time, with their requests in many orders: whatever the order, a listed
+//! backup can be restored.
+//!
+//! A seed decides the order. A failure shows the seed and the requests.
+
+mod order;
+mod turns;
+
+use std::{collections::BTreeSet, future::pending, num::NonZeroU32};
+
+use anyhow::Result;
+use swiftwal_backends::registry;
+use swiftwal_core::{
+    BackupChoice, BackupKey, BackupMode, BackupOptions, Error, ErrorKind, PrunePolicy, Repository, backup,
+    plan_prune, plan_restore, prune,
+};
+
+use self::{order::Order, turns::Turns};
+use super::{
+    site::{Site, options, restore_options, shown, take},
+    snapshot::Snapshot,
+};
+use crate::{Harness, SyntheticCluster, SyntheticSource, faulty::Faults, random::Random, subject::Subject};
+
+/// The number of the newest archived segment.
+const LAST: u64 = 10;
+
+/// A repository with two chains of a full backup and an incremental one, and what else they need.
+struct World {
+    site: Site,
+    full: Snapshot,
+    keys: Vec<BackupKey>,
+}
+
+impl World {
+    async fn new() -> Result<Self> {
+        let subject = Subject::new(&Harness::new(registry(), || "memory://interleaved".to_owned()))?;
+        let site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(100))?;
+        site.archive(1..=LAST).await?;
+        let mut keys = Vec::new();
+        for (number, mode) in [
+            (2, BackupMode::Full),
+            (3, BackupMode::Incremental(BackupChoice::Latest)),
+            (5, BackupMode::Full),
+            (6, BackupMode::Incremental(BackupChoice::Latest)),
+        ] {
+            let (source, options) = (source(&site, number), BackupOptions { mode, ..options() });
+            keys.push(take(&site.repository, &source, &options).await?.key);
+            site.wait_hours(1);
+        }
+        let full = Snapshot::of(&site.subject).await?;
+        Ok(Self { site, full, keys })
+    }
+
+    /// Opens the repository for one of several processes.
+    fn repository(&self, turns: &Turns, process: &'static str) -> Result<Repository> {
+        let storage = turns.storage(self.site.subject.storage()?, process);
+        Ok(self.site.subject.of_storage(storage, &Faults::none()))
+    }
+
+    /// Fails unless each listed backup has its parents, their objects, and the WAL from its start on.
+    async fn check(&self) -> Result<(), String> {
+        let listed = self.site.repository.inventory().await.map_err(|error| shown(&error))?;
+        let wal: BTreeSet<_> = listed.wal.iter().map(|wal| wal.name.to_string()).collect();
+        for backup in &listed.backups {
+            let choice = BackupChoice::Key(backup.key);
+            let restore = plan_restore(&self.site.repository, choice, &restore_options(), &|_| {}).await;
+            let restore =
+                restore.map_err(|error| format!("{} can't be restored: {}", backup.key, shown(&error)))?;
+            if let Some(shortfall) = restore.shortfall {
+                return Err(format!("{}: {shortfall}", backup.key));
+            }
+            let record = self.site.repository.record(backup.key).await.map_err(|error| shown(&error))?;
+            let needed = (1..=LAST).map(|number| self.site.cluster.wal_name(number).to_string());
+            let first = record.first_wal.to_string();
+            if let Some(missing) = needed.filter(|name| *name >= first).find(|name| !wal.contains(name)) {
+                return Err(format!("backup {} needs {missing}, which was removed", backup.key));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn source(site: &Site, number: u64) -> SyntheticSource {
+    site.cluster.backup(number, number).that_sends_a_manifest()
+}
+
+async fn prune_to(repository: &Repository, keep_backups: u32) -> Result<(), Error> {
+    let keep_backups = NonZeroU32::new(keep_backups).unwrap_or(NonZeroU32::MIN);
+    let plan = plan_prune(repository, &PrunePolicy { keep_backups, keep_wals: 0 }).await?;
+    prune(repository, &plan).await
+}
+
+/// Returns the backup that is taken: a full one, one of a standby that starts before the oldest backup, or an incremental one
+/// of the newest backup or of one that a prune removes.
+fn which(world: &World, dice: &mut Random) -> (u64, BackupMode) {
+    match dice.up_to(8) {
+        1 => (9, BackupMode::Full),
+        2 => (1, BackupMode::Full),
+        3 => (9, BackupMode::Incremental(BackupChoice::Latest)),
+        4 => (9, BackupMode::Auto { full_every: None }),
+        other => (9, BackupMode::Incremental(BackupChoice::Key(world.keys[other % 2]))),
+    }
+}
+
+/// Plays one order of the requests of two prunes and a backup. Describes what is wrong afterwards.
+async fn play(world: &World, seed: u64) -> Result<(), String> {
+    let mut dice = Random::new(seed, 0);
+    let keep = if dice.up_to(2) == 1 { [1, 2] } else { [1, 1] };
+    let (start, mode) = which(world, &mut dice);
+    let (options, source) = (BackupOptions { mode, ..options() }, source(&world.site, start));
+    let turns = Turns::default();
+    let processes = ["prune 1", "prune 2", "backup"];
+    let [first, second, third] = processes.map(|process| world.repository(&turns, process).unwrap());
+    let work = async {
+        tokio::join!(
+            Box::pin(prune_to(&first, keep[0])),
+            Box::pin(prune_to(&second, keep[1])),
+            Box::pin(backup(&third, &source, &options, &|_| {}, pending())),
+        )
+    };
+    let (first, second, taken) = turns.play(Order::of(dice, processes), work).await;
+    let outcomes = [first, second, taken.map(drop)];
+    let unexpected =
+        outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).find(|error| !is_expected(error));
+    let wrong = match (world.check().await, unexpected) {
+        (Err(wrong), _) => wrong,
+        (Ok(()), Some(error)) => format!("an unexpected error: {}", shown(error)),
+        (Ok(()), None) => {
+            return world.full.put_back(&world.site.subject).await.map_err(|error| error.to_string());
+        }
+    };
+    let requests = turns.passed();
+    Err(format!(
+        "seed {seed}, prunes to {keep:?}, backup in {start} {mode:?}: {wrong}\n{outcomes:#?}\n{requests}"
+    ))
+}
+
+/// Whether one of several commands may fail so because of the others.
+fn is_expected(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Refused | ErrorKind::Absent | ErrorKind::TimedOut)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_order_of_the_requests_of_two_prunes_and_a_backup_what_is_listed_can_be_restored() {
+    let world = World::new().await.unwrap();
+    // Among them are orders in which earlier versions lost a parent, and WAL.
+    for seed in 850..1200 {
+        play(&world, seed).await.unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
+}

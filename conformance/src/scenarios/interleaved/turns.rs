@@ -1,0 +1,195 @@
+//! A storage whose requests wait for their turn, so that a seed decides in which order those of several processes arrive.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, path::Path,
+};
+use swiftwal_core::Storage;
+use tokio::sync::oneshot;
+
+use super::order::Order;
+
+/// The requests that wait, and those that were let through so far. Clones share both.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turns(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<Waiting>,
+    passed: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) process: &'static str,
+    /// The action and the object.
+    pub(super) request: String,
+    turn: oneshot::Sender<()>,
+}
+
+impl Turns {
+    /// Returns the storage as one of several processes sees it.
+    pub(super) fn storage(&self, storage: Storage, process: &'static str) -> Storage {
+        storage.map_store(|inner| Arc::new(TurnStore { inner, process, turns: self.clone() }))
+    }
+
+    /// Awaits `work`, and lets its requests through one after the other, in this order.
+    ///
+    /// The time of the runtime must be paused: it advances when everything waits for a request or a clock, and nothing
+    /// is being computed, so the same seed gives the same order.
+    pub(super) async fn play<T>(&self, order: Order, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.let_through(order) => match never {},
+        }
+    }
+
+    async fn let_through(&self, mut order: Order) -> Infallible {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let mut state = self.state();
+            state.waiting.retain(|waiting| !waiting.turn.is_closed());
+            state.waiting.sort_by(|a, b| (a.process, &a.request).cmp(&(b.process, &b.request)));
+            if let Some(next) = order.next(&state.waiting) {
+                let Waiting { process, request, turn } = state.waiting.remove(next);
+                state.passed.push(format!("{process}: {request}"));
+                let _ = turn.send(());
+            }
+        }
+    }
+
+    /// Returns the requests that were let through, in order.
+    pub(super) fn passed(&self) -> String {
+        self.state().passed.join("\n")
+    }
+
+    async fn wait(&self, process: &'static str, request: String) {
+        let (turn, is_ours) = oneshot::channel();
+        self.state().waiting.push(Waiting { process, request, turn });
+        // The sender is kept until the turn comes.
+        let _ = is_ours.await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The store of one process. Each request waits for its turn, and is then carried out at once.
+#[derive(Debug)]
+struct TurnStore {
+    inner: Arc<dyn ObjectStore>,
+    process: &'static str,
+    turns: Turns,
+}
+
+impl TurnStore {
+    async fn turn(&self, action: &str, object: &Path) {
+        self.turns.wait(self.process, format!("{action} {object}")).await;
+    }
+
+    fn listed(
+        &self,
+        prefix: Option<&Path>,
+        listing: BoxStream<'static, Result<ObjectMeta>>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (turns, process) = (self.turns.clone(), self.process);
+        let request = format!("list {}", prefix.map_or("", Path::as_ref));
+        let listed = async move {
+            turns.wait(process, request).await;
+            listing
+        };
+        futures::stream::once(listed).flatten().boxed()
+    }
+}
+
+impl fmt::Display for TurnStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for {}", self.inner, self.process)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for TurnStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.turn("put", location).await;
+        self.inner.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.turn("get", location).await;
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.turn("get", location).await;
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let (inner, turns, process) = (Arc::clone(&self.inner), self.turns.clone(), self.process);
+        let deleted = locations.and_then(move |location| {
+            let (inner, turns) = (Arc::clone(&inner), turns.clone());
+            async move {
+                turns.wait(process, format!("delete {location}")).await;
+                inner.delete(&location).await?;
+                Ok(location)
+            }
+        });
+        deleted.boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        // A listing in memory is read when it is polled first.
+        let (inner, prefix) = (Arc::clone(&self.inner), prefix.cloned());
+        let wanted = prefix.clone();
+        let listing = futures::stream::once(async move { inner.list(prefix.as_ref()) }).flatten().boxed();
+        self.listed(wanted.as_ref(), listing)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (inner, wanted, offset) = (Arc::clone(&self.inner), prefix.cloned(), offset.clone());
+        let listing =
+            futures::stream::once(async move { inner.list_with_offset(wanted.as_ref(), &offset) }).flatten();
+        self.listed(prefix, listing.boxed())
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.turn("list", &prefix.cloned().unwrap_or_default()).await;
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.turn("copy", to).await;
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.turn("rename", to).await;
+        self.inner.rename_opts(from, to, options).await
+    }
+}

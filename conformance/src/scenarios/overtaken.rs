@@ -1,0 +1,181 @@
+//! Scenarios of commands that delete, and of backups and other such commands that begin after they have made their plans.
+
+use std::num::NonZeroU32;
+
+use anyhow::Result;
+use swiftwal_core::{
+    BackupChoice, BackupEvent, BackupKey, BackupMode, BackupOptions, ErrorKind, PrunePolicy, archive_cleanup,
+    discard_timeline, plan_archive_cleanup, plan_discard, plan_prune, prune,
+};
+
+use super::{
+    prune::{plan, prune_to},
+    site::{Site, options, refused, shown, take},
+    stray::Stray,
+};
+use crate::{SourceFault, SyntheticSource, faulty::Faults, subject::Subject};
+
+/// Takes a full backup in segment 2, an incremental one in segment 3, and a full one in segment 5.
+async fn site(subject: Subject) -> Result<(Site, [BackupKey; 3])> {
+    let site = Site::new(subject)?;
+    site.archive(1..=9).await?;
+    let mut keys = Vec::new();
+    let latest = BackupMode::Incremental(BackupChoice::Latest);
+    for (number, mode) in [(2, BackupMode::Full), (3, latest), (5, BackupMode::Full)] {
+        let source = site.cluster.backup(number, number).that_sends_a_manifest();
+        keys.push(take(&site.repository, &source, &BackupOptions { mode, ..options() }).await?.key);
+        site.wait_hours(1);
+    }
+    Ok((site, [keys[0], keys[1], keys[2]]))
+}
+
+/// As that of a standby whose last restartpoint was before the newest backup.
+fn of_a_standby(site: &Site) -> SyntheticSource {
+    site.cluster.backup(4, 9)
+}
+
+/// Awaits `work` when a backup has begun that needs the WAL from segment 4 on.
+async fn during_backup<T>(site: &Site, work: impl Future<Output = T>) -> T {
+    let source = of_a_standby(site).with_fault(SourceFault::StallsAfter(64 << 10));
+    site.during_backup(&source, |event| matches!(event, BackupEvent::Label(_)), work).await
+}
+
+pub(crate) async fn wal_is_kept_for_a_backup_that_began_after_the_plan(subject: Subject) -> Result<()> {
+    let (site, _) = site(subject).await?;
+    // Only WAL remains to be removed.
+    prune_to(&site, 1, 100).await?;
+    let before = site.subject.objects().await?;
+    let pruning = plan(&site, 1, 0).await?;
+    let cleanup = plan_archive_cleanup(&site.repository, site.cluster.wal_name(9), false).await?;
+    during_backup(&site, async {
+        for error in [
+            refused(prune(&site.repository, &pruning).await),
+            refused(archive_cleanup(&site.repository, &cleanup).await),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Refused);
+            assert!(shown(&error).contains("may need WAL that was to be removed"), "{error}");
+        }
+        Ok::<_, anyhow::Error>(())
+    })
+    .await?;
+    let after = site.subject.objects().await?;
+    assert!(after.is_superset(&before));
+    Ok(())
+}
+
+pub(crate) async fn a_timeline_is_kept_for_a_backup_that_began_after_the_plan(
+    subject: Subject,
+) -> Result<()> {
+    let stray = Stray::new(subject).await?;
+    let site = &stray.site;
+    let plan = plan_discard(&site.repository, stray.copy.timeline()).await?;
+    let source = stray.copy.backup(5, 5).with_fault(SourceFault::StallsAfter(64 << 10));
+    let discarded = site
+        .during_backup(&source, |event| matches!(event, BackupEvent::Label(_)), async {
+            discard_timeline(&site.repository, &plan).await
+        })
+        .await;
+    let error = refused(discarded).to_string();
+    assert!(error.contains("in progress"), "{error}");
+    assert!(site.listed_wal().await?.contains(&"00000002.history".to_owned()));
+    Ok(())
+}
+
+pub(crate) async fn no_backup_begins_on_wal_that_is_being_removed(subject: Subject) -> Result<()> {
+    let (site, keys) = site(subject).await?;
+    let mark = |number| format!("...removing_wal/{}", site.cluster.wal_name(number));
+    for (last, is_refused) in [(3, false), (4, true), (7, true)] {
+        site.subject.put(&mark(last), Vec::new()).await?;
+        let taken = site.take(&of_a_standby(&site)).await;
+        if is_refused {
+            let error = refused(taken);
+            assert_eq!(error.kind(), ErrorKind::Refused);
+            assert!(shown(&error).contains(&mark(last)), "{error}");
+        } else {
+            let source = of_a_standby(&site);
+            site.assert_restorable(&taken?, &source).await?;
+        }
+        site.subject.delete(&mark(last)).await?;
+        site.wait_hours(1);
+    }
+    assert_eq!(site.listed().await?.len(), keys.len() + 1);
+    Ok(())
+}
+
+pub(crate) async fn the_mark_of_a_removal_of_wal_goes_when_that_has_ended(subject: Subject) -> Result<()> {
+    let (site, _) = site(subject).await?;
+    let mark = |number| format!("...removing_wal/{}", site.cluster.wal_name(number));
+    let (ended, running) = (mark(4), mark(6));
+    for mark in [&ended, &running] {
+        site.subject.put(mark, Vec::new()).await?;
+    }
+    prune_to(&site, 1, 0).await?;
+    let objects = site.subject.objects().await?;
+    assert!(!objects.contains(&ended) && objects.contains(&running));
+    site.wait_hours(25);
+    prune_to(&site, 1, 0).await?;
+    assert!(!site.subject.objects().await?.contains(&running));
+    Ok(())
+}
+
+/// Two prunes that keep different numbers of backups.
+pub(crate) async fn a_prune_keeps_the_marks_of_another(subject: Subject) -> Result<()> {
+    let (site, [full, child, _]) = site(subject).await?;
+    let marks = [full, child].map(|key| format!("...deleting/{key}"));
+    for mark in &marks {
+        site.subject.put(mark, Vec::new()).await?;
+    }
+    let kept = prune_to(&site, 2, 0).await?;
+    assert_eq!(kept.notices.len(), 2, "{:?}", kept.notices);
+    for (mark, notice) in marks.iter().zip(&kept.notices) {
+        assert!(site.subject.objects().await?.contains(mark));
+        assert!(notice.contains(mark), "{notice}");
+    }
+    site.wait_hours(25);
+    prune_to(&site, 2, 0).await?;
+    for mark in &marks {
+        assert!(!site.subject.objects().await?.contains(mark));
+    }
+    Ok(())
+}
+
+/// Another prune removes its marks after a day.
+pub(crate) async fn a_prune_that_was_suspended_deletes_nothing_more(subject: Subject) -> Result<()> {
+    let (site, [full, child, newest]) = site(subject).await?;
+    let plan = plan(&site, 1, 0).await?;
+    let faults = Faults::holding(format!("...deleting/{child}"));
+    let repository = site.subject.repository_with(&faults)?;
+    let suspending = async {
+        faults.held().await;
+        site.subject.delete(&format!("...deleting/{full}")).await?;
+        faults.let_go();
+        Ok::<_, anyhow::Error>(())
+    };
+    let (pruned, suspended) = tokio::join!(prune(&repository, &plan), suspending);
+    suspended?;
+    let error = refused(pruned).to_string();
+    assert!(error.contains(&format!("...deleting/{full}")) && error.contains("suspended"), "{error}");
+    assert_eq!(site.listed().await?, [full, newest]);
+    Ok(())
+}
+
+pub(crate) async fn a_backup_that_another_prune_deletes_is_not_called_incomplete(
+    subject: Subject,
+) -> Result<()> {
+    let (site, [full, ..]) = site(subject).await?;
+    let label = format!("backup_label_{full}.txt");
+    let faults = Faults::holding(&label);
+    let repository = site.subject.repository_with(&faults)?;
+    let policy = PrunePolicy { keep_backups: NonZeroU32::MAX, keep_wals: 0 };
+    let other = async {
+        faults.held().await;
+        prune_to(&site, 1, 0).await?;
+        faults.let_go();
+        Ok::<_, anyhow::Error>(())
+    };
+    let (planned, pruned) = tokio::join!(plan_prune(&repository, &policy), other);
+    pruned?;
+    let error = refused(planned).to_string();
+    assert!(error.contains("was deleted by another command"), "{error}");
+    Ok(())
+}
