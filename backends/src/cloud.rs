@@ -18,7 +18,7 @@ use url::Url;
 use self::bucket::{Bucket, UnprovenAbsence, hint};
 
 /// The size of a part. A few parts are in memory at a time.
-const PART_BYTES: usize = 32 << 20;
+const PART_BYTES: usize = 16 << 20;
 
 const TIB: u64 = 1 << 40;
 

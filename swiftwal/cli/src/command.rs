@@ -11,7 +11,7 @@ pub(crate) mod restore;
 pub(crate) mod restore_wal;
 pub(crate) mod timeline;
 
-use std::{io, time::Duration};
+use std::{io, num::NonZeroUsize, thread::available_parallelism, time::Duration};
 
 use clap::Subcommand;
 use swiftwal_postgres::Timeline;
@@ -21,6 +21,8 @@ use crate::{exit::Caller, failure::Failure, session::Session};
 
 /// How long a command waits at its end for work on blocking threads, unless that work cleans up.
 const LAST_WRITES: Duration = Duration::from_secs(2);
+/// The most threads of a restore that wait for the storage and decompress.
+const MOST_RESTORING_THREADS: usize = 4;
 /// How long a stopped restore may take to remove what it wrote.
 const REMOVING: Duration = Duration::from_secs(60);
 
@@ -104,10 +106,15 @@ impl Command {
 
     /// A single thread for all waiting: PostgreSQL starts a process for every WAL file, and the data in pg_basebackup's
     /// pipe would wake a second thread for every few kilobytes. Compression has its own threads. A restore has more to
-    /// do beside waiting, and gets more threads.
+    /// do beside waiting, and gets more threads, but not one for each of many cores: each needs memory.
     fn runtime(&self) -> io::Result<Runtime> {
         let mut builder = match self {
-            Self::Restore(_) => runtime::Builder::new_multi_thread(),
+            Self::Restore(_) => {
+                let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+                let mut builder = runtime::Builder::new_multi_thread();
+                builder.worker_threads(cores.min(MOST_RESTORING_THREADS));
+                builder
+            }
             _ => runtime::Builder::new_current_thread(),
         };
         builder.enable_all().build()

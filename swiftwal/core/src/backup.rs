@@ -8,6 +8,7 @@ mod backup_event;
 mod backup_options;
 mod base;
 mod begun;
+mod buffers;
 mod claim;
 mod commit;
 mod draft;
@@ -38,6 +39,7 @@ pub(crate) use self::backup_event::Observe;
 pub use self::{backup_event::BackupEvent, backup_options::BackupOptions, base::BackupMode};
 use self::{
     base::Base,
+    buffers::frames_waiting,
     claim::Claim,
     commit::{commit, publish},
     draft::{Draft, draft},
@@ -234,7 +236,7 @@ async fn gather(
     uploads: &mut Uploads<'_>,
 ) -> Result<Draft> {
     let (repository, claim) = (source.repository, source.claim);
-    let (sender, receiver) = mpsc::channel(frames_in_flight());
+    let (sender, receiver) = mpsc::channel(frames_waiting());
     let (warnings, is_standby) = (connection.warnings.clone(), connection.is_standby());
     let reading = async {
         let received = tokio::select! {
@@ -260,9 +262,4 @@ async fn gather(
     claim.ensure_alone().await?;
     uploads.prove_named().await?;
     Ok(draft)
-}
-
-/// Returns how many frames keep every core busy, with bounded memory on a machine with many cores.
-fn frames_in_flight() -> usize {
-    std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get).clamp(2, 12)
 }

@@ -31,6 +31,7 @@ mod walk;
 
 use async_trait::async_trait;
 
+pub use self::copy::LOCAL_CHUNKS;
 use self::{
     directory::DataDirectory,
     server::{Cluster, Server},

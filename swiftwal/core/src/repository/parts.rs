@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How many parts are uploaded at a time.
-const PARTS_IN_FLIGHT: usize = 2;
+pub(crate) const PARTS_IN_FLIGHT: usize = 2;
 /// How long an abandoned upload waits for its last parts. The person who stopped it is waiting, too.
 const LAST_PARTS: Duration = Duration::from_secs(5);
 

@@ -1,12 +1,10 @@
 //! Reads a tar with several readers, and returns its chunks in order.
 //!
 //! One thread walks the directories and opens the files; for each chunk it starts a reader. It waits as soon as
-//! [`readers`] chunks are ready and haven't been taken.
+//! [`LOCAL_CHUNKS`] of them haven't been taken.
 
 #[cfg(test)]
 mod tests;
-
-use std::{num::NonZeroUsize, thread::available_parallelism};
 
 use tokio::{
     sync::mpsc,
@@ -21,8 +19,11 @@ use super::{
 };
 use crate::{ChunkPool, SourceError};
 
-/// The most readers: more don't make a disk faster, but use more memory.
-const MOST_READERS: usize = 4;
+/// How many chunks a local backup reads at the same time, whatever the number of cores: each of them takes
+/// [`CHUNK_BYTES`](crate::CHUNK_BYTES), and more of them don't make a disk faster.
+pub const LOCAL_CHUNKS: usize = 3;
+/// The chunks that are in memory beside those that wait: the one that is waited for, and the one that waits to be passed on.
+const CHUNKS_AT_THE_ENDS: usize = 2;
 
 /// A tar that is being read. Dropping it ends the reading.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl Copy {
         pool: ChunkPool,
         plan: impl FnOnce(&mut Planner<'_>) -> Result<(), SourceError> + Send + 'static,
     ) -> Self {
-        let (sender, chunks) = mpsc::channel(readers());
+        let (sender, chunks) = mpsc::channel(LOCAL_CHUNKS - CHUNKS_AT_THE_ENDS);
         let planning = spawn_blocking(move || {
             let mut send = |plan: Plan| {
                 let buffer = pool.take();
@@ -68,11 +69,6 @@ impl Copy {
         self.reading = None;
         chunk.map(Some)
     }
-}
-
-/// Returns how many chunks are read ahead.
-fn readers() -> usize {
-    available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_READERS)
 }
 
 fn panicked(error: JoinError) -> SourceError {
