@@ -37,7 +37,10 @@ pub(crate) const CLEARING: Duration = Duration::from_secs(10);
 ///
 /// The connection settings are those of psql: PGHOST, PGPORT, PGUSER and so on, and a password in ~/.pgpass.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml -v backup -c fast -H db1")]
+#[command(after_help = "Examples:\n  \
+                        swiftwal -c /etc/swiftwal.toml -v backup -c fast -H db1\n\
+                        Each day, a full backup once a week and incremental ones in between:\n  \
+                        swiftwal -c /etc/swiftwal.toml backup --full-every 7 -c fast")]
 pub(crate) struct Args {
     /// Include the WAL that makes the backup consistent. It is copied last; until then, a temporary replication slot
     /// prevents the server from removing it
@@ -53,13 +56,13 @@ pub(crate) struct Args {
     method: Option<Method>,
     #[command(flatten)]
     mode: ModeArgs,
-    /// Start a new repository even though one that this machine has used there has vanished
+    /// Start a new repository in place of one that this machine has used and that has vanished
     #[arg(long)]
     create: bool,
     /// Show progress
     #[arg(short = 'P', long)]
     progress: bool,
-    /// The most data to copy in a second, in kilobytes or as 500k or 20M; from 32k to 1024M
+    /// Copy at most this much per second, in kilobytes or as 500k or 20M; from 32k to 1024M
     #[arg(long, value_name = "RATE")]
     max_rate: Option<MaxRate>,
     /// Don't verify the checksums of the server's pages
@@ -78,7 +81,7 @@ pub(crate) struct Args {
     /// The server's port
     #[arg(short, long, value_parser = whole::<u16>(1..=u16::MAX.into()), allow_negative_numbers = true)]
     port: Option<u16>,
-    /// The connection string or URI of the server, as for psql, without a password; -H, -p and -U win over it
+    /// The connection string or URI of the server, as for psql, without a password; -H, -p and -U override it
     #[arg(short = 'd', long, alias = "dbname", value_name = "CONNINFO", value_parser = ConnInfo::parse)]
     conninfo: Option<ConnInfo>,
     /// How long to wait for the next WAL segment to be archived, in seconds or as 5min or 2h; six hours at most

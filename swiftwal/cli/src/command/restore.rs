@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// Put the WAL into this directory, which must be empty or not exist yet; pg_wal becomes a link to it
     #[arg(long, value_name = "DIR")]
     waldir: Option<PathBuf>,
-    /// Restore over the stopped server of the same cluster that is in DIR: keep the files that are as in the backup, fetch
+    /// Restore over the stopped server of the same cluster that is in DIR: keep the files that equal those in the backup, fetch
     /// the others, and remove what isn't in the backup
     #[arg(long, conflicts_with = "resume")]
     delta: bool,

@@ -14,8 +14,8 @@ pub(super) struct ModeArgs {
     /// summarize_wal = on, and uses --method replication
     #[arg(long, value_name = "KEY|auto", num_args = 0..=1, require_equals = true, default_missing_value = "latest")]
     incremental: Option<Incremental>,
-    /// Take an incremental backup as --incremental=auto does, but a full one if N backups, a full one included, already
-    /// build on each other: one backup in N is full
+    /// Take one backup in N as a full one, and those in between as incremental ones, as --incremental=auto does: a chain
+    /// has at most N backups
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=u32::MAX.into()), allow_negative_numbers = true)]
     full_every: Option<u32>,
 }
