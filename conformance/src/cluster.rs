@@ -12,7 +12,7 @@ mod wal;
 
 use swiftwal_postgres::{SegmentSize, Tablespace, Timeline};
 
-pub(crate) use self::archive::tar;
+pub(crate) use self::{archive::tar, source::incremental};
 pub use self::{
     crowd::CrowdedSource,
     source::{SourceFault, SyntheticSource},

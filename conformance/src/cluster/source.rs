@@ -1,6 +1,6 @@
 //! Base backups of the synthetic cluster.
 
-mod incremental;
+pub(crate) mod incremental;
 mod manifest;
 mod server;
 #[cfg(test)]
@@ -25,7 +25,7 @@ use self::{
     server::{Facts, SyntheticSession, WalHold},
 };
 use super::{
-    SyntheticCluster, Tree,
+    Entry, SyntheticCluster, Tree,
     archive::tar,
     script::{Script, Step},
 };
@@ -44,6 +44,9 @@ pub struct SyntheticSource {
     manifest: ManifestText,
     /// Where the backup begins that this incremental one builds on.
     incremental_from: Option<(Lsn, Timeline)>,
+    /// The entries that differ from the cluster's, by their paths in the data directory or a tablespace; none for those
+    /// that are missing.
+    entries: Vec<(Option<u32>, String, Option<Entry>)>,
     damaged_pages: u64,
     facts: Facts,
     /// Clones are the same server.
@@ -92,6 +95,7 @@ impl SyntheticCluster {
             tells_at_start: false,
             manifest: ManifestText::None,
             incremental_from: None,
+            entries: Vec::new(),
             damaged_pages: 0,
             facts: Facts::NotAsked,
             wal: Arc::default(),
@@ -136,6 +140,32 @@ impl SyntheticSource {
     #[must_use]
     pub fn that_sends_a_manifest(self) -> Self {
         Self { manifest: ManifestText::OfItself, ..self }
+    }
+
+    /// Returns the backup with this entry at a path in the data directory, or in that of a tablespace. Without an entry, the
+    /// backup has nothing there.
+    #[must_use]
+    pub fn with_entry(mut self, tablespace: Option<u32>, path: &str, entry: Option<Entry>) -> Self {
+        self.entries.push((tablespace, path.to_owned(), entry));
+        self
+    }
+
+    /// Returns the backup with only these blocks of a file, as an incremental backup has them: their numbers, each with the
+    /// byte that fills it.
+    ///
+    /// # Panics
+    ///
+    /// If PostgreSQL writes no such file.
+    #[must_use]
+    pub fn with_blocks(
+        self,
+        tablespace: Option<u32>,
+        path: &str,
+        truncation: u32,
+        blocks: &[(u32, u8)],
+    ) -> Self {
+        let stored = Entry::file(incremental::file(truncation, blocks));
+        self.with_entry(tablespace, path, None).with_entry(tablespace, &incremental::name(path), Some(stored))
     }
 
     /// Returns the backup of a server that finds this number of damaged pages.
@@ -220,12 +250,26 @@ impl SyntheticSource {
                 tree.add_wal(self.cluster.segment_name(number), self.cluster.segment(number));
             }
         }
+        self.change(tree, None)
+    }
+
+    /// Puts the backup's own entries into the tree of the data directory, or of a tablespace.
+    fn change(&self, mut tree: Tree, changed: Option<u32>) -> Tree {
+        for (_, path, entry) in self.entries.iter().filter(|(tablespace, ..)| *tablespace == changed) {
+            match entry {
+                Some(entry) => tree.insert(path, entry.clone()),
+                None => drop(tree.remove(path)),
+            }
+        }
         tree
     }
 
     /// Returns the content of the tablespaces' directories.
-    pub fn tablespaces(&self) -> impl Iterator<Item = (&Tablespace, Tree)> {
-        let of = |tablespace| (tablespace, self.cluster.tablespace_directory(tablespace, self.start));
+    pub fn tablespaces<'a>(&'a self) -> impl Iterator<Item = (&'a Tablespace, Tree)> {
+        let of = |tablespace: &'a Tablespace| {
+            let tree = self.cluster.tablespace_directory(tablespace, self.start);
+            (tablespace, self.change(tree, Some(tablespace.oid)))
+        };
         self.cluster.tablespaces.iter().map(of)
     }
 

@@ -1,34 +1,45 @@
 //! Scenarios of restore: chains of incremental backups.
 
 mod members;
+mod reuse;
+
+use std::fs;
 
 use anyhow::Result;
 use serde_json::Value;
-use swiftwal_core::{BackupChoice, ErrorKind, RestoreOptions, Reuse, plan_restore};
+use swiftwal_core::{BackupChoice, ErrorKind, RestoreOptions, plan_restore};
 
-use self::members::{Blocks, CHANGED, Chain, IN_TABLESPACE, label_of, options};
+use self::members::{CHANGED, COMBINED, Chain, into_space, label_of};
+pub(crate) use self::reuse::{
+    a_delta_restore_of_a_chain_leaves_what_a_fresh_one_would,
+    a_file_that_a_parent_lacks_is_named_before_anything_is_changed,
+    an_interrupted_restore_of_a_chain_is_completed, single_databases_of_a_chain_are_restored,
+    without_the_index_of_a_parent_nothing_is_reused,
+};
 use super::{
-    site::{Site, assert_restored, refused, request},
+    site::{Site, assert_restored, refused},
     unknown::rewrite_record,
 };
-use crate::{Entry, Tree, subject::Subject};
+use crate::{Entry, Tree, cluster::incremental, subject::Subject};
 
 pub(crate) async fn a_chain_is_restored_as_one_cluster(subject: Subject) -> Result<()> {
     let chain = Chain::take(subject).await?;
     for choice in [BackupChoice::Latest, BackupChoice::Key(chain.records[2].key)] {
         let space = chain.site.subject.new_path("space");
         let directory = chain.site.subject.new_path("pgdata");
-        chain.site.restore_into(choice, &directory, &options(&space)).await?;
-        let [mut data, mut tablespace] = chain.members[2].trees.clone();
-        data.remove("base/5/INCREMENTAL.16384");
-        data.remove("base/5/INCREMENTAL.16385");
-        tablespace.remove("PG_15_202209061/5/INCREMENTAL.16500");
-        let label = chain.members[2].source.label(&request(true));
-        data.insert("backup_label", Entry::file(label));
-        data.insert(CHANGED, Entry::file(chain.combined(CHANGED, 0)));
-        data.insert("base/5/16385", Entry::file(chain.combined("base/5/16385", 0)));
-        data.insert("pg_tblspc/16400", Entry::Link { target: space.display().to_string() });
-        tablespace.insert(IN_TABLESPACE, Entry::file(chain.combined(IN_TABLESPACE, 1)));
+        chain.site.restore_into(choice, &directory, &into_space(&space)).await?;
+        let [mut data, tablespace] = chain.restored(&space);
+        let manifest = fs::read_to_string(directory.join("backup_manifest"))?;
+        for name in COMBINED {
+            let content = fs::read(directory.join(name))?;
+            let checksum: String =
+                crc32c::crc32c(&content).to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            let line =
+                manifest.lines().find(|line| line.contains(&format!("\"{name}\""))).unwrap_or_default();
+            let size = format!("\"Size\": {},", content.len());
+            assert!(line.contains(&size) && line.contains(&checksum), "{name}: {line}");
+        }
+        data.insert("backup_manifest", Entry::file(manifest));
         assert_restored(&directory, &data)?;
         assert!(tablespace.differences(&Tree::read(&space)?).is_empty());
     }
@@ -37,8 +48,15 @@ pub(crate) async fn a_chain_is_restored_as_one_cluster(subject: Subject) -> Resu
 
 pub(crate) async fn a_plan_shows_the_backups_of_a_chain(subject: Subject) -> Result<()> {
     let chain = Chain::take(subject).await?;
-    let options = options(&chain.site.subject.path("space"));
-    let plan = plan_restore(&chain.site.repository, BackupChoice::Latest, &options, &|_| {}).await?;
+    let options = into_space(&chain.site.subject.path("space"));
+    let plan = plan_restore(
+        &chain.site.repository,
+        BackupChoice::Latest,
+        &chain.site.subject.path("pgdata"),
+        &options,
+        &|_| {},
+    )
+    .await?;
     let keys: Vec<_> = plan.chain.iter().map(|member| member.key).collect();
     assert_eq!(keys, [2, 1, 0].map(|index| chain.records[index].key));
     let stored: u64 = plan.chain.iter().map(|member| member.stored_bytes).sum();
@@ -91,7 +109,7 @@ pub(crate) async fn latest_skips_a_backup_whose_chain_is_incomplete(subject: Sub
     let site = &chain.site;
     site.subject.delete(&format!("pg_basebackup_{}.json", chain.records[1].key)).await?;
     let directory = site.subject.new_path("pgdata");
-    let options = options(&site.subject.path("space"));
+    let options = into_space(&site.subject.path("space"));
     let (stats, notices) =
         Site::restore_noting(&site.repository, BackupChoice::Latest, &directory, &options).await?;
     assert_eq!(stats.key, chain.records[0].key);
@@ -103,14 +121,15 @@ pub(crate) async fn latest_skips_a_backup_whose_chain_is_incomplete(subject: Sub
 
 pub(crate) async fn a_chain_whose_backups_do_not_fit_leaves_nothing(subject: Subject) -> Result<()> {
     let chain = Chain::take(subject).await?;
+    chain.forget_indexes().await?;
     let [full, parent, newest] = [0, 1, 2].map(|index| format!("backup {}", chain.records[index].key));
     let tar = |index: usize| format!("pg_basebackup_{}.tar.zst", chain.records[index].key);
     let label = |index: usize, lsn: &str| label_of(&chain.members[index].source, Some(lsn));
     let plain = |index: usize| label_of(&chain.members[index].source, None);
-    let good = Blocks { truncation: 20, blocks: vec![(3, 9)] };
-    let mut damaged = good.to_bytes();
+    let good = incremental::file(20, &[(3, 9)]);
+    let mut damaged = good.clone();
     damaged[0] ^= 1;
-    let incremental = |bytes: Vec<u8>| ("base/5/INCREMENTAL.16384", Some(Entry::file(bytes)));
+    let blocks = |bytes: Vec<u8>| ("base/5/INCREMENTAL.16384", Some(Entry::file(bytes)));
     for (index, (name, entry), told) in [
         (
             2,
@@ -122,15 +141,15 @@ pub(crate) async fn a_chain_whose_backups_do_not_fit_leaves_nothing(subject: Sub
         (0, ("backup_label", Some(label(0, "0/100028"))), [&full, "is that of an incremental backup"]),
         (1, ("base/5/INCREMENTAL.16384", None), [&parent, "it lacks the file base/5/16384"]),
         (0, (CHANGED, None), [&full, "it lacks the file base/5/16384"]),
-        (2, incremental(damaged.clone()), [&tar(2), "isn't an incremental file of PostgreSQL"]),
-        (1, incremental(damaged), [&tar(1), "isn't an incremental file of PostgreSQL"]),
-        (1, incremental(good.to_bytes()[..9].to_vec()), [&tar(1), "has 9 bytes instead of"]),
-        (0, incremental(good.to_bytes()), [&tar(0), "a name that occurs twice"]),
+        (2, blocks(damaged.clone()), [&tar(2), "isn't an incremental file of PostgreSQL"]),
+        (1, blocks(damaged), [&tar(1), "isn't an incremental file of PostgreSQL"]),
+        (1, blocks(good[..9].to_vec()), [&tar(1), "has 9 bytes instead of"]),
+        (0, blocks(good.clone()), [&tar(0), "a name that occurs twice"]),
         (1, (CHANGED, Some(Entry::file("x"))), [&tar(1), "a name that occurs twice"]),
         (2, (CHANGED, Some(Entry::file("x"))), [&tar(2), "a name that occurs twice"]),
         (
             2,
-            ("global/INCREMENTAL.pg_control", Some(Entry::file(good.to_bytes()))),
+            ("global/INCREMENTAL.pg_control", Some(Entry::file(good))),
             [&tar(2), "blocks of a file that isn't a relation's"],
         ),
     ] {
@@ -164,23 +183,6 @@ pub(crate) async fn a_damaged_tar_of_a_parent_is_named_and_leaves_nothing(subjec
     Ok(())
 }
 
-/// Nothing of an existing cluster is touched then.
-pub(crate) async fn files_are_not_reused_for_an_incremental_backup(subject: Subject) -> Result<()> {
-    let chain = Chain::take(subject).await?;
-    let site = &chain.site;
-    let (directory, space) = (site.subject.new_path("pgdata"), site.subject.new_path("space"));
-    site.restore_into(BackupChoice::Key(chain.records[0].key), &directory, &options(&space)).await?;
-    let before = Tree::read(&directory)?;
-    for reuse in [Reuse::Cluster, Reuse::Interrupted] {
-        let options = RestoreOptions { reuse, ..options(&space) };
-        let error = refused(site.restore_into(BackupChoice::Latest, &directory, &options).await);
-        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-        assert!(error.to_string().contains("is incremental, and --delta"), "{error}");
-        assert!(before.differences(&Tree::read(&directory)?).is_empty());
-    }
-    Ok(())
-}
-
 /// Its blocks would be taken for complete files.
 pub(crate) async fn an_incremental_backup_with_the_record_of_a_full_one_is_refused(
     subject: Subject,
@@ -194,7 +196,7 @@ pub(crate) async fn an_incremental_backup_with_the_record_of_a_full_one_is_refus
 /// Expects that the newest backup isn't restored, for a reason with these words, and that nothing is left of it.
 async fn expect_refusal(chain: &Chain, kind: ErrorKind, told: &[&str]) -> Result<()> {
     let (directory, space) = (chain.site.subject.new_path("pgdata"), chain.site.subject.new_path("space"));
-    let options: RestoreOptions = options(&space);
+    let options: RestoreOptions = into_space(&space);
     let choice = BackupChoice::Key(chain.records[2].key);
     let error = refused(chain.site.restore_into(choice, &directory, &options).await);
     assert_eq!(error.kind(), kind, "{error}");

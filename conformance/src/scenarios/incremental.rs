@@ -215,8 +215,14 @@ pub(crate) async fn an_undamaged_parent_is_preferred(subject: Subject) -> Result
     site.wait_hours(1);
     let child = take_as(&site, 2, LATEST).await?;
     assert_eq!(child.parent, Some(damaged), "there is no other");
-    let plan =
-        plan_restore(&site.repository, BackupChoice::Key(child.key), &restore_options(), &|_| {}).await?;
+    let plan = plan_restore(
+        &site.repository,
+        BackupChoice::Key(child.key),
+        &site.subject.path("pgdata"),
+        &restore_options(),
+        &|_| {},
+    )
+    .await?;
     assert!(plan.damage.is_some_and(|damage| damage.contains(&damaged.to_string())));
     let clean = take_as(&site, 3, BackupMode::Full).await?.key;
     let damaged = source(&site.cluster, 4).with_damaged_pages(1);

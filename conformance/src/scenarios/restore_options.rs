@@ -35,7 +35,8 @@ pub(crate) async fn a_dry_run_says_what_would_be_restored_and_writes_nothing(sub
         ..restore_options()
     };
     let before = site.listed_wal().await?;
-    let plan = plan_restore(&site.repository, BackupChoice::Latest, &options, &|_| {}).await?;
+    let directory = site.subject.path("pgdata");
+    let plan = plan_restore(&site.repository, BackupChoice::Latest, &directory, &options, &|_| {}).await?;
     assert_eq!((plan.key, plan.location.as_str()), (record.key, site.repository.location()));
     let tars = || record.objects.iter().filter(|object| object.tar_bytes.is_some());
     assert_eq!(plan.stored_bytes, Some(tars().map(|tar| tar.bytes).sum()));
@@ -45,10 +46,11 @@ pub(crate) async fn a_dry_run_says_what_would_be_restored_and_writes_nothing(sub
     let spaces: Vec<_> = plan.tablespaces.iter().map(|space| (space.oid, space.directory.clone())).collect();
     assert_eq!(spaces, [(16400, place.clone())]);
     assert!(plan.shortfall.is_some_and(|notice| notice.contains("doesn't reach the target")));
-    assert!(!place.exists());
+    assert!(!place.exists() && !directory.exists() && plan.existing.is_none());
     assert_eq!(site.listed_wal().await?, before);
 
-    let unmapped = plan_restore(&site.repository, BackupChoice::Latest, &restore_options(), &|_| {}).await;
+    let unmapped =
+        plan_restore(&site.repository, BackupChoice::Latest, &directory, &restore_options(), &|_| {}).await;
     assert_eq!(refused(unmapped).kind(), ErrorKind::Refused);
     Ok(())
 }

@@ -13,7 +13,8 @@ use jiff::SignedDuration;
 use swiftwal_compression::Codec;
 use swiftwal_core::{
     ArchiveOptions, Archived, BackupChoice, BackupEvent, BackupKey, BackupMode, BackupOptions, BackupRecord,
-    Error, Repository, RestoreEvent, RestoreOptions, RestoreStats, archive_wal, backup, restore, restore_wal,
+    Error, Repository, RestoreEvent, RestoreOptions, RestoreStats, archive_wal, backup, plan_restore,
+    restore, restore_wal,
 };
 use swiftwal_postgres::{BaseBackupRequest, BaseBackupSource, Checkpoint, WalName};
 use tokio::sync::mpsc;
@@ -179,6 +180,25 @@ impl Site {
         options: &RestoreOptions,
     ) -> Result<RestoreStats, Error> {
         restore(&self.repository, choice, directory, options, &|_| {}).await
+    }
+
+    /// Expects that a restore is refused, and by a dry run for the same reason, and that neither changes the directory.
+    pub(super) async fn refuse_restore(
+        &self,
+        choice: BackupChoice,
+        directory: &Path,
+        options: &RestoreOptions,
+    ) -> Result<Error> {
+        let before = Tree::read(directory)?;
+        let planned = plan_restore(&self.repository, choice, directory, options, &|_| {}).await;
+        let planned = refused(planned);
+        let differences = before.differences(&Tree::read(directory)?);
+        assert!(differences.is_empty(), "after a dry run: {differences:?}");
+        let error = refused(self.restore_into(choice, directory, options).await);
+        assert_eq!(shown(&planned), shown(&error), "by a dry run");
+        let differences = before.differences(&Tree::read(directory)?);
+        assert!(differences.is_empty(), "{error}: {differences:?}");
+        Ok(error)
     }
 
     /// Restores a backup and returns the notices, too.

@@ -153,8 +153,12 @@ suite! { $
         latest_skips_a_backup_whose_chain_is_incomplete,
         a_chain_whose_backups_do_not_fit_leaves_nothing,
         a_damaged_tar_of_a_parent_is_named_and_leaves_nothing,
-        files_are_not_reused_for_an_incremental_backup,
         an_incremental_backup_with_the_record_of_a_full_one_is_refused,
+        a_delta_restore_of_a_chain_leaves_what_a_fresh_one_would,
+        an_interrupted_restore_of_a_chain_is_completed,
+        single_databases_of_a_chain_are_restored,
+        without_the_index_of_a_parent_nothing_is_reused,
+        a_file_that_a_parent_lacks_is_named_before_anything_is_changed,
     }
     tablespaces {
         each_tablespace_has_an_archive_of_its_own,
@@ -199,6 +203,7 @@ suite! { $
     reuse {
         a_delta_restore_leaves_what_a_fresh_one_would,
         a_delta_restore_fetches_only_what_differs,
+        a_dry_run_over_a_cluster_says_how_much_may_be_kept_and_changes_nothing,
         an_empty_directory_is_filled_by_a_delta_restore_as_by_any_other,
         a_directory_that_is_not_the_same_stopped_cluster_is_refused_and_not_changed,
         only_the_clusters_own_directories_of_tablespaces_are_reused,

@@ -54,8 +54,9 @@ pub use repository::seen::SeenRepository;
 pub use repository::timelines::{Branch, timelines};
 pub use repository::wal_variant::WalVariant;
 pub use restore::{
-    ArchiveMode, PlannedMember, PlannedTablespace, RecoveryTarget, RestoreEvent, RestoreOptions, RestorePlan,
-    RestoreStats, Reuse, TargetAction, TargetTimeline, parse_target_time, plan_restore, restore,
+    ArchiveMode, ExistingFiles, PlannedMember, PlannedTablespace, RecoveryTarget, RestoreEvent,
+    RestoreOptions, RestorePlan, RestoreStats, Reuse, TargetAction, TargetTimeline, parse_target_time,
+    plan_restore, restore,
 };
 pub use restore_wal::{restore_wal, restore_wal_hashed};
 pub use storage::{

@@ -38,7 +38,6 @@ use std::{
 
 use self::{
     chain::{ChangedFiles, CompleteFile, FileName},
-    claim::Claimant,
     copy::Copy,
     destination::Destination,
     extract::{Extracted, Extractor},
@@ -51,6 +50,7 @@ pub use self::{
     claim::Reuse,
     plan::{PlannedMember, PlannedTablespace, RestorePlan, plan_restore},
     recovery::{ArchiveMode, RecoveryTarget, TargetAction, TargetTimeline},
+    reuse::ExistingFiles,
     target::parse_target_time,
 };
 use crate::{
@@ -185,12 +185,7 @@ pub async fn restore(
     // The large futures are boxed, since each of them would be on the stack several times.
     let plan = Box::pin(plan::prepare(repository, choice, options, observe)).await?;
     let wal = options.wal_directory.as_deref();
-    let claimant = Claimant {
-        key: plan.chosen.key,
-        cluster: plan.chosen.record.as_ref().map(|record| record.system_identifier),
-        reuse: options.reuse,
-    };
-    let destination = Destination::claim(directory, &plan.tablespaces, wal, &claimant)?;
+    let destination = Destination::claim(directory, &plan.tablespaces, wal, &plan.claimant(options.reuse))?;
     plan.announce(observe);
     let target_timeline = plan.target_timeline;
     let (key, tablespaces) = (plan.chosen.key, plan.tablespaces.clone());
@@ -261,7 +256,7 @@ async fn write_files(
     } else if databases.is_none() {
         return write_tars(repository, &chosen, parents, destination, &tablespaces, observe).await;
     }
-    reuse::write_tars(repository, &chosen, destination, &tablespaces, databases, observe).await
+    reuse::write_tars(repository, (&chosen, parents), destination, &tablespaces, databases, observe).await
 }
 
 /// Writes whole tars.
@@ -287,7 +282,8 @@ async fn write_tars(
     let mut extracted = Extracted::default();
     for tar in tars {
         let destination = Arc::clone(destination);
-        let (tar, extractor) = Extractor::new(destination, tar, tablespaces, algorithm, changed.clone())?;
+        let (tar, extractor) =
+            Extractor::new(destination, tar, tablespaces, algorithm, changed.clone(), None)?;
         extracted.add(copy.tar(tar, move |pieces, count| extractor.extract(pieces, count)).await?);
     }
     copy.check(manifest.as_ref(), &extracted)?;

@@ -1,7 +1,10 @@
 //! Incremental backups of the synthetic cluster. Each file is sent whole, as PostgreSQL sends one of which most blocks have
-//! changed.
+//! changed, unless the source has only blocks of it.
 
-use swiftwal_postgres::{BaseBackupRequest, Lsn, ParentManifest, SourceError, SourceErrorKind, Timeline};
+use swiftwal_postgres::{
+    BaseBackupRequest, Lsn, ParentManifest, SourceError, SourceErrorKind, Timeline,
+    incremental_file::{BLOCK_BYTES, IncrementalHeader},
+};
 
 use super::{SourceFault, SyntheticSource};
 
@@ -20,6 +23,20 @@ impl SyntheticSource {
         let position = position.ok_or_else(|| refused("the backup manifest can't be parsed"))?;
         Ok(Self { incremental_from: Some(position), ..self.clone() })
     }
+}
+
+/// Returns the name of the incremental file of the file at `path`.
+pub(crate) fn name(path: &str) -> String {
+    let (directory, file) = path.rsplit_once('/').unwrap_or(("", path));
+    format!("{directory}/INCREMENTAL.{file}")
+}
+
+/// Returns an incremental file with these blocks, each filled with one byte.
+pub(crate) fn file(truncation: u32, blocks: &[(u32, u8)]) -> Vec<u8> {
+    let numbers = blocks.iter().map(|(number, _)| *number).collect();
+    let header = IncrementalHeader::new(truncation, numbers).map(|header| header.to_bytes());
+    let blocks = blocks.iter().flat_map(|(_, fill)| vec![*fill; BLOCK_BYTES as usize]);
+    header.unwrap_or_else(|error| panic!("{error}")).into_iter().chain(blocks).collect()
 }
 
 /// Returns the lines of the label that say what the backup builds on.

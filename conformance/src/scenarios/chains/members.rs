@@ -1,17 +1,21 @@
-//! The backups of a chain: a full one and two incremental ones, crafted from full ones of the synthetic cluster.
+//! The backups of a chain: a full one and two incremental ones.
 
 use std::path::Path;
 
 use anyhow::Result;
 use swiftwal_compression::{Format, compress_frame};
-use swiftwal_core::{BackupRecord, RestoreOptions};
-use swiftwal_postgres::incremental_file::{BLOCK_BYTES, IncrementalHeader};
+use swiftwal_core::{BackupChoice, BackupMode, BackupOptions, BackupRecord, RestoreOptions};
+use swiftwal_postgres::{
+    Database, ServerFacts,
+    incremental_file::{BLOCK_BYTES, HeaderReader, IncrementalHeader},
+};
 
 use crate::{
     Entry, SyntheticCluster, SyntheticSource, Tree,
+    cluster::incremental,
     scenarios::{
         crafted::put_again,
-        site::{Site, request, restore_options},
+        site::{Site, options, request, restore_options, take},
         unknown::rewrite_record,
     },
     subject::Subject,
@@ -19,6 +23,13 @@ use crate::{
 
 /// A file of which both incremental backups have only blocks.
 pub(super) const CHANGED: &str = "base/5/16384";
+/// A file of which nothing has changed since the full backup.
+pub(super) const UNCHANGED: &str = "base/5/16386";
+/// The files of the data directory of which the newest backup has only blocks.
+pub(super) const COMBINED: [&str; 5] =
+    [CHANGED, "base/5/16385", UNCHANGED, "base/5/16387", OF_ANOTHER_DATABASE];
+/// A file of a database that isn't restored if only `shop` is.
+pub(super) const OF_ANOTHER_DATABASE: &str = "base/16390/16400";
 /// The same in the tablespace.
 pub(super) const IN_TABLESPACE: &str = "PG_15_202209061/5/16500";
 
@@ -37,69 +48,63 @@ pub(super) struct Member {
     pub(super) trees: [Tree; 2],
 }
 
-/// An incremental file, each block filled with one byte.
-pub(super) struct Blocks {
-    pub(super) truncation: u32,
-    pub(super) blocks: Vec<(u32, u8)>,
-}
-
-impl Blocks {
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let numbers = self.blocks.iter().map(|(number, _)| *number).collect();
-        let header = IncrementalHeader::new(self.truncation, numbers).map(|header| header.to_bytes());
-        let blocks = self.blocks.iter().flat_map(|(_, fill)| vec![*fill; BLOCK_BYTES as usize]);
-        header.unwrap_or_default().into_iter().chain(blocks).collect()
-    }
-}
-
 impl Chain {
+    /// Takes a full backup and two incremental ones.
     pub(super) async fn take(subject: Subject) -> Result<Self> {
+        Self::take_with(subject, |sources| sources).await
+    }
+
+    /// Takes a full backup and two incremental ones, which `change` has changed.
+    pub(super) async fn take_with(
+        subject: Subject,
+        change: impl FnOnce([SyntheticSource; 3]) -> [SyntheticSource; 3] + Send,
+    ) -> Result<Self> {
         let site = Site::of(subject, SyntheticCluster::new(1).with_tablespace(16400, "/srv/fast"))?;
         let mut chain = Self { site, records: Vec::new(), members: Vec::new() };
-        for start in [3, 5, 8] {
-            let source = chain.site.cluster.backup(start, start);
-            chain.records.push(chain.site.take_with_wal(&source).await?);
+        let mut parent = None;
+        for source in change(sources(&chain.site.cluster)) {
+            let mode = if parent.is_none() {
+                BackupMode::Full
+            } else {
+                BackupMode::Incremental(BackupChoice::Latest)
+            };
+            let options = BackupOptions { mode, include_wal: true, ..options() };
+            chain.records.push(take(&chain.site.repository, &source, &options).await?);
             chain.site.wait_hours(1);
-            let data = source.data_directory(&request(true));
+            let mut data = source.data_directory(&request(true));
+            data.insert("backup_label", label_of(&source, parent.as_deref()));
             let space = source.tablespaces().map(|(_, tree)| tree).next().unwrap_or_default();
+            parent = Some(source.start_lsn().to_string());
             chain.members.push(Member { source, trees: [data, space] });
-        }
-        chain.change();
-        for index in [1, 2] {
-            let [data, space] = &chain.members[index].trees;
-            chain.store(index, data, space).await?;
-            let record = format!("pg_basebackup_{}.json", chain.records[index].key);
-            let parent = chain.records[index - 1].key.to_string();
-            rewrite_record(&chain.site, &record, |backup| {
-                backup["kind"] = "incremental".into();
-                backup["parent"] = parent.into();
-            })
-            .await?;
         }
         Ok(chain)
     }
 
-    /// Puts blocks into the incremental backups, in the place of complete files.
-    fn change(&mut self) {
-        let incremental = |tree: &mut Tree, name: &str, truncation, blocks: &[(u32, u8)]| {
-            tree.remove(name);
-            let content = Blocks { truncation, blocks: blocks.to_vec() }.to_bytes();
-            tree.insert(incremental_name(name), Entry::file(content));
-        };
-        for (index, parent) in [(1, "0/300028"), (2, "0/500028")] {
-            let label = label_of(&self.members[index].source, Some(parent));
-            self.members[index].trees[0].insert("backup_label", label);
+    /// Forgets the indexes and PostgreSQL's manifests, so that a tar can be replaced by another.
+    pub(super) async fn forget_indexes(&self) -> Result<()> {
+        for record in &self.records {
+            rewrite_record(&self.site, &format!("pg_basebackup_{}.json", record.key), |backup| {
+                if let Some(objects) = backup["objects"].as_array_mut() {
+                    objects.retain(|object| !object["tar_bytes"].is_null());
+                }
+            })
+            .await?;
         }
-        let [data, space] = &mut self.members[1].trees;
-        incremental(data, CHANGED, 40, &[(0, 1), (3, 2), (38, 3)]);
-        data.insert("base/5/16385", Entry::file(vec![4; 3 * BLOCK_BYTES as usize]));
-        incremental(space, IN_TABLESPACE, 10, &[]);
-        let [data, space] = &mut self.members[2].trees;
-        incremental(data, CHANGED, 20, &[(3, 5), (25, 6)]);
-        incremental(data, "base/5/16385", 2, &[(1, 7)]);
-        // It only looks like an incremental file.
-        data.insert("pg_xact/INCREMENTAL.0", Entry::file("x"));
-        incremental(space, IN_TABLESPACE, 12, &[(11, 8)]);
+        Ok(())
+    }
+
+    /// Returns what a restore of the newest backup makes: the data directory, with the link to `space`, and the tablespace.
+    pub(super) fn restored(&self, space: &Path) -> [Tree; 2] {
+        let [mut data, mut tablespace] = self.members[2].trees.clone();
+        data.insert("backup_label", label_of(&self.members[2].source, None));
+        data.insert("pg_tblspc/16400", Entry::Link { target: space.display().to_string() });
+        for name in COMBINED {
+            data.remove(&incremental::name(name));
+            data.insert(name, Entry::file(self.combined(name, 0)));
+        }
+        tablespace.remove(&incremental::name(IN_TABLESPACE));
+        tablespace.insert(IN_TABLESPACE, Entry::file(self.combined(IN_TABLESPACE, 1)));
+        [data, tablespace]
     }
 
     /// Stores these trees as the tars of a member, with a record that fits. Its index doesn't.
@@ -132,7 +137,7 @@ impl Chain {
         if let Some(Entry::File { bytes: content, .. }) = tree_of.get(name) {
             return content.chunks_exact(bytes).nth(number as usize).map(<[u8]>::to_vec);
         }
-        let Some(Entry::File { bytes: content, .. }) = tree_of.get(&incremental_name(name)) else {
+        let Some(Entry::File { bytes: content, .. }) = tree_of.get(&incremental::name(name)) else {
             return None;
         };
         let header = self.header(index, name, tree);
@@ -141,12 +146,52 @@ impl Chain {
     }
 
     fn header(&self, index: usize, name: &str, tree: usize) -> IncrementalHeader {
-        let entry = self.members[index].trees[tree].get(&incremental_name(name));
+        let entry = self.members[index].trees[tree].get(&incremental::name(name));
         let Some(Entry::File { bytes, .. }) = entry else { panic!("{name} is complete in backup {index}") };
-        let mut reader = swiftwal_postgres::incremental_file::HeaderReader::new(bytes.len() as u64);
+        let mut reader = HeaderReader::new(bytes.len() as u64);
         let header = reader.push(&mut bytes.as_slice());
         header.ok().flatten().unwrap_or_else(|| panic!("{name} has no header in backup {index}"))
     }
+}
+
+/// Returns the backups of the chain.
+fn sources(cluster: &SyntheticCluster) -> [SyntheticSource; 3] {
+    let database = |oid, name: &str| Database { oid, name: name.to_owned() };
+    let mut facts = ServerFacts::new(cluster.system_identifier(), cluster.timeline());
+    facts.databases = Some(vec![database(1, "template1"), database(5, "shop"), database(16390, "blog")]);
+    let filled = |bytes: &[u8]| {
+        Some(Entry::file(bytes.iter().flat_map(|fill| vec![*fill; BLOCK_BYTES as usize]).collect::<Vec<_>>()))
+    };
+    let source = |start| {
+        let source = cluster.backup(start, start).that_sends_a_manifest().with_facts(facts.clone());
+        source.with_entry(None, "base/16390", Some(Entry::directory())).with_entry(
+            None,
+            "base/16390/pg_filenode.map",
+            Some(Entry::file([start as u8; 512])),
+        )
+    };
+    let full = source(3)
+        .with_entry(None, UNCHANGED, filled(&[11, 12, 13, 14, 15]))
+        .with_entry(None, "base/5/16387", filled(&[16, 17]))
+        .with_entry(None, OF_ANOTHER_DATABASE, filled(&[18; 30]));
+    let parent = source(5)
+        .with_blocks(None, CHANGED, 40, &[(0, 1), (3, 2), (38, 3)])
+        .with_entry(None, "base/5/16385", filled(&[4, 4, 4]))
+        .with_blocks(None, UNCHANGED, 5, &[])
+        .with_blocks(None, "base/5/16387", 2, &[])
+        .with_blocks(None, OF_ANOTHER_DATABASE, 30, &[(7, 19)])
+        .with_blocks(Some(16400), IN_TABLESPACE, 10, &[]);
+    let newest = source(8)
+        .with_blocks(None, CHANGED, 20, &[(3, 5), (25, 6)])
+        .with_blocks(None, "base/5/16385", 2, &[(1, 7)])
+        .with_blocks(None, UNCHANGED, 5, &[])
+        // Nothing of it has changed, but it is longer than in the full backup.
+        .with_blocks(None, "base/5/16387", 3, &[])
+        .with_blocks(None, OF_ANOTHER_DATABASE, 25, &[(2, 20), (26, 21)])
+        // It only looks like an incremental file.
+        .with_entry(None, "pg_xact/INCREMENTAL.0", Some(Entry::file("x")))
+        .with_blocks(Some(16400), IN_TABLESPACE, 12, &[(11, 8)]);
+    [full, parent, newest]
 }
 
 /// Returns the `backup_label` of a backup that builds on one that starts at the LSN `parent`.
@@ -159,11 +204,6 @@ pub(super) fn label_of(source: &SyntheticSource, parent: Option<&str>) -> Entry 
 }
 
 /// Returns the options for a restore with the tablespace in `space`.
-pub(super) fn options(space: &Path) -> RestoreOptions {
+pub(super) fn into_space(space: &Path) -> RestoreOptions {
     RestoreOptions { tablespace_mapping: vec![("/srv/fast".into(), space.to_owned())], ..restore_options() }
-}
-
-fn incremental_name(name: &str) -> String {
-    let (directory, file) = name.rsplit_once('/').unwrap_or(("", name));
-    format!("{directory}/INCREMENTAL.{file}")
 }

@@ -76,7 +76,7 @@ pub(crate) struct Args {
     /// other databases take no space, can't be used, and are to be dropped
     #[arg(long, value_name = "NAME", conflicts_with = "standby")]
     database: Vec<String>,
-    /// Only say what would be restored, from where and how far recovery would go; write nothing
+    /// Only say what would be restored, from where and how far recovery would go, and check DIR; write nothing
     #[arg(long)]
     dry_run: bool,
     /// Show progress
@@ -264,7 +264,7 @@ async fn say_plan(
         }
     };
     let choice = backup.resolve(repository).await?;
-    let plan = swiftwal_core::plan_restore(repository, choice, options, &observe).await?;
+    let plan = swiftwal_core::plan_restore(repository, choice, directory, options, &observe).await?;
     if session.output.json {
         session.output.json(&dry_run::document(&plan))
     } else {

@@ -20,7 +20,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FlockOperation, Mode},
+    fs::{Access, FlockOperation, Mode},
     io::Errno,
 };
 use swiftwal_postgres::printable;
@@ -34,7 +34,10 @@ use self::{
     occupied::refuse_content,
     refusal::refusal,
 };
-use super::root::{Owner, Root};
+use super::{
+    owner::parent,
+    root::{Owner, Root},
+};
 use crate::error::{Error, Refusal, Result};
 
 /// How many times a directory that vanishes while it is claimed is looked for again.
@@ -104,7 +107,7 @@ impl ClaimedDirectory {
                 }
                 opened => opened.map_err(|error| refusal(path, error))?,
             };
-            let is_locked = lock(&root)?;
+            let is_locked = lock(&root, FlockOperation::NonBlockingLockExclusive)?;
             if !is_at_its_path(&root) {
                 continue;
             }
@@ -123,8 +126,35 @@ impl ClaimedDirectory {
         )))
     }
 
+    /// Refuses what [`claim`](Self::claim) would refuse, and changes nothing. Returns the directory, which isn't claimed;
+    /// none if it is absent and can be created.
+    pub(super) fn look(path: &Path, claimant: &Claimant, content: Content<'_>) -> Result<Option<Self>> {
+        let check_access = |path: &Path| {
+            rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
+        };
+        if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let created = parent(path).and_then(|parent| check_access(&parent));
+            return created.map(|()| None).map_err(|error| refusal(path, error));
+        }
+        let root = Root::open(path, None).and_then(|root| check_access(path).map(|()| root));
+        let root = root.map_err(|error| refusal(path, error))?;
+        let is_locked = lock(&root, FlockOperation::NonBlockingLockShared)?;
+        let mut found = Self { root, was_absent: false, mode: None, found: Found::Nothing };
+        let checked = found.check(claimant, content, is_locked);
+        // Another restore may begin at any time.
+        let _ = rustix::fs::flock(found.root.opened(), FlockOperation::Unlock);
+        checked.map(|()| Some(found))
+    }
+
     /// Creates the marker, durably.
     fn mark(&mut self, claimant: &Claimant, content: Content<'_>, is_locked: bool) -> Result<()> {
+        self.check(claimant, content, is_locked)?;
+        self.root.give().map_err(Error::local("restore into", self.root.path()))?;
+        claimant.mark(&mut self.root)
+    }
+
+    /// Refuses the directory unless it is empty, or its content may be reused.
+    fn check(&mut self, claimant: &Claimant, content: Content<'_>, is_locked: bool) -> Result<()> {
         let names = self.root.names().map_err(Error::local("restore into", self.root.path()))?;
         if !names.is_empty() && content.may_be_accepted(&self.root, claimant) {
             let is_bare = names.iter().all(|name| is_marker(name));
@@ -133,8 +163,7 @@ impl ClaimedDirectory {
         } else {
             refuse_content(&mut self.root, is_locked)?;
         }
-        self.root.give().map_err(Error::local("restore into", self.root.path()))?;
-        claimant.mark(&mut self.root)
+        Ok(())
     }
 
     /// Closes the directory to other users, as PostgreSQL requires for a data directory.
@@ -224,8 +253,8 @@ fn create(path: &Path) -> io::Result<bool> {
 }
 
 /// Locks the directory. Returns whether the file system has such locks.
-fn lock(root: &Root) -> Result<bool> {
-    match rustix::fs::flock(root.opened(), FlockOperation::NonBlockingLockExclusive) {
+fn lock(root: &Root, operation: FlockOperation) -> Result<bool> {
+    match rustix::fs::flock(root.opened(), operation) {
         Err(Errno::WOULDBLOCK) => Err(Error::Refused(Refusal::destination(
             format!(
                 "another process is restoring into {}{}",

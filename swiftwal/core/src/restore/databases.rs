@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use swiftwal_postgres::{Database, printable};
+use swiftwal_postgres::{Database, incremental_file::complete_name, printable};
 
 use super::RestoreOptions;
 use crate::{
     error::{Error, Refusal, Result},
-    repository::{backup::ChosenBackup, record::BackupKind},
+    repository::backup::ChosenBackup,
 };
 
 /// The databases that every server needs.
@@ -53,11 +53,8 @@ impl ChosenDatabases {
         let unknown = || {
             refused("it doesn't list its databases, as it was taken without an SQL connection to the server")
         };
-        let record = chosen.record.as_ref().ok_or_else(unknown)?;
-        if record.kind != BackupKind::Full {
-            return Err(refused("it is incremental"));
-        }
-        Self::choose(record.databases.as_ref().ok_or_else(unknown)?, &options.databases).map(Some)
+        let databases = chosen.record.as_ref().and_then(|record| record.databases.as_ref());
+        Self::choose(databases.ok_or_else(unknown)?, &options.databases).map(Some)
     }
 
     fn choose(databases: &[Database], names: &[String]) -> Result<Self> {
@@ -87,9 +84,11 @@ impl ChosenDatabases {
         &self.left_out
     }
 
-    /// Whether the file `name` of a tablespace's tar, or of the data directory's, is restored without its content.
+    /// Whether the file `name` of a tablespace's tar, or of the data directory's, is restored without its content. An
+    /// incremental file counts as the complete one.
     pub(super) fn leaves_out(&self, tablespace: Option<u32>, name: &[u8]) -> bool {
-        let steps: Vec<_> = name.split(|byte| *byte == b'/').collect();
+        let complete = complete_name(name, tablespace.is_some());
+        let steps: Vec<_> = complete.as_deref().unwrap_or(name).split(|byte| *byte == b'/').collect();
         match (tablespace, steps.as_slice()) {
             (None, [b"base", database, file]) | (Some(_), [_, database, file]) => {
                 self.leaves_out_file(database, file)
@@ -154,6 +153,10 @@ mod tests {
             (None, "base/16385/1259_init", true),
             (None, "base/16385/16500_vm.2", true),
             (None, "base/16385/16500.1", true),
+            (None, "base/16385/INCREMENTAL.16500.1", true),
+            (None, "base/16384/INCREMENTAL.16500.1", false),
+            (None, "pg_tblspc/16400/PG_17_202406281/16385/INCREMENTAL.16500", true),
+            (Some(16400), "PG_17_202406281/16385/INCREMENTAL.16500", true),
             (None, "base/16385/pg_filenode.map", true),
             // A database that was created during the backup.
             (None, "base/20000/1259", true),

@@ -72,6 +72,36 @@ impl Destination {
         wal: Option<&Path>,
         claimant: &Claimant,
     ) -> Result<Arc<Self>> {
+        let claim = |place: &Path, owner, content: Content<'_>| {
+            ClaimedDirectory::claim(place, owner, claimant, content).map(Some)
+        };
+        let mut destination = Self::open(data, tablespaces, wal, false, claim)?;
+        if let Some(data) = destination.directories.first_mut() {
+            data.claimed.close_to_others()?;
+        }
+        Ok(Arc::new(destination))
+    }
+
+    /// Refuses what [`claim`](Self::claim) would refuse, and changes nothing. Returns those of the directories that exist.
+    pub(super) fn look(
+        data: &Path,
+        tablespaces: &Tablespaces,
+        wal: Option<&Path>,
+        claimant: &Claimant,
+    ) -> Result<Arc<Self>> {
+        let look = |place: &Path, _, content: Content<'_>| ClaimedDirectory::look(place, claimant, content);
+        Self::open(data, tablespaces, wal, true, look).map(Arc::new)
+    }
+
+    /// Opens each directory by `open`, which says which content it may have. If `is_kept`, nothing is removed if the
+    /// result is dropped.
+    fn open(
+        data: &Path,
+        tablespaces: &Tablespaces,
+        wal: Option<&Path>,
+        is_kept: bool,
+        open: impl Fn(&Path, Option<Owner>, Content<'_>) -> Result<Option<ClaimedDirectory>>,
+    ) -> Result<Self> {
         let spaces =
             tablespaces.iter().map(|space| (space.directory.as_path(), Purpose::Tablespace(space.oid)));
         let wal = wal.map(|wal| (wal, Purpose::Wal));
@@ -81,14 +111,14 @@ impl Destination {
         let mut destination = Self {
             directories: Vec::new(),
             owner,
-            kept: AtomicBool::new(false),
+            kept: AtomicBool::new(is_kept),
             remains: AtomicBool::new(false),
             unused: Vec::new(),
         };
         let mut known = Vec::new();
         for (place, purpose) in &places {
             let content = if *purpose == Purpose::Data { Content::Cluster } else { Content::Of(&known) };
-            let claimed = ClaimedDirectory::claim(place, owner, claimant, content)?;
+            let Some(claimed) = open(place, owner, content)? else { continue };
             if *purpose == Purpose::Data && claimed.is_reused() {
                 known = directories_of(&claimed.root);
             }
@@ -96,15 +126,18 @@ impl Destination {
         }
         let used: Vec<_> = places.iter().map(|(place, _)| *place).collect();
         destination.unused = unused(&known, &used);
-        if let Some(data) = destination.directories.first_mut() {
-            data.claimed.close_to_others()?;
-        }
-        Ok(Arc::new(destination))
+        Ok(destination)
     }
 
     /// Whether a directory has content that may be reused.
     pub(super) fn is_reused(&self) -> bool {
         self.directories.iter().any(|directory| directory.claimed.is_reused())
+    }
+
+    /// Whether the data directory has content that may be reused.
+    pub(super) fn has_data(&self) -> bool {
+        let mut directories = self.directories.iter();
+        directories.any(|found| found.purpose == Purpose::Data && found.claimed.is_reused())
     }
 
     /// Returns the directories that the data directory led to, and that the restore doesn't use.

@@ -33,6 +33,7 @@ use self::{
 pub(super) use self::{places::Places, treatment::Treatment};
 use super::{
     chain::ChangedFiles,
+    databases::ChosenDatabases,
     destination::Destination,
     fetch::StoredTar,
     file_names::{CONTROL, LABEL},
@@ -74,14 +75,19 @@ impl Extracted {
         self.label = other.label.or(self.label.take());
         self.version = other.version.or(self.version.take());
         self.kept_files += other.kept_files;
-        self.fetched_bytes = match (self.fetched_bytes, other.fetched_bytes) {
-            (Some(bytes), Some(more)) => Some(bytes + more),
-            (bytes, more) => bytes.or(more),
-        };
+        self.add_fetched(other.fetched_bytes);
         self.files += other.files;
         self.bytes += other.bytes;
         self.differs_from_index |= other.differs_from_index;
         self.sum += other.sum;
+    }
+
+    /// Adds what was fetched of other tars.
+    pub(super) fn add_fetched(&mut self, fetched_bytes: Option<u64>) {
+        self.fetched_bytes = match (self.fetched_bytes, fetched_bytes) {
+            (Some(bytes), Some(more)) => Some(bytes + more),
+            (bytes, more) => bytes.or(more),
+        };
     }
 
     /// Whether the file `name`, which is written later, has arrived.
@@ -105,6 +111,8 @@ pub(super) struct Extractor {
     expected: ExpectedContents,
     /// The incremental files; none for a full backup, in which such a name has no meaning.
     changed: Option<Arc<ChangedFiles>>,
+    /// The databases that are restored; none for all of them.
+    databases: Option<Arc<ChosenDatabases>>,
     places: Places,
     /// What the names of the members are prefixed with.
     prefix: Vec<u8>,
@@ -145,13 +153,15 @@ struct KeptFile {
 
 impl Extractor {
     /// Creates the writer for `tar`, and returns both. Its files are compared with the index; `manifest` is the algorithm
-    /// of PostgreSQL's manifest. The incremental files of an incremental backup are added to `changed`.
+    /// of PostgreSQL's manifest. The incremental files of an incremental backup are added to `changed`, except those of
+    /// databases that aren't restored.
     pub(super) fn new(
         destination: Arc<Destination>,
         mut tar: StoredTar,
         tablespaces: &Tablespaces,
         manifest: Option<Algorithm>,
         changed: Option<Arc<ChangedFiles>>,
+        databases: Option<Arc<ChosenDatabases>>,
     ) -> Result<(StoredTar, Self)> {
         let tablespace = tar.tablespace;
         let mut places = Places::for_tar(&destination, tablespace)?;
@@ -169,6 +179,7 @@ impl Extractor {
             tablespaces: tablespaces.clone(),
             expected: ExpectedContents::new(tar.members.take()),
             changed,
+            databases,
             places,
             prefix: tar.prefix.clone(),
             piece: Bytes::new(),
@@ -283,7 +294,7 @@ impl Extractor {
         if !matches!(treatment, Treatment::LeftOut) {
             self.extracted.files += 1;
         }
-        if !matches!((treatment, &part), (Treatment::LeftOut, _) | (_, Part::Newest { .. })) {
+        if matches!(part, Part::Whole) && !matches!(treatment, Treatment::LeftOut) {
             self.extracted.bytes += bytes;
         }
         let is_written = treatment.is_written();
@@ -302,7 +313,11 @@ impl Extractor {
         if self.tablespace.is_none() && Treatment::of(&complete) != Treatment::Written {
             return Err(self.not_postgresqls(name, "blocks of a file that isn't a relation's"));
         }
-        Ok(Part::Newest { complete: (self.tablespace, complete), files: Arc::clone(files) })
+        let files = Arc::clone(files);
+        let is_left_out =
+            self.databases.as_ref().is_some_and(|databases| databases.leaves_out(self.tablespace, &complete));
+        let complete = (self.tablespace, complete);
+        Ok(if is_left_out { Part::Size { complete, files } } else { Part::Newest { complete, files } })
     }
 
     /// Passes a piece of the current file to its writer.

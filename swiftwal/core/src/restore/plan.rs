@@ -1,14 +1,18 @@
 //! What a restore is going to do, before anything is written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{
     Observe, RestoreEvent, RestoreOptions, TargetTimeline,
     choose::{self, Choice},
+    claim::{Claimant, Reuse},
     databases::ChosenDatabases,
+    destination::Destination,
     reach::StoredEnd,
-    recovery, reuse,
+    recovery,
+    reuse::{self, ExistingFiles},
     tablespaces::{self, Tablespaces},
+    unarchived,
 };
 use crate::{
     error::{Error, Result},
@@ -44,6 +48,8 @@ pub struct RestorePlan {
     pub others: Vec<Branch>,
     /// The tablespaces.
     pub tablespaces: Vec<PlannedTablespace>,
+    /// What is known of the content of the data directory, without reading its files; none if it is empty or absent.
+    pub existing: Option<ExistingFiles>,
     /// A notice if the backup contains pages that were damaged on the server.
     pub damage: Option<String>,
     /// A notice if the stored WAL doesn't reach the target.
@@ -76,8 +82,8 @@ pub struct PlannedTablespace {
     pub directory: PathBuf,
 }
 
-/// Returns what [`restore`](super::restore) would do with these options. Writes nothing, and doesn't look at the
-/// directories.
+/// Returns what [`restore`](super::restore) would do with these options. Writes nothing into the directories, and doesn't
+/// read the content of their files.
 ///
 /// # Errors
 ///
@@ -85,10 +91,23 @@ pub struct PlannedTablespace {
 pub async fn plan_restore(
     repository: &Repository,
     choice: BackupChoice,
+    directory: &Path,
     options: &RestoreOptions,
     observe: Observe<'_>,
 ) -> Result<RestorePlan> {
-    let plan = prepare(repository, choice, options, observe).await?;
+    let plan = Box::pin(prepare(repository, choice, options, observe)).await?;
+    let wal = options.wal_directory.as_deref();
+    let destination = Destination::look(directory, &plan.tablespaces, wal, &plan.claimant(options.reuse))?;
+    let existing = if destination.has_data() {
+        if !options.discard_wal {
+            unarchived::refuse_unarchived(repository, &destination).await?;
+        }
+        let backups = (&plan.chosen, plan.parents.clone());
+        let look = reuse::look(repository, backups, destination, &plan.tablespaces, plan.databases.clone());
+        Some(Box::pin(look).await?)
+    } else {
+        None
+    };
     let record = plan.chosen.record.as_ref();
     let chain: Vec<_> = record.into_iter().chain(&plan.parents).map(PlannedMember::of).collect();
     let tablespaces = plan.tablespaces.iter().map(|space| {
@@ -102,6 +121,7 @@ pub async fn plan_restore(
         tar_bytes: record.and_then(|_| chain.iter().map(|member| member.tar_bytes).sum()),
         chain,
         tablespaces: tablespaces.collect(),
+        existing,
         damage: record.into_iter().chain(&plan.parents).find_map(BackupRecord::damage_notice),
         followed: plan.followed,
         others: plan.others,
@@ -154,7 +174,7 @@ pub(super) async fn prepare(
     let Choice { backup: chosen, parents, target_timeline, followed, others } =
         choose::choose(repository, choice, options, observe).await?;
     let databases = ChosenDatabases::plan(&chosen, options)?;
-    reuse::check(&chosen, options.reuse, databases.is_some())?;
+    reuse::check(&chosen, &parents, options.reuse, databases.is_some())?;
     let tablespaces = Tablespaces::plan(&chosen, options)?;
     let shortfall = shortfall(&chosen, followed.as_ref(), options);
     let plan =
@@ -166,6 +186,12 @@ pub(super) async fn prepare(
 }
 
 impl Prepared {
+    /// Returns the restore as the claimant of its directories.
+    pub(super) fn claimant(&self, reuse: Reuse) -> Claimant {
+        let cluster = self.chosen.record.as_ref().map(|record| record.system_identifier);
+        Claimant { key: self.chosen.key, cluster, reuse }
+    }
+
     /// Reports the backup and the timelines.
     pub(super) fn announce(&self, observe: Observe<'_>) {
         observe(RestoreEvent::Chosen(&self.chosen));

@@ -85,6 +85,15 @@ impl IncrementalHeader {
         }
     }
 
+    /// Returns the header of a file without blocks, whose complete file has `complete_bytes` bytes and is that of an older
+    /// backup; none if that isn't a number of blocks that a file can have.
+    #[must_use]
+    pub fn unchanged(complete_bytes: u64) -> Option<Self> {
+        let truncation_blocks = u32::try_from(complete_bytes / BLOCK_BYTES).ok()?;
+        let is_possible = complete_bytes.is_multiple_of(BLOCK_BYTES) && truncation_blocks <= MOST_BLOCKS;
+        is_possible.then_some(Self { truncation_blocks, blocks: Vec::new() })
+    }
+
     /// Returns the truncation length: below it, blocks that the file lacks are those of an older backup.
     #[must_use]
     pub fn truncation_blocks(&self) -> u32 {
@@ -259,6 +268,16 @@ mod tests {
             }
             let cut = read(&file[..header.bytes() as usize - 1], file.len() as u64, 100).unwrap();
             assert!(cut.is_none());
+        }
+    }
+
+    #[test]
+    fn an_unchanged_file_has_only_a_truncation_length() {
+        let unchanged = IncrementalHeader::unchanged(3 * BLOCK_BYTES).unwrap();
+        assert_eq!(unchanged, IncrementalHeader::new(3, vec![]).unwrap());
+        assert_eq!(unchanged.file_bytes(), 12);
+        for bytes in [1, 3 * BLOCK_BYTES - 1, (u64::from(MOST_BLOCKS) + 1) * BLOCK_BYTES, u64::MAX] {
+            assert_eq!(IncrementalHeader::unchanged(bytes), None, "{bytes}");
         }
     }
 

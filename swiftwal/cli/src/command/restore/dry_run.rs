@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use swiftwal_core::{BackupKind, RestorePlan};
+use swiftwal_core::{BackupKind, ExistingFiles, RestorePlan};
 use swiftwal_postgres::printable;
 
 use crate::output::Size;
@@ -25,6 +25,14 @@ pub(super) fn write(out: &mut dyn Write, plan: &RestorePlan, directory: &Path) -
         for member in &plan.chain {
             writeln!(out, "    {} ({}): {}", member.key, kind(member.kind), Size(member.stored_bytes))?;
         }
+    }
+    if let Some(ExistingFiles { files, may_be_kept, stored_bytes, .. }) = plan.existing {
+        writeln!(
+            out,
+            "  In {}: up to {may_be_kept} of {files} files are as in the backup, by their sizes; at least {} to be fetched",
+            shown(directory),
+            Size(stored_bytes)
+        )?;
     }
     for space in &plan.tablespaces {
         let (old, directory) = (shown(&space.old), shown(&space.directory));
@@ -63,6 +71,13 @@ pub(super) fn document(plan: &RestorePlan) -> Value {
         "repository": plan.location,
         "bytes": plan.tar_bytes,
         "stored_bytes": plan.stored_bytes,
+        "existing": plan.existing.map(|existing| {
+            json!({
+                "files": existing.files,
+                "may_be_kept": existing.may_be_kept,
+                "least_stored_bytes": existing.stored_bytes,
+            })
+        }),
         "followed": plan.followed,
         "others": plan.others,
         "tablespaces": tablespaces.collect::<Vec<_>>(),

@@ -23,7 +23,18 @@ pub(in crate::restore) struct BlockWriter {
     source: Source,
     /// None until the header of the newest backup's file has arrived.
     changed: Option<ChangedFile>,
-    is_newest: bool,
+    role: Role,
+}
+
+/// What the stored file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It is the newest backup's: it gives the complete file its size, and blocks.
+    Newest,
+    /// As the newest backup's, but only the size is wanted.
+    Size,
+    /// It is an older backup's, and gives blocks that are missing.
+    Older,
 }
 
 /// The stored file.
@@ -55,7 +66,12 @@ impl BlockWriter {
         bytes: u64,
     ) -> Self {
         let source = Source::Header(HeaderReader::new(bytes));
-        Self { file, name, files, source, changed: None, is_newest: true }
+        Self { file, name, files, source, changed: None, role: Role::Newest }
+    }
+
+    /// As [`newest`](Self::newest), but `file` gets only its size.
+    pub(in crate::restore) fn size(file: File, name: FileName, files: Arc<ChangedFiles>, bytes: u64) -> Self {
+        Self { role: Role::Size, ..Self::newest(file, name, files, bytes) }
     }
 
     /// Begins with a file of an older backup, of `bytes` bytes. `file` has the blocks that `changed` has found.
@@ -71,7 +87,7 @@ impl BlockWriter {
         } else {
             Source::Complete { bytes, position: 0 }
         };
-        Self { file, name, files, source, changed: Some(changed), is_newest: false }
+        Self { file, name, files, source, changed: Some(changed), role: Role::Older }
     }
 
     /// Takes the next bytes of the stored file.
@@ -92,10 +108,10 @@ impl BlockWriter {
     }
 
     fn begin_blocks(&mut self, header: IncrementalHeader) -> io::Result<()> {
-        if self.is_newest {
+        if self.role != Role::Older {
             let changed = ChangedFile::new(&header);
             self.file.set_len(changed.complete_bytes())?;
-            self.changed = Some(changed);
+            self.changed = Some(changed).filter(|_| self.role == Role::Newest);
         }
         self.source = Source::Blocks { header, position: 0 };
         Ok(())
@@ -116,8 +132,11 @@ impl BlockWriter {
             *position += most as u64;
             return (most, None);
         };
-        let (count, is_wanted) =
-            if self.is_newest { (blocks.len() as u32, true) } else { changed.wanted(blocks.clone()) };
+        let (count, is_wanted) = if self.role == Role::Newest {
+            (blocks.len() as u32, true)
+        } else {
+            changed.wanted(blocks.clone())
+        };
         let end = u64::from(blocks.start + count) * BLOCK_BYTES;
         let length = usize::try_from(end - bytes.start).unwrap_or(usize::MAX).min(most);
         *position += length as u64;
@@ -134,10 +153,10 @@ impl BlockWriter {
         self,
         checksum: Option<(Algorithm, Vec<u8>)>,
     ) -> Result<(), WriteBlocksError> {
-        let Self { source, changed, name, files, is_newest, .. } = self;
+        let Self { source, changed, name, files, role, .. } = self;
         match (source, changed) {
             (Source::Header(reader), _) => return Err(reader.cut().into()),
-            (Source::Blocks { .. }, Some(changed)) if is_newest => files.add(name, changed),
+            (Source::Blocks { .. }, Some(changed)) if role == Role::Newest => files.add(name, changed),
             (Source::Blocks { .. }, Some(changed)) => files.put_back(&name, changed),
             (Source::Complete { bytes: stored, .. }, Some(changed)) => {
                 let checksum = checksum.filter(|_| changed.is_copy_of(stored));

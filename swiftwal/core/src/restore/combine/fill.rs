@@ -2,24 +2,16 @@
 
 use std::sync::Arc;
 
-use swiftwal_postgres::{ControlFile, printable};
-
-use super::start::check_start;
+use super::checks::ChainChecks;
 use crate::{
-    error::{Error, Result},
-    repository::{key::BackupKey, record::BackupRecord},
+    error::Result,
+    repository::key::BackupKey,
     restore::{
-        RestoreEvent,
         chain::ChangedFiles,
         copy::{Copy, Member, read_manifest},
         extract::{Extracted, OlderTar},
     },
 };
-
-/// pg_checksums changes every page without writing WAL, so the next incremental backup doesn't have these changes.
-const MIXED_CHECKSUMS: &str = "page checksums were switched on or off between the backups of this chain, so not all pages may have \
-     one that fits; if PostgreSQL reports invalid pages, start it with ignore_checksum_failure = on, stop it when recovery has \
-     ended, run pg_checksums --disable, and take a full backup";
 
 /// Fills `changed`, the incremental files of the backup `newest`, whose other files are in `extracted`, from `parents`.
 /// Says so if only some of the backups have page checksums.
@@ -33,23 +25,13 @@ pub(in crate::restore) async fn fill(
     parents: Vec<Member>,
     changed: &Arc<ChangedFiles>,
 ) -> Result<()> {
-    let records: Vec<_> = parents.iter().map(|parent| parent.record.clone()).collect();
-    check_start(newest, extracted.label.as_deref(), records.first())?;
-    let has_checksums = |control: &Option<Vec<u8>>| ControlFile::has_checksums(control.as_deref()?);
-    let mut is_mixed = false;
-    for (index, parent) in parents.into_iter().enumerate() {
-        let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        let key = parent.record.key;
+    let records = parents.iter().map(|parent| parent.record.clone()).collect();
+    let mut checks = ChainChecks::begin(newest, extracted, records)?;
+    for (number, parent) in (1..).zip(parents) {
         let older = read_older(copy, parent, number, changed).await?;
-        check_start(key, older.label.as_deref(), records.get(index + 1))?;
-        is_mixed |= has_checksums(&older.control) != has_checksums(&extracted.control);
-        refuse_missing(key, changed.missing_in(number), newest)?;
+        checks.check(number, &older, changed)?;
     }
-    if is_mixed {
-        (copy.observe)(RestoreEvent::Notice(MIXED_CHECKSUMS));
-    }
-    let full = records.last().map_or(newest, |record: &BackupRecord| record.key);
-    refuse_missing(full, changed.incomplete(), newest)
+    checks.finish(changed, copy.observe)
 }
 
 /// Reads an older backup. Returns its files that are kept in memory.
@@ -69,17 +51,4 @@ async fn read_older(
     }
     copy.check(manifest.as_ref(), &read)?;
     Ok(read)
-}
-
-/// Fails if a file is `missing` in the backup `key`: PostgreSQL puts only blocks of a file into a backup if its parent
-/// has the file.
-fn refuse_missing(key: BackupKey, missing: Option<(Option<u32>, Vec<u8>)>, newest: BackupKey) -> Result<()> {
-    let Some((tablespace, name)) = missing else { return Ok(()) };
-    let place = tablespace.map_or_else(String::new, |oid| format!(" of tablespace {oid}"));
-    let reason = format!(
-        "it lacks the file {}{place}, of which backup {newest} has only the blocks that have changed since; restore \
-         another backup",
-        printable(&name)
-    );
-    Err(Error::damaged(format!("backup {key}"), reason))
 }

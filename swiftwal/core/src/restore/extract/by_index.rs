@@ -7,12 +7,12 @@ use super::Extractor;
 use crate::error::{Error, Result};
 
 impl Extractor {
-    /// Counts a file that exists as the backup has it, and was compared.
-    pub(in crate::restore) fn keep_existing(&mut self, member: &Member) {
+    /// Counts a file of `bytes` bytes that exists as it would be restored, and was compared.
+    pub(in crate::restore) fn keep_existing(&mut self, member: &Member, bytes: u64) {
         self.expected.of(member);
         self.extracted.kept_files += 1;
         self.extracted.files += 1;
-        self.extracted.bytes += member.bytes;
+        self.extracted.bytes += bytes;
     }
 
     /// Creates a file of the member's size, which takes no space.

@@ -128,11 +128,16 @@ impl FileWriter {
 
     fn begin(&mut self, begun: NewFile) -> Result<(), WriteFailure> {
         let NewFile { name, mode, bytes, part, expected } = begun;
+        // PostgreSQL's manifest is read without the databases that aren't restored.
+        let is_listed = !matches!(part, Part::Size { .. });
         let opened = match part {
             Part::Whole => self.create(&name, mode).map(|file| Output::File(FileOutput::new(file))),
             Part::Newest { complete, files } => self
                 .create(&complete.1, mode)
                 .map(|file| Output::Blocks(Box::new(BlockWriter::newest(file, complete, files, bytes)))),
+            Part::Size { complete, files } => self
+                .create(&complete.1, mode)
+                .map(|file| Output::Blocks(Box::new(BlockWriter::size(file, complete, files, bytes)))),
             Part::Older { complete, changed, files, is_incremental } => {
                 let (root, name) = self.places.of(&complete.1);
                 root.open_file(name).map(|file| {
@@ -145,7 +150,7 @@ impl FileWriter {
         match opened {
             Ok(output) => {
                 self.content.reset();
-                let checksum = self.files.checksum(&name);
+                let checksum = self.files.checksum(&name).filter(|_| is_listed);
                 self.current = Some(OpenFile { output, name, expected, bytes: 0, checksum });
                 Ok(())
             }

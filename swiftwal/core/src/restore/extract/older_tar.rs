@@ -97,7 +97,7 @@ impl OlderTar {
         })
     }
 
-    /// Reads what it receives until the sender is closed. `read` counts the bytes of the tar. Returns the label,
+    /// Reads the whole tar that it receives, until the sender is closed. `read` counts the bytes of the tar. Returns the label,
     /// pg_control, and the sum over all files.
     pub(in crate::restore) fn extract(
         mut self,
@@ -106,6 +106,22 @@ impl OlderTar {
     ) -> Result<Extracted> {
         let stream = TarStream::with_prefix(std::mem::take(&mut self.prefix));
         parse(stream, &mut pieces, read, &mut self, |tar, piece| tar.piece = piece)?;
+        self.finish()
+    }
+
+    /// Passes over a member of which nothing is read.
+    pub(in crate::restore) fn skip(&mut self, member: &Member) {
+        self.expected.of(member);
+    }
+
+    /// Reads a piece of the current file.
+    pub(in crate::restore) fn read_piece(&mut self, data: &Bytes) -> Result<()> {
+        self.piece = data.clone();
+        self.data(data)
+    }
+
+    /// Waits until everything is written.
+    pub(in crate::restore) fn finish(mut self) -> Result<Extracted> {
         self.extracted.sum = self.writers.finish().map_err(|failure| self.unwritten(failure))?;
         self.extracted.differs_from_index = self.expected.differ();
         Ok(self.extracted)
@@ -121,16 +137,22 @@ impl OlderTar {
                 Part::Older { complete, changed, files: Arc::clone(&self.changed), is_incremental }
             }
         };
-        let is_sent = !matches!(part, Part::Nothing) || self.files.checksum(&name).is_some();
-        // What isn't written needs no hash of its own: the tar as a whole has one.
-        let expected = expected.filter(|_| !matches!(part, Part::Nothing));
+        // What isn't used needs no hash of its own: if it is read, so is the tar as a whole, which has one.
+        let is_used = kept.is_some() || !matches!(part, Part::Nothing);
+        let expected = expected.filter(|_| is_used);
+        let is_sent = is_used || self.files.checksum(&name).is_some();
         let begins = is_sent.then_some(NewFile { name, mode, bytes, part, expected });
         Ok(Current { left: bytes, begins, is_sent, kept })
     }
 
+    /// Whether the content of the file `name` of a tar is kept in memory.
+    pub(in crate::restore) fn keeps(tablespace: Option<u32>, name: &[u8]) -> bool {
+        tablespace.is_none() && [LABEL, CONTROL].contains(&name)
+    }
+
     /// Returns the place for the content of a file that is kept in memory, with its name.
     fn begin_kept(&self, name: &[u8], bytes: u64) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        if self.tablespace.is_some() || ![LABEL, CONTROL].contains(&name) {
+        if !Self::keeps(self.tablespace, name) {
             return Ok(None);
         }
         let most = Treatment::of(name).most_bytes();

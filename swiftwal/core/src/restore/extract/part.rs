@@ -11,6 +11,8 @@ pub(super) enum Part {
     Whole,
     /// Blocks of a file, which is created with holes. It is an incremental file of the newest backup in a chain.
     Newest { complete: FileName, files: Arc<ChangedFiles> },
+    /// As `Newest`, but the file only gets its size: its database isn't restored.
+    Size { complete: FileName, files: Arc<ChangedFiles> },
     /// Blocks that fill holes.
     Older { complete: FileName, changed: ChangedFile, files: Arc<ChangedFiles>, is_incremental: bool },
     /// Nothing.

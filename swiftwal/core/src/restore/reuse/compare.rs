@@ -2,22 +2,27 @@
 //! that differs, or can't be read, is removed.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
     panic,
     sync::{Mutex, PoisonError},
     thread,
 };
 
+use swiftwal_postgres::incremental_file::IncrementalHeader;
+
 use super::{
     Stop,
     file::{Files, IndexedFile},
+    known_content::FileContent,
 };
 use crate::{
     error::Result,
     restore::{
+        chain::{CompleteFile, FileName},
         created::Kind,
         extract::Places,
-        manifest::{FileSum, RestoredFiles},
+        manifest::{Algorithm, FileSum, RestoredFiles, correction},
     },
 };
 
@@ -31,43 +36,52 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub(super) struct Compared {
     /// The numbers of the files that must be written, in order: four bytes for each. None for all of them.
     pub(super) needed: Option<Vec<u32>>,
-    /// The files that were kept, for PostgreSQL's manifest.
+    /// The files that were kept, for PostgreSQL's manifest of the backup.
     pub(super) kept: FileSum,
+    /// Those of which the backup has only blocks, for the manifest of the result.
+    pub(super) complete: BTreeMap<FileName, CompleteFile>,
 }
 
 /// Compares the files of a tar with those in `places`. `sums` says what is compared with PostgreSQL's manifest.
 pub(super) fn compare(places: &Places, files: Files, sums: &RestoredFiles, stop: &Stop) -> Result<Compared> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
+    let tablespace = files.tablespace();
     let files = Mutex::new(files);
     let parts: Vec<_> = thread::scope(|scope| {
-        let read = || Reader::new(places.clone(), sums.clone()).read_all(&files, stop);
+        let read = || Reader::new(places.clone(), tablespace, sums.clone()).read_all(&files, stop);
         let threads: Vec<_> = (0..cores.min(MOST_READERS)).map(|_| scope.spawn(read)).collect();
         threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
-    let (mut needed, mut kept) = (Vec::new(), FileSum::default());
+    let (mut needed, mut kept, mut complete) = (Vec::new(), FileSum::default(), BTreeMap::new());
     for part in parts {
-        let (more, sum) = part.unwrap_or_else(|payload| panic::resume_unwind(payload))?;
-        needed.extend(more);
-        kept += sum;
+        let reader = part.unwrap_or_else(|payload| panic::resume_unwind(payload))?;
+        needed.extend(reader.needed);
+        kept += reader.sums.sum;
+        complete.extend(reader.complete);
     }
     needed.sort_unstable();
-    Ok(Compared { needed: Some(needed), kept })
+    Ok(Compared { needed: Some(needed), kept, complete })
 }
 
 struct Reader {
     places: Places,
-    sums: RestoredFiles,
+    tablespace: Option<u32>,
     buffer: Vec<u8>,
+    /// The numbers of the files that must be written.
     needed: Vec<u32>,
+    /// The files that were kept, as in [`Compared`].
+    sums: RestoredFiles,
+    complete: Vec<(FileName, CompleteFile)>,
 }
 
 impl Reader {
-    fn new(places: Places, sums: RestoredFiles) -> Self {
-        Self { places, sums, buffer: vec![0; BUFFER_BYTES], needed: Vec::new() }
+    fn new(places: Places, tablespace: Option<u32>, sums: RestoredFiles) -> Self {
+        let buffer = vec![0; BUFFER_BYTES];
+        Self { places, tablespace, buffer, needed: Vec::new(), sums, complete: Vec::new() }
     }
 
-    /// Returns the numbers of the files that must be written, and the files that were kept.
-    fn read_all(mut self, files: &Mutex<Files>, stop: &Stop) -> Result<(Vec<u32>, FileSum)> {
+    /// Returns itself when no file is left.
+    fn read_all(mut self, files: &Mutex<Files>, stop: &Stop) -> Result<Self> {
         let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next().transpose();
         while let Some(file) = next()? {
             stop.check()?;
@@ -75,24 +89,25 @@ impl Reader {
             if !is_kept {
                 // A name that the restore doesn't write may be that of its own marker.
                 if file.is_written() {
-                    let (root, name) = self.places.of(&file.member.name);
+                    let (root, name) = self.places.of(file.name());
                     root.remove_existing(name, Kind::File)?;
                 }
                 self.needed.push(file.number);
             }
         }
-        Ok((self.needed, self.sums.sum))
+        Ok(self)
     }
 
     /// Keeps a file if it has the content that the index says. Returns whether it does.
     fn keep_if_equal(&mut self, file: &IndexedFile, stop: &Stop) -> Result<bool> {
-        let (root, name) = self.places.of(&file.member.name);
+        let Some(expected) = file.restored() else { return Ok(false) };
+        let (root, name) = self.places.of(file.name());
         let Ok(mut opened) = root.open_existing(name) else { return Ok(false) };
-        if !opened.metadata().is_ok_and(|found| found.len() == file.member.bytes) {
+        if !opened.metadata().is_ok_and(|found| found.len() == expected.bytes) {
             return Ok(false);
         }
         let (mut content, mut bytes) = (blake3::Hasher::new(), 0);
-        let mut checksum = self.sums.checksum(&file.member.name);
+        let mut checksum = self.sums.checksum(file.name());
         loop {
             let piece = match opened.read(&mut self.buffer) {
                 Ok(0) => break,
@@ -108,14 +123,26 @@ impl Reader {
                 checksum.update(piece);
             }
         }
-        if bytes != file.member.bytes || Some(content.finalize()) != file.hash {
+        if (FileContent { bytes, hash: content.finalize() }) != expected {
             return Ok(false);
         }
-        let (root, name) = self.places.of(&file.member.name);
+        let (root, name) = self.places.of(file.name());
         root.keep_existing(name, &opened, file.member.mode)?;
-        if let Some(checksum) = checksum {
-            self.sums.add(&file.member.name, bytes, &checksum.finish());
+        if let (Some(checksum), Some(algorithm)) = (checksum, self.sums.algorithm) {
+            self.note_kept(file, bytes, algorithm, checksum.finish());
         }
         Ok(true)
+    }
+
+    /// Records a file with this content that was kept. The manifest of the backup lists an incremental one as that.
+    fn note_kept(&mut self, file: &IndexedFile, bytes: u64, algorithm: Algorithm, checksum: Vec<u8>) {
+        if !file.is_incremental() {
+            return self.sums.add(&file.member.name, bytes, &checksum);
+        }
+        let stored = IncrementalHeader::unchanged(bytes).map(|header| header.to_bytes()).unwrap_or_default();
+        let stored = correction(&stored, algorithm);
+        self.sums.add(&file.member.name, stored.bytes, &stored.checksum);
+        let name = (self.tablespace, file.name().to_owned());
+        self.complete.push((name, CompleteFile { bytes, checksum: Some((algorithm, checksum)) }));
     }
 }

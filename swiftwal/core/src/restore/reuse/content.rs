@@ -10,10 +10,10 @@ use bytes::Bytes;
 use swiftwal_postgres::tar_stream::TarVisitor;
 use tokio::sync::mpsc;
 
-use super::file::{ListedMember, Members};
+use super::file::{IndexedFile, ListedMember, Members};
 use crate::{
     error::{Error, Result},
-    restore::extract::{Extracted, Extractor},
+    restore::extract::{Extracted, Extractor, OlderTar},
 };
 
 /// The frames of a tar as they arrive.
@@ -84,9 +84,10 @@ pub(super) fn write_content(
         match member? {
             ListedMember::Other(member) => extractor.member(member)?,
             ListedMember::File(file) if !is_needed(needed, file.number) => {
-                extractor.keep_existing(&file.member)
+                let bytes = file.restored().map_or(file.member.bytes, |restored| restored.bytes);
+                extractor.keep_existing(&file.member, bytes)
             }
-            ListedMember::File(file) if file.is_left_out() => {
+            ListedMember::File(file) if file.is_left_out() && !file.is_incremental() => {
                 extractor.create_without_content(&file.member)?
             }
             ListedMember::File(file) => {
@@ -98,6 +99,30 @@ pub(super) fn write_content(
         }
     }
     extractor.finish()
+}
+
+/// Reads the files with the numbers in `needed`, which are in order, of a tar of an older backup.
+pub(super) fn read_older(
+    mut older: OlderTar,
+    members: Members,
+    needed: Option<&[u32]>,
+    mut frames: ArrivingFrames<'_>,
+) -> Result<Extracted> {
+    let object = members.object().to_owned();
+    for member in members {
+        match member? {
+            ListedMember::File(file) if is_needed(needed, file.number) => {
+                let content = file.content(&object)?;
+                older.member(file.member)?;
+                frames.read(content, &object, |piece| older.read_piece(piece))?;
+                older.end()?;
+            }
+            ListedMember::File(IndexedFile { member, .. }) | ListedMember::Other(member) => {
+                older.skip(&member)
+            }
+        }
+    }
+    older.finish()
 }
 
 /// Whether the file with this number must be read from the backup.

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use swiftwal_postgres::tar_stream::{Member, MemberKind};
+use swiftwal_postgres::{
+    incremental_file::complete_name,
+    tar_stream::{Member, MemberKind},
+};
 
+use super::known_content::{FileContent, UnchangedFiles};
 use crate::{
     error::{Error, Result},
     repository::index::{IndexedKind, IndexedMember},
@@ -21,23 +25,61 @@ pub(super) struct IndexedFile {
     pub(super) member: Member,
     /// The hash of its content.
     pub(super) hash: Option<blake3::Hash>,
+    /// The complete file, if this is an incremental one.
+    complete: Option<CompleteFile>,
     treatment: Treatment,
     /// Whether it is of a database that isn't restored.
     is_left_out: bool,
 }
 
+/// The complete file that an incremental one belongs to.
+#[derive(Clone, Debug)]
+struct CompleteFile {
+    name: Vec<u8>,
+    /// None if its content isn't known beforehand.
+    content: Option<FileContent>,
+}
+
 impl IndexedFile {
-    /// Returns the file of a tablespace's tar, or of the data directory's.
+    /// Returns the file of a tablespace's tar, or of the data directory's. `unchanged` says what is known of the files of
+    /// an incremental backup.
     pub(super) fn new(
         number: u32,
         member: Member,
         hash: Option<blake3::Hash>,
         tablespace: Option<u32>,
+        unchanged: Option<&UnchangedFiles>,
         databases: Option<&ChosenDatabases>,
     ) -> Self {
-        let treatment = tablespace.map_or_else(|| Treatment::of(&member.name), |_| Treatment::Written);
-        let is_left_out = databases.is_some_and(|databases| databases.leaves_out(tablespace, &member.name));
-        Self { number, member, hash, treatment, is_left_out }
+        let complete = unchanged.and_then(|unchanged| {
+            let name = complete_name(&member.name, tablespace.is_some())?;
+            Some(CompleteFile { content: unchanged.content(tablespace, &name), name })
+        });
+        let mut file =
+            Self { number, member, hash, complete, treatment: Treatment::Written, is_left_out: false };
+        if tablespace.is_none() {
+            file.treatment = Treatment::of(file.name());
+        }
+        file.is_left_out = databases.is_some_and(|databases| databases.leaves_out(tablespace, file.name()));
+        file
+    }
+
+    /// Returns the name of the restored file.
+    pub(super) fn name(&self) -> &[u8] {
+        self.complete.as_ref().map_or(&self.member.name, |complete| &complete.name)
+    }
+
+    /// Whether it contains blocks of a file, and not a complete one.
+    pub(super) fn is_incremental(&self) -> bool {
+        self.complete.is_some()
+    }
+
+    /// Returns the content of the restored file, if that is known beforehand.
+    pub(super) fn restored(&self) -> Option<FileContent> {
+        match &self.complete {
+            Some(complete) => complete.content,
+            None => Some(FileContent { bytes: self.member.bytes, hash: self.hash? }),
+        }
     }
 
     /// Whether it is of a database that isn't restored.
@@ -45,9 +87,14 @@ impl IndexedFile {
         self.is_left_out
     }
 
-    /// Whether there is something to fetch for it.
+    /// Whether there is something to fetch for it. The size of a complete file is in the incremental one.
     pub(super) fn has_content(&self) -> bool {
-        self.member.bytes > 0 && !self.is_left_out
+        self.member.bytes > 0 && (!self.is_left_out || self.is_incremental())
+    }
+
+    /// Whether the file is written at all, now or in the end.
+    pub(super) fn is_restored(&self) -> bool {
+        self.treatment != Treatment::LeftOut
     }
 
     /// Whether the file is written together with the others.
@@ -57,7 +104,7 @@ impl IndexedFile {
 
     /// Whether the file may be kept if it exists.
     pub(super) fn is_reusable(&self) -> bool {
-        self.treatment.is_reusable(&self.member.name) && !self.is_left_out
+        self.treatment.is_reusable(self.name()) && !self.is_left_out
     }
 }
 
@@ -68,6 +115,7 @@ pub(super) struct Members {
     object: String,
     tablespace: Option<u32>,
     tablespaces: Tablespaces,
+    unchanged: Option<Arc<UnchangedFiles>>,
     databases: Option<Arc<ChosenDatabases>>,
     files: u32,
 }
@@ -81,21 +129,34 @@ pub(super) enum ListedMember {
 }
 
 impl Members {
-    /// Returns the members of the tar that is stored as `object`, of a tablespace or of the data directory.
+    /// Returns the members of the tar that is stored as `object`, of a tablespace or of the data directory. All of them are
+    /// complete files.
     pub(super) fn new(
         members: IndexedMembers,
         object: String,
         tablespace: Option<u32>,
         tablespaces: &Tablespaces,
-        databases: Option<Arc<ChosenDatabases>>,
     ) -> Self {
-        Self { members, object, tablespace, tablespaces: tablespaces.clone(), databases, files: 0 }
+        let tablespaces = tablespaces.clone();
+        Self { members, object, tablespace, tablespaces, unchanged: None, databases: None, files: 0 }
+    }
+
+    /// Returns them for a restore of these databases only.
+    pub(super) fn with_databases(self, databases: Option<Arc<ChosenDatabases>>) -> Self {
+        Self { databases, ..self }
+    }
+
+    /// Returns them with what is known of the files of an incremental backup.
+    pub(super) fn with_unchanged(self, unchanged: Option<Arc<UnchangedFiles>>) -> Self {
+        Self { unchanged, ..self }
     }
 
     /// Returns all of them again.
     pub(super) fn again(&self) -> Self {
-        let (members, databases) = (self.members.again(), self.databases.clone());
-        Self::new(members, self.object.clone(), self.tablespace, &self.tablespaces, databases)
+        let (unchanged, databases) = (self.unchanged.clone(), self.databases.clone());
+        Self::new(self.members.again(), self.object.clone(), self.tablespace, &self.tablespaces)
+            .with_unchanged(unchanged)
+            .with_databases(databases)
     }
 
     /// Returns the name of the tar's object.
@@ -127,6 +188,7 @@ impl Members {
                     member,
                     hash,
                     self.tablespace,
+                    self.unchanged.as_deref(),
                     self.databases.as_deref(),
                 ))
             }
@@ -156,6 +218,13 @@ impl Iterator for Members {
 /// The files of a tar.
 #[derive(Debug)]
 pub(super) struct Files(Members);
+
+impl Files {
+    /// Returns the tablespace, or none for the data directory.
+    pub(super) fn tablespace(&self) -> Option<u32> {
+        self.0.tablespace
+    }
+}
 
 impl Iterator for Files {
     type Item = Result<IndexedFile>;

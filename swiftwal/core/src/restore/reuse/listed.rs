@@ -23,7 +23,7 @@ impl ListedNames {
         let mut listed = Self { hashes: Vec::new(), key: RandomState::new() };
         for member in members {
             let (name, kind) = match member? {
-                ListedMember::File(file) if file.is_written() => (file.member.name, Kind::File),
+                ListedMember::File(file) if file.is_written() => (file.name().to_owned(), Kind::File),
                 ListedMember::Other(Member { name, kind: MemberKind::Directory, .. }) => {
                     (name, Kind::Directory)
                 }
@@ -59,8 +59,9 @@ mod tests {
             bytes: 0,
             offset: 0,
         };
-        let file =
-            |name| ListedMember::File(IndexedFile::new(0, member(name, MemberKind::File), None, None, None));
+        let file = |name| {
+            ListedMember::File(IndexedFile::new(0, member(name, MemberKind::File), None, None, None, None))
+        };
         let link = MemberKind::Link { target: b"/".to_vec() };
         let members = [
             file(b"a"),
