@@ -4,17 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use xtask::{Place, Postgres, Site, output, stdout};
+use xtask::{Log, Place, Postgres, Site, output, stdout};
 
 xtask::on_versions! {
     env!("CARGO_BIN_EXE_swiftwal");
-    postgresql_17, 17: a_chain_of_four, a_damaged_parent;
-    postgresql_18, 18: a_chain_of_four, a_chain_on_a_local_backup, a_damaged_parent, a_relation_of_two_segments, checksums_that_were_switched_off;
+    postgresql_17, 17: a_chain_of_four, a_damaged_parent, a_single_database;
+    postgresql_18, 18: a_chain_of_four, a_chain_on_a_local_backup, a_damaged_parent, killed_restores, a_single_database,
+        a_relation_of_two_segments, checksums_that_were_switched_off;
     postgresql_19, 19: a_chain_of_four;
 }
 
@@ -96,8 +97,8 @@ fn a_chain(site: &Site, method: &str) -> Result<()> {
 
     let new = site.scratch.path().join("new");
     let mapping = format!("{}={}", old.display(), new.display());
-    let planned =
-        site.run(&["restore", "latest", "/restored", "--dry-run", "--tablespace-mapping", &mapping])?;
+    let target = site.scratch.path().join("restored").display().to_string();
+    let planned = site.run(&["restore", "latest", &target, "--dry-run", "--tablespace-mapping", &mapping])?;
     assert_eq!(planned.matches("(incremental)").count(), 3, "{planned}");
     assert_eq!(planned.matches("(full)").count(), 1, "{planned}");
     let restored = site.restore("restored", "latest", &["--tablespace-mapping", &mapping])?;
@@ -242,6 +243,130 @@ fn expect_rows(site: &Site, restored: &Postgres, tables: &[&str]) -> Result<()> 
     Ok(())
 }
 
+/// Restores that are killed at many lines of their log are completed by the next one, and the result is that of a restore
+/// that wasn't: what pg_combinebackup makes.
+fn killed_restores(site: &Site) -> Result<()> {
+    let old = begin(site)?;
+    site.run(&["backup", "-c", "fast", "--method", "replication"])?;
+    let first = newest(site)?;
+    for changes in &CHANGES[..2] {
+        changes.iter().try_for_each(|change| site.postgres.sql(change).map(drop))?;
+        site.run(&["backup", "-c", "fast", "--incremental"])?;
+    }
+    site.postgres.archive_all()?;
+    let place = |name: &str| {
+        let space = site.scratch.path().join(format!("{name}.space"));
+        let mapping = format!("{}={}", old.display(), space.display());
+        (site.scratch.path().join(name).display().to_string(), space, mapping)
+    };
+    let (fresh, fresh_space, mapping) = place("fresh");
+    let restored = site.restore("fresh", "latest", &["--tablespace-mapping", &mapping])?;
+    compare(site, &restored)?;
+
+    let mut interrupted = [0, 0, 0];
+    for (kind, (before, killed, next)) in [
+        (None, None, "--resume"),
+        (None, Some("--resume"), "--resume"),
+        (Some(&first), Some("--delta"), "--delta"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let restore = |name: &str, option: Option<&str>| {
+            let (data, _, mapping) = place(name);
+            let mut command =
+                site.command(&["-vv", "restore", "latest", &data, "--tablespace-mapping", &mapping]);
+            command.args(option);
+            command
+        };
+        let prepare = |name: &str| {
+            let (_, _, mapping) = place(name);
+            before.map_or(Ok(()), |key: &String| {
+                site.restore(name, key, &["--tablespace-mapping", &mapping]).map(drop)
+            })
+        };
+        prepare(&format!("whole-{kind}"))?;
+        let log = Log::of(&mut restore(&format!("whole-{kind}"), killed))?;
+        // The last line, and some before it: a restore takes seconds.
+        for line in log.lines().rev().step_by(5) {
+            let name = format!("killed-{kind}-{line}");
+            prepare(&name)?;
+            let (data, space, _) = place(&name);
+            let is_killed = log.kill_at(&mut restore(&name, killed), line)?;
+            let has = |file: &str| Path::new(&data).join(file).exists();
+            if has("swiftwal_restore_in_progress") {
+                assert!(is_killed && (!has("global/pg_control") || before.is_some()), "{name}");
+                interrupted[kind] += 1;
+            }
+            let next = if has("global/pg_control") { "--delta" } else { next };
+            stdout(&mut restore(&name, Some(next))).with_context(|| name.clone())?;
+            for (found, fresh) in [(Path::new(&data), Path::new(&fresh)), (&space, &fresh_space)] {
+                assert_equal(found, fresh).with_context(|| name.clone())?;
+            }
+            fs::remove_dir_all(&data)?;
+            fs::remove_dir_all(&space)?;
+        }
+    }
+    assert!(interrupted.iter().all(|count| *count > 0), "{interrupted:?}");
+    expect_rows(site, &restored, &["shrunk", "grown", "outside_table", "moved", "untouched"])
+}
+
+/// Compares all files of two restored directories, except the one that names other directories.
+fn assert_equal(found: &Path, expected: &Path) -> Result<()> {
+    let (found, expected) = (files(found)?, files(expected)?);
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, path) in found.iter().filter(|(name, _)| *name != "tablespace_map") {
+        assert!(fs::read(path)? == fs::read(&expected[name])?, "{name} differs");
+    }
+    Ok(())
+}
+
+/// The other databases take no room, and the one that is wanted has all its rows.
+fn a_single_database(site: &Site) -> Result<()> {
+    begin(site)?;
+    let in_database = |server: &Postgres, name: &str, statement: &str| {
+        let mut psql = site.scratch.command("psql");
+        psql.envs(server.environment()).args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", name, "-c", statement]);
+        stdout(&mut psql)
+    };
+    for name in ["shop", "blog"] {
+        site.postgres.sql(&format!("create database {name}"))?;
+        in_database(&site.postgres, name, "create table t as select generate_series(1, 100000) x")?;
+    }
+    site.run(&["backup", "-c", "fast", "--method", "replication"])?;
+    for changes in
+        ["update t set x = x + 1 where x % 1000 = 0", "insert into t select generate_series(1, 50000)"]
+    {
+        for name in ["shop", "blog"] {
+            in_database(&site.postgres, name, changes)?;
+        }
+        site.run(&["backup", "-c", "fast", "--incremental"])?;
+    }
+    site.postgres.archive_all()?;
+    let old = site.scratch.path().join("old");
+    let mapping = format!("{}={}", old.display(), site.scratch.path().join("new").display());
+    let options = ["--database", "shop", "--tablespace-mapping", &mapping];
+    let restored = site.restore("restored", "latest", &options)?;
+    let blog = site.postgres.sql("select oid from pg_database where datname = 'blog'")?;
+    let directory = restored.data().join("base").join(blog.trim());
+    let mut used = 0;
+    for entry in fs::read_dir(directory)? {
+        used += entry?.metadata()?.blocks() * 512;
+    }
+    assert!(used < 100_000, "the other database takes {used} bytes");
+    restored.start()?;
+    restored.wait_for_promotion()?;
+    let rows = "select count(*), sum(x) from t";
+    assert_eq!(in_database(&restored, "shop", rows)?, in_database(&site.postgres, "shop", rows)?);
+    assert!(in_database(&restored, "blog", "select 1").is_err());
+    restored.sql("drop database blog").map(drop)
+}
+
+fn newest(site: &Site) -> Result<String> {
+    let listed: Vec<Value> = serde_json::from_str(&site.run(&["--json", "list-backups"])?)?;
+    Ok(listed.last().context("a backup")?["record"]["key"].as_str().context("a key")?.to_owned())
+}
+
 /// Nothing is left of a restore that fails, and the error names what is damaged.
 fn a_damaged_parent(site: &Site) -> Result<()> {
     let old = begin(site)?;
@@ -261,9 +386,7 @@ fn a_damaged_parent(site: &Site) -> Result<()> {
 }
 
 fn expect_failure(site: &Site, old: &Path, told: &str) -> Result<()> {
-    let newest = site.run(&["--json", "list-backups"])?;
-    let newest: Vec<Value> = serde_json::from_str(&newest)?;
-    let key = newest.last().context("a backup")?["record"]["key"].as_str().context("a key")?.to_owned();
+    let key = newest(site)?;
     let directory = site.scratch.path().join("refused");
     let target = directory.display().to_string();
     let new = directory.with_extension("space");

@@ -1,8 +1,14 @@
 //! Restores that are killed, and the next ones, which complete them.
 
-use std::{fs, path::Path, process::Stdio, thread};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+};
 
 use swiftwal_conformance::SyntheticCluster;
+use xtask::Log;
 
 use crate::{
     server::Server,
@@ -21,6 +27,13 @@ const MOMENTS: [Moment; 6] = [
     ("the settings are written", |data| data.join("recovery.signal").exists()),
 ];
 
+const FIRST_MOMENTS: [Moment; 4] = [
+    ("it exists", |data| data.exists()),
+    ("it is claimed", |data| data.join("swiftwal_restore_in_progress").exists()),
+    ("the version is written", |data| data.join("PG_VERSION").exists()),
+    ("the settings are written", |data| data.join("recovery.signal").exists()),
+];
+
 fn site() -> (Site, Server) {
     let site = Site::new();
     let cluster = SyntheticCluster::new(1).with_table_bytes(6 << 20);
@@ -29,9 +42,40 @@ fn site() -> (Site, Server) {
     (site, server)
 }
 
+/// Kills restores at each line of their log, and at the moments, into directories that `prepare` prepares, and completes
+/// them. One that is killed at a line of its log can't have ended by then.
+fn kill_and_complete(
+    site: &Site,
+    server: &Server,
+    options: &[&str],
+    moments: &[Moment],
+    prepare: impl Fn(&str),
+) {
+    let command = |name: &str| site.command(&[&["-vv", "restore", "latest", name], options].concat());
+    prepare("whole");
+    let log = Log::of(&mut command("whole")).unwrap();
+    let mut interrupted = 0;
+    for line in log.lines() {
+        let name = format!("line-{line}");
+        prepare(&name);
+        let is_killed = log.kill_at(&mut command(&name), line).unwrap();
+        if is_interrupted(&site.path(&name)) {
+            assert!(is_killed, "{name}");
+            interrupted += 1;
+        }
+        complete(site, server, &name);
+    }
+    assert!(interrupted > 0, "{interrupted} of {} were interrupted", log.lines().len());
+    for (number, (_, is_reached)) in moments.iter().enumerate() {
+        let name = format!("moment-{number}");
+        prepare(&name);
+        kill_when(command(&name), &site.path(&name), *is_reached);
+        complete(site, server, &name);
+    }
+}
+
 /// Starts a restore, and kills it at the moment.
-fn kill_at(site: &Site, arguments: &[&str], data: &Path, is_reached: fn(&Path) -> bool) {
-    let mut command = site.command(arguments);
+fn kill_when(mut command: Command, data: &Path, is_reached: fn(&Path) -> bool) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while !is_reached(data) && child.try_wait().unwrap().is_none() {
         thread::yield_now();
@@ -40,55 +84,43 @@ fn kill_at(site: &Site, arguments: &[&str], data: &Path, is_reached: fn(&Path) -
     child.wait().unwrap();
 }
 
+/// Whether a restore has begun to change the directory, and hasn't ended.
+fn is_interrupted(data: &Path) -> bool {
+    data.join("swiftwal_restore_in_progress").exists() && !data.join("global/pg_control").exists()
+}
+
 /// Completes what a killed restore left.
-fn complete(site: &Site, server: &Server, name: &str, moment: &str) {
+fn complete(site: &Site, server: &Server, name: &str) {
     let data = site.path(name);
     let is_complete = data.join("global/pg_control").exists();
-    if !is_complete {
+    if is_interrupted(&data) {
         let refused = site.run(&["restore", "latest", name]);
-        assert!(refused.code == 1 && refused.stderr.contains(name), "{moment}: {refused:?}");
-        assert!(!data.join("global/pg_control").exists(), "{moment}");
+        assert!(refused.code == 1 && refused.stderr.contains(name), "{refused:?}");
+        assert!(is_interrupted(&data), "{name}");
     }
     let option = if is_complete { "--delta" } else { "--resume" };
     let ran = run(&mut site.command(&["restore", "latest", name, option]));
-    assert_eq!(ran.code, 0, "{moment}: {ran:?}");
+    assert_eq!(ran.code, 0, "{name}: {ran:?}");
     server.assert_restored(&data);
-    assert!(!data.join("swiftwal_restore_in_progress").exists() && !data.join("log").exists(), "{moment}");
+    assert!(!data.join("swiftwal_restore_in_progress").exists() && !data.join("log").exists(), "{name}");
 }
 
 #[test]
 fn a_delta_restore_that_is_killed_is_completed_by_the_next() {
     let (site, server) = site();
-    for (number, (moment, is_reached)) in (0..).zip(MOMENTS) {
-        let name = format!("data-{number}");
-        site.succeed(&["restore", "latest", &name]);
-        let data = site.path(&name);
+    kill_and_complete(&site, &server, &["--delta"], &MOMENTS, |name| {
+        site.succeed(&["restore", "latest", name]);
         for file in ["base/5/16384", "backup_label", "log/server.log"] {
             site.write(&format!("{name}/{file}"), "old");
         }
-        fs::remove_file(data.join("recovery.signal")).unwrap();
-        kill_at(&site, &["restore", "latest", &name, "--delta"], &data, is_reached);
-        complete(&site, &server, &name, moment);
-    }
+        fs::remove_file(site.path(name).join("recovery.signal")).unwrap();
+    });
 }
 
 #[test]
 fn an_ordinary_restore_that_is_killed_is_completed_with_resume() {
     let (site, server) = site();
-    let moments: [Moment; 4] = [
-        ("it exists", |data| data.exists()),
-        ("it is claimed", |data| data.join("swiftwal_restore_in_progress").exists()),
-        ("the version is written", |data| data.join("PG_VERSION").exists()),
-        ("the settings are written", |data| data.join("recovery.signal").exists()),
-    ];
-    for (number, (moment, is_reached)) in (0..).zip(moments) {
-        let name = format!("data-{number}");
-        kill_at(&site, &["restore", "latest", &name], &site.path(&name), is_reached);
-        if !site.path(&name).exists() {
-            continue;
-        }
-        complete(&site, &server, &name, moment);
-    }
+    kill_and_complete(&site, &server, &[], &FIRST_MOMENTS, |_| {});
 }
 
 #[test]

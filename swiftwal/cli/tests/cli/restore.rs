@@ -66,8 +66,20 @@ fn a_dry_run_reports_what_it_would_do_and_writes_nothing() {
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     assert_eq!((&told["key"], &told["dry_run"]), (&key.into(), &true.into()));
     assert!(told["bytes"].as_u64() > told["stored_bytes"].as_u64(), "{told}");
-    assert_eq!(told["followed"]["timeline"], 1);
+    assert_eq!((&told["followed"]["timeline"], &told["existing"]), (&1.into(), &serde_json::Value::Null));
     assert!(!site.path("data").exists());
+
+    site.succeed(&["restore", "latest", "data"]);
+    let delta = ["restore", "latest", "data", "--delta", "--dry-run"];
+    let told = site.succeed(&delta);
+    assert!(told.contains("\n  In data: up to ") && told.contains(" files are as in the backup"), "{told}");
+    let told = site.succeed(&[&["--json"], &delta[..]].concat());
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert!(told["existing"]["may_be_kept"].as_u64() < told["existing"]["files"].as_u64(), "{told}");
+    site.write("data/postmaster.pid", "1\n/data\n");
+    let ran = site.run(&delta);
+    assert!(ran.code == 1 && ran.stderr.contains("contains postmaster.pid"), "{ran:?}");
+    assert!(site.path("data/global/pg_control").exists());
 }
 
 #[test]
