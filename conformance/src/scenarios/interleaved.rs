@@ -64,7 +64,14 @@ impl World {
         let wal: BTreeSet<_> = listed.wal.iter().map(|wal| wal.name.to_string()).collect();
         for backup in &listed.backups {
             let choice = BackupChoice::Key(backup.key);
-            let restore = plan_restore(&self.site.repository, choice, &restore_options(), &|_| {}).await;
+            let restore = plan_restore(
+                &self.site.repository,
+                choice,
+                &self.site.subject.path("pgdata"),
+                &restore_options(),
+                &|_| {},
+            )
+            .await;
             let restore =
                 restore.map_err(|error| format!("{} can't be restored: {}", backup.key, shown(&error)))?;
             if let Some(shortfall) = restore.shortfall {
