@@ -145,7 +145,10 @@ pub(crate) async fn an_in_place_tablespace_stays_in_the_data_directory(subject: 
     fs::remove_dir_all(directory.join("pg_tblspc/16401"))?;
     fs::create_dir(directory.join("pg_tblspc/16402"))?;
     let delta = RestoreOptions { reuse: Reuse::Cluster, discard_wal: true, ..restore_options() };
-    site.restore_into(BackupChoice::Latest, &directory, &delta).await?;
+    let changed = site.restore_into(BackupChoice::Latest, &directory, &delta).await?;
+    assert_restored(&directory, &original)?;
+    let unchanged = site.restore_into(BackupChoice::Latest, &directory, &delta).await?;
+    assert_eq!(unchanged.kept_files, changed.kept_files + 2, "the others weren't restored again");
     assert_restored(&directory, &original)
 }
 

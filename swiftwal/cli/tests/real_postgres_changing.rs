@@ -36,7 +36,7 @@ const CHURN: &str = "
 const CLIENTS: u32 = 4;
 
 /// How often the copy is stopped until the files have changed.
-const STOPS: usize = 3;
+const STOPS: usize = 8;
 
 fn by_local(site: &Site) -> Result<()> {
     back_up_while_files_change(site, "local")
@@ -103,7 +103,9 @@ fn change_of_all_files(server: &Postgres) -> Result<()> {
     until("each client has ended two more rounds", || {
         let now = numbers(rounds()?);
         Ok(now.iter().zip(&before).all(|(now, before)| *now >= before + 2))
-    })
+    })?;
+    // The server keeps the names of dropped tables until then.
+    server.sql("checkpoint").map(drop)
 }
 
 /// Checks that each transaction is there as a whole or not at all, and that every table can be read.
