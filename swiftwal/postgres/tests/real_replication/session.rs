@@ -26,6 +26,8 @@ async fn the_server_says_who_it_is_and_how_it_is_set() -> Result<()> {
     assert_eq!(identity.timeline, Timeline::FIRST);
     assert!(identity.flushed.0 > 0);
     assert_eq!(session.show("wal_segment_size").await?, "16MB");
+    assert_eq!(session.show("block_size").await?, "8192");
+    assert_eq!(session.show("segment_size").await?, "1GB");
     assert_eq!(session.version().to_string(), session.show("server_version_num").await?);
     Ok(())
 }
