@@ -1,5 +1,6 @@
 //! Plays prunes and a backup that run at the same time, with their requests in many orders: whatever the order, a listed
-//! backup can be restored.
+//! backup can be restored. One of them may be killed, or the storage may be full for a while. That nothing is lost isn't
+//! enough: most of the commands must succeed.
 //!
 //! A seed decides the order. A failure shows the seed and the requests.
 
@@ -11,19 +12,31 @@ use std::{collections::BTreeSet, future::pending, num::NonZeroU32};
 use anyhow::Result;
 use swiftwal_backends::registry;
 use swiftwal_core::{
-    BackupChoice, BackupKey, BackupMode, BackupOptions, Error, ErrorKind, PrunePolicy, Repository, backup,
+    BackupChoice, BackupKey, BackupMode, BackupOptions, Error, PrunePolicy, Refusal, Repository, backup,
     plan_prune, plan_restore, prune,
 };
 
-use self::{order::Order, turns::Turns};
+use self::{
+    order::Order,
+    turns::{Trouble, Turns},
+};
 use super::{
     site::{Site, options, restore_options, shown, take},
     snapshot::Snapshot,
 };
 use crate::{Harness, SyntheticCluster, SyntheticSource, faulty::Faults, random::Random, subject::Subject};
 
+/// The names of the processes.
+const PROCESSES: [&str; 3] = ["prune 1", "prune 2", "backup"];
 /// The number of the newest archived segment.
 const LAST: u64 = 10;
+
+/// How many commands have succeeded.
+#[derive(Debug, Default)]
+struct Successes {
+    prunes: usize,
+    backups: usize,
+}
 
 /// A repository with two chains of a full backup and an incremental one, and what else they need.
 struct World {
@@ -33,8 +46,8 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Result<Self> {
-        let subject = Subject::new(&Harness::new(registry(), || "memory://interleaved".to_owned()))?;
+    async fn new(name: &'static str) -> Result<Self> {
+        let subject = Subject::new(&Harness::new(registry(), move || format!("memory://{name}")))?;
         let site = Site::of(subject, SyntheticCluster::new(1).with_table_bytes(100))?;
         site.archive(1..=LAST).await?;
         let mut keys = Vec::new();
@@ -98,12 +111,12 @@ async fn prune_to(repository: &Repository, keep_backups: u32) -> Result<(), Erro
     prune(repository, &plan).await
 }
 
-/// Returns the backup that is taken: a full one, one of a standby that starts before the oldest backup, or an incremental one
+/// Returns the backup that is taken: a full one, one of a standby that starts in segment `restartpoint`, or an incremental one
 /// of the newest backup or of one that a prune removes.
-fn which(world: &World, dice: &mut Random) -> (u64, BackupMode) {
+fn which(world: &World, dice: &mut Random, restartpoint: u64) -> (u64, BackupMode) {
     match dice.up_to(8) {
         1 => (9, BackupMode::Full),
-        2 => (1, BackupMode::Full),
+        2 => (restartpoint, BackupMode::Full),
         3 => (9, BackupMode::Incremental(BackupChoice::Latest)),
         4 => (9, BackupMode::Auto { full_every: None }),
         other => (9, BackupMode::Incremental(BackupChoice::Key(world.keys[other % 2]))),
@@ -111,25 +124,47 @@ fn which(world: &World, dice: &mut Random) -> (u64, BackupMode) {
 }
 
 /// Plays one order of the requests of two prunes and a backup. Describes what is wrong afterwards.
-async fn play(world: &World, seed: u64) -> Result<(), String> {
+///
+/// Where the storage is full, the backup begins as soon as there is room. Only one prune runs then: another one could make
+/// room for a complete backup between the last look of the first one and its next deletion.
+async fn play(world: &World, seed: u64, trouble: Trouble, successes: &mut Successes) -> Result<(), String> {
     let mut dice = Random::new(seed, 0);
     let keep = if dice.up_to(2) == 1 { [1, 2] } else { [1, 1] };
-    let (start, mode) = which(world, &mut dice);
+    let is_full = matches!(trouble, Trouble::Full { .. });
+    // On a full storage, the first removed segment is what makes room.
+    let (start, mode) = which(world, &mut dice, if is_full { 4 } else { 1 });
     let (options, source) = (BackupOptions { mode, ..options() }, source(&world.site, start));
-    let turns = Turns::default();
-    let processes = ["prune 1", "prune 2", "backup"];
-    let [first, second, third] = processes.map(|process| world.repository(&turns, process).unwrap());
-    let work = async {
-        tokio::join!(
-            Box::pin(prune_to(&first, keep[0])),
-            Box::pin(prune_to(&second, keep[1])),
-            Box::pin(backup(&third, &source, &options, &|_| {}, pending())),
-        )
+    let turns = Turns::with(trouble);
+    let [first, second, third] = PROCESSES.map(|process| world.repository(&turns, process).unwrap());
+    let order = match is_full {
+        true => Order::of_two(dice, [PROCESSES[0], PROCESSES[2]]),
+        false => Order::of(dice, PROCESSES),
     };
-    let (first, second, taken) = turns.play(Order::of(dice, processes), work).await;
-    let outcomes = [first, second, taken.map(drop)];
-    let unexpected =
-        outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).find(|error| !is_expected(error));
+    let first = async {
+        let pruned = turns.process(PROCESSES[0], Box::pin(prune_to(&first, keep[0]))).await;
+        turns.make_room();
+        pruned
+    };
+    let second = async {
+        match is_full {
+            true => None,
+            false => turns.process(PROCESSES[1], Box::pin(prune_to(&second, keep[1]))).await,
+        }
+    };
+    let third = async {
+        if is_full {
+            turns.has_room().await;
+        }
+        turns.process(PROCESSES[2], Box::pin(backup(&third, &source, &options, &|_| {}, pending()))).await
+    };
+    let work = async { tokio::join!(first, second, third) };
+    let (first, second, taken) = turns.play(order, work).await;
+    let outcomes = [first, second, taken.map(|taken| taken.map(drop))];
+    let succeeded = outcomes.each_ref().map(|outcome| usize::from(matches!(outcome, Some(Ok(())))));
+    successes.prunes += succeeded[0] + succeeded[1];
+    successes.backups += succeeded[2];
+    let errors = outcomes.iter().flatten().filter_map(|outcome| outcome.as_ref().err());
+    let unexpected = errors.into_iter().find(|error| !is_expected(error));
     let wrong = match (world.check().await, unexpected) {
         (Err(wrong), _) => wrong,
         (Ok(()), Some(error)) => format!("an unexpected error: {}", shown(error)),
@@ -139,20 +174,60 @@ async fn play(world: &World, seed: u64) -> Result<(), String> {
     };
     let requests = turns.passed();
     Err(format!(
-        "seed {seed}, prunes to {keep:?}, backup in {start} {mode:?}: {wrong}\n{outcomes:#?}\n{requests}"
+        "seed {seed}, {trouble:?}, prunes to {keep:?}, backup in {start} {mode:?}: {wrong}\n{outcomes:#?}\n{requests}"
     ))
 }
 
 /// Whether one of several commands may fail so because of the others.
 fn is_expected(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Refused | ErrorKind::Absent | ErrorKind::TimedOut)
+    matches!(
+        error,
+        Error::Refused(Refusal::Overtaken { .. })
+            // The requested parent was removed before the backup began, or is being removed.
+            | Error::UnknownBackup { .. }
+            | Error::Refused(Refusal::NotIncremental { .. })
+            // WAL that the backup needs was removed before it began.
+            | Error::TimedOut(_)
+    )
+}
+
+/// Plays these orders, each with its own trouble.
+async fn play_all(
+    name: &'static str,
+    seeds: impl Iterator<Item = u64>,
+    trouble: impl Fn(&mut Random) -> Trouble,
+) -> Successes {
+    let world = World::new(name).await.unwrap();
+    let mut successes = Successes::default();
+    for seed in seeds {
+        let trouble = trouble(&mut Random::new(seed, 1));
+        play(&world, seed, trouble, &mut successes).await.unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
+    successes
 }
 
 #[tokio::test(start_paused = true)]
 async fn whatever_the_order_of_the_requests_of_two_prunes_and_a_backup_what_is_listed_can_be_restored() {
-    let world = World::new().await.unwrap();
     // Among them are orders in which earlier versions lost a parent, and WAL.
-    for seed in 850..1200 {
-        play(&world, seed).await.unwrap_or_else(|wrong| panic!("{wrong}"));
-    }
+    let Successes { prunes, backups } = play_all("interleaved", 850..1200, |_| Trouble::None).await;
+    assert!(prunes > 500 && backups > 180, "only {prunes} prunes and {backups} backups succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_listed_can_be_restored_though_a_prune_or_a_backup_is_killed() {
+    let Successes { prunes, backups } = play_all("killed", 0..200, |dice| {
+        let process = PROCESSES[dice.up_to(PROCESSES.len()) - 1];
+        Trouble::Killed { process, requests: dice.up_to(50) - 1 }
+    })
+    .await;
+    assert!(prunes > 180 && backups > 80, "only {prunes} prunes and {backups} backups succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_listed_can_be_restored_though_a_full_storage_refuses_the_marks() {
+    // Among them are orders in which an earlier version lost a parent, and WAL.
+    let seeds = (0..100).chain(750..850);
+    let Successes { prunes, backups } =
+        play_all("full", seeds, |dice| Trouble::Full { deletions: dice.up_to(16) }).await;
+    assert!(prunes > 140 && backups > 60, "only {prunes} prunes and {backups} backups succeeded");
 }

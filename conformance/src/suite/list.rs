@@ -378,6 +378,8 @@ suite! { $
         a_timeline_is_kept_for_a_backup_that_began_after_the_plan,
         no_backup_begins_on_wal_that_is_being_removed,
         the_mark_of_a_removal_of_wal_goes_when_that_has_ended,
+        wal_is_kept_for_a_backup_that_began_when_the_mark_was_gone,
+        marks_that_another_prune_writes_again_are_kept,
         a_prune_keeps_the_marks_of_another,
         a_prune_that_was_suspended_deletes_nothing_more,
         a_backup_that_another_prune_deletes_is_not_called_incomplete,

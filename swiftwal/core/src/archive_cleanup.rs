@@ -7,8 +7,13 @@ use swiftwal_postgres::WalName;
 use crate::{
     error::{Error, Result},
     repository::{
-        Repository, inventory::StoredWal, key::BackupKey, needs::Needs, running::begun_since,
-        wal_removal::WalRemoval,
+        Repository,
+        inventory::StoredWal,
+        layout::ObjectName,
+        markers::remove_stale_marks,
+        needs::Needs,
+        running::Considered,
+        wal_removal::{WalRemoval, stale_wal_marks},
     },
 };
 
@@ -25,14 +30,9 @@ pub struct CleanupPlan {
     /// What the plan takes into account; none if it ignores backups.
     #[serde(skip)]
     considered: Option<Considered>,
-}
-
-/// The backups that a plan takes into account.
-#[derive(Clone, Debug)]
-struct Considered {
-    known: Vec<BackupKey>,
-    /// A backup whose marker was touched later than this is in progress.
-    before: Timestamp,
+    /// Marks of removals of WAL that have ended, and when each was written.
+    #[serde(skip)]
+    stale_marks: Vec<(ObjectName, Timestamp)>,
 }
 
 /// Plans which segments and `.partial` files before `oldest_kept` to remove, of every timeline; those that a stored
@@ -65,13 +65,18 @@ pub async fn plan_archive_cleanup(
         considered = Some(Considered { known, before });
     }
     let notices = needs.iter().flat_map(Needs::notices).collect();
-    let older = inventory.wal.into_iter().filter(|wal| match wal.name {
+    let (older, newer): (Vec<_>, Vec<_>) = inventory.wal.into_iter().partition(|wal| match wal.name {
         WalName::Segment(segment) | WalName::Partial(segment) => segment.position() < oldest.position(),
         _ => false,
     });
     let is_needed = |wal: &StoredWal| needs.as_ref().is_some_and(|needs| needs.includes(wal.name));
-    let (kept, remove): (Vec<_>, Vec<_>) = older.partition(is_needed);
-    Ok(CleanupPlan { remove, kept_for_backups: kept.len(), notices, considered })
+    let (kept, remove): (Vec<_>, Vec<_>) = older.into_iter().partition(is_needed);
+    let kept_for_backups = kept.len();
+    let stale_marks = considered.as_ref().map(|Considered { before, .. }| {
+        stale_wal_marks(&inventory.removing_wal, &[kept, newer].concat(), *before)
+    });
+    let stale_marks = stale_marks.unwrap_or_default();
+    Ok(CleanupPlan { remove, kept_for_backups, notices, considered, stale_marks })
 }
 
 /// Carries out the plan.
@@ -80,13 +85,6 @@ pub async fn plan_archive_cleanup(
 ///
 /// [`Error::Refused`] if a backup was begun meanwhile that may need what was to be removed; those of the storage.
 pub async fn archive_cleanup(repository: &Repository, plan: &CleanupPlan) -> Result<()> {
-    let removal = WalRemoval::of(&plan.remove);
-    if removal.is_empty() {
-        return Ok(());
-    }
-    removal.mark(repository).await?;
-    if let Some(Considered { known, before }) = &plan.considered {
-        removal.refuse_needed_by(&begun_since(repository, known, *before).await?, repository)?;
-    }
-    removal.carry_out(repository).await
+    WalRemoval::of(&plan.remove, plan.considered.as_ref()).run(repository).await?;
+    remove_stale_marks(repository, &plan.stale_marks).await
 }

@@ -12,9 +12,8 @@ use crate::{
     repository::{
         Repository,
         inventory::{Inventory, StoredWal},
-        key::BackupKey,
         record::BackupRecord,
-        running::{RunningBackup, begun_since, in_progress},
+        running::{Considered, RunningBackup, in_progress},
         timelines::{Branch, Content, ListedBackup, Timelines},
         wal_removal::WalRemoval,
     },
@@ -34,10 +33,7 @@ pub struct DiscardPlan {
     pub notices: Vec<String>,
     /// The backups that the plan takes into account.
     #[serde(skip)]
-    known: Vec<BackupKey>,
-    /// A backup whose marker was touched later than this is in progress.
-    #[serde(skip)]
-    before: Timestamp,
+    considered: Considered,
 }
 
 /// Plans what discarding `timeline` removes. It changes nothing.
@@ -66,16 +62,7 @@ pub async fn plan_discard(repository: &Repository, timeline: Timeline) -> Result
 ///
 /// [`Error::Refused`] if a backup was begun meanwhile that may need the timeline; those of the storage.
 pub async fn discard_timeline(repository: &Repository, plan: &DiscardPlan) -> Result<()> {
-    let timeline = plan.branch.timeline;
-    let removal = WalRemoval::of(&plan.remove);
-    if !removal.is_empty() {
-        removal.mark(repository).await?;
-        let begun = begun_since(repository, &plan.known, plan.before).await?;
-        if begun.iter().any(|backup| may_need(backup, timeline)) {
-            return Err(backing_up(timeline));
-        }
-        removal.carry_out(repository).await?;
-    }
+    WalRemoval::of_timeline(plan.branch.timeline, &plan.remove, &plan.considered).run(repository).await?;
     let histories: Vec<_> = plan.remove_history.iter().map(StoredWal::object_name).collect();
     repository.delete_all(histories.into_iter()).await
 }
@@ -96,7 +83,8 @@ fn plan(inventory: &Inventory, timelines: &Timelines, timeline: Timeline, before
     }
     notices.extend(still_in_use(timelines, timeline));
     let known = inventory.backups.iter().map(|backup| backup.key).collect();
-    DiscardPlan { branch: timelines.branch(timeline), remove, remove_history, notices, known, before }
+    let considered = Considered { known, before };
+    DiscardPlan { branch: timelines.branch(timeline), remove, remove_history, notices, considered }
 }
 
 /// Warns of a timeline on which a server may still be writing.
@@ -183,24 +171,22 @@ async fn refuse_while_backing_up(
     before: Timestamp,
 ) -> Result<()> {
     let running = in_progress(repository, &inventory.markers, before).await?;
-    if running.iter().any(|running| may_need(running, timeline)) || inventory.has_live_legacy_upload(before) {
-        return Err(backing_up(timeline));
+    let segments = inventory.wal.iter().filter_map(|wal| wal.name.segment());
+    let last = segments.filter(|segment| segment.timeline() == timeline).max();
+    let is_needed_by = |backup: &RunningBackup| {
+        let starts_on_it = backup.start.is_none_or(|(first, _)| first.timeline() == timeline);
+        starts_on_it || last.is_some_and(|last| backup.may_need(last))
+    };
+    if !running.iter().any(is_needed_by) && !inventory.has_live_legacy_upload(before) {
+        return Ok(());
     }
-    Ok(())
-}
-
-fn may_need(backup: &RunningBackup, timeline: Timeline) -> bool {
-    backup.start.is_none_or(|(segment, _)| segment.timeline() == timeline)
-}
-
-fn backing_up(timeline: Timeline) -> Error {
-    Error::Refused(Refusal::timeline(
+    Err(Error::Refused(Refusal::timeline(
         timeline,
         format!(
             "a backup is in progress, or crashed less than 24 hours ago, and may need timeline {timeline}"
         ),
         "try again when it is done",
-    ))
+    )))
 }
 
 fn refuse_with_children(timelines: &Timelines, timeline: Timeline) -> Result<()> {

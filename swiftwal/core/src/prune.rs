@@ -19,7 +19,7 @@ pub use self::plan::PrunePlan;
 use self::{
     branches::{BranchBackups, by_branch, counts, leading_notice},
     chains::Chains,
-    deletion::{delete_backup, mark_removals},
+    deletion::{delete_backup, delete_backups, mark_removals},
     plan::{AbandonedUpload, Facts, OtherFacts},
     stored_state::{StoredState, read_stored_state},
 };
@@ -34,7 +34,7 @@ use crate::{
         key::BackupKey,
         layout::ObjectName,
         legacy,
-        markers::markers,
+        markers::{markers, remove_stale_marks},
         needs::Needs,
         record::BackupRecord,
         running::{RunningBackup, in_progress},
@@ -319,26 +319,28 @@ async fn refuse_incomplete(repository: &Repository, backup: &ChosenBackup) -> Re
 pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
     // Backups of SwiftWAL 0.2.2 are deleted last, since that needs deletion marks: on a full storage, the deletion of
     // the others makes room for these.
+    let before = plan.considered.before;
     let (old, new): (Vec<_>, Vec<_>) = plan.to_delete.iter().partition(|backup| backup.legacy);
-    let wal = WalRemoval::of(&plan.remove_wal);
-    let are_marked = mark_removals(repository, plan, &new, &wal).await?;
-    for backup in new.into_iter().chain(old) {
-        delete_backup(repository, backup, plan.before, are_marked && !backup.legacy).await?;
+    let wal = WalRemoval::of(&plan.remove_wal, Some(&plan.considered));
+    let is_marked = mark_removals(repository, plan, &new, &wal).await?;
+    delete_backups(repository, plan, &new, &wal, is_marked).await?;
+    for backup in old {
+        delete_backup(repository, backup, before, false).await?;
     }
     for (key, mark) in &plan.legacy_deletions {
         legacy::finish_deletion(repository, *key, mark).await?;
     }
     for upload in &plan.abandoned_uploads {
-        delete_upload(repository, upload, plan.before).await?;
+        delete_upload(repository, upload, before).await?;
     }
     for upload in &plan.legacy_uploads {
-        upload.remove(repository, plan.before).await?;
+        upload.remove(repository, before).await?;
     }
     if let Some(sweeper) = repository.storage().sweeper() {
         sweeper.remove(&plan.swept).await.map_err(repository.failed("remove", "leftovers"))?;
     }
     wal.carry_out(repository).await?;
-    repository.delete_all(plan.stale_marks.clone().into_iter()).await
+    remove_stale_marks(repository, &plan.stale_marks).await
 }
 
 /// Deletes the leftovers of a crashed upload or an interrupted deletion, unless another process has touched them since

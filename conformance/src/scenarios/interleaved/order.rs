@@ -8,6 +8,9 @@ use crate::random::Random;
 /// The most writing requests after which a process pauses: a backup has so many before its commit.
 const MOST_WRITES: usize = 9;
 
+/// The most writing requests of a prune that removes a chain and WAL on a full storage.
+const MOST_WRITES_OF_A_PRUNE: usize = 40;
+
 /// The order of requests.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -40,6 +43,18 @@ impl Order {
             }
         }
         Self::Stints { dice, stints }
+    }
+
+    /// Rolls the dice for an order in which one process goes on alone up to one of its writing requests, and then another one,
+    /// up to one of its own or to its end.
+    pub(super) fn of_two(mut dice: Random, [first, second]: [&'static str; 2]) -> Self {
+        let pauses = (dice.up_to(2) == 1).then(|| dice.up_to(MOST_WRITES) - 1);
+        let stints = [
+            Stint { process: first, writes: Some(dice.up_to(MOST_WRITES_OF_A_PRUNE) - 1) },
+            Stint { process: second, writes: pauses },
+            Stint { process: first, writes: None },
+        ];
+        Self::Stints { dice, stints: stints.into() }
     }
 
     /// Returns the index of the next request. None if none waits.

@@ -3,6 +3,8 @@
 use std::{
     convert::Infallible,
     fmt,
+    future::pending,
+    io,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -12,13 +14,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, path::Path,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    path::Path,
 };
 use swiftwal_core::Storage;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::order::Order;
+
+/// What goes wrong while the processes run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Trouble {
+    #[default]
+    None,
+    /// A process is killed when it has had so many requests.
+    Killed { process: &'static str, requests: usize },
+    /// The storage is full until so many objects were deleted.
+    Full { deletions: usize },
+}
 
 /// The requests that wait, and those that were let through so far. Clones share both.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +40,9 @@ pub(super) struct Turns(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
+    trouble: Trouble,
+    killed: Arc<Notify>,
+    has_room: Arc<Notify>,
     waiting: Vec<Waiting>,
     passed: Vec<String>,
 }
@@ -39,6 +56,29 @@ pub(super) struct Waiting {
 }
 
 impl Turns {
+    pub(super) fn with(trouble: Trouble) -> Self {
+        let turns = Self::default();
+        turns.state().trouble = trouble;
+        turns
+    }
+
+    /// Awaits the work of a process. None if it is killed.
+    pub(super) async fn process<T>(&self, name: &'static str, work: impl Future<Output = T>) -> Option<T> {
+        let (trouble, notify) = {
+            let state = self.state();
+            (state.trouble, Arc::clone(&state.killed))
+        };
+        let killed = async {
+            match trouble {
+                Trouble::Killed { process, .. } if process == name => notify.notified().await,
+                _ => pending().await,
+            }
+        };
+        tokio::select! {
+            done = work => Some(done),
+            () = killed => None,
+        }
+    }
     /// Returns the storage as one of several processes sees it.
     pub(super) fn storage(&self, storage: Storage, process: &'static str) -> Storage {
         storage.map_store(|inner| Arc::new(TurnStore { inner, process, turns: self.clone() }))
@@ -63,8 +103,13 @@ impl Turns {
             state.waiting.sort_by(|a, b| (a.process, &a.request).cmp(&(b.process, &b.request)));
             if let Some(next) = order.next(&state.waiting) {
                 let Waiting { process, request, turn } = state.waiting.remove(next);
-                state.passed.push(format!("{process}: {request}"));
-                let _ = turn.send(());
+                if state.kills(process) {
+                    state.passed.push(format!("{process} is killed before: {request}"));
+                    state.killed.notify_one();
+                } else {
+                    state.passed.push(format!("{process}: {request}"));
+                    let _ = turn.send(());
+                }
             }
         }
     }
@@ -81,8 +126,58 @@ impl Turns {
         let _ = is_ours.await;
     }
 
+    /// Fails if the storage is full.
+    fn room(&self) -> Result<()> {
+        match self.state().trouble {
+            Trouble::Full { deletions: 1.. } => Err(Error::Generic {
+                store: "turns",
+                source: Box::new(io::Error::from(io::ErrorKind::StorageFull)),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn deleted(&self) {
+        let mut state = self.state();
+        if let Trouble::Full { deletions: deletions @ 1.. } = &mut state.trouble {
+            *deletions -= 1;
+            if *deletions == 0 {
+                state.has_room.notify_one();
+            }
+        }
+    }
+
+    /// Makes room, if the storage is full.
+    pub(super) fn make_room(&self) {
+        let mut state = self.state();
+        if let Trouble::Full { deletions } = &mut state.trouble {
+            *deletions = 0;
+            state.has_room.notify_one();
+        }
+    }
+
+    /// Waits until a full storage has room.
+    pub(super) async fn has_room(&self) {
+        let has_room = Arc::clone(&self.state().has_room);
+        has_room.notified().await;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether the process is killed instead of its next request.
+    fn kills(&mut self, next: &str) -> bool {
+        match &mut self.trouble {
+            Trouble::Killed { process, requests } if *process == next => {
+                let is_over = *requests == 0;
+                *requests = requests.saturating_sub(1);
+                is_over
+            }
+            _ => false,
+        }
     }
 }
 
@@ -125,6 +220,7 @@ impl fmt::Display for TurnStore {
 impl ObjectStore for TurnStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         self.turn("put", location).await;
+        self.turns.room()?;
         self.inner.put_opts(location, payload, opts).await
     }
 
@@ -133,6 +229,7 @@ impl ObjectStore for TurnStore {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
+        self.turns.room()?;
         self.inner.put_multipart_opts(location, opts).await
     }
 
@@ -153,6 +250,7 @@ impl ObjectStore for TurnStore {
             async move {
                 turns.wait(process, format!("delete {location}")).await;
                 inner.delete(&location).await?;
+                turns.deleted();
                 Ok(location)
             }
         });

@@ -5,7 +5,10 @@
 //! looks for the mark of its deletion. So at least one of the two finds the other and stops.
 //!
 //! Several prunes may have marked the same backup. So no prune removes the mark of a backup that still exists, not even its
-//! own: another one may rely on it. Only a mark of which nothing was heard for a day is removed.
+//! own: another one may rely on it. A mark is removed only when it is a day old.
+//!
+//! A full storage refuses the marks. No backup can begin on it either, as long as it is full. So a prune tries to mark the
+//! remaining removals after each deletion, which may have made room, and looks for backups again.
 
 use jiff::Timestamp;
 use object_store::{PutMode, PutPayload};
@@ -18,14 +21,14 @@ use crate::{
         inventory::StoredBackup,
         key::BackupKey,
         layout::{BackupPart, ObjectName},
-        markers::markers,
+        markers::{markers, put_mark},
         running::begun_since,
         wal_removal::WalRemoval,
     },
 };
 
 /// Marks what is to be removed: the `doomed` backups, and WAL. Fails if a backup that the plan doesn't take into account
-/// needs some of that. Returns whether every deletion of a backup was marked, which a full storage refuses.
+/// needs some of that. Returns whether all of that was marked, which a full storage refuses.
 ///
 /// # Errors
 ///
@@ -34,7 +37,7 @@ pub(super) async fn mark_removals(
     repository: &Repository,
     plan: &PrunePlan,
     doomed: &[&StoredBackup],
-    wal: &WalRemoval,
+    wal: &WalRemoval<'_>,
 ) -> Result<bool> {
     if doomed.is_empty() && wal.is_empty() {
         return Ok(true);
@@ -43,9 +46,9 @@ pub(super) async fn mark_removals(
     refuse_needed(repository, plan, doomed, wal).await?;
     let mut are_marked = true;
     for backup in doomed {
-        are_marked &= mark_deletion(repository, &ObjectName::Deleting(backup.key), false).await?;
+        are_marked &= put_mark(repository, &ObjectName::Deleting(backup.key)).await?;
     }
-    wal.mark(repository).await?;
+    are_marked &= wal.mark(repository).await?;
     refuse_needed(repository, plan, doomed, wal).await?;
     Ok(are_marked)
 }
@@ -55,24 +58,46 @@ async fn refuse_needed(
     repository: &Repository,
     plan: &PrunePlan,
     doomed: &[&StoredBackup],
-    wal: &WalRemoval,
+    wal: &WalRemoval<'_>,
 ) -> Result<()> {
-    let known = [&plan.keep_backups[..], &plan.remove_backups].concat();
-    let begun = begun_since(repository, &known, plan.before).await?;
+    let begun = begun_since(repository, &plan.considered).await?;
     let is_doomed = |parent: &BackupKey| doomed.iter().any(|backup| backup.key == *parent);
     let Some(parent) = begun.iter().filter_map(|backup| backup.parent).find(is_doomed) else {
         return wal.refuse_needed_by(&begun, repository);
     };
     let what = format!(
         "an incremental backup in {} builds on backup {parent}, which was to be removed; it was begun after the plan was made. \
-         Nothing was pruned",
+         Nothing more was pruned",
         repository.location()
     );
     Err(Refusal::overtaken(what, "prune again").into())
 }
 
-/// Deletes a backup: first its commit object, without which it doesn't exist, then the rest. Its deletion is marked first,
-/// unless it `is_marked`.
+/// Deletes backups, in this order, and marks what remains as soon as there is room for that, unless everything `is_marked`.
+///
+/// # Errors
+///
+/// [`Refusal::Overtaken`] if a mark is gone, or as [`mark_removals`].
+pub(super) async fn delete_backups(
+    repository: &Repository,
+    plan: &PrunePlan,
+    mut doomed: &[&StoredBackup],
+    wal: &WalRemoval<'_>,
+    mut is_marked: bool,
+) -> Result<()> {
+    while let [backup, others @ ..] = doomed {
+        delete_backup(repository, backup, plan.considered.before, is_marked).await?;
+        doomed = others;
+        if !is_marked {
+            is_marked = mark_removals(repository, plan, doomed, wal).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes a backup: first its commit object, without which it doesn't exist, then the rest. With its mark, the next prune
+/// continues at once after an interruption. If a full storage has refused the mark, the rest is removed when it is a day old,
+/// like the leftovers of a crashed upload. The deletion of a backup of SwiftWAL 0.2.2 is marked here, and fails without that.
 ///
 /// # Errors
 ///
@@ -86,10 +111,12 @@ pub(super) async fn delete_backup(
     let mark = ObjectName::Deleting(backup.key);
     let part = if backup.legacy { BackupPart::Legacy } else { BackupPart::Record };
     let commit_object = ObjectName::Backup { key: backup.key, part };
-    if is_marked {
+    if backup.legacy {
+        // Its segments are deleted before its main object, so without the mark it would be listed after an interruption.
+        repository.put(&mark, PutPayload::new(), PutMode::Overwrite).await?;
+    } else if is_marked {
         refuse_unmarked(repository, &mark, &commit_object).await?;
     }
-    let is_marked = is_marked || mark_deletion(repository, &mark, backup.legacy).await?;
     repository.delete(&commit_object).await?;
     let rest: Vec<_> = backup
         .objects
@@ -99,11 +126,10 @@ pub(super) async fn delete_backup(
         .collect();
     let stale = stale_markers(repository, backup, before).await?;
     repository.delete_all(rest.into_iter().chain(stale)).await?;
-    if is_marked { repository.delete(&mark).await } else { Ok(()) }
+    repository.delete(&mark).await
 }
 
-/// Fails if a backup exists whose deletion is no longer marked: an incremental one may build on it by now. That happens only
-/// if this process was suspended for so long that another prune has removed the mark.
+/// Fails if a backup exists whose deletion is no longer marked: an incremental one may build on it by now.
 async fn refuse_unmarked(
     repository: &Repository,
     mark: &ObjectName,
@@ -112,25 +138,9 @@ async fn refuse_unmarked(
     if repository.size(mark).await?.is_some() || repository.size(commit_object).await?.is_none() {
         return Ok(());
     }
-    let what = format!(
-        "{mark} in {} is gone: this process was suspended for more than a day, and another prune has removed it",
-        repository.location()
-    );
+    let location = repository.location();
+    let what = format!("the mark {mark} in {location} is gone: another prune has removed it");
     Err(Refusal::overtaken(what, "prune again").into())
-}
-
-/// Stores the deletion mark, with which the next prune continues at once after an interruption. Returns whether it was
-/// stored.
-///
-/// A full storage refuses it. Then a backup is deleted without a mark; after an interruption, the rest is removed when
-/// it is a day old, like the leftovers of a crashed upload. That doesn't apply to a backup of SwiftWAL 0.2.2: it loses
-/// its segments before its main object, so it would still be listed after an interruption.
-async fn mark_deletion(repository: &Repository, mark: &ObjectName, is_legacy: bool) -> Result<bool> {
-    match repository.put(mark, PutPayload::new(), PutMode::Overwrite).await {
-        Ok(_) => Ok(true),
-        Err(error) if !is_legacy && repository.storage().is_full(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 /// Returns the markers that remained when the backup was complete.

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use swiftwal_postgres::{SegmentName, WalName};
+use swiftwal_postgres::WalName;
 
 use super::chains::Chains;
 use crate::{
@@ -15,7 +15,8 @@ use crate::{
         layout::ObjectName,
         legacy,
         needs::Needs,
-        wal_removal::is_covered,
+        running::Considered,
+        wal_removal::stale_wal_marks,
     },
 };
 
@@ -48,15 +49,15 @@ pub struct PrunePlan {
     /// The deletions that SwiftWAL 0.2.2 has begun.
     #[serde(skip)]
     pub(super) legacy_deletions: Vec<(BackupKey, ObjectName)>,
-    /// Marks of removals that have ended.
+    /// Marks of removals that have ended, and when each was written.
     #[serde(skip)]
-    pub(super) stale_marks: Vec<ObjectName>,
+    pub(super) stale_marks: Vec<(ObjectName, Timestamp)>,
     /// The leftovers that only the backend finds.
     #[serde(skip)]
     pub(super) swept: Vec<String>,
-    /// An upload that was touched later than this is running.
+    /// The backups that the plan takes into account. An upload that was touched later than its `before` is running.
     #[serde(skip)]
-    pub(super) before: Timestamp,
+    pub(super) considered: Considered,
 }
 
 /// The leftovers of a backup that was never committed, or whose deletion was interrupted.
@@ -110,19 +111,21 @@ impl PrunePlan {
             needs.includes(wal.name) || oldest_of_newest.is_some_and(|oldest| wal.name >= oldest)
         });
         let stale_marks = stale_marks(&inventory, &keep_backups, &keep_wal, before);
-        notices.extend(marked_notices(&inventory, &keep_backups, &stale_marks));
+        notices.extend(marked_notices(&inventory, &keep_backups, before));
         let of_uploads = |upload: &AbandonedUpload| {
             let objects = upload.objects.iter().chain(&upload.markers).cloned();
             objects.chain(upload.mark()).collect::<Vec<_>>()
         };
         let objects = abandoned_uploads.iter().flat_map(of_uploads);
         let legacy = legacy_uploads.iter().flat_map(legacy::AbandonedUpload::names).cloned();
-        let marks = legacy_deletions.iter().map(|(_, mark)| mark).chain(&stale_marks).cloned();
+        let stale = stale_marks.iter().map(|(mark, _)| mark);
+        let marks = legacy_deletions.iter().map(|(_, mark)| mark).chain(stale).cloned();
         let objects = objects.chain(legacy).chain(marks);
         let leftovers = objects.map(|name| name.to_string()).chain(swept.iter().cloned()).collect();
         let mut to_delete: Vec<_> =
             inventory.backups.into_iter().filter(|backup| !keep_backups.contains(&backup.key)).collect();
-        let remove_backups = to_delete.iter().map(|backup| backup.key).collect();
+        let remove_backups: Vec<_> = to_delete.iter().map(|backup| backup.key).collect();
+        let known = [&keep_backups[..], &remove_backups].concat();
         to_delete.sort_by_key(|backup| Reverse(chains.depth(backup.key)));
         Self {
             remove_backups,
@@ -138,7 +141,7 @@ impl PrunePlan {
             legacy_deletions,
             stale_marks,
             swept,
-            before,
+            considered: Considered { known, before },
         }
     }
 
@@ -209,27 +212,21 @@ fn stale_marks(
     keep_backups: &[BackupKey],
     keep_wal: &[StoredWal],
     before: Timestamp,
-) -> Vec<ObjectName> {
+) -> Vec<(ObjectName, Timestamp)> {
     let is_kept = |key: &BackupKey| keep_backups.contains(key);
     let of_backups = inventory.deleting.iter().filter(|(key, marked)| is_kept(key) && **marked <= before);
-    let is_gone = |last: SegmentName| {
-        let segments = || keep_wal.iter().filter_map(|wal| wal.name.segment());
-        !segments().any(|segment| is_covered(last, segment))
-    };
-    let of_wal = inventory.removing_wal.iter().filter(|(last, marked)| *marked <= before || is_gone(*last));
-    let of_wal = of_wal.map(|(last, _)| ObjectName::RemovingWal(*last));
-    of_backups.map(|(key, _)| ObjectName::Deleting(*key)).chain(of_wal).collect()
+    let of_wal = stale_wal_marks(&inventory.removing_wal, keep_wal, before);
+    of_backups.map(|(key, marked)| (ObjectName::Deleting(*key), *marked)).chain(of_wal).collect()
 }
 
-/// Returns notices of backups that are kept although another prune has begun to delete them.
-fn marked_notices(inventory: &Inventory, keep_backups: &[BackupKey], stale: &[ObjectName]) -> Vec<String> {
-    let is_marked = |key: &BackupKey| {
-        inventory.deleting.contains_key(key) && !stale.contains(&ObjectName::Deleting(*key))
-    };
+/// Returns notices of backups that are kept although they are marked for deletion.
+fn marked_notices(inventory: &Inventory, keep_backups: &[BackupKey], before: Timestamp) -> Vec<String> {
+    let is_marked = |key: &BackupKey| inventory.deleting.get(key).is_some_and(|marked| *marked > before);
     let notice = |key: &BackupKey| {
         format!(
-            "backup {key} is kept, but another prune has begun to delete it and may still be running. A later prune removes \
-             its mark, {}, when it is a day old; until then no incremental backup can build on this one",
+            "backup {key} is kept, but marked for deletion: another prune, which was to delete it, is running, was interrupted, \
+             or stopped because a backup had begun on it. Nothing needs to be done: a later prune removes the mark, {}, when it \
+             is 24 hours old. Until then no incremental backup can build on this one, but a full one can be taken",
             ObjectName::Deleting(*key)
         )
     };

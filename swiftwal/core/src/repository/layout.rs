@@ -19,7 +19,7 @@ const HIDDEN: &str = "...";
 /// The compression of the index and the manifest, which doesn't depend on the tars'.
 pub(crate) const SIDE_FORMAT: Format = Format::Zstd;
 /// The directory of the deletion marks.
-const DELETING: &str = "...deleting";
+pub(crate) const DELETING: &str = "...deleting";
 /// The directory of the marks of WAL that is being removed.
 pub(crate) const REMOVING_WAL: &str = "...removing_wal";
 /// The directory of the markers of backups in progress.

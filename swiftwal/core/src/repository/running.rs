@@ -28,6 +28,15 @@ pub(crate) struct RunningBackup {
     pub(crate) parent: Option<BackupKey>,
 }
 
+/// The backups that a plan takes into account.
+#[derive(Clone, Debug)]
+pub(crate) struct Considered {
+    /// Those that existed.
+    pub(crate) known: Vec<BackupKey>,
+    /// A backup whose marker was touched later than this is in progress.
+    pub(crate) before: Timestamp,
+}
+
 /// Returns the backups in progress, whose `markers` were touched later than `before`.
 pub(crate) async fn in_progress(
     repository: &Repository,
@@ -42,12 +51,11 @@ pub(crate) async fn in_progress(
     Ok(running)
 }
 
-/// Returns the backups that a plan didn't take into account: those in progress, whose markers were touched later than
-/// `before`, and those that were committed and aren't `known` to the plan.
+/// Returns the backups that a plan may not have taken into account: all that are in progress, and those that were committed
+/// since then.
 pub(crate) async fn begun_since(
     repository: &Repository,
-    known: &[BackupKey],
-    before: Timestamp,
+    Considered { known, before }: &Considered,
 ) -> Result<Vec<RunningBackup>> {
     // The markers come first. A backup is committed before its marker is removed, so one whose marker no longer exists is
     // in the inventory.
@@ -56,11 +64,11 @@ pub(crate) async fn begun_since(
         listed.add(&name.to_string(), 0, touched);
     }
     let mut begun = Vec::new();
-    for marker in live(&listed.finish().markers, before) {
+    for marker in live(&listed.finish().markers, *before) {
         begun.extend(read(repository, &marker.name).await?);
     }
     let inventory = repository.inventory_with_every_record().await?;
-    if inventory.has_live_legacy_upload(before) {
+    if inventory.has_live_legacy_upload(*before) {
         begun.push(RunningBackup::default());
     }
     let is_new = |backup: &&StoredBackup| !backup.legacy && !known.contains(&backup.key);
@@ -93,7 +101,18 @@ async fn read(repository: &Repository, marker: &ObjectName) -> Result<Option<Run
 }
 
 impl RunningBackup {
+    /// Whether it may need WAL of this timeline up to segment `last`. Recovery from it may switch to a timeline that branched
+    /// off its own later.
+    pub(crate) fn may_need(&self, last: SegmentName) -> bool {
+        self.start.is_none_or(|(first, _)| may_lead_to(first, last))
+    }
+
     fn of(record: &BackupRecord) -> Self {
         Self { start: Some((record.first_wal, record.start_lsn)), parent: record.parent }
     }
+}
+
+/// Whether a backup that starts in segment `first` may need segment `last`, or one before it on the same timeline.
+pub(crate) fn may_lead_to(first: SegmentName, last: SegmentName) -> bool {
+    first.timeline() <= last.timeline() && first.position() <= last.position()
 }
