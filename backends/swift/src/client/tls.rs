@@ -137,7 +137,7 @@ async fn only_a_certificate_that_is_an_authoritys_and_valid_now_verifies_others(
     for is_ca in [IsCa::ExplicitNoCa, IsCa::NoCa] {
         let (url, given) = signed_by(|params| params.is_ca = is_ca).await;
         let why = refusal(&url, Some(&given)).await;
-        assert!(why.contains("isn't an authority's; put the certificate of the authority"), "{why}");
+        assert!(why.contains("isn't a CA certificate; put the certificate of the authority"), "{why}");
     }
 }
 
@@ -155,6 +155,25 @@ async fn a_valid_authority_counts_beside_its_expired_certificate() {
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let url = serve(&certificate.signed_by(&key, &old).unwrap(), &key).await;
     let both = pem(&format!("{}{}", old.pem(), new.pem()));
+    client(&url, &[("OS_CACERT", both.path().to_str().unwrap())]).session().await.unwrap();
+}
+
+/// As in home-made setups, where both are `/CN=localhost`.
+#[tokio::test]
+async fn an_authority_with_the_name_of_its_server_is_trusted() {
+    let named = |is_ca: IsCa| {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        params.is_ca = is_ca;
+        params
+    };
+    let authority = named(IsCa::Ca(BasicConstraints::Unconstrained));
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = named(IsCa::NoCa).signed_by(&key, &authority).unwrap();
+    let url = serve(&certificate, &key).await;
+    let both = pem(&format!("{}{}", certificate.pem(), authority.pem()));
     client(&url, &[("OS_CACERT", both.path().to_str().unwrap())]).session().await.unwrap();
 }
 

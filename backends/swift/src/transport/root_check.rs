@@ -6,7 +6,7 @@ use x509_parser::{certificate::X509Certificate, parse_x509_certificate, time::AS
 /// Why a certificate of `OS_CACERT` can't verify the certificate that it has signed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum NoRoot {
-    #[error("was signed with a certificate in the file of OS_CACERT that isn't an authority's")]
+    #[error("was signed with a certificate in the file of OS_CACERT that isn't a CA certificate")]
     NoAuthority,
     #[error(
         "was signed by an authority whose certificate in the file of OS_CACERT has expired, or isn't valid yet"

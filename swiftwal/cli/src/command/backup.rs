@@ -56,7 +56,7 @@ pub(crate) struct Args {
     method: Option<Method>,
     #[command(flatten)]
     mode: ModeArgs,
-    /// Start a new repository in place of one that this machine has used and that has vanished
+    /// Start a new repository where one that this machine has used has vanished
     #[arg(long)]
     create: bool,
     /// Show progress

@@ -60,8 +60,8 @@ pub(crate) struct Args {
     /// Put the WAL into this directory, which must be empty or not exist yet; pg_wal becomes a link to it
     #[arg(long, value_name = "DIR")]
     waldir: Option<PathBuf>,
-    /// Restore over the stopped server of the same cluster that is in DIR: keep the files that equal those in the backup, fetch
-    /// the others, and remove what isn't in the backup
+    /// Restore over the stopped server of the same cluster that is in DIR: keep the files that match the backup, fetch the
+    /// others, and remove what isn't in the backup
     #[arg(long, conflicts_with = "resume")]
     delta: bool,
     /// With --delta, give up WAL in DIR that isn't in the repository: what archive_command hasn't stored, and the last

@@ -1,11 +1,6 @@
 //! Restores that are killed, and the next ones, which complete them.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-    thread,
-};
+use std::{fs, path::Path};
 
 use swiftwal_conformance::SyntheticCluster;
 use xtask::Log;
@@ -15,25 +10,6 @@ use crate::{
     site::{Site, run},
 };
 
-/// A state of the directory in which a restore is killed; it may have come further by then.
-type Moment = (&'static str, fn(&Path) -> bool);
-
-const MOMENTS: [Moment; 6] = [
-    ("it is claimed", |data| data.join("swiftwal_restore_in_progress").exists()),
-    ("the control file is removed", |data| !data.join("global/pg_control").exists()),
-    ("what isn't in the backup is removed", |data| !data.join("log").exists()),
-    ("what differs is removed", |data| !data.join("base/5/16384").exists()),
-    ("the label is written", |data| fs::read(data.join("backup_label")).is_ok_and(|label| label != b"old")),
-    ("the settings are written", |data| data.join("recovery.signal").exists()),
-];
-
-const FIRST_MOMENTS: [Moment; 4] = [
-    ("it exists", |data| data.exists()),
-    ("it is claimed", |data| data.join("swiftwal_restore_in_progress").exists()),
-    ("the version is written", |data| data.join("PG_VERSION").exists()),
-    ("the settings are written", |data| data.join("recovery.signal").exists()),
-];
-
 fn site() -> (Site, Server) {
     let site = Site::new();
     let cluster = SyntheticCluster::new(1).with_table_bytes(6 << 20);
@@ -42,15 +18,9 @@ fn site() -> (Site, Server) {
     (site, server)
 }
 
-/// Kills restores at each line of their log, and at the moments, into directories that `prepare` prepares, and completes
-/// them. One that is killed at a line of its log can't have ended by then.
-fn kill_and_complete(
-    site: &Site,
-    server: &Server,
-    options: &[&str],
-    moments: &[Moment],
-    prepare: impl Fn(&str),
-) {
+/// Kills restores at each line of their log, into directories that `prepare` prepares, and completes them. One that is
+/// killed at a line of its log can't have ended by then.
+fn kill_and_complete(site: &Site, server: &Server, options: &[&str], prepare: impl Fn(&str)) {
     let command = |name: &str| site.command(&[&["-vv", "restore", "latest", name], options].concat());
     prepare("whole");
     let log = Log::of(&mut command("whole")).unwrap();
@@ -66,22 +36,6 @@ fn kill_and_complete(
         complete(site, server, &name);
     }
     assert!(interrupted > 0, "{interrupted} of {} were interrupted", log.lines().len());
-    for (number, (_, is_reached)) in moments.iter().enumerate() {
-        let name = format!("moment-{number}");
-        prepare(&name);
-        kill_when(command(&name), &site.path(&name), *is_reached);
-        complete(site, server, &name);
-    }
-}
-
-/// Starts a restore, and kills it at the moment.
-fn kill_when(mut command: Command, data: &Path, is_reached: fn(&Path) -> bool) {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while !is_reached(data) && child.try_wait().unwrap().is_none() {
-        thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 /// Whether a restore has begun to change the directory, and hasn't ended.
@@ -108,7 +62,7 @@ fn complete(site: &Site, server: &Server, name: &str) {
 #[test]
 fn a_delta_restore_that_is_killed_is_completed_by_the_next() {
     let (site, server) = site();
-    kill_and_complete(&site, &server, &["--delta"], &MOMENTS, |name| {
+    kill_and_complete(&site, &server, &["--delta"], |name| {
         site.succeed(&["restore", "latest", name]);
         for file in ["base/5/16384", "backup_label", "log/server.log"] {
             site.write(&format!("{name}/{file}"), "old");
@@ -120,7 +74,7 @@ fn a_delta_restore_that_is_killed_is_completed_by_the_next() {
 #[test]
 fn an_ordinary_restore_that_is_killed_is_completed_with_resume() {
     let (site, server) = site();
-    kill_and_complete(&site, &server, &[], &FIRST_MOMENTS, |_| {});
+    kill_and_complete(&site, &server, &[], |_| {});
 }
 
 #[test]

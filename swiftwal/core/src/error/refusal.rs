@@ -90,7 +90,7 @@ pub enum Refusal {
         to: Timeline,
     },
     /// The standby whose backup is taken was promoted during the copy.
-    #[error("the standby was promoted during the backup, which is of no use therefore")]
+    #[error("the standby was promoted during the backup, so the backup can't be used")]
     StandbyPromoted,
     /// A backup that would be kept can't be restored, so nothing is removed.
     #[error("backup {key}, which would be kept, {what}. Nothing was pruned")]

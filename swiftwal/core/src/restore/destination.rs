@@ -134,12 +134,6 @@ impl Destination {
         self.directories.iter().any(|directory| directory.claimed.is_reused())
     }
 
-    /// Whether the data directory has content that may be reused.
-    pub(super) fn has_data(&self) -> bool {
-        let mut directories = self.directories.iter();
-        directories.any(|found| found.purpose == Purpose::Data && found.claimed.is_reused())
-    }
-
     /// Returns the directories that the data directory led to, and that the restore doesn't use.
     pub(super) fn unused(&self) -> &[String] {
         &self.unused

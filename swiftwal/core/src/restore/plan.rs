@@ -98,7 +98,7 @@ pub async fn plan_restore(
     let plan = Box::pin(prepare(repository, choice, options, observe)).await?;
     let wal = options.wal_directory.as_deref();
     let destination = Destination::look(directory, &plan.tablespaces, wal, &plan.claimant(options.reuse))?;
-    let existing = if destination.has_data() {
+    let existing = if destination.is_reused() {
         if !options.discard_wal {
             unarchived::refuse_unarchived(repository, &destination).await?;
         }

@@ -23,7 +23,7 @@ use super::{
 use crate::{CHUNK_BYTES, SourceError};
 
 /// The most files in a chunk: an open file counts towards a limit of the process, usually 1024.
-const MOST_FILES: usize = 32;
+const MOST_FILES: usize = 96;
 
 /// Larger files are read piece by piece, and what is read ahead beyond a piece would count as having been in the
 /// cache.

@@ -29,7 +29,8 @@ pub(super) fn write(out: &mut dyn Write, plan: &RestorePlan, directory: &Path) -
     if let Some(ExistingFiles { files, may_be_kept, stored_bytes, .. }) = plan.existing {
         writeln!(
             out,
-            "  In {}: up to {may_be_kept} of {files} files are as in the backup, by their sizes; at least {} to be fetched",
+            "  In {}: {may_be_kept} of {files} files have the size that they have in the backup, and may be kept; at least {} must \
+             be fetched",
             shown(directory),
             Size(stored_bytes)
         )?;
