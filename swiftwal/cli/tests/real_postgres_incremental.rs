@@ -99,6 +99,8 @@ fn a_standby_without_a_restartpoint_takes_only_full_ones(site: &Site) -> Result<
         let mut backup = site.swiftwal.command(&["backup", "-c", "fast", "--xlog", mode]);
         output(backup.envs(standby.environment()))
     };
+    // The server archives the backup's history file after the backup.
+    xtask::until("nothing is archived any more", || Ok(site.postgres.waiting_for_archive()?.is_empty()))?;
     let before = site.swiftwal.stored()?;
     let refused = take("--incremental")?;
     let said = String::from_utf8(refused.stderr)?;
