@@ -1,6 +1,9 @@
 //! The facts that a server reports before a backup, and the connection that queries them.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{BuildHasher, Hasher, RandomState},
+};
 
 use async_trait::async_trait;
 
@@ -117,6 +120,23 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// Returns whether a server is a standby, by its `transaction_read_only` and `default_transaction_read_only`; `None` if they
+/// don't tell. In recovery every transaction is read-only, whatever the default.
+pub(crate) fn standby_by(reads_only: &str, by_default: &str) -> Option<bool> {
+    match (reads_only, by_default) {
+        ("off", _) => Some(false),
+        ("on", "off") => Some(true),
+        _ => None,
+    }
+}
+
+/// Returns a name for a temporary slot, another one each time. The server drops such a slot when the connection that created
+/// it ends, for any reason.
+pub(crate) fn temporary_slot_name() -> String {
+    let unique = RandomState::new().build_hasher().finish();
+    format!("swiftwal_{unique:016x}")
 }
 
 /// A connection to a server beside that of the base backup. Dropping it ends it.

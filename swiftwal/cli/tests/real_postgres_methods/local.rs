@@ -1,11 +1,11 @@
 //! What only `--method local` does, and what every method does with files that only the server's host has.
 
-use std::{fs, os::unix::fs::FileExt, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 use xtask::{output, stdout, until};
 
-use super::{backup, refused, site};
+use super::{backup, damage, enable_checksums, expect_rows, refused, site};
 
 #[test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
@@ -62,11 +62,7 @@ fn a_backup_of_a_standby_restores() -> Result<()> {
     let rows = site.postgres.rows()?;
     until("the standby has the primary's rows", || Ok(standby.rows()? == rows))?;
     stdout(site.swiftwal.command(&backup("local", &[])).envs(standby.environment()))?;
-    let restored = site.restore("restored", "latest", &[])?;
-    restored.start()?;
-    restored.wait_for_promotion()?;
-    assert_eq!(restored.rows()?, rows);
-    Ok(())
+    expect_rows(site, "restored")
 }
 
 #[test]
@@ -76,16 +72,12 @@ fn a_backup_with_damaged_pages_is_kept_with_a_mark_and_ends_with_3() -> Result<(
     site.postgres.pgbench_init(1)?;
     let file = site.postgres.sql("select pg_relation_filepath('pgbench_accounts')")?;
     site.postgres.stop()?;
-    let mut enable = site.scratch.command("pg_checksums");
-    stdout(enable.args(["--enable", "--no-sync", "-D"]).arg(site.postgres.data()))?;
+    enable_checksums(site)?;
     site.postgres.start()?;
     site.run(&backup("local", &[]))?;
 
     site.postgres.stop()?;
-    let relation = fs::OpenOptions::new().write(true).open(site.postgres.data().join(&file))?;
-    for block in [1, 700] {
-        relation.write_all_at(b"damage", block * 8192 + 4000)?;
-    }
+    damage(site, &file, &[1, 700])?;
     site.postgres.start()?;
     let output = output(&mut site.command(&backup("local", &[])))?;
     let complaint = String::from_utf8(output.stderr)?;

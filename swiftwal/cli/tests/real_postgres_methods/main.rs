@@ -4,12 +4,14 @@ mod local;
 mod replication;
 
 use std::{
+    fs::OpenOptions,
+    os::unix::fs::FileExt,
     path::Path,
     process::{Child, Stdio},
 };
 
 use anyhow::{Result, ensure};
-use xtask::{Site, descendants, output, until};
+use xtask::{Site, descendants, output, stdout, until};
 
 // What doesn't depend on the storage runs on a directory only.
 xtask::on_file_swift_and_ceph!(
@@ -76,6 +78,21 @@ fn back_up_tablespaces(site: &Site, method: &str) -> Result<()> {
     assert_eq!(restored.sql("select count(*), sum(x) from u")?, "1000|500500");
     let place = "select pg_tablespace_location(oid) from pg_tablespace where spcname = 'outside'";
     assert_eq!(restored.sql(place)?, new.display().to_string());
+    Ok(())
+}
+
+/// Gives the pages of the stopped server checksums.
+fn enable_checksums(site: &Site) -> Result<()> {
+    let mut enable = site.scratch.command("pg_checksums");
+    stdout(enable.args(["--enable", "--no-sync", "-D"]).arg(site.postgres.data())).map(drop)
+}
+
+/// Damages pages of a relation's file of the stopped server.
+fn damage(site: &Site, file: &str, blocks: &[u64]) -> Result<()> {
+    let relation = OpenOptions::new().write(true).open(site.postgres.data().join(file))?;
+    for block in blocks {
+        relation.write_all_at(b"damage", block * 8192 + 4000)?;
+    }
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! What only `--method replication` does.
 
-use std::{fs, os::unix::fs::FileExt};
+use std::fs;
 
 use anyhow::Result;
 use rustix::process::{Pid, Signal, kill_process};
 use xtask::{output, stdout, until};
 
-use super::{backup, refused, site};
+use super::{backup, damage, enable_checksums, refused, site};
 
 #[test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
@@ -94,11 +94,8 @@ fn a_backup_with_damaged_pages_is_kept_with_a_mark_and_ends_with_3() -> Result<(
     site.postgres.pgbench_init(1)?;
     let file = site.postgres.sql("select pg_relation_filepath('pgbench_accounts')")?;
     site.postgres.stop()?;
-    stdout(
-        site.scratch.command("pg_checksums").args(["--enable", "--no-sync", "-D"]).arg(site.postgres.data()),
-    )?;
-    let relation = fs::OpenOptions::new().write(true).open(site.postgres.data().join(&file))?;
-    relation.write_all_at(b"damage", 8192 + 4000)?;
+    enable_checksums(site)?;
+    damage(site, &file, &[1])?;
     site.postgres.start()?;
     let output = output(&mut site.command(&backup("replication", &["--json"])))?;
     let said = String::from_utf8(output.stderr)?;

@@ -1,11 +1,9 @@
 //! Queries the server's facts, and holds WAL with a replication slot.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use async_trait::async_trait;
 
 use super::server::Server;
-use crate::{ServerFacts, ServerSession, SourceError};
+use crate::{ServerFacts, ServerSession, SourceError, server_facts::temporary_slot_name};
 
 /// An ordinary connection beside that of the base backup.
 #[derive(Debug)]
@@ -29,9 +27,7 @@ impl ServerSession for SqlServerSession {
     }
 
     async fn hold_wal(&mut self) -> Result<(), SourceError> {
-        let unique = RandomState::new().build_hasher().finish();
-        // The server drops a temporary slot when the connection that created it ends, for any reason.
-        self.server.create_slot(&format!("swiftwal_{unique:016x}")).await
+        self.server.create_slot(&temporary_slot_name()).await
     }
 
     async fn end(self: Box<Self>) {

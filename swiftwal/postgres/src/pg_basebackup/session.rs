@@ -1,14 +1,12 @@
 //! Queries the server's facts, and holds WAL with a replication slot.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use async_trait::async_trait;
 
 use super::psql::{Connection, Psql};
 use crate::{
     Archiving, ConnectOptions, Database, ServerFacts, ServerSession, SourceError, SourceErrorKind, database,
     printable,
-    server_facts::{major_version, segment_size},
+    server_facts::{major_version, segment_size, standby_by, temporary_slot_name},
 };
 
 /// The first version with `archive_library`.
@@ -105,15 +103,10 @@ async fn settings(psql: &mut Psql, version: u32, facts: &mut ServerFacts) -> Res
     Ok(())
 }
 
-/// In recovery every transaction is read-only, whatever the setting.
 async fn is_standby(psql: &mut Psql) -> Result<Option<bool>, SourceError> {
     let reads_only = show(psql, "transaction_read_only").await?;
     let by_default = show(psql, "default_transaction_read_only").await?;
-    Ok(match (reads_only.as_str(), by_default.as_str()) {
-        ("off", _) => Some(false),
-        ("on", "off") => Some(true),
-        _ => None,
-    })
+    Ok(standby_by(&reads_only, &by_default))
 }
 
 /// Returns the value of a setting.
@@ -129,9 +122,7 @@ impl ServerSession for PsqlSession {
     }
 
     async fn hold_wal(&mut self) -> Result<(), SourceError> {
-        let unique = RandomState::new().build_hasher().finish();
-        let slot = format!("swiftwal_{unique:016x}");
-        // The server drops a temporary slot when the connection that created it ends, for any reason.
+        let slot = temporary_slot_name();
         self.psql.ask(&format!("CREATE_REPLICATION_SLOT {slot} TEMPORARY PHYSICAL RESERVE_WAL")).await?;
         Ok(())
     }

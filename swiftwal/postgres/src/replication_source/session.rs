@@ -1,14 +1,12 @@
 //! Queries the server's facts, and holds WAL with a replication slot.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use async_trait::async_trait;
 
 use super::failure::failed;
 use crate::{
     Archiving, ServerFacts, ServerSession, SourceError,
     replication::{ReplicationError, Session, SlotOptions},
-    server_facts::{bytes, major_version, segment_size},
+    server_facts::{bytes, major_version, segment_size, standby_by, temporary_slot_name},
 };
 
 /// The first version with `archive_library`.
@@ -61,15 +59,10 @@ async fn is_standby(session: &mut Session) -> Result<Option<bool>, ReplicationEr
     }
 }
 
-/// In recovery every transaction is read-only, whatever the setting.
 async fn is_old_standby(session: &mut Session) -> Result<Option<bool>, ReplicationError> {
     let reads_only = session.show("transaction_read_only").await?;
     let by_default = session.show("default_transaction_read_only").await?;
-    Ok(match (reads_only.as_str(), by_default.as_str()) {
-        ("off", _) => Some(false),
-        ("on", "off") => Some(true),
-        _ => None,
-    })
+    Ok(standby_by(&reads_only, &by_default))
 }
 
 #[async_trait]
@@ -79,11 +72,8 @@ impl ServerSession for ReplicationSession {
     }
 
     async fn hold_wal(&mut self) -> Result<(), SourceError> {
-        let unique = RandomState::new().build_hasher().finish();
-        let slot = format!("swiftwal_{unique:016x}");
-        // The server drops a temporary slot when the connection that created it ends, for any reason.
         let options = SlotOptions { reserve_wal: true, temporary: true };
-        self.session.create_slot(&slot, options).await.map_err(failed)
+        self.session.create_slot(&temporary_slot_name(), options).await.map_err(failed)
     }
 
     async fn end(self: Box<Self>) {
