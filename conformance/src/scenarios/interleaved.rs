@@ -1,6 +1,6 @@
 //! Plays prunes and a backup that run at the same time, with their requests in many orders: whatever the order, a listed
 //! backup can be restored. One of them may be killed, or the storage may be full for a while. That nothing is lost isn't
-//! enough: most of the commands must succeed.
+//! enough: most of the commands must succeed. Backups that begin at once all succeed.
 //!
 //! A seed decides the order. A failure shows the seed and the requests.
 
@@ -230,4 +230,36 @@ async fn what_is_listed_can_be_restored_though_a_full_storage_refuses_the_marks(
     let Successes { prunes, backups } =
         play_all("full", seeds, |dice| Trouble::Full { deletions: dice.up_to(16) }).await;
     assert!(prunes > 140 && backups > 60, "only {prunes} prunes and {backups} backups succeeded");
+}
+
+/// Plays one order of the requests of three backups that begin at the same time.
+async fn play_backups(world: &World, seed: u64) -> Result<(), String> {
+    const BACKUPS: [&str; 3] = ["backup 1", "backup 2", "backup 3"];
+    let turns = Turns::with(Trouble::LateCreates);
+    let repositories = BACKUPS.map(|process| world.repository(&turns, process).unwrap());
+    let sources = [7, 8, 9].map(|start| source(&world.site, start));
+    let options = options();
+    let backups = repositories
+        .iter()
+        .zip(&sources)
+        .map(|(repository, source)| Box::pin(backup(repository, source, &options, &|_| {}, pending())));
+    let order = Order::of(Random::new(seed, 0), BACKUPS);
+    let taken = turns.play(order, futures::future::join_all(backups)).await;
+    let keys: BTreeSet<_> = taken.iter().flatten().map(|record| record.key).collect();
+    let wrong = match world.check().await {
+        Ok(()) if keys.len() == BACKUPS.len() => {
+            return world.full.put_back(&world.site.subject).await.map_err(|error| error.to_string());
+        }
+        Ok(()) => "not each backup has a key of its own".to_owned(),
+        Err(wrong) => wrong,
+    };
+    Err(format!("seed {seed}: {wrong}\n{taken:#?}\n{}", turns.passed()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn backups_that_begin_at_once_all_succeed_where_the_storage_lets_two_create_the_same_object() {
+    let world = World::new("at-once").await.unwrap();
+    for seed in 0..100 {
+        play_backups(&world, seed).await.unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
 }

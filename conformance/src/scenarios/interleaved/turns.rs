@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
     path::Path,
 };
 use swiftwal_core::Storage;
@@ -32,6 +32,9 @@ pub(super) enum Trouble {
     Killed { process: &'static str, requests: usize },
     /// The storage is full until so many objects were deleted.
     Full { deletions: usize },
+    /// The storage looks whether a name is free, and stores the object later, as Swift does: two processes that create the same
+    /// object may both succeed, and the later content is kept.
+    LateCreates,
 }
 
 /// The requests that wait, and those that were let through so far. Clones share both.
@@ -194,6 +197,17 @@ impl TurnStore {
         self.turns.wait(self.process, format!("{action} {object}")).await;
     }
 
+    /// Fails if the name is taken.
+    async fn free(&self, location: &Path) -> Result<()> {
+        match self.inner.head(location).await {
+            Ok(_) => {
+                Err(Error::AlreadyExists { path: location.to_string(), source: "the name is taken".into() })
+            }
+            Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn listed(
         &self,
         prefix: Option<&Path>,
@@ -219,6 +233,16 @@ impl fmt::Display for TurnStore {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for TurnStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let is_late = matches!(self.turns.state().trouble, Trouble::LateCreates);
+        if is_late && opts.mode == PutMode::Create {
+            self.turn("get before put", location).await;
+            self.free(location).await?;
+            self.turn("put", location).await;
+            return self
+                .inner
+                .put_opts(location, payload, PutOptions { mode: PutMode::Overwrite, ..opts })
+                .await;
+        }
         self.turn("put", location).await;
         self.turns.room()?;
         self.inner.put_opts(location, payload, opts).await

@@ -44,6 +44,16 @@ const TRIES: u32 = 60;
 /// How many times, a second apart, to check whether another process's claim to the key remains.
 const LOOKS: u32 = 10;
 
+/// Whether a key could be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Ours,
+    /// Another process or a backup has it.
+    Anothers,
+    /// Another process claims it at the same time. Both go on to the next key.
+    Disputed,
+}
+
 /// The right to write one backup.
 #[derive(Debug)]
 pub(crate) struct Claim<'a> {
@@ -68,11 +78,13 @@ impl<'a> Claim<'a> {
         for key in keys {
             let claim = Self::new(repository, key, started);
             let taken = claim.take_key().await;
-            if let Ok(true) = taken {
-                return Ok(claim);
-            }
-            // Removed even if it couldn't be written: the storage may have stored it although the response was lost.
-            let given_back = claim.give_back().await;
+            let given_back = match taken {
+                Ok(Taken::Ours) => return Ok(claim),
+                // By now the claim object may be that of the other process. A prune removes it after a day.
+                Ok(Taken::Disputed) => claim.marker.remove().await,
+                // Removed even if it couldn't be written: the storage may have stored it although the response was lost.
+                Ok(Taken::Anothers) | Err(_) => claim.give_back().await,
+            };
             taken.and(given_back)?;
         }
         let what = format!(
@@ -101,13 +113,22 @@ impl<'a> Claim<'a> {
         then + signed(since.elapsed())
     }
 
-    /// Whether the key could be taken.
-    async fn take_key(&self) -> Result<bool> {
-        if !self.object.create().await? {
-            return Ok(false);
-        }
+    /// Takes the key, if that is possible.
+    ///
+    /// On some storages, another process's claim object may replace ours as long as its request began before ours was
+    /// stored. Its marker was stored by then: either we find the marker, or the other process has removed it after its
+    /// claim object was stored, and we find that.
+    async fn take_key(&self) -> Result<Taken> {
         self.marker.create().await?;
-        self.is_alone().await
+        self.object.create().await?;
+        let (is_disputed, is_free) = tokio::try_join!(self.is_disputed(), self.is_free())?;
+        if is_disputed {
+            return Ok(Taken::Disputed);
+        }
+        Ok(match self.object.holder().await? {
+            Some(Holding::Ours) if is_free => Taken::Ours,
+            _ => Taken::Anothers,
+        })
     }
 
     /// Removes the claim object, if it is ours, then the marker.
@@ -116,16 +137,10 @@ impl<'a> Claim<'a> {
         self.marker.remove().await
     }
 
-    /// Whether no other process claims the key, and no backup has it. Two processes that claim it at once find each
-    /// other, since each writes its marker before it looks.
-    async fn is_alone(&self) -> Result<bool> {
-        let [record, legacy] =
-            [BackupPart::Record, BackupPart::Legacy].map(|part| ObjectName::Backup { key: self.key, part });
-        let (markers, record, legacy) = tokio::try_join!(
-            all_markers(self.repository),
-            self.repository.size(&record),
-            self.repository.size(&legacy),
-        )?;
+    /// Whether another process claims the key. Two processes that claim it at once find each other, since each writes its
+    /// marker before it looks.
+    async fn is_disputed(&self) -> Result<bool> {
+        let markers = all_markers(self.repository).await?;
         // SwiftWAL 0.2.2 would overwrite our label if it started in the same minute.
         let claims = [self.key.to_string(), ObjectName::legacy_backup(self.key).to_string()];
         let is_rival = |(name, _): &(ObjectName, Timestamp)| {
@@ -133,7 +148,16 @@ impl<'a> Claim<'a> {
             // The content of the claim object shows which process holds the key.
             is_of_key && *name != self.marker.name && *name != self.object.name
         };
-        Ok(!markers.iter().any(is_rival) && record.is_none() && legacy.is_none())
+        Ok(markers.iter().any(is_rival))
+    }
+
+    /// Whether no backup has the key.
+    async fn is_free(&self) -> Result<bool> {
+        let [record, legacy] =
+            [BackupPart::Record, BackupPart::Legacy].map(|part| ObjectName::Backup { key: self.key, part });
+        let (record, legacy) =
+            tokio::try_join!(self.repository.size(&record), self.repository.size(&legacy))?;
+        Ok(record.is_none() && legacy.is_none())
     }
 
     /// Fails unless the key is still ours alone. Called before any object gets its name: if a listing lagged behind at
@@ -144,7 +168,8 @@ impl<'a> Claim<'a> {
     pub(crate) async fn ensure_alone(&self) -> Result<()> {
         for look in 1..=LOOKS {
             self.ensure_held().await?;
-            if self.is_alone().await? {
+            let (is_disputed, is_free) = tokio::try_join!(self.is_disputed(), self.is_free())?;
+            if is_free && !is_disputed {
                 return Ok(());
             }
             if look < LOOKS {

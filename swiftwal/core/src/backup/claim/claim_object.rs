@@ -41,13 +41,11 @@ impl<'a> ClaimObject<'a> {
         Self { repository, name, id }
     }
 
-    /// Creates the object. Returns whether the claim is ours: on some storages two processes may both receive a
-    /// success.
-    pub(super) async fn create(&self) -> Result<bool> {
+    /// Creates the object, unless there is one. [`holder`](Self::holder) shows whose it is.
+    pub(super) async fn create(&self) -> Result<()> {
         let holder = Holder { id: self.id.to_string(), host: super::host(), pid: std::process::id() };
         let bytes = serde_json::to_vec(&holder).map_err(|error| Error::damaged(&self.name, error))?;
-        self.repository.put(&self.name, bytes.into(), PutMode::Create).await?;
-        Ok(self.holder().await? == Some(Holding::Ours))
+        self.repository.put(&self.name, bytes.into(), PutMode::Create).await.map(drop)
     }
 
     /// Returns the holder of the key. None if there is no claim object.
