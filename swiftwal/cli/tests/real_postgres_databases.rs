@@ -110,6 +110,7 @@ fn a_name_that_no_database_has_is_refused_with_those_there_are(site: &Site) -> R
 
     let told = site.run(&["restore", "latest", &data, "--database", "postgres"])?;
     assert!(told.contains("DROP DATABASE \"shop\";"), "{told}");
+    assert!(told.contains(" were fetched") && !told.contains("were there"), "{told}");
     Ok(())
 }
 

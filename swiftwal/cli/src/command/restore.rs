@@ -220,9 +220,12 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             let (size, duration) = (Size(stats.bytes), Elapsed(began.elapsed()));
             let RestoreStats { key, files, postgres_version, .. } = &stats;
             writeln!(out, "Restored {key} into {directory}: {files} files, {size}, in {duration}")?;
-            if let Some(fetched) = stats.fetched_bytes {
-                let (kept, fetched) = (stats.kept_files, Size(fetched));
-                writeln!(out, "{kept} files were there as in the backup; {fetched} were fetched")?;
+            if let Some(fetched) = stats.fetched_bytes.map(Size) {
+                let kept = stats.kept_files;
+                match options.reuse {
+                    Reuse::Nothing => writeln!(out, "{fetched} were fetched")?,
+                    _ => writeln!(out, "{kept} files were there as in the backup; {fetched} were fetched")?,
+                }
             }
             writeln!(out, "\nNext, with PostgreSQL {}:", printable(postgres_version))?;
             steps.into_iter().try_for_each(|step| writeln!(out, "  {step}"))

@@ -71,6 +71,21 @@ fn a_self_signed_certificate_is_accepted_as_the_servers_own_as_long_as_it_is_val
 }
 
 #[test]
+fn a_server_with_the_name_of_its_authority_is_trusted_though_its_own_certificate_is_there_too() {
+    let authority = Issuer::self_signed(
+        params("server", IsCa::Ca(BasicConstraints::Unconstrained)),
+        KeyPair::generate().unwrap(),
+    );
+    let authority = authority.unwrap();
+    let own = issued(&authority);
+    assert_eq!(verify(&[authority.der(), &own], &own), Ok(()));
+    assert_eq!(
+        verify(&[&own], &own),
+        Err("no authority in sslrootcert has signed the server's certificate".to_owned())
+    );
+}
+
+#[test]
 fn a_common_name_in_another_encoding_is_none() {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
