@@ -10,6 +10,7 @@ mod demo;
 mod lint;
 mod services;
 mod shared;
+mod soak;
 mod test;
 
 #[derive(Parser)]
@@ -32,6 +33,8 @@ enum Task {
     Services(services::Action),
     /// Measure wall time, CPU and memory, beside the limits and the usual tools
     Bench(bench::Options),
+    /// Let programs, servers and the storage fail at random while PostgreSQL writes, and compare what was archived
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::lint(),
         Task::Services(action) => services::services(&action),
         Task::Bench(options) => bench::bench(&options),
+        Task::Soak(options) => soak::soak(&options),
     };
     done.unwrap_or_else(|error| {
         // Without its Debug form, which may contain a backtrace.

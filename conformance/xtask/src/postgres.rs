@@ -105,8 +105,7 @@ impl Postgres {
 
     /// Stops the server without a checkpoint, as a crash would, and everything that it runs.
     pub fn crash(&self) -> Result<()> {
-        let postmaster = self.pid()?;
-        let children = descendants(postmaster)?;
+        let children = self.processes()?;
         run::stdout(self.pg_ctl("stop").args(["--mode", "immediate"]))?;
         children.iter().for_each(Process::kill);
         children.iter().try_for_each(Process::wait_for_end)
@@ -142,6 +141,11 @@ impl Postgres {
         let path = self.data.join("postmaster.pid");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(text.lines().next().unwrap_or_default().parse()?)
+    }
+
+    /// Returns the running server's processes, and those of the commands that it has started.
+    pub fn processes(&self) -> Result<Vec<Process>> {
+        descendants(self.pid()?)
     }
 
     /// Returns the CPU time of the running server with all its processes, including those that have ended, in seconds.
