@@ -4,12 +4,14 @@ use xtask::{Installation, PRERELEASE, VERSIONS};
 
 /// Parts of the names of the tests that only `--long` runs: those in a module `long`, and what the suite repeats on
 /// prefixes of one container after it has run on containers, where it takes minutes.
-const LONG: [&str; 6] = [
+const LONG: [&str; 8] = [
     "long::",
+    "prefixes::chains::",
     "prefixes::damage::",
     "prefixes::faults::",
-    "prefixes::incremental::an_interrupted_prune",
+    "prefixes::incremental::",
     "prefixes::phantoms::",
+    "prefixes::reuse::",
     "prefixes::slow::",
 ];
 
