@@ -6,9 +6,10 @@ mod unknown;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser};
+use swiftwal_postgres::ConnectOptions;
 
 use crate::{
-    command::{Command, backup},
+    command::Command,
     config::{Flags, SettingNames},
     exit,
     values::duration,
@@ -18,6 +19,8 @@ const EXAMPLES: &str = "\
 To archive WAL, in postgresql.conf:
   archive_mode = on
   archive_command = 'swiftwal -C pgprod archive-wal \"%p\"'
+To store the last transactions, too, as a service:
+  swiftwal -C pgprod receive-wal -H db1 --create-slot
 Regularly, from a timer:
   swiftwal -C pgprod backup -P
   swiftwal -C pgprod prune --keep-backups 7
@@ -35,8 +38,9 @@ Environment:
   of https_proxy, http_proxy, all_proxy and no_proxy, or of these names in upper
   case. For s3://, gs:// and az://, in builds that support them, the variables
   that begin with AWS_, GOOGLE_ or AZURE_.
-  Cached tokens, and a record of the repositories that this user has used, are
-  in the directory swiftwal in XDG_STATE_HOME, or else in ~/.local/state.";
+  Cached tokens, a record of the repositories that this user has used, and the
+  spool of receive-wal are in the directory swiftwal in XDG_STATE_HOME, or else
+  in ~/.local/state.";
 
 /// PostgreSQL base backups, WAL archiving and point-in-time recovery to object storage.
 #[derive(Debug, Parser)]
@@ -100,13 +104,18 @@ impl Cli {
             Command::Backup(backup) => Some(backup),
             _ => None,
         };
+        let connect = match &self.command {
+            Command::Backup(backup) => backup.connect(),
+            Command::ReceiveWal(receive) => receive.connect(),
+            _ => ConnectOptions::default(),
+        };
         Flags {
             config: global.config.clone(),
             repository: global.repository.clone(),
             container: global.container.clone(),
             compression: global.compression.clone(),
             archive_timeout: backup.and_then(|backup| backup.archive_timeout),
-            connect: backup.map(backup::Args::connect).unwrap_or_default(),
+            connect,
             settings,
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod label;
 pub(crate) mod list_backups;
 pub(crate) mod list_wal;
 pub(crate) mod prune;
+pub(crate) mod receive_wal;
 pub(crate) mod restore;
 pub(crate) mod restore_wal;
 pub(crate) mod timeline;
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     ListWal(list_wal::Args),
     Label(label::Args),
     ArchiveWal(archive_wal::Args),
+    ReceiveWal(receive_wal::Args),
     RestoreWal(restore_wal::Args),
     #[command(visible_alias = "cleanup")]
     Prune(prune::Args),
@@ -65,6 +67,7 @@ impl Command {
         match self {
             Self::Backup(_) => backup::CLEARING + LAST_WRITES,
             Self::Restore(_) => REMOVING,
+            Self::ReceiveWal(_) => receive_wal::CLEARING + LAST_WRITES,
             _ => LAST_WRITES * 2,
         }
     }
@@ -76,8 +79,9 @@ impl Command {
         let is_restore = matches!(self, Self::Restore(_));
         let outcome = runtime.block_on(async {
             match self {
-                // It must be asked to stop; dropping it isn't enough.
+                // These must be asked to stop; dropping them isn't enough.
                 Self::Backup(args) => backup::run(args, session).await,
+                Self::ReceiveWal(args) => receive_wal::run(args, session).await,
                 other => session.watchdog.unless_stopped(other.run_until_stopped(session)).await,
             }
         });
@@ -97,6 +101,7 @@ impl Command {
             Self::ListWal(_) => list_wal::run(session).await,
             Self::Label(args) => label::run(args, session).await,
             Self::ArchiveWal(args) => archive_wal::run(args, session).await,
+            Self::ReceiveWal(args) => receive_wal::run(args, session).await,
             Self::RestoreWal(args) => restore_wal::run(args, session).await,
             Self::Prune(args) => prune::run(args, session).await,
             Self::ArchiveCleanup(args) => archive_cleanup::run(args, session).await,

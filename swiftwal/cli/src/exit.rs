@@ -21,7 +21,7 @@ Exit codes:
   4    it couldn't be proven that all is well
   128  restore-wal only: it isn't known whether the file is in the repository
   129, 130, 143
-       stopped by SIGHUP, SIGINT or SIGTERM
+       stopped by SIGHUP, SIGINT or SIGTERM (receive-wal: 0)
   141  standard output was closed; an uncommitted backup was abandoned
   archive-wal fails with 1 or 2 only. restore-wal fails with 1 only if the
   file is proven not to be in the repository (on a standby: for every failure

@@ -3,9 +3,11 @@
 mod backup;
 mod duration;
 mod number;
+mod size;
 
 pub(crate) use self::{
     backup::BackupArg,
     duration::{ParseDurationError, duration},
     number::whole,
+    size::bytes,
 };

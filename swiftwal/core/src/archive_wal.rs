@@ -1,18 +1,12 @@
 //! archive-wal: checks the file, compresses it, and stores it unless its name is taken; different content is refused.
 
-mod variant;
-
 use std::path::Path;
 
 use swiftwal_compression::{Codec, Format};
-use swiftwal_postgres::WalName;
 
-use self::variant::store_beside;
 use crate::{
-    error::{Error, Refusal, Result},
-    repository::{
-        Repository, staged_wal::Existing, store_once::StoredOnce, wal_file::WalFile, wal_variant::WalVariant,
-    },
+    error::Result,
+    repository::{Repository, staged_wal::Existing, wal_file::WalFile},
 };
 
 /// The options of archiving a WAL file.
@@ -43,41 +37,18 @@ pub enum Archived {
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] for a name that isn't a WAL file's, a segment of another cluster, and (unless forced) if a
-/// segment or history has different content under its name; [`Error::Damaged`] for a segment with a wrong size or first
+/// [`Error::Refused`](crate::Error::Refused) for a name that isn't a WAL file's, a segment of another cluster, and (unless forced) if a
+/// segment or history has different content under its name; [`Error::Damaged`](crate::Error::Damaged) for a segment with a wrong size or first
 /// page. Nothing was overwritten then.
 pub async fn archive_wal(repository: &Repository, path: &Path, options: &ArchiveOptions) -> Result<Archived> {
     let file = WalFile::open(path)?;
     if options.force {
         return replace(repository, &file, options.codec).await;
     }
-    let format = options.codec.format();
-    let formats = repository.ensure_cluster_unless_cached(file.identity().as_ref(), format).await?;
-    let mut stored = Vec::new();
-    for other in formats.into_iter().filter(|other| *other != format) {
-        if repository.size(&file.object(other)).await?.is_some() {
-            stored.push(other);
-        }
-    }
-    add(repository, &file, options.codec, stored).await
-}
-
-/// Stores the file unless its name is taken, in any of the `stored` compressions or in the requested one.
-async fn add(repository: &Repository, file: &WalFile, codec: Codec, stored: Vec<Format>) -> Result<Archived> {
-    let format = stored.first().copied().unwrap_or(codec.format());
-    let object = file.object(format);
-    let outcome = match stored.is_empty() {
-        true => repository.store_once(&object, file, codec).await?,
-        false => repository.compare_once(&object, file, format).await?,
-    };
-    match outcome {
-        StoredOnce::Stored { stored_bytes } => Ok(Archived::Stored { stored_bytes }),
-        StoredOnce::SameContent => Ok(Archived::AlreadyThere),
-        StoredOnce::Different if WalVariant::are_possible(file.name) => {
-            store_beside(repository, file, codec).await
-        }
-        StoredOnce::Different => Err(another_content(repository, file, format)),
-    }
+    Ok(match repository.archive_file(&file, options.codec).await? {
+        Some(stored_bytes) => Archived::Stored { stored_bytes },
+        None => Archived::AlreadyThere,
+    })
 }
 
 /// Stores the file in place of anything that has its name. It keeps the compression in which restore-wal finds the
@@ -102,19 +73,4 @@ async fn replace(repository: &Repository, file: &WalFile, codec: Codec) -> Resul
     let stored_bytes = staged.stored_bytes();
     staged.publish().await?;
     Ok(Archived::Stored { stored_bytes })
-}
-
-/// Returns the error for a file whose name has different content. A person must decide which of the two is right.
-fn another_content(repository: &Repository, file: &WalFile, format: Format) -> Error {
-    let history_of = match file.name {
-        WalName::History(timeline) => Some(timeline),
-        _ => None,
-    };
-    let refusal = Refusal::AnotherContent {
-        object: file.object(format).to_string(),
-        location: repository.location().to_owned(),
-        path: file.to_string(),
-        history_of,
-    };
-    refusal.into()
 }

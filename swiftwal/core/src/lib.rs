@@ -6,7 +6,7 @@
 //! The modules form layers. Each imports only from the layers below it, by path (`conformance/tests/modules/layers.rs`
 //! checks this):
 //!
-//! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `restore_wal`, `prune`,
+//! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `receive_wal`, `restore_wal`, `prune`,
 //!   `archive_cleanup`, `discard_timeline`, `label`. A flow never imports another flow.
 //! - `repository`: the stored objects and what is derived from them: names, records, the inventory, timelines,
 //!   markers, what a backup needs.
@@ -24,6 +24,7 @@ pub mod fuzz;
 mod label;
 mod local;
 mod prune;
+mod receive_wal;
 mod repository;
 mod restore;
 mod restore_wal;
@@ -41,6 +42,7 @@ pub use local::regular_file::{open_regular_file, read_regular_file};
 pub use local::state_dir::StateDir;
 pub use local::user::user_name;
 pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};
+pub use receive_wal::{ReceiveOptions, drain_spool, receive_wal};
 pub use repository::Repository;
 pub use repository::backup::ChosenBackup;
 pub use repository::choice::BackupChoice;

@@ -32,9 +32,11 @@ pub(crate) mod staged_wal;
 pub(crate) mod store_once;
 pub(crate) mod timelines;
 pub(crate) mod wal;
+mod wal_archiving;
 mod wal_comparison;
 pub(crate) mod wal_file;
 mod wal_frames;
+pub(crate) mod wal_received;
 pub(crate) mod wal_removal;
 pub(crate) mod wal_variant;
 

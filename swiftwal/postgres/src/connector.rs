@@ -34,7 +34,12 @@ impl Connector {
         Self { options, environment, has_warned: Arc::default() }
     }
 
-    pub(crate) async fn replication(&self) -> Result<Session, ReplicationError> {
+    /// Opens a replication connection.
+    ///
+    /// # Errors
+    ///
+    /// The settings can't be used, or no server can be reached, or it refuses the connection.
+    pub async fn replication(&self) -> Result<Session, ReplicationError> {
         let config = self.info()?.resolve(&self.environment)?;
         self.warn(&config);
         Session::connect(&config, Limits::default()).await

@@ -34,6 +34,7 @@ mod text;
 mod timeline;
 mod timeline_history;
 mod wal_name;
+mod wal_server;
 
 pub use backup_label::{BackupLabel, LabelError};
 pub use base_backup::{
@@ -59,3 +60,4 @@ pub use source_error::{SourceError, SourceErrorKind};
 pub use timeline::{ParseTimelineError, Timeline};
 pub use timeline_history::{Ancestor, HistoryError, TimelineHistory};
 pub use wal_name::WalName;
+pub use wal_server::{WalServer, receiving};

@@ -8,7 +8,7 @@
 pub(crate) mod cancel;
 pub(crate) mod failure;
 mod parent;
-mod session;
+pub(crate) mod session;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -80,6 +80,12 @@ impl TimelineHistory {
         }
         self.timeline == timeline && begin <= lsn
     }
+
+    /// Returns the timeline of this one's past on which the byte at `lsn` was, or will be, written.
+    pub fn timeline_at(&self, lsn: Lsn) -> Timeline {
+        let ancestor = self.ancestors.iter().find(|ancestor| lsn < ancestor.switchpoint);
+        ancestor.map_or(self.timeline, |ancestor| ancestor.timeline)
+    }
 }
 
 fn parse_line(line: &[u8]) -> Result<Ancestor, &'static str> {
@@ -150,6 +156,13 @@ mod tests {
         assert!(!contains(3, 0x4FF_FFFF) && contains(3, 0x500_0000) && contains(3, 0x700_0027));
         assert!(!contains(3, 0x700_0028) && !contains(4, 0x700_0027) && contains(4, 0x700_0028));
         assert!(contains(4, u64::MAX));
+    }
+
+    #[test]
+    fn each_position_has_one_timeline() {
+        let history = TimelineHistory::parse(timeline(4), b"1\t0/5000000\n3\t0/7000028\n").unwrap();
+        let at = |lsn| history.timeline_at(Lsn(lsn)).get();
+        assert_eq!([0, 0x4FF_FFFF, 0x500_0000, 0x700_0027, 0x700_0028, u64::MAX].map(at), [1, 1, 3, 3, 4, 4]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod lists;
 mod prune;
 mod races;
 mod ranges;
+mod receive_wal;
 mod restore;
 mod restore_wal;
 mod server;

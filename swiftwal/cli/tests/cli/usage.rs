@@ -84,7 +84,7 @@ fn a_command_of_another_program_is_refused_with_what_does_it_here() {
         ("delete", "prune --keep-backups N removes"),
         (
             "frobnicate",
-            "Commands: backup, restore, list-backups, list-wal, label, archive-wal, restore-wal, prune,",
+            "Commands: backup, restore, list-backups, list-wal, label, archive-wal, receive-wal, restore-wal, prune,",
         ),
         ("list-backup", "'list-backups'"),
     ] {

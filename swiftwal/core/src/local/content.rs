@@ -20,6 +20,32 @@ use crate::local::regular_file::open_regular_file;
 pub(crate) enum Content {
     File(Arc<OpenFile>),
     Buffer(Bytes),
+    Beginning(Beginning),
+}
+
+/// The beginning of a file that is still being written, and zeros up to the size that it will have. What is written
+/// behind it doesn't change it.
+#[derive(Clone, Debug)]
+pub(crate) struct Beginning {
+    /// The file.
+    pub(crate) file: Arc<File>,
+    /// The length of the beginning.
+    pub(crate) written: u64,
+    /// The size with the zeros.
+    pub(crate) bytes: u64,
+}
+
+impl Beginning {
+    /// As [`Content::read_at`].
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let length = |end: u64| usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let (file, all) = (length(self.written).min(buffer.len()), length(self.bytes).min(buffer.len()));
+        if file > 0 {
+            return self.file.read_at(&mut buffer[..file], offset);
+        }
+        buffer[..all].fill(0);
+        Ok(all)
+    }
 }
 
 /// A file in the state in which it was opened.
@@ -67,6 +93,7 @@ impl Content {
         match self {
             Self::File(open) => open.fingerprint.bytes,
             Self::Buffer(bytes) => bytes.len() as u64,
+            Self::Beginning(beginning) => beginning.bytes,
         }
     }
 
@@ -78,6 +105,7 @@ impl Content {
                 let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 (&bytes[offset..]).read(buffer)
             }
+            Self::Beginning(beginning) => beginning.read_at(buffer, offset),
         }
     }
 

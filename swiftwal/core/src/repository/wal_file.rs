@@ -7,11 +7,14 @@ use std::{
 };
 
 use swiftwal_compression::Format;
-use swiftwal_postgres::{SegmentHeader, SegmentSize, WalName};
+use swiftwal_postgres::{SegmentHeader, SegmentName, SegmentSize, WalName};
 
 use crate::{
     error::{Error, Result},
-    local::{blocking::blocking, content::Content},
+    local::{
+        blocking::blocking,
+        content::{Beginning, Content},
+    },
     repository::{
         cluster::ClusterIdentity,
         history::{HISTORY_BYTES, check_history},
@@ -43,6 +46,24 @@ impl WalFile {
         let mut opened = Self { name, path: path.to_owned(), content, header: None };
         opened.check()?;
         Ok(opened)
+    }
+
+    /// Returns the beginning of a segment that is being received into the file at `path`. Its content is that of a
+    /// `.partial` file. None if it isn't even long enough for the segment's header.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] for the beginning of another segment.
+    pub(crate) fn beginning(segment: SegmentName, path: &Path, beginning: Beginning) -> Result<Option<Self>> {
+        let bytes = beginning.bytes;
+        let is_begun = beginning.written >= SegmentHeader::BYTES as u64;
+        let content = Content::Beginning(beginning);
+        let mut file = Self { name: WalName::Partial(segment), path: path.to_owned(), content, header: None };
+        if is_begun {
+            let start = file.start(SegmentHeader::BYTES as u64)?;
+            file.header = Some(check_segment(segment, &start, bytes, path.display())?);
+        }
+        Ok(is_begun.then_some(file))
     }
 
     /// Refuses a file that can't be the one of its name.

@@ -9,7 +9,7 @@ const BUSY: [&str; 2] = ["53300", "57P03"];
 const REFUSALS: [&str; 2] = ["28", "42501"];
 
 /// The error of a connection that failed.
-pub(super) fn connecting(error: ReplicationError) -> SourceError {
+pub(crate) fn connecting(error: ReplicationError) -> SourceError {
     let kind = kind(&error);
     let (message, hint) = match kind {
         SourceErrorKind::Unavailable => (

@@ -51,7 +51,7 @@ pub(super) async fn facts(session: &mut Session) -> Result<ServerFacts, Replicat
 }
 
 /// Returns whether the server is a standby, or was when it last answered.
-async fn is_standby(session: &mut Session) -> Result<Option<bool>, ReplicationError> {
+pub(crate) async fn is_standby(session: &mut Session) -> Result<Option<bool>, ReplicationError> {
     // Servers report it from version 14 on.
     match session.parameter("in_hot_standby") {
         Some(value) => Ok(Some(value == "on")),

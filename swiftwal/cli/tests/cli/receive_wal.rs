@@ -1,0 +1,98 @@
+//! receive-wal --drain, run on directories as repositories.
+
+use std::fs;
+
+use crate::site::{SEGMENT_BYTES, Site, segment, segment_name};
+
+/// Writes the segment `number` into the spool, of which the first bytes were received.
+fn spool_beginning(site: &Site, number: u32, fill: u8, received: usize) {
+    let mut content = segment(number, fill);
+    content[received..].fill(0);
+    site.write(&format!("spool/{}.partial", segment_name(number)), content);
+}
+
+fn spooled(site: &Site) -> Vec<String> {
+    let entries = fs::read_dir(site.path("spool")).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != "lock");
+    names.sort();
+    names
+}
+
+/// Returns the stored beginning of a segment.
+fn beginning(site: &Site, number: u32) -> Vec<u8> {
+    let object = site.object(&format!("wal_{}.partial.received.zst", segment_name(number)));
+    let mut content = Vec::new();
+    let decoder = swiftwal_compression::Format::Zstd;
+    let stored = fs::read(object).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut decoded = swiftwal_compression::decoder(decoder, &*stored);
+    runtime.block_on(tokio::io::AsyncReadExt::read_to_end(&mut decoded, &mut content)).unwrap();
+    content
+}
+
+const DRAIN: [&str; 4] = ["receive-wal", "--drain", "--spool", "spool"];
+
+#[test]
+fn everything_in_the_spool_is_stored_and_removed_there() {
+    let site = Site::new();
+    site.write(&format!("spool/{}", segment_name(3)), segment(3, 1));
+    site.write("spool/00000002.history", "1\t0/500000\tno recovery target specified\n");
+    site.write("spool/notes", "mine");
+    spool_beginning(&site, 4, 1, SEGMENT_BYTES / 2);
+    site.succeed(&DRAIN);
+    assert_eq!(spooled(&site), ["notes"]);
+    let names =
+        [segment_name(3), format!("{}.partial.received", segment_name(4)), "00000002.history".to_owned()];
+    assert_eq!(site.succeed(&["list-wal"]).lines().collect::<Vec<_>>(), names);
+    let stored = beginning(&site, 4);
+    assert_eq!(stored.len(), SEGMENT_BYTES);
+    assert_eq!(stored[..SEGMENT_BYTES / 2], segment(4, 1)[..SEGMENT_BYTES / 2]);
+    assert!(stored[SEGMENT_BYTES / 2..].iter().all(|byte| *byte == 0));
+    // There is nothing left to do.
+    site.succeed(&DRAIN);
+}
+
+#[test]
+fn a_beginning_is_replaced_by_more_never_by_less_and_removed_when_the_segment_comes() {
+    let site = Site::new();
+    for (received, expected) in [(500_000, 500_000), (300_000, 500_000), (700_000, 700_000)] {
+        spool_beginning(&site, 4, 1, received);
+        site.succeed(&DRAIN);
+        assert_eq!(beginning(&site, 4).iter().rposition(|byte| *byte != 0), Some(expected - 1));
+    }
+    site.write(&format!("spool/{}", segment_name(4)), segment(4, 1));
+    site.succeed(&DRAIN);
+    assert_eq!(site.succeed(&["list-wal"]), format!("{}\n", segment_name(4)));
+    // A beginning of a stored segment says nothing new.
+    spool_beginning(&site, 4, 1, 700_000);
+    site.succeed(&DRAIN);
+    assert_eq!(site.succeed(&["list-wal"]), format!("{}\n", segment_name(4)));
+    assert!(spooled(&site).is_empty());
+}
+
+#[test]
+fn a_file_without_content_is_removed_and_what_can_not_be_stored_stays() {
+    let site = Site::new();
+    spool_beginning(&site, 4, 1, 0);
+    site.succeed(&DRAIN);
+    assert!(spooled(&site).is_empty());
+    site.archive([5]);
+    site.write(&format!("spool/{}", segment_name(5)), segment(5, 9));
+    site.write(&format!("spool/{}", segment_name(6)), segment(6, 9));
+    let ran = site.run(&DRAIN);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("with different content"), "{ran:?}");
+    assert_eq!(spooled(&site), [segment_name(5), segment_name(6)]);
+}
+
+#[test]
+fn an_incomplete_segment_is_pruned_with_the_others() {
+    let site = Site::new();
+    site.archive([3, 5]);
+    spool_beginning(&site, 4, 1, 500_000);
+    site.succeed(&DRAIN);
+    let ran = site.run(&["archive-cleanup", "--ignore-backups", &segment_name(5)]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(site.succeed(&["list-wal"]), format!("{}\n", segment_name(5)));
+}

@@ -1,0 +1,348 @@
+//! `receive-wal`: what is stored is what the server wrote, whatever is interrupted.
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Child,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use xtask::{Place, Postgres, Site, stdout, until};
+
+xtask::on_file_swift_and_ceph!(
+    env!("CARGO_BIN_EXE_swiftwal"),
+    all_that_pgbench_writes_is_stored_byte_for_byte,
+);
+
+xtask::on_versions! {
+    env!("CARGO_BIN_EXE_swiftwal");
+    postgresql_13, 13: all_that_pgbench_writes_is_stored_byte_for_byte;
+    postgresql_18, 18: all_that_pgbench_writes_is_stored_byte_for_byte,
+        a_promotion_is_followed_from_below_the_branch_point;
+}
+
+/// The documented limit of its memory, in KiB.
+const MOST_KIB: u64 = 64 << 10;
+
+/// A receive-wal in the background; killed when dropped.
+struct Receiver {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Receiver {
+    /// Starts it, and waits until the server streams to it.
+    fn start(site: &Site, options: &[&str]) -> Result<Self> {
+        let mut receiver = Self::begin(site, &site.postgres, options)?;
+        receiver.wait_for_stream(&site.postgres)?;
+        Ok(receiver)
+    }
+
+    fn begin(site: &Site, server: &Postgres, options: &[&str]) -> Result<Self> {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let said = site.scratch.path().join(format!("receive-wal-{number}"));
+        let arguments = [&["-v", "receive-wal", "--create-slot"], options].concat();
+        let mut command = site.swiftwal.command(&arguments);
+        command.envs(server.environment()).stderr(File::create(&said)?);
+        Ok(Self { child: command.spawn()?, said })
+    }
+
+    fn wait_for_stream(&mut self, server: &Postgres) -> Result<()> {
+        self.until("the server streams", || Ok(streams(server)? == "1"))
+    }
+
+    /// Waits, as long as it runs.
+    fn until(&mut self, what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+        until(what, || {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended with {status}: {}", self.said()?);
+            }
+            condition()
+        })
+        .with_context(|| self.said().unwrap_or_default())
+    }
+
+    /// Waits until it has said something.
+    fn until_said(&mut self, text: &str) -> Result<()> {
+        let said = self.said.clone();
+        self.until(text, || Ok(fs::read_to_string(&said)?.contains(text)))
+    }
+
+    /// Returns the most memory that it has had, in KiB.
+    fn most_memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        Ok(peak.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    fn said(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.said)?)
+    }
+
+    /// Stops it by SIGTERM, which is a success.
+    fn stop(mut self) -> Result<String> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let status = self.child.wait()?;
+        let said = self.said()?;
+        ensure!(status.code() == Some(0), "{status}: {said}");
+        Ok(said)
+    }
+
+    fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop).map_err(Into::into)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns how many receivers stream from the server.
+fn streams(server: &Postgres) -> Result<String> {
+    server.sql(
+        "select count(*) from pg_stat_replication where application_name = 'swiftwal' and state = 'streaming'",
+    )
+}
+
+/// Makes the server keep its WAL for the comparison, and archive nothing.
+fn keep_wal(server: &Postgres) -> Result<()> {
+    server.configure(&["archive_command = '/bin/true'", "wal_keep_size = 2GB"])?;
+    server.reload()
+}
+
+/// Ends the current segment, and waits until the server knows that it is stored.
+fn wait_until_stored(receiver: &mut Receiver, server: &Postgres) -> Result<()> {
+    let end = server.sql("select pg_switch_wal()")?;
+    let flushed = format!("select count(*) from pg_stat_replication where flush_lsn >= '{end}'");
+    receiver.until("the WAL is stored", || Ok(server.sql(&flushed)? == "1"))
+}
+
+/// Compares what is stored with the server's files: every segment from the first stored one on, up to the one that is being
+/// written. Returns how many they are.
+fn compare(site: &Site, server: &Postgres) -> Result<usize> {
+    let current = server.sql("select pg_walfile_name(pg_current_wal_insert_lsn())")?;
+    let timeline = &current[..8];
+    let listed = site.run(&["list-wal"])?;
+    let first = listed
+        .lines()
+        .find(|name| name.len() == 24 && name.starts_with(timeline))
+        .with_context(|| format!("nothing is stored: {listed}"))?;
+    let mut names: Vec<String> = fs::read_dir(server.data().join("pg_wal"))?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    names.retain(|name| {
+        name.len() == 24 && name.as_str() >= first && *name < current && name.starts_with(timeline)
+    });
+    let fetched = site.scratch.path().join("fetched");
+    for name in &names {
+        site.run(&["restore-wal", name, &fetched.to_string_lossy()])?;
+        let is_same = fs::read(&fetched)? == fs::read(server.data().join("pg_wal").join(name))?;
+        ensure!(is_same, "{name} differs");
+    }
+    Ok(names.len())
+}
+
+fn all_that_pgbench_writes_is_stored_byte_for_byte(site: &Site) -> Result<()> {
+    let server = &site.postgres;
+    keep_wal(server)?;
+    let mut receiver = Receiver::start(site, &[])?;
+    server.pgbench_init(3)?;
+    let load = server.pgbench()?;
+    let written = "select count(*) > 5 from pg_ls_waldir()";
+    receiver.until("pgbench writes", || Ok(server.sql(written)? == "t"))?;
+    load.end(server)?;
+    wait_until_stored(&mut receiver, server)?;
+    assert!(compare(site, server)? >= 4);
+
+    // The incomplete last segment is stored, too, and confirmed.
+    server.sql("create table last as select 1")?;
+    let end = server.sql("select pg_current_wal_flush_lsn()")?;
+    let flushed = format!(
+        "select count(*) from pg_stat_replication where flush_lsn >= '{end}' and replay_lsn <= flush_lsn"
+    );
+    receiver.until("the last table is stored", || Ok(server.sql(&flushed)? == "1"))?;
+    let current = server.sql("select pg_walfile_name(pg_current_wal_insert_lsn())")?;
+    let beginning = format!("wal_{current}.partial.received.zst");
+    assert!(site.swiftwal.stored()?.contains(&beginning));
+    let most = receiver.most_memory()?;
+    assert!((1..=MOST_KIB).contains(&most), "it had {most} KiB");
+    receiver.stop()?;
+    let listed = site.run(&["list-wal"])?;
+    assert!(listed.lines().any(|name| name == format!("{current}.partial.received")), "{listed}");
+
+    // It goes on where it was, and the segment takes the place of its beginning.
+    let mut receiver = Receiver::start(site, &[])?;
+    wait_until_stored(&mut receiver, server)?;
+    until("the beginning is removed", || Ok(!site.swiftwal.stored()?.contains(&beginning)))?;
+    assert!(compare(site, server)? >= 5);
+    receiver.stop()?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn a_killed_receiver_and_a_killed_server_go_on_without_a_gap() -> Result<()> {
+    let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
+    let server = &site.postgres;
+    keep_wal(server)?;
+    server.configure(&["fsync = on"])?;
+    server.pgbench_init(1)?;
+    let written = |server: &Postgres| server.sql("select pg_current_wal_flush_lsn()");
+    let mut receiver = Receiver::start(&site, &[])?;
+    for turn in 0..4 {
+        let load = server.pgbench()?;
+        let from = written(server)?;
+        let more = format!("select pg_current_wal_flush_lsn() - '{from}' > {}", (turn + 1) * 4_000_000);
+        receiver.until("pgbench writes", || Ok(server.sql(&more)? == "t"))?;
+        if turn % 2 == 0 {
+            receiver.kill()?;
+            receiver = Receiver::begin(&site, server, &[])?;
+            receiver.wait_for_stream(server)?;
+        } else {
+            server.kill()?;
+            drop(load);
+            server.start()?;
+            receiver.wait_for_stream(server)?;
+        }
+    }
+    wait_until_stored(&mut receiver, server)?;
+    assert!(compare(&site, server)? >= 2);
+    receiver.stop()?;
+    Ok(())
+}
+
+/// The old primary went on after the standby had lost it, so more of its WAL is stored than belongs to the new timeline.
+fn a_promotion_is_followed_from_below_the_branch_point(site: &Site) -> Result<()> {
+    let primary = &site.postgres;
+    keep_wal(primary)?;
+    let copy = site.scratch.path().join("standby");
+    stdout(primary.client("pg_basebackup").args(["-c", "fast", "-R", "-D"]).arg(&copy))?;
+    let standby = Postgres::open(&site.scratch, &copy);
+    standby.start()?;
+    let [(_, host), (_, port), ..] = primary.environment();
+    let [_, (_, standby_port), ..] = standby.environment();
+    let both =
+        format!("host={host},{host} port={port},{standby_port} user=postgres target_session_attrs=primary");
+    let mut receiver = Receiver::start(site, &["-d", &both])?;
+    primary.pgbench_init(1)?;
+    let end = primary.sql("select pg_current_wal_flush_lsn()")?;
+    let replayed = format!("select pg_last_wal_replay_lsn() >= '{end}'");
+    until("the standby has it", || Ok(standby.sql(&replayed)? == "t"))?;
+    primary.sql("alter system set max_wal_senders = 10")?;
+    standby.sql("alter system set primary_conninfo = ''")?;
+    standby.reload()?;
+    receiver.until("only the receiver streams", || {
+        Ok(primary.sql("select count(*) from pg_stat_replication")? == "1")
+    })?;
+    primary.pgbench_init(2)?;
+    wait_until_stored(&mut receiver, primary)?;
+    primary.stop()?;
+    standby.promote()?;
+    receiver.wait_for_stream(&standby)?;
+    standby.pgbench_init(1)?;
+    wait_until_stored(&mut receiver, &standby)?;
+    assert!(compare(site, &standby)? >= 1);
+    let listed = site.run(&["list-wal"])?;
+    assert!(listed.lines().any(|name| name == "00000002.history"), "{listed}");
+    let branch = fs::read_to_string(standby.data().join("pg_wal/00000002.history"))?;
+    let branch = branch.split_whitespace().nth(1).context("a branch point")?;
+    let first = standby.sql(&format!("select pg_walfile_name('{branch}')"))?;
+    assert!(listed.lines().any(|name| name == first), "{first} isn't in {listed}");
+    receiver.stop()?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn while_the_storage_is_away_wal_goes_into_the_spool_and_the_rest_drains() -> Result<()> {
+    let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
+    let server = &site.postgres;
+    keep_wal(server)?;
+    let Place::Directory(repository) = site.swiftwal.place() else { bail!("it is a directory") };
+    let mut receiver = Receiver::start(&site, &["--spool-size", "48M"])?;
+    wait_until_stored(&mut receiver, server)?;
+    let stored = site.run(&["list-wal"])?;
+    fs::set_permissions(repository, Permissions::from_mode(0o000))?;
+    server.pgbench_init(5)?;
+    receiver.until_said("the spool is full")?;
+    let position = "select flush_lsn < write_lsn from pg_stat_replication";
+    receiver.until("more is written than stored", || Ok(server.sql(position)? == "t"))?;
+    fs::set_permissions(repository, Permissions::from_mode(0o700))?;
+    assert_eq!(site.run(&["list-wal"])?, stored);
+    wait_until_stored(&mut receiver, server)?;
+    assert!(compare(&site, server)? >= 4);
+    receiver.stop()?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn the_shutdown_of_the_server_waits_neither_for_a_segment_nor_for_a_storage_that_is_away() -> Result<()> {
+    let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
+    let server = &site.postgres;
+    keep_wal(server)?;
+    let Place::Directory(repository) = site.swiftwal.place() else { bail!("it is a directory") };
+    let mut receiver = Receiver::start(&site, &["--partial-interval", "0"])?;
+    server.sql("create table last as select 1")?;
+    server.stop()?;
+    let stored = site.swiftwal.stored()?;
+    // A server that archives has begun another segment for its last checkpoint.
+    assert!(stored.iter().any(|name| name.ends_with(".partial.received.zst")), "{stored:?}");
+    assert!(!receiver.said()?.contains("the server shuts down"), "{}", receiver.said()?);
+
+    server.start()?;
+    receiver.wait_for_stream(server)?;
+    fs::set_permissions(repository, Permissions::from_mode(0o000))?;
+    server.sql("create table later as select 1")?;
+    server.stop()?;
+    receiver.until_said("the server shuts down, and the storage doesn't take the rest of its WAL")?;
+    fs::set_permissions(repository, Permissions::from_mode(0o700))?;
+    server.start()?;
+    receiver.wait_for_stream(server)?;
+    wait_until_stored(&mut receiver, server)?;
+    compare(&site, server)?;
+    receiver.stop()?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn what_the_first_connection_is_refused_for_ends_it() -> Result<()> {
+    let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
+    let server = &site.postgres;
+    let refused = |command: &mut std::process::Command, reason: &str| {
+        let ended = command.output()?;
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        ensure!(ended.status.code() == Some(1) && said.contains(reason), "{}: {said}", ended.status);
+        Ok(())
+    };
+    refused(&mut site.command(&["receive-wal"]), "create the slot swiftwal with --create-slot")?;
+    let mut receiver = Receiver::start(&site, &[])?;
+    refused(&mut site.command(&["receive-wal"]), "another receive-wal uses the spool")?;
+    wait_until_stored(&mut receiver, server)?;
+    receiver.stop()?;
+
+    let other = Postgres::create(&site.scratch, "other", &[])?;
+    other.start()?;
+    let mut command = site.swiftwal.command(&["receive-wal", "--create-slot"]);
+    refused(command.envs(other.environment()), "belongs to the PostgreSQL cluster with system identifier")?;
+
+    let copy = site.scratch.path().join("standby");
+    stdout(server.client("pg_basebackup").args(["-c", "fast", "-R", "-D"]).arg(&copy))?;
+    let standby = Postgres::open(&site.scratch, &copy);
+    standby.start()?;
+    let mut command = site.swiftwal.command(&["receive-wal", "--create-slot"]);
+    refused(command.envs(standby.environment()), "the server is a standby")?;
+    let mut receiver = Receiver::begin(&site, &standby, &["--allow-standby"])?;
+    receiver.wait_for_stream(&standby)?;
+    receiver.stop()?;
+    Ok(())
+}

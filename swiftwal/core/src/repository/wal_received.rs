@@ -1,0 +1,68 @@
+//! The beginning of the segment that receive-wal is receiving, as it is stored: `wal_<SEGMENT>.partial.received.zst`.
+//!
+//! It is replaced as more of the segment arrives, never by less, and removed when the segment itself is stored.
+
+use object_store::GetOptions;
+use swiftwal_compression::{Codec, Format};
+use swiftwal_postgres::{SegmentName, WalName};
+use tokio::io::AsyncReadExt;
+
+use crate::{
+    error::Result,
+    repository::{
+        Repository, layout::ObjectName, staged_wal::Existing, wal_file::WalFile, wal_variant::WalVariant,
+    },
+};
+
+/// How much is read at once.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Its compression, which is always the same, so that there is only one such object for each segment.
+const FORMAT: Format = Format::Zstd;
+
+/// Returns the name of the object with the beginning of `segment`.
+pub(crate) fn received_object(segment: SegmentName) -> ObjectName {
+    ObjectName::WalVariant { name: WalName::Partial(segment), variant: WalVariant::Received, format: FORMAT }
+}
+
+impl Repository {
+    /// Stores the beginning of a segment, in place of an older one. When it returns, it is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`](crate::error::Error::Refused) if the repository belongs to another cluster.
+    pub(crate) async fn store_received(&self, segment: SegmentName, file: &WalFile) -> Result<()> {
+        self.ensure_cluster(file.identity().as_ref(), None).await?;
+        let codec = Codec::from(FORMAT);
+        let staged = self.stage_wal(&received_object(segment), file, codec, Existing::Replace).await?;
+        staged.publish().await.map(drop)
+    }
+
+    /// Returns the length of the stored beginning of a segment, without the zeros at its end: 0 if none is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`](crate::error::Error::Damaged) if it can't be decompressed.
+    pub(crate) async fn received_bytes(&self, segment: SegmentName) -> Result<u64> {
+        let object = received_object(segment);
+        let opened = self.open_wal_object(object.clone(), FORMAT, GetOptions::default(), &|_| {}).await?;
+        let Some(stored) = opened else { return Ok(0) };
+        let mut content = stored.content();
+        let (mut piece, mut position, mut end) = (vec![0; PIECE_BYTES], 0, 0);
+        loop {
+            let read = content.read(&mut piece).await.map_err(|error| self.unreadable(&object, error))?;
+            if read == 0 {
+                return Ok(end);
+            }
+            if let Some(last) = piece[..read].iter().rposition(|byte| *byte != 0) {
+                end = position + last as u64 + 1;
+            }
+            position += read as u64;
+        }
+    }
+
+    /// Removes the beginning of a segment. A missing one is success.
+    pub(crate) async fn remove_received(&self, segment: SegmentName) -> Result<()> {
+        self.delete(&received_object(segment)).await
+    }
+}
