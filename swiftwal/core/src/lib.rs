@@ -6,8 +6,8 @@
 //! The modules form layers. Each imports only from the layers below it, by path (`conformance/tests/modules/layers.rs`
 //! checks this):
 //!
-//! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `receive_wal`, `restore_wal`, `prune`,
-//!   `archive_cleanup`, `discard_timeline`, `label`. A flow never imports another flow.
+//! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `receive_wal`, `restore_wal`,
+//!   `restore_received_wal`, `prune`, `archive_cleanup`, `discard_timeline`, `label`. A flow never imports another flow.
 //! - `repository`: the stored objects and what is derived from them: names, records, the inventory, timelines,
 //!   markers, what a backup needs.
 //! - `storage`: the backend interface.
@@ -27,6 +27,7 @@ mod prune;
 mod receive_wal;
 mod repository;
 mod restore;
+mod restore_received_wal;
 mod restore_wal;
 mod storage;
 
@@ -60,6 +61,7 @@ pub use restore::{
     RestoreOptions, RestorePlan, RestoreStats, Reuse, TargetAction, TargetTimeline, parse_target_time,
     plan_restore, restore,
 };
+pub use restore_received_wal::restore_received_wal;
 pub use restore_wal::{restore_wal, restore_wal_hashed};
 pub use storage::{
     Absent, Backend, CreateInParts, Hints, LearnLimits, Limits, Options, Prepare, Registry, Storage,

@@ -97,6 +97,9 @@ pub(crate) struct Args {
         conflicts_with_all = ["target", "target_action", "standby", "archive_cleanup", "archive_mode"]
     )]
     no_recovery: bool,
+    /// Recover to the end of the incomplete last segment that receive-wal has stored, if nothing newer is stored
+    #[arg(long, help_heading = "Recovery", conflicts_with_all = ["standby", "no_recovery"])]
+    use_partial: bool,
     /// Set the server up as a standby, which keeps asking for WAL
     #[arg(long, help_heading = "Recovery")]
     standby: bool,
@@ -149,6 +152,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let repository = session.open()?;
     let commands =
         ServerCommands::for_session(&session.config, session.deadline).map_err(Failure::Runtime)?;
+    let commands = commands.using_partial(args.use_partial);
     let options = RestoreOptions {
         target: args.target.chosen(),
         target_timeline: args.target_timeline,

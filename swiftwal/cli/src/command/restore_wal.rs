@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
-use swiftwal_core::{restore_wal, restore_wal_hashed};
+use swiftwal_core::{restore_received_wal, restore_wal, restore_wal_hashed};
 use swiftwal_postgres::{Timeline, WalName};
 use tokio::time::{Instant, sleep};
 
@@ -23,6 +23,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 #[command(after_help = "Example, in postgresql.conf (restore writes it for you):\n  \
                         restore_command = 'swiftwal -c /etc/swiftwal.toml restore-wal %f \"%p\"'")]
 pub(crate) struct Args {
+    /// If a segment and everything newer is missing, fetch the incomplete segment that receive-wal has stored, as the last
+    /// one. A standby doesn't get it
+    #[arg(long)]
+    use_partial: bool,
     /// The name of the WAL file
     name: WalName,
     /// Where to put the file: a file name, or a directory
@@ -43,7 +47,10 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let hash = if args.history().is_some() && serves_standby() {
         fetch_until_answered(&args, session).await?
     } else {
-        fetch(&args, session).await?
+        match fetch(&args, session).await {
+            Err(failure) if failure.is_proven_absence() && fetch_partial(&args, session).await? => None,
+            fetched => fetched?,
+        }
     };
     tracing::info!("{} fetched", args.name);
     if let Some(blake3) = hash {
@@ -63,6 +70,16 @@ async fn fetch(args: &Args, session: &Session<'_>) -> Result<Option<String>, Fai
     }
     restore_wal(&repository, args.name, &args.path, &found).await?;
     Ok(None)
+}
+
+/// Fetches the beginning of a missing segment, if it is requested and there is one.
+async fn fetch_partial(args: &Args, session: &Session<'_>) -> Result<bool, Failure> {
+    match args.name {
+        WalName::Segment(segment) if args.use_partial && !serves_standby() => {
+            Ok(restore_received_wal(&session.open()?, segment, &args.path).await?)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Fetches a history for a standby, and retries as long as there is no answer and time is left.

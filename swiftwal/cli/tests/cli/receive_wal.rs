@@ -96,3 +96,33 @@ fn an_incomplete_segment_is_pruned_with_the_others() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(site.succeed(&["list-wal"]), format!("{}\n", segment_name(5)));
 }
+
+#[test]
+fn restore_wal_gives_the_incomplete_segment_only_on_request_as_the_last_one_and_to_no_standby() {
+    let site = Site::new();
+    site.archive([3]);
+    spool_beginning(&site, 4, 1, 500_000);
+    site.succeed(&DRAIN);
+    let name = segment_name(4);
+    assert_eq!(site.run(&["restore-wal", &name, "back"]).code, 1);
+    site.succeed(&["restore-wal", "--use-partial", &name, "back"]);
+    let mut expected = segment(4, 1);
+    expected[500_000..].fill(0);
+    assert_eq!(fs::read(site.path("back")).unwrap(), expected);
+    fs::remove_file(site.path("back")).unwrap();
+
+    site.write("standby.signal", "");
+    assert_eq!(site.run(&["restore-wal", "--use-partial", &name, "back"]).code, 1);
+    fs::remove_file(site.path("standby.signal")).unwrap();
+
+    site.write("pg_wal/00000002.history", "1\t0/500000\tno recovery target specified\n");
+    site.succeed(&["archive-wal", "pg_wal/00000002.history"]);
+    assert_eq!(site.run(&["restore-wal", "--use-partial", &name, "back"]).code, 1);
+    fs::remove_file(site.object("wal_00000002.history.zst")).unwrap();
+    site.archive([5]);
+    assert_ne!(site.run(&["restore-wal", "--use-partial", &name, "back"]).code, 0);
+    assert!(!site.path("back").exists());
+    site.archive([4]);
+    site.succeed(&["restore-wal", "--use-partial", &name, "back"]);
+    assert_eq!(fs::read(site.path("back")).unwrap(), segment(4, 0));
+}

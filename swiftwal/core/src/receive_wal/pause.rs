@@ -7,7 +7,7 @@ use swiftwal_postgres::SourceErrorKind;
 use crate::error::{Error, ErrorKind};
 
 const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// The pause before the next attempt: one second, and each time twice as long.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +49,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_half_a_minute() {
+    fn pauses_grow_up_to_ten_seconds() {
         let mut pause = Pause::default();
-        let pauses = [(); 7].map(|()| pause.next().as_secs());
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        let pauses = [(); 6].map(|()| pause.next().as_secs());
+        assert_eq!(pauses, [1, 2, 4, 8, 10, 10]);
     }
 }

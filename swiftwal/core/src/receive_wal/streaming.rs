@@ -30,7 +30,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// as soon as it has the answer.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a server that shuts down may wait for what the storage doesn't take.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(15);
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The end of a stream that isn't an error.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,8 @@ use tokio::io::AsyncReadExt;
 use crate::{
     error::Result,
     repository::{
-        Repository, layout::ObjectName, staged_wal::Existing, wal_file::WalFile, wal_variant::WalVariant,
+        Repository, layout::ObjectName, staged_wal::Existing, wal::WalObject, wal_file::WalFile,
+        wal_variant::WalVariant,
     },
 };
 
@@ -38,15 +39,20 @@ impl Repository {
         staged.publish().await.map(drop)
     }
 
+    /// Opens the stored beginning of a segment; none if there is none.
+    pub(crate) async fn received(&self, segment: SegmentName) -> Result<Option<WalObject>> {
+        let object = received_object(segment);
+        self.open_wal_object(object, FORMAT, GetOptions::default(), &|_| {}).await
+    }
+
     /// Returns the length of the stored beginning of a segment, without the zeros at its end: 0 if none is stored.
     ///
     /// # Errors
     ///
     /// [`Error::Damaged`](crate::error::Error::Damaged) if it can't be decompressed.
     pub(crate) async fn received_bytes(&self, segment: SegmentName) -> Result<u64> {
-        let object = received_object(segment);
-        let opened = self.open_wal_object(object.clone(), FORMAT, GetOptions::default(), &|_| {}).await?;
-        let Some(stored) = opened else { return Ok(0) };
+        let Some(stored) = self.received(segment).await? else { return Ok(0) };
+        let object = stored.name.clone();
         let mut content = stored.content();
         let (mut piece, mut position, mut end) = (vec![0; PIECE_BYTES], 0, 0);
         loop {

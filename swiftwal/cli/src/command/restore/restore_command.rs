@@ -22,6 +22,12 @@ impl ServerCommands {
         Self::new(&program, config.repository.url().as_str(), config.file.as_deref(), deadline)
     }
 
+    /// Makes restore-wal fetch the incomplete last segment that receive-wal has stored, too.
+    pub(super) fn using_partial(self, uses_partial: bool) -> Self {
+        let option = if uses_partial { "restore-wal --use-partial %f" } else { "restore-wal %f" };
+        Self { restore: self.restore.replace("restore-wal %f", option), ..self }
+    }
+
     fn new(
         program: &Path,
         repository: &str,
@@ -132,6 +138,17 @@ mod tests {
             assert_eq!(commands.restore, format!("/usr/bin/swiftwal {options} restore-wal %f \"%p\""));
             assert!(!commands.archive_cleanup.contains("--deadline"));
         }
+    }
+
+    #[test]
+    fn the_incomplete_segment_is_fetched_only_on_request() {
+        let commands = |uses_partial| {
+            let new = ServerCommands::new(Path::new("/usr/bin/swiftwal"), "swift://pgprod", None, None);
+            new.unwrap().using_partial(uses_partial).restore
+        };
+        let program = "/usr/bin/swiftwal --repository swift://pgprod restore-wal";
+        assert_eq!(commands(true), format!("{program} --use-partial %f \"%p\""));
+        assert_eq!(commands(false), format!("{program} %f \"%p\""));
     }
 
     #[test]
