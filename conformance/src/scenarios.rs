@@ -23,6 +23,7 @@ pub(crate) mod list;
 pub(crate) mod manifest;
 pub(crate) mod overtaken;
 pub(crate) mod phantoms;
+pub(crate) mod prefetch;
 pub(crate) mod preflight;
 pub(crate) mod prune;
 pub(crate) mod pruned_branches;

@@ -1,8 +1,26 @@
 //! The file `global/pg_control` of the synthetic cluster.
 
+use std::{fs, io, path::Path};
+
 use super::SyntheticCluster;
 
 const FILE_BYTES: usize = 8192;
+
+impl SyntheticCluster {
+    /// Writes the files by which the data directory of a running server of this cluster is recognised. The server "stops"
+    /// when `postmaster.pid` is removed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn run_in(&self, directory: &Path) -> io::Result<()> {
+        fs::create_dir_all(directory.join("global"))?;
+        fs::create_dir_all(directory.join("pg_wal"))?;
+        fs::write(directory.join("PG_VERSION"), self.version().number())?;
+        fs::write(directory.join("global/pg_control"), control_file(self))?;
+        fs::write(directory.join("postmaster.pid"), "")
+    }
+}
 
 /// Returns the bytes of the file, in this machine's order: the identity of the cluster and its settings from initdb,
 /// each field where PostgreSQL 12 and later store it. The rest, including the checksum, is zero, since no server reads

@@ -102,6 +102,10 @@ suite! { $
         a_compression_that_cluster_json_forgot_is_found,
         a_file_that_is_there_takes_one_request_and_one_that_is_not_takes_two,
     }
+    prefetch {
+        segments_that_are_fetched_ahead_are_those_that_were_archived,
+        what_can_not_be_checked_is_left_to_restore_wal,
+    }
     backup {
         the_record_tells_what_was_backed_up,
         a_tar_that_outgrows_the_largest_object_is_stored_as_several,

@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod label;
 pub(crate) mod list_backups;
 pub(crate) mod list_wal;
+pub(crate) mod prefetch_wal;
 pub(crate) mod prune;
 pub(crate) mod receive_wal;
 pub(crate) mod restore;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     ArchiveWal(archive_wal::Args),
     ReceiveWal(receive_wal::Args),
     RestoreWal(restore_wal::Args),
+    PrefetchWal(prefetch_wal::Args),
     #[command(visible_alias = "cleanup")]
     Prune(prune::Args),
     ArchiveCleanup(archive_cleanup::Args),
@@ -50,6 +52,7 @@ impl Command {
         match self {
             Self::ArchiveWal(_) => Caller::ArchiveCommand,
             Self::RestoreWal(_) => Caller::RestoreCommand,
+            Self::PrefetchWal(_) => Caller::RestoreWal,
             _ => Caller::Anyone,
         }
     }
@@ -103,6 +106,7 @@ impl Command {
             Self::ArchiveWal(args) => archive_wal::run(args, session).await,
             Self::ReceiveWal(args) => receive_wal::run(args, session).await,
             Self::RestoreWal(args) => restore_wal::run(args, session).await,
+            Self::PrefetchWal(args) => prefetch_wal::run(args, session).await,
             Self::Prune(args) => prune::run(args, session).await,
             Self::ArchiveCleanup(args) => archive_cleanup::run(args, session).await,
             Self::Timeline(args) => timeline::run(args, session).await,
@@ -111,10 +115,11 @@ impl Command {
 
     /// A single thread for all waiting: PostgreSQL starts a process for every WAL file, and the data in pg_basebackup's
     /// pipe would wake a second thread for every few kilobytes. Compression has its own threads. A restore has more to
-    /// do beside waiting, and gets more threads, but not one for each of many cores: each needs memory.
+    /// do beside waiting, and gets more threads, but not one for each of many cores: each needs memory. So does the process
+    /// that fetches WAL ahead.
     fn runtime(&self) -> io::Result<Runtime> {
         let mut builder = match self {
-            Self::Restore(_) => {
+            Self::Restore(_) | Self::PrefetchWal(_) => {
                 let cores = available_parallelism().map_or(1, NonZeroUsize::get);
                 let mut builder = runtime::Builder::new_multi_thread();
                 builder.worker_threads(cores.min(MOST_RESTORING_THREADS));

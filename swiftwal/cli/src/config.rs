@@ -4,6 +4,7 @@
 //! It is resolved in two steps: each source is read as text by key ([`Layer`]); then the merged texts are resolved into
 //! a [`Config`], which is all that the rest of the program sees. Nothing else reads the environment.
 
+mod child;
 mod environment;
 mod error;
 mod file;
@@ -26,7 +27,7 @@ use crate::values::{duration, whole};
 #[cfg(any(test, fuzzing))]
 pub use self::file::fuzz::configuration;
 pub(crate) use self::{
-    environment::environment, error::ConfigError, location::Location, names::SettingNames,
+    environment::environment, error::ConfigError, location::Location, names::SettingNames, notices::give,
 };
 
 /// The default of `--archive-timeout`.

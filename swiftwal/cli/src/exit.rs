@@ -81,13 +81,16 @@ pub(crate) enum Caller {
     ArchiveCommand,
     /// PostgreSQL, through restore_command.
     RestoreCommand,
+    /// restore-wal, which has ended by then. In a container, the process may have become a child of PostgreSQL's first
+    /// process, which takes every code but 0 and 1 for the crash of a server process.
+    RestoreWal,
 }
 
 impl Caller {
     /// Returns the default of `--deadline`. PostgreSQL waits for these two commands, and does nothing else meanwhile.
     pub(crate) const fn default_deadline(self) -> Option<Duration> {
         match self {
-            Self::Anyone => None,
+            Self::Anyone | Self::RestoreWal => None,
             Self::ArchiveCommand => Some(Duration::from_secs(60)),
             Self::RestoreCommand => Some(Duration::from_secs(120)),
         }
@@ -114,7 +117,7 @@ impl Exit {
         match (caller, Self::plain(failure)) {
             (Caller::Anyone, exit) | (_, exit @ Self::Success) => exit,
             (Caller::ArchiveCommand, exit @ (Self::Failure | Self::Usage)) => exit,
-            (Caller::ArchiveCommand, _) => Self::Failure,
+            (Caller::ArchiveCommand | Caller::RestoreWal, _) => Self::Failure,
             (Caller::RestoreCommand, exit @ (Self::HungUp | Self::Interrupted | Self::Terminated)) => exit,
             (Caller::RestoreCommand, _) if failure.is_proven_absence() || serves_standby() => Self::Failure,
             (Caller::RestoreCommand, _) => Self::NoAnswer,

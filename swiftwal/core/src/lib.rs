@@ -62,7 +62,9 @@ pub use restore::{
     plan_restore, restore,
 };
 pub use restore_received_wal::restore_received_wal;
-pub use restore_wal::{restore_wal, restore_wal_hashed};
+pub use restore_wal::{
+    DataDirectory, PrefetchOptions, Prefetcher, Spool, prefetch_wal, restore_wal, restore_wal_hashed,
+};
 pub use storage::{
     Absent, Backend, CreateInParts, Hints, LearnLimits, Limits, Options, Prepare, Registry, Storage,
     StorageClock, StorageSpace, Sweep, TopNames,

@@ -4,6 +4,7 @@ pub(crate) mod blocking;
 pub(crate) mod clock;
 pub(crate) mod content;
 pub(crate) mod elapsed;
+pub(crate) mod private_directory;
 pub(crate) mod regular_file;
 pub(crate) mod staged_file;
 pub(crate) mod state_dir;

@@ -1,4 +1,14 @@
 //! restore-wal: fetches, decompresses, checks and publishes a WAL file.
+//!
+//! While PostgreSQL replays a segment, a second process fetches the next ones into a spool: `prefetcher` is its work,
+//! `window` decides what it fetches, and `prefetched` takes what it has fetched.
+
+mod data_directory;
+mod messages;
+mod prefetched;
+mod prefetcher;
+mod spool;
+mod window;
 
 use std::{
     io::{self, Write},
@@ -15,7 +25,15 @@ use crate::{
         Repository,
         layout::ObjectName,
         segment_check::{check_segment, most_bytes},
+        wal::WalObject,
     },
+};
+
+pub use self::{
+    data_directory::DataDirectory,
+    prefetched::Prefetcher,
+    prefetcher::{PrefetchOptions, prefetch_wal},
+    spool::Spool,
 };
 
 /// How much of the file is in memory at a time.
@@ -68,8 +86,22 @@ async fn fetch(
     let wal = repository.wal(name, observe_size).await?;
     let target = if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() };
     let local = || Error::local("write", &target);
-    let object = wal.name.clone();
     let mut staged = stage(&target).map_err(local())?;
+    write(repository, name, wal, &target, &mut staged, |_| {}).await?;
+    staged.publish().map_err(local())
+}
+
+/// Writes the content of `wal`, the file `name`, into `staged`, and checks it. `observe_bytes` receives the size of what
+/// was written so far. `target` is the name of the file in an error.
+async fn write(
+    repository: &Repository,
+    name: WalName,
+    wal: WalObject,
+    target: &Path,
+    staged: &mut StagedFile,
+    observe_bytes: impl Fn(u64) + Send,
+) -> Result<Written> {
+    let object = wal.name.clone();
     let mut content = wal.content();
     let (mut buffer, mut written) = (vec![0; PIECE_BYTES], Written::new(name));
     loop {
@@ -78,10 +110,11 @@ async fn fetch(
             break;
         }
         written.add(&buffer[..read]).map_err(|reason| Error::damaged(&object, reason))?;
-        staged.write_all(&buffer[..read]).map_err(local())?;
+        staged.write_all(&buffer[..read]).map_err(Error::local("write", target))?;
+        observe_bytes(written.bytes);
     }
     written.check(&object)?;
-    staged.publish().map_err(local())
+    Ok(written)
 }
 
 /// The part of the file that was fetched so far: its size and its first page's header.

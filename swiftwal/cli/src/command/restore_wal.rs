@@ -1,5 +1,7 @@
 //! The subcommand restore-wal.
 
+mod prefetch;
+
 use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
@@ -7,11 +9,18 @@ use swiftwal_core::{restore_received_wal, restore_wal, restore_wal_hashed};
 use swiftwal_postgres::{Timeline, WalName};
 use tokio::time::{Instant, sleep};
 
-use crate::{exit::Caller, failure::Failure, message::chain, session::Session, standby::serves_standby};
+use self::prefetch::Prefetch;
+use crate::{
+    exit::Caller, failure::Failure, message::chain, session::Session, standby::serves_standby, values::whole,
+};
 
 /// The first pause before a standby's request for a history is repeated. Each later one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The largest values of `--prefetch` and `--jobs`.
+const MOST_SEGMENTS: u64 = 1_000_000;
+const MOST_JOBS: u64 = 64;
 
 /// Fetch a WAL file: PostgreSQL's restore_command.
 ///
@@ -19,6 +28,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// (a standby asks again). 128 or above: any other failure; PostgreSQL stops recovery. On a standby, other failures give
 /// 1, too. If a standby asks for a timeline's .history while the storage fails, restore-wal retries until the deadline
 /// before it exits with 1, since the standby takes 1 to mean that the timeline isn't in use.
+///
+/// While PostgreSQL replays a segment, a process in the background fetches the next ones. It runs only for a server in
+/// recovery, and ends by itself when no segment was asked for in 30 seconds, or when the server stops. Nothing is fetched
+/// ahead for pg_rewind, for restore-wal by hand, or with --json.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, in postgresql.conf (restore writes it for you):\n  \
                         restore_command = 'swiftwal -c /etc/swiftwal.toml restore-wal %f \"%p\"'")]
@@ -27,6 +40,16 @@ pub(crate) struct Args {
     /// one. A standby doesn't get it
     #[arg(long)]
     use_partial: bool,
+    /// Fetch that many segments ahead; 0 for none [default: as many as 256 MiB contain, 16 of the usual size]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(0..=MOST_SEGMENTS), allow_negative_numbers = true)]
+    prefetch: Option<usize>,
+    /// Fetch that many of them at the same time [default: the number of cores, but 4 to 8]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=MOST_JOBS), allow_negative_numbers = true)]
+    jobs: Option<usize>,
+    /// The directory for segments that were fetched ahead. It must not be in the data directory [default: the directory
+    /// spool in the state directory]
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
     /// The name of the WAL file
     name: WalName,
     /// Where to put the file: a file name, or a directory
@@ -63,12 +86,21 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
 /// Fetches the file. Returns the hash of its content for `--json`.
 async fn fetch(args: &Args, session: &Session<'_>) -> Result<Option<String>, Failure> {
     let repository = session.open()?;
+    let prefetch = Prefetch::new(args, session, &repository);
+    if let Some(prefetch) = &prefetch
+        && prefetch.take(&args.path, session).await
+    {
+        return Ok(None);
+    }
     session.watchdog.doing(format!("fetching {} from {}", args.name, repository.location()));
     let found = |bytes| session.watchdog.allow_for(bytes);
     if session.output.json {
         return Ok(Some(restore_wal_hashed(&repository, args.name, &args.path, &found).await?));
     }
     restore_wal(&repository, args.name, &args.path, &found).await?;
+    if let Some(prefetch) = &prefetch {
+        prefetch.fetched(session).await;
+    }
     Ok(None)
 }
 

@@ -1,4 +1,4 @@
-//! Notices about the configuration file.
+//! Notices about the configuration file, and about a directory that a command uses.
 //!
 //! PostgreSQL runs archive-wal and restore-wal for each WAL file, so there each notice is a warning once a day only.
 
@@ -17,10 +17,10 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// More than the notices about a file have.
 const MOST_BYTES: u64 = 64 << 10;
 
-/// Logs the notices about the configuration file at `path` as warnings. If PostgreSQL runs this for each file, notices
+/// Logs the notices about the file or directory at `path` as warnings. If PostgreSQL runs this for each file, notices
 /// that were warnings within the last day are shown only with `-v`. `state` is the program's directory for that;
 /// without one nothing can be remembered.
-pub(super) fn give(notices: &[String], path: &Path, for_each_file: bool, state: Option<&Path>) {
+pub(crate) fn give(notices: &[String], path: &Path, for_each_file: bool, state: Option<&Path>) {
     if notices.is_empty() {
         return;
     }

@@ -13,6 +13,7 @@ mod frozen;
 mod hardening;
 mod killed_restores;
 mod lists;
+mod prefetch;
 mod prune;
 mod races;
 mod ranges;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::local::regular_file::open_regular_file;
 
@@ -60,7 +61,7 @@ pub(crate) struct OpenFile {
 ///
 /// PostgreSQL recycles segments: a file keeps its inode and its size, and gets another name and other content. Then
 /// only its modification time differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
     device: u64,
     inode: u64,
@@ -70,7 +71,7 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    fn of(file: &Metadata) -> Self {
+    pub(crate) fn of(file: &Metadata) -> Self {
         Self {
             device: file.dev(),
             inode: file.ino(),

@@ -8,7 +8,9 @@ use std::{
 };
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempPath};
+
+use crate::local::content::Fingerprint;
 
 /// The directory with this process's open files. Only through it can a file without a name get one.
 const OPEN_FILES: &str = "/proc/self/fd";
@@ -48,6 +50,15 @@ impl StagedFile {
             None => Staged::Named(hidden().tempfile_in(directory)?),
         };
         Ok(Self { file, target: target.to_owned(), hasher: None })
+    }
+
+    /// Returns the fingerprint that the file has as long as nobody changes it or puts another one in its place.
+    pub(crate) fn fingerprint(&self) -> io::Result<Fingerprint> {
+        let file = match &self.file {
+            Staged::Unnamed(file, _) => file,
+            Staged::Named(file) => file.as_file(),
+        };
+        Ok(Fingerprint::of(&file.metadata()?))
     }
 
     /// Gives the file its name, replacing an older one. Every reader sees a complete file, but it isn't yet safe from a
@@ -106,6 +117,19 @@ impl Write for StagedFile {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Gives the complete file at `path` the name `target`, replacing an older one: by a rename or, if that is on another
+/// file system, as a copy. `path` is free afterwards. As after [`StagedFile::publish`], every reader sees a complete file.
+pub(crate) fn move_file(path: &Path, target: &Path) -> io::Result<()> {
+    let Err(error) = TempPath::try_from_path(path)?.persist(target) else { return Ok(()) };
+    if error.error.kind() != io::ErrorKind::CrossesDevices {
+        return Err(error.error);
+    }
+    let mut staged = StagedFile::for_target(target)?;
+    io::copy(&mut File::open(path)?, &mut staged)?;
+    staged.publish()?;
+    error.path.close()
 }
 
 /// Returns the directory that contains a file: the working directory for a name without a directory.

@@ -3,9 +3,7 @@
 //! It may be deleted at any time. A failure to read or write it costs a warning and the benefit of its content.
 
 use std::{
-    fs::{self, DirBuilder},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -13,9 +11,11 @@ use std::{
     },
 };
 
-use rustix::process::geteuid;
-
-use crate::local::{regular_file::read_regular_file, staged_file::StagedFile};
+use crate::local::{
+    private_directory::{create_private, ensure_private},
+    regular_file::read_regular_file,
+    staged_file::StagedFile,
+};
 
 /// Its files have a few hundred bytes.
 const MOST_BYTES: u64 = 64 << 10;
@@ -60,8 +60,8 @@ impl StateDir {
     pub(crate) fn read<T>(&self, name: &str, parse: impl FnOnce(&[u8]) -> io::Result<T>) -> Option<T> {
         #[cfg(test)]
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let parsed = self
-            .guarded()
+        // Another user could make another cluster's repository pass as this one's.
+        let parsed = ensure_private(&self.directory)
             .and_then(|()| read_regular_file(&self.directory.join(name), MOST_BYTES))
             .and_then(|text| parse(&text));
         match parsed {
@@ -88,24 +88,10 @@ impl StateDir {
     }
 
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        self.guarded()?;
+        create_private(&self.directory)?;
         let mut file = StagedFile::for_target(&self.directory.join(name))?;
         file.write_all(content)?;
         file.publish_durably().map(drop)
-    }
-
-    /// Fails unless only this user can write here: another user could make another cluster's repository pass as this
-    /// one's.
-    fn guarded(&self) -> io::Result<()> {
-        let directory = fs::metadata(&self.directory)?;
-        if directory.uid() == geteuid().as_raw() && directory.mode() & 0o022 == 0 {
-            return Ok(());
-        }
-        Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "the directory must belong to this user, and no other user may write there (chmod 0700)",
-        ))
     }
 
     fn warn(&self, verb: &str, error: &io::Error) {
@@ -120,7 +106,10 @@ impl StateDir {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt, PermissionsExt},
+    };
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 

@@ -134,6 +134,13 @@ impl Repository {
         Search::new(self, name, GetOptions::default(), &|_| {}).ask_and_finish(formats).await
     }
 
+    /// Opens the object of the WAL file `name` in one of the compressions in use; none if it has none of these names. No
+    /// listing is read, so this isn't the proof of absence that [`wal`](Self::wal) gives.
+    pub(crate) async fn wal_if_stored(&self, name: WalName) -> Result<Option<WalObject>> {
+        let cluster = self.cluster_once().await?;
+        self.wal_in(name, cluster.map_or_else(|| Format::ALL.to_vec(), |info| formats(&info))).await
+    }
+
     /// Returns the compression in which [`wal`](Self::wal) finds this WAL file; none if it is proven to be missing.
     pub(crate) async fn wal_format(&self, name: WalName) -> Result<Option<Format>> {
         for format in Format::ALL {

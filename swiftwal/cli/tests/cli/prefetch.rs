@@ -1,0 +1,375 @@
+//! restore-wal with segments that are fetched ahead: what it hands over is what was archived, and no process outlives
+//! the server.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use swiftwal_conformance::SyntheticCluster;
+use xtask::until;
+
+use crate::site::{Ran, Site, run};
+
+/// A server in recovery that replays what an archive contains.
+struct Recovery {
+    site: Site,
+    cluster: SyntheticCluster,
+    /// The directory of the spools.
+    spool: PathBuf,
+    /// More options of restore-wal.
+    options: Vec<&'static str>,
+}
+
+impl Recovery {
+    fn new() -> Self {
+        Self::of(SyntheticCluster::new(1), None)
+    }
+
+    /// Archives the segments 1 to 9 of a cluster. The spools are in the given directory, or that of the state directory.
+    fn of(cluster: SyntheticCluster, spool: Option<&Path>) -> Self {
+        let site = Site::new();
+        let spool = spool.map_or_else(|| site.path("state/swiftwal/spool"), Path::to_owned);
+        let recovery = Self { site, cluster, spool, options: Vec::new() };
+        for number in 1..=9 {
+            recovery.archive(number, &recovery.cluster.segment(number));
+        }
+        recovery.cluster.run_in(&recovery.data()).unwrap();
+        recovery
+    }
+
+    fn data(&self) -> PathBuf {
+        self.site.path("data")
+    }
+
+    fn archive(&self, number: u64, content: &[u8]) {
+        let path = self.site.write(&format!("server/{}", self.name(number)), content);
+        self.site.succeed(&["archive-wal", "--force", path.to_str().unwrap()]);
+    }
+
+    fn name(&self, number: u64) -> String {
+        self.cluster.segment_name(number).to_string()
+    }
+
+    /// Returns the restore_command in which `%f` and `%p` are these.
+    fn command(&self, name: &str, path: &str) -> Command {
+        let mut command = self.site.command(&["restore-wal"]);
+        command
+            .current_dir(self.data())
+            .arg("--spool")
+            .arg(&self.spool)
+            .args(&self.options)
+            .args([name, path]);
+        command
+    }
+
+    fn ask(&self, number: u64) -> Ran {
+        run(&mut self.command(&self.name(number), "pg_wal/RECOVERYXLOG"))
+    }
+
+    /// Fetches a segment as PostgreSQL does. Returns what restore-wal says.
+    fn replay(&self, number: u64) -> String {
+        self.replay_as(number, &self.cluster.segment(number))
+    }
+
+    fn replay_as(&self, number: u64, content: &[u8]) -> String {
+        let ran = self.ask(number);
+        let path = self.data().join("pg_wal/RECOVERYXLOG");
+        assert_eq!(ran.code, 0, "{number}: {ran:?}");
+        assert!(fs::read(&path).unwrap() == content, "{number} has other content: {ran:?}");
+        fs::remove_file(path).unwrap();
+        ran.stderr
+    }
+
+    /// Returns the path of a file in the spool.
+    fn spooled(&self, name: &str) -> PathBuf {
+        let spools: Vec<_> = fs::read_dir(&self.spool).into_iter().flatten().flatten().collect();
+        spools.first().map_or_else(|| self.spool.join("no spool"), |spool| spool.path().join(name))
+    }
+
+    /// Waits until the segment is in the spool.
+    fn wait_for(&self, number: u64) -> PathBuf {
+        until("the segment is in the spool", || Ok(self.spooled(&self.name(number)).exists())).unwrap();
+        self.spooled(&self.name(number))
+    }
+
+    /// Replaces the archived segment, so that only the spool has the right one.
+    fn spoil_archive(&self, number: u64) {
+        fs::write(self.site.object(&format!("wal_{}.zst", self.name(number))), "").unwrap();
+    }
+
+    /// The processes that fetch ahead into the spool.
+    fn prefetchers(&self) -> Vec<Pid> {
+        let is_ours = |pid: &i32| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<_> = command.split(|byte| *byte == 0).collect();
+            words.contains(&&b"prefetch-wal"[..])
+                && words.contains(&self.spool.as_os_str().as_encoded_bytes())
+        };
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(is_ours).filter_map(Pid::from_raw).collect()
+    }
+
+    fn prefetcher(&self) -> Pid {
+        let mut found = None;
+        until("a prefetcher is alive", || {
+            found = self.prefetchers().first().copied();
+            Ok(found.is_some())
+        })
+        .unwrap();
+        found.unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        for pid in self.prefetchers() {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    fn wait_for_end(&self) {
+        until("the prefetcher has ended", || Ok(self.prefetchers().is_empty())).unwrap();
+    }
+}
+
+impl Drop for Recovery {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+#[test]
+fn the_next_segments_are_in_the_spool_before_they_are_asked_for() {
+    let recovery = Recovery::new();
+    assert_eq!(recovery.replay(1), "");
+    for number in 2..=9 {
+        recovery.wait_for(number);
+        recovery.spoil_archive(number);
+        assert_eq!(recovery.replay(number), "");
+    }
+    assert_eq!(recovery.prefetchers().len(), 1);
+    let ran = recovery.ask(10);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    recovery.archive(10, &recovery.cluster.segment(10));
+    assert_eq!(recovery.replay(10), "", "a miss is not remembered");
+}
+
+#[test]
+fn it_is_taken_to_another_file_system_as_a_copy() {
+    let Ok(memory) = tempfile::tempdir_in("/dev/shm") else { return };
+    let recovery = Recovery::of(SyntheticCluster::new(1), Some(memory.path()));
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    if device(memory.path()) == device(&recovery.data()) {
+        eprintln!("skipped: /dev/shm isn't another file system");
+        return;
+    }
+    recovery.replay(1);
+    let spooled = recovery.wait_for(2);
+    recovery.spoil_archive(2);
+    assert_eq!(recovery.replay(2), "");
+    until("the copied segment is removed from the spool", || Ok(!spooled.exists())).unwrap();
+    assert_eq!(fs::read_dir(recovery.data().join("pg_wal")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_in_the_spool_that_is_not_the_one_that_was_fetched_is_not_handed_over() {
+    type Damage = fn(&Recovery, &Path);
+    let damages: [(&str, Damage); 5] = [
+        ("a byte was changed in place", |_, path| {
+            let file = File::options().write(true).open(path).unwrap();
+            let before = file.metadata().unwrap().modified().unwrap();
+            // The system's clock for files is a coarse one.
+            until("the file has another time", || {
+                file.write_all_at(b"x", 9000)?;
+                Ok(file.metadata()?.modified()? != before)
+            })
+            .unwrap();
+        }),
+        ("torn", |_, path| File::options().write(true).open(path).unwrap().set_len(1 << 19).unwrap()),
+        ("longer", |_, path| File::options().append(true).open(path).unwrap().write_all(b"x").unwrap()),
+        ("a copy of another cluster's segment of this name", |recovery, path| {
+            fs::remove_file(path).unwrap();
+            let number = (1..).find(|number| path.ends_with(recovery.name(*number))).unwrap();
+            fs::write(path, SyntheticCluster::new(2).segment(number)).unwrap();
+        }),
+        ("gone", |_, path| fs::remove_file(path).unwrap()),
+    ];
+    let recovery = Recovery::new();
+    recovery.replay(1);
+    for (number, (what, damage)) in (2..).zip(damages) {
+        damage(&recovery, &recovery.wait_for(number));
+        let said = recovery.replay(number);
+        assert!(said.contains("; fetching it again"), "{what}: {said}");
+    }
+}
+
+#[test]
+fn what_a_killed_prefetcher_has_left_is_not_used_and_the_next_one_removes_it() {
+    let recovery = Recovery::new();
+    recovery.replay(1);
+    let left = recovery.wait_for(3);
+    recovery.signal(Signal::KILL);
+    recovery.wait_for_end();
+    assert!(left.exists());
+    // As after the timeline was given up and another server has taken it.
+    let mut other = recovery.cluster.segment(3);
+    other[20_000] ^= 1;
+    recovery.archive(3, &other);
+    recovery.replay(2);
+    recovery.wait_for(4);
+    recovery.replay_as(3, &other);
+}
+
+#[test]
+fn a_prefetcher_that_hangs_or_dies_while_it_is_asked_does_not_stop_recovery() {
+    let recovery = Recovery::new();
+    recovery.replay(1);
+    recovery.wait_for(3);
+    let prefetcher = recovery.prefetcher();
+    kill_process(prefetcher, Signal::STOP).unwrap();
+    recovery.replay(2);
+    let asking = recovery.command(&recovery.name(3), "pg_wal/RECOVERYXLOG").spawn().unwrap();
+    kill_process(prefetcher, Signal::KILL).unwrap();
+    assert!(asking.wait_with_output().unwrap().status.success());
+    assert!(fs::read(recovery.data().join("pg_wal/RECOVERYXLOG")).unwrap() == recovery.cluster.segment(3));
+    recovery.wait_for_end();
+    recovery.replay(4);
+    recovery.wait_for(5);
+}
+
+#[test]
+fn it_has_none_of_the_servers_streams_and_leaves_its_process_group() {
+    let recovery = Recovery::new();
+    // This returns when nobody has the pipes any more.
+    recovery.replay(1);
+    let pid = recovery.prefetcher();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
+    let group: i32 = stat.rsplit(')').next().unwrap().split_whitespace().nth(2).unwrap().parse().unwrap();
+    assert_eq!(group, pid.as_raw_nonzero().get(), "{stat}");
+}
+
+#[test]
+fn it_ends_with_the_server_and_leaves_nothing() {
+    type End = fn(&Path);
+    let ends: [(&str, End); 2] = [
+        ("the server was stopped", |data| fs::remove_file(data.join("postmaster.pid")).unwrap()),
+        ("the data directory is gone", |data| fs::remove_dir_all(data).unwrap()),
+    ];
+    for (what, end) in ends {
+        let recovery = Recovery::new();
+        recovery.replay(1);
+        recovery.wait_for(3);
+        end(&recovery.data());
+        recovery.wait_for_end();
+        assert_eq!(fs::read_dir(&recovery.spool).unwrap().count(), 0, "{what}");
+    }
+}
+
+/// PostgreSQL's first process, if it is that of a container, adopts it and takes other codes for a crash of its own.
+#[test]
+fn it_ends_with_1_on_a_signal_and_with_0_if_another_one_is_alive() {
+    let recovery = Recovery::new();
+    let spool = recovery.spool.to_str().unwrap();
+    let arguments = ["prefetch-wal", "--spool", spool, "--jobs", "2", "--segments", "2", &recovery.name(1)];
+    let start = || recovery.site.command(&arguments).current_dir(recovery.data()).spawn().unwrap();
+    let mut first = start();
+    recovery.wait_for(3);
+    assert!(start().wait().unwrap().success());
+    kill_process(Pid::from_child(&first), Signal::TERM).unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(1));
+    assert_eq!(fs::read_dir(&recovery.spool).unwrap().count(), 0);
+}
+
+#[test]
+fn nothing_is_fetched_ahead_where_no_server_recovers() {
+    type Change = fn(&Recovery) -> Vec<String>;
+    let recovered = || vec!["pg_wal/RECOVERYXLOG".to_owned()];
+    let cases: [(&str, Change); 7] = [
+        ("pg_rewind asks", |recovery| vec![format!("pg_wal/{}", recovery.name(1))]),
+        ("a history is asked for", |_| vec!["pg_wal/RECOVERYHISTORY".to_owned()]),
+        ("an absolute path", |recovery| {
+            vec![recovery.data().join("pg_wal/RECOVERYXLOG").to_str().unwrap().to_owned()]
+        }),
+        ("no data directory", |recovery| {
+            fs::remove_file(recovery.data().join("PG_VERSION")).unwrap();
+            vec![]
+        }),
+        ("no server", |recovery| {
+            fs::remove_file(recovery.data().join("postmaster.pid")).unwrap();
+            vec![]
+        }),
+        ("switched off", |_| vec!["pg_wal/RECOVERYXLOG".to_owned(), "--prefetch=0".to_owned()]),
+        ("the hash is wanted", |_| vec!["pg_wal/RECOVERYXLOG".to_owned(), "--json".to_owned()]),
+    ];
+    for (what, change) in cases {
+        let recovery = Recovery::new();
+        let arguments = Some(change(&recovery)).filter(|words| !words.is_empty()).unwrap_or_else(recovered);
+        let mut command = recovery.command(&recovery.name(1), &arguments[0]);
+        let ran = run(command.args(&arguments[1..]));
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{what}");
+        // It is created before the process is started.
+        assert!(!recovery.spool.exists(), "{what}");
+    }
+}
+
+#[test]
+fn a_spool_that_can_not_be_used_is_named_once_and_recovery_goes_on() {
+    for (spool, reason) in [
+        ("file/spool", "Not a directory"),
+        ("data/spool", "it is in the data directory, where pg_rewind would remove it; use another place"),
+    ] {
+        let mut recovery = Recovery::new();
+        recovery.site.write("file", "");
+        recovery.spool = recovery.site.path(spool);
+        let said = recovery.replay(1);
+        assert!(said.starts_with("swiftwal: warning: can't fetch WAL ahead into "), "{said}");
+        assert!(said.contains(spool) && said.contains(reason), "{said}");
+        assert_eq!(recovery.replay(2), "");
+        assert!(!recovery.spool.exists());
+    }
+}
+
+#[test]
+fn what_the_prefetcher_can_not_do_is_said_by_the_next_call_once() {
+    let mut recovery = Recovery::new();
+    // A thousand GiB, of which as much again would have to be free.
+    recovery.options = vec!["--prefetch", "1000000"];
+    recovery.replay(1);
+    let log = || fs::metadata(recovery.spooled("log")).map_or(0, |log| log.len());
+    until("it has failed", || Ok(log() > 0)).unwrap();
+    let said = recovery.replay(2);
+    assert!(said.starts_with("swiftwal: warning: can't fetch WAL ahead, so recovery is slower: "), "{said}");
+    assert!(
+        said.contains(
+            "less than 2000000 MiB are free there, twice what --prefetch fetches ahead; free some space"
+        ),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for number in 3..=5 {
+        assert_eq!(recovery.replay(number), "");
+    }
+    assert_eq!(recovery.prefetchers().len(), 1);
+}
+
+#[test]
+fn two_servers_with_segments_of_the_same_names_share_a_directory_for_their_spools() {
+    let recovery = Recovery::new();
+    let other = Recovery::of(SyntheticCluster::new(2), Some(&recovery.spool));
+    for recovery in [&recovery, &other] {
+        recovery.replay(1);
+    }
+    until("both are in the spools", || {
+        let spools = fs::read_dir(&recovery.spool)?.flatten();
+        Ok(spools.filter(|spool| spool.path().join(recovery.name(2)).exists()).count() == 2)
+    })
+    .unwrap();
+    for recovery in [&recovery, &other] {
+        recovery.spoil_archive(2);
+        assert_eq!(recovery.replay(2), "");
+    }
+}

@@ -1,0 +1,91 @@
+//! Takes a segment that a prefetcher has fetched.
+//!
+//! restore-wal calls it before it fetches a segment itself. Whatever goes wrong here, the segment is then fetched as if
+//! there were no prefetcher: each wait has an end, and nothing that the prefetcher can't vouch for is handed over.
+
+use std::{io, os::unix::fs::FileExt, path::Path, time::Duration};
+
+use swiftwal_postgres::{SegmentHeader, SegmentName};
+use tokio::time::timeout;
+
+use super::{
+    data_directory::DataDirectory,
+    messages::{Answer, Connection, Request},
+    spool::Spool,
+};
+use crate::{
+    error::{Error, Result},
+    local::{content::Fingerprint, regular_file::open_regular_file, staged_file::move_file},
+    repository::segment_check::check_segment,
+};
+
+/// How long a living prefetcher may take for an answer.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// A prefetcher that is alive.
+#[derive(Debug)]
+pub struct Prefetcher {
+    connection: Connection,
+}
+
+impl Prefetcher {
+    /// Connects to the prefetcher of a spool. None if none is alive.
+    pub async fn connect(spool: &Spool) -> Option<Self> {
+        let stream = timeout(ANSWER, spool.connect()).await.ok()?.ok()?;
+        Some(Self { connection: Connection::new(stream) })
+    }
+
+    /// Moves the segment `name` from the spool to `target`, and returns true; or returns false if the prefetcher doesn't
+    /// have it, or doesn't answer. If it is being fetched, waits for it as long as it arrives, but at most for `limit`.
+    ///
+    /// The prefetcher has checked the content. Here the file must be the one that it has checked, which the inode and the
+    /// time of the last change show, and its first page and its size must fit the name and the data directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if it isn't that file; [`Error::Local`] if it can't be moved. Nothing has changed at `target`.
+    pub async fn take(
+        mut self,
+        spool: &Spool,
+        data: &DataDirectory,
+        name: SegmentName,
+        target: &Path,
+        limit: Duration,
+    ) -> Result<bool> {
+        let Ok(Answer::Ready(fingerprint)) =
+            timeout(limit, self.answer(name)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+        else {
+            return Ok(false);
+        };
+        let spooled = spool.segment(name);
+        let local = || Error::local("read", &spooled);
+        let file = open_regular_file(&spooled).map_err(local())?;
+        let found = file.metadata().map_err(local())?;
+        if Fingerprint::of(&found) != fingerprint {
+            return Err(Error::damaged(spooled.display(), "it was changed after it was fetched"));
+        }
+        let mut start = [0; SegmentHeader::BYTES];
+        file.read_at(&mut start, 0).map_err(local())?;
+        let header = check_segment(name, &start, found.len(), spooled.display())?;
+        data.check(&header, spooled.display())?;
+        move_file(&spooled, target).map_err(Error::local("write", target))?;
+        Ok(true)
+    }
+
+    /// Waits while the prefetcher says so.
+    async fn answer(&mut self, name: SegmentName) -> io::Result<Answer> {
+        self.connection.send(&Request::Take(name)).await?;
+        loop {
+            match self.connection.receive(ANSWER).await? {
+                Answer::Wait => {}
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    /// Says that the segment `name` was fetched without the prefetcher, so that it goes on after that one. Returns false
+    /// if it doesn't listen.
+    pub async fn delivered(mut self, name: SegmentName) -> bool {
+        timeout(ANSWER, self.connection.send(&Request::Delivered(name))).await.is_ok_and(|sent| sent.is_ok())
+    }
+}

@@ -1,0 +1,356 @@
+//! The prefetcher: a process that fetches the segments that PostgreSQL will ask for next.
+//!
+//! restore-wal starts it after it has fetched a segment; there is one for each data directory and repository. It ends by
+//! itself when no segment was delivered for a while, or when the data directory's server is gone, and leaves nothing.
+//!
+//! A failure here is never one of the recovery: it is logged once, and restore-wal fetches the segment itself. So are
+//! segments that don't exist, which aren't even logged.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io, iter,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use swiftwal_postgres::{SegmentHeader, SegmentName, SegmentSize, WalName};
+use tokio::{
+    net::UnixListener,
+    sync::Notify,
+    task::{AbortHandle, JoinSet},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    data_directory::DataDirectory,
+    messages::{Answer, Connection, Request},
+    spool::Spool,
+    window::{Progress, Slot, Window},
+    write,
+};
+use crate::{
+    error::{Error, Result},
+    local::{blocking::blocking, content::Fingerprint, staged_file::StagedFile},
+    repository::Repository,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// The size of the segments that are fetched ahead, unless it is chosen.
+const DEFAULT_BYTES: u64 = 256 << 20;
+/// How long the prefetcher lives after the last delivery.
+const IDLE: Duration = Duration::from_secs(30);
+/// How often it looks whether it is still needed.
+const TICK: Duration = Duration::from_secs(1);
+/// How often it tells a process that waits for a segment that this is still arriving.
+const REASSURANCE: Duration = Duration::from_millis(500);
+/// How long nothing of a segment may arrive before a process that waits for it is sent away.
+const STALLED: Duration = Duration::from_secs(5);
+/// How long a process may take to send its request.
+const REQUEST: Duration = Duration::from_secs(2);
+/// How long a process may take to move a segment to its place, or to copy it to another file system.
+const TAKING: Duration = Duration::from_secs(120);
+
+/// How much a prefetcher does.
+#[derive(Clone, Copy, Debug)]
+pub struct PrefetchOptions {
+    /// The number of segments that are fetched at the same time.
+    pub jobs: NonZeroUsize,
+    /// The number of segments that are fetched ahead; that many are in the spool at most, and one that is being taken.
+    pub segments: NonZeroUsize,
+}
+
+impl PrefetchOptions {
+    /// Returns the default number of segments: as many as 256 MiB contain, but at least one.
+    #[must_use]
+    pub fn default_segments(size: SegmentSize) -> NonZeroUsize {
+        usize::try_from(DEFAULT_BYTES / size.bytes())
+            .ok()
+            .and_then(NonZeroUsize::new)
+            .unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+/// Fetches the segments after `delivered` into the spool, and those after each later one, until no segment was delivered
+/// for 30 seconds, or the server of `data` is gone. Does nothing if another process does this already. However it ends,
+/// nothing stays in the spool, unless the process is killed.
+///
+/// # Errors
+///
+/// [`Error::Local`] if the spool can't be used.
+pub async fn prefetch_wal(
+    repository: &Repository,
+    spool: &Spool,
+    data: &DataDirectory,
+    delivered: SegmentName,
+    options: &PrefetchOptions,
+) -> Result<()> {
+    let local = || Error::local("use", spool.path());
+    let Some(_lock) = spool.lock().map_err(local())? else { return Ok(()) };
+    let _cleanup = Cleanup(spool);
+    // What a prefetcher that was killed has left.
+    spool.clear().map_err(local())?;
+    let listener = spool.listen().map_err(local())?;
+    let (jobs, segments) = (options.jobs.get(), options.segments.get());
+    let shared = Shared {
+        window: Mutex::new(Window::new(delivered, data.segment_size, jobs, segments)),
+        delivered: Mutex::new(Instant::now()),
+        changed: Notify::new(),
+        moved: Notify::new(),
+        spool: spool.clone(),
+    };
+    let room = data.segment_size.bytes().saturating_mul(segments as u64);
+    let mut work = Work {
+        repository: repository.clone(),
+        data: data.clone(),
+        jobs,
+        room,
+        shared: Arc::new(shared),
+        fetches: JoinSet::new(),
+        handles: BTreeMap::new(),
+        said: BTreeSet::new(),
+    };
+    work.run(&listener).await;
+    // So that none adds a file to what is removed.
+    work.fetches.shutdown().await;
+    Ok(())
+}
+
+/// Removes the spool when it is dropped.
+struct Cleanup<'a>(&'a Spool);
+
+impl Drop for Cleanup<'_> {
+    fn drop(&mut self) {
+        // The next prefetcher removes what can't be removed now.
+        drop(self.0.remove());
+    }
+}
+
+/// What the connections and the fetches share.
+#[derive(Debug)]
+struct Shared {
+    window: Mutex<Window>,
+    /// When the last segment was delivered.
+    delivered: Mutex<Instant>,
+    /// A fetch has ended.
+    changed: Notify,
+    /// The window has moved.
+    moved: Notify,
+    spool: Spool,
+}
+
+impl Shared {
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_delivery(&self) {
+        *self.delivered.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.moved.notify_one();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= IDLE
+    }
+
+    fn remove(&self, name: SegmentName) {
+        // Most often it was moved away, or never had a name.
+        drop(fs::remove_file(self.spool.segment(name)));
+    }
+}
+
+/// A fetch that has ended.
+struct Fetched {
+    name: SegmentName,
+    /// None if the segment is missing.
+    outcome: Result<Option<Fingerprint>>,
+}
+
+/// The loop that starts fetches and answers processes.
+struct Work {
+    repository: Repository,
+    data: DataDirectory,
+    jobs: usize,
+    /// The number of bytes that stay free in the file system of the spool, beside what is fetched.
+    room: u64,
+    shared: Arc<Shared>,
+    fetches: JoinSet<Fetched>,
+    handles: BTreeMap<SegmentName, AbortHandle>,
+    /// The causes of the failures that were logged.
+    said: BTreeSet<String>,
+}
+
+impl Work {
+    async fn run(&mut self, listener: &UnixListener) {
+        let mut connections = JoinSet::new();
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.start_fetches();
+            let shared = Arc::clone(&self.shared);
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => drop(connections.spawn(serve(shared, Connection::new(stream)))),
+                    Err(error) => self.say(&Error::local("use", self.shared.spool.path())(error)),
+                },
+                Some(ended) = self.fetches.join_next() => {
+                    // A fetch that isn't wanted any more was cancelled.
+                    if let Ok(fetched) = ended {
+                        self.note(fetched);
+                    }
+                }
+                Some(_) = connections.join_next() => {}
+                () = shared.moved.notified() => {}
+                _ = ticks.tick() => {
+                    if shared.is_idle() || !self.data.is_used() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the fetches that aren't wanted any more, and starts those that are.
+    fn start_fetches(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        for name in shared.window().take_unwanted() {
+            if let Some(handle) = self.handles.remove(&name) {
+                handle.abort();
+            }
+            shared.remove(name);
+        }
+        while self.fetches.len() < self.jobs {
+            let Some((name, progress)) = shared.window().next() else { break };
+            let fetch = Fetch {
+                repository: self.repository.clone(),
+                data: self.data.clone(),
+                spool: shared.spool.clone(),
+                room: self.room,
+                name,
+                progress,
+            };
+            self.handles.insert(name, self.fetches.spawn(Box::pin(fetch.run())));
+        }
+    }
+
+    fn note(&mut self, Fetched { name, outcome }: Fetched) {
+        self.handles.remove(&name);
+        let fingerprint = outcome.unwrap_or_else(|error| {
+            self.say(&error);
+            None
+        });
+        let is_kept = self.shared.window().fetched(name, fingerprint);
+        if fingerprint.is_some() && !is_kept {
+            self.shared.remove(name);
+        }
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Logs a failure, unless one of this cause was logged before.
+    fn say(&mut self, error: &Error) {
+        let first: &(dyn std::error::Error + 'static) = error;
+        let cause = iter::successors(Some(first), |error| error.source()).last().map(ToString::to_string);
+        if self.said.insert(cause.unwrap_or_default()) {
+            tracing::warn!("can't fetch WAL ahead, so recovery is slower: {}", error.in_full());
+        }
+    }
+}
+
+/// The fetch of one segment.
+struct Fetch {
+    repository: Repository,
+    data: DataDirectory,
+    spool: Spool,
+    room: u64,
+    name: SegmentName,
+    progress: Progress,
+}
+
+impl Fetch {
+    async fn run(self) -> Fetched {
+        Fetched { name: self.name, outcome: self.fetch().await }
+    }
+
+    /// Fetches the segment into the spool. Returns what its file was when its content had been checked; none if the
+    /// segment is missing.
+    async fn fetch(&self) -> Result<Option<Fingerprint>> {
+        let name = WalName::Segment(self.name);
+        let target = self.spool.segment(self.name);
+        self.ensure_room().map_err(Error::local("write", self.spool.path()))?;
+        let Some(wal) = self.repository.wal_if_stored(name).await? else { return Ok(None) };
+        let object = wal.name.clone();
+        let mut staged = StagedFile::for_target(&target).map_err(Error::local("write", &target))?;
+        let observe = |bytes| self.progress.set(bytes);
+        let written = write(&self.repository, name, wal, &target, &mut staged, observe).await?;
+        let header = SegmentHeader::parse(&written.start).map_err(|error| Error::damaged(&object, error))?;
+        self.data.check(&header, &object)?;
+        // Before anybody else knows the file.
+        let fingerprint = staged.fingerprint().map_err(Error::local("write", &target))?;
+        // PostgreSQL makes the file durable before it replays it. Here that happens while it replays another one.
+        blocking(move || staged.publish_durably().map_err(Error::local("write", target))).await?;
+        Ok(Some(fingerprint))
+    }
+
+    /// Fails if what is fetched ahead could fill the file system, which is often that of the data directory.
+    fn ensure_room(&self) -> io::Result<()> {
+        let free = self.spool.free_bytes()?;
+        if free >= self.room.saturating_mul(2) {
+            return Ok(());
+        }
+        let reason = format!(
+            "less than {} MiB are free there, twice what --prefetch fetches ahead",
+            self.room.saturating_mul(2) >> 20
+        );
+        Err(io::Error::new(io::ErrorKind::StorageFull, reason))
+    }
+}
+
+/// Answers one process.
+async fn serve(shared: Arc<Shared>, mut connection: Connection) {
+    // A process that has gone away gets no answer.
+    match connection.receive(REQUEST).await {
+        Ok(Request::Take(name)) => drop(hand_over(&shared, &mut connection, name).await),
+        Ok(Request::Delivered(name)) => {
+            shared.window().deliver(name);
+            shared.note_delivery();
+        }
+        Err(_) => {}
+    }
+}
+
+/// Answers a process that wants a segment, and removes that from the spool when the process has taken it.
+async fn hand_over(shared: &Shared, connection: &mut Connection, name: SegmentName) -> io::Result<()> {
+    let mut arrived = (0, Instant::now());
+    loop {
+        let changed = shared.changed.notified();
+        let slot = shared.window().take(name);
+        match slot {
+            Some(Slot::Ready(fingerprint)) => {
+                shared.note_delivery();
+                let sent = connection.send(&Answer::Ready(fingerprint)).await;
+                if sent.is_ok() {
+                    connection.closed(TAKING).await;
+                }
+                shared.remove(name);
+                shared.window().release(name);
+                return sent;
+            }
+            Some(Slot::Fetching(progress)) => {
+                let bytes = progress.get();
+                if bytes != arrived.0 {
+                    arrived = (bytes, Instant::now());
+                } else if arrived.1.elapsed() >= STALLED {
+                    return connection.send(&Answer::Absent).await;
+                }
+                connection.send(&Answer::Wait).await?;
+                tokio::select! {
+                    () = changed => {}
+                    () = sleep(REASSURANCE) => {}
+                }
+            }
+            Some(Slot::HandedOut) | None => return connection.send(&Answer::Absent).await,
+        }
+    }
+}
