@@ -43,7 +43,8 @@ pub(super) fn explained(error: Error, command: &mut Command) -> Error {
     ) else {
         return error;
     };
-    let known: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let known: Vec<_> = shown.map(Command::get_name).collect();
     let elsewhere = ELSEWHERE.iter().find(|(names, _)| names.contains(&name.as_str()));
     let instead = elsewhere.map(|(_, instead)| format!("; {instead}")).unwrap_or_default();
     let text = format!("there is no command '{name}'{instead}\n\nCommands: {}", known.join(", "));
