@@ -1,5 +1,6 @@
 //! The scenarios, one file for each concept.
 
+pub(crate) mod ahead;
 pub(crate) mod archive;
 pub(crate) mod archive_cleanup;
 pub(crate) mod backup;

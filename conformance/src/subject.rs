@@ -111,6 +111,12 @@ impl Subject {
         Ok(self.of_storage(storage, faults))
     }
 
+    /// As [`repository`](Self::repository), with a state directory on this machine.
+    pub(crate) fn remembering_repository(&self) -> Result<Repository> {
+        let storage = self.storage()?.with_state_dir(StateDir::new(self.path("state")));
+        Ok(self.of_storage(storage, &Faults::none()))
+    }
+
     /// As [`repository`](Self::repository), with limits of the storage that are learned later.
     pub(crate) fn repository_with_limits(&self, change: fn(Limits) -> Limits) -> Result<Repository> {
         let storage = self.storage()?.with_learned_limits(Arc::new(Learned(change)));

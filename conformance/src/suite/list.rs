@@ -106,6 +106,23 @@ suite! { $
         segments_that_are_fetched_ahead_are_those_that_were_archived,
         what_can_not_be_checked_is_left_to_restore_wal,
     }
+    ahead {
+        what_is_archived_ahead_is_acknowledged_without_a_request,
+        histories_come_first_and_no_more_than_wanted,
+        a_mark_is_used_once,
+        the_asked_file_alone_decides,
+        nothing_is_stored_behind_a_file_that_is_refused,
+        what_is_stored_already_is_compared_and_marked,
+        a_status_file_that_outlived_its_file_is_skipped,
+        a_mark_counts_only_for_the_very_same_file,
+        another_cluster_on_this_machine_gets_no_use_of_a_mark,
+        a_mark_counts_for_its_repository_and_for_ten_minutes,
+        an_emptied_directory_is_noticed_at_once,
+        a_repository_that_is_started_anew_has_no_marks,
+        force_asks_no_mark_and_removes_it,
+        a_storage_that_hangs_meanwhile_ends_the_work_ahead,
+        a_failure_at_any_call_acknowledges_nothing_false,
+    }
     backup {
         the_record_tells_what_was_backed_up,
         a_tar_that_outgrows_the_largest_object_is_stored_as_several,

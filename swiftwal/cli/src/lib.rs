@@ -11,6 +11,7 @@
 //!
 //! [`Exit`] documents the exit codes.
 
+mod archiver;
 mod args;
 mod command;
 mod config;

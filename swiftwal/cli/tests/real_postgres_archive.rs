@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use xtask::{Site, until};
+use anyhow::{Result, bail};
+use xtask::{Place, Postgres, Site, until};
 
 xtask::on_file_swift_and_ceph!(
     env!("CARGO_BIN_EXE_swiftwal"),
     under_load_every_segment_is_stored_byte_for_byte_and_listed,
     archive_wal_killed_at_any_moment_loses_and_damages_nothing,
+    a_backlog_is_archived_ahead,
 );
 
 fn under_load_every_segment_is_stored_byte_for_byte_and_listed(site: &Site) -> Result<()> {
@@ -32,6 +33,59 @@ fn archive_wal_killed_at_any_moment_loses_and_damages_nothing(site: &Site) -> Re
     archive_under_load(site)?;
     assert!(fs::read_to_string(&kills)?.lines().count() > 10);
     assert_stored_as_copied(site, &copies)
+}
+
+fn a_backlog_is_archived_ahead(site: &Site) -> Result<()> {
+    let server = &site.postgres;
+    server.archive_nothing()?;
+    server.pgbench_init(1)?;
+    wait_for_backlog(server)?;
+    let copies = archive_with_copies(site, &verbose(site))?;
+    server.archive_all()?;
+    assert_stored_as_copied(site, &copies)?;
+    assert_archived_ahead(server)
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+#[expect(clippy::disallowed_methods, reason = "a disk is unmounted and mounted again")]
+fn a_backlog_drains_when_the_repository_is_there_again() -> Result<()> {
+    let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
+    let server = &site.postgres;
+    server.archive_all()?;
+    let Place::Directory(repository) = site.swiftwal.place() else { bail!("it is a directory") };
+    let elsewhere = repository.with_extension("elsewhere");
+    fs::rename(repository, &elsewhere)?;
+    let copies = archive_with_copies(&site, &verbose(&site))?;
+    wait_for_backlog(server)?;
+    until("PostgreSQL has tried in vain", || Ok(server.log()?.contains("is its disk mounted?")))?;
+    fs::rename(&elsewhere, repository)?;
+    server.archive_all()?;
+    for copy in fs::read_dir(&copies)? {
+        let (copy, fetched) = (copy?, site.scratch.path().join("fetched"));
+        site.run(&["restore-wal", &copy.file_name().to_string_lossy(), &fetched.to_string_lossy()])?;
+        assert!(fs::read(&fetched)? == fs::read(copy.path())?, "{}", copy.path().display());
+    }
+    assert_archived_ahead(server)
+}
+
+/// Returns when a dozen segments wait to be archived.
+fn wait_for_backlog(server: &Postgres) -> Result<()> {
+    until("a dozen segments wait", || {
+        server.sql("select pg_logical_emit_message(false, 'a test', 'x'), pg_switch_wal()")?;
+        Ok(server.waiting_for_archive()?.len() >= 12)
+    })
+}
+
+/// Returns an archive_command that reports what it does.
+fn verbose(site: &Site) -> String {
+    site.swiftwal.archive_command().replace(" archive-wal ", " -v archive-wal ")
+}
+
+fn assert_archived_ahead(server: &Postgres) -> Result<()> {
+    let ahead = server.log()?.matches("had been stored ahead").count();
+    assert!(ahead >= 8, "{ahead} files were archived ahead");
+    Ok(())
 }
 
 /// Makes the server copy each WAL file before it archives it with `command`. Returns the directory of the copies.

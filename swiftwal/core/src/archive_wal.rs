@@ -1,12 +1,15 @@
 //! archive-wal: checks the file, compresses it, and stores it unless its name is taken; different content is refused.
 
+mod ahead;
+
 use std::path::Path;
 
 use swiftwal_compression::{Codec, Format};
 
+pub use self::ahead::{Ahead, archive_ahead};
 use crate::{
     error::Result,
-    repository::{Repository, staged_wal::Existing, wal_file::WalFile},
+    repository::{Repository, staged_wal::Existing, wal_file::WalFile, wal_frames::Threads},
 };
 
 /// The options of archiving a WAL file.
@@ -28,12 +31,16 @@ pub enum Archived {
     },
     /// The same content had been stored before.
     AlreadyThere,
+    /// [`archive_ahead`] had stored it, less than ten minutes ago.
+    Ahead,
 }
 
 /// Stores the WAL file at `path` under its own name. When it returns, the content is durable under that name. A
 /// `.partial` or `.backup` file whose name has different content is stored beside it, with a warning.
 ///
-/// It needs no listing, so it works if listings lag behind or fail.
+/// It needs no listing, so it works if listings lag behind or fail. It needs no request at all, or one in a storage whose
+/// requests are fast, if [`archive_ahead`] has marked this very file; with `force`, or in a repository that is started
+/// anew, marks don't count.
 ///
 /// # Errors
 ///
@@ -41,6 +48,9 @@ pub enum Archived {
 /// segment or history has different content under its name; [`Error::Damaged`](crate::Error::Damaged) for a segment with a wrong size or first
 /// page. Nothing was overwritten then.
 pub async fn archive_wal(repository: &Repository, path: &Path, options: &ArchiveOptions) -> Result<Archived> {
+    if repository.is_marked(path).await? && !options.force {
+        return Ok(Archived::Ahead);
+    }
     let file = WalFile::open(path)?;
     if options.force {
         return replace(repository, &file, options.codec).await;
@@ -63,7 +73,10 @@ async fn replace(repository: &Repository, file: &WalFile, codec: Codec) -> Resul
     };
     // To overwrite, the cached identity isn't enough.
     repository.ensure_cluster(file.identity().as_ref(), Some(codec.format())).await?;
-    let staged = repository.stage_wal(&file.object(codec.format()), file, codec, Existing::Replace).await?;
+    let staged = {
+        let object = file.object(codec.format());
+        repository.stage_wal(&object, file, codec, Existing::Replace, Threads::All).await?
+    };
     let others = Format::ALL.into_iter().filter(|other| *other != codec.format());
     let stale: Vec<_> = others.map(|other| file.object(other)).collect();
     if let Err(error) = repository.delete_all(stale.into_iter()).await {

@@ -32,7 +32,7 @@ mod restore_wal;
 mod storage;
 
 pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
-pub use archive_wal::{ArchiveOptions, Archived, archive_wal};
+pub use archive_wal::{Ahead, ArchiveOptions, Archived, archive_ahead, archive_wal};
 pub use backup::{BackupEvent, BackupMode, BackupOptions, backup};
 pub use discard_timeline::{DiscardPlan, discard_timeline, plan_discard};
 pub use error::{Error, ErrorKind, OpenError, Overdue, Refusal, Result, causes};

@@ -1,5 +1,6 @@
 //! A repository: the objects of one PostgreSQL cluster, read and written by name.
 
+pub(crate) mod ahead_marks;
 pub(crate) mod backup;
 pub(crate) mod chain;
 pub(crate) mod choice;
@@ -35,7 +36,7 @@ pub(crate) mod wal;
 mod wal_archiving;
 mod wal_comparison;
 pub(crate) mod wal_file;
-mod wal_frames;
+pub(crate) mod wal_frames;
 pub(crate) mod wal_received;
 pub(crate) mod wal_removal;
 pub(crate) mod wal_variant;

@@ -20,9 +20,9 @@ const LARGEST_SEGMENT_BYTES: u64 = 1 << 30;
 const HEADER_BYTES: u64 = 40;
 
 /// Writes an incompressible segment, and returns its path below the scratch directory.
-fn write_random_segment(site: &Site, bytes: u64) -> String {
-    let path = format!("pg_wal/{}", segment_name(0));
-    let header = &segment_of(0, 0, bytes as usize)[..HEADER_BYTES as usize];
+fn write_random_segment(site: &Site, number: u32, bytes: u64) -> String {
+    let path = format!("pg_wal/{}", segment_name(number));
+    let header = &segment_of(number, 0, bytes as usize)[..HEADER_BYTES as usize];
     let mut file = File::create(site.write(&path, header)).unwrap();
     file.write_all(header).unwrap();
     copy(&mut File::open("/dev/urandom").unwrap().take(bytes - HEADER_BYTES), &mut file).unwrap();
@@ -45,7 +45,7 @@ fn watched(mut child: Child) -> (Ran, u64) {
 /// Stores the file, stores it again, and replaces it.
 fn archives_in_bounded_memory(bytes: u64, codecs: &[&str]) {
     let site = Site::new();
-    let path = write_random_segment(&site, bytes);
+    let path = write_random_segment(&site, 0, bytes);
     for codec in codecs {
         for command in [&["archive-wal"][..], &["archive-wal"], &["archive-wal", "--force"]] {
             let arguments = [&["--compression", codec][..], command, &[&path]].concat();
@@ -64,6 +64,28 @@ fn archives_in_bounded_memory(bytes: u64, codecs: &[&str]) {
 #[test]
 fn a_segment_larger_than_the_memory_is_archived_whole() {
     archives_in_bounded_memory(SEGMENT_BYTES, &["zstd", "none"]);
+}
+
+/// The documented limit for each file that is stored at the same time, in KiB.
+const MOST_KIB_FOR_A_JOB: u64 = 17 << 10;
+
+#[test]
+fn what_is_archived_ahead_needs_memory_for_each_job() {
+    const JOBS: u64 = 3;
+    let site = Site::new();
+    site.write("postmaster.pid", format!("{}\n", std::process::id()));
+    for number in 0..=6 {
+        write_random_segment(&site, number, 16 << 20);
+        site.write(&format!("pg_wal/archive_status/{}.ready", segment_name(number)), "");
+    }
+    let path = format!("pg_wal/{}", segment_name(0));
+    let mut command = site.command(&["archive-wal", &path, "--jobs", &JOBS.to_string(), "--ahead", "6"]);
+    let (ran, peak) = watched(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    assert!(ran.code == 0 && ran.stderr.is_empty(), "{ran:?}");
+    assert_eq!(site.succeed(&["list-wal"]).lines().count(), 7);
+    let most = MOST_KIB + JOBS * MOST_KIB_FOR_A_JOB;
+    assert!((1..=most).contains(&peak), "{peak} KiB of {most}");
+    println!("{peak} KiB");
 }
 
 mod long {

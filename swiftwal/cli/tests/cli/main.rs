@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the tests' helpers fail as tests do")]
 
+mod archive_ahead;
 mod archive_memory;
 mod archive_wal;
 mod bounds;

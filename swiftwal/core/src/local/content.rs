@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::local::regular_file::open_regular_file;
@@ -57,6 +58,10 @@ pub(crate) struct OpenFile {
     fingerprint: Fingerprint,
 }
 
+/// The age from which on a file's modification time tells whether it was changed; every file system counts in shorter
+/// steps.
+const YOUNG_SECONDS: i64 = 10;
+
 /// The identity and the state of a file.
 ///
 /// PostgreSQL recycles segments: a file keeps its inode and its size, and gets another name and other content. Then
@@ -78,6 +83,12 @@ impl Fingerprint {
             bytes: file.len(),
             modified: (file.mtime(), file.mtime_nsec()),
         }
+    }
+
+    /// Whether the file may be changed after `now`, by the clock that dates it, without getting another fingerprint:
+    /// file systems count time in steps.
+    pub(crate) fn is_young(&self, now: Timestamp) -> bool {
+        now.as_second() - self.modified.0 < YOUNG_SECONDS
     }
 }
 

@@ -56,15 +56,23 @@ impl StateDir {
         &self.directory
     }
 
+    /// Returns the handle of a directory in it.
+    pub(crate) fn directory(&self, name: &str) -> Self {
+        Self { directory: self.directory.join(name).into(), ..self.clone() }
+    }
+
+    /// Reads the file `name`, without a warning if that fails.
+    pub(crate) fn load(&self, name: &str) -> io::Result<Vec<u8>> {
+        // Another user could make another cluster's repository pass as this one's.
+        ensure_private(&self.directory)?;
+        read_regular_file(&self.directory.join(name), MOST_BYTES)
+    }
+
     /// Reads the file `name` with `parse`. None if it is missing or can't be trusted.
     pub(crate) fn read<T>(&self, name: &str, parse: impl FnOnce(&[u8]) -> io::Result<T>) -> Option<T> {
         #[cfg(test)]
         self.reads.fetch_add(1, Ordering::Relaxed);
-        // Another user could make another cluster's repository pass as this one's.
-        let parsed = ensure_private(&self.directory)
-            .and_then(|()| read_regular_file(&self.directory.join(name), MOST_BYTES))
-            .and_then(|text| parse(&text));
-        match parsed {
+        match self.load(name).and_then(|text| parse(&text)) {
             Ok(parsed) => Some(parsed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
@@ -82,16 +90,23 @@ impl StateDir {
 
     /// Replaces the content of the file `name`, durably: it is often needed after a loss of power.
     pub(crate) fn write(&self, name: &str, content: &[u8]) {
-        if let Err(error) = self.replace(name, content) {
+        let written = self.stage(name, content).and_then(StagedFile::publish_durably);
+        if let Err(error) = written {
             self.warn("write", &error);
         }
     }
 
-    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+    /// Replaces the content of the file `name`, without a warning if that fails. It isn't flushed to the disk: after a
+    /// loss of power the file may be missing, empty, or as it was before.
+    pub(crate) fn write_unsynced(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.stage(name, content)?.publish().map(drop)
+    }
+
+    fn stage(&self, name: &str, content: &[u8]) -> io::Result<StagedFile> {
         create_private(&self.directory)?;
         let mut file = StagedFile::for_target(&self.directory.join(name))?;
         file.write_all(content)?;
-        file.publish_durably().map(drop)
+        Ok(file)
     }
 
     fn warn(&self, verb: &str, error: &io::Error) {

@@ -288,6 +288,10 @@ impl Repository {
         // SwiftWAL 0.2.2 didn't write cluster.json, so WAL in other compressions may exist already.
         let stored = self.list().await?.unwrap_or_default().wal;
         let wal_formats = stored.iter().map(|wal| wal.format).chain(format).collect();
+        if let Some(marks) = self.ahead_marks() {
+            // They are those of a repository that has vanished.
+            marks.clear();
+        }
         let new = ClusterInfo::new(identity.clone(), wal_formats);
         self.write_cluster(&new, PutMode::Create).await?;
         // Read it back in any case: on some storage, two processes may both be told that theirs was stored.

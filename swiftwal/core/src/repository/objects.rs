@@ -75,6 +75,13 @@ impl Repository {
         Ok(head.map_err(self.failed("look at", name))?.map(|meta| meta.size))
     }
 
+    /// As [`size`](Self::size), for a caller to whom the absence needn't be proven.
+    pub(crate) async fn unproven_size(&self, name: &ObjectName) -> Result<Option<u64>> {
+        let options = GetOptions { head: true, ..self.storage.unproven_read() };
+        let head = absent_is_none(self.storage.store().get_opts(&path(name), options).await);
+        Ok(head.map_err(self.failed("look at", name))?.map(|head| head.meta.size))
+    }
+
     /// Stores an object completely and durably, or not at all.
     pub(crate) async fn put(
         &self,

@@ -14,7 +14,11 @@ use swiftwal_compression::Codec;
 use crate::{
     error::Result,
     repository::{
-        PutOutcome, Repository, layout::ObjectName, parts::Parts, wal_file::WalFile, wal_frames::frames,
+        PutOutcome, Repository,
+        layout::ObjectName,
+        parts::Parts,
+        wal_file::WalFile,
+        wal_frames::{Threads, frames},
     },
 };
 
@@ -57,9 +61,10 @@ impl Repository {
         file: &WalFile,
         codec: Codec,
         existing: Existing,
+        threads: Threads,
     ) -> Result<StagedWal<'_>> {
         let limits = self.storage().limits();
-        let mut frames = pin!(frames(file, codec));
+        let mut frames = pin!(frames(file, codec, threads));
         let part_bytes = limits.part_bytes.min(PART_BYTES);
         let in_parts = file.bytes() > limits.put_bytes && self.takes_parts_of(part_bytes, object).await?;
         let most = if in_parts { 2 * part_bytes } else { usize::MAX };
@@ -243,7 +248,7 @@ mod tests {
         let file = WalFile::open(&path).unwrap();
         let object = ObjectName::Wal { name: file.name, format: Format::None };
         let codec = "none".parse().unwrap();
-        let staged = repository.stage_wal(&object, &file, codec, Existing::Keep).await.unwrap();
+        let staged = repository.stage_wal(&object, &file, codec, Existing::Keep, Threads::All).await.unwrap();
         assert_eq!(staged.publish().await.unwrap(), PutOutcome::Stored);
         assert_eq!(repository.size(&object).await.unwrap(), Some(5 << 20));
     }

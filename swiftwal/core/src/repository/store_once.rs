@@ -6,7 +6,13 @@ use swiftwal_compression::{Codec, Format};
 
 use crate::{
     error::{Refusal, Result},
-    repository::{PutOutcome, Repository, layout::ObjectName, staged_wal::Existing, wal_file::WalFile},
+    repository::{
+        PutOutcome, Repository,
+        layout::ObjectName,
+        staged_wal::{Existing, StagedWal},
+        wal_file::WalFile,
+        wal_frames::Threads,
+    },
 };
 
 /// The content under the name of a WAL file.
@@ -36,12 +42,28 @@ impl Repository {
         file: &WalFile,
         codec: Codec,
     ) -> Result<StoredOnce> {
-        let staged = self.stage_wal(object, file, codec, Existing::Keep).await?;
+        let staged = self.stage_wal(object, file, codec, Existing::Keep, Threads::All).await?;
+        self.publish_once(staged, object, file, codec.format()).await
+    }
+
+    /// Gives `object`, which was staged from `file` in the compression `format`, its name. If that is taken, the contents
+    /// are compared.
+    ///
+    /// # Errors
+    ///
+    /// Those of the storage and of [`compare_wal`](Self::compare_wal).
+    pub(crate) async fn publish_once(
+        &self,
+        staged: StagedWal<'_>,
+        object: &ObjectName,
+        file: &WalFile,
+        format: Format,
+    ) -> Result<StoredOnce> {
         let stored_bytes = staged.stored_bytes();
         if staged.publish().await? == PutOutcome::Stored {
             return Ok(StoredOnce::Stored { stored_bytes });
         }
-        self.compare_once(object, file, codec.format()).await
+        self.compare_once(object, file, format).await
     }
 
     /// Compares the contents, for a name that is known to be taken.

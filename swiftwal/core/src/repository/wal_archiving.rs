@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Refusal, Result},
     repository::{
         Repository, layout::ObjectName, staged_wal::Existing, store_once::StoredOnce, wal_file::WalFile,
-        wal_variant::WalVariant,
+        wal_frames::Threads, wal_variant::WalVariant,
     },
 };
 
@@ -33,6 +33,21 @@ impl Repository {
         }
         add(self, file, codec, stored).await
     }
+
+    /// The error for a file whose name has different content. A person must decide which of the two is right.
+    pub(crate) fn another_content(&self, file: &WalFile, format: Format) -> Error {
+        let history_of = match file.name {
+            WalName::History(timeline) => Some(timeline),
+            _ => None,
+        };
+        let refusal = Refusal::AnotherContent {
+            object: file.object(format).to_string(),
+            location: self.location().to_owned(),
+            path: file.to_string(),
+            history_of,
+        };
+        refusal.into()
+    }
 }
 
 /// Stores the file unless its name is taken, in any of the `stored` compressions or in the requested one.
@@ -54,7 +69,7 @@ async fn add(
         StoredOnce::Different if WalVariant::are_possible(file.name) => {
             store_beside(repository, file, codec).await
         }
-        StoredOnce::Different => Err(another_content(repository, file, format)),
+        StoredOnce::Different => Err(repository.another_content(file, format)),
     }
 }
 
@@ -72,7 +87,7 @@ async fn store_beside(repository: &Repository, file: &WalFile, codec: Codec) -> 
         }
     }
     let object = object(codec.format());
-    let staged = repository.stage_wal(&object, file, codec, Existing::Replace).await?;
+    let staged = repository.stage_wal(&object, file, codec, Existing::Replace, Threads::All).await?;
     let stored_bytes = staged.stored_bytes();
     staged.publish().await?;
     tracing::warn!(
@@ -81,19 +96,4 @@ async fn store_beside(repository: &Repository, file: &WalFile, codec: Codec) -> 
         repository.location(),
     );
     Ok(Some(stored_bytes))
-}
-
-/// Returns the error for a file whose name has different content. A person must decide which of the two is right.
-fn another_content(repository: &Repository, file: &WalFile, format: Format) -> Error {
-    let history_of = match file.name {
-        WalName::History(timeline) => Some(timeline),
-        _ => None,
-    };
-    let refusal = Refusal::AnotherContent {
-        object: file.object(format).to_string(),
-        location: repository.location().to_owned(),
-        path: file.to_string(),
-        history_of,
-    };
-    refusal.into()
 }

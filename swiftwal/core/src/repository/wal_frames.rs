@@ -1,4 +1,4 @@
-//! Compresses a WAL file on all cores: PostgreSQL waits for it, and archives one file at a time.
+//! Compresses a WAL file, on all cores if PostgreSQL waits for it.
 //!
 //! Each core has one thread from the first piece to the last, since the allocator keeps freed memory for each thread. A
 //! frame outlives its piece, so its memory is allocated by the caller.
@@ -25,13 +25,34 @@ const PIECE_BYTES: u64 = 1 << 20;
 /// More threads gain little, and the database needs them.
 const MOST_THREADS: usize = 4;
 
+/// The threads that compress one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// As many as there are, for a file that PostgreSQL waits for.
+    All,
+    /// One, for a file among others.
+    One,
+}
+
+/// Returns how many threads compress at most.
+pub(crate) fn most_threads() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS)
+}
+
 /// Compresses the file into frames. At most as many frames wait as there are threads.
 ///
 /// # Errors
 ///
 /// [`Error::Local`], also if the file changes its size meanwhile.
-pub(super) fn frames(file: &WalFile, codec: Codec) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
-    let cores = available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS);
+pub(super) fn frames(
+    file: &WalFile,
+    codec: Codec,
+    threads: Threads,
+) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+    let cores = match threads {
+        Threads::All => most_threads(),
+        Threads::One => 1,
+    };
     let pieces = pieces(file.bytes());
     let (path, count) = (file.path().to_owned(), pieces.len());
     let mut pieces = pieces.into_iter();

@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     repository::{
         Repository, layout::ObjectName, staged_wal::Existing, wal::WalObject, wal_file::WalFile,
-        wal_variant::WalVariant,
+        wal_frames::Threads, wal_variant::WalVariant,
     },
 };
 
@@ -35,7 +35,8 @@ impl Repository {
     pub(crate) async fn store_received(&self, segment: SegmentName, file: &WalFile) -> Result<()> {
         self.ensure_cluster(file.identity().as_ref(), None).await?;
         let codec = Codec::from(FORMAT);
-        let staged = self.stage_wal(&received_object(segment), file, codec, Existing::Replace).await?;
+        let object = received_object(segment);
+        let staged = self.stage_wal(&object, file, codec, Existing::Replace, Threads::All).await?;
         staged.publish().await.map(drop)
     }
 

@@ -1,0 +1,69 @@
+//! Whether PostgreSQL's archiver has started this process.
+
+use std::{path::Path, time::Duration};
+
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
+use swiftwal_core::read_regular_file;
+
+use crate::within::within;
+
+/// How long the data directory may take to answer. It doesn't answer if its disk hangs.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// More than any postmaster.pid has.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// Whether `path` is a WAL file as a running server passes it to its archive_command: relative to the working directory,
+/// which is the server's data directory.
+///
+/// A person who archives a file by hand means that file alone. What else waits beside it may be the WAL of a server that
+/// has failed, and that went another way than the one which has taken its place.
+pub(crate) fn is_called_by_server(path: &Path) -> bool {
+    path.is_relative() && within("server", LIMIT, || is_running(Path::new("."))).unwrap_or(false)
+}
+
+/// Whether a server runs in this data directory. A server that crashed leaves its `postmaster.pid`, too.
+fn is_running(data_directory: &Path) -> bool {
+    let text = read_regular_file(&data_directory.join("postmaster.pid"), MOST_BYTES);
+    text.ok().and_then(|text| server(&text)).is_some_and(|server| {
+        // Another user's process can't be signalled, but it runs.
+        !matches!(test_kill_process(server), Err(error) if error != Errno::PERM)
+    })
+}
+
+/// Returns the process in the first line of a `postmaster.pid`.
+fn server(text: &[u8]) -> Option<Pid> {
+    let first = text.split(|byte| *byte == b'\n').next()?;
+    Pid::from_raw(str::from_utf8(first).ok()?.trim().parse().ok().filter(|pid| *pid > 0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process::Command};
+
+    use super::*;
+
+    #[test]
+    fn a_server_runs_if_its_process_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let is_running_by = |text: &str| {
+            fs::write(directory.path().join("postmaster.pid"), text).unwrap();
+            is_running(directory.path())
+        };
+        assert!(!is_running(directory.path()));
+        assert!(is_running_by(&format!("{}\n/data\n1795948572\n", std::process::id())));
+        let mut ended = Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        for text in [&ended.id().to_string(), "", "-1\n", "0\n", "x\n"] {
+            assert!(!is_running_by(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_whole_path_is_not_a_servers() {
+        assert!(!is_called_by_server(Path::new("/data/pg_wal/000000010000000000000001")));
+    }
+}

@@ -1,0 +1,213 @@
+//! Archives further files after the one that PostgreSQL asked for: it asks for one after the other, and waits for each.
+//!
+//! The command line calls it when the asked file is stored. It must never store anything of a server whose WAL doesn't
+//! belong into the repository, such as an old primary that was started again: so nothing is stored behind a file that
+//! is refused, be it the asked one or another whose name is taken.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use swiftwal_compression::Codec;
+use swiftwal_postgres::WalName;
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::{
+    error::{Error, Result},
+    local::blocking::blocking,
+    repository::{
+        Repository,
+        ahead_marks::{AheadMarks, Seen, StoredAs},
+        staged_wal::Existing,
+        store_once::StoredOnce,
+        wal_file::WalFile,
+        wal_frames::{Threads, most_threads},
+    },
+};
+
+/// What `archive_status` appends to the name of a file that waits to be archived.
+const READY: &str = ".ready";
+
+/// How much is archived ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    /// The most files.
+    pub files: usize,
+    /// How many of them at a time.
+    pub jobs: usize,
+    /// How long it may take. What isn't stored by then is abandoned.
+    pub time: Duration,
+}
+
+/// Stores further files that PostgreSQL is going to ask for, according to `archive_status` beside the file at `path`,
+/// which must be stored already. Each is marked, so that [`archive_wal`](super::archive_wal) acknowledges it without a
+/// request. PostgreSQL's files are only read. Does nothing if this machine has no state directory for the repository.
+///
+/// Timeline histories are stored first, one after the other. Of the segments, those whose name is taken are compared
+/// before another is stored. The first failure is a warning, and nothing more is begun: PostgreSQL is going to ask for
+/// that file.
+pub async fn archive_ahead(repository: &Repository, path: &Path, codec: Codec, ahead: &Ahead) {
+    let Some(marks) = repository.ahead_marks() else { return };
+    let batch = Batch {
+        repository,
+        marks,
+        codec,
+        jobs: ahead.jobs.max(1),
+        compressing: Semaphore::new(most_threads()),
+    };
+    match timeout(ahead.time, Box::pin(batch.store(path, ahead.files))).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(
+            "{} is stored; archiving the files after it ahead has stopped: {}",
+            path.display(),
+            error.in_full()
+        ),
+        Err(_) => tracing::info!(
+            "{} is stored; archiving the files after it ahead has stopped at its time limit",
+            path.display()
+        ),
+    }
+}
+
+/// The files of one call.
+struct Batch<'a> {
+    repository: &'a Repository,
+    marks: AheadMarks,
+    codec: Codec,
+    jobs: usize,
+    /// A thread for each file that is being compressed.
+    compressing: Semaphore,
+}
+
+/// A file that PostgreSQL hasn't asked for yet.
+struct Waiting {
+    path: PathBuf,
+    file: WalFile,
+    seen: Seen,
+    /// What has its name.
+    stored: Option<StoredAs>,
+}
+
+impl Batch<'_> {
+    async fn store(&self, asked: &Path, most: usize) -> Result<()> {
+        let (asked, marks) = (asked.to_owned(), self.marks.clone());
+        let (histories, segments) = blocking(move || waiting(&asked, &marks, most)).await?;
+        for history in histories {
+            if let Some(history) = self.look(history).await? {
+                self.store_one(history).await?;
+            }
+        }
+        let segments = stream::iter(segments).map(|path| self.look(path).boxed());
+        let segments: Vec<_> = segments.buffered(self.jobs).try_collect().await?;
+        let (taken, free): (Vec<_>, Vec<_>) =
+            segments.into_iter().flatten().partition(|waiting| waiting.stored.is_some());
+        for waiting in taken {
+            self.store_one(waiting).await?;
+        }
+        self.store_at_a_time(free).await
+    }
+
+    /// Stores several files at a time. After a failure, only what has begun is finished.
+    async fn store_at_a_time(&self, files: Vec<Waiting>) -> Result<()> {
+        let has_failed = &AtomicBool::new(false);
+        let stores = files.into_iter().map(|waiting| {
+            let store = async move {
+                if has_failed.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let stored = self.store_one(waiting).await;
+                has_failed.fetch_or(stored.is_err(), Ordering::Relaxed);
+                stored
+            };
+            store.boxed()
+        });
+        let stores: Vec<_> = stores.collect();
+        let stores = stream::iter(stores).buffer_unordered(self.jobs);
+        stores.fold(Ok(()), |before, stored| async { before.and(stored) }).await
+    }
+
+    /// Opens and checks a file, and looks whether its name is taken. None if the file is missing: after a crash, a status
+    /// file may outlive it.
+    async fn look(&self, path: PathBuf) -> Result<Option<Waiting>> {
+        let now = self.repository.clock().now();
+        let looked = blocking(move || {
+            let seen = match AheadMarks::look(&path, now) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                seen => seen.map_err(Error::local("read", &path))?,
+            };
+            Ok(Some((WalFile::open(&path)?, path, seen)))
+        });
+        let Some((file, path, seen)) = looked.await? else { return Ok(None) };
+        let identity = file.identity();
+        let formats =
+            self.repository.ensure_cluster_unless_cached(identity.as_ref(), self.codec.format()).await?;
+        let mut stored = None;
+        for format in formats {
+            let bytes = self.repository.unproven_size(&file.object(format)).await?;
+            stored = stored.or(bytes.map(|bytes| StoredAs { format, bytes }));
+        }
+        Ok(Some(Waiting { path, file, seen, stored }))
+    }
+
+    /// Stores a file, or compares it with what has its name, and marks it.
+    async fn store_one(&self, waiting: Waiting) -> Result<()> {
+        let Waiting { path, file, seen, stored } = waiting;
+        tracing::debug!("archiving {file} ahead");
+        let format = stored.map_or(self.codec.format(), |stored| stored.format);
+        let outcome = match stored {
+            Some(_) => self.repository.compare_once(&file.object(format), &file, format).await?,
+            None => self.store_new(&file).await?,
+        };
+        let stored = match outcome {
+            StoredOnce::Stored { stored_bytes } => Some(StoredAs { format, bytes: stored_bytes }),
+            StoredOnce::SameContent => stored,
+            StoredOnce::Different => return Err(self.repository.another_content(&file, format)),
+        };
+        if let Some(stored) = stored {
+            let (marks, now) = (self.marks.clone(), self.repository.clock().now());
+            blocking(move || marks.set(&path, seen, stored, now)).await?;
+        }
+        tracing::debug!("{file} is stored ahead");
+        Ok(())
+    }
+
+    async fn store_new(&self, file: &WalFile) -> Result<StoredOnce> {
+        let object = file.object(self.codec.format());
+        let turn = self.compressing.acquire().await;
+        let staged =
+            self.repository.stage_wal(&object, file, self.codec, Existing::Keep, Threads::One).await?;
+        drop(turn);
+        self.repository.publish_once(staged, &object, file, self.codec.format()).await
+    }
+}
+
+/// Returns the histories and the segments that wait to be archived, in PostgreSQL's order: `most` files that have no mark
+/// yet, other than the `asked` one.
+fn waiting(asked: &Path, marks: &AheadMarks, most: usize) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let directory = asked.parent().unwrap_or(Path::new(""));
+    let entries = fs::read_dir(directory.join("archive_status")).into_iter().flatten().flatten();
+    let ready =
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(READY).map(str::to_owned));
+    let mut names: Vec<_> = ready
+        .filter(|name| asked.file_name().is_none_or(|asked| asked != name.as_str()))
+        .filter_map(|name| match name.parse().ok()? {
+            WalName::History(_) => Some((false, name)),
+            WalName::Segment(_) => Some((true, name)),
+            WalName::Partial(_) | WalName::Backup { .. } => None,
+        })
+        .collect();
+    names.sort_unstable();
+    if names.is_empty() || most == 0 {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    marks.begin()?;
+    let files = names.into_iter().map(|(is_segment, name)| (is_segment, directory.join(name)));
+    let files = files.filter(|(_, path)| !marks.has(path)).take(most);
+    let (segments, histories): (Vec<_>, Vec<_>) = files.partition(|(is_segment, _)| *is_segment);
+    let paths = |files: Vec<(bool, PathBuf)>| files.into_iter().map(|(_, path)| path).collect();
+    Ok((paths(histories), paths(segments)))
+}
