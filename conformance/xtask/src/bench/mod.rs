@@ -13,6 +13,7 @@ use crate::build;
 
 mod backup;
 mod ceph;
+mod drain;
 mod incremental;
 mod listing;
 mod measure;
@@ -41,7 +42,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "archive-wal,backup,restore,incremental,small-files,list"
+        default_value = "archive-wal,drain,backup,restore,incremental,small-files,list"
     )]
     only: Vec<Work>,
     /// Run only on these kinds of storage
@@ -52,6 +53,7 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Work {
     ArchiveWal,
+    Drain,
     Backup,
     Restore,
     Incremental,
@@ -98,6 +100,14 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
         }
         if on(Kind::Ceph) {
             table::row(&bench.archive_wal_to_ceph()?);
+        }
+    }
+    if bench.does(Work::Drain) {
+        if on(Kind::File) {
+            bench.drain()?.iter().for_each(table::row);
+        }
+        if on(Kind::Swift) {
+            bench.drain_to_swift()?.iter().for_each(table::row);
         }
     }
     if bench.does(Work::Backup) || bench.does(Work::Restore) {
