@@ -4,8 +4,9 @@ use xtask::{Installation, PRERELEASE, VERSIONS};
 
 /// Parts of the names of the tests that only `--long` runs: those in a module `long`, and what the suite repeats on
 /// prefixes of one container after it has run on containers, where it takes minutes.
-const LONG: [&str; 8] = [
+const LONG: [&str; 9] = [
     "long::",
+    "prefixes::ahead::",
     "prefixes::chains::",
     "prefixes::damage::",
     "prefixes::faults::",
