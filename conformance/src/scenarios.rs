@@ -16,6 +16,7 @@ pub(crate) mod faults;
 pub(crate) mod foreign_records;
 pub(crate) mod full_storage;
 pub(crate) mod histories;
+pub(crate) mod holes;
 pub(crate) mod hostile;
 pub(crate) mod incremental;
 pub(crate) mod large_wal;

@@ -44,6 +44,21 @@ impl SyntheticCluster {
         bytes
     }
 
+    /// As [`segment`](Self::segment), with a header on every page, as PostgreSQL writes it.
+    #[must_use]
+    pub fn segment_of_pages(&self, number: u64) -> Vec<u8> {
+        let mut bytes = self.segment(number);
+        let long = self.page_header(self.timeline(), number);
+        for (page, offset) in
+            bytes.chunks_mut(BLOCK_BYTES as usize).zip((0..).step_by(BLOCK_BYTES as usize)).skip(1)
+        {
+            page[..24].copy_from_slice(&long[..24]);
+            page[2..4].fill(0); // no flags
+            page[8..16].copy_from_slice(&self.lsn(number, offset).0.to_ne_bytes());
+        }
+        bytes
+    }
+
     /// Source: `XLogLongPageHeaderData` in PostgreSQL's `src/include/access/xlog_internal.h`.
     fn page_header(&self, timeline: Timeline, number: u64) -> Vec<u8> {
         let mut header = Vec::with_capacity(SegmentHeader::BYTES);

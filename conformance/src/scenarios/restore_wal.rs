@@ -236,7 +236,7 @@ pub(crate) async fn a_file_that_is_there_takes_one_request_and_one_that_is_not_t
     assert_eq!(requests(absent).await, expected);
 
     let gzip = ArchiveOptions { codec: Format::Gzip.into(), force: false };
-    site.archive_with(site.cluster.wal_name(5), &site.cluster.segment(5), &gzip).await?;
+    site.archive_with(site.cluster.wal_name(2), &site.cluster.segment(2), &gzip).await?;
     let expected = [format!("wal_{absent}.zst"), format!("wal_{absent}.gz"), LISTING.to_owned()];
     assert_eq!(requests(absent).await, expected);
     Ok(())

@@ -123,6 +123,19 @@ suite! { $
         a_storage_that_hangs_meanwhile_ends_the_work_ahead,
         a_failure_at_any_call_acknowledges_nothing_false,
     }
+    holes {
+        a_missing_segment_with_later_wal_is_a_hole,
+        small_files_of_later_segments_are_later_wal,
+        deleted_wal_that_is_still_listed_makes_no_hole,
+        a_hole_is_new_for_a_minute_by_the_storages_clock,
+        a_hole_takes_three_requests_and_on_a_later_timeline_that_for_its_history,
+        a_server_that_begins_on_a_timeline_needs_no_history_of_it,
+        wal_from_before_its_timeline_is_no_hole,
+        a_missing_history_of_a_timeline_with_wal_is_a_hole,
+        an_archive_may_begin_on_any_timeline,
+        a_segment_that_is_in_pg_wal_is_no_hole,
+        a_failing_storage_never_hides_a_hole,
+    }
     backup {
         the_record_tells_what_was_backed_up,
         a_tar_that_outgrows_the_largest_object_is_stored_as_several,

@@ -25,6 +25,7 @@ impl Ending {
         if let Some(timeline) = self.history
             && exit == Exit::Failure
             && !failure.is_proven_absence()
+            && !matches!(failure, Failure::TimelineInUse { .. })
         {
             log::say(format_args!(
                 "warning: it isn't known whether timeline {timeline} is in use, and a standby takes every failure for \"not in \

@@ -19,24 +19,26 @@ Exit codes:
   2    the command line or the configuration is wrong; nothing was done
   3    done, but damage was found
   4    it couldn't be proven that all is well
-  128  restore-wal only: it isn't known whether the file is in the repository
+  128  restore-wal only: it isn't known whether the file is in the repository,
+       or later WAL is there
   129, 130, 143
        stopped by SIGHUP, SIGINT or SIGTERM (receive-wal: 0)
   141  standard output was closed; an uncommitted backup was abandoned
   archive-wal fails with 1 or 2 only. restore-wal fails with 1 only if the
-  file is proven not to be in the repository (on a standby: for every failure
-  but a signal), and otherwise with 128 or above.";
+  file is proven not to be in the repository, and no WAL that comes after it
+  is there (on a standby: for every failure but a signal; with --end-at-hole
+  also if later WAL is there), and otherwise with 128 or above.";
 
 /// An exit code.
 ///
 /// PostgreSQL acts on the codes of two commands, so these two are special:
 ///
 /// - `archive-wal` fails with 1 to 125 only: above that, PostgreSQL restarts its archiver.
-/// - `restore-wal` fails with 1 only if the storage has proven that the file is missing: PostgreSQL takes 1 to 125 for
-///   the end of the archive, ends recovery and promotes. Any other failure, including a wrong argument, is
-///   [`NoAnswer`](Self::NoAnswer), which stops recovery instead. If the working directory is a standby's (it contains
-///   `standby.signal`, or a `recovery.conf` with `standby_mode` on), other failures are 1 as well: a standby asks
-///   again, and must not stop whenever the storage fails.
+/// - `restore-wal` fails with 1 only if the storage has proven that the file is missing, and has no WAL that comes after
+///   it: PostgreSQL takes 1 to 125 for the end of the archive, ends recovery and promotes. Any other failure, including a
+///   wrong argument, is [`NoAnswer`](Self::NoAnswer), which stops recovery instead. If the working directory is a standby's
+///   (it contains `standby.signal`, or a `recovery.conf` with `standby_mode` on), other failures are 1 as well: a standby
+///   asks again, and must not stop whenever the storage fails.
 ///
 /// A panic has no exit code: it aborts the process by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +56,7 @@ pub enum Exit {
     DamageFound = 3,
     /// The command couldn't determine whether everything is in order.
     Unproven = 4,
-    /// `restore-wal` doesn't know whether the file exists, or can't fetch it.
+    /// `restore-wal` doesn't know whether the file exists, can't fetch it, or has found a hole in the WAL.
     NoAnswer = 128,
     /// Stopped by SIGHUP, as when the terminal is closed. Partial work was removed as far as the storage allowed.
     HungUp = 129,
@@ -132,7 +134,9 @@ impl Exit {
             Failure::Flow(Error::Open(error)) if !matches!(error, OpenError::Unavailable { .. }) => {
                 Self::Usage
             }
-            Failure::Flow(_) | Failure::Runtime(_) | Failure::Output(_) => Self::Failure,
+            Failure::Flow(_) | Failure::TimelineInUse { .. } | Failure::Runtime(_) | Failure::Output(_) => {
+                Self::Failure
+            }
             Failure::Stopped(Stop::Signal(signal)) => match signal {
                 Signal::Hangup => Self::HungUp,
                 Signal::Interrupt => Self::Interrupted,

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, io};
 
 use swiftwal_core::OpenError;
+use swiftwal_postgres::Timeline;
 use thiserror::Error;
 
 use crate::{
@@ -25,6 +26,9 @@ pub(crate) enum Failure {
     /// A command that stores was given a storage in this process's memory, where nothing would remain.
     #[error("{0} is in this process's memory, so what is stored there is lost when it ends")]
     Volatile(String),
+    /// A standby asks for a history that is missing, although WAL of its timeline is stored.
+    #[error("timeline {timeline} is in use: its WAL is stored in {location}, but its history is missing")]
+    TimelineInUse { timeline: Timeline, location: String },
     #[error("the operating system refused a resource that the program needs")]
     Runtime(#[source] io::Error),
     #[error("can't write to standard output")]
@@ -101,6 +105,15 @@ impl Hinted for Failure {
             Self::Volatile(_) => {
                 Some("name another repository, or, in a test, set SWIFTWAL_ALLOW_MEMORY=1".into())
             }
+            Self::TimelineInUse { timeline, .. } => Some(
+                format!(
+                    "don't promote this standby: it would take timeline {timeline}, too. First store {:08X}.history with \
+                     archive-wal from the pg_wal of a server that has it, or remove the timeline: swiftwal timeline discard \
+                     {timeline}",
+                    timeline.get()
+                )
+                .into(),
+            ),
             Self::Stopped(stop) => stop.hint().map(Cow::Borrowed),
             Self::Usage | Self::Runtime(_) | Self::Output(_) | Self::ClosedStdout | Self::Found(_) => None,
         }

@@ -4,9 +4,9 @@ mod in_full;
 mod open;
 mod refusal;
 
-use std::{borrow::Cow, io, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{borrow::Cow, io, os::unix::ffi::OsStrExt, path::PathBuf, time::Duration};
 
-use swiftwal_postgres::{SourceError, WalName, printable};
+use swiftwal_postgres::{SegmentName, SourceError, WalName, printable};
 use thiserror::Error;
 
 pub use self::{
@@ -47,6 +47,21 @@ pub enum Error {
         name: WalName,
         /// The repository.
         location: String,
+    },
+    /// The storage has proven that this WAL file is missing, and contains WAL that comes after it.
+    #[error("{}", hole(*name, location, *before, *later))]
+    WalHole {
+        /// PostgreSQL's name of the missing file: a segment, or the history of a timeline.
+        name: WalName,
+        /// The repository.
+        location: String,
+        /// The last segment before it, if it is known to be stored.
+        before: Option<SegmentName>,
+        /// The first WAL after it on its timeline; if the file is a history, the first WAL of that timeline.
+        later: WalName,
+        /// How long the file may still be on its way: the later WAL was stored just now, and archive-wal stores several
+        /// files at once.
+        settles_in: Duration,
     },
     /// The directory or container exists but contains no repository: most likely another one was meant.
     #[error("{location} contains no repository")]
@@ -183,6 +198,17 @@ fn changed(found: Option<u64>) -> String {
     }
 }
 
+/// Describes a hole in the WAL.
+fn hole(name: WalName, location: &str, before: Option<SegmentName>, later: WalName) -> String {
+    if let WalName::History(timeline) = name {
+        return format!(
+            "{name} is missing in {location}, but timeline {timeline} is in use: its WAL is stored, from {later} on"
+        );
+    }
+    let before = before.map(|before| format!("the last one before it is {before}, ")).unwrap_or_default();
+    format!("WAL segment {name} is missing in {location}: {before}the next one stored is {later}")
+}
+
 /// What to do about a local failure, if that is known.
 fn way_out(error: &io::Error) -> Option<&'static str> {
     Some(match error.kind() {
@@ -212,7 +238,7 @@ impl Error {
             | Self::Foreign { .. }
             | Self::Usage(_)
             | Self::Refused(_) => ErrorKind::Refused,
-            Self::Damaged { .. } | Self::Missing { .. } => ErrorKind::Damaged,
+            Self::Damaged { .. } | Self::Missing { .. } | Self::WalHole { .. } => ErrorKind::Damaged,
             Self::Storage { .. } | Self::Local { .. } | Self::Source(_) => ErrorKind::Failed,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::Stopped => ErrorKind::Stopped,
@@ -232,6 +258,27 @@ impl Error {
             Self::NotAsSeen { found: Some(_), state, .. } => {
                 let state = state.display();
                 return Some(format!("is the right disk mounted? If it is, delete {state}").into());
+            }
+            Self::WalHole { name: WalName::History(timeline), .. } => {
+                return Some(
+                    format!(
+                        "store {:08X}.history with archive-wal from the pg_wal of a server that has it; otherwise restore a \
+                         backup that was taken on timeline {timeline}, or remove the timeline: swiftwal timeline discard \
+                         {timeline}",
+                        timeline.get()
+                    )
+                    .into(),
+                );
+            }
+            Self::WalHole { name, .. } => {
+                return Some(
+                    format!(
+                        "if a server's pg_wal still has {name}, store it with archive-wal; otherwise restore a backup that was \
+                         taken after it, or recover to a target well before it (PostgreSQL reads WAL ahead), or give up all \
+                         later WAL: restore --end-at-hole"
+                    )
+                    .into(),
+                );
             }
             Self::NoBackup { .. } => "take one first",
             Self::UnknownBackup { hint, .. } => hint,

@@ -1,10 +1,12 @@
 //! restore-wal: fetches, decompresses, checks and publishes a WAL file.
 //!
 //! While PostgreSQL replays a segment, a second process fetches the next ones into a spool: `prefetcher` is its work,
-//! `window` decides what it fetches, and `prefetched` takes what it has fetched.
+//! `window` decides what it fetches, and `prefetched` takes what it has fetched. `missing` decides whether PostgreSQL needs
+//! what the repository lacks.
 
 mod data_directory;
 mod messages;
+mod missing;
 mod prefetched;
 mod prefetcher;
 mod spool;
@@ -18,6 +20,7 @@ use std::{
 use swiftwal_postgres::{SegmentHeader, WalName};
 use tokio::io::AsyncReadExt;
 
+use self::missing::unless_not_needed;
 use crate::{
     error::{Error, Result},
     local::staged_file::StagedFile,
@@ -48,7 +51,9 @@ const PIECE_BYTES: usize = 256 << 10;
 ///
 /// # Errors
 ///
-/// [`Error::WalAbsent`] only if the storage has proven that the file is missing; [`Error::NoRepository`] if there is no
+/// [`Error::WalAbsent`] only if the storage has proven that the file is missing, and either the stored WAL ends there or
+/// the data directory of `path` doesn't need the file: it has the segment beside `path`, or begins on the timeline of the
+/// history; [`Error::WalHole`] if the file is missing and later WAL is stored; [`Error::NoRepository`] if there is no
 /// repository at all; [`Error::Damaged`] if the stored content can't be what was archived; [`Error::NewerFormat`] and
 /// [`Error::NotUnderstood`] if the repository requires more than this program knows.
 pub async fn restore_wal(
@@ -83,8 +88,9 @@ async fn fetch(
     stage: fn(&Path) -> io::Result<StagedFile>,
     observe_size: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Option<blake3::Hash>> {
-    let wal = repository.wal(name, observe_size).await?;
     let target = if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() };
+    let wal = repository.wal(name, observe_size).await;
+    let wal = wal.map_err(|error| unless_not_needed(&target, error))?;
     let local = || Error::local("write", &target);
     let mut staged = stage(&target).map_err(local())?;
     write(repository, name, wal, &target, &mut staged, |_| {}).await?;

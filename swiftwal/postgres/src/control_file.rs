@@ -1,7 +1,7 @@
 //! Reads a cluster's identity and settings from `global/pg_control`.
 
 use crate::machine_order::Numbers;
-use crate::{Lsn, SegmentSize};
+use crate::{Lsn, SegmentSize, Timeline};
 
 /// The permanent part of a cluster's control file: its identity and its settings from initdb.
 ///
@@ -25,6 +25,8 @@ pub struct ControlFile {
 /// The size of the part with content: it never exceeds one disk sector, so that it is written atomically.
 const CONTENT_BYTES: usize = 512;
 
+/// `pg_control_version`.
+const CONTROL_VERSION_AT: usize = 8;
 /// `state`, which stands there in every version since 8.3.
 const STATE_AT: usize = 16;
 /// `DB_SHUTDOWNED` and `DB_SHUTDOWNED_IN_RECOVERY`, the latter since 9.1.
@@ -32,6 +34,11 @@ const SHUT_DOWN: std::ops::RangeInclusive<u32> = 1..=2;
 
 /// `checkPointCopy.redo`.
 const REDO_AT: usize = 40;
+/// `checkPointCopy.ThisTimeLineID`, and where it stands before version 11, which removed `prevCheckPoint`.
+const TIMELINE_AT: usize = 48;
+const TIMELINE_AT_UNTIL_10: usize = 56;
+/// The control version of PostgreSQL 11.
+const VERSION_11: u32 = 1100;
 
 /// The distance from `xlog_seg_size` to `data_checksum_version`. Four numbers and a truth value are between them.
 const CHECKSUM_VERSION_BEHIND: usize = 24;
@@ -63,6 +70,15 @@ impl ControlFile {
         Numbers::native(file).u64(REDO_AT).map(Lsn)
     }
 
+    /// Returns the timeline of the last checkpoint, from a control file in this machine's byte order. `None` if the file is
+    /// too short.
+    pub fn checkpoint_timeline(file: &[u8]) -> Option<Timeline> {
+        let numbers = Numbers::native(file);
+        let at =
+            if numbers.u32(CONTROL_VERSION_AT)? < VERSION_11 { TIMELINE_AT_UNTIL_10 } else { TIMELINE_AT };
+        Timeline::new(numbers.u32(at)?)
+    }
+
     /// Whether the pages have checksums, from the control file of version 11 or later, in this machine's byte order.
     /// `None` if that can't be read.
     pub fn has_checksums(file: &[u8]) -> Option<bool> {
@@ -75,7 +91,7 @@ impl ControlFile {
         let (_, segment_size) = segment_size(numbers)?;
         Some(Self {
             system_identifier: numbers.u64(0)?,
-            control_version: numbers.u32(8)?,
+            control_version: numbers.u32(CONTROL_VERSION_AT)?,
             catalog_version: numbers.u32(12)?,
             segment_size,
         })
@@ -137,6 +153,16 @@ mod tests {
         assert_eq!(ControlFile::has_checksums(SLRU_SEGMENTS_BEFORE_IT), Some(true));
         assert_eq!(ControlFile::has_checksums(&[0; 8192]), None);
         assert_eq!(ControlFile::has_checksums(&[]), None);
+    }
+
+    #[test]
+    fn the_timeline_of_the_last_checkpoint_is_read() {
+        assert_eq!(ControlFile::checkpoint_timeline(SEGMENTS_OF_16_MIB), Timeline::new(3));
+        assert_eq!(ControlFile::checkpoint_timeline(&SEGMENTS_OF_16_MIB[..50]), None);
+        let mut of_version_10 = SEGMENTS_OF_16_MIB.to_vec();
+        of_version_10[CONTROL_VERSION_AT..][..4].copy_from_slice(&1002_u32.to_ne_bytes());
+        of_version_10[TIMELINE_AT_UNTIL_10..][..4].copy_from_slice(&5_u32.to_ne_bytes());
+        assert_eq!(ControlFile::checkpoint_timeline(&of_version_10), Timeline::new(5));
     }
 
     #[test]

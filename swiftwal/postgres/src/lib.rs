@@ -6,6 +6,7 @@
 mod backup_label;
 pub mod base_backup;
 mod chunk_buffer;
+mod complete_segment;
 mod connect_options;
 mod connector;
 mod control_file;
@@ -43,6 +44,7 @@ pub use base_backup::{
     ParseMaxRateError, Tablespace,
 };
 pub use chunk_buffer::{ChunkBuffer, ChunkPool};
+pub use complete_segment::is_complete_segment;
 pub use connect_options::ConnectOptions;
 pub use connector::Connector;
 pub use control_file::{ControlFile, ControlFileError};

@@ -71,13 +71,8 @@ impl SegmentHeader {
 
     fn read(numbers: Numbers<'_>) -> Option<Self> {
         let magic = numbers.u16(0)?;
-        let old = magic <= MAGIC_9_2;
-        let page_address = if old {
-            (u64::from(numbers.u32(8)?) << 32) | u64::from(numbers.u32(12)?)
-        } else {
-            numbers.u64(8)?
-        };
-        let long_part = if old { 16 } else { 24 };
+        let page_address = Self::address_of_page(numbers)?;
+        let long_part = if magic <= MAGIC_9_2 { 16 } else { 24 };
         let is_long = numbers.u16(2)? & LONG_HEADER != 0;
         let block_size = numbers.u32(long_part + 12)?;
         // PostgreSQL can be built with pages of 1 to 64 KiB.
@@ -90,6 +85,14 @@ impl SegmentHeader {
             segment_size: SegmentSize::new(numbers.u32(long_part + 8)?.into()).ok()?,
             block_size,
         })
+    }
+
+    /// Returns where a page of WAL begins according to its header.
+    pub(crate) fn address_of_page(page: Numbers<'_>) -> Option<u64> {
+        if page.u16(0)? <= MAGIC_9_2 {
+            return Some(u64::from(page.u32(8)?) << 32 | u64::from(page.u32(12)?));
+        }
+        page.u64(8)
     }
 
     /// Returns the major version of PostgreSQL that writes this magic, 9 for all of 9.0 to 9.6; `None` if it is

@@ -60,6 +60,13 @@ impl SegmentName {
         Some(Self::containing(self.timeline, Lsn(next), size))
     }
 
+    /// Returns the segment before it on the same timeline; `None` at the beginning of all WAL, and if
+    /// [`start`](Self::start) is `None`.
+    pub fn previous(self, size: SegmentSize) -> Option<Self> {
+        let previous = self.start(size)?.0.checked_sub(size.bytes())?;
+        Some(Self::containing(self.timeline, Lsn(previous), size))
+    }
+
     /// Returns the segment at the same position of another timeline.
     pub fn on_timeline(self, timeline: Timeline) -> Self {
         Self { timeline, ..self }
@@ -184,6 +191,15 @@ mod tests {
             Some(name("000000010000000800000000"))
         );
         assert_eq!(name("00000001FFFFFFFF000000FF").next(size(SIZE_16_MIB)), None);
+    }
+
+    #[test]
+    fn the_previous_segment_borrows_from_the_log_before() {
+        assert_eq!(
+            name("000000010000000800000000").previous(size(SIZE_16_MIB)),
+            Some(name("0000000100000007000000FF"))
+        );
+        assert_eq!(name("000000010000000000000000").previous(size(SIZE_16_MIB)), None);
     }
 
     #[test]

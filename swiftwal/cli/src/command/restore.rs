@@ -94,12 +94,16 @@ pub(crate) struct Args {
     #[arg(
         long,
         help_heading = "Recovery",
-        conflicts_with_all = ["target", "target_action", "standby", "archive_cleanup", "archive_mode"]
+        conflicts_with_all = ["target", "target_action", "standby", "archive_cleanup", "archive_mode", "end_at_hole"]
     )]
     no_recovery: bool,
     /// Recover to the end of the incomplete last segment that receive-wal has stored, if nothing newer is stored
     #[arg(long, help_heading = "Recovery", conflicts_with_all = ["standby", "no_recovery"])]
     use_partial: bool,
+    /// If WAL is missing in the repository although later WAL is there, end recovery before the hole and give up what was
+    /// written later; otherwise the server stops there
+    #[arg(long, help_heading = "Recovery", conflicts_with = "standby")]
+    end_at_hole: bool,
     /// Set the server up as a standby, which keeps asking for WAL
     #[arg(long, help_heading = "Recovery")]
     standby: bool,
@@ -150,9 +154,11 @@ impl TargetArgs {
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
     let began = Instant::now();
     let repository = session.open()?;
-    let commands =
-        ServerCommands::for_session(&session.config, session.deadline).map_err(Failure::Runtime)?;
-    let commands = commands.using_partial(args.use_partial);
+    let restore_wal = [(args.use_partial, "--use-partial"), (args.end_at_hole, "--end-at-hole")];
+    let restore_wal: Vec<_> =
+        restore_wal.into_iter().filter_map(|(is_given, option)| is_given.then_some(option)).collect();
+    let commands = ServerCommands::for_session(&session.config, session.deadline, &restore_wal)
+        .map_err(Failure::Runtime)?;
     let options = RestoreOptions {
         target: args.target.chosen(),
         target_timeline: args.target_timeline,

@@ -5,7 +5,7 @@ mod prefetch;
 use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
-use swiftwal_core::{restore_received_wal, restore_wal, restore_wal_hashed};
+use swiftwal_core::{Error, restore_received_wal, restore_wal, restore_wal_hashed};
 use swiftwal_postgres::{Timeline, WalName};
 use tokio::time::{Instant, sleep};
 
@@ -17,6 +17,10 @@ use crate::{
 /// The first pause before a standby's request for a history is repeated. Each later one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The pause before a file is requested again that may be on its way.
+const ON_ITS_WAY_PAUSE: Duration = Duration::from_secs(1);
+/// The most that a standby is made to wait for such a file: it asks again by itself.
+const STANDBY_WAIT: Duration = Duration::from_secs(3);
 
 /// The largest values of `--prefetch` and `--jobs`.
 const MOST_SEGMENTS: u64 = 1_000_000;
@@ -24,10 +28,14 @@ const MOST_JOBS: u64 = 64;
 
 /// Fetch a WAL file: PostgreSQL's restore_command.
 ///
-/// Exit code 0: PATH is the complete file. 1: the file is proven not to be in the repository; PostgreSQL ends recovery
-/// (a standby asks again). 128 or above: any other failure; PostgreSQL stops recovery. On a standby, other failures give
-/// 1, too. If a standby asks for a timeline's .history while the storage fails, restore-wal retries until the deadline
-/// before it exits with 1, since the standby takes 1 to mean that the timeline isn't in use.
+/// Exit code 0: PATH is the complete file. 1: the file is proven not to be in the repository, and neither is any WAL that
+/// comes after it; PostgreSQL ends recovery (a standby asks again). 128 or above: any other failure, such as a hole in the
+/// WAL; PostgreSQL stops recovery. On a standby, other failures give 1, too. If a standby asks for a timeline's .history
+/// while the storage fails, restore-wal retries until the deadline before it exits with 1, since the standby takes 1 to mean
+/// that the timeline isn't in use.
+///
+/// If later WAL was stored less than a minute ago, the missing file may be on its way: restore-wal waits for it, at most
+/// half of the time until the deadline, and at most 3 seconds on a standby.
 ///
 /// While PostgreSQL replays a segment, a process in the background fetches the next ones. It runs only for a server in
 /// recovery, and ends by itself when no segment was asked for in 30 seconds, or when the server stops. Nothing is fetched
@@ -54,6 +62,10 @@ pub(crate) struct Args {
     name: WalName,
     /// Where to put the file: a file name, or a directory
     path: PathBuf,
+    /// If a segment is missing and later WAL is stored, end recovery there: exit with 1 and a warning. What was written
+    /// later is given up
+    #[arg(long)]
+    end_at_hole: bool,
 }
 
 impl Args {
@@ -67,20 +79,41 @@ impl Args {
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
-    let hash = if args.history().is_some() && serves_standby() {
-        fetch_until_answered(&args, session).await?
+    let fetched = if args.history().is_some() && serves_standby() {
+        fetch_until_answered(&args, session).await
     } else {
-        match fetch(&args, session).await {
-            Err(failure) if failure.is_proven_absence() && fetch_partial(&args, session).await? => None,
-            fetched => fetched?,
+        match fetch_or_await(&args, session).await {
+            Err(failure) if failure.is_proven_absence() && fetch_partial(&args, session).await? => Ok(None),
+            fetched => fetched,
         }
     };
+    let hash = fetched.map_err(|failure| answer(failure, args.end_at_hole))?;
     tracing::info!("{} fetched", args.name);
     if let Some(blake3) = hash {
         // The file is in place: a closed stdout must not turn that into a failure for PostgreSQL.
         drop(session.output.json(&json!({ "name": args.name, "path": args.path, "blake3": blake3 })));
     }
     Ok(())
+}
+
+/// Returns the failure that PostgreSQL is to see.
+fn answer(failure: Failure, end_at_hole: bool) -> Failure {
+    match failure {
+        // Without the history, a server that ends recovery would take the number of a timeline that is in use.
+        Failure::Flow(Error::WalHole { name: WalName::History(timeline), location, .. })
+            if serves_standby() =>
+        {
+            Failure::TimelineInUse { timeline, location }
+        }
+        Failure::Flow(hole @ Error::WalHole { name: WalName::Segment(_), .. }) if end_at_hole => {
+            tracing::warn!("{hole}; recovery ends here, because of --end-at-hole: the later WAL is given up");
+            match hole {
+                Error::WalHole { name, location, .. } => Failure::Flow(Error::WalAbsent { name, location }),
+                other => Failure::Flow(other),
+            }
+        }
+        other => other,
+    }
 }
 
 /// Fetches the file. Returns the hash of its content for `--json`.
@@ -114,6 +147,39 @@ async fn fetch_partial(args: &Args, session: &Session<'_>) -> Result<bool, Failu
     }
 }
 
+/// As [`fetch`]; waits for a missing file that may be on its way, since later WAL was stored just now.
+async fn fetch_or_await(args: &Args, session: &Session<'_>) -> Result<Option<String>, Failure> {
+    let mut end = None;
+    loop {
+        let (failure, settles_in) = match fetch(args, session).await {
+            Err(Failure::Flow(hole @ Error::WalHole { settles_in, .. })) if !settles_in.is_zero() => {
+                (Failure::Flow(hole), settles_in)
+            }
+            answer => return answer,
+        };
+        let now = Instant::now();
+        let end = *end.get_or_insert_with(|| {
+            tracing::info!("{failure}; that was stored just now, so {} may be on its way", args.name);
+            now + settles_in.min(longest_wait(session))
+        });
+        let left = end.saturating_duration_since(now).min(settles_in);
+        if left.is_zero() {
+            return Err(failure);
+        }
+        session.watchdog.doing(format!("waiting for {}, which may be on its way", args.name));
+        sleep(ON_ITS_WAY_PAUSE.min(left)).await;
+    }
+}
+
+/// Returns the most that PostgreSQL is made to wait for a file that may be on its way. Before the deadline, so that it is
+/// told about the hole.
+fn longest_wait(session: &Session<'_>) -> Duration {
+    if serves_standby() {
+        return STANDBY_WAIT;
+    }
+    session.watchdog.time_left().map_or(Duration::MAX, |left| left / 2)
+}
+
 /// Fetches a history for a standby, and retries as long as there is no answer and time is left.
 ///
 /// A standby takes a failure to mean that the timeline isn't in use, and no exit code would tell it anything else
@@ -123,7 +189,7 @@ async fn fetch_until_answered(args: &Args, session: &Session<'_>) -> Result<Opti
     let end = Instant::now() + session.watchdog.time_left().unwrap_or(default);
     let mut pause = FIRST_PAUSE;
     loop {
-        let failure = match fetch(args, session).await {
+        let failure = match fetch_or_await(args, session).await {
             Err(failure) if failure.may_pass() => failure,
             answer => return answer,
         };

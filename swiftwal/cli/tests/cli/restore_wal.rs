@@ -1,6 +1,11 @@
 //! restore-wal.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use crate::site::{Ran, Site, run, segment, segment_name};
 
@@ -9,6 +14,12 @@ fn site() -> Site {
     let site = Site::new();
     site.archive([5]);
     site
+}
+
+/// Stores a segment of timeline 2, an hour ago, without the history.
+fn store_second_timeline(site: &Site) {
+    site.write("repository/wal_000000020000000000000006", segment(6, 0));
+    site.age_repository();
 }
 
 fn restore(site: &Site, name: &str) -> Ran {
@@ -70,6 +81,15 @@ fn without_answer() -> Vec<Trouble> {
             fs::write(object, &whole[..whole.len() / 2]).unwrap();
             restore(site, &segment_name(5))
         }),
+        ("later WAL, so that the missing segment is a hole", |site| {
+            site.archive([7]);
+            site.age_repository();
+            restore(site, &segment_name(6))
+        }),
+        ("WAL of a timeline whose history is missing", |site| {
+            store_second_timeline(site);
+            restore(site, "00000002.history")
+        }),
         ("no place to write to", |site| site.run(&["restore-wal", &segment_name(5), "absent/back"])),
     ]
 }
@@ -106,6 +126,86 @@ fn a_recovery_that_is_no_standbys_is_not_told_so() {
         site.write(file, content);
         assert_eq!(restore(&site, "notes.txt").code, 128, "{file}");
     }
+}
+
+#[test]
+fn a_hole_is_described_with_the_ways_out() {
+    let site = site();
+    site.archive([7]);
+    site.age_repository();
+    let (missing, before, later) = (segment_name(6), segment_name(5), segment_name(7));
+    let url = site.repository_url();
+    let message = format!(
+        "WAL segment {missing} is missing in {url}: the last one before it is {before}, the next one stored is {later}"
+    );
+    let ran = restore(&site, &missing);
+    assert_eq!(ran.code, 128, "{ran:?}");
+    assert!(ran.stderr.contains(&message) && ran.stderr.contains("restore --end-at-hole"), "{ran:?}");
+}
+
+#[test]
+fn recovery_ends_at_a_hole_only_if_that_is_wanted() {
+    let site = site();
+    site.archive([7]);
+    store_second_timeline(&site);
+    let ran = site.run(&["restore-wal", "--end-at-hole", &segment_name(6), "back"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.stderr.contains(&segment_name(7)) && ran.stderr.contains("because of --end-at-hole"),
+        "{ran:?}"
+    );
+    // A server that took the timeline's number couldn't archive.
+    assert_eq!(site.run(&["restore-wal", "--end-at-hole", "00000002.history", "back"]).code, 128);
+}
+
+#[test]
+fn a_standby_is_told_that_a_timeline_without_history_is_in_use() {
+    let site = site();
+    store_second_timeline(&site);
+    let ran = restore(&site, "00000002.history");
+    assert!(ran.stderr.contains("00000002.history is missing in "), "{ran:?}");
+    assert!(ran.stderr.contains("timeline 2 is in use") && !ran.stderr.contains("promote"), "{ran:?}");
+    assert!(ran.stderr.contains("swiftwal timeline discard 2"), "{ran:?}");
+    site.write("standby.signal", "");
+    let ran = restore(&site, "00000002.history");
+    assert!(ran.stderr.contains("timeline 2 is in use: its WAL is stored in "), "{ran:?}");
+    assert!(ran.stderr.contains("but its history is missing"), "{ran:?}");
+    assert!(ran.stderr.contains("don't promote this standby"), "{ran:?}");
+    assert!(!ran.stderr.contains("it isn't known"), "{ran:?}");
+}
+
+#[test]
+fn a_segment_that_is_on_its_way_is_waited_for() {
+    let site = site();
+    site.archive([7]);
+    let mut restore = site.command(&["-v", "restore-wal", &segment_name(6), "back"]);
+    let mut restore = restore.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(restore.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("may be on its way") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before");
+    }
+    site.archive([6]);
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert!(restore.wait().unwrap().success(), "{rest}");
+    assert_eq!(fs::read(site.path("back")).unwrap(), segment(6, 0));
+}
+
+#[test]
+fn the_wait_for_it_ends_before_the_deadline_and_soon_on_a_standby() {
+    let site = site();
+    site.archive([7]);
+    let ran = site.run(&["--deadline", "6", "restore-wal", &segment_name(6), "back"]);
+    assert_eq!(ran.code, 128, "{ran:?}");
+    assert!(ran.stderr.contains("the next one stored is "), "{ran:?}");
+
+    site.write("standby.signal", "");
+    let began = Instant::now();
+    let ran = restore(&site, &segment_name(6));
+    // A recovery waits for a minute.
+    assert!(ran.code == 1 && began.elapsed() < Duration::from_secs(40), "{ran:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use swiftwal_compression::Codec;
@@ -143,6 +143,15 @@ impl Site {
     #[expect(clippy::disallowed_methods, reason = "nothing is published")]
     pub(crate) fn move_repository_back(&self) {
         fs::rename(self.path("elsewhere"), self.path("repository")).unwrap();
+    }
+
+    /// Sets the date of everything in the repository back by an hour.
+    pub(crate) fn age_repository(&self) {
+        #[expect(clippy::disallowed_methods, reason = "the repository's files are dated by this clock")]
+        let then = SystemTime::now() - Duration::from_secs(3600);
+        for (path, _) in self.stored() {
+            fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+        }
     }
 
     /// Returns every file below the repository, with its content. A file that another process has just removed or renamed

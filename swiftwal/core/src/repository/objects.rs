@@ -4,16 +4,17 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use jiff::Timestamp;
 use object_store::{
-    Attributes, GetOptions, GetResult, GetResultPayload, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-    path::Path,
+    Attributes, GetOptions, GetResult, GetResultPayload, ObjectMeta, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload, path::Path,
 };
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 use crate::{
     error::{Error, Result},
-    repository::{Repository, layout::ObjectName},
+    repository::{Repository, inventory::touched, layout::ObjectName},
 };
 
 /// The largest size of an object, other than a WAL file, that is read into memory. Only damaged or forged ones are
@@ -71,8 +72,16 @@ impl Repository {
 
     /// Returns the size of an object. None if it is proven to be missing.
     pub(crate) async fn size(&self, name: &ObjectName) -> Result<Option<u64>> {
-        let head = absent_is_none(self.storage.store().head(&path(name)).await);
-        Ok(head.map_err(self.failed("look at", name))?.map(|meta| meta.size))
+        Ok(self.head(name).await?.map(|meta| meta.size))
+    }
+
+    /// Returns when an object was stored, by the storage's clock. None if it is proven to be missing.
+    pub(super) async fn stored(&self, name: &ObjectName) -> Result<Option<Timestamp>> {
+        Ok(self.head(name).await?.map(|meta| touched(&meta)))
+    }
+
+    async fn head(&self, name: &ObjectName) -> Result<Option<ObjectMeta>> {
+        absent_is_none(self.storage.store().head(&path(name)).await).map_err(self.failed("look at", name))
     }
 
     /// As [`size`](Self::size), for a caller to whom the absence needn't be proven.

@@ -5,6 +5,7 @@
 //! although its WAL is stored. So the file is requested under each name that it can have, whatever the other answers
 //! were. A file counts as absent only if it has none of the names in use and no listing shows it under another one.
 
+mod hole;
 mod listed;
 mod object;
 mod search;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use object_store::GetOptions;
 use swiftwal_compression::Format;
-use swiftwal_postgres::WalName;
+use swiftwal_postgres::{SegmentSize, WalName};
 use tokio::time::timeout;
 
 pub(crate) use self::object::WalObject;
@@ -42,8 +43,9 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error::WalAbsent`] only if the storage has proven that the file is missing; [`Error::NoRepository`] if there
-    /// is no repository at all; [`Error::Damaged`] if a file is listed but can't be read; [`Error::NewerFormat`] and
+    /// [`Error::WalAbsent`] only if the storage has proven that the file is missing, and the stored WAL ends there;
+    /// [`Error::WalHole`] if it is missing and later WAL is stored; [`Error::NoRepository`] if there is no repository at
+    /// all; [`Error::Damaged`] if a file is listed but can't be read; [`Error::NewerFormat`] and
     /// [`Error::NotUnderstood`] if the repository requires more than this program knows.
     pub(crate) async fn wal(&self, name: WalName, observe_size: ObserveSize<'_>) -> Result<WalObject> {
         let mut search = Search::new(self, name, self.storage.unproven_read(), observe_size);
@@ -72,8 +74,12 @@ impl Repository {
     /// fails, under every possible name.
     async fn unless_listed(&self, mut search: Search<'_>, cluster: Cluster) -> Result<WalObject> {
         let (name, observe_size) = (search.name, search.observe_size);
+        let segment_size = match &cluster {
+            Some(Ok(Some(info))) => info.identity.wal_segment_bytes,
+            _ => SegmentSize::default(),
+        };
         let listed = if search.is_answered() {
-            timeout(PATIENCE, self.listed_wal(name)).await.ok().and_then(Result::ok)
+            timeout(PATIENCE, self.listed_wal(name, segment_size)).await.ok().and_then(Result::ok)
         } else {
             None
         };
@@ -81,7 +87,7 @@ impl Repository {
             Some(listed) => listed,
             None => match search.ask_and_finish(Format::ALL).await? {
                 Some(found) => return Ok(found),
-                None => self.listed_wal(name).await?,
+                None => self.listed_wal(name, segment_size).await?,
             },
         };
         match listed.formats.first() {
@@ -105,9 +111,7 @@ impl Repository {
             }
         }
         let format = formats.first().copied().unwrap_or(Format::None);
-        let hint = "if it wasn't pruned just now and a server's pg_wal still has the file, store it again with archive-wal";
-        let reason = format!("it is listed but can't be read; {hint}");
-        Err(Error::damaged(ObjectName::Wal { name, format }, reason))
+        Err(unreadable_although_listed(ObjectName::Wal { name, format }))
     }
 
     /// Returns the error for a missing file, if this is a repository.
@@ -121,7 +125,8 @@ impl Repository {
         if cluster.is_none() && !listed.shows_ours && self.is_empty().await? {
             return Ok(Error::NoRepository { location });
         }
-        Ok(Error::WalAbsent { name, location })
+        let segment_size = cluster.map_or_else(SegmentSize::default, |info| info.identity.wal_segment_bytes);
+        Ok(self.hole(name, listed, segment_size).await?.unwrap_or(Error::WalAbsent { name, location }))
     }
 
     /// Opens the object of the WAL file `name`, stored in one of `formats`, the most likely one first; none if the
@@ -152,6 +157,12 @@ impl Repository {
     }
 }
 
+/// Returns the error for a WAL file that a listing shows, but that can't be read.
+fn unreadable_although_listed(object: ObjectName) -> Error {
+    let hint = "if it wasn't pruned just now and a server's pg_wal still has the file, store it again with archive-wal";
+    Error::damaged(object, format!("it is listed but can't be read; {hint}"))
+}
+
 /// Returns the compressions that a WAL file may have, the most likely one first: those in use, or all of them if none was
 /// used when the cached `cluster.json` was read.
 fn formats(cluster: &ClusterInfo) -> Vec<Format> {
@@ -161,8 +172,6 @@ fn formats(cluster: &ClusterInfo) -> Vec<Format> {
 
 #[cfg(test)]
 mod tests {
-    use swiftwal_postgres::SegmentSize;
-
     use super::*;
     use crate::repository::cluster::ClusterIdentity;
 

@@ -17,15 +17,14 @@ pub(super) struct ServerCommands {
 }
 
 impl ServerCommands {
-    pub(super) fn for_session(config: &Config, deadline: Option<Duration>) -> io::Result<Self> {
+    /// Returns the commands, with these `options` of restore-wal.
+    pub(super) fn for_session(
+        config: &Config,
+        deadline: Option<Duration>,
+        options: &[&str],
+    ) -> io::Result<Self> {
         let program = present(env::current_exe()?)?;
-        Self::new(&program, config.repository.url().as_str(), config.file.as_deref(), deadline)
-    }
-
-    /// Makes restore-wal fetch the incomplete last segment that receive-wal has stored, too.
-    pub(super) fn using_partial(self, uses_partial: bool) -> Self {
-        let option = if uses_partial { "restore-wal --use-partial %f" } else { "restore-wal %f" };
-        Self { restore: self.restore.replace("restore-wal %f", option), ..self }
+        Self::new(&program, config.repository.url().as_str(), config.file.as_deref(), deadline, options)
     }
 
     fn new(
@@ -33,6 +32,7 @@ impl ServerCommands {
         repository: &str,
         config: Option<&Path>,
         deadline: Option<Duration>,
+        options: &[&str],
     ) -> io::Result<Self> {
         let mut words = vec![text(program)?, "--repository", repository];
         if let Some(config) = config {
@@ -43,8 +43,9 @@ impl ServerCommands {
         let program = words.join(" ").replace('%', "%%");
         let deadline =
             deadline.map_or_else(String::new, |deadline| format!(" --deadline {}", deadline.as_secs()));
+        let options: String = options.iter().map(|option| format!(" {option}")).collect();
         Ok(Self {
-            restore: format!("{program}{deadline} restore-wal %f \"%p\""),
+            restore: format!("{program}{deadline} restore-wal{options} %f \"%p\""),
             archive_cleanup: format!("{program} archive-cleanup \"%r\""),
         })
     }
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn credentials_that_came_by_the_environment_or_as_options_are_not_written_and_that_is_said() {
         let config = config("swift://pgprod");
-        assert!(!ServerCommands::for_session(&config, None).unwrap().restore.contains("hunter2"));
+        assert!(!ServerCommands::for_session(&config, None, &[]).unwrap().restore.contains("hunter2"));
         let notice = unwritten(&config).unwrap();
         assert!(
             notice.starts_with("OS_PASSWORD, OS_USERNAME came from the environment or as options "),
@@ -122,7 +123,7 @@ mod tests {
     fn the_commands_name_program_repository_and_configuration() {
         let config = Some(Path::new("/etc/swiftwal.toml"));
         let program = Path::new("/usr/bin/swiftwal");
-        let commands = ServerCommands::new(program, "swift://pgprod", config, None).unwrap();
+        let commands = ServerCommands::new(program, "swift://pgprod", config, None, &[]).unwrap();
         let program = "/usr/bin/swiftwal --repository swift://pgprod --config /etc/swiftwal.toml";
         assert_eq!(commands.restore, format!("{program} restore-wal %f \"%p\""));
         assert_eq!(commands.archive_cleanup, format!("{program} archive-cleanup \"%r\""));
@@ -133,7 +134,7 @@ mod tests {
         let program = Path::new("/usr/bin/swiftwal");
         for seconds in [0, 7200] {
             let deadline = Some(Duration::from_secs(seconds));
-            let commands = ServerCommands::new(program, "swift://pgprod", None, deadline).unwrap();
+            let commands = ServerCommands::new(program, "swift://pgprod", None, deadline, &[]).unwrap();
             let options = format!("--repository swift://pgprod --deadline {seconds}");
             assert_eq!(commands.restore, format!("/usr/bin/swiftwal {options} restore-wal %f \"%p\""));
             assert!(!commands.archive_cleanup.contains("--deadline"));
@@ -141,14 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn the_incomplete_segment_is_fetched_only_on_request() {
-        let commands = |uses_partial| {
-            let new = ServerCommands::new(Path::new("/usr/bin/swiftwal"), "swift://pgprod", None, None);
-            new.unwrap().using_partial(uses_partial).restore
-        };
-        let program = "/usr/bin/swiftwal --repository swift://pgprod restore-wal";
-        assert_eq!(commands(true), format!("{program} --use-partial %f \"%p\""));
-        assert_eq!(commands(false), format!("{program} %f \"%p\""));
+    fn the_options_of_restore_wal_come_before_its_arguments() {
+        let program = Path::new("/usr/bin/swiftwal");
+        let options = ["--use-partial", "--end-at-hole"];
+        let commands = ServerCommands::new(program, "swift://pgprod", None, None, &options).unwrap();
+        let program = "/usr/bin/swiftwal --repository swift://pgprod";
+        assert_eq!(commands.restore, format!("{program} restore-wal --use-partial --end-at-hole %f \"%p\""));
+        assert!(!commands.archive_cleanup.contains("--end-at-hole"));
     }
 
     #[test]
@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn what_the_shell_or_postgresql_would_read_otherwise_is_quoted() {
-        let commands = ServerCommands::new(Path::new("/opt/it's mine/swiftwal"), "file:///a%20b", None, None);
+        let commands =
+            ServerCommands::new(Path::new("/opt/it's mine/swiftwal"), "file:///a%20b", None, None, &[]);
         assert_eq!(
             commands.unwrap().restore,
             r#"'/opt/it'\''s mine/swiftwal' --repository file:///a%%20b restore-wal %f "%p""#
