@@ -19,11 +19,16 @@ xtask::on_file_swift_and_ceph!(
 
 xtask::on_versions! {
     env!("CARGO_BIN_EXE_swiftwal");
-    postgresql_13, 13: all_that_pgbench_writes_is_stored_byte_for_byte;
+    postgresql_13, 13: all_that_pgbench_writes_is_stored_byte_for_byte,
+        a_backup_that_is_taken_while_the_receiver_is_away_hides_no_wal,
+        only_what_the_server_refuses_is_a_gap;
     postgresql_15, 15: no_acknowledged_commit_is_lost_with_the_server_and_the_receiver;
     postgresql_18, 18: all_that_pgbench_writes_is_stored_byte_for_byte,
         no_acknowledged_commit_is_lost_with_the_server_and_the_receiver,
-        a_promotion_is_followed_from_below_the_branch_point;
+        a_promotion_is_followed_from_below_the_branch_point,
+        a_backup_that_is_taken_while_the_receiver_is_away_hides_no_wal,
+        only_what_the_server_refuses_is_a_gap,
+        a_slot_that_the_server_has_invalidated_is_created_again;
 }
 
 /// The documented limit of its memory, in KiB.
@@ -219,6 +224,84 @@ fn a_killed_receiver_and_a_killed_server_go_on_without_a_gap() -> Result<()> {
     wait_until_stored(&mut receiver, server)?;
     assert!(compare(&site, server)? >= 5);
     receiver.stop()?;
+    Ok(())
+}
+
+/// The backup begins behind the segment that was being received, which only the slot keeps for recovery from older backups.
+fn a_backup_that_is_taken_while_the_receiver_is_away_hides_no_wal(site: &Site) -> Result<()> {
+    let server = &site.postgres;
+    keep_wal(server)?;
+    let mut receiver = Receiver::start(site, &[])?;
+    wait_until_stored(&mut receiver, server)?;
+    receiver.kill()?;
+    switch_segments(server, 1)?;
+    site.run(&["backup", "-c", "fast", "--xlog"])?;
+    let mut receiver = Receiver::start(site, &[])?;
+    wait_until_stored(&mut receiver, server)?;
+    assert!(compare(site, server)? >= 3);
+    let said = receiver.stop()?;
+    assert!(!said.contains("has removed WAL"), "{said}");
+    Ok(())
+}
+
+fn only_what_the_server_refuses_is_a_gap(site: &Site) -> Result<()> {
+    let server = &site.postgres;
+    keep_wal(server)?;
+    let mut receiver = Receiver::start(site, &[])?;
+    wait_until_stored(&mut receiver, server)?;
+    receiver.stop()?;
+    let missing = server.sql("select pg_walfile_name(pg_current_wal_insert_lsn())")?;
+    switch_segments(server, 4)?;
+    fs::remove_file(server.data().join("pg_wal").join(&missing))?;
+    let mut receiver = Receiver::start(site, &[])?;
+    wait_until_stored(&mut receiver, server)?;
+    assert!(compare(site, server)? > 3);
+    let said = receiver.stop()?;
+    let gaps: Vec<_> = said.lines().filter(|line| line.contains("has removed WAL")).collect();
+    let expected = format!("beginning with segment {missing}.");
+    assert!(
+        gaps.len() == 1 && gaps[0].contains(&expected) && gaps[0].contains("Take a new backup"),
+        "{said}"
+    );
+    let listed = site.run(&["list-wal"])?;
+    let number = u32::from_str_radix(&missing[16..], 16)?;
+    for following in 1..=3 {
+        let name = format!("{}{:08X}", &missing[..16], number + following);
+        assert!(listed.lines().any(|listed| listed == name), "{name} isn't in {listed}");
+    }
+    Ok(())
+}
+
+fn a_slot_that_the_server_has_invalidated_is_created_again(site: &Site) -> Result<()> {
+    let server = &site.postgres;
+    server.configure(&["archive_command = '/bin/true'", "max_slot_wal_keep_size = 32MB"])?;
+    server.reload()?;
+    let mut receiver = Receiver::start(site, &[])?;
+    wait_until_stored(&mut receiver, server)?;
+    receiver.stop()?;
+    switch_segments(server, 5)?;
+    let status = || server.sql("checkpoint; select wal_status from pg_replication_slots");
+    until("the slot is lost", || Ok(status()? == "lost"))?;
+
+    let ended = site.command(&["receive-wal"]).output()?;
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    let hint = "start receive-wal with --create-slot, which drops the invalidated slot swiftwal";
+    assert!(ended.status.code() == Some(1) && said.contains("wal_removed") && said.contains(hint), "{said}");
+
+    let mut receiver = Receiver::start(site, &[])?;
+    wait_until_stored(&mut receiver, server)?;
+    assert_eq!(status()?, "reserved");
+    let said = receiver.stop()?;
+    assert!(said.contains("has invalidated the replication slot swiftwal"), "{said}");
+    assert!(said.contains("has removed WAL that isn't stored"), "{said}");
+    Ok(())
+}
+
+/// Ends the current segment and those behind it, each with a little WAL.
+fn switch_segments(server: &Postgres, segments: u32) -> Result<()> {
+    for _ in 0..segments {
+        server.sql("select pg_logical_emit_message(false, 'test', 'some WAL'); select pg_switch_wal()")?;
+    }
     Ok(())
 }
 

@@ -19,6 +19,7 @@
 //! of a segment.
 
 mod frontier;
+mod gap;
 mod pause;
 mod positions;
 mod receiver;

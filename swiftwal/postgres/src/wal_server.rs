@@ -43,6 +43,11 @@ impl WalServer {
         Ok((session, server))
     }
 
+    /// Whether `other` is of the same cluster, and on the same timeline.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (self.system_identifier, self.timeline) == (other.system_identifier, other.timeline)
+    }
+
     async fn identify(session: &mut Session) -> Result<Self, ReplicationError> {
         let identity = session.identify_system().await?;
         let size = session.show("wal_segment_size").await?;

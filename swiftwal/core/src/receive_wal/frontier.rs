@@ -1,5 +1,7 @@
 //! Where to receive WAL from: the end of what is stored without a gap.
 //!
+//! WAL that the server still keeps is never passed over, even if a newer backup doesn't need it.
+//!
 //! It is looked for in the past of the server's timeline only. After a promotion that is below the branch point, however
 //! much of the old timeline is stored behind it.
 
@@ -9,7 +11,7 @@ use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, TimelineHistory, WalName}
 
 use crate::{
     error::Result,
-    repository::{Repository, inventory::Inventory, timelines::read_all},
+    repository::{Repository, completeness::is_archived, inventory::Inventory, timelines::read_all},
 };
 
 /// The WAL that is stored of a server's past.
@@ -40,24 +42,45 @@ impl StoredPast {
         Ok(Self { segments: segments.collect(), past, size, newest_backup })
     }
 
-    /// Returns the end of the stored WAL without a gap, from the newest backup on, or else from the oldest segment on. None
-    /// if nothing shows where it begins.
-    pub(super) fn frontier(&self) -> Option<Lsn> {
-        let start = match self.newest_backup {
-            Some(start) => start,
-            None => self.next_stored(Lsn(0))?,
+    /// Returns the end of the stored WAL without a gap. It begins at the newest backup, or else at the oldest stored
+    /// segment; but before that with what the server's slot keeps, from `kept` on, since that isn't stored yet. If it isn't
+    /// known what the slot keeps, every gap counts: only the server can say that its WAL is lost. None if nothing shows where
+    /// it begins.
+    pub(super) async fn frontier(
+        &mut self,
+        repository: &Repository,
+        kept: Option<Lsn>,
+    ) -> Result<Option<Lsn>> {
+        let oldest = self.next_stored(Lsn(0));
+        let start = match (kept, self.newest_backup.or(oldest)) {
+            (Some(kept), start) => Some(start.map_or(kept, |start| start.min(kept))),
+            (None, start) => start.map(|start| oldest.map_or(start, |oldest| oldest.min(start))),
         };
-        Some(self.end_of_run(start))
+        match start {
+            Some(start) => self.end_of_run(repository, start).await.map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// Returns the end of the next stored WAL behind a gap that begins at `gap`, and the end of the gap. None if nothing
-    /// behind it is stored.
-    pub(super) fn behind(&self, gap: Lsn) -> Option<(Lsn, Lsn)> {
-        let end = self.next_stored(gap)?;
-        Some((end, self.end_of_run(end)))
+    /// Returns the end of the stored WAL that begins with the segment at `start`: its own beginning if it isn't stored. The
+    /// repository is asked for the segment there, since listings may lack what was stored last.
+    pub(super) async fn end_of_run(&mut self, repository: &Repository, start: Lsn) -> Result<Lsn> {
+        loop {
+            let end = self.end_of_listed_run(start);
+            let segment = segment_at(&self.past, end, self.size);
+            if !is_archived(repository, segment).await? {
+                return Ok(end);
+            }
+            self.segments.insert(segment);
+        }
     }
 
-    fn end_of_run(&self, start: Lsn) -> Lsn {
+    /// Whether the newest backup needs no WAL from before `lsn`.
+    pub(super) fn has_backup_from(&self, lsn: Lsn) -> bool {
+        self.newest_backup.is_some_and(|start| start >= lsn)
+    }
+
+    fn end_of_listed_run(&self, start: Lsn) -> Lsn {
         let mut end = segment_start(start, self.size);
         while self.segments.contains(&segment_at(&self.past, end, self.size)) {
             end = Lsn(end.0 + self.size.bytes());
@@ -66,7 +89,7 @@ impl StoredPast {
     }
 
     /// Returns where the first stored segment of the past begins, at or behind `lsn`.
-    fn next_stored(&self, lsn: Lsn) -> Option<Lsn> {
+    pub(super) fn next_stored(&self, lsn: Lsn) -> Option<Lsn> {
         let is_in_past = |segment: &&SegmentName| {
             let start = segment.start(self.size);
             start.is_some_and(|start| **segment == segment_at(&self.past, start, self.size))
@@ -102,9 +125,15 @@ pub(super) fn segment_start(lsn: Lsn, size: SegmentSize) -> Lsn {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+    use object_store::{PutMode, PutPayload, memory::InMemory};
+    use swiftwal_compression::Format;
     use swiftwal_postgres::Timeline;
 
     use super::*;
+    use crate::{local::clock::SystemClock, repository::layout::ObjectName, storage::Storage};
 
     /// The stored past of timeline 3, which branched off 2 in segment 6, and that off 1 in segment 4.
     fn past(segments: &[(u32, u64)], newest_backup: Option<u64>) -> StoredPast {
@@ -125,31 +154,73 @@ mod tests {
         Lsn(number << 24)
     }
 
-    #[test]
-    fn the_frontier_lies_below_the_branch_point_whatever_is_stored_of_the_old_timeline() {
-        let old = [(1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7)];
-        assert_eq!(past(&old, None).frontier(), Some(at(4)));
-        let both = [&old[..], &[(2, 4), (2, 5), (2, 6)]].concat();
-        assert_eq!(past(&both, None).frontier(), Some(at(6)));
-        let all = [&both[..], &[(3, 6)]].concat();
-        assert_eq!(past(&all, None).frontier(), Some(at(7)));
+    fn repository() -> Repository {
+        Repository::new(Storage::new(Arc::new(InMemory::new())), "memory", Arc::new(SystemClock))
+    }
+
+    /// Returns the frontier of what `past` lists, in a repository that has nothing else.
+    fn frontier(mut past: StoredPast, kept: Option<u64>) -> Option<Lsn> {
+        let repository = repository();
+        past.frontier(&repository, kept.map(at)).now_or_never().unwrap().unwrap()
     }
 
     #[test]
-    fn a_gap_ends_it_unless_a_newer_backup_needs_nothing_before_it() {
+    fn the_frontier_lies_below_the_branch_point_whatever_is_stored_of_the_old_timeline() {
+        let old = [(1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7)];
+        assert_eq!(frontier(past(&old, None), None), Some(at(4)));
+        let both = [&old[..], &[(2, 4), (2, 5), (2, 6)]].concat();
+        assert_eq!(frontier(past(&both, None), None), Some(at(6)));
+        let all = [&both[..], &[(3, 6)]].concat();
+        assert_eq!(frontier(past(&all, None), None), Some(at(7)));
+    }
+
+    #[test]
+    fn wal_before_a_newer_backup_is_received_if_the_slot_keeps_it() {
+        let stored = [(1, 1), (1, 2), (1, 3)];
+        let from = |kept| frontier(past(&stored, Some(5)), kept);
+        assert_eq!(from(Some(4)), Some(at(4)));
+        assert_eq!(from(Some(2)), Some(at(4)));
+        assert_eq!(from(Some(5)), Some(at(5)));
+        assert_eq!(from(Some(7)), Some(at(5)));
+        // It isn't known what it keeps.
+        assert_eq!(from(None), Some(at(4)));
+        assert_eq!(frontier(past(&[], None), Some(9)), Some(at(9)));
+    }
+
+    #[test]
+    fn a_gap_ends_it_unless_a_newer_backup_needs_nothing_before_it_and_the_slot_keeps_nothing_of_it() {
         let with_gap = [(1, 1), (1, 3), (2, 5)];
-        assert_eq!(past(&with_gap, None).frontier(), Some(at(2)));
-        assert_eq!(past(&with_gap, Some(1)).frontier(), Some(at(2)));
-        assert_eq!(past(&with_gap, Some(3)).frontier(), Some(at(4)));
-        assert_eq!(past(&with_gap, None).behind(at(2)), Some((at(3), at(4))));
-        assert_eq!(past(&with_gap, None).behind(at(4)), Some((at(5), at(6))));
-        assert_eq!(past(&with_gap, None).behind(at(6)), None);
+        assert_eq!(frontier(past(&with_gap, None), Some(9)), Some(at(2)));
+        assert_eq!(frontier(past(&with_gap, Some(1)), Some(9)), Some(at(2)));
+        assert_eq!(frontier(past(&with_gap, Some(3)), Some(9)), Some(at(4)));
+        assert_eq!(frontier(past(&with_gap, Some(3)), Some(2)), Some(at(2)));
+        assert_eq!(frontier(past(&with_gap, Some(3)), None), Some(at(2)));
+        let with_backup = past(&with_gap, Some(3));
+        assert!(with_backup.has_backup_from(at(3)) && !with_backup.has_backup_from(at(4)));
     }
 
     #[test]
     fn it_is_unknown_without_wal_or_a_backup_of_the_past() {
-        assert_eq!(past(&[], None).frontier(), None);
-        assert_eq!(past(&[(4, 1), (1, 5)], None).frontier(), None);
-        assert_eq!(past(&[], Some(7)).frontier(), Some(at(7)));
+        assert_eq!(frontier(past(&[], None), None), None);
+        assert_eq!(frontier(past(&[(4, 1), (1, 5)], None), None), None);
+        assert_eq!(frontier(past(&[], Some(7)), None), Some(at(7)));
+    }
+
+    #[tokio::test]
+    async fn segments_that_the_listing_lacks_are_stored_all_the_same() {
+        let repository = repository();
+        for number in [2, 3, 5] {
+            let name = WalName::Segment(SegmentName::containing(
+                Timeline::FIRST,
+                at(number),
+                SegmentSize::default(),
+            ));
+            let object = ObjectName::Wal { name, format: Format::Zstd };
+            repository.put(&object, PutPayload::from_static(b"WAL"), PutMode::Create).await.unwrap();
+        }
+        let mut listed = past(&[(1, 1)], None);
+        assert_eq!(listed.frontier(&repository, None).await.unwrap(), Some(at(4)));
+        assert_eq!(listed.end_of_run(&repository, at(2)).await.unwrap(), at(4));
+        assert_eq!(listed.end_of_run(&repository, at(4)).await.unwrap(), at(4));
     }
 }

@@ -7,13 +7,14 @@ use std::{collections::BTreeSet, convert::Infallible};
 
 use swiftwal_postgres::{
     Connector, Lsn, SourceError, SourceErrorKind, Timeline, TimelineHistory, WalName, WalServer, receiving,
-    replication::{ReplicationError, Session, SlotOptions},
+    replication::{ReplicationError, Session, SlotOptions, StreamOptions, WalStream},
 };
 use tokio::time::sleep;
 
 use super::{
     ReceiveOptions,
     frontier::{StoredPast, segment_at, segment_start},
+    gap::Search,
     pause::{Pause, may_pass},
     positions::Positions,
     spool::Spool,
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     error::{Error, Refusal, Result},
+    local::clock::{Clock, SystemClock},
     repository::{Repository, cluster::ClusterIdentity, history::check_history},
 };
 
@@ -28,6 +30,8 @@ use crate::{
 const UNDEFINED_FILE: &str = "58P01";
 /// The SQLSTATE of a slot that doesn't exist.
 const UNDEFINED_OBJECT: &str = "42704";
+/// The SQLSTATE of a slot that can't be used: the server has invalidated it, or it isn't a physical one.
+const OBJECT_NOT_IN_PREREQUISITE_STATE: &str = "55000";
 /// The SQLSTATE of a slot that exists already.
 const DUPLICATE_OBJECT: &str = "42710";
 
@@ -93,10 +97,9 @@ impl<'a> Receiver<'a> {
         let (mut session, server) = WalServer::connect(self.connector).await?;
         self.check(&server).await?;
         let past = self.past(&mut session, &server).await?;
-        if self.options.create_slot {
-            self.create_slot(&mut session).await?;
-        }
-        let start = self.start(&mut session, &server, &past).await?;
+        let is_new = self.options.create_slot && self.create_slot(&mut session).await?;
+        let kept = self.kept(&mut session, &server).await?;
+        let start = self.start(&server, &past, kept, is_new).await?;
         let segment = segment_at(&past, start, server.segment_size);
         self.complete = Some((past.timeline_at(Lsn(start.0.saturating_sub(1))), start));
         tracing::info!("receiving WAL from {start} on timeline {}, segment {segment}", segment.timeline());
@@ -124,7 +127,12 @@ impl<'a> Receiver<'a> {
             Err(Error::Source(error))
                 if streaming.complete == start && code(&error) == Some(UNDEFINED_FILE) =>
             {
-                self.skip(start, &server, &past, error).await
+                self.skip(Refused { server: &server, past: &past, gap: start, kept }, error).await
+            }
+            Err(Error::Source(error))
+                if streaming.complete == start && code(&error) == Some(OBJECT_NOT_IN_PREREQUISITE_STATE) =>
+            {
+                self.replace_slot(error).await
             }
             Err(Error::Source(error)) if code(&error) == Some(UNDEFINED_OBJECT) => {
                 let slot = &self.options.slot;
@@ -201,26 +209,58 @@ impl<'a> Receiver<'a> {
         Ok(history)
     }
 
-    async fn create_slot(&self, session: &mut Session) -> Result<()> {
+    /// Creates the slot unless it exists, and returns whether it was created.
+    async fn create_slot(&self, session: &mut Session) -> Result<bool> {
         let slot = &self.options.slot;
         // The server would log an error each time if the slot were created without asking.
         if let Ok(Some(_)) = session.read_slot(slot).await {
-            return Ok(());
+            return Ok(false);
         }
         let options = SlotOptions { reserve_wal: true, temporary: false };
         match session.create_slot(slot, options).await {
-            Err(error) if error.code() == Some(DUPLICATE_OBJECT) => Ok(()),
+            Err(error) if error.code() == Some(DUPLICATE_OBJECT) => Ok(false),
             Ok(()) => {
                 tracing::info!("created the replication slot {slot}");
-                Ok(())
+                Ok(true)
             }
             Err(error) => Err(receiving(error).into()),
         }
     }
 
+    /// Creates the slot again if that is allowed, after the server has invalidated it. PostgreSQL refuses to use such a slot
+    /// from version 18 on.
+    async fn replace_slot(&self, error: SourceError) -> Result<()> {
+        let slot = &self.options.slot;
+        if !self.options.create_slot {
+            let hint = format!(
+                "start receive-wal with --create-slot, which drops the invalidated slot {slot} and creates it again; the \
+                 WAL that the server has removed meanwhile is then a gap"
+            );
+            return Err(error.with_hint(hint).into());
+        }
+        let mut session = self.connector.replication().await.map_err(receiving)?;
+        // Reading it fails for a logical slot, which isn't dropped.
+        if let Ok(Some(_)) = session.read_slot(slot).await {
+            session.drop_slot(slot).await.map_err(receiving)?;
+        } else {
+            return Err(error.into());
+        }
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the server has invalidated the replication slot {slot}; it was dropped, and is created again"
+        );
+        self.create_slot(&mut session).await.map(drop)
+    }
+
     /// Returns where to begin: behind what is complete, as far as that is the past of this server; otherwise at the end of
     /// what the repository has of that past; and in a repository without any, where the slot begins.
-    async fn start(&self, session: &mut Session, server: &WalServer, past: &TimelineHistory) -> Result<Lsn> {
+    async fn start(
+        &self,
+        server: &WalServer,
+        past: &TimelineHistory,
+        kept: Option<Lsn>,
+        is_new: bool,
+    ) -> Result<Lsn> {
         if let Some((timeline, end)) = self.complete {
             if past.contains(timeline, Lsn(end.0.saturating_sub(1))) {
                 return Ok(end);
@@ -230,10 +270,10 @@ impl<'a> Receiver<'a> {
                 return Ok(segment_start(left.switchpoint, server.segment_size));
             }
         }
-        match self.stored_past(server, past).await?.frontier() {
-            Some(frontier) => Ok(frontier),
-            None => self.begin_of_slot(session, server).await,
-        }
+        // The server may have more than a new slot keeps.
+        let surely_kept = kept.filter(|_| !is_new);
+        let frontier = self.stored_past(server, past).await?.frontier(self.repository, surely_kept).await?;
+        Ok(frontier.or(kept).unwrap_or(segment_start(server.flushed, server.segment_size)))
     }
 
     async fn stored_past(&self, server: &WalServer, past: &TimelineHistory) -> Result<StoredPast> {
@@ -241,44 +281,94 @@ impl<'a> Receiver<'a> {
         StoredPast::read(self.repository, past.clone(), server.segment_size, &spooled).await
     }
 
-    /// Returns the start of the oldest segment that the slot keeps, or else of the one that the server is writing.
-    async fn begin_of_slot(&self, session: &mut Session, server: &WalServer) -> Result<Lsn> {
-        let slot = match session.read_slot(&self.options.slot).await {
-            Ok(slot) => slot.and_then(|slot| slot.restart),
-            Err(ReplicationError::Version { .. }) => None,
-            Err(error) => return Err(receiving(error).into()),
-        };
-        Ok(segment_start(slot.unwrap_or(server.flushed), server.segment_size))
+    /// Returns the start of the oldest segment that the slot keeps. None if the server doesn't say: before PostgreSQL 15, or
+    /// if the slot keeps none.
+    async fn kept(&self, session: &mut Session, server: &WalServer) -> Result<Option<Lsn>> {
+        match session.read_slot(&self.options.slot).await {
+            Ok(slot) => {
+                Ok(slot.and_then(|slot| slot.restart).map(|lsn| segment_start(lsn, server.segment_size)))
+            }
+            Err(ReplicationError::Version { .. }) => Ok(None),
+            Err(error) => Err(receiving(error).into()),
+        }
     }
 
-    /// Goes on behind WAL that the server has removed: behind what another process has stored of it, or else with the
-    /// oldest that the slot keeps.
-    async fn skip(
-        &mut self,
-        gap: Lsn,
-        server: &WalServer,
-        past: &TimelineHistory,
-        error: SourceError,
-    ) -> Result<()> {
-        let (end, next) = match self.stored_past(server, past).await?.behind(gap) {
-            Some(stored) => stored,
-            None => {
-                let (mut session, server) = WalServer::connect(self.connector).await?;
-                let next = self.begin_of_slot(&mut session, &server).await?;
-                (next, next)
+    /// Goes on behind WAL that the server has removed: with what is stored behind it, or with the first segment that the
+    /// server has.
+    async fn skip(&mut self, refused: Refused<'_>, error: SourceError) -> Result<()> {
+        let Refused { server, past, gap, kept } = refused;
+        let size = server.segment_size;
+        let mut stored = self.stored_past(server, past).await?;
+        // Another process may have stored it meanwhile.
+        let mut next = stored.end_of_run(self.repository, gap).await?;
+        if next == gap {
+            let written = segment_start(server.flushed, size);
+            let kept = kept.filter(|kept| *kept > gap).unwrap_or(written);
+            let most = stored.next_stored(gap).map_or(kept, |stored| stored.min(kept));
+            if most <= gap {
+                return Err(error.into());
             }
-        };
-        if end <= gap {
-            return Err(error.into());
+            let end = self.first_available(server, past, gap, most).await?;
+            next = stored.end_of_run(self.repository, end).await?;
+            let advice = if stored.has_backup_from(end) {
+                "The newest backup doesn't need it"
+            } else {
+                "Take a new backup now, or store these segments with archive-wal if another server has them"
+            };
+            tracing::warn!(
+                "the server has removed WAL that isn't stored: from {gap} to {end}, beginning with segment {}. No backup \
+                 from before can be recovered to a point behind that. {advice}",
+                segment_at(past, gap, size)
+            );
         }
-        tracing::warn!(
-            "the server has removed WAL that isn't stored: from {gap} to {end}, beginning with segment {}. No backup from \
-             before can be recovered to a point behind that. Take a new backup now, or store these segments with \
-             archive-wal if another server has them",
-            segment_at(past, gap, server.segment_size)
-        );
         self.complete = Some((past.timeline_at(Lsn(next.0.saturating_sub(1))), next));
         Ok(())
+    }
+
+    /// Returns the start of the first segment behind `gap` that the server has, `most` at the latest.
+    async fn first_available(
+        &self,
+        server: &WalServer,
+        past: &TimelineHistory,
+        gap: Lsn,
+        most: Lsn,
+    ) -> Result<Lsn> {
+        let size = server.segment_size.bytes();
+        let start = |segment: u64| Lsn(gap.0 + segment * size);
+        let mut search = Search::new((most.0 - gap.0) / size);
+        while let Some(segment) = search.next() {
+            let (session, found) = WalServer::connect(self.connector).await?;
+            if !found.is_same_as(server) {
+                let problem = "another server took the place of the one that has removed WAL";
+                return Err(SourceError::new(SourceErrorKind::Unavailable, problem).into());
+            }
+            let start = start(segment);
+            let timeline = segment_at(past, start, server.segment_size).timeline();
+            let options = StreamOptions::new(start, timeline, || SystemClock.now());
+            search.note(segment, has_wal(session, &options).await?);
+        }
+        Ok(start(search.found()))
+    }
+}
+
+/// WAL that a server has removed.
+struct Refused<'a> {
+    server: &'a WalServer,
+    past: &'a TimelineHistory,
+    /// Where it begins.
+    gap: Lsn,
+    /// Where the WAL begins that the slot keeps, if that is known.
+    kept: Option<Lsn>,
+}
+
+/// Whether the server has the WAL at the start of the stream, which must be before the end of its WAL. The stream is without
+/// a slot, so that nothing is reported as stored.
+async fn has_wal(session: Session, options: &StreamOptions) -> Result<bool> {
+    let asked = async { WalStream::start(session, options).await?.next().await.map(drop) };
+    match asked.await {
+        Ok(()) => Ok(true),
+        Err(error) if error.code() == Some(UNDEFINED_FILE) => Ok(false),
+        Err(error) => Err(receiving(error).into()),
     }
 }
 
