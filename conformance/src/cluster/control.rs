@@ -1,14 +1,14 @@
 //! The file `global/pg_control` of the synthetic cluster.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, process};
 
 use super::SyntheticCluster;
 
 const FILE_BYTES: usize = 8192;
 
 impl SyntheticCluster {
-    /// Writes the files by which the data directory of a running server of this cluster is recognised. The server "stops"
-    /// when `postmaster.pid` is removed.
+    /// Writes the files by which the data directory of a running server of this cluster is recognised. The server, which
+    /// is this process, "stops" when `postmaster.pid` is removed.
     ///
     /// # Errors
     ///
@@ -18,7 +18,7 @@ impl SyntheticCluster {
         fs::create_dir_all(directory.join("pg_wal"))?;
         fs::write(directory.join("PG_VERSION"), self.version().number())?;
         fs::write(directory.join("global/pg_control"), control_file(self))?;
-        fs::write(directory.join("postmaster.pid"), "")
+        fs::write(directory.join("postmaster.pid"), format!("{}\n", process::id()))
     }
 }
 

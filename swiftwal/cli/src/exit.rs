@@ -40,7 +40,7 @@ Exit codes:
 ///   (it contains `standby.signal`, or a `recovery.conf` with `standby_mode` on), other failures are 1 as well: a standby
 ///   asks again, and must not stop whenever the storage fails.
 ///
-/// A panic has no exit code: it aborts the process by a signal.
+/// A panic has no exit code: it aborts the process by a signal. Only that of the process that fetches WAL ahead is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[repr(u8)]

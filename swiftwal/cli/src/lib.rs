@@ -62,8 +62,9 @@ pub use self::exit::Exit;
 /// Runs the program with this process's arguments, environment and streams, and returns how it must exit.
 ///
 /// It changes the whole process: it sets the umask to 077, since a repository contains a complete database; it disables
-/// core dumps, which would contain passwords and tokens; and a panic anywhere aborts the process, since PostgreSQL
-/// would take the usual exit code 101 for "not in the archive".
+/// core dumps, which would contain passwords and tokens; a panic anywhere aborts the process, since PostgreSQL would
+/// take the usual exit code 101 for "not in the archive"; and the process that fetches WAL ahead closes every file that
+/// it has inherited, except for its standard streams.
 #[must_use]
 pub fn run(registry: Registry) -> ExitCode {
     hardening::forbid_core_dumps();
@@ -83,6 +84,12 @@ fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
         deadline: Deadline::of(cli.global.deadline, ending.caller),
         clearing: cli.command.clearing(),
     };
+    if ending.caller == Caller::RestoreWal {
+        panic::exit_on_panic();
+        // PostgreSQL before version 16 leaves its files to the programs that it starts. Where they can't be listed, this
+        // process has them until it ends.
+        drop(hardening::close_inherited_files());
+    }
     log::to_stderr(cli.global.verbose);
     let watchdog = match Watchdog::start(limits, ending) {
         Ok(watchdog) => watchdog,

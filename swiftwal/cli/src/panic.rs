@@ -1,4 +1,4 @@
-//! Aborts the process on a panic.
+//! Ends the process on a panic.
 
 use std::{panic, process};
 
@@ -9,8 +9,45 @@ use crate::log;
 /// By default a panic exits with 101. As the exit code of a restore_command, that would tell PostgreSQL that the
 /// archive ends here, and it would promote.
 pub(crate) fn abort_on_panic() {
-    panic::set_hook(Box::new(|panic| {
+    end_on_panic(process::abort);
+}
+
+/// As [`abort_on_panic`], but with exit code 1, for a process that may be adopted by PostgreSQL: PostgreSQL takes a signal
+/// for the crash of a server process, and restarts the server.
+pub(crate) fn exit_on_panic() {
+    end_on_panic(|| process::exit(1));
+}
+
+fn end_on_panic(end: fn() -> !) {
+    panic::set_hook(Box::new(move |panic| {
         log::say(format_args!("internal error, please report it: {panic}"));
-        process::abort();
+        end();
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env::current_exe, process::Command};
+
+    use super::*;
+
+    #[test]
+    #[ignore = "it ends its process, which the other test starts"]
+    fn a_panic() {
+        exit_on_panic();
+        panic!("a test");
+    }
+
+    #[test]
+    fn the_exit_code_of_a_panic_can_be_1() {
+        let mut command = Command::new(current_exe().unwrap());
+        let ran =
+            command.args(["--exact", "panic::tests::a_panic", "--ignored", "--nocapture"]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(1), "{stderr}");
+        assert!(
+            stderr.contains("internal error, please report it: ") && stderr.contains("a test"),
+            "{stderr}"
+        );
+    }
 }

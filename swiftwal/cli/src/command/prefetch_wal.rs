@@ -1,9 +1,10 @@
 //! The subcommand prefetch-wal: the process that restore-wal starts to fetch segments ahead.
 //!
-//! It is hidden, since nobody else may rely on it. Its working directory is the data directory; `restore_wal::prefetch`
-//! starts it.
+//! It is hidden, since nobody else may rely on it. `restore_wal::prefetch` starts it, in the data
+//! directory.
 
 use std::{
+    env,
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
@@ -39,6 +40,9 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let data = DataDirectory::open(here).map_err(local("read", here))?;
     let repository = session.open()?;
     let spool = Spool::new(&args.spool, &repository, &data).map_err(local("use", &args.spool))?;
+    // Otherwise the file system of the data directory couldn't be unmounted.
+    let root = Path::new("/");
+    env::set_current_dir(root).map_err(local("read", root))?;
     let options = PrefetchOptions { jobs: args.jobs, segments: args.segments };
     session.watchdog.doing(format!("fetching WAL from {} ahead", repository.location()));
     Ok(prefetch_wal(&repository, &spool, &data, args.name, &options).await?)

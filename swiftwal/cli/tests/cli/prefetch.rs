@@ -2,14 +2,15 @@
 //! the server.
 
 use std::{
-    fs::{self, File},
-    io::Write,
-    os::unix::fs::{FileExt, MetadataExt},
+    fs::{self, DirBuilder, File},
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    thread,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use swiftwal_conformance::SyntheticCluster;
 use xtask::until;
 
@@ -97,6 +98,15 @@ impl Recovery {
         self.spooled(&self.name(number))
     }
 
+    /// Waits until the segment is in one of the spools, of which there may be several.
+    fn wait_until_in_any_spool(&self, number: u64) {
+        until("the segment is in a spool", || {
+            let spools = fs::read_dir(&self.spool)?.flatten();
+            Ok(spools.filter(|spool| spool.path().join(self.name(number)).exists()).count() > 0)
+        })
+        .unwrap();
+    }
+
     /// Replaces the archived segment, so that only the spool has the right one.
     fn spoil_archive(&self, number: u64) {
         fs::write(self.site.object(&format!("wal_{}.zst", self.name(number))), "").unwrap();
@@ -160,7 +170,7 @@ fn the_next_segments_are_in_the_spool_before_they_are_asked_for() {
 
 #[test]
 fn it_is_taken_to_another_file_system_as_a_copy() {
-    let Ok(memory) = tempfile::tempdir_in("/dev/shm") else { return };
+    let memory = tempfile::tempdir_in("/dev/shm").expect("Linux has a file system in memory there");
     let recovery = Recovery::of(SyntheticCluster::new(1), Some(memory.path()));
     let device = |path: &Path| fs::metadata(path).unwrap().dev();
     if device(memory.path()) == device(&recovery.data()) {
@@ -225,15 +235,28 @@ fn what_a_killed_prefetcher_has_left_is_not_used_and_the_next_one_removes_it() {
 }
 
 #[test]
-fn a_prefetcher_that_hangs_or_dies_while_it_is_asked_does_not_stop_recovery() {
+fn a_prefetcher_that_hangs_does_not_stop_recovery() {
+    let recovery = Recovery::new();
+    recovery.replay(1);
+    recovery.wait_for(2);
+    kill_process(recovery.prefetcher(), Signal::STOP).unwrap();
+    recovery.replay(2);
+    recovery.replay(3);
+}
+
+#[test]
+fn a_prefetcher_that_dies_while_it_is_asked_does_not_stop_recovery() {
     let recovery = Recovery::new();
     recovery.replay(1);
     recovery.wait_for(3);
     let prefetcher = recovery.prefetcher();
     kill_process(prefetcher, Signal::STOP).unwrap();
-    recovery.replay(2);
-    let asking = recovery.command(&recovery.name(3), "pg_wal/RECOVERYXLOG").spawn().unwrap();
+    let mut asking = recovery.command(&recovery.name(3), "pg_wal/RECOVERYXLOG");
+    let mut asking = asking.arg("-v").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(asking.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("asking for ")));
     kill_process(prefetcher, Signal::KILL).unwrap();
+    drop(thread::spawn(move || lines.last()));
     assert!(asking.wait_with_output().unwrap().status.success());
     assert!(fs::read(recovery.data().join("pg_wal/RECOVERYXLOG")).unwrap() == recovery.cluster.segment(3));
     recovery.wait_for_end();
@@ -244,20 +267,41 @@ fn a_prefetcher_that_hangs_or_dies_while_it_is_asked_does_not_stop_recovery() {
 #[test]
 fn it_has_none_of_the_servers_streams_and_leaves_its_process_group() {
     let recovery = Recovery::new();
-    // This returns when nobody has the pipes any more.
-    recovery.replay(1);
+    // PostgreSQL before version 16 has files that are inherited, here 7. This returns when no process has the pipes.
+    let mut command = Command::new("sh");
+    let wrapped = recovery.command(&recovery.name(1), "pg_wal/RECOVERYXLOG");
+    command.args(["-c", "exec \"$0\" \"$@\" 7>&1"]).arg(wrapped.get_program()).args(wrapped.get_args());
+    command.current_dir(recovery.data()).env_clear();
+    command.envs(wrapped.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ran = run(&mut command);
+    assert_eq!(ran.code, 0, "{ran:?}");
     let pid = recovery.prefetcher();
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
     let group: i32 = stat.rsplit(')').next().unwrap().split_whitespace().nth(2).unwrap().parse().unwrap();
     assert_eq!(group, pid.as_raw_nonzero().get(), "{stat}");
+    // Only root may see it.
+    until("its working directory is the root", || {
+        let directory = fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero()));
+        Ok(directory.is_ok_and(|path| path == Path::new("/")) || !geteuid().is_root())
+    })
+    .unwrap();
 }
 
 #[test]
 fn it_ends_with_the_server_and_leaves_nothing() {
     type End = fn(&Path);
-    let ends: [(&str, End); 2] = [
+    let ends: [(&str, End); 4] = [
         ("the server was stopped", |data| fs::remove_file(data.join("postmaster.pid")).unwrap()),
         ("the data directory is gone", |data| fs::remove_dir_all(data).unwrap()),
+        ("the server was killed", |data| fs::write(data.join("postmaster.pid"), ended_process()).unwrap()),
+        ("another server runs there", |data| {
+            // Its file is created while the old one is open, so that it gets another inode.
+            let pid = data.join("postmaster.pid");
+            let old = File::open(&pid).unwrap();
+            fs::remove_file(&pid).unwrap();
+            fs::write(&pid, std::process::id().to_string()).unwrap();
+            drop(old);
+        }),
     ];
     for (what, end) in ends {
         let recovery = Recovery::new();
@@ -267,6 +311,13 @@ fn it_ends_with_the_server_and_leaves_nothing() {
         recovery.wait_for_end();
         assert_eq!(fs::read_dir(&recovery.spool).unwrap().count(), 0, "{what}");
     }
+}
+
+/// Returns the content of `postmaster.pid` of a server that has ended.
+fn ended_process() -> String {
+    let mut child = Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    child.id().to_string()
 }
 
 /// PostgreSQL's first process, if it is that of a container, adopts it and takes other codes for a crash of its own.
@@ -288,7 +339,7 @@ fn it_ends_with_1_on_a_signal_and_with_0_if_another_one_is_alive() {
 fn nothing_is_fetched_ahead_where_no_server_recovers() {
     type Change = fn(&Recovery) -> Vec<String>;
     let recovered = || vec!["pg_wal/RECOVERYXLOG".to_owned()];
-    let cases: [(&str, Change); 7] = [
+    let cases: [(&str, Change); 9] = [
         ("pg_rewind asks", |recovery| vec![format!("pg_wal/{}", recovery.name(1))]),
         ("a history is asked for", |_| vec!["pg_wal/RECOVERYHISTORY".to_owned()]),
         ("an absolute path", |recovery| {
@@ -300,6 +351,14 @@ fn nothing_is_fetched_ahead_where_no_server_recovers() {
         }),
         ("no server", |recovery| {
             fs::remove_file(recovery.data().join("postmaster.pid")).unwrap();
+            vec![]
+        }),
+        ("the server was killed", |recovery| {
+            fs::write(recovery.data().join("postmaster.pid"), ended_process()).unwrap();
+            vec![]
+        }),
+        ("the server is the first process of a container", |recovery| {
+            fs::write(recovery.data().join("postmaster.pid"), "1\n").unwrap();
             vec![]
         }),
         ("switched off", |_| vec!["pg_wal/RECOVERYXLOG".to_owned(), "--prefetch=0".to_owned()]),
@@ -331,6 +390,97 @@ fn a_spool_that_can_not_be_used_is_named_once_and_recovery_goes_on() {
         assert_eq!(recovery.replay(2), "");
         assert!(!recovery.spool.exists());
     }
+}
+
+#[test]
+fn a_spool_in_which_another_user_could_write_is_not_used_and_nothing_is_removed_through_a_link() {
+    let recovery = Recovery::new();
+    recovery.replay(1);
+    recovery.wait_for(2);
+    recovery.signal(Signal::KILL);
+    recovery.wait_for_end();
+    let spool = recovery.spooled("").components().as_path().to_owned();
+    fs::remove_dir_all(&spool).unwrap();
+    let elsewhere = recovery.site.path("elsewhere");
+    DirBuilder::new().mode(0o700).create(&elsewhere).unwrap();
+    let segment = elsewhere.join(recovery.name(7));
+    fs::write(&segment, "").unwrap();
+    symlink(&elsewhere, &spool).unwrap();
+    recovery.replay(2);
+    recovery.replay(3);
+    assert!(segment.exists());
+    assert!(!elsewhere.join("lock").exists());
+    fs::remove_file(&spool).unwrap();
+
+    fs::set_permissions(&recovery.spool, fs::Permissions::from_mode(0o1777)).unwrap();
+    recovery.replay(4);
+    assert!(!spool.exists());
+}
+
+#[test]
+fn a_file_that_no_prefetcher_has_created_stays_in_the_spool() {
+    let recovery = Recovery::new();
+    recovery.replay(1);
+    recovery.wait_for(3);
+    let kept = recovery.spooled("notes.txt");
+    fs::write(&kept, "").unwrap();
+    fs::remove_file(recovery.data().join("postmaster.pid")).unwrap();
+    recovery.wait_for_end();
+    assert!(kept.exists());
+    assert!(!recovery.spooled(&recovery.name(3)).exists());
+}
+
+#[test]
+fn the_spool_of_a_data_directory_that_is_gone_is_removed_with_what_a_killed_prefetcher_has_left() {
+    let recovery = Recovery::new();
+    let gone = Recovery::of(SyntheticCluster::new(2), Some(&recovery.spool));
+    gone.replay(1);
+    let left = gone.wait_for(3);
+    gone.signal(Signal::KILL);
+    gone.wait_for_end();
+    recovery.replay(1);
+    recovery.wait_until_in_any_spool(2);
+    assert!(left.exists(), "its data directory exists");
+    recovery.signal(Signal::KILL);
+    recovery.wait_for_end();
+    fs::remove_dir_all(gone.data()).unwrap();
+    recovery.replay(2);
+    until("the other spool is removed", || Ok(!left.parent().unwrap().exists())).unwrap();
+}
+
+#[test]
+fn of_two_prefetchers_that_are_started_at_the_same_moment_one_stays() {
+    let recovery = Recovery::new();
+    let spool = recovery.spool.to_str().unwrap();
+    let arguments = ["prefetch-wal", "--spool", spool, "--jobs", "2", "--segments", "2", &recovery.name(1)];
+    for _ in 0..5 {
+        let start = || recovery.site.command(&arguments).current_dir(recovery.data()).spawn().unwrap();
+        let mut both = [start(), start()];
+        recovery.wait_for(3);
+        until("one has ended", || Ok(both.iter_mut().any(|one| one.try_wait().unwrap().is_some()))).unwrap();
+        let ended: Vec<_> = both.iter_mut().map(|one| one.try_wait().unwrap().is_some()).collect();
+        assert_eq!(ended.iter().filter(|ended| **ended).count(), 1);
+        for (one, ended) in both.iter_mut().zip(ended) {
+            if !ended {
+                kill_process(Pid::from_child(one), Signal::TERM).unwrap();
+            }
+            assert_eq!(one.wait().unwrap().code(), Some(if ended { 0 } else { 1 }));
+        }
+    }
+}
+
+#[test]
+fn more_messages_than_are_read_do_not_silence_the_next_ones() {
+    let recovery = Recovery::new();
+    recovery.replay(1);
+    recovery.wait_for(2);
+    let log = recovery.spooled("log");
+    fs::write(&log, "swiftwal: warning: a message\n".repeat(10_000)).unwrap();
+    assert!(recovery.replay(2).contains("swiftwal: warning: a message\n"));
+    fs::write(&log, "swiftwal: warning: another one\n").unwrap();
+    assert_eq!(recovery.replay(3), "swiftwal: warning: another one\n");
+    fs::write(&log, "swiftwal: warning: another one\n").unwrap();
+    assert_eq!(recovery.replay(4), "", "it was shown today");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Runs blocking work in a separate thread, so that it doesn't delay the network.
 
-use std::panic;
+use std::{future::pending, panic};
 
 use crate::error::Result;
 
@@ -12,7 +12,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Ok(outcome) => outcome,
         Err(error) => match error.try_into_panic() {
             Ok(payload) => panic::resume_unwind(payload),
-            Err(error) => unreachable!("blocking work is never cancelled: {error}"),
+            // The runtime ends, and is about to drop this future too.
+            Err(_cancelled) => pending().await,
         },
     }
 }

@@ -14,6 +14,8 @@ use crate::local::content::Fingerprint;
 
 /// The directory with this process's open files. Only through it can a file without a name get one.
 const OPEN_FILES: &str = "/proc/self/fd";
+/// The beginning of the hidden names.
+const HIDDEN: &str = ".swiftwal-";
 
 /// A file that doesn't have its name yet. Dropping it removes it; a killed process leaves nothing behind either if the
 /// file system supports unnamed files (most do; NFS doesn't) and `/proc` is mounted.
@@ -137,9 +139,14 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Whether this is the name of a file that a killed process may have left.
+pub(crate) fn is_staged(name: &str) -> bool {
+    name.starts_with(HIDDEN)
+}
+
 fn hidden() -> Builder<'static, 'static> {
     let mut builder = Builder::new();
-    builder.prefix(".swiftwal-");
+    builder.prefix(HIDDEN);
     builder
 }
 

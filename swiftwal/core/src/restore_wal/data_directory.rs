@@ -6,6 +6,10 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
 use swiftwal_postgres::{ControlFile, SegmentHeader, SegmentSize};
 
 use crate::{
@@ -16,12 +20,16 @@ use crate::{
 /// More than PostgreSQL's 8 KiB.
 const MOST_CONTROL_BYTES: u64 = 64 << 10;
 
+/// More than `postmaster.pid` contains.
+const MOST_PID_BYTES: u64 = 64 << 10;
+
 /// The data directory of a server that runs, as it was when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataDirectory {
     path: PathBuf,
     device: u64,
     inode: u64,
+    server: Server,
     pub(super) system_identifier: u64,
     pub(super) segment_size: SegmentSize,
 }
@@ -35,7 +43,7 @@ impl DataDirectory {
     /// [`io::ErrorKind::InvalidData`] if its control file can't be understood.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
-        ensure_used(&path)?;
+        let server = Server::running_in(&path)?;
         let found = fs::metadata(&path)?;
         let control = read_regular_file(&path.join("global/pg_control"), MOST_CONTROL_BYTES)?;
         let control = ControlFile::parse(&control)
@@ -44,6 +52,7 @@ impl DataDirectory {
             path,
             device: found.dev(),
             inode: found.ino(),
+            server,
             system_identifier: control.system_identifier,
             segment_size: control.segment_size,
         })
@@ -55,9 +64,16 @@ impl DataDirectory {
         self.segment_size
     }
 
-    /// Whether it is still there and its server runs. A server that was killed counts as running.
+    /// Whether the server is the first process of a container. The kernel gives it the processes whose parents have ended,
+    /// and it takes the crash of one for that of its own.
+    #[must_use]
+    pub fn server_adopts_processes(&self) -> bool {
+        self.server.pid.is_init()
+    }
+
+    /// Whether it is still there and the same server runs.
     pub(super) fn is_used(&self) -> bool {
-        ensure_used(&self.path).is_ok()
+        Server::running_in(&self.path).is_ok_and(|server| server == self.server)
             && fs::metadata(&self.path)
                 .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
     }
@@ -85,14 +101,46 @@ impl DataDirectory {
 
     /// Returns a text that no other data directory of this machine has.
     pub(super) fn identity(&self) -> String {
-        format!("{}:{} {}", self.device, self.inode, self.path.display())
+        identity(self.device, self.inode, &self.path)
+    }
+
+    /// Whether there is no data directory any more with this [`identity`](Self::identity).
+    pub(super) fn is_gone(identity_before: &str) -> bool {
+        let Some((_, path)) = identity_before.split_once(' ') else { return false };
+        match fs::metadata(path) {
+            Ok(found) => identity(found.dev(), found.ino(), Path::new(path)) != identity_before,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 }
 
-/// Fails unless the files are there that every data directory of a running server has.
-fn ensure_used(path: &Path) -> io::Result<()> {
-    for name in ["PG_VERSION", "postmaster.pid"] {
-        fs::metadata(path.join(name))?;
+fn identity(device: u64, inode: u64, path: &Path) -> String {
+    format!("{device}:{inode} {}", path.display())
+}
+
+/// A server that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Server {
+    pid: Pid,
+    /// The inode of its `postmaster.pid`: the next server creates another file.
+    inode: u64,
+}
+
+impl Server {
+    /// Returns the server of the data directory at `path`. [`io::ErrorKind::NotFound`] if it isn't a data directory, or
+    /// its server has ended without removing `postmaster.pid`.
+    fn running_in(path: &Path) -> io::Result<Self> {
+        fs::metadata(path.join("PG_VERSION"))?;
+        let file = path.join("postmaster.pid");
+        let text = read_regular_file(&file, MOST_PID_BYTES)?;
+        let text = String::from_utf8_lossy(&text);
+        // A server in single-user mode writes a negative number.
+        let number = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok());
+        let pid = number.and_then(i32::checked_abs).and_then(Pid::from_raw);
+        let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
+        if test_kill_process(pid) == Err(Errno::SRCH) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Self { pid, inode: fs::metadata(file)?.ino() })
     }
-    Ok(())
 }

@@ -92,6 +92,7 @@ pub async fn prefetch_wal(
     let _cleanup = Cleanup(spool);
     // What a prefetcher that was killed has left.
     spool.clear().map_err(local())?;
+    spool.remove_abandoned().map_err(local())?;
     let listener = spool.listen().map_err(local())?;
     let (jobs, segments) = (options.jobs.get(), options.segments.get());
     let shared = Shared {
@@ -193,7 +194,12 @@ impl Work {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => drop(connections.spawn(serve(shared, Connection::new(stream)))),
-                    Err(error) => self.say(&Error::local("use", self.shared.spool.path())(error)),
+                    // As when this process has too many files open. It would fail again at once; the next process starts
+                    // with none.
+                    Err(error) => {
+                        self.say(&Error::local("use", self.shared.spool.path())(error));
+                        break;
+                    }
                 },
                 Some(ended) = self.fetches.join_next() => {
                     // A fetch that isn't wanted any more was cancelled.

@@ -1,18 +1,18 @@
 //! The spool: the directory in which one prefetcher keeps the segments that it has fetched for one data directory from
 //! one repository.
 //!
-//! It contains a lock, which the prefetcher holds as long as it lives, a socket, through which restore-wal asks it for
+//! It contains a lock, which the prefetcher holds as long as it lives and which names the data directory, a socket, through which restore-wal asks it for
 //! segments, a log with its messages, and the segments under their names. Only what the living prefetcher vouches for is
 //! used: what a killed one has left is never handed out, and the next one removes it.
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read, Write},
     os::{
         fd::AsRawFd,
         unix::fs::{MetadataExt, OpenOptionsExt},
     },
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
 };
 
 use rustix::{
@@ -25,8 +25,9 @@ use tokio::net::{UnixListener, UnixStream};
 use super::data_directory::DataDirectory;
 use crate::{
     local::{
-        private_directory::{create_private, ensure_private},
-        regular_file::read_regular_file,
+        private_directory::{create_private_in, ensure_private_in},
+        regular_file::{open_regular_file, read_regular_file},
+        staged_file::is_staged,
     },
     repository::Repository,
 };
@@ -35,13 +36,18 @@ const LOCK: &str = "lock";
 const SOCKET: &str = "socket";
 const LOG: &str = "log";
 
-/// More than a prefetcher says.
+/// More than the identity of a data directory has.
+const MOST_IDENTITY_BYTES: u64 = 8 << 10;
+/// The most that is read of the log. The rest of a longer one is removed unread.
 const MOST_LOG_BYTES: u64 = 64 << 10;
 
 /// The spool of one data directory and one repository. Only its owner can read or write there.
 #[derive(Clone, Debug)]
 pub struct Spool {
+    parent: PathBuf,
     directory: PathBuf,
+    /// The data directory's.
+    identity: String,
 }
 
 impl Spool {
@@ -56,12 +62,15 @@ impl Spool {
             let reason = "it is in the data directory, where pg_rewind would remove it; use another place";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
+        let parent = absolute(parent)?;
         let state = repository.storage().state_dir();
         // Two accounts may have containers of one name, and their state directories differ.
         let place =
             state.map_or_else(|| repository.location().into(), |state| state.path().to_string_lossy());
-        let name = blake3::hash(format!("{place}\n{}", data.identity()).as_bytes());
-        Ok(Self { directory: parent.join(name.to_hex().as_str()) })
+        let identity = data.identity();
+        let name = blake3::hash(format!("{place}\n{identity}").as_bytes());
+        let directory = parent.join(name.to_hex().as_str());
+        Ok(Self { parent, directory, identity })
     }
 
     /// Returns the path of the directory.
@@ -76,7 +85,7 @@ impl Spool {
     ///
     /// Those of the system; [`io::ErrorKind::PermissionDenied`] if another user may write there.
     pub fn create_log(&self) -> io::Result<File> {
-        create_private(&self.directory)?;
+        create_private_in(&self.parent, &self.directory)?;
         // Appended to: a prefetcher that lives on writes at the new end after its messages were removed.
         let log = File::options().create(true).append(true).mode(0o600).open(self.directory.join(LOG))?;
         log.set_len(0)?;
@@ -90,30 +99,67 @@ impl Spool {
         if fs::metadata(&path).ok()?.len() == 0 {
             return None;
         }
-        let text = read_regular_file(&path, MOST_LOG_BYTES).ok()?;
+        let mut text = Vec::new();
+        open_regular_file(&path).ok()?.take(MOST_LOG_BYTES).read_to_end(&mut text).ok()?;
         File::options().write(true).open(path).ok()?.set_len(0).ok()?;
         Some(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Takes the lock, and holds it until the returned file is closed. None if another process holds it.
     pub(super) fn lock(&self) -> io::Result<Option<File>> {
-        create_private(&self.directory)?;
+        create_private_in(&self.parent, &self.directory)?;
         let path = self.directory.join(LOCK);
-        let lock = File::options().create(true).append(true).mode(0o600).open(&path)?;
+        let mut lock = File::options().create(true).append(true).mode(0o600).open(&path)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             locked => locked?,
         }
         // The process that held it before may have removed the spool, and another one may have created it again.
         let held = lock.metadata()?.ino();
-        Ok(fs::metadata(path).is_ok_and(|named| named.ino() == held).then_some(lock))
+        if !fs::metadata(path).is_ok_and(|named| named.ino() == held) {
+            return Ok(None);
+        }
+        lock.set_len(0)?;
+        lock.write_all(self.identity.as_bytes())?;
+        Ok(Some(lock))
     }
 
-    /// Removes everything but the lock and the log.
+    /// Removes the other spools whose data directories are gone. Only a prefetcher of the same data directory would remove
+    /// them otherwise, and each restore creates another one.
+    pub(super) fn remove_abandoned(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.parent)? {
+            let directory = entry?.path();
+            let is_spool = directory.file_name().is_some_and(|name| name.len() == blake3::OUT_LEN * 2);
+            if !is_spool || directory == self.directory {
+                continue;
+            }
+            // The others remain, whatever the reason.
+            drop(self.remove_if_abandoned(directory));
+        }
+        Ok(())
+    }
+
+    fn remove_if_abandoned(&self, directory: PathBuf) -> io::Result<()> {
+        ensure_private_in(&self.parent, &directory)?;
+        let identity = read_regular_file(&directory.join(LOCK), MOST_IDENTITY_BYTES)?;
+        let identity = String::from_utf8_lossy(&identity).into_owned();
+        if !DataDirectory::is_gone(&identity) {
+            return Ok(());
+        }
+        let abandoned = Self { parent: self.parent.clone(), directory, identity };
+        let Some(_lock) = abandoned.lock()? else { return Ok(()) };
+        drop(fs::remove_file(abandoned.directory.join(LOG)));
+        abandoned.remove()
+    }
+
+    /// Removes what a prefetcher has created there, except for the lock and the log.
     pub(super) fn clear(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
-            if entry.file_name() != LOCK && entry.file_name() != LOG {
+            let name = entry.file_name();
+            let is_ours =
+                |name: &str| name == SOCKET || is_staged(name) || name.parse::<SegmentName>().is_ok();
+            if name.to_str().is_some_and(is_ours) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -141,7 +187,7 @@ impl Spool {
 
     /// Connects to the prefetcher. Fails if none is alive.
     pub(super) async fn connect(&self) -> io::Result<UnixStream> {
-        ensure_private(&self.directory)?;
+        ensure_private_in(&self.parent, &self.directory)?;
         let directory = File::open(&self.directory)?;
         UnixStream::connect(socket_in(&directory)).await
     }

@@ -23,7 +23,6 @@ use swiftwal_postgres::{SegmentName, WalName};
 use super::Args;
 use crate::{
     config::{self, SettingNames},
-    log,
     message::chain_of_any,
     session::Session,
 };
@@ -56,6 +55,12 @@ impl Prefetch {
             return None;
         }
         let data = DataDirectory::open(Path::new(".")).ok()?;
+        if data.server_adopts_processes() {
+            tracing::info!(
+                "no WAL is fetched ahead, because PostgreSQL is the first process of this container"
+            );
+            return None;
+        }
         let segments = match args.prefetch {
             Some(segments) => NonZeroUsize::new(segments)?,
             None => PrefetchOptions::default_segments(data.segment_size()),
@@ -83,10 +88,15 @@ impl Prefetch {
 
     /// Moves the segment from the spool to `target`, if it is there or will be there soon. Returns whether it did.
     pub(super) async fn take(&self, target: &Path, session: &Session<'_>) -> bool {
-        for line in self.spool.take_log().iter().flat_map(|text| text.lines()) {
-            log::say(format_args!("{}", line.strip_prefix("swiftwal: ").unwrap_or(line)));
-        }
+        let text = self.spool.take_log().unwrap_or_default();
+        let message = |line: &str| {
+            let line = line.strip_prefix("swiftwal: ").unwrap_or(line);
+            line.strip_prefix("warning: ").unwrap_or(line).to_owned()
+        };
+        let messages: Vec<_> = text.lines().map(message).collect();
+        config::give(&messages, self.spool.path(), true, session.config.state.as_deref());
         let Some(prefetcher) = Prefetcher::connect(&self.spool).await else { return false };
+        tracing::info!("asking for {} in {}", self.segment, self.spool.path().display());
         session.watchdog.doing(format!("taking {} from {}", self.segment, self.spool.path().display()));
         let limit = session.watchdog.time_left().map_or(LONGEST_WAIT, |left| LONGEST_WAIT.min(left / 2));
         let taken = prefetcher.take(&self.spool, &self.data, self.segment, target, limit).await;

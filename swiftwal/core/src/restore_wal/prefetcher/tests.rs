@@ -1,6 +1,6 @@
 //! The prefetcher's waits, in time that passes by itself.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, process, sync::Arc};
 
 use object_store::{
     PutMode,
@@ -54,9 +54,8 @@ fn data_directory(path: &Path) -> DataDirectory {
     put(268, &SEGMENT_BYTES.to_ne_bytes());
     fs::create_dir_all(path.join("global")).unwrap();
     fs::write(path.join("global/pg_control"), control).unwrap();
-    for name in ["PG_VERSION", "postmaster.pid"] {
-        fs::write(path.join(name), "15").unwrap();
-    }
+    fs::write(path.join("PG_VERSION"), "15").unwrap();
+    fs::write(path.join("postmaster.pid"), process::id().to_string()).unwrap();
     DataDirectory::open(path).unwrap()
 }
 
