@@ -433,6 +433,51 @@ fn what_the_first_connection_is_refused_for_ends_it() -> Result<()> {
     Ok(())
 }
 
+/// The server recycles its WAL while nothing keeps it.
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn wal_that_the_server_has_removed_is_named_and_recorded_as_a_gap() -> Result<()> {
+    let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
+    let server = &site.postgres;
+    server.configure(&["archive_command = '/bin/true'", "max_wal_size = 32MB", "min_wal_size = 32MB"])?;
+    server.reload()?;
+    let mut receiver = Receiver::start(&site, &[])?;
+    wait_until_stored(&mut receiver, server)?;
+    receiver.stop()?;
+    let before = stored_segments(&site)?;
+    until("the slot is free", || Ok(server.sql("select active from pg_replication_slots")? == "f"))?;
+    server.sql("select pg_drop_replication_slot('swiftwal')")?;
+    server.sql("checkpoint")?;
+    let mut missing = Vec::new();
+    for table in ["a", "b", "c"] {
+        server.sql(&format!("create table {table} as select 1"))?;
+        missing.push(server.sql("select pg_walfile_name(pg_switch_wal())")?);
+    }
+    until("the server has removed them", || {
+        server.sql("select pg_switch_wal()")?;
+        server.sql("checkpoint")?;
+        Ok(missing.iter().all(|name| !server.data().join("pg_wal").join(name).exists()))
+    })?;
+
+    let mut receiver = Receiver::start(&site, &[])?;
+    receiver.until_said("the server has removed WAL that isn't stored")?;
+    wait_until_stored(&mut receiver, server)?;
+    let after = stored_segments(&site)?;
+    let (last, first_after) =
+        (before.last().context("none")?, after.iter().find(|name| !before.contains(name)));
+    let first_after = first_after.context("nothing behind the gap")?;
+    assert!(last < &missing[0] && &missing[2] < first_after, "{before:?} {after:?}");
+    let listed = site.run(&["-v", "list-wal"])?;
+    let first_missing = &missing[0];
+    assert!(listed.contains(&format!("Missing: {first_missing} to ")), "{listed}");
+    receiver.stop()?;
+    Ok(())
+}
+
+fn stored_segments(site: &Site) -> Result<Vec<String>> {
+    Ok(site.run(&["list-wal"])?.lines().filter(|name| name.len() == 24).map(str::to_owned).collect())
+}
+
 /// The receiver is a synchronous standby, and the server's directory is gone afterwards: only the repository and the spool
 /// remain.
 fn no_acknowledged_commit_is_lost_with_the_server_and_the_receiver(site: &Site) -> Result<()> {

@@ -48,6 +48,7 @@ pub use repository::Repository;
 pub use repository::backup::ChosenBackup;
 pub use repository::choice::BackupChoice;
 pub use repository::cluster::{ClusterIdentity, ClusterInfo};
+pub use repository::gap::WalGap;
 pub use repository::inventory::{Inventory, StoredBackup, StoredObject, StoredWal};
 pub use repository::key::{BackupKey, KeyBeginning, ParseKeyError};
 pub use repository::layout::{BackupPart, ObjectName};

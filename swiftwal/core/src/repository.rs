@@ -9,6 +9,7 @@ pub(crate) mod cluster;
 pub(crate) mod completeness;
 pub(crate) mod decimal;
 pub(crate) mod foreign_records;
+pub(crate) mod gap;
 pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod index;

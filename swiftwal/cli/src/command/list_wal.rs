@@ -1,5 +1,7 @@
 //! The subcommand list-wal.
 
+use swiftwal_core::WalGap;
+
 use crate::{
     failure::Failure,
     output::{Column, Size, Table},
@@ -14,7 +16,10 @@ pub(crate) struct Args {}
 pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     let repository = session.open()?;
     repository.refuse_unknown_unless_seen().await?;
-    let wal = repository.inventory().await?.wal;
+    let inventory = repository.inventory().await?;
+    let shows_gaps = session.output.verbose && !session.output.json;
+    let gaps = if shows_gaps { repository.gaps(&inventory).await? } else { Vec::new() };
+    let wal = inventory.wal;
     if session.output.json {
         return session.output.json(&wal);
     }
@@ -26,6 +31,13 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
         let objects = wal.iter().map(|wal| wal.object_name().to_string());
         Table::new(vec![Column::new("Size", sizes), Column::new(session.object_header(), objects)])
             .write(out)?;
-        writeln!(out, "\nTotal Size: {}", Size(wal.iter().map(|wal| wal.bytes).sum()))
+        writeln!(out, "\nTotal Size: {}", Size(wal.iter().map(|wal| wal.bytes).sum()))?;
+        gaps.iter().try_for_each(|gap| {
+            let WalGap { first_wal, last_wal, .. } = gap;
+            writeln!(
+                out,
+                "\nMissing: {first_wal} to {last_wal}. No backup from before can be recovered beyond that"
+            )
+        })
     })
 }

@@ -128,3 +128,36 @@ fn restore_wal_gives_the_incomplete_segment_only_on_request_as_the_last_one_and_
     site.succeed(&["restore-wal", "--use-partial", &name, "back"]);
     assert_eq!(fs::read(site.path("back")).unwrap(), segment(4, 0));
 }
+
+#[test]
+fn a_recorded_gap_is_shown_until_it_is_filled_or_nothing_before_it_is_kept() {
+    let site = Site::new();
+    site.archive([3, 7]);
+    let gap = format!(
+        r#"{{"format":1,"first_wal":"{}","last_wal":"{}","wal_segment_bytes":{SEGMENT_BYTES},"noticed":"2013-08-28T18:10:42Z"}}"#,
+        segment_name(4),
+        segment_name(6)
+    );
+    let object = site.object(&format!("gap_{}.json", segment_name(4)));
+    fs::write(&object, gap).unwrap();
+    let missing = format!(
+        "Missing: {} to {}. No backup from before can be recovered beyond that",
+        segment_name(4),
+        segment_name(6)
+    );
+    let shown = || site.succeed(&["-v", "list-wal"]).contains(&missing);
+    assert!(shown());
+    assert!(!site.succeed(&["list-wal"]).contains("Missing"));
+    site.archive([4, 5]);
+    assert!(shown());
+    site.archive([6]);
+    assert!(!shown());
+
+    // A backup that needs the WAL from segment 3 on keeps the record, and one that needs nothing before the gap doesn't.
+    site.store_legacy_backup("20130828T1810Z", 3);
+    site.succeed(&["prune", "--keep-backups", "1"]);
+    assert!(object.exists());
+    site.store_legacy_backup("20130829T1810Z", 5);
+    site.succeed(&["prune", "--keep-backups", "1"]);
+    assert!(!object.exists());
+}

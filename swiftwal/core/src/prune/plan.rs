@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use swiftwal_postgres::WalName;
+use swiftwal_postgres::{SegmentName, WalName};
 
 use super::chains::Chains;
 use crate::{
@@ -206,7 +206,8 @@ fn abandoned_upload(inventory: &Inventory, key: BackupKey, before: Timestamp) ->
 }
 
 /// Returns the marks that no running command relies on: those of the deletion of backups that are kept, if they are a day
-/// old, and those of the removal of WAL, if they are that old or all of that WAL is gone after this prune.
+/// old, and those of the removal of WAL, if they are that old or all of that WAL is gone after this prune. The records of gaps
+/// with no WAL before them are among them.
 fn stale_marks(
     inventory: &Inventory,
     keep_backups: &[BackupKey],
@@ -216,7 +217,14 @@ fn stale_marks(
     let is_kept = |key: &BackupKey| keep_backups.contains(key);
     let of_backups = inventory.deleting.iter().filter(|(key, marked)| is_kept(key) && **marked <= before);
     let of_wal = stale_wal_marks(&inventory.removing_wal, keep_wal, before);
-    of_backups.map(|(key, marked)| (ObjectName::Deleting(*key), *marked)).chain(of_wal).collect()
+    let has_wal_before = |gap: SegmentName| {
+        let mut segments = keep_wal.iter().filter_map(|wal| wal.name.segment());
+        segments.any(|segment| segment.position() < gap.position())
+    };
+    let gaps = inventory.gaps.iter().filter(|(first, _)| !has_wal_before(*first));
+    let gaps = gaps.map(|(first, recorded)| (ObjectName::Gap(*first), *recorded));
+    let of_backups = of_backups.map(|(key, marked)| (ObjectName::Deleting(*key), *marked));
+    of_backups.chain(of_wal).chain(gaps).collect()
 }
 
 /// Returns notices of backups that are kept although they are marked for deletion.

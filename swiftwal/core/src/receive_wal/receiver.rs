@@ -23,7 +23,7 @@ use super::{
 use crate::{
     error::{Error, Refusal, Result},
     local::clock::{Clock, SystemClock},
-    repository::{Repository, cluster::ClusterIdentity, history::check_history},
+    repository::{Repository, cluster::ClusterIdentity, gap::WalGap, history::check_history},
 };
 
 /// The SQLSTATE of WAL or of a history that the server doesn't have any more.
@@ -315,10 +315,12 @@ impl<'a> Receiver<'a> {
             } else {
                 "Take a new backup now, or store these segments with archive-wal if another server has them"
             };
+            let (first, last) = (segment_at(past, gap, size), segment_at(past, Lsn(end.0 - size.bytes()), size));
+            let noticed = self.repository.clock().now();
+            self.repository.record_gap(&WalGap::new(first, last, size, noticed)).await?;
             tracing::warn!(
-                "the server has removed WAL that isn't stored: from {gap} to {end}, beginning with segment {}. No backup \
-                 from before can be recovered to a point behind that. {advice}",
-                segment_at(past, gap, size)
+                "the server has removed WAL that isn't stored: the segments {first} to {last}. No backup from before can be \
+                 recovered beyond {gap}. {advice}"
             );
         }
         self.complete = Some((past.timeline_at(Lsn(next.0.saturating_sub(1))), next));

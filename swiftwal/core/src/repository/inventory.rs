@@ -30,6 +30,8 @@ pub struct Inventory {
     pub(crate) deleting: BTreeMap<BackupKey, Timestamp>,
     /// The last segments of removals of WAL that have begun, and when that was marked.
     pub(crate) removing_wal: Vec<(SegmentName, Timestamp)>,
+    /// The first segments of the recorded gaps, and when that was recorded.
+    pub(crate) gaps: Vec<(SegmentName, Timestamp)>,
     /// The markers of processes that are writing, or crashed while writing.
     pub(crate) markers: Vec<Marker>,
     /// The unfinished uploads and deletions of SwiftWAL 0.2.2.
@@ -168,6 +170,7 @@ pub(crate) struct InventoryBuilder {
     by_key: BTreeMap<BackupKey, Uncommitted>,
     deleting: BTreeMap<BackupKey, Timestamp>,
     removing_wal: Vec<(SegmentName, Timestamp)>,
+    gaps: Vec<(SegmentName, Timestamp)>,
     wal: Vec<StoredWal>,
     markers: Vec<Marker>,
     legacy: LegacyLeftovers,
@@ -208,6 +211,7 @@ impl InventoryBuilder {
             },
             ObjectName::Deleting(key) => drop(self.deleting.insert(key, touched)),
             ObjectName::RemovingWal(last) => self.removing_wal.push((last, touched)),
+            ObjectName::Gap(first) => self.gaps.push((first, touched)),
             ObjectName::LegacySegment { key, upload, .. } => {
                 self.legacy.add_segment(key, &upload, name, touched);
             }
@@ -218,9 +222,10 @@ impl InventoryBuilder {
 
     pub(crate) fn finish(mut self) -> Inventory {
         self.wal.sort_unstable();
-        let Self { by_key, deleting, removing_wal, wal, markers, legacy, long, newest } = self;
+        let Self { by_key, deleting, removing_wal, gaps, wal, markers, legacy, long, newest } = self;
+        let rest = Inventory::default();
         let mut inventory =
-            Inventory { wal, markers, deleting, removing_wal, legacy, long, newest, ..Inventory::default() };
+            Inventory { wal, markers, deleting, removing_wal, gaps, legacy, long, newest, ..rest };
         for (key, mut found) in by_key {
             let objects = &mut found.objects;
             objects.sort_by(|a, b| a.name.cmp(&b.name));

@@ -13,6 +13,7 @@ const BACKUP: &str = "pg_basebackup_";
 const LABEL: &str = "backup_label_";
 const MANIFEST: &str = "backup_manifest_";
 const WAL: &str = "wal_";
+const GAP: &str = "gap_";
 
 /// The prefix of names that no listing shows.
 const HIDDEN: &str = "...";
@@ -50,6 +51,8 @@ pub enum ObjectName {
         /// Its compression.
         format: Format,
     },
+    /// `gap_<segment>.json`: the record of missing WAL that begins with this segment.
+    Gap(SegmentName),
     /// An object of a backup.
     Backup {
         /// The backup that it belongs to.
@@ -144,6 +147,9 @@ impl ObjectName {
             }
             let (name, variant) = WalVariant::parse_name(file)?;
             return Some(Self::WalVariant { name, variant, format });
+        }
+        if let Some(rest) = name.strip_prefix(GAP) {
+            return Some(Self::Gap(rest.strip_suffix(".json")?.parse().ok()?));
         }
         if let Some(rest) = below(UPLOADING, name) {
             let (claim, id) = rest.split_once('/')?;
@@ -244,6 +250,7 @@ impl fmt::Display for ObjectName {
             Self::WalVariant { name, variant, format } => {
                 write!(f, "{WAL}{name}.{variant}{}", format.suffix())
             }
+            Self::Gap(first) => write!(f, "{GAP}{first}.json"),
             Self::Marker { claim, id } => write!(f, "{UPLOADING}/{claim}/{id}"),
             Self::LegacySegment { key, upload, number } => {
                 write!(f, "{SEGMENTS}/{BACKUP}{key}.tgz/{upload}/{number}")
@@ -291,6 +298,8 @@ mod tests {
             "wal_00000001000000000000005C.00000028.backup.0011223344556677",
             "wal_00000002.history.zst",
             "wal_00000001000000000000005C.partial.zst",
+            "wal_00000001000000000000005C.partial.received.zst",
+            "gap_00000001000000000000005C.json",
             "wal_00000001000000000000005C.00000020.backup.zst",
             "pg_basebackup_20130828T1810Z.tar.zst",
             "pg_basebackup_20130828T181042Z.tar",
@@ -320,6 +329,7 @@ mod tests {
         for name in [
             "notes.txt",
             "wal_",
+            "gap_00000001000000000000005C",
             "wal_00000001000000000000005C.bz2",
             "pg_basebackup_20130828t1810z.json",
             "pg_basebackup_20130828T1810.json",

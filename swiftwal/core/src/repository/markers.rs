@@ -89,6 +89,8 @@ pub(crate) async fn remove_stale_marks(
     let mut marks = list_dated(repository, deletions, "the marks of backups that are being deleted").await?;
     marks.extend(wal_marks(repository).await?);
     marks.retain(|mark| stale.contains(mark));
+    // Nothing writes the record of a gap again.
+    marks.extend(stale.iter().filter(|(name, _)| matches!(name, ObjectName::Gap(_))).cloned());
     repository.delete_all(marks.into_iter().map(|(mark, _)| mark)).await
 }
 
