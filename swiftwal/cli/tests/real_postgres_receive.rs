@@ -359,10 +359,12 @@ fn while_the_storage_is_away_wal_goes_into_the_spool_and_the_rest_drains() -> Re
     fs::set_permissions(repository, Permissions::from_mode(0o000))?;
     server.pgbench_init(5)?;
     receiver.until_said("the spool is full")?;
-    let position = "select flush_lsn < write_lsn from pg_stat_replication";
-    receiver.until("more is written than stored", || Ok(server.sql(position)? == "t"))?;
+    // It doesn't keep a server waiting from which it reads no more.
+    server.stop()?;
+    server.start()?;
     fs::set_permissions(repository, Permissions::from_mode(0o700))?;
-    assert_eq!(site.run(&["list-wal"])?, stored);
+    assert!(site.run(&["list-wal"])?.starts_with(stored.trim_end()));
+    receiver.wait_for_stream(server)?;
     wait_until_stored(&mut receiver, server)?;
     assert!(compare(&site, server)? >= 4);
     receiver.stop()?;
@@ -382,14 +384,14 @@ fn the_shutdown_of_the_server_waits_neither_for_a_segment_nor_for_a_storage_that
     let stored = site.swiftwal.stored()?;
     // A server that archives has begun another segment for its last checkpoint.
     assert!(stored.iter().any(|name| name.ends_with(".partial.received.zst")), "{stored:?}");
-    assert!(!receiver.said()?.contains("the server shuts down"), "{}", receiver.said()?);
+    assert!(!receiver.said()?.contains("the server is shutting down"), "{}", receiver.said()?);
 
     server.start()?;
     receiver.wait_for_stream(server)?;
     fs::set_permissions(repository, Permissions::from_mode(0o000))?;
     server.sql("create table later as select 1")?;
     server.stop()?;
-    receiver.until_said("the server shuts down, and the storage doesn't take the rest of its WAL")?;
+    receiver.until_said("the server is shutting down and the storage doesn't respond")?;
     fs::set_permissions(repository, Permissions::from_mode(0o700))?;
     server.start()?;
     receiver.wait_for_stream(server)?;

@@ -13,7 +13,7 @@
 //! - **Nothing is lost with the process.** A segment gets its name in the spool when all of it is on the disk, and leaves the
 //!   spool when it is stored. What an earlier process left there is used.
 //! - **Neither a storage nor a server that is away ends it**: WAL goes into the spool until that is full, and it connects
-//!   again. The server's shutdown isn't kept waiting: what there is of the current segment is stored and reported.
+//!   again. Only its start needs the storage, to learn where to begin. The server's shutdown isn't kept waiting: what there is of the current segment is stored and reported.
 //!
 //! It ends when it is asked to, or by an error that no retry can mend: another cluster, or different content under the name
 //! of a segment.
@@ -32,7 +32,7 @@ use std::{path::PathBuf, time::Duration};
 use swiftwal_compression::Codec;
 use swiftwal_postgres::Connector;
 
-use self::{positions::Positions, receiver::Receiver, spool::Spool, storing::Storing};
+use self::{pause::may_pass, positions::Positions, receiver::Receiver, spool::Spool, storing::Storing};
 use crate::{error::Result, repository::Repository};
 
 /// The options of receiving WAL.
@@ -78,8 +78,15 @@ pub async fn receive_wal(
         Err(error) = Box::pin(receiver.run()) => Err(error),
         Err(error) = Box::pin(storing.run()) => return Err(error),
     };
-    let stored = Box::pin(storing.store_all()).await;
-    ended.and(stored)
+    match Box::pin(storing.store_all()).await {
+        Err(error) if may_pass(&error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "stopped before everything was stored; the rest is in {}. Start receive-wal again, or run it with --drain",
+            options.spool.display()
+        ),
+        stored => stored?,
+    }
+    ended
 }
 
 /// Stores what an earlier [`receive_wal`] left in the spool, without a server.

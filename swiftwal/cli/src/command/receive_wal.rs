@@ -127,7 +127,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     match timeout(CLEARING, received).await {
         Ok(stored) => stored?,
         Err(_) => log::say(format_args!(
-            "stopped before everything was stored; the rest is in {}",
+            "stopped before everything was stored; the rest is in {}. Start receive-wal again, or run it with --drain",
             options.spool.display()
         )),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use swiftwal_postgres::SourceErrorKind;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Refusal};
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(10);
@@ -40,6 +40,8 @@ pub(super) fn may_pass(error: &Error) -> bool {
         Error::Source(error) => error.kind() == SourceErrorKind::Unavailable,
         // The disk of the repository isn't mounted.
         Error::NotAsSeen { .. } => true,
+        // Another process removed what this one was comparing.
+        Error::Refused(Refusal::Overtaken { .. }) => true,
         error => matches!(error.kind(), ErrorKind::Failed | ErrorKind::TimedOut),
     }
 }

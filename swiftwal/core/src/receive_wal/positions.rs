@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeSet,
+    ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use swiftwal_postgres::{Lsn, SegmentName, Timeline, replication::WalStatus};
+use swiftwal_postgres::{Lsn, SegmentName, Timeline, WalName, replication::WalStatus};
 use tokio::sync::{Notify, watch};
 
 use crate::local::content::Beginning;
@@ -15,8 +16,10 @@ use crate::local::content::Beginning;
 pub(super) struct Received {
     /// The timeline that is streamed.
     pub(super) timeline: Timeline,
-    /// Where the stream began, if all WAL before it was stored by then.
-    pub(super) stored_before: Option<Lsn>,
+    /// The files that were in the spool when the stream began, and aren't stored yet: WAL from before it.
+    pub(super) pending: BTreeSet<WalName>,
+    /// The end of what is stored of this stream without a gap: at first where it began.
+    pub(super) stored: Lsn,
     /// Up to where the WAL is on the local disk.
     pub(super) written: Lsn,
     /// The segment that is being received: where it begins, and what it has so far. None at the edge of a segment.
@@ -28,8 +31,6 @@ pub(super) struct Received {
 pub(super) struct Positions {
     /// None before the first stream.
     pub(super) received: watch::Sender<Option<Received>>,
-    /// The end of the WAL that was stored last, with its timeline.
-    pub(super) stored: watch::Sender<Option<(Timeline, Lsn)>>,
     /// The segments whose beginnings may be in the repository.
     begun: Mutex<BTreeSet<SegmentName>>,
     /// A segment or a history is complete.
@@ -44,7 +45,6 @@ impl Positions {
     pub(super) fn new() -> Self {
         Self {
             received: watch::Sender::new(None),
-            stored: watch::Sender::new(None),
             begun: Mutex::default(),
             completed: Notify::new(),
             store_now: Notify::new(),
@@ -52,11 +52,19 @@ impl Positions {
         }
     }
 
+    /// Records that a file of the spool is stored: all of it, or the beginning of a segment. `range` is the WAL that it
+    /// contains.
+    pub(super) fn store(&self, name: WalName, range: Option<Range<Lsn>>) {
+        self.received.send_modify(|received| {
+            if let Some(received) = received {
+                received.store(name, range);
+            }
+        });
+    }
+
     /// Returns what to report: as written what is on the local disk, as flushed what is stored, and the same as applied.
     pub(super) fn status(&self) -> WalStatus {
-        let received = self.received.borrow();
-        let stored = *self.stored.borrow();
-        received.as_ref().map_or_else(WalStatus::default, |received| received.status(stored))
+        self.received.borrow().as_ref().map_or_else(WalStatus::default, Received::status)
     }
 
     /// Returns the segments whose beginnings may be in the repository.
@@ -72,10 +80,18 @@ impl Positions {
 }
 
 impl Received {
-    fn status(&self, stored: Option<(Timeline, Lsn)>) -> WalStatus {
-        // What was stored of another timeline says nothing about the WAL of this one.
-        let of_stream = stored.filter(|(timeline, _)| *timeline == self.timeline).map(|(_, end)| end);
-        let flushed = of_stream.max(self.stored_before).map(|end| end.min(self.written));
+    /// Advances only without a gap: an earlier process may have left segments from behind the stream's position.
+    fn store(&mut self, name: WalName, range: Option<Range<Lsn>>) {
+        self.pending.remove(&name);
+        if let Some(range) =
+            range.filter(|range| name.timeline() == self.timeline && range.start <= self.stored)
+        {
+            self.stored = self.stored.max(range.end);
+        }
+    }
+
+    fn status(&self) -> WalStatus {
+        let flushed = self.pending.is_empty().then_some(self.stored.min(self.written));
         WalStatus { written: Some(self.written), flushed, applied: flushed }
     }
 }
@@ -84,23 +100,49 @@ impl Received {
 mod tests {
     use super::*;
 
+    fn name(timeline: u32, number: u32) -> WalName {
+        format!("{timeline:08X}00000000{number:08X}").parse().unwrap()
+    }
+
+    /// A stream of timeline 2 that began at 20 and is at 50.
+    fn received(pending: &[WalName]) -> Received {
+        let pending = pending.iter().copied().collect();
+        let timeline = Timeline::new(2).unwrap();
+        Received { timeline, pending, stored: Lsn(20), written: Lsn(50), current: None }
+    }
+
+    fn flushed(received: &Received) -> Option<u64> {
+        let status = received.status();
+        assert_eq!((status.written, status.applied), (Some(Lsn(50)), status.flushed));
+        status.flushed.map(|end| end.0)
+    }
+
     #[test]
-    fn flushed_is_what_is_stored_of_this_timeline_and_applied_is_never_more() {
-        let timeline = |number| Timeline::new(number).unwrap();
-        let status = |stored_before: Option<u64>, stored: Option<(u32, u64)>| {
-            let stored_before = stored_before.map(Lsn);
-            let received = Received { timeline: timeline(2), stored_before, written: Lsn(50), current: None };
-            let status = received.status(stored.map(|(number, end)| (timeline(number), Lsn(end))));
-            assert_eq!((status.written, status.applied), (Some(Lsn(50)), status.flushed));
-            status.flushed.map(|end| end.0)
+    fn flushed_is_what_is_stored_of_the_stream_without_a_gap_and_applied_is_the_same() {
+        let after = |timeline, range: Range<u64>| {
+            let mut received = received(&[]);
+            received.store(name(timeline, 1), Some(Lsn(range.start)..Lsn(range.end)));
+            flushed(&received)
         };
-        assert_eq!(status(None, None), None);
-        assert_eq!(status(Some(20), None), Some(20));
-        assert_eq!(status(None, Some((1, 40))), None);
-        assert_eq!(status(Some(20), Some((1, 40))), Some(20));
-        assert_eq!(status(Some(20), Some((2, 40))), Some(40));
-        assert_eq!(status(Some(20), Some((2, 10))), Some(20));
+        assert_eq!(flushed(&received(&[])), Some(20));
+        assert_eq!(after(2, 20..40), Some(40));
+        // What was stored of another timeline says nothing about the WAL of this one.
+        assert_eq!(after(1, 20..40), Some(20));
+        // A file that an earlier process left behind a gap.
+        assert_eq!(after(2, 100..110), Some(20));
+        assert_eq!(after(2, 0..10), Some(20));
         // After a reconnect, the current segment is received again.
-        assert_eq!(status(Some(20), Some((2, 60))), Some(50));
+        assert_eq!(after(2, 20..60), Some(50));
+    }
+
+    #[test]
+    fn nothing_is_flushed_before_what_was_in_the_spool_is_stored() {
+        let mut received = received(&[name(1, 7), name(2, 9)]);
+        received.store(name(2, 1), Some(Lsn(20)..Lsn(40)));
+        assert_eq!(flushed(&received), None);
+        received.store(name(1, 7), Some(Lsn(0)..Lsn(20)));
+        assert_eq!(flushed(&received), None);
+        received.store(name(2, 9), Some(Lsn(100)..Lsn(120)));
+        assert_eq!(flushed(&received), Some(40));
     }
 }

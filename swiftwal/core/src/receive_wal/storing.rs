@@ -6,7 +6,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use swiftwal_compression::Codec;
-use swiftwal_postgres::{Lsn, SegmentName, WalName};
+use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, WalName};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
@@ -103,9 +103,19 @@ impl<'a> Storing<'a> {
         Ok(())
     }
 
-    /// Stores the complete files.
+    /// Stores the complete files, until there are none.
     async fn store_complete(&self) -> Result<()> {
-        for name in self.spool.complete()? {
+        loop {
+            let names = self.spool.complete()?;
+            if names.is_empty() {
+                return Ok(());
+            }
+            self.store_files(names).await?;
+        }
+    }
+
+    async fn store_files(&self, names: Vec<WalName>) -> Result<()> {
+        for name in names {
             let file = WalFile::open(&self.spool.path_of(name))?;
             self.repository.archive_file(&file, self.codec).await?;
             if let WalName::Segment(segment) = name {
@@ -116,18 +126,19 @@ impl<'a> Storing<'a> {
                         "the incomplete {segment} remains beside the complete one, until a prune removes both"
                     );
                 }
-                self.spool.remove(name)?;
-                self.publish(segment, file.bytes(), file.bytes());
-            } else {
-                self.spool.remove(name)?;
             }
+            self.spool.remove(name)?;
+            self.publish(name, file.bytes(), file.bytes());
             tracing::info!("stored {name}");
         }
         Ok(())
     }
 
     /// Stores the beginning of the segment that is being received, unless all of that is stored.
+    ///
+    /// Everything before it is stored first: a segment is complete in the spool before the next one begins.
     async fn store_current(&mut self) -> Result<()> {
+        self.store_complete().await?;
         let received = self.positions.received.borrow().clone();
         let Some((segment, beginning)) = received.and_then(|received| received.current) else {
             return Ok(());
@@ -150,7 +161,7 @@ impl<'a> Storing<'a> {
         self.positions.begun().insert(segment);
         self.repository.store_received(segment, &file).await?;
         self.stored_beginning = Some((segment, written));
-        self.publish(segment, size, written);
+        self.publish(WalName::Partial(segment), size, written);
         tracing::info!("stored {written} bytes of {segment}");
         Ok(())
     }
@@ -177,7 +188,11 @@ impl<'a> Storing<'a> {
         let beginning = self.spool.open_begun(segment)?;
         let bytes = content_bytes(&beginning).map_err(Error::local("read", &path))?;
         let is_stored = self.repository.wal_format(WalName::Segment(segment)).await?.is_some();
-        if is_stored || bytes <= self.repository.received_bytes(segment).await? {
+        if is_stored {
+            // Another process has stored the segment.
+            return self.repository.remove_received(segment).await;
+        }
+        if bytes <= self.repository.received_bytes(segment).await? {
             return Ok(());
         }
         match WalFile::beginning(segment, &path, beginning) {
@@ -188,11 +203,10 @@ impl<'a> Storing<'a> {
         }
     }
 
-    fn publish(&self, segment: SegmentName, segment_bytes: u64, stored: u64) {
-        let size = swiftwal_postgres::SegmentSize::new(segment_bytes).ok();
-        if let Some(start) = size.and_then(|size| segment.start(size)) {
-            self.positions.stored.send_replace(Some((segment.timeline(), Lsn(start.0 + stored))));
-        }
+    fn publish(&self, name: WalName, segment_bytes: u64, stored: u64) {
+        let size = SegmentSize::new(segment_bytes).ok();
+        let start = size.and_then(|size| name.segment()?.start(size));
+        self.positions.store(name, start.map(|start| start..Lsn(start.0 + stored)));
     }
 }
 
@@ -209,5 +223,78 @@ fn content_bytes(beginning: &Beginning) -> std::io::Result<u64> {
             end = position + last as u64 + 1;
         }
         position += read as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use bytes::Bytes;
+    use object_store::memory::InMemory;
+    use swiftwal_compression::Format;
+    use swiftwal_postgres::Timeline;
+
+    use super::*;
+    use crate::{
+        local::clock::SystemClock, receive_wal::positions::Received, repository::layout::ObjectName,
+        storage::Storage,
+    };
+
+    const SEGMENT_BYTES: u64 = 1 << 20;
+
+    /// Returns a segment with the first page's header of PostgreSQL 15.
+    fn content(number: u64) -> Bytes {
+        let mut segment = vec![1; SEGMENT_BYTES as usize];
+        let header = [
+            &0xD110_u16.to_ne_bytes()[..],
+            &2_u16.to_ne_bytes(),
+            &1_u32.to_ne_bytes(),
+            &(number * SEGMENT_BYTES).to_ne_bytes(),
+            &[0; 8],
+            &7_u64.to_ne_bytes(),
+            &(SEGMENT_BYTES as u32).to_ne_bytes(),
+            &8192_u32.to_ne_bytes(),
+        ]
+        .concat();
+        segment[..header.len()].copy_from_slice(&header);
+        segment.into()
+    }
+
+    /// Otherwise the server would remove a segment that only the spool has.
+    #[tokio::test]
+    async fn the_beginning_of_a_segment_is_never_flushed_before_the_segments_before_it() {
+        let repository =
+            Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock));
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::open(directory.path()).unwrap();
+        let positions = Positions::new();
+        let size = SegmentSize::new(SEGMENT_BYTES).unwrap();
+        let name = |number| SegmentName::containing(Timeline::FIRST, Lsn(number * SEGMENT_BYTES), size);
+        let mut complete = spool.begin(name(5), size).unwrap();
+        complete.append(vec![content(5)]).await.unwrap();
+        spool.complete_segment(complete).await.unwrap();
+        let mut current = spool.begin(name(6), size).unwrap();
+        current.append(vec![content(6).slice(..1000)]).await.unwrap();
+        let written = Lsn(6 * SEGMENT_BYTES + 1000);
+        positions.received.send_replace(Some(Received {
+            timeline: Timeline::FIRST,
+            pending: BTreeSet::new(),
+            stored: Lsn(5 * SEGMENT_BYTES),
+            written,
+            current: Some((name(6), current.beginning())),
+        }));
+        let mut storing = Storing {
+            repository: &repository,
+            spool: &spool,
+            positions: &positions,
+            codec: Codec::default(),
+            partial_interval: Duration::ZERO,
+            stored_beginning: None,
+        };
+        storing.store_current().await.unwrap();
+        assert_eq!(positions.status().flushed, Some(written));
+        let object = ObjectName::Wal { name: WalName::Segment(name(5)), format: Format::Zstd };
+        assert!(repository.size(&object).await.unwrap().is_some());
     }
 }

@@ -56,14 +56,15 @@ pub(super) struct Streaming<'a> {
 impl Streaming<'_> {
     /// Streams until the timeline ends.
     pub(super) async fn run(&mut self, session: Session, slot: &str) -> Result<Ended> {
+        self.wait_for_room().await?;
         let mut options = StreamOptions::new(self.complete, self.timeline, || SystemClock.now());
         options.slot = Some(slot.to_owned());
         let mut stream = WalStream::start(session, &options).await.map_err(receiving)?;
-        let is_stored = self.spool.complete()?.is_empty();
         self.positions.begun().insert(self.segment());
         self.positions.received.send_replace(Some(Received {
             timeline: self.timeline,
-            stored_before: is_stored.then_some(self.complete),
+            pending: self.spool.complete()?.into_iter().collect(),
+            stored: self.complete,
             written: self.complete,
             current: None,
         }));
@@ -121,7 +122,7 @@ impl Streaming<'_> {
                 )));
             }
             while !data.is_empty() {
-                let missing = self.current().await?.missing() - batch.bytes;
+                let missing = self.current()?.missing() - batch.bytes;
                 let piece = data.split_to(usize::try_from(missing).unwrap_or(usize::MAX).min(data.len()));
                 let is_full = piece.len() as u64 == missing;
                 batch.add(piece);
@@ -143,10 +144,16 @@ impl Streaming<'_> {
         Ok(None)
     }
 
-    /// Returns the segment that is being received, and begins it if necessary, when there is room in the spool.
-    async fn current(&mut self) -> Result<&mut BegunSegment> {
+    /// Returns the segment that is being received, and begins it if necessary.
+    ///
+    /// # Errors
+    ///
+    /// The spool is full. A stream that isn't read would keep the server from shutting down.
+    fn current(&mut self) -> Result<&mut BegunSegment> {
         if self.current.is_none() {
-            self.wait_for_room().await?;
+            if !self.has_room()? {
+                return Err(unexpected("the spool is full"));
+            }
             let begun = self.spool.begin(self.segment(), self.size)?;
             self.positions.received.send_modify(|received| {
                 if let Some(received) = received {
@@ -158,12 +165,17 @@ impl Streaming<'_> {
         self.current.as_mut().ok_or_else(|| unexpected("no segment"))
     }
 
-    /// Waits until the spool has room for another segment. It always has room for two.
-    async fn wait_for_room(&self) -> Result<()> {
+    /// Whether the spool has room for another segment. It always has room for two.
+    fn has_room(&self) -> Result<bool> {
         let most = self.most_bytes.max(2 * self.size.bytes());
-        let mut stored = self.positions.stored.subscribe();
+        Ok(self.spool.bytes(self.size)? + self.size.bytes() <= most)
+    }
+
+    /// Waits until the spool has room for another segment.
+    async fn wait_for_room(&self) -> Result<()> {
+        let mut stored = self.positions.received.subscribe();
         let mut has_warned = false;
-        while self.spool.bytes(self.size)? + self.size.bytes() > most {
+        while !self.has_room()? {
             if !has_warned {
                 tracing::warn!(
                     "the spool is full: no more WAL is received until some of it is stored. The server keeps its WAL \
@@ -265,7 +277,6 @@ impl Shutdown {
 /// Reports whenever a position changes, when the server asks, and from time to time.
 async fn report(reporter: &WalReporter, positions: &Positions) -> std::convert::Infallible {
     let mut received = positions.received.subscribe();
-    let mut stored = positions.stored.subscribe();
     let mut answered = None::<Instant>;
     loop {
         if !matches!(reporter.report(positions.status()).await, Ok(true)) {
@@ -274,7 +285,6 @@ async fn report(reporter: &WalReporter, positions: &Positions) -> std::convert::
         }
         tokio::select! {
             _ = received.changed() => {}
-            _ = stored.changed() => {}
             () = positions.report_now.notified() => {
                 if let Some(answered) = answered {
                     sleep_until(answered + ANSWER_INTERVAL).await;
@@ -293,7 +303,7 @@ fn unexpected(problem: impl Into<String>) -> Error {
 fn shutting_down() -> Error {
     SourceError::new(
         SourceErrorKind::Unavailable,
-        "the server shuts down, and the storage doesn't take the rest of its WAL, which is in the spool",
+        "the server is shutting down and the storage doesn't respond; the rest of its WAL is in the spool",
     )
     .into()
 }

@@ -8,7 +8,7 @@ use swiftwal_postgres::{SegmentName, WalName};
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     repository::{
         Repository, layout::ObjectName, staged_wal::Existing, wal::WalObject, wal_file::WalFile,
         wal_frames::Threads, wal_variant::WalVariant,
@@ -46,12 +46,19 @@ impl Repository {
         self.open_wal_object(object, FORMAT, GetOptions::default(), &|_| {}).await
     }
 
-    /// Returns the length of the stored beginning of a segment, without the zeros at its end: 0 if none is stored.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Damaged`](crate::error::Error::Damaged) if it can't be decompressed.
+    /// Returns the length of the stored beginning of a segment, without the zeros at its end: 0 if none is stored, or if it
+    /// can't be decompressed.
     pub(crate) async fn received_bytes(&self, segment: SegmentName) -> Result<u64> {
+        match self.count_received(segment).await {
+            Err(error @ Error::Damaged { .. }) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "it is replaced");
+                Ok(0)
+            }
+            counted => counted,
+        }
+    }
+
+    async fn count_received(&self, segment: SegmentName) -> Result<u64> {
         let Some(stored) = self.received(segment).await? else { return Ok(0) };
         let object = stored.name.clone();
         let mut content = stored.content();
