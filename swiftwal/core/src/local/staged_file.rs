@@ -63,6 +63,14 @@ impl StagedFile {
         Ok(Fingerprint::of(&file.metadata()?))
     }
 
+    /// Makes the content safe from a power failure.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        match &self.file {
+            Staged::Unnamed(file, _) => file.sync_all(),
+            Staged::Named(file) => file.as_file().sync_all(),
+        }
+    }
+
     /// Gives the file its name, replacing an older one. Every reader sees a complete file, but it isn't yet safe from a
     /// power failure. Returns the hash of the content if it was requested.
     pub(crate) fn publish(self) -> io::Result<Option<blake3::Hash>> {
@@ -83,10 +91,7 @@ impl StagedFile {
 
     /// As [`publish`](Self::publish), and safe from a power failure when it returns.
     pub(crate) fn publish_durably(self) -> io::Result<Option<blake3::Hash>> {
-        match &self.file {
-            Staged::Unnamed(file, _) => file.sync_all()?,
-            Staged::Named(file) => file.as_file().sync_all()?,
-        }
+        self.sync()?;
         let directory = File::open(parent(&self.target))?;
         let hash = self.publish()?;
         directory.sync_all()?;

@@ -1,4 +1,4 @@
-//! What restore-wal and a prefetcher say to each other: one line of JSON each. A process of another version, which says
+//! The messages between restore-wal and a prefetcher: one line of JSON each. A process of another version, which sends
 //! something else, counts as one that doesn't answer.
 
 use std::{io, time::Duration};
@@ -16,7 +16,7 @@ use crate::local::content::Fingerprint;
 /// More than a message has.
 const MOST_BYTES: u64 = 4096;
 
-/// What restore-wal asks or says, once on each connection.
+/// What restore-wal sends, once on each connection.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     /// It wants this segment.
@@ -25,7 +25,7 @@ pub(super) enum Request {
     Delivered(SegmentName),
 }
 
-/// What a prefetcher answers to [`Request::Take`].
+/// What a prefetcher answers.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// The segment is in the spool, and is this file there. It is removed when the connection is closed.
@@ -34,6 +34,8 @@ pub(super) enum Answer {
     Wait,
     /// It isn't there, and isn't being fetched.
     Absent,
+    /// It goes on after the segment of [`Request::Delivered`].
+    Noted,
 }
 
 /// A connection between the two.

@@ -1,7 +1,10 @@
 //! Takes a segment that a prefetcher has fetched.
 //!
 //! restore-wal calls it before it fetches a segment itself. Whatever goes wrong here, the segment is then fetched as if
-//! there were no prefetcher: each wait has an end, and nothing that the prefetcher can't vouch for is handed over.
+//! there were no prefetcher: each wait has an end, and only the file that the prefetcher has checked is handed over.
+//!
+//! A prefetcher that hangs costs one wait: after it hasn't answered, its socket is removed, so that nobody asks it again.
+//! If it goes on later, it finds that out and ends.
 
 use std::{io, os::unix::fs::FileExt, path::Path, time::Duration};
 
@@ -26,13 +29,17 @@ const ANSWER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Prefetcher {
     connection: Connection,
+    spool: Spool,
+    /// The inode of the socket, if it is still there.
+    socket: Option<u64>,
 }
 
 impl Prefetcher {
-    /// Connects to the prefetcher of a spool. None if none is alive.
+    /// Connects to the prefetcher of a spool. None if none is alive, or the one that is alive hasn't answered before.
     pub async fn connect(spool: &Spool) -> Option<Self> {
+        let socket = spool.socket_inode().ok();
         let stream = timeout(ANSWER, spool.connect()).await.ok()?.ok()?;
-        Some(Self { connection: Connection::new(stream) })
+        Some(Self { connection: Connection::new(stream), spool: spool.clone(), socket })
     }
 
     /// Moves the segment `name` from the spool to `target`, and returns true; or returns false if the prefetcher doesn't
@@ -52,8 +59,9 @@ impl Prefetcher {
         target: &Path,
         limit: Duration,
     ) -> Result<bool> {
-        let Ok(Answer::Ready(fingerprint)) =
-            timeout(limit, self.answer(name)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+        let Ok(Answer::Ready(fingerprint)) = timeout(limit, self.answer(Request::Take(name)))
+            .await
+            .unwrap_or(Err(io::ErrorKind::TimedOut.into()))
         else {
             return Ok(false);
         };
@@ -72,20 +80,29 @@ impl Prefetcher {
         Ok(true)
     }
 
-    /// Waits while the prefetcher says so.
-    async fn answer(&mut self, name: SegmentName) -> io::Result<Answer> {
-        self.connection.send(&Request::Take(name)).await?;
-        loop {
-            match self.connection.receive(ANSWER).await? {
-                Answer::Wait => {}
-                answer => return Ok(answer),
+    /// Sends a request. Returns the first answer other than [`Answer::Wait`]. A prefetcher that doesn't answer in time isn't
+    /// asked again.
+    async fn answer(&mut self, request: Request) -> io::Result<Answer> {
+        let exchange = async {
+            timeout(ANSWER, self.connection.send(&request)).await??;
+            loop {
+                match self.connection.receive(ANSWER).await? {
+                    Answer::Wait => {}
+                    answer => return Ok(answer),
+                }
             }
+        };
+        let answer = exchange.await;
+        if answer.is_err() && self.spool.socket_inode().ok() == self.socket {
+            // A prefetcher that is dead has lost nothing, and the next one creates it again.
+            drop(self.spool.remove_socket());
         }
+        answer
     }
 
-    /// Says that the segment `name` was fetched without the prefetcher, so that it goes on after that one. Returns false
-    /// if it doesn't listen.
+    /// Lets the prefetcher go on after the segment `name`, which was fetched without it. Returns false if it doesn't
+    /// answer.
     pub async fn delivered(mut self, name: SegmentName) -> bool {
-        timeout(ANSWER, self.connection.send(&Request::Delivered(name))).await.is_ok_and(|sent| sent.is_ok())
+        matches!(self.answer(Request::Delivered(name)).await, Ok(Answer::Noted))
     }
 }

@@ -1,16 +1,21 @@
 //! The prefetcher: a process that fetches the segments that PostgreSQL will ask for next.
 //!
 //! restore-wal starts it after it has fetched a segment; there is one for each data directory and repository. It ends by
-//! itself when no segment was delivered for a while, or when the data directory's server is gone, and leaves nothing.
+//! itself and removes its spool when no segment was delivered for a while, when the data directory's server is gone, when
+//! its socket was removed because it didn't answer, and when the storage fails or stalls twice in a row: the next one
+//! begins with the settings of its time.
 //!
-//! A failure here is never one of the recovery: it is logged once, and restore-wal fetches the segment itself. So are
-//! segments that don't exist, which aren't even logged.
+//! A failure here is never one of the recovery: it is logged once, and restore-wal fetches the segment itself. It also
+//! fetches segments that were missing here, which aren't logged.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io, iter,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,12 +47,14 @@ mod tests;
 const DEFAULT_BYTES: u64 = 256 << 20;
 /// How long the prefetcher lives after the last delivery.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often it looks whether it is still needed.
+/// How often it checks that it is still needed.
 const TICK: Duration = Duration::from_secs(1);
-/// How often it tells a process that waits for a segment that this is still arriving.
+/// How often it answers a process that waits for a segment that this is still arriving.
 const REASSURANCE: Duration = Duration::from_millis(500);
-/// How long nothing of a segment may arrive before a process that waits for it is sent away.
+/// How long nothing of a segment may arrive before a process that waits for it gets the answer to fetch it itself.
 const STALLED: Duration = Duration::from_secs(5);
+/// After so many failures of the storage in a row, or so many segments in a row of which nothing arrived, it ends.
+const MOST_FAILURES: usize = 2;
 /// How long a process may take to send its request.
 const REQUEST: Duration = Duration::from_secs(2);
 /// How long a process may take to move a segment to its place, or to copy it to another file system.
@@ -74,8 +81,9 @@ impl PrefetchOptions {
 }
 
 /// Fetches the segments after `delivered` into the spool, and those after each later one, until no segment was delivered
-/// for 30 seconds, or the server of `data` is gone. Does nothing if another process does this already. However it ends,
-/// nothing stays in the spool, unless the process is killed.
+/// for 30 seconds and no process waits for one, the server of `data` is gone, or the storage fails twice in a row. Does
+/// nothing if another process does this already. However it ends, no segment stays in the spool, unless the process is
+/// killed.
 ///
 /// # Errors
 ///
@@ -89,43 +97,41 @@ pub async fn prefetch_wal(
 ) -> Result<()> {
     let local = || Error::local("use", spool.path());
     let Some(_lock) = spool.lock().map_err(local())? else { return Ok(()) };
-    let _cleanup = Cleanup(spool);
+    let (jobs, segments) = (options.jobs.get(), options.segments.get());
+    let window = Window::new(delivered, data.segment_size, segments);
+    let shared = Arc::new(Shared::new(window, spool.clone()));
+    let _cleanup = Cleanup(Arc::clone(&shared));
     // What a prefetcher that was killed has left.
     spool.clear().map_err(local())?;
     spool.remove_abandoned().map_err(local())?;
     let listener = spool.listen().map_err(local())?;
-    let (jobs, segments) = (options.jobs.get(), options.segments.get());
-    let shared = Shared {
-        window: Mutex::new(Window::new(delivered, data.segment_size, jobs, segments)),
-        delivered: Mutex::new(Instant::now()),
-        changed: Notify::new(),
-        moved: Notify::new(),
-        spool: spool.clone(),
-    };
+    let socket = spool.socket_inode().map_err(local())?;
     let room = data.segment_size.bytes().saturating_mul(segments as u64);
     let mut work = Work {
         repository: repository.clone(),
         data: data.clone(),
         jobs,
         room,
-        shared: Arc::new(shared),
+        shared,
         fetches: JoinSet::new(),
         handles: BTreeMap::new(),
-        said: BTreeSet::new(),
+        failures: 0,
+        logged: BTreeSet::new(),
     };
-    work.run(&listener).await;
-    // So that none adds a file to what is removed.
+    work.run(&listener, socket).await;
     work.fetches.shutdown().await;
     Ok(())
 }
 
 /// Removes the spool when it is dropped.
-struct Cleanup<'a>(&'a Spool);
+struct Cleanup(Arc<Shared>);
 
-impl Drop for Cleanup<'_> {
+impl Drop for Cleanup {
     fn drop(&mut self) {
+        // A fetch may still write its file in a blocking thread; from now on it can't add it to the spool.
+        self.0.window().close();
         // The next prefetcher removes what can't be removed now.
-        drop(self.0.remove());
+        drop(self.0.spool.remove());
     }
 }
 
@@ -135,6 +141,8 @@ struct Shared {
     window: Mutex<Window>,
     /// When the last segment was delivered.
     delivered: Mutex<Instant>,
+    /// The number of segments, since one was taken, that a process has waited for in vain.
+    stalls: AtomicUsize,
     /// A fetch has ended.
     changed: Notify,
     /// The window has moved.
@@ -143,6 +151,17 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(window: Window, spool: Spool) -> Self {
+        Self {
+            window: Mutex::new(window),
+            delivered: Mutex::new(Instant::now()),
+            stalls: AtomicUsize::new(0),
+            changed: Notify::new(),
+            moved: Notify::new(),
+            spool,
+        }
+    }
+
     fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,6 +175,18 @@ impl Shared {
         self.delivered.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= IDLE
     }
 
+    /// Adds the file of a fetch to the spool, if it is still wanted: the fetch goes on in a blocking thread after it was
+    /// cancelled, and what it adds then would stay there. Returns whether it did.
+    fn publish(&self, name: SegmentName, fetch: &Progress, file: StagedFile) -> io::Result<bool> {
+        let window = self.window();
+        if !window.is_fetching(name, fetch) {
+            return Ok(false);
+        }
+        file.publish()?;
+        drop(window);
+        Ok(true)
+    }
+
     fn remove(&self, name: SegmentName) {
         // Most often it was moved away, or never had a name.
         drop(fs::remove_file(self.spool.segment(name)));
@@ -165,7 +196,8 @@ impl Shared {
 /// A fetch that has ended.
 struct Fetched {
     name: SegmentName,
-    /// None if the segment is missing.
+    progress: Progress,
+    /// None if the segment is missing, or no longer wanted.
     outcome: Result<Option<Fingerprint>>,
 }
 
@@ -179,25 +211,31 @@ struct Work {
     shared: Arc<Shared>,
     fetches: JoinSet<Fetched>,
     handles: BTreeMap<SegmentName, AbortHandle>,
+    /// The number of failures of the storage in a row.
+    failures: usize,
     /// The causes of the failures that were logged.
-    said: BTreeSet<String>,
+    logged: BTreeSet<String>,
 }
 
 impl Work {
-    async fn run(&mut self, listener: &UnixListener) {
+    /// Works until it isn't needed any more, or can't go on. `socket` is the inode of the listener's socket.
+    async fn run(&mut self, listener: &UnixListener, socket: u64) {
         let mut connections = JoinSet::new();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        let shared = Arc::clone(&self.shared);
+        while self.failures < MOST_FAILURES && shared.stalls.load(Ordering::Relaxed) < MOST_FAILURES {
             self.start_fetches();
-            let shared = Arc::clone(&self.shared);
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => drop(connections.spawn(serve(shared, Connection::new(stream)))),
-                    // As when this process has too many files open. It would fail again at once; the next process starts
-                    // with none.
+                    Ok((stream, _)) => {
+                        // A process that has just taken a segment asks for the next one.
+                        self.start_fetches();
+                        drop(connections.spawn(serve(Arc::clone(&shared), Connection::new(stream))));
+                    }
+                    // Most likely it has no file descriptor left, and would fail again at once.
                     Err(error) => {
-                        self.say(&Error::local("use", self.shared.spool.path())(error));
+                        self.log(&Error::local("use", shared.spool.path())(error));
                         break;
                     }
                 },
@@ -210,7 +248,9 @@ impl Work {
                 Some(_) = connections.join_next() => {}
                 () = shared.moved.notified() => {}
                 _ = ticks.tick() => {
-                    if shared.is_idle() || !self.data.is_used() {
+                    let is_idle = connections.is_empty() && shared.is_idle();
+                    let is_reachable = shared.spool.socket_inode().is_ok_and(|found| found == socket);
+                    if is_idle || !is_reachable || !self.data.is_used() {
                         break;
                     }
                 }
@@ -221,6 +261,7 @@ impl Work {
     /// Ends the fetches that aren't wanted any more, and starts those that are.
     fn start_fetches(&mut self) {
         let shared = Arc::clone(&self.shared);
+        shared.window().expire(Instant::now());
         for name in shared.window().take_unwanted() {
             if let Some(handle) = self.handles.remove(&name) {
                 handle.abort();
@@ -232,7 +273,7 @@ impl Work {
             let fetch = Fetch {
                 repository: self.repository.clone(),
                 data: self.data.clone(),
-                spool: shared.spool.clone(),
+                shared: Arc::clone(&shared),
                 room: self.room,
                 name,
                 progress,
@@ -241,24 +282,31 @@ impl Work {
         }
     }
 
-    fn note(&mut self, Fetched { name, outcome }: Fetched) {
-        self.handles.remove(&name);
-        let fingerprint = outcome.unwrap_or_else(|error| {
-            self.say(&error);
-            None
-        });
-        let is_kept = self.shared.window().fetched(name, fingerprint);
-        if fingerprint.is_some() && !is_kept {
-            self.shared.remove(name);
+    fn note(&mut self, Fetched { name, progress, outcome }: Fetched) {
+        let is_wanted = self.shared.window().is_fetching(name, &progress);
+        if !is_wanted {
+            return;
         }
+        self.handles.remove(&name);
+        match &outcome {
+            Ok(_) => self.failures = 0,
+            Err(error) => {
+                self.log(error);
+                // restore-wal may have other credentials by now. It can't do more about these two.
+                if !matches!(error, Error::Local { .. } | Error::Damaged { .. }) {
+                    self.failures += 1;
+                }
+            }
+        }
+        self.shared.window().fetched(name, &progress, outcome.ok().flatten());
         self.shared.changed.notify_waiters();
     }
 
     /// Logs a failure, unless one of this cause was logged before.
-    fn say(&mut self, error: &Error) {
+    fn log(&mut self, error: &Error) {
         let first: &(dyn std::error::Error + 'static) = error;
         let cause = iter::successors(Some(first), |error| error.source()).last().map(ToString::to_string);
-        if self.said.insert(cause.unwrap_or_default()) {
+        if self.logged.insert(cause.unwrap_or_default()) {
             tracing::warn!("can't fetch WAL ahead, so recovery is slower: {}", error.in_full());
         }
     }
@@ -268,7 +316,7 @@ impl Work {
 struct Fetch {
     repository: Repository,
     data: DataDirectory,
-    spool: Spool,
+    shared: Arc<Shared>,
     room: u64,
     name: SegmentName,
     progress: Progress,
@@ -276,15 +324,16 @@ struct Fetch {
 
 impl Fetch {
     async fn run(self) -> Fetched {
-        Fetched { name: self.name, outcome: self.fetch().await }
+        let outcome = self.fetch().await;
+        Fetched { name: self.name, progress: self.progress, outcome }
     }
 
     /// Fetches the segment into the spool. Returns what its file was when its content had been checked; none if the
-    /// segment is missing.
+    /// segment is missing, or no longer wanted.
     async fn fetch(&self) -> Result<Option<Fingerprint>> {
         let name = WalName::Segment(self.name);
-        let target = self.spool.segment(self.name);
-        self.ensure_room().map_err(Error::local("write", self.spool.path()))?;
+        let target = self.shared.spool.segment(self.name);
+        self.ensure_room().map_err(Error::local("write", self.shared.spool.path()))?;
         let Some(wal) = self.repository.wal_if_stored(name).await? else { return Ok(None) };
         let object = wal.name.clone();
         let mut staged = StagedFile::for_target(&target).map_err(Error::local("write", &target))?;
@@ -294,14 +343,22 @@ impl Fetch {
         self.data.check(&header, &object)?;
         // Before anybody else knows the file.
         let fingerprint = staged.fingerprint().map_err(Error::local("write", &target))?;
-        // PostgreSQL makes the file durable before it replays it. Here that happens while it replays another one.
-        blocking(move || staged.publish_durably().map_err(Error::local("write", target))).await?;
-        Ok(Some(fingerprint))
+        let (shared, name, progress) = (Arc::clone(&self.shared), self.name, self.progress.clone());
+        let is_published = blocking(move || {
+            let publish = || {
+                // PostgreSQL makes the file durable before it replays it. Here that happens while it replays another one.
+                staged.sync()?;
+                shared.publish(name, &progress, staged)
+            };
+            publish().map_err(Error::local("write", target))
+        })
+        .await?;
+        Ok(is_published.then_some(fingerprint))
     }
 
     /// Fails if what is fetched ahead could fill the file system, which is often that of the data directory.
     fn ensure_room(&self) -> io::Result<()> {
-        let free = self.spool.free_bytes()?;
+        let free = self.shared.spool.free_bytes()?;
         if free >= self.room.saturating_mul(2) {
             return Ok(());
         }
@@ -321,6 +378,7 @@ async fn serve(shared: Arc<Shared>, mut connection: Connection) {
         Ok(Request::Delivered(name)) => {
             shared.window().deliver(name);
             shared.note_delivery();
+            drop(connection.send(&Answer::Noted).await);
         }
         Err(_) => {}
     }
@@ -328,27 +386,43 @@ async fn serve(shared: Arc<Shared>, mut connection: Connection) {
 
 /// Answers a process that wants a segment, and removes that from the spool when the process has taken it.
 async fn hand_over(shared: &Shared, connection: &mut Connection, name: SegmentName) -> io::Result<()> {
+    shared.window().begin_wait();
+    let arrived = arrival(shared, connection, name).await;
+    shared.window().end_wait();
+    let Some(fingerprint) = arrived? else { return connection.send(&Answer::Absent).await };
+    shared.note_delivery();
+    let sent = connection.send(&Answer::Ready(fingerprint)).await;
+    if sent.is_ok() {
+        connection.closed(TAKING).await;
+    }
+    shared.remove(name);
+    shared.window().release(name);
+    sent
+}
+
+/// Returns the file of a segment when it is complete. None if the segment isn't there and isn't being fetched, or if
+/// nothing of it arrives. Fails if the process has gone away.
+async fn arrival(
+    shared: &Shared,
+    connection: &mut Connection,
+    name: SegmentName,
+) -> io::Result<Option<Fingerprint>> {
     let mut arrived = (0, Instant::now());
     loop {
         let changed = shared.changed.notified();
         let slot = shared.window().take(name);
         match slot {
-            Some(Slot::Ready(fingerprint)) => {
-                shared.note_delivery();
-                let sent = connection.send(&Answer::Ready(fingerprint)).await;
-                if sent.is_ok() {
-                    connection.closed(TAKING).await;
-                }
-                shared.remove(name);
-                shared.window().release(name);
-                return sent;
+            Some(Slot::Ready(fingerprint, _)) => {
+                shared.stalls.store(0, Ordering::Relaxed);
+                return Ok(Some(fingerprint));
             }
             Some(Slot::Fetching(progress)) => {
                 let bytes = progress.get();
                 if bytes != arrived.0 {
                     arrived = (bytes, Instant::now());
                 } else if arrived.1.elapsed() >= STALLED {
-                    return connection.send(&Answer::Absent).await;
+                    shared.stalls.fetch_add(1, Ordering::Relaxed);
+                    return Ok(None);
                 }
                 connection.send(&Answer::Wait).await?;
                 tokio::select! {
@@ -356,7 +430,7 @@ async fn hand_over(shared: &Shared, connection: &mut Connection, name: SegmentNa
                     () = sleep(REASSURANCE) => {}
                 }
             }
-            Some(Slot::HandedOut) | None => return connection.send(&Answer::Absent).await,
+            Some(Slot::HandedOut) | None => return Ok(None),
         }
     }
 }

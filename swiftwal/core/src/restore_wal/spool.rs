@@ -192,6 +192,16 @@ impl Spool {
         UnixStream::connect(socket_in(&directory)).await
     }
 
+    /// Returns the inode of the socket.
+    pub(super) fn socket_inode(&self) -> io::Result<u64> {
+        Ok(fs::symlink_metadata(self.directory.join(SOCKET))?.ino())
+    }
+
+    /// Removes the socket of a prefetcher that doesn't answer.
+    pub(super) fn remove_socket(&self) -> io::Result<()> {
+        fs::remove_file(self.directory.join(SOCKET))
+    }
+
     /// Returns the path of a fetched segment.
     pub(super) fn segment(&self, name: SegmentName) -> PathBuf {
         self.directory.join(name.to_string())
