@@ -403,6 +403,22 @@ fn the_shutdown_of_the_server_waits_neither_for_a_segment_nor_for_a_storage_that
 
 #[test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn it_can_be_stopped_while_the_storage_is_away() -> Result<()> {
+    let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
+    let server = &site.postgres;
+    let Place::Directory(repository) = site.swiftwal.place() else { bail!("it is a directory") };
+    let mut receiver = Receiver::start(&site, &[])?;
+    wait_until_stored(&mut receiver, server)?;
+    fs::set_permissions(repository, Permissions::from_mode(0o000))?;
+    server.sql("create table later as select 1; select pg_switch_wal()")?;
+    receiver.until_said("it is kept in the spool")?;
+    receiver.stop()?;
+    fs::set_permissions(repository, Permissions::from_mode(0o700))?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn what_the_first_connection_is_refused_for_ends_it() -> Result<()> {
     let site = Site::start(Path::new(env!("CARGO_BIN_EXE_swiftwal")))?;
     let server = &site.postgres;

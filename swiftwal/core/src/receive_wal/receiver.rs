@@ -315,7 +315,8 @@ impl<'a> Receiver<'a> {
             } else {
                 "Take a new backup now, or store these segments with archive-wal if another server has them"
             };
-            let (first, last) = (segment_at(past, gap, size), segment_at(past, Lsn(end.0 - size.bytes()), size));
+            let (first, last) =
+                (segment_at(past, gap, size), segment_at(past, Lsn(end.0 - size.bytes()), size));
             let noticed = self.repository.clock().now();
             self.repository.record_gap(&WalGap::new(first, last, size, noticed)).await?;
             tracing::warn!(

@@ -53,7 +53,7 @@ impl Spool {
     /// [`Error::Refused`] if another process uses it.
     pub(super) fn open(directory: &Path) -> Result<Self> {
         let failed = |action| Error::local(action, directory);
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("create"))?;
+        create_durably(directory).map_err(failed("create"))?;
         let lock = File::options().write(true).create(true).truncate(false).open(directory.join(LOCK));
         let lock = lock.map_err(failed("write to"))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -191,6 +191,16 @@ impl BegunSegment {
     pub(super) fn beginning(&self) -> Beginning {
         Beginning { file: Arc::clone(&self.file), written: self.written, bytes: self.size.bytes() }
     }
+}
+
+/// Creates a directory, and those that contain it, unless they exist.
+fn create_durably(directory: &Path) -> io::Result<()> {
+    let missing: Vec<_> = directory.ancestors().take_while(|path| !path.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let containing = missing.iter().filter_map(|path| path.parent());
+    containing
+        .map(|path| if path == Path::new("") { Path::new(".") } else { path })
+        .try_for_each(sync_directory)
 }
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
