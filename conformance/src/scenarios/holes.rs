@@ -85,6 +85,7 @@ pub(crate) async fn small_files_of_later_segments_are_later_wal(subject: Subject
 pub(crate) async fn deleted_wal_that_is_still_listed_makes_no_hole(subject: Subject) -> Result<()> {
     let mut site = Site::new(subject)?;
     site.archive(3..=4).await?;
+    site.archive(6..=6).await?;
     let name = |number| SyntheticCluster::new(1).wal_name(number);
     let faults = Faults::vanished(format!("wal_{}.zst", name(6)));
     site.repository = site.subject.repository_with(&faults)?;
