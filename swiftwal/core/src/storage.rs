@@ -129,6 +129,7 @@ pub struct Storage {
     unproven_read: GetOptions,
     volatile: bool,
     says_full: fn(&(dyn Error + 'static)) -> bool,
+    configuration: String,
 }
 
 impl Storage {
@@ -152,6 +153,7 @@ impl Storage {
             unproven_read: GetOptions::default(),
             volatile: false,
             says_full: |_| false,
+            configuration: String::new(),
         }
     }
 
@@ -209,6 +211,18 @@ impl Storage {
     #[must_use]
     pub fn with_state_dir(self, state_dir: StateDir) -> Self {
         Self { state_dir: Some(state_dir), ..self }
+    }
+
+    /// Sets what its location and settings hash to.
+    #[must_use]
+    pub(crate) fn with_configuration(self, configuration: String) -> Self {
+        Self { configuration, ..self }
+    }
+
+    /// Returns a text that differs for other locations and settings. It is empty for a storage that no registry has
+    /// opened. Keep it secret: it is a hash of passwords, too.
+    pub(crate) fn configuration(&self) -> &str {
+        &self.configuration
     }
 
     /// Sets the hints for the errors of its store.

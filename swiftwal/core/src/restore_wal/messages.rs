@@ -17,8 +17,16 @@ use crate::local::content::Fingerprint;
 const MOST_BYTES: u64 = 4096;
 
 /// What restore-wal sends, once on each connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// The configuration of its storage. A prefetcher with another one may have other segments of these names.
+    pub(super) configuration: String,
+    pub(super) action: Action,
+}
+
+/// What restore-wal does.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) enum Request {
+pub(super) enum Action {
     /// It wants this segment.
     Take(SegmentName),
     /// It has fetched this segment itself.
@@ -34,7 +42,7 @@ pub(super) enum Answer {
     Wait,
     /// It isn't there, and isn't being fetched.
     Absent,
-    /// It goes on after the segment of [`Request::Delivered`].
+    /// It goes on after the segment of [`Action::Delivered`].
     Noted,
 }
 

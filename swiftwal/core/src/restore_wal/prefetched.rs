@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{
     data_directory::DataDirectory,
-    messages::{Answer, Connection, Request},
+    messages::{Action, Answer, Connection, Request},
     spool::Spool,
 };
 use crate::{
@@ -59,7 +59,7 @@ impl Prefetcher {
         target: &Path,
         limit: Duration,
     ) -> Result<bool> {
-        let Ok(Answer::Ready(fingerprint)) = timeout(limit, self.answer(Request::Take(name)))
+        let Ok(Answer::Ready(fingerprint)) = timeout(limit, self.answer(Action::Take(name)))
             .await
             .unwrap_or(Err(io::ErrorKind::TimedOut.into()))
         else {
@@ -82,7 +82,8 @@ impl Prefetcher {
 
     /// Sends a request. Returns the first answer other than [`Answer::Wait`]. A prefetcher that doesn't answer in time isn't
     /// asked again.
-    async fn answer(&mut self, request: Request) -> io::Result<Answer> {
+    async fn answer(&mut self, action: Action) -> io::Result<Answer> {
+        let request = Request { configuration: self.spool.configuration().to_owned(), action };
         let exchange = async {
             timeout(ANSWER, self.connection.send(&request)).await??;
             loop {
@@ -103,6 +104,6 @@ impl Prefetcher {
     /// Lets the prefetcher go on after the segment `name`, which was fetched without it. Returns false if it doesn't
     /// answer.
     pub async fn delivered(mut self, name: SegmentName) -> bool {
-        matches!(self.answer(Request::Delivered(name)).await, Ok(Answer::Noted))
+        matches!(self.answer(Action::Delivered(name)).await, Ok(Answer::Noted))
     }
 }

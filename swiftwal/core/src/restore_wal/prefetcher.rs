@@ -2,8 +2,8 @@
 //!
 //! restore-wal starts it after it has fetched a segment; there is one for each data directory and repository. It ends by
 //! itself and removes its spool when no segment was delivered for a while, when the data directory's server is gone, when
-//! its socket was removed because it didn't answer, and when the storage fails or stalls twice in a row: the next one
-//! begins with the settings of its time.
+//! its socket was removed because it didn't answer, when restore-wal has another configuration, and when the storage fails
+//! or stalls twice in a row: the next one begins with the settings of its time.
 //!
 //! A failure here is never one of the recovery: it is logged once, and restore-wal fetches the segment itself. It also
 //! fetches segments that were missing here, which aren't logged.
@@ -14,7 +14,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -29,7 +29,7 @@ use tokio::{
 
 use super::{
     data_directory::DataDirectory,
-    messages::{Answer, Connection, Request},
+    messages::{Action, Answer, Connection, Request},
     spool::Spool,
     window::{Progress, Slot, Window},
     write,
@@ -143,6 +143,8 @@ struct Shared {
     delivered: Mutex<Instant>,
     /// The number of segments, since one was taken, that a process has waited for in vain.
     stalls: AtomicUsize,
+    /// Whether restore-wal has another configuration by now.
+    is_outdated: AtomicBool,
     /// A fetch has ended.
     changed: Notify,
     /// The window has moved.
@@ -156,10 +158,16 @@ impl Shared {
             window: Mutex::new(window),
             delivered: Mutex::new(Instant::now()),
             stalls: AtomicUsize::new(0),
+            is_outdated: AtomicBool::new(false),
             changed: Notify::new(),
             moved: Notify::new(),
             spool,
         }
+    }
+
+    /// Whether too many segments in a row have stalled, or the configuration has changed.
+    fn is_useless(&self) -> bool {
+        self.stalls.load(Ordering::Relaxed) >= MOST_FAILURES || self.is_outdated.load(Ordering::Relaxed)
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {
@@ -224,7 +232,7 @@ impl Work {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shared = Arc::clone(&self.shared);
-        while self.failures < MOST_FAILURES && shared.stalls.load(Ordering::Relaxed) < MOST_FAILURES {
+        while self.failures < MOST_FAILURES && !shared.is_useless() {
             self.start_fetches();
             tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -373,14 +381,19 @@ impl Fetch {
 /// Answers one process.
 async fn serve(shared: Arc<Shared>, mut connection: Connection) {
     // A process that has gone away gets no answer.
-    match connection.receive(REQUEST).await {
-        Ok(Request::Take(name)) => drop(hand_over(&shared, &mut connection, name).await),
-        Ok(Request::Delivered(name)) => {
+    let Ok(Request { configuration, action }) = connection.receive(REQUEST).await else { return };
+    if configuration != shared.spool.configuration() {
+        shared.is_outdated.store(true, Ordering::Relaxed);
+        drop(connection.send(&Answer::Absent).await);
+        return;
+    }
+    match action {
+        Action::Take(name) => drop(hand_over(&shared, &mut connection, name).await),
+        Action::Delivered(name) => {
             shared.window().deliver(name);
             shared.note_delivery();
             drop(connection.send(&Answer::Noted).await);
         }
-        Err(_) => {}
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Spool {
     directory: PathBuf,
     /// The data directory's.
     identity: String,
+    /// That of the repository's storage.
+    configuration: String,
 }
 
 impl Spool {
@@ -70,7 +72,8 @@ impl Spool {
         let identity = data.identity();
         let name = blake3::hash(format!("{place}\n{identity}").as_bytes());
         let directory = parent.join(name.to_hex().as_str());
-        Ok(Self { parent, directory, identity })
+        let configuration = repository.storage().configuration().to_owned();
+        Ok(Self { parent, directory, identity, configuration })
     }
 
     /// Returns the path of the directory.
@@ -146,7 +149,7 @@ impl Spool {
         if !DataDirectory::is_gone(&identity) {
             return Ok(());
         }
-        let abandoned = Self { parent: self.parent.clone(), directory, identity };
+        let abandoned = Self { directory, identity, ..self.clone() };
         let Some(_lock) = abandoned.lock()? else { return Ok(()) };
         drop(fs::remove_file(abandoned.directory.join(LOG)));
         abandoned.remove()
@@ -190,6 +193,11 @@ impl Spool {
         ensure_private_in(&self.parent, &self.directory)?;
         let directory = File::open(&self.directory)?;
         UnixStream::connect(socket_in(&directory)).await
+    }
+
+    /// Returns the configuration of the repository's storage.
+    pub(super) fn configuration(&self) -> &str {
+        &self.configuration
     }
 
     /// Returns the inode of the socket.

@@ -109,10 +109,13 @@ impl Registry {
     pub fn open(&self, location: &Url, options: &Options) -> Result<Storage, OpenError> {
         let scheme = location.scheme();
         let backend = self.backend(scheme).ok_or_else(|| self.unknown(scheme))?;
-        backend.open(location, options).map_err(|error| match (&error, backend.settings_hint()) {
-            (OpenError::Settings { .. }, Some(hint)) => error.with_hint(hint),
-            _ => error,
-        })
+        let storage =
+            backend.open(location, options).map_err(|error| match (&error, backend.settings_hint()) {
+                (OpenError::Settings { .. }, Some(hint)) => error.with_hint(hint),
+                _ => error,
+            })?;
+        let configuration = blake3::hash(format!("{location}\n{:?}", options.settings).as_bytes());
+        Ok(storage.with_configuration(configuration.to_hex().to_string()))
     }
 
     fn backend(&self, scheme: &str) -> Option<&dyn Backend> {

@@ -310,3 +310,18 @@ async fn a_fetch_that_is_not_wanted_any_more_adds_no_file_to_the_spool() {
         assert_eq!(path.exists(), is_wanted, "{what}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn it_hands_over_nothing_and_ends_when_the_repository_of_this_name_is_at_another_place() {
+    let running = Running::start(Duration::ZERO).await;
+    running.connect().await;
+    let storage = running.repository.storage().clone().with_configuration("another endpoint".to_owned());
+    let other = Repository::new(storage, "a test", Arc::new(SystemClock));
+    let spool = Spool::new(&running.scratch.path().join("spool"), &other, &running.data).unwrap();
+    assert_eq!(spool.path(), running.spool.path());
+    let began = Instant::now();
+    let prefetcher = Prefetcher::connect(&spool).await.unwrap();
+    assert!(!prefetcher.take(&spool, &running.data, name(2), &running.target(), LONG).await.unwrap());
+    running.prefetcher.await.unwrap().unwrap();
+    assert!(began.elapsed() < IDLE, "{:?}", began.elapsed());
+}
