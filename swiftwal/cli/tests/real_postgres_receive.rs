@@ -258,7 +258,7 @@ fn only_what_the_server_refuses_is_a_gap(site: &Site) -> Result<()> {
     assert!(compare(site, server)? > 3);
     let said = receiver.stop()?;
     let gaps: Vec<_> = said.lines().filter(|line| line.contains("has removed WAL")).collect();
-    let expected = format!("beginning with segment {missing}.");
+    let expected = format!("isn't stored: segment {missing}. ");
     assert!(
         gaps.len() == 1 && gaps[0].contains(&expected) && gaps[0].contains("Take a new backup"),
         "{said}"

@@ -157,7 +157,6 @@ fn a_wal_file_that_is_there_takes_one_request_and_a_missing_one_two() -> Result<
     let place = Place::new(&swift, "requested")?;
     let stored = place.archive(0)?;
     let missing = place.segment(1)?;
-    place.archive(2)?;
     let asked = |name: &str, code| -> Result<Vec<String>> {
         let before = swift.requests()?.len();
         place.run(&["restore-wal", name, "fetched"])?.expect(code)?;

@@ -50,7 +50,7 @@ enum Taken {
     Ours,
     /// Another process or a backup has it.
     Anothers,
-    /// Another process claims it at the same time. Both go on to the next key.
+    /// Another process claims it at the same time.
     Disputed,
 }
 
@@ -118,11 +118,26 @@ impl<'a> Claim<'a> {
     /// On some storages, another process's claim object may replace ours as long as its request began before ours was
     /// stored. Its marker was stored by then: either we find the marker, or the other process has removed it after its
     /// claim object was stored, and we find that.
+    ///
+    /// Of several processes that claim the key at once, the one with the least id waits until the others have given up, as
+    /// long as the claim object is its own. Otherwise all would go on to the next key, and meet there again.
     async fn take_key(&self) -> Result<Taken> {
         self.marker.create().await?;
         self.object.create().await?;
-        let (is_disputed, is_free) = tokio::try_join!(self.is_disputed(), self.is_free())?;
-        if is_disputed {
+        let (mut rivals, is_free) = tokio::try_join!(self.rivals(), self.is_free())?;
+        for _ in 0..LOOKS {
+            let is_first = rivals.iter().all(|rival| self.marker.name < *rival);
+            if !is_free
+                || rivals.is_empty()
+                || !is_first
+                || self.object.holder().await? != Some(Holding::Ours)
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            rivals = self.rivals().await?;
+        }
+        if !rivals.is_empty() {
             return Ok(Taken::Disputed);
         }
         Ok(match self.object.holder().await? {
@@ -137,18 +152,18 @@ impl<'a> Claim<'a> {
         self.marker.remove().await
     }
 
-    /// Whether another process claims the key. Two processes that claim it at once find each other, since each writes its
-    /// marker before it looks.
-    async fn is_disputed(&self) -> Result<bool> {
+    /// Returns the markers of other processes that claim the key. Two processes that claim it at once find each other, since
+    /// each writes its marker before it looks.
+    async fn rivals(&self) -> Result<Vec<ObjectName>> {
         let markers = all_markers(self.repository).await?;
         // SwiftWAL 0.2.2 would overwrite our label if it started in the same minute.
         let claims = [self.key.to_string(), ObjectName::legacy_backup(self.key).to_string()];
-        let is_rival = |(name, _): &(ObjectName, Timestamp)| {
+        let is_rival = |name: &ObjectName| {
             let is_of_key = matches!(name, ObjectName::Marker { claim, .. } if claims.contains(claim));
             // The content of the claim object shows which process holds the key.
             is_of_key && *name != self.marker.name && *name != self.object.name
         };
-        Ok(markers.iter().any(is_rival))
+        Ok(markers.into_iter().map(|(name, _)| name).filter(is_rival).collect())
     }
 
     /// Whether no backup has the key.
@@ -168,8 +183,8 @@ impl<'a> Claim<'a> {
     pub(crate) async fn ensure_alone(&self) -> Result<()> {
         for look in 1..=LOOKS {
             self.ensure_held().await?;
-            let (is_disputed, is_free) = tokio::try_join!(self.is_disputed(), self.is_free())?;
-            if is_free && !is_disputed {
+            let (rivals, is_free) = tokio::try_join!(self.rivals(), self.is_free())?;
+            if is_free && rivals.is_empty() {
                 return Ok(());
             }
             if look < LOOKS {

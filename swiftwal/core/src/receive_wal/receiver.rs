@@ -319,9 +319,14 @@ impl<'a> Receiver<'a> {
                 (segment_at(past, gap, size), segment_at(past, Lsn(end.0 - size.bytes()), size));
             let noticed = self.repository.clock().now();
             self.repository.record_gap(&WalGap::new(first, last, size, noticed)).await?;
+            let missing = if first == last {
+                format!("segment {first}")
+            } else {
+                format!("segments {first} to {last}")
+            };
             tracing::warn!(
-                "the server has removed WAL that isn't stored: the segments {first} to {last}. No backup from before can be \
-                 recovered beyond {gap}. {advice}"
+                "the server has removed WAL that isn't stored: {missing}. No backup from before can be recovered beyond \
+                 {gap}. {advice}"
             );
         }
         self.complete = Some((past.timeline_at(Lsn(next.0.saturating_sub(1))), next));
