@@ -142,7 +142,8 @@ mod tests {
         let (listed, read) = found(&names, true).await;
         assert_eq!((listed.formats.as_slice(), read), (&[Format::Zstd, Format::Gzip][..], 7));
         let (listed, read) = found(&names[..1], true).await;
-        assert_eq!((listed, read), (ListedWal { shows_ours: true, ..ListedWal::default() }, 1));
+        let before = "00000001000000000000005B".parse().ok();
+        assert_eq!((listed, read), (ListedWal { shows_ours: true, before, ..ListedWal::default() }, 1));
     }
 
     /// Returns the first later WAL, and the segment before.
