@@ -39,17 +39,19 @@ pub fn is_complete_segment(mut segment: impl Read) -> io::Result<bool> {
     let mut page = vec![0; header.block_size as usize];
     // The content of the last two pages, in which the last record is.
     let mut last = Vec::new();
+    let mut has_ended = false;
     for number in 0..header.segment_size.bytes() / page_bytes {
         if !fill(&mut segment, &mut page)? {
             return Ok(false);
         }
-        if is_empty(&page) {
-            return Ok(ends_with_switch(&last) && is_rest_empty(segment)?);
+        if is_empty(&page) && (has_ended || ends_with_switch(&last)) {
+            has_ended = true;
+            continue;
         }
         let numbers = Numbers::native(&page);
         let is_here =
             SegmentHeader::address_of_page(numbers) == Some(header.page_address.0 + number * page_bytes);
-        if !is_here || numbers.u16(0) != Some(header.magic) {
+        if has_ended || !is_here || numbers.u16(0) != Some(header.magic) {
             return Ok(false);
         }
         last.drain(..last.len().saturating_sub(page.len() - SHORT_HEADER));
@@ -69,12 +71,6 @@ fn fill(segment: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
 
 fn is_empty(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
-}
-
-fn is_rest_empty(mut segment: impl Read) -> io::Result<bool> {
-    let mut rest = Vec::new();
-    segment.read_to_end(&mut rest)?;
-    Ok(is_empty(&rest))
 }
 
 /// Whether the last record in the content of these pages is the one that ends a segment early.
