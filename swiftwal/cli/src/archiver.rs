@@ -2,19 +2,12 @@
 
 use std::{path::Path, time::Duration};
 
-use rustix::{
-    io::Errno,
-    process::{Pid, test_kill_process},
-};
-use swiftwal_core::read_regular_file;
+use swiftwal_core::ServerProcess;
 
 use crate::within::within;
 
 /// How long the data directory may take to answer. It doesn't answer if its disk hangs.
 const LIMIT: Duration = Duration::from_secs(1);
-
-/// More than any postmaster.pid has.
-const MOST_BYTES: u64 = 64 << 10;
 
 /// Whether `path` is a WAL file as a running server passes it to its archive_command: relative to the working directory,
 /// which is the server's data directory.
@@ -25,19 +18,9 @@ pub(crate) fn is_called_by_server(path: &Path) -> bool {
     path.is_relative() && within("server", LIMIT, || is_running(Path::new("."))).unwrap_or(false)
 }
 
-/// Whether a server runs in this data directory. A server that crashed leaves its `postmaster.pid`, too.
+/// Whether a server that archives runs in this data directory.
 fn is_running(data_directory: &Path) -> bool {
-    let text = read_regular_file(&data_directory.join("postmaster.pid"), MOST_BYTES);
-    text.ok().and_then(|text| server(&text)).is_some_and(|server| {
-        // Another user's process can't be signalled, but it runs.
-        !matches!(test_kill_process(server), Err(error) if error != Errno::PERM)
-    })
-}
-
-/// Returns the process in the first line of a `postmaster.pid`.
-fn server(text: &[u8]) -> Option<Pid> {
-    let first = text.split(|byte| *byte == b'\n').next()?;
-    Pid::from_raw(str::from_utf8(first).ok()?.trim().parse().ok().filter(|pid| *pid > 0)?)
+    ServerProcess::running_in(data_directory).is_ok_and(|server| !server.is_single_user())
 }
 
 #[cfg(test)]

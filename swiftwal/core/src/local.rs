@@ -6,6 +6,7 @@ pub(crate) mod content;
 pub(crate) mod elapsed;
 pub(crate) mod private_directory;
 pub(crate) mod regular_file;
+pub(crate) mod server_process;
 pub(crate) mod staged_file;
 pub(crate) mod state_dir;
 pub(crate) mod user;

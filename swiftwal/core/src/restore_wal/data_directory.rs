@@ -6,22 +6,15 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
-use rustix::{
-    io::Errno,
-    process::{Pid, test_kill_process},
-};
 use swiftwal_postgres::{ControlFile, SegmentHeader, SegmentSize};
 
 use crate::{
     error::{Error, Result},
-    local::regular_file::read_regular_file,
+    local::{regular_file::read_regular_file, server_process::ServerProcess},
 };
 
 /// More than PostgreSQL's 8 KiB.
 const MOST_CONTROL_BYTES: u64 = 64 << 10;
-
-/// More than `postmaster.pid` contains.
-const MOST_PID_BYTES: u64 = 64 << 10;
 
 /// The data directory of a server that runs, as it was when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +22,7 @@ pub struct DataDirectory {
     path: PathBuf,
     device: u64,
     inode: u64,
-    server: Server,
+    server: ServerProcess,
     pub(super) system_identifier: u64,
     pub(super) segment_size: SegmentSize,
 }
@@ -43,7 +36,7 @@ impl DataDirectory {
     /// [`io::ErrorKind::InvalidData`] if its control file can't be understood.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
-        let server = Server::running_in(&path)?;
+        let server = server_of(&path)?;
         let found = fs::metadata(&path)?;
         let control = read_regular_file(&path.join("global/pg_control"), MOST_CONTROL_BYTES)?;
         let control = ControlFile::parse(&control)
@@ -68,12 +61,12 @@ impl DataDirectory {
     /// and it takes the crash of one for that of its own.
     #[must_use]
     pub fn server_adopts_processes(&self) -> bool {
-        self.server.pid.is_init()
+        self.server.is_first()
     }
 
     /// Whether it is still there and the same server runs.
     pub(super) fn is_used(&self) -> bool {
-        Server::running_in(&self.path).is_ok_and(|server| server == self.server)
+        server_of(&self.path).is_ok_and(|server| server == self.server)
             && fs::metadata(&self.path)
                 .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
     }
@@ -118,29 +111,9 @@ fn identity(device: u64, inode: u64, path: &Path) -> String {
     format!("{device}:{inode} {}", path.display())
 }
 
-/// A server that runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Server {
-    pid: Pid,
-    /// The inode of its `postmaster.pid`: the next server creates another file.
-    inode: u64,
-}
-
-impl Server {
-    /// Returns the server of the data directory at `path`. [`io::ErrorKind::NotFound`] if it isn't a data directory, or
-    /// its server has ended without removing `postmaster.pid`.
-    fn running_in(path: &Path) -> io::Result<Self> {
-        fs::metadata(path.join("PG_VERSION"))?;
-        let file = path.join("postmaster.pid");
-        let text = read_regular_file(&file, MOST_PID_BYTES)?;
-        let text = String::from_utf8_lossy(&text);
-        // A server in single-user mode writes a negative number.
-        let number = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok());
-        let pid = number.and_then(i32::checked_abs).and_then(Pid::from_raw);
-        let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
-        if test_kill_process(pid) == Err(Errno::SRCH) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        Ok(Self { pid, inode: fs::metadata(file)?.ino() })
-    }
+/// Returns the server of the data directory at `path`. [`io::ErrorKind::NotFound`] if it isn't a data directory, or no
+/// server runs there.
+fn server_of(path: &Path) -> io::Result<ServerProcess> {
+    fs::metadata(path.join("PG_VERSION"))?;
+    ServerProcess::running_in(path)
 }
