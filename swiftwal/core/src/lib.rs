@@ -7,7 +7,7 @@
 //! checks this):
 //!
 //! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `receive_wal`, `restore_wal`,
-//!   `restore_received_wal`, `prune`, `archive_cleanup`, `discard_timeline`, `label`. A flow never imports another flow.
+//!   `prune`, `archive_cleanup`, `discard_timeline`, `label`. A flow never imports another flow.
 //! - `repository`: the stored objects and what is derived from them: names, records, the inventory, timelines,
 //!   markers, what a backup needs.
 //! - `storage`: the backend interface.
@@ -27,7 +27,6 @@ mod prune;
 mod receive_wal;
 mod repository;
 mod restore;
-mod restore_received_wal;
 mod restore_wal;
 mod storage;
 
@@ -63,9 +62,9 @@ pub use restore::{
     RestoreOptions, RestorePlan, RestoreStats, Reuse, TargetAction, TargetTimeline, parse_target_time,
     plan_restore, restore,
 };
-pub use restore_received_wal::restore_received_wal;
 pub use restore_wal::{
-    DataDirectory, PrefetchOptions, Prefetcher, Spool, prefetch_wal, restore_wal, restore_wal_hashed,
+    DataDirectory, PrefetchOptions, Prefetcher, Spool, prefetch_wal, restore_received_wal, restore_wal,
+    restore_wal_hashed,
 };
 pub use storage::{
     Absent, Backend, CreateInParts, Hints, LearnLimits, Limits, Options, Prepare, Registry, Storage,

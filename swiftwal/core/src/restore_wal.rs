@@ -2,19 +2,20 @@
 //!
 //! While PostgreSQL replays a segment, a second process fetches the next ones into a spool: `prefetcher` is its work,
 //! `window` decides what it fetches, and `prefetched` takes what it has fetched. `missing` decides whether PostgreSQL needs
-//! what the repository lacks.
+//! what the repository lacks. `received` fetches the beginning of a segment in place of the segment.
 
 mod data_directory;
 mod messages;
 mod missing;
 mod prefetched;
 mod prefetcher;
+mod received;
 mod spool;
 mod window;
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use swiftwal_postgres::{SegmentHeader, WalName};
@@ -36,6 +37,7 @@ pub use self::{
     data_directory::DataDirectory,
     prefetched::Prefetcher,
     prefetcher::{PrefetchOptions, prefetch_wal},
+    received::restore_received_wal,
     spool::Spool,
 };
 
@@ -88,13 +90,18 @@ async fn fetch(
     stage: fn(&Path) -> io::Result<StagedFile>,
     observe_size: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Option<blake3::Hash>> {
-    let target = if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() };
+    let target = target_of(name, path);
     let wal = repository.wal(name, observe_size).await;
     let wal = wal.map_err(|error| unless_not_needed(&target, error))?;
     let local = || Error::local("write", &target);
     let mut staged = stage(&target).map_err(local())?;
     write(repository, name, wal, &target, &mut staged, |_| {}).await?;
     staged.publish().map_err(local())
+}
+
+/// Returns the file to write for `path`, which may be a directory.
+fn target_of(name: WalName, path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(name.to_string()) } else { path.to_owned() }
 }
 
 /// Writes the content of `wal`, the file `name`, into `staged`, and checks it. `observe_bytes` receives the size of what

@@ -3,23 +3,19 @@
 //! Recovery takes it for a complete segment whose rest was never written. That is right only at the end of the WAL, so it is
 //! refused if anything newer is stored.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
-use swiftwal_postgres::{SegmentHeader, SegmentName, WalName};
-use tokio::io::AsyncReadExt;
+use swiftwal_postgres::{SegmentName, WalName};
 
+use super::{target_of, write};
 use crate::{
     error::{Error, Result},
     local::staged_file::StagedFile,
     repository::{
         Repository,
         inventory::{Inventory, StoredWal},
-        segment_check::{check_segment, most_bytes},
     },
 };
-
-/// How much of the file is in memory at a time.
-const PIECE_BYTES: usize = 256 << 10;
 
 /// Writes the stored beginning of `segment` to `path`, or into `path` if that is a directory, with zeros up to the size of
 /// a segment. The segment itself must be proven to be missing. Returns false, and writes nothing, if no beginning is stored,
@@ -37,25 +33,11 @@ pub async fn restore_received_wal(
         return Ok(false);
     }
     let Some(stored) = repository.received(segment).await? else { return Ok(false) };
-    let object = stored.name.clone();
-    let target = if path.is_dir() { path.join(segment.to_string()) } else { path.to_owned() };
+    let name = WalName::Segment(segment);
+    let target = target_of(name, path);
     let local = || Error::local("write", &target);
     let mut staged = StagedFile::for_target(&target).map_err(local())?;
-    let mut content = stored.content();
-    let (mut buffer, mut start, mut bytes) = (vec![0; PIECE_BYTES], Vec::new(), 0);
-    loop {
-        let read = content.read(&mut buffer).await.map_err(|error| repository.unreadable(&object, error))?;
-        if read == 0 {
-            break;
-        }
-        start.extend(buffer[..read].iter().take(SegmentHeader::BYTES - start.len()));
-        bytes += read as u64;
-        if bytes > most_bytes(WalName::Partial(segment), &start) {
-            return Err(Error::damaged(&object, "it decompresses to more than a segment"));
-        }
-        staged.write_all(&buffer[..read]).map_err(local())?;
-    }
-    check_segment(segment, &start, bytes, &object)?;
+    write(repository, name, stored, &target, &mut staged, |_| {}).await?;
     staged.publish().map_err(local())?;
     tracing::warn!("{segment} is incomplete: it is used as the last WAL of timeline {}", segment.timeline());
     Ok(true)
