@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     local::content::Beginning,
-    repository::{Repository, wal_file::WalFile},
+    repository::{Repository, wal_file::WalFile, wal_received::ContentLength},
 };
 
 /// How long to wait for the next beginning of a segment if none is stored regularly.
@@ -213,16 +213,12 @@ impl<'a> Storing<'a> {
 /// Returns the length of the content without the zeros at its end.
 fn content_bytes(beginning: &Beginning) -> std::io::Result<u64> {
     let mut piece = vec![0; 256 << 10];
-    let (mut position, mut end) = (0, 0);
+    let mut length = ContentLength::default();
     loop {
-        let read = beginning.read_at(&mut piece, position)?;
-        if read == 0 {
-            return Ok(end);
+        match beginning.read_at(&mut piece, length.read)? {
+            0 => return Ok(length.without_zeros),
+            read => length.add(&piece[..read]),
         }
-        if let Some(last) = piece[..read].iter().rposition(|byte| *byte != 0) {
-            end = position + last as u64 + 1;
-        }
-        position += read as u64;
     }
 }
 
@@ -237,28 +233,16 @@ mod tests {
 
     use super::*;
     use crate::{
-        local::clock::SystemClock, receive_wal::positions::Received, repository::layout::ObjectName,
+        local::clock::SystemClock,
+        receive_wal::positions::Received,
+        repository::{layout::ObjectName, segment_check::synthetic_segment},
         storage::Storage,
     };
 
     const SEGMENT_BYTES: u64 = 1 << 20;
 
-    /// Returns a segment with the first page's header of PostgreSQL 15.
-    fn content(number: u64) -> Bytes {
-        let mut segment = vec![1; SEGMENT_BYTES as usize];
-        let header = [
-            &0xD110_u16.to_ne_bytes()[..],
-            &2_u16.to_ne_bytes(),
-            &1_u32.to_ne_bytes(),
-            &(number * SEGMENT_BYTES).to_ne_bytes(),
-            &[0; 8],
-            &7_u64.to_ne_bytes(),
-            &(SEGMENT_BYTES as u32).to_ne_bytes(),
-            &8192_u32.to_ne_bytes(),
-        ]
-        .concat();
-        segment[..header.len()].copy_from_slice(&header);
-        segment.into()
+    fn content(number: u32) -> Bytes {
+        synthetic_segment(number, SEGMENT_BYTES as u32).into()
     }
 
     /// Otherwise the server would remove a segment that only the spool has.

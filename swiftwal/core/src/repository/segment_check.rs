@@ -37,3 +37,26 @@ pub(crate) fn most_bytes(name: WalName, start: &[u8]) -> u64 {
         WalName::History(_) | WalName::Backup { .. } => HISTORY_BYTES,
     }
 }
+
+/// Returns the segment `number` of timeline 1 in PostgreSQL 15's format, of a cluster with the system identifier 7. It can't be
+/// compressed.
+///
+/// Source: `XLogLongPageHeaderData` in PostgreSQL's `src/include/access/xlog_internal.h`.
+#[cfg(test)]
+pub(crate) fn synthetic_segment(number: u32, segment_bytes: u32) -> Vec<u8> {
+    let mut segment = [
+        &0xD110_u16.to_ne_bytes()[..],
+        &2_u16.to_ne_bytes(),
+        &1_u32.to_ne_bytes(),
+        &(u64::from(number) * u64::from(segment_bytes)).to_ne_bytes(),
+        &[0; 8],
+        &7_u64.to_ne_bytes(),
+        &segment_bytes.to_ne_bytes(),
+        &8192_u32.to_ne_bytes(),
+    ]
+    .concat();
+    let header = segment.len();
+    segment.resize(segment_bytes as usize, 0);
+    blake3::Hasher::new().update(&number.to_ne_bytes()).finalize_xof().fill(&mut segment[header..]);
+    segment
+}

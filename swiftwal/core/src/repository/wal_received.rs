@@ -26,6 +26,25 @@ pub(crate) fn received_object(segment: SegmentName) -> ObjectName {
     ObjectName::WalVariant { name: WalName::Partial(segment), variant: WalVariant::Received, format: FORMAT }
 }
 
+/// The length of the beginning of a segment, which is filled up with zeros: it is read from front to back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ContentLength {
+    /// How much was read.
+    pub(crate) read: u64,
+    /// The length of that without the zeros at its end.
+    pub(crate) without_zeros: u64,
+}
+
+impl ContentLength {
+    /// Adds the next piece.
+    pub(crate) fn add(&mut self, piece: &[u8]) {
+        if let Some(last) = piece.iter().rposition(|byte| *byte != 0) {
+            self.without_zeros = self.read + last as u64 + 1;
+        }
+        self.read += piece.len() as u64;
+    }
+}
+
 impl Repository {
     /// Stores the beginning of a segment, in place of an older one. When it returns, it is durable.
     ///
@@ -62,16 +81,12 @@ impl Repository {
         let Some(stored) = self.received(segment).await? else { return Ok(0) };
         let object = stored.name.clone();
         let mut content = stored.content();
-        let (mut piece, mut position, mut end) = (vec![0; PIECE_BYTES], 0, 0);
+        let (mut piece, mut length) = (vec![0; PIECE_BYTES], ContentLength::default());
         loop {
-            let read = content.read(&mut piece).await.map_err(|error| self.unreadable(&object, error))?;
-            if read == 0 {
-                return Ok(end);
+            match content.read(&mut piece).await.map_err(|error| self.unreadable(&object, error))? {
+                0 => return Ok(length.without_zeros),
+                read => length.add(&piece[..read]),
             }
-            if let Some(last) = piece[..read].iter().rposition(|byte| *byte != 0) {
-                end = position + last as u64 + 1;
-            }
-            position += read as u64;
         }
     }
 

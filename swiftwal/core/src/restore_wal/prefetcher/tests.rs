@@ -20,7 +20,9 @@ use tokio::task::{JoinHandle, yield_now};
 
 use super::*;
 use crate::{
-    local::clock::SystemClock, repository::layout::ObjectName, restore_wal::prefetched::Prefetcher,
+    local::clock::SystemClock,
+    repository::{layout::ObjectName, segment_check::synthetic_segment},
+    restore_wal::prefetched::Prefetcher,
     storage::Storage,
 };
 
@@ -35,25 +37,8 @@ fn object(number: u32) -> ObjectName {
     ObjectName::Wal { name: WalName::Segment(name(number)), format: Format::Zstd }
 }
 
-/// Returns a segment that can't be compressed.
-///
-/// Source: `XLogLongPageHeaderData` in PostgreSQL's `src/include/access/xlog_internal.h`.
 fn segment(number: u32) -> Vec<u8> {
-    let mut segment = [
-        &0xD110_u16.to_ne_bytes()[..],
-        &2_u16.to_ne_bytes(),
-        &1_u32.to_ne_bytes(),
-        &(u64::from(number) * u64::from(SEGMENT_BYTES)).to_ne_bytes(),
-        &[0; 8],
-        &SYSTEM_IDENTIFIER.to_ne_bytes(),
-        &SEGMENT_BYTES.to_ne_bytes(),
-        &8192_u32.to_ne_bytes(),
-    ]
-    .concat();
-    let header = segment.len();
-    segment.resize(SEGMENT_BYTES as usize, 0);
-    blake3::Hasher::new().update(&number.to_ne_bytes()).finalize_xof().fill(&mut segment[header..]);
-    segment
+    synthetic_segment(number, SEGMENT_BYTES)
 }
 
 /// Writes what the data directory of a running server contains.
