@@ -1,8 +1,8 @@
 //! Archives further files after the one that PostgreSQL asked for: it asks for one after the other, and waits for each.
 //!
 //! The command line calls it when the asked file is stored. It must never store anything of a server whose WAL doesn't
-//! belong into the repository, such as an old primary that was started again: so nothing is stored behind a file that
-//! is refused, be it the asked one or another whose name is taken.
+//! belong into the repository, such as an old primary that was started again. So after a file that is refused, nothing more
+//! is stored: neither after the asked one, nor after another one whose name is taken by other content.
 
 use std::{
     fs, io,

@@ -1,9 +1,9 @@
 //! The spool: the directory in which one prefetcher keeps the segments that it has fetched for one data directory from
 //! one repository.
 //!
-//! It contains a lock, which the prefetcher holds as long as it lives and which names the data directory, a socket, through which restore-wal asks it for
-//! segments, a log with its messages, and the segments under their names. Only what the living prefetcher vouches for is
-//! used: what a killed one has left is never handed out, and the next one removes it.
+//! It contains a lock, which the prefetcher holds as long as it lives and which names the data directory; a socket, through
+//! which restore-wal asks it for segments; a log with its messages; and the segments under their names. Only what the living
+//! prefetcher confirms is used: what a killed one has left is never handed out, and the next one removes it.
 
 use std::{
     fs::{self, File},
