@@ -105,8 +105,8 @@ impl Cli {
             _ => None,
         };
         let connect = match &self.command {
-            Command::Backup(backup) => backup.connect(),
-            Command::ReceiveWal(receive) => receive.connect(),
+            Command::Backup(backup) => backup.server.connect(),
+            Command::ReceiveWal(receive) => receive.server.connect(),
             _ => ConnectOptions::default(),
         };
         Flags {

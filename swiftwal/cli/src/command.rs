@@ -11,6 +11,7 @@ pub(crate) mod prune;
 pub(crate) mod receive_wal;
 pub(crate) mod restore;
 pub(crate) mod restore_wal;
+mod server_args;
 pub(crate) mod timeline;
 
 use std::{io, num::NonZeroUsize, thread::available_parallelism, time::Duration};

@@ -13,18 +13,22 @@ use std::{
 
 use futures::FutureExt;
 use swiftwal_core::{BackupEvent, BackupMode, BackupOptions, BackupRecord, Error};
-use swiftwal_postgres::{Checkpoint, ConnectOptions, CopyOptions, MaxRate, replication::conninfo::ConnInfo};
+use swiftwal_postgres::{Checkpoint, CopyOptions, MaxRate};
 use tokio::{sync::oneshot, time::timeout};
 
 use self::{method::Method, mode::ModeArgs, reporter::Reporter};
+use super::server_args::ServerArgs;
 use crate::{
     failure::{Failure, Finding},
     log,
     message::chain,
     session::Session,
-    values::{duration, whole},
+    values::duration,
 };
 
+/// What the role needs that takes the backup.
+const ROLE: &str = "The role to connect as. It needs the REPLICATION attribute; for local, it must be a superuser, or be a member \
+                    of pg_read_all_settings that may execute pg_backup_start and pg_backup_stop";
 /// The default label.
 const LABEL: &str = "swiftwal base backup";
 /// The time that a stopped backup may take to remove what it stored. The user who stopped it is waiting.
@@ -41,6 +45,7 @@ pub(crate) const CLEARING: Duration = Duration::from_secs(10);
                         swiftwal -c /etc/swiftwal.toml -v backup -c fast -H db1\n\
                         Each day, a full backup once a week and incremental ones in between:\n  \
                         swiftwal -c /etc/swiftwal.toml backup --full-every 7 -c fast")]
+#[command(mut_arg("username", |role| role.help(ROLE)))]
 pub(crate) struct Args {
     /// Include the WAL that makes the backup consistent. It is copied last; until then, a temporary replication slot
     /// prevents the server from removing it
@@ -71,19 +76,8 @@ pub(crate) struct Args {
     /// The text of the backup label
     #[arg(short, long)]
     label: Option<String>,
-    /// The role to connect as. It needs the REPLICATION attribute; for local, it must be a superuser, or be a member of
-    /// pg_read_all_settings that may execute pg_backup_start and pg_backup_stop
-    #[arg(short = 'U', long, value_name = "NAME")]
-    username: Option<String>,
-    /// The server's host name or address, or the directory of its socket
-    #[arg(short = 'H', long)]
-    host: Option<String>,
-    /// The server's port
-    #[arg(short, long, value_parser = whole::<u16>(1..=u16::MAX.into()), allow_negative_numbers = true)]
-    port: Option<u16>,
-    /// The connection string or URI of the server, as for psql, without a password; -H, -p and -U override it
-    #[arg(short = 'd', long, alias = "dbname", value_name = "CONNINFO", value_parser = ConnInfo::parse)]
-    conninfo: Option<ConnInfo>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// How long to wait for the next WAL segment to be archived, in seconds or as 5min or 2h; six hours at most
     /// [default: 60]
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
@@ -99,18 +93,6 @@ fn checkpoint(text: &str) -> Result<Checkpoint, &'static str> {
         "the checkpoint mode is fast or spread; to name a configuration file here, use --config FILE, since with \
          backup -c is --checkpoint"
     })
-}
-
-impl Args {
-    /// Returns the connection settings from the options.
-    pub(crate) fn connect(&self) -> ConnectOptions {
-        ConnectOptions {
-            conninfo: self.conninfo.clone().unwrap_or_default(),
-            host: self.host.clone(),
-            port: self.port,
-            user: self.username.clone(),
-        }
-    }
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {

@@ -4,18 +4,16 @@ use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use futures::FutureExt;
 use swiftwal_core::{Error, ReceiveOptions, drain_spool};
-use swiftwal_postgres::{
-    ConnectOptions, Connector,
-    replication::conninfo::{ConnInfo, Environment},
-};
+use swiftwal_postgres::{Connector, replication::conninfo::Environment};
 use tokio::{sync::oneshot, time::timeout};
 
+use super::server_args::ServerArgs;
 use crate::{
     failure::Failure,
     log,
     session::Session,
     stop::Stop,
-    values::{bytes, duration, whole},
+    values::{bytes, duration},
 };
 
 /// How long a stopped receiver may take to store what is in the spool. What it can't store by then remains there.
@@ -66,30 +64,8 @@ pub(crate) struct Args {
     /// Receive even if the server is a standby
     #[arg(long)]
     allow_standby: bool,
-    /// The role to connect as. It needs the REPLICATION attribute
-    #[arg(short = 'U', long, value_name = "NAME")]
-    username: Option<String>,
-    /// The server's host name or address, or the directory of its socket
-    #[arg(short = 'H', long)]
-    host: Option<String>,
-    /// The server's port
-    #[arg(short, long, value_parser = whole::<u16>(1..=u16::MAX.into()), allow_negative_numbers = true)]
-    port: Option<u16>,
-    /// The connection string or URI of the server, as for psql, without a password; -H, -p and -U override it
-    #[arg(short = 'd', long, alias = "dbname", value_name = "CONNINFO", value_parser = ConnInfo::parse)]
-    conninfo: Option<ConnInfo>,
-}
-
-impl Args {
-    /// Returns the connection settings from the options.
-    pub(crate) fn connect(&self) -> ConnectOptions {
-        ConnectOptions {
-            conninfo: self.conninfo.clone().unwrap_or_default(),
-            host: self.host.clone(),
-            port: self.port,
-            user: self.username.clone(),
-        }
-    }
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
