@@ -24,14 +24,15 @@ use tokio::{
     net::UnixListener,
     sync::Notify,
     task::{AbortHandle, JoinSet},
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
+use self::serving::serve;
 use super::{
     data_directory::DataDirectory,
-    messages::{Action, Answer, Connection, Request},
+    messages::Connection,
     spool::Spool,
-    window::{Progress, Slot, Window},
+    window::{Progress, Window},
     write,
 };
 use crate::{
@@ -40,6 +41,7 @@ use crate::{
     repository::Repository,
 };
 
+mod serving;
 #[cfg(test)]
 mod tests;
 
@@ -49,17 +51,8 @@ const DEFAULT_BYTES: u64 = 256 << 20;
 const IDLE: Duration = Duration::from_secs(30);
 /// How often it checks that it is still needed.
 const TICK: Duration = Duration::from_secs(1);
-/// How often it answers a process that waits for a segment that this is still arriving.
-const REASSURANCE: Duration = Duration::from_millis(500);
-/// How long nothing of a segment may arrive before a process that waits for it gets the answer to fetch it itself.
-const STALLED: Duration = Duration::from_secs(5);
 /// After so many failures of the storage in a row, or so many segments in a row of which nothing arrived, it ends.
 const MOST_FAILURES: usize = 2;
-/// How long a process may take to send its request.
-const REQUEST: Duration = Duration::from_secs(2);
-/// How long a process may take to move a segment to its place, or to copy it to another file system.
-const TAKING: Duration = Duration::from_secs(120);
-
 /// How much a prefetcher does.
 #[derive(Clone, Copy, Debug)]
 pub struct PrefetchOptions {
@@ -375,75 +368,5 @@ impl Fetch {
             self.room.saturating_mul(2) >> 20
         );
         Err(io::Error::new(io::ErrorKind::StorageFull, reason))
-    }
-}
-
-/// Answers one process.
-async fn serve(shared: Arc<Shared>, mut connection: Connection) {
-    // A process that has gone away gets no answer.
-    let Ok(Request { configuration, action }) = connection.receive(REQUEST).await else { return };
-    if configuration != shared.spool.configuration() {
-        shared.is_outdated.store(true, Ordering::Relaxed);
-        drop(connection.send(&Answer::Absent).await);
-        return;
-    }
-    match action {
-        Action::Take(name) => drop(hand_over(&shared, &mut connection, name).await),
-        Action::Delivered(name) => {
-            shared.window().deliver(name);
-            shared.note_delivery();
-            drop(connection.send(&Answer::Noted).await);
-        }
-    }
-}
-
-/// Answers a process that wants a segment, and removes that from the spool when the process has taken it.
-async fn hand_over(shared: &Shared, connection: &mut Connection, name: SegmentName) -> io::Result<()> {
-    shared.window().begin_wait();
-    let arrived = arrival(shared, connection, name).await;
-    shared.window().end_wait();
-    let Some(fingerprint) = arrived? else { return connection.send(&Answer::Absent).await };
-    shared.note_delivery();
-    let sent = connection.send(&Answer::Ready(fingerprint)).await;
-    if sent.is_ok() {
-        connection.closed(TAKING).await;
-    }
-    shared.remove(name);
-    shared.window().release(name);
-    sent
-}
-
-/// Returns the file of a segment when it is complete. None if the segment isn't there and isn't being fetched, or if
-/// nothing of it arrives. Fails if the process has gone away.
-async fn arrival(
-    shared: &Shared,
-    connection: &mut Connection,
-    name: SegmentName,
-) -> io::Result<Option<Fingerprint>> {
-    let mut arrived = (0, Instant::now());
-    loop {
-        let changed = shared.changed.notified();
-        let slot = shared.window().take(name);
-        match slot {
-            Some(Slot::Ready(fingerprint, _)) => {
-                shared.stalls.store(0, Ordering::Relaxed);
-                return Ok(Some(fingerprint));
-            }
-            Some(Slot::Fetching(progress)) => {
-                let bytes = progress.get();
-                if bytes != arrived.0 {
-                    arrived = (bytes, Instant::now());
-                } else if arrived.1.elapsed() >= STALLED {
-                    shared.stalls.fetch_add(1, Ordering::Relaxed);
-                    return Ok(None);
-                }
-                connection.send(&Answer::Wait).await?;
-                tokio::select! {
-                    () = changed => {}
-                    () = sleep(REASSURANCE) => {}
-                }
-            }
-            Some(Slot::HandedOut) | None => return Ok(None),
-        }
     }
 }

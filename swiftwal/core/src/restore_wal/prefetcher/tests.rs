@@ -16,9 +16,15 @@ use object_store::{
 };
 use swiftwal_compression::{Codec, Format, compress_frame};
 use tempfile::TempDir;
-use tokio::task::{JoinHandle, yield_now};
+use tokio::{
+    task::{JoinHandle, yield_now},
+    time::sleep,
+};
 
-use super::*;
+use super::{
+    serving::{REASSURANCE, STALLED},
+    *,
+};
 use crate::{
     local::clock::SystemClock,
     repository::{layout::ObjectName, segment_check::synthetic_segment},
