@@ -1,16 +1,21 @@
 //! `receive-wal`: what is stored is what the server wrote, whatever is interrupted.
 
+mod commits;
+mod receiver;
+
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    path::Path,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 use xtask::{Place, Postgres, Site, stdout, until};
+
+use self::{
+    commits::no_acknowledged_commit_is_lost_with_the_server_and_the_receiver,
+    receiver::{Receiver, compare, keep_wal, wait_until_stored},
+};
 
 xtask::on_file_swift_and_ceph!(
     env!("CARGO_BIN_EXE_swiftwal"),
@@ -33,129 +38,6 @@ xtask::on_versions! {
 
 /// The documented limit of its memory, in KiB.
 const MOST_KIB: u64 = 64 << 10;
-
-/// A receive-wal in the background; killed when dropped.
-struct Receiver {
-    child: Child,
-    said: PathBuf,
-}
-
-impl Receiver {
-    /// Starts it, and waits until the server streams to it.
-    fn start(site: &Site, options: &[&str]) -> Result<Self> {
-        let mut receiver = Self::begin(site, &site.postgres, options)?;
-        receiver.wait_for_stream(&site.postgres)?;
-        Ok(receiver)
-    }
-
-    fn begin(site: &Site, server: &Postgres, options: &[&str]) -> Result<Self> {
-        static LAST: AtomicU32 = AtomicU32::new(0);
-        let number = LAST.fetch_add(1, Ordering::Relaxed);
-        let said = site.scratch.path().join(format!("receive-wal-{number}"));
-        let arguments = [&["-v", "receive-wal", "--create-slot"], options].concat();
-        let mut command = site.swiftwal.command(&arguments);
-        command.envs(server.environment()).stderr(File::create(&said)?);
-        Ok(Self { child: command.spawn()?, said })
-    }
-
-    fn wait_for_stream(&mut self, server: &Postgres) -> Result<()> {
-        self.until("the server streams", || Ok(streams(server)? == "1"))
-    }
-
-    /// Waits, as long as it runs.
-    fn until(&mut self, what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
-        until(what, || {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("it ended with {status}: {}", self.said()?);
-            }
-            condition()
-        })
-        .with_context(|| self.said().unwrap_or_default())
-    }
-
-    /// Waits until it has said something.
-    fn until_said(&mut self, text: &str) -> Result<()> {
-        let said = self.said.clone();
-        self.until(text, || Ok(fs::read_to_string(&said)?.contains(text)))
-    }
-
-    /// Returns the most memory that it has had, in KiB.
-    fn most_memory(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        Ok(peak.trim().trim_end_matches(" kB").parse()?)
-    }
-
-    fn said(&self) -> Result<String> {
-        Ok(fs::read_to_string(&self.said)?)
-    }
-
-    /// Stops it by SIGTERM, which is a success.
-    fn stop(mut self) -> Result<String> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
-        let status = self.child.wait()?;
-        let said = self.said()?;
-        ensure!(status.code() == Some(0), "{status}: {said}");
-        Ok(said)
-    }
-
-    fn kill(mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait().map(drop).map_err(Into::into)
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Returns how many receivers stream from the server.
-fn streams(server: &Postgres) -> Result<String> {
-    server.sql(
-        "select count(*) from pg_stat_replication where application_name = 'swiftwal' and state = 'streaming'",
-    )
-}
-
-/// Makes the server keep its WAL for the comparison, and archive nothing.
-fn keep_wal(server: &Postgres) -> Result<()> {
-    server.configure(&["archive_command = '/bin/true'", "wal_keep_size = 2GB"])?;
-    server.reload()
-}
-
-/// Ends the current segment, and waits until the server knows that it is stored.
-fn wait_until_stored(receiver: &mut Receiver, server: &Postgres) -> Result<()> {
-    let end = server.sql("select pg_switch_wal()")?;
-    let flushed = format!("select count(*) from pg_stat_replication where flush_lsn >= '{end}'");
-    receiver.until("the WAL is stored", || Ok(server.sql(&flushed)? == "1"))
-}
-
-/// Compares what is stored with the server's files: every segment from the first stored one on, up to the one that is being
-/// written. Returns how many they are.
-fn compare(site: &Site, server: &Postgres) -> Result<usize> {
-    let current = server.sql("select pg_walfile_name(pg_current_wal_insert_lsn())")?;
-    let timeline = &current[..8];
-    let listed = site.run(&["list-wal"])?;
-    let first = listed
-        .lines()
-        .find(|name| name.len() == 24 && name.starts_with(timeline))
-        .with_context(|| format!("nothing is stored: {listed}"))?;
-    let mut names: Vec<String> = fs::read_dir(server.data().join("pg_wal"))?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect::<Result<_>>()?;
-    names.retain(|name| {
-        name.len() == 24 && name.as_str() >= first && *name < current && name.starts_with(timeline)
-    });
-    let fetched = site.scratch.path().join("fetched");
-    for name in &names {
-        site.run(&["restore-wal", name, &fetched.to_string_lossy()])?;
-        let is_same = fs::read(&fetched)? == fs::read(server.data().join("pg_wal").join(name))?;
-        ensure!(is_same, "{name} differs");
-    }
-    Ok(names.len())
-}
 
 fn all_that_pgbench_writes_is_stored_byte_for_byte(site: &Site) -> Result<()> {
     let server = &site.postgres;
@@ -494,69 +376,4 @@ fn wal_that_the_server_has_removed_is_named_and_recorded_as_a_gap() -> Result<()
 
 fn stored_segments(site: &Site) -> Result<Vec<String>> {
     Ok(site.run(&["list-wal"])?.lines().filter(|name| name.len() == 24).map(str::to_owned).collect())
-}
-
-/// The receiver is a synchronous standby, and the server's directory is gone afterwards: only the repository and the spool
-/// remain.
-fn no_acknowledged_commit_is_lost_with_the_server_and_the_receiver(site: &Site) -> Result<()> {
-    let server = &site.postgres;
-    server.configure(&["archive_command = '/bin/true'"])?;
-    server.reload()?;
-    server.sql("create table committed (client int, number int)")?;
-    let mut receiver = Receiver::start(site, &["--partial-interval", "0"])?;
-    site.run(&["backup", "-c", "fast", "--xlog"])?;
-    server.configure(&["synchronous_standby_names = 'swiftwal'", "synchronous_commit = remote_write"])?;
-    server.reload()?;
-    let is_sync = "select count(*) from pg_stat_replication where sync_state = 'sync'";
-    receiver.until("it is a synchronous standby", || Ok(server.sql(is_sync)? == "1"))?;
-
-    let clients: Vec<_> = (0..4).map(|client| Client::start(server, client)).collect::<Result<_>>()?;
-    receiver.until("every client has commits", || {
-        Ok(server.sql(
-            "select count(*) from (select client from committed group by client having count(*) > 50) t",
-        )? == "4")
-    })?;
-    server.kill_all()?;
-    receiver.kill()?;
-    let acknowledged = clients.into_iter().map(Client::acknowledged).collect::<Result<Vec<_>>>()?;
-    assert!(acknowledged.iter().all(|last| *last >= 50), "{acknowledged:?}");
-
-    site.swiftwal.run(&["receive-wal", "--drain"])?;
-    let restored = site.restore("restored", "latest", &["--use-partial", "--archive-mode", "off"])?;
-    restored.configure(&["synchronous_standby_names = ''"])?;
-    restored.start()?;
-    restored.wait_for_promotion()?;
-    for (client, last) in acknowledged.iter().enumerate() {
-        let there = format!("select count(*) from committed where client = {client} and number <= {last}");
-        assert_eq!(restored.sql(&there)?, last.to_string(), "client {client}");
-    }
-    Ok(())
-}
-
-/// A client that commits one row after the other, and records what the server has acknowledged.
-struct Client {
-    psql: Child,
-    acknowledged: PathBuf,
-}
-
-impl Client {
-    fn start(server: &Postgres, client: usize) -> Result<Self> {
-        let file = |name: &str| server.data().with_extension(format!("{name}-{client}"));
-        let (script, acknowledged) = (file("script"), file("acknowledged"));
-        let statements = (1..=100_000)
-            .map(|number| format!("insert into committed values ({client}, {number}) returning number;\n"));
-        fs::write(&script, statements.collect::<String>())?;
-        fs::set_permissions(&script, Permissions::from_mode(0o644))?;
-        let mut psql = server.client("psql");
-        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&script);
-        psql.stdout(File::create(&acknowledged)?).stderr(Stdio::null());
-        Ok(Self { psql: psql.spawn()?, acknowledged })
-    }
-
-    /// Waits for its end, and returns the number of the last commit that was acknowledged.
-    fn acknowledged(mut self) -> Result<u64> {
-        self.psql.wait()?;
-        let lines = fs::read_to_string(&self.acknowledged)?;
-        Ok(lines.lines().last().context("nothing was acknowledged")?.parse()?)
-    }
 }
