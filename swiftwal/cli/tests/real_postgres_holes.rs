@@ -25,6 +25,7 @@ fn a_hole_stops_recovery_and_each_way_out_works(site: &Site) -> Result<()> {
     server.archive_all()?;
     // Much more WAL than PostgreSQL reads ahead.
     server.sql("update pgbench_accounts set abalance = abalance + 1 where aid <= 20000")?;
+    site.swiftwal.wait_for_end_of_backups(server)?;
     let moment = server.sql("select clock_timestamp()")?;
     let near = restore_point(server, "near")?;
     server.archive_all()?;
