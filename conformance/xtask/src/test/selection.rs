@@ -4,16 +4,23 @@ use xtask::{Installation, PRERELEASE, VERSIONS};
 
 /// Parts of the names of the tests that only `--long` runs: those in a module `long`, and what the suite repeats on
 /// prefixes of one container after it has run on containers, where it takes minutes.
-const LONG: [&str; 9] = [
+const LONG: [&str; 16] = [
     "long::",
     "prefixes::ahead::",
     "prefixes::chains::",
     "prefixes::damage::",
+    "prefixes::discard::",
     "prefixes::faults::",
     "prefixes::incremental::",
+    "prefixes::large_wal::",
+    "prefixes::overtaken::",
     "prefixes::phantoms::",
+    "prefixes::recovery::",
     "prefixes::reuse::",
     "prefixes::slow::",
+    "prefixes::tablespaces::",
+    "prefixes::timelines::",
+    "prefixes::unlisted::",
 ];
 
 /// The tests to run.
