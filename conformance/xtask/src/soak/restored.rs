@@ -29,9 +29,11 @@ pub(super) fn compare_rows(
     fs::write(&settings, text.replace(" restore-wal ", " -v restore-wal "))?;
     restored.start()?;
     until("recovery has ended", || {
-        for prefetcher in prefetchers(site.scratch.path())? {
-            prefetcher.kill();
-            totals.prefetchers += 1;
+        if rng.bool() {
+            for prefetcher in prefetchers(site.scratch.path())? {
+                prefetcher.kill();
+                totals.prefetchers += 1;
+            }
         }
         sleep(Duration::from_millis(rng.u64(..MOST_PAUSE)));
         Ok(restored.sql("select pg_is_in_recovery()")? == "f")

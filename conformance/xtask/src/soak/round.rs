@@ -19,8 +19,8 @@ use super::stored::{Stored, lsn};
 const ROUND: Duration = Duration::from_secs(25);
 /// The most milliseconds between two failures.
 const MOST_PAUSE: u64 = 500;
-/// The longest wait for a program to kill: after failures, the server pauses for a minute.
-const MOST_START: Duration = Duration::from_secs(1);
+/// The longest wait for a program to kill: after three failures, the server pauses.
+const MOST_START: Duration = Duration::from_millis(1500);
 /// The most milliseconds that a program has run when it is killed.
 const MOST_AGE: u64 = 300;
 /// The most milliseconds for which the storage is away.
@@ -126,9 +126,12 @@ impl<'a> Round<'a> {
         let server = &site.postgres;
         // What is archived stays in pg_wal, to be compared.
         server.configure(&["wal_keep_size = '100GB'", "max_wal_size = '200MB'"])?;
-        if !wiring.archives() {
-            server.configure(&["archive_command = '/bin/true'"])?;
-        }
+        // PostgreSQL pauses for ten seconds after a command that was killed, and for one after another failure.
+        let archive_command = match wiring.archives() {
+            true => format!("{} || exit 1", site.swiftwal.archive_command()),
+            false => "/bin/true".to_owned(),
+        };
+        server.configure(&[&format!("archive_command = '{archive_command}'")])?;
         server.reload()?;
         let mut receiver = wiring.receives().then(|| Receiver::start(site)).transpose()?;
         let received_from = receiver.as_mut().map(Receiver::first_position).transpose()?;
