@@ -157,11 +157,7 @@ impl Bench {
 }
 
 fn medians(runs: &[Figures]) -> Figures {
-    let median = |figure: fn(&Figures) -> f64| {
-        let mut values: Vec<f64> = runs.iter().map(figure).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
+    let median = |figure: fn(&Figures) -> f64| median(runs.iter().map(figure).collect());
     Figures {
         wall_seconds: median(|run| run.wall_seconds),
         cpu_seconds: median(|run| run.cpu_seconds),
@@ -169,4 +165,10 @@ fn medians(runs: &[Figures]) -> Figures {
         requests: median(|run| run.requests),
         stored_mib: median(|run| run.stored_mib),
     }
+}
+
+/// Returns the middle one of the values, of which there is one at least.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

@@ -18,6 +18,7 @@ mod incremental;
 mod listing;
 mod measure;
 mod place;
+mod receive_wal;
 mod restore;
 mod small_files;
 mod swift;
@@ -42,7 +43,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "archive-wal,drain,backup,restore,incremental,small-files,list"
+        default_value = "archive-wal,drain,receive-wal,backup,restore,incremental,small-files,list"
     )]
     only: Vec<Work>,
     /// Run only on these kinds of storage
@@ -54,6 +55,7 @@ pub(crate) struct Options {
 enum Work {
     ArchiveWal,
     Drain,
+    ReceiveWal,
     Backup,
     Restore,
     Incremental,
@@ -109,6 +111,10 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
         if on(Kind::Swift) {
             bench.drain_to_swift()?.iter().for_each(table::row);
         }
+    }
+    if bench.does(Work::ReceiveWal) {
+        let places = [(Kind::File, &Place::FILE), (Kind::Swift, &Place::SWIFT)];
+        places.iter().filter(|(kind, _)| on(*kind)).try_for_each(|(_, place)| bench.receive_wal(place))?;
     }
     if bench.does(Work::Backup) || bench.does(Work::Restore) {
         bench.backups_and_restores(&options.on)?;

@@ -80,6 +80,12 @@ fn amounts(name: &str, unit: &str, ours: f64, theirs: f64, limit: Option<f64>) -
     format!("{:<32}{ours_shown:>12}{theirs_shown:>12}{:>8}  {judged}", format!("  {name}"), "")
 }
 
+/// Returns the line of a figure that the other tool doesn't have.
+pub(crate) fn amount(name: &str, unit: &str, ours: f64, limit: Option<f64>) -> String {
+    let judged = limit.map_or("-".to_owned(), |limit| format!("{limit}{unit}  {}", verdict(ours, limit)));
+    format!("{:<32}{:>12}{:>20}  {judged}", format!("  {name}"), format!("{ours:.2}{unit}"), "")
+}
+
 fn verdict(figure: f64, limit: f64) -> &'static str {
     if figure <= limit { "ok" } else { "OVER" }
 }
