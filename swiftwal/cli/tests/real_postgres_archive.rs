@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use xtask::{Place, Postgres, Site, until};
 
 xtask::on_file_swift_and_ceph!(
@@ -126,4 +126,55 @@ fn assert_stored_as_copied(site: &Site, copies: &Path) -> Result<()> {
         assert!(fs::read(&fetched)? == fs::read(copies.join(name))?, "{name} differs");
     }
     Ok(())
+}
+
+mod long {
+    use std::time::Duration;
+
+    use xtask::{Installation, Scratch, Service, Swift, SwiftOptions};
+
+    use super::*;
+
+    const SEGMENTS: usize = 300;
+    /// How long the storage is away, after a third of the segments.
+    const OUTAGE: Duration = Duration::from_secs(60);
+
+    #[test]
+    #[ignore = "takes minutes: run by cargo xtask test --long"]
+    fn a_backlog_of_300_segments_drains_although_swift_is_away_for_a_minute() -> Result<()> {
+        let swift = Swift::start(&Scratch::new(Installation::ensure()?)?, SwiftOptions::default())?;
+        let built = Path::new(env!("CARGO_BIN_EXE_swiftwal"));
+        let site = Site::start_on_swift(built, swift.environment_v1())?;
+        let server = &site.postgres;
+        // The server keeps its WAL for the comparison.
+        server.configure(&["wal_keep_size = '100GB'"])?;
+        server.archive_nothing()?;
+        server.sql(&format!(
+            "do $$ begin for number in 1..{SEGMENTS} loop \
+             perform pg_logical_emit_message(false, 'a test', repeat(md5(number::text), 10000)); \
+             perform pg_switch_wal(); end loop; end $$"
+        ))?;
+        server.configure(&[&format!("archive_command = '{}'", verbose(&site))])?;
+        server.reload()?;
+        let waiting = || -> Result<usize> { Ok(server.waiting_for_archive()?.len()) };
+        until("a third is archived", || Ok(waiting()? <= SEGMENTS * 2 / 3))?;
+        swift.kill(Service::Proxy)?;
+        std::thread::sleep(OUTAGE);
+        assert!(waiting()? > SEGMENTS / 3);
+        swift.up(Service::Proxy)?;
+        until("everything is archived", || Ok(waiting()? == 0))?;
+
+        let wal = server.data().join("pg_wal");
+        let fetched = site.scratch.path().join("fetched");
+        let mut compared = 0;
+        for status in fs::read_dir(wal.join("archive_status"))? {
+            let status = status?.file_name().to_string_lossy().into_owned();
+            let name = status.strip_suffix(".done").context("it is archived")?;
+            site.run(&["restore-wal", name, &fetched.to_string_lossy()])?;
+            assert!(fs::read(&fetched)? == fs::read(wal.join(name))?, "{name} differs");
+            compared += 1;
+        }
+        assert!(compared >= SEGMENTS, "{compared}");
+        assert_archived_ahead(server)
+    }
 }
