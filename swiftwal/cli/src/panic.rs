@@ -38,6 +38,10 @@ mod tests {
 
     /// Runs itself in a process of its own, which the panic ends.
     #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it isn't configuration, but tells the test which process it is"
+    )]
     fn the_exit_code_of_a_panic_can_be_1() {
         if var_os(PANICS).is_some() {
             exit_on_panic();
