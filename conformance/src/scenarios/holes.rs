@@ -185,6 +185,60 @@ pub(crate) async fn wal_from_before_its_timeline_is_no_hole(subject: Subject) ->
     Ok(())
 }
 
+/// As after a failover, if the old primary was lost before it had archived everything.
+pub(crate) async fn a_missing_end_of_a_timeline_is_a_hole_on_the_way_to_the_next_one(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=4).await?;
+    let promoted = promoted(&site, true).await?;
+    let data = site.subject.new_path("data");
+    let pg_wal = data.join("pg_wal");
+    fs::create_dir_all(&pg_wal)?;
+    fs::create_dir_all(data.join("global"))?;
+    fs::write(data.join("global/pg_control"), file_of(&site.cluster, "global/pg_control"))?;
+    let missing = async |number| {
+        let name = site.cluster.wal_name(number);
+        hole_at(&site, name, &pg_wal.join("RECOVERYXLOG")).await.map(|(_, later)| later)
+    };
+    let follow = |from: u64| {
+        let (history, text) = promoted.history(&[(Timeline::FIRST, from)]);
+        fs::write(pg_wal.join(history.to_string()), text)
+    };
+    follow(6)?;
+    assert_eq!(missing(5).await, None);
+    site.archive_of(&promoted, 6..=7).await?;
+    assert_eq!(missing(5).await, Some(promoted.wal_name(6).to_string()));
+    assert_eq!(missing(6).await, None);
+    // The timeline that recovery follows began before the segment.
+    follow(5)?;
+    assert_eq!(missing(5).await, None);
+    // PostgreSQL reads it there.
+    follow(6)?;
+    let beside = pg_wal.join(site.cluster.wal_name(5).to_string());
+    fs::write(&beside, site.cluster.segment_of_pages(5))?;
+    assert_eq!(missing(5).await, None);
+    fs::remove_file(beside)?;
+    for fault in ReadFault::ALL {
+        for n in 1.. {
+            let faults = Faults::at_read(n, fault);
+            let repository = site.subject.repository_with(&faults)?;
+            let name = site.cluster.wal_name(5);
+            let path = pg_wal.join("RECOVERYXLOG");
+            let error = refused(restore_wal(&repository, name, &path, &|_| {}).await);
+            assert!(!matches!(error, Error::WalAbsent { .. }), "{fault:?} at {n}: {error}");
+            if faults.reads().len() < n {
+                break;
+            }
+        }
+    }
+    // Recovery stays on the timeline.
+    fs::remove_dir_all(&pg_wal)?;
+    fs::create_dir(&pg_wal)?;
+    assert_eq!(missing(5).await, None);
+    Ok(())
+}
+
 pub(crate) async fn a_missing_history_of_a_timeline_with_wal_is_a_hole(subject: Subject) -> Result<()> {
     let site = Site::new(subject)?;
     site.archive(3..=5).await?;

@@ -21,7 +21,7 @@ use std::{
 use swiftwal_postgres::{SegmentHeader, WalName};
 use tokio::io::AsyncReadExt;
 
-use self::missing::unless_not_needed;
+use self::missing::as_postgresql_sees_it;
 use crate::{
     error::{Error, Result},
     local::staged_file::StagedFile,
@@ -55,8 +55,8 @@ const PIECE_BYTES: usize = 256 << 10;
 ///
 /// [`Error::WalAbsent`] only if the storage has proven that the file is missing, and either the stored WAL ends there or
 /// the data directory of `path` doesn't need the file: it has the segment beside `path`, or begins on the timeline of the
-/// history; [`Error::WalHole`] if the file is missing and later WAL is stored; [`Error::NoRepository`] if there is no
-/// repository at all; [`Error::Damaged`] if the stored content can't be what was archived; [`Error::NewerFormat`] and
+/// history; [`Error::WalHole`] if the file is missing and later WAL is stored, on its timeline or on a later one that began
+/// after it and whose history is beside `path`; [`Error::NoRepository`] if there is no repository at all; [`Error::Damaged`] if the stored content can't be what was archived; [`Error::NewerFormat`] and
 /// [`Error::NotUnderstood`] if the repository requires more than this program knows.
 pub async fn restore_wal(
     repository: &Repository,
@@ -91,8 +91,10 @@ async fn fetch(
     observe_size: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Option<blake3::Hash>> {
     let target = target_of(name, path);
-    let wal = repository.wal(name, observe_size).await;
-    let wal = wal.map_err(|error| unless_not_needed(&target, error))?;
+    let wal = match repository.wal(name, observe_size).await {
+        Ok(wal) => wal,
+        Err(error) => return Err(Box::pin(as_postgresql_sees_it(repository, &target, error)).await),
+    };
     let local = || Error::local("write", &target);
     let mut staged = stage(&target).map_err(local())?;
     write(repository, name, wal, &target, &mut staged, |_| {}).await?;

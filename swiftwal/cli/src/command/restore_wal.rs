@@ -28,9 +28,9 @@ const MOST_JOBS: u64 = 64;
 
 /// Fetch a WAL file: PostgreSQL's restore_command.
 ///
-/// Exit code 0: PATH is the complete file. 1: the file is proven not to be in the repository, and neither is any WAL that
-/// comes after it; PostgreSQL ends recovery (a standby asks again). 128 or above: any other failure, such as a hole in the
-/// WAL; PostgreSQL stops recovery. On a standby, other failures give 1, too. If a standby asks for a timeline's .history
+/// Exit code 0: PATH is the complete file. 1: the file is proven not to be in the repository, and no later WAL is there, or
+/// PostgreSQL doesn't need the file from it; PostgreSQL ends recovery (a standby asks again). 128 or above: any other
+/// failure, such as a hole in the WAL; PostgreSQL stops recovery. On a standby, other failures give 1, too. If a standby asks for a timeline's .history
 /// while the storage fails, restore-wal retries until the deadline before it exits with 1, since the standby takes 1 to mean
 /// that the timeline isn't in use.
 ///
@@ -105,7 +105,10 @@ fn answer(failure: Failure, end_at_hole: bool) -> Failure {
         {
             Failure::TimelineInUse { timeline, location }
         }
-        Failure::Flow(hole @ Error::WalHole { name: WalName::Segment(_), .. }) if end_at_hole => {
+        Failure::Flow(hole @ Error::WalHole { name: WalName::Segment(_), .. })
+            // A standby asks again: it doesn't end recovery.
+            if end_at_hole && !serves_standby() =>
+        {
             tracing::warn!("{hole}; recovery ends here, because of --end-at-hole: the later WAL is given up");
             match hole {
                 Error::WalHole { name, location, .. } => Failure::Flow(Error::WalAbsent { name, location }),

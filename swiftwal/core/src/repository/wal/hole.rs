@@ -49,6 +49,21 @@ impl Repository {
         if !is_needed {
             return Ok(None);
         }
+        self.hole_in(name, listed).await
+    }
+
+    /// As [`hole`](Self::hole), for a missing segment after which nothing is stored on its timeline, if WAL is stored of
+    /// `descendant`, a timeline that began after the segment.
+    pub(crate) async fn hole_before(
+        &self,
+        segment: SegmentName,
+        descendant: Timeline,
+    ) -> Result<Option<Error>> {
+        let listed = self.listed_wal(WalName::History(descendant), SegmentSize::default()).await?;
+        self.hole_in(WalName::Segment(segment), &listed).await
+    }
+
+    async fn hole_in(&self, name: WalName, listed: &ListedWal) -> Result<Option<Error>> {
         let Some((later, stored)) = self.first_stored(listed).await? else { return Ok(None) };
         let settles_in = self.settles_in(stored).await;
         let (location, before) = (self.location().to_owned(), listed.before);
