@@ -41,7 +41,7 @@ async fn archive(repository: &Repository, path: &Path, files: usize) -> Result<A
     let options = ArchiveOptions::default();
     let archived = archive_wal(repository, path, &options).await?;
     if archived != Archived::Ahead {
-        let ahead = Ahead { files, jobs: 2, time: Duration::from_secs(3600) };
+        let ahead = Ahead { files, jobs: 2, time: Duration::from_secs(3600), asked: Duration::ZERO };
         archive_ahead(repository, path, options.codec, &ahead).await;
     }
     Ok(archived)
@@ -293,7 +293,7 @@ pub(crate) async fn a_storage_that_hangs_meanwhile_ends_the_work_ahead(subject: 
     let paths = waiting_segments(&site, 3..=6)?;
     let repository = site.subject.caching_repository(&Faults::none())?;
     archive(&repository, &paths[0], 0).await?;
-    let ahead = Ahead { files: 3, jobs: 2, time: Duration::from_millis(50) };
+    let ahead = Ahead { files: 3, jobs: 2, time: Duration::from_millis(50), asked: Duration::ZERO };
     for faults in [
         Faults::at_read(1, ReadFault::Hangs),
         Faults::at_write(1, WriteFault::Hangs),

@@ -83,7 +83,8 @@ impl Command {
         let is_restore = matches!(self, Self::Restore(_));
         let outcome = runtime.block_on(async {
             match self {
-                // These must be asked to stop; dropping them isn't enough.
+                // These must be asked to stop; dropping them isn't enough, or is a failure although a file is stored.
+                Self::ArchiveWal(args) => archive_wal::run(args, session).await,
                 Self::Backup(args) => backup::run(args, session).await,
                 Self::ReceiveWal(args) => receive_wal::run(args, session).await,
                 other => session.watchdog.unless_stopped(other.run_until_stopped(session)).await,

@@ -48,7 +48,7 @@ pub enum Archived {
 /// segment or history has different content under its name; [`Error::Damaged`](crate::Error::Damaged) for a segment with a wrong size or first
 /// page. Nothing was overwritten then.
 pub async fn archive_wal(repository: &Repository, path: &Path, options: &ArchiveOptions) -> Result<Archived> {
-    if repository.is_marked(path).await? && !options.force {
+    if repository.take_mark(path).await? && !options.force {
         return Ok(Archived::Ahead);
     }
     let file = WalFile::open(path)?;

@@ -1,7 +1,15 @@
 //! archive-wal, called as a server does it while further files wait.
 
-use std::{fs, ops::RangeInclusive, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    ops::RangeInclusive,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
+use rustix::process::{Pid, Signal, kill_process};
 use xtask::Log;
 
 use crate::site::{Ran, Site, segment, segment_name};
@@ -105,7 +113,7 @@ fn a_failure_with_another_file_is_a_warning() {
     site.write(&path(2), segment(9, 0));
     let ran = archive(&site, 1, &[]);
     let told =
-        format!("swiftwal: warning: {} is stored; archiving the files after it ahead has stopped: ", path(1));
+        format!("swiftwal: warning: {} is stored; the files after it couldn't be archived ahead: ", path(1));
     assert!(ran.stderr.contains(&told) && ran.stderr.contains(&path(2)), "{ran:?}");
     assert_eq!(stored(&site), names(1..=1));
     assert_eq!(site.run(&["archive-wal", &path(2)]).code, 1);
@@ -136,7 +144,7 @@ fn where_no_mark_can_be_written_nothing_is_stored_ahead() {
     let state = fs::read_dir(site.path("state/swiftwal")).unwrap().next().unwrap().unwrap().path();
     site.write(state.join("ahead").to_str().unwrap(), "a file in place of the directory");
     let ran = archive(&site, 2, &[]);
-    assert!(ran.stderr.contains("has stopped: can't write") && ran.stderr.contains("ahead"), "{ran:?}");
+    assert!(ran.stderr.contains("archived ahead: can't write") && ran.stderr.contains("ahead"), "{ran:?}");
     assert_eq!(stored(&site), names(1..=2));
 }
 
@@ -162,6 +170,21 @@ fn an_emptied_repository_gets_its_files_again() {
         assert!(!was_stored_ahead(&ran), "{ran:?}");
     }
     assert_eq!(stored(&site), names(1..=3));
+}
+
+/// The file that was asked for is stored.
+#[test]
+fn a_signal_during_the_work_ahead_is_no_failure() {
+    let site = server(1..=100);
+    let mut command = site.command(&["-vv", "archive-wal", &path(1), "--ahead", "99", "--jobs", "1"]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let begun = log.find(|line| line.as_ref().unwrap().contains("is stored ahead"));
+    assert!(begun.is_some());
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    log.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(stored(&site).len() < 100);
 }
 
 /// Kills calls at each line of their log. Whatever is acknowledged afterwards is stored.

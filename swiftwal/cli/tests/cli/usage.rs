@@ -66,12 +66,19 @@ fn a_wrong_value_is_refused_with_what_would_do() {
         (&["prune", "--keep-backups", "0"], "would remove every backup"),
         (&["prune", "--keep-backups=1", "--keep-wals", "-1"], "it must be at least 0"),
         (&["restore", "latest", "data", "--target-xid", "-1"], "it must be at least 0"),
+        (&["archive-wal", "--ahead", "-1", "wal"], "it must be at least 0"),
         (&["label", "yesterday"], "see list-backups"),
     ] {
         let ran = site.run(arguments);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {ran:?}");
         assert!(ran.stderr.contains(told), "{arguments:?}: {ran:?}");
         assert!(!ran.stderr.contains("target type") && !ran.stderr.contains("digit found"), "{ran:?}");
+    }
+    // PostgreSQL restarts its archiver after 126 and above, and doesn't end recovery.
+    for (command, code) in [("archive-wal", 2), ("restore-wal", 128)] {
+        let ran = site.run(&[command, "--jobs", "0"]);
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(ran.stderr.contains("it must be at least 1"), "{ran:?}");
     }
 }
 

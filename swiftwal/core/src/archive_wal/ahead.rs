@@ -14,7 +14,10 @@ use std::{
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use swiftwal_compression::Codec;
 use swiftwal_postgres::WalName;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 use crate::{
     error::{Error, Result},
@@ -41,6 +44,21 @@ pub struct Ahead {
     pub jobs: usize,
     /// How long it may take. What isn't stored by then is abandoned.
     pub time: Duration,
+    /// How long the file took that was asked for. Several at a time may share the connection to the storage, and take
+    /// longer by as much.
+    pub asked: Duration,
+}
+
+impl Ahead {
+    /// Returns how many files to store at a time, and for how long to begin another one, so that none is abandoned: the
+    /// next call would begin it again, and never get further.
+    fn pace(&self) -> Option<(usize, Duration)> {
+        let at_a_time = self.time.as_millis() / self.asked.as_millis().max(1);
+        let jobs = self.jobs.min(usize::try_from(at_a_time).unwrap_or(usize::MAX));
+        let last =
+            self.time.checked_sub(self.asked.saturating_mul(u32::try_from(jobs).unwrap_or(u32::MAX)))?;
+        (jobs > 0).then_some((jobs, last))
+    }
 }
 
 /// Stores further files that PostgreSQL is going to ask for, according to `archive_status` beside the file at `path`,
@@ -52,22 +70,27 @@ pub struct Ahead {
 /// that file.
 pub async fn archive_ahead(repository: &Repository, path: &Path, codec: Codec, ahead: &Ahead) {
     let Some(marks) = repository.ahead_marks() else { return };
+    let Some((jobs, last)) = ahead.pace() else {
+        tracing::info!("{} is stored; it took too long to archive the files after it ahead", path.display());
+        return;
+    };
     let batch = Batch {
         repository,
         marks,
         codec,
-        jobs: ahead.jobs.max(1),
+        jobs,
+        begin_until: Instant::now() + last,
         compressing: Semaphore::new(most_threads()),
     };
     match timeout(ahead.time, Box::pin(batch.store(path, ahead.files))).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(
-            "{} is stored; archiving the files after it ahead has stopped: {}",
+            "{} is stored; the files after it couldn't be archived ahead: {}",
             path.display(),
             error.in_full()
         ),
         Err(_) => tracing::info!(
-            "{} is stored; archiving the files after it ahead has stopped at its time limit",
+            "{} is stored; the time for archiving the files after it ahead is over",
             path.display()
         ),
     }
@@ -79,6 +102,7 @@ struct Batch<'a> {
     marks: AheadMarks,
     codec: Codec,
     jobs: usize,
+    begin_until: Instant,
     /// A thread for each file that is being compressed.
     compressing: Semaphore,
 }
@@ -116,7 +140,7 @@ impl Batch<'_> {
         let has_failed = &AtomicBool::new(false);
         let stores = files.into_iter().map(|waiting| {
             let store = async move {
-                if has_failed.load(Ordering::Relaxed) {
+                if has_failed.load(Ordering::Relaxed) || Instant::now() > self.begin_until {
                     return Ok(());
                 }
                 let stored = self.store_one(waiting).await;
@@ -201,7 +225,7 @@ fn waiting(asked: &Path, marks: &AheadMarks, most: usize) -> Result<(Vec<PathBuf
         })
         .collect();
     names.sort_unstable();
-    if names.is_empty() || most == 0 {
+    if names.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
     marks.begin()?;
@@ -210,4 +234,23 @@ fn waiting(asked: &Path, marks: &AheadMarks, most: usize) -> Result<(Vec<PathBuf
     let (segments, histories): (Vec<_>, Vec<_>) = files.partition(|(is_segment, _)| *is_segment);
     let paths = |files: Vec<(bool, PathBuf)>| files.into_iter().map(|(_, path)| path).collect();
     Ok((paths(histories), paths(segments)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_begun_than_a_shared_connection_can_store_in_time() {
+        let pace = |asked| {
+            let time = Duration::from_secs(30);
+            Ahead { files: 8, jobs: 4, time, asked: Duration::from_secs_f64(asked) }.pace()
+        };
+        let seconds = |seconds| Duration::from_secs_f64(seconds);
+        assert_eq!(pace(0.0), Some((4, seconds(30.0))));
+        assert_eq!(pace(0.5), Some((4, seconds(28.0))));
+        assert_eq!(pace(11.0), Some((2, seconds(8.0))));
+        assert_eq!(pace(16.0), Some((1, seconds(14.0))));
+        assert_eq!(pace(31.0), None);
+    }
 }

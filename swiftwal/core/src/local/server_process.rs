@@ -4,7 +4,7 @@ use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use rustix::{
     io::Errno,
-    process::{Pid, test_kill_process},
+    process::{Pid, getppid, test_kill_process},
 };
 
 use crate::local::regular_file::read_regular_file;
@@ -49,9 +49,26 @@ impl ServerProcess {
         self.is_single_user
     }
 
+    /// Whether it has started this process, or an ancestor of this process has.
+    #[must_use]
+    pub fn is_ancestor(&self) -> bool {
+        let mut ancestor = getppid();
+        while let Some(pid) = ancestor.filter(|pid| *pid != self.pid) {
+            ancestor = parent_of(pid);
+        }
+        ancestor.is_some()
+    }
+
     /// Whether it is the first process of a container.
     #[must_use]
     pub(crate) fn is_first(&self) -> bool {
         self.pid.is_init()
     }
+}
+
+/// Returns the parent of a process; none if it has none, or if the system doesn't tell.
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    Pid::from_raw(parent.trim().parse().ok()?)
 }

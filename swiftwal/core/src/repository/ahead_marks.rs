@@ -30,8 +30,11 @@ const VALID: SignedDuration = SignedDuration::from_mins(10);
 const STALE: Duration = Duration::from_secs(20 * 60);
 /// The directory of the marks, in the state directory.
 const DIRECTORY: &str = "ahead";
-/// A file that is written before the first mark, so that a directory that can't be written to is noticed in time.
+/// A file that is written before the first mark, so that a directory that can't be written to, or a full disk, is noticed in
+/// time.
 const BEGUN: &str = "begun";
+/// More than a mark has.
+const MOST_MARK_BYTES: usize = 4096;
 const PAGE_BYTES: u64 = 8192;
 
 /// The marks of one repository.
@@ -76,7 +79,7 @@ impl Repository {
     /// sent where requests are slow; elsewhere one shows that the object is still there.
     ///
     /// A repository that is started anew has no marks.
-    pub(crate) async fn is_marked(&self, path: &Path) -> Result<bool> {
+    pub(crate) async fn take_mark(&self, path: &Path) -> Result<bool> {
         let Some(marks) = self.ahead_marks() else { return Ok(false) };
         let (owned, now) = (path.to_owned(), self.clock().now());
         let stored = blocking(move || Ok(marks.take(&owned, now))).await?;
@@ -96,7 +99,7 @@ impl AheadMarks {
     ///
     /// [`Error::Local`] if no marks can be written.
     pub(crate) fn begin(&self) -> Result<()> {
-        self.write(BEGUN, b"")?;
+        self.write(BEGUN, &[b' '; MOST_MARK_BYTES])?;
         self.sweep();
         Ok(())
     }
