@@ -25,9 +25,10 @@ Exit codes:
        stopped by SIGHUP, SIGINT or SIGTERM (receive-wal: 0)
   141  standard output was closed; an uncommitted backup was abandoned
   archive-wal fails with 1 or 2 only. restore-wal fails with 1 only if the
-  file is proven not to be in the repository, and no WAL that comes after it
-  is there (on a standby: for every failure but a signal; with --end-at-hole
-  also if later WAL is there), and otherwise with 128 or above.";
+  file is proven not to be in the repository, and either no later WAL is
+  there or PostgreSQL doesn't need the file from it, since pg_wal has it, for
+  example. With --end-at-hole it also does so at a hole, and on a standby
+  for every failure but a signal. Otherwise it fails with 128 or above.";
 
 /// An exit code.
 ///

@@ -57,7 +57,8 @@ pub enum Error {
         location: String,
         /// The last segment before it, if it is known to be stored.
         before: Option<SegmentName>,
-        /// The first WAL after it on its timeline; if the file is a history, the first WAL of that timeline.
+        /// The first WAL after it on its timeline, or else of a timeline that began later; if the file is a history, the
+        /// first WAL of that timeline.
         later: WalName,
         /// How long the file may still be on its way: the later WAL was stored just now, and archive-wal stores several
         /// files at once.
@@ -257,7 +258,9 @@ impl Error {
             }
             Self::NotAsSeen { found: Some(_), state, .. } => {
                 let state = state.display();
-                return Some(format!("is the right disk mounted? If it is, delete {state}").into());
+                return Some(
+                    format!("is the right disk mounted? If it is, delete {state}/cluster.json").into(),
+                );
             }
             Self::WalHole { name: WalName::History(timeline), .. } => {
                 return Some(
@@ -275,7 +278,8 @@ impl Error {
                     format!(
                         "if a server's pg_wal still has {name}, store it with archive-wal; otherwise restore a backup that was \
                          taken after it, or recover to a target well before it (PostgreSQL reads WAL ahead), or give up all \
-                         later WAL: restore --end-at-hole"
+                         later WAL: add --end-at-hole to restore-wal in \
+                         restore_command, or use restore --end-at-hole"
                     )
                     .into(),
                 );

@@ -34,9 +34,14 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
         writeln!(out, "\nTotal Size: {}", Size(wal.iter().map(|wal| wal.bytes).sum()))?;
         gaps.iter().try_for_each(|gap| {
             let WalGap { first_wal, last_wal, .. } = gap;
+            let missing = if first_wal == last_wal {
+                first_wal.to_string()
+            } else {
+                format!("{first_wal} to {last_wal}")
+            };
             writeln!(
                 out,
-                "\nMissing: {first_wal} to {last_wal}. No backup from before can be recovered beyond that"
+                "\nMissing: {missing}. A backup that was taken before this WAL can't be recovered past it"
             )
         })
     })

@@ -141,7 +141,7 @@ fn a_recorded_gap_is_shown_until_it_is_filled_or_nothing_before_it_is_kept() {
     let object = site.object(&format!("gap_{}.json", segment_name(4)));
     fs::write(&object, gap).unwrap();
     let missing = format!(
-        "Missing: {} to {}. No backup from before can be recovered beyond that",
+        "Missing: {} to {}. A backup that was taken before this WAL can't be recovered past it",
         segment_name(4),
         segment_name(6)
     );

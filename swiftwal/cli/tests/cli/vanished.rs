@@ -113,7 +113,7 @@ fn prune_touches_nothing_on_another_clusters_disk() {
     assert_eq!(site.stored(), before);
 
     let state = ran.stderr.trim_end().rsplit(' ').next().unwrap();
-    fs::remove_dir_all(state).unwrap();
+    fs::remove_file(state).unwrap();
     site.succeed(&prune);
 }
 

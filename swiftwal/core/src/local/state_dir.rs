@@ -1,6 +1,7 @@
 //! The state directory: what this machine keeps about one repository from one process to the next.
 //!
-//! It may be deleted at any time. A failure to read or write it costs a warning and the benefit of its content.
+//! It may be deleted at any time, except for the spool of receive-wal. A failure to read or write the rest costs a warning
+//! and the benefit of its content.
 
 use std::{
     io::{self, Write},
