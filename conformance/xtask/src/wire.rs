@@ -1,8 +1,9 @@
-//! A TCP relay that breaks connections on request.
+//! A TCP relay that delays requests and breaks connections on request.
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -47,9 +48,10 @@ pub struct Fault {
     pub kind: Break,
 }
 
-/// A TCP proxy between a client and a server on the loopback interface, which breaks connections at a chosen byte.
+/// A TCP proxy between a client and a server on the loopback interface, which delays requests, and breaks connections at
+/// a chosen byte.
 ///
-/// Without an armed fault it passes everything on. When dropped, it closes its connections.
+/// Without a delay or an armed fault it passes everything on at once. When dropped, it closes its connections.
 #[derive(Debug)]
 pub struct Wire {
     port: u16,
@@ -74,6 +76,12 @@ impl Wire {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// From now on delays each request by this time, as a server does that is far away: what a client sends first on a
+    /// connection, and what it sends first after an answer. What follows passes at once.
+    pub fn delay_requests(&self, delay: Duration) {
+        self.shared.state().delay = delay;
     }
 
     /// Arms a fault, which happens once, after those that were armed before it.
@@ -129,6 +137,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The delay of each request.
+    delay: Duration,
     armed: VecDeque<Fault>,
     /// The number of bytes in the direction of the first armed fault since it became the first.
     passed: u64,
@@ -182,9 +192,17 @@ struct Connection {
     client: TcpStream,
     server: TcpStream,
     broken: Mutex<bool>,
+    /// Whether something was sent since the last answer.
+    is_asked: AtomicBool,
 }
 
 impl Connection {
+    /// Records that bytes pass in this direction. Returns whether a request begins with them.
+    fn begins_request(&self, direction: Direction) -> bool {
+        let is_request = direction == Direction::ToServer;
+        !self.is_asked.swap(is_request, Ordering::Relaxed) && is_request
+    }
+
     fn is_broken(&self) -> bool {
         *self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -224,7 +242,13 @@ fn connect(client: TcpStream, server: u16, shared: &Arc<Shared>) -> io::Result<(
     let connection = {
         let mut state = shared.state();
         state.next += 1;
-        let connection = Connection { number: state.next, client, server, broken: Mutex::new(false) };
+        let connection = Connection {
+            number: state.next,
+            client,
+            server,
+            broken: Mutex::new(false),
+            is_asked: AtomicBool::new(false),
+        };
         let connection = Arc::new(connection);
         state.open_connections();
         state.connections.push(Arc::downgrade(&connection));
@@ -256,6 +280,10 @@ fn pump(connection: &Connection, direction: Direction, shared: &Shared) -> io::R
         if read == 0 {
             return to.shutdown(Shutdown::Write);
         }
+        if connection.begins_request(direction) {
+            let delay = shared.state().delay;
+            thread::sleep(delay);
+        }
         let mut rest = &buffer[..read];
         while !rest.is_empty() {
             let (now, fault) = shared.pass(connection.number, direction, rest.len());
@@ -272,6 +300,7 @@ fn pump(connection: &Connection, direction: Direction, shared: &Shared) -> io::R
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
+    use std::time::Instant;
 
     use super::*;
 
@@ -308,6 +337,40 @@ mod tests {
         let wire = echo();
         let (bytes, ended) = exchange(&connected(&wire), 1_000_000);
         assert_eq!((bytes, ended.is_ok()), (1_000_000, true));
+    }
+
+    #[test]
+    fn each_request_on_a_connection_is_delayed() {
+        let wire = echo();
+        let delay = Duration::from_millis(40);
+        wire.delay_requests(delay);
+        let began = Instant::now();
+        let mut stream = connected(&wire);
+        for _ in 0..3 {
+            stream.write_all(&[7]).unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+        }
+        assert!(began.elapsed() >= delay * 3, "{:?}", began.elapsed());
+        wire.delay_requests(Duration::ZERO);
+        assert_eq!(exchange(&stream, 1_000_000).0, 1_000_000);
+    }
+
+    #[test]
+    fn a_request_begins_with_the_first_bytes_on_a_connection_and_after_each_answer() {
+        let listener = ports::listen().unwrap();
+        let stream = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let connection = Connection {
+            number: 1,
+            client: stream(),
+            server: stream(),
+            broken: Mutex::new(false),
+            is_asked: AtomicBool::new(false),
+        };
+        let begins = |direction| connection.begins_request(direction);
+        let passed = [Direction::ToServer, Direction::ToServer, Direction::ToClient, Direction::ToClient];
+        for _ in 0..2 {
+            assert_eq!(passed.map(begins), [true, false, false, false]);
+        }
     }
 
     #[test]

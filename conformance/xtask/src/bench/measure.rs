@@ -19,6 +19,8 @@ pub(crate) struct Figures {
     pub(crate) requests: f64,
     /// What was stored in files.
     pub(crate) stored_mib: f64,
+    /// The median duration of the commands that the script runs by `call`; 0 if there is none.
+    pub(crate) call_ms: f64,
 }
 
 /// The cost of a job and, for a job with swiftwal, of the same job with the program given by `--against`.
@@ -32,7 +34,18 @@ pub(crate) struct Measured {
 pub(crate) const NOW: &str = "./swiftwal";
 pub(crate) const BEFORE: &str = "./before";
 
-/// A bash script that runs in the scratch directory, with the server's connection settings.
+/// A function for scripts: runs a command, and measures how long that takes.
+const CALL: &str = r#"durations=$PWD/durations
+: > $durations
+call() {
+    local began=$EPOCHREALTIME
+    "$@"
+    echo $((${EPOCHREALTIME/[^0-9]/} - ${began/[^0-9]/})) >> $durations
+}
+"#;
+
+/// A bash script that runs in the scratch directory, with the server's connection settings. The function `call`, with a
+/// command and its arguments, measures the duration of this command alone.
 pub(crate) struct Job {
     /// Runs before the script, and isn't measured.
     before: String,
@@ -109,10 +122,10 @@ impl Bench {
     /// Runs the job once.
     pub(crate) fn measure(&self, job: &Job) -> Result<Figures> {
         self.once(&job.before)?;
-        let figures = self.scratch.path().join("figures");
+        let [figures, durations] = ["figures", "durations"].map(|name| self.scratch.path().join(name));
         let mut timed = self.postgres.client("time");
         timed.args(["--quiet", "--format", "%U %S %M", "--output"]).arg(&figures);
-        timed.args(["bash", "-euo", "pipefail", "-c", &job.script]);
+        timed.args(["bash", "-euo", "pipefail", "-c", &format!("{CALL}{}", job.script)]);
         let (requests, server_seconds) = (self.requests()?, self.postgres.cpu_seconds()?);
         let stored_bytes = self.stored_bytes(job)?;
         let began = Instant::now();
@@ -134,6 +147,7 @@ impl Bench {
             rss_mib: rss_kib / 1024.0,
             requests: f64::from(requests) / repeats,
             stored_mib: stored_bytes / f64::from(1 << 20) / repeats,
+            call_ms: median(microseconds(&fs::read_to_string(&durations)?)) / 1000.0,
         })
     }
 
@@ -156,6 +170,17 @@ impl Bench {
     }
 }
 
+/// Parses the numbers that `call` has written.
+fn microseconds(text: &str) -> Vec<f64> {
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Returns the median of some values; 0 if there is none.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
 fn medians(runs: &[Figures]) -> Figures {
     let median = |figure: fn(&Figures) -> f64| median(runs.iter().map(figure).collect());
     Figures {
@@ -164,11 +189,6 @@ fn medians(runs: &[Figures]) -> Figures {
         rss_mib: median(|run| run.rss_mib),
         requests: median(|run| run.requests),
         stored_mib: median(|run| run.stored_mib),
+        call_ms: median(|run| run.call_ms),
     }
-}
-
-/// Returns the middle one of the values, of which there is one at least.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -12,6 +12,7 @@ use self::place::{Place, archive_command};
 use crate::build;
 
 mod backup;
+mod beside;
 mod ceph;
 mod drain;
 mod incremental;
@@ -19,6 +20,7 @@ mod listing;
 mod measure;
 mod place;
 mod receive_wal;
+mod replay;
 mod restore;
 mod small_files;
 mod swift;
@@ -43,7 +45,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "archive-wal,drain,receive-wal,backup,restore,incremental,small-files,list"
+        default_value = "archive-wal,drain,replay,receive-wal,backup,restore,incremental,small-files,list"
     )]
     only: Vec<Work>,
     /// Run only on these kinds of storage
@@ -56,6 +58,7 @@ enum Work {
     ArchiveWal,
     Drain,
     ReceiveWal,
+    Replay,
     Backup,
     Restore,
     Incremental,
@@ -110,6 +113,14 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
         }
         if on(Kind::Swift) {
             bench.drain_to_swift()?.iter().for_each(table::row);
+        }
+    }
+    if bench.does(Work::Replay) {
+        if on(Kind::File) {
+            bench.replay()?.iter().for_each(table::row);
+        }
+        if on(Kind::Swift) {
+            bench.replay_from_swift()?.iter().for_each(table::row);
         }
     }
     if bench.does(Work::ReceiveWal) {

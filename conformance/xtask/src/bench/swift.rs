@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use xtask::{Environment, Scratch, Swift, SwiftOptions};
@@ -15,17 +16,21 @@ use super::table::{Limits, Row};
 use super::wal::{SEGMENTS, each_segment};
 
 const OBJECTS: u32 = 20_000;
+/// The delay of each request by the settings `far`.
+pub(super) const DELAY: Duration = Duration::from_millis(20);
 
 /// Starts a Swift whose objects may have the usual size, so that `curl` can store a whole backup.
 ///
-/// In the scratch directory it writes the files that the scripts use, for version 1 and version 3 of authentication:
-/// `v1.conf` for swiftwal, and `v1.sh`, which defines a function `swift PATH OPTION…` that runs curl on this path of
-/// the account. The container `plain` is for curl.
+/// In the scratch directory it writes the files that the scripts use, for version 1 and version 3 of authentication, and
+/// `far` for version 1 with [`DELAY`]: `v1.conf` for swiftwal, and `v1.sh`, which defines a function
+/// `swift PATH OPTION…` that runs curl on this path of the account. The container `plain` is for curl.
 pub(crate) fn start(scratch: &Arc<Scratch>) -> Result<Swift> {
     let swift =
         Swift::start(scratch, SwiftOptions { max_file_bytes: 5 << 30, ..SwiftOptions::with_keystone() })?;
     write_settings(scratch, swift.client(), "v1", &swift.environment_v1())?;
     write_settings(scratch, swift.client(), "v3", &swift.environment_v3_password()?)?;
+    swift.wire().delay_requests(DELAY);
+    write_settings(scratch, swift.client(), "far", &swift.environment_v1().wired())?;
     Ok(swift)
 }
 

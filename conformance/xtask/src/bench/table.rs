@@ -16,8 +16,8 @@ pub(crate) struct Row {
 pub(crate) struct Limits {
     /// The largest wall time, as a multiple of the other tool's.
     pub(crate) wall: Option<f64>,
-    /// The largest wall time in milliseconds.
-    pub(crate) wall_ms: Option<f64>,
+    /// The largest median duration of a call, in milliseconds.
+    pub(crate) call_ms: Option<f64>,
     /// The largest CPU time, as a multiple of the other tool's.
     pub(crate) cpu: Option<f64>,
     pub(crate) rss_mib: Option<f64>,
@@ -40,9 +40,8 @@ pub(crate) fn row(row: &Row) {
     let (ours, theirs) = (ours.now, theirs.now);
     let wall = times("wall", " s", ours.wall_seconds, theirs.wall_seconds, limits.wall);
     println!("{wall}{}", beside_before(ours.wall_seconds, before.map(|before| before.wall_seconds), " s"));
-    if limits.wall_ms.is_some() {
-        let [ours, theirs] = [ours, theirs].map(|figures| figures.wall_seconds * 1000.0);
-        println!("{}", amounts("wall in ms", " ms", ours, theirs, limits.wall_ms));
+    if limits.call_ms.is_some() {
+        println!("{}", amounts("p50 of a call", " ms", ours.call_ms, theirs.call_ms, limits.call_ms));
     }
     let cpu = times("CPU", " s", ours.cpu_seconds, theirs.cpu_seconds, limits.cpu);
     println!("{cpu}{}", beside_before(ours.cpu_seconds, before.map(|before| before.cpu_seconds), " s"));
