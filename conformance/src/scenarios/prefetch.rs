@@ -6,13 +6,10 @@ use anyhow::{Context, Result};
 use swiftwal_compression::{Codec, compress_frame};
 use swiftwal_core::{DataDirectory, PrefetchOptions, Prefetcher, Spool, prefetch_wal};
 use swiftwal_postgres::SegmentName;
-use tokio::{task, time::Duration};
+use tokio::task;
 
 use super::site::Site;
 use crate::{SyntheticCluster, subject::Subject};
-
-/// Longer than any storage of the tests takes for a segment.
-const LIMIT: Duration = Duration::from_secs(600);
 
 /// The data directory of a server that recovers, and a prefetcher for it.
 struct Recovery<'a> {
@@ -54,7 +51,7 @@ impl<'a> Recovery<'a> {
     /// Takes a segment from the spool, if it is there or will be.
     async fn take(&self, name: SegmentName) -> Result<Option<Vec<u8>>> {
         let target = self.path.join("pg_wal/RECOVERYXLOG");
-        let taken = self.connect().await.take(&self.spool, &self.data, name, &target, LIMIT).await?;
+        let taken = self.connect().await.take(&self.spool, &self.data, name, &target, &|_| None).await?;
         Ok(taken.then(|| fs::read(target)).transpose()?)
     }
 

@@ -102,13 +102,19 @@ fn what_a_killed_prefetcher_has_left_is_not_used_and_the_next_one_removes_it() {
 }
 
 #[test]
-fn a_prefetcher_that_hangs_does_not_stop_recovery() {
+fn a_prefetcher_that_hangs_does_not_stop_recovery_and_another_one_takes_its_place() {
     let recovery = Recovery::new();
     recovery.replay(1);
     recovery.wait_for(2);
-    kill_process(recovery.prefetcher(), Signal::STOP).unwrap();
+    let hung = recovery.prefetcher();
+    kill_process(hung, Signal::STOP).unwrap();
     recovery.replay(2);
+    until("the process that hung has ended", || Ok(!recovery.prefetchers().contains(&hung))).unwrap();
+    // Its lock may have been free too late for the call before.
     recovery.replay(3);
+    recovery.wait_for(4);
+    recovery.spoil_archive(4);
+    assert_eq!(recovery.replay(4), "");
 }
 
 #[test]

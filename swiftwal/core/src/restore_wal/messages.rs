@@ -3,6 +3,11 @@
 
 use std::{io, time::Duration};
 
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+    process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use swiftwal_postgres::SegmentName;
 use tokio::{
@@ -38,8 +43,8 @@ pub(super) enum Action {
 pub(super) enum Answer {
     /// The segment is in the spool, and is this file there. It is removed when the connection is closed.
     Ready(Fingerprint),
-    /// The segment is being fetched, and some of it has arrived lately. Another answer follows.
-    Wait,
+    /// The segment is being fetched, and some of it has arrived lately: that many bytes so far. Another answer follows.
+    Wait(u64),
     /// It isn't there, and isn't being fetched.
     Absent,
     /// It goes on after the segment of [`Action::Delivered`].
@@ -69,6 +74,26 @@ impl Connection {
         let mut limited = (&mut self.stream).take(MOST_BYTES);
         timeout(limit, limited.read_line(&mut line)).await??;
         Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Kills the process that listens at the other end, if it is alive and has nothing more to say. Does nothing if that is
+    /// this process.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system, which may be too old for it.
+    pub(super) fn kill_listener(&self) -> io::Result<()> {
+        let stream = self.stream.get_ref();
+        // Unknown if it runs in another container.
+        let pid = stream.peer_cred()?.pid().and_then(Pid::from_raw);
+        let Some(pid) = pid.filter(|pid| *pid != getpid()) else { return Ok(()) };
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
+        // The kernel closes the connection of a dead process. So it was alive when `process` was opened, and the number was
+        // its own.
+        if recv(stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) == Err(Errno::AGAIN) {
+            pidfd_send_signal(process, Signal::KILL)?;
+        }
+        Ok(())
     }
 
     /// Returns when the other side has closed the connection, but after `limit` at the latest.

@@ -3,13 +3,13 @@
 //! restore-wal calls it before it fetches a segment itself. Whatever goes wrong here, the segment is then fetched as if
 //! there were no prefetcher: each wait has an end, and only the file that the prefetcher has checked is handed over.
 //!
-//! A prefetcher that hangs costs one wait: after it hasn't answered, its socket is removed, so that nobody asks it again.
-//! If it goes on later, it finds that out and ends.
+//! A prefetcher that hangs costs one wait: when it doesn't answer, it is killed, so that another one can take its lock. If
+//! that isn't possible, it isn't asked again: its socket is removed. If it goes on later, it finds that out and ends.
 
 use std::{io, os::unix::fs::FileExt, path::Path, time::Duration};
 
 use swiftwal_postgres::{SegmentHeader, SegmentName};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     data_directory::DataDirectory,
@@ -43,7 +43,11 @@ impl Prefetcher {
     }
 
     /// Moves the segment `name` from the spool to `target`, and returns true; or returns false if the prefetcher doesn't
-    /// have it, or doesn't answer. If it is being fetched, waits for it as long as it arrives, but at most for `limit`.
+    /// have it, or doesn't answer. If it is being fetched, waits for it as long as it arrives: for half of the time until the
+    /// deadline, and longer if it will probably be complete by then. Otherwise it would be fetched twice.
+    ///
+    /// `time_left` receives the size of the segment when a part of it has arrived, 0 before that, and returns the time until
+    /// the deadline, if there is one.
     ///
     /// The prefetcher has checked the content. Here the file must be the one that it has checked, which the inode and the
     /// time of the last change show, and its first page and its size must fit the name and the data directory.
@@ -57,14 +61,13 @@ impl Prefetcher {
         data: &DataDirectory,
         name: SegmentName,
         target: &Path,
-        limit: Duration,
+        time_left: &(dyn Fn(u64) -> Option<Duration> + Send + Sync),
     ) -> Result<bool> {
-        let Ok(Answer::Ready(fingerprint)) = timeout(limit, self.answer(Action::Take(name)))
-            .await
-            .unwrap_or(Err(io::ErrorKind::TimedOut.into()))
-        else {
-            return Ok(false);
-        };
+        let size = data.segment_size.bytes();
+        let mut arrival = Arrival::new(size);
+        let is_worth_waiting = |bytes| arrival.is_worth_waiting(bytes, time_left);
+        let answer = self.answer(Action::Take(name), is_worth_waiting).await;
+        let Ok(Answer::Ready(fingerprint)) = answer else { return Ok(false) };
         let spooled = spool.segment(name);
         let local = || Error::local("read", &spooled);
         let file = open_regular_file(&spooled).map_err(local())?;
@@ -80,30 +83,68 @@ impl Prefetcher {
         Ok(true)
     }
 
-    /// Sends a request. Returns the first answer other than [`Answer::Wait`]. A prefetcher that doesn't answer in time isn't
-    /// asked again.
-    async fn answer(&mut self, action: Action) -> io::Result<Answer> {
+    /// Sends a request. Returns the first answer other than [`Answer::Wait`], or that one when `is_worth_waiting`, which
+    /// receives the number of bytes, says so. A prefetcher that doesn't answer in time is killed, and isn't asked again.
+    async fn answer(
+        &mut self,
+        action: Action,
+        mut is_worth_waiting: impl FnMut(u64) -> bool + Send,
+    ) -> io::Result<Answer> {
         let request = Request { configuration: self.spool.configuration().to_owned(), action };
         let exchange = async {
             timeout(ANSWER, self.connection.send(&request)).await??;
             loop {
                 match self.connection.receive(ANSWER).await? {
-                    Answer::Wait => {}
+                    Answer::Wait(bytes) if is_worth_waiting(bytes) => {}
                     answer => return Ok(answer),
                 }
             }
         };
         let answer = exchange.await;
-        if answer.is_err() && self.spool.socket_inode().ok() == self.socket {
-            // A prefetcher that is dead has lost nothing, and the next one creates it again.
-            drop(self.spool.remove_socket());
+        if answer.is_err() {
+            self.give_up();
         }
         answer
+    }
+
+    /// Makes sure that nobody waits for this prefetcher again. One that is dead has lost nothing.
+    fn give_up(&self) {
+        // Where that isn't possible, it keeps its lock, and nothing is fetched ahead until it ends.
+        drop(self.connection.kill_listener());
+        if self.spool.socket_inode().ok() == self.socket {
+            // The next one creates it again.
+            drop(self.spool.remove_socket());
+        }
     }
 
     /// Lets the prefetcher go on after the segment `name`, which was fetched without it. Returns false if it doesn't
     /// answer.
     pub async fn delivered(mut self, name: SegmentName) -> bool {
-        matches!(self.answer(Action::Delivered(name)).await, Ok(Answer::Noted))
+        matches!(self.answer(Action::Delivered(name), |_| true).await, Ok(Answer::Noted))
+    }
+}
+
+/// The arrival of a segment that the prefetcher is fetching.
+struct Arrival {
+    size: u64,
+    began: Instant,
+    /// The number of bytes that had arrived before.
+    first: Option<u64>,
+}
+
+impl Arrival {
+    fn new(size: u64) -> Self {
+        Self { size, began: Instant::now(), first: None }
+    }
+
+    /// Whether to wait for the segment, of which so many bytes are there.
+    fn is_worth_waiting(&mut self, bytes: u64, time_left: &dyn Fn(u64) -> Option<Duration>) -> bool {
+        let first = *self.first.get_or_insert(bytes);
+        let arrived = bytes.saturating_sub(first);
+        let Some(left) = time_left(if arrived > 0 { self.size } else { 0 }) else { return true };
+        let passed = self.began.elapsed();
+        let missing = self.size.saturating_sub(bytes);
+        // The second part: at the same speed, what is missing arrives in the time that is left.
+        passed < left || u128::from(missing) * passed.as_millis() <= u128::from(arrived) * left.as_millis()
     }
 }

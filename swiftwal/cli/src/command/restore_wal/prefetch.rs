@@ -14,7 +14,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread::available_parallelism,
-    time::Duration,
 };
 
 use swiftwal_core::{DataDirectory, PrefetchOptions, Prefetcher, Repository, Spool};
@@ -33,8 +32,6 @@ const RECOVERED: &str = "RECOVERYXLOG";
 const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The default of `--jobs`, by the number of cores: fetches wait for the storage most of the time.
 const JOBS: RangeInclusive<usize> = 4..=8;
-/// The most time to wait for a segment that another process fetches, unless the deadline is nearer.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The segment that PostgreSQL asks for, and its spool.
 pub(super) struct Prefetch {
@@ -98,8 +95,11 @@ impl Prefetch {
         let Some(prefetcher) = Prefetcher::connect(&self.spool).await else { return false };
         tracing::info!("asking for {} in {}", self.segment, self.spool.path().display());
         session.watchdog.doing(format!("taking {} from {}", self.segment, self.spool.path().display()));
-        let limit = session.watchdog.time_left().map_or(LONGEST_WAIT, |left| LONGEST_WAIT.min(left / 2));
-        let taken = prefetcher.take(&self.spool, &self.data, self.segment, target, limit).await;
+        let time_left = |bytes| {
+            session.watchdog.allow_for(bytes);
+            session.watchdog.time_left()
+        };
+        let taken = prefetcher.take(&self.spool, &self.data, self.segment, target, &time_left).await;
         match &taken {
             Ok(true) => tracing::info!("{} was fetched ahead", self.segment),
             Ok(false) => {}

@@ -86,7 +86,7 @@ async fn arrival(
                     shared.stalls.fetch_add(1, Ordering::Relaxed);
                     return Ok(None);
                 }
-                connection.send(&Answer::Wait).await?;
+                connection.send(&Answer::Wait(bytes)).await?;
                 tokio::select! {
                     () = changed => {}
                     () = sleep(REASSURANCE) => {}

@@ -118,15 +118,17 @@ impl Running {
     }
 
     /// Asks for a segment. Returns whether it was taken.
-    async fn ask(&self, number: u32, limit: Duration) -> bool {
+    async fn ask(&self, number: u32, deadline: Duration) -> bool {
         let prefetcher = self.connect().await;
-        prefetcher.take(&self.spool, &self.data, name(number), &self.target(), limit).await.unwrap()
+        let began = Instant::now();
+        let time_left = |_| Some(deadline.saturating_sub(began.elapsed()));
+        prefetcher.take(&self.spool, &self.data, name(number), &self.target(), &time_left).await.unwrap()
     }
 
     /// Asks for the segment 2. Returns whether it was taken, and after how long.
-    async fn take(&self, limit: Duration) -> (bool, Duration) {
+    async fn take(&self, deadline: Duration) -> (bool, Duration) {
         let began = Instant::now();
-        let taken = self.ask(2, limit).await;
+        let taken = self.ask(2, deadline).await;
         assert!(!taken || fs::read(self.target()).unwrap() == segment(2));
         (taken, began.elapsed())
     }
@@ -142,7 +144,8 @@ async fn it_ends_when_nothing_was_delivered_for_half_a_minute_and_leaves_nothing
     assert!(taken);
     // A segment that is missing, and asked for again and again, doesn't keep it alive.
     while let Some(prefetcher) = Prefetcher::connect(&running.spool).await {
-        let taken = prefetcher.take(&running.spool, &running.data, name(3), &running.target(), LONG).await;
+        let taken =
+            prefetcher.take(&running.spool, &running.data, name(3), &running.target(), &|_| None).await;
         assert!(!taken.unwrap());
         sleep(Duration::from_secs(5)).await;
     }
@@ -164,14 +167,14 @@ async fn one_of_which_nothing_arrives_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_wait_is_longer_than_its_limit() {
-    let limit = Duration::from_secs(1);
-    let (taken, took) = Running::start(LONG).await.take(limit).await;
-    assert!(!taken && took <= limit + REASSURANCE, "{took:?}");
+async fn half_of_the_time_is_left_for_one_of_which_nothing_arrives() {
+    let deadline = Duration::from_secs(4);
+    let (taken, took) = Running::start(LONG).await.take(deadline).await;
+    assert!(!taken && took <= deadline / 2 + REASSURANCE, "{took:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_that_arrives_slowly_is_waited_for_even_if_that_takes_longer_than_an_idle_prefetcher_lives() {
+/// Starts a prefetcher of a storage that needs more than half a minute for a segment.
+async fn start_slowly() -> Running {
     const PIECE: usize = 16 << 10;
     let memory = Arc::new(InMemory::new());
     let config = ThrottleConfig {
@@ -182,8 +185,37 @@ async fn one_that_arrives_slowly_is_waited_for_even_if_that_takes_longer_than_an
     let store = ThrottledStore::new(ChunkedStore::new(memory, PIECE), config);
     let running = Running::start_on(Arc::new(store)).await;
     running.archive(2, &segment(2)).await;
-    let (taken, took) = running.take(LONG).await;
+    running
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_arrives_slowly_is_waited_for_even_if_that_takes_longer_than_an_idle_prefetcher_lives() {
+    let (taken, took) = start_slowly().await.take(LONG).await;
     assert!(taken && took > IDLE, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_half_of_the_time_one_is_waited_for_if_it_arrives_before_the_deadline_at_the_same_speed() {
+    let (_, needed) = start_slowly().await.take(LONG).await;
+    let (taken, took) = start_slowly().await.take(needed * 5 / 4).await;
+    assert!(taken && took == needed, "{took:?} of {needed:?}");
+    for deadline in [needed / 2, needed / 4] {
+        let (taken, took) = start_slowly().await.take(deadline).await;
+        assert!(!taken && took < deadline * 3 / 4, "{took:?} of {deadline:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_is_that_of_a_segment_as_soon_as_a_part_of_it_arrives() {
+    let running = start_slowly().await;
+    let began = Instant::now();
+    let deadline = |bytes: u64| if bytes == 0 { Duration::from_secs(10) } else { LONG };
+    let time_left = |bytes| Some(deadline(bytes).saturating_sub(began.elapsed()));
+    let prefetcher = running.connect().await;
+    assert!(
+        prefetcher.take(&running.spool, &running.data, name(2), &running.target(), &time_left).await.unwrap()
+    );
+    assert!(began.elapsed() > IDLE, "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +247,7 @@ async fn one_that_does_not_answer_is_not_asked_again() {
         let prefetcher = Prefetcher::connect(&other).await.unwrap();
         let began = Instant::now();
         let is_answered = if is_request {
-            prefetcher.take(&other, &running.data, name(2), &running.target(), LONG).await.unwrap()
+            prefetcher.take(&other, &running.data, name(2), &running.target(), &|_| None).await.unwrap()
         } else {
             prefetcher.delivered(name(2)).await
         };
@@ -312,7 +344,7 @@ async fn it_hands_over_nothing_and_ends_when_the_repository_of_this_name_is_at_a
     assert_eq!(spool.path(), running.spool.path());
     let began = Instant::now();
     let prefetcher = Prefetcher::connect(&spool).await.unwrap();
-    assert!(!prefetcher.take(&spool, &running.data, name(2), &running.target(), LONG).await.unwrap());
+    assert!(!prefetcher.take(&spool, &running.data, name(2), &running.target(), &|_| None).await.unwrap());
     running.prefetcher.await.unwrap().unwrap();
     assert!(began.elapsed() < IDLE, "{:?}", began.elapsed());
 }
