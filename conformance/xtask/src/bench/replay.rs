@@ -12,8 +12,10 @@ use super::measure::Job;
 use super::swift::DELAY;
 use super::table::{Limits, Row};
 
-/// How many calls for segments that are in the spool are measured.
-const CALLS: u32 = 20;
+/// How many calls for segments that are in the spool are measured: as many as are fetched ahead.
+const CALLS: u32 = 16;
+/// After so many calls, as many are fetched ahead.
+const STARTS: u32 = 6;
 
 /// A storage that segments are fetched from.
 struct Storage {
@@ -107,21 +109,36 @@ impl Bench {
         self.beside(&job, &storage.replay(), &limits, peers)
     }
 
+    /// Measures the calls when the process that fetches ahead has nothing to do any more.
     fn fetched_ahead(&self, storage: &Storage) -> Result<Row> {
-        let restore = format!("{} restore-wal $name pg_wal/RECOVERYXLOG", storage.swiftwal);
-        // The first segment isn't fetched ahead: its call starts the process.
+        // As PostgreSQL does: it gives the segment its name.
+        let restore = |prefix: &str| {
+            format!(
+                "{prefix} {} restore-wal $name pg_wal/RECOVERYXLOG
+                mv pg_wal/RECOVERYXLOG pg_wal/$name",
+                storage.swiftwal
+            )
+        };
+        let spooled = "until [ -e ../.local/state/swiftwal/spool/*/$name ]; do sleep 0.02; done";
+        // The first call starts the process, which fetches all of the last segments after a few more.
         let before = format!(
             "{RECOVER}
             scratch=$PWD; cd replay
-            name=$(head -n 1 ../backlog); {restore}"
+            for name in $(tail -n {} ../backlog | head -n {STARTS}); do
+                {}
+                name=$(grep -A 1 $name ../backlog | tail -n 1)
+                {spooled}
+            done
+            name=$(tail -n 1 ../backlog)
+            {spooled}
+            sync",
+            STARTS + CALLS,
+            restore("")
         );
         let script = format!(
             "scratch=$PWD; cd replay
-            for name in $(head -n {} ../backlog | tail -n {CALLS}); do
-                until [ -e ../.local/state/swiftwal/spool/*/$name ]; do sleep 0.02; done
-                call {restore}
-            done",
-            CALLS + 1
+            for name in $(tail -n {CALLS} ../backlog); do {}; done",
+            restore("call")
         );
         self.calls(
             &format!("restore-wal of a segment that was fetched ahead from {}", storage.name),
