@@ -36,6 +36,7 @@ mod session;
 mod signal;
 mod standby;
 mod stop;
+mod systemd;
 mod values;
 mod watchdog;
 mod within;

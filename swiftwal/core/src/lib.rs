@@ -43,7 +43,7 @@ pub use local::server_process::ServerProcess;
 pub use local::state_dir::StateDir;
 pub use local::user::user_name;
 pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};
-pub use receive_wal::{ReceiveOptions, drain_spool, receive_wal};
+pub use receive_wal::{Activity, ReceiveOptions, Supervisor, drain_spool, receive_wal};
 pub use repository::Repository;
 pub use repository::backup::ChosenBackup;
 pub use repository::choice::BackupChoice;

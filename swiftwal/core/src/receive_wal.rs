@@ -10,14 +10,16 @@
 //!   everything that isn't stored, and a commit that waits for `remote_write` survives the loss of the server, as long as the spool remains.
 //! - **No gap.** It begins where the WAL of the server's past ends in the repository or the spool, at the start of a segment,
 //!   and every byte follows the one before. WAL that the server has removed is named in a warning.
+//! - **One lineage.** A server that has the same system identifier and timeline, but another history or other WAL, is refused.
 //! - **Nothing is lost with the process.** A segment gets its name in the spool when all of it is on the disk, and leaves the
 //!   spool when it is stored. What an earlier process left there is used.
 //! - **Neither a storage nor a server that is away ends it**: WAL goes into the spool until that is full, and it connects
 //!   again. Only its start needs the storage, to learn where to begin. The server's shutdown isn't kept waiting: what there is of the current segment is stored and reported.
 //!
-//! It ends when it is asked to, or by an error that no retry can mend: another cluster, or different content under the name
-//! of a segment.
+//! It ends when it is asked to, or by an error that no retry can mend: another cluster, another lineage, or different content
+//! under the name of a segment.
 
+mod continuity;
 mod frontier;
 mod gap;
 mod pause;
@@ -27,13 +29,24 @@ mod spool;
 mod storing;
 mod streaming;
 
-use std::{path::PathBuf, time::Duration};
+use std::{convert::Infallible, fmt, future, path::PathBuf, time::Duration};
 
 use swiftwal_compression::Codec;
-use swiftwal_postgres::Connector;
+use swiftwal_postgres::{Connector, WalName};
+use tokio::time::{Instant, sleep_until};
 
-use self::{pause::may_pass, positions::Positions, receiver::Receiver, spool::Spool, storing::Storing};
-use crate::{error::Result, repository::Repository};
+pub use self::positions::Activity;
+use self::{
+    pause::{NEVER, may_pass},
+    positions::Positions,
+    receiver::Receiver,
+    spool::Spool,
+    storing::Storing,
+};
+use crate::{
+    error::{Error, Result},
+    repository::Repository,
+};
 
 /// The options of receiving WAL.
 #[derive(Clone, Debug)]
@@ -54,6 +67,16 @@ pub struct ReceiveOptions {
     pub codec: Codec,
 }
 
+/// A supervisor of the process, such as systemd.
+pub trait Supervisor: fmt::Debug + Sync {
+    /// How often [`alive`](Self::alive) is to be called. None for never.
+    fn alive_interval(&self) -> Option<Duration>;
+    /// The process goes on.
+    fn alive(&self);
+    /// What the process does now.
+    fn activity(&self, activity: &Activity);
+}
+
 /// Receives the WAL of the server that `connector` finds, until `stop` resolves; then stores what is in the spool, and
 /// returns.
 ///
@@ -66,9 +89,12 @@ pub async fn receive_wal(
     repository: &Repository,
     connector: &Connector,
     options: &ReceiveOptions,
+    supervisor: &dyn Supervisor,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let spool = Spool::open(&options.spool)?;
+    // The server sends them again, if it still has them.
+    spool.put_damaged_aside().await?;
     let positions = Positions::new();
     let mut storing = Storing::new(repository, &spool, &positions, options);
     let mut receiver = Receiver::new(repository, connector, options, &spool, &positions);
@@ -77,6 +103,7 @@ pub async fn receive_wal(
         () = stop => Ok(()),
         Err(error) = Box::pin(receiver.run()) => Err(error),
         Err(error) = Box::pin(storing.run()) => return Err(error),
+        Err(error) = supervise(&positions, &spool, supervisor) => Err(error),
     };
     match Box::pin(storing.store_all()).await {
         Err(error) if may_pass(&error) => tracing::warn!(
@@ -93,9 +120,44 @@ pub async fn receive_wal(
 ///
 /// # Errors
 ///
-/// [`Error::Refused`](crate::Error::Refused) if a process is using the spool, and those of the storage.
+/// [`Error::Refused`](crate::Error::Refused) if a process is using the spool; [`Error::Damaged`](crate::Error::Damaged) if a
+/// segment was damaged, after everything else was stored; and those of the storage.
 pub async fn drain_spool(repository: &Repository, options: &ReceiveOptions) -> Result<()> {
     let spool = Spool::open(&options.spool)?;
+    let damaged = spool.put_damaged_aside().await?;
     let positions = Positions::new();
-    Box::pin(Storing::new(repository, &spool, &positions, options).store_all()).await
+    Box::pin(Storing::new(repository, &spool, &positions, options).store_all()).await?;
+    match damaged.first() {
+        None => Ok(()),
+        Some(first) => {
+            let reason = "everything in the spool is stored except the damaged segments; store them with archive-wal if a \
+                          server has them";
+            Err(Error::damaged(spool.path_of(WalName::Segment(*first)).display(), reason))
+        }
+    }
+}
+
+/// Tells the supervisor what the receiver does, and that it is alive: that the task which receives and stores goes on, and
+/// that the disk of the spool answers.
+async fn supervise(positions: &Positions, spool: &Spool, supervisor: &dyn Supervisor) -> Result<Infallible> {
+    let mut activity = positions.activity.subscribe();
+    let interval = supervisor.alive_interval().unwrap_or(NEVER);
+    let mut next = Instant::now() + interval;
+    loop {
+        let now = activity.borrow_and_update().clone();
+        supervisor.activity(&now);
+        loop {
+            tokio::select! {
+                changed = activity.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => future::pending().await,
+                },
+                () = sleep_until(next) => {
+                    spool.wait_for_disk().await?;
+                    supervisor.alive();
+                    next = Instant::now() + interval;
+                }
+            }
+        }
+    }
 }

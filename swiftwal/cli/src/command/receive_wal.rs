@@ -13,6 +13,7 @@ use crate::{
     log,
     session::Session,
     stop::Stop,
+    systemd::Systemd,
     values::{bytes, duration},
 };
 
@@ -31,7 +32,8 @@ const SPOOL: &str = "receive-wal";
 ///
 /// It connects again when the server or the storage was away, and follows promotions. SIGTERM and SIGINT stop it cleanly,
 /// with exit code 0: what was received is stored first, for at most 30 seconds, and the rest stays in the spool for the next
-/// start or for --drain.
+/// start or for --drain. As a service of systemd, it says when it is ready, what it does, and that it is alive (Type=notify,
+/// WatchdogSec).
 ///
 /// The connection settings are those of psql: PGHOST, PGPORT, PGUSER and so on, and a password in ~/.pgpass.
 #[derive(Debug, clap::Args)]
@@ -91,15 +93,17 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let server = &session.config.server;
     let connector = Connector::new(server.connect.clone(), Environment::new(server.variables.clone()));
     session.watchdog.doing("receiving WAL");
+    let systemd = Systemd::start()?;
     let (stop, stopped) = oneshot::channel::<Infallible>();
     let mut received =
-        Box::pin(swiftwal_core::receive_wal(&repository, &connector, &options, stopped.map(drop)));
+        Box::pin(swiftwal_core::receive_wal(&repository, &connector, &options, &systemd, stopped.map(drop)));
     let reason = tokio::select! {
         biased;
         reason = session.watchdog.stopped() => reason,
         ended = &mut received => return Ok(ended?),
     };
     drop(stop);
+    systemd.stopping();
     match timeout(CLEARING, received).await {
         Ok(stored) => stored?,
         Err(_) => log::say(format_args!(

@@ -11,6 +11,18 @@ fn spool_beginning(site: &Site, number: u32, fill: u8, received: usize) {
     site.write(&format!("spool/{}.partial", segment_name(number)), content);
 }
 
+/// Returns a segment in which every page has its header.
+fn complete(number: u32, fill: u8) -> Vec<u8> {
+    let mut content = segment(number, fill);
+    for page in (8192..content.len()).step_by(8192) {
+        content.copy_within(..8, page);
+        content[page + 2] = 0;
+        let address = u64::from(number) * SEGMENT_BYTES as u64 + page as u64;
+        content[page + 8..page + 16].copy_from_slice(&address.to_ne_bytes());
+    }
+    content
+}
+
 fn spooled(site: &Site) -> Vec<String> {
     let entries = fs::read_dir(site.path("spool")).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -36,14 +48,12 @@ const DRAIN: [&str; 4] = ["receive-wal", "--drain", "--spool", "spool"];
 #[test]
 fn everything_in_the_spool_is_stored_and_removed_there() {
     let site = Site::new();
-    site.write(&format!("spool/{}", segment_name(3)), segment(3, 1));
-    site.write("spool/00000002.history", "1\t0/500000\tno recovery target specified\n");
+    site.write(&format!("spool/{}", segment_name(3)), complete(3, 1));
     site.write("spool/notes", "mine");
     spool_beginning(&site, 4, 1, SEGMENT_BYTES / 2);
     site.succeed(&DRAIN);
     assert_eq!(spooled(&site), ["notes"]);
-    let names =
-        [segment_name(3), format!("{}.partial.received", segment_name(4)), "00000002.history".to_owned()];
+    let names = [segment_name(3), format!("{}.partial.received", segment_name(4))];
     assert_eq!(site.succeed(&["list-wal"]).lines().collect::<Vec<_>>(), names);
     let stored = beginning(&site, 4);
     assert_eq!(stored.len(), SEGMENT_BYTES);
@@ -61,7 +71,7 @@ fn a_beginning_is_replaced_by_more_never_by_less_and_removed_when_the_segment_co
         site.succeed(&DRAIN);
         assert_eq!(beginning(&site, 4).iter().rposition(|byte| *byte != 0), Some(expected - 1));
     }
-    site.write(&format!("spool/{}", segment_name(4)), segment(4, 1));
+    site.write(&format!("spool/{}", segment_name(4)), complete(4, 1));
     site.succeed(&DRAIN);
     assert_eq!(site.succeed(&["list-wal"]), format!("{}\n", segment_name(4)));
     // A beginning of a stored segment says nothing new.
@@ -78,12 +88,30 @@ fn a_file_without_content_is_removed_and_what_can_not_be_stored_stays() {
     site.succeed(&DRAIN);
     assert!(spooled(&site).is_empty());
     site.archive([5]);
-    site.write(&format!("spool/{}", segment_name(5)), segment(5, 9));
-    site.write(&format!("spool/{}", segment_name(6)), segment(6, 9));
+    site.write(&format!("spool/{}", segment_name(5)), complete(5, 9));
+    site.write(&format!("spool/{}", segment_name(6)), complete(6, 9));
     let ran = site.run(&DRAIN);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("with different content"), "{ran:?}");
     assert_eq!(spooled(&site), [segment_name(5), segment_name(6)]);
+}
+
+#[test]
+fn a_damaged_segment_is_put_aside_and_the_others_are_stored() {
+    let site = Site::new();
+    let mut torn = complete(3, 1);
+    torn[500_000..600_000].fill(0);
+    site.write(&format!("spool/{}", segment_name(3)), torn);
+    site.write(&format!("spool/{}", segment_name(4)), complete(4, 1));
+    let ran = site.run(&DRAIN);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("everything in the spool is stored except the damaged segments"), "{ran:?}");
+    let warned = format!("the complete segment {} in the spool is damaged and isn't stored", segment_name(3));
+    assert!(ran.stderr.contains(&warned), "{ran:?}");
+    assert_eq!(spooled(&site), [format!("{}.damaged", segment_name(3))]);
+    assert_eq!(site.succeed(&["list-wal"]), format!("{}\n", segment_name(4)));
+    // It is said once.
+    site.succeed(&DRAIN);
 }
 
 #[test]

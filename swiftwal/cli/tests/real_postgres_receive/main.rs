@@ -1,7 +1,10 @@
 //! `receive-wal`: what is stored is what the server wrote, whatever is interrupted.
 
 mod commits;
+mod lineage;
 mod receiver;
+mod spooled;
+mod supervised;
 
 use std::{
     fs::{self, Permissions},
@@ -14,7 +17,13 @@ use xtask::{Place, Postgres, Site, stdout, until};
 
 use self::{
     commits::no_acknowledged_commit_is_lost_with_the_server_and_the_receiver,
+    lineage::{
+        a_copy_of_the_server_is_refused, a_second_history_of_a_timeline_is_refused,
+        a_slot_that_was_created_and_never_used_hides_no_wal,
+    },
     receiver::{Receiver, compare, keep_wal, wait_until_stored},
+    spooled::archive_wal_may_run_beside_it,
+    supervised::systemd_is_told_what_it_does_and_that_it_is_alive,
 };
 
 xtask::on_file_swift_and_ceph!(
@@ -33,7 +42,12 @@ xtask::on_versions! {
         a_promotion_is_followed_from_below_the_branch_point,
         a_backup_that_is_taken_while_the_receiver_is_away_hides_no_wal,
         only_what_the_server_refuses_is_a_gap,
-        a_slot_that_the_server_has_invalidated_is_created_again;
+        a_slot_that_the_server_has_invalidated_is_created_again,
+        a_slot_that_was_created_and_never_used_hides_no_wal,
+        a_copy_of_the_server_is_refused,
+        a_second_history_of_a_timeline_is_refused,
+        archive_wal_may_run_beside_it,
+        systemd_is_told_what_it_does_and_that_it_is_alive;
 }
 
 /// The documented limit of its memory, in KiB.

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     path::PathBuf,
-    process::Child,
+    process::{Child, Command},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -26,12 +26,22 @@ impl Receiver {
     }
 
     pub(crate) fn begin(site: &Site, server: &Postgres, options: &[&str]) -> Result<Self> {
+        Self::spawn(site, Self::command(site, server, options))
+    }
+
+    /// Returns the command that starts it.
+    pub(crate) fn command(site: &Site, server: &Postgres, options: &[&str]) -> Command {
+        let arguments = [&["-v", "receive-wal", "--create-slot"], options].concat();
+        let mut command = site.swiftwal.command(&arguments);
+        command.envs(server.environment());
+        command
+    }
+
+    pub(crate) fn spawn(site: &Site, mut command: Command) -> Result<Self> {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let said = site.scratch.path().join(format!("receive-wal-{number}"));
-        let arguments = [&["-v", "receive-wal", "--create-slot"], options].concat();
-        let mut command = site.swiftwal.command(&arguments);
-        command.envs(server.environment()).stderr(File::create(&said)?);
+        command.stderr(File::create(&said)?);
         Ok(Self { child: command.spawn()?, said })
     }
 
@@ -73,6 +83,15 @@ impl Receiver {
         let status = self.child.wait()?;
         let said = self.said()?;
         ensure!(status.code() == Some(0), "{status}: {said}");
+        Ok(said)
+    }
+
+    /// Waits until it fails, and returns what it has said.
+    pub(crate) fn failed(mut self) -> Result<String> {
+        until("it fails", || Ok(self.child.try_wait()?.is_some()))
+            .with_context(|| self.said().unwrap_or_default())?;
+        let (status, said) = (self.child.wait()?, self.said()?);
+        ensure!(status.code() == Some(1), "{status}: {said}");
         Ok(said)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use swiftwal_postgres::{SegmentName, Timeline};
+use swiftwal_postgres::{Lsn, SegmentName, Timeline};
 use thiserror::Error;
 
 /// The reason for a refusal: the request would do harm, or can't be done as given. The [hint](Self::hint) says what to
@@ -35,6 +35,17 @@ pub enum Refusal {
         path: String,
         /// The timeline, if the object is a timeline's history.
         history_of: Option<Timeline>,
+    },
+    /// A server's WAL isn't the continuation of what was received or stored before.
+    #[error(
+        "the server's WAL isn't the continuation of what was received before: segment {segment} differs from {at} on. The \
+         server is a copy or an earlier state of the one that wrote it; nothing of its WAL was stored"
+    )]
+    AnotherWal {
+        /// The segment.
+        segment: SegmentName,
+        /// The first byte that differs.
+        at: Lsn,
     },
     /// Several keys begin with the given text.
     #[error("the keys of {count} backups in {location} begin with {beginning}: {keys}")]
@@ -246,6 +257,10 @@ impl Refusal {
             }
             Self::AnotherContent { history_of: None, .. } => {
                 "it was not overwritten: only if you are sure that the file here is the right one, use --force"
+            }
+            Self::AnotherWal { .. } => {
+                "connect to the right server; or, if this one takes its place, store its WAL in a repository of its own, with \
+                 an empty --spool, and take a backup there"
             }
             Self::AmbiguousKey { .. } => "give a longer prefix of the key",
             Self::NotIncremental { hint, .. } => hint,

@@ -25,41 +25,53 @@ pub(super) struct StoredPast {
 }
 
 impl StoredPast {
-    /// Reads what the repository has, which may be nothing, and adds the files of the spool.
+    /// Reads what the repository has, which may be nothing, and adds the complete segments of the spool.
     pub(super) async fn read(
         repository: &Repository,
         past: TimelineHistory,
         size: SegmentSize,
-        spooled: &[WalName],
+        spooled: &[SegmentName],
     ) -> Result<Self> {
         let inventory = repository.list().await?.unwrap_or_default();
         let newest_backup = newest_backup(repository, &inventory, &past).await?;
-        let names = inventory.wal.iter().map(|wal| wal.name).chain(spooled.iter().copied());
-        let segments = names.filter_map(|name| match name {
+        let listed = inventory.wal.iter().filter_map(|wal| match wal.name {
             WalName::Segment(segment) => Some(segment),
             _ => None,
         });
-        Ok(Self { segments: segments.collect(), past, size, newest_backup })
+        let segments = listed.chain(spooled.iter().copied()).collect();
+        Ok(Self { segments, past, size, newest_backup })
     }
 
     /// Returns the end of the stored WAL without a gap. It begins at the newest backup, or else at the oldest stored
-    /// segment; but before that with what the server's slot keeps, from `kept` on, since that isn't stored yet. If it isn't
-    /// known what the slot keeps, every gap counts: only the server can say that its WAL is lost. None if nothing shows where
-    /// it begins.
+    /// segment; but before that with what the server's slot keeps, from `kept` on, since that isn't stored yet. None if
+    /// nothing shows where it begins.
+    ///
+    /// The slot tells which WAL may be missing only if it was advanced as WAL was stored, which the segment before it shows.
+    /// Otherwise every gap counts from the oldest stored segment on, as if it weren't known what the slot keeps: a slot that
+    /// was just created begins behind WAL that the server may still have, also if the receiver that created it has ended
+    /// before it stored anything.
     pub(super) async fn frontier(
         &mut self,
         repository: &Repository,
         kept: Option<Lsn>,
+        is_new: bool,
     ) -> Result<Option<Lsn>> {
-        let oldest = self.next_stored(Lsn(0));
-        let start = match (kept, self.newest_backup.or(oldest)) {
-            (Some(kept), start) => Some(start.map_or(kept, |start| start.min(kept))),
-            (None, start) => start.map(|start| oldest.map_or(start, |oldest| oldest.min(start))),
+        let is_trusted = match kept {
+            Some(kept) if !is_new => self.is_stored_before(repository, kept).await?,
+            _ => false,
         };
-        match start {
+        let oldest = self.next_stored(Lsn(0)).filter(|_| !is_trusted || self.newest_backup.is_none());
+        match [kept, self.newest_backup, oldest].into_iter().flatten().min() {
             Some(start) => self.end_of_run(repository, start).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Whether the segment that ends at `lsn`, its edge, is stored.
+    async fn is_stored_before(&self, repository: &Repository, lsn: Lsn) -> Result<bool> {
+        let Some(start) = lsn.0.checked_sub(self.size.bytes()) else { return Ok(false) };
+        let segment = segment_at(&self.past, Lsn(start), self.size);
+        Ok(self.segments.contains(&segment) || is_archived(repository, segment).await?)
     }
 
     /// Returns the end of the stored WAL that begins with the segment at `start`: its own beginning if it isn't stored. The
@@ -161,7 +173,7 @@ mod tests {
     /// Returns the frontier of what `past` lists, in a repository that has nothing else.
     fn frontier(mut past: StoredPast, kept: Option<u64>) -> Option<Lsn> {
         let repository = repository();
-        past.frontier(&repository, kept.map(at)).now_or_never().unwrap().unwrap()
+        past.frontier(&repository, kept.map(at), false).now_or_never().unwrap().unwrap()
     }
 
     #[test]
@@ -180,8 +192,6 @@ mod tests {
         let from = |kept| frontier(past(&stored, Some(5)), kept);
         assert_eq!(from(Some(4)), Some(at(4)));
         assert_eq!(from(Some(2)), Some(at(4)));
-        assert_eq!(from(Some(5)), Some(at(5)));
-        assert_eq!(from(Some(7)), Some(at(5)));
         // It isn't known what it keeps.
         assert_eq!(from(None), Some(at(4)));
         assert_eq!(frontier(past(&[], None), Some(9)), Some(at(9)));
@@ -189,12 +199,17 @@ mod tests {
 
     #[test]
     fn a_gap_ends_it_unless_a_newer_backup_needs_nothing_before_it_and_the_slot_keeps_nothing_of_it() {
-        let with_gap = [(1, 1), (1, 3), (2, 5)];
+        let with_gap = [(1, 1), (1, 3), (2, 5), (3, 8)];
         assert_eq!(frontier(past(&with_gap, None), Some(9)), Some(at(2)));
         assert_eq!(frontier(past(&with_gap, Some(1)), Some(9)), Some(at(2)));
         assert_eq!(frontier(past(&with_gap, Some(3)), Some(9)), Some(at(4)));
         assert_eq!(frontier(past(&with_gap, Some(3)), Some(2)), Some(at(2)));
         assert_eq!(frontier(past(&with_gap, Some(3)), None), Some(at(2)));
+        // The slot was created, and nothing was stored since.
+        assert_eq!(frontier(past(&with_gap, Some(3)), Some(8)), Some(at(2)));
+        assert_eq!(frontier(past(&with_gap[..3], Some(9)), Some(9)), Some(at(2)));
+        let is_new = past(&with_gap, Some(3)).frontier(&repository(), Some(at(9)), true).now_or_never();
+        assert_eq!(is_new.unwrap().unwrap(), Some(at(2)));
         let with_backup = past(&with_gap, Some(3));
         assert!(with_backup.has_backup_from(at(3)) && !with_backup.has_backup_from(at(4)));
     }
@@ -219,7 +234,7 @@ mod tests {
             repository.put(&object, PutPayload::from_static(b"WAL"), PutMode::Create).await.unwrap();
         }
         let mut listed = past(&[(1, 1)], None);
-        assert_eq!(listed.frontier(&repository, None).await.unwrap(), Some(at(4)));
+        assert_eq!(listed.frontier(&repository, None, false).await.unwrap(), Some(at(4)));
         assert_eq!(listed.end_of_run(&repository, at(2)).await.unwrap(), at(4));
         assert_eq!(listed.end_of_run(&repository, at(4)).await.unwrap(), at(4));
     }

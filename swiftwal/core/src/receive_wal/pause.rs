@@ -6,6 +6,9 @@ use swiftwal_postgres::SourceErrorKind;
 
 use crate::error::{Error, ErrorKind, Refusal};
 
+/// The interval of what isn't done regularly.
+pub(super) const NEVER: Duration = Duration::from_secs(1 << 30);
+
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(10);
 

@@ -16,8 +16,8 @@ use crate::local::content::Beginning;
 pub(super) struct Received {
     /// The timeline that is streamed.
     pub(super) timeline: Timeline,
-    /// The files that were in the spool when the stream began, and aren't stored yet: WAL from before it.
-    pub(super) pending: BTreeSet<WalName>,
+    /// The segments that were complete in the spool when the stream began, and aren't stored yet: WAL from before it.
+    pub(super) pending: BTreeSet<SegmentName>,
     /// The end of what is stored of this stream without a gap: at first where it began.
     pub(super) stored: Lsn,
     /// Up to where the WAL is on the local disk.
@@ -26,14 +26,28 @@ pub(super) struct Received {
     pub(super) current: Option<(SegmentName, Beginning)>,
 }
 
+/// What the receiver does, for its supervisor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Activity {
+    /// It connects to the server for the first time.
+    Connecting,
+    /// It receives WAL of this timeline; at first from this position on.
+    Receiving(Timeline, Lsn),
+    /// It waits before it connects again, for this reason.
+    Waiting(String),
+}
+
 /// The positions of a receiver, shared by its parts.
 #[derive(Debug)]
 pub(super) struct Positions {
+    /// What the receiver does.
+    pub(super) activity: watch::Sender<Activity>,
     /// None before the first stream.
     pub(super) received: watch::Sender<Option<Received>>,
     /// The segments whose beginnings may be in the repository.
     begun: Mutex<BTreeSet<SegmentName>>,
-    /// A segment or a history is complete.
+    /// A segment is complete.
     pub(super) completed: Notify,
     /// The beginning of the current segment is to be stored at once.
     pub(super) store_now: Notify,
@@ -44,6 +58,7 @@ pub(super) struct Positions {
 impl Positions {
     pub(super) fn new() -> Self {
         Self {
+            activity: watch::Sender::new(Activity::Connecting),
             received: watch::Sender::new(None),
             begun: Mutex::default(),
             completed: Notify::new(),
@@ -82,7 +97,9 @@ impl Positions {
 impl Received {
     /// Advances only without a gap: an earlier process may have left segments from behind the stream's position.
     fn store(&mut self, name: WalName, range: Option<Range<Lsn>>) {
-        self.pending.remove(&name);
+        if let WalName::Segment(segment) = name {
+            self.pending.remove(&segment);
+        }
         if let Some(range) =
             range.filter(|range| name.timeline() == self.timeline && range.start <= self.stored)
         {
@@ -106,7 +123,7 @@ mod tests {
 
     /// A stream of timeline 2 that began at 20 and is at 50.
     fn received(pending: &[WalName]) -> Received {
-        let pending = pending.iter().copied().collect();
+        let pending = pending.iter().filter_map(|name| name.segment()).collect();
         let timeline = Timeline::new(2).unwrap();
         Received { timeline, pending, stored: Lsn(20), written: Lsn(50), current: None }
     }

@@ -1,33 +1,46 @@
 //! Connects to the server, and decides where its WAL is received from.
 //!
 //! At each connect the server may be another one: the cluster must be the same, and the position is looked for anew in the
-//! past of its timeline. Every history of that past goes into the spool before the WAL that follows it.
+//! past of its timeline. Every history of that past must be stored, with the same content, before WAL is received that
+//! follows it; and the WAL must be the continuation of what is there.
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    io, iter,
+};
+
+use bytes::Bytes;
 
 use swiftwal_postgres::{
-    Connector, Lsn, SourceError, SourceErrorKind, Timeline, TimelineHistory, WalName, WalServer, receiving,
+    Connector, Lsn, SegmentName, SegmentSize, SourceError, SourceErrorKind, Timeline, TimelineHistory,
+    WalName, WalServer, receiving,
     replication::{ReplicationError, Session, SlotOptions, StreamOptions, WalStream},
 };
-use tokio::time::sleep;
+use tokio::{fs::File, time::sleep};
 
 use super::{
     ReceiveOptions,
+    continuity::{ENOUGH_BYTES, Ours, compare, is_removed},
     frontier::{StoredPast, segment_at, segment_start},
     gap::Search,
     pause::{Pause, may_pass},
-    positions::Positions,
+    positions::{Activity, Positions},
     spool::Spool,
     streaming::{Ended, Streaming},
 };
 use crate::{
-    error::{Error, Refusal, Result},
+    error::{Error, Refusal, Result, causes},
     local::clock::{Clock, SystemClock},
-    repository::{Repository, cluster::ClusterIdentity, gap::WalGap, history::check_history},
+    repository::{
+        Repository,
+        cluster::ClusterIdentity,
+        gap::WalGap,
+        history::{Histories, check_history},
+        wal_file::WalFile,
+    },
 };
 
-/// The SQLSTATE of WAL or of a history that the server doesn't have any more.
-const UNDEFINED_FILE: &str = "58P01";
 /// The SQLSTATE of a slot that doesn't exist.
 const UNDEFINED_OBJECT: &str = "42704";
 /// The SQLSTATE of a slot that can't be used: the server has invalidated it, or it isn't a physical one.
@@ -47,8 +60,10 @@ pub(super) struct Receiver<'a> {
     system_identifier: Option<u64>,
     /// The end of the WAL that is complete in the spool or stored, and its timeline. None until a server was found.
     complete: Option<(Timeline, Lsn)>,
-    /// The timelines whose histories were put into the spool.
-    histories: BTreeSet<Timeline>,
+    /// The histories of the servers that were found. Each is stored.
+    histories: BTreeMap<Timeline, Bytes>,
+    /// The timelines whose histories a server doesn't have, and that were reported.
+    without_history: BTreeSet<Timeline>,
 }
 
 impl<'a> Receiver<'a> {
@@ -59,8 +74,17 @@ impl<'a> Receiver<'a> {
         spool: &'a Spool,
         positions: &'a Positions,
     ) -> Self {
-        let (system_identifier, complete, histories) = (None, None, BTreeSet::new());
-        Self { repository, connector, options, spool, positions, system_identifier, complete, histories }
+        Self {
+            repository,
+            connector,
+            options,
+            spool,
+            positions,
+            system_identifier: None,
+            complete: None,
+            histories: BTreeMap::new(),
+            without_history: BTreeSet::new(),
+        }
     }
 
     /// Receives WAL, and connects again after each interruption. What the first connection is refused for is an error:
@@ -84,6 +108,7 @@ impl<'a> Receiver<'a> {
                 pause = Pause::default();
             }
             let seconds = pause.seconds();
+            self.positions.activity.send_replace(Activity::Waiting(causes(&error)));
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "not receiving WAL; connecting again in {seconds} s"
@@ -101,6 +126,7 @@ impl<'a> Receiver<'a> {
         let kept = self.kept(&mut session, &server).await?;
         let start = self.start(&server, &past, kept, is_new).await?;
         let segment = segment_at(&past, start, server.segment_size);
+        let session = self.compare(session, &server, &past, start).await?;
         self.complete = Some((past.timeline_at(Lsn(start.0.saturating_sub(1))), start));
         tracing::info!("receiving WAL from {start} on timeline {}, segment {segment}", segment.timeline());
         let mut streaming = Streaming {
@@ -111,6 +137,7 @@ impl<'a> Receiver<'a> {
             most_bytes: self.options.spool_bytes,
             complete: start,
             current: None,
+            parent: parent(&past, start, server.segment_size),
         };
         let ended = streaming.run(session, &self.options.slot).await;
         if streaming.complete > start {
@@ -125,7 +152,7 @@ impl<'a> Receiver<'a> {
                 Ok(())
             }
             Err(Error::Source(error))
-                if streaming.complete == start && code(&error) == Some(UNDEFINED_FILE) =>
+                if streaming.complete == start && cause(&error).is_some_and(is_removed) =>
             {
                 self.skip(Refused { server: &server, past: &past, gap: start, kept }, error).await
             }
@@ -184,13 +211,8 @@ impl<'a> Receiver<'a> {
         let ancestors: Vec<_> = past.ancestors().iter().map(|ancestor| ancestor.timeline).collect();
         for timeline in ancestors.into_iter().filter(|timeline| *timeline != Timeline::FIRST) {
             match self.history(session, timeline).await {
-                Err(Error::Source(error)) if code(&error) == Some(UNDEFINED_FILE) => {
-                    if self.histories.insert(timeline) {
-                        tracing::warn!(
-                            "the server has no history of timeline {timeline}; if it isn't stored, recovery can't pass \
-                             that timeline"
-                        );
-                    }
+                Err(Error::Source(error)) if cause(&error).is_some_and(is_removed) => {
+                    self.check_stored_history(&past, timeline).await?;
                 }
                 history => drop(history?),
             }
@@ -198,15 +220,121 @@ impl<'a> Receiver<'a> {
         Ok(past)
     }
 
+    /// Refuses a server without a history of `timeline` whose past differs from the stored one.
+    async fn check_stored_history(&mut self, past: &TimelineHistory, timeline: Timeline) -> Result<()> {
+        let mut stored = Histories::default();
+        stored.look_for(self.repository, timeline).await?;
+        let before = past.ancestors().iter().take_while(|ancestor| ancestor.timeline < timeline);
+        match stored.get(timeline) {
+            Some(stored) if !before.eq(stored.ancestors()) => {
+                let refusal = Refusal::AnotherContent {
+                    object: WalName::History(timeline).to_string(),
+                    location: self.repository.location().to_owned(),
+                    path: format!("the server's {}", WalName::History(past.timeline())),
+                    history_of: Some(timeline),
+                };
+                Err(refusal.into())
+            }
+            None if !stored.has(timeline) && self.without_history.insert(timeline) => {
+                tracing::warn!(
+                    "neither the server nor the repository has the history of timeline {timeline}: recovery can't pass \
+                     that timeline"
+                );
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks for the history of a timeline and stores it, unless it is stored. Two servers may have been promoted to one
+    /// timeline: nothing is received from one whose history differs from the stored one, or from that of another server.
     async fn history(&mut self, session: &mut Session, timeline: Timeline) -> Result<TimelineHistory> {
         let content = session.timeline_history(timeline).await.map_err(receiving)?;
-        let history = check_history(timeline, &content, WalName::History(timeline))?;
-        if !self.histories.contains(&timeline) {
-            self.spool.put_history(timeline, &content)?;
-            self.histories.insert(timeline);
-            self.positions.completed.notify_one();
+        let file = WalFile::history(timeline, content.clone())?;
+        let format = self.options.codec.format();
+        match self.histories.get(&timeline) {
+            Some(known) if *known == content => {}
+            Some(_) => return Err(self.repository.another_content(&file, format)),
+            None => {
+                let stored = self.repository.archive_file(&file, self.options.codec).await?;
+                self.histories.insert(timeline, content.clone());
+                if stored.is_some() {
+                    tracing::info!("stored {}", WalName::History(timeline));
+                }
+            }
         }
-        Ok(history)
+        check_history(timeline, &content, WalName::History(timeline))
+    }
+
+    /// Compares what is here with what the server has, and returns the session, or another one with the same server.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::AnotherWal`] if the WAL behind `start` isn't the continuation of what is here.
+    async fn compare(
+        &self,
+        session: Session,
+        server: &WalServer,
+        past: &TimelineHistory,
+        start: Lsn,
+    ) -> Result<Session> {
+        let size = server.segment_size;
+        let current = segment_at(past, start, size);
+        if self.complete.is_none() {
+            self.fetch_beginning(current).await?;
+        }
+        for (segment, most) in iter::once((current, u64::MAX)).chain(parent(past, start, size)) {
+            let is_begun = self.spool.fingerprint(segment).await?.is_some();
+            if is_begun && self.spool.open_begun(segment).await?.written.min(most) >= ENOUGH_BYTES {
+                // It is compared as it is received again.
+                return Ok(session);
+            }
+        }
+        // A server that is behind refuses to stream from there.
+        let Some(before) = start.0.checked_sub(size.bytes()).map(Lsn).filter(|_| start <= server.flushed)
+        else {
+            return Ok(session);
+        };
+        let segment = segment_at(past, before, size);
+        let Some(ours) = self.open_ours(segment).await? else { return Ok(session) };
+        let options = StreamOptions::new(before, segment.timeline(), || SystemClock.now());
+        if let Some(session) = compare(session, &options, start, ours).await? {
+            return Ok(session);
+        }
+        let (session, found) = WalServer::connect(self.connector).await?;
+        if found.is_same_as(server) { Ok(session) } else { Err(another_server()) }
+    }
+
+    /// Opens a complete segment in the spool or in the repository; none if there is none.
+    async fn open_ours(&self, segment: SegmentName) -> Result<Option<Ours<'a>>> {
+        let path = self.spool.path_of(WalName::Segment(segment));
+        match File::open(&path).await {
+            Ok(file) => {
+                let failed = Box::new(Error::local("read", path));
+                return Ok(Some(Ours { segment, content: Box::new(file), failed }));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::local("read", path)(error)),
+        }
+        let repository = self.repository;
+        let Some(stored) = repository.wal_if_stored(WalName::Segment(segment)).await? else {
+            return Ok(None);
+        };
+        let object = stored.name.clone();
+        let failed = Box::new(move |error| repository.unreadable(&object, error));
+        Ok(Some(Ours { segment, content: stored.content(), failed }))
+    }
+
+    /// Puts the beginning of a segment into the spool that an earlier process has stored, if the spool has none: what the
+    /// server sends must be its continuation, too.
+    async fn fetch_beginning(&self, segment: SegmentName) -> Result<()> {
+        if self.spool.fingerprint(segment).await?.is_some() {
+            return Ok(());
+        }
+        let Some(stored) = self.repository.received(segment).await? else { return Ok(()) };
+        let object = stored.name.clone();
+        let mut content = stored.content();
+        self.spool.put_begun(segment, &mut content, |error| self.repository.unreadable(&object, error)).await
     }
 
     /// Creates the slot unless it exists, and returns whether it was created.
@@ -270,14 +398,12 @@ impl<'a> Receiver<'a> {
                 return Ok(segment_start(left.switchpoint, server.segment_size));
             }
         }
-        // The server may have more than a new slot keeps.
-        let surely_kept = kept.filter(|_| !is_new);
-        let frontier = self.stored_past(server, past).await?.frontier(self.repository, surely_kept).await?;
-        Ok(frontier.or(kept).unwrap_or(segment_start(server.flushed, server.segment_size)))
+        let frontier = self.stored_past(server, past).await?.frontier(self.repository, kept, is_new).await?;
+        Ok(frontier.unwrap_or(segment_start(server.flushed, server.segment_size)))
     }
 
     async fn stored_past(&self, server: &WalServer, past: &TimelineHistory) -> Result<StoredPast> {
-        let spooled = self.spool.complete()?;
+        let spooled = self.spool.complete().await?;
         StoredPast::read(self.repository, past.clone(), server.segment_size, &spooled).await
     }
 
@@ -347,8 +473,7 @@ impl<'a> Receiver<'a> {
         while let Some(segment) = search.next() {
             let (session, found) = WalServer::connect(self.connector).await?;
             if !found.is_same_as(server) {
-                let problem = "another server took the place of the one that has removed WAL";
-                return Err(SourceError::new(SourceErrorKind::Unavailable, problem).into());
+                return Err(another_server());
             }
             let start = start(segment);
             let timeline = segment_at(past, start, server.segment_size).timeline();
@@ -357,6 +482,20 @@ impl<'a> Receiver<'a> {
         }
         Ok(start(search.found()))
     }
+}
+
+/// Returns the segment of the older timeline in which the segment at `start` branched off, and how many of its bytes belong to
+/// this past. None if the segment begins with its own timeline.
+fn parent(past: &TimelineHistory, start: Lsn, size: SegmentSize) -> Option<(SegmentName, u64)> {
+    let segment = segment_at(past, start, size);
+    let before = past.ancestors().iter().rev().find(|ancestor| ancestor.timeline < segment.timeline())?;
+    let bytes = before.switchpoint.0.checked_sub(start.0).filter(|bytes| *bytes > 0)?;
+    Some((segment.on_timeline(before.timeline), bytes))
+}
+
+fn another_server() -> Error {
+    let problem = "another server took the place of this one";
+    SourceError::new(SourceErrorKind::Unavailable, problem).into()
 }
 
 /// WAL that a server has removed.
@@ -375,12 +514,16 @@ async fn has_wal(session: Session, options: &StreamOptions) -> Result<bool> {
     let asked = async { WalStream::start(session, options).await?.next().await.map(drop) };
     match asked.await {
         Ok(()) => Ok(true),
-        Err(error) if error.code() == Some(UNDEFINED_FILE) => Ok(false),
+        Err(error) if is_removed(&error) => Ok(false),
         Err(error) => Err(receiving(error).into()),
     }
 }
 
 /// Returns the SQLSTATE of the server's error that caused this one.
 fn code(error: &SourceError) -> Option<&str> {
-    std::error::Error::source(error)?.downcast_ref::<ReplicationError>()?.code()
+    cause(error)?.code()
+}
+
+fn cause(error: &SourceError) -> Option<&ReplicationError> {
+    std::error::Error::source(error)?.downcast_ref()
 }

@@ -3,7 +3,7 @@
 //! It goes on for as long as the storage fails; only a refusal ends it, such as different content under the name of a
 //! segment. Nothing is ever skipped, so the position that it publishes has no gap before it.
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use swiftwal_compression::Codec;
 use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, WalName};
@@ -11,18 +11,18 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     ReceiveOptions,
-    pause::{Pause, may_pass},
+    pause::{NEVER, Pause, may_pass},
     positions::Positions,
     spool::Spool,
 };
 use crate::{
     error::{Error, Result},
-    local::content::Beginning,
-    repository::{Repository, wal_file::WalFile, wal_received::ContentLength},
+    local::{
+        clock::{Clock, SystemClock},
+        content::Fingerprint,
+    },
+    repository::{Repository, wal_file::WalFile},
 };
-
-/// How long to wait for the next beginning of a segment if none is stored regularly.
-const NEVER: Duration = Duration::from_secs(1 << 30);
 
 /// The part of the receiver that stores.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(super) struct Storing<'a> {
     partial_interval: Duration,
     /// The segment whose beginning was stored last, and how long that is at least.
     stored_beginning: Option<(SegmentName, u64)>,
+    /// The leftovers that the repository has, in the state in which they were read.
+    stored_leftovers: BTreeMap<SegmentName, Fingerprint>,
 }
 
 impl<'a> Storing<'a> {
@@ -45,12 +47,13 @@ impl<'a> Storing<'a> {
         options: &ReceiveOptions,
     ) -> Self {
         let (codec, partial_interval) = (options.codec, options.partial_interval);
-        Self { repository, spool, positions, codec, partial_interval, stored_beginning: None }
+        let (stored_beginning, stored_leftovers) = (None, BTreeMap::new());
+        Self { repository, spool, positions, codec, partial_interval, stored_beginning, stored_leftovers }
     }
 
     /// Stores everything, until something can't be stored and a retry wouldn't help.
     pub(super) async fn run(&mut self) -> Result<Infallible> {
-        self.note_leftovers()?;
+        self.note_leftovers().await?;
         let interval = if self.partial_interval.is_zero() { NEVER } else { self.partial_interval };
         let (mut pause, mut is_due) = (Pause::default(), true);
         let mut next = Instant::now() + interval;
@@ -86,51 +89,49 @@ impl<'a> Storing<'a> {
 
     /// Stores everything that is in the spool, once, and removes it there.
     pub(super) async fn store_all(&self) -> Result<()> {
-        self.note_leftovers()?;
+        self.note_leftovers().await?;
         self.store_complete().await?;
-        for segment in self.spool.begun()? {
+        for segment in self.spool.begun().await? {
             self.store_begun(segment).await?;
-            self.spool.remove(WalName::Partial(segment))?;
+            self.spool.remove(WalName::Partial(segment)).await?;
         }
         Ok(())
     }
 
     /// Records what an earlier process may have stored the beginning of.
-    fn note_leftovers(&self) -> Result<()> {
-        let complete = self.spool.complete()?.into_iter().filter_map(WalName::segment);
-        let begun = self.spool.begun()?;
-        self.positions.begun().extend(complete.chain(begun));
+    async fn note_leftovers(&self) -> Result<()> {
+        let (complete, begun) = (self.spool.complete().await?, self.spool.begun().await?);
+        self.positions.begun().extend(complete.into_iter().chain(begun));
         Ok(())
     }
 
-    /// Stores the complete files, until there are none.
+    /// Stores the complete segments, until there are none.
     async fn store_complete(&self) -> Result<()> {
         loop {
-            let names = self.spool.complete()?;
-            if names.is_empty() {
+            let segments = self.spool.complete().await?;
+            if segments.is_empty() {
                 return Ok(());
             }
-            self.store_files(names).await?;
+            for segment in segments {
+                self.store_segment(segment).await?;
+            }
         }
     }
 
-    async fn store_files(&self, names: Vec<WalName>) -> Result<()> {
-        for name in names {
-            let file = WalFile::open(&self.spool.path_of(name))?;
-            self.repository.archive_file(&file, self.codec).await?;
-            if let WalName::Segment(segment) = name {
-                let is_begun = self.positions.begun().remove(&segment);
-                if is_begun && let Err(error) = self.repository.remove_received(segment).await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the incomplete {segment} remains beside the complete one, until a prune removes both"
-                    );
-                }
-            }
-            self.spool.remove(name)?;
-            self.publish(name, file.bytes(), file.bytes());
-            tracing::info!("stored {name}");
+    async fn store_segment(&self, segment: SegmentName) -> Result<()> {
+        let file = self.spool.open_complete(segment).await?;
+        self.repository.archive_file(&file, self.codec).await?;
+        let is_begun = self.positions.begun().remove(&segment);
+        if is_begun && let Err(error) = self.repository.remove_received(segment).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the incomplete {segment} remains beside the complete one, until a prune removes both"
+            );
         }
+        let name = WalName::Segment(segment);
+        self.spool.remove(name).await?;
+        self.publish(name, file.bytes(), file.bytes());
+        tracing::info!("stored {name}");
         Ok(())
     }
 
@@ -167,16 +168,24 @@ impl<'a> Storing<'a> {
     }
 
     /// Stores the segments that were begun and aren't the current one: that of an earlier process, or the last one of a
-    /// timeline that has ended. They are removed from the spool if another segment is being received.
-    async fn store_leftovers(&self) -> Result<()> {
+    /// timeline that has ended. They are removed from the spool if another segment is being received. What doesn't change
+    /// is read once.
+    async fn store_leftovers(&mut self) -> Result<()> {
         let received = self.positions.received.borrow().clone();
         let current = received.and_then(|received| received.current).map(|(segment, _)| segment);
-        for segment in self.spool.begun()? {
-            if current != Some(segment) {
+        for segment in self.spool.begun().await? {
+            if current == Some(segment) {
+                continue;
+            }
+            let found = self.spool.fingerprint(segment).await?;
+            if found.is_none() || self.stored_leftovers.get(&segment) != found.as_ref() {
                 self.store_begun(segment).await?;
-                if current.is_some() {
-                    self.spool.remove(WalName::Partial(segment))?;
-                }
+            }
+            if current.is_some() {
+                self.spool.remove(WalName::Partial(segment)).await?;
+                self.stored_leftovers.remove(&segment);
+            } else if let Some(found) = found.filter(|found| !found.is_young(SystemClock.now())) {
+                self.stored_leftovers.insert(segment, found);
             }
         }
         Ok(())
@@ -185,14 +194,13 @@ impl<'a> Storing<'a> {
     /// Stores a segment that was begun, as far as the spool has it, unless the repository has as much.
     async fn store_begun(&self, segment: SegmentName) -> Result<()> {
         let path = self.spool.path_of(WalName::Partial(segment));
-        let beginning = self.spool.open_begun(segment)?;
-        let bytes = content_bytes(&beginning).map_err(Error::local("read", &path))?;
+        let beginning = self.spool.open_begun(segment).await?;
         let is_stored = self.repository.wal_format(WalName::Segment(segment)).await?.is_some();
         if is_stored {
             // Another process has stored the segment.
             return self.repository.remove_received(segment).await;
         }
-        if bytes <= self.repository.received_bytes(segment).await? {
+        if beginning.written <= self.repository.received_bytes(segment).await? {
             return Ok(());
         }
         match WalFile::beginning(segment, &path, beginning) {
@@ -210,21 +218,15 @@ impl<'a> Storing<'a> {
     }
 }
 
-/// Returns the length of the content without the zeros at its end.
-fn content_bytes(beginning: &Beginning) -> std::io::Result<u64> {
-    let mut piece = vec![0; 256 << 10];
-    let mut length = ContentLength::default();
-    loop {
-        match beginning.read_at(&mut piece, length.read)? {
-            0 => return Ok(length.without_zeros),
-            read => length.add(&piece[..read]),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, sync::Arc};
+    use std::{
+        collections::BTreeSet,
+        fs::{File, FileTimes},
+        path::Path,
+        sync::Arc,
+        time::SystemTime,
+    };
 
     use bytes::Bytes;
     use object_store::memory::InMemory;
@@ -234,7 +236,7 @@ mod tests {
     use super::*;
     use crate::{
         local::clock::SystemClock,
-        receive_wal::positions::Received,
+        receive_wal::{positions::Received, spool::private_directory},
         repository::{layout::ObjectName, segment_check::synthetic_segment},
         storage::Storage,
     };
@@ -245,20 +247,32 @@ mod tests {
         synthetic_segment(number, SEGMENT_BYTES as u32).into()
     }
 
+    fn options(spool: &Path) -> ReceiveOptions {
+        ReceiveOptions {
+            slot: "swiftwal".to_owned(),
+            create_slot: false,
+            spool: spool.to_owned(),
+            spool_bytes: 0,
+            partial_interval: Duration::ZERO,
+            allow_standby: false,
+            codec: Codec::default(),
+        }
+    }
+
     /// Otherwise the server would remove a segment that only the spool has.
     #[tokio::test]
     async fn the_beginning_of_a_segment_is_never_flushed_before_the_segments_before_it() {
         let repository =
             Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock));
-        let directory = tempfile::tempdir().unwrap();
+        let directory = private_directory();
         let spool = Spool::open(directory.path()).unwrap();
         let positions = Positions::new();
         let size = SegmentSize::new(SEGMENT_BYTES).unwrap();
         let name = |number| SegmentName::containing(Timeline::FIRST, Lsn(number * SEGMENT_BYTES), size);
-        let mut complete = spool.begin(name(5), size).unwrap();
+        let mut complete = spool.begin(name(5), size, None).await.unwrap();
         complete.append(vec![content(5)]).await.unwrap();
         spool.complete_segment(complete).await.unwrap();
-        let mut current = spool.begin(name(6), size).unwrap();
+        let mut current = spool.begin(name(6), size, None).await.unwrap();
         current.append(vec![content(6).slice(..1000)]).await.unwrap();
         let written = Lsn(6 * SEGMENT_BYTES + 1000);
         positions.received.send_replace(Some(Received {
@@ -268,17 +282,45 @@ mod tests {
             written,
             current: Some((name(6), current.beginning())),
         }));
-        let mut storing = Storing {
-            repository: &repository,
-            spool: &spool,
-            positions: &positions,
-            codec: Codec::default(),
-            partial_interval: Duration::ZERO,
-            stored_beginning: None,
-        };
+        let mut storing = Storing::new(&repository, &spool, &positions, &options(directory.path()));
         storing.store_current().await.unwrap();
         assert_eq!(positions.status().flushed, Some(written));
         let object = ObjectName::Wal { name: WalName::Segment(name(5)), format: Format::Zstd };
         assert!(repository.size(&object).await.unwrap().is_some());
+    }
+
+    /// While no server is reachable, nothing else is current.
+    #[tokio::test]
+    async fn what_an_earlier_process_left_is_read_once_unless_it_changes() {
+        let repository =
+            Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock));
+        let directory = private_directory();
+        let spool = Spool::open(directory.path()).unwrap();
+        let positions = Positions::new();
+        let segment = SegmentName::containing(
+            Timeline::FIRST,
+            Lsn(5 * SEGMENT_BYTES),
+            SegmentSize::new(SEGMENT_BYTES).unwrap(),
+        );
+        let path = spool.path_of(WalName::Partial(segment));
+        let leave = |bytes: usize, seconds: u64| {
+            let mut left = content(5)[..bytes].to_vec();
+            left.resize(SEGMENT_BYTES as usize, 0);
+            std::fs::write(&path, left).unwrap();
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_times(FileTimes::new().set_modified(time)).unwrap();
+        };
+        let mut storing = Storing::new(&repository, &spool, &positions, &options(directory.path()));
+        leave(1000, 1);
+        storing.store_leftovers().await.unwrap();
+        assert_eq!(repository.received_bytes(segment).await.unwrap(), 1000);
+        repository.remove_received(segment).await.unwrap();
+        storing.store_leftovers().await.unwrap();
+        assert_eq!(repository.received_bytes(segment).await.unwrap(), 0);
+        leave(2000, 2);
+        storing.store_leftovers().await.unwrap();
+        assert_eq!(repository.received_bytes(segment).await.unwrap(), 2000);
+        assert!(path.exists());
     }
 }

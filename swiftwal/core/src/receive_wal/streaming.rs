@@ -14,7 +14,7 @@ use swiftwal_postgres::{
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    positions::{Positions, Received},
+    positions::{Activity, Positions, Received},
     spool::{BegunSegment, Spool},
 };
 use crate::{
@@ -51,6 +51,8 @@ pub(super) struct Streaming<'a> {
     /// The end of the complete segments: at first where the stream begins.
     pub(super) complete: Lsn,
     pub(super) current: Option<BegunSegment>,
+    /// The older timeline's segment in which this one branched off, and how many of its bytes belong to this timeline's past.
+    pub(super) parent: Option<(SegmentName, u64)>,
 }
 
 impl Streaming<'_> {
@@ -63,11 +65,12 @@ impl Streaming<'_> {
         self.positions.begun().insert(self.segment());
         self.positions.received.send_replace(Some(Received {
             timeline: self.timeline,
-            pending: self.spool.complete()?.into_iter().collect(),
+            pending: self.spool.complete().await?.into_iter().collect(),
             stored: self.complete,
             written: self.complete,
             current: None,
         }));
+        self.positions.activity.send_replace(Activity::Receiving(self.timeline, self.complete));
         let reporter = stream.reporter();
         let positions = self.positions;
         tokio::select! {
@@ -122,7 +125,7 @@ impl Streaming<'_> {
                 )));
             }
             while !data.is_empty() {
-                let missing = self.current()?.missing() - batch.bytes;
+                let missing = self.current().await?.missing() - batch.bytes;
                 let piece = data.split_to(usize::try_from(missing).unwrap_or(usize::MAX).min(data.len()));
                 let is_full = piece.len() as u64 == missing;
                 batch.add(piece);
@@ -149,12 +152,12 @@ impl Streaming<'_> {
     /// # Errors
     ///
     /// The spool is full. A stream that isn't read would keep the server from shutting down.
-    fn current(&mut self) -> Result<&mut BegunSegment> {
+    async fn current(&mut self) -> Result<&mut BegunSegment> {
         if self.current.is_none() {
-            if !self.has_room()? {
+            if !self.has_room().await? {
                 return Err(unexpected("the spool is full"));
             }
-            let begun = self.spool.begin(self.segment(), self.size)?;
+            let begun = self.spool.begin(self.segment(), self.size, self.parent.take()).await?;
             self.positions.received.send_modify(|received| {
                 if let Some(received) = received {
                     received.current = Some((begun.name, begun.beginning()));
@@ -166,16 +169,16 @@ impl Streaming<'_> {
     }
 
     /// Whether the spool has room for another segment. It always has room for two.
-    fn has_room(&self) -> Result<bool> {
+    async fn has_room(&self) -> Result<bool> {
         let most = self.most_bytes.max(2 * self.size.bytes());
-        Ok(self.spool.bytes(self.size)? + self.size.bytes() <= most)
+        Ok(self.spool.bytes(self.size).await? + self.size.bytes() <= most)
     }
 
     /// Waits until the spool has room for another segment.
     async fn wait_for_room(&self) -> Result<()> {
         let mut stored = self.positions.received.subscribe();
         let mut has_warned = false;
-        while !self.has_room()? {
+        while !self.has_room().await? {
             if !has_warned {
                 tracing::warn!(
                     "the spool is full: no more WAL is received until some of it is stored. The server keeps its WAL \

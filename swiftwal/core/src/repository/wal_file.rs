@@ -6,8 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
 use swiftwal_compression::Format;
-use swiftwal_postgres::{SegmentHeader, SegmentName, SegmentSize, WalName};
+use swiftwal_postgres::{SegmentHeader, SegmentName, SegmentSize, Timeline, WalName};
 
 use crate::{
     error::{Error, Result},
@@ -46,6 +47,18 @@ impl WalFile {
         let mut opened = Self { name, path: path.to_owned(), content, header: None };
         opened.check()?;
         Ok(opened)
+    }
+
+    /// Returns a history that a server has sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if it can't be the history of that timeline.
+    pub(crate) fn history(timeline: Timeline, content: Bytes) -> Result<Self> {
+        let name = WalName::History(timeline);
+        check_history(timeline, &content, name)?;
+        let path = format!("the server's {name}").into();
+        Ok(Self { name, path, content: Content::Buffer(content), header: None })
     }
 
     /// Returns the beginning of a segment that is being received into the file at `path`. Its content is that of a

@@ -1,0 +1,95 @@
+//! Whether a server's WAL is the continuation of what was received before.
+//!
+//! The system identifier and the timeline don't prove that: a restored copy of the server has the same ones and writes
+//! other WAL. So before a stream begins, WAL that is here is received again and compared. It is the beginning of the current
+//! segment if there is one (the spool compares it as it is written), and otherwise the segment before it.
+
+use std::io;
+
+use swiftwal_postgres::{
+    Lsn, SegmentName, receiving,
+    replication::{ReplicationError, Session, StreamOptions, WalEvent, WalStream},
+};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::error::{Error, Refusal, Result};
+
+/// The length of a beginning that isn't the same by chance: a page of WAL.
+pub(super) const ENOUGH_BYTES: u64 = 8 << 10;
+
+/// The SQLSTATE of WAL or of a history that the server doesn't have any more.
+const UNDEFINED_FILE: &str = "58P01";
+
+/// A complete segment in the spool or in the repository.
+pub(super) struct Ours<'a> {
+    pub(super) segment: SegmentName,
+    pub(super) content: Box<dyn AsyncRead + Send + Unpin + 'a>,
+    /// The error for one of reading the content.
+    pub(super) failed: Box<dyn FnOnce(io::Error) -> Error + Send + Sync + 'a>,
+}
+
+/// Receives a segment, from the start of `options` up to its end, and compares it with the one that is here. Returns the
+/// session, ready for another command; none if it is lost, because the server has removed the segment or a later one. If
+/// they can't be compared, that is said.
+///
+/// # Errors
+///
+/// [`Refusal::AnotherWal`] if they differ.
+pub(super) async fn compare(
+    session: Session,
+    options: &StreamOptions,
+    end: Lsn,
+    mut ours: Ours<'_>,
+) -> Result<Option<Session>> {
+    let segment = ours.segment;
+    let removed = || {
+        tracing::info!(
+            "the server has removed {segment}, so it isn't known whether its WAL is the continuation of that"
+        );
+        Ok(None)
+    };
+    let mut stream = match WalStream::start(session, options).await {
+        Err(error) if is_removed(&error) => return removed(),
+        started => started.map_err(receiving)?,
+    };
+    let (mut at, mut expected) = (options.start, Vec::new());
+    while at < end {
+        let wal = match stream.next().await {
+            Ok(Some(WalEvent::Wal(wal))) => wal,
+            Ok(Some(WalEvent::Keepalive { .. })) => continue,
+            // The timeline ends earlier on this server.
+            Ok(_) => return Err(Refusal::AnotherWal { segment, at }.into()),
+            Err(error) if is_removed(&error) => return removed(),
+            Err(error) => return Err(receiving(error).into()),
+        };
+        let wanted = usize::try_from(end.0 - at.0).unwrap_or(usize::MAX);
+        let found = &wal.data[..wal.data.len().min(wanted)];
+        expected.resize(found.len(), 0);
+        if let Err(error) = ours.content.read_exact(&mut expected).await {
+            let error = (ours.failed)(error);
+            if !matches!(error, Error::Damaged { .. }) {
+                return Err(error);
+            }
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "it isn't known whether the server's WAL is the continuation of {segment}"
+            );
+            return Ok(None);
+        }
+        if let Some(differs) = expected.iter().zip(found).position(|(expected, found)| expected != found) {
+            let at = Lsn(at.0 + differs as u64);
+            return Err(Refusal::AnotherWal { segment, at }.into());
+        }
+        at = Lsn(at.0 + found.len() as u64);
+    }
+    match stream.stop().await {
+        // It has gone on to a later segment.
+        Err(error) if is_removed(&error) => Ok(None),
+        session => Ok(Some(session.map_err(receiving)?)),
+    }
+}
+
+/// Whether the server has removed what it was asked for.
+pub(super) fn is_removed(error: &ReplicationError) -> bool {
+    error.code() == Some(UNDEFINED_FILE)
+}
