@@ -8,8 +8,8 @@ use std::{
 use anyhow::Result;
 use jiff::SignedDuration;
 use swiftwal_compression::{Format, compress_frame};
-use swiftwal_core::{ArchiveOptions, Error, ErrorKind, restore_wal};
-use swiftwal_postgres::WalName;
+use swiftwal_core::{ArchiveOptions, Error, ErrorKind, restore_received_wal, restore_wal};
+use swiftwal_postgres::{Timeline, WalName};
 
 use super::site::{Site, file_names, refused};
 use crate::{
@@ -239,5 +239,32 @@ pub(crate) async fn a_file_that_is_there_takes_one_request_and_one_that_is_not_t
     site.archive_with(site.cluster.wal_name(2), &site.cluster.segment(2), &gzip).await?;
     let expected = [format!("wal_{absent}.zst"), format!("wal_{absent}.gz"), LISTING.to_owned()];
     assert_eq!(requests(absent).await, expected);
+    Ok(())
+}
+
+/// Recovery would end there, although there is newer WAL.
+pub(crate) async fn an_incomplete_segment_is_not_the_last_one_if_a_listing_lacks_what_is_newer(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=3).await?;
+    let segment = site.cluster.segment_name(4);
+    let frame = compress_frame("zstd:1".parse()?, &site.cluster.segment(4))?;
+    site.subject.put(&format!("wal_{segment}.partial.received.zst"), frame).await?;
+    let path = site.subject.path("RECOVERYXLOG");
+    let is_used = async |hidden: WalName| -> Result<bool> {
+        let repository = site.subject.repository_with(&Faults::hiding(format!("wal_{hidden}.zst")))?;
+        Ok(restore_received_wal(&repository, segment, &path).await?)
+    };
+    let (history, content) = site.cluster.promoted().history(&[(Timeline::FIRST, 4)]);
+    let next = site.cluster.wal_name(5);
+    for (newer, content) in [(next, site.cluster.segment(5)), (history, content.into_bytes())] {
+        site.archive_as(newer, &content).await?;
+        assert!(!is_used(newer).await?, "{newer}");
+        assert!(!path.exists());
+        site.subject.delete(&format!("wal_{newer}.zst")).await?;
+    }
+    assert!(is_used(next).await?);
+    assert_eq!(fs::read(&path)?, site.cluster.segment(4));
     Ok(())
 }

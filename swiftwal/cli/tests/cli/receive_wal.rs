@@ -143,10 +143,6 @@ fn restore_wal_gives_the_incomplete_segment_only_on_request_as_the_last_one_and_
     assert_eq!(site.run(&["restore-wal", "--use-partial", &name, "back"]).code, 1);
     fs::remove_file(site.path("standby.signal")).unwrap();
 
-    site.write("pg_wal/00000002.history", "1\t0/500000\tno recovery target specified\n");
-    site.succeed(&["archive-wal", "pg_wal/00000002.history"]);
-    assert_eq!(site.run(&["restore-wal", "--use-partial", &name, "back"]).code, 1);
-    fs::remove_file(site.object("wal_00000002.history.zst")).unwrap();
     site.archive([5]);
     // Otherwise restore-wal would wait for the segment, which could be on its way.
     site.age_repository();
@@ -155,6 +151,41 @@ fn restore_wal_gives_the_incomplete_segment_only_on_request_as_the_last_one_and_
     site.archive([4]);
     site.succeed(&["restore-wal", "--use-partial", &name, "back"]);
     assert_eq!(fs::read(site.path("back")).unwrap(), segment(4, 0));
+}
+
+/// The server may have gone on with a timeline that was left before, or another server left it at a backup.
+#[test]
+fn only_a_timeline_that_goes_on_from_the_incomplete_segment_keeps_it_from_being_used() {
+    let site = Site::new();
+    site.archive([3]);
+    spool_beginning(&site, 4, 1, 500_000);
+    site.succeed(&DRAIN);
+    let name = segment_name(4);
+    let object = format!("wal_{name}.partial.received.zst");
+    let history = site.object("wal_00000002.history.zst");
+    for (switchpoint, goes_on) in
+        [("0/3FFFFF", false), ("0/400000", true), ("0/400028", true), ("0/500000", true)]
+    {
+        site.write("pg_wal/00000002.history", &format!("1\t{switchpoint}\tno recovery target specified\n"));
+        site.succeed(&["archive-wal", "pg_wal/00000002.history"]);
+        let ran = site.run(&["restore-wal", "--use-partial", &name, "back"]);
+        assert_eq!(ran.code, i32::from(goes_on), "{switchpoint}: {ran:?}");
+        let warning = format!(
+            "{object} isn't used as the last WAL, because there is newer WAL: of timeline 2, which branched off from \
+             timeline 1 at {switchpoint}"
+        );
+        assert_eq!(ran.stderr.matches(&warning).count(), usize::from(goes_on), "{ran:?}");
+        fs::remove_file(&history).unwrap();
+    }
+    // It isn't known where its timeline branched off.
+    fs::write(&history, "not a history").unwrap();
+    let ran = site.run(&["restore-wal", "--use-partial", &name, "back"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("of timeline 2, whose history isn't stored or can't be read"), "{ran:?}");
+    // Nothing is said where nothing could be used.
+    fs::remove_file(site.object(&object)).unwrap();
+    let ran = site.run(&["restore-wal", "--use-partial", &name, "back"]);
+    assert_eq!((ran.code, ran.stderr.contains("newer WAL")), (1, false), "{ran:?}");
 }
 
 #[test]

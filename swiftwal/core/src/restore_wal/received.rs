@@ -1,25 +1,27 @@
 //! restore-wal --use-partial: fetches the beginning of a segment that receive-wal was receiving, as the last WAL.
 //!
 //! Recovery takes it for a complete segment whose rest was never written. That is right only at the end of the WAL, so it is
-//! refused if anything newer is stored.
+//! refused if anything newer is stored. A listing may lag behind, so the next segment and the history of the next timeline
+//! are also requested by name.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use swiftwal_postgres::{SegmentName, WalName};
+use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, WalName};
 
 use super::{target_of, write};
 use crate::{
     error::{Error, Result},
     local::staged_file::StagedFile,
     repository::{
-        Repository,
-        inventory::{Inventory, StoredWal},
+        Repository, history::Histories, inventory::Inventory, layout::ObjectName,
+        wal_received::received_object,
     },
 };
 
 /// Writes the stored beginning of `segment` to `path`, or into `path` if that is a directory, with zeros up to the size of
 /// a segment. The segment itself must be proven to be missing. Returns false, and writes nothing, if no beginning is stored,
-/// or if anything newer is: WAL of a later timeline, or of a later position of this one.
+/// or, with a warning, if anything newer is: WAL of a later position of this timeline, or a timeline that branched off from
+/// this one in that segment or later.
 ///
 /// # Errors
 ///
@@ -29,7 +31,12 @@ pub async fn restore_received_wal(
     segment: SegmentName,
     path: &Path,
 ) -> Result<bool> {
-    if has_newer(&repository.inventory().await?, segment) {
+    let object = received_object(segment);
+    if repository.size(&object).await?.is_none() {
+        return Ok(false);
+    }
+    if let Some(newer) = newer_than(repository, segment).await? {
+        tracing::warn!("{object} isn't used as the last WAL, because there is newer WAL: {newer}");
         return Ok(false);
     }
     let Some(stored) = repository.received(segment).await? else { return Ok(false) };
@@ -43,12 +50,51 @@ pub async fn restore_received_wal(
     Ok(true)
 }
 
-/// Whether anything behind the segment is stored. What another server made of the segment is not.
-fn has_newer(inventory: &Inventory, segment: SegmentName) -> bool {
-    let is_newer = |wal: &StoredWal| {
-        let is_later = wal.name.segment().is_some_and(|other| other.position() > segment.position());
-        let timeline = wal.name.timeline();
-        timeline > segment.timeline() || (timeline == segment.timeline() && is_later)
+/// Returns what is stored that comes after the segment. What another server made of the segment doesn't.
+async fn newer_than(repository: &Repository, segment: SegmentName) -> Result<Option<String>> {
+    let inventory = repository.inventory().await?;
+    let cluster = repository.cluster_once().await?;
+    let size = cluster.map_or_else(SegmentSize::default, |info| info.identity.wal_segment_bytes);
+    if let Some(later) = later_object(&inventory, segment) {
+        return Ok(Some(later.to_string()));
+    }
+    if let Some(next) = segment.next(size).map(WalName::Segment)
+        && let Some(format) = repository.wal_format(next).await?
+    {
+        return Ok(Some(ObjectName::Wal { name: next, format }.to_string()));
+    }
+    let start = segment.start(size).unwrap_or(Lsn(0));
+    let mut histories = Histories::listed(repository, &inventory).await?;
+    histories.look_beyond(repository, segment.timeline()).await?;
+    let listed = inventory.wal.iter().map(|wal| wal.name.timeline());
+    let timelines: BTreeSet<_> = listed.chain(histories.timelines()).collect();
+    for timeline in timelines.into_iter().filter(|timeline| *timeline > segment.timeline()) {
+        histories.look_for(repository, timeline).await?;
+        if let Some(newer) = continues(&histories, timeline, segment.timeline(), start) {
+            return Ok(Some(newer));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns a listed object of the timeline of `segment` with WAL from after it.
+fn later_object(inventory: &Inventory, segment: SegmentName) -> Option<ObjectName> {
+    let is_later =
+        |other: SegmentName| other.timeline() == segment.timeline() && other.position() > segment.position();
+    let later = inventory.wal.iter().find(|wal| wal.name.segment().is_some_and(is_later));
+    later.map(|wal| wal.object_name())
+}
+
+/// Returns a description of `timeline` unless its history proves that it left the timeline `left` before `start`: it may
+/// have WAL that comes after that on `left`. If it was left right at `start`, recovery to the later timeline may ask for the
+/// segment of `left` as well, and must not get what was written there afterwards.
+fn continues(histories: &Histories, timeline: Timeline, left: Timeline, start: Lsn) -> Option<String> {
+    let Some(history) = histories.get(timeline) else {
+        return Some(format!("of timeline {timeline}, whose history isn't stored or can't be read"));
     };
-    inventory.wal.iter().any(is_newer)
+    let ancestor = history.ancestors().iter().find(|ancestor| ancestor.timeline == left)?;
+    let switchpoint = ancestor.switchpoint;
+    let goes_on = switchpoint >= start;
+    goes_on
+        .then(|| format!("of timeline {timeline}, which branched off from timeline {left} at {switchpoint}"))
 }
