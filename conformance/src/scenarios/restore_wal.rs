@@ -242,6 +242,31 @@ pub(crate) async fn a_file_that_is_there_takes_one_request_and_one_that_is_not_t
     Ok(())
 }
 
+/// `archive-wal --force` replaces the file that is found first, and removes the others afterwards.
+pub(crate) async fn of_several_compressions_the_first_one_counts_however_late_it_is(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    for (format, number) in Format::ALL.into_iter().zip(4..) {
+        let options = ArchiveOptions { codec: format.into(), force: false };
+        site.archive_with(site.cluster.wal_name(number), &site.cluster.segment(number), &options).await?;
+    }
+    let (name, path) = (site.cluster.wal_name(3), site.subject.path("RECOVERYXLOG"));
+    let [preferred, other] = ["gz", "lz4"].map(|suffix| format!("wal_{name}.{suffix}"));
+    site.subject.put(&preferred, compress_frame(Format::Gzip.into(), &site.cluster.segment(3))?).await?;
+    site.subject.put(&other, "an older content").await?;
+    let faults = Faults::holding(&preferred);
+    let repository = site.subject.repository_with(&faults)?;
+    let release = async {
+        faults.held().await;
+        faults.let_go();
+    };
+    let (restored, ()) = tokio::join!(restore_wal(&repository, name, &path, &|_| {}), release);
+    restored?;
+    assert_eq!(fs::read(&path)?, site.cluster.segment(3));
+    Ok(())
+}
+
 /// Recovery would end there, although there is newer WAL.
 pub(crate) async fn an_incomplete_segment_is_not_the_last_one_if_a_listing_lacks_what_is_newer(
     subject: Subject,

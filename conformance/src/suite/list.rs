@@ -101,6 +101,7 @@ suite! { $
         damaged_wal_is_refused_and_nothing_written,
         a_compression_that_cluster_json_forgot_is_found,
         a_file_that_is_there_takes_one_request_and_one_that_is_not_takes_two,
+        of_several_compressions_the_first_one_counts_however_late_it_is,
         an_incomplete_segment_is_not_the_last_one_if_a_listing_lacks_what_is_newer,
     }
     prefetch {

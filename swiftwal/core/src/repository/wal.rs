@@ -12,6 +12,7 @@ mod search;
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use object_store::GetOptions;
 use swiftwal_compression::Format;
 use swiftwal_postgres::{SegmentSize, WalName};
@@ -38,7 +39,8 @@ impl Repository {
     /// Opens the object of the WAL file `name`. `observe_size` receives its size as stored.
     ///
     /// A stored file takes one request. A missing one takes two if its repository uses one compression: one for the
-    /// file, and one listing. `cluster.json`, which contains the compressions, is read too, unless this machine has
+    /// file, and one listing. If it uses several, the file is requested in the others at once, between these two.
+    /// `cluster.json`, which contains the compressions, is read together with the first request, unless this machine has
     /// just read it.
     ///
     /// # Errors
@@ -134,7 +136,7 @@ impl Repository {
     pub(crate) async fn wal_in(
         &self,
         name: WalName,
-        formats: impl IntoIterator<Item = Format, IntoIter: Send> + Send,
+        formats: impl IntoIterator<Item = Format> + Send,
     ) -> Result<Option<WalObject>> {
         Search::new(self, name, GetOptions::default(), &|_| {}).ask_and_finish(formats).await
     }
@@ -148,8 +150,13 @@ impl Repository {
 
     /// Returns the compression in which [`wal`](Self::wal) finds this WAL file; none if it is proven to be missing.
     pub(crate) async fn wal_format(&self, name: WalName) -> Result<Option<Format>> {
-        for format in Format::ALL {
-            if self.size(&ObjectName::Wal { name, format }).await?.is_some() {
+        let size = async |format| self.size(&ObjectName::Wal { name, format }).await;
+        let [first, others @ ..] = Format::ALL;
+        if size(first).await?.is_some() {
+            return Ok(Some(first));
+        }
+        for (format, size) in others.into_iter().zip(join_all(others.map(size)).await) {
+            if size?.is_some() {
                 return Ok(Some(format));
             }
         }
