@@ -15,6 +15,7 @@ mod window;
 
 use std::{
     io::{self, Write},
+    mem,
     path::{Path, PathBuf},
 };
 
@@ -119,17 +120,31 @@ async fn write(
     let object = wal.name.clone();
     let mut content = wal.content();
     let (mut buffer, mut written) = (vec![0; PIECE_BYTES], Written::new(name));
+    // A segment that was switched early ends with many zeros.
+    let mut zeros = 0;
     loop {
         let read = content.read(&mut buffer).await.map_err(|error| repository.unreadable(&object, error))?;
         if read == 0 {
             break;
         }
         written.add(&buffer[..read]).map_err(|reason| Error::damaged(&object, reason))?;
-        staged.write_all(&buffer[..read]).map_err(Error::local("write", target))?;
+        if is_zero(&buffer[..read]) {
+            zeros += read as u64;
+        } else {
+            let piece =
+                staged.append_zeros(mem::take(&mut zeros)).and_then(|()| staged.write_all(&buffer[..read]));
+            piece.map_err(Error::local("write", target))?;
+        }
         observe_bytes(written.bytes);
     }
+    staged.append_zeros(zeros).map_err(Error::local("write", target))?;
     written.check(&object)?;
     Ok(written)
+}
+
+/// Whether all bytes are zero. A comparison of slices is much faster than one of bytes.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.first().is_none_or(|first| *first == 0 && bytes[1..] == bytes[..bytes.len() - 1])
 }
 
 /// The part of the file that was fetched so far: its size and its first page's header.

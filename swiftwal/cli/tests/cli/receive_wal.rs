@@ -166,7 +166,7 @@ fn only_a_timeline_that_goes_on_from_the_incomplete_segment_keeps_it_from_being_
     for (switchpoint, goes_on) in
         [("0/3FFFFF", false), ("0/400000", true), ("0/400028", true), ("0/500000", true)]
     {
-        site.write("pg_wal/00000002.history", &format!("1\t{switchpoint}\tno recovery target specified\n"));
+        site.write("pg_wal/00000002.history", format!("1\t{switchpoint}\tno recovery target specified\n"));
         site.succeed(&["archive-wal", "pg_wal/00000002.history"]);
         let ran = site.run(&["restore-wal", "--use-partial", &name, "back"]);
         assert_eq!(ran.code, i32::from(goes_on), "{switchpoint}: {ran:?}");

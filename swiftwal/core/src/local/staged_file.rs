@@ -2,12 +2,12 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate};
 use tempfile::{Builder, NamedTempFile, TempPath};
 
 use crate::local::content::Fingerprint;
@@ -54,21 +54,36 @@ impl StagedFile {
         Ok(Self { file, target: target.to_owned(), hasher: None })
     }
 
+    /// Appends zeros. Where the file system can, their space is only reserved, which takes far less time than to write
+    /// them.
+    ///
+    /// They must not be a hole, which `set_len` would make: PostgreSQL uses the files of restored WAL segments again for
+    /// new WAL. If the disk were full then, the server would stop, since it can't continue when it fails to write WAL.
+    pub(crate) fn append_zeros(&mut self, bytes: u64) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let mut file = self.file.file();
+        let start = file.stream_position()?;
+        if fallocate(file, FallocateFlags::empty(), start, bytes).is_err() {
+            // The file system can't reserve space, or has none, which writing reports.
+            return io::copy(&mut io::repeat(0).take(bytes), self).map(drop);
+        }
+        file.seek(SeekFrom::Start(start + bytes))?;
+        match &mut self.hasher {
+            Some(hasher) => hasher.update_reader(io::repeat(0).take(bytes)).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the fingerprint that the file has as long as nobody changes it or puts another one in its place.
     pub(crate) fn fingerprint(&self) -> io::Result<Fingerprint> {
-        let file = match &self.file {
-            Staged::Unnamed(file, _) => file,
-            Staged::Named(file) => file.as_file(),
-        };
-        Ok(Fingerprint::of(&file.metadata()?))
+        Ok(Fingerprint::of(&self.file.file().metadata()?))
     }
 
     /// Makes the content safe from a power failure.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        match &self.file {
-            Staged::Unnamed(file, _) => file.sync_all(),
-            Staged::Named(file) => file.as_file().sync_all(),
-        }
+        self.file.file().sync_all()
     }
 
     /// Gives the file its name, replacing an older one. Every reader sees a complete file, but it isn't yet safe from a
@@ -107,14 +122,18 @@ impl Staged {
         let link = open_files.join(file.as_raw_fd().to_string());
         fs::symlink_metadata(&link).is_ok().then(|| Self::Unnamed(file, link))
     }
+
+    fn file(&self) -> &File {
+        match self {
+            Self::Unnamed(file, _) => file,
+            Self::Named(file) => file.as_file(),
+        }
+    }
 }
 
 impl Write for StagedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = match &mut self.file {
-            Staged::Unnamed(file, _) => file.write(bytes)?,
-            Staged::Named(file) => file.write(bytes)?,
-        };
+        let written = self.file.file().write(bytes)?;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&bytes[..written]);
         }
@@ -162,6 +181,8 @@ fn name(link: &Path, name: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     fn names(directory: &Path) -> Vec<PathBuf> {
@@ -212,5 +233,27 @@ mod tests {
         staged.write_all(b"tent").unwrap();
         assert_eq!(staged.publish().unwrap(), Some(blake3::hash(b"content")));
         assert_eq!(StagedFile::for_target(&target).unwrap().publish().unwrap(), None);
+    }
+
+    #[test]
+    fn appended_zeros_are_content_and_have_their_space() {
+        const ZEROS: usize = 3 << 20;
+        let directory = tempfile::tempdir().unwrap();
+        let content = [&b"begin"[..], &vec![0; ZEROS], b"end", &vec![0; ZEROS]].concat();
+        let written = directory.path().join("written");
+        fs::write(&written, &content).unwrap();
+        let target = directory.path().join("x");
+        let mut staged = StagedFile::hashed_for_target(&target).unwrap();
+        for part in ["begin", "end"] {
+            staged.write_all(part.as_bytes()).unwrap();
+            staged.append_zeros(ZEROS as u64).unwrap();
+        }
+        staged.append_zeros(0).unwrap();
+        staged.sync().unwrap();
+        assert_eq!(staged.publish().unwrap(), Some(blake3::hash(&content)));
+        assert_eq!(fs::read(&target).unwrap(), content);
+        File::open(&written).unwrap().sync_all().unwrap();
+        let blocks = |path: &Path| fs::metadata(path).unwrap().blocks();
+        assert!(blocks(&target) >= blocks(&written), "{} blocks", blocks(&target));
     }
 }
