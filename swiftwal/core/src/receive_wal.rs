@@ -116,19 +116,20 @@ pub async fn receive_wal(
     ended
 }
 
-/// Stores what an earlier [`receive_wal`] left in the spool, without a server.
+/// Stores what an earlier [`receive_wal`] left in the spool, without a server. Returns how many WAL files that were.
 ///
 /// # Errors
 ///
 /// [`Error::Refused`](crate::Error::Refused) if a process is using the spool; [`Error::Damaged`](crate::Error::Damaged) if a
 /// segment was damaged, after everything else was stored; and those of the storage.
-pub async fn drain_spool(repository: &Repository, options: &ReceiveOptions) -> Result<()> {
+pub async fn drain_spool(repository: &Repository, options: &ReceiveOptions) -> Result<usize> {
     let spool = Spool::open(&options.spool)?;
     let damaged = spool.put_damaged_aside().await?;
+    let files = spool.complete().await?.len() + spool.begun().await?.len();
     let positions = Positions::new();
     Box::pin(Storing::new(repository, &spool, &positions, options).store_all()).await?;
     match damaged.first() {
-        None => Ok(()),
+        None => Ok(files),
         Some(first) => {
             let reason = "everything in the spool is stored except the damaged segments; store them with archive-wal if a \
                           server has them";

@@ -3,6 +3,7 @@
 use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use futures::FutureExt;
+use serde_json::json;
 use swiftwal_core::{Error, ReceiveOptions, drain_spool};
 use swiftwal_postgres::{Connector, replication::conninfo::Environment};
 use tokio::{sync::oneshot, time::timeout};
@@ -30,17 +31,17 @@ const SPOOL: &str = "receive-wal";
 /// flushed is what is stored. With synchronous_standby_names = 'swiftwal' and synchronous_commit = remote_write, a committed
 /// transaction is never lost as long as the server or the spool remains.
 ///
-/// It connects again when the server or the storage was away, and follows promotions. SIGTERM and SIGINT stop it cleanly,
-/// with exit code 0: what was received is stored first, for at most 30 seconds, and the rest stays in the spool for the next
-/// start or for --drain. As a service of systemd, it says when it is ready, what it does, and that it is alive (Type=notify,
+/// It connects again when the server or the storage was away, and follows promotions. SIGTERM, SIGINT and SIGHUP stop it
+/// with exit code 0: it first stores what was received, for at most 30 seconds. The rest stays in the spool for the next
+/// start, or for --drain. As a service of systemd, it says when it is ready, what it does, and that it is alive (Type=notify,
 /// WatchdogSec).
 ///
 /// The connection settings are those of psql: PGHOST, PGPORT, PGUSER and so on, and a password in ~/.pgpass.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-                        swiftwal -c /etc/swiftwal.toml receive-wal -H db1 --create-slot\n\
+                        swiftwal -c /etc/swiftwal.toml receive-wal -H db1 --create-slot --spool /var/lib/swiftwal/spool\n\
                         After the server was lost, store what the spool has:\n  \
-                        swiftwal -c /etc/swiftwal.toml receive-wal --drain")]
+                        swiftwal -c /etc/swiftwal.toml receive-wal --drain --spool /var/lib/swiftwal/spool")]
 pub(crate) struct Args {
     /// The physical replication slot. It makes the server keep its WAL until that is stored
     #[arg(long, value_name = "NAME", default_value = "swiftwal")]
@@ -60,7 +61,7 @@ pub(crate) struct Args {
     /// stops
     #[arg(long, value_name = "DURATION", default_value = "10", value_parser = duration, allow_negative_numbers = true)]
     partial_interval: Duration,
-    /// Store what the spool has, and end. It needs no server
+    /// Store what the spool contains, then end. This needs no server; use the same user, repository and --spool as the service
     #[arg(long)]
     drain: bool,
     /// Receive even if the server is a standby
@@ -88,7 +89,20 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     if args.drain {
         session.watchdog.doing("storing what is in the spool");
         let drained = async { Ok(drain_spool(&repository, &options).await?) };
-        return session.watchdog.unless_stopped(drained).await;
+        let files = session.watchdog.unless_stopped(drained).await?;
+        let spool = options.spool.display();
+        if session.output.json {
+            return session.output.json(&json!({ "spool": spool.to_string(), "files": files }));
+        }
+        return session.output.text(|out| match files {
+            0 => writeln!(out, "The spool {spool} is empty: there was nothing to store"),
+            1 => writeln!(out, "1 WAL file of the spool {spool} is stored in {}", repository.location()),
+            files => writeln!(
+                out,
+                "{files} WAL files of the spool {spool} are stored in {}",
+                repository.location()
+            ),
+        });
     }
     let server = &session.config.server;
     let connector = Connector::new(server.connect.clone(), Environment::new(server.variables.clone()));

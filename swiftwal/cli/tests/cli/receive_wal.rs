@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::{Value, json};
+
 use crate::site::{SEGMENT_BYTES, Site, segment, segment_name};
 
 /// Writes the segment `number` into the spool, of which the first bytes were received.
@@ -51,7 +53,8 @@ fn everything_in_the_spool_is_stored_and_removed_there() {
     site.write(&format!("spool/{}", segment_name(3)), complete(3, 1));
     site.write("spool/notes", "mine");
     spool_beginning(&site, 4, 1, SEGMENT_BYTES / 2);
-    site.succeed(&DRAIN);
+    let said = site.succeed(&DRAIN);
+    assert!(said.starts_with("2 WAL files of the spool spool are stored in file://"), "{said}");
     assert_eq!(spooled(&site), ["notes"]);
     let names = [segment_name(3), format!("{}.partial.received", segment_name(4))];
     assert_eq!(site.succeed(&["list-wal"]).lines().collect::<Vec<_>>(), names);
@@ -59,8 +62,10 @@ fn everything_in_the_spool_is_stored_and_removed_there() {
     assert_eq!(stored.len(), SEGMENT_BYTES);
     assert_eq!(stored[..SEGMENT_BYTES / 2], segment(4, 1)[..SEGMENT_BYTES / 2]);
     assert!(stored[SEGMENT_BYTES / 2..].iter().all(|byte| *byte == 0));
-    // There is nothing left to do.
-    site.succeed(&DRAIN);
+    // There is nothing left to do. Somebody who names another spool must see that.
+    assert_eq!(site.succeed(&DRAIN), "The spool spool is empty: there was nothing to store\n");
+    let json: Value = serde_json::from_str(&site.succeed(&[&["--json"], &DRAIN[..]].concat())).unwrap();
+    assert_eq!(json, json!({ "spool": "spool", "files": 0 }));
 }
 
 #[test]

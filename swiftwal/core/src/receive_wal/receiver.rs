@@ -111,7 +111,7 @@ impl<'a> Receiver<'a> {
             self.positions.activity.send_replace(Activity::Waiting(causes(&error)));
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "not receiving WAL; connecting again in {seconds} s"
+                "can't receive WAL; trying again in {seconds} s"
             );
             sleep(pause.next()).await;
         }
@@ -451,8 +451,8 @@ impl<'a> Receiver<'a> {
                 format!("segments {first} to {last}")
             };
             tracing::warn!(
-                "the server has removed WAL that isn't stored: {missing}. No backup from before can be recovered beyond \
-                 {gap}. {advice}"
+                "the server has removed WAL that isn't stored: {missing}. A backup that was taken before this can be \
+                 recovered only up to {gap}. {advice}"
             );
         }
         self.complete = Some((past.timeline_at(Lsn(next.0.saturating_sub(1))), next));

@@ -75,7 +75,11 @@ impl Spool {
             Ok(()) => Ok(Self { directory: directory.to_owned(), lock: Arc::new(lock) }),
             Err(Errno::WOULDBLOCK) => {
                 let what = format!("another receive-wal uses the spool {}", directory.display());
-                Err(Refusal::overtaken(what, "stop it first, or give this one another --spool").into())
+                Err(Refusal::overtaken(
+                    what,
+                    "stop it first; if it receives for another repository, give this one another --spool",
+                )
+                .into())
             }
             Err(error) => Err(failed("lock")(error.into())),
         }
