@@ -60,7 +60,8 @@ impl Systemd {
 
 impl Supervisor for Systemd {
     fn alive_interval(&self) -> Option<Duration> {
-        watchdog_enabled().map(|limit| limit / 2)
+        // So the disk of the spool may take two thirds of it.
+        watchdog_enabled().map(|limit| limit / 3)
     }
 
     fn alive(&self) {

@@ -32,7 +32,7 @@ mod streaming;
 use std::{convert::Infallible, fmt, future, path::PathBuf, time::Duration};
 
 use swiftwal_compression::Codec;
-use swiftwal_postgres::{Connector, WalName};
+use swiftwal_postgres::Connector;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::positions::Activity;
@@ -105,8 +105,18 @@ pub async fn receive_wal(
         Err(error) = Box::pin(storing.run()) => return Err(error),
         Err(error) = supervise(&positions, &spool, supervisor) => Err(error),
     };
-    match Box::pin(storing.store_all()).await {
-        Err(error) if may_pass(&error) => tracing::warn!(
+    if let Err(error) = &ended {
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "no more WAL is received. What is in the spool is stored first"
+        );
+    }
+    let stored = tokio::select! {
+        stored = Box::pin(storing.store_all()) => stored,
+        Err(error) = supervise(&positions, &spool, supervisor) => Err(error),
+    };
+    match stored {
+        Err(error) if may_pass(&error) || ended.is_err() => tracing::warn!(
             error = &error as &dyn std::error::Error,
             "stopped before everything was stored; the rest is in {}. Start receive-wal again, or run it with --drain",
             options.spool.display()
@@ -133,7 +143,7 @@ pub async fn drain_spool(repository: &Repository, options: &ReceiveOptions) -> R
         Some(first) => {
             let reason = "everything in the spool is stored except the damaged segments; store them with archive-wal if a \
                           server has them";
-            Err(Error::damaged(spool.path_of(WalName::Segment(*first)).display(), reason))
+            Err(Error::damaged(spool.path_of(*first).display(), reason))
         }
     }
 }
@@ -154,9 +164,12 @@ async fn supervise(positions: &Positions, spool: &Spool, supervisor: &dyn Superv
                     Err(_) => future::pending().await,
                 },
                 () = sleep_until(next) => {
-                    spool.wait_for_disk().await?;
-                    supervisor.alive();
                     next = Instant::now() + interval;
+                    if let Err(error) = spool.wait_for_disk().await {
+                        // It has answered. A full disk may have room again.
+                        tracing::debug!(error = &error as &dyn std::error::Error, "can't write to the spool");
+                    }
+                    supervisor.alive();
                 }
             }
         }

@@ -18,8 +18,8 @@ const CRC_AT: usize = 20;
 const SWITCH: [u8; 2] = [0x40, 0];
 const SWITCH_AT: usize = 16;
 
-/// Whether the WAL segment that `segment` reads is filled to its end: each page is the one of its position, and empty
-/// pages at the end come after the record with which PostgreSQL ends a segment early.
+/// Whether the WAL segment that `segment` reads is filled to its end: each page is the one of its position, up to the record
+/// with which PostgreSQL ends a segment early, if there is one.
 ///
 /// The records aren't checked, so a page that was written only in part isn't noticed.
 ///
@@ -39,20 +39,16 @@ pub fn is_complete_segment(mut segment: impl Read) -> io::Result<bool> {
     let mut page = vec![0; header.block_size as usize];
     // The content of the last two pages, in which the last record is.
     let mut last = Vec::new();
-    let mut has_ended = false;
     for number in 0..header.segment_size.bytes() / page_bytes {
         if !fill(&mut segment, &mut page)? {
             return Ok(false);
         }
-        if is_empty(&page) && (has_ended || ends_with_switch(&last)) {
-            has_ended = true;
-            continue;
-        }
         let numbers = Numbers::native(&page);
         let is_here =
             SegmentHeader::address_of_page(numbers) == Some(header.page_address.0 + number * page_bytes);
-        if has_ended || !is_here || numbers.u16(0) != Some(header.magic) {
-            return Ok(false);
+        if !is_here || numbers.u16(0) != Some(header.magic) {
+            // What follows that record doesn't matter. It is empty, unless the server crashed before it had written that.
+            return Ok(ends_with_switch(&last));
         }
         last.drain(..last.len().saturating_sub(page.len() - SHORT_HEADER));
         last.extend(&page[if number == 0 { SegmentHeader::BYTES } else { SHORT_HEADER }..]);
@@ -67,10 +63,6 @@ fn fill(segment: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn is_empty(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
 }
 
 /// Whether the last record in the content of these pages is the one that ends a segment early.
@@ -145,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_pages_must_follow_the_end_of_the_segment() {
+    fn other_pages_may_only_follow_the_end_of_the_segment() {
         for pages in [1, 2, SEGMENT / PAGE - 1] {
             let torn = segment(pages, 1);
             assert!(!is_complete(&torn), "{pages}");
@@ -163,8 +155,9 @@ mod tests {
                 ended[page - before.len()..page].copy_from_slice(before);
                 ended[end - here..end].copy_from_slice(rest);
                 assert!(is_complete(&ended), "{pages}: {end}");
+                // The file of an older segment was reused, and the server crashed before it had emptied the rest.
                 ended[SEGMENT - 1] = 1;
-                assert!(!is_complete(&ended) || pages == SEGMENT / PAGE, "{pages}: {end}");
+                assert!(is_complete(&ended), "{pages}: {end}");
                 ended[SEGMENT - 1] = 0;
                 ended[end - here] ^= 1;
                 assert!(!is_complete(&ended), "{pages}: {end}");

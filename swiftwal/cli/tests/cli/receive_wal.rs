@@ -111,7 +111,7 @@ fn a_damaged_segment_is_put_aside_and_the_others_are_stored() {
     let ran = site.run(&DRAIN);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("everything in the spool is stored except the damaged segments"), "{ran:?}");
-    let warned = format!("the complete segment {} in the spool is damaged and isn't stored", segment_name(3));
+    let warned = format!("{} in the spool is damaged and isn't stored", segment_name(3));
     assert!(ran.stderr.contains(&warned), "{ran:?}");
     assert_eq!(spooled(&site), [format!("{}.damaged", segment_name(3))]);
     assert_eq!(site.succeed(&["list-wal"]), format!("{}\n", segment_name(4)));
@@ -176,7 +176,7 @@ fn only_a_timeline_that_goes_on_from_the_incomplete_segment_keeps_it_from_being_
         let ran = site.run(&["restore-wal", "--use-partial", &name, "back"]);
         assert_eq!(ran.code, i32::from(goes_on), "{switchpoint}: {ran:?}");
         let warning = format!(
-            "{object} isn't used as the last WAL, because there is newer WAL: of timeline 2, which branched off from \
+            "{object} isn't used as the last WAL, because there is newer WAL: WAL of timeline 2, which branched off from \
              timeline 1 at {switchpoint}"
         );
         assert_eq!(ran.stderr.matches(&warning).count(), usize::from(goes_on), "{ran:?}");
@@ -191,6 +191,43 @@ fn only_a_timeline_that_goes_on_from_the_incomplete_segment_keeps_it_from_being_
     fs::remove_file(site.object(&object)).unwrap();
     let ran = site.run(&["restore-wal", "--use-partial", &name, "back"]);
     assert_eq!((ran.code, ran.stderr.contains("newer WAL")), (1, false), "{ran:?}");
+}
+
+/// Recovery takes the archive's file, and removes the one in pg_wal.
+#[test]
+fn an_incomplete_segment_does_not_take_the_place_of_one_in_pg_wal_that_has_as_much() {
+    let site = Site::new();
+    site.archive([3]);
+    spool_beginning(&site, 4, 1, 500_000);
+    site.succeed(&DRAIN);
+    let name = segment_name(4);
+    let own = format!("pg_wal/{name}");
+    let whole = segment(4, 1);
+    for (bytes, is_used) in [(499_999, true), (500_000, false), (500_001, false), (SEGMENT_BYTES, false)] {
+        // The rest is that of an older segment, whose file was reused.
+        site.write(&own, [&whole[..bytes], &segment(2, 9)[bytes..]].concat());
+        let ran = site.run(&["restore-wal", "--use-partial", &name, "pg_wal/RECOVERYXLOG"]);
+        assert_eq!(ran.code, i32::from(!is_used), "{bytes}: {ran:?}");
+        assert_eq!(ran.stderr.contains(&format!("{own} has as much or more")), !is_used, "{ran:?}");
+    }
+    site.write(&own, &whole[..1000]);
+    site.succeed(&["restore-wal", "--use-partial", &name, "pg_wal/RECOVERYXLOG"]);
+}
+
+/// All that was received may be in it.
+#[test]
+fn a_damaged_beginning_in_the_spool_is_put_aside_and_reported() {
+    let site = Site::new();
+    spool_beginning(&site, 4, 1, 500_000);
+    let partial = format!("spool/{}.partial", segment_name(4));
+    let mut content = fs::read(site.path(&partial)).unwrap();
+    content[9] ^= 1;
+    site.write(&partial, &content);
+    let ran = site.run(&DRAIN);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains(".partial in the spool is damaged and isn't stored"), "{ran:?}");
+    assert_eq!(spooled(&site), [format!("{}.partial.damaged", segment_name(4))]);
+    assert_eq!(fs::read(site.path(&format!("{partial}.damaged"))).unwrap(), content);
 }
 
 #[test]

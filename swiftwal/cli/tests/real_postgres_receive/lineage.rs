@@ -60,6 +60,10 @@ pub(crate) fn a_copy_of_the_server_is_refused(site: &Site) -> Result<()> {
     let spool = site.scratch.path().join("another-spool");
     is_refused(site, &before, &["--spool", &spool.to_string_lossy()])?;
     before.stop()?;
+    // Its history isn't stored either.
+    promote(&before)?;
+    is_refused(site, &before, &[])?;
+    before.stop()?;
 
     let mut receiver = Receiver::start(site, &[])?;
     wait_until_stored(&mut receiver, server)?;

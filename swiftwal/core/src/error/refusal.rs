@@ -260,7 +260,8 @@ impl Refusal {
             }
             Self::AnotherWal { .. } => {
                 "connect to the right server; or, if this one takes its place, store its WAL in a repository of its own, with \
-                 an empty --spool, and take a backup there"
+                 an empty --spool, and take a backup there. If it is the right one, the segment's .partial file in the spool \
+                 may be damaged: move it away"
             }
             Self::AmbiguousKey { .. } => "give a longer prefix of the key",
             Self::NotIncremental { hint, .. } => hint,

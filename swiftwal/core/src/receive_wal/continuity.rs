@@ -8,10 +8,11 @@ use std::io;
 
 use swiftwal_postgres::{
     Lsn, SegmentName, receiving,
-    replication::{ReplicationError, Session, StreamOptions, WalEvent, WalStream},
+    replication::{ReplicationError, Session, StreamOptions, WalEvent, WalStatus, WalStream},
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::receiver::another_server;
 use crate::error::{Error, Refusal, Result};
 
 /// The length of a beginning that isn't the same by chance: a page of WAL.
@@ -44,7 +45,7 @@ pub(super) async fn compare(
     let segment = ours.segment;
     let removed = || {
         tracing::info!(
-            "the server has removed {segment}, so it isn't known whether its WAL is the continuation of that"
+            "the server has removed {segment}, so it isn't known whether its WAL continues what is stored"
         );
         Ok(None)
     };
@@ -52,13 +53,19 @@ pub(super) async fn compare(
         Err(error) if is_removed(&error) => return removed(),
         started => started.map_err(receiving)?,
     };
+    let reporter = stream.reporter();
     let (mut at, mut expected) = (options.start, Vec::new());
     while at < end {
         let wal = match stream.next().await {
             Ok(Some(WalEvent::Wal(wal))) => wal,
+            // Without a slot, the server only wants to know that somebody is there.
+            Ok(Some(WalEvent::Keepalive { wants_report: true, .. })) => {
+                reporter.report(WalStatus::default()).await.map_err(receiving)?;
+                continue;
+            }
             Ok(Some(WalEvent::Keepalive { .. })) => continue,
-            // The timeline ends earlier on this server.
-            Ok(_) => return Err(Refusal::AnotherWal { segment, at }.into()),
+            // A standby has begun to follow another timeline meanwhile.
+            Ok(_) => return Err(another_server()),
             Err(error) if is_removed(&error) => return removed(),
             Err(error) => return Err(receiving(error).into()),
         };

@@ -82,6 +82,11 @@ impl Positions {
         self.received.borrow().as_ref().map_or_else(WalStatus::default, Received::status)
     }
 
+    /// Returns the segment that is being received. None at the edge of a segment.
+    pub(super) fn current(&self) -> Option<SegmentName> {
+        self.received.borrow().as_ref()?.current.as_ref().map(|(segment, _)| *segment)
+    }
+
     /// Returns the segments whose beginnings may be in the repository.
     pub(super) fn begun(&self) -> MutexGuard<'_, BTreeSet<SegmentName>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)

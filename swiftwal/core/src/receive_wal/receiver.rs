@@ -121,12 +121,15 @@ impl<'a> Receiver<'a> {
     async fn receive_once(&mut self) -> Result<()> {
         let (mut session, server) = WalServer::connect(self.connector).await?;
         self.check(&server).await?;
-        let past = self.past(&mut session, &server).await?;
+        let (past, new) = self.past(&mut session, &server).await?;
         let is_new = self.options.create_slot && self.create_slot(&mut session).await?;
         let kept = self.kept(&mut session, &server).await?;
         let start = self.start(&server, &past, kept, is_new).await?;
         let segment = segment_at(&past, start, server.segment_size);
-        let session = self.compare(session, &server, &past, start).await?;
+        let session = self.compare(session, &server, &past, start, !new.is_empty()).await?;
+        for (timeline, content) in new {
+            self.store_history(timeline, content).await?;
+        }
         self.complete = Some((past.timeline_at(Lsn(start.0.saturating_sub(1))), start));
         tracing::info!("receiving WAL from {start} on timeline {}, segment {segment}", segment.timeline());
         let mut streaming = Streaming {
@@ -202,22 +205,26 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    /// Returns the past of the server's timeline, and puts every history of it into the spool.
-    async fn past(&mut self, session: &mut Session, server: &WalServer) -> Result<TimelineHistory> {
-        let mut past = TimelineHistory::without_ancestors(server.timeline);
+    /// Returns the past of the server's timeline, and those of its histories that aren't stored yet.
+    async fn past(
+        &mut self,
+        session: &mut Session,
+        server: &WalServer,
+    ) -> Result<(TimelineHistory, Vec<(Timeline, Bytes)>)> {
+        let (mut past, mut new) = (TimelineHistory::without_ancestors(server.timeline), Vec::new());
         if server.timeline != Timeline::FIRST {
-            past = self.history(session, server.timeline).await?;
+            past = self.history(session, server.timeline, &mut new).await?;
         }
         let ancestors: Vec<_> = past.ancestors().iter().map(|ancestor| ancestor.timeline).collect();
         for timeline in ancestors.into_iter().filter(|timeline| *timeline != Timeline::FIRST) {
-            match self.history(session, timeline).await {
+            match self.history(session, timeline, &mut new).await {
                 Err(Error::Source(error)) if cause(&error).is_some_and(is_removed) => {
                     self.check_stored_history(&past, timeline).await?;
                 }
                 history => drop(history?),
             }
         }
-        Ok(past)
+        Ok((past, new))
     }
 
     /// Refuses a server without a history of `timeline` whose past differs from the stored one.
@@ -246,27 +253,41 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    /// Asks for the history of a timeline and stores it, unless it is stored. Two servers may have been promoted to one
-    /// timeline: nothing is received from one whose history differs from the stored one, or from that of another server.
-    async fn history(&mut self, session: &mut Session, timeline: Timeline) -> Result<TimelineHistory> {
+    /// Asks for the history of a timeline. Two servers may have been promoted to one timeline: nothing is received from one
+    /// whose history differs from the stored one, or from that of another server. One that isn't stored is added to `new`:
+    /// the server may turn out to be another one.
+    async fn history(
+        &mut self,
+        session: &mut Session,
+        timeline: Timeline,
+        new: &mut Vec<(Timeline, Bytes)>,
+    ) -> Result<TimelineHistory> {
         let content = session.timeline_history(timeline).await.map_err(receiving)?;
         let file = WalFile::history(timeline, content.clone())?;
-        let format = self.options.codec.format();
         match self.histories.get(&timeline) {
             Some(known) if *known == content => {}
-            Some(_) => return Err(self.repository.another_content(&file, format)),
-            None => {
-                let stored = self.repository.archive_file(&file, self.options.codec).await?;
-                self.histories.insert(timeline, content.clone());
-                if stored.is_some() {
-                    tracing::info!("stored {}", WalName::History(timeline));
-                }
+            Some(_) => return Err(self.repository.another_content(&file, self.options.codec.format())),
+            None if self.repository.wal_format(WalName::History(timeline)).await?.is_some() => {
+                self.store_history(timeline, content.clone()).await?;
             }
+            None => new.push((timeline, content.clone())),
         }
         check_history(timeline, &content, WalName::History(timeline))
     }
 
-    /// Compares what is here with what the server has, and returns the session, or another one with the same server.
+    /// Stores a history. If one is stored, it must be the same.
+    async fn store_history(&mut self, timeline: Timeline, content: Bytes) -> Result<()> {
+        let file = WalFile::history(timeline, content.clone())?;
+        if self.repository.archive_file(&file, self.options.codec).await?.is_some() {
+            tracing::info!("stored {}", WalName::History(timeline));
+        }
+        self.histories.insert(timeline, content);
+        Ok(())
+    }
+
+    /// Compares what is here with what the server has, and returns the session, or another one with the same server. With
+    /// `is_on_new_timeline`, the segment before the current one is compared in any case: the history of that timeline is
+    /// going to be stored before anything is received.
     ///
     /// # Errors
     ///
@@ -277,6 +298,7 @@ impl<'a> Receiver<'a> {
         server: &WalServer,
         past: &TimelineHistory,
         start: Lsn,
+        is_on_new_timeline: bool,
     ) -> Result<Session> {
         let size = server.segment_size;
         let current = segment_at(past, start, size);
@@ -285,7 +307,10 @@ impl<'a> Receiver<'a> {
         }
         for (segment, most) in iter::once((current, u64::MAX)).chain(parent(past, start, size)) {
             let is_begun = self.spool.fingerprint(segment).await?.is_some();
-            if is_begun && self.spool.open_begun(segment).await?.written.min(most) >= ENOUGH_BYTES {
+            if !is_on_new_timeline
+                && is_begun
+                && self.spool.open_begun(segment).await?.written.min(most) >= ENOUGH_BYTES
+            {
                 // It is compared as it is received again.
                 return Ok(session);
             }
@@ -493,7 +518,7 @@ fn parent(past: &TimelineHistory, start: Lsn, size: SegmentSize) -> Option<(Segm
     Some((segment.on_timeline(before.timeline), bytes))
 }
 
-fn another_server() -> Error {
+pub(super) fn another_server() -> Error {
     let problem = "another server took the place of this one";
     SourceError::new(SourceErrorKind::Unavailable, problem).into()
 }

@@ -100,13 +100,14 @@ impl Spool {
         .await
     }
 
-    /// Puts the complete segments aside that were damaged while no process used the spool, and returns their names.
-    pub(super) async fn put_damaged_aside(&self) -> Result<Vec<SegmentName>> {
+    /// Puts the segments aside that were damaged while no process used the spool, and returns their names.
+    pub(super) async fn put_damaged_aside(&self) -> Result<Vec<WalName>> {
         let mut damaged = Vec::new();
-        for name in self.complete().await? {
-            let (path, directory) = (self.path_of(WalName::Segment(name)), self.directory.clone());
+        let complete = self.complete().await?.into_iter().map(WalName::Segment);
+        for name in complete.chain(self.begun().await?.into_iter().map(WalName::Partial)) {
+            let (path, directory) = (self.path_of(name), self.directory.clone());
             let is_damaged = blocking(move || {
-                let Some(reason) = damage(&path)? else { return Ok(false) };
+                let Some(reason) = damage(name, &path)? else { return Ok(false) };
                 let aside = directory.join(format!("{name}{DAMAGED}"));
                 let put_aside = || {
                     rustix::fs::rename(&path, &aside)?;
@@ -114,7 +115,7 @@ impl Spool {
                 };
                 put_aside().map_err(Error::local("rename", &path))?;
                 tracing::warn!(
-                    "the complete segment {name} in the spool is damaged and isn't stored: {reason}. It is kept as {}",
+                    "{name} in the spool is damaged and isn't stored: {reason}. It is kept as {}",
                     aside.display()
                 );
                 Ok(true)
@@ -220,7 +221,10 @@ impl Spool {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error @ Error::Damaged { .. }) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "it is replaced");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the stored beginning of {name} is replaced"
+                    );
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -327,8 +331,16 @@ impl BegunSegment {
     }
 }
 
-/// Returns what is wrong with a complete segment. None if nothing is.
-fn damage(path: &Path) -> Result<Option<String>> {
+/// Returns what is wrong with a segment, or with the beginning of one. None if nothing is.
+fn damage(name: WalName, path: &Path) -> Result<Option<String>> {
+    if let WalName::Partial(segment) = name {
+        let beginning = File::open(path).and_then(|file| beginning_of(Arc::new(file)));
+        let beginning = beginning.map_err(Error::local("read", path))?;
+        return match WalFile::beginning(segment, path, beginning) {
+            Err(Error::Damaged { reason, .. }) => Ok(Some(reason)),
+            checked => checked.map(|_| None),
+        };
+    }
     match WalFile::open(path) {
         Err(Error::Damaged { reason, .. }) => return Ok(Some(reason)),
         opened => drop(opened?),
@@ -502,9 +514,18 @@ mod tests {
         let mut torn = valid_segment(8);
         torn[500_000..510_000].fill(0);
         put(8, &torn);
-        let damaged = [6, 7, 8].map(segment);
+        // Of what was begun, nothing is on the disk; or the first page is damaged.
+        let begun = |number: u32| spool.path_of(WalName::Partial(segment(number)));
+        fs::write(begun(9), vec![0; SEGMENT_BYTES as usize]).unwrap();
+        let mut beginning = valid_segment(10)[..20_000].to_vec();
+        beginning[9] ^= 1;
+        beginning.resize(SEGMENT_BYTES as usize, 0);
+        fs::write(begun(10), beginning).unwrap();
+        let mut damaged: Vec<_> = [6, 7, 8].map(segment).map(WalName::Segment).into();
+        damaged.push(WalName::Partial(segment(10)));
         assert_eq!(spool.put_damaged_aside().await.unwrap(), damaged);
         assert_eq!(spool.complete().await.unwrap(), [segment(5)]);
+        assert_eq!(spool.begun().await.unwrap(), [segment(9)]);
         for name in damaged {
             assert!(directory.path().join(format!("{name}.damaged")).exists());
         }

@@ -3,7 +3,7 @@
 //! It goes on for as long as the storage fails; only a refusal ends it, such as different content under the name of a
 //! segment. Nothing is ever skipped, so the position that it publishes has no gap before it.
 
-use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, pin::pin, time::Duration};
 
 use swiftwal_compression::Codec;
 use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, WalName};
@@ -16,13 +16,16 @@ use super::{
     spool::Spool,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     local::{
         clock::{Clock, SystemClock},
         content::Fingerprint,
     },
     repository::{Repository, wal_file::WalFile},
 };
+
+/// How long storing one segment may take without a warning.
+const SLOW: Duration = Duration::from_secs(5 * 60);
 
 /// The part of the receiver that stores.
 #[derive(Debug)]
@@ -120,7 +123,7 @@ impl<'a> Storing<'a> {
 
     async fn store_segment(&self, segment: SegmentName) -> Result<()> {
         let file = self.spool.open_complete(segment).await?;
-        self.repository.archive_file(&file, self.codec).await?;
+        warn_if_slow(segment, self.repository.archive_file(&file, self.codec)).await?;
         let is_begun = self.positions.begun().remove(&segment);
         if is_begun && let Err(error) = self.repository.remove_received(segment).await {
             tracing::warn!(
@@ -160,7 +163,7 @@ impl<'a> Storing<'a> {
         let (path, size) = (self.spool.path_of(WalName::Partial(segment)), beginning.bytes);
         let Some(file) = WalFile::beginning(segment, &path, beginning)? else { return Ok(()) };
         self.positions.begun().insert(segment);
-        self.repository.store_received(segment, &file).await?;
+        warn_if_slow(segment, self.repository.store_received(segment, &file)).await?;
         self.stored_beginning = Some((segment, written));
         self.publish(WalName::Partial(segment), size, written);
         tracing::info!("stored {written} bytes of {segment}");
@@ -168,20 +171,22 @@ impl<'a> Storing<'a> {
     }
 
     /// Stores the segments that were begun and aren't the current one: that of an earlier process, or the last one of a
-    /// timeline that has ended. They are removed from the spool if another segment is being received. What doesn't change
-    /// is read once.
+    /// timeline that has ended. They are removed from the spool if one at their position or behind it is being received. What
+    /// doesn't change is read once.
     async fn store_leftovers(&mut self) -> Result<()> {
-        let received = self.positions.received.borrow().clone();
-        let current = received.and_then(|received| received.current).map(|(segment, _)| segment);
         for segment in self.spool.begun().await? {
-            if current == Some(segment) {
+            // Asked anew for each: the receiver goes on meanwhile.
+            if self.positions.current() == Some(segment) {
                 continue;
             }
             let found = self.spool.fingerprint(segment).await?;
             if found.is_none() || self.stored_leftovers.get(&segment) != found.as_ref() {
                 self.store_begun(segment).await?;
             }
-            if current.is_some() {
+            // The receiver only goes forward, so it never begins a segment of the same position or before.
+            let is_passed =
+                |current: SegmentName| current != segment && segment.position() <= current.position();
+            if self.positions.current().is_some_and(is_passed) {
                 self.spool.remove(WalName::Partial(segment)).await?;
                 self.stored_leftovers.remove(&segment);
             } else if let Some(found) = found.filter(|found| !found.is_young(SystemClock.now())) {
@@ -206,7 +211,7 @@ impl<'a> Storing<'a> {
         match WalFile::beginning(segment, &path, beginning) {
             Ok(Some(file)) => self.repository.store_received(segment, &file).await,
             // A crash of the machine left a file without content: nothing of it was reported.
-            Ok(None) | Err(Error::Damaged { .. }) => Ok(()),
+            Ok(None) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -215,6 +220,20 @@ impl<'a> Storing<'a> {
         let size = SegmentSize::new(segment_bytes).ok();
         let start = size.and_then(|size| name.segment()?.start(size));
         self.positions.store(name, start.map(|start| start..Lsn(start.0 + stored)));
+    }
+}
+
+/// Warns, again and again, while storing a segment takes long: a file system that hangs reports no error.
+async fn warn_if_slow<T>(segment: SegmentName, stored: impl Future<Output = T>) -> T {
+    let mut stored = pin!(stored);
+    loop {
+        tokio::select! {
+            outcome = &mut stored => return outcome,
+            () = sleep(SLOW) => tracing::warn!(
+                "the storage has been taking {segment} for more than {} minutes; WAL is kept in the spool",
+                SLOW.as_secs() / 60
+            ),
+        }
     }
 }
 
@@ -287,6 +306,41 @@ mod tests {
         assert_eq!(positions.status().flushed, Some(written));
         let object = ObjectName::Wal { name: WalName::Segment(name(5)), format: Format::Zstd };
         assert!(repository.size(&object).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_leftover_is_removed_when_the_receiver_has_passed_it() {
+        let repository =
+            Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock));
+        let directory = private_directory();
+        let spool = Spool::open(directory.path()).unwrap();
+        let positions = Positions::new();
+        let size = SegmentSize::new(SEGMENT_BYTES).unwrap();
+        let name = |timeline, number| {
+            SegmentName::containing(Timeline::new(timeline).unwrap(), Lsn(number * SEGMENT_BYTES), size)
+        };
+        for number in [5, 6, 8] {
+            let mut begun = spool.begin(name(1, number), size, None).await.unwrap();
+            begun.append(vec![content(number as u32).slice(..1000)]).await.unwrap();
+        }
+        let current = spool.begin(name(2, 6), size, None).await.unwrap();
+        let stream = |current| Received {
+            timeline: Timeline::new(2).unwrap(),
+            pending: BTreeSet::new(),
+            stored: Lsn(6 * SEGMENT_BYTES),
+            written: Lsn(6 * SEGMENT_BYTES),
+            current,
+        };
+        let mut storing = Storing::new(&repository, &spool, &positions, &options(directory.path()));
+        // Between two segments it isn't known which one it is going to receive.
+        positions.received.send_replace(Some(stream(None)));
+        storing.store_leftovers().await.unwrap();
+        assert_eq!(spool.begun().await.unwrap().len(), 4);
+        positions.received.send_replace(Some(stream(Some((name(2, 6), current.beginning())))));
+        storing.store_leftovers().await.unwrap();
+        // It is going to be received over the file of an earlier process.
+        assert_eq!(spool.begun().await.unwrap(), [name(1, 8), name(2, 6)]);
+        assert_eq!(repository.received_bytes(name(1, 8)).await.unwrap(), 1000);
     }
 
     /// While no server is reachable, nothing else is current.

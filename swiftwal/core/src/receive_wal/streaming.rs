@@ -70,6 +70,13 @@ impl Streaming<'_> {
             written: self.complete,
             current: None,
         }));
+        // What was stored and removed since the spool was read will never be reported as stored to this stream.
+        let pending = self.spool.complete().await?;
+        self.positions.received.send_modify(|received| {
+            if let Some(received) = received {
+                received.pending.retain(|segment| pending.contains(segment));
+            }
+        });
         self.positions.activity.send_replace(Activity::Receiving(self.timeline, self.complete));
         let reporter = stream.reporter();
         let positions = self.positions;

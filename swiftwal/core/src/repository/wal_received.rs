@@ -70,7 +70,10 @@ impl Repository {
     pub(crate) async fn received_bytes(&self, segment: SegmentName) -> Result<u64> {
         match self.count_received(segment).await {
             Err(error @ Error::Damaged { .. }) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "it is replaced");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the stored beginning of {segment} is replaced"
+                );
                 Ok(0)
             }
             counted => counted,

@@ -4,24 +4,29 @@
 //! refused if anything newer is stored. A listing may lag behind, so the next segment and the history of the next timeline
 //! are also requested by name.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, os::unix::fs::FileExt, path::Path};
 
 use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, WalName};
 
-use super::{target_of, write};
+use tokio::io::AsyncReadExt;
+
+use super::{PIECE_BYTES, target_of, write};
 use crate::{
     error::{Error, Result},
-    local::staged_file::StagedFile,
+    local::{regular_file::open_regular_file, staged_file::StagedFile},
     repository::{
-        Repository, history::Histories, inventory::Inventory, layout::ObjectName,
-        wal_received::received_object,
+        Repository,
+        history::Histories,
+        inventory::Inventory,
+        layout::ObjectName,
+        wal_received::{ContentLength, received_object},
     },
 };
 
 /// Writes the stored beginning of `segment` to `path`, or into `path` if that is a directory, with zeros up to the size of
 /// a segment. The segment itself must be proven to be missing. Returns false, and writes nothing, if no beginning is stored,
 /// or, with a warning, if anything newer is: WAL of a later position of this timeline, or a timeline that branched off from
-/// this one in that segment or later.
+/// this one in that segment or later; or if the segment beside `path`, in `pg_wal`, has as much.
 ///
 /// # Errors
 ///
@@ -39,15 +44,43 @@ pub async fn restore_received_wal(
         tracing::warn!("{object} isn't used as the last WAL, because there is newer WAL: {newer}");
         return Ok(false);
     }
-    let Some(stored) = repository.received(segment).await? else { return Ok(false) };
     let name = WalName::Segment(segment);
     let target = target_of(name, path);
+    let beside = target.with_file_name(segment.to_string());
+    if beside != target && has_all_of(&beside, repository, segment).await? {
+        tracing::warn!("{object} isn't used, because {} has as much or more", beside.display());
+        return Ok(false);
+    }
+    let Some(stored) = repository.received(segment).await? else { return Ok(false) };
     let local = || Error::local("write", &target);
     let mut staged = StagedFile::for_target(&target).map_err(local())?;
     write(repository, name, stored, &target, &mut staged, |_| {}).await?;
     staged.publish().map_err(local())?;
     tracing::warn!("{segment} is incomplete: it is used as the last WAL of timeline {}", segment.timeline());
     Ok(true)
+}
+
+/// Whether the file at `path` has everything that the stored beginning of the segment has. PostgreSQL reads the segment in
+/// `pg_wal` if the archive lacks it, and replaces it by what the archive has.
+async fn has_all_of(path: &Path, repository: &Repository, segment: SegmentName) -> Result<bool> {
+    let Ok(file) = open_regular_file(path) else { return Ok(false) };
+    let Some(stored) = repository.received(segment).await? else { return Ok(false) };
+    let (object, mut content) = (stored.name.clone(), stored.content());
+    let (mut piece, mut own) = (vec![0; PIECE_BYTES], Vec::new());
+    let (mut length, mut differs) = (ContentLength::default(), u64::MAX);
+    loop {
+        let read = content.read(&mut piece).await.map_err(|error| repository.unreadable(&object, error))?;
+        if read == 0 {
+            return Ok(length.without_zeros <= differs);
+        }
+        own.resize(read, 0);
+        let at = match file.read_exact_at(&mut own, length.read) {
+            Ok(()) => piece[..read].iter().zip(&own).position(|(stored, own)| stored != own),
+            Err(_) => Some(0),
+        };
+        differs = differs.min(at.map_or(u64::MAX, |at| length.read + at as u64));
+        length.add(&piece[..read]);
+    }
 }
 
 /// Returns what is stored that comes after the segment. What another server made of the segment doesn't.
@@ -90,11 +123,12 @@ fn later_object(inventory: &Inventory, segment: SegmentName) -> Option<ObjectNam
 /// segment of `left` as well, and must not get what was written there afterwards.
 fn continues(histories: &Histories, timeline: Timeline, left: Timeline, start: Lsn) -> Option<String> {
     let Some(history) = histories.get(timeline) else {
-        return Some(format!("of timeline {timeline}, whose history isn't stored or can't be read"));
+        return Some(format!("WAL of timeline {timeline}, whose history isn't stored or can't be read"));
     };
     let ancestor = history.ancestors().iter().find(|ancestor| ancestor.timeline == left)?;
     let switchpoint = ancestor.switchpoint;
     let goes_on = switchpoint >= start;
-    goes_on
-        .then(|| format!("of timeline {timeline}, which branched off from timeline {left} at {switchpoint}"))
+    goes_on.then(|| {
+        format!("WAL of timeline {timeline}, which branched off from timeline {left} at {switchpoint}")
+    })
 }
