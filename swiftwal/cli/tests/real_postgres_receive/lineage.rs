@@ -40,9 +40,11 @@ pub(crate) fn a_copy_of_the_server_is_refused(site: &Site) -> Result<()> {
     let (within, before) = (copy(site, "within")?, copy(site, "before")?);
 
     server.start()?;
-    let receiver = Receiver::start(site, &[])?;
+    let mut receiver = Receiver::start(site, &[])?;
     let table = "create table one as select generate_series(1, 10000) as number";
     server.sql(table)?;
+    let written = "select count(*) from pg_stat_replication where write_lsn >= pg_current_wal_lsn()";
+    receiver.until("the WAL is received", || Ok(server.sql(written)? == "1"))?;
     receiver.stop()?;
     within.start()?;
     within.sql(&table.replace("10000", "20000"))?;

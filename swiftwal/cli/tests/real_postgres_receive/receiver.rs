@@ -110,8 +110,10 @@ impl Drop for Receiver {
 
 /// Returns how many receivers stream from the server.
 pub(crate) fn streams(server: &Postgres) -> Result<String> {
+    // WAL that is only compared is streamed without the slot.
     server.sql(
-        "select count(*) from pg_stat_replication where application_name = 'swiftwal' and state = 'streaming'",
+        "select count(*) from pg_stat_replication join pg_replication_slots on pid = active_pid
+         where application_name = 'swiftwal' and state = 'streaming'",
     )
 }
 
