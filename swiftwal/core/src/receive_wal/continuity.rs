@@ -7,12 +7,11 @@
 use std::io;
 
 use swiftwal_postgres::{
-    Lsn, SegmentName, receiving,
+    Lsn, SegmentName, SourceError, SourceErrorKind, receiving,
     replication::{ReplicationError, Session, StreamOptions, WalEvent, WalStatus, WalStream},
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::receiver::another_server;
 use crate::error::{Error, Refusal, Result};
 
 /// The length of a beginning that isn't the same by chance: a page of WAL.
@@ -99,4 +98,10 @@ pub(super) async fn compare(
 /// Whether the server has removed what it was asked for.
 pub(super) fn is_removed(error: &ReplicationError) -> bool {
     error.code() == Some(UNDEFINED_FILE)
+}
+
+/// The error for a server that isn't the one that was there a moment before.
+pub(super) fn another_server() -> Error {
+    let problem = "another server took the place of this one";
+    SourceError::new(SourceErrorKind::Unavailable, problem).into()
 }

@@ -21,7 +21,7 @@ use tokio::{fs::File, time::sleep};
 
 use super::{
     ReceiveOptions,
-    continuity::{ENOUGH_BYTES, Ours, compare, is_removed},
+    continuity::{ENOUGH_BYTES, Ours, another_server, compare, is_removed},
     frontier::{StoredPast, segment_at, segment_start},
     gap::Search,
     pause::{Pause, may_pass},
@@ -516,11 +516,6 @@ fn parent(past: &TimelineHistory, start: Lsn, size: SegmentSize) -> Option<(Segm
     let before = past.ancestors().iter().rev().find(|ancestor| ancestor.timeline < segment.timeline())?;
     let bytes = before.switchpoint.0.checked_sub(start.0).filter(|bytes| *bytes > 0)?;
     Some((segment.on_timeline(before.timeline), bytes))
-}
-
-pub(super) fn another_server() -> Error {
-    let problem = "another server took the place of this one";
-    SourceError::new(SourceErrorKind::Unavailable, problem).into()
 }
 
 /// WAL that a server has removed.
