@@ -36,9 +36,11 @@ const FAR_SWIFT: Storage = Storage {
     ..SWIFT
 };
 
-/// Creates the directory of a running server, as archive-wal sees it, in which the segments of the backlog wait.
+/// Enters the directory, and is its server: archive-wal must have been started by that.
+const SERVE: &str = "cd server; echo $$ > postmaster.pid";
+
+/// Creates the data directory of a server in which the segments of the backlog wait.
 const WAIT: &str = "rm -rf server && mkdir -p server/global server/pg_wal/archive_status
-    cp data/postmaster.pid server/
     cp data/global/pg_control server/global/
     for name in $(cat backlog); do
         cp segments/$name server/pg_wal/
@@ -108,14 +110,14 @@ impl Bench {
         let ahead = format!(
             "{}
             head -n {} backlog | tail -n {calls} > archived-ahead
-            cd server
+            {SERVE}
             {} archive-wal --ahead {calls} pg_wal/$(head -n 1 ../backlog)",
             storage.waiting(),
             CALLS + 1,
             storage.swiftwal
         );
         let archive = format!(
-            "scratch=$PWD; cd server
+            "scratch=$PWD; {SERVE}
             for name in $(cat ../archived-ahead); do call {} archive-wal pg_wal/$name; done",
             storage.swiftwal
         );
@@ -149,7 +151,7 @@ impl Storage {
 /// A script that archives the backlog by this command, in the server's directory.
 fn drain(command: &str) -> String {
     format!(
-        "scratch=$PWD; cd server
+        "scratch=$PWD; {SERVE}
         for name in $(cat ../backlog); do
             {command}
             mv pg_wal/archive_status/$name.ready pg_wal/archive_status/$name.done
