@@ -103,7 +103,7 @@ pub async fn receive_wal(
         () = stop => Ok(()),
         Err(error) = Box::pin(receiver.run()) => Err(error),
         Err(error) = Box::pin(storing.run()) => return Err(error),
-        Err(error) = supervise(&positions, &spool, supervisor) => Err(error),
+        never = supervise(&positions, &spool, supervisor) => match never {},
     };
     if let Err(error) = &ended {
         tracing::warn!(
@@ -113,7 +113,7 @@ pub async fn receive_wal(
     }
     let stored = tokio::select! {
         stored = Box::pin(storing.store_all()) => stored,
-        Err(error) = supervise(&positions, &spool, supervisor) => Err(error),
+        never = supervise(&positions, &spool, supervisor) => match never {},
     };
     match stored {
         Err(error) if may_pass(&error) || ended.is_err() => tracing::warn!(
@@ -150,7 +150,7 @@ pub async fn drain_spool(repository: &Repository, options: &ReceiveOptions) -> R
 
 /// Tells the supervisor what the receiver does, and that it is alive: that the task which receives and stores goes on, and
 /// that the disk of the spool answers.
-async fn supervise(positions: &Positions, spool: &Spool, supervisor: &dyn Supervisor) -> Result<Infallible> {
+async fn supervise(positions: &Positions, spool: &Spool, supervisor: &dyn Supervisor) -> Infallible {
     let mut activity = positions.activity.subscribe();
     let interval = supervisor.alive_interval().unwrap_or(NEVER);
     let mut next = Instant::now() + interval;

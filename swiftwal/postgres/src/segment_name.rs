@@ -51,6 +51,12 @@ impl SegmentName {
         Some(Lsn((u64::from(self.log) << 32) | (u64::from(self.seg) * size.bytes())))
     }
 
+    /// Returns the position of the segment's last byte; `None` as for [`start`](Self::start).
+    #[must_use]
+    pub fn last_byte(self, size: SegmentSize) -> Option<Lsn> {
+        self.start(size).map(|start| Lsn(start.0 + (size.bytes() - 1)))
+    }
+
     /// Returns the next segment on the same timeline; `None` at the end of all WAL, and if [`start`](Self::start) is
     /// `None`.
     ///

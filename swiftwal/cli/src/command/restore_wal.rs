@@ -30,9 +30,9 @@ const MOST_JOBS: u64 = 64;
 ///
 /// Exit code 0: PATH is the complete file. 1: the file is proven not to be in the repository, and no later WAL is there, or
 /// PostgreSQL doesn't need the file from it; PostgreSQL ends recovery (a standby asks again). 128 or above: any other
-/// failure, such as a hole in the WAL; PostgreSQL stops recovery. On a standby, other failures give 1, too. If a standby asks for a timeline's .history
-/// while the storage fails, restore-wal retries until the deadline before it exits with 1, since the standby takes 1 to mean
-/// that the timeline isn't in use.
+/// failure, such as a hole in the WAL; PostgreSQL stops recovery. On a standby, other failures give 1, too. If a standby
+/// asks for a timeline's .history while the storage fails, restore-wal retries until the deadline before it exits with 1,
+/// since the standby takes 1 to mean that the timeline isn't in use.
 ///
 /// If later WAL was stored less than a minute ago, the missing file may be on its way: restore-wal waits for it, at most
 /// half of the time until the deadline, and at most 3 seconds on a standby.

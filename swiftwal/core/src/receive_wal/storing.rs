@@ -208,11 +208,10 @@ impl<'a> Storing<'a> {
         if beginning.written <= self.repository.received_bytes(segment).await? {
             return Ok(());
         }
-        match WalFile::beginning(segment, &path, beginning) {
-            Ok(Some(file)) => self.repository.store_received(segment, &file).await,
+        match WalFile::beginning(segment, &path, beginning)? {
+            Some(file) => self.repository.store_received(segment, &file).await,
             // A crash of the machine left a file without content: nothing of it was reported.
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
+            None => Ok(()),
         }
     }
 
@@ -251,6 +250,7 @@ mod tests {
     use object_store::memory::InMemory;
     use swiftwal_compression::Format;
     use swiftwal_postgres::Timeline;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::{
@@ -278,14 +278,18 @@ mod tests {
         }
     }
 
+    /// Returns an empty repository, an empty spool and its directory, and the positions before the first stream.
+    fn empty() -> (Repository, TempDir, Spool, Positions) {
+        let storage = Storage::new(Arc::new(InMemory::new()));
+        let directory = private_directory();
+        let spool = Spool::open(directory.path()).unwrap();
+        (Repository::new(storage, "a test", Arc::new(SystemClock)), directory, spool, Positions::new())
+    }
+
     /// Otherwise the server would remove a segment that only the spool has.
     #[tokio::test]
     async fn the_beginning_of_a_segment_is_never_flushed_before_the_segments_before_it() {
-        let repository =
-            Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock));
-        let directory = private_directory();
-        let spool = Spool::open(directory.path()).unwrap();
-        let positions = Positions::new();
+        let (repository, directory, spool, positions) = empty();
         let size = SegmentSize::new(SEGMENT_BYTES).unwrap();
         let name = |number| SegmentName::containing(Timeline::FIRST, Lsn(number * SEGMENT_BYTES), size);
         let mut complete = spool.begin(name(5), size, None).await.unwrap();
@@ -310,11 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_leftover_is_removed_when_the_receiver_has_passed_it() {
-        let repository =
-            Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock));
-        let directory = private_directory();
-        let spool = Spool::open(directory.path()).unwrap();
-        let positions = Positions::new();
+        let (repository, directory, spool, positions) = empty();
         let size = SegmentSize::new(SEGMENT_BYTES).unwrap();
         let name = |timeline, number| {
             SegmentName::containing(Timeline::new(timeline).unwrap(), Lsn(number * SEGMENT_BYTES), size)
@@ -346,11 +346,7 @@ mod tests {
     /// While no server is reachable, nothing else is current.
     #[tokio::test]
     async fn what_an_earlier_process_left_is_read_once_unless_it_changes() {
-        let repository =
-            Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock));
-        let directory = private_directory();
-        let spool = Spool::open(directory.path()).unwrap();
-        let positions = Positions::new();
+        let (repository, directory, spool, positions) = empty();
         let segment = SegmentName::containing(
             Timeline::FIRST,
             Lsn(5 * SEGMENT_BYTES),

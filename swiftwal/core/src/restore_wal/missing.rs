@@ -1,12 +1,9 @@
 //! Whether the data directory for which restore-wal fetches WAL needs a missing file.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use swiftwal_postgres::{
-    BackupLabel, ControlFile, Lsn, SegmentName, Timeline, TimelineHistory, WalName, is_complete_segment,
+    BackupLabel, ControlFile, SegmentName, Timeline, TimelineHistory, WalName, is_complete_segment,
 };
 
 use crate::{
@@ -69,7 +66,7 @@ fn descendants(target: &Path, segment: SegmentName) -> Option<Vec<Timeline>> {
     }
     let control = read_regular_file(&data_directory(target)?.join("global/pg_control"), MOST_BYTES).ok()?;
     let size = ControlFile::parse(&control).ok()?.segment_size;
-    let last_byte = segment.start(size).map(|start| Lsn(start.0 + (size.bytes() - 1)))?;
+    let last_byte = segment.last_byte(size)?;
     timelines.retain(|timeline| {
         let file = pg_wal.join(WalName::History(*timeline).to_string());
         let content = read_regular_file(&file, MOST_BYTES).ok();
@@ -119,6 +116,6 @@ fn begins_on(target: &Path) -> Option<Timeline> {
 }
 
 /// Returns the directory that has a `target` in its `pg_wal`.
-fn data_directory(target: &Path) -> Option<PathBuf> {
-    Some(target.parent()?.parent()?.to_owned())
+fn data_directory(target: &Path) -> Option<&Path> {
+    target.parent()?.parent()
 }

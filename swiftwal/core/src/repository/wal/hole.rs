@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::path::Path;
-use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, WalName};
+use swiftwal_postgres::{SegmentName, SegmentSize, Timeline, WalName};
 
 use super::{
     listed::{ListedWal, MOST_LATER, prefix, wal_of},
@@ -76,8 +76,7 @@ impl Repository {
         let mut histories = Histories::default();
         histories.look_for(self, timeline).await?;
         let past = histories.past_of(timeline)?;
-        let last_byte = segment.start(size).map(|start| Lsn(start.0 + (size.bytes() - 1)));
-        Ok(last_byte.is_some_and(|lsn| !past.contains(timeline, lsn)))
+        Ok(segment.last_byte(size).is_some_and(|lsn| !past.contains(timeline, lsn)))
     }
 
     /// Whether WAL or a backup of a timeline before `timeline` is stored.
