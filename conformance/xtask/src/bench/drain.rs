@@ -106,12 +106,16 @@ impl Bench {
 
     fn archived_ahead(&self, storage: &Storage) -> Result<Row> {
         let calls = CALLS.to_string();
-        // The first segment is stored by the call that archives the others ahead.
+        // The first segment is stored by the call that archives the others ahead. The shell must not replace itself with
+        // that call, so it isn't the last command: its server would be gone, and nothing would be archived ahead.
         let ahead = format!(
             "{}
             head -n {} backlog | tail -n {calls} > archived-ahead
             {SERVE}
-            {} archive-wal --ahead {calls} pg_wal/$(head -n 1 ../backlog)",
+            {} archive-wal --ahead {calls} pg_wal/$(head -n 1 ../backlog)
+            for name in $(cat ../archived-ahead); do
+                ls ../.local/state/swiftwal/*/ahead/$name > /dev/null
+            done",
             storage.waiting(),
             CALLS + 1,
             storage.swiftwal
