@@ -88,7 +88,7 @@ impl Cli {
         names: &SettingNames,
     ) -> Result<(Self, Flags), clap::Error> {
         let arguments = unknown::without_help_on_help(arguments);
-        let mut command = settings::add(Self::command(), names);
+        let mut command = settings::add(Self::command(), names, arguments);
         let matches = command
             .try_get_matches_from_mut(arguments)
             .map_err(|error| unknown::not_instead_of_a_backup(error, arguments, &mut command))
@@ -140,7 +140,9 @@ mod tests {
 
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {
-        settings::add(Cli::command(), &names()).debug_assert();
+        let subcommands: Vec<_> =
+            Cli::command().get_subcommands().map(|command| command.get_name().into()).collect();
+        settings::add(Cli::command(), &names(), &subcommands).debug_assert();
     }
 
     #[test]
@@ -169,6 +171,22 @@ mod tests {
             let option = format!("--{}=x", name.to_lowercase().replace('_', "-"));
             assert_eq!(flags(&[&option, "list-wal"]).settings, [(name.to_owned(), "x".to_owned())].into());
         }
+    }
+
+    #[test]
+    fn the_options_for_settings_may_be_anywhere_and_the_last_place_counts() {
+        for arguments in [
+            &["list-wal", "--os-username", "me"][..],
+            &["cleanup", "--keep-backups", "1", "--os-username", "me"],
+            &["timeline", "list", "--os-username", "me"],
+            &["timeline", "--os-username", "me", "list"],
+            &["--os-username", "you", "list-wal", "--os-username", "me"],
+            &["--os-username", "you", "timeline", "list", "--os-username", "me"],
+            &["-C", "backup", "list-wal", "--os-username", "me"],
+        ] {
+            assert_eq!(flags(arguments).settings, [("OS_USERNAME".to_owned(), "me".to_owned())].into());
+        }
+        assert_eq!(flags(&["--os-username", "backup", "list-wal"]).settings["OS_USERNAME"], "backup");
     }
 
     #[test]

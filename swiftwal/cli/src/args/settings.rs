@@ -1,6 +1,6 @@
 //! The options for the storage's settings, such as `--os-auth-url` for `OS_AUTH_URL`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{Arg, ArgMatches, Command};
 
@@ -9,20 +9,35 @@ use crate::config::SettingNames;
 /// The width of the help.
 const COLUMNS: usize = 79;
 
-/// Adds an option for each setting that has one. The program's help lists them in one block; the help of a subcommand
-/// leaves them out.
-pub(super) fn add(command: Command, names: &SettingNames) -> Command {
-    let options = names
-        .with_option()
-        .map(|name| Arg::new(name).long(option(name)).value_name(name).global(true).hide(true));
+/// Adds an option for each setting that has one, to the program and to those subcommands that the `arguments` may name: all
+/// subcommands together would have hundreds, which takes longer than all else in a short call of archive-wal. The program's
+/// help lists the options in one block; the help of a subcommand leaves them out.
+pub(super) fn add(command: Command, names: &SettingNames, arguments: &[OsString]) -> Command {
+    let options =
+        names.with_option().map(|name| Arg::new(name).long(option(name)).value_name(name).hide(true));
+    let options: Vec<_> = options.collect();
+    let is_named = |command: &&Command| {
+        [command.get_name()]
+            .into_iter()
+            .chain(command.get_all_aliases())
+            .any(|name| arguments.iter().any(|word| word == name))
+    };
+    let named: Vec<_> =
+        command.get_subcommands().filter(is_named).map(|named| named.get_name().to_owned()).collect();
+    let command = named.into_iter().fold(command, |command, name| {
+        let options = options.iter().cloned().map(|option| option.global(true));
+        command.mut_subcommand(name, |named| named.args(options))
+    });
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     command.args(options).after_long_help(format!("{after}\n\n{}", help(names)))
 }
 
-/// Returns the settings that were given as options.
+/// Returns the settings that were given as options. Those after the subcommand's name take precedence.
 pub(super) fn given(matches: &ArgMatches, names: &SettingNames) -> BTreeMap<String, String> {
-    let value = |name| matches.get_one::<String>(name).cloned();
-    names.with_option().filter_map(|name| Some((name.to_owned(), value(name)?))).collect()
+    let subcommand = matches.subcommand().map(|(_, matches)| matches);
+    let value =
+        |name| subcommand.into_iter().chain([matches]).find_map(|matches| matches.get_one::<String>(name));
+    names.with_option().filter_map(|name| Some((name.to_owned(), value(name)?.clone()))).collect()
 }
 
 /// Returns the option's name, such as `os-auth-url`.

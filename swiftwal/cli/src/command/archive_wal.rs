@@ -73,9 +73,11 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         // The file is stored: a closed stdout must not turn that into a failure for PostgreSQL.
         drop(session.output.json(&json!({ "path": args.path, "stored_bytes": stored_bytes })));
     }
+    if archived == Archived::Ahead || args.force || args.create {
+        return Ok(());
+    }
     let ahead = ahead(&args, session, began.elapsed());
-    let asks_for_one = archived == Archived::Ahead || args.force || args.create || ahead.files == 0;
-    if !asks_for_one && is_called_by_server(&args.path) {
+    if ahead.files > 0 && is_called_by_server(&args.path) {
         // Nor must a signal from now on.
         tokio::select! {
             _ = session.watchdog.stopped() => {}

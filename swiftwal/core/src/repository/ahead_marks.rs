@@ -20,7 +20,7 @@ use swiftwal_compression::Format;
 
 use crate::{
     error::{Error, Result},
-    local::{blocking::blocking, content::Fingerprint, regular_file::open_regular_file, state_dir::StateDir},
+    local::{content::Fingerprint, regular_file::open_regular_file, state_dir::StateDir},
     repository::{Repository, wal_file::WalFile},
 };
 
@@ -81,8 +81,8 @@ impl Repository {
     /// A repository that is started anew has no marks.
     pub(crate) async fn take_mark(&self, path: &Path) -> Result<bool> {
         let Some(marks) = self.ahead_marks() else { return Ok(false) };
-        let (owned, now) = (path.to_owned(), self.clock().now());
-        let stored = blocking(move || Ok(marks.take(&owned, now))).await?;
+        // A thread for this would take longer than the work.
+        let stored = marks.take(path, self.clock().now());
         let Some((file, stored)) = stored.filter(|_| !self.anew) else { return Ok(false) };
         if self.storage().identity_cache().is_some() {
             return Ok(true);
