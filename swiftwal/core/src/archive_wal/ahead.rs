@@ -6,12 +6,17 @@
 
 use std::{
     fs, io,
+    iter::repeat_with,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{
+    FutureExt, StreamExt, TryStreamExt,
+    future::{join, try_join_all},
+    stream,
+};
 use swiftwal_compression::Codec;
 use swiftwal_postgres::WalName;
 use tokio::{
@@ -25,7 +30,7 @@ use crate::{
     repository::{
         Repository,
         ahead_marks::{AheadMarks, Seen, StoredAs},
-        staged_wal::Existing,
+        staged_wal::{Existing, StagedWal},
         store_once::StoredOnce,
         wal_file::WalFile,
         wal_frames::{Threads, most_threads},
@@ -66,8 +71,8 @@ impl Ahead {
 /// request. PostgreSQL's files are only read. Does nothing if this machine has no state directory for the repository.
 ///
 /// Timeline histories are stored first, one after the other. Of the segments, those whose name is taken are compared
-/// before another is stored. The first failure is a warning, and nothing more is begun: PostgreSQL is going to ask for
-/// that file.
+/// before another is stored; while the storage is asked for the names, the first segments are compressed. The first failure
+/// is a warning, and nothing more is begun: PostgreSQL is going to ask for that file.
 pub async fn archive_ahead(repository: &Repository, path: &Path, codec: Codec, ahead: &Ahead) {
     let Some(marks) = repository.ahead_marks() else { return };
     let Some((jobs, last)) = ahead.pace() else {
@@ -116,34 +121,41 @@ struct Waiting {
     stored: Option<StoredAs>,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
     async fn store(&self, asked: &Path, most: usize) -> Result<()> {
         let (asked, marks) = (asked.to_owned(), self.marks.clone());
         let (histories, segments) = blocking(move || waiting(&asked, &marks, most)).await?;
         for history in histories {
-            if let Some(history) = self.look(history).await? {
-                self.store_one(history).await?;
+            if let Some(mut history) = self.open(history).await? {
+                history.stored = self.stored(&history.file).await?;
+                self.store_one(history, None).await?;
             }
         }
-        let segments = stream::iter(segments).map(|path| self.look(path).boxed());
-        let segments: Vec<_> = segments.buffered(self.jobs).try_collect().await?;
+        let segments = stream::iter(segments).map(|path| self.open(path).boxed()).buffered(self.jobs);
+        let mut segments: Vec<_> = segments.try_filter_map(async |opened| Ok(opened)).try_collect().await?;
+        let (stored, staged) =
+            join(self.stored_of_each(&segments).boxed(), self.stage_first(&segments).boxed()).await;
+        for (segment, stored) in segments.iter_mut().zip(stored?) {
+            segment.stored = stored;
+        }
+        let staged = staged.into_iter().chain(repeat_with(|| None));
         let (taken, free): (Vec<_>, Vec<_>) =
-            segments.into_iter().flatten().partition(|waiting| waiting.stored.is_some());
-        for waiting in taken {
-            self.store_one(waiting).await?;
+            segments.into_iter().zip(staged).partition(|(waiting, _)| waiting.stored.is_some());
+        for (waiting, _) in taken {
+            self.store_one(waiting, None).await?;
         }
         self.store_at_a_time(free).await
     }
 
     /// Stores several files at a time. After a failure, only what has begun is finished.
-    async fn store_at_a_time(&self, files: Vec<Waiting>) -> Result<()> {
+    async fn store_at_a_time(&self, files: Vec<(Waiting, Option<StagedWal<'a>>)>) -> Result<()> {
         let has_failed = &AtomicBool::new(false);
-        let stores = files.into_iter().map(|waiting| {
+        let stores = files.into_iter().map(|(waiting, staged)| {
             let store = async move {
                 if has_failed.load(Ordering::Relaxed) || Instant::now() > self.begin_until {
                     return Ok(());
                 }
-                let stored = self.store_one(waiting).await;
+                let stored = self.store_one(waiting, staged).await;
                 has_failed.fetch_or(stored.is_err(), Ordering::Relaxed);
                 stored
             };
@@ -154,37 +166,63 @@ impl Batch<'_> {
         stores.fold(Ok(()), |before, stored| async { before.and(stored) }).await
     }
 
-    /// Opens and checks a file, and looks whether its name is taken. None if the file is missing: after a crash, a status
-    /// file may outlive it.
-    async fn look(&self, path: PathBuf) -> Result<Option<Waiting>> {
+    /// Opens and checks a file. None if it is missing: after a crash, a status file may outlive it.
+    async fn open(&self, path: PathBuf) -> Result<Option<Waiting>> {
         let now = self.repository.clock().now();
-        let looked = blocking(move || {
+        let opened = blocking(move || {
             let seen = match AheadMarks::look(&path, now) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 seen => seen.map_err(Error::local("read", &path))?,
             };
             Ok(Some((WalFile::open(&path)?, path, seen)))
         });
-        let Some((file, path, seen)) = looked.await? else { return Ok(None) };
+        let opened = opened.await?;
+        Ok(opened.map(|(file, path, seen)| Waiting { path, file, seen, stored: None }))
+    }
+
+    /// Returns what has the name of each file.
+    async fn stored_of_each(&self, files: &[Waiting]) -> Result<Vec<Option<StoredAs>>> {
+        let looks = files.iter().map(|waiting| self.stored(&waiting.file).boxed());
+        let looks: Vec<_> = looks.collect();
+        stream::iter(looks).buffered(self.jobs).try_collect().await
+    }
+
+    /// Returns what has the name of this file, in any compression.
+    async fn stored(&self, file: &WalFile) -> Result<Option<StoredAs>> {
         let identity = file.identity();
         let formats =
             self.repository.ensure_cluster_unless_cached(identity.as_ref(), self.codec.format()).await?;
-        let mut stored = None;
-        for format in formats {
+        let looks = formats.into_iter().map(async |format| {
             let bytes = self.repository.unproven_size(&file.object(format)).await?;
-            stored = stored.or(bytes.map(|bytes| StoredAs { format, bytes }));
-        }
-        Ok(Some(Waiting { path, file, seen, stored }))
+            Ok::<_, Error>(bytes.map(|bytes| StoredAs { format, bytes }))
+        });
+        let stored = try_join_all(looks).await?;
+        Ok(stored.into_iter().flatten().next())
     }
 
-    /// Stores a file, or compares it with what has its name, and marks it.
-    async fn store_one(&self, waiting: Waiting) -> Result<()> {
+    /// Compresses as many of the first files as are stored at a time. None for one that fails, which will fail again when
+    /// it is stored, or that is stored in parts, of which nothing may be sent yet.
+    async fn stage_first(&self, files: &[Waiting]) -> Vec<Option<StagedWal<'a>>> {
+        let first = files.iter().take(self.jobs).map(|waiting| {
+            let stage = async {
+                let is_one_object = self.repository.is_put_at_once(&waiting.file);
+                if is_one_object { self.stage(&waiting.file).await.ok() } else { None }
+            };
+            stage.boxed()
+        });
+        let first: Vec<_> = first.collect();
+        stream::iter(first).buffered(self.jobs).collect().await
+    }
+
+    /// Stores a file, which may be `staged` already, or compares it with what has its name, and marks it.
+    async fn store_one(&self, waiting: Waiting, staged: Option<StagedWal<'a>>) -> Result<()> {
         let Waiting { path, file, seen, stored } = waiting;
         tracing::debug!("archiving {file} ahead");
         let format = stored.map_or(self.codec.format(), |stored| stored.format);
-        let outcome = match stored {
-            Some(_) => self.repository.compare_once(&file.object(format), &file, format).await?,
-            None => self.store_new(&file).await?,
+        let outcome = match (stored, staged) {
+            (Some(_), _) => self.repository.compare_once(&file.object(format), &file, format).await?,
+            (None, Some(staged)) => self.publish(&file, staged).await?,
+            (None, None) => self.publish(&file, self.stage(&file).await?).await?,
         };
         let stored = match outcome {
             StoredOnce::Stored { stored_bytes } => Some(StoredAs { format, bytes: stored_bytes }),
@@ -199,12 +237,14 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn store_new(&self, file: &WalFile) -> Result<StoredOnce> {
+    async fn stage(&self, file: &WalFile) -> Result<StagedWal<'a>> {
         let object = file.object(self.codec.format());
-        let turn = self.compressing.acquire().await;
-        let staged =
-            self.repository.stage_wal(&object, file, self.codec, Existing::Keep, Threads::One).await?;
-        drop(turn);
+        let _turn = self.compressing.acquire().await;
+        self.repository.stage_wal(&object, file, self.codec, Existing::Keep, Threads::One).await
+    }
+
+    async fn publish(&self, file: &WalFile, staged: StagedWal<'a>) -> Result<StoredOnce> {
+        let object = file.object(self.codec.format());
         self.repository.publish_once(staged, &object, file, self.codec.format()).await
     }
 }

@@ -66,7 +66,7 @@ impl Repository {
         let limits = self.storage().limits();
         let mut frames = pin!(frames(file, codec, threads));
         let part_bytes = limits.part_bytes.min(PART_BYTES);
-        let in_parts = file.bytes() > limits.put_bytes && self.takes_parts_of(part_bytes, object).await?;
+        let in_parts = !self.is_put_at_once(file) && self.takes_parts_of(part_bytes, object).await?;
         let most = if in_parts { 2 * part_bytes } else { usize::MAX };
         let mut held = Held::default();
         let prepare = async { self.storage().prepare().await.map_err(self.failed("write", object)) };
@@ -91,6 +91,11 @@ impl Repository {
 }
 
 impl Repository {
+    /// Whether the file is stored in one put, so that nothing is sent while it is staged.
+    pub(crate) fn is_put_at_once(&self, file: &WalFile) -> bool {
+        file.bytes() <= self.storage().limits().put_bytes
+    }
+
     /// Whether the storage creates objects from parts of this size.
     async fn takes_parts_of(&self, bytes: usize, object: &ObjectName) -> Result<bool> {
         match self.storage().create_in_parts() {

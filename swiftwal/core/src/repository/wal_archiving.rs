@@ -2,6 +2,7 @@
 //!
 //! archive-wal and receive-wal call it, so that both keep the same promises, and may run together.
 
+use futures::future::try_join_all;
 use swiftwal_compression::{Codec, Format};
 use swiftwal_postgres::WalName;
 
@@ -25,12 +26,11 @@ impl Repository {
     pub(crate) async fn archive_file(&self, file: &WalFile, codec: Codec) -> Result<Option<u64>> {
         let format = codec.format();
         let formats = self.ensure_cluster_unless_cached(file.identity().as_ref(), format).await?;
-        let mut stored = Vec::new();
-        for other in formats.into_iter().filter(|other| *other != format) {
-            if self.size(&file.object(other)).await?.is_some() {
-                stored.push(other);
-            }
-        }
+        let others = formats.into_iter().filter(|other| *other != format);
+        let looks = others.map(async |other| {
+            Ok::<_, Error>(self.size(&file.object(other)).await?.is_some().then_some(other))
+        });
+        let stored = try_join_all(looks).await?.into_iter().flatten().next();
         add(self, file, codec, stored).await
     }
 
@@ -50,18 +50,18 @@ impl Repository {
     }
 }
 
-/// Stores the file unless its name is taken, in any of the `stored` compressions or in the requested one.
+/// Stores the file unless its name is taken, in the compression in which it is `stored` or in the requested one.
 async fn add(
     repository: &Repository,
     file: &WalFile,
     codec: Codec,
-    stored: Vec<Format>,
+    stored: Option<Format>,
 ) -> Result<Option<u64>> {
-    let format = stored.first().copied().unwrap_or(codec.format());
+    let format = stored.unwrap_or(codec.format());
     let object = file.object(format);
-    let outcome = match stored.is_empty() {
-        true => repository.store_once(&object, file, codec).await?,
-        false => repository.compare_once(&object, file, format).await?,
+    let outcome = match stored {
+        None => repository.store_once(&object, file, codec).await?,
+        Some(_) => repository.compare_once(&object, file, format).await?,
     };
     match outcome {
         StoredOnce::Stored { stored_bytes } => Ok(Some(stored_bytes)),
