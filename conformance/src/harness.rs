@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use swiftwal_core::{Limits, OpenError, Options, Registry, Storage};
 use url::Url;
 
+use crate::random::Random;
+
 /// The largest WAL file in one put: a segment of the suite's usual size.
 const PUT_BYTES: u64 = 1 << 20;
 
@@ -19,7 +21,11 @@ pub struct Harness {
     listing_page: u64,
     contract: StoreContract,
     racing_creates: bool,
+    sample: Option<u64>,
 }
+
+/// How many cases there are for each that a sample takes.
+const CASES_PER_SAMPLE: usize = 5;
 
 /// Optional abilities of the store, which the flows don't need but which `object_store`'s own tests distinguish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +51,7 @@ impl Harness {
             listing_page: 10_000,
             contract: StoreContract::default(),
             racing_creates: false,
+            sample: None,
         }
     }
 
@@ -83,6 +90,32 @@ impl Harness {
         Self { racing_creates: true, ..self }
     }
 
+    /// Makes the longest scenarios, which interrupt each command at each kind of call, try only a sample of these cases:
+    /// the first, the last, and one in five of the others. `seed` chooses them, so that harnesses may try different
+    /// ones. The default is to try every case.
+    #[must_use]
+    pub fn with_sampled_cases(self, seed: u64) -> Self {
+        Self { sample: Some(seed), ..self }
+    }
+
+    /// Returns the cases that a scenario tries, in order: all, or a [sample](Self::with_sampled_cases).
+    pub(crate) fn cases<T>(&self, all: impl IntoIterator<Item = T>) -> Vec<T> {
+        let mut cases: Vec<T> = all.into_iter().collect();
+        let Some(seed) = self.sample else { return cases };
+        let mut dice = Random::new(seed, 0);
+        let (mut position, last, mut chosen) = (0, cases.len().saturating_sub(1), 0);
+        cases.retain(|_| {
+            let within = position % CASES_PER_SAMPLE;
+            if within == 0 {
+                chosen = dice.up_to(CASES_PER_SAMPLE) - 1;
+            }
+            let is_taken = within == chosen || position == 0 || position == last;
+            position += 1;
+            is_taken
+        });
+        cases
+    }
+
     pub(crate) fn racing_creates(&self) -> bool {
         self.racing_creates
     }
@@ -117,6 +150,28 @@ impl fmt::Debug for Harness {
             .field("listing_page", &self.listing_page)
             .field("contract", &self.contract)
             .field("racing_creates", &self.racing_creates)
+            .field("sample", &self.sample)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_the_first_case_the_last_and_one_of_each_five() {
+        let harness = Harness::new(Registry::new(), String::new);
+        assert_eq!(harness.cases(0..33), (0..33).collect::<Vec<_>>());
+        let sample = |seed, count: usize| harness.clone().with_sampled_cases(seed).cases(0..count);
+        for seed in 0..50 {
+            let cases = sample(seed, 33);
+            assert!(cases.starts_with(&[0]) && cases.ends_with(&[32]), "{cases:?}");
+            assert!((0..6).all(|five| cases.iter().any(|case| case / 5 == five)), "{cases:?}");
+            assert!(cases.len() <= 9, "{cases:?}");
+        }
+        assert_eq!((sample(1, 0), sample(1, 1), sample(1, 2)), (vec![], vec![0], vec![0, 1]));
+        let tried: std::collections::BTreeSet<_> = (0..50).flat_map(|seed| sample(seed, 33)).collect();
+        assert_eq!(tried.len(), 33, "some case is never tried");
     }
 }

@@ -5,10 +5,10 @@ mod account;
 
 /// Authenticated by the gateway; each repository is a container.
 mod containers {
-    use super::account::{V1, containers};
+    use super::account::{V1, containers, sampled};
 
     swiftwal_conformance::conformance_suite!(
-        containers("SWIFT_TEST_CEPH_", &V1).with_listing_page(1000).with_racing_creates(),
+        sampled(containers("SWIFT_TEST_CEPH_", &V1), 2).with_listing_page(1000).with_racing_creates(),
         #[ignore = "needs Ceph: run by cargo xtask test"]
     );
 }

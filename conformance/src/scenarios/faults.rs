@@ -34,18 +34,21 @@ pub(crate) async fn an_interrupted_backup_is_whole_or_not_listed_and_leaves_noth
     let source = site.cluster.backup(5, 6);
     let calls = interrupt_backup(&site, &source, NEVER, WriteFault::Dies).await?;
     assert!(calls.iter().filter(|call| call.action == "put_part").count() > 1, "{calls:?}");
-    for fault in WriteFault::ALL {
-        for n in moments(&calls) {
-            interrupt_backup(&site, &source, n, fault)
-                .await
-                .with_context(|| format!("{fault:?} at writing call {n}"))?;
-        }
+    for (fault, n) in site.subject.cases(interruptions(&calls)) {
+        interrupt_backup(&site, &source, n, fault)
+            .await
+            .with_context(|| format!("{fault:?} at writing call {n}"))?;
     }
     Ok(())
 }
 
-/// Returns the writing calls to interrupt: the first and the last of each kind.
-pub(super) fn moments(calls: &[Call]) -> BTreeSet<usize> {
+/// Returns each fault at each of the writing calls to interrupt: the first and the last of each kind.
+pub(super) fn interruptions(calls: &[Call]) -> Vec<(WriteFault, usize)> {
+    let moments = moments(calls);
+    WriteFault::ALL.into_iter().flat_map(|fault| moments.iter().map(move |n| (fault, *n))).collect()
+}
+
+fn moments(calls: &[Call]) -> BTreeSet<usize> {
     let mut of_kinds: BTreeMap<_, (usize, usize)> = BTreeMap::new();
     for (n, call) in (1..).zip(calls) {
         of_kinds.entry(call.kind()).or_insert((n, n)).1 = n;
@@ -124,22 +127,20 @@ pub(crate) async fn an_interrupted_prune_harms_no_backup_and_the_next_one_finish
     let calls = Faults::none();
     prune(&site.subject.repository_with(&calls)?, &plan(&site, 1, 0).await?).await?;
     let pruned = site.subject.objects().await?;
-    for fault in WriteFault::ALL {
-        for n in moments(&calls.writes()) {
-            full.put_back(&site.subject).await?;
-            let faults = Faults::at_write(n, fault);
-            let outcome = prune(&site.subject.repository_with(&faults)?, &plan(&site, 1, 0).await?).await;
-            assert!(outcome.is_err(), "{fault:?} at {n}");
+    for (fault, n) in site.subject.cases(interruptions(&calls.writes())) {
+        full.put_back(&site.subject).await?;
+        let faults = Faults::at_write(n, fault);
+        let outcome = prune(&site.subject.repository_with(&faults)?, &plan(&site, 1, 0).await?).await;
+        assert!(outcome.is_err(), "{fault:?} at {n}");
 
-            let listed = site.listed().await?;
-            assert_eq!(listed.last(), Some(&kept.key), "{fault:?} at {n}");
-            if listed.contains(&doomed.key) {
-                let whole = site.assert_restorable(&doomed, &site.cluster.backup(2, 3)).await;
-                whole.with_context(|| format!("{fault:?} at {n}"))?;
-            }
-            prune_to(&site, 1, 0).await?;
-            assert_eq!(site.subject.objects().await?, pruned, "{fault:?} at {n}");
+        let listed = site.listed().await?;
+        assert_eq!(listed.last(), Some(&kept.key), "{fault:?} at {n}");
+        if listed.contains(&doomed.key) {
+            let whole = site.assert_restorable(&doomed, &site.cluster.backup(2, 3)).await;
+            whole.with_context(|| format!("{fault:?} at {n}"))?;
         }
+        prune_to(&site, 1, 0).await?;
+        assert_eq!(site.subject.objects().await?, pruned, "{fault:?} at {n}");
         site.assert_restorable(&kept, &site.cluster.backup(5, 6)).await?;
     }
     Ok(())

@@ -14,16 +14,12 @@ use swiftwal_core::{
 use swiftwal_postgres::{Archiving, ServerFacts};
 
 use super::{
-    faults::moments,
+    faults::interruptions,
     prune::{plan, prune_to},
     site::{Site, options, refused, restore_options, take},
     snapshot::Snapshot,
 };
-use crate::{
-    SourceFault, SyntheticCluster, SyntheticSource,
-    faulty::{Faults, WriteFault},
-    subject::Subject,
-};
+use crate::{SourceFault, SyntheticCluster, SyntheticSource, faulty::Faults, subject::Subject};
 
 const LATEST: BackupMode = BackupMode::Incremental(BackupChoice::Latest);
 const AUTO: BackupMode = BackupMode::Auto { full_every: None };
@@ -324,17 +320,15 @@ pub(crate) async fn an_interrupted_prune_leaves_no_backup_without_its_parent(sub
     let full = Snapshot::of(&site.subject).await?;
     let calls = Faults::none();
     prune(&site.subject.repository_with(&calls)?, &plan(&site, 1, 0).await?).await?;
-    for fault in WriteFault::ALL {
-        for n in moments(&calls.writes()) {
-            full.put_back(&site.subject).await?;
-            let faults = Faults::at_write(n, fault);
-            refused(prune(&site.subject.repository_with(&faults)?, &plan(&site, 1, 0).await?).await);
-            let listed = site.listed().await?;
-            let (last, rest) = listed.split_last().context("none is listed")?;
-            assert_eq!((*last, rest), (newest, &chain[..rest.len()]), "{fault:?} at {n}");
-            prune_to(&site, 1, 0).await?;
-            assert_eq!(site.listed().await?, [newest], "{fault:?} at {n}");
-        }
+    for (fault, n) in site.subject.cases(interruptions(&calls.writes())) {
+        full.put_back(&site.subject).await?;
+        let faults = Faults::at_write(n, fault);
+        refused(prune(&site.subject.repository_with(&faults)?, &plan(&site, 1, 0).await?).await);
+        let listed = site.listed().await?;
+        let (last, rest) = listed.split_last().context("none is listed")?;
+        assert_eq!((*last, rest), (newest, &chain[..rest.len()]), "{fault:?} at {n}");
+        prune_to(&site, 1, 0).await?;
+        assert_eq!(site.listed().await?, [newest], "{fault:?} at {n}");
     }
     Ok(())
 }

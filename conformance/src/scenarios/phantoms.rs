@@ -31,13 +31,13 @@ fn phantoms(scene: &Scene) -> Vec<String> {
 pub(crate) async fn what_is_listed_and_gone_harms_no_command(subject: Subject) -> Result<()> {
     let scene = Scene::new(subject).await?;
     let whole = Snapshot::of(&scene.site.subject).await?;
-    for phantom in phantoms(&scene) {
-        for command in Command::ALL {
-            let outcome = run(&scene, command, &phantom).await;
-            outcome.with_context(|| format!("{command:?} without {phantom}"))?;
-            if command.changes() {
-                whole.put_back(&scene.site.subject).await?;
-            }
+    let phantoms = phantoms(&scene);
+    let table = phantoms.iter().flat_map(|phantom| Command::ALL.map(|command| (phantom, command)));
+    for (phantom, command) in scene.site.subject.cases(table) {
+        let outcome = run(&scene, command, phantom).await;
+        outcome.with_context(|| format!("{command:?} without {phantom}"))?;
+        if command.changes() {
+            whole.put_back(&scene.site.subject).await?;
         }
     }
     Ok(())

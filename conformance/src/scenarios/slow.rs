@@ -47,21 +47,20 @@ pub(crate) async fn a_command_that_is_ended_while_bytes_trickle_leaves_nothing_a
 ) -> Result<()> {
     let scene = Scene::new(subject).await?;
     let whole = Snapshot::of(&scene.site.subject).await?;
-    for command in Command::ALL {
-        for bytes in BYTES {
-            let faults = Faults::trickling();
-            let ended = async {
-                for _ in 0..bytes {
-                    faults.wanted().await;
-                    faults.give();
-                }
+    let table = Command::ALL.into_iter().flat_map(|command| BYTES.map(|bytes| (command, bytes)));
+    for (command, bytes) in scene.site.subject.cases(table) {
+        let faults = Faults::trickling();
+        let ended = async {
+            for _ in 0..bytes {
                 faults.wanted().await;
-            };
-            end_and_repeat(&scene, command, &faults, ended)
-                .await
-                .with_context(|| format!("{command:?} after {bytes} bytes"))?;
-            whole.put_back(&scene.site.subject).await?;
-        }
+                faults.give();
+            }
+            faults.wanted().await;
+        };
+        end_and_repeat(&scene, command, &faults, ended)
+            .await
+            .with_context(|| format!("{command:?} after {bytes} bytes"))?;
+        whole.put_back(&scene.site.subject).await?;
     }
     Ok(())
 }
@@ -72,17 +71,19 @@ pub(crate) async fn a_command_that_is_ended_while_a_call_hangs_leaves_nothing_an
 ) -> Result<()> {
     let scene = Scene::new(subject).await?;
     let whole = Snapshot::of(&scene.site.subject).await?;
+    let mut table = Vec::new();
     for command in Command::ALL {
         let calls = Faults::none();
         let outcome = command.run(&scene, &scene.site.subject.repository_with(&calls)?).await;
         command.check(&scene, outcome.is_ok()).await?;
         whole.put_back(&scene.site.subject).await?;
-        for faults in hanging_at_each_kind(&calls) {
-            end_and_repeat(&scene, command, &faults, faults.hung())
-                .await
-                .with_context(|| format!("{command:?} with {faults:?}"))?;
-            whole.put_back(&scene.site.subject).await?;
-        }
+        table.extend(hanging_at_each_kind(&calls).into_iter().map(|faults| (command, faults)));
+    }
+    for (command, faults) in scene.site.subject.cases(table) {
+        end_and_repeat(&scene, command, &faults, faults.hung())
+            .await
+            .with_context(|| format!("{command:?} with {faults:?}"))?;
+        whole.put_back(&scene.site.subject).await?;
     }
     Ok(())
 }

@@ -29,10 +29,20 @@ pub(crate) fn prefixes(prefix: &str, settings: &[&str]) -> Harness {
     harness(account(prefix, settings), fresh)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
+/// Makes the longest scenarios try only the cases that `seed` chooses, unless the environment has
+/// `SWIFT_TEST_ALL_CASES`, as with `cargo xtask test --long`. The suite tries every case in memory and on files.
+pub(crate) fn sampled(harness: Harness, seed: u64) -> Harness {
+    if variable("SWIFT_TEST_ALL_CASES").is_some() { harness } else { harness.with_sampled_cases(seed) }
+}
+
 fn account(prefix: &str, settings: &[&str]) -> BTreeMap<String, String> {
-    let value = |name: &str| std::env::var(format!("{prefix}{name}")).unwrap_or_else(|_| panic!("{name}?"));
+    let value = |name: &str| variable(&format!("{prefix}{name}")).unwrap_or_else(|| panic!("{name}?"));
     settings.iter().map(|name| ((*name).to_owned(), value(name))).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no caller that could pass it")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn harness(account: BTreeMap<String, String>, fresh: impl Fn() -> String + Send + Sync + 'static) -> Harness {

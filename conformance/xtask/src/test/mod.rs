@@ -28,7 +28,7 @@ mod selection;
 /// The options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Also run the tests that take minutes each
+    /// Also run the tests that take minutes each, and all cases on Swift and Ceph
     #[arg(long)]
     long: bool,
     /// Test every PostgreSQL version, also one that isn't released yet, and fail if one can't be installed
@@ -57,7 +57,10 @@ pub(crate) fn test(options: &Options) -> Result<ExitCode> {
         report.failed(&format!("the servers that tests share didn't start: {error:#}"));
     });
     // Without the servers, only the tests that need them fail.
-    let settings = shared.as_ref().map_or_else(|_| Ok(BTreeMap::new()), Shared::settings)?;
+    let mut settings = shared.as_ref().map_or_else(|_| Ok(BTreeMap::new()), Shared::settings)?;
+    if options.long {
+        settings.insert("SWIFT_TEST_ALL_CASES".to_owned(), "1".to_owned());
+    }
 
     phases.begin(&format!("running {} test binaries, {} at a time", binaries.len(), run::AT_A_TIME));
     run::all(binaries, &settings, &selection, &report);

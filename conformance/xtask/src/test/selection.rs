@@ -3,23 +3,31 @@
 use xtask::{Installation, PRERELEASE, VERSIONS};
 
 /// Parts of the names of the tests that only `--long` runs: those in a module `long`, and what the suite repeats on
-/// prefixes of one container after it has run on containers, where it takes minutes.
-const LONG: [&str; 16] = [
+/// prefixes of one container after it has run on containers, where it takes long or doesn't depend on the location.
+const LONG: [&str; 24] = [
     "long::",
     "prefixes::ahead::",
     "prefixes::chains::",
     "prefixes::damage::",
+    "prefixes::damaged_pages::",
+    "prefixes::databases::",
     "prefixes::discard::",
     "prefixes::faults::",
+    "prefixes::foreign_records::",
+    "prefixes::histories::",
     "prefixes::incremental::",
     "prefixes::large_wal::",
+    "prefixes::legacy::",
+    "prefixes::manifest::",
     "prefixes::overtaken::",
     "prefixes::phantoms::",
+    "prefixes::pruned_branches::",
     "prefixes::recovery::",
     "prefixes::reuse::",
     "prefixes::slow::",
     "prefixes::tablespaces::",
     "prefixes::timelines::",
+    "prefixes::unknown::",
     "prefixes::unlisted::",
 ];
 
