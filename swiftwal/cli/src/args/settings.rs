@@ -16,17 +16,16 @@ pub(super) fn add(command: Command, names: &SettingNames, arguments: &[OsString]
     let options =
         names.with_option().map(|name| Arg::new(name).long(option(name)).value_name(name).hide(true));
     let options: Vec<_> = options.collect();
-    let is_named = |command: &&Command| {
+    let is_named = |command: &Command| {
         [command.get_name()]
             .into_iter()
             .chain(command.get_all_aliases())
             .any(|name| arguments.iter().any(|word| word == name))
     };
-    let named: Vec<_> =
-        command.get_subcommands().filter(is_named).map(|named| named.get_name().to_owned()).collect();
-    let command = named.into_iter().fold(command, |command, name| {
-        let options = options.iter().cloned().map(|option| option.global(true));
-        command.mut_subcommand(name, |named| named.args(options))
+    let of_subcommand = || options.iter().cloned().map(|option| option.global(true));
+    let command = command.mut_subcommands(|subcommand| match is_named(&subcommand) {
+        true => subcommand.args(of_subcommand()),
+        false => subcommand,
     });
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     command.args(options).after_long_help(format!("{after}\n\n{}", help(names)))

@@ -14,7 +14,7 @@ use std::{
 
 use futures::{
     FutureExt, StreamExt, TryStreamExt,
-    future::{join, try_join_all},
+    future::{join, join_all, try_join_all},
     stream,
 };
 use swiftwal_compression::Codec;
@@ -210,8 +210,7 @@ impl<'a> Batch<'a> {
             };
             stage.boxed()
         });
-        let first: Vec<_> = first.collect();
-        stream::iter(first).buffered(self.jobs).collect().await
+        join_all(first).await
     }
 
     /// Stores a file, which may be `staged` already, or compares it with what has its name, and marks it.
