@@ -76,9 +76,18 @@ pub(crate) fn a_copy_of_the_server_is_refused(site: &Site) -> Result<()> {
 
 fn is_refused(site: &Site, server: &Postgres, options: &[&str]) -> Result<()> {
     let stored = site.swiftwal.stored()?;
+    server.sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots")?;
     let said = Receiver::begin(site, server, options)?.failed()?;
     ensure!(said.contains("isn't the continuation of what was received before"), "{said}");
+    has_no_slot(server)?;
     ensure!(site.swiftwal.stored()? == stored, "{stored:?} {:?}", site.swiftwal.stored()?);
+    Ok(())
+}
+
+/// A slot that nothing uses keeps WAL until the disk is full.
+pub(crate) fn has_no_slot(server: &Postgres) -> Result<()> {
+    let slots = server.sql("select slot_name from pg_replication_slots")?;
+    ensure!(slots.is_empty(), "a server that was refused has the slot {slots}");
     Ok(())
 }
 
@@ -106,9 +115,11 @@ pub(crate) fn a_second_history_of_a_timeline_is_refused(site: &Site) -> Result<(
     second.start()?;
     let said = receiver.failed()?;
     ensure!(said.contains("another server has taken timeline 2"), "{said}");
+    has_no_slot(&second)?;
     // A new process doesn't take it for the first one either.
     let said = Receiver::begin(site, &second, &[])?.failed()?;
     ensure!(said.contains("another server has taken timeline 2"), "{said}");
+    has_no_slot(&second)?;
     let now = site.swiftwal.stored()?;
     let is_beginning = |name: &&String| !name.contains(".partial.received");
     ensure!(now.iter().filter(is_beginning).eq(stored.iter().filter(is_beginning)), "{stored:?} {now:?}");

@@ -19,7 +19,7 @@ use self::{
     commits::no_acknowledged_commit_is_lost_with_the_server_and_the_receiver,
     lineage::{
         a_copy_of_the_server_is_refused, a_second_history_of_a_timeline_is_refused,
-        a_slot_that_was_created_and_never_used_hides_no_wal,
+        a_slot_that_was_created_and_never_used_hides_no_wal, has_no_slot,
     },
     receiver::{Receiver, compare, keep_wal, wait_until_stored},
     spooled::archive_wal_may_run_beside_it,
@@ -334,6 +334,7 @@ fn what_the_first_connection_is_refused_for_ends_it() -> Result<()> {
     other.start()?;
     let mut command = site.swiftwal.command(&["receive-wal", "--create-slot"]);
     refused(command.envs(other.environment()), "belongs to the PostgreSQL cluster with system identifier")?;
+    has_no_slot(&other)?;
 
     let copy = site.scratch.path().join("standby");
     stdout(server.client("pg_basebackup").args(["-c", "fast", "-R", "-D"]).arg(&copy))?;
@@ -341,6 +342,7 @@ fn what_the_first_connection_is_refused_for_ends_it() -> Result<()> {
     standby.start()?;
     let mut command = site.swiftwal.command(&["receive-wal", "--create-slot"]);
     refused(command.envs(standby.environment()), "the server is a standby")?;
+    has_no_slot(&standby)?;
     let mut receiver = Receiver::begin(&site, &standby, &["--allow-standby"])?;
     receiver.wait_for_stream(&standby)?;
     receiver.stop()?;

@@ -2,7 +2,8 @@
 //!
 //! The system identifier and the timeline don't prove that: a restored copy of the server has the same ones and writes
 //! other WAL. So before a stream begins, WAL that is here is received again and compared. It is the beginning of the current
-//! segment if there is one (the spool compares it as it is written), and otherwise the segment before it.
+//! segment if there is one (the spool compares it as it is written), and otherwise the segment before it. Where the repository or
+//! the server is going to be changed before the stream, both are compared before that.
 
 use std::io;
 
@@ -20,15 +21,17 @@ pub(super) const ENOUGH_BYTES: u64 = 8 << 10;
 /// The SQLSTATE of WAL or of a history that the server doesn't have any more.
 const UNDEFINED_FILE: &str = "58P01";
 
-/// A complete segment in the spool or in the repository.
+/// A segment in the spool or in the repository, or the beginning of one in the spool.
 pub(super) struct Ours<'a> {
     pub(super) segment: SegmentName,
+    /// Whether it is a beginning: a crash of the machine may have left zeros in it.
+    pub(super) is_beginning: bool,
     pub(super) content: Box<dyn AsyncRead + Send + Unpin + 'a>,
     /// The error for one of reading the content.
     pub(super) failed: Box<dyn FnOnce(io::Error) -> Error + Send + Sync + 'a>,
 }
 
-/// Receives a segment, from the start of `options` up to its end, and compares it with the one that is here. Returns the
+/// Receives a segment, from the start of `options` up to `end`, and compares it with the one that is here. Returns the
 /// session, ready for another command; none if it is lost, because the server has removed the segment or a later one. If
 /// they can't be compared, that is said.
 ///
@@ -82,7 +85,9 @@ pub(super) async fn compare(
             );
             return Ok(None);
         }
-        if let Some(differs) = expected.iter().zip(found).position(|(expected, found)| expected != found) {
+        let differs =
+            |(expected, found): (&u8, &u8)| expected != found && !(ours.is_beginning && *expected == 0);
+        if let Some(differs) = expected.iter().zip(found).position(differs) {
             let at = Lsn(at.0 + differs as u64);
             return Err(Refusal::AnotherWal { segment, at }.into());
         }

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     io, iter,
+    ops::Range,
 };
 
 use bytes::Bytes;
@@ -122,14 +123,24 @@ impl<'a> Receiver<'a> {
         let (mut session, server) = WalServer::connect(self.connector).await?;
         self.check(&server).await?;
         let (past, new) = self.past(&mut session, &server).await?;
-        let is_new = self.options.create_slot && self.create_slot(&mut session).await?;
-        let kept = self.kept(&mut session, &server).await?;
-        let start = self.start(&server, &past, kept, is_new).await?;
-        let segment = segment_at(&past, start, server.segment_size);
-        let session = self.compare(session, &server, &past, start, !new.is_empty()).await?;
+        let mut kept = self.kept(&mut session, &server).await?;
+        let may_create = self.options.create_slot && kept.is_none();
+        let mut start = self.start(&server, &past, kept, false).await?;
+        let in_advance = may_create || !new.is_empty();
+        let mut session = self.compare(session, &server, &past, start, in_advance).await?;
         for (timeline, content) in new {
             self.store_history(timeline, content).await?;
         }
+        // A server that is refused must not keep WAL for a slot that nothing is going to use.
+        if may_create && self.create_slot(&mut session).await? {
+            kept = self.kept(&mut session, &server).await?;
+            let from_slot = self.start(&server, &past, kept, true).await?;
+            if from_slot != start {
+                start = from_slot;
+                session = self.compare(session, &server, &past, start, true).await?;
+            }
+        }
+        let segment = segment_at(&past, start, server.segment_size);
         self.complete = Some((past.timeline_at(Lsn(start.0.saturating_sub(1))), start));
         tracing::info!("receiving WAL from {start} on timeline {}, segment {segment}", segment.timeline());
         let mut streaming = Streaming {
@@ -285,20 +296,20 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    /// Compares what is here with what the server has, and returns the session, or another one with the same server. With
-    /// `is_on_new_timeline`, the segment before the current one is compared in any case: the history of that timeline is
-    /// going to be stored before anything is received.
+    /// Compares what is here with what the server has, and returns the session, or another one with the same server. The
+    /// beginning of the current segment is compared as it is received again, or, `in_advance`, now: before a history is stored
+    /// or the slot is created.
     ///
     /// # Errors
     ///
     /// [`Refusal::AnotherWal`] if the WAL behind `start` isn't the continuation of what is here.
     async fn compare(
         &self,
-        session: Session,
+        mut session: Session,
         server: &WalServer,
         past: &TimelineHistory,
         start: Lsn,
-        is_on_new_timeline: bool,
+        in_advance: bool,
     ) -> Result<Session> {
         let size = server.segment_size;
         let current = segment_at(past, start, size);
@@ -306,13 +317,22 @@ impl<'a> Receiver<'a> {
             self.fetch_beginning(current).await?;
         }
         for (segment, most) in iter::once((current, u64::MAX)).chain(parent(past, start, size)) {
-            let is_begun = self.spool.fingerprint(segment).await?.is_some();
-            if !is_on_new_timeline
-                && is_begun
-                && self.spool.open_begun(segment).await?.written.min(most) >= ENOUGH_BYTES
-            {
-                // It is compared as it is received again.
+            if self.spool.fingerprint(segment).await?.is_none() {
+                continue;
+            }
+            let bytes = self.spool.open_begun(segment).await?.written.min(most);
+            if bytes < ENOUGH_BYTES {
+                continue;
+            }
+            if !in_advance {
                 return Ok(session);
+            }
+            let end = Lsn(start.0 + bytes).min(server.flushed);
+            // A server that is behind is compared as far as it goes.
+            if start < end
+                && let Some(ours) = self.open_spooled(segment, true).await?
+            {
+                session = self.receive_again(session, server, current.timeline(), start..end, ours).await?;
             }
         }
         // A server that is behind refuses to stream from there.
@@ -321,9 +341,23 @@ impl<'a> Receiver<'a> {
             return Ok(session);
         };
         let segment = segment_at(past, before, size);
-        let Some(ours) = self.open_ours(segment).await? else { return Ok(session) };
-        let options = StreamOptions::new(before, segment.timeline(), || SystemClock.now());
-        if let Some(session) = compare(session, &options, start, ours).await? {
+        match self.open_ours(segment).await? {
+            Some(ours) => self.receive_again(session, server, segment.timeline(), before..start, ours).await,
+            None => Ok(session),
+        }
+    }
+
+    /// Receives WAL that is here once more and compares it. Returns the session, or another one with the same server.
+    async fn receive_again(
+        &self,
+        session: Session,
+        server: &WalServer,
+        timeline: Timeline,
+        range: Range<Lsn>,
+        ours: Ours<'_>,
+    ) -> Result<Session> {
+        let options = StreamOptions::new(range.start, timeline, || SystemClock.now());
+        if let Some(session) = compare(session, &options, range.end, ours).await? {
             return Ok(session);
         }
         let (session, found) = WalServer::connect(self.connector).await?;
@@ -332,14 +366,8 @@ impl<'a> Receiver<'a> {
 
     /// Opens a complete segment in the spool or in the repository; none if there is none.
     async fn open_ours(&self, segment: SegmentName) -> Result<Option<Ours<'a>>> {
-        let path = self.spool.path_of(WalName::Segment(segment));
-        match File::open(&path).await {
-            Ok(file) => {
-                let failed = Box::new(Error::local("read", path));
-                return Ok(Some(Ours { segment, content: Box::new(file), failed }));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::local("read", path)(error)),
+        if let Some(ours) = self.open_spooled(segment, false).await? {
+            return Ok(Some(ours));
         }
         let repository = self.repository;
         let Some(stored) = repository.wal_if_stored(WalName::Segment(segment)).await? else {
@@ -347,7 +375,21 @@ impl<'a> Receiver<'a> {
         };
         let object = stored.name.clone();
         let failed = Box::new(move |error| repository.unreadable(&object, error));
-        Ok(Some(Ours { segment, content: stored.content(), failed }))
+        Ok(Some(Ours { segment, is_beginning: false, content: stored.content(), failed }))
+    }
+
+    /// Opens a complete segment in the spool, or the beginning of one; none if there is none.
+    async fn open_spooled(&self, segment: SegmentName, is_beginning: bool) -> Result<Option<Ours<'a>>> {
+        let name = if is_beginning { WalName::Partial(segment) } else { WalName::Segment(segment) };
+        let path = self.spool.path_of(name);
+        match File::open(&path).await {
+            Ok(file) => {
+                let failed = Box::new(Error::local("read", path));
+                Ok(Some(Ours { segment, is_beginning, content: Box::new(file), failed }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::local("read", path)(error)),
+        }
     }
 
     /// Puts the beginning of a segment into the spool that an earlier process has stored, if the spool has none: what the
