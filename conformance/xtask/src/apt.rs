@@ -5,7 +5,7 @@ mod own_file;
 use std::fs;
 use std::io::stderr;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -27,6 +27,9 @@ exit 0
 ";
 const INSTALLS: &str = "SWIFTWAL_XTASK_INSTALLS";
 
+/// Where Debian's packages have their programs.
+const DIRECTORIES: [&str; 4] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+
 /// Whether packages can be installed: on Debian, as root.
 pub(crate) fn may_install() -> bool {
     rustix::process::getuid().is_root() && Path::new("/usr/bin/apt-get").exists()
@@ -37,6 +40,35 @@ pub(crate) fn install_command(packages: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     command.args(["-qq", "install", "-y", "--no-install-recommends", "--no-upgrade"]).args(packages);
     command
+}
+
+/// Finds these programs, each given with its Debian package. Missing ones are installed with `apt-get` if this is root;
+/// otherwise the error names the packages to install for `what`. No service is started.
+pub fn ensure(what: &str, programs: &[(&str, &str)]) -> Result<()> {
+    let missing = missing_packages(programs, |program| find(program).is_some());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    ensure!(
+        may_install(),
+        "{what} needs packages, which root can install on Debian: run `{}` as root, or run this as root",
+        run::line(&install_command(&missing))
+    );
+    install_without_services(&missing)
+}
+
+/// Returns the path of an installed program.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    DIRECTORIES.iter().map(|directory| Path::new(directory).join(program)).find(|path| path.exists())
+}
+
+/// Returns the Debian packages of the programs that are missing, each once.
+fn missing_packages<'a>(programs: &[(&str, &'a str)], is_there: impl Fn(&str) -> bool) -> Vec<&'a str> {
+    let missing = programs.iter().filter(|(program, _)| !is_there(program));
+    let mut packages: Vec<_> = missing.map(|(_, package)| *package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
 }
 
 /// Installs these packages, which must all be missing.
@@ -82,6 +114,14 @@ mod tests {
         };
         assert_eq!(policy().env(INSTALLS, "1").status().unwrap().code(), Some(101));
         assert_eq!(policy().status().unwrap().code(), Some(0));
+    }
+
+    #[test]
+    fn only_packages_of_missing_programs_are_asked_for() {
+        let programs = [("ceph", "ceph-common"), ("radosgw", "radosgw"), ("radosgw-admin", "ceph-common")];
+        assert_eq!(missing_packages(&programs, |_| true), [""; 0]);
+        assert_eq!(missing_packages(&programs, |program| program != "radosgw"), ["radosgw"]);
+        assert_eq!(missing_packages(&programs, |_| false), ["ceph-common", "radosgw"]);
     }
 
     #[test]

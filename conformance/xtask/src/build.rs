@@ -22,7 +22,7 @@ pub(crate) fn cargo() -> Command {
 
 /// Builds the program as users do, for the bench, and returns its path.
 pub(crate) fn release() -> Result<PathBuf> {
-    swiftwal(&["--package", "swiftwal", "--release"])
+    executable("swiftwal", &["--package", "swiftwal", "--release"])
 }
 
 /// Builds the program with the same dependencies as the tests, and returns its path.
@@ -30,22 +30,28 @@ pub(crate) fn release() -> Result<PathBuf> {
 /// Cargo unites the features that the selected packages request: if only the program were selected, cargo would compile
 /// tokio, reqwest and everything that uses them again.
 pub(crate) fn debug() -> Result<PathBuf> {
-    swiftwal(&["--workspace", "--bin", "swiftwal"])
+    executable("swiftwal", &["--workspace", "--bin", "swiftwal"])
 }
 
-fn swiftwal(selection: &[&str]) -> Result<PathBuf> {
+/// Builds an example with the same dependencies as the tests, and returns its path.
+pub(crate) fn example(name: &str) -> Result<PathBuf> {
+    executable(name, &["--workspace", "--example", name])
+}
+
+fn executable(name: &str, selection: &[&str]) -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--locked", "--message-format", "json-render-diagnostics"]).args(selection);
     let output = build.stderr(Stdio::inherit()).output().context("starting cargo")?;
     if !output.status.success() {
-        bail!("building swiftwal failed");
+        bail!("building {name} failed");
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    messages.lines().find_map(executable).context("cargo built no program swiftwal")
+    let built = messages.lines().find_map(|message| built(name, message));
+    built.with_context(|| format!("cargo built no program {name}"))
 }
 
-fn executable(message: &str) -> Option<PathBuf> {
+/// Returns the path of the program, if this message of cargo is about it.
+fn built(name: &str, message: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
-    let named = message["target"]["name"] == "swiftwal";
-    Some(message["executable"].as_str().filter(|_| named)?.into())
+    Some(message["executable"].as_str().filter(|_| message["target"]["name"] == name)?.into())
 }

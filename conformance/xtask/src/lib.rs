@@ -36,6 +36,7 @@
 
 mod apt;
 mod cache;
+mod cargo_deb;
 mod ceph;
 mod ceph_setup;
 mod container;
@@ -60,7 +61,9 @@ mod template;
 mod wait;
 mod wire;
 
+pub use apt::ensure as ensure_programs;
 pub use cache::cache_directory;
+pub use cargo_deb::CargoDeb;
 pub use ceph::{Ceph, CephServer};
 pub use ceph_setup::CephInstallation;
 pub use container::{Container, ceph_test_settings, swift_test_setting, swift_test_settings};

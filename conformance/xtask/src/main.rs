@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod demo;
+mod dist;
 mod lint;
 mod services;
 mod shared;
@@ -33,6 +34,8 @@ enum Task {
     Services(services::Action),
     /// Measure wall time, CPU and memory, beside the limits and the usual tools
     Bench(bench::Options),
+    /// Make what is shipped: the program, man pages, completions, and a Debian package of them
+    Dist(dist::Options),
     /// Let programs, servers and the storage fail at random while PostgreSQL writes, and compare what was archived
     Soak(soak::Options),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::lint(),
         Task::Services(action) => services::services(&action),
         Task::Bench(options) => bench::bench(&options),
+        Task::Dist(options) => dist::dist(&options),
         Task::Soak(options) => soak::soak(&options),
     };
     done.unwrap_or_else(|error| {

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::{Postgres, Scratch, apt, run};
 
@@ -23,16 +23,8 @@ impl PgBackRest {
     /// doesn't exist yet, with zstd at level 1 and two processes. If pgBackRest is missing, it is installed with
     /// `apt-get` if this is root; otherwise the error names the package.
     pub fn ensure(scratch: &Arc<Scratch>, server: &Postgres) -> Result<Self> {
-        let version = || run::stdout(Command::new(PROGRAM).arg("version"));
-        if version().is_err() {
-            ensure!(
-                apt::may_install(),
-                "pgBackRest is missing, which root can install on Debian: run `{}` as root, or run this as root",
-                run::line(&apt::install_command(&[PROGRAM]))
-            );
-            apt::install_without_services(&[PROGRAM])?;
-        }
-        let version = version()?.trim().to_owned();
+        apt::ensure("pgBackRest", &[(PROGRAM, PROGRAM)])?;
+        let version = run::stdout(Command::new(PROGRAM).arg("version"))?.trim().to_owned();
         scratch.secret_file(CONFIGURATION, &configuration(scratch, server)?)?;
         Ok(Self { scratch: Arc::clone(scratch), version })
     }

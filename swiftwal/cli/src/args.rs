@@ -82,6 +82,13 @@ pub(crate) struct GlobalArgs {
 }
 
 impl Cli {
+    /// Returns the command line with all options of all subcommands.
+    pub(crate) fn complete(names: &SettingNames) -> clap::Command {
+        let command = Self::command();
+        let every: Vec<_> = command.get_subcommands().map(|command| command.get_name().into()).collect();
+        settings::add(command, names, &every)
+    }
+
     /// Parses the arguments, the first of which is the program's name, and the settings among them.
     pub(crate) fn parse_with(
         arguments: &[OsString],
@@ -140,9 +147,7 @@ mod tests {
 
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {
-        let subcommands: Vec<_> =
-            Cli::command().get_subcommands().map(|command| command.get_name().into()).collect();
-        settings::add(Cli::command(), &names(), &subcommands).debug_assert();
+        Cli::complete(&names()).debug_assert();
     }
 
     #[test]

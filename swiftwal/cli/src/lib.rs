@@ -79,6 +79,13 @@ pub fn run(registry: Registry) -> ExitCode {
     .into()
 }
 
+/// Returns the whole command line of a build with this registry, with every option: for its man pages and the completion
+/// of shells.
+#[must_use]
+pub fn command_line(registry: &Registry) -> clap::Command {
+    Cli::complete(&SettingNames::of(registry))
+}
+
 fn run_command(cli: Cli, flags: Flags, registry: &Registry) -> Exit {
     let ending = Ending { caller: cli.command.caller(), history: cli.command.history() };
     let limits = Limits {
