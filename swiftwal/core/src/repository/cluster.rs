@@ -10,9 +10,7 @@ use swiftwal_postgres::{BackupStart, ControlFile, SegmentHeader, SegmentSize, Se
 use crate::{
     error::{Error, Refusal, Result},
     repository::{
-        layout::ObjectName,
-        record::{BackupRecord, refuse_newer},
-        requirements::Requirements,
+        layout::ObjectName, record::BackupRecord, requirements::Requirements, stored_json::refuse_newer,
     },
 };
 

@@ -11,7 +11,7 @@ use swiftwal_postgres::{SegmentName, SegmentSize, WalName};
 
 use crate::{
     error::{Error, Result},
-    repository::{Repository, inventory::Inventory, layout::ObjectName, record::refuse_newer},
+    repository::{Repository, inventory::Inventory, layout::ObjectName, stored_json::refuse_newer},
 };
 
 /// The newest format version that this program reads, and the one it writes.

@@ -14,6 +14,9 @@ const LABEL: &str = "backup_label_";
 const MANIFEST: &str = "backup_manifest_";
 const WAL: &str = "wal_";
 const GAP: &str = "gap_";
+const PIN: &str = "keep_";
+const VERIFICATION: &str = "verify_";
+const DRILL: &str = "drill_";
 
 /// The prefix of names that no listing shows.
 const HIDDEN: &str = "...";
@@ -119,6 +122,15 @@ pub enum BackupPart {
     Index,
     /// The commit record: a backup without one doesn't exist.
     Record,
+    /// The pin: the backup is to be kept.
+    Pin,
+    /// The result of the last verify.
+    Verification,
+    /// The result of a drill.
+    Drill {
+        /// When it ended, in the form of a key.
+        ended: BackupKey,
+    },
 }
 
 impl ObjectName {
@@ -171,7 +183,7 @@ impl ObjectName {
         let with_key = match below(DELETING, name) {
             Some(key) => Self::Deleting(key.parse().ok()?),
             None => {
-                let (key, part) = backup_part(name)?;
+                let (key, part) = about_a_backup(name).or_else(|| backup_part(name))?;
                 Self::Backup { key: key.parse().ok()?, part }
             }
         };
@@ -204,6 +216,17 @@ fn key_to_delete(encoded: &str) -> Option<BackupKey> {
         ObjectName::Marker { claim, .. } => legacy_key(&claim),
         _ => None,
     }
+}
+
+/// Parses the names of the files that are written about a backup after it was taken.
+fn about_a_backup(name: &str) -> Option<(&str, BackupPart)> {
+    let name = name.strip_suffix(".json")?;
+    if let Some(rest) = name.strip_prefix(DRILL) {
+        let (key, ended) = rest.split_once('_')?;
+        return Some((key, BackupPart::Drill { ended: ended.parse().ok()? }));
+    }
+    let pin = name.strip_prefix(PIN).map(|key| (key, BackupPart::Pin));
+    pin.or_else(|| Some((name.strip_prefix(VERIFICATION)?, BackupPart::Verification)))
 }
 
 fn backup_part(name: &str) -> Option<(&str, BackupPart)> {
@@ -276,6 +299,9 @@ impl fmt::Display for ObjectName {
                 BackupPart::Manifest => write!(f, "{MANIFEST}{key}.zst"),
                 BackupPart::Index => write!(f, "{BACKUP}{key}.index.zst"),
                 BackupPart::Record => write!(f, "{BACKUP}{key}.json"),
+                BackupPart::Pin => write!(f, "{PIN}{key}.json"),
+                BackupPart::Verification => write!(f, "{VERIFICATION}{key}.json"),
+                BackupPart::Drill { ended } => write!(f, "{DRILL}{key}_{ended}.json"),
             },
         }
     }
@@ -311,6 +337,9 @@ mod tests {
             "pg_basebackup_20130828T1810Z.16384.tar.12345",
             "pg_basebackup_20130828T1810Z.index.zst",
             "pg_basebackup_20130828T1810Z.json",
+            "keep_20130828T1810Z.json",
+            "verify_20130828T181042Z.json",
+            "drill_20130828T1810Z_20130829T030001Z.json",
             "...uploading/20130828T1810Z/7b9c",
             "...deleting/20130828T1810Z",
             "...removing_wal/00000001000000000000005C",
@@ -335,6 +364,9 @@ mod tests {
             "pg_basebackup_20130828T1810.json",
             "pg_basebackup_20130828T1810Z.tar.zst.old",
             "pg_basebackup_20130828T1810Z.016384.tar",
+            "keep_20130828T1810.json",
+            "verify_20130828T1810Z_20130829T030001Z.json",
+            "drill_20130828T1810Z_20130829t030001z.json",
         ] {
             assert_eq!(ObjectName::parse(name), ObjectName::Foreign(name.to_owned()));
         }

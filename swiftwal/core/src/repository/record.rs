@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use swiftwal_postgres::{Database, Lsn, SegmentName, SegmentSize, Tablespace, Timeline, printable};
 
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
         key::BackupKey,
         layout::{BackupPart, ObjectName},
         requirements::Requirements,
+        stored_json::{seal, unseal},
     },
 };
 
@@ -113,30 +113,6 @@ impl RecordedObject {
     }
 }
 
-/// The record as stored: the version, and a hash of exactly the bytes of the record.
-#[derive(Serialize, Deserialize)]
-struct Envelope<'a> {
-    format: u32,
-    blake3: String,
-    #[serde(borrow)]
-    backup: &'a RawValue,
-}
-
-/// The part that every version, including later ones, must be able to read.
-#[derive(Deserialize)]
-struct Version {
-    format: u32,
-}
-
-/// Refuses an object of a newer version, before the rest of it is parsed.
-pub(crate) fn refuse_newer(name: &ObjectName, bytes: &[u8], known: u32) -> Result<()> {
-    let version: Version = serde_json::from_slice(bytes).map_err(|error| Error::damaged(name, error))?;
-    if version.format > known {
-        return Err(Error::NewerFormat { object: name.to_string(), found: version.format, known });
-    }
-    Ok(())
-}
-
 impl BackupRecord {
     /// The newest format version that this program reads, and the one it writes.
     pub const FORMAT: u32 = 1;
@@ -162,9 +138,7 @@ impl BackupRecord {
 
     /// Returns the bytes to store.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let backup = serde_json::value::to_raw_value(self)?;
-        let blake3 = blake3::hash(backup.get().as_bytes()).to_hex().to_string();
-        serde_json::to_vec(&Envelope { format: Self::FORMAT, blake3, backup: &backup })
+        seal(Self::FORMAT, "backup", self)
     }
 
     /// Parses `bytes`, which were read from the record object of `key`.
@@ -175,15 +149,9 @@ impl BackupRecord {
     /// [`Error::Damaged`] if any bit has changed.
     pub(crate) fn from_bytes(key: BackupKey, bytes: &[u8]) -> Result<Self> {
         let name = &Self::object_name(key);
-        let damaged = |reason: String| Error::damaged(name, reason);
-        refuse_newer(name, bytes, Self::FORMAT)?;
-        let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
-        let content = envelope.backup.get();
-        if blake3::hash(content.as_bytes()).to_hex().as_str() != envelope.blake3 {
-            return Err(damaged("its content doesn't match its checksum".to_owned()));
-        }
+        let content = unseal(name, bytes, Self::FORMAT)?;
         Requirements::check(name, content.as_bytes())?;
-        let record: Self = serde_json::from_str(content).map_err(|e| damaged(e.to_string()))?;
+        let record: Self = serde_json::from_str(content).map_err(|error| Error::damaged(name, error))?;
         record.refuse_other(key)?;
         Ok(record)
     }

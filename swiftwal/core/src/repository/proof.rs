@@ -1,0 +1,252 @@
+//! Proofs: what verify and drill found out about a backup. They are stored beside it and are removed with it.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use object_store::PutMode;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    repository::{
+        Repository,
+        inventory::Inventory,
+        key::BackupKey,
+        layout::{BackupPart, ObjectName},
+        stored_json::{seal, unseal},
+    },
+};
+
+/// The newest format version that this program reads, and the one it writes.
+const FORMAT: u32 = 1;
+
+/// How many proofs are read at a time.
+const CONCURRENT_READS: usize = 8;
+
+/// The result of one verify or drill of a backup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Proof {
+    /// The command.
+    pub kind: ProofKind,
+    /// When it ended, by the storage's clock.
+    pub at: Timestamp,
+    /// What it found.
+    pub verdict: Verdict,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// A command that examines a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProofKind {
+    /// verify: every byte was read and compared.
+    Verify,
+    /// drill: the backup was restored, and a server was started on it.
+    Drill,
+}
+
+/// What a verify or drill found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// All of it was looked at, and nothing is wrong.
+    Passed,
+    /// Something is wrong with the backup.
+    Failed,
+    /// Nothing wrong was found, but not everything could be looked at, or was to be.
+    NotProven,
+}
+
+/// The proofs of all backups.
+#[derive(Clone, Debug, Default)]
+pub struct Proofs {
+    /// Those of each backup, the newest first.
+    of_backups: BTreeMap<BackupKey, Vec<Proof>>,
+    /// Notices about proofs that can't be read.
+    pub notices: Vec<String>,
+}
+
+/// A proof as stored, without the details that only its own command writes.
+#[derive(Deserialize)]
+struct StoredProof {
+    key: BackupKey,
+    #[serde(flatten)]
+    proof: Proof,
+}
+
+/// A proof to be stored.
+#[derive(Serialize)]
+struct NewProof<'a, Details> {
+    key: BackupKey,
+    #[serde(flatten)]
+    proof: &'a Proof,
+    #[serde(flatten)]
+    details: &'a Details,
+}
+
+impl Proofs {
+    /// Returns the newest proof of a backup.
+    #[must_use]
+    pub fn last(&self, key: BackupKey) -> Option<&Proof> {
+        self.of_backups.get(&key)?.first()
+    }
+
+    /// Whether the backup has been proven to be restorable, and nothing since has found otherwise.
+    #[must_use]
+    pub fn is_proven(&self, key: BackupKey) -> bool {
+        let mut verdicts = self.of_backups.get(&key).into_iter().flatten().map(|proof| proof.verdict);
+        verdicts.find(|verdict| *verdict != Verdict::NotProven) == Some(Verdict::Passed)
+    }
+
+    fn add(&mut self, key: BackupKey, proof: Proof) {
+        let proofs = self.of_backups.entry(key).or_default();
+        proofs.push(proof);
+        proofs.sort_by_key(|proof| Reverse(proof.at));
+    }
+}
+
+impl Repository {
+    /// Stores a proof, with `details` as further fields. That of an earlier verify is replaced; each drill has its own.
+    pub async fn store_proof(
+        &self,
+        key: BackupKey,
+        proof: &Proof,
+        details: &(impl Serialize + Sync),
+    ) -> Result<()> {
+        let part = match proof.kind {
+            ProofKind::Verify => BackupPart::Verification,
+            ProofKind::Drill => BackupPart::Drill { ended: BackupKey::to_the_second(proof.at) },
+        };
+        let name = ObjectName::Backup { key, part };
+        let bytes = seal(FORMAT, "content", &NewProof { key, proof, details })
+            .map_err(|error| Error::damaged(&name, error))?;
+        self.put(&name, bytes.into(), PutMode::Overwrite).await.map(drop)
+    }
+
+    /// Reads the proofs of the backups in `inventory`. One that can't be understood proves nothing, and is in the
+    /// notices.
+    ///
+    /// # Errors
+    ///
+    /// Those of the storage.
+    pub async fn proofs(&self, inventory: &Inventory) -> Result<Proofs> {
+        let objects = inventory.backups.iter().flat_map(|backup| &backup.objects);
+        let names = objects.map(|object| object.name.clone()).filter(|name| is_proof(name));
+        let reads: Vec<_> = names.map(|name| self.proof(name)).collect();
+        let mut results = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
+        let mut proofs = Proofs::default();
+        while let Some(result) = results.next().await {
+            match result {
+                Ok(Some((key, proof))) => proofs.add(key, proof),
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Failed => return Err(error),
+                Err(error) => proofs.notices.push(error.in_full()),
+            }
+        }
+        Ok(proofs)
+    }
+
+    /// Reads a proof. None if it was deleted since it was listed.
+    async fn proof(&self, name: ObjectName) -> Result<Option<(BackupKey, Proof)>> {
+        let Some(bytes) = self.read(&name).await? else { return Ok(None) };
+        let content = unseal(&name, &bytes, FORMAT)?;
+        let stored: StoredProof =
+            serde_json::from_str(content).map_err(|error| Error::damaged(&name, error))?;
+        if !matches!(name, ObjectName::Backup { key, .. } if key == stored.key) {
+            let reason = format!("it is about backup {}", stored.key);
+            return Err(Error::Foreign { object: name.to_string(), reason });
+        }
+        Ok(Some((stored.key, stored.proof)))
+    }
+}
+
+fn is_proof(name: &ObjectName) -> bool {
+    matches!(name, ObjectName::Backup { part: BackupPart::Verification | BackupPart::Drill { .. }, .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{local::clock::SystemClock, storage::Storage};
+
+    const RECORD: &str = "pg_basebackup_20130828T1810Z.json";
+
+    fn proof(kind: ProofKind, second: i64, verdict: Verdict) -> Proof {
+        Proof { kind, at: Timestamp::from_second(second).unwrap(), verdict, seconds: 12.5 }
+    }
+
+    fn repository() -> Repository {
+        Repository::new(Storage::new(Arc::new(InMemory::new())), "a test", Arc::new(SystemClock))
+    }
+
+    fn key() -> BackupKey {
+        "20130828T1810Z".parse().unwrap()
+    }
+
+    async fn stored(repository: &Repository) -> Proofs {
+        repository.put(&ObjectName::parse(RECORD), "{}".into(), PutMode::Overwrite).await.unwrap();
+        repository.proofs(&repository.inventory().await.unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_newest_proof_is_the_last_one_and_details_are_stored_with_it() {
+        let repository = repository();
+        assert_eq!(stored(&repository).await.last(key()), None);
+        let newest = proof(ProofKind::Drill, 300, Verdict::NotProven);
+        for proof in [&newest, &proof(ProofKind::Drill, 100, Verdict::Failed)] {
+            repository.store_proof(key(), proof, &json!({ "rto_seconds": 3 })).await.unwrap();
+        }
+        let of_verify = proof(ProofKind::Verify, 200, Verdict::Passed);
+        repository.store_proof(key(), &of_verify, &json!({})).await.unwrap();
+        let proofs = stored(&repository).await;
+        assert_eq!(proofs.last(key()), Some(&newest));
+        assert!(proofs.is_proven(key()), "a drill that couldn't look took away the proof");
+        let name = ObjectName::parse("drill_20130828T1810Z_19700101T000500Z.json");
+        let bytes = repository.read(&name).await.unwrap().unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(text.contains(r#""verdict":"not_proven""#) && text.contains(r#""rto_seconds":3"#), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_failure_after_a_proof_counts() {
+        let repository = repository();
+        repository
+            .store_proof(key(), &proof(ProofKind::Verify, 100, Verdict::Passed), &json!({}))
+            .await
+            .unwrap();
+        repository
+            .store_proof(key(), &proof(ProofKind::Drill, 200, Verdict::Failed), &json!({}))
+            .await
+            .unwrap();
+        assert!(!stored(&repository).await.is_proven(key()));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_proof_and_one_of_another_backup_prove_nothing_and_are_named() {
+        let repository = repository();
+        let other = "20130829T1810Z".parse().unwrap();
+        repository
+            .store_proof(other, &proof(ProofKind::Verify, 100, Verdict::Passed), &json!({}))
+            .await
+            .unwrap();
+        let copied =
+            repository.read(&ObjectName::parse("verify_20130829T1810Z.json")).await.unwrap().unwrap();
+        for (bytes, word) in
+            [(copied, "is about backup 20130829T1810Z"), ("{}".into(), "verify_20130828T1810Z.json")]
+        {
+            let name = ObjectName::parse("verify_20130828T1810Z.json");
+            repository.put(&name, bytes.into(), PutMode::Overwrite).await.unwrap();
+            let proofs = stored(&repository).await;
+            assert!(!proofs.is_proven(key()));
+            assert!(proofs.notices.iter().any(|notice| notice.contains(word)), "{:?}", proofs.notices);
+        }
+    }
+}
