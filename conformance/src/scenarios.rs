@@ -19,6 +19,7 @@ pub(crate) mod histories;
 pub(crate) mod holes;
 pub(crate) mod hostile;
 pub(crate) mod incremental;
+pub(crate) mod info;
 pub(crate) mod large_wal;
 pub(crate) mod legacy;
 pub(crate) mod list;

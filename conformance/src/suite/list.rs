@@ -333,6 +333,15 @@ suite! { $
         a_backup_is_listed_with_its_objects_and_sizes,
         foreign_objects_and_hidden_ones_are_not_listed,
     }
+    info {
+        a_hole_ends_the_recovery_of_every_backup_before_it,
+        wal_between_backups_that_prune_removed_is_no_hole,
+        recovery_goes_on_over_a_promotion,
+        an_incomplete_segment_and_wal_inside_backups_are_shown,
+        pins_and_proofs_are_shown_with_the_backups,
+        what_is_damaged_is_named_and_the_rest_is_reported,
+        a_backup_that_cannot_be_restored_opens_no_window,
+    }
     damaged_pages {
         a_backup_with_damaged_pages_is_stored_marked_and_can_be_restored,
         prune_keeps_an_undamaged_backup_beside_newer_ones_with_damaged_pages,

@@ -3,6 +3,7 @@
 pub(crate) mod archive_cleanup;
 pub(crate) mod archive_wal;
 pub(crate) mod backup;
+pub(crate) mod info;
 pub(crate) mod label;
 pub(crate) mod list_backups;
 pub(crate) mod list_wal;
@@ -34,6 +35,8 @@ const REMOVING: Duration = Duration::from_secs(60);
 pub(crate) enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
+    #[command(visible_alias = "status")]
+    Info(info::Args),
     ListBackups(list_backups::Args),
     ListWal(list_wal::Args),
     Label(label::Args),
@@ -102,6 +105,7 @@ impl Command {
         match self {
             Self::Backup(args) => backup::run(args, session).await,
             Self::Restore(args) => restore::run(args, session).await,
+            Self::Info(args) => info::run(args, session).await,
             Self::ListBackups(_) => list_backups::run(session).await,
             Self::ListWal(_) => list_wal::run(session).await,
             Self::Label(args) => label::run(args, session).await,

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 pub(crate) use swiftwal_core::Elapsed;
 
 pub(crate) use self::{
-    range::{BACKUPS, Counted, LEFTOVERS, Range, WAL_FILES, wal_ranges},
+    range::{BACKUPS, Counted, LEFTOVERS, PAGES, Range, SEGMENTS, WAL_FILES, wal_ranges},
     size::Size,
     table::{Column, Table},
     terminal::columns,

@@ -2,11 +2,12 @@
 //!
 //! The name of a test contains its version, by which `cargo xtask test` skips what it can't install.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 use anyhow::Result;
-use xtask::{Postgres, Site, output, stdout, until};
+use serde_json::{Value, json};
+use xtask::{Place, Postgres, Site, output, stdout, until};
 
 /// As [`xtask::on_versions`], on the Swift of `cargo xtask test`, in a module `swift`.
 macro_rules! on_swift {
@@ -40,7 +41,7 @@ mod file {
         postgresql_16, 16: tablespaces_by_local, tablespaces_by_replication, in_place_tablespaces, by_pg_basebackup, with_xlog;
         postgresql_17, 17: tablespaces_by_local, tablespaces_by_replication, in_place_tablespaces, by_pg_basebackup, with_xlog, the_last_connection;
         postgresql_18, 18: tablespaces_by_local, tablespaces_by_replication, in_place_tablespaces, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
-            the_last_connection;
+            the_last_connection, a_report;
         postgresql_19, 19: tablespaces_by_local, tablespaces_by_replication, in_place_tablespaces, by_pg_basebackup, with_xlog, a_standby_takes_over, a_damaged_page,
             the_last_connection;
     }
@@ -48,7 +49,7 @@ mod file {
 
 on_swift! {
     postgresql_15, 15: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup;
-    postgresql_18, 18: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, a_standby_takes_over;
+    postgresql_18, 18: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, a_standby_takes_over, a_report;
 }
 
 fn tablespaces_by_local(site: &Site) -> Result<()> {
@@ -230,4 +231,64 @@ fn verify(site: &Site, restored: &Postgres) -> Result<()> {
     stdout(site.scratch.command("sh").args(["-euc", link]).arg(restored.data()))?;
     let mut verify = site.scratch.command("pg_verifybackup");
     stdout(verify.args(["--no-parse-wal", "--ignore=tablespace_map"]).arg(restored.data())).map(drop)
+}
+
+/// info shows a chain, a hole, a promotion, and what waits to be archived.
+fn a_report(site: &Site) -> Result<()> {
+    let server = &site.postgres;
+    server.configure(&["summarize_wal = on"])?;
+    server.reload()?;
+    server.pgbench_init(1)?;
+    site.run(&["backup", "-c", "fast"])?;
+    site.run(&["backup", "-c", "fast", "--incremental"])?;
+    server.archive_all()?;
+    server.sql("create table lost as select generate_series(1, 1000)")?;
+    let missing = server.sql("select pg_walfile_name(pg_current_wal_lsn())")?;
+    server.archive_all()?;
+    server.sql("create table later as select generate_series(1, 1000)")?;
+    server.archive_all()?;
+    match site.swiftwal.place() {
+        Place::Directory(directory) => fs::remove_file(directory.join(format!("wal_{missing}.zst")))?,
+        Place::Container(container) => {
+            let object = format!("wal_{missing}.zst");
+            stdout(&mut container.client(&["delete", container.name(), &object]))?;
+        }
+    }
+    site.run(&["backup", "-c", "fast"])?;
+    server.archive_all()?;
+    server.stop()?;
+    let promoted = site.restore("promoted", "latest", &[])?;
+    promoted.start()?;
+    promoted.wait_for_promotion()?;
+    promoted.archive_all()?;
+    promoted.archive_nothing()?;
+    until("a file waits", || {
+        promoted.sql("select txid_current(), pg_switch_wal()")?;
+        Ok(promoted.sql("select failed_count > 0 from pg_stat_archiver")? == "t")
+    })?;
+
+    let data = promoted.data().display().to_string();
+    let report: Value = serde_json::from_str(&site.run(&["info", "--json", "--pgdata", &data])?)?;
+    let [first, second] = &report["timelines"].as_array().cloned().unwrap_or_default()[..] else {
+        anyhow::bail!("{report}")
+    };
+    assert_eq!(
+        (&first["holes"][0]["first_wal"], &first["holes"][0]["last_wal"]),
+        (&json!(missing), &json!(missing))
+    );
+    assert_eq!((first["holes"].as_array().map(Vec::len), &second["holes"]), (Some(1), &json!([])));
+    assert_eq!((&report["timeline"], &second["parent"]), (&json!(2), &json!(1)));
+    let keys: Vec<_> = (0..3).map(|place| report["backups"][place]["key"].clone()).collect();
+    assert_eq!(report["backups"][1]["chain"], json!([keys[0], keys[1]]));
+    let windows = &report["recovery_windows"];
+    assert_eq!((&windows[0]["from_backup"], &windows[1]["from_backup"]), (&keys[0], &keys[2]), "{report}");
+    assert_eq!(
+        (&windows[1]["to_wal"], windows.as_array().map(Vec::len)),
+        (&second["last_wal"], Some(2)),
+        "{report}"
+    );
+    assert!(report["ready"]["files"].as_u64() >= Some(1), "{report}");
+    let text = site.run(&["info"])?;
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    Ok(())
 }

@@ -7,7 +7,7 @@
 //! checks this):
 //!
 //! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `receive_wal`, `restore_wal`,
-//!   `prune`, `archive_cleanup`, `discard_timeline`, `label`. A flow never imports another flow.
+//!   `prune`, `archive_cleanup`, `discard_timeline`, `info`, `label`. A flow never imports another flow.
 //! - `repository`: the stored objects and what is derived from them: names, records, the inventory, timelines,
 //!   markers, what a backup needs.
 //! - `storage`: the backend interface.
@@ -21,6 +21,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod info;
 mod label;
 mod local;
 mod prune;
@@ -35,6 +36,10 @@ pub use archive_wal::{Ahead, ArchiveOptions, Archived, archive_ahead, archive_wa
 pub use backup::{BackupEvent, BackupMode, BackupOptions, backup};
 pub use discard_timeline::{DiscardPlan, discard_timeline, plan_discard};
 pub use error::{Error, ErrorKind, OpenError, Overdue, Refusal, Result, causes};
+pub use info::{
+    BackupInfo, Hole, Info, Kept, PassedProof, ReadyFiles, RecoveryWindow, RestoreForecast, TimelineInfo,
+    info,
+};
 pub use label::label;
 pub use local::clock::{Clock, SystemClock};
 pub use local::elapsed::Elapsed;
@@ -46,6 +51,7 @@ pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};
 pub use receive_wal::{Activity, ReceiveOptions, Supervisor, drain_spool, receive_wal};
 pub use repository::Repository;
 pub use repository::backup::ChosenBackup;
+pub use repository::backup_tree::BackupTree;
 pub use repository::choice::BackupChoice;
 pub use repository::cluster::{ClusterIdentity, ClusterInfo};
 pub use repository::gap::WalGap;

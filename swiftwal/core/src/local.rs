@@ -1,5 +1,6 @@
 //! Files and clocks of this machine, and threads for blocking work.
 
+pub(crate) mod archive_status;
 pub(crate) mod blocking;
 pub(crate) mod clock;
 pub(crate) mod content;

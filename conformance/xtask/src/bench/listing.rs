@@ -11,8 +11,8 @@ use super::table::{Limits, Row};
 const OBJECTS: u32 = 100_000;
 
 impl Bench {
-    /// Measures listing and planning in a repository with 100,000 WAL objects and the backups taken so far.
-    pub(crate) fn listings(&self) -> Result<[Row; 2]> {
+    /// Measures listing, planning and reporting in a repository with 100,000 WAL objects and the backups taken so far.
+    pub(crate) fn listings(&self) -> Result<[Row; 3]> {
         let swiftwal = "./swiftwal --repository file://$PWD/repository";
         let repository = self.scratch.path().join("repository");
         for name in wal_names(OBJECTS) {
@@ -22,7 +22,16 @@ impl Bench {
         self.measure(&Job::new("", format!("{swiftwal} list-backups | grep -q . || {swiftwal} backup -x")))?;
         let list = format!("{swiftwal} list-wal > list");
         let plan = format!("{swiftwal} prune --keep-backups 1 --keep-wals 0 --dry-run > list");
-        Ok([self.beside_find("list-wal", list)?, self.beside_find("prune -n", plan)?])
+        let info = Job::new("", format!("{swiftwal} info > list"));
+        let [ours, theirs] = self.in_turns([&info, &Job::new("", list.clone())])?;
+        let info = Row {
+            job: "info over 100,000 WAL objects in a directory".to_owned(),
+            tool: "list-wal".to_owned(),
+            ours,
+            theirs,
+            limits: Limits { wall: Some(1.5), rss_mib: Some(48.0), ..Limits::default() },
+        };
+        Ok([self.beside_find("list-wal", list)?, self.beside_find("prune -n", plan)?, info])
     }
 
     fn beside_find(&self, command: &str, script: String) -> Result<Row> {

@@ -10,8 +10,9 @@ use clap::{
 /// The names of subcommands in other programs, and the subcommands here that do the same.
 const ELSEWHERE: [(&[&str], &str); 4] = [
     (
-        &["info", "status", "list", "show"],
-        "list-backups -v shows the backups, list-wal the WAL files, label KEY the label of a backup",
+        &["list", "show"],
+        "info shows everything at a glance, list-backups -v the backups, list-wal the WAL files, label KEY the label of a \
+         backup",
     ),
     (
         &["delete", "remove", "expire"],

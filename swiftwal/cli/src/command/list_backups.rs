@@ -1,12 +1,10 @@
 //! The subcommand list-backups.
 
-mod chains;
 mod table;
 
 use serde::Serialize;
-use swiftwal_core::{BackupKey, BackupRecord, Error, Inventory, StoredBackup};
+use swiftwal_core::{BackupKey, BackupRecord, BackupTree, Error, Inventory, StoredBackup};
 
-use self::chains::Chains;
 use crate::{
     failure::{Failure, Finding},
     log, message,
@@ -56,12 +54,12 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<(), Failure> {
     let readable = records.iter().flatten().flatten();
     readable.filter_map(BackupRecord::damage_notice).for_each(|notice| log::say(format_args!("{notice}")));
     let keys = inventory.backups.iter().map(|backup| backup.key);
-    let chains = Chains::new(keys, records.iter().flatten().flatten());
-    chains.notices().for_each(|notice| log::say(format_args!("{notice}")));
+    let tree = BackupTree::new(keys, records.iter().flatten().flatten());
+    tree.notices().for_each(|notice| log::say(format_args!("{notice}")));
     if session.output.json {
-        print_json(session, &inventory, records, &chains)?;
+        print_json(session, &inventory, records, &tree)?;
     } else {
-        print_text(session, inventory, records, &chains)?;
+        print_text(session, inventory, records, &tree)?;
     }
     finding.map_or(Ok(()), |finding| Err(Failure::Found(finding)))
 }
@@ -74,7 +72,7 @@ fn print_text(
     session: &Session<'_>,
     inventory: Inventory,
     records: Vec<Result<Option<BackupRecord>, Error>>,
-    chains: &Chains,
+    tree: &BackupTree,
 ) -> Result<(), Failure> {
     for backup in inventory.backups.iter().filter(|backup| backup.main_object().is_none()) {
         log::say(format_args!(
@@ -95,14 +93,14 @@ fn print_text(
         let keys = inventory.backups.iter().map(|backup| backup.key);
         return session.output.text(|out| keys.into_iter().try_for_each(|key| writeln!(out, "{key}")));
     }
-    let tree = chains.tree();
-    let depths: Vec<_> = tree.iter().map(|(_, depth)| *depth).collect();
+    let places = tree.in_order();
+    let depths: Vec<_> = places.iter().map(|(_, depth)| *depth).collect();
     let records: Vec<_> =
-        tree.iter().map(|(place, _)| records.get(*place)?.as_ref().ok()?.as_ref()).collect();
-    let backups: Vec<_> = tree.iter().filter_map(|(place, _)| inventory.backups.get(*place)).collect();
+        places.iter().map(|(place, _)| records.get(*place)?.as_ref().ok()?.as_ref()).collect();
+    let backups: Vec<_> = places.iter().filter_map(|(place, _)| inventory.backups.get(*place)).collect();
     let mut table = table::original(&backups, &depths, session.object_header());
     if let Some(width) = columns() {
-        table.add_while_it_fits(table::from_records(&records, chains.are_there()), width);
+        table.add_while_it_fits(table::from_records(&records, tree.has_chains()), width);
     }
     session.output.text(|out| {
         table.write(out)?;
@@ -116,14 +114,14 @@ fn print_json(
     session: &Session<'_>,
     inventory: &Inventory,
     records: Vec<Result<Option<BackupRecord>, Error>>,
-    chains: &Chains,
+    tree: &BackupTree,
 ) -> Result<(), Failure> {
     let entries: Vec<_> = inventory
         .backups
         .iter()
         .zip(records)
         .map(|(stored, record)| {
-            let (chain, missing) = (chains.chain(stored.key), chains.missing(stored.key));
+            let (chain, missing) = (tree.chain(stored.key), tree.missing(stored.key));
             let bytes = stored.stored_bytes();
             let entry = Entry { stored, bytes, record: None, chain, missing, error: None };
             match record {

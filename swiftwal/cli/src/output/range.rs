@@ -14,6 +14,8 @@ pub(crate) struct Noun {
 pub(crate) const BACKUPS: Noun = Noun { one: "backup", many: "backups" };
 pub(crate) const WAL_FILES: Noun = Noun { one: "WAL file", many: "WAL files" };
 pub(crate) const HISTORIES: Noun = Noun { one: "timeline history", many: "timeline histories" };
+pub(crate) const SEGMENTS: Noun = Noun { one: "segment", many: "segments" };
+pub(crate) const PAGES: Noun = Noun { one: "page", many: "pages" };
 pub(crate) const LEFTOVERS: Noun = Noun { one: "leftover", many: "leftovers" };
 
 /// `1 backup`, `2 backups`.

@@ -12,6 +12,7 @@ mod deadline;
 mod fetch_memory;
 mod frozen;
 mod hardening;
+mod info;
 mod killed_restores;
 mod lists;
 mod prefetch;

@@ -86,12 +86,11 @@ fn a_wrong_value_is_refused_with_what_would_do() {
 fn a_command_of_another_program_is_refused_with_what_does_it_here() {
     let site = Site::new();
     for (command, told) in [
-        ("info", "list-backups -v shows the backups"),
-        ("status", "list-backups -v shows the backups"),
+        ("show", "info shows everything at a glance, list-backups -v the backups"),
         ("delete", "prune --keep-backups N removes"),
         (
             "frobnicate",
-            "Commands: backup, restore, list-backups, list-wal, label, archive-wal, receive-wal, restore-wal, prune,",
+            "Commands: backup, restore, info, list-backups, list-wal, label, archive-wal, receive-wal, restore-wal, prune,",
         ),
         ("list-backup", "'list-backups'"),
     ] {

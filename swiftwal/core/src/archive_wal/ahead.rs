@@ -5,7 +5,7 @@
 //! is stored: neither after the asked one, nor after another one whose name is taken by other content.
 
 use std::{
-    fs, io,
+    io,
     iter::repeat_with,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{
     error::{Error, Result},
-    local::blocking::blocking,
+    local::{archive_status::waiting_names, blocking::blocking},
     repository::{
         Repository,
         ahead_marks::{AheadMarks, Seen, StoredAs},
@@ -36,9 +36,6 @@ use crate::{
         wal_frames::{Threads, most_threads},
     },
 };
-
-/// What `archive_status` appends to the name of a file that waits to be archived.
-const READY: &str = ".ready";
 
 /// How much is archived ahead.
 #[derive(Clone, Copy, Debug)]
@@ -252,10 +249,9 @@ impl<'a> Batch<'a> {
 /// yet, other than the `asked` one.
 fn waiting(asked: &Path, marks: &AheadMarks, most: usize) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let directory = asked.parent().unwrap_or(Path::new(""));
-    let entries = fs::read_dir(directory.join("archive_status")).into_iter().flatten().flatten();
-    let ready =
-        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(READY).map(str::to_owned));
-    let mut names: Vec<_> = ready
+    let mut names: Vec<_> = waiting_names(directory)
+        .into_iter()
+        .flatten()
         .filter(|name| asked.file_name().is_none_or(|asked| asked != name.as_str()))
         .filter_map(|name| match name.parse().ok()? {
             WalName::History(_) => Some((false, name)),

@@ -45,6 +45,16 @@ impl WalGap {
         Self { format: FORMAT, first_wal, last_wal, wal_segment_bytes, noticed }
     }
 
+    /// Returns how many segments are missing. None if the timeline changes within them.
+    pub(crate) fn segments(&self) -> Option<u64> {
+        let number = |segment: SegmentName| {
+            Some(segment.start(self.wal_segment_bytes)?.0 / self.wal_segment_bytes.bytes())
+        };
+        let is_one = self.first_wal.timeline() == self.last_wal.timeline();
+        let (first, last) = (number(self.first_wal)?, number(self.last_wal)?);
+        is_one.then(|| last.checked_sub(first).map(|more| more + 1)).flatten()
+    }
+
     /// Whether every segment of it is stored by now. Of a gap that reaches over the end of a timeline, that isn't known.
     fn is_filled(&self, inventory: &Inventory) -> bool {
         let mut next = Some(self.first_wal);

@@ -148,6 +148,14 @@ impl Inventory {
         self.uncommitted.iter().filter(|(_, found)| has_data(found)).map(|(key, _)| *key).collect()
     }
 
+    /// Returns the size of all backups, of what uploads have left, and of the WAL files.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        let backups = self.backups.iter().flat_map(|backup| &backup.objects);
+        let uncommitted = self.uncommitted.values().flat_map(|found| &found.objects);
+        let objects = backups.chain(uncommitted).map(|object| object.bytes);
+        objects.chain(self.wal.iter().map(|wal| wal.bytes)).sum()
+    }
+
     /// Adds a backup that was listed without its `record`.
     pub(crate) fn commit(&mut self, key: BackupKey, record: StoredObject) {
         let listed = self.uncommitted.remove(&key).map(|found| found.objects);

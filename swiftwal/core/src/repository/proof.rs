@@ -65,6 +65,8 @@ pub enum Verdict {
 pub struct Proofs {
     /// Those of each backup, the newest first.
     of_backups: BTreeMap<BackupKey, Vec<Proof>>,
+    /// How long a recovery took in the drills that measured it: the backup, when the drill ended, and the seconds.
+    recoveries: Vec<(BackupKey, Timestamp, f64)>,
     /// Notices about proofs that can't be read.
     pub notices: Vec<String>,
 }
@@ -75,6 +77,9 @@ struct StoredProof {
     key: BackupKey,
     #[serde(flatten)]
     proof: Proof,
+    /// Of a drill: how long it took from the start of the restore until the server could be used.
+    #[serde(default)]
+    rto_seconds: Option<f64>,
 }
 
 /// A proof to be stored.
@@ -91,14 +96,42 @@ impl Proofs {
     /// Returns the newest proof of a backup.
     #[must_use]
     pub fn last(&self, key: BackupKey) -> Option<&Proof> {
-        self.of_backups.get(&key)?.first()
+        self.of(key).first()
+    }
+
+    /// Returns the proofs of a backup, the newest first.
+    #[must_use]
+    pub fn of(&self, key: BackupKey) -> &[Proof] {
+        self.of_backups.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the newest proof of this kind that passed, and its backup.
+    #[must_use]
+    pub fn last_passed(&self, kind: ProofKind) -> Option<(BackupKey, &Proof)> {
+        let proofs =
+            self.of_backups.iter().flat_map(|(key, proofs)| proofs.iter().map(|proof| (*key, proof)));
+        let passed = proofs.filter(|(_, proof)| proof.kind == kind && proof.verdict == Verdict::Passed);
+        passed.max_by_key(|(_, proof)| proof.at)
+    }
+
+    /// Returns how long recovery took in the newest drill that measured it: the drilled backup, when the drill ended, and
+    /// the seconds.
+    #[must_use]
+    pub fn last_recovery(&self) -> Option<(BackupKey, Timestamp, f64)> {
+        self.recoveries.iter().copied().max_by_key(|(_, at, _)| *at)
     }
 
     /// Whether the backup has been proven to be restorable, and nothing since has found otherwise.
     #[must_use]
     pub fn is_proven(&self, key: BackupKey) -> bool {
-        let mut verdicts = self.of_backups.get(&key).into_iter().flatten().map(|proof| proof.verdict);
-        verdicts.find(|verdict| *verdict != Verdict::NotProven) == Some(Verdict::Passed)
+        self.verdict(key) == Some(Verdict::Passed)
+    }
+
+    /// Returns the newest verdict on a backup that says something: whether it passed or failed. None if there is none.
+    #[must_use]
+    pub fn verdict(&self, key: BackupKey) -> Option<Verdict> {
+        let mut verdicts = self.of(key).iter().map(|proof| proof.verdict);
+        verdicts.find(|verdict| *verdict != Verdict::NotProven)
     }
 
     fn add(&mut self, key: BackupKey, proof: Proof) {
@@ -134,13 +167,16 @@ impl Repository {
     /// Those of the storage.
     pub async fn proofs(&self, inventory: &Inventory) -> Result<Proofs> {
         let objects = inventory.backups.iter().flat_map(|backup| &backup.objects);
-        let names = objects.map(|object| object.name.clone()).filter(|name| is_proof(name));
+        let names = objects.map(|object| object.name.clone()).filter(is_proof);
         let reads: Vec<_> = names.map(|name| self.proof(name)).collect();
         let mut results = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
         let mut proofs = Proofs::default();
         while let Some(result) = results.next().await {
             match result {
-                Ok(Some((key, proof))) => proofs.add(key, proof),
+                Ok(Some(StoredProof { key, proof, rto_seconds })) => {
+                    proofs.recoveries.extend(rto_seconds.map(|seconds| (key, proof.at, seconds)));
+                    proofs.add(key, proof);
+                }
                 Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Failed => return Err(error),
                 Err(error) => proofs.notices.push(error.in_full()),
@@ -150,7 +186,7 @@ impl Repository {
     }
 
     /// Reads a proof. None if it was deleted since it was listed.
-    async fn proof(&self, name: ObjectName) -> Result<Option<(BackupKey, Proof)>> {
+    async fn proof(&self, name: ObjectName) -> Result<Option<StoredProof>> {
         let Some(bytes) = self.read(&name).await? else { return Ok(None) };
         let content = unseal(&name, &bytes, FORMAT)?;
         let stored: StoredProof =
@@ -159,7 +195,7 @@ impl Repository {
             let reason = format!("it is about backup {}", stored.key);
             return Err(Error::Foreign { object: name.to_string(), reason });
         }
-        Ok(Some((stored.key, stored.proof)))
+        Ok(Some(stored))
     }
 }
 
@@ -208,6 +244,9 @@ mod tests {
         repository.store_proof(key(), &of_verify, &json!({})).await.unwrap();
         let proofs = stored(&repository).await;
         assert_eq!(proofs.last(key()), Some(&newest));
+        assert_eq!(proofs.last_recovery(), Some((key(), newest.at, 3.0)));
+        assert_eq!(proofs.last_passed(ProofKind::Verify), Some((key(), &of_verify)));
+        assert_eq!(proofs.last_passed(ProofKind::Drill), None);
         assert!(proofs.is_proven(key()), "a drill that couldn't look took away the proof");
         let name = ObjectName::parse("drill_20130828T1810Z_19700101T000500Z.json");
         let bytes = repository.read(&name).await.unwrap().unwrap();

@@ -11,12 +11,13 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, SegmentName, SegmentSize, Timeline, TimelineHistory, WalName};
 
-pub(crate) use self::backups::{Content, ListedBackup, Position, read_all};
+pub(crate) use self::backups::{Content, ListedBackup, Position, read_all, with_records};
 pub use self::branch::Branch;
 use crate::{
     error::{Error, Result},
     repository::{
-        Repository, backup::ChosenBackup, history::Histories, inventory::Inventory, key::BackupKey,
+        Repository, backup::ChosenBackup, cluster::ClusterInfo, history::Histories, inventory::Inventory,
+        key::BackupKey,
     },
 };
 
@@ -28,7 +29,7 @@ pub(crate) struct Timelines {
     pub(crate) histories: Histories,
     /// The segments, sorted by name, each once.
     pub(crate) segments: Vec<Segment>,
-    segment_size: SegmentSize,
+    pub(crate) segment_size: SegmentSize,
 }
 
 /// A stored WAL segment.
@@ -58,6 +59,16 @@ impl Timelines {
     pub(crate) async fn survey(repository: &Repository, inventory: &Inventory) -> Result<Self> {
         let cluster = repository.cluster_once().await?;
         let backups = read_all(repository, inventory).await?;
+        Self::of(repository, inventory, cluster.as_ref(), backups).await
+    }
+
+    /// As [`survey`](Self::survey), for a caller that has read `cluster.json` and the backups.
+    pub(crate) async fn of(
+        repository: &Repository,
+        inventory: &Inventory,
+        cluster: Option<&ClusterInfo>,
+        backups: Vec<ListedBackup>,
+    ) -> Result<Self> {
         let mut histories = Histories::listed(repository, inventory).await?;
         let on: BTreeSet<_> = backups.iter().filter_map(|backup| Some(backup.position?.timeline)).collect();
         for timeline in on {

@@ -95,6 +95,38 @@ impl ListedBackup {
 pub(crate) async fn read_all(repository: &Repository, inventory: &Inventory) -> Result<Vec<ListedBackup>> {
     let reads: Vec<_> = inventory.backups.iter().map(|stored| read(repository, stored).boxed()).collect();
     let backups: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
+    Ok(in_order(backups))
+}
+
+/// As [`read_all`], for a caller that has read the commit records, with
+/// [`read_records`](Repository::read_records): it goes on after one that can't be read.
+///
+/// # Errors
+///
+/// Those of the storage for the labels of backups of SwiftWAL 0.2.2.
+pub(crate) async fn with_records(
+    repository: &Repository,
+    inventory: &Inventory,
+    records: Vec<Result<Option<BackupRecord>>>,
+) -> Result<Vec<ListedBackup>> {
+    let reads = inventory.backups.iter().zip(records).map(|(stored, record)| {
+        let key = stored.key;
+        async move {
+            match record {
+                Ok(None) => read_legacy(repository, key).await,
+                Ok(record) => Ok(ListedBackup::of(ChosenBackup { key, record })),
+                Err(error) => Ok(ListedBackup { key, position: None, content: Content::Unreadable(error) }),
+            }
+        }
+        .boxed()
+    });
+    let reads: Vec<_> = reads.collect();
+    let backups: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
+    Ok(in_order(backups))
+}
+
+/// Sorts backups that come with the oldest first.
+fn in_order(backups: Vec<ListedBackup>) -> Vec<ListedBackup> {
     let mut last_known = None;
     let mut places: Vec<_> = backups
         .into_iter()
@@ -104,7 +136,7 @@ pub(crate) async fn read_all(repository: &Repository, inventory: &Inventory) -> 
         })
         .collect();
     places.sort_by_key(|(position, backup)| (*position, backup.key));
-    Ok(places.into_iter().map(|(_, backup)| backup).collect())
+    places.into_iter().map(|(_, backup)| backup).collect()
 }
 
 async fn read(repository: &Repository, stored: &StoredBackup) -> Result<ListedBackup> {

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use swiftwal_core::{BackupKey, BackupRecord};
+use crate::repository::{key::BackupKey, record::BackupRecord};
 
 /// The parents of the listed backups, as far as their records can be read.
-pub(super) struct Chains {
+#[derive(Clone, Debug)]
+pub struct BackupTree {
     keys: Vec<BackupKey>,
     parents: BTreeMap<BackupKey, BackupKey>,
 }
 
-impl Chains {
+impl BackupTree {
     /// `keys` are those of all listed backups, `records` those that can be read.
-    pub(super) fn new<'a>(
+    pub fn new<'a>(
         keys: impl Iterator<Item = BackupKey>,
         records: impl Iterator<Item = &'a BackupRecord>,
     ) -> Self {
@@ -21,12 +22,14 @@ impl Chains {
     }
 
     /// Whether any backup is incremental.
-    pub(super) fn are_there(&self) -> bool {
+    #[must_use]
+    pub fn has_chains(&self) -> bool {
         !self.parents.is_empty()
     }
 
     /// Returns the chain of a backup: the full one first, and itself last. A missing member is the first one.
-    pub(super) fn chain(&self, key: BackupKey) -> Vec<BackupKey> {
+    #[must_use]
+    pub fn chain(&self, key: BackupKey) -> Vec<BackupKey> {
         let parent = |key: &BackupKey| self.parents.get(key).copied();
         // Records that contradict each other may form a circle.
         let mut chain: Vec<_> = std::iter::successors(Some(key), parent).take(self.keys.len() + 1).collect();
@@ -35,12 +38,13 @@ impl Chains {
     }
 
     /// Returns the member that the chain of a backup lacks.
-    pub(super) fn missing(&self, key: BackupKey) -> Option<BackupKey> {
+    #[must_use]
+    pub fn missing(&self, key: BackupKey) -> Option<BackupKey> {
         self.chain(key).first().copied().filter(|first| !self.keys.contains(first))
     }
 
     /// Returns a notice for each backup whose chain lacks a member.
-    pub(super) fn notices(&self) -> impl Iterator<Item = String> {
+    pub fn notices(&self) -> impl Iterator<Item = String> {
         self.keys.iter().filter_map(|key| {
             let missing = self.missing(*key)?;
             Some(format!(
@@ -52,7 +56,8 @@ impl Chains {
 
     /// Returns the places of the backups in the list, each chain as a tree: a backup before those that build on it. With
     /// each, how many backups it builds on.
-    pub(super) fn tree(&self) -> Vec<(usize, usize)> {
+    #[must_use]
+    pub fn in_order(&self) -> Vec<(usize, usize)> {
         let mut places: Vec<_> =
             (0..).zip(&self.keys).map(|(place, key)| (self.chain(*key), place)).collect();
         // Chains order by their keys, the oldest first, and so do those that build on the same backup.
@@ -69,25 +74,25 @@ mod tests {
         format!("201308{day:02}T0000Z").parse().unwrap()
     }
 
-    fn chains(days: &[u32], parents: &[(u32, u32)]) -> Chains {
+    fn tree(days: &[u32], parents: &[(u32, u32)]) -> BackupTree {
         let parents = parents.iter().map(|(child, parent)| (key(*child), key(*parent))).collect();
-        Chains { keys: days.iter().copied().map(key).collect(), parents }
+        BackupTree { keys: days.iter().copied().map(key).collect(), parents }
     }
 
     #[test]
     fn a_backup_comes_before_those_that_build_on_it_and_chains_stay_together() {
         // 4 and 6 build on 1, 5 on 4, 3 and 7 on nothing.
-        let chains = chains(&[1, 3, 4, 5, 6, 7], &[(4, 1), (5, 4), (6, 1)]);
-        assert_eq!(chains.tree(), [(0, 0), (2, 1), (3, 2), (4, 1), (1, 0), (5, 0)]);
-        assert_eq!(chains.chain(key(5)), [key(1), key(4), key(5)]);
-        assert_eq!(chains.notices().count(), 0);
+        let tree = tree(&[1, 3, 4, 5, 6, 7], &[(4, 1), (5, 4), (6, 1)]);
+        assert_eq!(tree.in_order(), [(0, 0), (2, 1), (3, 2), (4, 1), (1, 0), (5, 0)]);
+        assert_eq!(tree.chain(key(5)), [key(1), key(4), key(5)]);
+        assert_eq!(tree.notices().count(), 0);
     }
 
     #[test]
     fn every_backup_whose_chain_lacks_a_member_is_named() {
-        let chains = chains(&[3, 4], &[(3, 2), (4, 3)]);
-        assert_eq!(chains.missing(key(4)), Some(key(2)));
-        let notices: Vec<_> = chains.notices().collect();
+        let tree = tree(&[3, 4], &[(3, 2), (4, 3)]);
+        assert_eq!(tree.missing(key(4)), Some(key(2)));
+        let notices: Vec<_> = tree.notices().collect();
         assert!(
             notices.iter().all(|notice| notice.contains("backup 20130802T0000Z, on which")),
             "{notices:?}"
@@ -97,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_circle_of_parents_ends() {
-        let chains = chains(&[1, 2], &[(1, 2), (2, 1)]);
-        assert_eq!(chains.tree().len(), 2);
+        let tree = tree(&[1, 2], &[(1, 2), (2, 1)]);
+        assert_eq!(tree.in_order().len(), 2);
     }
 }

@@ -1,0 +1,93 @@
+//! The subcommand info.
+
+#[cfg(test)]
+mod sample;
+mod text;
+
+use std::path::PathBuf;
+
+use swiftwal_core::{Info, info};
+
+use crate::{
+    failure::{Failure, Finding},
+    log,
+    message::chain,
+    session::Session,
+};
+
+/// Show what the repository contains, and what can be restored from it.
+///
+/// Shows the time span to which the cluster can be recovered; the WAL of each timeline, with its holes; and the backups,
+/// each below the one that it builds on, with the last proof that it can be restored. With --json, prints the same as one
+/// document.
+///
+/// Where the server's data directory is known, by --pgdata or PGDATA, it also shows how many WAL files wait to be archived.
+/// It reads a list of the repository and some small objects, and changes nothing.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  swiftwal -c /etc/swiftwal.toml info --pgdata /var/lib/postgresql/15/main"
+)]
+pub(crate) struct Args {
+    /// The server's data directory, to count the WAL files that wait to be archived [default: PGDATA]
+    #[arg(short = 'D', long, value_name = "DIR")]
+    pgdata: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
+    let repository = session.open()?;
+    let from_environment = || session.config.server.variables.get("PGDATA").map(PathBuf::from);
+    let data_directory = args.pgdata.or_else(from_environment);
+    let info = info(&repository, data_directory.as_deref()).await?;
+    info.notices.iter().for_each(|notice| log::say(format_args!("{notice}")));
+    info.errors.iter().for_each(|error| log::say(format_args!("{}", chain(error))));
+    if session.output.json {
+        session.output.json(&info)?;
+    } else {
+        let lines = text::lines(&info);
+        session.output.text(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))?;
+    }
+    finding(&info).map_or(Ok(()), |finding| Err(Failure::Found(finding)))
+}
+
+/// Returns the worst of what couldn't be read.
+fn finding(info: &Info) -> Option<Finding> {
+    info.errors.iter().map(Finding::of).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../../docs/info.md");
+
+    /// Adds the path of every value in `value`: `backups[].kept.until`.
+    fn add_paths(value: &Value, path: &str, paths: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                let dot = if path.is_empty() { "" } else { "." };
+                fields
+                    .iter()
+                    .for_each(|(name, value)| add_paths(value, &format!("{path}{dot}{name}"), paths));
+            }
+            Value::Array(values) => {
+                values.iter().for_each(|value| add_paths(value, &format!("{path}[]"), paths));
+            }
+            _ => drop(paths.insert(path.to_owned())),
+        }
+    }
+
+    #[test]
+    fn the_docs_describe_every_field_of_the_document_and_no_other() {
+        let mut paths = BTreeSet::new();
+        let document = serde_json::to_value(sample::info(2)).unwrap();
+        // Each optional field has a value in one of the timelines.
+        add_paths(&document, "", &mut paths);
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        let described = rows.flat_map(|row| row.split('`').filter(|name| !["", ", "].contains(name)));
+        assert_eq!(described.map(str::to_owned).collect::<BTreeSet<_>>(), paths);
+    }
+}
