@@ -94,8 +94,8 @@ impl Pins {
     /// Returns notices about the pins that can't be read.
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
-        let notice = |(key, error): (&BackupKey, &String)| {
-            format!("backup {key} is kept, since its pin can't be read: {error}; pin it again, or unkeep it")
+        let notice = |(key, reason): (&BackupKey, &String)| {
+            format!("backup {key} is kept, since its pin can't be read: {reason}; pin it again, or unkeep it")
         };
         self.unreadable.iter().map(notice).collect()
     }
