@@ -2,7 +2,7 @@
 
 mod own_file;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::stderr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use self::own_file::OwnFile;
-use crate::run;
+use crate::{cache_directory, run};
 
 /// A file that Debian's `pg_createcluster` reads: the installation then creates no cluster of its own.
 const NO_MAIN_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/swiftwal.conf";
@@ -45,7 +45,14 @@ pub(crate) fn install_command(packages: &[&str]) -> Command {
 /// Finds these programs, each given with its Debian package. Missing ones are installed with `apt-get` if this is root;
 /// otherwise the error names the packages to install for `what`. No service is started.
 pub fn ensure(what: &str, programs: &[(&str, &str)]) -> Result<()> {
-    let missing = missing_packages(programs, |program| find(program).is_some());
+    let missing = || missing_packages(programs, |program| find(program).is_some());
+    if missing().is_empty() {
+        return Ok(());
+    }
+    // Several tests may need programs at the same time, and apt-get runs only once.
+    let lock = File::create(cache_directory()?.join("apt.lock"))?;
+    lock.lock()?;
+    let missing = missing();
     if missing.is_empty() {
         return Ok(());
     }
