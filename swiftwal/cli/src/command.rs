@@ -21,7 +21,12 @@ use clap::Subcommand;
 use swiftwal_postgres::Timeline;
 use tokio::runtime::{self, Runtime};
 
-use crate::{exit::Caller, failure::Failure, session::Session};
+use crate::{
+    exit::Caller,
+    failure::Failure,
+    prometheus::{MonitoredRun, PrometheusArgs},
+    session::Session,
+};
 
 /// How long a command waits at its end for work on blocking threads, unless that work cleans up.
 const LAST_WRITES: Duration = Duration::from_secs(2);
@@ -57,6 +62,7 @@ impl Command {
             Self::ArchiveWal(_) => Caller::ArchiveCommand,
             Self::RestoreWal(_) => Caller::RestoreCommand,
             Self::PrefetchWal(_) => Caller::RestoreWal,
+            Self::Info(args) if args.nagios => Caller::Monitoring,
             _ => Caller::Anyone,
         }
     }
@@ -79,11 +85,25 @@ impl Command {
         }
     }
 
+    /// Returns the name of a command that updates metrics, and where it writes them.
+    fn metrics(&self) -> Option<(&'static str, &PrometheusArgs)> {
+        match self {
+            Self::Backup(args) => Some(("backup", &args.metrics)),
+            Self::Info(args) => Some(("info", &args.metrics)),
+            Self::Prune(args) => Some(("prune", &args.metrics)),
+            _ => None,
+        }
+    }
+
     /// Runs the subcommand.
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let runtime = self.runtime().map_err(Failure::Runtime)?;
         // After a failure, a restore removes what it wrote. That must not be interrupted.
+        let is_done_despite_damage = matches!(self, Self::Backup(_) | Self::Info(_));
         let is_restore = matches!(self, Self::Restore(_));
+        let metrics = self.metrics();
+        let monitored =
+            metrics.and_then(|(command, args)| Some(MonitoredRun::begin(args.textfile(session)?, command)));
         let outcome = runtime.block_on(async {
             match self {
                 // These must be asked to stop; dropping them isn't enough, or is a failure although a file is stored.
@@ -93,6 +113,12 @@ impl Command {
                 other => session.watchdog.unless_stopped(other.run_until_stopped(session)).await,
             }
         });
+        if let Some(run) = monitored {
+            // What a backup or a report has found beside its result has metrics of its own.
+            let is_damage = matches!(outcome, Err(Failure::Found(_)));
+            let has_looked = matches!(outcome, Ok(()) | Err(Failure::Alert(_)));
+            run.end(has_looked || is_damage && is_done_despite_damage);
+        }
         if is_restore {
             drop(runtime);
         } else {

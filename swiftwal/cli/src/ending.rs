@@ -1,11 +1,15 @@
 //! The end of a failed command: its last message, and its exit code.
 
+use std::io::{Write, stdout};
+
 use swiftwal_postgres::Timeline;
 
 use crate::{
     exit::{Caller, Exit},
     failure::Failure,
     log,
+    message::chain,
+    nagios::{State, line},
 };
 
 /// How a failed command ends.
@@ -20,7 +24,10 @@ pub(crate) struct Ending {
 impl Ending {
     /// Prints why the command failed, and returns its exit code.
     pub(crate) fn report(self, failure: &Failure) -> Exit {
-        failure.report();
+        match self.caller {
+            Caller::Monitoring => say_unknown(failure),
+            _ => failure.report(),
+        }
         let exit = Exit::of(failure, self.caller);
         if let Some(timeline) = self.history
             && exit == Exit::Failure
@@ -34,5 +41,13 @@ impl Ending {
             ));
         }
         exit
+    }
+}
+
+/// Prints the answer of a monitoring plugin that couldn't look, unless it has printed one.
+fn say_unknown(failure: &Failure) {
+    if !matches!(failure, Failure::Alert(_)) {
+        // Without a reader, only the exit code tells.
+        drop(writeln!(stdout(), "{}", line(State::Unknown, &chain(failure))));
     }
 }

@@ -6,6 +6,7 @@ use swiftwal_core::{Error, OpenError};
 
 use crate::{
     failure::{Failure, Finding},
+    nagios::State,
     signal::Signal,
     standby::serves_standby,
     stop::Stop,
@@ -21,6 +22,7 @@ Exit codes:
   4    it couldn't be proven that all is well
   128  restore-wal only: it isn't known whether the file is in the repository,
        or later WAL is there
+  with --nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, as monitoring has it
   129, 130, 143
        stopped by SIGHUP, SIGINT or SIGTERM (receive-wal: 0)
   141  standard output was closed; an uncommitted backup was abandoned
@@ -87,6 +89,8 @@ pub(crate) enum Caller {
     /// restore-wal, which has ended by then. In a container, the process may have become a child of PostgreSQL's first
     /// process, which takes every code but 0 and 1 for the crash of a server process.
     RestoreWal,
+    /// A monitoring system, through --nagios.
+    Monitoring,
 }
 
 impl Caller {
@@ -96,6 +100,8 @@ impl Caller {
             Self::Anyone | Self::RestoreWal => None,
             Self::ArchiveCommand => Some(Duration::from_secs(60)),
             Self::RestoreCommand => Some(Duration::from_secs(120)),
+            // Monitoring systems wait for a minute, and then report no reason.
+            Self::Monitoring => Some(Duration::from_secs(30)),
         }
     }
 
@@ -108,6 +114,8 @@ impl Caller {
             Self::RestoreCommand
         } else if names("archive-wal") {
             Self::ArchiveCommand
+        } else if names("--nagios") {
+            Self::Monitoring
         } else {
             Self::Anyone
         }
@@ -117,13 +125,27 @@ impl Caller {
 impl Exit {
     /// Returns the exit code of `failure` for `caller`.
     pub(crate) fn of(failure: &Failure, caller: Caller) -> Self {
+        if caller == Caller::Monitoring {
+            return Self::of_monitoring(failure);
+        }
         match (caller, Self::plain(failure)) {
             (Caller::Anyone, exit) | (_, exit @ Self::Success) => exit,
             (Caller::ArchiveCommand, exit @ (Self::Failure | Self::Usage)) => exit,
             (Caller::ArchiveCommand | Caller::RestoreWal, _) => Self::Failure,
             (Caller::RestoreCommand, exit @ (Self::HungUp | Self::Interrupted | Self::Terminated)) => exit,
             (Caller::RestoreCommand, _) if failure.is_proven_absence() || serves_standby() => Self::Failure,
-            (Caller::RestoreCommand, _) => Self::NoAnswer,
+            (Caller::RestoreCommand | Caller::Monitoring, _) => Self::NoAnswer,
+        }
+    }
+
+    /// Returns the exit code of a monitoring plugin. It has another meaning than the same one of other commands.
+    fn of_monitoring(failure: &Failure) -> Self {
+        match failure {
+            Failure::Alert(State::Ok) => Self::Success,
+            Failure::Alert(State::Warning) => Self::Failure,
+            Failure::Alert(State::Critical) => Self::Usage,
+            // Whoever can't look must not say that all is well, nor that something is wrong.
+            _ => Self::DamageFound,
         }
     }
 
@@ -143,7 +165,7 @@ impl Exit {
                 Signal::Interrupt => Self::Interrupted,
                 Signal::Terminate => Self::Terminated,
             },
-            Failure::Stopped(Stop::Deadline(_)) => Self::Failure,
+            Failure::Stopped(Stop::Deadline(_)) | Failure::Alert(_) => Self::Failure,
             Failure::ClosedStdout => Self::ClosedStdout,
             Failure::Found(Finding::Damage) => Self::DamageFound,
             Failure::Found(Finding::Unproven) => Self::Unproven,

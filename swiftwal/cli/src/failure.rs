@@ -10,6 +10,7 @@ use crate::{
     config::ConfigError,
     log,
     message::{Hinted, chain},
+    nagios::State,
     stop::Stop,
 };
 
@@ -41,6 +42,9 @@ pub(crate) enum Failure {
     /// The command printed its result, and before that a message for each problem.
     #[error("{0}")]
     Found(Finding),
+    /// The command printed its answer for a monitoring system.
+    #[error("the state is {0}")]
+    Alert(State),
 }
 
 /// The worst problem that a command found in a repository and reported.
@@ -91,7 +95,7 @@ impl Failure {
 
     /// Prints the message to stderr, unless it was printed already or stdout is closed.
     pub(crate) fn report(&self) {
-        if !matches!(self, Self::Usage | Self::ClosedStdout | Self::Found(_)) {
+        if !matches!(self, Self::Usage | Self::ClosedStdout | Self::Found(_) | Self::Alert(_)) {
             log::say(format_args!("{}", chain(self)));
         }
     }
@@ -115,7 +119,12 @@ impl Hinted for Failure {
                 .into(),
             ),
             Self::Stopped(stop) => stop.hint().map(Cow::Borrowed),
-            Self::Usage | Self::Runtime(_) | Self::Output(_) | Self::ClosedStdout | Self::Found(_) => None,
+            Self::Usage
+            | Self::Runtime(_)
+            | Self::Output(_)
+            | Self::ClosedStdout
+            | Self::Found(_)
+            | Self::Alert(_) => None,
         }
     }
 }

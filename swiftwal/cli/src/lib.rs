@@ -29,9 +29,11 @@ mod ending;
 mod hardening;
 mod log;
 mod message;
+mod nagios;
 mod output;
 mod panic;
 mod progress;
+mod prometheus;
 mod session;
 mod signal;
 mod standby;
@@ -127,6 +129,9 @@ fn refuse(error: &clap::Error, caller: Caller) -> Exit {
     let _watchdog = Watchdog::start(limits, ending);
     // If the message can't be printed, only the exit code reports the failure.
     let printed = error.print();
+    if caller == Caller::Monitoring && error.use_stderr() {
+        ending.report(&Failure::Usage);
+    }
     match (error.use_stderr(), printed) {
         (true, _) => Exit::of(&Failure::Usage, caller),
         (false, Ok(())) => Exit::Success,

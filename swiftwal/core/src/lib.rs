@@ -45,6 +45,7 @@ pub use local::clock::{Clock, SystemClock};
 pub use local::elapsed::Elapsed;
 pub use local::regular_file::{open_regular_file, read_regular_file};
 pub use local::server_process::ServerProcess;
+pub use local::staged_file::publish_for_everyone;
 pub use local::state_dir::StateDir;
 pub use local::user::user_name;
 pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};

@@ -22,6 +22,10 @@ use crate::{
     failure::{Failure, Finding},
     log,
     message::chain,
+    prometheus::{
+        self, Change, PrometheusArgs,
+        metrics::{BACKUP_INVALID_PAGES, BACKUP_SIZE, BACKUP_STORED, Metric},
+    },
     session::Session,
     values::duration,
 };
@@ -78,6 +82,8 @@ pub(crate) struct Args {
     label: Option<String>,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+    #[command(flatten)]
+    pub(crate) metrics: PrometheusArgs,
     /// How long to wait for the next WAL segment to be archived, in seconds or as 5min or 2h; six hours at most
     /// [default: 60]
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
@@ -119,6 +125,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         prepared = prepared => prepared?,
     };
     options.mode = mode;
+    let textfile = args.metrics.textfile(session);
     let (reporter, write_failure) = Reporter::new(session.output, repository.location(), args.progress);
     let stage = Mutex::new(Stage::Nothing);
     let observe = |event: BackupEvent<'_>| match event {
@@ -155,6 +162,9 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             record
         }
     };
+    if let Some(textfile) = &textfile {
+        prometheus::warn_unless_written(textfile, sizes(&record));
+    }
     reporter.finish(&record)?;
     match record.damage_notice() {
         None => Ok(()),
@@ -166,6 +176,18 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
             Err(Failure::Found(Finding::Damage))
         }
     }
+}
+
+/// Returns the metrics of a backup that was stored.
+fn sizes(record: &BackupRecord) -> Vec<(Metric, Change)> {
+    let set = |bytes: u64| Change::Set(bytes as f64);
+    let data = record.objects.iter().filter_map(|object| object.tar_bytes).sum();
+    let stored = record.objects.iter().map(|object| object.bytes).sum();
+    vec![
+        (BACKUP_SIZE, set(data)),
+        (BACKUP_STORED, set(stored)),
+        (BACKUP_INVALID_PAGES, set(record.damaged_pages)),
+    ]
 }
 
 /// The stage of a backup, which decides what may remain of it.

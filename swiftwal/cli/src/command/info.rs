@@ -1,17 +1,22 @@
 //! The subcommand info.
 
+mod alerts;
+mod metrics;
 #[cfg(test)]
 mod sample;
 mod text;
+mod words;
 
 use std::path::PathBuf;
 
-use swiftwal_core::{Info, info};
+use swiftwal_core::{Error, Info, info};
 
 use crate::{
     failure::{Failure, Finding},
     log,
     message::chain,
+    nagios::{State, ThresholdError, Thresholds, answer},
+    prometheus::PrometheusArgs,
     session::Session,
 };
 
@@ -31,6 +36,21 @@ pub(crate) struct Args {
     /// The server's data directory, to count the WAL files that wait to be archived [default: PGDATA]
     #[arg(short = 'D', long, value_name = "DIR")]
     pgdata: Option<PathBuf>,
+    /// Print one line for Nagios, Icinga and others, and exit with 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN)
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) nagios: bool,
+    /// With --nagios: when to warn, such as backup-age=26h,wal-age=15m,holes=0,drill-age=8d,ready=20
+    #[arg(long, value_name = "NAME=RANGE,...", requires = "nagios", value_parser = thresholds)]
+    warning: Option<Thresholds>,
+    /// With --nagios: when the state is critical, in the same form
+    #[arg(long, value_name = "NAME=RANGE,...", requires = "nagios", value_parser = thresholds)]
+    critical: Option<Thresholds>,
+    #[command(flatten)]
+    pub(crate) metrics: PrometheusArgs,
+}
+
+fn thresholds(text: &str) -> Result<Thresholds, ThresholdError> {
+    Thresholds::parse(text, &alerts::FIGURES)
 }
 
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
@@ -38,6 +58,15 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let from_environment = || session.config.server.variables.get("PGDATA").map(PathBuf::from);
     let data_directory = args.pgdata.or_else(from_environment);
     let info = info(&repository, data_directory.as_deref()).await?;
+    if let Some(textfile) = args.metrics.textfile(session) {
+        textfile.update(metrics::changes(&info)).map_err(|source| {
+            let path = textfile.path().to_owned();
+            Error::Local { action: "write metrics to", path, source }
+        })?;
+    }
+    if args.nagios {
+        return alert(&info, &args.warning.unwrap_or_default(), &args.critical.unwrap_or_default(), session);
+    }
     info.notices.iter().for_each(|notice| log::say(format_args!("{notice}")));
     info.errors.iter().for_each(|error| log::say(format_args!("{}", chain(error))));
     if session.output.json {
@@ -47,6 +76,27 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         session.output.text(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))?;
     }
     finding(&info).map_or(Ok(()), |finding| Err(Failure::Found(finding)))
+}
+
+/// Prints the answer of a monitoring plugin.
+fn alert(
+    info: &Info,
+    warning: &Thresholds,
+    critical: &Thresholds,
+    session: &Session<'_>,
+) -> Result<(), Failure> {
+    let wants_ready = [warning, critical].iter().any(|thresholds| thresholds.names(alerts::READY));
+    let mut troubles = alerts::troubles(info);
+    if wants_ready && info.ready.is_none() {
+        let text = "the threshold ready needs the server's data directory: give --pgdata, or set PGDATA";
+        troubles.push((State::Unknown, text.to_owned()));
+    }
+    let (state, line) = answer(&alerts::readings(info), &troubles, warning, critical);
+    session.output.text(|out| writeln!(out, "{line}"))?;
+    match state {
+        State::Ok => Ok(()),
+        state => Err(Failure::Alert(state)),
+    }
 }
 
 /// Returns the worst of what couldn't be read.

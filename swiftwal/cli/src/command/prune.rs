@@ -11,6 +11,7 @@ use crate::{
     failure::Failure,
     log,
     output::{BACKUPS, Counted, LEFTOVERS, Planned, Range, wal_ranges},
+    prometheus::PrometheusArgs,
     session::Session,
     values::whole,
 };
@@ -30,8 +31,10 @@ pub(crate) struct Args {
           allow_negative_numbers = true)]
     keep_wals: Option<u32>,
     /// Print what would be removed, and remove nothing
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, conflicts_with = "prometheus")]
     dry_run: bool,
+    #[command(flatten)]
+    pub(crate) metrics: PrometheusArgs,
 }
 
 fn at_least_one(text: &str) -> Result<NonZeroU32, String> {

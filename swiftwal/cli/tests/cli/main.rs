@@ -15,6 +15,7 @@ mod hardening;
 mod info;
 mod killed_restores;
 mod lists;
+mod monitoring;
 mod prefetch;
 mod prune;
 mod races;

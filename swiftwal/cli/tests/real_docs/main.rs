@@ -5,6 +5,7 @@
 //! and the values of the settings are the test's own.
 
 mod by_hand;
+mod monitoring;
 mod page;
 mod readme;
 mod sources;

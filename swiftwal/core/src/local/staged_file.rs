@@ -1,9 +1,9 @@
 //! Files that get their names only when they are complete. restore-wal and the state directory use them.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -143,6 +143,19 @@ impl Write for StagedFile {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Replaces the file at `path` durably by one with this content that every user can read. Every reader sees a complete
+/// file, whose name ends differently until it is complete.
+///
+/// # Errors
+///
+/// Those of the system.
+pub fn publish_for_everyone(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut staged = StagedFile::for_target(path)?;
+    staged.write_all(content)?;
+    staged.file.file().set_permissions(Permissions::from_mode(0o644))?;
+    staged.publish_durably().map(drop)
 }
 
 /// Gives the complete file at `path` the name `target`, replacing an older one: by a rename or, if that is on another

@@ -12,14 +12,13 @@ use swiftwal_core::{
 use swiftwal_postgres::{Timeline, printable};
 
 use self::wrap::wrapped;
-use crate::output::{BACKUPS, Counted, Elapsed, PAGES, SEGMENTS, Size, WAL_FILES};
+use super::words::{ago, span, time};
+use crate::output::{BACKUPS, Counted, PAGES, SEGMENTS, Size, WAL_FILES};
 
 /// The width of the names at the beginning of the first lines.
 const NAMES: usize = 12;
 /// How many levels of a chain are indented. The text says what a backup builds on.
 const MOST_LEVELS: usize = 6;
-/// From how many hours on a time span is given in days.
-const HOURS_IN_WORDS: u64 = 48;
 
 /// Returns the lines of the report.
 pub(super) fn lines(info: &Info) -> Vec<String> {
@@ -211,21 +210,6 @@ fn missing(hole: &Hole) -> String {
         if first_wal == last_wal { first_wal.to_string() } else { format!("{first_wal} to {last_wal}") };
     let noticed = hole.noticed.map(|noticed| format!(", noticed on {}", time(noticed))).unwrap_or_default();
     format!("MISSING {range}{noticed}")
-}
-
-/// A point in time, to the second.
-fn time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-fn ago(time: Timestamp, now: Timestamp) -> String {
-    format!("{} ago", span(Duration::try_from(now.duration_since(time)).unwrap_or_default()))
-}
-
-/// A time span; a long one in days.
-fn span(span: Duration) -> String {
-    let hours = span.as_secs() / 3600;
-    if hours < HOURS_IN_WORDS { Elapsed(span).to_string() } else { format!("{} days", hours / 24) }
 }
 
 #[cfg(test)]
