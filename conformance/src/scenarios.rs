@@ -35,6 +35,7 @@ pub(crate) mod repository;
 pub(crate) mod restore;
 pub(crate) mod restore_options;
 pub(crate) mod restore_wal;
+pub(crate) mod retention;
 pub(crate) mod reuse;
 pub(crate) mod slow;
 pub(crate) mod store_contract;

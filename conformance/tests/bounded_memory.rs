@@ -85,7 +85,7 @@ async fn run(scratch: &Path, files: u64) -> Result<()> {
     fs::remove_dir_all(data)?;
 
     let second = backup(&repository, &source, &options(), &|_| {}, pending()).await?;
-    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+    let policy = PrunePolicy::newest(NonZeroU32::MIN);
     let plan = plan_prune(&repository, &policy).await?;
     prune(&repository, &plan).await?;
     let kept = repository.inventory().await?;

@@ -127,7 +127,7 @@ async fn version_1_is_listed_restored_and_pruned() -> Result<()> {
 
     let directory = golden.copy.path().join("repository");
     assert!(names(&directory)?.iter().any(|name| name.starts_with("...uploading/")));
-    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+    let policy = PrunePolicy::newest(NonZeroU32::MIN);
     let plan = plan_prune(repository, &policy).await?;
     prune(repository, &plan).await?;
     let left: Vec<_> = names(&directory)?.into_iter().filter(|name| !name.starts_with("wal_")).collect();

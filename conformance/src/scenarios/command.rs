@@ -157,7 +157,7 @@ impl Command {
             Self::Restore => fill(scene, repository, BackupChoice::Key(older)).await,
             Self::RestoreLatest => fill(scene, repository, BackupChoice::Latest).await,
             Self::Prune => {
-                let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+                let policy = PrunePolicy::newest(NonZeroU32::MIN);
                 let plan = plan_prune(repository, &policy).await?;
                 repository.check_removal().await?;
                 prune(repository, &plan).await

@@ -29,7 +29,7 @@ pub(crate) async fn a_storage_without_room_is_pruned_all_the_same(subject: Subje
     // The true time is unknown, so no object counts as older than the newest one shows.
     site.wait_hours(100);
 
-    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+    let policy = PrunePolicy::newest(NonZeroU32::MIN);
     let repository = site.subject.repository_with(&Faults::no_room())?;
     let plan = plan_prune(&repository, &policy).await?;
     let told = |text: &str| plan.notices.iter().any(|notice| notice.contains(text));

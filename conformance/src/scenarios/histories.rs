@@ -58,7 +58,7 @@ pub(crate) async fn a_history_of_a_compression_that_cluster_json_lacks_is_found(
     site.subject.put("cluster.json", before).await?;
     let abandoned = site.back_up(7, 8).await?;
     let repository = site.subject.repository_with(&Faults::hiding("wal_00000002.history.lz4"))?;
-    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+    let policy = PrunePolicy::newest(NonZeroU32::MIN);
     let plan = plan_prune(&repository, &policy).await?;
     assert_eq!(plan.keep_backups, [shared.key, abandoned.key], "only the older one leads to timeline 2");
     Ok(())
@@ -95,7 +95,7 @@ pub(crate) async fn a_record_or_history_that_is_listed_but_gone_stops_no_command
     store_history(&site, &second, 9).await?;
     for object in [format!("pg_basebackup_{}.json", gone.key), "wal_00000002.history.zst".to_owned()] {
         let repository = site.subject.repository_with(&Faults::vanished(&object))?;
-        let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+        let policy = PrunePolicy::newest(NonZeroU32::MIN);
         let plan = plan_prune(&repository, &policy).await?;
         assert_eq!(plan.keep_backups, [kept.key], "{object}");
         assert!(plan.notices.iter().any(|notice| notice.contains(&object)), "{:?}", plan.notices);

@@ -107,7 +107,7 @@ fn source(site: &Site, number: u64) -> SyntheticSource {
 
 async fn prune_to(repository: &Repository, keep_backups: u32) -> Result<(), Error> {
     let keep_backups = NonZeroU32::new(keep_backups).unwrap_or(NonZeroU32::MIN);
-    let plan = plan_prune(repository, &PrunePolicy { keep_backups, keep_wals: 0 }).await?;
+    let plan = plan_prune(repository, &PrunePolicy::newest(keep_backups)).await?;
     prune(repository, &plan).await
 }
 

@@ -260,7 +260,7 @@ pub(crate) async fn why_an_old_backup_can_not_be_restored_is_said_in_full(subjec
     site.subject.delete(&format!("backup_label_{}.txt", KEYS[2])).await?;
     let gone = format!("pg_basebackup_{}.tgz", KEYS[2]);
     let repository = site.subject.repository_with(&Faults::vanished(&gone))?;
-    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+    let policy = PrunePolicy::newest(NonZeroU32::MIN);
     let plan = plan_prune(&repository, &policy).await?;
     let told = |notice: &&String| notice.contains(&gone) && notice.contains("see list-backups");
     assert!(plan.notices.iter().any(|notice| told(&notice)), "{:?}", plan.notices);

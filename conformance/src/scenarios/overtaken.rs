@@ -259,7 +259,7 @@ pub(crate) async fn a_backup_that_another_prune_deletes_is_not_called_incomplete
     let label = format!("backup_label_{full}.txt");
     let faults = Faults::holding(&label);
     let repository = site.subject.repository_with(&faults)?;
-    let policy = PrunePolicy { keep_backups: NonZeroU32::MAX, keep_wals: 0 };
+    let policy = PrunePolicy::newest(NonZeroU32::MAX);
     let other = async {
         faults.held().await;
         prune_to(&site, 1, 0).await?;

@@ -20,7 +20,7 @@ use crate::{
 
 pub(super) async fn plan(site: &Site, keep_backups: u32, keep_wals: u32) -> Result<PrunePlan, Error> {
     let keep_backups = NonZeroU32::new(keep_backups).unwrap_or(NonZeroU32::MIN);
-    plan_prune(&site.repository, &PrunePolicy { keep_backups, keep_wals }).await
+    plan_prune(&site.repository, &PrunePolicy { keep_wals, ..PrunePolicy::newest(keep_backups) }).await
 }
 
 /// Plans and prunes, and checks that exactly the plan was carried out.
@@ -278,7 +278,7 @@ pub(crate) async fn what_a_listing_does_not_show_yet_is_there_all_the_same(subje
         "wal_000000010000000000000008.zst".to_owned(),
     ] {
         let repository = site.subject.repository_with(&Faults::hiding(&hidden))?;
-        let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+        let policy = PrunePolicy::newest(NonZeroU32::MIN);
         let plan = plan_prune(&repository, &policy).await.with_context(|| hidden.clone())?;
         assert_eq!((&plan.keep_backups[..], &plan.remove_backups[..]), (&[newer.key][..], &[older.key][..]));
         assert!(plan.leftovers.is_empty(), "{hidden}: {:?}", plan.leftovers);
@@ -338,7 +338,7 @@ pub(crate) async fn nothing_is_asked_for_twice_before_something_is_deleted(subje
     let mut proof: Vec<_> = backups[1].objects.iter().map(|object| object.name.clone()).collect();
     proof.extend(names(&second, 6..=7).iter().map(|name| format!("wal_{name}.zst")));
     site.archive_of(&second, 8..=9).await?;
-    let policy = PrunePolicy { keep_backups: NonZeroU32::MIN, keep_wals: 0 };
+    let policy = PrunePolicy::newest(NonZeroU32::MIN);
     let sweep = site.repository.storage().sweeper().map(|_| SWEEP.to_owned());
 
     let reads = Faults::none();

@@ -57,7 +57,7 @@ pub(crate) async fn what_a_newer_version_wrote_is_let_alone(subject: Subject) ->
     let path = site.wal_file(&site.cluster.wal_name(5).to_string(), &site.cluster.segment(5))?;
     assert_newer(refused(archive_wal(&site.repository, &path, &ArchiveOptions::default()).await));
     assert_newer(refused(site.take_with_wal(&site.cluster.backup(5, 5)).await));
-    let policy = PrunePolicy { keep_backups: std::num::NonZeroU32::MIN, keep_wals: 0 };
+    let policy = PrunePolicy::newest(std::num::NonZeroU32::MIN);
     assert_newer(refused(plan_prune(&site.repository, &policy).await));
     assert_newer(refused(plan_archive_cleanup(&site.repository, site.cluster.wal_name(4), true).await));
     assert_eq!(site.subject.objects().await?, before);
@@ -139,7 +139,7 @@ pub(crate) async fn a_repository_that_has_vanished_is_not_started_anew_unasked(
         assert_not_as_seen(archive_wal(&site.repository, path, &ArchiveOptions::default()).await);
     }
     assert_not_as_seen(site.take_with_wal(&site.cluster.backup(5, 5)).await);
-    let policy = PrunePolicy { keep_backups: std::num::NonZeroU32::MIN, keep_wals: 0 };
+    let policy = PrunePolicy::newest(std::num::NonZeroU32::MIN);
     assert_not_as_seen(plan_prune(&site.repository, &policy).await);
     assert_not_as_seen(plan_archive_cleanup(&site.repository, site.cluster.wal_name(4), true).await);
     assert!(site.subject.objects().await?.is_empty());
@@ -204,7 +204,7 @@ pub(crate) async fn what_restore_wal_reads_of_another_repository_is_not_remember
 
     // Acts as another process.
     site.repository = site.subject.caching_repository(&Faults::none())?;
-    let policy = PrunePolicy { keep_backups: std::num::NonZeroU32::MIN, keep_wals: 0 };
+    let policy = PrunePolicy::newest(std::num::NonZeroU32::MIN);
     let error = refused(plan_prune(&site.repository, &policy).await);
     assert!(matches!(error, Error::NotAsSeen { found: Some(_), .. }), "{error}");
     Ok(())

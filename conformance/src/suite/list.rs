@@ -297,6 +297,11 @@ suite! { $
         a_history_that_is_not_utf8_is_read_as_postgresql_reads_it,
         a_record_or_history_that_is_listed_but_gone_stops_no_command,
     }
+    retention {
+        what_any_rule_keeps_stays_with_what_it_is_kept_for,
+        the_only_proven_backup_stays,
+        a_backup_that_is_pinned_after_the_plan_was_made_stays,
+    }
     pruned_branches {
         prune_counts_the_backups_of_each_branch,
         prune_says_how_to_discard_a_stray_timeline,

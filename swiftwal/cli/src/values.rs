@@ -4,10 +4,12 @@ mod backup;
 mod duration;
 mod number;
 mod size;
+mod time_zone;
 
 pub(crate) use self::{
     backup::BackupArg,
     duration::{ParseDurationError, duration},
     number::whole,
     size::bytes,
+    time_zone::time_zone,
 };

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     repository::{
         Repository,
+        clocks::Liveness,
         inventory::StoredWal,
         layout::ObjectName,
         markers::remove_stale_marks,
@@ -59,10 +60,10 @@ pub async fn plan_archive_cleanup(
     };
     let (mut needs, mut considered) = (None, None);
     if !ignore_backups {
-        let before = repository.liveness(&inventory).await.before;
+        let Liveness { now, before, .. } = repository.liveness(&inventory).await;
         needs = Some(Needs::of_all(repository, &inventory, before).await?);
         let known = inventory.backups.iter().map(|backup| backup.key).collect();
-        considered = Some(Considered { known, before });
+        considered = Some(Considered { known, now, before });
     }
     let notices = needs.iter().flat_map(Needs::notices).collect();
     let (older, newer): (Vec<_>, Vec<_>) = inventory.wal.into_iter().partition(|wal| match wal.name {

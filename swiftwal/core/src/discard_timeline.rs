@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Refusal, Result},
     repository::{
         Repository,
+        clocks::Liveness,
         inventory::{Inventory, StoredWal},
         record::BackupRecord,
         running::{Considered, RunningBackup, in_progress},
@@ -49,10 +50,11 @@ pub async fn plan_discard(repository: &Repository, timeline: Timeline) -> Result
     refuse_unknown(repository, &timelines, timeline)?;
     refuse_unreadable(&mut timelines, timeline)?;
     refuse_with_backups(&timelines, timeline)?;
-    let before = repository.liveness(&inventory).await.before;
+    let Liveness { now, before, .. } = repository.liveness(&inventory).await;
     refuse_while_backing_up(repository, &inventory, timeline, before).await?;
     refuse_with_children(&timelines, timeline)?;
-    Ok(plan(&inventory, &timelines, timeline, before))
+    let known = inventory.backups.iter().map(|backup| backup.key).collect();
+    Ok(plan(&inventory, &timelines, timeline, Considered { known, now, before }))
 }
 
 /// Carries out the plan. The history is removed last: after an interruption, the timeline is still listed and can be
@@ -67,7 +69,12 @@ pub async fn discard_timeline(repository: &Repository, plan: &DiscardPlan) -> Re
     repository.delete_all(histories.into_iter()).await
 }
 
-fn plan(inventory: &Inventory, timelines: &Timelines, timeline: Timeline, before: Timestamp) -> DiscardPlan {
+fn plan(
+    inventory: &Inventory,
+    timelines: &Timelines,
+    timeline: Timeline,
+    considered: Considered,
+) -> DiscardPlan {
     let of_it = inventory.wal.iter().copied().filter(|wal| wal.name.timeline() == timeline);
     let (mut remove_history, remove): (Vec<_>, Vec<_>) =
         of_it.partition(|wal| matches!(wal.name, WalName::History(_)));
@@ -82,8 +89,6 @@ fn plan(inventory: &Inventory, timelines: &Timelines, timeline: Timeline, before
         ));
     }
     notices.extend(still_in_use(timelines, timeline));
-    let known = inventory.backups.iter().map(|backup| backup.key).collect();
-    let considered = Considered { known, before };
     DiscardPlan { branch: timelines.branch(timeline), remove, remove_history, notices, considered }
 }
 

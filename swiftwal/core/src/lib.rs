@@ -48,7 +48,7 @@ pub use local::server_process::ServerProcess;
 pub use local::staged_file::publish_for_everyone;
 pub use local::state_dir::StateDir;
 pub use local::user::user_name;
-pub use prune::{PrunePlan, PrunePolicy, plan_prune, prune};
+pub use prune::{CalendarRules, KeptFor, PrunePlan, PrunePolicy, Reasons, plan_prune, prune};
 pub use receive_wal::{Activity, ReceiveOptions, Supervisor, drain_spool, receive_wal};
 pub use repository::Repository;
 pub use repository::backup::ChosenBackup;

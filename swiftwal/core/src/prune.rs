@@ -4,30 +4,34 @@
 
 mod branches;
 mod chains;
-mod deletion;
+mod kept_for;
 #[cfg(test)]
 mod model;
 mod plan;
+mod policy;
+mod retention;
 mod stored_state;
-
-use std::num::NonZeroU32;
 
 use jiff::Timestamp;
 use swiftwal_postgres::Timeline;
 
-pub use self::plan::PrunePlan;
 use self::{
-    branches::{BranchBackups, by_branch, counts, leading_notice},
+    branches::{BranchBackups, KnownBackups, by_branch, counts, leading_notice},
     chains::Chains,
-    deletion::{delete_backup, delete_backups, mark_removals},
     plan::{AbandonedUpload, Facts, OtherFacts},
     stored_state::{StoredState, read_stored_state},
+};
+pub use self::{
+    kept_for::{KeptFor, Reasons},
+    plan::PrunePlan,
+    policy::{CalendarRules, PrunePolicy},
 };
 use crate::{
     error::{Error, Refusal, Result},
     repository::{
         Repository,
         backup::ChosenBackup,
+        backup_removal::{delete_backup, delete_backups, mark_removals},
         clocks::Liveness,
         completeness::{missing_object, needed_and_missing},
         inventory::{Inventory, StoredBackup},
@@ -36,6 +40,7 @@ use crate::{
         legacy,
         markers::{markers, remove_stale_marks},
         needs::Needs,
+        pin::{Pin, Pins},
         record::BackupRecord,
         running::{RunningBackup, in_progress},
         timelines::{ListedBackup, Timelines},
@@ -43,20 +48,11 @@ use crate::{
     },
 };
 
-/// What prune must keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PrunePolicy {
-    /// The number of the newest backups to keep.
-    pub keep_backups: NonZeroU32,
-    /// The least number of the newest segments to keep, whether a backup needs them or not.
-    pub keep_wals: u32,
-}
-
 /// Plans what prune removes and keeps. It only reads.
 ///
-/// The plan keeps the newest full backups of each branch with everything that builds on them, every WAL file that recovery
-/// from one of them may need, on any timeline, the newest segments, every history, and everything of a backup in progress,
-/// including what it builds on.
+/// The plan keeps what the policy's rules keep of each branch, every pinned backup, what these build on, every WAL file that
+/// recovery from one of them may need, on any timeline, the newest segments, every history, and everything of a backup in
+/// progress, including what it builds on.
 ///
 /// If there is no backup at all, the plan keeps all WAL, and [`PrunePlan::refused`] says so.
 ///
@@ -68,7 +64,7 @@ pub struct PrunePolicy {
 pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result<PrunePlan> {
     // Objects of a newer version may need others that this program doesn't know.
     repository.check_before_deleting().await?;
-    let StoredState { mut inventory, swept, liveness: Liveness { before, notice: of_clocks } } =
+    let StoredState { mut inventory, swept, liveness: Liveness { now, before, notice: of_clocks } } =
         read_stored_state(repository).await?;
     let mut timelines = Timelines::survey(repository, &inventory).await?;
     timelines.refuse_not_understood()?;
@@ -83,38 +79,87 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
         )
     }));
     if inventory.backups.is_empty() {
-        let other = OtherFacts { before, swept, notices };
+        let other = OtherFacts { now, before, swept, notices };
         return Ok(PrunePlan::without_backups(repository.location(), inventory, other));
     }
     let branches = by_branch(&timelines);
     let chains = Chains::of(&timelines);
+    let (pins, proofs) = tokio::try_join!(repository.pins(&inventory), repository.proofs(&inventory))?;
+    notices.extend(pins.notices().into_iter().chain(proofs.notices.iter().cloned()));
     let running = in_progress(repository, &inventory.markers, before).await?;
-    let mut wanted = parents_of(&running, &inventory);
-    for (number, branch) in branches.iter().enumerate() {
-        let newest = branch.newest(&inventory, &chains, policy.keep_backups);
-        if number > 0 && !newest.is_empty() {
-            notices.push(branch.kept_notice(&timelines, &newest));
-        }
-        wanted.extend(newest);
+    let known =
+        KnownBackups { inventory: &inventory, timelines: &timelines, chains: &chains, proofs: &proofs };
+    let (mut kept_for, of_branches) = kept_by_rules(policy, &branches, &known, &pins, now);
+    notices.extend(of_branches);
+    for parent in parents_of(&running, &inventory) {
+        kept_for.add(parent, KeptFor::InProgress);
     }
-    let mut kept = kept_backups(repository, &inventory, &timelines, wanted).await?;
+    let mut kept = kept_backups(repository, &inventory, &timelines, kept_for.keys().collect()).await?;
     notices.extend(not_counted(&inventory, &kept));
     notices.extend(kept.iter().filter_map(damaged_notice));
     for branch in newer_without_backups(&branches) {
-        notices.extend(keep_one_that_leads_to(branch, repository, &inventory, &timelines, &mut kept).await?);
+        let leading = keep_one_that_leads_to(branch, repository, &inventory, &timelines, &mut kept).await?;
+        notices.extend(leading.notice);
+        leading.kept.into_iter().for_each(|key| kept_for.add(key, KeptFor::LeadsTo(branch)));
     }
+    for (child, parent) in
+        kept.iter().filter_map(|backup| Some((backup.key, backup.record.as_ref()?.parent?)))
+    {
+        kept_for.add(parent, KeptFor::ParentOf(child));
+    }
+    let removed_pins = pins.expired(now).filter(|pin| !kept_for.keeps(pin.key));
+    notices.extend(removed_pins.map(expired_notice));
     let needs = Needs::of(repository, &inventory, timelines.histories, kept.iter(), &running, before).await?;
     let keep_backups = kept.iter().map(|backup| backup.key).collect();
     Ok(PrunePlan::new(
         inventory,
         Facts {
             keep_backups,
+            kept_for,
             chains,
             needs,
             keep_wals: policy.keep_wals,
-            other: OtherFacts { before, swept, notices },
+            other: OtherFacts { now, before, swept, notices },
         },
     ))
+}
+
+/// Returns the backups that are pinned or that a rule keeps, and notices about those on other branches than the first.
+fn kept_by_rules(
+    policy: &PrunePolicy,
+    branches: &[BranchBackups],
+    known: &KnownBackups<'_>,
+    pins: &Pins,
+    now: Timestamp,
+) -> (Reasons, Vec<String>) {
+    let (mut kept, mut notices) = (Reasons::default(), Vec::new());
+    for (number, branch) in branches.iter().enumerate() {
+        let candidates = branch.candidates(known);
+        let mut of_branch = pinned(candidates.iter().map(|candidate| candidate.key), pins, now);
+        retention::keep(policy, &candidates, now, &mut of_branch);
+        if number > 0 && !branch.is_empty() {
+            notices.push(branch.kept_notice(known.timelines, &of_branch));
+        }
+        kept.extend(of_branch);
+    }
+    (kept, notices)
+}
+
+/// Returns those of the backups that are pinned.
+fn pinned(keys: impl Iterator<Item = BackupKey>, pins: &Pins, now: Timestamp) -> Reasons {
+    let mut pinned = Reasons::default();
+    for key in keys.filter(|key| pins.keep(*key, now)) {
+        let pin = pins.get(key);
+        let (until, reason) = (pin.and_then(|pin| pin.until), pin.and_then(|pin| pin.reason.clone()));
+        pinned.add(key, KeptFor::Pinned { until, reason });
+    }
+    pinned
+}
+
+/// Returns a notice that a backup is removed although it has a pin.
+fn expired_notice(pin: &Pin) -> String {
+    let until = pin.until.map(|until| format!(" on {until}")).unwrap_or_default();
+    format!("the pin of backup {} has expired{until}, so it no longer keeps the backup", pin.key)
 }
 
 /// Returns the backups on which those in progress build.
@@ -235,32 +280,40 @@ fn damaged_notice(backup: &ChosenBackup) -> Option<String> {
     Some(format!("{notice}; it is kept, and counted only if there is no undamaged backup"))
 }
 
+/// The backup that is kept because it leads to a timeline, and a notice about it.
+#[derive(Debug, Default)]
+struct Leading {
+    kept: Option<BackupKey>,
+    notice: Option<String>,
+}
+
 /// Makes sure that a kept backup leads to `tip`, on which the production server may be. After a recovery to a point
-/// before every newer backup, only an old one may lead there. Returns a notice of what it did.
+/// before every newer backup, only an old one may lead there.
 async fn keep_one_that_leads_to(
     tip: Timeline,
     repository: &Repository,
     inventory: &Inventory,
     timelines: &Timelines,
     kept: &mut Vec<ChosenBackup>,
-) -> Result<Option<String>> {
+) -> Result<Leading> {
     // A backup of unknown position is kept, but doesn't prove that the tip can be reached.
     let leads_to = |key| timelines.position_of(key).is_some_and(|position| timelines.leads_to(position, tip));
     if kept.iter().any(|backup| leads_to(backup.key)) {
-        return Ok(None);
+        return Ok(Leading::default());
     }
     let newest =
         timelines.backups.iter().rev().find(|backup| backup.no_backup().is_none() && leads_to(backup.key));
     let Some(key) = newest.map(|backup| backup.key) else {
-        return Ok(Some(format!(
+        let notice = format!(
             "no backup leads to {}; if your server is on timeline {tip}, take a backup there",
             timelines.branch(tip)
-        )));
+        );
+        return Ok(Leading { kept: None, notice: Some(notice) });
     };
     kept.extend(kept_backups(repository, inventory, timelines, vec![key]).await?);
     kept.sort_by_key(|backup| backup.key);
     kept.dedup_by_key(|backup| backup.key);
-    Ok(Some(leading_notice(timelines, key, tip)))
+    Ok(Leading { kept: Some(key), notice: Some(leading_notice(timelines, key, tip)) })
 }
 
 /// Fails if the parent of a backup to keep is gone.
@@ -314,27 +367,27 @@ async fn refuse_incomplete(repository: &Repository, backup: &ChosenBackup) -> Re
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] if a backup was begun meanwhile that builds on one to be removed, or may need WAL to be removed; those
-/// of the storage.
+/// [`Error::Refused`] if a backup was begun meanwhile that builds on one to be removed, or may need WAL to be removed, or if
+/// one to be removed was pinned meanwhile; those of the storage.
 pub async fn prune(repository: &Repository, plan: &PrunePlan) -> Result<()> {
     // Backups of SwiftWAL 0.2.2 are deleted last, since that needs deletion marks: on a full storage, the deletion of
     // the others makes room for these.
-    let before = plan.considered.before;
+    let considered = &plan.considered;
     let (old, new): (Vec<_>, Vec<_>) = plan.to_delete.iter().partition(|backup| backup.legacy);
-    let wal = WalRemoval::of(&plan.remove_wal, Some(&plan.considered));
-    let is_marked = mark_removals(repository, plan, &new, &wal).await?;
-    delete_backups(repository, plan, &new, &wal, is_marked).await?;
+    let wal = WalRemoval::of(&plan.remove_wal, Some(considered));
+    let is_marked = mark_removals(repository, considered, &new, &wal).await?;
+    delete_backups(repository, considered, &new, &wal, is_marked).await?;
     for backup in old {
-        delete_backup(repository, backup, before, false).await?;
+        delete_backup(repository, backup, considered, false).await?;
     }
     for (key, mark) in &plan.legacy_deletions {
         legacy::finish_deletion(repository, *key, mark).await?;
     }
     for upload in &plan.abandoned_uploads {
-        delete_upload(repository, upload, before).await?;
+        delete_upload(repository, upload, considered.before).await?;
     }
     for upload in &plan.legacy_uploads {
-        upload.remove(repository, before).await?;
+        upload.remove(repository, considered.before).await?;
     }
     if let Some(sweeper) = repository.storage().sweeper() {
         sweeper.remove(&plan.swept).await.map_err(repository.failed("remove", "leftovers"))?;

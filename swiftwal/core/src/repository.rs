@@ -2,6 +2,7 @@
 
 pub(crate) mod ahead_marks;
 pub(crate) mod backup;
+pub(crate) mod backup_removal;
 pub(crate) mod backup_tree;
 pub(crate) mod chain;
 pub(crate) mod choice;

@@ -172,7 +172,7 @@ impl Original {
         let keep_backups = keep_backups.try_into()?;
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
-            let plan = plan_prune(&repository, &PrunePolicy { keep_backups, keep_wals: 0 }).await?;
+            let plan = plan_prune(&repository, &PrunePolicy::newest(keep_backups)).await?;
             prune(&repository, &plan).await.map_err(|error| anyhow!(error))
         })
     }

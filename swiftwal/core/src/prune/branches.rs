@@ -1,17 +1,32 @@
-//! Divides the backups among the branches. Only a person knows on which branch the production server is, so the
-//! requested number is kept on each.
+//! Divides the backups among the branches. Only a person knows on which branch the production server is, so the rules
+//! apply to each.
 
-use std::{cmp::Reverse, collections::BTreeSet, num::NonZeroU32};
+use std::cmp::Reverse;
 
+use jiff::{SignedDuration, Timestamp};
 use swiftwal_postgres::Timeline;
 
-use super::chains::Chains;
+use super::{chains::Chains, kept_for::Reasons, retention::Candidate};
 use crate::repository::{
     inventory::{Inventory, StoredBackup},
     key::BackupKey,
+    proof::Proofs,
     record::BackupRecord,
     timelines::{ListedBackup, Timelines},
 };
+
+/// The time after its start at which a backup counts as ended, if nothing readable shows its end: one of SwiftWAL 0.2.2, and
+/// one with a damaged commit record.
+const LONGEST_BACKUP: SignedDuration = SignedDuration::from_hours(24);
+
+/// What is known about all backups.
+#[derive(Debug)]
+pub(super) struct KnownBackups<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) timelines: &'a Timelines,
+    pub(super) chains: &'a Chains,
+    pub(super) proofs: &'a Proofs,
+}
 
 /// The end of a timeline, with the backups that lead there and to no earlier branch in the list.
 #[derive(Debug)]
@@ -46,24 +61,26 @@ fn leads_to(timelines: &Timelines, backup: &ListedBackup, tip: Timeline) -> bool
 }
 
 impl BranchBackups {
-    /// Returns the backups of the newest chains, up to the requested number of those that count, and those between them
-    /// that don't. A chain is as new as its newest member; a full backup on which nothing builds is a chain of its own. One
-    /// in which every member has damaged pages counts only if there is none without.
-    pub(super) fn newest(&self, inventory: &Inventory, chains: &Chains, count: NonZeroU32) -> Vec<BackupKey> {
-        let stored = |key: BackupKey| inventory.backups.iter().find(|backup| backup.key == key);
-        let counts = |key: BackupKey| stored(key).is_some_and(counts);
-        let any_clean = self.keys.iter().any(|key| counts(*key) && chains.is_clean(*key));
-        let counting = |key: BackupKey| counts(key) && (chains.is_clean(key) || !any_clean);
-        let members = |root| self.keys.iter().copied().filter(move |key| chains.root(*key) == root);
-        let mut missing = count.get();
-        let mut wanted: BTreeSet<BackupKey> = BTreeSet::new();
-        for key in &self.keys {
-            let root = chains.root(*key);
-            if missing > 0 && wanted.insert(root) {
-                missing -= u32::from(members(root).any(counting));
+    /// Returns the backups as the rules see them, newest first. A backup with damaged pages counts only if there is none
+    /// without.
+    pub(super) fn candidates(&self, known: &KnownBackups<'_>) -> Vec<Candidate> {
+        let counts = |key: BackupKey| {
+            known.inventory.backups.iter().find(|backup| backup.key == key).is_some_and(counts)
+        };
+        let any_clean = self.keys.iter().any(|key| counts(*key) && known.chains.is_clean(*key));
+        let candidate = |key: &BackupKey| {
+            let finished = known.timelines.record_of(*key).map(|record| record.finished);
+            Candidate {
+                key: *key,
+                root: known.chains.root(*key),
+                ended: finished.unwrap_or(key.time()),
+                ended_by: finished
+                    .unwrap_or(key.time().checked_add(LONGEST_BACKUP).unwrap_or(Timestamp::MAX)),
+                counts: counts(*key) && (known.chains.is_clean(*key) || !any_clean),
+                is_proven: known.proofs.is_proven(*key),
             }
-        }
-        self.keys.iter().copied().filter(|key| wanted.contains(&chains.root(*key))).collect()
+        };
+        self.keys.iter().map(candidate).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -72,8 +89,8 @@ impl BranchBackups {
 
     /// Returns a notice that backups are kept for another branch than the first, with the command to discard that
     /// branch.
-    pub(super) fn kept_notice(&self, timelines: &Timelines, kept: &[BackupKey]) -> String {
-        let records: Vec<_> = kept.iter().map(|key| BackupRecord::object_name(*key).to_string()).collect();
+    pub(super) fn kept_notice(&self, timelines: &Timelines, kept: &Reasons) -> String {
+        let records: Vec<_> = kept.keys().map(|key| BackupRecord::object_name(key).to_string()).collect();
         let tip = self.tip;
         let discard = if timelines.children(tip).next().is_none() && tip != Timeline::FIRST {
             format!(", and then: swiftwal timeline discard {tip}")
@@ -81,7 +98,7 @@ impl BranchBackups {
             String::new()
         };
         format!(
-            "{branch} is another branch, so the same number of backups is kept on it. If that branch is no longer needed, \
+            "{branch} is another branch, so the same rules keep backups on it. If that branch is no longer needed, \
              delete {records}; the next prune removes the rest{discard}",
             branch = timelines.branch(tip),
             records = records.join(", "),

@@ -2,6 +2,7 @@
 //!
 //! The model follows the timelines in the order of time, and never reads a name, a history or a listing.
 
+mod rules;
 mod world;
 
 use std::{collections::BTreeSet, num::NonZeroU32};
@@ -11,10 +12,13 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
 
-use self::world::{Backup, World, worlds};
+use self::{
+    rules::{Model, Rules, rules},
+    world::{Backup, World, worlds},
+};
 use super::{PrunePlan, PrunePolicy, plan_prune};
 
-const CASES: u32 = 200;
+const CASES: u32 = 300;
 
 /// A segment: its timeline and its number.
 type Segment = (u32, u64);
@@ -50,11 +54,29 @@ fn ends(world: &World, timeline: u32, lsn: u64) -> BTreeSet<u32> {
     beyond.chain([timeline]).collect()
 }
 
-fn check(world: &World, policy: PrunePolicy, plan: &PrunePlan) -> Result<(), TestCaseError> {
-    let is_kept = |backup: &Backup| plan.keep_backups.contains(&backup.key());
-    let kept: Vec<_> = world.backups.iter().filter(|backup| is_kept(backup)).collect();
+fn kept<'a>(world: &'a World, plan: &PrunePlan) -> Vec<&'a Backup> {
+    world.backups.iter().filter(|backup| plan.keep_backups.contains(&backup.key())).collect()
+}
+
+fn numbers(kept: &[&Backup]) -> BTreeSet<i64> {
+    kept.iter().map(|backup| backup.number).collect()
+}
+
+/// What holds whatever the rules are.
+fn check(world: &World, policy: &PrunePolicy, plan: &PrunePlan) -> Result<(), TestCaseError> {
+    let kept = kept(world, plan);
     prop_assert_eq!(plan.keep_backups.len() + plan.remove_backups.len(), world.backups.len());
-    check_backups(world, policy, &kept)?;
+    let reasons: Vec<_> = plan.kept_for.keys().collect();
+    prop_assert_eq!(&reasons, &plan.keep_backups, "each kept backup has a reason, and no other one");
+    // Clocks may jump, but the position in the WAL only grows.
+    let newest =
+        world.backups.iter().max_by_key(|backup| (backup.timeline, backup.start(), backup.number)).unwrap();
+    prop_assert!(kept.contains(&newest), "the newest backup is removed");
+    let parents: BTreeSet<_> = kept.iter().filter_map(|backup| backup.parent).collect();
+    prop_assert!(parents.is_subset(&numbers(&kept)), "a parent is removed");
+    let of_running = needed_by_running(world);
+    prop_assert!(of_running.is_subset(&numbers(&kept)), "the parent of a running backup is removed");
+    check_timelines(world, newest, &kept)?;
 
     let mut needed: BTreeSet<Segment> =
         kept.iter().flat_map(|backup| reach(world, backup.timeline, backup.start())).collect();
@@ -72,9 +94,25 @@ fn check(world: &World, policy: PrunePolicy, plan: &PrunePlan) -> Result<(), Tes
     Ok(())
 }
 
-/// Returns the minute of the full backup at the beginning of a chain.
+/// The server may be on a timeline that the newest backup doesn't lead to, and that is newer than the others.
+fn check_timelines(world: &World, newest: &Backup, kept: &[&Backup]) -> Result<(), TestCaseError> {
+    let reached = ends_of(world, newest).into_iter().max();
+    let newer =
+        world.backups.iter().flat_map(|backup| ends_of(world, backup)).filter(|end| Some(*end) > reached);
+    let after: BTreeSet<u32> = kept.iter().flat_map(|backup| ends_of(world, backup)).collect();
+    let is_leaf = |end: &u32| !world.timelines.iter().any(|child| child.parent == *end);
+    let lost: Vec<_> = newer.filter(is_leaf).filter(|end| !after.contains(end)).collect();
+    prop_assert!(lost.is_empty(), "nothing leads to {lost:?} any more");
+    Ok(())
+}
+
+fn ends_of(world: &World, backup: &Backup) -> BTreeSet<u32> {
+    ends(world, backup.timeline, backup.stop())
+}
+
+/// Returns the number of the full backup at the beginning of a chain.
 fn root(world: &World, backup: &Backup) -> i64 {
-    world.chain(backup).last().map_or(backup.minute, |full| full.minute)
+    world.chain(backup).last().map_or(backup.number, |full| full.number)
 }
 
 fn is_damaged(world: &World, backup: &Backup) -> bool {
@@ -85,7 +123,7 @@ fn is_damaged(world: &World, backup: &Backup) -> bool {
 /// damage, or all if each backup is damaged. A chain is as new as its newest member.
 fn newest_chains(world: &World, count: usize) -> BTreeSet<i64> {
     let mut backups: Vec<_> = world.backups.iter().collect();
-    backups.sort_by_key(|backup| (backup.start(), backup.minute));
+    backups.sort_by_key(|backup| (backup.start(), backup.number));
     let every_one_is_damaged = backups.iter().all(|backup| is_damaged(world, backup));
     let mut wanted = BTreeSet::new();
     let mut counted = 0;
@@ -99,29 +137,31 @@ fn newest_chains(world: &World, count: usize) -> BTreeSet<i64> {
     wanted
 }
 
-/// Returns the minutes of the backups that one in progress builds on.
+/// Returns the numbers of the backups that one in progress builds on.
 fn needed_by_running(world: &World) -> BTreeSet<i64> {
     let chain = world.running.iter().flat_map(|running| world.chain(running));
-    let stored = chain.filter(|member| Some(member.minute) != world.running.as_ref().map(|own| own.minute));
-    stored.map(|member| member.minute).collect()
+    let stored = chain.filter(|member| Some(member.number) != world.running.as_ref().map(|own| own.number));
+    stored.map(|member| member.number).collect()
 }
 
-fn check_backups(world: &World, policy: PrunePolicy, kept: &[&Backup]) -> Result<(), TestCaseError> {
-    let count = usize::try_from(policy.keep_backups.get()).unwrap();
-    let minutes: BTreeSet<_> = kept.iter().map(|backup| backup.minute).collect();
-    // Clocks may jump, but the position in the WAL only grows.
-    let newest =
-        world.backups.iter().max_by_key(|backup| (backup.timeline, backup.start(), backup.minute)).unwrap();
-    prop_assert!(kept.contains(&newest), "the newest backup is removed");
-    let parents: BTreeSet<_> = kept.iter().filter_map(|backup| backup.parent).collect();
-    prop_assert!(parents.is_subset(&minutes), "a parent is removed");
-    prop_assert!(needed_by_running(world).is_subset(&minutes), "the parent of a running backup is removed");
+/// What holds of a number of the newest backups.
+fn check_count(world: &World, count: NonZeroU32, plan: &PrunePlan) -> Result<(), TestCaseError> {
+    let count = usize::try_from(count.get()).unwrap();
+    let kept = kept(world, plan);
     if world.timelines.len() == 1 {
         let chains = newest_chains(world, count);
-        let newest = world.backups.iter().filter(|backup| chains.contains(&root(world, backup)));
-        let expected: BTreeSet<_> = newest.map(|backup| backup.minute).collect();
-        let expected: BTreeSet<_> = expected.union(&needed_by_running(world)).copied().collect();
-        prop_assert_eq!(&minutes, &expected, "on one timeline the count is exact");
+        let is_newer_than_clean = |backup: &Backup| {
+            let clean = world.backups.iter().filter(|other| !is_damaged(world, other));
+            clean.into_iter().all(|other| (backup.start(), backup.number) > (other.start(), other.number))
+        };
+        let any_clean = world.backups.iter().any(|backup| !is_damaged(world, backup));
+        let stays = |backup: &&Backup| {
+            chains.contains(&root(world, backup)) || (any_clean && is_newer_than_clean(backup))
+        };
+        let staying = world.backups.iter().filter(stays).flat_map(|backup| world.chain(backup));
+        let staying: BTreeSet<_> = staying.map(|member| member.number).collect();
+        let expected: BTreeSet<_> = staying.union(&needed_by_running(world)).copied().collect();
+        prop_assert_eq!(&numbers(&kept), &expected, "on one timeline the count is exact");
     }
     let chains =
         |kept: Vec<&Backup>| kept.iter().map(|backup| root(world, backup)).collect::<BTreeSet<_>>().len();
@@ -129,35 +169,83 @@ fn check_backups(world: &World, policy: PrunePolicy, kept: &[&Backup]) -> Result
     // Where every backup is damaged, they count.
     prop_assert!(!clean.is_empty() || world.backups.iter().all(|backup| is_damaged(world, backup)));
     prop_assert!(chains(clean) <= count * world.timelines.len() + world.timelines.len() + 1);
-    let ends_of = |backup: &Backup| ends(world, backup.timeline, backup.stop());
     for removed in world.backups.iter().filter(|backup| !kept.contains(backup)) {
-        let leading = |end: &u32| kept.iter().copied().filter(|kept| ends_of(kept).contains(end)).collect();
+        let leading =
+            |end: &u32| kept.iter().copied().filter(|kept| ends_of(world, kept).contains(end)).collect();
         let stand_in = |end: &u32| chains(leading(end)) >= count;
-        prop_assert!(ends_of(removed).iter().any(stand_in), "no end has {count} others for {removed:?}");
+        prop_assert!(
+            ends_of(world, removed).iter().any(stand_in),
+            "no end has {count} others for {removed:?}"
+        );
     }
-    // The server may be on a timeline that the newest backup doesn't lead to, and that is newer than the others.
-    let reached = ends_of(newest).into_iter().max();
-    let newer = world.backups.iter().flat_map(ends_of).filter(|end| Some(*end) > reached);
-    let after: BTreeSet<u32> = kept.iter().copied().flat_map(ends_of).collect();
-    let is_leaf = |end: &u32| !world.timelines.iter().any(|child| child.parent == *end);
-    let lost: Vec<_> = newer.filter(is_leaf).filter(|end| !after.contains(end)).collect();
-    prop_assert!(lost.is_empty(), "nothing leads to {lost:?} any more");
     Ok(())
+}
+
+/// What holds of any combination of rules.
+fn check_rules(world: &World, rules: &Rules, plan: &PrunePlan) -> Result<(), TestCaseError> {
+    let kept = kept(world, plan);
+    if world.timelines.len() == 1 {
+        let model = Model { world, rules };
+        let mut expected: BTreeSet<_> = model.kept().union(&needed_by_running(world)).copied().collect();
+        let wanted: Vec<_> =
+            world.backups.iter().filter(|backup| expected.contains(&backup.number)).collect();
+        let chains = wanted.into_iter().flat_map(|backup| world.chain(backup));
+        expected.extend(chains.map(|member| member.number).collect::<Vec<_>>());
+        prop_assert_eq!(&numbers(&kept), &expected, "on one timeline the rules are exact");
+    }
+    let is_proven = |backup: &&Backup| backup.is_proven;
+    prop_assert!(
+        kept.iter().any(|backup| backup.is_proven) || !world.backups.iter().any(|backup| is_proven(&backup))
+    );
+    let removed = || world.backups.iter().filter(|backup| !kept.contains(backup));
+    prop_assert!(!removed().any(|backup| backup.is_pinned), "a pinned backup is removed");
+    let Some(begins) = rules.begins else { return Ok(()) };
+    let counts =
+        |backup: &Backup| !is_damaged(world, backup) && (backup.is_proven || !rules.policy.only_verified);
+    for removed in removed().filter(|backup| counts(backup)) {
+        prop_assert!(removed.ended() <= begins, "{removed:?} is within the window");
+        let ends = ends_of(world, removed);
+        let reaches = |kept: &&Backup| {
+            counts(kept) && kept.ended() <= begins && !ends.is_disjoint(&ends_of(world, kept))
+        };
+        prop_assert!(kept.iter().any(reaches), "nothing reaches the window's start for {removed:?}");
+    }
+    Ok(())
+}
+
+/// Compares the plans for many worlds and rules with the model.
+fn run<R: std::fmt::Debug>(
+    worlds: impl Strategy<Value = World>,
+    rules: impl Strategy<Value = R>,
+    policy: impl Fn(&R) -> &PrunePolicy,
+    check_more: impl Fn(&World, &R, &PrunePlan) -> Result<(), TestCaseError>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
+    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let outcome = TestRunner::new_with_rng(config, random).run(&(worlds, rules), |(world, rules)| {
+        let policy = policy(&rules);
+        let plan = runtime.block_on(async { plan_prune(&world.repository().await, policy).await });
+        let plan = plan.map_err(|error| TestCaseError::fail(error.in_full()))?;
+        check(&world, policy, &plan)?;
+        check_more(&world, &rules, &plan)
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 #[test]
 fn what_a_kept_backup_can_reach_stays_and_nothing_else() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
-    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let policies = (1..4u32, 0..6u32).prop_map(|(backups, keep_wals)| PrunePolicy {
-        keep_backups: NonZeroU32::new(backups).unwrap(),
         keep_wals,
+        ..PrunePolicy::newest(NonZeroU32::new(backups).unwrap())
     });
-    let outcome = TestRunner::new_with_rng(config, random).run(&(worlds(), policies), |(world, policy)| {
-        let plan = runtime.block_on(async { plan_prune(&world.repository().await, &policy).await });
-        let plan = plan.map_err(|error| TestCaseError::fail(error.in_full()))?;
-        check(&world, policy, &plan)
-    });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    let check_more = |world: &World, policy: &PrunePolicy, plan: &PrunePlan| {
+        check_count(world, policy.keep_backups.unwrap(), plan)
+    };
+    run(worlds().prop_map(World::without_marks), policies, |policy| policy, check_more);
+}
+
+#[test]
+fn what_any_of_the_rules_keeps_stays_and_nothing_else() {
+    run(worlds(), rules(), |rules| &rules.policy, check_rules);
 }

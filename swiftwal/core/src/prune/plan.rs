@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use swiftwal_postgres::{SegmentName, WalName};
 
-use super::chains::Chains;
+use super::{chains::Chains, kept_for::Reasons};
 use crate::{
     error::{Error, Refusal},
     repository::{
@@ -28,6 +28,8 @@ pub struct PrunePlan {
     pub remove_backups: Vec<BackupKey>,
     /// The backups to be kept, oldest first.
     pub keep_backups: Vec<BackupKey>,
+    /// What each of them is kept for.
+    pub kept_for: Reasons,
     /// The WAL files to be removed, sorted by name.
     pub remove_wal: Vec<StoredWal>,
     /// The WAL files to be kept, sorted by name.
@@ -81,6 +83,7 @@ impl AbandonedUpload {
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) keep_backups: Vec<BackupKey>,
+    pub(super) kept_for: Reasons,
     pub(super) chains: Chains,
     pub(super) needs: Needs,
     pub(super) keep_wals: u32,
@@ -90,6 +93,8 @@ pub(super) struct Facts {
 /// The input of a plan apart from backups and WAL.
 #[derive(Debug)]
 pub(super) struct OtherFacts {
+    /// The storage's time.
+    pub(super) now: Timestamp,
     /// An upload that was touched later than this is running.
     pub(super) before: Timestamp,
     /// The leftovers that only the backend finds.
@@ -99,8 +104,8 @@ pub(super) struct OtherFacts {
 
 impl PrunePlan {
     pub(super) fn new(inventory: Inventory, facts: Facts) -> Self {
-        let Facts { keep_backups, chains, needs, keep_wals, other } = facts;
-        let OtherFacts { before, swept, mut notices } = other;
+        let Facts { keep_backups, kept_for, chains, needs, keep_wals, other } = facts;
+        let OtherFacts { now, before, swept, mut notices } = other;
         notices.extend(needs.notices());
         notices.extend(inventory.legacy_notices(before));
         let abandoned_uploads = abandoned_uploads(&inventory, before);
@@ -130,6 +135,7 @@ impl PrunePlan {
         Self {
             remove_backups,
             keep_backups,
+            kept_for,
             remove_wal,
             keep_wal,
             leftovers,
@@ -141,7 +147,7 @@ impl PrunePlan {
             legacy_deletions,
             stale_marks,
             swept,
-            considered: Considered { known, before },
+            considered: Considered { known, now, before },
         }
     }
 
@@ -153,8 +159,8 @@ impl PrunePlan {
 
     /// Creates the plan for a repository without backups: only the leftovers of crashed uploads are removed.
     pub(super) fn without_backups(location: &str, inventory: Inventory, other: OtherFacts) -> Self {
-        let (keep_backups, chains) = (Vec::new(), Chains::default());
-        let facts = Facts { keep_backups, chains, needs: Needs::everything(), keep_wals: 0, other };
+        let (keep_backups, kept_for, chains) = (Vec::new(), Reasons::default(), Chains::default());
+        let facts = Facts { keep_backups, kept_for, chains, needs: Needs::everything(), keep_wals: 0, other };
         let refused = Refusal::NoBackup { location: location.to_owned() };
         Self { refused: Some(refused), ..Self::new(inventory, facts) }
     }

@@ -27,9 +27,11 @@ const TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
 /// The prefix of the objects that are written to learn the storage's time.
 const PROBES: &str = "...clock";
 
-/// The limit between running uploads and abandoned ones.
+/// The storage's time, and the limit between running uploads and abandoned ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Liveness {
+    /// The storage's time; if that isn't known, an earlier one.
+    pub(crate) now: Timestamp,
     /// An upload that was touched later than this, by the storage's clock, is running.
     pub(crate) before: Timestamp,
     /// A notice for the administrator about the clocks.
@@ -83,7 +85,7 @@ impl Repository {
         inventory: &Inventory,
     ) -> Liveness {
         let error = match asked {
-            Ok((now, notice)) => return Liveness { before: limit(now), notice },
+            Ok((now, notice)) => return Liveness { now, before: limit(now), notice },
             Err(error) => error,
         };
         // A date in the future comes from another clock, as that of a file that was copied here.
@@ -93,7 +95,8 @@ impl Repository {
              24 hours older than the newest object: {}",
             error.in_full()
         );
-        Liveness { before: newest.checked_sub(GRACE).unwrap_or(Timestamp::MIN), notice: Some(notice) }
+        let before = newest.checked_sub(GRACE).unwrap_or(Timestamp::MIN);
+        Liveness { now: newest, before, notice: Some(notice) }
     }
 }
 

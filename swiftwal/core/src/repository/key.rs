@@ -40,6 +40,12 @@ impl BackupKey {
         Self { start: t.date().at(t.hour(), t.minute(), t.second(), 0), has_seconds: true }
     }
 
+    /// Returns the time at which the backup was started.
+    #[must_use]
+    pub fn time(self) -> Timestamp {
+        TimeZone::UTC.to_timestamp(self.start).unwrap_or(Timestamp::MAX)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_uppercase();
         let digits = text.strip_suffix('Z').unwrap_or(&text);
@@ -111,6 +117,8 @@ mod tests {
         let start: Timestamp = "2013-08-28T20:10:42.5+02:00".parse().unwrap();
         assert_eq!(BackupKey::to_the_minute(start).to_string(), "20130828T1810Z");
         assert_eq!(BackupKey::to_the_second(start).to_string(), "20130828T181042Z");
+        assert_eq!(key("20130828T181042Z").time().to_string(), "2013-08-28T18:10:42Z");
+        assert_eq!(key("99991231T2359Z").time(), Timestamp::MAX);
     }
 
     #[test]

@@ -91,6 +91,11 @@ impl Pins {
         is_pinned || self.unreadable.contains_key(&key)
     }
 
+    /// Returns the pins that have expired at the storage's time `now`.
+    pub fn expired(&self, now: Timestamp) -> impl Iterator<Item = &Pin> {
+        self.readable.values().filter(move |pin| pin.has_expired(now))
+    }
+
     /// Returns notices about the pins that can't be read.
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
@@ -136,6 +141,19 @@ impl Repository {
             }
         }
         Ok(pins)
+    }
+
+    /// Whether a backup must be kept at the storage's time `now`, as [`Pins::keep`], according to a request.
+    ///
+    /// # Errors
+    ///
+    /// Those of the storage.
+    pub(crate) async fn is_pinned(&self, key: BackupKey, now: Timestamp) -> Result<bool> {
+        match self.pin(key).await.1 {
+            Ok(pin) => Ok(pin.is_some_and(|pin| !pin.has_expired(now))),
+            Err(error) if error.kind() == ErrorKind::Failed => Err(error),
+            Err(_) => Ok(true),
+        }
     }
 
     /// Reads a pin. None if it was deleted since it was listed.

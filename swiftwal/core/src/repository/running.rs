@@ -33,6 +33,8 @@ pub(crate) struct RunningBackup {
 pub(crate) struct Considered {
     /// Those that existed.
     pub(crate) known: Vec<BackupKey>,
+    /// The storage's time when the plan was made; if that wasn't known, an earlier one.
+    pub(crate) now: Timestamp,
     /// A backup whose marker was touched later than this is in progress.
     pub(crate) before: Timestamp,
 }
@@ -55,7 +57,7 @@ pub(crate) async fn in_progress(
 /// since then.
 pub(crate) async fn begun_since(
     repository: &Repository,
-    Considered { known, before }: &Considered,
+    Considered { known, before, .. }: &Considered,
 ) -> Result<Vec<RunningBackup>> {
     // The markers come first. A backup is committed before its marker is removed, so one whose marker no longer exists is
     // in the inventory.

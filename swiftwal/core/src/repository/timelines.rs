@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Result},
     repository::{
         Repository, backup::ChosenBackup, cluster::ClusterInfo, history::Histories, inventory::Inventory,
-        key::BackupKey,
+        key::BackupKey, record::BackupRecord,
     },
 };
 
@@ -196,6 +196,11 @@ impl Timelines {
     /// Returns the position of `backup`. None if it is unknown.
     pub(crate) fn position_of(&self, key: BackupKey) -> Option<Position> {
         self.backups.iter().find(|backup| backup.key == key)?.position
+    }
+
+    /// Returns the commit record of a backup. None if there is none that can be read.
+    pub(crate) fn record_of(&self, key: BackupKey) -> Option<&BackupRecord> {
+        self.backups.iter().find(|backup| backup.key == key)?.backup()?.record.as_ref()
     }
 
     /// Returns the end of a segment: the first byte after it.

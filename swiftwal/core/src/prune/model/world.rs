@@ -1,6 +1,9 @@
 //! The history of a cluster: its timelines, what was archived of each, and the backups that were taken.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
@@ -15,6 +18,8 @@ use crate::{
         Repository,
         cluster::{ClusterIdentity, ClusterInfo},
         key::BackupKey,
+        pin::Pin,
+        proof::{Proof, ProofKind, Verdict},
         record::{BackupKind, BackupRecord},
     },
     storage::Storage,
@@ -39,10 +44,12 @@ pub(super) struct Backup {
     pub(super) timeline: u32,
     /// The segment in which it was taken.
     segment: u64,
-    pub(super) minute: i64,
+    pub(super) number: i64,
     pub(super) is_damaged: bool,
-    /// The minute of the backup that it builds on.
+    /// The number of the backup that it builds on.
     pub(super) parent: Option<i64>,
+    pub(super) is_pinned: bool,
+    pub(super) is_proven: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -53,13 +60,14 @@ pub(super) struct World {
     pub(super) running: Option<Backup>,
 }
 
-/// A backup: indices of its timeline, its segment and its parent, and whether it is damaged.
-type Planned = (Index, Index, bool, Option<Index>);
+/// A backup: indices of its timeline, its segment and its parent, and whether it is damaged, pinned and proven.
+type Planned = (Index, Index, Option<Index>, [bool; 3]);
 
 pub(super) fn worlds() -> impl Strategy<Value = World> {
     let child = (any::<Index>(), any::<Index>(), any::<bool>(), 0..5u64, prop::bool::weighted(0.15));
     let parent = || prop::option::of(any::<Index>());
-    let backup = || (any::<Index>(), any::<Index>(), prop::bool::weighted(0.3), parent());
+    let marks = || [prop::bool::weighted(0.3), prop::bool::weighted(0.15), prop::bool::weighted(0.3)];
+    let backup = || (any::<Index>(), any::<Index>(), parent(), marks());
     (1..6u64, vec(child, 0..5), vec(backup(), 1..7), prop::option::of(backup())).prop_map(
         |(length, children, backups, running)| {
             let first = Past { number: 1, parent: 0, begins: SEGMENT, last: length, history_is_lost: false };
@@ -77,24 +85,41 @@ pub(super) fn worlds() -> impl Strategy<Value = World> {
                 let (parent, last) = (parent.number, begins / SEGMENT + length);
                 timelines.push(Past { number, parent, begins, last, history_is_lost });
             }
-            let taken = |earlier: &[Backup], (timeline, place, is_damaged, parent): Planned, minute| {
+            let taken = |earlier: &[Backup], (timeline, place, parent, marks): Planned, number| {
                 let past = &timelines[timeline.index(timelines.len())];
                 // Not the segment with the switch, half of which is the parent's.
                 let first = past.begins.div_ceil(SEGMENT).min(past.last);
                 let is_possible = past.begins <= first * SEGMENT;
                 let segment = first + place.index((past.last - first + 1) as usize) as u64;
                 let before = |other: &&Backup| other.timeline == past.number && other.segment < segment;
-                let before: Vec<_> = earlier.iter().filter(before).map(|other| other.minute).collect();
+                let before: Vec<_> = earlier.iter().filter(before).map(|other| other.number).collect();
                 let parent = parent.filter(|_| !before.is_empty()).map(|parent| *parent.get(&before));
-                is_possible.then_some(Backup { timeline: past.number, segment, minute, is_damaged, parent })
+                let [is_damaged, is_pinned, is_proven] = marks;
+                is_possible.then_some(Backup {
+                    timeline: past.number,
+                    segment,
+                    number,
+                    is_damaged,
+                    parent,
+                    is_pinned,
+                    is_proven,
+                })
             };
             let mut earlier = Vec::new();
-            for (backup, minute) in backups.into_iter().zip(0..) {
-                earlier.extend(taken(&earlier, backup, minute));
+            for (backup, number) in backups.into_iter().zip(0..) {
+                earlier.extend(taken(&earlier, backup, number));
             }
             let mut backups = earlier;
             if backups.is_empty() {
-                backups.push(Backup { timeline: 1, segment: 1, minute: 0, is_damaged: false, parent: None });
+                backups.push(Backup {
+                    timeline: 1,
+                    segment: 1,
+                    number: 0,
+                    is_damaged: false,
+                    parent: None,
+                    is_pinned: false,
+                    is_proven: false,
+                });
             }
             let running = running.and_then(|running| taken(&backups, running, 100));
             World { timelines, backups, running }
@@ -114,7 +139,7 @@ impl Past {
 
 impl Backup {
     pub(super) fn key(&self) -> BackupKey {
-        key(self.minute)
+        key(self.number)
     }
 
     pub(super) fn start(&self) -> u64 {
@@ -125,12 +150,17 @@ impl Backup {
         self.start() + 0xd8
     }
 
+    /// Backups are so far apart that some are of the same day, and some of the same hour.
+    pub(super) fn ended(&self) -> Timestamp {
+        time(self.number)
+    }
+
     fn wal(&self) -> SegmentName {
         name((self.timeline, self.segment))
     }
 
     fn record(&self) -> BackupRecord {
-        let started = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(self.minute);
+        let started = self.ended();
         BackupRecord {
             key: self.key(),
             kind: if self.parent.is_some() { BackupKind::Incremental } else { BackupKind::Full },
@@ -156,16 +186,28 @@ impl Backup {
     }
 }
 
-fn key(minute: i64) -> BackupKey {
-    BackupKey::to_the_minute(Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute))
+fn time(number: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_mins(number * 10 * 60 - number % 2 * 590)
+}
+
+fn key(number: i64) -> BackupKey {
+    BackupKey::to_the_minute(time(number))
 }
 
 impl World {
+    /// Returns the world without pins and proofs.
+    pub(super) fn without_marks(mut self) -> Self {
+        for backup in &mut self.backups {
+            (backup.is_pinned, backup.is_proven) = (false, false);
+        }
+        self
+    }
+
     /// Returns the backup, its parent, and so on to the full one.
     pub(super) fn chain<'a>(&'a self, backup: &'a Backup) -> Vec<&'a Backup> {
         let mut chain = vec![backup];
         while let Some(parent) = chain.last().and_then(|last| last.parent) {
-            chain.extend(self.backups.iter().find(|other| other.minute == parent));
+            chain.extend(self.backups.iter().find(|other| other.number == parent));
         }
         chain
     }
@@ -197,14 +239,34 @@ impl World {
         if let Some(running) = &self.running {
             let (wal, lsn) = (running.wal(), Lsn(running.start()));
             let parent =
-                running.parent.map_or_else(String::new, |minute| format!(r#""parent":"{}","#, key(minute)));
+                running.parent.map_or_else(String::new, |number| format!(r#""parent":"{}","#, key(number)));
             let content = format!(
                 r#"{{"host":"h","pid":1,"started":"2013-08-28T18:10:42Z",{parent}"first_wal":"{wal}","start_lsn":"{lsn}"}}"#
             );
             let id = "78e204be-1228-44f1-9308-dcddf7eb8cf6";
             put(format!("...uploading/{}/{id}", running.key()), content.into_bytes()).await;
         }
-        Repository::new(Storage::new(store as Arc<dyn ObjectStore>), "a test", Arc::new(SystemClock))
+        let storage = Storage::new(store as Arc<dyn ObjectStore>);
+        let repository = Repository::new(storage, "a test", Arc::new(SystemClock));
+        for backup in &self.backups {
+            if backup.is_pinned {
+                let pin = Pin::new(backup.key(), backup.ended(), None, None);
+                repository.store_pin(&pin).await.unwrap();
+            }
+            if backup.is_proven {
+                let proof = Proof {
+                    kind: ProofKind::Drill,
+                    at: backup.ended(),
+                    verdict: Verdict::Passed,
+                    seconds: 1.0,
+                };
+                repository
+                    .store_proof(backup.key(), &proof, &BTreeMap::<String, String>::new())
+                    .await
+                    .unwrap();
+            }
+        }
+        repository
     }
 
     /// Returns its ancestors, oldest first.

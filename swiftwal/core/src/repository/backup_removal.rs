@@ -1,8 +1,9 @@
-//! Deletes backups.
+//! Deletes backups, for prune and delete.
 //!
-//! An incremental backup may be begun on one that is about to be deleted. Each side first writes and then looks: prune
+//! An incremental backup may be begun on one that is about to be deleted. Each side first writes and then looks: the command
 //! marks the deletions before it looks for such a backup, and a backup writes its marker, which names the parent, before it
-//! looks for the mark of its deletion. So at least one of the two finds the other and stops.
+//! looks for the mark of its deletion. So at least one of the two finds the other and stops. A backup may also be pinned
+//! meanwhile: keep writes the pin and then looks for the mark, and each deletion looks for a pin after its mark was written.
 //!
 //! Several prunes may have marked the same backup. So no prune removes the mark of a backup that still exists, not even its
 //! own: another one may rely on it. A mark is removed only when it is a day old.
@@ -13,7 +14,6 @@
 use jiff::Timestamp;
 use object_store::{PutMode, PutPayload};
 
-use super::PrunePlan;
 use crate::{
     error::{Refusal, Result},
     repository::{
@@ -22,7 +22,7 @@ use crate::{
         key::BackupKey,
         layout::{BackupPart, ObjectName},
         markers::{markers, put_mark},
-        running::begun_since,
+        running::{Considered, begun_since},
         wal_removal::WalRemoval,
     },
 };
@@ -33,9 +33,9 @@ use crate::{
 /// # Errors
 ///
 /// [`Refusal::Overtaken`].
-pub(super) async fn mark_removals(
+pub(crate) async fn mark_removals(
     repository: &Repository,
-    plan: &PrunePlan,
+    considered: &Considered,
     doomed: &[&StoredBackup],
     wal: &WalRemoval<'_>,
 ) -> Result<bool> {
@@ -43,24 +43,24 @@ pub(super) async fn mark_removals(
         return Ok(true);
     }
     // The marks remain if such a backup is found after they were stored. So this looks for one before that, too.
-    refuse_needed(repository, plan, doomed, wal).await?;
+    refuse_needed(repository, considered, doomed, wal).await?;
     let mut are_marked = true;
     for backup in doomed {
         are_marked &= put_mark(repository, &ObjectName::Deleting(backup.key)).await?;
     }
     are_marked &= wal.mark(repository).await?;
-    refuse_needed(repository, plan, doomed, wal).await?;
+    refuse_needed(repository, considered, doomed, wal).await?;
     Ok(are_marked)
 }
 
 /// Fails if a backup that the plan doesn't take into account needs what is to be removed.
 async fn refuse_needed(
     repository: &Repository,
-    plan: &PrunePlan,
+    considered: &Considered,
     doomed: &[&StoredBackup],
     wal: &WalRemoval<'_>,
 ) -> Result<()> {
-    let begun = begun_since(repository, &plan.considered).await?;
+    let begun = begun_since(repository, considered).await?;
     let is_doomed = |parent: &BackupKey| doomed.iter().any(|backup| backup.key == *parent);
     let Some(parent) = begun.iter().filter_map(|backup| backup.parent).find(is_doomed) else {
         return wal.refuse_needed_by(&begun, repository);
@@ -77,19 +77,19 @@ async fn refuse_needed(
 ///
 /// # Errors
 ///
-/// [`Refusal::Overtaken`] if a mark is gone, or as [`mark_removals`].
-pub(super) async fn delete_backups(
+/// As [`delete_backup`] and [`mark_removals`].
+pub(crate) async fn delete_backups(
     repository: &Repository,
-    plan: &PrunePlan,
+    considered: &Considered,
     mut doomed: &[&StoredBackup],
     wal: &WalRemoval<'_>,
     mut is_marked: bool,
 ) -> Result<()> {
     while let [backup, others @ ..] = doomed {
-        delete_backup(repository, backup, plan.considered.before, is_marked).await?;
+        delete_backup(repository, backup, considered, is_marked).await?;
         doomed = others;
         if !is_marked {
-            is_marked = mark_removals(repository, plan, doomed, wal).await?;
+            is_marked = mark_removals(repository, considered, doomed, wal).await?;
         }
     }
     Ok(())
@@ -101,11 +101,11 @@ pub(super) async fn delete_backups(
 ///
 /// # Errors
 ///
-/// [`Refusal::Overtaken`] if the mark is gone.
-pub(super) async fn delete_backup(
+/// [`Refusal::Overtaken`] if the mark is gone, or the backup was pinned meanwhile.
+pub(crate) async fn delete_backup(
     repository: &Repository,
     backup: &StoredBackup,
-    before: Timestamp,
+    considered: &Considered,
     is_marked: bool,
 ) -> Result<()> {
     let mark = ObjectName::Deleting(backup.key);
@@ -117,6 +117,7 @@ pub(super) async fn delete_backup(
     } else if is_marked {
         refuse_unmarked(repository, &mark, &commit_object).await?;
     }
+    refuse_pinned(repository, backup.key, considered).await?;
     repository.delete(&commit_object).await?;
     let rest: Vec<_> = backup
         .objects
@@ -124,7 +125,7 @@ pub(super) async fn delete_backup(
         .map(|object| object.name.clone())
         .filter(|name| *name != commit_object)
         .collect();
-    let stale = stale_markers(repository, backup, before).await?;
+    let stale = stale_markers(repository, backup, considered.before).await?;
     repository.delete_all(rest.into_iter().chain(stale)).await?;
     repository.delete(&mark).await
 }
@@ -141,6 +142,18 @@ async fn refuse_unmarked(
     let location = repository.location();
     let what = format!("the mark {mark} in {location} is gone: another prune has removed it");
     Err(Refusal::overtaken(what, "prune again").into())
+}
+
+/// Fails if a backup was pinned after the plan was made.
+async fn refuse_pinned(repository: &Repository, key: BackupKey, considered: &Considered) -> Result<()> {
+    if !repository.is_pinned(key, considered.now).await? {
+        return Ok(());
+    }
+    let what = format!(
+        "backup {key} in {}, which was to be removed, was pinned after the plan was made. Nothing more was removed",
+        repository.location()
+    );
+    Err(Refusal::overtaken(what, "run the command again").into())
 }
 
 /// Returns the markers that remained when the backup was complete.
