@@ -26,6 +26,7 @@ pub(crate) mod list;
 pub(crate) mod manifest;
 pub(crate) mod overtaken;
 pub(crate) mod phantoms;
+pub(crate) mod pins;
 pub(crate) mod prefetch;
 pub(crate) mod preflight;
 pub(crate) mod prune;

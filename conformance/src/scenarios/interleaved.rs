@@ -13,7 +13,7 @@ use anyhow::Result;
 use swiftwal_backends::registry;
 use swiftwal_core::{
     BackupChoice, BackupKey, BackupMode, BackupOptions, Error, PrunePolicy, Refusal, Repository, backup,
-    plan_prune, plan_restore, prune,
+    keep, plan_prune, plan_restore, prune,
 };
 
 use self::{
@@ -230,6 +230,57 @@ async fn what_is_listed_can_be_restored_though_a_full_storage_refuses_the_marks(
     let Successes { prunes, backups } =
         play_all("full", seeds, |dice| Trouble::Full { deletions: dice.up_to(16) }).await;
     assert!(prunes > 140 && backups > 60, "only {prunes} prunes and {backups} backups succeeded");
+}
+
+/// Plays one order of the requests of two prunes and a keep. Returns whether the backup was pinned, and how many prunes
+/// succeeded.
+async fn play_keep(world: &World, seed: u64, trouble: Trouble) -> Result<(bool, usize), String> {
+    const KEEP: [&str; 3] = ["prune 1", "prune 2", "keep"];
+    let mut dice = Random::new(seed, 0);
+    let pinned = world.keys[dice.up_to(2) - 1];
+    let turns = Turns::with(trouble);
+    let [first, second, third] = KEEP.map(|process| world.repository(&turns, process).unwrap());
+    let work = async {
+        tokio::join!(
+            turns.process(KEEP[0], Box::pin(prune_to(&first, 1))),
+            turns.process(KEEP[1], Box::pin(prune_to(&second, 1))),
+            turns.process(KEEP[2], Box::pin(keep(&third, BackupChoice::Key(pinned), None, None))),
+        )
+    };
+    let (first, second, kept) = turns.play(Order::of(dice, KEEP), work).await;
+    let outcomes = [first, second, kept.map(|kept| kept.map(drop))];
+    let is_kept = matches!(outcomes[2], Some(Ok(())));
+    let prunes = outcomes[..2].iter().filter(|outcome| matches!(outcome, Some(Ok(())))).count();
+    let is_listed = world.site.listed().await.map_err(|error| error.to_string())?.contains(&pinned);
+    let unexpected = outcomes.iter().flatten().filter_map(|outcome| outcome.as_ref().err());
+    let unexpected = unexpected.into_iter().find(|error| !is_expected(error));
+    let wrong = match (world.check().await, unexpected) {
+        (Err(wrong), _) => wrong,
+        (Ok(()), Some(error)) => format!("an unexpected error: {}", shown(error)),
+        (Ok(()), None) if is_kept && !is_listed => format!("backup {pinned} was pinned, and is gone"),
+        (Ok(()), None) => {
+            let back = world.full.put_back(&world.site.subject).await;
+            return back.map(|()| (is_kept, prunes)).map_err(|error| error.to_string());
+        }
+    };
+    Err(format!("seed {seed}, {trouble:?}: {wrong}\n{outcomes:#?}\n{}", turns.passed()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_order_of_the_requests_of_two_prunes_and_a_keep_a_pinned_backup_stays() {
+    let world = World::new("pinned").await.unwrap();
+    let (mut pinned, mut pruned) = (0, 0);
+    for seed in 0..300 {
+        let mut dice = Random::new(seed, 1);
+        let process = ["prune 1", "prune 2", "keep"][dice.up_to(3) - 1];
+        let killed = Trouble::Killed { process, requests: dice.up_to(50) - 1 };
+        let trouble = if seed % 3 == 0 { killed } else { Trouble::None };
+        let (is_kept, prunes) =
+            play_keep(&world, seed, trouble).await.unwrap_or_else(|wrong| panic!("{wrong}"));
+        pinned += usize::from(is_kept);
+        pruned += prunes;
+    }
+    assert!(pinned > 60 && pruned > 200, "only {pinned} backups were pinned and {pruned} prunes succeeded");
 }
 
 /// Plays one order of the requests of three backups that begin at the same time.

@@ -1,12 +1,16 @@
 //! Scenarios of the rules of prune beside the number of backups: windows, calendars, pins and proofs.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+    time::Duration,
+};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use jiff::{SignedDuration, Timestamp};
 use swiftwal_core::{
     BackupKey, BackupRecord, CalendarRules, Clock, Pin, Proof, ProofKind, PrunePlan, PrunePolicy, Verdict,
-    plan_prune, prune,
+    only_themselves, plan_prune, prune,
 };
 
 use super::site::{Site, refused, shown};
@@ -14,12 +18,12 @@ use crate::subject::Subject;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Takes backups, one each day, on a server whose clock is right. Each needs two segments of its own.
+/// Takes backups, one each day, on a server whose clock is right. Each needs two segments of its own, and a third one follows.
 async fn daily_backups(site: &Site, count: u64) -> Result<Vec<BackupRecord>> {
     let mut records = Vec::new();
     for number in 0..count {
-        let (start, stop) = (2 + 2 * number, 3 + 2 * number);
-        site.archive(start..=stop).await?;
+        let (start, stop) = (2 + 3 * number, 3 + 3 * number);
+        site.archive(start..=stop + 1).await?;
         records.push(site.take(&site.cluster.backup(start, stop).at(now(site))).await?);
         site.wait_hours(24);
     }
@@ -35,7 +39,12 @@ async fn pin(site: &Site, key: BackupKey, until: Option<Timestamp>) -> Result<()
     Ok(site.repository.store_pin(&pin).await?)
 }
 
-async fn prove(site: &Site, key: BackupKey, verdict: Verdict) -> Result<()> {
+/// Stores a drill of a backup that passed.
+pub(super) async fn prove(site: &Site, key: BackupKey) -> Result<()> {
+    store_drill(site, key, Verdict::Passed).await
+}
+
+async fn store_drill(site: &Site, key: BackupKey, verdict: Verdict) -> Result<()> {
     let mut proof: Proof = serde_json::from_value(serde_json::json!({
         "kind": "drill", "at": now(site), "verdict": "passed", "seconds": 42.5,
     }))?;
@@ -67,7 +76,7 @@ pub(crate) async fn what_any_rule_keeps_stays_with_what_it_is_kept_for(subject: 
     assert_eq!(kept_for(&plan), expected);
     prune(&site.repository, &plan).await?;
     assert_eq!(site.listed().await?, plan.keep_backups);
-    assert_eq!(site.listed_wal().await?.len(), 10, "the pinned backup needs all WAL since then");
+    assert_eq!(site.listed_wal().await?.len(), 15, "the pinned backup needs all WAL since then");
 
     site.wait_hours(48);
     let calendar = CalendarRules { daily: 2, ..CalendarRules::default() };
@@ -77,7 +86,7 @@ pub(crate) async fn what_any_rule_keeps_stays_with_what_it_is_kept_for(subject: 
     assert_eq!(kept_for(&plan), [(within, daily(3)), (newest, daily(4))]);
     assert!(plan.notices.iter().any(|notice| notice.contains("has expired")), "{:?}", plan.notices);
     prune(&site.repository, &plan).await?;
-    assert_eq!(site.listed_wal().await?.len(), 4);
+    assert_eq!(site.listed_wal().await?.len(), 6);
     let objects = site.subject.objects().await?;
     assert!(!objects.iter().any(|object| object.contains(&pinned.to_string())), "{objects:?}");
     Ok(())
@@ -88,15 +97,15 @@ pub(crate) async fn the_only_proven_backup_stays(subject: Subject) -> Result<()>
     let records = daily_backups(&site, 4).await?;
     let [first, second, third, newest] = keys(&records)?;
     let policy = PrunePolicy::newest(NonZeroU32::MIN);
-    prove(&site, first, Verdict::Passed).await?;
+    prove(&site, first).await?;
     let plan = plan_prune(&site.repository, &policy).await?;
     let expected = [(first, "the only proven backup".to_owned()), (newest, "newest 1".to_owned())];
     assert_eq!(kept_for(&plan), expected);
 
     // A drill that couldn't look proves nothing.
-    prove(&site, second, Verdict::NotProven).await?;
+    store_drill(&site, second, Verdict::NotProven).await?;
     assert_eq!(plan_prune(&site.repository, &policy).await?.keep_backups, [first, newest]);
-    prove(&site, second, Verdict::Passed).await?;
+    prove(&site, second).await?;
     let verified = PrunePolicy { only_verified: true, ..policy.clone() };
     let plan = plan_prune(&site.repository, &verified).await?;
     let newer = || "newer than each that counts".to_owned();
@@ -104,9 +113,9 @@ pub(crate) async fn the_only_proven_backup_stays(subject: Subject) -> Result<()>
 
     // A later drill may find that it can't be restored.
     site.wait_hours(1);
-    prove(&site, second, Verdict::Failed).await?;
+    store_drill(&site, second, Verdict::Failed).await?;
     assert_eq!(plan_prune(&site.repository, &policy).await?.keep_backups, [first, newest]);
-    prove(&site, newest, Verdict::Passed).await?;
+    prove(&site, newest).await?;
     prune(&site.repository, &plan_prune(&site.repository, &policy).await?).await?;
     assert_eq!(site.listed().await?, [newest]);
     Ok(())
@@ -124,8 +133,38 @@ pub(crate) async fn a_backup_that_is_pinned_after_the_plan_was_made_stays(subjec
     assert!(shown(&error).contains("was pinned after the plan was made"), "{error}");
     assert_eq!(site.listed().await?, [second, newest], "the first one was deleted before");
     assert_eq!(site.listed_wal().await?, wal);
-    site.assert_restorable(&records[1], &site.cluster.backup(4, 5).at(records[1].started)).await?;
+    site.assert_restorable(&records[1], &site.cluster.backup(5, 6).at(records[1].started)).await?;
     assert!(plan.remove_backups.contains(&first));
+    Ok(())
+}
+
+pub(crate) async fn backups_from_before_the_window_keep_just_the_wal_that_makes_them_consistent(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    let records = daily_backups(&site, 4).await?;
+    let [first, second, _, _] = keys(&records)?;
+    let policy = PrunePolicy {
+        keep_wal_within: Some(36 * HOUR),
+        ..PrunePolicy::newest(NonZeroU32::new(4).context("4")?)
+    };
+    let alone = BTreeSet::from([first, second]);
+    let left = [2, 3, 5, 6, 8, 9, 10, 11, 12, 13].map(|number| site.cluster.segment_name(number).to_string());
+    // The second time, nothing remains to be removed.
+    for removed in [2, 0] {
+        let plan = plan_prune(&site.repository, &policy).await?;
+        assert_eq!((&plan.only_themselves, plan.remove_wal.len()), (&alone, removed));
+        prune(&site.repository, &plan).await?;
+        assert_eq!(site.listed().await?.len(), 4);
+        assert_eq!(site.listed_wal().await?, left);
+    }
+    let inventory = site.repository.inventory().await?;
+    assert_eq!(only_themselves(&site.repository, &inventory, records.iter()).await?, alone);
+    let source = site.cluster.backup(2, 3).at(records[0].started);
+    site.assert_restorable(&records[0], &source).await?;
+    // Without the option, what was removed is missing, and no more is.
+    let plan = plan_prune(&site.repository, &PrunePolicy { keep_wal_within: None, ..policy }).await?;
+    assert!(plan.only_themselves.is_empty() && plan.remove_wal.is_empty());
     Ok(())
 }
 

@@ -297,9 +297,16 @@ suite! { $
         a_history_that_is_not_utf8_is_read_as_postgresql_reads_it,
         a_record_or_history_that_is_listed_but_gone_stops_no_command,
     }
+    pins {
+        a_pin_keeps_a_backup_until_it_is_removed_or_expires,
+        of_keep_and_prune_at_the_same_time_one_finds_the_other,
+        a_keep_that_fails_anywhere_can_be_repeated,
+        a_backup_is_deleted_unless_something_needs_it,
+    }
     retention {
         what_any_rule_keeps_stays_with_what_it_is_kept_for,
         the_only_proven_backup_stays,
+        backups_from_before_the_window_keep_just_the_wal_that_makes_them_consistent,
         a_backup_that_is_pinned_after_the_plan_was_made_stays,
     }
     pruned_branches {

@@ -3,7 +3,9 @@
 pub(crate) mod archive_cleanup;
 pub(crate) mod archive_wal;
 pub(crate) mod backup;
+pub(crate) mod delete;
 pub(crate) mod info;
+pub(crate) mod keep;
 pub(crate) mod label;
 pub(crate) mod list_backups;
 pub(crate) mod list_wal;
@@ -51,6 +53,9 @@ pub(crate) enum Command {
     PrefetchWal(prefetch_wal::Args),
     #[command(visible_alias = "cleanup")]
     Prune(prune::Args),
+    Keep(keep::Args),
+    Unkeep(keep::UnkeepArgs),
+    Delete(delete::Args),
     ArchiveCleanup(archive_cleanup::Args),
     Timeline(timeline::Args),
 }
@@ -140,6 +145,9 @@ impl Command {
             Self::RestoreWal(args) => restore_wal::run(args, session).await,
             Self::PrefetchWal(args) => prefetch_wal::run(args, session).await,
             Self::Prune(args) => prune::run(args, session).await,
+            Self::Keep(args) => keep::run(args, session).await,
+            Self::Unkeep(args) => keep::unkeep(args, session).await,
+            Self::Delete(args) => delete::run(args, session).await,
             Self::ArchiveCleanup(args) => archive_cleanup::run(args, session).await,
             Self::Timeline(args) => timeline::run(args, session).await,
         }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod duration;
+mod moment;
 mod number;
 mod size;
 mod time_zone;
@@ -9,6 +10,7 @@ mod time_zone;
 pub(crate) use self::{
     backup::BackupArg,
     duration::{ParseDurationError, duration},
+    moment::moment,
     number::whole,
     size::bytes,
     time_zone::time_zone,

@@ -7,7 +7,8 @@
 //! checks this):
 //!
 //! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `receive_wal`, `restore_wal`,
-//!   `prune`, `archive_cleanup`, `discard_timeline`, `info`, `label`. A flow never imports another flow.
+//!   `prune`, `keep`, `delete`, `archive_cleanup`, `discard_timeline`, `info`, `label`. A flow never imports
+//!   another flow.
 //! - `repository`: the stored objects and what is derived from them: names, records, the inventory, timelines,
 //!   markers, what a backup needs.
 //! - `storage`: the backend interface.
@@ -16,12 +17,14 @@
 mod archive_cleanup;
 mod archive_wal;
 mod backup;
+mod delete;
 mod discard_timeline;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod info;
+mod keep;
 mod label;
 mod local;
 mod prune;
@@ -34,12 +37,14 @@ mod storage;
 pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 pub use archive_wal::{Ahead, ArchiveOptions, Archived, archive_ahead, archive_wal};
 pub use backup::{BackupEvent, BackupMode, BackupOptions, backup};
+pub use delete::{DeletePlan, delete, plan_delete};
 pub use discard_timeline::{DiscardPlan, discard_timeline, plan_discard};
 pub use error::{Error, ErrorKind, OpenError, Overdue, Refusal, Result, causes};
 pub use info::{
     BackupInfo, Hole, Info, Kept, PassedProof, ReadyFiles, RecoveryWindow, RestoreForecast, TimelineInfo,
     info,
 };
+pub use keep::{keep, unkeep};
 pub use label::label;
 pub use local::clock::{Clock, SystemClock};
 pub use local::elapsed::Elapsed;
@@ -59,6 +64,7 @@ pub use repository::gap::WalGap;
 pub use repository::inventory::{Inventory, StoredBackup, StoredObject, StoredWal};
 pub use repository::key::{BackupKey, KeyBeginning, ParseKeyError};
 pub use repository::layout::{BackupPart, ObjectName};
+pub use repository::only_itself::only_themselves;
 pub use repository::pin::{Pin, Pins};
 pub use repository::preflight::{Finding, incremental_obstacle, preflight};
 pub use repository::proof::{Proof, ProofKind, Proofs, Verdict};

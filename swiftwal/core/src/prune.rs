@@ -11,6 +11,9 @@ mod plan;
 mod policy;
 mod retention;
 mod stored_state;
+mod wal_window;
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use swiftwal_postgres::Timeline;
@@ -89,7 +92,8 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     let running = in_progress(repository, &inventory.markers, before).await?;
     let known =
         KnownBackups { inventory: &inventory, timelines: &timelines, chains: &chains, proofs: &proofs };
-    let (mut kept_for, of_branches) = kept_by_rules(policy, &branches, &known, &pins, now);
+    let ByRules { kept: mut kept_for, counted, notices: of_branches } =
+        by_rules(policy, &branches, &known, &pins, now);
     notices.extend(of_branches);
     for parent in parents_of(&running, &inventory) {
         kept_for.add(parent, KeptFor::InProgress);
@@ -109,13 +113,21 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     }
     let removed_pins = pins.expired(now).filter(|pin| !kept_for.keeps(pin.key));
     notices.extend(removed_pins.map(expired_notice));
-    let needs = Needs::of(repository, &inventory, timelines.histories, kept.iter(), &running, before).await?;
+    let only_themselves = policy.keep_wal_within.map(|window| {
+        let begins = now.checked_sub(window).unwrap_or(Timestamp::MIN);
+        wal_window::only_themselves(begins, &kept, &timelines, &counted)
+    });
+    let only_themselves = only_themselves.unwrap_or_default();
+    let histories = timelines.histories;
+    let needs =
+        Needs::of(repository, &inventory, histories, kept.iter(), &only_themselves, &running, before).await?;
     let keep_backups = kept.iter().map(|backup| backup.key).collect();
     Ok(PrunePlan::new(
         inventory,
         Facts {
             keep_backups,
             kept_for,
+            only_themselves,
             chains,
             needs,
             keep_wals: policy.keep_wals,
@@ -124,25 +136,36 @@ pub async fn plan_prune(repository: &Repository, policy: &PrunePolicy) -> Result
     ))
 }
 
-/// Returns the backups that are pinned or that a rule keeps, and notices about those on other branches than the first.
-fn kept_by_rules(
+/// What the rules find.
+#[derive(Debug, Default)]
+struct ByRules {
+    /// The backups that are pinned or that a rule keeps.
+    kept: Reasons,
+    /// The backups that the rules count.
+    counted: BTreeSet<BackupKey>,
+    /// Notices about the kept backups on other branches than the first.
+    notices: Vec<String>,
+}
+
+fn by_rules(
     policy: &PrunePolicy,
     branches: &[BranchBackups],
     known: &KnownBackups<'_>,
     pins: &Pins,
     now: Timestamp,
-) -> (Reasons, Vec<String>) {
-    let (mut kept, mut notices) = (Reasons::default(), Vec::new());
+) -> ByRules {
+    let mut found = ByRules::default();
     for (number, branch) in branches.iter().enumerate() {
         let candidates = branch.candidates(known);
         let mut of_branch = pinned(candidates.iter().map(|candidate| candidate.key), pins, now);
         retention::keep(policy, &candidates, now, &mut of_branch);
         if number > 0 && !branch.is_empty() {
-            notices.push(branch.kept_notice(known.timelines, &of_branch));
+            found.notices.push(branch.kept_notice(known.timelines, &of_branch));
         }
-        kept.extend(of_branch);
+        found.kept.extend(of_branch);
+        found.counted.extend(retention::counted(policy, &candidates));
     }
-    (kept, notices)
+    found
 }
 
 /// Returns those of the backups that are pinned.

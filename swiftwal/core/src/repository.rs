@@ -25,6 +25,7 @@ mod listing;
 pub(crate) mod markers;
 pub(crate) mod needs;
 mod objects;
+pub(crate) mod only_itself;
 pub(crate) mod parts;
 pub(crate) mod pin;
 pub(crate) mod preflight;

@@ -15,9 +15,9 @@ const ELSEWHERE: [(&[&str], &str); 4] = [
          backup",
     ),
     (
-        &["delete", "remove", "expire"],
+        &["remove", "expire"],
         "prune --keep-backups N removes all but the N newest backups and the WAL that is no longer needed; -n shows what \
-         it would remove",
+         it would remove. delete KEY deletes a single backup",
     ),
     (&["archive-push", "wal-push"], "archive-wal stores a WAL file"),
     (&["archive-get", "wal-fetch"], "restore-wal fetches a WAL file"),

@@ -39,6 +39,10 @@ pub(crate) struct Args {
     /// Count only backups that verify or drill has proven to be restorable; newer ones stay, too
     #[arg(long)]
     only_verified: bool,
+    /// Keep the WAL to recover to any moment within this time only; older backups keep just the WAL that makes them
+    /// consistent, and can be restored only to their own end
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
+    keep_wal_within: Option<Duration>,
     /// How many of the newest WAL segments to keep at least, even if no backup needs them [default: 0]
     #[arg(long, value_name = "N", visible_alias = "keep-wal", value_parser = whole::<u32>(0..=u32::MAX.into()),
           allow_negative_numbers = true)]
@@ -93,6 +97,7 @@ impl Args {
             time_zone: self.time_zone.clone().unwrap_or(TimeZone::UTC),
             min_backups: self.min_backups.unwrap_or(NonZeroU32::MIN),
             only_verified: self.only_verified,
+            keep_wal_within: self.keep_wal_within,
             keep_wals: self.keep_wals.unwrap_or(0),
         }
     }
@@ -149,7 +154,8 @@ fn print(out: &mut dyn Write, plan: &PrunePlan, shows_reasons: bool) -> io::Resu
     writeln!(out, "{}", backups("Keeping", &plan.keep_backups))?;
     for key in plan.keep_backups.iter().filter(|_| shows_reasons) {
         let reasons: Vec<_> = plan.kept_for.of(*key).map(ToString::to_string).collect();
-        writeln!(out, "  {key}: {}", reasons.join(", "))?;
+        let only_itself = if plan.only_themselves.contains(key) { "; only itself" } else { "" };
+        writeln!(out, "  {key}: {}{only_itself}", reasons.join(", "))?;
     }
     writeln!(out)?;
     for (what, wal) in [("Removing", &plan.remove_wal), ("Keeping", &plan.keep_wal)] {

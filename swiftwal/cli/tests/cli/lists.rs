@@ -284,6 +284,23 @@ fn a_record_that_is_not_of_this_repository_is_named_and_not_listed() {
 }
 
 #[test]
+fn a_backup_whose_later_wal_is_missing_is_shown_as_only_itself() {
+    let site = Site::new();
+    site.archive([1]);
+    let cluster: Value = serde_json::from_slice(&fs::read(site.object("cluster.json")).unwrap()).unwrap();
+    let ours = cluster["system_identifier"].as_str().unwrap();
+    let key = "20130828T1810Z";
+    fs::write(site.object(&format!("pg_basebackup_{key}.json")), record(key, ours, "full")).unwrap();
+    for (segment, is_alone) in [(3, false), (5, true), (6, true), (4, false)] {
+        fs::write(site.object(&format!("wal_{}", segment_name(segment))), "x").unwrap();
+        let listed: Value = serde_json::from_str(&site.succeed(&["--json", "list-backups"])).unwrap();
+        assert_eq!(listed[0]["only_itself"], is_alone, "{segment}");
+        let ran = site.run(&["-v", "list-backups"]);
+        assert_eq!(ran.stderr.contains("only to its own end"), is_alone, "{ran:?}");
+    }
+}
+
+#[test]
 fn what_a_newer_version_requires_stops_a_list() {
     let site = Site::new();
     site.archive([1]);

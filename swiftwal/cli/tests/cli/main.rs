@@ -16,6 +16,7 @@ mod info;
 mod killed_restores;
 mod lists;
 mod monitoring;
+mod pins;
 mod prefetch;
 mod prune;
 mod races;

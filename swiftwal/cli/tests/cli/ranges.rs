@@ -19,7 +19,8 @@ fn wal_of_several_timelines_is_a_line_for_each_and_histories_are_no_end_of_a_ran
     site.store_legacy_backup("20130828T1810Z", 2);
     let plan = format!(
         "Removing 0 backups\n\
-         Keeping 1 backup, 20130828T1810Z\n\
+         Keeping 1 backup, 20130828T1810Z\n  \
+           20130828T1810Z: newest 1\n\
          \n\
          Removing 1 WAL file, {}\n\
          Keeping 3 WAL files, {} -> {}\n\

@@ -87,7 +87,7 @@ fn a_command_of_another_program_is_refused_with_what_does_it_here() {
     let site = Site::new();
     for (command, told) in [
         ("show", "info shows everything at a glance, list-backups -v the backups"),
-        ("delete", "prune --keep-backups N removes"),
+        ("expire", "prune --keep-backups N removes"),
         (
             "frobnicate",
             "Commands: backup, restore, info, list-backups, list-wal, label, archive-wal, receive-wal, restore-wal, prune,",

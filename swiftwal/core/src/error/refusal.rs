@@ -113,6 +113,16 @@ pub enum Refusal {
         /// What to do.
         hint: String,
     },
+    /// A backup that was to be deleted is needed.
+    #[error("backup {key} is not deleted: {why}")]
+    NeededBackup {
+        /// The backup.
+        key: String,
+        /// What needs it.
+        why: String,
+        /// What to do.
+        hint: Cow<'static, str>,
+    },
     /// No backup shows which WAL it needs, so nothing is removed.
     #[error(
         "it isn't known which WAL the backups need, so nothing is removed; the reason for the oldest, {key}: {reason}"
@@ -275,6 +285,7 @@ impl Refusal {
                 "take the backup again, of this server or of a standby that isn't promoted"
             }
             Self::Unrestorable { hint, .. } => hint,
+            Self::NeededBackup { hint, .. } => hint,
             Self::NeedsUnknown { object, .. } => {
                 return Some(
                     format!(
@@ -304,6 +315,15 @@ impl Refusal {
     /// Creates [`Overtaken`](Self::Overtaken) with a hint.
     pub(crate) fn overtaken(what: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
         Self::Overtaken { what: what.into(), hint: Some(hint.into()) }
+    }
+
+    /// Creates [`NeededBackup`](Self::NeededBackup).
+    pub(crate) fn needed_backup(
+        key: impl ToString,
+        why: impl Into<String>,
+        hint: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::NeededBackup { key: key.to_string(), why: why.into(), hint: hint.into() }
     }
 
     /// Creates [`NotIncremental`](Self::NotIncremental).

@@ -78,8 +78,11 @@ fn check(world: &World, policy: &PrunePolicy, plan: &PrunePlan) -> Result<(), Te
     prop_assert!(of_running.is_subset(&numbers(&kept)), "the parent of a running backup is removed");
     check_timelines(world, newest, &kept)?;
 
-    let mut needed: BTreeSet<Segment> =
-        kept.iter().flat_map(|backup| reach(world, backup.timeline, backup.start())).collect();
+    let reached = |backup: &&Backup| match plan.only_themselves.contains(&backup.key()) {
+        true => BTreeSet::from([(backup.timeline, backup.start() / world::SEGMENT)]),
+        false => reach(world, backup.timeline, backup.start()),
+    };
+    let mut needed: BTreeSet<Segment> = kept.iter().flat_map(reached).collect();
     if let Some(running) = &world.running {
         needed.extend(reach(world, running.timeline, running.start()));
     }
@@ -193,6 +196,7 @@ fn check_rules(world: &World, rules: &Rules, plan: &PrunePlan) -> Result<(), Tes
         expected.extend(chains.map(|member| member.number).collect::<Vec<_>>());
         prop_assert_eq!(&numbers(&kept), &expected, "on one timeline the rules are exact");
     }
+    check_wal_window(world, rules, plan)?;
     let is_proven = |backup: &&Backup| backup.is_proven;
     prop_assert!(
         kept.iter().any(|backup| backup.is_proven) || !world.backups.iter().any(|backup| is_proven(&backup))
@@ -209,6 +213,44 @@ fn check_rules(world: &World, rules: &Rules, plan: &PrunePlan) -> Result<(), Tes
             counts(kept) && kept.ended() <= begins && !ends.is_disjoint(&ends_of(world, kept))
         };
         prop_assert!(kept.iter().any(reaches), "nothing reaches the window's start for {removed:?}");
+    }
+    Ok(())
+}
+
+/// Each moment of the window of the WAL remains reachable, and no more WAL stays.
+fn check_wal_window(world: &World, rules: &Rules, plan: &PrunePlan) -> Result<(), TestCaseError> {
+    let is_alone = |backup: &Backup| plan.only_themselves.contains(&backup.key());
+    let Some(begins) = rules.wal_begins else {
+        prop_assert!(plan.only_themselves.is_empty());
+        return Ok(());
+    };
+    let kept = kept(world, plan);
+    let counts = |backup: &Backup| {
+        let all = world.backups.iter().all(|other| is_damaged(world, other));
+        (all || !is_damaged(world, backup)) && (backup.is_proven || !rules.policy.only_verified)
+    };
+    let position = |backup: &Backup| (backup.timeline, backup.start(), backup.number);
+    for backup in &kept {
+        let ends = ends_of(world, backup);
+        let stands_in = |other: &Backup| {
+            position(other) > position(backup)
+                && other.ended() <= begins
+                && !ends.is_disjoint(&ends_of(world, other))
+                && (counts(other) || world.timelines.len() > 1)
+        };
+        let has_stand_in = kept.iter().any(|other| stands_in(other));
+        if is_alone(backup) {
+            prop_assert!(backup.ended() <= begins && has_stand_in, "{backup:?} keeps too little WAL");
+        } else if world.timelines.len() == 1 {
+            prop_assert!(backup.ended() > begins || !has_stand_in, "{backup:?} keeps too much WAL");
+        }
+    }
+    // For each end that a backup from before the window leads to, one of them keeps all WAL.
+    let before = || kept.iter().filter(|backup| backup.ended() <= begins);
+    for end in before().flat_map(|backup| ends_of(world, backup)) {
+        let is_leaf = !world.timelines.iter().any(|child| child.parent == end);
+        let mut leading = before().filter(|backup| ends_of(world, backup).contains(&end));
+        prop_assert!(!is_leaf || leading.any(|backup| !is_alone(backup)), "no WAL leads to timeline {end}");
     }
     Ok(())
 }

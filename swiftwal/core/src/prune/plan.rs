@@ -30,6 +30,8 @@ pub struct PrunePlan {
     pub keep_backups: Vec<BackupKey>,
     /// What each of them is kept for.
     pub kept_for: Reasons,
+    /// Those of them that can be restored only to their own end, since they keep only the WAL from their start to their stop.
+    pub only_themselves: BTreeSet<BackupKey>,
     /// The WAL files to be removed, sorted by name.
     pub remove_wal: Vec<StoredWal>,
     /// The WAL files to be kept, sorted by name.
@@ -84,6 +86,7 @@ impl AbandonedUpload {
 pub(super) struct Facts {
     pub(super) keep_backups: Vec<BackupKey>,
     pub(super) kept_for: Reasons,
+    pub(super) only_themselves: BTreeSet<BackupKey>,
     pub(super) chains: Chains,
     pub(super) needs: Needs,
     pub(super) keep_wals: u32,
@@ -104,7 +107,7 @@ pub(super) struct OtherFacts {
 
 impl PrunePlan {
     pub(super) fn new(inventory: Inventory, facts: Facts) -> Self {
-        let Facts { keep_backups, kept_for, chains, needs, keep_wals, other } = facts;
+        let Facts { keep_backups, kept_for, only_themselves, chains, needs, keep_wals, other } = facts;
         let OtherFacts { now, before, swept, mut notices } = other;
         notices.extend(needs.notices());
         notices.extend(inventory.legacy_notices(before));
@@ -136,6 +139,7 @@ impl PrunePlan {
             remove_backups,
             keep_backups,
             kept_for,
+            only_themselves,
             remove_wal,
             keep_wal,
             leftovers,
@@ -160,7 +164,15 @@ impl PrunePlan {
     /// Creates the plan for a repository without backups: only the leftovers of crashed uploads are removed.
     pub(super) fn without_backups(location: &str, inventory: Inventory, other: OtherFacts) -> Self {
         let (keep_backups, kept_for, chains) = (Vec::new(), Reasons::default(), Chains::default());
-        let facts = Facts { keep_backups, kept_for, chains, needs: Needs::everything(), keep_wals: 0, other };
+        let facts = Facts {
+            keep_backups,
+            kept_for,
+            only_themselves: BTreeSet::new(),
+            chains,
+            needs: Needs::everything(),
+            keep_wals: 0,
+            other,
+        };
         let refused = Refusal::NoBackup { location: location.to_owned() };
         Self { refused: Some(refused), ..Self::new(inventory, facts) }
     }

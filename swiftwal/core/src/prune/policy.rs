@@ -19,6 +19,9 @@ pub struct PrunePolicy {
     pub min_backups: NonZeroU32,
     /// Whether a rule counts only backups that have been proven to be restorable.
     pub only_verified: bool,
+    /// The length of the window, up to now, in which every moment must remain reachable; backups from before it keep only
+    /// the WAL that makes them consistent. None to keep all WAL that a backup can need.
+    pub keep_wal_within: Option<Duration>,
     /// The least number of the newest segments to keep, whether a backup needs them or not.
     pub keep_wals: u32,
 }
@@ -56,6 +59,7 @@ impl Default for PrunePolicy {
             time_zone: TimeZone::UTC,
             min_backups: NonZeroU32::MIN,
             only_verified: false,
+            keep_wal_within: None,
             keep_wals: 0,
         }
     }

@@ -48,6 +48,15 @@ pub(super) fn keep(policy: &PrunePolicy, newest_first: &[Candidate], now: Timest
     branch.keep_proven(kept);
 }
 
+/// Returns the backups of one branch that the rules count.
+pub(super) fn counted<'a>(
+    policy: &'a PrunePolicy,
+    newest_first: &'a [Candidate],
+) -> impl Iterator<Item = BackupKey> + 'a {
+    let branch = Branch { policy, newest_first };
+    newest_first.iter().filter(move |candidate| branch.is_counted(candidate)).map(|candidate| candidate.key)
+}
+
 /// The backups of one branch, and the rules.
 struct Branch<'a> {
     policy: &'a PrunePolicy,

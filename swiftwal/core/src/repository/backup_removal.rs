@@ -67,10 +67,10 @@ async fn refuse_needed(
     };
     let what = format!(
         "an incremental backup in {} builds on backup {parent}, which was to be removed; it was begun after the plan was made. \
-         Nothing more was pruned",
+         Nothing more was removed",
         repository.location()
     );
-    Err(Refusal::overtaken(what, "prune again").into())
+    Err(Refusal::overtaken(what, "run the command again").into())
 }
 
 /// Deletes backups, in this order, and marks what remains as soon as there is room for that, unless everything `is_marked`.

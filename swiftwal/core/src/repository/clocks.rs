@@ -52,6 +52,12 @@ impl Repository {
         }
     }
 
+    /// Returns the storage's time. If that can't be learned, as by a reader, returns the date of the newest object in
+    /// `inventory`, which is earlier.
+    pub async fn time(&self, inventory: &Inventory) -> Timestamp {
+        self.liveness(inventory).await.now
+    }
+
     async fn probed_time(&self) -> Result<Timestamp> {
         let probe = ObjectName::Hidden(format!("{PROBES}/{}", Uuid::new_v4()));
         self.put(&probe, PutPayload::new(), PutMode::Create).await?;

@@ -1,5 +1,7 @@
 //! Which WAL the stored backups need, for prune and archive-cleanup.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use swiftwal_postgres::{Lsn, SegmentName, WalName};
 
@@ -38,10 +40,13 @@ pub(crate) struct Needs {
 struct Start {
     segment: SegmentName,
     lsn: Lsn,
+    /// The segment in which recovery ends, if it need not go beyond the end of the backup.
+    last: Option<SegmentName>,
 }
 
 impl Needs {
-    /// Returns the needs of `backups`, and of those that are `running`. A backup of SwiftWAL 0.2.2 is running if it was
+    /// Returns the needs of `backups`, and of those that are `running`. Of those in `only_themselves`, recovery needs only
+    /// the WAL that makes them consistent. A backup of SwiftWAL 0.2.2 is running if it was
     /// touched later than `before`.
     ///
     /// # Errors
@@ -52,12 +57,13 @@ impl Needs {
         inventory: &Inventory,
         histories: Histories,
         backups: impl Iterator<Item = &ChosenBackup> + Send,
+        only_themselves: &BTreeSet<BackupKey>,
         running: &[RunningBackup],
         before: Timestamp,
     ) -> Result<Self> {
         let (mut starts, mut broken) = (Vec::new(), Vec::new());
         for backup in backups {
-            match start(repository, backup).await {
+            match start(repository, backup, only_themselves.contains(&backup.key)).await {
                 Ok(start) => starts.push(start),
                 Err(error)
                     if error.kind() == ErrorKind::Damaged && is_without_label(inventory, backup.key) =>
@@ -73,7 +79,7 @@ impl Needs {
         let in_progress = || running.iter().map(|running| running.start);
         let is_starting =
             in_progress().any(|start| start.is_none()) || inventory.has_live_legacy_upload(before);
-        starts.extend(in_progress().flatten().map(|(segment, lsn)| Start { segment, lsn }));
+        starts.extend(in_progress().flatten().map(|(segment, lsn)| Start { segment, lsn, last: None }));
         Ok(Self { starts, histories, everything: is_starting, is_starting, broken, no_backups: Vec::new() })
     }
 
@@ -106,7 +112,9 @@ impl Needs {
         let histories = Histories::listed(repository, inventory).await?;
         histories.all_readable()?;
         let running = in_progress(repository, &inventory.markers, before).await?;
-        let needs = Self::of(repository, inventory, histories, backups.iter(), &running, before).await?;
+        let needs =
+            Self::of(repository, inventory, histories, backups.iter(), &BTreeSet::new(), &running, before)
+                .await?;
         Ok(Self { no_backups, ..needs })
     }
 
@@ -119,6 +127,10 @@ impl Needs {
     /// Whether recovery from `start` may read `segment`: it is behind the start, on the same timeline or on one that
     /// branched off later. A higher timeline whose history is missing counts as such a one.
     fn leads_to(&self, start: Start, segment: SegmentName) -> bool {
+        if let Some(last) = start.last {
+            let needed = start.segment.position()..=last.position();
+            return segment.timeline() == last.timeline() && needed.contains(&segment.position());
+        }
         let descends = || match self.histories.get(segment.timeline()) {
             Some(history) => history.contains(start.segment.timeline(), start.lsn),
             None => segment.timeline() > start.segment.timeline(),
@@ -150,12 +162,13 @@ fn nothing_is_known(key: BackupKey, reason: &str) -> Error {
     Refusal::NeedsUnknown { key: key.to_string(), reason: reason.to_owned(), object }.into()
 }
 
-async fn start(repository: &Repository, backup: &ChosenBackup) -> Result<Start> {
+async fn start(repository: &Repository, backup: &ChosenBackup, only_itself: bool) -> Result<Start> {
     if let Some(record) = &backup.record {
-        return Ok(Start { segment: record.first_wal, lsn: record.start_lsn });
+        let last = only_itself.then_some(record.last_wal);
+        return Ok(Start { segment: record.first_wal, lsn: record.start_lsn, last });
     }
     let label = label_of(repository, backup).await?;
-    Ok(Start { segment: label.start_segment(), lsn: label.start_lsn() })
+    Ok(Start { segment: label.start_segment(), lsn: label.start_lsn(), last: None })
 }
 
 /// Whether it is a backup of SwiftWAL 0.2.2 without a label, so that pg_basebackup may have failed.

@@ -84,6 +84,12 @@ impl Pins {
         self.readable.get(&key)
     }
 
+    /// Whether no backup has a pin.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.readable.is_empty() && self.unreadable.is_empty()
+    }
+
     /// Whether a backup must be kept at the storage's time `now`: a pin that can't be read counts.
     #[must_use]
     pub fn keep(&self, key: BackupKey, now: Timestamp) -> bool {

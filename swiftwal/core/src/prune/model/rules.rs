@@ -14,20 +14,23 @@ use crate::{
     prune::{CalendarRules, PrunePolicy},
 };
 
-/// A policy, and the beginning of its window.
+/// A policy, and the beginnings of its windows.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub(super) policy: PrunePolicy,
     pub(super) begins: Option<Timestamp>,
+    pub(super) wal_begins: Option<Timestamp>,
 }
 
 pub(super) fn rules() -> impl Strategy<Value = Rules> {
     let counts = (prop::option::of(1..4u32), 0..4u32, 0..4u32, 1..4u32);
     // Between the times of backups, since the storage's time is that of the machine.
-    let begins = prop::sample::select(vec![-500i64, 5, 600, 1205, 1800, 2405, 3000, 4000]);
-    (counts, prop::option::of(begins), prop::bool::weighted(0.3), 0..6u32).prop_map(
+    let begins =
+        || prop::option::of(prop::sample::select(vec![-500i64, 5, 600, 1205, 1800, 2405, 3000, 4000]));
+    (counts, [begins(), begins()], prop::bool::weighted(0.3), 0..6u32).prop_map(
         |((backups, hourly, daily, least), begins, only_verified, keep_wals)| {
-            let begins = begins.map(|minute| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute));
+            let time = |minute| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute);
+            let [begins, wal_begins] = begins.map(|begins| begins.map(time));
             let window = |begins| Duration::try_from(SystemClock.now().duration_since(begins)).unwrap();
             let policy = PrunePolicy {
                 keep_backups: backups.and_then(NonZeroU32::new),
@@ -35,10 +38,11 @@ pub(super) fn rules() -> impl Strategy<Value = Rules> {
                 calendar: CalendarRules { hourly, daily, ..CalendarRules::default() },
                 min_backups: NonZeroU32::new(least).unwrap(),
                 only_verified,
+                keep_wal_within: wal_begins.map(window),
                 keep_wals,
                 ..PrunePolicy::default()
             };
-            Rules { policy, begins }
+            Rules { policy, begins, wal_begins }
         },
     )
 }
