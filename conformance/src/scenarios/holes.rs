@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::Result;
 use jiff::SignedDuration;
 use swiftwal_core::{Error, restore_wal};
-use swiftwal_postgres::{Timeline, WalName};
+use swiftwal_postgres::{Lsn, Timeline, WalName};
 
 use super::site::{Site, refused, request};
 use crate::{
@@ -236,6 +236,57 @@ pub(crate) async fn a_missing_end_of_a_timeline_is_a_hole_on_the_way_to_the_next
     fs::remove_dir_all(&pg_wal)?;
     fs::create_dir(&pg_wal)?;
     assert_eq!(missing(5).await, None);
+    Ok(())
+}
+
+/// PostgreSQL asks for the older timeline's segment if it doesn't get that of the timeline that it follows.
+pub(crate) async fn a_segment_in_which_recovery_leaves_its_timeline_is_refused(
+    subject: Subject,
+) -> Result<()> {
+    let site = Site::new(subject)?;
+    site.archive(3..=6).await?;
+    let (second, third) = (site.cluster.promoted(), site.cluster.promoted().promoted());
+    site.archive_of(&second, 5..=5).await?;
+    let data = site.subject.new_path("data");
+    let pg_wal = data.join("pg_wal");
+    fs::create_dir_all(&pg_wal)?;
+    fs::create_dir_all(data.join("global"))?;
+    fs::write(data.join("global/pg_control"), file_of(&site.cluster, "global/pg_control"))?;
+    let size = site.cluster.segment_size();
+    let start = |number| site.cluster.segment_name(number).start(size).unwrap_or(Lsn(0));
+    let follow = |cluster: &SyntheticCluster, branch: Lsn| {
+        let name = WalName::History(cluster.timeline()).to_string();
+        fs::write(pg_wal.join(name), format!("1\t{branch}\tno recovery target specified\n"))
+    };
+    let refused = async || {
+        let mut numbers = Vec::new();
+        for number in 3..=6 {
+            let path = pg_wal.join("RECOVERYXLOG");
+            match restore_wal(&site.repository, site.cluster.wal_name(number), &path, &|_| {}).await {
+                Ok(()) => fs::remove_file(path)?,
+                Err(Error::WalBehindBranch { at, needed, .. }) => numbers.push((number, at, needed)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        anyhow::Ok(numbers)
+    };
+    assert_eq!(refused().await?, []);
+    let (last, next) = (Lsn(start(6).0 - 1), start(6));
+    for (branch, number) in [(start(5), 5), (Lsn(start(5).0 + 40), 5), (last, 5), (next, 6)] {
+        follow(&second, branch)?;
+        assert_eq!(refused().await?, [(number, branch, second.segment_name(number))]);
+    }
+    follow(&second, start(5))?;
+    // The segment that recovery needs, and one for pg_rewind.
+    for (name, file) in [(second.wal_name(5), "RECOVERYXLOG"), (site.cluster.wal_name(5), "other")] {
+        restore_wal(&site.repository, name, &pg_wal.join(file), &|_| {}).await?;
+    }
+    // Of two branches, PostgreSQL follows the later one.
+    follow(&third, start(6))?;
+    assert_eq!(refused().await?, [(6, start(6), third.segment_name(6))]);
+    // It isn't known how large the segments are.
+    fs::remove_dir_all(data.join("global"))?;
+    assert_eq!(refused().await?, []);
     Ok(())
 }
 

@@ -134,6 +134,7 @@ suite! { $
         a_server_that_begins_on_a_timeline_needs_no_history_of_it,
         wal_from_before_its_timeline_is_no_hole,
         a_missing_end_of_a_timeline_is_a_hole_on_the_way_to_the_next_one,
+        a_segment_in_which_recovery_leaves_its_timeline_is_refused,
         a_missing_history_of_a_timeline_with_wal_is_a_hole,
         an_archive_may_begin_on_any_timeline,
         a_segment_that_is_in_pg_wal_is_no_hole,

@@ -6,7 +6,7 @@ mod refusal;
 
 use std::{borrow::Cow, io, os::unix::ffi::OsStrExt, path::PathBuf, time::Duration};
 
-use swiftwal_postgres::{SegmentName, SourceError, WalName, printable};
+use swiftwal_postgres::{Lsn, SegmentName, SourceError, WalName, printable};
 use thiserror::Error;
 
 pub use self::{
@@ -63,6 +63,24 @@ pub enum Error {
         /// How long the file may still be on its way: the later WAL was stored just now, and archive-wal stores several
         /// files at once.
         settles_in: Duration,
+    },
+    /// This segment is stored, but a server in recovery must not replay it: the timeline that it follows branched off within
+    /// the segment, and what comes behind that isn't its past.
+    #[error(
+        "{segment} in {location} isn't replayed: timeline {} branched off at {at}, and what timeline {} has behind that \
+         isn't its past. Recovery needs {needed} in its place",
+        needed.timeline(),
+        segment.timeline()
+    )]
+    WalBehindBranch {
+        /// The segment.
+        segment: SegmentName,
+        /// The repository.
+        location: String,
+        /// Where the timeline that recovery follows branched off.
+        at: Lsn,
+        /// The segment of that timeline.
+        needed: SegmentName,
     },
     /// The directory or container exists but contains no repository: most likely another one was meant.
     #[error("{location} contains no repository")]
@@ -239,7 +257,10 @@ impl Error {
             | Self::Foreign { .. }
             | Self::Usage(_)
             | Self::Refused(_) => ErrorKind::Refused,
-            Self::Damaged { .. } | Self::Missing { .. } | Self::WalHole { .. } => ErrorKind::Damaged,
+            Self::Damaged { .. }
+            | Self::Missing { .. }
+            | Self::WalHole { .. }
+            | Self::WalBehindBranch { .. } => ErrorKind::Damaged,
             Self::Storage { .. } | Self::Local { .. } | Self::Source(_) => ErrorKind::Failed,
             Self::TimedOut(_) => ErrorKind::TimedOut,
             Self::Stopped => ErrorKind::Stopped,
@@ -280,6 +301,17 @@ impl Error {
                          taken after it, or recover to a target well before it (PostgreSQL reads WAL ahead), or give up all \
                          later WAL: add --end-at-hole to restore-wal in \
                          restore_command, or use restore --end-at-hole"
+                    )
+                    .into(),
+                );
+            }
+            Self::WalBehindBranch { segment, needed, .. } => {
+                return Some(
+                    format!(
+                        "if a server's pg_wal still has {needed}, store it with archive-wal. Otherwise restore with \
+                         --target-timeline {}, or give up this segment: add --end-at-hole to restore-wal in restore_command, \
+                         or use restore --end-at-hole",
+                        segment.timeline()
                     )
                     .into(),
                 );

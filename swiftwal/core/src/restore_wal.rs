@@ -2,9 +2,11 @@
 //!
 //! While PostgreSQL replays a segment, a second process fetches the next ones into a spool: `prefetcher` is its work,
 //! `window` decides what it fetches, and `prefetched` takes what it has fetched. `missing` decides whether PostgreSQL needs
-//! what the repository lacks. `received` fetches the beginning of a segment in place of the segment.
+//! what the repository lacks, and `followed` whether it may read what the repository has. `received` fetches the beginning
+//! of a segment in place of the segment.
 
 mod data_directory;
+mod followed;
 mod messages;
 mod missing;
 mod prefetched;
@@ -22,7 +24,7 @@ use std::{
 use swiftwal_postgres::{SegmentHeader, WalName};
 use tokio::io::AsyncReadExt;
 
-use self::missing::as_postgresql_sees_it;
+use self::{followed::ensure_followed, missing::as_postgresql_sees_it};
 use crate::{
     error::{Error, Result},
     local::staged_file::StagedFile,
@@ -57,7 +59,9 @@ const PIECE_BYTES: usize = 256 << 10;
 /// [`Error::WalAbsent`] only if the storage has proven that the file is missing, and either the stored WAL ends there or
 /// the data directory of `path` doesn't need the file: it has the segment beside `path`, or begins on the timeline of the
 /// history; [`Error::WalHole`] if the file is missing and later WAL is stored, on its timeline or on a later one that began
-/// after it and whose history is beside `path`; [`Error::NoRepository`] if there is no repository at all; [`Error::Damaged`] if the stored content can't be what was archived; [`Error::NewerFormat`] and
+/// after it and whose history is beside `path`; [`Error::WalBehindBranch`] if a server in recovery is going to replay the
+/// segment, and follows a timeline that branched off within it; [`Error::NoRepository`] if there is no repository at all;
+/// [`Error::Damaged`] if the stored content can't be what was archived; [`Error::NewerFormat`] and
 /// [`Error::NotUnderstood`] if the repository requires more than this program knows.
 pub async fn restore_wal(
     repository: &Repository,
@@ -96,6 +100,9 @@ async fn fetch(
         Ok(wal) => wal,
         Err(error) => return Err(Box::pin(as_postgresql_sees_it(repository, &target, error)).await),
     };
+    if let WalName::Segment(segment) = name {
+        ensure_followed(repository, &target, segment).await?;
+    }
     let local = || Error::local("write", &target);
     let mut staged = stage(&target).map_err(local())?;
     write(repository, name, wal, &target, &mut staged, |_| {}).await?;

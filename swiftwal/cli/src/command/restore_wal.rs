@@ -105,18 +105,25 @@ fn answer(failure: Failure, end_at_hole: bool) -> Failure {
         {
             Failure::TimelineInUse { timeline, location }
         }
-        Failure::Flow(hole @ Error::WalHole { name: WalName::Segment(_), .. })
-            // A standby asks again: it doesn't end recovery.
-            if end_at_hole && !serves_standby() =>
-        {
-            tracing::warn!("{hole}; recovery ends here, because of --end-at-hole: the later WAL is given up");
-            match hole {
-                Error::WalHole { name, location, .. } => Failure::Flow(Error::WalAbsent { name, location }),
-                other => Failure::Flow(other),
-            }
-        }
+        // A standby asks again: it doesn't end recovery.
+        Failure::Flow(error) if end_at_hole && !serves_standby() => Failure::Flow(end_at(error)),
         other => other,
     }
+}
+
+/// Returns the error with which PostgreSQL ends recovery before a segment that it can't have.
+fn end_at(error: Error) -> Error {
+    let (name, location, given_up) = match &error {
+        Error::WalHole { name: name @ WalName::Segment(_), location, .. } => {
+            (*name, location.clone(), "the later WAL is given up")
+        }
+        Error::WalBehindBranch { segment, location, .. } => {
+            (WalName::Segment(*segment), location.clone(), "this segment is given up")
+        }
+        _ => return error,
+    };
+    tracing::warn!("{error}; recovery ends here, because of --end-at-hole: {given_up}");
+    Error::WalAbsent { name, location }
 }
 
 /// Fetches the file. Returns the hash of its content for `--json`.

@@ -85,6 +85,31 @@ fn a_file_in_the_spool_that_is_not_the_one_that_was_fetched_is_not_handed_over()
 }
 
 #[test]
+fn a_segment_in_which_recovery_leaves_its_timeline_is_not_handed_over() {
+    let mut recovery = Recovery::new();
+    recovery.replay(1);
+    recovery.wait_for(2);
+    let branch = recovery.cluster.segment_name(2).last_byte(recovery.cluster.segment_size()).unwrap();
+    let history = recovery.site.write("data/pg_wal/00000002.history", format!("1\t{branch}\tno reason\n"));
+    let message = format!("isn't replayed: timeline 2 branched off at {branch}");
+    let ran = recovery.ask(2);
+    assert!(ran.code == 128 && ran.stderr.contains(&message), "{ran:?}");
+    recovery.options = vec!["--end-at-hole"];
+    let ran = recovery.ask(2);
+    assert!(
+        ran.code == 1 && ran.stderr.contains("because of --end-at-hole: this segment is given up"),
+        "{ran:?}"
+    );
+    let standby = recovery.site.write("data/standby.signal", "");
+    let ran = recovery.ask(2);
+    assert!(ran.code == 1 && !ran.stderr.contains("because of"), "{ran:?}");
+    fs::remove_file(standby).unwrap();
+    fs::remove_file(history).unwrap();
+    recovery.spoil_archive(2);
+    assert_eq!(recovery.replay(2), "");
+}
+
+#[test]
 fn what_a_killed_prefetcher_has_left_is_not_used_and_the_next_one_removes_it() {
     let recovery = Recovery::new();
     recovery.replay(1);

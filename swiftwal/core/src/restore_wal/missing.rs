@@ -1,18 +1,17 @@
 //! Whether the data directory for which restore-wal fetches WAL needs a missing file.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use swiftwal_postgres::{
-    BackupLabel, ControlFile, SegmentName, Timeline, TimelineHistory, WalName, is_complete_segment,
-};
+use swiftwal_postgres::{BackupLabel, ControlFile, SegmentName, Timeline, WalName, is_complete_segment};
 
+use super::followed::{data_directory, descendants};
 use crate::{
     error::{Error, Result},
     local::{blocking::blocking, regular_file::read_regular_file},
     repository::{Repository, wal_file::WalFile},
 };
 
-/// More than a `backup_label`, a `pg_control` or a history has.
+/// More than a `backup_label` or a `pg_control` has.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// Returns the error to report for `error`, with which fetching a file for `target` has failed: what is missing may be a
@@ -39,41 +38,13 @@ async fn hole_before_branch(
     segment: SegmentName,
 ) -> Result<Option<Error>> {
     let target = target.to_owned();
-    let descendants = blocking(move || Ok(descendants(&target, segment).unwrap_or_default())).await?;
+    let descendants = blocking(move || Ok(descendants(&target, segment))).await?;
     for timeline in descendants {
         if let Some(hole) = repository.hole_before(segment, timeline).await? {
             return Ok(Some(hole));
         }
     }
     Ok(None)
-}
-
-/// Returns the timelines that began after the segment, according to the histories beside `target`; none if that isn't in a
-/// data directory.
-fn descendants(target: &Path, segment: SegmentName) -> Option<Vec<Timeline>> {
-    let pg_wal = target.parent()?;
-    let names = fs::read_dir(if pg_wal.as_os_str().is_empty() { Path::new(".") } else { pg_wal }).ok()?;
-    let names = names.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut timelines: Vec<_> = names
-        .filter_map(|name| match name {
-            WalName::History(timeline) if timeline > segment.timeline() => Some(timeline),
-            _ => None,
-        })
-        .collect();
-    timelines.sort_unstable();
-    if timelines.is_empty() {
-        return None;
-    }
-    let control = read_regular_file(&data_directory(target)?.join("global/pg_control"), MOST_BYTES).ok()?;
-    let size = ControlFile::parse(&control).ok()?.segment_size;
-    let last_byte = segment.last_byte(size)?;
-    timelines.retain(|timeline| {
-        let file = pg_wal.join(WalName::History(*timeline).to_string());
-        let content = read_regular_file(&file, MOST_BYTES).ok();
-        let history = content.and_then(|content| TimelineHistory::parse(*timeline, &content).ok());
-        history.is_some_and(|history| history.contains(segment.timeline(), last_byte))
-    });
-    Some(timelines)
 }
 
 /// Returns the error for a file that is missing and was to be written to `target`. A hole isn't one for PostgreSQL if it
@@ -113,9 +84,4 @@ fn begins_on(target: &Path) -> Option<Timeline> {
     of_label
         .map(|label| label.start_timeline())
         .or_else(|| ControlFile::checkpoint_timeline(&read("global/pg_control")?))
-}
-
-/// Returns the directory that has a `target` in its `pg_wal`.
-fn data_directory(target: &Path) -> Option<&Path> {
-    target.parent()?.parent()
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     data_directory::DataDirectory,
+    followed::branch_in,
     messages::{Action, Answer, Connection, Request},
     spool::Spool,
 };
@@ -43,7 +44,8 @@ impl Prefetcher {
     }
 
     /// Moves the segment `name` from the spool to `target`, and returns true; or returns false if the prefetcher doesn't
-    /// have it, or doesn't answer. If it is being fetched, waits for it as long as it arrives: for half of the time until the
+    /// have it, or doesn't answer, or if recovery follows a timeline that branched off within the segment. If it is being
+    /// fetched, waits for it as long as it arrives: for half of the time until the
     /// deadline, and longer if it will probably be complete by then. Otherwise it would be fetched twice.
     ///
     /// `time_left` receives the size of the segment when a part of it has arrived, 0 before that, and returns the time until
@@ -63,6 +65,9 @@ impl Prefetcher {
         target: &Path,
         time_left: &(dyn Fn(u64) -> Option<Duration> + Send + Sync),
     ) -> Result<bool> {
+        if branch_in(target, name).await?.is_some() {
+            return Ok(false);
+        }
         let size = data.segment_size.bytes();
         let mut arrival = Arrival::new(size);
         let is_worth_waiting = |bytes| arrival.is_worth_waiting(bytes, time_left);
