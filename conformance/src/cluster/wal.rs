@@ -59,6 +59,12 @@ impl SyntheticCluster {
         bytes
     }
 
+    /// Returns the header of the first page of a segment, with which it begins.
+    #[must_use]
+    pub fn segment_header(&self, number: u64) -> Vec<u8> {
+        self.page_header(self.timeline(), number)
+    }
+
     /// Source: `XLogLongPageHeaderData` in PostgreSQL's `src/include/access/xlog_internal.h`.
     fn page_header(&self, timeline: Timeline, number: u64) -> Vec<u8> {
         let mut header = Vec::with_capacity(SegmentHeader::BYTES);

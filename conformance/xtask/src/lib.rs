@@ -72,7 +72,7 @@ pub use kill_at::Log;
 pub use pgbackrest::PgBackRest;
 pub use postgres::{Load, Postgres};
 pub use postgres_versions::{PRERELEASE, VERSIONS};
-pub use processes::{Process, descendants};
+pub use processes::{Process, descendants, peak_memory_kib};
 pub use requests::LoggedRequest;
 pub use run::{line, output, stdout};
 pub use scratch::Scratch;

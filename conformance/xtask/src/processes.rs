@@ -41,6 +41,14 @@ impl Process {
     }
 }
 
+/// Returns the most memory that a running process has had so far, in KiB; none if it has ended.
+#[must_use]
+pub fn peak_memory_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 /// Returns the children of `pid`, their children, and so on.
 pub fn descendants(pid: i32) -> Result<Vec<Process>> {
     let all: Vec<Process> =

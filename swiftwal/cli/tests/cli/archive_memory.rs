@@ -7,6 +7,8 @@ use std::{
     process::{Child, Stdio},
 };
 
+use xtask::peak_memory_kib;
+
 use crate::site::{Ran, Site, ran, segment_name, segment_of};
 
 /// The documented limit for a command on WAL, in KiB.
@@ -33,11 +35,8 @@ fn write_random_segment(site: &Site, number: u32, bytes: u64) -> String {
 fn watched(mut child: Child) -> (Ran, u64) {
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         // None if it has ended and hasn't been waited for yet.
-        let now = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let now = now.and_then(|kib| kib.trim().strip_suffix(" kB")?.parse().ok());
-        peak = now.unwrap_or(peak);
+        peak = peak_memory_kib(child.id()).unwrap_or(peak);
     }
     (ran(child.wait_with_output().unwrap()), peak)
 }

@@ -1,6 +1,7 @@
 //! restore-wal with segments that are fetched ahead: what it hands over is what was archived, and no process outlives
 //! the server.
 
+mod memory;
 mod recovery;
 
 use std::{

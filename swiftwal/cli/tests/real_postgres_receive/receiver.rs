@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use xtask::{Postgres, Site, until};
+use xtask::{Postgres, Site, peak_memory_kib, until};
 
 /// A receive-wal in the background; killed when dropped.
 pub(crate) struct Receiver {
@@ -68,9 +68,7 @@ impl Receiver {
 
     /// Returns the most memory that it has had, in KiB.
     pub(crate) fn most_memory(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        Ok(peak.trim().trim_end_matches(" kB").parse()?)
+        peak_memory_kib(self.child.id()).context("it has ended")
     }
 
     pub(crate) fn said(&self) -> Result<String> {

@@ -29,12 +29,18 @@ impl Recovery {
 
     /// Archives the segments 1 to 9 of a cluster. The spools are in the given directory, or that of the state directory.
     pub(crate) fn of(cluster: SyntheticCluster, spool: Option<&Path>) -> Self {
-        let site = Site::new();
-        let spool = spool.map_or_else(|| site.path("state/swiftwal/spool"), Path::to_owned);
-        let recovery = Self { site, cluster, spool, options: Vec::new() };
+        let recovery = Self::without_archive(cluster, spool);
         for number in 1..=9 {
             recovery.archive(number, &recovery.cluster.segment(number));
         }
+        recovery
+    }
+
+    /// As [`of`](Self::of), but archives nothing.
+    pub(crate) fn without_archive(cluster: SyntheticCluster, spool: Option<&Path>) -> Self {
+        let site = Site::new();
+        let spool = spool.map_or_else(|| site.path("state/swiftwal/spool"), Path::to_owned);
+        let recovery = Self { site, cluster, spool, options: Vec::new() };
         recovery.cluster.run_in(&recovery.data()).unwrap();
         recovery
     }
