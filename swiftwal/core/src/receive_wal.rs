@@ -67,6 +67,17 @@ pub struct ReceiveOptions {
     pub codec: Codec,
 }
 
+impl ReceiveOptions {
+    /// Returns the message of a receiver that ends before everything is stored.
+    #[must_use]
+    pub fn rest_in_spool(&self) -> String {
+        format!(
+            "stopped before everything was stored; the rest is in {}. Start receive-wal again, or run it with --drain",
+            self.spool.display()
+        )
+    }
+}
+
 /// A supervisor of the process, such as systemd.
 pub trait Supervisor: fmt::Debug + Sync {
     /// How often [`alive`](Self::alive) is to be called. None for never.
@@ -116,11 +127,9 @@ pub async fn receive_wal(
         never = supervise(&positions, &spool, supervisor) => match never {},
     };
     match stored {
-        Err(error) if may_pass(&error) || ended.is_err() => tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "stopped before everything was stored; the rest is in {}. Start receive-wal again, or run it with --drain",
-            options.spool.display()
-        ),
+        Err(error) if may_pass(&error) || ended.is_err() => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "{}", options.rest_in_spool())
+        }
         stored => stored?,
     }
     ended

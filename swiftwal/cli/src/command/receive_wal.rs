@@ -120,10 +120,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     systemd.stopping();
     match timeout(CLEARING, received).await {
         Ok(stored) => stored?,
-        Err(_) => log::say(format_args!(
-            "stopped before everything was stored; the rest is in {}. Start receive-wal again, or run it with --drain",
-            options.spool.display()
-        )),
+        Err(_) => log::say(format_args!("{}", options.rest_in_spool())),
     }
     match reason {
         Stop::Signal(_) => Ok(()),

@@ -1,30 +1,31 @@
 //! Connects to the server, and decides where its WAL is received from.
 //!
 //! At each connect the server may be another one: the cluster must be the same, and the position is looked for anew in the
-//! past of its timeline. Every history of that past must be stored, with the same content, before WAL is received that
-//! follows it; and the WAL must be the continuation of what is there.
+//! past of its timeline, whose `histories` must be those that are stored. The WAL must be the continuation of what is there,
+//! which a `comparison` shows. The `slot` makes the server keep it; `skip` passes over what the server has removed.
+
+mod comparison;
+mod histories;
+mod skip;
+mod slot;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    io, iter,
-    ops::Range,
 };
 
 use bytes::Bytes;
-
 use swiftwal_postgres::{
     Connector, Lsn, SegmentName, SegmentSize, SourceError, SourceErrorKind, Timeline, TimelineHistory,
-    WalName, WalServer, receiving,
-    replication::{ReplicationError, Session, SlotOptions, StreamOptions, WalStream},
+    WalServer, replication::ReplicationError,
 };
-use tokio::{fs::File, time::sleep};
+use tokio::time::sleep;
 
+use self::skip::Refused;
 use super::{
     ReceiveOptions,
-    continuity::{ENOUGH_BYTES, Ours, another_server, compare, is_removed},
+    continuity::is_removed,
     frontier::{StoredPast, segment_at, segment_start},
-    gap::Search,
     pause::{Pause, may_pass},
     positions::{Activity, Positions},
     spool::Spool,
@@ -32,22 +33,13 @@ use super::{
 };
 use crate::{
     error::{Error, Refusal, Result, causes},
-    local::clock::{Clock, SystemClock},
-    repository::{
-        Repository,
-        cluster::ClusterIdentity,
-        gap::WalGap,
-        history::{Histories, check_history},
-        wal_file::WalFile,
-    },
+    repository::{Repository, cluster::ClusterIdentity},
 };
 
 /// The SQLSTATE of a slot that doesn't exist.
 const UNDEFINED_OBJECT: &str = "42704";
 /// The SQLSTATE of a slot that can't be used: the server has invalidated it, or it isn't a physical one.
 const OBJECT_NOT_IN_PREREQUISITE_STATE: &str = "55000";
-/// The SQLSTATE of a slot that exists already.
-const DUPLICATE_OBJECT: &str = "42710";
 
 /// The part of the receiver that connects.
 #[derive(Debug)]
@@ -216,237 +208,6 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    /// Returns the past of the server's timeline, and those of its histories that aren't stored yet.
-    async fn past(
-        &mut self,
-        session: &mut Session,
-        server: &WalServer,
-    ) -> Result<(TimelineHistory, Vec<(Timeline, Bytes)>)> {
-        let (mut past, mut new) = (TimelineHistory::without_ancestors(server.timeline), Vec::new());
-        if server.timeline != Timeline::FIRST {
-            past = self.history(session, server.timeline, &mut new).await?;
-        }
-        let ancestors: Vec<_> = past.ancestors().iter().map(|ancestor| ancestor.timeline).collect();
-        for timeline in ancestors.into_iter().filter(|timeline| *timeline != Timeline::FIRST) {
-            match self.history(session, timeline, &mut new).await {
-                Err(Error::Source(error)) if cause(&error).is_some_and(is_removed) => {
-                    self.check_stored_history(&past, timeline).await?;
-                }
-                history => drop(history?),
-            }
-        }
-        Ok((past, new))
-    }
-
-    /// Refuses a server without a history of `timeline` whose past differs from the stored one.
-    async fn check_stored_history(&mut self, past: &TimelineHistory, timeline: Timeline) -> Result<()> {
-        let mut stored = Histories::default();
-        stored.look_for(self.repository, timeline).await?;
-        let before = past.ancestors().iter().take_while(|ancestor| ancestor.timeline < timeline);
-        match stored.get(timeline) {
-            Some(stored) if !before.eq(stored.ancestors()) => {
-                let refusal = Refusal::AnotherContent {
-                    object: WalName::History(timeline).to_string(),
-                    location: self.repository.location().to_owned(),
-                    path: format!("the server's {}", WalName::History(past.timeline())),
-                    history_of: Some(timeline),
-                };
-                Err(refusal.into())
-            }
-            None if !stored.has(timeline) && self.without_history.insert(timeline) => {
-                tracing::warn!(
-                    "neither the server nor the repository has the history of timeline {timeline}: recovery can't pass \
-                     that timeline"
-                );
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Asks for the history of a timeline. Two servers may have been promoted to one timeline: nothing is received from one
-    /// whose history differs from the stored one, or from that of another server. One that isn't stored is added to `new`:
-    /// the server may turn out to be another one.
-    async fn history(
-        &mut self,
-        session: &mut Session,
-        timeline: Timeline,
-        new: &mut Vec<(Timeline, Bytes)>,
-    ) -> Result<TimelineHistory> {
-        let content = session.timeline_history(timeline).await.map_err(receiving)?;
-        let file = WalFile::history(timeline, content.clone())?;
-        match self.histories.get(&timeline) {
-            Some(known) if *known == content => {}
-            Some(_) => return Err(self.repository.another_content(&file, self.options.codec.format())),
-            None if self.repository.wal_format(WalName::History(timeline)).await?.is_some() => {
-                self.store_history(timeline, content.clone()).await?;
-            }
-            None => new.push((timeline, content.clone())),
-        }
-        check_history(timeline, &content, WalName::History(timeline))
-    }
-
-    /// Stores a history. If one is stored, it must be the same.
-    async fn store_history(&mut self, timeline: Timeline, content: Bytes) -> Result<()> {
-        let file = WalFile::history(timeline, content.clone())?;
-        if self.repository.archive_file(&file, self.options.codec).await?.is_some() {
-            tracing::info!("stored {}", WalName::History(timeline));
-        }
-        self.histories.insert(timeline, content);
-        Ok(())
-    }
-
-    /// Compares what is here with what the server has, and returns the session, or another one with the same server. The
-    /// beginning of the current segment is compared as it is received again, or, `in_advance`, now: before a history is stored
-    /// or the slot is created.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::AnotherWal`] if the WAL behind `start` isn't the continuation of what is here.
-    async fn compare(
-        &self,
-        mut session: Session,
-        server: &WalServer,
-        past: &TimelineHistory,
-        start: Lsn,
-        in_advance: bool,
-    ) -> Result<Session> {
-        let size = server.segment_size;
-        let current = segment_at(past, start, size);
-        if self.complete.is_none() {
-            self.fetch_beginning(current).await?;
-        }
-        for (segment, most) in iter::once((current, u64::MAX)).chain(parent(past, start, size)) {
-            if self.spool.fingerprint(segment).await?.is_none() {
-                continue;
-            }
-            let bytes = self.spool.open_begun(segment).await?.written.min(most);
-            if bytes < ENOUGH_BYTES {
-                continue;
-            }
-            if !in_advance {
-                return Ok(session);
-            }
-            let end = Lsn(start.0 + bytes).min(server.flushed);
-            // A server that is behind is compared as far as it goes.
-            if start < end
-                && let Some(ours) = self.open_spooled(segment, true).await?
-            {
-                session = self.receive_again(session, server, current.timeline(), start..end, ours).await?;
-            }
-        }
-        // A server that is behind refuses to stream from there.
-        let Some(before) = start.0.checked_sub(size.bytes()).map(Lsn).filter(|_| start <= server.flushed)
-        else {
-            return Ok(session);
-        };
-        let segment = segment_at(past, before, size);
-        match self.open_ours(segment).await? {
-            Some(ours) => self.receive_again(session, server, segment.timeline(), before..start, ours).await,
-            None => Ok(session),
-        }
-    }
-
-    /// Receives WAL that is here once more and compares it. Returns the session, or another one with the same server.
-    async fn receive_again(
-        &self,
-        session: Session,
-        server: &WalServer,
-        timeline: Timeline,
-        range: Range<Lsn>,
-        ours: Ours<'_>,
-    ) -> Result<Session> {
-        let options = StreamOptions::new(range.start, timeline, || SystemClock.now());
-        if let Some(session) = compare(session, &options, range.end, ours).await? {
-            return Ok(session);
-        }
-        let (session, found) = WalServer::connect(self.connector).await?;
-        if found.is_same_as(server) { Ok(session) } else { Err(another_server()) }
-    }
-
-    /// Opens a complete segment in the spool or in the repository; none if there is none.
-    async fn open_ours(&self, segment: SegmentName) -> Result<Option<Ours<'a>>> {
-        if let Some(ours) = self.open_spooled(segment, false).await? {
-            return Ok(Some(ours));
-        }
-        let repository = self.repository;
-        let Some(stored) = repository.wal_if_stored(WalName::Segment(segment)).await? else {
-            return Ok(None);
-        };
-        let object = stored.name.clone();
-        let failed = Box::new(move |error| repository.unreadable(&object, error));
-        Ok(Some(Ours { segment, is_beginning: false, content: stored.content(), failed }))
-    }
-
-    /// Opens a complete segment in the spool, or the beginning of one; none if there is none.
-    async fn open_spooled(&self, segment: SegmentName, is_beginning: bool) -> Result<Option<Ours<'a>>> {
-        let name = if is_beginning { WalName::Partial(segment) } else { WalName::Segment(segment) };
-        let path = self.spool.path_of(name);
-        match File::open(&path).await {
-            Ok(file) => {
-                let failed = Box::new(Error::local("read", path));
-                Ok(Some(Ours { segment, is_beginning, content: Box::new(file), failed }))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::local("read", path)(error)),
-        }
-    }
-
-    /// Puts the beginning of a segment into the spool that an earlier process has stored, if the spool has none: what the
-    /// server sends must be its continuation, too.
-    async fn fetch_beginning(&self, segment: SegmentName) -> Result<()> {
-        if self.spool.fingerprint(segment).await?.is_some() {
-            return Ok(());
-        }
-        let Some(stored) = self.repository.received(segment).await? else { return Ok(()) };
-        let object = stored.name.clone();
-        let mut content = stored.content();
-        self.spool.put_begun(segment, &mut content, |error| self.repository.unreadable(&object, error)).await
-    }
-
-    /// Creates the slot unless it exists, and returns whether it was created.
-    async fn create_slot(&self, session: &mut Session) -> Result<bool> {
-        let slot = &self.options.slot;
-        // The server would log an error each time if the slot were created without asking.
-        if let Ok(Some(_)) = session.read_slot(slot).await {
-            return Ok(false);
-        }
-        let options = SlotOptions { reserve_wal: true, temporary: false };
-        match session.create_slot(slot, options).await {
-            Err(error) if error.code() == Some(DUPLICATE_OBJECT) => Ok(false),
-            Ok(()) => {
-                tracing::info!("created the replication slot {slot}");
-                Ok(true)
-            }
-            Err(error) => Err(receiving(error).into()),
-        }
-    }
-
-    /// Creates the slot again if that is allowed, after the server has invalidated it. PostgreSQL refuses to use such a slot
-    /// from version 18 on.
-    async fn replace_slot(&self, error: SourceError) -> Result<()> {
-        let slot = &self.options.slot;
-        if !self.options.create_slot {
-            let hint = format!(
-                "start receive-wal with --create-slot, which drops the invalidated slot {slot} and creates it again; the \
-                 WAL that the server has removed meanwhile is then a gap"
-            );
-            return Err(error.with_hint(hint).into());
-        }
-        let mut session = self.connector.replication().await.map_err(receiving)?;
-        // Reading it fails for a logical slot, which isn't dropped.
-        if let Ok(Some(_)) = session.read_slot(slot).await {
-            session.drop_slot(slot).await.map_err(receiving)?;
-        } else {
-            return Err(error.into());
-        }
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "the server has invalidated the replication slot {slot}; it was dropped, and is created again"
-        );
-        self.create_slot(&mut session).await.map(drop)
-    }
-
     /// Returns where to begin: behind what is complete, as far as that is the past of this server; otherwise at the end of
     /// what the repository has of that past; and in a repository without any, where the slot begins.
     async fn start(
@@ -473,82 +234,6 @@ impl<'a> Receiver<'a> {
         let spooled = self.spool.complete().await?;
         StoredPast::read(self.repository, past.clone(), server.segment_size, &spooled).await
     }
-
-    /// Returns the start of the oldest segment that the slot keeps. None if the server doesn't say: before PostgreSQL 15, or
-    /// if the slot keeps none.
-    async fn kept(&self, session: &mut Session, server: &WalServer) -> Result<Option<Lsn>> {
-        match session.read_slot(&self.options.slot).await {
-            Ok(slot) => {
-                Ok(slot.and_then(|slot| slot.restart).map(|lsn| segment_start(lsn, server.segment_size)))
-            }
-            Err(ReplicationError::Version { .. }) => Ok(None),
-            Err(error) => Err(receiving(error).into()),
-        }
-    }
-
-    /// Goes on behind WAL that the server has removed: with what is stored behind it, or with the first segment that the
-    /// server has.
-    async fn skip(&mut self, refused: Refused<'_>, error: SourceError) -> Result<()> {
-        let Refused { server, past, gap, kept } = refused;
-        let size = server.segment_size;
-        let mut stored = self.stored_past(server, past).await?;
-        // Another process may have stored it meanwhile.
-        let mut next = stored.end_of_run(self.repository, gap).await?;
-        if next == gap {
-            let written = segment_start(server.flushed, size);
-            let kept = kept.filter(|kept| *kept > gap).unwrap_or(written);
-            let most = stored.next_stored(gap).map_or(kept, |stored| stored.min(kept));
-            if most <= gap {
-                return Err(error.into());
-            }
-            let end = self.first_available(server, past, gap, most).await?;
-            next = stored.end_of_run(self.repository, end).await?;
-            let advice = if stored.has_backup_from(end) {
-                "The newest backup doesn't need it"
-            } else {
-                "Take a new backup now, or store these segments with archive-wal if another server has them"
-            };
-            let (first, last) =
-                (segment_at(past, gap, size), segment_at(past, Lsn(end.0 - size.bytes()), size));
-            let noticed = self.repository.clock().now();
-            self.repository.record_gap(&WalGap::new(first, last, size, noticed)).await?;
-            let missing = if first == last {
-                format!("segment {first}")
-            } else {
-                format!("segments {first} to {last}")
-            };
-            tracing::warn!(
-                "the server has removed WAL that isn't stored: {missing}. A backup that was taken before this can be \
-                 recovered only up to {gap}. {advice}"
-            );
-        }
-        self.complete = Some((past.timeline_at(Lsn(next.0.saturating_sub(1))), next));
-        Ok(())
-    }
-
-    /// Returns the start of the first segment behind `gap` that the server has, `most` at the latest.
-    async fn first_available(
-        &self,
-        server: &WalServer,
-        past: &TimelineHistory,
-        gap: Lsn,
-        most: Lsn,
-    ) -> Result<Lsn> {
-        let size = server.segment_size.bytes();
-        let start = |segment: u64| Lsn(gap.0 + segment * size);
-        let mut search = Search::new((most.0 - gap.0) / size);
-        while let Some(segment) = search.next() {
-            let (session, found) = WalServer::connect(self.connector).await?;
-            if !found.is_same_as(server) {
-                return Err(another_server());
-            }
-            let start = start(segment);
-            let timeline = segment_at(past, start, server.segment_size).timeline();
-            let options = StreamOptions::new(start, timeline, || SystemClock.now());
-            search.note(segment, has_wal(session, &options).await?);
-        }
-        Ok(start(search.found()))
-    }
 }
 
 /// Returns the segment of the older timeline in which the segment at `start` branched off, and how many of its bytes belong to
@@ -558,27 +243,6 @@ fn parent(past: &TimelineHistory, start: Lsn, size: SegmentSize) -> Option<(Segm
     let before = past.ancestors().iter().rev().find(|ancestor| ancestor.timeline < segment.timeline())?;
     let bytes = before.switchpoint.0.checked_sub(start.0).filter(|bytes| *bytes > 0)?;
     Some((segment.on_timeline(before.timeline), bytes))
-}
-
-/// WAL that a server has removed.
-struct Refused<'a> {
-    server: &'a WalServer,
-    past: &'a TimelineHistory,
-    /// Where it begins.
-    gap: Lsn,
-    /// Where the WAL begins that the slot keeps, if that is known.
-    kept: Option<Lsn>,
-}
-
-/// Whether the server has the WAL at the start of the stream, which must be before the end of its WAL. The stream is without
-/// a slot, so that nothing is reported as stored.
-async fn has_wal(session: Session, options: &StreamOptions) -> Result<bool> {
-    let asked = async { WalStream::start(session, options).await?.next().await.map(drop) };
-    match asked.await {
-        Ok(()) => Ok(true),
-        Err(error) if is_removed(&error) => Ok(false),
-        Err(error) => Err(receiving(error).into()),
-    }
 }
 
 /// Returns the SQLSTATE of the server's error that caused this one.
