@@ -149,6 +149,18 @@ fn where_no_mark_can_be_written_nothing_is_stored_ahead() {
 }
 
 #[test]
+fn a_state_directory_that_can_not_be_used_is_one_warning() {
+    let site = server(1..=4);
+    site.write("state/swiftwal", "a file in place of the directory");
+    for number in 1..=2 {
+        let ran = archive(&site, number, &[]);
+        let warnings: Vec<_> = ran.stderr.lines().filter(|line| line.contains("warning: ")).collect();
+        assert!(warnings.len() == 1 && warnings[0].contains("the state directory"), "{ran:?}");
+        assert_eq!(stored(&site), names(1..=number));
+    }
+}
+
+#[test]
 fn a_directory_of_marks_that_others_may_write_to_is_not_trusted() {
     let site = server(1..=3);
     archive(&site, 1, &[]);

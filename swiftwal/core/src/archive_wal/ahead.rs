@@ -65,13 +65,17 @@ impl Ahead {
 
 /// Stores further files that PostgreSQL is going to ask for, according to `archive_status` beside the file at `path`,
 /// which must be stored already. Each is marked, so that [`archive_wal`](super::archive_wal) acknowledges it without a
-/// request. PostgreSQL's files are only read. Does nothing if this machine has no state directory for the repository.
+/// request. PostgreSQL's files are only read. Does nothing if this machine has no state directory for the repository, or
+/// has warned that it can't use that.
 ///
 /// Timeline histories are stored first, one after the other. Of the segments, those whose name is taken are compared
 /// before another is stored; while the storage is asked for the names, the first segments are compressed. The first failure
 /// is a warning, and nothing more is begun: PostgreSQL is going to ask for that file.
 pub async fn archive_ahead(repository: &Repository, path: &Path, codec: Codec, ahead: &Ahead) {
     let Some(marks) = repository.ahead_marks() else { return };
+    if marks.are_unusable() {
+        return;
+    }
     let Some((jobs, last)) = ahead.pace() else {
         tracing::info!("{} is stored; it took too long to archive the files after it ahead", path.display());
         return;

@@ -110,6 +110,11 @@ impl StateDir {
         Ok(file)
     }
 
+    /// Whether a warning said that the directory can't be used.
+    pub(crate) fn has_warned(&self) -> bool {
+        self.warned.load(Ordering::Relaxed)
+    }
+
     fn warn(&self, verb: &str, error: &io::Error) {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(

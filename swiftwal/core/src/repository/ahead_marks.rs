@@ -104,6 +104,11 @@ impl AheadMarks {
         Ok(())
     }
 
+    /// Whether a warning has said that the state directory can't be used.
+    pub(crate) fn are_unusable(&self) -> bool {
+        self.directory.has_warned()
+    }
+
     /// Looks at a file that is going to be archived.
     pub(crate) fn look(path: &Path, now: Timestamp) -> io::Result<Seen> {
         let mut file = open_regular_file(path)?;
