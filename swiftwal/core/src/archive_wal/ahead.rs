@@ -14,7 +14,7 @@ use std::{
 
 use futures::{
     FutureExt, StreamExt, TryStreamExt,
-    future::{join, join_all, try_join_all},
+    future::{join, join_all},
     stream,
 };
 use swiftwal_compression::Codec;
@@ -193,12 +193,7 @@ impl<'a> Batch<'a> {
         let identity = file.identity();
         let formats =
             self.repository.ensure_cluster_unless_cached(identity.as_ref(), self.codec.format()).await?;
-        let looks = formats.into_iter().map(async |format| {
-            let bytes = self.repository.unproven_size(&file.object(format)).await?;
-            Ok::<_, Error>(bytes.map(|bytes| StoredAs { format, bytes }))
-        });
-        let stored = try_join_all(looks).await?;
-        Ok(stored.into_iter().flatten().next())
+        self.repository.stored_as(file, formats).await
     }
 
     /// Compresses as many of the first files as are stored at a time. None for one that fails, which will fail again when

@@ -9,8 +9,8 @@ use swiftwal_postgres::WalName;
 use crate::{
     error::{Error, Refusal, Result},
     repository::{
-        Repository, layout::ObjectName, staged_wal::Existing, store_once::StoredOnce, wal_file::WalFile,
-        wal_frames::Threads, wal_variant::WalVariant,
+        Repository, ahead_marks::StoredAs, layout::ObjectName, staged_wal::Existing, store_once::StoredOnce,
+        wal_file::WalFile, wal_frames::Threads, wal_variant::WalVariant,
     },
 };
 
@@ -27,11 +27,22 @@ impl Repository {
         let format = codec.format();
         let formats = self.ensure_cluster_unless_cached(file.identity().as_ref(), format).await?;
         let others = formats.into_iter().filter(|other| *other != format);
-        let looks = others.map(async |other| {
-            Ok::<_, Error>(self.size(&file.object(other)).await?.is_some().then_some(other))
+        let stored = self.stored_as(file, others).await?;
+        add(self, file, codec, stored.map(|stored| stored.format)).await
+    }
+
+    /// Returns what has the name of this file in one of these compressions. That there is a repository at all isn't proven:
+    /// what is stored afterwards needs one.
+    pub(crate) async fn stored_as(
+        &self,
+        file: &WalFile,
+        formats: impl IntoIterator<Item = Format> + Send,
+    ) -> Result<Option<StoredAs>> {
+        let looks = formats.into_iter().map(async |format| {
+            let bytes = self.unproven_size(&file.object(format)).await?;
+            Ok::<_, Error>(bytes.map(|bytes| StoredAs { format, bytes }))
         });
-        let stored = try_join_all(looks).await?.into_iter().flatten().next();
-        add(self, file, codec, stored).await
+        Ok(try_join_all(looks).await?.into_iter().flatten().next())
     }
 
     /// The error for a file whose name has different content. A person must decide which of the two is right.
