@@ -58,11 +58,6 @@ impl Subject {
         &self.harness
     }
 
-    /// Returns the cases that a scenario tries: [a sample](Harness::with_sampled_cases), or all.
-    pub(crate) fn cases<T>(&self, all: impl IntoIterator<Item = T>) -> Vec<T> {
-        self.harness.cases(all)
-    }
-
     pub(crate) fn clock(&self) -> &ManualClock {
         &self.clock
     }

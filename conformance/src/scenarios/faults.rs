@@ -34,7 +34,7 @@ pub(crate) async fn an_interrupted_backup_is_whole_or_not_listed_and_leaves_noth
     let source = site.cluster.backup(5, 6);
     let calls = interrupt_backup(&site, &source, NEVER, WriteFault::Dies).await?;
     assert!(calls.iter().filter(|call| call.action == "put_part").count() > 1, "{calls:?}");
-    for (fault, n) in site.subject.cases(interruptions(&calls)) {
+    for (fault, n) in site.subject.harness().cases(interruptions(&calls)) {
         interrupt_backup(&site, &source, n, fault)
             .await
             .with_context(|| format!("{fault:?} at writing call {n}"))?;
@@ -127,7 +127,7 @@ pub(crate) async fn an_interrupted_prune_harms_no_backup_and_the_next_one_finish
     let calls = Faults::none();
     prune(&site.subject.repository_with(&calls)?, &plan(&site, 1, 0).await?).await?;
     let pruned = site.subject.objects().await?;
-    for (fault, n) in site.subject.cases(interruptions(&calls.writes())) {
+    for (fault, n) in site.subject.harness().cases(interruptions(&calls.writes())) {
         full.put_back(&site.subject).await?;
         let faults = Faults::at_write(n, fault);
         let outcome = prune(&site.subject.repository_with(&faults)?, &plan(&site, 1, 0).await?).await;

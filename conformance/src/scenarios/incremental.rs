@@ -320,7 +320,7 @@ pub(crate) async fn an_interrupted_prune_leaves_no_backup_without_its_parent(sub
     let full = Snapshot::of(&site.subject).await?;
     let calls = Faults::none();
     prune(&site.subject.repository_with(&calls)?, &plan(&site, 1, 0).await?).await?;
-    for (fault, n) in site.subject.cases(interruptions(&calls.writes())) {
+    for (fault, n) in site.subject.harness().cases(interruptions(&calls.writes())) {
         full.put_back(&site.subject).await?;
         let faults = Faults::at_write(n, fault);
         refused(prune(&site.subject.repository_with(&faults)?, &plan(&site, 1, 0).await?).await);

@@ -33,7 +33,7 @@ pub(crate) async fn what_is_listed_and_gone_harms_no_command(subject: Subject) -
     let whole = Snapshot::of(&scene.site.subject).await?;
     let phantoms = phantoms(&scene);
     let table = phantoms.iter().flat_map(|phantom| Command::ALL.map(|command| (phantom, command)));
-    for (phantom, command) in scene.site.subject.cases(table) {
+    for (phantom, command) in scene.site.subject.harness().cases(table) {
         let outcome = run(&scene, command, phantom).await;
         outcome.with_context(|| format!("{command:?} without {phantom}"))?;
         if command.changes() {

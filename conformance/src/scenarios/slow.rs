@@ -48,7 +48,7 @@ pub(crate) async fn a_command_that_is_ended_while_bytes_trickle_leaves_nothing_a
     let scene = Scene::new(subject).await?;
     let whole = Snapshot::of(&scene.site.subject).await?;
     let table = Command::ALL.into_iter().flat_map(|command| BYTES.map(|bytes| (command, bytes)));
-    for (command, bytes) in scene.site.subject.cases(table) {
+    for (command, bytes) in scene.site.subject.harness().cases(table) {
         let faults = Faults::trickling();
         let ended = async {
             for _ in 0..bytes {
@@ -79,7 +79,7 @@ pub(crate) async fn a_command_that_is_ended_while_a_call_hangs_leaves_nothing_an
         whole.put_back(&scene.site.subject).await?;
         table.extend(hanging_at_each_kind(&calls).into_iter().map(|faults| (command, faults)));
     }
-    for (command, faults) in scene.site.subject.cases(table) {
+    for (command, faults) in scene.site.subject.harness().cases(table) {
         end_and_repeat(&scene, command, &faults, faults.hung())
             .await
             .with_context(|| format!("{command:?} with {faults:?}"))?;
