@@ -162,3 +162,15 @@ fn drain(command: &str) -> String {
         done"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_swiftwal_does_the_same_work() {
+        for storage in [FILE, SWIFT, FAR_SWIFT] {
+            assert!(storage.drain().before().is_some(), "{}", storage.swiftwal);
+        }
+    }
+}

@@ -33,6 +33,9 @@ pub(crate) struct Measured {
 /// The name of the program in scripts, and of the one given by `--against`.
 pub(crate) const NOW: &str = "./swiftwal";
 pub(crate) const BEFORE: &str = "./before";
+/// The same in scripts that enter another directory: the variable contains the path of the scratch directory.
+const NOW_FROM_ANYWHERE: &str = "$scratch/swiftwal";
+const BEFORE_FROM_ANYWHERE: &str = "$scratch/before";
 
 /// A function for scripts: runs a command, and measures how long that takes.
 const CALL: &str = r#"durations=$PWD/durations
@@ -70,9 +73,10 @@ impl Job {
     }
 
     /// The same job with the program given by `--against`; None for a job of another tool.
-    fn before(&self) -> Option<Self> {
-        let [before, script] = [&self.before, &self.script].map(|script| script.replace(NOW, BEFORE));
-        self.script.contains(NOW).then_some(Self { before, script, ..*self })
+    pub(super) fn before(&self) -> Option<Self> {
+        let [before, script] = [&self.before, &self.script]
+            .map(|script| script.replace(NOW, BEFORE).replace(NOW_FROM_ANYWHERE, BEFORE_FROM_ANYWHERE));
+        (script != self.script).then_some(Self { before, script, ..*self })
     }
 }
 

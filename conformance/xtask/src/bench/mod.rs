@@ -38,7 +38,8 @@ pub(crate) struct Options {
     /// The swiftwal to measure, instead of one that is built now
     #[arg(long)]
     program: Option<PathBuf>,
-    /// Another swiftwal, such as an earlier release: each job is also run with it, in turn, on the same repository
+    /// Another swiftwal, such as an earlier release: each job is also run with it, in turn, on the same repository.
+    /// Draining and replaying need one that archives and fetches ahead
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
     /// Run only these jobs

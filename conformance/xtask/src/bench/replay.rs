@@ -163,3 +163,15 @@ impl Storage {
 fn each(command: &str) -> String {
     format!("for name in $(cat backlog); do {command}; done")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_swiftwal_does_the_same_work() {
+        for storage in [FILE, SWIFT, FAR_SWIFT] {
+            assert!(storage.replay().before().is_some(), "{}", storage.swiftwal);
+        }
+    }
+}
