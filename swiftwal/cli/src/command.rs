@@ -4,6 +4,7 @@ pub(crate) mod archive_cleanup;
 pub(crate) mod archive_wal;
 pub(crate) mod backup;
 pub(crate) mod delete;
+pub(crate) mod drill;
 pub(crate) mod info;
 pub(crate) mod keep;
 pub(crate) mod label;
@@ -15,6 +16,7 @@ pub(crate) mod receive_wal;
 pub(crate) mod restore;
 pub(crate) mod restore_wal;
 mod server_args;
+mod target_args;
 pub(crate) mod timeline;
 
 use std::{io, num::NonZeroUsize, thread::available_parallelism, time::Duration};
@@ -26,6 +28,7 @@ use tokio::runtime::{self, Runtime};
 use crate::{
     exit::Caller,
     failure::Failure,
+    isolated_server,
     prometheus::{MonitoredRun, PrometheusArgs},
     session::Session,
 };
@@ -42,6 +45,7 @@ const REMOVING: Duration = Duration::from_secs(60);
 pub(crate) enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
+    Drill(drill::Args),
     #[command(visible_alias = "status")]
     Info(info::Args),
     ListBackups(list_backups::Args),
@@ -85,6 +89,7 @@ impl Command {
         match self {
             Self::Backup(_) => backup::CLEARING + LAST_WRITES,
             Self::Restore(_) => REMOVING,
+            Self::Drill(_) => drill::CLEARING,
             Self::ReceiveWal(_) => receive_wal::CLEARING + LAST_WRITES,
             _ => LAST_WRITES * 2,
         }
@@ -102,10 +107,14 @@ impl Command {
 
     /// Runs the subcommand.
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        if matches!(self, Self::Drill(_)) {
+            // Before the threads of the runtime start: each thread and process inherits it from the one that starts it.
+            isolated_server::lower_priority();
+        }
         let runtime = self.runtime().map_err(Failure::Runtime)?;
         // After a failure, a restore removes what it wrote. That must not be interrupted.
         let is_done_despite_damage = matches!(self, Self::Backup(_) | Self::Info(_));
-        let is_restore = matches!(self, Self::Restore(_));
+        let is_restore = matches!(self, Self::Restore(_) | Self::Drill(_));
         let metrics = self.metrics();
         let monitored =
             metrics.and_then(|(command, args)| Some(MonitoredRun::begin(args.textfile(session)?, command)));
@@ -114,6 +123,7 @@ impl Command {
                 // These must be asked to stop; dropping them isn't enough, or is a failure although a file is stored.
                 Self::ArchiveWal(args) => archive_wal::run(args, session).await,
                 Self::Backup(args) => backup::run(args, session).await,
+                Self::Drill(args) => drill::run(args, session).await,
                 Self::ReceiveWal(args) => receive_wal::run(args, session).await,
                 other => session.watchdog.unless_stopped(other.run_until_stopped(session)).await,
             }
@@ -136,6 +146,7 @@ impl Command {
         match self {
             Self::Backup(args) => backup::run(args, session).await,
             Self::Restore(args) => restore::run(args, session).await,
+            Self::Drill(args) => drill::run(args, session).await,
             Self::Info(args) => info::run(args, session).await,
             Self::ListBackups(_) => list_backups::run(session).await,
             Self::ListWal(_) => list_wal::run(session).await,
@@ -159,7 +170,7 @@ impl Command {
     /// that fetches WAL ahead.
     fn runtime(&self) -> io::Result<Runtime> {
         let mut builder = match self {
-            Self::Restore(_) | Self::PrefetchWal(_) => {
+            Self::Restore(_) | Self::Drill(_) | Self::PrefetchWal(_) => {
                 let cores = available_parallelism().map_or(1, NonZeroUsize::get);
                 let mut builder = runtime::Builder::new_multi_thread();
                 builder.worker_threads(cores.min(MOST_RESTORING_THREADS));

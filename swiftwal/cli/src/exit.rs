@@ -19,7 +19,8 @@ Exit codes:
   1    failed, or not done within --deadline; the message says why
   2    the command line or the configuration is wrong; nothing was done
   3    done, but damage was found
-  4    it couldn't be proven that all is well
+  4    it couldn't be proven that all is well (drill: also, not done within
+       --deadline)
   128  restore-wal only: it isn't known whether the file is in the repository,
        or later WAL is there
   with --nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, as monitoring has it
@@ -157,9 +158,11 @@ impl Exit {
             Failure::Flow(Error::Open(error)) if !matches!(error, OpenError::Unavailable { .. }) => {
                 Self::Usage
             }
-            Failure::Flow(_) | Failure::TimelineInUse { .. } | Failure::Runtime(_) | Failure::Output(_) => {
-                Self::Failure
-            }
+            Failure::Flow(_)
+            | Failure::TimelineInUse { .. }
+            | Failure::Isolation(_)
+            | Failure::Runtime(_)
+            | Failure::Output(_) => Self::Failure,
             Failure::Stopped(Stop::Signal(signal)) => match signal {
                 Signal::Hangup => Self::HungUp,
                 Signal::Interrupt => Self::Interrupted,

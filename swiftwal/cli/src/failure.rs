@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::{
     config::ConfigError,
+    isolated_server::IsolationError,
     log,
     message::{Hinted, chain},
     nagios::State,
@@ -30,6 +31,9 @@ pub(crate) enum Failure {
     /// A standby asks for a history that is missing, although WAL of its timeline is stored.
     #[error("timeline {timeline} is in use: its WAL is stored in {location}, but its history is missing")]
     TimelineInUse { timeline: Timeline, location: String },
+    /// A server can't be started on a copy here.
+    #[error(transparent)]
+    Isolation(#[from] IsolationError),
     #[error("the operating system refused a resource that the program needs")]
     Runtime(#[source] io::Error),
     #[error("can't write to standard output")]
@@ -106,6 +110,7 @@ impl Hinted for Failure {
         match self {
             Self::Config(error) => error.hint(),
             Self::Flow(error) => error.hint(),
+            Self::Isolation(error) => error.hint(),
             Self::Volatile(_) => {
                 Some("name another repository, or, in a test, set SWIFTWAL_ALLOW_MEMORY=1".into())
             }

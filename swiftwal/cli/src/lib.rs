@@ -27,6 +27,7 @@ pub mod fuzz {
 }
 mod ending;
 mod hardening;
+mod isolated_server;
 mod log;
 mod message;
 mod nagios;
@@ -34,8 +35,10 @@ mod output;
 mod panic;
 mod progress;
 mod prometheus;
+mod server_commands;
 mod session;
 mod signal;
+mod size;
 mod standby;
 mod stop;
 mod systemd;

@@ -2,7 +2,6 @@
 
 mod json;
 mod range;
-mod size;
 mod table;
 mod terminal;
 
@@ -15,9 +14,10 @@ use crate::failure::Failure;
 
 pub(crate) use swiftwal_core::Elapsed;
 
+pub(crate) use crate::size::Size;
+
 pub(crate) use self::{
     range::{BACKUPS, Counted, LEFTOVERS, PAGES, Range, SEGMENTS, WAL_FILES, wal_ranges},
-    size::Size,
     table::{Column, Table},
     terminal::columns,
 };

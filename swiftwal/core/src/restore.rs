@@ -76,10 +76,16 @@ pub struct RestoreOptions {
     /// Whether tablespaces without a mapping are restored to their original locations. Otherwise they are refused: a
     /// commit record can name any directory of this machine.
     pub tablespaces_in_place: bool,
+    /// The directory in which each tablespace without a mapping gets one of its own, named after its number. It must be an
+    /// absolute path. Tablespaces are not restored in place then.
+    pub tablespaces_below: Option<PathBuf>,
     /// The directory for the WAL, to which `pg_wal` becomes a link; none for a `pg_wal` in the data directory.
     pub wal_directory: Option<PathBuf>,
     /// Whether the files are restored without recovery settings. The settings below have no effect then.
     pub no_recovery: bool,
+    /// Whether `postgresql.auto.conf` gets the recovery settings only, without those of the original server: for a server
+    /// that is started with a configuration of its own.
+    pub only_recovery_settings: bool,
     /// The databases whose content is restored; all of them if none is named.
     pub databases: Vec<String>,
     /// What is done with directories that aren't empty.
@@ -203,7 +209,7 @@ pub async fn restore(
     let writing = write_files(repository, plan, &destination, options.discard_wal, observe);
     let written = Box::pin(writing).await?;
     let written = finish::add_checksums(written, &destination).await?;
-    for notice in notices(&destination)? {
+    for notice in notices(&destination, options)? {
         observe(RestoreEvent::Notice(&notice));
     }
     let options = RestoreOptions { target_timeline, ..options.clone() };
@@ -212,8 +218,11 @@ pub async fn restore(
 }
 
 /// Returns notices about the current state of the directories.
-fn notices(destination: &Destination) -> Result<Vec<String>> {
-    let mut notices = configuration::missing_files(&destination.root(None)?);
+fn notices(destination: &Destination, options: &RestoreOptions) -> Result<Vec<String>> {
+    let mut notices = match options.only_recovery_settings {
+        true => Vec::new(),
+        false => configuration::missing_files(&destination.root(None)?),
+    };
     if !destination.unused().is_empty() {
         notices.push(format!(
             "directories that the cluster used before are left alone; look at them before you remove them: {}",

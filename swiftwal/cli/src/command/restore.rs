@@ -4,7 +4,6 @@ mod dry_run;
 mod mapping;
 mod next_steps;
 mod report;
-mod restore_command;
 
 use std::{
     os::unix::ffi::OsStrExt,
@@ -13,24 +12,25 @@ use std::{
 };
 
 use swiftwal_core::{
-    ArchiveMode, Branch, RecoveryTarget, Repository, RestoreEvent, RestoreOptions, RestoreStats, Reuse,
-    TargetAction, TargetTimeline, parse_target_time,
+    ArchiveMode, Branch, Repository, RestoreEvent, RestoreOptions, RestoreStats, Reuse, TargetAction,
+    TargetTimeline,
 };
-use swiftwal_postgres::{Lsn, printable};
+use swiftwal_postgres::printable;
 
 use self::{
     mapping::mapping,
     next_steps::{drop_databases, next_steps, owner},
     report::Report,
-    restore_command::ServerCommands,
 };
+use super::target_args::TargetArgs;
 use crate::{
     failure::Failure,
     log,
     output::{Elapsed, Size},
     progress::{Done, Progress},
+    server_commands::{self, ServerCommands},
     session::Session,
-    values::{BackupArg, whole},
+    values::BackupArg,
 };
 
 /// Restore a base backup and set up recovery.
@@ -117,40 +117,6 @@ pub(crate) struct Args {
     archive_mode: Option<ArchiveMode>,
 }
 
-/// Where recovery ends, if not at the end of the WAL.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Recovery")]
-#[group(id = "target", multiple = false)]
-struct TargetArgs {
-    /// Recover up to this time; with its time zone, such as '2013-08-28 19:40:00 UTC' or '…+02'
-    #[arg(long, value_name = "TIME", value_parser = parse_target_time)]
-    target_time: Option<jiff::Timestamp>,
-    /// Recover up to this transaction
-    #[arg(long, value_name = "XID", value_parser = whole::<u64>(0..=u64::MAX), allow_negative_numbers = true)]
-    target_xid: Option<u64>,
-    /// Recover up to this position in the WAL, such as 0/5C000020
-    #[arg(long, value_name = "LSN")]
-    target_lsn: Option<Lsn>,
-    /// Recover up to this restore point, created by pg_create_restore_point()
-    #[arg(long, value_name = "NAME")]
-    target_name: Option<String>,
-    /// Recover until the backup is consistent, and no further
-    #[arg(long)]
-    target_immediate: bool,
-}
-
-impl TargetArgs {
-    fn chosen(self) -> Option<RecoveryTarget> {
-        let immediate = self.target_immediate.then_some(RecoveryTarget::Immediate);
-        self.target_time
-            .map(RecoveryTarget::Time)
-            .or(self.target_xid.map(RecoveryTarget::Xid))
-            .or(self.target_lsn.map(RecoveryTarget::Lsn))
-            .or(self.target_name.map(RecoveryTarget::Name))
-            .or(immediate)
-    }
-}
-
 pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure> {
     let began = Instant::now();
     let repository = session.open()?;
@@ -165,8 +131,10 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
         target_action: args.target_action,
         tablespace_mapping: args.tablespace_mapping,
         tablespaces_in_place: args.tablespaces_in_place,
+        tablespaces_below: None,
         wal_directory: args.waldir,
         no_recovery: args.no_recovery,
+        only_recovery_settings: false,
         reuse: reuse(args.delta, args.resume),
         discard_wal: args.discard_wal,
         archive_mode: args.archive_mode.unwrap_or_else(|| archive_mode(&args.database, args.no_recovery)),
@@ -209,7 +177,7 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     let stats = swiftwal_core::restore(&repository, choice, &args.directory, &options, &observe).await?;
     progress.finish();
     drop(progress);
-    if let Some(notice) = restore_command::unwritten(&session.config).filter(|_| !options.no_recovery) {
+    if let Some(notice) = server_commands::unwritten(&session.config).filter(|_| !options.no_recovery) {
         report.notice(&notice);
         log::say(format_args!("{notice}"));
     }

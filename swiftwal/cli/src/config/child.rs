@@ -12,6 +12,16 @@ impl Config {
     /// `environment` is that of this process, and `names` are those of all settings.
     pub(crate) fn pass_to(&self, command: &mut Command, environment: Environment, names: &SettingNames) {
         command.args(["--repository", self.repository.url().as_str()]);
+        self.put_settings_into(command, environment, names);
+    }
+
+    /// Lets processes of this program that `command` starts use the same settings with a repository that they are given.
+    pub(crate) fn put_settings_into(
+        &self,
+        command: &mut Command,
+        environment: Environment,
+        names: &SettingNames,
+    ) {
         for (name, _) in environment {
             let is_source = ["SWIFTWAL_CONFIG", "SWIFTWAL_REPOSITORY", "SWIFTWAL_CONTAINER"]
                 .iter()

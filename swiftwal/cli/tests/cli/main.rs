@@ -9,6 +9,7 @@ mod bounds;
 mod configuration;
 mod connection_settings;
 mod deadline;
+mod drill;
 mod fetch_memory;
 mod frozen;
 mod hardening;

@@ -90,7 +90,7 @@ fn a_command_of_another_program_is_refused_with_what_does_it_here() {
         ("expire", "prune --keep-backups N removes"),
         (
             "frobnicate",
-            "Commands: backup, restore, info, list-backups, list-wal, label, archive-wal, receive-wal, restore-wal, prune,",
+            "Commands: backup, restore, drill, info, list-backups, list-wal, label, archive-wal, receive-wal, restore-wal, prune,",
         ),
         ("list-backup", "'list-backups'"),
     ] {

@@ -159,6 +159,14 @@ pub enum Refusal {
         /// The reason.
         reason: String,
     },
+    /// The given backup lacks something without which it can't be restored.
+    #[error("backup {key} can't be used: {reason}")]
+    Incomplete {
+        /// The backup.
+        key: String,
+        /// What is missing.
+        reason: String,
+    },
     /// No backup leads to the target.
     #[error("no backup in {location} can {goal}; the reason for the oldest one, {oldest}: {reason}")]
     OutOfReach {
@@ -308,7 +316,10 @@ impl Refusal {
             Self::Overtaken { hint, .. } | Self::Timeline { hint, .. } | Self::Destination { hint, .. } => {
                 return hint.as_deref().map(Cow::Borrowed);
             }
-            Self::Unsuitable { .. } | Self::OutOfReach { .. } | Self::TargetTime { .. } => return None,
+            Self::Unsuitable { .. }
+            | Self::Incomplete { .. }
+            | Self::OutOfReach { .. }
+            | Self::TargetTime { .. } => return None,
         }))
     }
 

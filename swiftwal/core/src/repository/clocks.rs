@@ -45,7 +45,7 @@ pub(crate) fn limit(now: Timestamp) -> Timestamp {
 
 impl Repository {
     /// Returns the storage's time: from a response, or the date of an object that is written for this.
-    pub(crate) async fn storage_now(&self) -> Result<Timestamp> {
+    pub async fn storage_now(&self) -> Result<Timestamp> {
         match self.storage().clock() {
             Some(clock) => clock.now().await.map_err(self.failed("get the time from", "the storage")),
             None => self.probed_time().await,

@@ -92,6 +92,14 @@ struct NewProof<'a, Details> {
     details: &'a Details,
 }
 
+impl Proof {
+    /// Creates a proof. `at` is by the storage's clock.
+    #[must_use]
+    pub fn new(kind: ProofKind, at: Timestamp, verdict: Verdict, seconds: f64) -> Self {
+        Self { kind, at, verdict, seconds }
+    }
+}
+
 impl Proofs {
     /// Returns the newest proof of a backup.
     #[must_use]

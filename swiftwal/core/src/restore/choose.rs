@@ -89,6 +89,7 @@ async fn choose_by_key(
     let goal = Goal { options, timelines: &timelines };
     goal.check_timeline(repository.location())?;
     let unusable = |reason| Error::Refused(Refusal::Unsuitable { key: key.to_string(), reason });
+    let incomplete = |reason| Error::Refused(Refusal::Incomplete { key: key.to_string(), reason });
     if let Some(text) = goal.is_too_late(&backup) {
         return Err(unusable(text));
     }
@@ -101,11 +102,11 @@ async fn choose_by_key(
         way => way,
     };
     if let Some(text) = missing_wal(repository, &backup).await? {
-        return Err(unusable(text));
+        return Err(incomplete(text));
     }
     let parents = match chain::parents(repository, &backup).await? {
         Ok(parents) => parents,
-        Err(text) => return Err(unusable(text + &instead(repository, &timelines, key).await?)),
+        Err(text) => return Err(incomplete(text + &instead(repository, &timelines, key).await?)),
     };
     goal.settle((backup, parents), choice, way)
 }

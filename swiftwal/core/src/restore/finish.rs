@@ -144,7 +144,9 @@ fn write_settings(
     key: BackupKey,
     options: &RestoreOptions,
 ) -> Result<()> {
-    if options.standby {
+    if options.only_recovery_settings {
+        destination.drop_lines(recovery::AUTO_CONF, |_| true)?;
+    } else if options.standby {
         destination.drop_lines(recovery::AUTO_CONF, recovery::is_emptied_by_a_restore)?;
     }
     for file in recovery::files(version, key, options)? {

@@ -32,6 +32,8 @@ use crate::{
 pub struct RestorePlan {
     /// The backup that would be restored.
     pub key: BackupKey,
+    /// The content of its `PG_VERSION`, such as `15`; none for a backup of SwiftWAL 0.2.2.
+    pub postgres_version: Option<String>,
     /// The repository that it is in.
     pub location: String,
     /// The backups that would be read: this one, those it builds on, the newest first, and a full one last. Empty for a
@@ -116,6 +118,7 @@ pub async fn plan_restore(
     });
     Ok(RestorePlan {
         key: plan.chosen.key,
+        postgres_version: record.map(|record| record.postgres_version.clone()),
         location: repository.location().to_owned(),
         stored_bytes: record.map(|_| chain.iter().map(|member| member.stored_bytes).sum()),
         tar_bytes: record.and_then(|_| chain.iter().map(|member| member.tar_bytes).sum()),

@@ -57,11 +57,14 @@ impl Tablespaces {
             let mapped = options.tablespace_mapping.iter().find(|(from, _)| *from == old);
             let directory = match mapped {
                 Some((_, to)) => to.clone(),
-                None if options.tablespaces_in_place => old.clone(),
-                None => {
-                    homeless.push(format!("{} ({oid})", shown(&old)));
-                    continue;
-                }
+                None => match &options.tablespaces_below {
+                    Some(parent) => parent.join(oid.to_string()),
+                    None if options.tablespaces_in_place => old.clone(),
+                    None => {
+                        homeless.push(format!("{} ({oid})", shown(&old)));
+                        continue;
+                    }
+                },
             };
             planned.spaces.push(Tablespace { oid, old, directory });
         }

@@ -42,6 +42,11 @@ impl Rows {
         Ok(())
     }
 
+    /// Returns the values of each row.
+    pub(super) fn values(self) -> Vec<Vec<Option<Bytes>>> {
+        self.rows
+    }
+
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
@@ -78,6 +83,41 @@ pub(super) async fn send(wire: &Wire, text: &str, doing: &'static str) -> Result
     let encoded = frontend::query(text, &mut message);
     encoded.map_err(|error| ReplicationError::protocol(format!("the command can't be sent: {error}")))?;
     wire.send(&message, doing).await
+}
+
+/// Sends a text with any number of statements, and returns the rows of each that returns rows, even if there are none.
+/// The text is one transaction unless it says otherwise. Notices are added to `notices`.
+///
+/// # Errors
+///
+/// As [`query`].
+pub(super) async fn query_each_within(
+    limit: Duration,
+    wire: &mut Wire,
+    text: &str,
+    notices: &mut Vec<ServerMessage>,
+    doing: &'static str,
+) -> Result<Vec<Rows>, ReplicationError> {
+    send(wire, text, doing).await?;
+    let mut results = Vec::new();
+    loop {
+        match wire.receive_within(limit, doing).await {
+            Ok(Received::Notice(notice)) => add_notice(notices, notice),
+            Ok(Received::Message(Message::RowDescription(_))) => results.push(Rows::default()),
+            Ok(Received::Message(Message::DataRow(row))) => match results.last_mut() {
+                Some(rows) => rows.push(&row)?,
+                None => return Err(ReplicationError::protocol("a row without a description")),
+            },
+            Ok(Received::Message(Message::CommandComplete(_) | Message::EmptyQueryResponse)) => {}
+            Ok(Received::Message(Message::ReadyForQuery(_))) => return Ok(results),
+            Ok(_) => return Err(ReplicationError::protocol("a message that doesn't belong to a result")),
+            Err(ReplicationError::Server(error)) => {
+                until_ready(wire, doing).await?;
+                return Err(ReplicationError::Server(error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Sends a query, and returns the rows of its only result. Notices are added to `notices`.

@@ -8,7 +8,7 @@ use super::{
     connect::CancelToken,
     conninfo::{ConnectConfig, ConnectionKind},
     error::ReplicationError,
-    query::{Rows, query_within},
+    query::{Rows, query_each_within, query_within},
     server_message::ServerMessage,
     session::{Limits, Session},
     wire::Received,
@@ -65,6 +65,18 @@ impl SqlSession {
         let Session { wire, notices, .. } = &mut self.session;
         let rows = query_within(limit, wire, statement, notices, DOING).await?;
         Ok(SqlRow { rows })
+    }
+
+    /// Sends a text with any number of statements, waits up to `limit` for each message of the answer, and returns the rows
+    /// of each statement that returns rows, even if there are none. A value is `None` if it is null.
+    pub async fn results(
+        &mut self,
+        text: &str,
+        limit: Duration,
+    ) -> Result<Vec<Vec<Vec<Option<Bytes>>>>, ReplicationError> {
+        let Session { wire, notices, .. } = &mut self.session;
+        let results = query_each_within(limit, wire, text, notices, DOING).await?;
+        Ok(results.into_iter().map(Rows::values).collect())
     }
 
     /// Waits until the session ends without having been asked to, and returns the reason. The call may be cancelled and

@@ -5,10 +5,10 @@ use std::{
     path::Path,
 };
 
-use swiftwal_core::{ArchiveMode, RecoveryTarget, RestoreOptions, TargetAction};
+use swiftwal_core::{ArchiveMode, RestoreOptions, TargetAction};
 use swiftwal_postgres::printable;
 
-use super::restore_command::quoted;
+use crate::{command::target_args::target_text, server_commands::quoted};
 
 /// Returns the administrator's next steps with a server of this version, one on each line. `owner` is the user id of
 /// the directory's owner; `is_beyond_wal` says that the stored WAL doesn't reach the target.
@@ -52,14 +52,7 @@ pub(super) fn next_steps(
 
 /// Describes where recovery ends, and what happens then. `wal` is the word for WAL in this version's functions.
 fn recovery(options: &RestoreOptions, wal: &str) -> String {
-    let end = match &options.target {
-        None => "the end of the stored WAL".to_owned(),
-        Some(RecoveryTarget::Time(time)) => time.to_string(),
-        Some(RecoveryTarget::Xid(xid)) => format!("transaction {xid}"),
-        Some(RecoveryTarget::Lsn(lsn)) => lsn.to_string(),
-        Some(RecoveryTarget::Name(name)) => format!("the restore point {}", printable(name)),
-        Some(RecoveryTarget::Immediate) => "the point where the backup is consistent".to_owned(),
-    };
+    let end = target_text(options.target.as_ref());
     let then = match (&options.target, options.target_action) {
         _ if options.standby => "and continues as a standby".to_owned(),
         (None, _) => "then ends recovery and accepts writes on a new timeline".to_owned(),
@@ -104,6 +97,8 @@ pub(super) fn owner(directory: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use swiftwal_core::RecoveryTarget;
+
     use super::*;
 
     fn steps(owner: u32, options: &RestoreOptions) -> String {

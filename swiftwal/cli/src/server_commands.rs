@@ -9,16 +9,16 @@ use std::{
 use crate::config::Config;
 
 /// The commands that a restored server runs. They contain no secret.
-pub(super) struct ServerCommands {
+pub(crate) struct ServerCommands {
     /// Fetches WAL from the same repository with the same configuration file, and the deadline that the restore was given.
-    pub(super) restore: String,
+    pub(crate) restore: String,
     /// Removes WAL there that a standby no longer needs.
-    pub(super) archive_cleanup: String,
+    pub(crate) archive_cleanup: String,
 }
 
 impl ServerCommands {
     /// Returns the commands, with these `options` of restore-wal.
-    pub(super) fn for_session(
+    pub(crate) fn for_session(
         config: &Config,
         deadline: Option<Duration>,
         options: &[&str],
@@ -72,13 +72,13 @@ fn text(path: &Path) -> io::Result<&str> {
 }
 
 /// Quotes `word` for a POSIX shell.
-pub(super) fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:@%+=,".contains(&byte);
     if word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Returns a notice about the settings that the command doesn't contain.
-pub(super) fn unwritten(config: &Config) -> Option<String> {
+pub(crate) fn unwritten(config: &Config) -> Option<String> {
     if config.unwritten_settings.is_empty() {
         return None;
     }
