@@ -113,6 +113,7 @@ impl Cli {
         };
         let connect = match &self.command {
             Command::Backup(backup) => backup.server.connect(),
+            Command::Check(check) => check.server.connect(),
             Command::ReceiveWal(receive) => receive.server.connect(),
             _ => ConnectOptions::default(),
         };

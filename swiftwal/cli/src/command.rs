@@ -3,6 +3,7 @@
 pub(crate) mod archive_cleanup;
 pub(crate) mod archive_wal;
 pub(crate) mod backup;
+pub(crate) mod check;
 pub(crate) mod delete;
 pub(crate) mod drill;
 pub(crate) mod info;
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     Drill(drill::Args),
     #[command(visible_alias = "status")]
     Info(info::Args),
+    Check(check::Args),
     ListBackups(list_backups::Args),
     ListWal(list_wal::Args),
     Label(label::Args),
@@ -148,6 +150,7 @@ impl Command {
             Self::Restore(args) => restore::run(args, session).await,
             Self::Drill(args) => drill::run(args, session).await,
             Self::Info(args) => info::run(args, session).await,
+            Self::Check(args) => check::run(args, session).await,
             Self::ListBackups(_) => list_backups::run(session).await,
             Self::ListWal(_) => list_wal::run(session).await,
             Self::Label(args) => label::run(args, session).await,

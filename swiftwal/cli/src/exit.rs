@@ -162,7 +162,8 @@ impl Exit {
             | Failure::TimelineInUse { .. }
             | Failure::Isolation(_)
             | Failure::Runtime(_)
-            | Failure::Output(_) => Self::Failure,
+            | Failure::Output(_)
+            | Failure::CheckFailed => Self::Failure,
             Failure::Stopped(Stop::Signal(signal)) => match signal {
                 Signal::Hangup => Self::HungUp,
                 Signal::Interrupt => Self::Interrupted,

@@ -49,6 +49,9 @@ pub(crate) enum Failure {
     /// The command printed its answer for a monitoring system.
     #[error("the state is {0}")]
     Alert(State),
+    /// The command printed which checks have failed.
+    #[error("a check has failed")]
+    CheckFailed,
 }
 
 /// The worst problem that a command found in a repository and reported.
@@ -99,7 +102,10 @@ impl Failure {
 
     /// Prints the message to stderr, unless it was printed already or stdout is closed.
     pub(crate) fn report(&self) {
-        if !matches!(self, Self::Usage | Self::ClosedStdout | Self::Found(_) | Self::Alert(_)) {
+        if !matches!(
+            self,
+            Self::Usage | Self::ClosedStdout | Self::Found(_) | Self::Alert(_) | Self::CheckFailed
+        ) {
             log::say(format_args!("{}", chain(self)));
         }
     }
@@ -129,7 +135,8 @@ impl Hinted for Failure {
             | Self::Output(_)
             | Self::ClosedStdout
             | Self::Found(_)
-            | Self::Alert(_) => None,
+            | Self::Alert(_)
+            | Self::CheckFailed => None,
         }
     }
 }

@@ -58,6 +58,7 @@ pub use receive_wal::{Activity, ReceiveOptions, Supervisor, drain_spool, receive
 pub use repository::Repository;
 pub use repository::backup::ChosenBackup;
 pub use repository::backup_tree::BackupTree;
+pub use repository::canary::Canary;
 pub use repository::choice::BackupChoice;
 pub use repository::cluster::{ClusterIdentity, ClusterInfo};
 pub use repository::gap::WalGap;

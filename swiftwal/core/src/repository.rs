@@ -4,6 +4,7 @@ pub(crate) mod ahead_marks;
 pub(crate) mod backup;
 pub(crate) mod backup_removal;
 pub(crate) mod backup_tree;
+pub(crate) mod canary;
 pub(crate) mod chain;
 pub(crate) mod choice;
 pub(crate) mod clocks;

@@ -49,7 +49,7 @@ pub use connect_options::ConnectOptions;
 pub use connector::Connector;
 pub use control_file::{ControlFile, ControlFileError};
 pub use database::Database;
-pub use local_source::{LOCAL_CHUNKS, LocalSource};
+pub use local_source::{Inspection, LOCAL_CHUNKS, LocalSource, ServerSetup};
 pub use lsn::{Lsn, ParseLsnError};
 pub use pg_basebackup::PgBasebackup;
 pub use printable::{Printable, is_misleading, printable};

@@ -13,6 +13,7 @@ mod directory;
 mod ending;
 mod exclusion;
 mod failure;
+mod inspection;
 mod manifest;
 mod pace;
 mod page;
@@ -31,7 +32,10 @@ mod walk;
 
 use async_trait::async_trait;
 
-pub use self::copy::LOCAL_CHUNKS;
+pub use self::{
+    copy::LOCAL_CHUNKS,
+    inspection::{Inspection, ServerSetup},
+};
 use self::{
     directory::DataDirectory,
     server::{Cluster, Server},

@@ -6,6 +6,7 @@ mod archive_ahead;
 mod archive_memory;
 mod archive_wal;
 mod bounds;
+mod check;
 mod configuration;
 mod connection_settings;
 mod deadline;

@@ -94,7 +94,7 @@ pub(crate) async fn remove_stale_marks(
     repository.delete_all(marks.into_iter().map(|(mark, _)| mark)).await
 }
 
-async fn list_dated(
+pub(super) async fn list_dated(
     repository: &Repository,
     directory: Path,
     what: &'static str,

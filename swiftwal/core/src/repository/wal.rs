@@ -149,6 +149,15 @@ impl Repository {
     }
 
     /// Returns the compression in which [`wal`](Self::wal) finds this WAL file; none if it is proven to be missing.
+    /// Whether a WAL file is stored, in any compression.
+    ///
+    /// # Errors
+    ///
+    /// Those of the storage.
+    pub async fn has_wal(&self, name: WalName) -> Result<bool> {
+        Ok(self.wal_format(name).await?.is_some())
+    }
+
     pub(crate) async fn wal_format(&self, name: WalName) -> Result<Option<Format>> {
         let size = async |format| self.size(&ObjectName::Wal { name, format }).await;
         let [first, others @ ..] = Format::ALL;

@@ -223,7 +223,8 @@ impl Server {
         let _ = self.session.end().await;
     }
 
-    async fn row(&mut self, statement: &str) -> Result<SqlRow, SourceError> {
+    /// Returns the single row of a statement.
+    pub(super) async fn row(&mut self, statement: &str) -> Result<SqlRow, SourceError> {
         self.session.row(statement, LIMIT).await.map_err(failed)
     }
 }
