@@ -45,6 +45,7 @@ pub(crate) mod timelines;
 pub(crate) mod unknown;
 pub(crate) mod unlisted;
 pub(crate) mod uploads;
+pub(crate) mod verify;
 
 mod command;
 mod crafted;

@@ -247,7 +247,7 @@ impl SyntheticSource {
         let mut tree = self.cluster.data_directory(self.start, &self.label(request));
         if request.include_wal {
             for number in self.start..=self.stop {
-                tree.add_wal(self.cluster.segment_name(number), self.cluster.segment(number));
+                tree.add_wal(self.cluster.segment_name(number), self.cluster.segment_of_pages(number));
             }
         }
         self.change(tree, None)

@@ -9,7 +9,8 @@ use anyhow::Result;
 use serde_json::Value;
 use swiftwal_core::{BackupChoice, ErrorKind, RestoreOptions, plan_restore};
 
-use self::members::{CHANGED, COMBINED, Chain, into_space, label_of};
+pub(super) use self::members::Chain;
+use self::members::{CHANGED, COMBINED, into_space, label_of};
 pub(crate) use self::reuse::{
     a_delta_restore_of_a_chain_leaves_what_a_fresh_one_would,
     a_file_that_a_parent_lacks_is_named_before_anything_is_changed,

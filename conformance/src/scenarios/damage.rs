@@ -275,7 +275,7 @@ fn with_members(site: &Site, members: Vec<Vec<u8>>) -> Result<Vec<u8>> {
     Ok([tar, members.concat(), end].concat())
 }
 
-const OLD_BACKUP: &str = "pg_basebackup_20130828T1810Z.tgz";
+pub(super) const OLD_BACKUP: &str = "pg_basebackup_20130828T1810Z.tgz";
 
 /// The damage to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

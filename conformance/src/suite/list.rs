@@ -339,6 +339,16 @@ suite! { $
         a_failing_storage_never_makes_a_restore_short,
         why_an_index_is_not_used_is_said_in_full,
     }
+    verify {
+        what_is_not_damaged_passes_and_that_is_stored,
+        damage_of_each_kind_of_object_is_found_and_named,
+        a_damaged_cluster_json_is_found,
+        what_damaged_wal_makes_impossible_is_said,
+        damage_of_a_parent_concerns_what_builds_on_it,
+        a_manifest_of_other_files_is_found,
+        a_backup_of_swiftwal_0_2_2_is_read_and_never_proven,
+        a_failing_storage_is_never_damage_nor_a_proof,
+    }
     list {
         more_wal_files_than_a_page_holds_are_listed_each_once_and_in_order,
         a_place_with_nothing_in_it_is_no_repository,

@@ -6,11 +6,12 @@ use crate::source::modules_of;
 const WAYS: [&str; 5] = ["{error}", "{refusal}", "{e}", "error.to_string()", "(e.to_string()"];
 
 /// The errors of other crates, which have no hint: the module, and their number.
-const FOREIGN: [(&str, usize); 4] = [
+const FOREIGN: [(&str, usize); 5] = [
     ("repository::wal_file", 1),
     ("restore::claim", 2),
-    ("restore::combine::start", 1),
     ("restore::extract::file_writer", 1),
+    ("verify::file", 3),
+    ("verify::wal", 1),
 ];
 
 #[test]

@@ -19,6 +19,7 @@ pub(crate) mod restore_wal;
 mod server_args;
 mod target_args;
 pub(crate) mod timeline;
+pub(crate) mod verify;
 
 use std::{io, num::NonZeroUsize, thread::available_parallelism, time::Duration};
 
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     ListBackups(list_backups::Args),
     ListWal(list_wal::Args),
     Label(label::Args),
+    Verify(verify::Args),
     ArchiveWal(archive_wal::Args),
     ReceiveWal(receive_wal::Args),
     RestoreWal(restore_wal::Args),
@@ -164,6 +166,7 @@ impl Command {
             Self::Delete(args) => delete::run(args, session).await,
             Self::ArchiveCleanup(args) => archive_cleanup::run(args, session).await,
             Self::Timeline(args) => timeline::run(args, session).await,
+            Self::Verify(args) => verify::run(args, session).await,
         }
     }
 
@@ -173,7 +176,7 @@ impl Command {
     /// that fetches WAL ahead.
     fn runtime(&self) -> io::Result<Runtime> {
         let mut builder = match self {
-            Self::Restore(_) | Self::Drill(_) | Self::PrefetchWal(_) => {
+            Self::Restore(_) | Self::Drill(_) | Self::PrefetchWal(_) | Self::Verify(_) => {
                 let cores = available_parallelism().map_or(1, NonZeroUsize::get);
                 let mut builder = runtime::Builder::new_multi_thread();
                 builder.worker_threads(cores.min(MOST_RESTORING_THREADS));

@@ -7,7 +7,7 @@
 //! checks this):
 //!
 //! - At the top one module for each flow: `backup`, `restore`, `archive_wal`, `receive_wal`, `restore_wal`,
-//!   `prune`, `keep`, `delete`, `archive_cleanup`, `discard_timeline`, `info`, `label`. A flow never imports
+//!   `prune`, `keep`, `delete`, `archive_cleanup`, `discard_timeline`, `info`, `label`, `verify`. A flow never imports
 //!   another flow.
 //! - `repository`: the stored objects and what is derived from them: names, records, the inventory, timelines,
 //!   markers, what a backup needs.
@@ -33,6 +33,7 @@ mod repository;
 mod restore;
 mod restore_wal;
 mod storage;
+mod verify;
 
 pub use archive_cleanup::{CleanupPlan, archive_cleanup, plan_archive_cleanup};
 pub use archive_wal::{Ahead, ArchiveOptions, Archived, archive_ahead, archive_wal};
@@ -85,4 +86,8 @@ pub use restore_wal::{
 pub use storage::{
     Absent, Backend, CreateInParts, Hints, LearnLimits, Limits, Options, Prepare, Registry, Storage,
     StorageClock, StorageSpace, Sweep, TopNames,
+};
+pub use verify::{
+    Damage, VerifiedBackup, VerifiedDetails, VerifiedWal, VerifyChoice, VerifyEvent, VerifyOptions,
+    VerifyReport, verify,
 };

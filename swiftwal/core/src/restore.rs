@@ -13,12 +13,7 @@ mod destination;
 mod durability;
 mod entries;
 mod extract;
-mod fetch;
-mod file_names;
 mod finish;
-mod indexed_members;
-mod manifest;
-mod member_name;
 mod owner;
 mod plan;
 mod reach;
@@ -41,8 +36,6 @@ use self::{
     copy::Copy,
     destination::Destination,
     extract::{Extracted, Extractor},
-    fetch::StoredTar,
-    manifest::Manifest,
     plan::Prepared,
     tablespaces::Tablespaces,
 };
@@ -57,8 +50,8 @@ use crate::{
     error::Result,
     local::blocking::blocking,
     repository::{
-        Repository, backup::ChosenBackup, choice::BackupChoice, key::BackupKey, record::BackupRecord,
-        timelines::Branch,
+        Repository, backup::ChosenBackup, choice::BackupChoice, fetch::StoredTar, key::BackupKey,
+        manifest::Manifest, member_name, record::BackupRecord, timelines::Branch,
     },
 };
 
@@ -279,8 +272,7 @@ async fn write_tars(
 ) -> Result<Written> {
     let directory = destination.root(None)?;
     let directory = directory.path();
-    let index = fetch::index_if_usable(repository, chosen, directory, observe).await?;
-    let tars = fetch::tars(chosen, index, observe);
+    let tars = copy::tars(repository, chosen, directory, observe).await?;
     let parents = copy::members(repository, parents, directory, observe).await?;
     let all = tars.iter().chain(parents.iter().flat_map(|parent| &parent.tars));
     let copy = Copy::new(repository, destination, all.map(StoredTar::tar_bytes).sum(), observe);

@@ -21,19 +21,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use swiftwal_postgres::{SegmentHeader, WalName};
+use swiftwal_postgres::WalName;
 use tokio::io::AsyncReadExt;
 
 use self::{followed::ensure_followed, missing::as_postgresql_sees_it};
 use crate::{
     error::{Error, Result},
     local::staged_file::StagedFile,
-    repository::{
-        Repository,
-        layout::ObjectName,
-        segment_check::{check_segment, most_bytes},
-        wal::WalObject,
-    },
+    repository::{Repository, segment_check::FetchedWal, wal::WalObject},
 };
 
 pub use self::{
@@ -123,10 +118,10 @@ async fn write(
     target: &Path,
     staged: &mut StagedFile,
     observe_bytes: impl Fn(u64) + Send,
-) -> Result<Written> {
+) -> Result<FetchedWal> {
     let object = wal.name.clone();
     let mut content = wal.content();
-    let (mut buffer, mut written) = (vec![0; PIECE_BYTES], Written::new(name));
+    let (mut buffer, mut written) = (vec![0; PIECE_BYTES], FetchedWal::new(name));
     // A segment that was switched early ends with many zeros.
     let mut zeros = 0;
     loop {
@@ -152,38 +147,4 @@ async fn write(
 /// Whether all bytes are zero. A comparison of slices is much faster than one of bytes.
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.first().is_none_or(|first| *first == 0 && bytes[1..] == bytes[..bytes.len() - 1])
-}
-
-/// The part of the file that was fetched so far: its size and its first page's header.
-struct Written {
-    name: WalName,
-    start: Vec<u8>,
-    bytes: u64,
-}
-
-impl Written {
-    fn new(name: WalName) -> Self {
-        Self { name, start: Vec::with_capacity(SegmentHeader::BYTES), bytes: 0 }
-    }
-
-    /// Adds a piece, unless the file would become too large.
-    fn add(&mut self, piece: &[u8]) -> Result<(), String> {
-        self.start.extend(piece.iter().take(SegmentHeader::BYTES - self.start.len()));
-        self.bytes += piece.len() as u64;
-        let most = most_bytes(self.name, &self.start);
-        if self.bytes > most {
-            return Err(format!(
-                "it decompresses to more than {most} bytes, the most that such a file can have"
-            ));
-        }
-        Ok(())
-    }
-
-    /// Checks that the file is complete and fits its name.
-    fn check(&self, object: &ObjectName) -> Result<()> {
-        match self.name {
-            WalName::Segment(segment) => check_segment(segment, &self.start, self.bytes, object).map(drop),
-            _ => Ok(()),
-        }
-    }
 }

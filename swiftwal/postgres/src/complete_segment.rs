@@ -5,9 +5,13 @@
 
 use std::io::{self, Read};
 
-use crate::SegmentHeader;
 use crate::machine_order::Numbers;
+use crate::{HeaderError, Lsn, SegmentHeader, Timeline};
 
+/// How much is read at a time.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Where the header of a page has its timeline.
+const TIMELINE_AT: usize = 4;
 /// The size of the header of every page but the first.
 const SHORT_HEADER: usize = 24;
 /// The size of a record's header, with which the record that ends a segment early is complete.
@@ -18,50 +22,149 @@ const CRC_AT: usize = 20;
 const SWITCH: [u8; 2] = [0x40, 0];
 const SWITCH_AT: usize = 16;
 
-/// Whether the WAL segment that `segment` reads is filled to its end: each page is the one of its position, up to the record
-/// with which PostgreSQL ends a segment early, if there is one.
+/// Checks that each page of a WAL segment is the one of its position, up to the record with which PostgreSQL ends a segment
+/// early, if there is one.
 ///
 /// The records aren't checked, so a page that was written only in part isn't noticed.
+///
+/// Source: `XLogPageHeaderData` and `XLogRecord` in PostgreSQL's `src/include/access`.
+#[derive(Debug, Default)]
+pub struct PageChain {
+    /// The header of the segment, when it has arrived.
+    header: Option<SegmentHeader>,
+    /// The part of the current page that has arrived.
+    page: Vec<u8>,
+    /// The two pages before, the newest last: the last record is in them.
+    last: [Vec<u8>; 2],
+    /// The number of pages before the current one.
+    pages: u64,
+    /// The timeline of the last page.
+    timeline: u32,
+    /// Whether the record was found that ends the segment early: what follows doesn't matter.
+    has_ended: bool,
+}
+
+/// A segment whose pages aren't all there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PageChainError {
+    /// It doesn't begin with the header of a segment.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// A page isn't the one of its position.
+    #[error("the page at {expected} isn't the one that PostgreSQL wrote there: its header names {found}")]
+    Page {
+        /// Where it is.
+        expected: Lsn,
+        /// Where it belongs, according to its header.
+        found: Lsn,
+    },
+    /// A page is of another version, or of an older timeline than the page before.
+    #[error(
+        "the page at {0} isn't the one that PostgreSQL wrote there: it is of another version or timeline"
+    )]
+    Foreign(Lsn),
+    /// It ends too early.
+    #[error("it ends in the middle, after {0} complete pages")]
+    Cut(u64),
+}
+
+impl PageChain {
+    /// Takes the next bytes of the segment.
+    ///
+    /// # Errors
+    ///
+    /// Those of a page that doesn't belong there. Nothing may be passed after that.
+    pub fn push(&mut self, mut data: &[u8]) -> Result<(), PageChainError> {
+        while !data.is_empty() && !self.has_ended {
+            let page_bytes = match &self.header {
+                Some(header) => header.block_size as usize,
+                None => SegmentHeader::BYTES,
+            };
+            let (piece, rest) = data.split_at((page_bytes - self.page.len()).min(data.len()));
+            self.page.extend_from_slice(piece);
+            data = rest;
+            if self.page.len() < page_bytes {
+                break;
+            }
+            match &self.header {
+                None => self.header = Some(SegmentHeader::parse(&self.page)?),
+                Some(header) => {
+                    let header = *header;
+                    self.end_page(&header)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end_page(&mut self, header: &SegmentHeader) -> Result<(), PageChainError> {
+        let numbers = Numbers::native(&self.page);
+        let expected = Lsn(header.page_address.0 + self.pages * u64::from(header.block_size));
+        let found = Lsn(SegmentHeader::address_of_page(numbers).unwrap_or_default());
+        let timeline = numbers.u32(TIMELINE_AT).unwrap_or_default();
+        let is_foreign = numbers.u16(0) != Some(header.magic) || timeline < self.timeline;
+        if found != expected || is_foreign {
+            if ends_with_switch(&self.last_content()) {
+                self.has_ended = true;
+                return Ok(());
+            }
+            return Err(if found == expected {
+                PageChainError::Foreign(expected)
+            } else {
+                PageChainError::Page { expected, found }
+            });
+        }
+        self.timeline = timeline;
+        self.pages += 1;
+        self.last.rotate_left(1);
+        std::mem::swap(&mut self.last[1], &mut self.page);
+        self.page.clear();
+        Ok(())
+    }
+
+    /// Returns the content of the last two pages, without their headers.
+    fn last_content(&self) -> Vec<u8> {
+        let header = |number: u64| if number == 0 { SegmentHeader::BYTES } else { SHORT_HEADER };
+        let numbers = [self.pages.checked_sub(2), self.pages.checked_sub(1)];
+        let pages = self.last.iter().zip(numbers);
+        pages.filter_map(|(page, number)| page.get(header(number?)..)).flatten().copied().collect()
+    }
+
+    /// Returns the header of the segment and the timeline of its last page, after everything was pushed.
+    ///
+    /// # Errors
+    ///
+    /// If pages are missing.
+    pub fn finish(self) -> Result<(SegmentHeader, Option<Timeline>), PageChainError> {
+        let Some(header) = self.header else {
+            return Err(HeaderError::TooShort { bytes: self.page.len() }.into());
+        };
+        let pages = header.segment_size.bytes() / u64::from(header.block_size);
+        if self.pages < pages && !self.has_ended {
+            return Err(PageChainError::Cut(self.pages));
+        }
+        Ok((header, Timeline::new(self.timeline)))
+    }
+}
+
+/// Whether the WAL segment that `segment` reads is filled to its end: each page is the one of its position, as
+/// [`PageChain`] checks it.
 ///
 /// # Errors
 ///
 /// Those of reading.
-///
-/// Source: `XLogPageHeaderData` and `XLogRecord` in PostgreSQL's `src/include/access`.
 pub fn is_complete_segment(mut segment: impl Read) -> io::Result<bool> {
-    let mut first = vec![0; SegmentHeader::BYTES];
-    if !fill(&mut segment, &mut first)? {
-        return Ok(false);
-    }
-    let Ok(header) = SegmentHeader::parse(&first) else { return Ok(false) };
-    let mut segment = first.as_slice().chain(segment);
-    let page_bytes = u64::from(header.block_size);
-    let mut page = vec![0; header.block_size as usize];
-    // The content of the last two pages, in which the last record is.
-    let mut last = Vec::new();
-    for number in 0..header.segment_size.bytes() / page_bytes {
-        if !fill(&mut segment, &mut page)? {
+    let mut chain = PageChain::default();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let read = segment.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(chain.finish().is_ok());
+        }
+        if chain.push(&buffer[..read]).is_err() {
             return Ok(false);
         }
-        let numbers = Numbers::native(&page);
-        let is_here =
-            SegmentHeader::address_of_page(numbers) == Some(header.page_address.0 + number * page_bytes);
-        if !is_here || numbers.u16(0) != Some(header.magic) {
-            // What follows that record doesn't matter. It is empty, unless the server crashed before it had written that.
-            return Ok(ends_with_switch(&last));
-        }
-        last.drain(..last.len().saturating_sub(page.len() - SHORT_HEADER));
-        last.extend(&page[if number == 0 { SegmentHeader::BYTES } else { SHORT_HEADER }..]);
-    }
-    Ok(true)
-}
-
-/// Fills the buffer. Returns whether there was enough.
-fn fill(segment: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
-    match segment.read_exact(buffer) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

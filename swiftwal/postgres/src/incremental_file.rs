@@ -11,6 +11,7 @@
 mod header;
 mod name;
 
+pub(crate) use self::name::{complete_file, has_relations, split};
 pub use self::{
     header::{HeaderReader, IncrementalFileError, IncrementalHeader, Run},
     name::complete_name,

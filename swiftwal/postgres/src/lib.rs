@@ -18,8 +18,11 @@ pub mod incremental_file;
 mod local_source;
 mod lsn;
 mod machine_order;
+mod page;
 pub mod pg_basebackup;
 mod printable;
+mod relation_file;
+mod relation_pages;
 pub mod replication;
 mod replication_source;
 mod segment_header;
@@ -44,7 +47,7 @@ pub use base_backup::{
     ParseMaxRateError, Tablespace,
 };
 pub use chunk_buffer::{ChunkBuffer, ChunkPool};
-pub use complete_segment::is_complete_segment;
+pub use complete_segment::{PageChain, PageChainError, is_complete_segment};
 pub use connect_options::ConnectOptions;
 pub use connector::Connector;
 pub use control_file::{ControlFile, ControlFileError};
@@ -53,6 +56,7 @@ pub use local_source::{Inspection, LOCAL_CHUNKS, LocalSource, ServerSetup};
 pub use lsn::{Lsn, ParseLsnError};
 pub use pg_basebackup::PgBasebackup;
 pub use printable::{Printable, is_misleading, printable};
+pub use relation_pages::{DamagedPage, RelationPages};
 pub use replication_source::ReplicationSource;
 pub use segment_header::{HeaderError, SegmentHeader};
 pub use segment_name::{ParseWalNameError, SegmentName, segments_between};

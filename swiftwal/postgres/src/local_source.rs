@@ -2,7 +2,7 @@
 //!
 //! A session with the server begins and ends the backup; everything else is done here, by PostgreSQL's rules: which files
 //! belong to a backup ([`exclusion`], [`walk`]), the form of the tar ([`tar_header`], [`plan`]), the checksums of pages
-//! ([`page`], [`page_checks`]), the manifest ([`manifest`]). Files may vanish, grow and shrink meanwhile: recovery makes
+//! ([`page_checks`]), the manifest ([`manifest`]). Files may vanish, grow and shrink meanwhile: recovery makes
 //! up for that. A directory is copied only if it is proven to be that of the server ([`directory`]).
 
 mod cache_sparing;
@@ -16,11 +16,9 @@ mod failure;
 mod inspection;
 mod manifest;
 mod pace;
-mod page;
 mod page_checks;
 mod plan;
 mod postmaster;
-mod relation_file;
 mod server;
 mod session;
 mod sizes;

@@ -34,10 +34,10 @@ pub(super) const OF_ANOTHER_DATABASE: &str = "base/16390/16400";
 pub(super) const IN_TABLESPACE: &str = "PG_15_202209061/5/16500";
 
 /// A stored chain.
-pub(super) struct Chain {
-    pub(super) site: Site,
+pub(in crate::scenarios) struct Chain {
+    pub(in crate::scenarios) site: Site,
     /// The full backup first, as in `members`.
-    pub(super) records: Vec<BackupRecord>,
+    pub(in crate::scenarios) records: Vec<BackupRecord>,
     pub(super) members: Vec<Member>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Member {
 
 impl Chain {
     /// Takes a full backup and two incremental ones.
-    pub(super) async fn take(subject: Subject) -> Result<Self> {
+    pub(in crate::scenarios) async fn take(subject: Subject) -> Result<Self> {
         Self::take_with(subject, |sources| sources).await
     }
 

@@ -25,6 +25,7 @@ mod restore;
 mod small_files;
 mod swift;
 mod table;
+mod verify;
 mod wal;
 
 #[derive(clap::Args)]
@@ -46,7 +47,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "archive-wal,drain,replay,receive-wal,backup,restore,incremental,small-files,list"
+        default_value = "archive-wal,drain,replay,receive-wal,backup,restore,verify,incremental,small-files,list"
     )]
     only: Vec<Work>,
     /// Run only on these kinds of storage
@@ -62,6 +63,7 @@ enum Work {
     Replay,
     Backup,
     Restore,
+    Verify,
     Incremental,
     SmallFiles,
     List,
@@ -128,7 +130,7 @@ pub(crate) fn bench(options: &Options) -> Result<ExitCode> {
         let places = [(Kind::File, &Place::FILE), (Kind::Swift, &Place::SWIFT)];
         places.iter().filter(|(kind, _)| on(*kind)).try_for_each(|(_, place)| bench.receive_wal(place))?;
     }
-    if bench.does(Work::Backup) || bench.does(Work::Restore) {
+    if [Work::Backup, Work::Restore, Work::Verify].into_iter().any(|work| bench.does(work)) {
         bench.backups_and_restores(&options.on)?;
         for size in sizes {
             bench.grow(*size, "true")?;
@@ -232,6 +234,9 @@ impl Bench {
             }
             if self.does(Work::Restore) {
                 self.restores(place, &size)?;
+            }
+            if self.does(Work::Verify) && place.is_directory {
+                self.verifies(place, &size)?;
             }
         }
         Ok(())

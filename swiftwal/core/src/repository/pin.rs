@@ -102,6 +102,11 @@ impl Pins {
         self.readable.values().filter(move |pin| pin.has_expired(now))
     }
 
+    /// Returns the pins that can't be read, each with its backup and the reason.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = (BackupKey, &str)> {
+        self.unreadable.iter().map(|(key, reason)| (*key, reason.as_str()))
+    }
+
     /// Returns notices about the pins that can't be read.
     #[must_use]
     pub fn notices(&self) -> Vec<String> {

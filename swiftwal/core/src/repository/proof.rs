@@ -142,6 +142,12 @@ impl Proofs {
         verdicts.find(|verdict| *verdict != Verdict::NotProven)
     }
 
+    /// Returns the verdict of the last verify of a backup.
+    pub(crate) fn last_verify(&self, key: BackupKey) -> Option<Verdict> {
+        let mut proofs = self.of_backups.get(&key)?.iter();
+        proofs.find(|proof| proof.kind == ProofKind::Verify).map(|proof| proof.verdict)
+    }
+
     fn add(&mut self, key: BackupKey, proof: Proof) {
         let proofs = self.of_backups.entry(key).or_default();
         proofs.push(proof);

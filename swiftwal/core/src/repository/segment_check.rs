@@ -6,7 +6,7 @@ use swiftwal_postgres::{SegmentHeader, SegmentName, SegmentSize, WalName};
 
 use crate::{
     error::{Error, Result},
-    repository::history::HISTORY_BYTES,
+    repository::{history::HISTORY_BYTES, layout::ObjectName},
 };
 
 /// Checks the start of the file that is named `segment`, and its size. `place` is its name in an error.
@@ -35,6 +35,40 @@ pub(crate) fn most_bytes(name: WalName, start: &[u8]) -> u64 {
         }
         // The history of a backup is as small as that of a timeline.
         WalName::History(_) | WalName::Backup { .. } => HISTORY_BYTES,
+    }
+}
+
+/// The part of a WAL file that was fetched so far: its size and its first page's header.
+pub(crate) struct FetchedWal {
+    name: WalName,
+    pub(crate) start: Vec<u8>,
+    pub(crate) bytes: u64,
+}
+
+impl FetchedWal {
+    pub(crate) fn new(name: WalName) -> Self {
+        Self { name, start: Vec::with_capacity(SegmentHeader::BYTES), bytes: 0 }
+    }
+
+    /// Adds a piece, unless the file would become too large.
+    pub(crate) fn add(&mut self, piece: &[u8]) -> Result<(), String> {
+        self.start.extend(piece.iter().take(SegmentHeader::BYTES - self.start.len()));
+        self.bytes += piece.len() as u64;
+        let most = most_bytes(self.name, &self.start);
+        if self.bytes > most {
+            return Err(format!(
+                "it decompresses to more than {most} bytes, the most that such a file can have"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks that the file is complete and fits its name.
+    pub(crate) fn check(&self, object: &ObjectName) -> Result<()> {
+        match self.name {
+            WalName::Segment(segment) => check_segment(segment, &self.start, self.bytes, object).map(drop),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 mod checks;
 mod fill;
 mod readback;
-mod start;
 
 pub(super) use self::{
     checks::{ChainChecks, refuse_missing},

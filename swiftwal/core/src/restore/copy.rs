@@ -12,17 +12,18 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    Observe, RestoreEvent,
-    databases::ChosenDatabases,
-    destination::Destination,
-    extract::Extracted,
-    fetch::{self, Buffers, StoredTar},
-    manifest::Manifest,
+    Observe, RestoreEvent, databases::ChosenDatabases, destination::Destination, extract::Extracted,
 };
 use crate::{
     error::{ErrorKind, Result},
     local::blocking::blocking,
-    repository::{Repository, backup::ChosenBackup, record::BackupRecord},
+    repository::{
+        Repository,
+        backup::ChosenBackup,
+        fetch::{self, Buffers, IndexFault, StoredTar},
+        manifest::Manifest,
+        record::BackupRecord,
+    },
 };
 
 /// An older backup of a chain.
@@ -67,7 +68,8 @@ impl<'a> Copy<'a> {
             let tar_bytes = self.copied.load(Ordering::Relaxed);
             (self.observe)(RestoreEvent::Progress { tar_bytes, total_tar_bytes: self.total_tar_bytes });
         };
-        let fetching = fetch::fetch(self.repository, tar, sender, &self.buffers, &progress, self.observe);
+        let note = |fault: IndexFault<'_>| note_index(self.observe, fault);
+        let fetching = fetch::fetch(self.repository, tar, sender, &self.buffers, &progress, &note);
         // Both run to their ends, even if one fails: a writer that is still running would outlast the cleanup.
         let (fetched, extracted) = tokio::join!(fetching, writing);
         fetched.and(extracted)
@@ -88,6 +90,35 @@ impl<'a> Copy<'a> {
     }
 }
 
+/// Returns the tars of a backup, with its index if that is usable. Its text is kept in a file without a name in `directory`.
+pub(super) async fn tars(
+    repository: &Repository,
+    backup: &ChosenBackup,
+    directory: &Path,
+    observe: Observe<'_>,
+) -> Result<Vec<StoredTar>> {
+    let note = |fault: IndexFault<'_>| note_index(observe, fault);
+    let index = fetch::index_if_usable(repository, backup, directory, &note).await?;
+    Ok(fetch::tars(backup, index, &note))
+}
+
+/// Says that data is restored without the index.
+fn note_index(observe: Observe<'_>, fault: IndexFault<'_>) {
+    let notice = match fault {
+        IndexFault::Unusable(error) => {
+            format!("restoring without the backup's index, more slowly: {}", error.in_full())
+        }
+        IndexFault::Incomplete(object) => format!(
+            "the backup's index doesn't fit {object}; restoring {object} without the index, more slowly"
+        ),
+        IndexFault::Wrong { object, error, .. } => format!(
+            "the backup's index doesn't fit {object} ({}); restoring the rest of this object without the index, more slowly",
+            error.in_full()
+        ),
+    };
+    observe(RestoreEvent::Notice(&notice));
+}
+
 /// Returns the tars of the older backups of a chain.
 pub(super) async fn members(
     repository: &Repository,
@@ -98,8 +129,7 @@ pub(super) async fn members(
     let mut members = Vec::new();
     for record in parents {
         let backup = ChosenBackup { key: record.key, record: Some(record.clone()) };
-        let index = fetch::index_if_usable(repository, &backup, directory, observe).await?;
-        let tars = fetch::tars(&backup, index, observe);
+        let tars = tars(repository, &backup, directory, observe).await?;
         members.push(Member { record, tars });
     }
     Ok(members)
@@ -115,7 +145,8 @@ pub(super) async fn read_manifest(
     observe: Observe<'_>,
 ) -> Result<Option<Manifest>> {
     let Some(record) = record else { return Ok(None) };
-    match Manifest::read(repository, &record.objects, directory, databases).await {
+    let counts = |name: &[u8]| databases.is_none_or(|databases| !databases.leaves_out(None, name));
+    match Manifest::read(repository, &record.objects, directory, &counts).await {
         Err(error) if error.kind() == ErrorKind::Damaged => {
             observe(RestoreEvent::Notice(&format!(
                 "restoring without comparing the files with PostgreSQL's manifest of the backup: {}",

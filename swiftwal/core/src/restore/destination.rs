@@ -17,14 +17,16 @@ use super::{
     claim::{Claimant, ClaimedDirectory, Content, directories_of, unused},
     created::Kind,
     durability::make_durable,
-    file_names::{CONTROL, LABEL, STAGED_CONTROL},
     member_name::path_of,
     owner::{owner, parent},
     root::{Owner, Root},
     running,
     tablespaces::Tablespaces,
 };
-use crate::error::{Error, Refusal, Result};
+use crate::{
+    error::{Error, Refusal, Result},
+    repository::file_names::{CONTROL, LABEL, STAGED_CONTROL},
+};
 
 /// The first major version that accepts a data directory that its group may read.
 const FIRST_WITH_GROUP_ACCESS: u32 = 11;

@@ -1,6 +1,6 @@
 //! Writes a tar's members as files below one directory, and nowhere else.
 //!
-//! One thread parses the tar and creates directories and links; others write the files ([`writers`]).
+//! One thread parses the tar and creates directories and links; others write the files ([`file_writer`]).
 
 mod by_index;
 mod file_output;
@@ -9,12 +9,8 @@ mod older_tar;
 mod part;
 mod places;
 mod treatment;
-mod writers;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use bytes::Bytes;
 use swiftwal_postgres::{
@@ -26,23 +22,24 @@ use tokio::sync::mpsc;
 
 pub(super) use self::older_tar::OlderTar;
 use self::{
-    file_writer::{FilePiece, NewFile, Reason, WriteFailure, differs, invalid},
+    file_writer::{FileWriter, NewFile, Reason, WriteFailure, differs, invalid},
     part::Part,
-    writers::Writers,
 };
 pub(super) use self::{places::Places, treatment::Treatment};
 use super::{
-    chain::ChangedFiles,
-    databases::ChosenDatabases,
-    destination::Destination,
-    fetch::StoredTar,
-    file_names::{CONTROL, LABEL},
-    indexed_members::ExpectedContents,
-    manifest::{Algorithm, Checksum, FileSum, RestoredFiles},
-    member_name::stays_inside,
-    tablespaces::Tablespaces,
+    chain::ChangedFiles, databases::ChosenDatabases, destination::Destination, tablespaces::Tablespaces,
 };
-use crate::error::{Error, Refusal, Result};
+use crate::{
+    error::{Error, Refusal, Result},
+    repository::{
+        fetch::{StoredTar, parse},
+        file_names::{CONTROL, LABEL},
+        file_threads::{FilePiece, FileThreads},
+        indexed_members::ExpectedContents,
+        manifest::{Algorithm, Checksum, FileSum, RestoredFiles},
+        member_name::stays_inside,
+    },
+};
 
 /// The files of the tars that are needed later.
 #[derive(Debug, Default)]
@@ -100,7 +97,7 @@ impl Extracted {
 #[derive(Debug)]
 pub(super) struct Extractor {
     /// Dropped before the destination: nothing may be written while that is removed.
-    writers: Writers,
+    writers: FileThreads<FileWriter>,
     /// The files that the writers don't write.
     files: RestoredFiles,
     _destination: Arc<Destination>,
@@ -172,7 +169,7 @@ impl Extractor {
         let files = RestoredFiles::new(manifest, tablespace);
         let extractor = Self {
             files: files.clone(),
-            writers: Writers::start(&places, &files)?,
+            writers: start_writers(&places, &files)?,
             _destination: destination,
             object: tar.name(),
             tablespace,
@@ -324,7 +321,7 @@ impl Extractor {
     fn write(&mut self, data: Bytes) -> Result<()> {
         let Current { left, begins, .. } = &mut self.current;
         let piece = FilePiece { begins: begins.take(), data, is_last: *left == 0 };
-        self.writers.write(piece).map_err(|failure| self.unwritten(failure))
+        self.writers.pass(piece).map_err(|failure| self.unwritten(failure))
     }
 
     /// Keeps a file in memory that is complete.
@@ -346,6 +343,12 @@ impl Extractor {
     }
 }
 
+/// Starts the threads that write files into `places`. `files` says what is compared with PostgreSQL's manifest.
+fn start_writers(places: &Places, files: &RestoredFiles) -> Result<FileThreads<FileWriter>> {
+    let started = FileThreads::start(usize::MAX, || FileWriter::new(places.clone(), files.clone()));
+    started.map_err(Error::local("start a thread to write into", places.clone().path(b"")))
+}
+
 /// What is wrong with a second member of the same name.
 const TWICE: &str = "a name that occurs twice";
 
@@ -357,24 +360,6 @@ fn not_postgresqls(object: &str, name: &[u8], what: &str) -> Error {
         printable(name)
     );
     Error::damaged(object, reason)
-}
-
-/// Parses a tar until the sender of its pieces is closed. `hold` gives the visitor the piece that is parsed, to slice it;
-/// `parsed` counts the bytes.
-fn parse<V: TarVisitor<Error = Error>>(
-    mut tar: TarStream,
-    pieces: &mut mpsc::Receiver<Bytes>,
-    parsed: &AtomicU64,
-    visitor: &mut V,
-    hold: fn(&mut V, Bytes),
-) -> Result<()> {
-    while let Some(piece) = pieces.blocking_recv() {
-        hold(visitor, piece.clone());
-        tar.push(&piece, visitor)?;
-        hold(visitor, Bytes::new());
-        parsed.fetch_add(piece.len() as u64, Ordering::Relaxed);
-    }
-    Ok(tar.finish()?)
 }
 
 impl TarVisitor for Extractor {

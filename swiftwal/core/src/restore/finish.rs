@@ -16,15 +16,17 @@ use super::{
     combine,
     destination::Destination,
     extract::Extracted,
-    file_names::LABEL,
-    manifest::{Algorithm, Correction, Corrections, Manifest, ManifestText, correction, listed_name},
     recovery,
     tablespaces::Tablespaces,
 };
 use crate::{
     error::{Error, Result},
     local::blocking::blocking,
-    repository::key::BackupKey,
+    repository::{
+        file_names::LABEL,
+        key::BackupKey,
+        manifest::{Algorithm, Correction, Corrections, Manifest, ManifestText, correction, listed_name},
+    },
 };
 
 /// The file with PostgreSQL's manifest, as `pg_basebackup` writes it.

@@ -51,16 +51,20 @@ use super::{
     databases::ChosenDatabases,
     destination::Destination,
     extract::{Extracted, Extractor, OlderTar, Places},
-    fetch::{self, StoredTar},
-    file_names::WAL,
-    manifest::{Algorithm, RestoredFiles},
     tablespaces::Tablespaces,
 };
 use crate::{
     error::{Error, ErrorKind, Refusal, Result},
     local::blocking::blocking,
     repository::{
-        Repository, backup::ChosenBackup, key::BackupKey, layout::BackupPart, record::BackupRecord,
+        Repository,
+        backup::ChosenBackup,
+        fetch::{self, StoredTar},
+        file_names::WAL,
+        key::BackupKey,
+        layout::BackupPart,
+        manifest::{Algorithm, RestoredFiles},
+        record::BackupRecord,
     },
 };
 

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use futures::TryStreamExt;
 use swiftwal_postgres::{ControlFile, WalName};
 
-use super::{
-    destination::Destination,
-    file_names::{CONTROL, CONTROL_BYTES, LABEL, WAL},
-    member_name::path_of,
-    root::Root,
-};
+use super::{destination::Destination, member_name::path_of, root::Root};
 use crate::{
     error::{Error, Refusal, Result},
-    repository::{Repository, completeness::missing_of},
+    repository::{
+        Repository,
+        completeness::missing_of,
+        file_names::{CONTROL, CONTROL_BYTES, LABEL, WAL},
+    },
 };
 
 /// A directory with WAL.

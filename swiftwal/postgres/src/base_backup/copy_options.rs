@@ -31,7 +31,7 @@ impl MaxRate {
     }
 
     /// Returns the rate in bytes per second.
-    pub(crate) fn bytes(self) -> u64 {
+    pub fn bytes(self) -> u64 {
         u64::from(self.kib) << 10
     }
 }

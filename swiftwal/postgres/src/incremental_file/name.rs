@@ -8,13 +8,27 @@ const PREFIX: &[u8] = b"INCREMENTAL.";
 /// relations contain incremental files: elsewhere, a user may have given a file such a name.
 #[must_use]
 pub fn complete_name(name: &[u8], is_in_tablespace: bool) -> Option<Vec<u8>> {
-    let (directory, file) = name.split_at(name.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1));
-    let has_relations = is_in_tablespace
+    let (directory, file) = split(name);
+    let complete = complete_file(file).filter(|_| has_relations(directory, is_in_tablespace))?;
+    Some([directory, complete].concat())
+}
+
+/// Splits a path behind the last slash.
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    path.split_at(path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1))
+}
+
+/// As [`complete_name`], without the directory, which must be one of relations.
+pub(crate) fn complete_file(file: &[u8]) -> Option<&[u8]> {
+    file.strip_prefix(PREFIX).filter(|complete| !complete.is_empty())
+}
+
+/// Whether a directory contains relations. Its name ends with a slash.
+pub(crate) fn has_relations(directory: &[u8], is_in_tablespace: bool) -> bool {
+    is_in_tablespace
         || directory == b"global/"
         || (directory.starts_with(b"base/") && directory != b"base/")
-        || (directory.starts_with(b"pg_tblspc/") && directory != b"pg_tblspc/");
-    let complete = file.strip_prefix(PREFIX).filter(|complete| has_relations && !complete.is_empty())?;
-    Some([directory, complete].concat())
+        || (directory.starts_with(b"pg_tblspc/") && directory != b"pg_tblspc/")
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! Counts damaged pages, and describes them as the server does.
 
-use crate::BaseBackupEvent;
-
-use super::{chunk::FileSum, failure::shown, page::Mismatch, page_checks::DamagedPage};
+use super::{chunk::FileSum, failure::shown, page_checks::DamagedPage};
+use crate::{BaseBackupEvent, page::Mismatch};
 
 /// The most pages of one file that are named. The server names as many.
 const MOST_NAMED: u64 = 5;

@@ -16,11 +16,10 @@ use bytes::Bytes;
 use super::{
     failure::{OTHER_METHOD, shown, unexpected, unreadable},
     postmaster::Postmaster,
-    relation_file::is_digits,
     server::Cluster,
     walk::{Tree, existing},
 };
-use crate::{ControlFile, Lsn, SourceError, SourceErrorKind, Tablespace};
+use crate::{ControlFile, Lsn, SourceError, SourceErrorKind, Tablespace, relation_file::is_digits};
 
 const CONTROL: &str = "global/pg_control";
 

@@ -3,7 +3,7 @@
 //! Source: the lists at the beginning of PostgreSQL's `src/backend/backup/basebackup.c`, and `sendDir` there. As in the
 //! server, a name counts in every directory.
 
-use super::relation_file::{RelationFile, is_temporary};
+use crate::relation_file::{RelationFile, is_temporary};
 
 /// Directories whose content the server creates when it starts. They themselves are in the backup, empty.
 const EMPTIED: [&str; 7] =

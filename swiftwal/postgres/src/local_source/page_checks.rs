@@ -2,11 +2,11 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt, thread, time::Duration};
 
-use super::{
+use super::plan::Member;
+use crate::{
+    Lsn,
     page::{self, Mismatch},
-    plan::Member,
 };
-use crate::Lsn;
 
 /// How often a page that fails is read again, and the pause in between: a server writes a page at once.
 const READINGS: u32 = 3;

@@ -15,9 +15,11 @@ use std::{
 use super::{
     exclusion::{is_emptied, is_excluded, is_excluded_relation},
     failure::{OTHER_METHOD, shown, unreadable},
+};
+use crate::{
+    SourceError, SourceErrorKind,
     relation_file::{RelationFile, is_digits},
 };
-use crate::{SourceError, SourceErrorKind};
 
 /// How often, and at which intervals, is looked for the link of a tablespace whose directory is gone.
 const DROP_LOOKS: u32 = 20;

@@ -30,6 +30,11 @@ pub(crate) struct WalObject {
 }
 
 impl WalObject {
+    /// Returns its size as stored.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.found.meta.size
+    }
+
     /// Returns the content of the WAL file, decompressed as it is read. An error may be the storage's or the content's;
     /// [`Repository::unreadable`] distinguishes them.
     pub(crate) fn content(self) -> Box<dyn AsyncRead + Send + Unpin> {
@@ -52,7 +57,7 @@ impl Repository {
     }
 
     /// Opens an object that contains a WAL file in this compression. None if it is missing.
-    pub(in crate::repository) async fn open_wal_object(
+    pub(crate) async fn open_wal_object(
         &self,
         name: ObjectName,
         format: Format,

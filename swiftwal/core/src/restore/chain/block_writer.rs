@@ -11,7 +11,7 @@ use super::{
     changed_file::ChangedFile,
     changed_files::{ChangedFiles, CompleteFile, FileName},
 };
-use crate::restore::manifest::Algorithm;
+use crate::repository::manifest::Algorithm;
 
 /// Writes one stored file.
 #[derive(Debug)]

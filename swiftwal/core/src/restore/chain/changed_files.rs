@@ -9,7 +9,7 @@ use std::{
 use swiftwal_postgres::incremental_file::complete_name;
 
 use super::changed_file::ChangedFile;
-use crate::restore::manifest::Algorithm;
+use crate::repository::manifest::Algorithm;
 
 /// A file of the data directory, or of a tablespace, by its path there.
 pub(in crate::restore) type FileName = (Option<u32>, Vec<u8>);

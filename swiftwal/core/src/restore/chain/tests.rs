@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*};
 use swiftwal_postgres::incremental_file::{BLOCK_BYTES, IncrementalHeader};
 
 use super::{BlockWriter, ChangedFiles, CompleteFile, OlderFile};
-use crate::restore::manifest::Algorithm;
+use crate::repository::manifest::Algorithm;
 
 const BLOCKS: u32 = 12;
 const NAME: &[u8] = b"base/1/7";

@@ -8,16 +8,14 @@ use std::{
 use swiftwal_postgres::{ControlFile, printable};
 
 use super::{
-    super::{
-        file_names::{CONTROL, STAGED_CONTROL},
-        member_name::path_of,
-        root::Root,
-        running, tablespaces,
-    },
+    super::{member_name::path_of, root::Root, running, tablespaces},
     Claimant, Found, Reuse,
     marker::{MARKER, cluster_in, has_ended, marker_of},
 };
-use crate::error::{Error, Refusal, Result};
+use crate::{
+    error::{Error, Refusal, Result},
+    repository::file_names::{CONTROL, STAGED_CONTROL},
+};
 
 /// The largest control file and `tablespace_map` that are read.
 const MOST_BYTES: u64 = 16 << 20;

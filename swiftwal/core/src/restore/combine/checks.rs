@@ -2,10 +2,9 @@
 
 use swiftwal_postgres::{ControlFile, printable};
 
-use super::start::check_start;
 use crate::{
     error::{Error, Result},
-    repository::{key::BackupKey, record::BackupRecord},
+    repository::{chain_start::check_start, key::BackupKey, record::BackupRecord},
     restore::{
         Observe, RestoreEvent,
         chain::{ChangedFiles, FileName},

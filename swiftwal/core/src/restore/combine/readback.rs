@@ -13,10 +13,10 @@ use std::{
 
 use crate::{
     error::{Error, Result},
+    repository::manifest::{Algorithm, Checksum},
     restore::{
         chain::{CompleteFile, FileName},
         destination::Destination,
-        manifest::{Algorithm, Checksum},
         member_name::path_of,
     },
 };

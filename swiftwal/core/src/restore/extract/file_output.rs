@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::restore::fetch::ALIGNMENT;
+use crate::repository::fetch::ALIGNMENT;
 
 /// The size of a page of the cache, and of the largest usual block of a disk. A page is written in only one of the two
 /// ways.

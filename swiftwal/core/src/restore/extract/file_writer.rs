@@ -2,23 +2,18 @@
 
 use std::fs::File;
 
-use bytes::Bytes;
 use swiftwal_postgres::printable;
 
 use super::{file_output::FileOutput, part::Part, places::Places};
 use crate::{
     error::Error,
-    restore::{
-        chain::{BlockWriter, WriteBlocksError},
-        manifest::{Checksum, FileSum, RestoredFiles},
+    repository::{
+        file_check::{Differs, FileCheck},
+        file_threads::{FilePiece, TakeFiles},
+        manifest::{FileSum, RestoredFiles},
     },
+    restore::chain::{BlockWriter, WriteBlocksError},
 };
-
-/// What a file without content counts as, to compare queues: creating one takes about as long as writing this much.
-const EMPTY_BYTES: usize = 16 << 10;
-
-/// So much is in the processor's cache from one checksum to the next.
-const CACHED_BYTES: usize = 256 << 10;
 
 /// A stored file whose content follows.
 #[derive(Debug)]
@@ -31,30 +26,11 @@ pub(super) struct NewFile {
     pub(super) expected: Option<blake3::Hash>,
 }
 
-/// The next piece of a file.
-#[derive(Debug)]
-pub(super) struct FilePiece {
-    /// The file, with its first piece.
-    pub(super) begins: Option<NewFile>,
-    pub(super) data: Bytes,
-    /// Whether this is its last piece.
-    pub(super) is_last: bool,
-}
-
-impl FilePiece {
-    /// The work for it, to compare queues.
-    pub(super) fn weight(&self) -> usize {
-        self.data.len() + if self.begins.is_some() { EMPTY_BYTES } else { 0 }
-    }
-}
-
 /// Writes one file after another.
 #[derive(Debug)]
 pub(super) struct FileWriter {
     places: Places,
     current: Option<OpenFile>,
-    /// The hash of the current file, if it is compared with the index.
-    content: blake3::Hasher,
     files: RestoredFiles,
 }
 
@@ -62,10 +38,7 @@ pub(super) struct FileWriter {
 struct OpenFile {
     output: Output,
     name: Vec<u8>,
-    expected: Option<blake3::Hash>,
-    bytes: u64,
-    /// Its checksum, if it is compared with PostgreSQL's manifest.
-    checksum: Option<Checksum>,
+    check: FileCheck,
 }
 
 /// Where the content goes.
@@ -97,33 +70,7 @@ pub(super) enum Reason {
 impl FileWriter {
     /// `files` says what is compared with PostgreSQL's manifest.
     pub(super) fn new(places: Places, files: RestoredFiles) -> Self {
-        Self { places, current: None, content: blake3::Hasher::new(), files }
-    }
-
-    /// Writes a piece, and creates the file first if it is the first piece.
-    pub(super) fn take(&mut self, piece: FilePiece) -> Result<(), WriteFailure> {
-        if let Some(begins) = piece.begins {
-            self.begin(begins)?;
-        }
-        let Some(OpenFile { output, name, expected, bytes, checksum }) = &mut self.current else {
-            return Ok(());
-        };
-        let written = match output {
-            Output::File(file) => file.write(&piece.data).map_err(WriteBlocksError::from),
-            Output::Blocks(blocks) => blocks.write(&piece.data),
-            Output::Nowhere => Ok(()),
-        };
-        written.map_err(|error| failure(&mut self.places, name, error))?;
-        *bytes += piece.data.len() as u64;
-        for block in piece.data.chunks(CACHED_BYTES) {
-            if expected.is_some() {
-                self.content.update(block);
-            }
-            if let Some(checksum) = checksum {
-                checksum.update(block);
-            }
-        }
-        if piece.is_last { self.end() } else { Ok(()) }
+        Self { places, current: None, files }
     }
 
     fn begin(&mut self, begun: NewFile) -> Result<(), WriteFailure> {
@@ -149,9 +96,8 @@ impl FileWriter {
         };
         match opened {
             Ok(output) => {
-                self.content.reset();
                 let checksum = self.files.checksum(&name).filter(|_| is_listed);
-                self.current = Some(OpenFile { output, name, expected, bytes: 0, checksum });
+                self.current = Some(OpenFile { output, name, check: FileCheck::new(expected, checksum) });
                 Ok(())
             }
             Err(error) => Err(WriteFailure { name, reason: Reason::Failed(Box::new(error)) }),
@@ -165,16 +111,11 @@ impl FileWriter {
 
     /// Closes the current file.
     fn end(&mut self) -> Result<(), WriteFailure> {
-        let Some(OpenFile { output, name, expected, bytes, checksum }) = self.current.take() else {
-            return Ok(());
+        let Some(OpenFile { output, name, check }) = self.current.take() else { return Ok(()) };
+        let checksum = match check.finish(&name, &mut self.files) {
+            Ok(checksum) => checksum,
+            Err(Differs) => return Err(WriteFailure { name, reason: Reason::Differs }),
         };
-        if expected.is_some_and(|expected| self.content.finalize() != expected) {
-            return Err(WriteFailure { name, reason: Reason::Differs });
-        }
-        let checksum = checksum.map(Checksum::finish);
-        if let Some(checksum) = &checksum {
-            self.files.add(&name, bytes, checksum);
-        }
         match output {
             Output::Blocks(blocks) => blocks
                 .end(self.files.algorithm.zip(checksum))
@@ -182,9 +123,29 @@ impl FileWriter {
             Output::File(_) | Output::Nowhere => Ok(()),
         }
     }
+}
 
-    /// Returns the files that were written.
-    pub(super) fn finish(self) -> FileSum {
+impl TakeFiles for FileWriter {
+    type File = NewFile;
+    type Failure = WriteFailure;
+
+    /// Writes a piece, and creates the file first if it is the first piece.
+    fn take(&mut self, piece: FilePiece<NewFile>) -> Result<(), WriteFailure> {
+        if let Some(begins) = piece.begins {
+            self.begin(begins)?;
+        }
+        let Some(OpenFile { output, name, check }) = &mut self.current else { return Ok(()) };
+        let written = match output {
+            Output::File(file) => file.write(&piece.data).map_err(WriteBlocksError::from),
+            Output::Blocks(blocks) => blocks.write(&piece.data),
+            Output::Nowhere => Ok(()),
+        };
+        written.map_err(|error| failure(&mut self.places, name, error))?;
+        check.add(&piece.data);
+        if piece.is_last { self.end() } else { Ok(()) }
+    }
+
+    fn finish(self) -> FileSum {
         self.files.sum
     }
 }

@@ -14,22 +14,25 @@ use tokio::sync::mpsc;
 
 use super::{
     Extracted, TWICE,
-    file_writer::{FilePiece, NewFile, Reason, WriteFailure, differs, invalid},
-    not_postgresqls, parse,
+    file_writer::{FileWriter, NewFile, Reason, WriteFailure, differs, invalid},
+    not_postgresqls,
     part::Part,
     places::Places,
+    start_writers,
     treatment::Treatment,
-    writers::Writers,
 };
 use crate::{
     error::{Error, Result},
+    repository::{
+        fetch::{StoredTar, parse},
+        file_names::{CONTROL, LABEL},
+        file_threads::{FilePiece, FileThreads},
+        indexed_members::ExpectedContents,
+        manifest::{Algorithm, RestoredFiles},
+    },
     restore::{
         chain::{ChangedFiles, OlderFile},
         destination::Destination,
-        fetch::StoredTar,
-        file_names::{CONTROL, LABEL},
-        indexed_members::ExpectedContents,
-        manifest::{Algorithm, RestoredFiles},
     },
 };
 
@@ -37,7 +40,7 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::restore) struct OlderTar {
     /// Dropped before the destination: nothing may be written while that is removed.
-    writers: Writers,
+    writers: FileThreads<FileWriter>,
     files: RestoredFiles,
     _destination: Arc<Destination>,
     /// The name of the tar's object.
@@ -82,7 +85,7 @@ impl OlderTar {
         let root = destination.root(tablespace).or_else(|_| destination.root(None))?;
         let files = RestoredFiles::new(manifest, tablespace);
         Ok(Self {
-            writers: Writers::start(&Places::new(root, None), &files)?,
+            writers: start_writers(&Places::new(root, None), &files)?,
             files,
             _destination: destination,
             object: tar.name(),
@@ -167,7 +170,7 @@ impl OlderTar {
     fn write(&mut self, data: Bytes) -> Result<()> {
         let Current { left, begins, .. } = &mut self.current;
         let piece = FilePiece { begins: begins.take(), data, is_last: *left == 0 };
-        self.writers.write(piece).map_err(|failure| self.unwritten(failure))
+        self.writers.pass(piece).map_err(|failure| self.unwritten(failure))
     }
 
     /// Returns the error for a file that couldn't be written.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::{
     error::Result,
-    restore::{destination::Destination, file_names::WAL, root::Root},
+    repository::file_names::WAL,
+    restore::{destination::Destination, root::Root},
 };
 
 /// The directories that a tar is written into.

@@ -1,8 +1,8 @@
 //! Which files of the data directory are written when they arrive, and which later or not at all.
 
-use crate::restore::{
-    claim::MARKER,
-    file_names::{CONTROL, CONTROL_BYTES, LABEL},
+use crate::{
+    repository::file_names::{CONTROL, CONTROL_BYTES, LABEL},
+    restore::claim::MARKER,
 };
 
 /// The largest label or `PG_VERSION` that is read into memory.

@@ -6,10 +6,8 @@ use rustix::fs::FileType;
 use super::{Stop, listed::ListedNames};
 use crate::{
     error::{Error, Refusal, Result},
-    restore::{
-        claim::MARKER, created::Kind, file_names::WAL, root::Root, running::PID_FILE,
-        tablespaces::Tablespaces,
-    },
+    repository::file_names::WAL,
+    restore::{claim::MARKER, created::Kind, root::Root, running::PID_FILE, tablespaces::Tablespaces},
 };
 
 /// The file that makes a directory a repository.

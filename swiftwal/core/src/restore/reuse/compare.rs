@@ -18,11 +18,11 @@ use super::{
 };
 use crate::{
     error::Result,
+    repository::manifest::{Algorithm, FileSum, RestoredFiles, correction},
     restore::{
         chain::{CompleteFile, FileName},
         created::Kind,
         extract::Places,
-        manifest::{Algorithm, FileSum, RestoredFiles, correction},
     },
 };
 

@@ -11,12 +11,11 @@ use super::content::ArrivingFrames;
 use crate::{
     error::Result,
     local::blocking::blocking,
-    repository::Repository,
-    restore::{
-        Observe, RestoreEvent,
-        extract::Extracted,
+    repository::{
+        Repository,
         fetch::{self, Buffers, SelectedFrames, StoredTar},
     },
+    restore::{Observe, RestoreEvent, extract::Extracted},
 };
 
 /// Fetches one tar after another.

@@ -10,10 +10,12 @@ use swiftwal_postgres::{
 use super::known_content::{FileContent, UnchangedFiles};
 use crate::{
     error::{Error, Result},
-    repository::index::{IndexedKind, IndexedMember},
+    repository::{
+        index::{IndexedKind, IndexedMember},
+        indexed_members::IndexedMembers,
+    },
     restore::{
-        databases::ChosenDatabases, extract::Treatment, indexed_members::IndexedMembers,
-        member_name::stays_inside, tablespaces::Tablespaces,
+        databases::ChosenDatabases, extract::Treatment, member_name::stays_inside, tablespaces::Tablespaces,
     },
 };
 

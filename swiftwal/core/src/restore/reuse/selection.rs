@@ -11,11 +11,8 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    restore::{
-        chain::FileName,
-        extract::OlderTar,
-        fetch::{SelectedFrames, StoredTar},
-    },
+    repository::fetch::{SelectedFrames, StoredTar},
+    restore::{chain::FileName, extract::OlderTar},
 };
 
 /// A tar, the result of its comparison, and the frames to fetch.

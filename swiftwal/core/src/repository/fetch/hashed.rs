@@ -10,7 +10,7 @@ use crate::{
 
 /// The part of an object that has arrived so far, to be compared with the commit record.
 #[derive(Debug, Default)]
-pub(in crate::restore) struct Hashed {
+pub(crate) struct Hashed {
     hasher: blake3::Hasher,
     pub(super) bytes: u64,
     beginning: Option<Beginning>,
@@ -72,14 +72,14 @@ impl Hashed {
     }
 
     /// Hashes each piece of `stream` as it passes.
-    pub(in crate::restore) fn pass<'a>(
+    pub(crate) fn pass<'a>(
         &'a mut self,
         stream: impl Stream<Item = object_store::Result<Bytes>> + Send + 'a,
     ) -> BoxStream<'a, std::io::Result<Bytes>> {
         stream.inspect_ok(|piece| self.add(piece)).map_err(std::io::Error::from).boxed()
     }
 
-    pub(in crate::restore) fn check(&self, recorded: &RecordedObject) -> Result<()> {
+    pub(crate) fn check(&self, recorded: &RecordedObject) -> Result<()> {
         if self.bytes != recorded.bytes {
             let reason = format!("{} bytes were stored, and {} were read", recorded.bytes, self.bytes);
             return Err(Error::damaged(&recorded.name, reason));

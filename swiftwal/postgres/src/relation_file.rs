@@ -8,18 +8,18 @@ const MOST_DIGITS: usize = 10;
 
 /// The name of a file of a relation: `16384`, `16384.1`, `16384_fsm`, `16384_init`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RelationFile<'a> {
+pub(crate) struct RelationFile<'a> {
     /// The relation's file number, as it is written.
-    pub(super) number: &'a str,
+    pub(crate) number: &'a str,
     /// The fork; `None` for the main one.
-    pub(super) fork: Option<&'a str>,
+    pub(crate) fork: Option<&'a str>,
     /// The number of the segment.
-    pub(super) segment: u32,
+    pub(crate) segment: u32,
 }
 
 impl<'a> RelationFile<'a> {
     /// Parses the name of a file; `None` if it isn't that of a permanent or unlogged relation.
-    pub(super) fn parse(name: &'a str) -> Option<Self> {
+    pub(crate) fn parse(name: &'a str) -> Option<Self> {
         let (rest, segment) = segment(name)?;
         let (number, fork) = fork(rest)?;
         let is_number = number.len() <= MOST_DIGITS && is_digits(number);
@@ -28,7 +28,7 @@ impl<'a> RelationFile<'a> {
 }
 
 /// Whether a file belongs to a temporary relation: `t3_16384`, `t3_16384_fsm.1`.
-pub(super) fn is_temporary(name: &str) -> bool {
+pub(crate) fn is_temporary(name: &str) -> bool {
     let parts = || {
         let (backend, rest) = name.strip_prefix('t')?.split_once('_')?;
         let (rest, _) = segment(rest)?;
@@ -54,7 +54,7 @@ fn fork(name: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-pub(super) fn is_digits(text: &str) -> bool {
+pub(crate) fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -21,21 +21,21 @@ const LAST: &[u8] = b"\"Manifest-Checksum\":";
 
 /// The text of a manifest, in a file without a name in the restored directory: it may be large.
 #[derive(Debug)]
-pub(in crate::restore) struct ManifestText {
+pub(crate) struct ManifestText {
     text: BufWriter<File>,
 }
 
 /// What the manifest says about a file that isn't restored as it was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::restore) struct Correction {
-    pub(in crate::restore) bytes: u64,
-    pub(in crate::restore) algorithm: Algorithm,
-    pub(in crate::restore) checksum: Vec<u8>,
+pub(crate) struct Correction {
+    pub(crate) bytes: u64,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) checksum: Vec<u8>,
 }
 
 /// The corrections by the path of the restored file below the data directory. An incremental file is stored under
 /// another name than the one that it is restored under.
-pub(in crate::restore) type Corrections = BTreeMap<Vec<u8>, Correction>;
+pub(crate) type Corrections = BTreeMap<Vec<u8>, Correction>;
 
 #[derive(Deserialize)]
 struct Times {
@@ -55,7 +55,7 @@ impl ManifestText {
     }
 
     /// Writes the manifest with the corrections, and a checksum of its own that fits.
-    pub(in crate::restore) fn write(self, out: File, corrections: &Corrections) -> io::Result<()> {
+    pub(crate) fn write(self, out: File, corrections: &Corrections) -> io::Result<()> {
         let mut text = self.text.into_inner().map_err(io::IntoInnerError::into_error)?;
         text.rewind()?;
         let mut lines = BufReader::new(text);

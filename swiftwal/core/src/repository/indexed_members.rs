@@ -19,25 +19,25 @@ use crate::repository::index::{IndexedKind, IndexedMember, members_of};
 
 /// The text of an index, on disk.
 #[derive(Debug)]
-pub(super) struct IndexText {
+pub(crate) struct IndexText {
     file: File,
 }
 
 impl IndexText {
     /// Creates an empty text in `directory`.
-    pub(super) fn new(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn new(directory: &Path) -> io::Result<Self> {
         Ok(Self { file: tempfile::tempfile_in(directory)? })
     }
 
     /// Adds a line.
-    pub(super) fn add(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(crate) fn add(&mut self, line: &[u8]) -> io::Result<()> {
         self.file.write_all(line)
     }
 }
 
 /// The members of a tar, in the order in which they end in it.
 #[derive(Debug)]
-pub(super) struct IndexedMembers {
+pub(crate) struct IndexedMembers {
     text: Arc<IndexText>,
     /// The parts of the text: one for each object of the tar.
     all: Vec<Range<u64>>,
@@ -51,14 +51,14 @@ pub(super) struct IndexedMembers {
 
 impl IndexedMembers {
     /// Returns the members in these parts of the text, whose names get the `prefix`.
-    pub(super) fn new(text: Arc<IndexText>, parts: Vec<Range<u64>>, prefix: Vec<u8>) -> Self {
+    pub(crate) fn new(text: Arc<IndexText>, parts: Vec<Range<u64>>, prefix: Vec<u8>) -> Self {
         let lines = BufReader::new(Part { text: Arc::clone(&text), left: 0..0 });
         let members = Vec::new().into_iter();
         Self { text, parts: parts.clone().into_iter(), all: parts, lines, members, prefix }
     }
 
     /// Returns all the members again.
-    pub(super) fn again(&self) -> Self {
+    pub(crate) fn again(&self) -> Self {
         Self::new(Arc::clone(&self.text), self.all.clone(), self.prefix.clone())
     }
 
@@ -67,7 +67,7 @@ impl IndexedMembers {
     /// # Errors
     ///
     /// [`InvalidData`](io::ErrorKind::InvalidData) if the index has nonsense there; errors of the file system.
-    pub(super) fn next(&mut self) -> io::Result<Option<IndexedMember>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<IndexedMember>> {
         loop {
             if let Some(mut member) = self.members.next() {
                 member.name.0.splice(0..0, self.prefix.iter().copied());
@@ -87,20 +87,20 @@ impl IndexedMembers {
 
 /// The contents that the index promises for the members of a tar.
 #[derive(Debug)]
-pub(super) struct ExpectedContents {
+pub(crate) struct ExpectedContents {
     /// The members that follow; none if there is no index that fits.
     members: Option<IndexedMembers>,
     differs: bool,
 }
 
 impl ExpectedContents {
-    pub(super) fn new(members: Option<IndexedMembers>) -> Self {
+    pub(crate) fn new(members: Option<IndexedMembers>) -> Self {
         Self { members, differs: false }
     }
 
     /// Returns the hash of the content of the next member of the tar; none if it has no content, or the index has other
     /// members from here on.
-    pub(super) fn of(&mut self, member: &Member) -> Option<blake3::Hash> {
+    pub(crate) fn of(&mut self, member: &Member) -> Option<blake3::Hash> {
         let indexed =
             self.members.as_mut()?.next().ok().flatten().filter(|indexed| indexed.name.0 == member.name);
         let hash = match (indexed.map(|indexed| indexed.kind), &member.kind) {
@@ -119,7 +119,7 @@ impl ExpectedContents {
     }
 
     /// Whether the index has other members than the tar, which has ended.
-    pub(super) fn differ(self) -> bool {
+    pub(crate) fn differ(self) -> bool {
         self.differs || self.members.is_some_and(|mut members| !matches!(members.next(), Ok(None)))
     }
 }

@@ -15,15 +15,15 @@ use tokio::io::BufReader;
 use tokio_util::io::StreamReader;
 
 use self::entries::Entries;
-pub(super) use self::{
+pub(crate) use self::{
     checksum::{Algorithm, Checksum},
     text::{Correction, Corrections, ManifestText},
 };
-use super::{databases::ChosenDatabases, fetch::Hashed};
 use crate::{
     error::{Error, Result},
     repository::{
         Repository,
+        fetch::Hashed,
         layout::{BackupPart, ObjectName, SIDE_FORMAT},
         object_pieces,
         record::RecordedObject,
@@ -32,24 +32,24 @@ use crate::{
 
 /// PostgreSQL's manifest of a backup, added up.
 #[derive(Debug)]
-pub(super) struct Manifest {
+pub(crate) struct Manifest {
     object: String,
-    pub(super) algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
     files: FileSum,
     /// Its text, if that is kept.
-    pub(super) text: Option<ManifestText>,
+    pub(crate) text: Option<ManifestText>,
 }
 
 /// The sum over files, each with its name, size and checksum. Their order doesn't matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct FileSum {
+pub(crate) struct FileSum {
     files: u64,
     sum: [u64; 4],
 }
 
 impl FileSum {
     /// Adds a file. `name` is its path below the data directory; `checksum` is empty for the algorithm NONE.
-    pub(super) fn add(&mut self, name: &[u8], bytes: u64, checksum: &[u8]) {
+    pub(crate) fn add(&mut self, name: &[u8], bytes: u64, checksum: &[u8]) {
         let mut hasher = blake3::Hasher::new();
         for part in [name, &bytes.to_le_bytes(), checksum] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
@@ -73,12 +73,13 @@ impl AddAssign for FileSum {
 
 impl Manifest {
     /// Reads the manifest among `objects`, which is verified by the commit record; none if the backup has none. If
-    /// `directory` is given, the text is kept there. Only the files of the `databases` are added up.
-    pub(super) async fn read(
+    /// `directory` is given, the text is kept there. Only the files that `counts` are added up, by their names in the
+    /// manifest.
+    pub(crate) async fn read(
         repository: &Repository,
         objects: &[RecordedObject],
         directory: Option<&Path>,
-        databases: Option<&ChosenDatabases>,
+        counts: &(dyn Fn(&[u8]) -> bool + Send + Sync),
     ) -> Result<Option<Self>> {
         let recorded = objects.iter().find(|object| object.part() == Some(BackupPart::Manifest));
         let Some(recorded) = recorded else { return Ok(None) };
@@ -100,7 +101,7 @@ impl Manifest {
             if *algorithm.get_or_insert(entry.algorithm) != entry.algorithm {
                 return Err(Error::damaged(name, "it has checksums of several kinds"));
             }
-            if databases.is_none_or(|databases| !databases.leaves_out(None, &entry.name)) {
+            if counts(&entry.name) {
                 files.add(&entry.name, entry.bytes, &entry.checksum);
             }
         }
@@ -115,7 +116,7 @@ impl Manifest {
     /// # Errors
     ///
     /// [`Error::Damaged`] if they aren't those of the manifest.
-    pub(super) fn check(&self, restored: FileSum) -> Result<()> {
+    pub(crate) fn check(&self, restored: FileSum) -> Result<()> {
         if restored == self.files {
             return Ok(());
         }
@@ -156,27 +157,27 @@ impl fmt::Display for Difference {
 
 /// The files of a tar that were restored, as the manifest lists them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RestoredFiles {
+pub(crate) struct RestoredFiles {
     /// None if there is no manifest.
-    pub(super) algorithm: Option<Algorithm>,
+    pub(crate) algorithm: Option<Algorithm>,
     tablespace: Option<u32>,
-    pub(super) sum: FileSum,
+    pub(crate) sum: FileSum,
 }
 
 impl RestoredFiles {
     /// Begins with no files. The tar is that of the data directory, or of a tablespace.
-    pub(super) fn new(algorithm: Option<Algorithm>, tablespace: Option<u32>) -> Self {
+    pub(crate) fn new(algorithm: Option<Algorithm>, tablespace: Option<u32>) -> Self {
         Self { algorithm, tablespace, sum: FileSum::default() }
     }
 
     /// Returns the checksum to compute of the file `name`; none if the file isn't compared.
-    pub(super) fn checksum(&self, name: &[u8]) -> Option<Checksum> {
+    pub(crate) fn checksum(&self, name: &[u8]) -> Option<Checksum> {
         let algorithm = self.algorithm?;
         listed_name(self.tablespace, name).map(|_| Checksum::new(algorithm))
     }
 
     /// Adds a complete file.
-    pub(super) fn add(&mut self, name: &[u8], bytes: u64, checksum: &[u8]) {
+    pub(crate) fn add(&mut self, name: &[u8], bytes: u64, checksum: &[u8]) {
         if let Some(name) = listed_name(self.tablespace, name) {
             self.sum.add(&name, bytes, checksum);
         }
@@ -184,14 +185,14 @@ impl RestoredFiles {
 }
 
 /// Returns the correction for a file with this content.
-pub(super) fn correction(content: &[u8], algorithm: Algorithm) -> Correction {
+pub(crate) fn correction(content: &[u8], algorithm: Algorithm) -> Correction {
     let mut checksum = Checksum::new(algorithm);
     checksum.update(content);
     Correction { bytes: content.len() as u64, algorithm, checksum: checksum.finish() }
 }
 
 /// Returns the name under which the manifest lists a file; none for a file that isn't compared.
-pub(super) fn listed_name(tablespace: Option<u32>, name: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn listed_name(tablespace: Option<u32>, name: &[u8]) -> Option<Vec<u8>> {
     match tablespace {
         Some(oid) => Some([format!("pg_tblspc/{oid}/").as_bytes(), name].concat()),
         // The manifest may list some of the WAL's files, but not the WAL itself, which has checksums of its own.

@@ -13,14 +13,15 @@ use crate::{
 /// # Errors
 ///
 /// [`Error::Damaged`] if it builds on another.
-pub(in crate::restore) fn check_start(
+pub(crate) fn check_start(
     key: BackupKey,
     label: Option<&[u8]>,
     parent: Option<&BackupRecord>,
 ) -> Result<BackupLabel> {
     let damaged = |reason: String| Error::damaged(format!("backup {key}"), reason);
     let label = label.ok_or_else(|| damaged("it has no backup_label".to_owned()))?;
-    let label = BackupLabel::from_bytes(label).map_err(|error| damaged(error.to_string()))?;
+    let label =
+        BackupLabel::from_bytes(label).map_err(|error| Error::damaged(format!("backup {key}"), error))?;
     match (label.incremental_from(), parent) {
         (None, None) => Ok(label),
         (Some((lsn, timeline)), Some(parent)) if (lsn, timeline) == (parent.start_lsn, parent.timeline) => {

@@ -3,6 +3,7 @@
 mod buffers;
 mod frames;
 mod hashed;
+mod parse;
 mod selected;
 mod stream;
 
@@ -14,14 +15,11 @@ use tokio::{io::BufReader, sync::mpsc};
 use tokio_util::io::StreamReader;
 
 use self::stream::fetch_stream;
-pub(super) use self::{
+pub(crate) use self::{
     buffers::{ALIGNMENT, Buffers},
     hashed::Hashed,
+    parse::parse,
     selected::{SelectedFrames, fetch_selected},
-};
-use super::{
-    Observe, RestoreEvent,
-    indexed_members::{IndexText, IndexedMembers},
 };
 use crate::{
     error::{Error, Result},
@@ -29,6 +27,7 @@ use crate::{
         Repository,
         backup::ChosenBackup,
         index::{self, Index, IndexedTar},
+        indexed_members::{IndexText, IndexedMembers},
         layout::{BackupPart, ObjectName, SIDE_FORMAT},
         object_pieces,
         record::RecordedObject,
@@ -36,35 +35,40 @@ use crate::{
 };
 
 /// The largest number of decompressed pieces that wait for the writer.
-pub(super) const PIECES_WAITING: usize = 3;
+pub(crate) const PIECES_WAITING: usize = 3;
 
 /// A stored tar: one object, or several in order.
 #[derive(Debug)]
-pub(super) struct StoredTar {
+pub(crate) struct StoredTar {
     /// The tablespace whose directory it belongs into; none for the data directory.
-    pub(super) tablespace: Option<u32>,
+    pub(crate) tablespace: Option<u32>,
     /// What the names of its members are prefixed with: `pg_tblspc/16400/` for an in-place tablespace, otherwise nothing.
-    pub(super) prefix: Vec<u8>,
-    pub(super) pieces: Vec<TarPiece>,
+    pub(crate) prefix: Vec<u8>,
+    pub(crate) pieces: Vec<TarPiece>,
     /// Its members by the index; none without an index that fits all of it.
-    pub(super) members: Option<IndexedMembers>,
+    pub(crate) members: Option<IndexedMembers>,
 }
 
 impl StoredTar {
     /// Returns the size of the uncompressed tar, if it is known.
-    pub(super) fn tar_bytes(&self) -> Option<u64> {
+    pub(crate) fn tar_bytes(&self) -> Option<u64> {
         self.pieces.iter().map(|piece| piece.tar_bytes).sum()
     }
 
+    /// Returns the names of its objects, each with the size of its part of the tar, if that is known.
+    pub(crate) fn objects(&self) -> Vec<(String, Option<u64>)> {
+        self.pieces.iter().map(|piece| (piece.name.to_string(), piece.tar_bytes)).collect()
+    }
+
     /// Returns the name of its first object.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.pieces.first().map(|piece| piece.name.to_string()).unwrap_or_default()
     }
 }
 
 /// An object of a tar.
 #[derive(Debug)]
-pub(super) struct TarPiece {
+pub(crate) struct TarPiece {
     name: ObjectName,
     format: Format,
     /// Its entry in the commit record.
@@ -75,14 +79,29 @@ pub(super) struct TarPiece {
 }
 
 /// The index of a backup, and its text, which is on disk.
-pub(super) type StoredIndex = (Index, Arc<IndexText>);
+pub(crate) type StoredIndex = (Index, Arc<IndexText>);
+
+/// What is wrong with a backup's index, so that data is read without it, more slowly.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum IndexFault<'a> {
+    /// It can't be used at all.
+    Unusable(&'a Error),
+    /// It doesn't describe all of this object.
+    Incomplete(&'a str),
+    /// This object doesn't consist of its frames. The rest of the object is read without the index, behind so many bytes of
+    /// tar.
+    Wrong { object: &'a ObjectName, error: &'a Error, tar_bytes: u64 },
+}
+
+/// Receives what is wrong with an index.
+pub(crate) type NoteIndex<'a> = &'a (dyn Fn(IndexFault<'_>) + Send + Sync);
 
 /// Reads the index of a backup, or reports why it isn't used. The text is kept in a file without a name in `directory`.
-pub(super) async fn index_if_usable(
+pub(crate) async fn index_if_usable(
     repository: &Repository,
     chosen: &ChosenBackup,
     directory: &Path,
-    observe: Observe<'_>,
+    note: NoteIndex<'_>,
 ) -> Result<Option<StoredIndex>> {
     if chosen.record.is_none() {
         return Ok(None);
@@ -91,17 +110,14 @@ pub(super) async fn index_if_usable(
         Ok(index) => Ok(Some(index)),
         Err(error @ Error::Local { .. }) => Err(error),
         Err(error) => {
-            observe(RestoreEvent::Notice(&format!(
-                "restoring without the backup's index, more slowly: {}",
-                error.in_full()
-            )));
+            note(IndexFault::Unusable(&error));
             Ok(None)
         }
     }
 }
 
 /// Reads the index of a backup. The text is kept in a file without a name in `directory`.
-pub(super) async fn index(
+pub(crate) async fn index(
     repository: &Repository,
     chosen: &ChosenBackup,
     directory: &Path,
@@ -112,11 +128,7 @@ pub(super) async fn index(
 }
 
 /// Returns the tars of a backup, the data directory's first, with what the index says about them.
-pub(super) fn tars(
-    chosen: &ChosenBackup,
-    index: Option<StoredIndex>,
-    observe: Observe<'_>,
-) -> Vec<StoredTar> {
+pub(crate) fn tars(chosen: &ChosenBackup, index: Option<StoredIndex>, note: NoteIndex<'_>) -> Vec<StoredTar> {
     let Some(record) = &chosen.record else {
         let name = chosen.legacy_object();
         let legacy = TarPiece { name, format: Format::Gzip, recorded: None, tar_bytes: None, indexed: None };
@@ -129,10 +141,7 @@ pub(super) fn tars(
         let Some(BackupPart::Tar { tablespace, piece, format }) = object.part() else { continue };
         let indexed = index.as_mut().and_then(|index| index.remove(&object.name));
         if has_index && indexed.is_none() {
-            observe(RestoreEvent::Notice(&format!(
-                "the backup's index doesn't fit {0}; restoring {0} without the index, more slowly",
-                object.name
-            )));
+            note(IndexFault::Incomplete(&object.name));
         }
         let stored = TarPiece {
             name: ObjectName::parse(&object.name),
@@ -193,17 +202,17 @@ async fn read_index(
 /// receiver had stopped early.
 ///
 /// If the index turns out to be wrong, the rest is read without it.
-pub(super) async fn fetch(
+pub(crate) async fn fetch(
     repository: &Repository,
     tar: StoredTar,
     pieces: mpsc::Sender<Bytes>,
     buffers: &Buffers,
     progress: &(dyn Fn() + Send + Sync),
-    observe: Observe<'_>,
+    note: NoteIndex<'_>,
 ) -> Result<()> {
     for piece in tar.pieces {
         let pieces = Pieces { sender: pieces.clone(), buffers: buffers.clone(), sent_bytes: 0, progress };
-        if !fetch_piece(repository, piece, pieces, observe).await? {
+        if !fetch_piece(repository, piece, pieces, note).await? {
             break;
         }
     }
@@ -215,7 +224,7 @@ async fn fetch_piece(
     repository: &Repository,
     mut tar: TarPiece,
     mut pieces: Pieces<'_>,
-    observe: Observe<'_>,
+    note: NoteIndex<'_>,
 ) -> Result<bool> {
     let mut hashed = Hashed::default();
     let Some(IndexedTar { frames, .. }) = tar.indexed.take() else {
@@ -225,11 +234,7 @@ async fn fetch_piece(
         Ok(true) => tar.check(&hashed).map(|()| true),
         Ok(false) => Ok(false),
         Err(error @ Error::Damaged { .. }) => {
-            observe(RestoreEvent::Notice(&format!(
-                "the backup's index doesn't fit {} ({}); restoring the rest of this object without the index, more slowly",
-                tar.name,
-                error.in_full()
-            )));
+            note(IndexFault::Wrong { object: &tar.name, error: &error, tar_bytes: pieces.sent_bytes });
             fetch_stream(repository, &tar, &mut pieces, hashed.once_more()).await
         }
         Err(error) => Err(error),

@@ -3,17 +3,17 @@
 use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt, path::Path};
 
 /// Whether `name` stays in its directory, component by component.
-pub(super) fn stays_inside(name: &[u8]) -> bool {
+pub(crate) fn stays_inside(name: &[u8]) -> bool {
     name.split(|byte| *byte == b'/').all(|step| component(step).is_ok())
 }
 
 /// Returns `name` as a path.
-pub(super) fn path_of(name: &[u8]) -> &Path {
+pub(crate) fn path_of(name: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(name))
 }
 
 /// Returns a name that stays in its directory, as a component of a path.
-pub(super) fn component(name: &[u8]) -> io::Result<&OsStr> {
+pub(crate) fn component(name: &[u8]) -> io::Result<&OsStr> {
     if matches!(name, b"" | b"." | b"..") || name.contains(&0) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name points outside the directory"));
     }
@@ -21,7 +21,7 @@ pub(super) fn component(name: &[u8]) -> io::Result<&OsStr> {
 }
 
 /// Splits `name` into its directory, empty for the restored directory itself, and its last component.
-pub(super) fn split(name: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split(name: &[u8]) -> (&[u8], &[u8]) {
     match name.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&name[..slash], &name[slash + 1..]),
         None => (b"", name),

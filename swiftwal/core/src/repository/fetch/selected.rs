@@ -13,16 +13,16 @@ use crate::{
 
 /// The frames of a tar that are fetched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::restore) struct SelectedFrames {
+pub(crate) struct SelectedFrames {
     /// The bytes of the tar that each contains, in order.
-    pub(in crate::restore) frames: Vec<Range<u64>>,
+    pub(crate) frames: Vec<Range<u64>>,
     /// Their size as they are stored.
-    pub(in crate::restore) stored_bytes: u64,
+    pub(crate) stored_bytes: u64,
 }
 
 impl SelectedFrames {
     /// Returns their size after decompression.
-    pub(in crate::restore) fn tar_bytes(&self) -> u64 {
+    pub(crate) fn tar_bytes(&self) -> u64 {
         self.frames.iter().map(|frame| frame.end - frame.start).sum()
     }
 }
@@ -33,7 +33,7 @@ impl StoredTar {
     /// # Errors
     ///
     /// [`Error::Damaged`] if the tar is too short for a range; the errors of `ranges`.
-    pub(in crate::restore) fn select(
+    pub(crate) fn select(
         &mut self,
         ranges: impl Iterator<Item = Result<Range<u64>>>,
     ) -> Result<SelectedFrames> {
@@ -74,7 +74,7 @@ impl StoredTar {
 /// # Errors
 ///
 /// [`Error::Damaged`] if an object doesn't consist of the index's frames.
-pub(in crate::restore) async fn fetch_selected(
+pub(crate) async fn fetch_selected(
     repository: &Repository,
     tar: StoredTar,
     pieces: mpsc::Sender<Bytes>,
@@ -97,12 +97,10 @@ mod tests {
     use swiftwal_compression::Format;
 
     use super::*;
-    use crate::{
-        repository::{
-            index::{Frame, IndexedTar},
-            layout::ObjectName,
-        },
-        restore::fetch::TarPiece,
+    use crate::repository::{
+        fetch::TarPiece,
+        index::{Frame, IndexedTar},
+        layout::ObjectName,
     };
 
     /// A tar of two objects, whose frames have 10 bytes each.

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The alignment of a piece in memory: its members, and the pieces of files, are then aligned as in the tar, and can be
 /// written past the operating system's cache.
-pub(in crate::restore) const ALIGNMENT: usize = 512;
+pub(crate) const ALIGNMENT: usize = 512;
 
 const MIB: usize = 1 << 20;
 /// The limit, in MiB: eight frames of the usual size, or two of the largest.
@@ -20,13 +20,13 @@ const MOST_UNUSED: usize = 8;
 
 /// The memory for pieces. Clones share it.
 #[derive(Clone, Debug)]
-pub(in crate::restore) struct Buffers {
+pub(crate) struct Buffers {
     share: Arc<Semaphore>,
     unused: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Buffers {
-    pub(in crate::restore) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { share: Arc::new(Semaphore::new(MOST_MIB)), unused: Arc::default() }
     }
 

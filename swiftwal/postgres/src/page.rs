@@ -50,14 +50,14 @@ const OFFSETS: [u32; LANES] = [
 
 /// A page whose checksum differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mismatch {
-    pub(super) calculated: u16,
-    pub(super) expected: u16,
+pub(crate) struct Mismatch {
+    pub(crate) calculated: u16,
+    pub(crate) expected: u16,
 }
 
 /// Checks the page that is block `block` of its relation. New pages, which have no checksum, pass, and so do those that
 /// were changed after `start`: recovery replaces them.
-pub(super) fn check(page: &[u8], block: u32, start: Lsn) -> Result<(), Mismatch> {
+pub(crate) fn check(page: &[u8], block: u32, start: Lsn) -> Result<(), Mismatch> {
     if u16_at(page, UPPER_AT) == 0 || lsn(page) >= start {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 /// An algorithm of `--manifest-checksums`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::restore) enum Algorithm {
+pub(crate) enum Algorithm {
     /// Names and sizes only.
     None,
     Crc32c,
@@ -41,7 +41,7 @@ impl fmt::Display for Algorithm {
 
 /// The checksum of a file that is read.
 #[derive(Clone, Debug)]
-pub(in crate::restore) enum Checksum {
+pub(crate) enum Checksum {
     None,
     Crc32c(u32),
     Sha224(Sha224),
@@ -51,7 +51,7 @@ pub(in crate::restore) enum Checksum {
 }
 
 impl Checksum {
-    pub(in crate::restore) fn new(algorithm: Algorithm) -> Self {
+    pub(crate) fn new(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::None => Self::None,
             Algorithm::Crc32c => Self::Crc32c(0),
@@ -62,7 +62,7 @@ impl Checksum {
         }
     }
 
-    pub(in crate::restore) fn update(&mut self, data: &[u8]) {
+    pub(crate) fn update(&mut self, data: &[u8]) {
         match self {
             Self::None => {}
             Self::Crc32c(sum) => *sum = crc32c::crc32c_append(*sum, data),
@@ -75,7 +75,7 @@ impl Checksum {
 
     /// Returns the checksum as PostgreSQL writes it, in bytes; a CRC is written in this machine's byte order, of which
     /// PostgreSQL's servers are.
-    pub(in crate::restore) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         match self {
             Self::None => Vec::new(),
             Self::Crc32c(sum) => sum.to_le_bytes().to_vec(),
