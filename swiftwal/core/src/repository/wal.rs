@@ -148,7 +148,6 @@ impl Repository {
         self.wal_in(name, cluster.map_or_else(|| Format::ALL.to_vec(), |info| formats(&info))).await
     }
 
-    /// Returns the compression in which [`wal`](Self::wal) finds this WAL file; none if it is proven to be missing.
     /// Whether a WAL file is stored, in any compression.
     ///
     /// # Errors
@@ -158,6 +157,7 @@ impl Repository {
         Ok(self.wal_format(name).await?.is_some())
     }
 
+    /// Returns the compression in which [`wal`](Self::wal) finds this WAL file; none if it is proven to be missing.
     pub(crate) async fn wal_format(&self, name: WalName) -> Result<Option<Format>> {
         let size = async |format| self.size(&ObjectName::Wal { name, format }).await;
         let [first, others @ ..] = Format::ALL;
