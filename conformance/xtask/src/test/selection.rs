@@ -4,7 +4,7 @@ use xtask::{Installation, PRERELEASE, VERSIONS};
 
 /// Parts of the names of the tests that only `--long` runs: those in a module `long`, and what the suite repeats on
 /// prefixes of one container after it has run on containers, where it takes long or doesn't depend on the location.
-const LONG: [&str; 24] = [
+const LONG: [&str; 28] = [
     "long::",
     "prefixes::ahead::",
     "prefixes::chains::",
@@ -16,19 +16,23 @@ const LONG: [&str; 24] = [
     "prefixes::foreign_records::",
     "prefixes::histories::",
     "prefixes::incremental::",
+    "prefixes::info::",
     "prefixes::large_wal::",
     "prefixes::legacy::",
     "prefixes::manifest::",
     "prefixes::overtaken::",
     "prefixes::phantoms::",
+    "prefixes::pins::",
     "prefixes::pruned_branches::",
     "prefixes::recovery::",
+    "prefixes::retention::",
     "prefixes::reuse::",
     "prefixes::slow::",
     "prefixes::tablespaces::",
     "prefixes::timelines::",
     "prefixes::unknown::",
     "prefixes::unlisted::",
+    "prefixes::verify::",
 ];
 
 /// The tests to run.
