@@ -4,13 +4,13 @@ use std::num::NonZeroU32;
 
 use anyhow::Result;
 use swiftwal_core::{
-    BackupChoice, BackupEvent, BackupKey, BackupMode, BackupOptions, ErrorKind, PrunePolicy, archive_cleanup,
-    discard_timeline, plan_archive_cleanup, plan_discard, plan_prune, prune,
+    BackupEvent, ErrorKind, PrunePolicy, archive_cleanup, discard_timeline, plan_archive_cleanup,
+    plan_discard, plan_prune, prune,
 };
 
 use super::{
     prune::{plan, prune_to},
-    site::{Site, options, refused, shown, take},
+    site::{Site, refused, shown, site_with_chain},
     stray::Stray,
 };
 use crate::{
@@ -18,20 +18,6 @@ use crate::{
     faulty::{Faults, WriteFault},
     subject::Subject,
 };
-
-/// Takes a full backup in segment 2, an incremental one in segment 3, and a full one in segment 5.
-async fn site(subject: Subject) -> Result<(Site, [BackupKey; 3])> {
-    let site = Site::new(subject)?;
-    site.archive(1..=9).await?;
-    let mut keys = Vec::new();
-    let latest = BackupMode::Incremental(BackupChoice::Latest);
-    for (number, mode) in [(2, BackupMode::Full), (3, latest), (5, BackupMode::Full)] {
-        let source = site.cluster.backup(number, number).that_sends_a_manifest();
-        keys.push(take(&site.repository, &source, &BackupOptions { mode, ..options() }).await?.key);
-        site.wait_hours(1);
-    }
-    Ok((site, [keys[0], keys[1], keys[2]]))
-}
 
 /// As that of a standby whose last restartpoint was before the newest backup.
 fn of_a_standby(site: &Site) -> SyntheticSource {
@@ -60,7 +46,7 @@ async fn assert_no_marks(site: &Site) -> Result<()> {
 }
 
 pub(crate) async fn wal_is_kept_for_a_backup_that_began_after_the_plan(subject: Subject) -> Result<()> {
-    let (site, _) = site(subject).await?;
+    let (site, _) = site_with_chain(subject).await?;
     // Only WAL remains to be removed.
     prune_to(&site, 1, 100).await?;
     let before = site.subject.objects().await?;
@@ -113,7 +99,7 @@ pub(crate) async fn a_timeline_is_kept_for_a_backup_that_began_after_the_plan(
 }
 
 pub(crate) async fn no_backup_begins_on_wal_that_is_being_removed(subject: Subject) -> Result<()> {
-    let (site, keys) = site(subject).await?;
+    let (site, keys) = site_with_chain(subject).await?;
     let mark = |number| format!("...removing_wal/{}", site.cluster.wal_name(number));
     for (last, is_refused) in [(3, false), (4, true), (7, true)] {
         site.subject.put(&mark(last), Vec::new()).await?;
@@ -139,7 +125,7 @@ pub(crate) async fn no_backup_begins_on_wal_that_is_being_removed(subject: Subje
 }
 
 pub(crate) async fn the_mark_of_a_removal_of_wal_goes_when_that_has_ended(subject: Subject) -> Result<()> {
-    let (site, _) = site(subject).await?;
+    let (site, _) = site_with_chain(subject).await?;
     let mark = |number| format!("...removing_wal/{}", site.cluster.wal_name(number));
     let (ended, running) = (mark(4), mark(6));
     for mark in [&ended, &running] {
@@ -166,7 +152,7 @@ pub(crate) async fn the_mark_of_a_removal_of_wal_goes_when_that_has_ended(subjec
 pub(crate) async fn wal_is_kept_for_a_backup_that_began_when_the_mark_was_gone(
     subject: Subject,
 ) -> Result<()> {
-    let (site, [_, child, newest]) = site(subject).await?;
+    let (site, [_, child, newest]) = site_with_chain(subject).await?;
     let plan = plan(&site, 1, 0).await?;
     let faults = Faults::holding(format!("...deleting/{child}"));
     let repository = site.subject.repository_with(&faults)?;
@@ -188,7 +174,7 @@ pub(crate) async fn wal_is_kept_for_a_backup_that_began_when_the_mark_was_gone(
 
 /// The first prune would remove them because they are a day old.
 pub(crate) async fn marks_that_another_prune_writes_again_are_kept(subject: Subject) -> Result<()> {
-    let (site, [full, child, _]) = site(subject).await?;
+    let (site, [full, child, _]) = site_with_chain(subject).await?;
     let mut marks = [full, child].map(|key| format!("...deleting/{key}")).to_vec();
     marks.push(format!("...removing_wal/{}", site.cluster.wal_name(4)));
     for mark in &marks {
@@ -210,7 +196,7 @@ pub(crate) async fn marks_that_another_prune_writes_again_are_kept(subject: Subj
 
 /// Two prunes that keep different numbers of backups.
 pub(crate) async fn a_prune_keeps_the_marks_of_another(subject: Subject) -> Result<()> {
-    let (site, [full, child, _]) = site(subject).await?;
+    let (site, [full, child, _]) = site_with_chain(subject).await?;
     let marks = [full, child].map(|key| format!("...deleting/{key}"));
     for mark in &marks {
         site.subject.put(mark, Vec::new()).await?;
@@ -231,7 +217,7 @@ pub(crate) async fn a_prune_keeps_the_marks_of_another(subject: Subject) -> Resu
 
 /// Another prune removes its marks after a day.
 pub(crate) async fn a_prune_that_was_suspended_deletes_nothing_more(subject: Subject) -> Result<()> {
-    let (site, [full, child, newest]) = site(subject).await?;
+    let (site, [full, child, newest]) = site_with_chain(subject).await?;
     let plan = plan(&site, 1, 0).await?;
     let faults = Faults::holding(format!("...deleting/{child}"));
     let repository = site.subject.repository_with(&faults)?;
@@ -255,7 +241,7 @@ pub(crate) async fn a_prune_that_was_suspended_deletes_nothing_more(subject: Sub
 pub(crate) async fn a_backup_that_another_prune_deletes_is_not_called_incomplete(
     subject: Subject,
 ) -> Result<()> {
-    let (site, [full, ..]) = site(subject).await?;
+    let (site, [full, ..]) = site_with_chain(subject).await?;
     let label = format!("backup_label_{full}.txt");
     let faults = Faults::holding(&label);
     let repository = site.subject.repository_with(&faults)?;

@@ -1,17 +1,13 @@
 //! Scenarios of keep, unkeep and delete.
 
-use std::num::NonZeroU32;
-
 use anyhow::Result;
 use jiff::SignedDuration;
-use swiftwal_core::{
-    BackupChoice, BackupKey, BackupMode, BackupOptions, Clock, Error, ErrorKind, PrunePlan, PrunePolicy,
-    delete, keep, plan_delete, plan_prune, prune, unkeep,
-};
+use swiftwal_core::{BackupChoice, BackupKey, Clock, ErrorKind, delete, keep, plan_delete, prune, unkeep};
 
 use super::{
+    prune::plan,
     retention::prove,
-    site::{Site, options, refused, shown, take},
+    site::{Site, refused, shown, site_with_chain},
 };
 use crate::{
     faulty::{Faults, WriteFault},
@@ -19,10 +15,6 @@ use crate::{
 };
 
 const REASON: &str = "before the migration";
-
-async fn plan(site: &Site) -> Result<PrunePlan, Error> {
-    plan_prune(&site.repository, &PrunePolicy::newest(NonZeroU32::MIN)).await
-}
 
 async fn back_up_twice(site: &Site) -> Result<[BackupKey; 2]> {
     Ok([site.back_up(2, 3).await?.key, site.back_up(5, 6).await?.key])
@@ -35,24 +27,24 @@ pub(crate) async fn a_pin_keeps_a_backup_until_it_is_removed_or_expires(subject:
     let tomorrow = site.subject.clock().now() + SignedDuration::from_hours(24);
     let pin = keep(&site.repository, choice, None, Some(REASON.to_owned())).await?;
     assert_eq!((pin.key, pin.until, pin.reason.as_deref()), (first, None, Some(REASON)));
-    assert!(plan(&site).await?.remove_backups.is_empty());
+    assert!(plan(&site, 1, 0).await?.remove_backups.is_empty());
     let error = refused(plan_delete(&site.repository, first).await);
     assert!(shown(&error).contains("it is pinned (before the migration)"), "{}", shown(&error));
 
     // The later pin replaces the earlier one.
     keep(&site.repository, choice, Some(tomorrow), None).await?;
-    assert!(plan(&site).await?.remove_backups.is_empty());
+    assert!(plan(&site, 1, 0).await?.remove_backups.is_empty());
     site.wait_hours(25);
-    assert_eq!(plan(&site).await?.remove_backups, [first]);
+    assert_eq!(plan(&site, 1, 0).await?.remove_backups, [first]);
 
     let error = refused(keep(&site.repository, choice, Some(tomorrow), None).await);
     assert!(error.to_string().contains("has passed"), "{error}");
     keep(&site.repository, choice, None, None).await?;
-    assert!(plan(&site).await?.remove_backups.is_empty());
+    assert!(plan(&site, 1, 0).await?.remove_backups.is_empty());
     assert_eq!(unkeep(&site.repository, choice).await?, (first, true));
     assert_eq!(unkeep(&site.repository, choice).await?, (first, false));
     assert_eq!(unkeep(&site.repository, BackupChoice::Latest).await?, (newest, false));
-    assert_eq!(plan(&site).await?.remove_backups, [first]);
+    assert_eq!(plan(&site, 1, 0).await?.remove_backups, [first]);
     let unknown = BackupChoice::Key("19990101T0000Z".parse()?);
     for error in [
         refused(keep(&site.repository, unknown, None, None).await),
@@ -69,7 +61,7 @@ pub(crate) async fn of_keep_and_prune_at_the_same_time_one_finds_the_other(subje
     let [first, newest] = back_up_twice(&site).await?;
     let choice = BackupChoice::Key(first);
     // The prune has marked the backup, and asks for its pin next.
-    let pruning = plan(&site).await?;
+    let pruning = plan(&site, 1, 0).await?;
     let faults = Faults::holding(format!("keep_{first}.json"));
     let repository = site.subject.repository_with(&faults)?;
     let meanwhile = async {
@@ -94,7 +86,7 @@ pub(crate) async fn of_keep_and_prune_at_the_same_time_one_finds_the_other(subje
     let site = Site::new(site.subject)?;
     let [first, newest] = [site.back_up(8, 9).await?.key, site.back_up(11, 12).await?.key];
     let choice = BackupChoice::Key(first);
-    let pruning = plan(&site).await?;
+    let pruning = plan(&site, 1, 0).await?;
     let faults = Faults::holding(format!("...deleting/{first}"));
     let repository = site.subject.repository_with(&faults)?;
     let meanwhile = async {
@@ -118,23 +110,14 @@ pub(crate) async fn a_keep_that_fails_anywhere_can_be_repeated(subject: Subject)
         let repository = site.subject.repository_with(&faults)?;
         refused(keep(&repository, BackupChoice::Key(first), None, None).await);
         keep(&site.repository, BackupChoice::Key(first), None, None).await?;
-        assert!(plan(&site).await?.remove_backups.is_empty(), "{fault:?}");
+        assert!(plan(&site, 1, 0).await?.remove_backups.is_empty(), "{fault:?}");
         unkeep(&site.repository, BackupChoice::Key(first)).await?;
     }
     Ok(())
 }
 
 pub(crate) async fn a_backup_is_deleted_unless_something_needs_it(subject: Subject) -> Result<()> {
-    let site = Site::new(subject)?;
-    site.archive(1..=9).await?;
-    let mut keys = Vec::new();
-    let latest = BackupMode::Incremental(BackupChoice::Latest);
-    for (number, mode) in [(2, BackupMode::Full), (3, latest), (5, BackupMode::Full)] {
-        let source = site.cluster.backup(number, number).that_sends_a_manifest();
-        keys.push(take(&site.repository, &source, &BackupOptions { mode, ..options() }).await?.key);
-        site.wait_hours(1);
-    }
-    let [full, child, newest] = keys[..] else { anyhow::bail!("there are {keys:?}") };
+    let (site, [full, child, newest]) = site_with_chain(subject).await?;
     prove(&site, newest).await?;
     let before = site.subject.objects().await?;
     let error = refused(plan_delete(&site.repository, full).await);

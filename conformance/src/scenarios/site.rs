@@ -230,6 +230,20 @@ impl Site {
     }
 }
 
+/// Returns a site with a full backup in segment 2, an incremental one in segment 3, and a full one in segment 5.
+pub(super) async fn site_with_chain(subject: Subject) -> Result<(Site, [BackupKey; 3])> {
+    let site = Site::new(subject)?;
+    site.archive(1..=9).await?;
+    let mut keys = Vec::new();
+    let latest = BackupMode::Incremental(BackupChoice::Latest);
+    for (number, mode) in [(2, BackupMode::Full), (3, latest), (5, BackupMode::Full)] {
+        let source = site.cluster.backup(number, number).that_sends_a_manifest();
+        keys.push(take(&site.repository, &source, &BackupOptions { mode, ..options() }).await?.key);
+        site.wait_hours(1);
+    }
+    Ok((site, [keys[0], keys[1], keys[2]]))
+}
+
 /// The options of the scenarios' backups, by default.
 pub(super) fn options() -> BackupOptions {
     BackupOptions {

@@ -45,6 +45,26 @@ macro_rules! on_versions {
     };
 }
 
+/// As [`on_versions`](crate::on_versions), on the Swift of `cargo xtask test`, in a module `swift`.
+#[macro_export]
+macro_rules! on_versions_on_swift {
+    ($built:expr; $($version:ident, $major:literal: $($scenario:ident),+;)+) => {
+        mod swift {
+            $(mod $version {
+                $(
+                    #[test]
+                    #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
+                    fn $scenario() -> anyhow::Result<()> {
+                        let built = std::path::Path::new($built);
+                        let settings = $crate::swift_test_settings()?;
+                        super::super::$scenario(&$crate::Site::start_version_on_swift(built, $major, settings)?)
+                    }
+                )+
+            })+
+        }
+    };
+}
+
 /// Makes tests of scenarios on the servers of `cargo xtask test`: on Swift, in a module `swift`, and on the gateway of
 /// Ceph, in a module `ceph`.
 #[macro_export]

@@ -16,18 +16,9 @@ mod file {
     }
 }
 
-mod swift {
-    mod postgresql_15 {
-        #[test]
-        #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
-        fn each_check_fails_for_its_own_reason() -> anyhow::Result<()> {
-            let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
-            let settings = xtask::swift_test_settings()?;
-            super::super::each_check_fails_for_its_own_reason(&xtask::Site::start_version_on_swift(
-                built, 15, settings,
-            )?)
-        }
-    }
+xtask::on_versions_on_swift! {
+    env!("CARGO_BIN_EXE_swiftwal");
+    postgresql_15, 15: each_check_fails_for_its_own_reason;
 }
 
 /// The state and the message of each check.

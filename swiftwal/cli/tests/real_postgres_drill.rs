@@ -24,16 +24,9 @@ mod file {
     }
 }
 
-mod swift {
-    mod postgresql_15 {
-        #[test]
-        #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
-        fn a_sound_backup_is_proven_and_nothing_else_changes() -> anyhow::Result<()> {
-            let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
-            let site = xtask::Site::start_version_on_swift(built, 15, xtask::swift_test_settings()?)?;
-            super::super::a_sound_backup_is_proven_and_nothing_else_changes(&site)
-        }
-    }
+xtask::on_versions_on_swift! {
+    env!("CARGO_BIN_EXE_swiftwal");
+    postgresql_15, 15: a_sound_backup_is_proven_and_nothing_else_changes;
 }
 
 /// True on a server that can't do any harm.

@@ -15,28 +15,10 @@ xtask::on_versions! {
         pg_verifybackup_accepts_the_stored_tars;
 }
 
-mod swift {
-    mod postgresql_15 {
-        #[test]
-        #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
-        fn what_a_server_stores_passes_and_damage_is_found() -> anyhow::Result<()> {
-            super::verify_on_swift(15)
-        }
-    }
-
-    mod postgresql_18 {
-        #[test]
-        #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
-        fn what_a_server_stores_passes_and_damage_is_found() -> anyhow::Result<()> {
-            super::verify_on_swift(18)
-        }
-    }
-
-    fn verify_on_swift(major: u32) -> anyhow::Result<()> {
-        let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
-        let site = xtask::Site::start_version_on_swift(built, major, xtask::swift_test_settings()?)?;
-        super::what_a_server_stores_passes_and_damage_is_found(&site)
-    }
+xtask::on_versions_on_swift! {
+    env!("CARGO_BIN_EXE_swiftwal");
+    postgresql_15, 15: what_a_server_stores_passes_and_damage_is_found;
+    postgresql_18, 18: what_a_server_stores_passes_and_damage_is_found;
 }
 
 fn what_a_server_stores_passes_and_damage_is_found(site: &Site) -> Result<()> {

@@ -9,26 +9,6 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use xtask::{Place, Postgres, Site, output, stdout, until};
 
-/// As [`xtask::on_versions`], on the Swift of `cargo xtask test`, in a module `swift`.
-macro_rules! on_swift {
-    ($($version:ident, $major:literal: $($scenario:ident),+;)+) => {
-        mod swift {
-            $(mod $version {
-                $(
-                    #[test]
-                    #[ignore = "needs PostgreSQL and Swift: run by cargo xtask test"]
-                    fn $scenario() -> anyhow::Result<()> {
-                        let built = std::path::Path::new(env!("CARGO_BIN_EXE_swiftwal"));
-                        let settings = xtask::swift_test_settings()?;
-                        let site = xtask::Site::start_version_on_swift(built, $major, settings)?;
-                        super::super::$scenario(&site)
-                    }
-                )+
-            })+
-        }
-    };
-}
-
 mod file {
     use super::*;
 
@@ -47,7 +27,8 @@ mod file {
     }
 }
 
-on_swift! {
+xtask::on_versions_on_swift! {
+    env!("CARGO_BIN_EXE_swiftwal");
     postgresql_15, 15: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup;
     postgresql_18, 18: tablespaces_by_local, tablespaces_by_replication, by_pg_basebackup, a_standby_takes_over, a_report;
 }
