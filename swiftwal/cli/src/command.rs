@@ -122,16 +122,13 @@ impl Command {
         let metrics = self.metrics();
         let monitored =
             metrics.and_then(|(command, args)| Some(MonitoredRun::begin(args.textfile(session)?, command)));
-        let outcome = runtime.block_on(async {
-            match self {
-                // These must be asked to stop; dropping them isn't enough, or is a failure although a file is stored.
-                Self::ArchiveWal(args) => archive_wal::run(args, session).await,
-                Self::Backup(args) => backup::run(args, session).await,
-                Self::Drill(args) => drill::run(args, session).await,
-                Self::ReceiveWal(args) => receive_wal::run(args, session).await,
-                other => session.watchdog.unless_stopped(other.run_until_stopped(session)).await,
-            }
-        });
+        // These must be asked to stop; dropping them isn't enough, or is a failure although a file is stored.
+        let stops_by_itself =
+            matches!(self, Self::ArchiveWal(_) | Self::Backup(_) | Self::Drill(_) | Self::ReceiveWal(_));
+        let outcome = match stops_by_itself {
+            true => runtime.block_on(self.run_to_its_end(session)),
+            false => runtime.block_on(session.watchdog.unless_stopped(self.run_to_its_end(session))),
+        };
         if let Some(run) = monitored {
             // What a backup or a report has found beside its result has metrics of its own.
             let is_damage = matches!(outcome, Err(Failure::Found(_)));
@@ -146,7 +143,7 @@ impl Command {
         outcome
     }
 
-    async fn run_until_stopped(self, session: &Session<'_>) -> Result<(), Failure> {
+    async fn run_to_its_end(self, session: &Session<'_>) -> Result<(), Failure> {
         match self {
             Self::Backup(args) => backup::run(args, session).await,
             Self::Restore(args) => restore::run(args, session).await,

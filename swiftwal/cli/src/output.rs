@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use serde::Serialize;
 
 use self::terminal::Escaping;
-use crate::failure::Failure;
+use crate::{failure::Failure, log};
 
 pub(crate) use swiftwal_core::Elapsed;
 
@@ -51,6 +51,17 @@ impl Output {
         };
         render(&mut out)?;
         Ok(out.flush()?)
+    }
+
+    /// Says what a person should know about a plan, and writes the plan: with `print`, or as one document.
+    pub(crate) fn plan(
+        self,
+        planned: &Planned<'_, impl Serialize>,
+        notices: &[String],
+        print: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        notices.iter().for_each(|notice| log::say(format_args!("{notice}")));
+        if self.json { self.json(planned) } else { self.text(print) }
     }
 
     /// Writes `document` on one line, completely before it returns.

@@ -110,11 +110,7 @@ async fn read(repository: &Repository, data_directory: Option<&Path>) -> Result<
 
 /// Returns the storage's time; this machine's if the storage can't be asked without writing an object, or fails.
 async fn now(repository: &Repository) -> Timestamp {
-    let asked = match repository.storage().clock() {
-        Some(clock) => clock.now().await.ok(),
-        None => None,
-    };
-    asked.unwrap_or_else(|| repository.clock().now())
+    repository.storage_now_if_told().await.unwrap_or_else(|| repository.clock().now())
 }
 
 /// Looks for what waits to be archived in a data directory.

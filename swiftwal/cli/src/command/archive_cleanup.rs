@@ -46,16 +46,14 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     if !args.dry_run && !plan.remove.is_empty() {
         repository.check_removal().await?;
     }
-    for notice in &plan.notices {
-        log::say(format_args!("{notice}"));
-    }
-    if session.output.json {
-        session.output.json(&Planned { dry_run: args.dry_run, plan: &plan })?;
-    } else if args.dry_run || session.output.verbose {
-        session.output.text(|out| plan.remove.iter().try_for_each(|wal| writeln!(out, "{}", wal.name)))?;
+    let lists_names = args.dry_run || session.output.verbose;
+    let planned = Planned { dry_run: args.dry_run, plan: &plan };
+    session.output.plan(&planned, &plan.notices, |out| match lists_names {
+        true => plan.remove.iter().try_for_each(|wal| writeln!(out, "{}", wal.name)),
+        false => summary(&plan).iter().try_for_each(|line| writeln!(out, "{line}")),
+    })?;
+    if lists_names && !session.output.json {
         summary(&plan).iter().for_each(|line| log::say(format_args!("{line}")));
-    } else {
-        session.output.text(|out| summary(&plan).iter().try_for_each(|line| writeln!(out, "{line}")))?;
     }
     if args.dry_run {
         log::say(format_args!("nothing was removed (-n)"));

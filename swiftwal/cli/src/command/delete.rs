@@ -39,15 +39,10 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     if args.yes {
         repository.check_removal().await?;
     }
-    for notice in &plan.notices {
-        log::say(format_args!("{notice}"));
-    }
-    if session.output.json {
-        session.output.json(&Planned { dry_run: !args.yes, plan: &plan })?;
-    } else {
-        let line = Range::of("Removing", BACKUPS, [key]);
-        session.output.text(|out| writeln!(out, "{line}, {}", Size(plan.bytes)))?;
-    }
+    let planned = Planned { dry_run: !args.yes, plan: &plan };
+    session.output.plan(&planned, &plan.notices, |out| {
+        writeln!(out, "{}, {}", Range::of("Removing", BACKUPS, [key]), Size(plan.bytes))
+    })?;
     if !args.yes {
         log::say(format_args!("nothing was removed; to remove it, add --yes"));
         return Ok(());

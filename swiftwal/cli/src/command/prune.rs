@@ -121,15 +121,9 @@ pub(crate) async fn run(args: Args, session: &Session<'_>) -> Result<(), Failure
     if !args.dry_run && plan.removes_something() {
         repository.check_removal().await?;
     }
-    for notice in &plan.notices {
-        log::say(format_args!("{notice}"));
-    }
-    if session.output.json {
-        session.output.json(&Planned { dry_run: args.dry_run, plan: &plan })?;
-    } else {
-        let shows_reasons = args.dry_run || session.output.verbose;
-        session.output.text(|out| print(out, &plan, shows_reasons))?;
-    }
+    let planned = Planned { dry_run: args.dry_run, plan: &plan };
+    let shows_reasons = args.dry_run || session.output.verbose;
+    session.output.plan(&planned, &plan.notices, |out| print(out, &plan, shows_reasons))?;
     if args.dry_run {
         log::say(format_args!("nothing was removed (-n)"));
         return refused(&plan);

@@ -79,14 +79,8 @@ async fn discard(args: Discard, session: &Session<'_>) -> Result<(), Failure> {
     if args.yes {
         repository.check_removal().await?;
     }
-    for notice in &plan.notices {
-        log::say(format_args!("{notice}"));
-    }
-    if session.output.json {
-        session.output.json(&Planned { dry_run: !args.yes, plan: &plan })?;
-    } else {
-        session.output.text(|out| print(out, &plan))?;
-    }
+    let planned = Planned { dry_run: !args.yes, plan: &plan };
+    session.output.plan(&planned, &plan.notices, |out| print(out, &plan))?;
     if !args.yes {
         log::say(format_args!("nothing was removed; to remove it, add --yes"));
         return Ok(());

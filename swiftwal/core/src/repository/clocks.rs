@@ -58,6 +58,11 @@ impl Repository {
         self.liveness(inventory).await.now
     }
 
+    /// Returns the storage's time, if it can be asked without writing an object, and answers.
+    pub(crate) async fn storage_now_if_told(&self) -> Option<Timestamp> {
+        self.storage().clock()?.now().await.ok()
+    }
+
     async fn probed_time(&self) -> Result<Timestamp> {
         let probe = ObjectName::Hidden(format!("{PROBES}/{}", Uuid::new_v4()));
         self.put(&probe, PutPayload::new(), PutMode::Create).await?;

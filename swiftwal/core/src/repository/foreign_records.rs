@@ -9,12 +9,10 @@ use crate::{
         Repository,
         cluster::ClusterInfo,
         inventory::{Inventory, StoredBackup},
+        objects::CONCURRENT_READS,
         record::BackupRecord,
     },
 };
-
-/// How many records are read at a time.
-const CONCURRENT_READS: usize = 8;
 
 impl Repository {
     /// Reads the commit record of each backup in `inventory.backups`, and returns them in the same order, with None for

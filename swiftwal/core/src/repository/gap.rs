@@ -11,14 +11,14 @@ use swiftwal_postgres::{SegmentName, SegmentSize, WalName};
 
 use crate::{
     error::{Error, Result},
-    repository::{Repository, inventory::Inventory, layout::ObjectName, stored_json::refuse_newer},
+    repository::{
+        Repository, inventory::Inventory, layout::ObjectName, objects::CONCURRENT_READS,
+        stored_json::refuse_newer,
+    },
 };
 
 /// The newest format version that this program reads, and the one it writes.
 const FORMAT: u32 = 1;
-
-/// How many records are read at a time.
-const CONCURRENT_READS: usize = 8;
 
 /// WAL that is missing between stored WAL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,14 +12,11 @@ use tokio::io::AsyncReadExt;
 
 use crate::{
     error::{Error, Result},
-    repository::{Repository, inventory::Inventory},
+    repository::{Repository, inventory::Inventory, objects::CONCURRENT_READS},
 };
 
 /// The largest size of a history that is read. Real ones are much smaller.
 pub(crate) const HISTORY_BYTES: u64 = 1 << 20;
-
-/// How many histories are read at a time.
-const CONCURRENT_READS: usize = 8;
 
 /// The stored histories.
 #[derive(Clone, Debug, Default)]

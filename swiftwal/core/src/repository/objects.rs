@@ -24,6 +24,9 @@ const SMALL_OBJECT_BYTES: u64 = 16 << 20;
 /// The largest size of a stored WAL file: PostgreSQL's largest segment, and what compression adds to random bytes.
 const WAL_BYTES: u64 = (1 << 30) + (16 << 20);
 
+/// How many small objects a flow reads at a time.
+pub(super) const CONCURRENT_READS: usize = 8;
+
 /// The number of bytes of a file that are read at once, each time in a thread for blocking work.
 const FILE_PIECE_BYTES: usize = 1 << 20;
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use object_store::PutMode;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,15 +14,12 @@ use crate::{
         inventory::Inventory,
         key::BackupKey,
         layout::{BackupPart, ObjectName},
-        stored_json::{seal, unseal},
+        objects::CONCURRENT_READS,
     },
 };
 
 /// The newest format version that this program reads, and the one it writes.
 const FORMAT: u32 = 1;
-
-/// How many pins are read at a time.
-const CONCURRENT_READS: usize = 8;
 
 /// Says that a backup is to be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,16 +60,6 @@ impl Pin {
     #[must_use]
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= now)
-    }
-
-    fn from_bytes(name: &ObjectName, bytes: &[u8]) -> Result<Self> {
-        let content = unseal(name, bytes, FORMAT)?;
-        let pin: Self = serde_json::from_str(content).map_err(|error| Error::damaged(name, error))?;
-        if *name != Self::object_name(pin.key) {
-            let reason = format!("it is the pin of backup {}", pin.key);
-            return Err(Error::Foreign { object: name.to_string(), reason });
-        }
-        Ok(pin)
     }
 }
 
@@ -120,9 +106,7 @@ impl Pins {
 impl Repository {
     /// Stores a pin. An earlier one of the same backup is replaced.
     pub async fn store_pin(&self, pin: &Pin) -> Result<()> {
-        let name = Pin::object_name(pin.key);
-        let bytes = seal(FORMAT, "content", pin).map_err(|error| Error::damaged(&name, error))?;
-        self.put(&name, bytes.into(), PutMode::Overwrite).await.map(drop)
+        self.store_sealed(&Pin::object_name(pin.key), FORMAT, pin).await
     }
 
     /// Reads the pins of the backups in `inventory`.
@@ -136,7 +120,7 @@ impl Repository {
             .backups
             .iter()
             .filter(|backup| backup.objects.iter().any(|object| is_pin(&object.name)));
-        let reads: Vec<_> = pinned.map(|backup| self.pin(backup.key)).collect();
+        let reads: Vec<_> = pinned.map(|backup| async { (backup.key, self.pin(backup.key).await) }).collect();
         let mut results = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
         let mut pins = Pins::default();
         while let Some((key, result)) = results.next().await {
@@ -160,7 +144,7 @@ impl Repository {
     ///
     /// Those of the storage.
     pub(crate) async fn is_pinned(&self, key: BackupKey, now: Timestamp) -> Result<bool> {
-        match self.pin(key).await.1 {
+        match self.pin(key).await {
             Ok(pin) => Ok(pin.is_some_and(|pin| !pin.has_expired(now))),
             Err(error) if error.kind() == ErrorKind::Failed => Err(error),
             Err(_) => Ok(true),
@@ -168,14 +152,14 @@ impl Repository {
     }
 
     /// Reads a pin. None if it was deleted since it was listed.
-    async fn pin(&self, key: BackupKey) -> (BackupKey, Result<Option<Pin>>) {
+    async fn pin(&self, key: BackupKey) -> Result<Option<Pin>> {
         let name = Pin::object_name(key);
-        let pin = match self.read(&name).await {
-            Ok(Some(bytes)) => Pin::from_bytes(&name, &bytes).map(Some),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        };
-        (key, pin)
+        let pin: Option<Pin> = self.read_sealed(&name, FORMAT).await?;
+        if let Some(other) = pin.as_ref().filter(|pin| pin.key != key) {
+            let reason = format!("it is the pin of backup {}", other.key);
+            return Err(Error::Foreign { object: name.to_string(), reason });
+        }
+        Ok(pin)
     }
 }
 
@@ -183,7 +167,7 @@ impl Repository {
 mod tests {
     use std::sync::Arc;
 
-    use object_store::memory::InMemory;
+    use object_store::{PutMode, memory::InMemory};
 
     use super::*;
     use crate::{local::clock::SystemClock, storage::Storage};

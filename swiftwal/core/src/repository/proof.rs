@@ -4,7 +4,6 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use object_store::PutMode;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,15 +13,12 @@ use crate::{
         inventory::Inventory,
         key::BackupKey,
         layout::{BackupPart, ObjectName},
-        stored_json::{seal, unseal},
+        objects::CONCURRENT_READS,
     },
 };
 
 /// The newest format version that this program reads, and the one it writes.
 const FORMAT: u32 = 1;
-
-/// How many proofs are read at a time.
-const CONCURRENT_READS: usize = 8;
 
 /// The result of one verify or drill of a backup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,9 +164,7 @@ impl Repository {
             ProofKind::Drill => BackupPart::Drill { ended: BackupKey::to_the_second(proof.at) },
         };
         let name = ObjectName::Backup { key, part };
-        let bytes = seal(FORMAT, "content", &NewProof { key, proof, details })
-            .map_err(|error| Error::damaged(&name, error))?;
-        self.put(&name, bytes.into(), PutMode::Overwrite).await.map(drop)
+        self.store_sealed(&name, FORMAT, &NewProof { key, proof, details }).await
     }
 
     /// Reads the proofs of the backups in `inventory`. One that can't be understood proves nothing, and is in the
@@ -201,15 +195,14 @@ impl Repository {
 
     /// Reads a proof. None if it was deleted since it was listed.
     async fn proof(&self, name: ObjectName) -> Result<Option<StoredProof>> {
-        let Some(bytes) = self.read(&name).await? else { return Ok(None) };
-        let content = unseal(&name, &bytes, FORMAT)?;
-        let stored: StoredProof =
-            serde_json::from_str(content).map_err(|error| Error::damaged(&name, error))?;
-        if !matches!(name, ObjectName::Backup { key, .. } if key == stored.key) {
-            let reason = format!("it is about backup {}", stored.key);
+        let stored: Option<StoredProof> = self.read_sealed(&name, FORMAT).await?;
+        let is_other =
+            |stored: &&StoredProof| !matches!(name, ObjectName::Backup { key, .. } if key == stored.key);
+        if let Some(other) = stored.as_ref().filter(is_other) {
+            let reason = format!("it is about backup {}", other.key);
             return Err(Error::Foreign { object: name.to_string(), reason });
         }
-        Ok(Some(stored))
+        Ok(stored)
     }
 }
 
@@ -221,7 +214,7 @@ fn is_proof(name: &ObjectName) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use object_store::memory::InMemory;
+    use object_store::{PutMode, memory::InMemory};
     use serde_json::json;
 
     use super::*;

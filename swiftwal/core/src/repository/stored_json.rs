@@ -1,13 +1,17 @@
 //! The small files of JSON in a repository: their version, and the hash with which some of them show that a bit has
 //! changed.
 
-use serde::{Deserialize, Serialize};
+use object_store::PutMode;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
     error::{Error, Result},
-    repository::layout::ObjectName,
+    repository::{Repository, layout::ObjectName},
 };
+
+/// The field of a file with a hash that has what the file is about; in a commit record, it is called `backup`.
+const CONTENT: &str = "content";
 
 /// The part that every version, including later ones, must be able to read.
 #[derive(Deserialize)]
@@ -60,6 +64,34 @@ pub(crate) fn unseal<'a>(name: &ObjectName, bytes: &'a [u8], known: u32) -> Resu
         return Err(Error::damaged(name, "its content doesn't match its checksum"));
     }
     Ok(content)
+}
+
+impl Repository {
+    /// Stores `content` in a file with a hash. An earlier file of this name is replaced.
+    pub(super) async fn store_sealed(
+        &self,
+        name: &ObjectName,
+        format: u32,
+        content: &(impl Serialize + Sync),
+    ) -> Result<()> {
+        let bytes = seal(format, CONTENT, content).map_err(|error| Error::damaged(name, error))?;
+        self.put(name, bytes.into(), PutMode::Overwrite).await.map(drop)
+    }
+
+    /// Reads what [`store_sealed`](Self::store_sealed) stored. None if it is proven to be missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`unseal`], and those of the storage.
+    pub(super) async fn read_sealed<T: DeserializeOwned>(
+        &self,
+        name: &ObjectName,
+        known: u32,
+    ) -> Result<Option<T>> {
+        let Some(bytes) = self.read(name).await? else { return Ok(None) };
+        let content = unseal(name, &bytes, known)?;
+        serde_json::from_str(content).map(Some).map_err(|error| Error::damaged(name, error))
+    }
 }
 
 #[cfg(test)]

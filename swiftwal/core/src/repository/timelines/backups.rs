@@ -11,12 +11,10 @@ use crate::{
         inventory::{Inventory, StoredBackup},
         key::BackupKey,
         label::label_of,
+        objects::CONCURRENT_READS,
         record::BackupRecord,
     },
 };
-
-/// How many records are read at a time.
-const CONCURRENT_READS: usize = 8;
 
 /// A backup in a listing.
 #[derive(Debug)]

@@ -117,10 +117,7 @@ impl Repository {
     /// Returns how long a missing file may still be on its way, if the WAL after it was stored at this time. If the storage
     /// doesn't tell its time, it may have been just now.
     async fn settles_in(&self, stored: Timestamp) -> Duration {
-        let now = match self.storage().clock() {
-            Some(clock) => clock.now().await.ok(),
-            None => None,
-        };
+        let now = self.storage_now_if_told().await;
         let age = now.map_or(SignedDuration::ZERO, |now| now.duration_since(stored));
         (BATCH - age).clamp(SignedDuration::ZERO, BATCH).unsigned_abs()
     }
